@@ -1,0 +1,1 @@
+"""One thin file for each instrument: its TOML and device names."""

@@ -1,0 +1,253 @@
+"""The object a person talks to."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from bluesky import RunEngine
+from bluesky.callbacks.buffer import BufferingWrapper
+from bluesky.utils import MsgGenerator
+from bluesky_adaptive.plans import optimize
+from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
+from bluesky_tiled_plugins import TiledWriter
+from matplotlib.figure import Figure
+from rich.console import Console
+from tiled.client.container import Container
+
+from ainerd.campaign import Campaign
+from ainerd.documents import DetectorKeys
+from ainerd.results import ResultStore
+from ainerd.steering import visit
+from ainerd.technique import Technique
+from ainerd.views import campaign_figure, run_line, status_panel
+from ainerd.watch import Outcome, Wanted, Watch
+
+BATCH = 20  # documents TiledWriter takes at a time: what keeps up with a 50 Hz monitor
+
+
+class Agent:
+    """Watches runs, says what they are, and suggests where to measure next.
+
+    Built by `ainerd.instrument.build_agent`. Once attached to a RunEngine it analyses every run that has the detector
+    in it; with ``RE(agent.explore(n))`` it also drives.
+
+    Parameters
+    ----------
+    technique : Technique
+    client : tiled.client.container.Container
+        With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
+    detector, actuators, beside, monitored
+        Devices: what takes frames, what moves the sample, what is read once a run, and signals recorded during it.
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : sequence of Path
+        Folders frames may be read from.
+    bounds : mapping of str to (float, float)
+        Limits of the actuators.
+    backup : Path
+        Folder for the documents of runs that Tiled did not take.
+    name : str
+    **explorer
+        Options of `ainerd.steering.Explorer`.
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        client: Container,
+        *,
+        detector: Any,
+        actuators: Sequence[Any],
+        beside: Sequence[Any] = (),
+        monitored: Sequence[Any] = (),
+        keys: DetectorKeys,
+        wanted: Wanted,
+        roots: Sequence[Path],
+        bounds: Mapping[str, tuple[float, float]],
+        backup: Path,
+        name: str,
+        **explorer: Any,
+    ) -> None:
+        missing = set(bounds) ^ {actuator.name for actuator in actuators}
+        if missing:
+            raise ValueError(
+                f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
+            )
+        self.name, self.technique = name, technique
+        self.results = ResultStore(client["ainerd"])
+        self._raw, self._uri, self._backup = client["raw"], client.uri, backup
+        self._detector, self._actuators = detector, tuple(actuators)
+        self._beside, self._monitored = tuple(beside), tuple(monitored)
+        self._bounds = dict(bounds)
+        self._campaign = Campaign(
+            technique, self.results, bounds=bounds, defer=lambda job: self._watch.submit(job), **explorer
+        )
+        self._watch = Watch(
+            technique,
+            self.results,
+            keys=keys,
+            wanted=wanted,
+            roots=roots,
+            listener=self._campaign,
+            agent=name,
+            on_outcome=self._announce,
+        )
+        self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+        self.quiet = False
+
+    def attach(self, RE: RunEngine) -> None:
+        """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is attached to another RunEngine.
+        """
+        if self._attached is not None:
+            if self._attached[0] is not RE:
+                raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
+            return
+        self._backup.mkdir(parents=True, exist_ok=True)
+        writer = TiledWriter(self._raw, batch_size=BATCH, backup_directory=str(self._backup))
+        buffered = BufferingWrapper(writer)
+        self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self._watch)], buffered
+
+    def detach(self) -> None:
+        """Unsubscribe, after everything that came is written."""
+        if self._attached is None:
+            return
+        engine, tokens, buffered = self._attached
+        self._attached = None
+        for token in tokens:
+            engine.unsubscribe(token)
+        buffered.shutdown()
+
+    def close(self) -> None:
+        """Detach and end the worker; what has come is analysed first."""
+        self.detach()
+        self._campaign.withdraw("the session ended")
+        self._watch.close()
+
+    def explore(self, n: int) -> MsgGenerator[None]:
+        """Plan: measure at `n` positions, each chosen after the one before was analysed.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        """
+        if self._attached is None:
+            raise RuntimeError("the agent is not attached: agent.attach(RE) first")
+        if n < 1:
+            raise ValueError(f"explore wants a number of positions, got {n}")
+        acquire = visit(self._watch.outcome, beside=self._beside, monitored=self._monitored)
+        problem = OptimizationProblem(self._campaign, self._actuators, [self._detector], self._evaluate, acquire)
+        return optimize(problem, iterations=n)
+
+    def suggest(self) -> dict[str, Any]:
+        """Where to measure next, and why. Asking changes nothing."""
+        return self._campaign.peek()
+
+    def reject(self, reason: str) -> dict[str, Any]:
+        """Turn the suggestion down; returns the next one."""
+        return self._campaign.reject(reason)
+
+    def add(self, *position: float, reason: str = "asked for by a person") -> dict[str, Any]:
+        """Measure here next; one number for each actuator.
+
+        Raises
+        ------
+        ValueError
+            If the position lies outside the bounds.
+        """
+        if len(position) != len(self._bounds):
+            raise ValueError(
+                f"a position has {len(self._bounds)} numbers ({', '.join(self._bounds)}), got {len(position)}"
+            )
+        for (name, (low, high)), x in zip(self._bounds.items(), position, strict=True):
+            if not low <= x <= high:
+                raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
+        return self._campaign.add(dict(zip(self._bounds, position, strict=True)), reason)
+
+    def status(self) -> dict[str, Any]:
+        """What the agent knows and does, as plain numbers and words."""
+        table = self.results.table()
+        regimes = self._campaign.regimes
+        claims = int(table["novelty_p"].notna().sum())
+        return {
+            "agent": self.name,
+            "attached": self._attached is not None,
+            "tiled": self._uri,
+            "results": len(table),
+            "failed": int((table["status"] == "failed").sum()),
+            "novel": int(table["novel"].fillna(False).sum()),
+            "regimes": regimes.n_regimes if regimes else 0,
+            "supported_range": regimes.supported_range if regimes else (0, 0),
+            "alpha": self.technique.alpha,
+            "expected_false_flags": self.technique.alpha * claims,
+            "backlog": self._watch.backlog,
+            "next": self.suggest(),
+        }
+
+    def log(self) -> pd.DataFrame:
+        """The agent's log, oldest line first."""
+        return self.results.logbook()
+
+    def plot(self) -> Figure:
+        """Sample map with the path, C2 gallery, latent map, and p-values with the stress."""
+        return campaign_figure(
+            self.results.table(),
+            self.results.c2,
+            alpha=self.technique.alpha,
+            bounds=self._bounds,
+            positions=tuple(self._bounds),
+            next_point=self.suggest(),
+        )
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Frames analysed and announced of the run that is going on; None between runs."""
+        return self._watch.progress
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until every run that has come is analysed and written; False if it takes longer."""
+        return self._watch.drain(timeout_s)
+
+    def __repr__(self) -> str:
+        attached = "attached" if self._attached is not None else "not attached"
+        return f"<Agent {self.name!r}, {attached}, {len(self.results)} results at {self._uri}>"
+
+    def __rich__(self) -> Any:
+        return status_panel(self.status())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        console = Console()
+        with console.capture() as capture:
+            console.print(self)
+        printer.text(capture.get().rstrip())
+
+    def _evaluate(self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Outcomes for bluesky-adaptive, the same keys each time; NaN where there is none."""
+        outcomes = []
+        for uid, suggestion in zip(uids, suggestions, strict=True):
+            future = self._watch.outcome(uid)
+            outcome = future.result() if future.done() else None
+            embedding = None if outcome is None else outcome.embedding
+            p = None if outcome is None else outcome.novelty_p
+            outcomes.append(
+                {
+                    ID_KEY: suggestion[ID_KEY],
+                    "embedding": np.full(self.technique.embedding_size, np.nan) if embedding is None else embedding,
+                    "novelty_p": np.nan if p is None else p,
+                    "regime": -1 if outcome is None else outcome.regime,
+                }
+            )
+        return outcomes
+
+    def _announce(self, outcome: Outcome) -> None:
+        if not self.quiet:
+            with suppress(Exception):  # a closed terminal is no reason to lose the worker
+                Console().print(run_line(vars(outcome), self._campaign.peek()))

@@ -1,0 +1,6 @@
+"""Bluesky documents to runs: the wanted pixels of each frame as they arrive, readings and series beside them."""
+
+from ainerd.documents._frames import FrameError, FrameReader, local_path
+from ainerd.documents._run import DetectorKeys, Run
+
+__all__ = ["DetectorKeys", "FrameError", "FrameReader", "Run", "local_path"]

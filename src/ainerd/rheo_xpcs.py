@@ -1,0 +1,179 @@
+"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.latent import (
+    REGIME_SCATTER,
+    Bank,
+    Encoder,
+    NoveltyScorer,
+    RegimeModel,
+    match_labels,
+    run_embedding,
+    run_features,
+)
+from ainerd.technique import Analysis, AnalysisError, Regimes, RunInfo
+from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww
+
+FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
+STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
+
+
+class RheoXPCS:
+    """C2 of every azimuthal bin, its place in the latent space, and how surprising it is.
+
+    Parameters
+    ----------
+    partition : Partition
+    encoder : Encoder
+    bank : Bank
+        Frozen exposures that novelty is calibrated against.
+    contrast : float
+        Speckle contrast beta of the instrument.
+    alpha : float
+        Level at which an exposure is called novel.
+    **reduction
+        Options of `TwoTimeReducer`.
+    """
+
+    name = "rheo_xpcs"
+
+    def __init__(
+        self,
+        partition: Partition,
+        encoder: Encoder,
+        bank: Bank,
+        *,
+        contrast: float,
+        alpha: float = 0.05,
+        **reduction: Any,
+    ) -> None:
+        self.partition, self.encoder, self.bank = partition, encoder, bank
+        self.contrast, self.alpha = contrast, alpha
+        self.reduction = {
+            "reduction": "area",
+            "diagonal": "poisson",
+            "normalization": "smoothed",
+            **reduction,
+        }
+        self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
+        self.pixels_per_bin = int(np.median(partition.n_pixels))
+        self._calibrated: dict[tuple[int, int], NoveltyScorer] = {}
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What changes the numbers."""
+        maps = hashlib.sha256(self.partition.roi_map.tobytes() + self.partition.static_map.tobytes())
+        return {
+            "technique": self.name,
+            "partition": maps.hexdigest(),
+            "n_roi": self.partition.n_roi,
+            "reducer": {"size": 256, **self.reduction},
+            "encoder": self.encoder.sha256,
+            "bank": self.bank.id,
+            "contrast": self.contrast,
+        }
+
+    def begin(self, run: RunInfo) -> "_Exposure":
+        """Prepare for a run.
+
+        Raises
+        ------
+        AnalysisError
+            If its frames do not fit the partition, or are too few.
+        """
+        if tuple(run.frame_shape) != self.partition.shape:
+            raise AnalysisError(
+                f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "
+                f"{self.partition.shape[0]} × {self.partition.shape[1]}"
+            )
+        if run.n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+        return _Exposure(self, run)
+
+    def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
+        """Regimes of many runs."""
+        model = RegimeModel(noise=REGIME_SCATTER, random_state=0).fit(embeddings)
+        labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
+        return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
+
+    def scorer(self, n_frames: int, counts: float) -> NoveltyScorer:
+        """The scorer calibrated for runs of so many frames and photons per pixel and frame."""
+        step = int(np.round(np.log(counts) / STEP))
+        if (n_frames, step) not in self._calibrated:
+            features = self.bank.features(
+                self.encoder,
+                n_frames=n_frames,
+                counts=float(np.exp(step * STEP)),
+                n_pixels=self.pixels_per_bin,
+                contrast=self.contrast,
+                n_roi=self.partition.n_roi,
+                seed=0,
+            )
+            self._calibrated[n_frames, step] = NoveltyScorer().fit(features)
+        return self._calibrated[n_frames, step]
+
+
+class _Exposure:
+    """One run being analysed."""
+
+    def __init__(self, technique: RheoXPCS, run: RunInfo) -> None:
+        self._technique, self._run = technique, run
+        self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
+        self._correlator = MultiTau(technique.partition, run.n_frames)
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Flat indices of the partition's pixels."""
+        return self._technique.partition.pixels
+
+    def push(self, block: NDArray[Any]) -> None:
+        """Take the next frames."""
+        self._reducer.push(block)
+        self._correlator.push(block)
+
+    def finish(self) -> Analysis:
+        """Say what the run was."""
+        technique, run = self._technique, self._run
+        counts = float(self._reducer.sums.counts.sum() / (len(self.pixels) * run.n_frames))
+        if counts == 0:
+            raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
+        maps = self._reducer.maps()
+        empty = int(np.isnan(maps).all(2).any(0).sum())
+        if empty:
+            raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
+        latent = technique.encoder.encode(maps)
+        features = run_features(
+            technique.encoder, maps, n_frames=run.n_frames, counts=counts, n_pixels=technique.pixels_per_bin
+        )
+        p = float(technique.scorer(run.n_frames, counts).p_values(features[None])[0])
+        g2 = self._correlator.result()
+        tau = g2.lag * run.frame_time_s
+        fit = fit_kww(tau, g2.value)
+        return Analysis(
+            embedding=features[:-1],
+            novelty_p=p,
+            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": tau},
+            dims={
+                "c2": ("roi", "t1", "t2"),
+                "latent": ("roi", "component"),
+                "g2": ("roi", "tau"),
+                "g2_err": ("roi", "tau"),
+                "tau": ("tau",),
+            },
+            summary={
+                "counts_per_pixel": counts,
+                "tau_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None,
+                "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
+                "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,
+                "g2_fits": int(fit.ok.sum()),
+            },
+            units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"},
+            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+        )

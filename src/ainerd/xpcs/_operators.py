@@ -1,0 +1,75 @@
+"""Linear operators R that reduce T frames to n: the reduced map is R C Rᵀ."""
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+Reduction = Literal["area", "gaussian", "decimate"]
+
+
+def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
+    """Operator of one reduction.
+
+    Parameters
+    ----------
+    kind : {"area", "gaussian", "decimate"}
+        Mean over the frames each map pixel covers; the paper's Gaussian of `sigma` frames followed by linear
+        interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does; or that interpolation
+        alone.
+    n_frames, size : int
+        T and n.
+    sigma : float, optional
+        For "gaussian", in frames; the paper's is 2.
+
+    Returns
+    -------
+    scipy.sparse.csr_array, shape (size, n_frames)
+        Rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If `kind` is unknown, `sigma` is missing or given without use, or a number is not positive.
+    """
+    if n_frames < 2 or size < 1:
+        raise ValueError(f"a reduction wants at least 2 frames and a size of 1, got {n_frames} and {size}")
+    if (kind == "gaussian") != (sigma is not None):
+        raise ValueError(f"sigma belongs to reduction 'gaussian' and to it alone, got {kind!r} with sigma={sigma}")
+    if kind == "area":
+        return _area(n_frames, size)
+    if kind == "decimate":
+        return _interpolate(n_frames, size)
+    if kind == "gaussian" and sigma is not None:
+        if sigma <= 0:
+            raise ValueError(f"sigma must be positive, got {sigma}")
+        return (_interpolate(n_frames, size) @ _blur(n_frames, sigma)).tocsr()
+    raise ValueError(f"no reduction {kind!r}: there are 'area', 'gaussian', 'decimate'")
+
+
+def _area(n_frames: int, size: int) -> sp.csr_array:
+    edges = np.linspace(0, n_frames, size + 1)
+    first, last = edges[:-1].astype(int), np.minimum(np.ceil(edges[1:]).astype(int), n_frames)
+    rows = np.repeat(np.arange(size), last - first)
+    cols = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
+    overlap = np.minimum(edges[rows + 1], cols + 1) - np.maximum(edges[rows], cols)
+    return sp.csr_array((overlap * (size / n_frames), (rows, cols)), (size, n_frames))
+
+
+def _interpolate(n_frames: int, size: int) -> sp.csr_array:
+    # pixel-centre grid of ndimage.zoom(grid_mode=True)
+    u = np.clip((np.arange(size) + 0.5) * n_frames / size - 0.5, 0, n_frames - 1)
+    left = np.minimum(u.astype(int), n_frames - 2)
+    rows = np.tile(np.arange(size), 2)
+    return sp.csr_array((np.r_[1 - (u - left), u - left], (rows, np.r_[left, left + 1])), (size, n_frames))
+
+
+def _blur(n_frames: int, sigma: float) -> sp.csr_array:
+    # ndimage.gaussian_filter1d(mode="mirror", truncate=4)
+    offsets = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    period = 2 * (n_frames - 1)
+    cols = np.abs(np.arange(n_frames)[:, None] + offsets).ravel() % period
+    cols = np.where(cols >= n_frames, period - cols, cols)
+    rows = np.repeat(np.arange(n_frames), offsets.size)
+    return sp.csr_array((np.tile(weights / weights.sum(), n_frames), (rows, cols)), (n_frames, n_frames))

@@ -1,0 +1,125 @@
+import os
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from ainerd.documents import FrameError, FrameReader, local_path
+
+SHAPE = (20, 30)
+PIXELS = np.array([5, 599, 0, 77, 300])
+
+
+@pytest.fixture
+def movie():
+    return np.random.default_rng(0).poisson(0.5, (12, *SHAPE)).astype(np.uint16)
+
+
+@pytest.fixture
+def written(tmp_path, movie):
+    path = tmp_path / "frames.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=movie, chunks=(1, *SHAPE), **hdf5plugin.Bitshuffle(cname="lz4"))
+    return path
+
+
+def test_wanted_pixels_come_in_the_order_asked_for(written, movie):
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    assert np.array_equal(reader.read(3, 9), movie[3:9].reshape(6, -1)[:, PIXELS])
+    reader.close()
+
+
+@pytest.mark.parametrize("chunks", [None, (4, 20, 30), (1, 7, 11)])
+def test_other_layouts_are_read_as_well(tmp_path, movie, chunks):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "images", data=movie.astype(np.int32), chunks=chunks, compression="gzip" if chunks else None
+        )
+    reader = FrameReader(path, "images", PIXELS, SHAPE, swmr=False)
+    assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
+    reader.close()
+
+
+def test_frames_are_read_while_the_file_is_written(tmp_path, movie):
+    path = tmp_path / "growing.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        data = file.create_dataset("d", (0, *SHAPE), "u2", maxshape=(None, *SHAPE), chunks=(1, *SHAPE))
+        file.swmr_mode = True
+        reader = FrameReader(path, "d", PIXELS, SHAPE)
+        for start in (0, 6):
+            data.resize(start + 6, 0)
+            data[start:] = movie[start : start + 6]
+            data.flush()
+            assert np.array_equal(reader.read(start, start + 6), movie[start : start + 6].reshape(6, -1)[:, PIXELS])
+        reader.close()
+
+
+def test_frames_that_are_not_there_are_named(written):
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    with pytest.raises(FrameError, match="holds 12 frames, 20 were announced"):
+        reader.read(0, 20)
+    reader.close()
+
+
+def test_a_damaged_frame_is_named(written):
+    with h5py.File(written) as file:
+        where = file["entry/data/data"].id.get_chunk_info(5)
+    with open(written, "r+b") as raw:
+        raw.seek(where.byte_offset + 12)
+        raw.write(b"\xff" * (where.size - 12))
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    with pytest.raises(FrameError, match="frame 5 of"):
+        reader.read(0, 12)
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape", "message"),
+    [("entry/data/data", (30, 20), "wanted"), ("entry/data", SHAPE, "no such dataset"), ("nope", SHAPE, "no such")],
+)
+def test_a_dataset_that_does_not_fit_is_refused(written, dataset, shape, message):
+    with pytest.raises(FrameError, match=message):
+        FrameReader(written, dataset, PIXELS, shape)
+
+
+def test_a_file_that_is_no_hdf5_is_refused(tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(FrameError, match="cannot open"):
+        FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
+
+
+def test_paths_inside_the_roots_are_found(tmp_path, written):
+    assert local_path(f"file://localhost{written}", [tmp_path]) == written
+    odd = tmp_path / "with space.h5"
+    odd.touch()
+    assert local_path(f"file://localhost{tmp_path}/with%20space.h5", [tmp_path]) == odd
+
+
+@pytest.mark.parametrize("way", ["elsewhere", "dots", "encoded dots", "link", "no roots"])
+def test_paths_outside_the_roots_are_refused(tmp_path, way):
+    root, secret = tmp_path / "root", tmp_path / "secret.h5"
+    root.mkdir()
+    secret.touch()
+    os.symlink(secret, root / "link.h5")
+    uri = {
+        "elsewhere": f"file://localhost{secret}",
+        "dots": f"file://localhost{root}/../secret.h5",
+        "encoded dots": f"file://localhost{root}/%2e%2e/secret.h5",
+        "link": f"file://localhost{root}/link.h5",
+        "no roots": f"file://localhost{secret}",
+    }[way]
+    with pytest.raises(FrameError, match="outside the allowed roots"):
+        local_path(uri, [] if way == "no roots" else [root])
+
+
+@pytest.mark.parametrize("uri", ["http://somewhere/x.h5", "file://otherhost/x.h5", "x.h5"])
+def test_what_is_no_local_file_is_refused(tmp_path, uri):
+    with pytest.raises(FrameError, match="not a local file"):
+        local_path(uri, [tmp_path])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FrameError, match="no file .*gone.h5"):
+        local_path(f"file://localhost{tmp_path}/gone.h5", [tmp_path])

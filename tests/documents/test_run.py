@@ -1,0 +1,86 @@
+import h5py
+import numpy as np
+import pytest
+from event_model import compose_run, compose_stream_resource
+
+from ainerd.documents import DetectorKeys, FrameError, Run
+
+KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
+PIXELS = np.array([3, 0, 11])
+
+
+@pytest.fixture
+def movie(tmp_path):
+    frames = np.random.default_rng(0).poisson(1.0, (130, 3, 4)).astype(np.uint16)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["d"] = frames
+    return frames
+
+
+def documents(tmp_path, *, per_index=1, splits=(0, 60, 130), configured=True):
+    bundle = compose_run(metadata={"scan_id": 7})
+    yield "start", bundle.start_doc
+    beside = bundle.compose_descriptor(
+        name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "sim"}}
+    )
+    yield "descriptor", beside.descriptor_doc
+    yield "event", beside.compose_event(data={"x": 4.5}, timestamps={"x": 10.0})
+    configuration = {"data": {"det_num": 130, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}
+    detector = bundle.compose_descriptor(
+        name="det",
+        data_keys={"det_image": {"dtype": "array", "shape": [per_index, 3, 4], "source": "sim", "external": "STREAM:"}},
+        configuration={"det": configuration} if configured else {},
+        object_keys={"det": ["det_image"]},
+    )
+    yield "descriptor", detector.descriptor_doc
+    resource, datum = compose_stream_resource(
+        mimetype="application/x-hdf5",
+        uri=f"file://localhost{tmp_path}/m.h5",
+        data_key="det_image",
+        parameters={"dataset": "d", "swmr": False},
+    )
+    yield "stream_resource", resource
+    for start, stop in zip(splits, splits[1:], strict=False):
+        yield "stream_datum", datum({"start": start, "stop": stop}, descriptor=detector.descriptor_doc)
+    yield "stop", bundle.compose_stop()
+
+
+def gathered(run, docs):
+    blocks = []
+    for name, doc in docs:
+        run(name, doc)
+        if name == "stream_datum":
+            blocks.extend(run.blocks(PIXELS))
+    run.close()
+    return np.concatenate(blocks)
+
+
+def test_a_run_gives_its_frames_readings_and_facts(tmp_path, movie):
+    run = Run(KEYS, [tmp_path])
+    assert not run.has_frames
+    frames = gathered(run, documents(tmp_path))
+    assert np.array_equal(frames, movie.reshape(130, -1)[:, PIXELS])
+    assert run.has_frames and run.n_read == run.n_frames == 130
+    assert run.frame_shape == (3, 4) and run.frame_time_s == 0.1
+    assert run.reading("x") == 4.5 and run.reading("y") is None
+    assert run.series("x").tolist() == [[10.0], [4.5]] and run.series("y").shape == (2, 0)
+    assert run.start_doc["scan_id"] == 7 and run.stop_doc["exit_status"] == "success"
+
+
+def test_one_index_may_hold_a_whole_exposure(tmp_path, movie):
+    run = Run(KEYS, [tmp_path])
+    frames = gathered(run, documents(tmp_path, per_index=130, splits=(0, 1)))
+    assert np.array_equal(frames, movie.reshape(130, -1)[:, PIXELS])
+
+
+def test_frames_out_of_the_roots_are_refused(tmp_path, movie):
+    run = Run(KEYS, [tmp_path / "elsewhere"])
+    with pytest.raises(FrameError, match="outside the allowed roots"):
+        gathered(run, documents(tmp_path))
+
+
+def test_a_descriptor_without_the_number_of_frames_is_named(tmp_path, movie):
+    run = Run(KEYS, [tmp_path])
+    gathered(run, documents(tmp_path, configured=False))
+    with pytest.raises(FrameError, match="no configuration 'det_num'"):
+        _ = run.n_frames

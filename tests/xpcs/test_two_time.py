@@ -1,0 +1,206 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.transform import resize
+
+from ainerd.xpcs import Partition, TwoTimeReducer, two_time
+from ainerd.xpcs._operators import reduction_operator
+
+DIAGONALS = ("poisson", "neighbour", "raw")
+NORMALIZATIONS = ("smoothed", "paper", "symmetric")
+
+
+def reduce(frames, partition, blocks=(7,), **options):
+    reducer = TwoTimeReducer(partition, len(frames), **options)
+    start, i = 0, 0
+    while start < len(frames):
+        step = blocks[i % len(blocks)]
+        reducer.push(frames[start : start + step])
+        start, i = start + step, i + 1
+    return reducer.maps()
+
+
+def symmetric_by_the_book(frames, partition):
+    """N Σ I1 I2 / (Σ I1 Σ I2), the definition of scikit-beam and pychx."""
+    out = []
+    for k in range(1, partition.n_roi + 1):
+        i = frames[:, partition.roi_map == k].astype(float)
+        total = i.sum(1)
+        out.append(i.shape[1] * (i @ i.T) / np.outer(total, total))
+    return np.array(out)
+
+
+def test_symmetric_raw_is_the_definition(frames, partition):
+    full = two_time(frames, partition, diagonal="raw", normalization="symmetric", dtype="float64")
+    assert np.allclose(full, symmetric_by_the_book(frames, partition), rtol=0, atol=1e-12)
+
+
+def test_poisson_diagonal_is_the_factorial_moment(frames, partition):
+    full = two_time(frames, partition, normalization="symmetric", dtype="float64")
+    i = frames[:, partition.roi_map == 2].astype(float)
+    wanted = (i * (i - 1)).mean(1) / i.mean(1) ** 2
+    assert np.allclose(np.diagonal(full[1]), wanted, atol=1e-12)
+
+
+def test_neighbour_diagonal_is_the_mean_of_its_neighbours(frames, partition):
+    full = two_time(frames, partition, diagonal="neighbour", dtype="float64")[0]
+    beside = np.diagonal(full, 1)
+    wanted = np.r_[beside[0], (beside[1:] + beside[:-1]) / 2, beside[-1]]
+    assert np.allclose(np.diagonal(full), wanted, atol=1e-12)
+
+
+def test_smoothed_takes_the_mean_of_each_static_ring_and_the_beam_off(frames, partition):
+    full = two_time(frames, partition, diagonal="raw", dtype="float64")[3]
+    inside = partition.roi_map == 4
+    i, ring = frames[:, inside].astype(float), partition.static_map[inside]
+    mean = np.array([i[:, ring == r].mean() for r in range(4)[1:]])[ring - 1]
+    d = i / mean / (i.sum(1) / mean.sum())[:, None]
+    assert np.allclose(full, d @ d.T / inside.sum(), atol=1e-12)
+
+
+def test_paper_divides_by_the_mean_of_the_whole_ring(frames, partition):
+    full = two_time(frames, partition, diagonal="raw", normalization="paper", dtype="float64")[3]
+    inside = partition.roi_map == 4
+    i, ring = frames[:, inside].astype(float), partition.static_map[inside]
+    mean = np.array([frames[:, (partition.static_map == r) & (partition.roi_map > 0)].mean() for r in (1, 2, 3)])
+    d = i / mean[ring - 1]
+    assert np.allclose(full, d @ d.T / inside.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("diagonal", DIAGONALS)
+@pytest.mark.parametrize("sigma", [1.3, 2.0])
+def test_gaussian_is_skimage_on_the_full_map(frames, partition, diagonal, normalization, sigma):
+    options = {"diagonal": diagonal, "normalization": normalization, "dtype": "float64"}
+    full = two_time(frames, partition, **options)
+    reduced = reduce(frames, partition, size=17, reduction="gaussian", sigma=sigma, **options)
+    for c2, small in zip(full, reduced, strict=True):
+        wanted = resize(c2, (17, 17), order=1, anti_aliasing=True, anti_aliasing_sigma=sigma)
+        assert np.abs(small - wanted).max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["area", "decimate"])
+@pytest.mark.parametrize("size", [7, 20, 60, 64])
+def test_reduced_is_the_operator_on_the_full_map(frames, partition, kind, size):
+    operator = reduction_operator(kind, len(frames), size).toarray()
+    full = two_time(frames, partition, dtype="float64")
+    reduced = reduce(frames, partition, size=size, reduction=kind, dtype="float64")
+    assert np.abs(reduced - operator @ full @ operator.T).max() < 1e-12
+
+
+def test_decimation_is_skimage_without_blur(frames, partition):
+    full = two_time(frames, partition, dtype="float64")
+    reduced = reduce(frames, partition, size=13, reduction="decimate", dtype="float64")
+    assert np.abs(reduced[0] - resize(full[0], (13, 13), order=1, anti_aliasing=False)).max() < 1e-12
+
+
+def test_area_is_a_plain_mean_where_the_size_divides(frames, partition):
+    full = two_time(frames, partition, dtype="float64")
+    reduced = reduce(frames, partition, size=20, dtype="float64")
+    assert np.allclose(reduced, full.reshape(6, 20, 3, 20, 3).mean((2, 4)), atol=1e-12)
+
+
+def test_float32_agrees_with_float64(frames, partition):
+    difference = reduce(frames, partition, size=16) - reduce(frames, partition, size=16, dtype="float64")
+    assert 0 < np.abs(difference).max() < 1e-5
+
+
+@settings(max_examples=25, deadline=None)
+@given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=6))
+def test_block_sizes_do_not_matter(frames, partition, blocks):
+    whole = reduce(frames, partition, blocks=(60,), size=16, dtype="float64")
+    assert np.abs(reduce(frames, partition, blocks=blocks, size=16, dtype="float64") - whole).max() < 1e-12
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(["area", "decimate", "gaussian"]),
+    n_frames=st.integers(2, 400),
+    size=st.integers(1, 300),
+)
+def test_rows_of_an_operator_sum_to_one(kind, n_frames, size):
+    operator = reduction_operator(kind, n_frames, size, 2.0 if kind == "gaussian" else None)
+    assert operator.shape == (size, n_frames)
+    assert np.allclose(operator.sum(1), 1)
+    assert operator.data.min() > -1e-15
+
+
+def test_bad_frames_change_nothing_in_the_rest(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[0, 17, 18, 41]] = False
+    spoilt = frames.copy()
+    spoilt[~valid] = 500
+    maps = reduce(spoilt, partition, size=12, valid=valid, dtype="float64")
+    full = two_time(frames, partition, valid=valid, dtype="float64")
+    cell = np.arange(60) // 5
+    for i in range(12):
+        for j in range(12):
+            wanted = full[:, cell == i][:, :, cell == j]
+            assert np.allclose(maps[:, i, j], np.nanmean(wanted, axis=(1, 2)), atol=1e-12)
+
+
+def test_frames_without_a_photon_are_left_out_by_themselves(frames, partition):
+    dark = frames.copy()
+    dark[[5, 6]] = 0
+    valid = np.ones(60, bool)
+    valid[[5, 6]] = False
+    found = reduce(dark, partition, size=12, dtype="float64")
+    assert np.allclose(found, reduce(frames, partition, size=12, valid=valid, dtype="float64"), atol=1e-12)
+
+
+def test_a_static_pattern_shows_its_contrast_on_the_diagonal_too():
+    rng = np.random.default_rng(3)
+    n, beta = 200_000, 0.25
+    pattern = rng.gamma(1 / beta, beta, n)  # relative variance beta
+    frames = rng.poisson(0.3 * pattern, (40, n)).astype(np.uint16)
+    partition = Partition.from_roi_map(np.ones((500, 400), int))
+    c2 = two_time(frames, partition, size=10)[0] - 1
+    # standard error of one element: about 1 / (mean count per cell × sqrt(n))
+    assert np.abs(c2 - beta).max() < 5 / (0.3 * 4 * np.sqrt(n)) + 5 * beta * np.sqrt(2 / n * 3)
+
+
+@pytest.mark.parametrize(
+    ("frames_in", "message"),
+    [
+        (np.full((1, 24, 20), np.nan), "NaN"),
+        (np.full((1, 24, 20), -1), "negative"),
+        (np.zeros((1, 20, 24)), "do not fit"),
+        (np.zeros((61, 24, 20), np.uint16), "were announced"),
+    ],
+)
+def test_bad_frames_are_refused_with_a_reason(partition, frames_in, message):
+    reducer = TwoTimeReducer(partition, 60)
+    with pytest.raises(ValueError, match=message):
+        reducer.push(frames_in)
+
+
+def test_maps_before_the_last_frame_say_what_is_missing(frames, partition):
+    reducer = TwoTimeReducer(partition, 60)
+    reducer.push(frames[:20])
+    with pytest.raises(ValueError, match="20 of 60 frames"):
+        reducer.maps()
+
+
+def test_a_run_without_photons_is_refused(partition):
+    reducer = TwoTimeReducer(partition, 4, size=4)
+    reducer.push(np.zeros((4, 24, 20), np.uint16))
+    with pytest.raises(ValueError, match="no valid frame"):
+        reducer.maps()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reduction": "cubic"}, "no reduction"),
+        ({"reduction": "gaussian"}, "sigma"),
+        ({"sigma": 2.0}, "sigma"),
+        ({"diagonal": "none"}, "no diagonal"),
+        ({"normalization": "none"}, "no normalization"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"valid": [True]}, "valid has shape"),
+    ],
+)
+def test_unknown_options_are_named(partition, options, message):
+    with pytest.raises(ValueError, match=message):
+        TwoTimeReducer(partition, 60, **options)
