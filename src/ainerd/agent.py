@@ -14,6 +14,7 @@ from bluesky_adaptive.plans import optimize
 from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_tiled_plugins import TiledWriter
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.console import Console
 from tiled.client.container import Container
 
@@ -78,7 +79,7 @@ class Agent:
             )
         self.name, self.technique = name, technique
         self.results = ResultStore(client["ainerd"])
-        self._raw, self._uri, self._backup = client["raw"], client.uri, backup
+        self._raw, self._uri, self._backup = client["raw"], str(client.context.api_uri), backup
         self._detector, self._actuators = detector, tuple(actuators)
         self._beside, self._monitored = tuple(beside), tuple(monitored)
         self._bounds = dict(bounds)
@@ -98,6 +99,10 @@ class Agent:
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
         self.quiet = False
 
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document from anywhere; returns at once. A run that has its complete result already changes nothing."""
+        self._watch(name, doc)
+
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
 
@@ -113,7 +118,7 @@ class Agent:
         self._backup.mkdir(parents=True, exist_ok=True)
         writer = TiledWriter(self._raw, batch_size=BATCH, backup_directory=str(self._backup))
         buffered = BufferingWrapper(writer)
-        self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self._watch)], buffered
+        self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self)], buffered
 
     def detach(self) -> None:
         """Unsubscribe, after everything that came is written."""
@@ -175,37 +180,48 @@ class Agent:
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
         table = self.results.table()
-        regimes = self._campaign.regimes
-        claims = int(table["novelty_p"].notna().sum())
+        regimes, next_point = self._campaign.regimes, self.suggest()
         return {
-            "agent": self.name,
             "attached": self._attached is not None,
             "tiled": self._uri,
             "results": len(table),
             "failed": int((table["status"] == "failed").sum()),
             "novel": int(table["novel"].fillna(False).sum()),
+            "expected_false": self.technique.alpha * int(table["novelty_p"].notna().sum()),
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
-            "alpha": self.technique.alpha,
-            "expected_false_flags": self.technique.alpha * claims,
-            "backlog": self._watch.backlog,
-            "next": self.suggest(),
+            "next": self._place(next_point),
+            "why": next_point["reason"],
+            "queue": self._watch.backlog,
         }
 
     def log(self) -> pd.DataFrame:
         """The agent's log, oldest line first."""
         return self.results.logbook()
 
-    def plot(self) -> Figure:
-        """Sample map with the path, C2 gallery, latent map, and p-values with the stress."""
+    def plot(self, *, truth: NDArray[Any] | None = None) -> Figure:
+        """Sample map with the path, C2 gallery, latent map, and p-values with the stress.
+
+        Parameters
+        ----------
+        truth : ndarray of int, shape (ny, nx), optional
+            Regions of a simulated sample over the bounds, drawn faintly behind the path.
+        """
         return campaign_figure(
             self.results.table(),
+            self.results.embeddings(),
             self.results.c2,
             alpha=self.technique.alpha,
             bounds=self._bounds,
             positions=tuple(self._bounds),
-            next_point=self.suggest(),
+            next_point=self._place(self.suggest()),
+            truth=truth,
         )
+
+    @property
+    def concluded(self) -> int:
+        """Runs that got a result, complete or failed, since the agent was built."""
+        return self._watch.concluded
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -247,7 +263,22 @@ class Agent:
             )
         return outcomes
 
+    def _place(self, suggestion: Mapping[str, Any]) -> dict[str, float]:
+        return {name: float(suggestion[name]) for name in self._bounds}
+
     def _announce(self, outcome: Outcome) -> None:
-        if not self.quiet:
-            with suppress(Exception):  # a closed terminal is no reason to lose the worker
-                Console().print(run_line(vars(outcome), self._campaign.peek()))
+        if self.quiet:
+            return
+        next_point = self._campaign.peek()
+        p = outcome.novelty_p
+        line = run_line(
+            len(self.results),
+            regime=outcome.regime,
+            novelty_p=p,
+            novel=p is not None and p <= self.technique.alpha,
+            reason=outcome.reason or None,
+            next_point=self._place(next_point),
+            why=next_point["reason"],
+        )
+        with suppress(OSError):  # a closed terminal is no reason to lose the worker
+            Console().print(line)

@@ -53,8 +53,8 @@ class Campaign:
         self._lock = threading.RLock()
         self.explorer = Explorer(bounds, labeler=self._label, alpha=technique.alpha, **explorer)
         self.regimes: Regimes | None = None
-        self._labels: dict[bytes, int] = {}  # by embedding
-        self._keys: dict[bytes, str] = {}  # result key by embedding
+        self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
+        self._labels: dict[str, int] = {}  # by result key
         self._ready: dict[str, Any] | None = None
         self._by_hand = False  # whether a person put the ready suggestion there
         self._remember()
@@ -63,14 +63,10 @@ class Campaign:
 
     def place(self, outcome: Outcome) -> dict[str, Any]:
         """Regime of an analysed run, in a new version of the atlas."""
-        embedding = _embedding(outcome)
         with self._lock:
-            self._keys[embedding.tobytes()] = outcome.key
-            self.explorer.ingest([_point(outcome)])
-            regimes = self.regimes
-            labels = {self._keys[z]: label for z, label in self._labels.items() if z in self._keys}
-        if regimes is None:
-            return {}
+            self._embeddings[outcome.key] = _embedding(outcome)
+            regimes = self._refit()
+            labels = dict(self._labels)
         atlas = self._store.add_atlas(
             AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels)
         )
@@ -79,7 +75,7 @@ class Campaign:
     def absorb(self, outcome: Outcome) -> None:
         """Note the fate of the suggestion behind a run, say what was found, and have the next suggestion ready."""
         with self._lock:
-            if outcome.status == "failed" and len(outcome.positions) == len(self.explorer.names):
+            if set(self.explorer.names) <= set(outcome.positions):
                 self.explorer.ingest([_point(outcome, self._technique.embedding_size)])
             if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
                 self._ready = None
@@ -175,20 +171,28 @@ class Campaign:
         embeddings = self._store.embeddings(mine)
         points = []
         for key, about in table.loc[embeddings.index].to_dict("index").items():
-            z = embeddings.loc[key].to_numpy(np.float32)
-            self._keys[z.tobytes()] = str(key)
+            z = self._embeddings[str(key)] = embeddings.loc[key].to_numpy(np.float32)
             if not pd.isna(about["regime"]):
-                self._labels[z.tobytes()] = int(about["regime"])
+                self._labels[str(key)] = int(about["regime"])
             positions = {name: float(about.get(name, np.nan)) for name in self.explorer.names}
             if np.isfinite(list(positions.values())).all():
                 points.append({ID_KEY: str(key), "embedding": z, "novelty_p": about["novelty_p"], **positions})
+        if self._embeddings:
+            self._refit()
         self.explorer.ingest(points)
 
+    def _refit(self) -> Regimes:
+        keys = list(self._embeddings)
+        previous = np.array([self._labels.get(key, -1) for key in keys])
+        regimes = self._technique.regimes(np.stack(list(self._embeddings.values())), previous)
+        self._labels = {key: int(label) for key, label in zip(keys, regimes.labels, strict=True)}
+        self.regimes = regimes
+        return regimes
+
     def _label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        previous = np.array([self._labels.get(z.tobytes(), -1) for z in embeddings])
-        self.regimes = self._technique.regimes(embeddings, previous)
-        self._labels = {z.tobytes(): int(k) for z, k in zip(embeddings, self.regimes.labels, strict=True)}
-        return self.regimes.labels
+        """Labels of the newest refit: the explorer asks in any thread, so nothing is fitted here."""
+        known = {self._embeddings[key].tobytes(): label for key, label in self._labels.items()}
+        return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
     def _record(self, suggestion: Mapping[str, Any], fate: str) -> None:
         try:

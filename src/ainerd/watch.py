@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,11 +119,12 @@ class Watch:
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
         self._job = _Job(technique, store, keys, wanted, tuple(roots), listener, agent)
-        self.on_outcome = on_outcome
+        self._on_outcome = on_outcome
         self._futures: dict[str, Future[Outcome | None]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
         self._current: _Watched | None = None
+        self.concluded = 0  # runs that got a result
         self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
         self._thread.start()
 
@@ -185,11 +187,14 @@ class Watch:
 
     def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:
         self._current = None
-        future = self._futures.get(raw_uid)
-        if future is not None and not future.done():
-            future.set_result(outcome)
-        if outcome is not None and self.on_outcome is not None:
-            self.on_outcome(outcome)
+        self.concluded += outcome is not None
+        try:
+            if outcome is not None and self._on_outcome is not None:
+                self._on_outcome(outcome)
+        finally:
+            future = self._futures.get(raw_uid)
+            if future is not None and not future.done():
+                future.set_result(outcome)
 
 
 @dataclass(frozen=True)
@@ -285,8 +290,10 @@ class _Watched:
             outcome = self._write(outcome, analysis)
             self._job.listener.absorb(outcome)
         except Exception as err:
-            logger.exception("run %s has no result", self.run.uid)
+            logger.exception("run %s is not concluded", self.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
+            with suppress(ClientError, httpx.HTTPError, KeyError):
+                self._job.store.fail(outcome.key, outcome.reason)
         return outcome
 
     def _write(self, outcome: Outcome, analysis: Analysis | None) -> Outcome:

@@ -10,24 +10,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-import bluesky.plan_stubs as bps  # noqa: F401
-import bluesky.plans as bp  # noqa: F401
-from bluesky import RunEngine
+import bluesky.plan_stubs as bps  # noqa: E402, F401
+import bluesky.plans as bp  # noqa: E402, F401
+from bluesky import RunEngine  # noqa: E402
 
-from agents.rheo_xpcs import TOML
-from ainerd.config import Settings
-from ainerd.instrument import open_tiled
-from sim_devices import Geometry, HiddenSample, SimulatedInstrument
+from agents.rheo_xpcs import TOML  # noqa: E402
+from agents.simulated import simulated_instrument  # noqa: E402
+from ainerd.config import Settings  # noqa: E402
+from ainerd.instrument import open_tiled  # noqa: E402
 
 settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
 RE = RunEngine({})
 
-instrument = SimulatedInstrument(
-    directory=settings.storage.frames[0],
-    geometry=Geometry(**settings.partition.model_dump(include=set(Geometry.__dataclass_fields__))),
-    sample=HiddenSample(seed=3),
-    contrast=settings.analysis.contrast,
-)
+instrument = simulated_instrument(settings)
 lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
 
 client, close_tiled = open_tiled(settings.storage)

@@ -1,0 +1,37 @@
+"""The clock of the simulated experiment."""
+
+import time
+
+
+class SimClock:
+    """Simulated seconds since shear stopped; never goes back.
+
+    Parameters
+    ----------
+    speed : float
+        Simulated seconds in one second of the wall's clock.
+
+    Raises
+    ------
+    ValueError
+        If `speed` is not positive.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed must be positive, got {speed}")
+        self._speed = speed
+        self._origin = time.monotonic()
+
+    @property
+    def speed(self) -> float:
+        """Simulated seconds in one second of the wall's clock."""
+        return self._speed
+
+    def now(self) -> float:
+        """Simulated seconds since shear stopped."""
+        return (time.monotonic() - self._origin) * self.speed
+
+    def wall(self, seconds: float) -> float:
+        """How long `seconds` of simulated time last on the wall's clock."""
+        return seconds / self.speed

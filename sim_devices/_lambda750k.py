@@ -1,0 +1,232 @@
+"""The detector: it flies, one frame an index, or is triggered, one exposure an index; the frames are the same."""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from event_model import compose_stream_resource
+from ophyd import Component, Device, DeviceStatus, Signal
+from ophyd.status import Status
+
+from ainerd.dynamics import Dynamics
+from sim_devices._clock import SimClock
+from sim_devices._frames import DATASET, FrameEncoder, FrameFile
+from sim_devices._geometry import Geometry
+from sim_devices._quantity import Quantity
+from sim_devices._speckle import SpeckleMovie
+
+BLOCK_FRAMES = 50
+
+SampleNow = Callable[[float, float, np.random.Generator], Dynamics]
+
+
+class AcquisitionStopped(Exception):
+    """The acquisition was stopped before its last frame."""
+
+
+class LambdaCam(Device):
+    """Settings, by the names of areaDetector's Lambda driver."""
+
+    acquire_time = Component(Quantity, value=0.1, units="s", kind="config")
+    acquire_period = Component(Quantity, value=0.1, units="s", kind="config")
+    num_images = Component(Signal, value=500, kind="config")
+    energy_threshold = Component(Quantity, value=5.5, units="keV", kind="config")
+    temperature = Component(Quantity, value=23.0, units="degC", kind="config")
+
+
+class Lambda750k(Device):
+    """A photon-counting detector that writes its frames to HDF5 and reports them as a Bluesky stream.
+
+    Fly it (`kickoff`, `complete`, `collect`), or `trigger` it as in ``bp.count``. One file per staging, written in
+    blocks of frames; an index is reported once its frames can be read. Frames come as fast as they can be made, but
+    not before their time on the simulated clock.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the files go.
+    geometry : Geometry
+    clock : SimClock
+    sample_now : callable
+        ``sample_now(age_s, duration_s, rng)`` gives the `Dynamics` in the beam; called as an acquisition begins.
+    seed : int
+        The same seed, settings and dynamics give the same frames.
+    count_rate : float
+        Photons per pixel and second in the ring.
+    contrast : float
+        beta of the speckle.
+    """
+
+    cam = Component(LambdaCam, "cam1:", kind="config")
+    mean_counts = Component(Quantity, value=0.0, units="photons/pixel/frame", kind="hinted")
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        directory: Path,
+        geometry: Geometry,
+        clock: SimClock,
+        sample_now: SampleNow,
+        seed: int = 0,
+        count_rate: float = 5.0,
+        contrast: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        self.geometry, self.count_rate, self.contrast = geometry, count_rate, contrast
+        self._directory, self._clock, self._sample_now, self._seed = Path(directory), clock, sample_now, seed
+        self._exposures = 0
+        self._file: FrameFile | None = None
+        self._thread: threading.Thread | None = None
+        self._stop, self._enough = threading.Event(), False
+        self._status: DeviceStatus | None = None
+        self._encoder = lru_cache(maxsize=2)(self._make_encoder)
+        super().__init__(prefix, name=name, **kwargs)
+
+    @property
+    def image_key(self) -> str:
+        """Name of the frames in documents."""
+        return f"{self.name}_image"
+
+    def stage(self) -> list[object]:
+        """Open a new file."""
+        staged = super().stage()
+        self._file = FrameFile(self._directory, self.name, self.geometry.frame_shape)
+        self._path, self._written, self._reported = self._file.path, 0, 0
+        self._frames_per_index: int | None = None
+        self._status = self._compose_datum = None
+        return staged
+
+    def unstage(self) -> list[object]:
+        """End what is going on, without failing it since its plan has left, and close the file."""
+        self.stop(success=True)
+        if self._thread is not None:
+            self._thread.join()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        return super().unstage()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop the acquisition; its status fails unless `success`."""
+        if not self._stop.is_set():
+            self._enough = success
+            self._stop.set()
+        super().stop(success=success)
+
+    def trigger(self) -> DeviceStatus:
+        """Take `cam.num_images` frames as one index."""
+        return self._begin(int(self.cam.num_images.get()))
+
+    def kickoff(self) -> Status:
+        """Start taking `cam.num_images` frames, each an index."""
+        self._begin(1)
+        started = Status()
+        started.set_finished()
+        return started
+
+    def complete(self) -> DeviceStatus:
+        """Status of the acquisition that was kicked off."""
+        if self._status is None:
+            raise RuntimeError(f"{self.name} has not been kicked off since it was staged")
+        return self._status
+
+    def _begin(self, frames_per_index: int) -> DeviceStatus:
+        if self._file is None:
+            raise RuntimeError(f"{self.name} has no open file: stage it, and again after a failure")
+        if self._status is not None and not self._status.done:
+            raise RuntimeError(f"{self.name} is acquiring already")
+        if self.cam.num_images.get() < 1 or not self.cam.acquire_period.get() > 0:
+            raise ValueError(f"{self.name} needs cam.num_images of at least 1 and a positive cam.acquire_period")
+        if self._frames_per_index not in (None, frames_per_index) or self._written % frames_per_index:
+            raise RuntimeError(
+                f"{self.name} cannot change num_images, change between flying and triggering, or go on after an "
+                "unfinished exposure while staged"
+            )
+        self._frames_per_index = frames_per_index
+        self._stop.clear()
+        self._status = DeviceStatus(self)
+        self._thread = threading.Thread(target=self._run, args=(self._status, self._file), daemon=True)
+        self._thread.start()
+        return self._status
+
+    def _run(self, status: DeviceStatus, file: FrameFile) -> None:
+        try:
+            self._acquire(file)
+        except Exception as error:
+            file.close()
+            self._file = None
+            status.set_exception(error)
+        else:
+            status.set_finished()
+
+    def _acquire(self, file: FrameFile) -> None:
+        n_frames, period = int(self.cam.num_images.get()), float(self.cam.acquire_period.get())
+        self._exposures += 1
+        rng = np.random.default_rng((self._seed, self._exposures))
+        began = self._clock.now()
+        dynamics = self._sample_now(began, n_frames * period, rng)
+        encoder = self._encoder(self.count_rate * min(float(self.cam.acquire_time.get()), period))
+        azimuth = self.geometry.phi_deg.ravel()[encoder.ring]
+        frame_times = (np.arange(n_frames) + 0.5) * period
+        movie = SpeckleMovie(dynamics, frame_times, azimuth, encoder.mean, contrast=self.contrast, rng=rng)
+        taken = photons = 0
+        for counts in movie.blocks(BLOCK_FRAMES):
+            chunks = encoder.encode(counts, rng)
+            taken += len(chunks)
+            photons += int(counts.sum())
+            ahead = began + taken * period - self._clock.now()
+            if self._stop.wait(max(self._clock.wall(ahead), 0)):
+                if self._enough:
+                    return
+                raise AcquisitionStopped(f"{self.name} was stopped after {taken - len(chunks)} of {n_frames} frames")
+            file.append(chunks)
+            self._written += len(chunks)
+        self.mean_counts.put(photons / (n_frames * encoder.ring.size))
+
+    def _make_encoder(self, level: float) -> FrameEncoder:
+        return FrameEncoder(self.geometry, level, np.random.default_rng((self._seed, 0)))
+
+    def _describe_image(self, frames_per_index: int) -> dict[str, dict[str, Any]]:
+        key = {
+            "source": f"SIM:{self.name}",
+            "dtype": "array",
+            "dtype_numpy": "<u2",
+            "shape": [frames_per_index, *self.geometry.frame_shape],
+            "external": "STREAM:",
+        }
+        return {self.image_key: key}
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what a trigger gives: the frames of a whole exposure, and their mean."""
+        return {**super().describe(), **self._describe_image(int(self.cam.num_images.get()))}
+
+    def describe_collect(self) -> dict[str, dict[str, Any]]:
+        """Describe what flying gives: single frames."""
+        return self._describe_image(1)
+
+    def get_index(self) -> int:
+        """Indices whose frames can be read."""
+        return self._written // (self._frames_per_index or 1)
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Yield a stream resource, once per staging, and a stream datum for the new indices below `index`."""
+        stop = self.get_index() if index is None else min(index, self.get_index())
+        if stop <= self._reported:
+            return
+        if self._compose_datum is None:
+            resource, self._compose_datum = compose_stream_resource(
+                mimetype="application/x-hdf5",
+                # Not percent-encoded: Tiled takes the path as it stands.
+                uri=f"file://localhost{self._path}",
+                data_key=self.image_key,
+                # Of the array as Tiled stacks it: index, frame of the index, row, column.
+                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [1, 1, *self.geometry.frame_shape]},
+            )
+            yield "stream_resource", resource
+        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
+        self._reported = stop

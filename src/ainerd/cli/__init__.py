@@ -1,0 +1,35 @@
+"""The command line `ainerd`: each command in its own file, assembled here.
+
+What a command needs is imported inside it, so that help is quick.
+"""
+
+import sys
+
+import typer
+
+from ainerd.cli._analyze import analyze
+from ainerd.cli._encode import encode
+from ainerd.cli._train import train
+
+app = typer.Typer(
+    name="ainerd",
+    help="Notice when a sample does something it has not done before.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(analyze)
+app.command()(encode)
+app.add_typer(train, name="train")
+
+
+def main() -> None:
+    """Run the command line; bad input becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}"
+        print(f"ainerd: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)

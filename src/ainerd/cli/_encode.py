@@ -1,0 +1,81 @@
+"""`ainerd encode`: one measured map through the encoders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Map = NDArray[np.float32]
+
+SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.95 + 0.4 x"
+CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
+
+
+def encode(
+    file: Annotated[Path, typer.Argument(help="A C2 map, .npy, 256 × 256; of baseline 1, or scaled to [0, 1].")],
+    published: Annotated[Path | None, typer.Option(help="Published state dict (.pth), to compare.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Figure (.png). Default: FILE's name with _encoded, here.")] = None,
+) -> None:
+    """Encode a measured C2 map and show what each encoder keeps of it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ainerd.latent import Encoder
+
+    c2, rule = _read(file)
+    encoders = [Encoder.load()] + ([Encoder.load(published)] if published else [])
+    table = Table("encoder", "latent", "explained variance", "first numbers", title=str(file), caption=rule)
+    kept: dict[str, Map] = {}
+    for encoder in encoders:
+        z = encoder.encode(c2[None])
+        kept[encoder.name] = encoder.decode(z)[0]
+        explained = 1 - (c2 - kept[encoder.name]).var() / c2.var()
+        first = "  ".join(f"{x:.3g}" for x in z[0, :5])
+        table.add_row(encoder.name, str(encoder.n_latent), f"{explained:.3f}", first)
+    figure = out or Path(f"{file.stem}_encoded.png")
+    _draw(figure, {"measured": c2, **kept})
+    console = Console()
+    console.print(table)
+    console.print(f"figure: {figure}")
+
+
+def _read(file: Path) -> tuple["Map", str]:
+    """The map with baseline 1, and the rule that made it so."""
+    import numpy as np
+
+    from ainerd.latent import from_unit
+
+    try:
+        with file.open("rb") as stream:
+            c2 = np.lib.format.read_array(stream, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
+    if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
+    if not np.isfinite(c2).all():
+        raise ValueError(f"{file}: holds values that are not finite")
+    if c2.min() == c2.max():
+        raise ValueError(f"{file}: is constant, there is nothing to encode")
+    if c2.min() >= 0 and c2.max() <= 1:
+        return from_unit(c2), SCALED
+    return c2.astype(np.float32), CORRELATION
+
+
+def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
+    """One panel a map, all on the colour scale of the first."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    first = next(iter(maps.values()))
+    fig = Figure(figsize=(4.4 * len(maps), 4), layout="constrained")
+    FigureCanvasAgg(fig)
+    panels = fig.subplots(1, len(maps))
+    for axes, (name, c2) in zip(panels, maps.items(), strict=True):
+        image = axes.imshow(c2, origin="lower", extent=(0, 1, 0, 1), vmin=first.min(), vmax=first.max())
+        axes.set(title=name, xlabel="$t_1$ / exposure", ylabel="$t_2$ / exposure")
+    fig.colorbar(image, ax=list(panels), label="$C_2$")
+    fig.savefig(figure, dpi=120)

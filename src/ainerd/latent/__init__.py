@@ -1,0 +1,30 @@
+"""C2 maps to latent vectors, regimes and a calibrated novelty claim.
+
+An `Encoder` turns the map of each azimuthal bin into a latent vector; `run_embedding` makes one point of a
+run's; `RegimeModel` groups runs; `NoveltyScorer`, fitted to the `Bank` noised to a run's statistics, says how
+likely it is that the run is of a known kind.
+"""
+
+from ainerd.latent._bank import Bank
+from ainerd.latent._embedding import REGIME_SCATTER, run_embedding, run_features
+from ainerd.latent._encoder import Encoder
+from ainerd.latent._grid import from_unit, to_unit
+from ainerd.latent._novelty import NoveltyScorer
+from ainerd.latent._regimes import RegimeModel, match_labels
+from ainerd.latent._train import train_pca
+from ainerd.latent._weights import ModelError
+
+__all__ = [
+    "REGIME_SCATTER",
+    "Bank",
+    "Encoder",
+    "ModelError",
+    "NoveltyScorer",
+    "RegimeModel",
+    "from_unit",
+    "match_labels",
+    "run_embedding",
+    "run_features",
+    "to_unit",
+    "train_pca",
+]

@@ -1,0 +1,88 @@
+"""The frozen calibration bank: exposures of known dynamics, kept without noise."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.latent._corpus import noisy
+from ainerd.latent._embedding import exposure_features
+from ainerd.latent._encoder import Encoder
+from ainerd.latent._grid import ROWS, from_triangle
+from ainerd.latent._weights import SHIPPED, ModelError, digest, read_weights
+
+_AT_ONCE = 32
+
+
+class Bank:
+    """Clean exposures, to be noised to a run's statistics: what noise does to a map depends on them.
+
+    Use `Bank.load`.
+
+    Attributes
+    ----------
+    id : str
+        First twelve digits of the file's SHA-256.
+    n : int
+        Exposures held.
+    families : list of str
+        Family of each.
+    """
+
+    def __init__(self, triangles: NDArray[np.float16], families: list[str], *, id: str) -> None:
+        self._triangles, self.families, self.id = triangles, families, id
+        self.n = len(triangles)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Bank":
+        """Load the shipped bank, or one written by ``ainerd train``; raises `ModelError`."""
+        path = SHIPPED / "bank.safetensors" if path is None else Path(path)
+        tensors, recipe = read_weights(path, "bank", {"g1_squared": 2})
+        triangles, families = tensors["g1_squared"], recipe.get("exposure_families", [])
+        if triangles.shape != (len(families), ROWS.size):
+            raise ModelError(f"{path}: {len(families)} families for triangles of shape {triangles.shape}")
+        return cls(triangles, families, id=digest(path)[:12])
+
+    def features(
+        self,
+        encoder: Encoder,
+        *,
+        n_frames: float,
+        counts: float,
+        n_pixels: float,
+        contrast: float,
+        n_roi: int = 18,
+        seed: int = 0,
+    ) -> NDArray[np.float32]:
+        """Features of each exposure as a run of these statistics would see it.
+
+        Parameters
+        ----------
+        encoder : Encoder
+            One that takes maps of 64 px.
+        n_frames, counts, n_pixels, contrast : float
+            Frames; photons per pixel and frame; pixels per bin, more than 64; beta.
+        n_roi : int
+            Azimuthal bins: independent draws of the exposure's map.
+        seed : int
+
+        Returns
+        -------
+        ndarray, shape (n, 17), float32
+            As `run_features`.
+
+        Raises
+        ------
+        ValueError
+            If a statistic is not positive, or there are too few pixels.
+        """
+        for name, value in {"n_frames": n_frames, "counts": counts, "contrast": contrast}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        rng = np.random.default_rng(seed)
+        out = []
+        for i in range(0, self.n, _AT_ONCE):
+            clean = contrast * from_triangle(self._triangles[i : i + _AT_ONCE].astype(np.float32))
+            maps = noisy(clean, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng, draws=n_roi)
+            out.append(exposure_features(encoder, maps, n_frames=n_frames, counts=counts, n_pixels=n_pixels))
+        return np.concatenate(out)

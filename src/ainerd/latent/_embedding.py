@@ -1,0 +1,109 @@
+"""One point for one run: what steering, regimes and novelty see of its azimuths.
+
+Two exposures that yield at different moments are one regime, so the embedding must not depend on when in the
+exposure something happens. It is read off the maps the latent vectors hold (which leaves the noise behind)
+and divided by their plateau, the mean at lag zero (which leaves the contrast of the beam behind):
+
+====== ====================================================================================================
+column meaning
+====== ====================================================================================================
+0–7    decay: mean of C - 1 over ages, in eight bins of log lag
+8–14   unsteadiness: twice the standard deviation over ages, in the first seven of these bins
+15     anisotropy: log(1 + a / 0.03), a the rms amplitude of the second harmonic over azimuth. Friedel's
+       symmetry leaves the first harmonic to noise, so its power is taken off: isotropic runs are near zero
+====== ====================================================================================================
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.latent._encoder import Encoder
+from ainerd.latent._grid import COLS, ROWS, SIZE, block_mean, to_triangle
+
+# First lag of each bin, in cells of 1/64 exposure.
+_LAGS = np.array([0, 1, 2, 3, 5, 8, 13, 21, 34])
+_BIN = np.searchsorted(_LAGS, COLS - ROWS, "right") - 1
+_MEAN = ((_BIN == np.arange(_LAGS.size)[:, None]) / np.bincount(_BIN)[:, None]).astype(np.float32)
+_LEAST_PLATEAU = 0.01
+_ANISOTROPY = 0.03
+
+# Median distance between embeddings of two runs of one regime: parameters within 25 % of each other, events
+# at any time.
+REGIME_SCATTER = 0.25
+
+
+def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
+    """Embed one run: one point, whatever its contrast, direction of flow and time of events.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Which made `z`.
+    z : array_like, shape (n_roi, d)
+        Latent vectors of the azimuthal bins, equal and in order around the full circle.
+
+    Returns
+    -------
+    ndarray, shape (16,), float32
+        Columns as above.
+    """
+    return _embed(encoder.decode(z, size=SIZE)[None])[0]
+
+
+def run_features(
+    encoder: Encoder, maps: ArrayLike, *, n_frames: float, counts: float, n_pixels: float
+) -> NDArray[np.float32]:
+    """Describe one run for the novelty claim: its embedding, and how far off the manifold its maps lie.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    maps : array_like, shape (n_roi, 256, 256)
+        C2 maps of baseline 1, bins in order around the full circle.
+    n_frames, counts, n_pixels : float
+        Frames; photons per pixel and frame; pixels per bin.
+
+    Returns
+    -------
+    ndarray, shape (17,), float32
+        The embedding, then the log of the mean squared residual over what noise alone is expected to leave.
+    """
+    return exposure_features(encoder, np.asarray(maps)[None], n_frames=n_frames, counts=counts, n_pixels=n_pixels)[0]
+
+
+def exposure_features(
+    encoder: Encoder, maps: NDArray[np.float32], *, n_frames: float, counts: float, n_pixels: float
+) -> NDArray[np.float32]:
+    """`run_features` of many exposures: maps (n, n_roi, s, s) to (n, 17)."""
+    n, n_roi, size, _ = maps.shape
+    flat = maps.reshape(-1, size, size)
+    held = encoder.decode(encoder.encode(flat), size=SIZE)
+    residual = np.square(block_mean(flat) - held).sum((1, 2)).reshape(n, n_roi).mean(1)
+    held = held.reshape(n, n_roi, SIZE, SIZE)
+    # Noise of Wishart maps: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
+    # reduced frame.
+    signal = held.mean(1) - 1
+    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / n_frames / counts)
+    expected = (total**2 + np.square(signal).sum((1, 2))) / n_pixels
+    return np.column_stack([_embed(held), np.log(residual / expected)]).astype(np.float32)
+
+
+def _embed(held: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings (n, 16) of the maps (n, n_roi, 64, 64) that latent vectors hold."""
+    triangles = to_triangle(held.mean(1)) - 1
+    decay = triangles @ _MEAN.T
+    spread = np.sqrt(np.square(triangles - decay[:, _BIN]) @ _MEAN.T)
+    plateau = np.maximum(decay[:, :1], _LEAST_PLATEAU)
+    anisotropy = np.log1p(_second_harmonic(held)[:, None] / plateau / _ANISOTROPY)
+    return np.hstack([decay[:, 1:] / plateau, 2 * spread[:, 1:-1] / plateau, anisotropy]).astype(np.float32)
+
+
+def _second_harmonic(held: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rms over cells of the second harmonic over azimuth (n,), the power of the first one taken off."""
+    n, n_roi = held.shape[:2]
+    if n_roi < 3:
+        return np.zeros(n, dtype=np.float32)
+    turn = 2 * np.pi * np.arange(n_roi) / n_roi
+    waves = np.stack([f(h * turn) for h in (1, 2) for f in (np.cos, np.sin)]).astype(np.float32) / n_roi
+    power = np.square(waves @ held.reshape(n, n_roi, -1)).mean(2)
+    return np.sqrt(np.maximum(power[:, 2:].sum(1) - power[:, :2].sum(1), 0))

@@ -1,0 +1,121 @@
+"""What every encoder of C2 maps offers, and the one way to load one."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean
+from ainerd.latent._weights import SHIPPED, ModelError
+
+
+class Encoder(ABC):
+    """C2 maps to latent vectors and back.
+
+    Use `Encoder.load`.
+
+    Attributes
+    ----------
+    name : str
+        Which encoder this is.
+    sha256 : str
+        Digest of the weight file.
+    n_latent : int
+        d, the length of a latent vector.
+    sizes : tuple of int
+        Map sizes it takes; 256 is always among them.
+    """
+
+    name: str
+    sha256: str
+    n_latent: int
+    sizes: tuple[int, ...] = (MAP_SIZE,)
+
+    @staticmethod
+    def load(model: str | Path = "pca") -> "Encoder":
+        """Load an encoder.
+
+        Parameters
+        ----------
+        model : str or Path
+            "pca" (the shipped default), or a file: `.safetensors` written by ``ainerd train``, or `.pth` with
+            the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945,
+            2024).
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, damaged or not such a model.
+        """
+        path = SHIPPED / "pca.safetensors" if model == "pca" else Path(model)
+        if path.suffix == ".safetensors":
+            from ainerd.latent._pca import PcaEncoder
+
+            return PcaEncoder.read(path)
+        if path.suffix == ".pth":
+            from ainerd.latent._published import PublishedEncoder
+
+            return PublishedEncoder.read(path)
+        raise ModelError(f"{model}: no such model; give 'pca', a .safetensors of ainerd or the published .pth")
+
+    def encode(self, maps: ArrayLike) -> NDArray[np.float32]:
+        """Latent vectors of C2 maps.
+
+        Parameters
+        ----------
+        maps : array_like, shape (n, 256, 256)
+            C2 maps of baseline 1.
+
+        Returns
+        -------
+        ndarray, shape (n, n_latent), float32
+
+        Raises
+        ------
+        ValueError
+            If the shape is another or a value is not finite.
+        """
+        return self._encode(self._checked(maps))
+
+    def decode(self, z: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
+        """Maps the latent vectors hold.
+
+        Parameters
+        ----------
+        z : array_like, shape (n, n_latent)
+        size : int
+            256, or 64 for the means over 4 × 4 cells.
+
+        Returns
+        -------
+        ndarray, shape (n, size, size), float32
+            C2 maps of baseline 1.
+        """
+        z = np.asarray(z, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.n_latent:
+            raise ValueError(f"latent vectors must be (n, {self.n_latent}) for {self.name}, got {z.shape}")
+        if size not in (MAP_SIZE, SIZE):
+            raise ValueError(f"size must be {MAP_SIZE} or {SIZE}, got {size}")
+        return self._decode(z, size)
+
+    def residual(self, maps: ArrayLike) -> NDArray[np.float32]:
+        """Squared distance (n,) of each map from what its latent vector holds, summed over cells at 64 px."""
+        checked = self._checked(maps)
+        return np.square(block_mean(checked) - self._decode(self._encode(checked), SIZE)).sum((1, 2))
+
+    def _checked(self, maps: ArrayLike) -> NDArray[np.float32]:
+        maps = np.asarray(maps, dtype=np.float32)
+        if maps.ndim != 3 or maps.shape[1] != maps.shape[2] or maps.shape[1] not in self.sizes:
+            wanted = " or ".join(f"(n, {s}, {s})" for s in self.sizes)
+            raise ValueError(f"maps must be {wanted} for {self.name}, got {maps.shape}")
+        bad = np.flatnonzero(~np.isfinite(maps).all((1, 2)))
+        if bad.size:
+            raise ValueError(f"map {bad[0]} of {len(maps)} holds values that are not finite; leave empty bins out")
+        return maps
+
+    @abstractmethod
+    def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]: ...
+
+    @abstractmethod
+    def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]: ...

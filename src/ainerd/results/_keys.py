@@ -1,0 +1,47 @@
+"""Keys that make a replay find the result it would write again."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+_RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
+
+
+def digest(parameters: Mapping[str, Any]) -> str:
+    """Digest of everything that changes the numbers of a result.
+
+    Parameters
+    ----------
+    parameters : mapping
+        JSON-serialisable, without NaN; the order of keys does not matter.
+
+    Returns
+    -------
+    str
+        First 16 hexadecimal digits of the SHA-256 of the canonical JSON.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not JSON.
+    """
+    try:
+        text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameters must be plain JSON values without NaN: {error}") from None
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def result_key(raw_uid: str, parameters: Mapping[str, Any]) -> str:
+    """Key of the result of a run analysed with these parameters: a uuid5, the same each time.
+
+    Parameters
+    ----------
+    raw_uid : str
+        Uid of the run's start document.
+    parameters : mapping
+        As for `digest`.
+    """
+    return str(uuid.uuid5(_RESULTS, f"{raw_uid}:{digest(parameters)}"))

@@ -1,0 +1,79 @@
+"""Metadata of many nodes as tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Nodes = Mapping[str, Mapping[str, Any]]
+
+_RESULT = [
+    "scan_id",
+    "run_time",
+    "status",
+    "regime",
+    "novelty_p",
+    "novel",
+    "regime_then",
+    "reason",
+    "raw_uid",
+]
+_SUGGESTION = ["created", "fate", "reason", "fate_reason", "raw_uid"]
+_DTYPES = {
+    "scan_id": "Int64",
+    "n_frames": "Int64",
+    "regime": "Int64",
+    "regime_then": "Int64",
+    "novel": "boolean",
+    "novelty_p": "float64",
+}
+
+
+def result_table(results: Nodes, labels: Mapping[str, int]) -> pd.DataFrame:
+    """Results by time of the run; `labels` are those of the newest atlas, by key."""
+    rows = {key: _row(metadata) for key, metadata in results.items()}
+    for key, row in rows.items():
+        row["regime_then"] = row.get("regime")
+        row["regime"] = labels.get(key, row["regime_then"])
+    table = _table(rows, "key", _RESULT)
+    table["run_time"] = pd.to_datetime(table["run_time"], unit="s", utc=True)
+    table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
+    return table.sort_values("run_time", kind="stable")
+
+
+def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
+    """Suggestions by time, their terms in columns ``terms.<name>``."""
+    rows = {}
+    for key, metadata in suggestions.items():
+        rows[key] = _row(metadata) | {f"terms.{name}": value for name, value in metadata["terms"].items()}
+        del rows[key]["id"]
+    return _table(rows, "id", _SUGGESTION).sort_values("created", kind="stable")
+
+
+def log_table(lines: Nodes) -> pd.DataFrame:
+    """Log lines by time."""
+    rows = {key: _row(metadata) for key, metadata in lines.items()}
+    return _table(rows, "key", ["created", "text"]).sort_index()
+
+
+def embedding_table(results: Nodes, digest: str | None) -> pd.DataFrame:
+    """Embeddings of the results with that digest (None: that of the newest), by time of the run."""
+    ordered = sorted(results.items(), key=lambda item: item[1].get("run_time", float("inf")))
+    if digest is None and ordered:
+        digest = ordered[-1][1]["digest"]
+    points = {key: list(metadata["embedding"]) for key, metadata in ordered if metadata["digest"] == digest}
+    return pd.DataFrame.from_dict(points, orient="index", dtype=np.float32).rename_axis("key")
+
+
+def _row(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if isinstance(value, str | int | float)}
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], index: str, leading: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name=index, dtype=object))
+    others = [name for name in table.columns if name not in leading]
+    table = table.reindex(columns=leading + others)
+    if "created" in table:
+        table["created"] = pd.to_datetime(table["created"], utc=True)
+    return table

@@ -1,0 +1,80 @@
+import pytest
+from bluesky import RunEngine
+
+from agents.rheo_xpcs import TOML, build_agent
+from agents.simulated import simulated_instrument
+from ainerd.config import Settings
+from ainerd.instrument import open_tiled
+
+SMALL = TOML.with_name("small.toml")
+FRAMES = 100
+
+
+class Session:
+    """Everything a person has in front of them: devices, a RunEngine, a Tiled client and the agent."""
+
+    def __init__(self, folder, **options):
+        self.settings = Settings.load(SMALL)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.client, self.close_tiled = open_tiled(self.settings.storage)
+        self.RE = RunEngine({})
+        self.use(**options)
+        self.agent = None
+        self.start_agent()
+
+    def use(self, settings=None, **options):
+        """Put another simulated instrument at the beamline."""
+        self.instrument = simulated_instrument(settings or self.settings, speed=1000, **options)
+        self.detector, self.stage = self.instrument.detector, self.instrument.stage
+        self.rheometer = self.instrument.rheometer
+        self.expect(FRAMES)
+        return self
+
+    def expect(self, frames):
+        self.detector.cam.num_images.put(frames)
+        self.detector.cam.acquire_period.put(50 / frames)
+
+    def start_agent(self, **analysis):
+        if self.agent is not None:
+            self.agent.close()
+        settings = self.settings.model_copy(deep=True)
+        settings.analysis = settings.analysis.model_copy(update=analysis)
+        self.agent = build_agent(
+            self.client,
+            detector=self.detector,
+            actuators=[self.stage.x, self.stage.y],
+            rheometer=self.rheometer,
+            settings=settings,
+        )
+        self.agent.attach(self.RE)
+        return self.agent
+
+    def table(self):
+        """The results, once everything that came is written."""
+        assert self.agent.drain()
+        return self.agent.results.table()
+
+    def close(self):
+        self.agent.close()
+        self.close_tiled()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    session = Session(tmp_path_factory.mktemp("session"))
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def session_in():
+    """Makes sessions in a folder, and closes them."""
+    made = []
+
+    def make(folder, **options):
+        made.append(Session(folder, **options))
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.close()

@@ -1,0 +1,196 @@
+import json
+import subprocess
+import sys
+
+import bluesky.plans as bp
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from tiled.queries import Key
+
+from ainerd.steering import expose
+
+
+@pytest.fixture(scope="module")
+def explored(session):
+    """A session that has explored four positions, with all documents it emitted."""
+    session.documents = []
+    token = session.RE.subscribe(lambda name, doc: session.documents.append((name, doc)))
+    session.RE(session.agent.explore(4))
+    session.RE.unsubscribe(token)
+    return session
+
+
+def test_every_position_has_one_complete_result(explored):
+    table = explored.table()
+    assert (table["status"] == "complete").all()
+    assert len(table) == 4 and table["raw_uid"].is_unique
+    assert table["novelty_p"].between(0, 1).all()
+    assert table["stress_mean"].between(80, 25_000).all()
+    assert (table["time_since_shear"].diff().dropna() > 0).all()
+    assert (table["tau_s"] > 0).all()
+
+
+def test_the_sample_was_where_the_suggestion_said(explored):
+    table = explored.table().set_index("raw_uid")
+    suggestions = explored.agent.results.suggestions()
+    measured = suggestions[suggestions["fate"] == "measured"].set_index("raw_uid")
+    assert set(measured.index) == set(table.index)
+    for name in ("sample_x", "sample_y"):
+        assert np.allclose(measured[name], table[name][measured.index], atol=1e-6)
+    assert (suggestions["reason"].str.len() > 10).all()
+
+
+def test_the_arrays_are_those_of_the_run(explored):
+    key = explored.table().index[0]
+    c2 = explored.agent.results.c2(key)
+    assert c2.shape == (18, 256, 256) and c2.dtype == np.float32
+    assert np.allclose(c2, np.swapaxes(c2, 1, 2), atol=1e-5)
+    assert 0.9 < np.median(c2) < 1.2
+    store = explored.agent.results
+    assert store.array(key, "g2").shape == (18, store.array(key, "tau").size)
+    assert store.array(key, "stress").size == store.array(key, "stress_time").size > 0
+
+
+def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
+    """A second path: every frame read back through Tiled, and the definition of C2."""
+    row = explored.table().iloc[0]
+    explored.agent.detach()  # whatever the buffered writer still holds is written
+    explored.agent.attach(explored.RE)
+    frames = explored.client["raw"][row["raw_uid"]]["lambda750k"]["lambda750k_image"].read().reshape(100, 128, 192)
+    partition = explored.agent.technique.partition
+    maps = explored.agent.results.c2(row.name)
+    edges = np.linspace(0, 100, 257)
+    t = np.arange(100)
+    reduce = np.clip(np.minimum(edges[1:, None], t + 1) - np.maximum(edges[:-1, None], t), 0, 1) * 256 / 100
+    for k in (1, 7, 18):
+        inside = partition.roi_map == k
+        i, ring = frames[:, inside].astype(float), partition.static_map[inside]
+        profile = np.array([i[:, ring == r].mean() for r in ring])
+        d = i / profile / (i.sum(1) / profile.sum())[:, None]
+        c2 = d @ d.T / inside.sum()
+        a = i.sum(1) / profile.sum()
+        c2[t, t] -= (i / profile**2).sum(1) / a**2 / inside.sum()  # a counter's shot noise
+        assert np.abs(maps[k - 1] - reduce @ c2 @ reduce.T).max() < 1e-4
+
+
+def test_the_raw_runs_are_in_tiled(explored):
+    explored.agent.detach()
+    explored.agent.attach(explored.RE)
+    raw = explored.client["raw"]
+    exposures = raw.search(Key("start.plan_name") == "expose")
+    assert len(exposures) == 4
+    assert len(raw.search(Key("start.plan_name") == "optimize")) == 1
+    run = raw[explored.table()["raw_uid"].iloc[0]]
+    assert run.metadata["start"]["suggestion_id"] and run.metadata["start"]["reason"]
+    assert run["rheometer_stress_monitor"].base["internal"].read().shape[0] > 0
+
+
+def test_stream_datums_come_while_the_detector_acquires(explored):
+    explored.expect(500)
+    documents = []
+    explored.RE(expose(explored.detector), lambda name, doc: documents.append(name))
+    explored.expect(100)
+    assert documents.count("stream_datum") > 1
+
+
+def test_outcomes_are_recorded_by_the_optimize_run(explored):
+    events = [doc["data"] for name, doc in explored.documents if name == "event" and "novelty_p" in doc["data"]]
+    assert len(events) == 4
+    assert {"sample_x", "sample_y", "reason", "unexplored", "boundary", "novel_neighbour", "travel"} <= set(events[0])
+
+
+def test_the_log_reads_like_sentences(explored):
+    lines = explored.agent.log()["text"]
+    assert lines.str.match(r"at \(\d+\.\d\d, \d+\.\d\d\): regime \d+, p = ").sum() >= 4
+
+
+def test_another_process_finds_the_results_with_tiled_alone(explored):
+    script = """
+import json, sys
+from tiled.client import from_uri
+from tiled.queries import Key
+uri, key = json.loads(sys.stdin.read())
+client = from_uri(uri, api_key=key)
+results = client["ainerd/results"]
+some = results.search(Key("novelty_p") <= 1.0).search(Key("sample_x") >= 0.5).sort(("run_time", 1))
+print(json.dumps([node.metadata["sample_x"] for node in some.values()]), len(results.search(Key("novelty_p") <= 0.0)))
+assert not any(name in sys.modules for name in ("ainerd", "bluesky", "torch"))
+"""
+    uri, key = str(explored.client.context.api_uri), explored.client.context.api_key
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=f'["{uri}", "{key}"]', capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found, none = done.stdout.rsplit(" ", 1)
+    x = explored.table()["sample_x"]
+    assert json.loads(found) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
+
+
+def test_documents_that_come_again_change_nothing(explored):
+    before = explored.table()
+    for name, doc in explored.documents:
+        explored.agent(name, doc)
+    after = explored.table()
+    assert len(after) == len(before)
+    assert (after["created"] == before["created"]).all()
+
+
+def test_the_agent_remembers_and_goes_on(explored):
+    before = explored.table()
+    visited = before[["sample_x", "sample_y"]].dropna().to_numpy(float)
+    agent = explored.start_agent()
+    assert len(agent.results) == len(before)
+    assert agent.status()["regimes"] >= 1
+    next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
+    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.5
+    explored.RE(agent.explore(2))
+    after = explored.table()
+    assert len(after) == len(before) + 2
+    assert (after.loc[before.index, "created"] == before["created"]).all()
+
+
+def test_count_is_analysed_as_flying_is(explored):
+    before = len(explored.table())
+    explored.RE(bp.count([explored.detector]))
+    table = explored.table()
+    assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
+
+
+def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
+    agent = explored.agent
+    agent.add(9.0, 9.0, reason="a crack is seen there")
+    rejected = agent.reject("the crack is in the window")
+    agent.add(1.0, 9.5, reason="another look")
+    explored.RE(agent.explore(1))
+    row = explored.table().iloc[-1]
+    assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5))
+    fates = agent.results.suggestions()
+    turned_down = fates[fates["fate_reason"] == "the crack is in the window"]
+    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["fate"].tolist() == ["rejected"]
+    assert rejected["sample_x"] != 9.0
+
+
+def test_explore_refuses_in_one_line_what_cannot_work(explored):
+    with pytest.raises(ValueError, match="number of positions"):
+        explored.agent.explore(0)
+    with pytest.raises(ValueError, match="outside its bounds"):
+        explored.agent.add(11.0, 3.0)
+    with pytest.raises(RuntimeError, match="another RunEngine"):
+        explored.agent.attach(RunEngine({}))
+    explored.agent.detach()
+    with pytest.raises(RuntimeError, match=r"agent\.attach\(RE\)"):
+        explored.agent.explore(1)
+    explored.agent.attach(explored.RE)
+
+
+def test_other_parameters_give_other_results_beside_the_old_ones(explored):
+    before = explored.table()
+    agent = explored.start_agent(contrast=0.19)
+    assert agent.status()["regimes"] == 0  # embeddings of other parameters are not its own
+    for name, doc in explored.documents:
+        agent(name, doc)
+    after = explored.table()
+    assert len(after) == len(before) + 4
+    assert after["raw_uid"].duplicated().sum() == 4
+    explored.start_agent()

@@ -1,0 +1,25 @@
+"""A novel exposure changes where the agent goes next."""
+
+import numpy as np
+
+
+def test_a_flowing_inclusion_is_noticed_and_bracketed(tmp_path, session_in):
+    session = session_in(tmp_path)
+    agent, sample = session.agent, session.instrument.sample
+    session.expect(300)
+    names = sample.regime_map(100)
+    rows, cols = np.nonzero(names == "flow")
+    centre = (np.array([cols.mean(), rows.mean()]) + 0.5) / 10
+    if session.instrument.truth(*centre) != "flow":  # two inclusions: take one cell of the first
+        centre = (np.array([cols[0], rows[0]]) + 0.5) / 10
+    session.RE(agent.explore(2))
+    without = np.array([agent.suggest()["sample_x"], agent.suggest()["sample_y"]])
+    agent.add(*centre)
+    session.RE(agent.explore(1))
+    row = session.table().iloc[-1]
+    assert row["novel"] and row["novelty_p"] <= 0.05
+    suggestion = agent.suggest()
+    then = np.array([suggestion["sample_x"], suggestion["sample_y"]])
+    assert np.linalg.norm(then - centre) < 2 < np.linalg.norm(without - centre)
+    assert "novel spot" in suggestion["reason"]
+    assert suggestion["novel_neighbour"] > 0.5

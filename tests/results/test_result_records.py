@@ -1,0 +1,76 @@
+import json
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, result_key
+
+
+def test_positions_and_numbers_are_flat_and_come_back(record):
+    made = record(
+        positions={"sample_x": np.float32(1.5), "sample_y": np.int64(2)},
+        summary={"beta": 0.25, "shape": "exponential", "steady": True},
+        embedding=np.arange(3, dtype=np.float32),
+    )
+    metadata = json.loads(json.dumps(made.metadata(), allow_nan=False))
+    assert metadata["sample_x"] == 1.5 and metadata["sample_y"] == 2 and metadata["beta"] == 0.25
+    assert metadata["embedding"] == [0, 1, 2]
+    assert ResultRecord.from_metadata(metadata) == made
+    assert made.key == result_key(made.raw_uid, made.parameters)
+
+
+def test_nan_and_none_never_reach_the_metadata(record):
+    made = record(
+        novelty_p=float("nan"),
+        positions={"sample_x": np.nan, "sample_y": 1.0},
+        summary={"tau_s": math.inf, "beta": None, "gamma": np.float32("nan")},
+        calibration={"alpha": 0.05, "offset": float("nan")},
+    )
+    metadata = made.metadata()
+    assert not {"novelty_p", "sample_x", "tau_s", "beta", "gamma", "reason"} & set(metadata)
+    assert metadata["calibration"] == {"alpha": 0.05, "offset": None}
+    assert ResultRecord.from_metadata(metadata).positions == {"sample_y": 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"novelty_p": 1.2}, "less than or equal to 1"),
+        ({"status": "done"}, "computing"),
+        ({"scan_id": "7"}, "valid integer"),
+        ({"colour": "red"}, "colour"),
+        ({"summary": {"regime": 3}}, "summary: 'regime' is taken"),
+        ({"summary": {"sample_x": 3}}, "summary: 'sample_x' is taken"),
+        ({"summary": {"digest": "x"}}, "summary: 'digest' is taken"),
+        ({"positions": {"stage.x": 3.0}}, "has a dot"),
+        ({"embedding": [1.0, float("nan")]}, "embedding"),
+    ],
+)
+def test_bad_fields_are_named(record, changes, message):
+    with pytest.raises(ValueError, match=message):
+        record(**changes)
+
+
+def test_created_is_now_in_utc(record):
+    created = datetime.fromisoformat(record().created)
+    assert created.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - created) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        SuggestionRecord(positions={"sample_x": 1.0}, reason="nobody was there", terms={"travel": 0.2}),
+        AtlasRecord(version=3, n_regimes=2, supported_range=(2, 4), labels={"key": -1}),
+        LogRecord(text="excluded [3, 4]", ids={"suggestion_id": "s"}),
+    ],
+)
+def test_the_other_records_come_back(made):
+    assert type(made).from_metadata(json.loads(json.dumps(made.metadata()))) == made
+
+
+def test_ids_of_a_log_line_cannot_hide_its_text():
+    with pytest.raises(ValueError, match="ids: 'text' is taken"):
+        LogRecord(text="moved", ids={"text": "stayed"})

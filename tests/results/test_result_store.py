@@ -1,0 +1,272 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiled.queries import Key
+
+from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord
+
+
+def assert_holds(node, analysis):
+    for name, array in analysis.arrays.items():
+        np.testing.assert_array_equal(node[name].read(), array)
+
+
+def put(store, record, analysis, **changes):
+    key = store.begin(record)
+    assert store.complete(key, analysis, **changes)
+    return key
+
+
+def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
+    said, times = analysis(novelty_p=0.01), np.arange(5) * 0.5
+    stress = np.array([100.0, 90.0, np.nan, 70.0, 80.0])
+    begun = record(scan_id=7, run_time=1.7e9)
+    key = store.begin(begun)
+    assert key == begun.key and store.status(key) == "computing" and len(store) == 0
+    changes = {"n_frames": 500, "regime": 3, "summary": {"time_since_shear": 12.0}}
+    assert store.complete(key, said, series={"stress": (times, stress)}, **changes)
+
+    node = ainerd["results"][key]
+    assert_holds(node, said)
+    np.testing.assert_array_equal(node["stress"].read(), stress)
+    np.testing.assert_array_equal(node["stress_time"].read(), times)
+    assert tuple(node["c2"].dims) == ("azimuth", "t1", "t2")
+    assert tuple(node["stress"].dims) == ("stress_time",)
+    assert [spec.name for spec in node.specs] == ["AinerdResult"]
+    metadata = node.metadata
+    assert metadata["stress_mean"] == 85 and metadata["stress_min"] == 70
+    assert metadata["stress_max"] == 100 and metadata["stress_last"] == 80
+    assert metadata["time_since_shear"] == 12 and metadata["n_frames"] == 500 and metadata["novel"] is True
+    assert dict(metadata["units"]) == {"sample_x": "mm", "stress": "Pa", "tau_s": "s", "stress_time": "s"}
+    assert "tau_s" not in metadata and "reason" not in metadata
+    np.testing.assert_array_equal(store.c2(key), said.arrays["c2"])
+    assert len(store) == 1 and store.status(key) == "complete" and store.status("nothing") is None
+    kept = store.record(key)
+    assert kept.positions == begun.positions and kept.summary["stress_last"] == 80 and kept.key == key
+    np.testing.assert_array_equal(np.float32(kept.embedding), said.embedding)
+
+
+def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
+    first, begun = analysis(seed=1), record(scan_id=1)
+    key = put(store, begun, first)
+    before = dict(ainerd["results"][key].metadata)
+    assert store.begin(begun.changed(scan_id=2)) == key
+    assert not store.complete(key, analysis(seed=2))
+    assert not store.fail(key, "too late")
+    assert dict(ainerd["results"][key].metadata) == before
+    assert_holds(ainerd["results"][key], first)
+
+
+def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
+    said, begun = analysis(), record()
+    key = store.begin(begun)
+    node = ainerd["results"][key]
+    node.write_array(np.zeros((18, 5, 5), np.float32), key="c2")  # another shape
+    node.write_array(np.zeros((18, 40)), key="g2")
+    assert len(store) == 0 and store.keys_by_raw_uid() == {}
+    assert put(store, begun, said) == key
+    assert_holds(ainerd["results"][key], said)
+    assert store.keys_by_raw_uid() == {begun.raw_uid: [key]}
+
+
+def test_a_failed_result_is_kept_and_may_be_replaced(store, ainerd, record, analysis):
+    begun = record()
+    key = store.begin(begun)
+    assert store.fail(key, "500 frames announced, 3 came", n_frames=3)
+    row = store.table().loc[key]
+    assert (row["status"], row["reason"], row["n_frames"]) == ("failed", "500 frames announced, 3 came", 3)
+    assert len(store) == 1 and store.keys_by_raw_uid() == {begun.raw_uid: [key]}
+    put(store, begun, analysis(), n_frames=500)
+    metadata = ainerd["results"][key].metadata
+    assert metadata["status"] == "complete" and metadata["n_frames"] == 500 and "reason" not in metadata
+    assert len(store) == 1
+
+
+def test_writers_of_the_same_key_agree(store, ainerd, record, analysis):
+    said, begun = analysis(n_t=64), record()
+
+    def write(_):
+        key = store.begin(begun)
+        return key, store.complete(key, said)
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(write, range(4)))
+    assert {key for key, _ in outcomes} == {begun.key}
+    assert any(written for _, written in outcomes)
+    assert store.status(begun.key) == "complete" and len(store) == 1
+    assert_holds(ainerd["results"][begun.key], said)
+
+
+def test_no_claim_is_neither_novel_nor_not(store, ainerd, record, analysis):
+    key = put(store, record(), analysis(novelty_p=None))
+    assert not {"novelty_p", "novel"} & set(ainerd["results"][key].metadata)
+    assert pd.isna(store.table().loc[key, "novel"])
+    key = store.begin(record())
+    with pytest.raises(ValueError, match="alpha"):
+        store.complete(key, analysis(alpha=None))
+    assert store.status(key) == "computing"
+
+
+@pytest.fixture
+def campaign(store, record, analysis):
+    """Six runs along x, the third novel, the fifth failed, the sixth under way; an atlas of the first two."""
+    keys = []
+    for i, x in enumerate([0.5, 2.5, 11.0, -4.0, 3.5, 3.0]):
+        begun = record(scan_id=i, run_time=1.7e9 - i, positions={"sample_x": x, "sample_y": 2.0})
+        keys.append(store.begin(begun))
+        if i < 4:
+            p = 0.02 if i == 2 else 0.2 * (i + 1)
+            store.complete(keys[i], analysis(novelty_p=p, embedding=[x, 0.0]), regime=i % 2)
+    store.fail(keys[4], "no frames: shutter-closed")
+    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={keys[0]: 1, keys[1]: 0}))
+    return keys
+
+
+def test_the_table_is_by_time_and_has_the_labels_of_the_newest_atlas(store, campaign):
+    table = store.table()
+    assert list(table.index) == campaign[::-1]
+    assert table.loc[campaign[:4], "regime"].to_list() == [1, 0, 0, 1]
+    assert table.loc[campaign[:4], "regime_then"].to_list() == [0, 1, 0, 1]
+    assert table.loc[campaign[4:], "regime"].isna().all()
+    assert str(table["run_time"].dtype) == "datetime64[ns, UTC]"
+    assert table.loc[campaign[0], "run_time"].timestamp() == 1.7e9
+    assert list(store.table("failed").index) == [campaign[4]]
+    assert "2 regimes (1 to 3 supported, atlas 1)" in repr(store)
+    assert "5 results, 1 failed, 1 novel" in repr(store)
+
+
+def test_search(store, campaign):
+    def found(**query):
+        return sorted(campaign.index(key) for key in store.search(**query).index)
+
+    assert found(novel=True) == [2]
+    assert found(novel=False) == [0, 1, 3]
+    assert found(regime=0) == [1, 2]
+    assert found(regime=0, novel=False) == [1]
+    assert found(sample_x=(2.5, 3.5)) == [1, 4, 5]
+    assert found(sample_x=(None, 0.5), status="complete") == [0, 3]
+    assert found(sample_x=3) == [5]
+    assert found(text="shutter-closed frames") == [4]
+    assert found(text="shutter opened") == []
+    assert found(scan_id=3) == [3]
+
+
+def test_similar_results_are_near_in_the_latent_space(store, record, analysis, campaign):
+    other = put(store, record(parameters={"size": 128}), analysis(embedding=[0.5, 0.0]))  # not comparable
+    near = store.similar(campaign[0], n=2)
+    assert list(near.index) == [campaign[1], campaign[3]]
+    np.testing.assert_allclose(near["distance"], [2.0, 4.5])
+    assert other not in store.embeddings(record().digest).index
+    points = store.embeddings(record().digest)
+    assert list(points.index) == campaign[3::-1]
+    np.testing.assert_array_equal(points, np.float32([[-4, 0], [11, 0], [2.5, 0], [0.5, 0]]))
+    assert list(store.embeddings().index) == [other]  # without a run_time it counts as the newest
+    with pytest.raises(KeyError, match="no complete result"):
+        store.similar(campaign[4])
+
+
+def test_an_empty_store_says_so(store):
+    assert len(store) == 0 and store.table().empty and store.embeddings().empty
+    assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None
+    assert {"status", "regime", "novelty_p"} <= set(store.table().columns)
+    assert "0 results, 0 failed, 0 novel, no regimes yet" in repr(store)
+
+
+def test_what_is_missing_is_named(store, ainerd, record, analysis):
+    key = put(store, record(), analysis())
+    with pytest.raises(KeyError, match="no array 'saxs': there are c2"):
+        store.array(key, "saxs")
+    for call in (lambda: store.c2("nothing"), lambda: store.fail("nothing", "why")):
+        with pytest.raises(KeyError, match="no result 'nothing'"):
+            call()
+    with pytest.raises(ValueError, match="open_catalog"):
+        ResultStore(ainerd["results"])
+
+
+def test_suggestions_and_their_fate(store, ainerd):
+    made = SuggestionRecord(positions={"sample_x": 4.0}, reason="edge of regime 2", terms={"boundary": 0.7})
+    assert store.add_suggestion(made) == store.add_suggestion(made) == made.id
+    other = store.add_suggestion(SuggestionRecord(positions={"sample_x": 5.0}, reason="nobody was there"))
+    store.set_fate(made.id, "measured", raw_uid="run")
+    store.set_fate(other, "rejected", reason="bubble")
+    table = store.suggestions()
+    assert list(table.index) == [made.id, other]
+    assert table["fate"].to_list() == ["measured", "rejected"]
+    assert table.loc[made.id, ["raw_uid", "terms.boundary", "sample_x"]].to_list() == ["run", 0.7, 4.0]
+    assert table.loc[other, "fate_reason"] == "bubble"
+    assert list(ainerd["suggestions"].search(Key("terms.boundary") > 0.5)) == [made.id]
+    with pytest.raises(KeyError, match="no suggestion 'nothing'"):
+        store.set_fate("nothing", "accepted")
+    with pytest.raises(ValueError, match="proposed"):
+        store.set_fate(other, "forgotten")
+
+
+def test_atlas_versions_increase(store, ainerd):
+    record = AtlasRecord(n_regimes=1, supported_range=(1, 2), labels={})
+    versions = [store.add_atlas(record.changed(n_regimes=n)).version for n in range(12)]
+    assert versions == list(range(1, 13))
+    newest = store.newest_atlas()
+    assert (newest.version, newest.n_regimes, newest.supported_range) == (12, 11, (1, 2))
+    assert sorted(ainerd["atlas"]) == [f"{version:06d}" for version in versions]
+
+
+def test_atlases_written_at_once_get_versions_of_their_own(store):
+    record = AtlasRecord(n_regimes=1, supported_range=(1, 2), labels={})
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(atlas.version for atlas in pool.map(store.add_atlas, [record] * 3)) == [1, 2, 3]
+
+
+def test_the_log_keeps_order_and_ids(store):
+    for i in range(3):
+        store.log(f"line {i}", raw_uid=f"run-{i}")
+    book = store.logbook()
+    assert book["text"].to_list() == ["line 0", "line 1", "line 2"]
+    assert book["raw_uid"].to_list() == ["run-0", "run-1", "run-2"]
+
+
+ANALYST = """
+import json, sys
+from tiled.client import from_uri
+from tiled.queries import Key
+uri, api_key, path = json.loads(sys.stdin.read())
+client = from_uri(uri, api_key=api_key)
+results = client[path]["results"]
+x = lambda found: [node.metadata["sample_x"] for node in found.values()]
+print(json.dumps({
+    "novel p": x(results.search(Key("novelty_p") <= 0.05)),
+    "novel": x(results.search(Key("novel") == True)),
+    "range": sorted(x(results.search(Key("sample_x") > 3))),
+    "regime": x(results.search(Key("regime") == 1).search(Key("sample_x") > 0)),
+    "by time": x(results.sort(("run_time", 1))),
+    "c2": [list(node["c2"].read().shape) for node in results.search(Key("novel") == True).values()],
+    "ours": [name for name in sys.modules if name.startswith("ainerd")],
+}))
+client.context.http_client.close()
+"""
+
+
+def test_an_analyst_needs_only_tiled(server, ainerd, campaign):
+    given = json.dumps([server.uri, server.api_key, "/".join(ainerd.path_parts)])
+    ran = subprocess.run([sys.executable, "-c", ANALYST], input=given, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "novel p": [11.0],
+        "novel": [11.0],
+        "range": [3.5, 11.0],
+        "regime": [2.5],
+        "by time": [3.0, 3.5, -4.0, 11.0, 2.5, 0.5],
+        "c2": [[18, 16, 16]],
+        "ours": [],
+    }
+
+
+def test_reading_results_needs_no_agent():
+    heavy = "torch bluesky ophyd event_model sklearn scipy numba matplotlib bluesky_tiled_plugins".split()
+    code = f"import ainerd.results, sys; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -1,0 +1,228 @@
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+from tiled.structures.array import ArrayStructure
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import Asset, DataSource
+
+from ainerd.server import EmbeddedServer, ServerError, connect, embedded_server, open_catalog
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """A detector's file, outside the directory of the server."""
+    path = tmp_path_factory.mktemp("detector") / "frames.h5"
+    with h5py.File(path, "w") as file:
+        file["data"] = np.arange(24).reshape(2, 3, 4)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, frames):
+    with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[frames.parent]) as server:
+        yield server
+
+
+def child(directory):
+    return json.loads((directory / "server.json").read_text())["pid"]
+
+
+def wait_until_gone(pid, timeout_s=15):
+    deadline = time.monotonic() + timeout_s
+    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.05)
+
+
+def run(code, *args, **options):
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_the_key_is_kept_where_only_its_owner_reads(server):
+    path = server.directory / "api_key"
+    assert path.stat().st_mode & 0o777 == 0o600 and path.read_text() == server.api_key
+    assert len(server.api_key) == 64 and server.api_key not in server.uri + repr(server)
+    server.client()
+    for other in server.directory.rglob("*"):
+        if other.is_file() and other != path:
+            assert server.api_key.encode() not in other.read_bytes(), f"the key is in {other}"
+    process = Path(f"/proc/{child(server.directory)}")
+    assert server.api_key.encode() not in (process / "cmdline").read_bytes()
+    assert server.api_key.encode() not in (process / "environ").read_bytes()
+
+
+def test_without_the_key_nothing_is_said(server):
+    assert httpx.get(f"{server.uri}/metadata/").status_code == 401
+
+
+def test_ctrl_c_in_the_session_does_not_reach_the_server(server):
+    assert os.getsid(child(server.directory)) != os.getsid(0)
+
+
+def test_the_catalog_is_made_once(server):
+    server.client().create_container("catalog")
+    client = server.client()["catalog"]
+    raw, ainerd = open_catalog(client)
+    ainerd["log"].create_container("line")
+    again, _ = open_catalog(client)
+    assert [(spec.name, spec.version) for spec in again.specs] == [("CatalogOfBlueskyRuns", "3.0")]
+    assert sorted(client) == ["ainerd", "raw"]
+    assert sorted(ainerd) == ["atlas", "log", "results", "suggestions"] and list(ainerd["log"]) == ["line"]
+
+
+def test_files_in_readable_storage_are_read(server, frames):
+    structure = ArrayStructure.from_array(np.empty((2, 3, 4), int))
+    asset = Asset(data_uri=frames.as_uri(), is_directory=False, parameter="data_uris", num=0)
+    source = DataSource(
+        structure_family=StructureFamily.array,
+        structure=structure,
+        mimetype="application/x-hdf5",
+        parameters={"dataset": "data"},
+        management="external",
+        assets=[asset],
+    )
+    node = server.client().new(StructureFamily.array, [source], key="frames")
+    np.testing.assert_array_equal(node.read(), np.arange(24).reshape(2, 3, 4))
+
+
+def test_who_comes_second_is_connected_to_the_first(server):
+    code = """
+import sys
+from ainerd.server import embedded_server
+with embedded_server(sys.argv[1]) as server:
+    print(server.uri, server.owned, len(server.client()) >= 0)
+"""
+    ran = run(code, server.directory)
+    assert (ran.stdout.split(), ran.stderr) == ([server.uri, "False", "True"], "")
+    assert httpx.get(f"{server.uri}/").status_code == 200  # and it is still there
+
+
+def test_who_comes_second_and_wants_more_files_is_told(server, tmp_path):
+    with pytest.raises(ServerError, match=f"already served .* without leave to read {tmp_path}"):
+        EmbeddedServer.start(server.directory, readable_storage=[tmp_path])
+
+
+KILLED = """
+import json, os, pathlib, signal, sys
+from ainerd.server import EmbeddedServer
+server = EmbeddedServer.start(sys.argv[1])
+server.client().create_container("kept")
+print(json.loads((server.directory / "server.json").read_text())["pid"], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_session_leaves_its_data_and_no_server(tmp_path):
+    ran = run(KILLED, tmp_path)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    wait_until_gone(int(ran.stdout))
+    api_key = (tmp_path / "api_key").read_text()
+    with embedded_server(tmp_path) as server:
+        assert server.owned and server.api_key == api_key and list(server.client()) == ["kept"]
+        pid = child(tmp_path)
+    assert not Path(f"/proc/{pid}").exists()  # ended, and no zombie
+    assert not (tmp_path / "server.json").exists()
+
+
+@pytest.mark.parametrize("interpreter", [["python", "-X", "dev", "-W", "error"], ["ipython"]])
+def test_an_interpreter_ends_without_close(tmp_path, interpreter):
+    code = f"""
+from ainerd.server import EmbeddedServer, open_catalog
+server = EmbeddedServer.start({str(tmp_path)!r})
+open_catalog(server.client())
+import json, pathlib
+print(json.loads(pathlib.Path({str(tmp_path / "server.json")!r}).read_text())["pid"])
+"""
+    command = [sys.executable, *interpreter[1:]] if interpreter[0] == "python" else [sys.executable, "-m", "IPython"]
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path / "ipython")}
+    ran = subprocess.run([*command, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not Path(f"/proc/{int(ran.stdout)}").exists()
+
+
+def test_a_client_in_the_middle_of_a_request_does_not_keep_the_server(tmp_path):
+    with embedded_server(tmp_path) as server, socket.socket() as stalled:
+        pid, url = child(tmp_path), httpx.URL(server.uri)
+        stalled.connect((url.host, url.port))
+        head = f"POST /api/v1/metadata/ HTTP/1.1\r\nHost: {url.host}\r\nAuthorization: Apikey {server.api_key}\r\n"
+        stalled.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.5)
+        started = time.monotonic()
+        server.close()
+        assert 2.5 < time.monotonic() - started < 6
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_why_a_server_does_not_start(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ServerError, match="cannot serve .*/file/tiled: .*Not a directory"):
+        EmbeddedServer.start(tmp_path / "file" / "tiled")
+    (tmp_path / "api_key").touch()
+    with pytest.raises(ServerError, match="api_key is empty: remove it"):
+        EmbeddedServer.start(tmp_path)
+    (tmp_path / "api_key").unlink()
+    (tmp_path / "catalog.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(ServerError, match="did not start: .*file is not a database") as raised:
+        EmbeddedServer.start(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_wrong_key_is_refused_at_once(server):
+    assert connect(f"{server.uri}?api_key={server.api_key}").context.http_client.close() is None
+    for api_key, message in [
+        ("a" * 64, "refuses the API key"),
+        (None, "wants an API key"),
+        ("no key!", "characters no Tiled key has"),
+    ]:
+        with pytest.raises(ServerError, match=message):
+            connect(server.uri, api_key)
+
+
+@pytest.mark.parametrize("uri", ["", "tiled", "ftp://127.0.0.1", "http://", "http://[::1", "http://a:b"])
+def test_what_is_no_address_is_refused(uri):
+    with pytest.raises(ServerError, match="is no address"):
+        connect(uri, "key")
+
+
+def test_where_nothing_answers(monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(ServerError, match="no server answers .*ConnectError") as raised:
+            connect(f"http://127.0.0.1:{closed.getsockname()[1]}/?api_key=secret", None)
+    assert "secret" not in str(raised.value)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        started = time.monotonic()
+        with pytest.raises(ServerError, match="no server answers .*ReadTimeout"):
+            connect(f"http://127.0.0.1:{silent.getsockname()[1]}", "key")
+        assert time.monotonic() - started < 5
+
+
+def test_where_something_else_answers(tmp_path):
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ServerError, match="is not a Tiled server"):
+                connect(f"http://127.0.0.1:{other.server_port}", "key")
+        finally:
+            other.shutdown()
+            thread.join()

@@ -1,0 +1,87 @@
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from ainerd.views import results_table, run_line, status_panel
+
+
+def shown(renderable, width=120):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))
+    with console.file:
+        console.print(renderable)
+        return console.export_text()
+
+
+@pytest.fixture
+def results():
+    return pd.DataFrame(
+        {
+            "scan_id": pd.array([7, 8, 9], "Int64"),
+            "status": ["complete", "failed", "complete"],
+            "reason": [None, "[red]3 frames[/] of 500", None],
+            "sample_x": [1.25, 2.0, 3.0],
+            "sample_y": [4.5, float("nan"), 6.0],
+            "n_frames": pd.array([500, 3, None], "Int64"),
+            "regime": pd.array([2, None, -1], "Int64"),
+            "novelty_p": [0.0123, float("nan"), 0.5],
+            "novel": pd.array([True, None, False], "boolean"),
+        },
+        index=pd.Index(["aaaaaaaa-1", "bbbbbbbb-2", "cccccccc-3"], name="key"),
+    )
+
+
+def test_the_table_has_a_line_for_each_result(results):
+    head, *lines = shown(results_table(results)).splitlines()
+    assert head.split() == "# scan position (mm) frames regime p novel status key".split()
+    assert lines[0].split() == "1 7 1.25, 4.50 500 2 0.0123 ● complete aaaaaaaa".split()
+    assert lines[1].split() == "2 8 2.00, – 3 – – failed: [red]3 frames[/] of 500 bbbbbbbb".split()
+    assert lines[2].split() == "3 9 3.00, 6.00 – unassigned 0.5 complete cccccccc".split()
+    assert len(lines) == 3
+
+
+def test_the_table_of_nothing_has_a_head(results):
+    assert shown(results_table(results.iloc[:0])).split()[0] == "#"
+
+
+def test_the_panel_says_what_is_known():
+    status = {
+        "attached": True,
+        "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret",
+        "results": 12,
+        "failed": 1,
+        "novel": 2,
+        "expected_false": 0.6,
+        "regimes": 4,
+        "supported_range": (3, 5),
+        "next": {"sample_x": 3.25, "sample_y": 1.0},
+        "why": "edge of [bold]regime 2[/bold]",
+        "queue": 3,
+    }
+    text = shown(status_panel(status))
+    for said in [
+        "attached  yes",
+        "http://127.0.0.1:8000/api/v1 ",
+        "12, 1 failed",
+        "2 (0.6 expected by chance)",
+        "4 (3 to 5 supported)",
+        "sample_x 3.25, sample_y 1.00",
+        "edge of [bold]regime 2[/bold]",
+        "3 waiting",
+    ]:
+        assert said in text
+    assert "secret" not in text
+
+
+def test_the_panel_leaves_out_what_is_not_known():
+    lines = shown(status_panel({"attached": False, "results": 0, "regimes": None, "next": None, "queue": 0}))
+    assert [line.strip("│ ").split()[0] for line in lines.splitlines()[1:-1]] == ["attached", "results", "queue"]
+
+
+def test_a_line_after_a_run():
+    next_point = {"sample_x": 3.25, "sample_y": 1.0}
+    line = run_line(3, regime=2, novelty_p=0.0032, novel=True, next_point=next_point, why="edge [x]")
+    said = "run 3: regime 2, p = 0.0032 ● novel → next sample_x 3.25, sample_y 1.00 (edge [x])"
+    assert shown(line).strip() == said == line.plain
+    assert run_line(4, reason="[/] no frames").plain == "run 4: failed, [/] no frames"
+    assert run_line(5, regime=-1).plain == "run 5: no regime, no claim of novelty"
+    assert run_line(6, regime=0, novelty_p=0.5).plain == "run 6: regime 0, p = 0.5"
