@@ -31,7 +31,7 @@ from ainerd.views import results_table
 from sim_devices import SimulatedInstrument
 
 OUTPUT = Path(__file__).resolve().parents[1] / "output" / "demo"
-RUNS = ((9, 500, 0.1), (1, 5000, 0.01), (6, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
+RUNS = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
 SPEED = 60.0  # simulated seconds in one of the wall's
 console = Console()
 
@@ -154,7 +154,9 @@ def story(agent: Agent, table: pd.DataFrame) -> Table:
     for name in ("#", "position (mm)", "because", "found"):
         lines.add_column(name)
     for number, row in enumerate(table.itertuples(), start=1):
-        marked = f"regime {row.regime}" + (f", [bold red]novel, p = {row.novelty_p:.3g}[/]" if row.novel is True else "")
+        marked = f"regime {row.regime}" + (
+            f", [bold red]novel, p = {row.novelty_p:.3g}[/]" if row.novel is True else ""
+        )
         lines.add_row(str(number), f"{row.sample_x:.2f}, {row.sample_y:.2f}", reasons.get(row.raw_uid, ""), marked)
     return lines
 

@@ -21,7 +21,11 @@ def report(name: str, rows: list[dict[str, Any]], **about: Any) -> None:
         table.add_row(*(x if isinstance(x, str) else f"{x:.4g}" for x in row.values()))
     Console().print(table)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    measured_on = {"time": datetime.now(UTC).isoformat(), "python": platform.python_version(), "cpu": platform.machine()}
+    measured_on = {
+        "time": datetime.now(UTC).isoformat(),
+        "python": platform.python_version(),
+        "cpu": platform.machine(),
+    }
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps({"measured_on": measured_on, **about, "rows": rows}, indent=1))
     Console().print(f"{path}")

@@ -1,7 +1,8 @@
 """What the agent costs the RunEngine, and how long after a run its result is there.
 
-A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay while a run is taken is the loop's longest gap. Runs without
-anything subscribed, with TiledWriter behind its buffer, and with the agent beside it take turns, so that all see the same machine.
+A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay while a run is taken is the loop's longest
+gap. Runs without anything subscribed, with TiledWriter behind its buffer, and with the agent beside it take turns, so
+that all see the same machine.
 """
 
 import argparse

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from tiled.client.container import Container
+from tiled.queries import KeyPresent
 
 from ainerd.campaign import Campaign
-from ainerd.documents import DetectorKeys
-from ainerd.results import ResultStore
+from ainerd.documents import DetectorKeys, documents_of
+from ainerd.results import ResultStore, result_key
 from ainerd.steering import visit
 from ainerd.technique import Technique
 from ainerd.views import campaign_figure, run_line, status_panel
@@ -82,7 +83,7 @@ class Agent:
         self._raw, self._uri, self._backup = client["raw"], str(client.context.api_uri), backup
         self._detector, self._actuators = detector, tuple(actuators)
         self._beside, self._monitored = tuple(beside), tuple(monitored)
-        self._bounds = dict(bounds)
+        self._bounds, self._keys = dict(bounds), keys
         self._campaign = Campaign(
             technique, self.results, bounds=bounds, defer=lambda job: self._watch.submit(job), **explorer
         )
@@ -100,7 +101,10 @@ class Agent:
         self.quiet = False
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document from anywhere; returns at once. A run that has its complete result already changes nothing."""
+        """Take a document from anywhere; returns at once.
+
+        A run that has its complete result already changes nothing.
+        """
         self._watch(name, doc)
 
     def attach(self, RE: RunEngine) -> None:
@@ -129,6 +133,34 @@ class Agent:
         for token in tokens:
             engine.unsubscribe(token)
         buffered.shutdown()
+
+    def catch_up(self, newest: int = 100) -> int:
+        """Analyse finished runs in Tiled that have no result yet, the oldest first.
+
+        Parameters
+        ----------
+        newest : int
+            How many of the newest runs to look through.
+
+        Returns
+        -------
+        int
+            How many are analysed now; `drain` waits for them.
+        """
+        done = {key for keys in self.results.keys_by_raw_uid().values() for key in keys}
+        finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+        missing = [
+            run
+            for uid, run in finished.items().head(newest)
+            if result_key(uid, self.technique.parameters) not in done and self._has_frames(run)
+        ]
+        for run in reversed(missing):
+            for name, doc in documents_of(run):
+                self(name, doc)
+        return len(missing)
+
+    def _has_frames(self, run: Container) -> bool:
+        return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
 
     def close(self) -> None:
         """Detach and end the worker; what has come is analysed first."""

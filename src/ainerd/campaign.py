@@ -171,7 +171,7 @@ class Campaign:
         embeddings = self._store.embeddings(mine)
         points = []
         for key, about in table.loc[embeddings.index].to_dict("index").items():
-            z = self._embeddings[str(key)] = embeddings.loc[key].to_numpy(np.float32)
+            z = self._embeddings[str(key)] = embeddings.loc[str(key)].to_numpy(np.float32)
             if not pd.isna(about["regime"]):
                 self._labels[str(key)] = int(about["regime"])
             positions = {name: float(about.get(name, np.nan)) for name in self.explorer.names}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
 
 import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
@@ -16,14 +17,17 @@ from bluesky import RunEngine  # noqa: E402
 
 from agents.rheo_xpcs import TOML  # noqa: E402
 from agents.simulated import simulated_instrument  # noqa: E402
-from ainerd.config import Settings  # noqa: E402
+from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.instrument import open_tiled  # noqa: E402
+from ainerd.server import ServerError  # noqa: E402
 
-settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-RE = RunEngine({})
-
-instrument = simulated_instrument(settings)
-lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
-
-client, close_tiled = open_tiled(settings.storage)
+try:
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+    client, close_tiled = open_tiled(settings.storage)
+except (SettingsError, ServerError) as err:
+    sys.exit(f"ainerd: {err}")
 atexit.register(close_tiled)
+
+RE = RunEngine({})
+instrument = simulated_instrument(settings, speed=60)  # a minute of the sample's in a second of ours
+lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer

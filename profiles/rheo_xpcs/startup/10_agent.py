@@ -2,11 +2,16 @@
 # ruff: noqa: F821  (the names come from the startup file before this one)
 
 import atexit
+import sys
 
 from agents.rheo_xpcs import build_agent
 
-agent = build_agent(
-    client, detector=lambda750k, actuators=[stage.x, stage.y], rheometer=rheometer, settings=settings
-)
+try:
+    agent = build_agent(
+        client, detector=lambda750k, actuators=[stage.x, stage.y], rheometer=rheometer, settings=settings
+    )
+except ValueError as err:  # settings, models and devices that do not fit each other
+    sys.exit(f"ainerd: {err}")
 agent.attach(RE)
+agent.catch_up()
 atexit.register(agent.close)

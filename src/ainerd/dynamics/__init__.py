@@ -1,7 +1,7 @@
 """Kernels of dynamics: how the scattered field of a sample forgets itself.
 
-Parameters of one exposure go in, the field correlation g1(t1, t2) comes out. Nothing here knows of detectors or noise. The simulated
-devices draw speckle from these kernels, the training corpus draws maps from them.
+Parameters of one exposure go in, the field correlation g1(t1, t2) comes out. Nothing here knows of detectors or
+noise. The simulated devices draw speckle from these kernels, the training corpus draws maps from them.
 """
 
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw

@@ -1,7 +1,7 @@
 """Families of dynamics, drawn at random in units of the exposure.
 
-`HELD_OUT` is the one place that says which families no encoder, density or bank may be trained on: a simulated sample may hold
-them, so that what is called novel really is.
+`HELD_OUT` is the one place that says which families no encoder, density or bank may be trained on: a simulated sample
+may hold them, so that what is called novel really is.
 """
 
 from collections.abc import Callable

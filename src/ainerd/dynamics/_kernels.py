@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 class Dynamics:
     """What the sample does during one exposure, at one place.
 
-    The field is a moving part and, for heterodyne scattering, a static one. The moving part forgets by an internal clock s(t):
-    g1 = plateau + (1 - plateau) exp(-|s(t1) - s(t2)|^exponent).
+    The field is a moving part and, for heterodyne scattering, a static one. The moving part forgets by an internal
+    clock s(t): g1 = plateau + (1 - plateau) exp(-|s(t1) - s(t2)|^exponent).
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ def g1_squared(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) 
 def reduced_g1_squared(
     dynamics: Dynamics, duration_s: float, size: int, phi_deg: ArrayLike = (0.0,), *, oversample: int = 4
 ) -> NDArray[np.float64]:
-    """|g1|² averaged over the cells of a `size` × `size` map, (n_phi, size, size): what the area reduction of a run would show."""
+    """|g1|² averaged over the cells of a map, (n_phi, size, size): what the area reduction of a run would show."""
     n = size * oversample
     fine = g1_squared(dynamics, (np.arange(n) + 0.5) * (duration_s / n), phi_deg)
     return fine.reshape(-1, size, oversample, size, oversample).mean((2, 4))

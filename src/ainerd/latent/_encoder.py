@@ -39,7 +39,7 @@ class Encoder(ABC):
         Parameters
         ----------
         model : str or Path
-            "pca" (the shipped default), or a file: `.safetensors` written by ``ainerd train``, or `.pth` with
+            "pca" (the shipped default), or a file: ``.safetensors`` written by ``ainerd train``, or ``.pth`` with
             the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945,
             2024).
 

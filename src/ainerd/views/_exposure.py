@@ -33,7 +33,8 @@ def exposure_figure(
     rows = -(-len(c2) // columns)
     figure = Figure(figsize=(2 * columns + 5, 2 * rows + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
-    maps, curves = figure.subfigures(1, 2, width_ratios=[2 * columns, 5])
+    halves = figure.add_gridspec(1, 2, width_ratios=[2 * columns, 5])
+    maps, curves = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
     low, high = np.percentile(c2, [1, 99.5])
     axes = np.atleast_1d(maps.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
     for ax, image, name in zip(axes, c2, names, strict=False):

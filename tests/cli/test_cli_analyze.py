@@ -1,0 +1,67 @@
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app, main
+from ainerd.xpcs import Partition, two_time
+
+
+@pytest.fixture
+def movie(tmp_path):
+    rng = np.random.default_rng(0)
+    field = rng.normal(size=(2, 40, 60))
+    frames = []
+    for _ in range(80):
+        field = 0.95 * field + np.sqrt(1 - 0.95**2) * rng.normal(size=field.shape)
+        frames.append(rng.poisson((field**2).sum(0) * 0.25))
+    path = tmp_path / "movie.h5"
+    with h5py.File(path, "w") as file:
+        file["somewhere/frames"] = np.array(frames, np.uint16)
+    labels = np.repeat(np.arange(1, 9), 300).reshape(40, 60)
+    np.save(tmp_path / "roi.npy", labels)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_a_plain_file_is_analysed(movie, tmp_path):
+    out = tmp_path / "out.h5"
+    options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 1.0)
+    done = run("analyze", movie, *options, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "bin 8" in done.output and "p = " in done.output
+    with h5py.File(movie) as file, h5py.File(out) as results:
+        frames = file["somewhere/frames"][()]
+        partition = Partition.from_roi_map(np.load(tmp_path / "roi.npy"))
+        assert np.allclose(results["c2"], two_time(frames, partition, size=256), atol=1e-5)
+        assert results["tau"][0] == pytest.approx(0.1)
+        assert 0 <= results.attrs["novelty_p"] <= 1
+    assert out.with_suffix(".png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--dataset": "entry/data/data"}, "it holds somewhere/frames; name one with --dataset"),
+        ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
+        ({"--frame-time": "0"}, "--frame-time must be positive"),
+        ({"file": "nowhere.h5"}, "no file nowhere.h5"),
+        ({"file": __file__}, "is no HDF5 file"),
+        ({"--roi": "wrong"}, "the partition is for 30 × 60"),
+    ],
+)
+def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
+    np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
+    options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")} | change
+    if options["--roi"] == "wrong":
+        options["--roi"] = str(tmp_path / "wrong.npy")
+    arguments = ["ainerd", "analyze", options.pop("file"), *(x for pair in options.items() for x in pair)]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("ainerd: ") and message in said and said.count("\n") == 1

@@ -1,0 +1,215 @@
+"""Bad input is a record, not an exception: the loop goes on."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
+import pytest
+from conftest import SMALL
+
+from agents.rheo_xpcs import build_agent
+from agents.simulated import simulated_instrument
+from ainerd.config import Settings, SettingsError
+from ainerd.instrument import open_tiled
+from ainerd.latent import ModelError
+from ainerd.server import ServerError
+from ainerd.steering import expose
+
+
+@pytest.fixture
+def last_result(session):
+    """Takes a run by `plan` (or the documents of one) and gives the row of its result; the loop works afterwards."""
+    before = len(session.table())
+
+    def take(plan=None, documents=()):
+        if plan is not None:
+            session.RE(plan)
+        for name, doc in documents:
+            session.agent(name, doc)
+        table = session.table()
+        assert len(table) == before + 1
+        return table.iloc[-1]
+
+    yield take
+    session.use()
+    before = len(session.table())
+    session.start_agent()
+    session.RE(session.agent.explore(1))
+    table = session.table()
+    assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
+
+
+@pytest.fixture
+def recorded(session):
+    """Documents of a run that the agent has not seen, and the file of its frames."""
+    documents = []
+    session.agent.detach()
+    session.RE(expose(session.detector, beside=[session.stage.x]), lambda name, doc: documents.append((name, doc)))
+    session.agent.attach(session.RE)
+    (resource,) = (doc for name, doc in documents if name == "stream_resource")
+    return documents, Path(urlparse(resource["uri"]).path)
+
+
+def test_a_run_without_the_detector_is_ignored(session):
+    before = len(session.table())
+    session.RE(bp.count([session.rheometer]))
+    assert len(session.table()) == before
+
+
+def test_one_frame(session, last_result):
+    session.expect(1)
+    row = last_result(expose(session.detector))
+    assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
+
+
+def test_a_wrong_shape(session, last_result):
+    other = session.settings.model_copy(deep=True)
+    other.partition.shape, other.partition.beam_center_px = (120, 180), (60.0, 90.0)
+    session.use(other)
+    row = last_result(expose(session.detector))
+    assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]
+
+
+def test_zero_photons(session, last_result):
+    session.use(count_rate=1e-9)
+    row = last_result(expose(session.detector))
+    assert row["status"] == "failed" and "zero photons" in row["reason"]
+
+
+def test_a_missing_file(recorded, last_result):
+    documents, path = recorded
+    path.unlink()
+    row = last_result(documents=documents)
+    assert row["status"] == "failed" and f"no file {path}" in row["reason"]
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.7])
+def test_a_truncated_file(recorded, last_result, part):
+    documents, path = recorded
+    os.truncate(path, int(path.stat().st_size * part))
+    row = last_result(documents=documents)
+    assert row["status"] == "failed" and str(path) in row["reason"]
+
+
+def test_a_file_outside_the_roots(recorded, last_result, tmp_path):
+    documents, path = recorded
+    elsewhere = tmp_path / path.name
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    row = last_result(documents=documents)
+    assert row["status"] == "failed" and "outside the allowed roots" in row["reason"]
+
+
+def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_path):
+    documents, path = recorded
+    away = path.rename(tmp_path / path.name)
+    for name, doc in documents:
+        session.agent(name, doc)
+    assert session.table().iloc[-1]["status"] == "failed"
+    before = len(session.table())
+    away.rename(path)
+    for name, doc in documents:
+        session.agent(name, doc)
+    table = session.table()
+    row = table[table["raw_uid"] == documents[0][1]["uid"]].iloc[0]
+    assert len(table) == before and row["status"] == "complete"
+
+
+def test_a_run_that_breaks_off(session, last_result):
+    session.use()
+    session.expect(2000)
+
+    @bpp.stage_decorator([session.detector])
+    @bpp.run_decorator()
+    def broken():
+        yield from bps.declare_stream(session.detector, name="lambda750k", collect=True)
+        yield from bps.kickoff(session.detector, wait=True)
+        yield from bps.sleep(0.5)
+        yield from bps.collect(session.detector, name="lambda750k")
+        raise RuntimeError("the sample fell off")
+
+    with pytest.raises(RuntimeError, match="fell off"):
+        session.RE(broken())
+    row = last_result()
+    assert row["status"] == "failed" and "the run ended (fail) with" in row["reason"]
+
+
+def test_failures_inside_the_loop_do_not_end_it(session):
+    before = len(session.table())
+    session.expect(1)
+    session.RE(session.agent.explore(2))
+    table = session.table()
+    assert len(table) == before + 2 and (table["status"].iloc[-2:] == "failed").all()
+    failed = session.agent.results.suggestions()["fate"].eq("failed").sum()
+    assert failed >= 2
+    session.expect(100)
+    session.RE(session.agent.explore(1))
+    assert session.table()["status"].iloc[-1] == "complete"
+
+
+def test_a_corrupt_model_is_one_line(session, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"\x10" + b"\x00" * 200)
+    settings = session.settings.model_copy(deep=True)
+    settings.analysis.encoder = str(tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"^[^\n]*model\.safetensors[^\n]*$"):
+        build_agent(
+            session.client,
+            detector=session.detector,
+            actuators=[session.stage.x, session.stage.y],
+            settings=settings,
+        )
+
+
+@pytest.mark.parametrize("what", ["no server there", "wrong key"])
+def test_a_wrong_url_or_key_is_one_line(session, what):
+    settings = Settings.load(SMALL)
+    storage = settings.storage
+    storage.uri = "http://127.0.0.1:9" if what == "no server there" else str(session.client.context.api_uri)
+    storage.api_key = type(storage.api_key)("wrong")
+    with pytest.raises(ServerError) as error:
+        open_tiled(storage)
+    assert "\n" not in str(error.value) and "127.0.0.1" in str(error.value) and "wrong" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("distance_m = 6.0", "distance_m = -6.0", "partition.distance_m"),
+        ("alpha = 0.05", "alfa = 0.05", "analysis.alfa"),
+        ('name = "rheo_xpcs"', "", "name: Field required"),
+        ("[partition]", "[partition", "no TOML"),
+    ],
+)
+def test_settings_name_the_key(tmp_path, before, after, message):
+    text = SMALL.read_text()
+    assert before in text
+    (tmp_path / "agent.toml").write_text(text.replace(before, after, 1))
+    with pytest.raises(SettingsError, match=message):
+        Settings.load(tmp_path / "agent.toml")
+
+
+def test_the_environment_overrides_the_file(monkeypatch):
+    monkeypatch.setenv("AINERD_ANALYSIS__ALPHA", "0.01")
+    assert Settings.load(SMALL).analysis.alpha == 0.01
+    assert Settings.load(SMALL).analysis.contrast == 0.2
+
+
+def test_names_that_do_not_fit_are_said(session):
+    instrument = simulated_instrument(session.settings)
+    with pytest.raises(ValueError, match="same names.*sample_y"):
+        build_agent(
+            session.client, detector=instrument.detector, actuators=[instrument.stage.x], settings=session.settings
+        )
+    settings = session.settings.model_copy(deep=True)
+    settings.beside.series = {"stress": "rheometer_strain"}
+    with pytest.raises(ValueError, match="no signal rheometer_strain"):
+        build_agent(
+            session.client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            rheometer=instrument.rheometer,
+            settings=settings,
+        )

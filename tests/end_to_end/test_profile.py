@@ -1,0 +1,71 @@
+"""The IPython profile, as a person starts it: real processes, one embedded server each."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SMALL
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROFILE = CHECKOUT / "profiles" / "rheo_xpcs"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("profile")
+    return os.environ | {
+        "AINERD_CONFIG": str(SMALL),
+        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "MPLBACKEND": "Agg",
+    }
+
+
+def ipython(code, environment, cwd=CHECKOUT):
+    command = [sys.executable, "-m", "IPython", f"--profile-dir={PROFILE}", "-c", code]
+    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=170)
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_explore_works_and_what_was_found_stays(environment, time):
+    done = ipython(
+        "n = len(agent.results); RE(agent.explore(3)); assert len(agent.results) == n + 3; print('was', n)",
+        environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"was {0 if time == 'first' else 3}" in done.stdout
+
+
+def test_the_sessions_of_the_readme_work_when_pasted(environment, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
+    assert len(blocks) == 2
+    done = ipython("\n".join(blocks) + "\nassert len(agent.results.table()) == 10", environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "campaign.png").stat().st_size > 50_000
+
+
+def test_the_agent_shows_itself(environment):
+    done = ipython("agent", environment)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"results\s+10", done.stdout) and "next" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"AINERD_STORAGE__URI": "http://127.0.0.1:9"}, "no server answers at http://127.0.0.1:9"),
+        ({"AINERD_ANALYSIS__ENCODER": __file__}, "test_profile.py"),
+        ({"AINERD_CONFIG": "nowhere.toml"}, "cannot read nowhere.toml"),
+    ],
+)
+def test_a_bad_start_is_one_line_and_no_success(environment, override, message):
+    done = ipython("print('on we go')", environment | override)
+    assert done.returncode != 0
+    assert "on we go" not in done.stdout
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "ainerd:" in line]
+    assert message in line and "Traceback" not in done.stderr
