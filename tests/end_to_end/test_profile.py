@@ -69,3 +69,16 @@ def test_a_bad_start_is_one_line_and_no_success(environment, override, message):
     assert "on we go" not in done.stdout
     (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "ainerd:" in line]
     assert message in line and "Traceback" not in done.stderr
+
+
+def test_the_re_manager_loads_the_same_startup_files(environment):
+    script = f"""
+from bluesky_queueserver.manager.profile_ops import devices_from_nspace, load_profile_collection
+names = load_profile_collection({str(PROFILE / "startup")!r}, patch_profiles=False)
+assert {{"lambda750k", "stage", "rheometer"}} <= set(devices_from_nspace(names))
+before = len(names["agent"].results)
+names["RE"](names["agent"].explore(1))
+assert len(names["agent"].results) == before + 1
+"""
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ What a command needs is imported inside it, so that help is quick.
 """
 
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -31,5 +32,11 @@ def main() -> None:
         message = str(error)
         if isinstance(error, OSError) and error.filename:
             message = f"{error.filename}: {error.strerror}"
-        print(f"ainerd: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(message)
+    except ModuleNotFoundError as error:
+        _refuse(f"this command wants more than the results client: pip install 'ainerd[agent]' ({error})")
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"ainerd: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
