@@ -174,12 +174,15 @@ class Campaign:
             z = self._embeddings[str(key)] = embeddings.loc[str(key)].to_numpy(np.float32)
             if not pd.isna(about["regime"]):
                 self._labels[str(key)] = int(about["regime"])
-            positions = {name: float(about.get(name, np.nan)) for name in self.explorer.names}
-            if np.isfinite(list(positions.values())).all():
-                points.append({ID_KEY: str(key), "embedding": z, "novelty_p": about["novelty_p"], **positions})
+            points.append({ID_KEY: str(key), "embedding": z, **about})
         if self._embeddings:
             self._refit()
-        self.explorer.ingest(points)
+        nothing = np.full(self._technique.embedding_size, np.nan)
+        failed = self._store.search(status="failed", digest=mine).to_dict("index").items()
+        points += [{ID_KEY: str(key), "embedding": nothing, **about} for key, about in failed]
+        self.explorer.ingest(
+            [p for p in points if all(np.isfinite(p.get(name, np.nan)) for name in self.explorer.names)]
+        )
 
     def _refit(self) -> Regimes:
         keys = list(self._embeddings)

@@ -53,6 +53,10 @@ class RheoXPCS:
         alpha: float = 0.05,
         **reduction: Any,
     ) -> None:
+        if 64 not in encoder.sizes:
+            raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
+        if len(np.unique(partition.q)) > 1:
+            raise ValueError("the partition has several rings in q: an embedding is that of one, give n_q = 1")
         self.partition, self.encoder, self.bank = partition, encoder, bank
         self.contrast, self.alpha = contrast, alpha
         self.reduction = {
@@ -101,6 +105,12 @@ class RheoXPCS:
         model = RegimeModel(noise=REGIME_SCATTER, random_state=0).fit(embeddings)
         labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
         return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
+
+    def gap(self, n_frames: int, counts: float) -> str | None:
+        """Why nothing can be said of the novelty of such a run; None if something can."""
+        if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
+            return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
+        return self.bank.gap(n_frames=n_frames, counts=counts, n_pixels=self.pixels_per_bin, contrast=self.contrast)
 
     def scorer(self, n_frames: int, counts: float) -> NoveltyScorer:
         """The scorer calibrated for runs of so many frames and photons per pixel and frame."""
@@ -151,7 +161,8 @@ class _Exposure:
         features = run_features(
             technique.encoder, maps, n_frames=run.n_frames, counts=counts, n_pixels=technique.pixels_per_bin
         )
-        p = float(technique.scorer(run.n_frames, counts).p_values(features[None])[0])
+        no_claim = technique.gap(run.n_frames, counts)
+        p = None if no_claim else float(technique.scorer(run.n_frames, counts).p_values(features[None])[0])
         g2 = self._correlator.result()
         tau = g2.lag * run.frame_time_s
         fit = fit_kww(tau, g2.value)
@@ -168,6 +179,7 @@ class _Exposure:
             },
             summary={
                 "counts_per_pixel": counts,
+                "no_claim": no_claim,
                 "tau_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None,
                 "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
                 "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,

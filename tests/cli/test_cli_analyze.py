@@ -17,7 +17,7 @@ def movie(tmp_path):
     frames = []
     for _ in range(80):
         field = 0.95 * field + np.sqrt(1 - 0.95**2) * rng.normal(size=field.shape)
-        frames.append(rng.poisson((field**2).sum(0) * 0.25))
+        frames.append(rng.poisson((field**2).sum(0) * 0.5))
     path = tmp_path / "movie.h5"
     with h5py.File(path, "w") as file:
         file["somewhere/frames"] = np.array(frames, np.uint16)
@@ -32,7 +32,7 @@ def run(*arguments):
 
 def test_a_plain_file_is_analysed(movie, tmp_path):
     out = tmp_path / "out.h5"
-    options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 1.0)
+    options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 0.3)
     done = run("analyze", movie, *options, "--out", out)
     assert done.exit_code == 0, done.output
     assert "bin 8" in done.output and "p = " in done.output
@@ -43,6 +43,15 @@ def test_a_plain_file_is_analysed(movie, tmp_path):
         assert results["tau"][0] == pytest.approx(0.1)
         assert 0 <= results.attrs["novelty_p"] <= 1
     assert out.with_suffix(".png").stat().st_size > 20_000
+
+
+def test_where_the_bank_makes_no_claim_the_rest_is_said(movie, tmp_path):
+    options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--out", tmp_path / "o.h5")
+    done = run("analyze", movie, *options, "--contrast", 0.9)
+    assert done.exit_code == 0, done.output
+    assert "no claim of novelty: contrast = 0.9" in " ".join(done.output.split())
+    with h5py.File(tmp_path / "o.h5") as results:
+        assert "novelty_p" not in results.attrs and results.attrs["no_claim"].startswith("contrast")
 
 
 @pytest.mark.parametrize(

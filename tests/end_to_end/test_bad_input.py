@@ -213,3 +213,15 @@ def test_names_that_do_not_fit_are_said(session):
             rheometer=instrument.rheometer,
             settings=settings,
         )
+
+
+def test_a_restart_remembers_where_an_exposure_failed(session):
+    session.expect(1)
+    session.agent.add(9.5, 9.5)
+    session.RE(session.agent.explore(1))
+    assert session.table()["status"].iloc[-1] == "failed"
+    session.expect(100)
+    agent = session.start_agent()
+    for _ in range(12):
+        suggestion = agent.reject("only asking")
+        assert abs(suggestion["sample_x"] - 9.5) + abs(suggestion["sample_y"] - 9.5) > 0.5

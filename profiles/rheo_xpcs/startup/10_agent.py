@@ -12,6 +12,8 @@ try:
     )
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
+for newest in client["raw"].sort(("start.time", -1)).values().head(1):
+    RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
 agent.catch_up()
 atexit.register(agent.close)

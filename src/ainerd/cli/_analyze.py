@@ -18,7 +18,7 @@ def analyze(
     file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
     roi: Annotated[
         Path,
-        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml with a [partition]."),
+        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml with a \\[partition]."),
     ],
     dataset: Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx).")] = "entry/data/data",
     frame_time: Annotated[float, typer.Option(help="Time from frame to frame, in seconds.")] = 1.0,
@@ -57,8 +57,8 @@ def analyze(
             results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
             results[name].attrs["dims"] = list(analysis.dims[name])
         results["embedding"] = analysis.embedding
-        results.attrs.update({k: v for k, v in analysis.summary.items() if v is not None})
-        results.attrs.update({"novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset})
+        about = {**analysis.summary, "novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset}
+        results.attrs.update({name: value for name, value in about.items() if value is not None})
     names = _names(technique.partition)
     figure = exposure_figure(
         analysis.arrays["c2"],
@@ -66,7 +66,7 @@ def analyze(
         analysis.arrays["g2"],
         duration_s=n_frames * frame_time,
         names=names,
-        title=f"{file.name}: {n_frames} frames, p = {analysis.novelty_p:.2g}",
+        title=f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}",
     )
     figure.savefig(out.with_suffix(".png"), dpi=120)
     console = Console()
@@ -116,18 +116,23 @@ def _names(partition: "Partition") -> list[str]:
     return [f"bin {k + 1}" if phi != phi else f"φ = {phi:.0f}°" for k, phi in enumerate(partition.phi)]
 
 
+def _verdict(technique: "RheoXPCS", analysis: "Analysis") -> str:
+    if analysis.novelty_p is None:
+        return f"no claim of novelty: {analysis.summary['no_claim']}"
+    called = "novel" if analysis.novelty_p <= technique.alpha else "not called novel"
+    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {analysis.calibration['id']}"
+
+
 def _table(technique: "RheoXPCS", analysis: "Analysis", names: list[str], title: str) -> object:
     from rich.table import Table
 
     from ainerd.xpcs import fit_kww
 
     fit = fit_kww(analysis.arrays["tau"], analysis.arrays["g2"])
-    p, bank = analysis.novelty_p, analysis.calibration["id"]
-    verdict = "novel" if p is not None and p <= technique.alpha else "of a known kind"
     table = Table(
         "bin", "pixels", "contrast", "τ (s)", "exponent", "baseline", title=title,
         caption=f"{analysis.summary['counts_per_pixel']:.3g} photons/pixel/frame; {fit.formula}\n"
-        f"p = {p:.2g}: {verdict} at α = {technique.alpha:g}, against bank {bank}",
+        f"{_verdict(technique, analysis)}",
     )  # fmt: skip
     for k, name in enumerate(names):
         numbers = (fit.contrast[k], fit.tau[k], fit.exponent[k], fit.baseline[k])

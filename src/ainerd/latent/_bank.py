@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent._corpus import noisy
+from ainerd.latent._corpus import Statistics, noisy
 from ainerd.latent._embedding import exposure_features
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import ROWS, from_triangle
@@ -42,6 +42,16 @@ class Bank:
         if triangles.shape != (len(families), ROWS.size):
             raise ModelError(f"{path}: {len(families)} families for triangles of shape {triangles.shape}")
         return cls(triangles, families, id=digest(path)[:12])
+
+    @staticmethod
+    def gap(*, n_frames: float, counts: float, n_pixels: float, contrast: float) -> str | None:
+        """Why a run of these statistics lies outside what the bank covers; None if it does not."""
+        found = {"photons_per_pixel": n_frames * counts, "n_pixels": n_pixels, "contrast": contrast}
+        for name, value in found.items():
+            low, high = Statistics.RANGES[name]
+            if not low <= value <= high:
+                return f"{name} = {value:.3g}, the bank covers {low:g} to {high:g}"
+        return None
 
     def features(
         self,

@@ -34,7 +34,7 @@ class NoveltyScorer(BaseEstimator):
     Attributes
     ----------
     n_calibration_ : int
-        Runs the p-values are ranked among; the smallest p is 1 / (n_calibration_ + 1).
+        Runs the p-values are ranked among; the smallest p is ``1 / (n_calibration_ + 1)``.
     """
 
     def __init__(self, *, n_components: int = 8, regularisation: float = 0.2, random_state: int = 0) -> None:

@@ -1,0 +1,223 @@
+"""The documentation is true: its snippets run, its tables have what the code has."""
+
+import ast
+import atexit
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+import typer
+from IPython.lib.pretty import pretty
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from ainerd.cli import app
+from ainerd.config import Settings
+from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.steering import TERMS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
+RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run_page(name, namespace):
+    """Run the marked blocks of a page, in order, and show what IPython would show."""
+    path = DOCS / name
+    text = path.read_text()
+    assert RUNS.search(text), f"{name} has no block that runs"
+    for block in RUNS.finditer(text):
+        kind, code = block.groups()
+        if kind == "shell":
+            ran = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, timeout=120)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+            continue
+        tree = ast.parse(code)
+        ast.increment_lineno(tree, text.count("\n", 0, block.start(2)))
+        exec(compile(ast.Interactive(tree.body), str(path), "single"), namespace)
+    return namespace
+
+
+def section(page, heading):
+    """Text below a heading, up to the next one of any level."""
+    return re.split(r"^#+ ", page.split(f"\n{heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text):
+    """Of the tables in a text: first cell, without its backticks, to the second."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): cells[1] for cells in lines}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """The tutorial, in a folder where its paths mean what they say, after the profile's startup files."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "profiles" / "rheo_xpcs").mkdir(parents=True)
+    shutil.copy(SMALL, folder / "profiles" / "rheo_xpcs" / "agent.toml")  # the pages' instrument, with a small detector
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("AINERD_CONFIG", str(SMALL))
+        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
+        patch.setenv("AINERD_STORAGE__FRAMES", f'["{folder / "output" / "session" / "frames"}"]')
+        patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+        patch.setattr(sys, "displayhook", lambda value: value is not None and print(pretty(value)))
+        names = {}
+        for startup in sorted((ROOT / "profiles" / "rheo_xpcs" / "startup").glob("*.py")):
+            names = runpy.run_path(str(startup), init_globals=names)
+        try:
+            yield run_page("tutorial/first-session.md", names)
+        finally:
+            for close in (names["agent"].close, names["close_tiled"]):
+                close()
+                atexit.unregister(close)
+
+
+def test_the_tutorial_leaves_what_it_says(session):
+    table = session["agent"].results.table()
+    assert table["status"].tolist() == ["complete"] * 5
+    assert session["c2"].shape == (18, 256, 256)
+    assert Path("first-session.png").stat().st_size > 10_000
+    asked = session["agent"].results.suggestions().set_index("reason")["fate"]
+    assert asked["a scratch in the window"] == "measured"
+    assert "rejected (" in session["agent"].log()["text"].str.cat()
+
+
+def test_the_store_and_tiled_alone_find_the_same(session):
+    page = run_page("how-to/query-results.md", {})
+    for name in ("novel", "rare", "upper", "found"):
+        assert set(page[name].index) == set(page[f"{name}_keys"]), name
+    assert len(page["upper"]) > 0 and len(page["found"]) == len(page["nodes"]) == len(page["table"]) == 5
+    assert page["by_time"] == page["table"].index.to_list()
+    assert len(page["first"]) > 0 and len(page["alike"]) == 3
+    assert (page["c2"][0] == page["first_bin"]).all()
+
+
+def test_a_file_gives_what_its_run_gave(session):
+    page = run_page("how-to/analyze-a-file.md", {})
+    results = session["agent"].results
+    of_runs = [abs(results.c2(key) - page["c2"]).max() for key in results.table().index]
+    assert min(of_runs) < 1e-5
+    assert page["g2"].shape == (18, page["tau"].size) and 0 < page["p"] <= 1
+    assert Path("map.png").exists() and page["maps"].shape == (2, 64, 64)
+
+
+def test_settings_can_be_copied(session):
+    page = run_page("how-to/your-beamline.md", {})
+    assert (page["partition"].n_pixels > 64).all()
+
+
+def test_a_record_is_played_back(session):
+    page = run_page("how-to/replay-rheology.md", session)
+    assert 20_000 < page["stress"] < 41_000
+    assert page["row"]["stress_max"] > 110  # without the record it has relaxed to less than 100 by now
+
+
+@pytest.mark.parametrize("name", ["explanation/reduced-two-time.md", "explanation/novelty.md"])
+def test_what_is_explained_is_so(name):
+    page = run_page(name, {})
+    if "flagged" in page:
+        assert page["flagged"] == pytest.approx(0.05, abs=0.03) and page["smallest"] == 1 / 301
+
+
+def test_every_marked_page_is_run():
+    run_above = {
+        "tutorial/first-session.md",
+        "how-to/query-results.md",
+        "how-to/analyze-a-file.md",
+        "how-to/your-beamline.md",
+        "how-to/replay-rheology.md",
+        "explanation/reduced-two-time.md",
+        "explanation/novelty.md",
+    }
+    marked = {p for p in DOCS.rglob("*.md") if "<!-- runs -->" in p.read_text() and "_build" not in p.parts}
+    assert {p.relative_to(DOCS).as_posix() for p in marked} == run_above
+    for path in marked:
+        text = path.read_text()
+        assert text.count("<!-- runs -->") == len(RUNS.findall(text)), path
+
+
+@pytest.mark.parametrize(
+    ("heading", "record", "computed"),
+    [
+        ("## Result", ResultRecord, {"digest"}),
+        ("## Suggestion", SuggestionRecord, set()),
+        ("## Atlas", AtlasRecord, set()),
+        ("## Log line", LogRecord, set()),
+    ],
+)
+def test_fields_of_the_records(heading, record, computed):
+    text = section((DOCS / "reference/results.md").read_text(), heading)
+    assert set(rows(text)) == set(record.model_fields) | computed
+    for name, field in record.model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            assert all(f"`{value}`" in rows(text)[name] for value in get_args(field.annotation))
+    if record is SuggestionRecord:
+        assert all(f"`{name}`" in rows(text)["terms"] for name in TERMS)
+
+
+def test_numbers_and_arrays_of_a_result(session):
+    page = (DOCS / "reference/results.md").read_text()
+    store, beside = session["agent"].results, session["settings"].beside
+    key = store.table("complete").index[0]
+    of_series = {f"{name}_{what}" for name in beside.series for what in ("mean", "min", "max", "last")}
+    said = set(rows(section(page, "### Summary numbers")))
+    assert said == set(store.record(key).summary) - of_series - set(beside.readings)
+    node = session["client"]["ainerd/results"][key]
+    arrays = rows(section(page, "### Arrays"))
+    assert set(arrays) == set(node) - {f"{name}{end}" for name in beside.series for end in ("", "_time")}
+    for name, dims in arrays.items():
+        assert tuple(dims.strip("`").split(", ")) == node[name].dims
+
+
+def test_keys_of_the_settings():
+    page = (DOCS / "reference/configuration.md").read_text()
+    text = page.split("## Environment")[0]
+    assert rows(text) == dict(keys(Settings))
+
+
+def keys(model, prefix=""):
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{name}.")
+        else:
+            yield f"{prefix}{name}", shown(field.default, field.is_required())
+
+
+def shown(default, required):
+    if required or default is PydanticUndefined:
+        return "required"
+    if default is None:
+        return "none"
+    text = getattr(default, "get_secret_value", lambda: default)()
+    return f'`"{text}"`' if isinstance(text, str) else f"`{text}`"
+
+
+def test_commands_and_options():
+    page = (DOCS / "reference/command-line.md").read_text()
+    found = dict(commands(typer.main.get_command(app), "ainerd"))
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(found)
+    for name, command in found.items():
+        text = section(page, f"## {name}")
+        options = [p for p in command.params if p.param_type_name == "option"]
+        assert rows(text) == {
+            p.opts[0]: "required" if p.required else "none" if p.default is None else f"`{p.default}`" for p in options
+        }
+        for argument in (p for p in command.params if p.param_type_name == "argument"):
+            assert f"`{name} {argument.name.upper()}" in text
+
+
+def commands(command, name):
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+        return
+    for child, inner in children.items():
+        yield from commands(inner, f"{name} {child}")
