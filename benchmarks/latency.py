@@ -10,8 +10,9 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
@@ -52,64 +53,108 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Path(folder), arguments.frames, arguments.rounds)
-    report("latency", rows, frames=arguments.frames, rounds=arguments.rounds)
+    with tempfile.TemporaryDirectory() as folder, closing(Bench(Path(folder))) as bench:
+        report("latency", bench.gaps(arguments.frames, arguments.rounds), frames=arguments.frames)
+        report("latency_of_results", bench.results((arguments.frames // 5, arguments.frames), arguments.rounds))
 
 
-def measure(folder: Path, frames: int, rounds: int) -> list[dict[str, float | str]]:
-    """Longest gaps and latencies, a row for each kind of subscription."""
-    settings = Settings.load(TOML)
-    settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-    client, close = open_tiled(settings.storage)
-    instrument = simulated_instrument(settings, speed=1e6)
-    detector, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
-    agent = build_agent(client, detector=detector, actuators=[stage.x, stage.y], rheometer=rheometer, settings=settings)
-    agent.quiet = True
-    RE = RunEngine({})
-    detector.cam.num_images.put(frames)
-    detector.cam.acquire_period.put(50 / frames)
-    gaps: dict[str, list[float]] = {"nothing": [], "TiledWriter, buffered": [], "agent and TiledWriter": []}
-    after: list[float] = []
-    beside = {"beside": [stage.x, stage.y, rheometer], "monitored": [rheometer.stress]}
-    try:
-        for turn in track(range(-1, rounds), description="rounds (the first one warms up)"):
-            for name, found in gaps.items():
-                token = buffered = None
-                if name.startswith("Tiled"):
-                    buffered = BufferingWrapper(TiledWriter(client["raw"], batch_size=20))
-                    token = RE.subscribe(buffered)
-                elif name.startswith("agent"):
-                    agent.attach(RE)
-                with heartbeat(RE) as beats:
-                    RE(expose(detector, **beside))
-                    ended = time.perf_counter()
-                if name.startswith("agent"):
-                    agent.drain()
-                    if turn >= 0:
-                        after.append(time.perf_counter() - ended)
-                    agent.detach()
-                elif token is not None and buffered is not None:
-                    RE.unsubscribe(token)
-                    buffered.shutdown()
+class Bench:
+    """The simulated instrument, an embedded server, and the agent."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings.load(TOML)
+        settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.frames = folder / "frames"
+        self.client, self.close_tiled = open_tiled(settings.storage)
+        instrument = simulated_instrument(settings, speed=1e6)
+        self.detector, self.rheometer = instrument.detector, instrument.rheometer
+        self.actuators = [instrument.stage.x, instrument.stage.y]
+        self.agent = build_agent(
+            self.client, detector=self.detector, actuators=self.actuators, rheometer=self.rheometer, settings=settings
+        )
+        self.agent.quiet = True
+        self.RE = RunEngine({})
+
+    def close(self) -> None:
+        """End the agent and the server."""
+        self.agent.close()
+        self.close_tiled()
+
+    def expose(self, frames: int) -> float:
+        """Take a run; when its last StreamDatum came."""
+        for file in self.frames.glob("*.h5"):
+            file.unlink()  # of runs before, which are analysed
+        self.detector.cam.num_images.put(frames)
+        self.detector.cam.acquire_period.put(50 / frames)
+        last = 0.0
+
+        def note(name: str, doc: Any) -> None:
+            nonlocal last
+            if name == "stream_datum":
+                last = time.perf_counter()
+
+        plan = expose(self.detector, beside=[*self.actuators, self.rheometer], monitored=[self.rheometer.stress])
+        self.RE(plan, note)
+        return last
+
+    def gaps(self, frames: int, rounds: int) -> list[dict[str, Any]]:
+        """Longest gap of the loop, a row for each kind of subscription."""
+        found: dict[str, list[float]] = {"nothing": [], "TiledWriter, buffered": [], "agent and TiledWriter": []}
+        for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
+            for name, gaps in found.items():
+                with self.subscribed(name), heartbeat(self.RE) as beats:
+                    self.expose(frames)
                 if turn >= 0:
-                    found.append(float(np.diff(beats).max() - BEAT_S))
-                for file in settings.storage.frames[0].glob("*.h5"):
-                    file.unlink()
-    finally:
-        agent.close()
-        close()
-    bare = float(np.median(gaps["nothing"]))
-    return [
-        {
-            "subscribed": name,
-            "longest gap, median (ms)": 1e3 * float(np.median(found)),
-            "longest gap, worst (ms)": 1e3 * max(found),
-            "added, median (ms)": 1e3 * (float(np.median(found)) - bare),
-            "result after the run, median (s)": float(np.median(after)) if name.startswith("agent") else "",
-        }
-        for name, found in gaps.items()
-    ]
+                    gaps.append(1e3 * float(np.diff(beats).max() - BEAT_S))
+        bare, rows = float(np.median(found["nothing"])), []
+        for name, gaps in found.items():
+            middle = float(np.median(gaps))
+            rows.append(
+                {
+                    "subscribed": name,
+                    "longest gap, median (ms)": middle,
+                    "worst (ms)": max(gaps),
+                    "added (ms)": middle - bare,
+                }
+            )
+        return rows
+
+    def results(self, frames: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
+        """From the last StreamDatum to the complete result in Tiled, a row for each length of run."""
+        took: dict[int, list[float]] = {n: [] for n in frames}
+        with self.subscribed("agent"):
+            for _ in track(range(rounds), description="results"):
+                for n, seconds in took.items():
+                    last = self.expose(n)
+                    self.agent.drain()
+                    seconds.append(time.perf_counter() - last)
+        shortest = float(np.median(took[frames[0]]))
+        return [
+            {
+                "frames": n,
+                "median (s)": float(np.median(s)),
+                "worst (s)": max(s),
+                "ratio": float(np.median(s)) / shortest,
+            }
+            for n, s in took.items()
+        ]
+
+    @contextmanager
+    def subscribed(self, name: str) -> Iterator[None]:
+        """Subscribe what `name` says, and wait until it has written everything."""
+        if name.startswith("agent"):
+            self.agent.attach(self.RE)
+            yield
+            self.agent.drain()
+            self.agent.detach()
+        elif name.startswith("Tiled"):
+            buffered = BufferingWrapper(TiledWriter(self.client["raw"], batch_size=20))
+            token = self.RE.subscribe(buffered)
+            yield
+            self.RE.unsubscribe(token)
+            buffered.shutdown()
+        else:
+            yield
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class RheoXPCS:
         }
         self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
         self.pixels_per_bin = int(np.median(partition.n_pixels))
-        self._calibrated: dict[tuple[int, int], NoveltyScorer] = {}
+        self._calibrated: dict[int, NoveltyScorer] = {}
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -106,27 +106,27 @@ class RheoXPCS:
         labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
         return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
 
-    def gap(self, n_frames: int, counts: float) -> str | None:
-        """Why nothing can be said of the novelty of such a run; None if something can."""
+    def gap(self, photons: float) -> str | None:
+        """Why nothing can be said of the novelty of a run with so many photons a pixel; None if something can."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        return self.bank.gap(n_frames=n_frames, counts=counts, n_pixels=self.pixels_per_bin, contrast=self.contrast)
+        return self.bank.gap(n_frames=1, counts=photons, n_pixels=self.pixels_per_bin, contrast=self.contrast)
 
-    def scorer(self, n_frames: int, counts: float) -> NoveltyScorer:
-        """The scorer calibrated for runs of so many frames and photons per pixel and frame."""
-        step = int(np.round(np.log(counts) / STEP))
-        if (n_frames, step) not in self._calibrated:
+    def scorer(self, photons: float) -> NoveltyScorer:
+        """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
+        step = int(np.round(np.log(photons) / STEP))
+        if step not in self._calibrated:
             features = self.bank.features(
                 self.encoder,
-                n_frames=n_frames,
+                n_frames=1,
                 counts=float(np.exp(step * STEP)),
                 n_pixels=self.pixels_per_bin,
                 contrast=self.contrast,
                 n_roi=self.partition.n_roi,
                 seed=0,
             )
-            self._calibrated[n_frames, step] = NoveltyScorer().fit(features)
-        return self._calibrated[n_frames, step]
+            self._calibrated[step] = NoveltyScorer().fit(features)
+        return self._calibrated[step]
 
 
 class _Exposure:
@@ -136,6 +136,7 @@ class _Exposure:
         self._technique, self._run = technique, run
         self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(technique.partition, run.n_frames)
+        self._calibrated = False
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -146,23 +147,32 @@ class _Exposure:
         """Take the next frames."""
         self._reducer.push(block)
         self._correlator.push(block)
+        if not self._calibrated and self._reducer.n_pushed >= self._run.n_frames / 2:
+            # a second's work, better done while frames still come
+            self._calibrated = True
+            photons = 2 * self._photons
+            if photons > 0 and not self._technique.gap(photons):
+                self._technique.scorer(photons)
+
+    @property
+    def _photons(self) -> float:
+        """Photons a pixel so far."""
+        return float(self._reducer.sums.counts.sum() / len(self.pixels))
 
     def finish(self) -> Analysis:
         """Say what the run was."""
         technique, run = self._technique, self._run
-        counts = float(self._reducer.sums.counts.sum() / (len(self.pixels) * run.n_frames))
-        if counts == 0:
+        photons = self._photons
+        if photons == 0:
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         maps = self._reducer.maps()
         empty = int(np.isnan(maps).all(2).any(0).sum())
         if empty:
             raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
         latent = technique.encoder.encode(maps)
-        features = run_features(
-            technique.encoder, maps, n_frames=run.n_frames, counts=counts, n_pixels=technique.pixels_per_bin
-        )
-        no_claim = technique.gap(run.n_frames, counts)
-        p = None if no_claim else float(technique.scorer(run.n_frames, counts).p_values(features[None])[0])
+        features = run_features(technique.encoder, maps, n_frames=1, counts=photons, n_pixels=technique.pixels_per_bin)
+        no_claim = technique.gap(photons)
+        p = None if no_claim else float(technique.scorer(photons).p_values(features[None])[0])
         g2 = self._correlator.result()
         tau = g2.lag * run.frame_time_s
         fit = fit_kww(tau, g2.value)
@@ -178,7 +188,7 @@ class _Exposure:
                 "tau": ("tau",),
             },
             summary={
-                "counts_per_pixel": counts,
+                "counts_per_pixel": photons / run.n_frames,
                 "no_claim": no_claim,
                 "tau_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None,
                 "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
