@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
+PEERS_READY := $(VENV)/.ready-peers
 
 .PHONY: help demo test ipython lint bench docs clean
 
@@ -20,6 +21,10 @@ $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
+$(PEERS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	@touch $@
+
 demo: $(READY) ## the whole loop on an embedded Tiled server with the simulated instrument (1.5 GB in output/demo)
 	$(BIN)/python -m agents.demo
 
@@ -35,7 +40,9 @@ lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## the benchmarks, each a table and a JSON in output/benchmarks
+bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/benchmarks
+	$(BIN)/python -m benchmarks.two_time
+	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.latency
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html

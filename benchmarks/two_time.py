@@ -132,7 +132,7 @@ def growth(quick: bool) -> list[dict[str, Any]]:
 
 
 def deviation() -> list[dict[str, Any]]:
-    """Largest difference from skimage on the full C2 (Gaussian), from R C Rᵀ (area, decimate), and of g2 from the diagonals."""
+    """Largest difference from skimage on the full C2, from R C Rᵀ (area, decimate), and of g2 from the diagonals."""
     where = Partition.from_roi_map(
         np.repeat([1, 2], 570).reshape(2, 570), static_map=np.tile(np.arange(570) // 57 + 1, (2, 1))
     )

@@ -5,87 +5,19 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import httpx
-import numpy as np
 from event_model import RunRouter
-from numpy.typing import NDArray
-from tiled.client.utils import ClientError
 
-from ainerd.documents import DetectorKeys, FrameError, Run
-from ainerd.results import ResultRecord, ResultStore
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
+from ainerd._watched_run import Job, Listener, Outcome, Wanted, WatchedRun
+from ainerd.documents import DetectorKeys
+from ainerd.results import ResultStore
+from ainerd.technique import Technique
+
+__all__ = ["Listener", "Outcome", "Wanted", "Watch"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one run.
-
-    Attributes
-    ----------
-    raw_uid, key : str
-        Of the run and of its result.
-    trial_id : str
-        The suggestion that led to the run; the result's key for a run taken by hand.
-    status : {"complete", "failed"}
-    positions : mapping of str to float
-    embedding : ndarray, shape (d,), or None
-    novelty_p : float or None
-    regime : int
-        -1 unassigned or failed.
-    reason : str
-        Why it failed.
-    """
-
-    raw_uid: str
-    key: str
-    trial_id: str
-    status: str
-    positions: Mapping[str, float]
-    embedding: NDArray[np.float32] | None = None
-    novelty_p: float | None = None
-    regime: int = -1
-    reason: str = ""
-
-
-class Listener(Protocol):
-    """Who wants to know what was found; called in the worker's thread."""
-
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
-        ...
-
-    def absorb(self, outcome: Outcome) -> None:
-        """Take note of a finished run, after its result is written."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What to keep of a run's readings.
-
-    Attributes
-    ----------
-    positions : tuple of str
-        Data keys of where the run was taken.
-    series : mapping of str to str
-        Name in the result: data key of what is monitored.
-    readings : mapping of str to str
-        Name in the result: data key of what is read once.
-    units : mapping of str to str
-        Units of all these, by name in the result.
-    """
-
-    positions: tuple[str, ...]
-    series: Mapping[str, str]
-    readings: Mapping[str, str]
-    units: Mapping[str, str]
 
 
 class Watch:
@@ -118,12 +50,12 @@ class Watch:
         agent: str,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
-        self._job = _Job(technique, store, keys, wanted, tuple(roots), listener, agent)
+        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent)
         self._on_outcome = on_outcome
         self._futures: dict[str, Future[Outcome | None]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
-        self._current: _Watched | None = None
+        self._current: WatchedRun | None = None
         self.concluded = 0  # runs that got a result
         self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
         self._thread.start()
@@ -182,7 +114,7 @@ class Watch:
                 logger.exception("while handling %s", item if callable(item) else item[0])
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = _Watched(self._job, self._resolve)
+        self._current = WatchedRun(self._job, self._resolve)
         return [self._current], []
 
     def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:
@@ -195,146 +127,3 @@ class Watch:
             future = self._futures.get(raw_uid)
             if future is not None and not future.done():
                 future.set_result(outcome)
-
-
-@dataclass(frozen=True)
-class _Job:
-    technique: Technique
-    store: ResultStore
-    keys: DetectorKeys
-    wanted: Wanted
-    roots: tuple[Path, ...]
-    listener: Listener
-    agent: str
-
-
-class _Watched:
-    """One run on its way: collects its documents, feeds its analysis, writes its result."""
-
-    def __init__(self, job: _Job, resolve: Callable[[str, Outcome | None], None]) -> None:
-        self._job, self._resolve = job, resolve
-        self.run = Run(job.keys, job.roots)
-        self._key: str | None = None  # set once the run is known to have frames for us
-        self._analysis: RunAnalysis | None = None
-        self._problem: str | None = None
-        self._recalled: Outcome | None = None
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.run(name, doc)
-        if self.run.has_frames and self._problem is None:
-            try:
-                if self._key is None:
-                    self._begin()
-                if name == "stream_datum" and self._analysis is not None:
-                    for block in self.run.blocks(self._analysis.pixels):
-                        self._analysis.push(block)
-                if name == "stop" and self._recalled is None:
-                    self._check_whole()
-            except (AnalysisError, FrameError, ValueError) as err:
-                self._problem = str(err)
-            except (ClientError, httpx.HTTPError) as err:
-                self._problem = f"Tiled did not take the result: {err}"
-        if name == "stop":
-            self.run.close()
-            self._resolve(self.run.uid, self._conclude() if self.run.has_frames else None)
-
-    @property
-    def progress(self) -> tuple[int, int] | None:
-        """Frames read and announced; None before frames are announced."""
-        return (self.run.n_read, self.run.n_frames) if self._analysis is not None else None
-
-    def _begin(self) -> None:
-        run, job = self.run, self._job
-        record = ResultRecord(
-            raw_uid=run.uid,
-            raw_path=f"raw/{run.uid}",
-            scan_id=run.start_doc.get("scan_id"),
-            run_time=run.start_doc["time"],
-            suggestion_id=run.start_doc.get("suggestion_id"),
-            technique=job.technique.name,
-            agent=job.agent,
-            parameters=dict(job.technique.parameters),
-        )
-        self._key = record.key
-        if job.store.status(record.key) == "complete":
-            self._recalled = self._recall()
-            return
-        job.store.begin(record)
-        self._analysis = job.technique.begin(
-            RunInfo(
-                raw_uid=run.uid,
-                n_frames=run.n_frames,
-                frame_shape=run.frame_shape,
-                frame_time_s=run.frame_time_s,
-            )
-        )
-
-    def _check_whole(self) -> None:
-        run = self.run
-        if run.n_read != run.n_frames:
-            status = run.stop_doc.get("exit_status", "unknown")
-            raise AnalysisError(f"the run ended ({status}) with {run.n_read} of {run.n_frames} frames")
-
-    def _conclude(self) -> Outcome:
-        """The outcome, once it is in Tiled; a failed one, whatever went wrong on the way."""
-        if self._recalled is not None:
-            return self._recalled
-        outcome = self._outcome()
-        try:
-            analysis = None
-            if self._problem is None and self._analysis is not None:
-                try:
-                    analysis = self._analysis.finish()
-                except (AnalysisError, ValueError) as err:
-                    self._problem = str(err)
-            outcome = self._write(outcome, analysis)
-            self._job.listener.absorb(outcome)
-        except Exception as err:
-            logger.exception("run %s is not concluded", self.run.uid)
-            outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
-            with suppress(ClientError, httpx.HTTPError, KeyError):
-                self._job.store.fail(outcome.key, outcome.reason)
-        return outcome
-
-    def _write(self, outcome: Outcome, analysis: Analysis | None) -> Outcome:
-        job, run = self._job, self.run
-        facts: dict[str, Any] = {
-            "positions": outcome.positions,
-            "summary": {name: run.reading(key) for name, key in job.wanted.readings.items()},
-            "units": dict(job.wanted.units),
-        }
-        if analysis is None:
-            reason = self._problem or "unknown"
-            job.store.fail(outcome.key, reason, **facts)
-            return replace(outcome, status="failed", reason=reason)
-        facts |= {"n_frames": run.n_frames, "frame_time_s": run.frame_time_s}
-        outcome = replace(outcome, embedding=analysis.embedding, novelty_p=analysis.novelty_p)
-        placed = job.listener.place(outcome)
-        series = {name: run.series(key) for name, key in job.wanted.series.items()}
-        relative = {name: (t - run.start_doc["time"], y) for name, (t, y) in series.items() if t.size}
-        job.store.complete(outcome.key, analysis, series=relative, **facts, **placed)
-        return replace(outcome, regime=placed.get("regime", -1))
-
-    def _outcome(self) -> Outcome:
-        run, key = self.run, self._key or self.run.uid
-        readings = {name: run.reading(name) for name in self._job.wanted.positions}
-        return Outcome(
-            raw_uid=run.uid,
-            key=key,
-            trial_id=run.start_doc.get("suggestion_id") or key,
-            status="complete",
-            positions={name: x for name, x in readings.items() if x is not None},
-        )
-
-    def _recall(self) -> Outcome:
-        record = self._job.store.record(self._key or "")
-        return Outcome(
-            raw_uid=record.raw_uid,
-            key=record.key,
-            trial_id=record.suggestion_id or record.key,
-            status="complete",
-            positions=record.positions,
-            embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
-            novelty_p=record.novelty_p,
-            regime=-1 if record.regime is None else record.regime,
-        )
