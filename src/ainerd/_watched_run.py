@@ -123,6 +123,9 @@ class WatchedRun:
                 self._problem = str(err)
             except (ClientError, httpx.HTTPError) as err:
                 self._problem = f"Tiled did not take the result: {err}"
+            except Exception as err:  # a mistake of ours is no reason to lose the run's record
+                logger.exception("while analysing run %s", self.run.uid)
+                self._problem = f"{type(err).__name__}: {err}"
         if name == "stop":
             self.run.close()
             self._resolve(self.run.uid, self._conclude() if self.run.has_frames else None)

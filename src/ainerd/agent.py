@@ -178,8 +178,8 @@ class Agent:
         """
         if self._attached is None:
             raise RuntimeError("the agent is not attached: agent.attach(RE) first")
-        if n < 1:
-            raise ValueError(f"explore wants a number of positions, got {n}")
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"explore wants a number of positions, got {n!r}")
         acquire = visit(self._watch.outcome, beside=self._beside, monitored=self._monitored)
         problem = OptimizationProblem(self._campaign, self._actuators, [self._detector], self._evaluate, acquire)
         return optimize(problem, iterations=n)
@@ -205,7 +205,7 @@ class Agent:
                 f"a position has {len(self._bounds)} numbers ({', '.join(self._bounds)}), got {len(position)}"
             )
         for (name, (low, high)), x in zip(self._bounds.items(), position, strict=True):
-            if not low <= x <= high:
+            if not isinstance(x, (int, float)) or not low <= x <= high:
                 raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
         return self._campaign.add(dict(zip(self._bounds, position, strict=True)), reason)
 

@@ -87,7 +87,7 @@ def test_the_raw_runs_are_in_tiled(explored):
 
 
 def test_stream_datums_come_while_the_detector_acquires(explored):
-    explored.expect(500)
+    explored.expect(3000)
     documents = []
     explored.RE(expose(explored.detector), lambda name, doc: documents.append(name))
     explored.expect(100)
