@@ -54,9 +54,21 @@ def test_where_the_bank_makes_no_claim_the_rest_is_said(movie, tmp_path):
         assert "novelty_p" not in results.attrs and results.attrs["no_claim"].startswith("contrast")
 
 
+def test_bins_may_come_from_a_partition_file(movie, tmp_path):
+    Partition.from_roi_map(np.load(tmp_path / "roi.npy")).save(tmp_path / "roi.h5")
+    arguments = ("analyze", movie, "--dataset", "somewhere/frames", "--frame-time", 0.1, "--contrast", 1.0)
+    done = [
+        run(*arguments, "--roi", tmp_path / f"roi.{kind}", "--out", tmp_path / f"{kind}.h5") for kind in ("npy", "h5")
+    ]
+    assert [d.exit_code for d in done] == [0, 0], done[1].output
+    with h5py.File(tmp_path / "npy.h5") as plain, h5py.File(tmp_path / "h5.h5") as from_file:
+        assert np.array_equal(plain["c2"], from_file["c2"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"--roi": "movie.h5"}, "movie.h5 holds no partition"),
         ({"--dataset": "entry/data/data"}, "it holds somewhere/frames; name one with --dataset"),
         ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
         ({"--frame-time": "0"}, "--frame-time must be positive"),
@@ -68,8 +80,10 @@ def test_where_the_bank_makes_no_claim_the_rest_is_said(movie, tmp_path):
 def test_bad_input_is_one_line(movie, tmp_path, monkeypatch, capsys, change, message):
     np.save(tmp_path / "wrong.npy", np.ones((30, 60), int))
     options = {"file": str(movie), "--dataset": "somewhere/frames", "--roi": str(tmp_path / "roi.npy")} | change
-    if options["--roi"] == "wrong":
-        options["--roi"] = str(tmp_path / "wrong.npy")
+    if options["--roi"] in ("wrong", "movie.h5"):
+        options["--roi"] = str(
+            (tmp_path / options["--roi"]).with_suffix(".h5" if "movie" in options["--roi"] else ".npy")
+        )
     arguments = ["ainerd", "analyze", options.pop("file"), *(x for pair in options.items() for x in pair)]
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,6 @@
 import os
+import threading
+import time
 
 import h5py
 import hdf5plugin
@@ -30,7 +32,19 @@ def test_wanted_pixels_come_in_the_order_asked_for(written, movie):
     reader.close()
 
 
-@pytest.mark.parametrize("chunks", [None, (4, 20, 30), (1, 7, 11)])
+@pytest.mark.parametrize("chunks", [None, (1, *SHAPE)])
+def test_uncompressed_frames_are_read(tmp_path, movie, chunks):
+    path = tmp_path / "plain.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("d", (13, *SHAPE), "u2", chunks=chunks, fillvalue=3)
+        data[:12] = movie
+    reader = FrameReader(path, "d", PIXELS, SHAPE, swmr=False)
+    assert np.array_equal(reader.read(0, 12), movie.reshape(12, -1)[:, PIXELS])
+    assert (reader.read(12, 13) == 3).all()
+    reader.close()
+
+
+@pytest.mark.parametrize("chunks", [None, (4, 20, 30), (1, 7, 11), (1, 20, 30)])
 def test_other_layouts_are_read_as_well(tmp_path, movie, chunks):
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
@@ -42,10 +56,11 @@ def test_other_layouts_are_read_as_well(tmp_path, movie, chunks):
     reader.close()
 
 
-def test_frames_are_read_while_the_file_is_written(tmp_path, movie):
+@pytest.mark.parametrize("compression", [{}, hdf5plugin.Bitshuffle(cname="lz4")])
+def test_frames_are_read_while_the_file_is_written(tmp_path, movie, compression):
     path = tmp_path / "growing.h5"
     with h5py.File(path, "w", libver="latest") as file:
-        data = file.create_dataset("d", (0, *SHAPE), "u2", maxshape=(None, *SHAPE), chunks=(1, *SHAPE))
+        data = file.create_dataset("d", (0, *SHAPE), "u2", maxshape=(None, *SHAPE), chunks=(1, *SHAPE), **compression)
         file.swmr_mode = True
         reader = FrameReader(path, "d", PIXELS, SHAPE)
         for start in (0, 6):
@@ -54,6 +69,39 @@ def test_frames_are_read_while_the_file_is_written(tmp_path, movie):
             data.flush()
             assert np.array_equal(reader.read(start, start + 6), movie[start : start + 6].reshape(6, -1)[:, PIXELS])
         reader.close()
+
+
+def test_blocks_come_in_order_and_cover_all(written, movie):
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    blocks = list(reader.blocks(1, 12, size=2))
+    assert [len(block) for block in blocks] == [2, 2, 2, 2, 2, 1]
+    assert np.array_equal(np.concatenate(blocks), movie[1:].reshape(11, -1)[:, PIXELS])
+    assert list(reader.blocks(3, 3)) == []
+    reader.close()
+
+
+def test_blocks_are_read_ahead_but_not_far(written, monkeypatch):
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    asked, read = [], reader.read
+    monkeypatch.setattr(reader, "read", lambda start, stop: asked.append(start) or read(start, stop))
+    blocks = reader.blocks(0, 12, size=1)
+    next(blocks)
+    reader._pool.submit(lambda: None).result()
+    time.sleep(0.05)
+    assert sorted(asked) == [0, 1, 2]
+    blocks.close()
+    assert np.array_equal(reader.read(3, 4), next(reader.blocks(3, 4)))
+    reader.close()
+
+
+def test_a_closed_reader_leaves_no_thread(written):
+    before = set(threading.enumerate())
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    next(reader.blocks(0, 12, size=1))
+    own = set(threading.enumerate()) - before
+    assert own
+    reader.close()
+    assert not own & set(threading.enumerate())
 
 
 def test_frames_that_are_not_there_are_named(written):
@@ -72,7 +120,27 @@ def test_a_damaged_frame_is_named(written):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     with pytest.raises(FrameError, match="frame 5 of"):
         reader.read(0, 12)
+    blocks = reader.blocks(0, 12, size=2)
+    assert len(next(blocks)) == len(next(blocks)) == 2
+    with pytest.raises(FrameError, match="frame 5 of"):
+        next(blocks)
     reader.close()
+
+
+def test_a_file_cut_short_is_named(written):
+    with h5py.File(written) as file:
+        where = file["entry/data/data"].id.get_chunk_info(11)
+    reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
+    os.truncate(written, where.byte_offset + 10)
+    with pytest.raises(FrameError, match="frame 11 of"):
+        reader.read(0, 12)
+    reader.close()
+
+
+@pytest.mark.parametrize("pixels", [[], [-1], [600]])
+def test_pixels_outside_the_frame_are_refused(written, pixels):
+    with pytest.raises(FrameError, match="flat indices in frames of 20 × 30"):
+        FrameReader(written, "entry/data/data", np.array(pixels, int), SHAPE)
 
 
 @pytest.mark.parametrize(

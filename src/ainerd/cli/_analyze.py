@@ -106,6 +106,8 @@ def _partition(roi: Path) -> "Partition":
         if table is None:
             raise ValueError(f"{roi} has no [partition]")
         return build_partition(PartitionSettings(**table))
+    if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
+        return Partition.load(roi)
     try:
         return Partition.from_roi_map(np.load(roi, allow_pickle=False))
     except (ValueError, EOFError) as err:

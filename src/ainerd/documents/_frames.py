@@ -1,6 +1,9 @@
 """Frames of an HDF5 file, also while it is being written."""
 
-from collections.abc import Iterable
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -8,6 +11,11 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
 from numpy.typing import NDArray
+
+from ainerd.documents._bslz4 import BitshuffleLZ4
+
+BLOCK = 50  # frames read at a time
+AHEAD = 2  # blocks read or being read while another is in use
 
 
 class FrameError(Exception):
@@ -44,6 +52,9 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
 class FrameReader:
     """The wanted pixels of the frames in one dataset.
 
+    Quick where a chunk is one frame, uncompressed or bitshuffle-LZ4; anything else HDF5 reads as it can. Owns a
+    thread or two, for `blocks`, until it is closed.
+
     Parameters
     ----------
     path : Path
@@ -59,7 +70,8 @@ class FrameReader:
     Raises
     ------
     FrameError
-        If the file or the dataset cannot be opened, or has frames of another shape.
+        If the file or the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in
+        them.
     """
 
     def __init__(
@@ -71,7 +83,11 @@ class FrameReader:
         *,
         swmr: bool = True,
     ) -> None:
-        self.path, self._pixels = path, pixels
+        ny, nx = frame_shape
+        pixels = np.ascontiguousarray(pixels, np.int64)
+        if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
+            raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
+        self.path = path
         try:
             self._file = h5py.File(path, "r", libver="latest" if swmr else None, swmr=swmr)
         except OSError as err:
@@ -81,9 +97,15 @@ class FrameReader:
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
             self._file.close()
             has = f"shape {shape}" if shape else "no such dataset"
-            raise FrameError(f"{path}, {dataset!r}: {has}, wanted (frames, {frame_shape[0]}, {frame_shape[1]})")
+            raise FrameError(f"{path}, {dataset!r}: {has}, wanted (frames, {ny}, {nx})")
         self._dataset = found
-        self._frame = np.empty(frame_shape, found.dtype)
+        self._pixels, self._frame_bytes = pixels, ny * nx * found.dtype.itemsize
+        self._decoder = BitshuffleLZ4(found.dtype, ny * nx, pixels) if BitshuffleLZ4.fits(found) else None
+        unfiltered = found.id.get_create_plist().get_nfilters() == 0
+        self._by_chunk = found.chunks == (1, ny, nx) and (unfiltered or self._decoder is not None)
+        self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
+        spare = (os.cpu_count() or 1) - 1  # who takes the blocks needs a core as well
+        self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
     def read(self, start: int, stop: int) -> NDArray:
         """Frames start … stop - 1, gathered to (stop - start, n_pixels).
@@ -96,17 +118,57 @@ class FrameReader:
         self._dataset.id.refresh()
         if stop > len(self._dataset):
             raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
-        block = np.empty((stop - start, len(self._pixels)), self._dataset.dtype)
-        flat = self._frame.ravel()
+        block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
         try:
-            for row, index in zip(block, range(start, stop), strict=True):
-                # frame by frame: HDF5's lock is held for one frame's decompression at a time, not for a block's
-                self._dataset.read_direct(self._frame, np.s_[index])
-                flat.take(self._pixels, out=row)
-        except OSError as err:
+            # frame by frame: HDF5's lock is held for one frame at a time, not for a block's
+            for out, index in zip(block, range(start, stop), strict=True):
+                self._gather(index, out)
+        except (OSError, ValueError, RuntimeError) as err:
             raise FrameError(f"frame {index} of {self.path} cannot be read: {err}") from err
         return block
 
+    def blocks(self, start: int, stop: int, size: int = BLOCK) -> Iterator[NDArray]:
+        """Frames start … stop - 1 in blocks (at most `size`, n_pixels), the next ones being read meanwhile.
+
+        Raises
+        ------
+        FrameError
+            As of `read`, where the block would have come.
+        """
+        pending: deque[Future[NDArray]] = deque()
+        try:
+            for first in range(start, stop, size):
+                pending.append(self._pool.submit(self.read, first, min(first + size, stop)))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, once what is being read has been."""
+        self._pool.shutdown(cancel_futures=True)
         self._file.close()
+
+    def _gather(self, index: int, out: NDArray) -> None:
+        if self._by_chunk:
+            try:
+                skipped, chunk = self._dataset.id.read_direct_chunk((index, 0, 0))
+            except RuntimeError:
+                pass  # there is no chunk: HDF5 knows what stands for a frame that was not written
+            else:
+                if self._decoder is None or skipped & 1:
+                    self._take(chunk, out)
+                else:
+                    self._decoder.decode(chunk, out)
+                return
+        rows = self._dataset[index, self._rows]
+        rows.ravel().take(self._pixels - self._rows.start * rows.shape[1], out=out, mode="clip")
+
+    def _take(self, chunk: bytes, out: NDArray) -> None:
+        if len(chunk) != self._frame_bytes:
+            raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
+        # mode: "raise" would fill a copy first
+        np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")

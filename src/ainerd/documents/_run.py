@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ainerd.documents._frames import FrameError, FrameReader, local_path
 
-BLOCK = 50  # frames read at a time
-
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorKeys:
@@ -138,8 +136,7 @@ class Run(DocumentRouter):
         while self._announced:
             resource, first, last = self._announced.popleft()
             reader = self._open(resource, pixels)
-            for start in range(first * per_index, last * per_index, BLOCK):
-                block = reader.read(start, min(start + BLOCK, last * per_index))
+            for block in reader.blocks(first * per_index, last * per_index):
                 self.n_read += len(block)
                 yield block
 

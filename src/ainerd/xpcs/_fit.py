@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import curve_fit
 
 FORMULA = "g2(tau) = baseline + contrast * exp(-2 * (tau / tau0)**exponent)"
-_LOW = np.array([0.0, -np.inf, 0.1, 0.5])
-_HIGH = np.array([2.0, np.inf, 3.0, 1.5])
+ROUNDS = 300
+_LOW = np.array([0.0, -100.0, 0.1, 0.5])  # contrast, log tau, exponent, baseline
+_HIGH = np.array([2.0, 100.0, 3.0, 1.5])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,49 +63,88 @@ def fit_kww(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None) -> Kw
     errors = np.full_like(values, np.nan) if error is None else np.atleast_2d(np.asarray(error, dtype=float))
     if errors.shape != values.shape:
         raise ValueError(f"errors of shape {errors.shape} do not fit g2 of shape {values.shape}")
-    found = np.array([_fit_one(lags, y, e) for y, e in zip(values, errors, strict=True)])
-    best, spread = found[:, :4].T, found[:, 4:8].T
+    use = np.isfinite(values)
+    weighted = (~use | (np.isfinite(errors) & (errors > 0))).all(axis=1)
+    weight = np.where(use, 1 / np.where(weighted[:, None] & use, errors, 1.0), 0)
+    enough = use.sum(1) >= 5
+    best, spread = np.full((2, len(values), 4), np.nan)
+    chi2 = np.full((len(values), 1), np.nan)
+    if enough.any():
+        best[enough], spread[enough], chi2[enough, 0] = _fit(lags, values[enough], weight[enough])
+    spread[~weighted] *= np.sqrt(chi2[~weighted])
+    ok = np.isfinite(spread).all(1)
+    best[:, 1] = np.exp(best[:, 1])
+    spread[:, 1] *= best[:, 1]
+    for array in (best, spread, chi2):
+        array[~ok] = np.nan
     names = ("contrast", "tau", "exponent", "baseline")
     return KwwFit(
-        **dict(zip(names, best, strict=True)),
-        **{f"{name}_err": s for name, s in zip(names, spread, strict=True)},
-        chi2=found[:, 8],
-        ok=np.isfinite(found[:, 8]),
+        **dict(zip(names, best.T, strict=True)),
+        **{f"{name}_err": s for name, s in zip(names, spread.T, strict=True)},
+        chi2=chi2[:, 0],
+        ok=ok,
     )
 
 
-def _kww(tau, contrast, log_tau, exponent, baseline):
-    return baseline + contrast * np.exp(-2 * (tau / np.exp(log_tau)) ** exponent)
+def _fit(tau: NDArray, y: NDArray, weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Levenberg and Marquardt's way for all bins at once: parameters, their errors, reduced chi square; NaN if none."""
+    y = np.where(weight > 0, y, 0)
+    x = np.array([_start(tau[w > 0], row[w > 0]) for row, w in zip(y, weight, strict=True)])
+    damping = np.full(len(x), 1e-3)
+    going = np.arange(len(x))
+    cost = _cost(tau, x, y, weight)
+    for _ in range(ROUNDS):
+        normal, gradient = _normal(tau, x[going], y[going], weight[going])
+        stuck = (x[going] <= _LOW) & (gradient > 0) | (x[going] >= _HIGH) & (gradient < 0)
+        normal = np.where(stuck[:, :, None] | stuck[:, None, :], 0, normal)
+        diagonal = np.einsum("kii->ki", normal)  # a view
+        diagonal += damping[going, None] * diagonal + 1e-30 + stuck
+        step = np.linalg.solve(normal, np.where(stuck, 0, -gradient)[..., None])[..., 0]
+        trial = np.clip(x[going] + step, _LOW, _HIGH)
+        new = _cost(tau, trial, y[going], weight[going])
+        gain = cost[going] - new
+        better = gain > 0
+        x[going[better]], cost[going[better]] = trial[better], new[better]
+        damping[going] *= np.where(better, 0.2, 5)
+        going = going[~(better & (gain <= 1e-9 * new)) & (damping[going] < 1e9)]
+        if going.size == 0:
+            break
+    normal, _ = _normal(tau, x, y, weight)
+    scale = np.sqrt(np.einsum("kii->ki", normal))
+    spread = np.full_like(x, np.nan)
+    known = (scale > 0).all(1)
+    known[going] = False
+    scaled = normal[known] / scale[known, :, None] / scale[known, None, :]
+    variance = np.einsum("kii->ki", np.linalg.pinv(scaled, rcond=1e-14, hermitian=True))
+    spread[known] = np.sqrt(np.maximum(variance, 0)) / scale[known]
+    return x, spread, cost / np.maximum((weight > 0).sum(1) - 4, 1)
 
 
-def _fit_one(tau: NDArray, y: NDArray, error: NDArray) -> NDArray:
-    failed = np.full(9, np.nan)
-    use = np.isfinite(y)
-    if use.sum() < 5:
-        return failed
-    tau, y, error = tau[use], y[use], error[use]
-    weighted = bool(np.all(np.isfinite(error) & (error > 0)))
+def _start(tau: NDArray, y: NDArray) -> NDArray:
     tail = np.median(y[-max(3, len(y) // 10) :])
-    start = np.array([max(y[0] - tail, 1e-3), 0.0, 1.0, tail])
-    below = np.flatnonzero(y - tail < start[0] * np.exp(-2))
-    start[1] = np.log(tau[below[0]] if below.size else tau[-1])
-    start = np.clip(start, _LOW, _HIGH)
-    try:
-        best, cov = curve_fit(
-            _kww,
-            tau,
-            y,
-            start,
-            sigma=error if weighted else None,
-            absolute_sigma=weighted,
-            bounds=(_LOW, _HIGH),
-        )
-    except (RuntimeError, ValueError):
-        return failed
-    sd = np.sqrt(np.diag(cov))
-    if not np.isfinite(sd).all():
-        return failed
-    residual = (y - _kww(tau, *best)) / (error if weighted else 1)
-    chi2 = (residual**2).sum() / max(len(y) - 4, 1)
-    tau0 = np.exp(best[1])
-    return np.array([best[0], tau0, *best[2:], sd[0], sd[1] * tau0, *sd[2:], chi2])
+    height = max(y[0] - tail, 1e-3)
+    below = np.flatnonzero(y - tail < height * np.exp(-2))
+    log_tau = np.log(max(tau[below[0]] if below.size else tau[-1], 1e-300))
+    return np.clip([height, log_tau, 1.0, tail], _LOW, _HIGH)
+
+
+def _cost(tau: NDArray, x: NDArray, y: NDArray, weight: NDArray) -> NDArray:
+    _, u = _relaxation(tau, x)
+    return ((weight * (x[:, 3:] + x[:, :1] * np.exp(-2 * u) - y)) ** 2).sum(1)
+
+
+def _normal(tau: NDArray, x: NDArray, y: NDArray, weight: NDArray) -> tuple[NDArray, NDArray]:
+    """JᵀJ and Jᵀr of the weighted residuals."""
+    ratio, u = _relaxation(tau, x)
+    contrast, exponent, baseline = x[:, :1], x[:, 2:3], x[:, 3:]
+    decay = np.exp(-2 * u)
+    slope = 2 * contrast * u * decay
+    jacobian = np.stack([decay, exponent * slope, -slope * ratio, np.ones_like(decay)], axis=1) * weight[:, None]
+    residual = weight * (baseline + contrast * decay - y)
+    return jacobian @ jacobian.transpose(0, 2, 1), (jacobian @ residual[..., None])[..., 0]
+
+
+def _relaxation(tau: NDArray, x: NDArray) -> tuple[NDArray, NDArray]:
+    """log(tau / tau0) and (tau / tau0)^exponent, kept in the range of floats; (n_roi, n)."""
+    ratio = np.log(np.maximum(tau, 1e-300)) - x[:, 1:2]
+    return ratio, np.exp(np.clip(x[:, 2:3] * ratio, -700, 6))  # exp(-2 e^6) is 0 already

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 Reduction = Literal["area", "gaussian", "decimate"]
 
@@ -47,13 +48,20 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     raise ValueError(f"no reduction {kind!r}: there are 'area', 'gaussian', 'decimate'")
 
 
+def overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
+    """What each interval between two `cells` shares with each between two `bins`, (n_cells, n_bins).
+
+    Both hold increasing borders, with the same first and the same last; whole numbers, so that nothing is rounded.
+    """
+    edges = np.union1d(cells, bins)
+    rows = np.searchsorted(cells, edges[:-1], "right") - 1
+    cols = np.searchsorted(bins, edges[:-1], "right") - 1
+    return sp.csr_array((np.diff(edges).astype(float), (rows, cols)), (len(cells) - 1, len(bins) - 1))
+
+
 def _area(n_frames: int, size: int) -> sp.csr_array:
-    edges = np.linspace(0, n_frames, size + 1)
-    first, last = edges[:-1].astype(int), np.minimum(np.ceil(edges[1:]).astype(int), n_frames)
-    rows = np.repeat(np.arange(size), last - first)
-    cols = np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
-    overlap = np.minimum(edges[rows + 1], cols + 1) - np.maximum(edges[rows], cols)
-    return sp.csr_array((overlap * (size / n_frames), (rows, cols)), (size, n_frames))
+    # in 1/size of a frame
+    return overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
 
 
 def _interpolate(n_frames: int, size: int) -> sp.csr_array:

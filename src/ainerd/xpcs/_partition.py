@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,26 +18,31 @@ if TYPE_CHECKING:
 class Partition:
     """A detector's pixels in dynamic bins, and each bin's pixels in static sub-bins.
 
-    A dynamic bin is one C2 map. The static sub-bins of a bin are the thin rings over which the mean scattering S(q)
-    is taken when a map is normalised.
+    A dynamic bin is one C2 map. The pixels of a bin that share a static label are one sub-bin, over which the mean
+    scattering S(q) is taken when a map is normalised. Static labels may run through bins, as the rings of `annular`
+    do, or be nested in them, as those of APS are: a sub-bin is a pair (bin, label) either way. Only the normalisation
+    "paper" tells them apart, because it pools a label over all bins that hold it.
 
     Attributes
     ----------
     roi_map : ndarray of int, shape (ny, nx)
         0 is unused; pixels of bin k give ``maps[k - 1]``.
     static_map : ndarray of int, shape (ny, nx)
-        0 is unused; number of the static ring a pixel lies in, shared by all bins.
+        0 is unused; static label of a pixel, any number from 1.
     q : ndarray, shape (n_roi,)
         Centre of each bin in 1/nm; NaN where not known.
     phi : ndarray, shape (n_roi,)
         Centre of each bin in degrees, 0 along the columns (growing column index), 90 along the rows; NaN where not
         known.
+    static_q : ndarray or None
+        Centre of static label r in 1/nm at ``static_q[r - 1]``; None where not known.
     """
 
     roi_map: NDArray[np.int32]
     static_map: NDArray[np.int32]
     q: NDArray[np.float64]
     phi: NDArray[np.float64]
+    static_q: NDArray[np.float64] | None = None
     _order: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +69,7 @@ class Partition:
         n_static: int = 4,
         mask: ArrayLike | None = None,
         gap_border_px: int = 1,
+        beamstop_px: float = 0.0,
     ) -> "Partition":
         """Rings of equal width in q, cut in equal sectors.
 
@@ -87,6 +94,8 @@ class Partition:
             True where a pixel must not be used.
         gap_border_px : int
             Pixels beside a gap that are masked too: they are larger and count differently.
+        beamstop_px : float
+            Radius around the beam centre that is masked, in pixels.
 
         Raises
         ------
@@ -109,8 +118,10 @@ class Partition:
             if mask.shape != shape:
                 raise ValueError(f"mask has shape {mask.shape}, detector {sensor.name!r} has {shape}")
             unusable = unusable | mask
-        dy = (np.arange(shape[0]) + 0.5 - beam_center_px[0])[:, None] * sensor.pixel1
-        dx = (np.arange(shape[1]) + 0.5 - beam_center_px[1])[None, :] * sensor.pixel2
+        rows = (np.arange(shape[0]) + 0.5 - beam_center_px[0])[:, None]
+        cols = (np.arange(shape[1]) + 0.5 - beam_center_px[1])[None, :]
+        unusable = unusable | (np.hypot(rows, cols) < beamstop_px)
+        dy, dx = rows * sensor.pixel1, cols * sensor.pixel2
         wavelength_nm = h * c / (e * energy_keV * 1e3) * 1e9
         q = 4 * np.pi / wavelength_nm * np.sin(np.arctan(np.hypot(dy, dx) / distance_m) / 2)
         phi = np.rad2deg(np.arctan2(dy, dx)) % 360
@@ -123,6 +134,7 @@ class Partition:
             static_map=np.where(used, ring + 1, 0).astype(np.int32),
             q=low + (centres // n_phi + 0.5) * (high - low) / n_q,
             phi=(centres % n_phi + 0.5) * 360 / n_phi,
+            static_q=low + (np.arange(n_q * n_static) + 0.5) * (high - low) / (n_q * n_static),
         )
 
     @classmethod
@@ -132,6 +144,7 @@ class Partition:
         q: ArrayLike | None = None,
         phi: ArrayLike | None = None,
         static_map: ArrayLike | None = None,
+        static_q: ArrayLike | None = None,
     ) -> "Partition":
         """Any labels a user has.
 
@@ -142,7 +155,14 @@ class Partition:
         q, phi : array_like, shape (n_roi,), optional
             Centres in 1/nm and degrees.
         static_map : array_like of int, shape (ny, nx), optional
-            Static rings, 1 or more where roi_map is not 0; without it S(q) is taken constant over a bin.
+            Static labels, 1 or more where roi_map is not 0; without it S(q) is taken constant over a bin.
+        static_q : array_like, optional
+            Centres of the static labels in 1/nm, from label 1.
+
+        Raises
+        ------
+        ValueError
+            If the maps are not such labels or do not fit each other.
         """
         labels = np.asarray(roi_map)
         if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
@@ -164,7 +184,32 @@ class Partition:
             static_map=np.where(labels > 0, static, 0).astype(np.int32),
             q=centres[0],
             phi=centres[1],
+            static_q=None if static_q is None else np.asarray(static_q, dtype=float),
         )
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Partition":
+        """A partition from an HDF5 file: what `save` wrote, any NXxpcs masks, or a q map of APS.
+
+        Read are the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
+        result files of boost_corr) or ``data`` (before those) of APS, whose `mask` is 1 where a pixel is good. The q
+        values of APS are in 1/Å and become 1/nm; its phi, which runs against ours, is turned. Bins without a good
+        pixel are taken out and the others numbered afresh.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no such group or its arrays do not fit each other; file and dataset are named.
+        """
+        from ainerd.xpcs._partition_file import load_partition
+
+        return load_partition(path)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the masks of NXxpcs, ``entry/instrument/masks``, to a new HDF5 file."""
+        from ainerd.xpcs._partition_file import save_partition
+
+        save_partition(self, path)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -178,7 +223,7 @@ class Partition:
 
     @property
     def pixels(self) -> NDArray[np.int64]:
-        """Flat indices of the pixels in use, bin by bin, in a bin ring by ring."""
+        """Flat indices of the pixels in use, bin by bin, in a bin by static label."""
         return self._order
 
     @cached_property
@@ -188,7 +233,7 @@ class Partition:
 
     @cached_property
     def static_edges(self) -> NDArray[np.int64]:
-        """Where each (bin, static ring) begins in `pixels`, and the end: (n_sub + 1,)."""
+        """Where each (bin, static label) begins in `pixels`, and the end: (n_sub + 1,)."""
         roi, static = self.roi_map.ravel()[self.pixels], self.static_map.ravel()[self.pixels]
         begins = np.flatnonzero((np.diff(roi, prepend=-1) != 0) | (np.diff(static, prepend=-1) != 0))
         return np.append(begins, len(self.pixels))
@@ -199,8 +244,8 @@ class Partition:
         return self.roi_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64) - 1
 
     @cached_property
-    def static_ring(self) -> NDArray[np.int64]:
-        """Static ring of each static sub-bin, from 1, (n_sub,)."""
+    def static_label(self) -> NDArray[np.int64]:
+        """Static label of each sub-bin, (n_sub,)."""
         return self.static_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64)
 
     def gather(self, frames: NDArray) -> NDArray:

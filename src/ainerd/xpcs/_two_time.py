@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._normalize import Diagonal, Normalization, Sums, check_choice, diagonal_correction, scales
+from ainerd.xpcs._counts import Sums, check_counts
+from ainerd.xpcs._normalize import Diagonal, Normalization, check_choice, diagonal_correction, scales
 from ainerd.xpcs._partition import Partition
-from ainerd.xpcs._reducer import TwoTimeReducer, check_counts
+from ainerd.xpcs._reducer import TwoTimeReducer
 
 
 def two_time(
@@ -45,7 +46,7 @@ def two_time(
     counts = check_counts(partition.gather(frames))
     keep = None if valid is None else np.asarray(valid, dtype=bool)
     sums = Sums.of(counts, partition)
-    scale = scales(sums.counts, partition, normalization, keep)
+    scale = scales(sums, partition, normalization, keep)
     correction = diagonal_correction(sums, partition, scale, diagonal)
     edges = np.append(0, np.cumsum(partition.n_pixels))
     sub = np.repeat(scale.sub, np.diff(partition.static_edges))

@@ -1,0 +1,164 @@
+"""Wanted pixels of bitshuffle-LZ4 chunks (HDF5 filter 32008), of which only the blocks that hold them are decompressed.
+
+A chunk is a header (bytes of the frame, big-endian u64; bytes of a block, u32), then per block the length of its LZ4
+stream (u32) and the stream, and last, raw, the pixels that do not fill a group of eight. A block of n pixels holds bit
+0 of all of them in n / 8 bytes, then bit 1, and so on (Masui et al., Astron. Comput. 12, 181, 2015).
+"""
+
+import ctypes
+import struct
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import h5py
+import numba as nb
+import numpy as np
+from lz4.block import _block
+from numpy.typing import NDArray
+
+FILTER = 32008
+_HEADER = struct.Struct(">QI")
+_HEADER_BYTES = _HEADER.size
+_LONGEST = 2**31 - 1  # LZ4 counts bytes in a C int
+_LZ4 = 2  # among the filter's options: how bitshuffled blocks are compressed
+
+
+def _find_lz4() -> Any:
+    """`LZ4_decompress_safe` of the library in, or linked to, lz4's extension; None where it is hidden.
+
+    Compiled code calls it block after block without coming back to Python, whose lock other threads need.
+    """
+    try:
+        function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+    function.restype = ctypes.c_int
+    return function
+
+
+_lz4_decompress = _find_lz4()
+
+
+class _Plan(NamedTuple):
+    """Where the wanted pixels are, for one size of block."""
+
+    block_bytes: int
+    used: NDArray[np.int64]  # blocks that hold wanted pixels, ascending
+    slot: NDArray[np.int64]  # of each pixel: its block's place in `used`, -1 in the raw tail
+    place: NDArray[np.int64]  # of each pixel: which one in its block, or in the tail
+
+
+class BitshuffleLZ4:
+    """Decodes the frames of a dataset with bitshuffle-LZ4 chunks of one frame.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Little-endian unsigned integers of 1, 2 or 4 bytes.
+    n_pixels : int
+        In a frame.
+    pixels : ndarray of int, shape (n,)
+        Flat indices wanted, in the order wanted, from 0 to `n_pixels` - 1.
+    """
+
+    def __init__(self, dtype: np.dtype, n_pixels: int, pixels: NDArray[np.int64]) -> None:
+        self._dtype, self._n_pixels, self._pixels = dtype, n_pixels, pixels
+        self._plan = lru_cache(maxsize=4)(self._make_plan)  # every chunk of a file has blocks of one size, as a rule
+
+    @staticmethod
+    def fits(dataset: h5py.Dataset) -> bool:
+        """Whether filter and type of `dataset` are those decoded here."""
+        dtype, filters = dataset.dtype, dataset.id.get_create_plist()
+        if _lz4_decompress is None or filters.get_nfilters() != 1:
+            return False
+        code, _, options, _ = filters.get_filter(0)
+        return (
+            code == FILTER
+            and dtype.kind == "u"
+            and dtype.itemsize in (1, 2, 4)
+            and dtype == dtype.newbyteorder("<")
+            and options[2:3] == (dtype.itemsize,)
+            and options[4:5] == (_LZ4,)
+        )
+
+    def decode(self, chunk: bytes, out: NDArray) -> None:
+        """Write the wanted pixels of one chunk to `out` (n,).
+
+        Raises
+        ------
+        ValueError
+            If the chunk is damaged where it matters for them.
+        """
+        if len(chunk) < _HEADER_BYTES:
+            raise ValueError(f"its chunk of {len(chunk)} bytes is too short")
+        n_bytes, block_bytes = _HEADER.unpack_from(chunk)
+        width = self._dtype.itemsize
+        if n_bytes != self._n_pixels * width or block_bytes == 0 or block_bytes % (8 * width):
+            raise ValueError(f"its chunk's header says {n_bytes} bytes in blocks of {block_bytes}")
+        whole = self._n_pixels // 8 * 8 * width
+        plan = self._plan(min(block_bytes, max(whole, 8 * width)))
+        planes = np.empty((plan.used.size, plan.block_bytes), np.uint8)
+        if not _decode(
+            _lz4_decompress, np.frombuffer(chunk, np.uint8), whole, n_bytes - whole, plan.used, plan.slot, plan.place,
+            planes, out,
+        ):  # fmt: skip
+            raise ValueError("its chunk's blocks are damaged")
+
+    def _make_plan(self, block_bytes: int) -> _Plan:
+        per_block = block_bytes // self._dtype.itemsize
+        whole = self._n_pixels // 8 * 8
+        number, place = np.divmod(self._pixels, per_block)
+        in_tail = self._pixels >= whole
+        used = np.unique(number[~in_tail])
+        slot = np.where(in_tail, -1, np.searchsorted(used, number))
+        return _Plan(block_bytes, used, slot, np.where(in_tail, self._pixels - whole, place))
+
+
+@nb.njit(nogil=True, cache=True)
+def _decode(lz4, chunk, whole, tail, used, slot, place, planes, out):  # pragma: no cover - compiled
+    """Gather to `out` from the bit planes of the `used` blocks and the raw tail; False if they are not in `chunk`."""
+    block_bytes, width = planes.shape[1], out.itemsize
+    stride = np.empty(used.size, np.int64)  # bytes of a bit plane
+    n_bits = np.empty(used.size, np.int64)  # bits up to the highest one set in a block: few, where counts are small
+    at, k = np.int64(_HEADER_BYTES), 0
+    for number in range(-(-whole // block_bytes)):
+        if chunk.size - at < 4:
+            return False
+        length = np.int64(0)
+        for _ in range(4):
+            length = (length << 8) | np.int64(chunk[at])
+            at += 1
+        if length > min(chunk.size - at, _LONGEST):
+            return False
+        if k < used.size and used[k] == number:
+            size = min(block_bytes, whole - number * block_bytes)
+            if lz4(chunk.ctypes.data + at, planes.ctypes.data + k * block_bytes, length, size) != size:
+                return False
+            stride[k], n_bits[k] = size // (8 * width), 8 * width
+            while n_bits[k] > 0 and not _any(planes[k, (n_bits[k] - 1) * stride[k] : n_bits[k] * stride[k]]):
+                n_bits[k] -= 1
+            k += 1
+        at += length
+    if chunk.size - at < tail:
+        return False
+    for j in range(out.size):
+        value = np.int64(0)
+        block = slot[j]
+        if block < 0:
+            for byte in range(width):
+                value |= np.int64(chunk[at + place[j] * width + byte]) << (8 * byte)
+        else:
+            group, shift = place[j] >> 3, place[j] & 7
+            for bit in range(n_bits[block]):
+                value |= ((np.int64(planes[block, bit * stride[block] + group]) >> shift) & 1) << bit
+        out[j] = value
+    return True
+
+
+@nb.njit(nogil=True, cache=True)
+def _any(plane):  # pragma: no cover - compiled
+    found = np.uint8(0)
+    for byte in plane:
+        found |= byte
+    return found != 0

@@ -1,0 +1,162 @@
+"""Counts, checked and summed: over the pixels of each sub-bin, frame by frame, and over frames, row by row."""
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._partition import Partition
+
+
+def check_counts(block: NDArray) -> NDArray:
+    """The block, C-ordered, if it can be counts; ValueError if it holds negative or non-finite numbers."""
+    if block.dtype.kind not in "uif":
+        raise ValueError(f"frames must be numbers, got {block.dtype}")
+    if block.dtype.kind == "f" and not np.isfinite(block).all():
+        raise ValueError("frames hold NaN or infinite counts; mask those pixels or leave those frames out")
+    if block.dtype.kind != "u" and block.size and block.min() < 0:
+        raise ValueError(f"frames hold negative counts (smallest {block.min()}); subtract no background before C2")
+    return np.ascontiguousarray(block)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """Sums over the pixels of each static sub-bin, frame by frame, each (T, n_sub).
+
+    Attributes
+    ----------
+    counts, squares, products : ndarray, shape (T, n_sub)
+        ΣI, ΣI², ΣI_t I_{t-1}.
+    pixels : ndarray, shape (1, n_sub) or (T, n_sub)
+        How many pixels each sum is over.
+    """
+
+    counts: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    products: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, n_frames: int, partition: Partition) -> "Sums":
+        """Room for `n_frames`."""
+        sizes = np.diff(partition.static_edges)
+        return cls(**{name: np.zeros((n_frames, len(sizes))) for name in NAMES}, pixels=sizes[None])
+
+    @classmethod
+    def of(cls, counts: NDArray, partition: Partition) -> "Sums":
+        """Sums of frames in memory, gathered (T, n_pixels)."""
+        sums = cls.empty(len(counts), partition)
+        _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
+        return sums
+
+    def first(self, n_frames: int, pixels: NDArray[np.int64] | None = None) -> "Sums":
+        """Those of the first frames, over `pixels` if given."""
+        return Sums(
+            **{name: getattr(self, name)[:n_frames] for name in NAMES},
+            pixels=self.pixels if pixels is None else pixels,
+        )
+
+    def doubled(self) -> "Sums":
+        """The same with room for twice as many frames."""
+        arrays = {name: np.concatenate([getattr(self, name), np.zeros_like(getattr(self, name))]) for name in NAMES}
+        return Sums(**arrays, pixels=self.pixels)
+
+
+NAMES = ("counts", "squares", "products")
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _sum_frames(block, edges, counts, squares, products):
+    for t in range(block.shape[0]):
+        for j in range(edges.size - 1):
+            s = 0.0
+            s2 = 0.0
+            s1 = 0.0
+            for p in range(edges[j], edges[j + 1]):
+                v = np.float64(block[t, p])
+                s += v
+                s2 += v * v
+                if t > 0:
+                    s1 += v * np.float64(block[t - 1, p])
+            counts[t, j] = s
+            squares[t, j] = s2
+            products[t, j] = s1
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def accumulate(
+    block, last, t0, keep, unit, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares, products
+):  # fmt: skip
+    """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums."""
+    n_sub = roi.size
+    total = np.zeros(n_pixels.size)
+    factor = np.zeros(1, reduced.dtype)  # one number in the dtype of the rows, so that the innermost loop stays in it
+    for b in range(block.shape[0]):
+        t = t0 + b
+        total[:] = 0
+        now = block[b]
+        before = last if b == 0 else block[b - 1]
+        for j in range(n_sub):
+            s = 0.0
+            s2 = 0.0
+            s1 = 0.0
+            for p in range(edges[j], edges[j + 1]):
+                v = np.float64(now[p])
+                s += v
+                s2 += v * v
+                s1 += v * np.float64(before[p])
+            counts[t, j] = s
+            squares[t, j] = s2
+            products[t, j] = s1
+            total[roi[j]] += s
+        if not keep[b]:
+            continue
+        for j in range(n_sub):
+            k = roi[j]
+            if total[k] <= 0:
+                continue
+            scale = 1.0 if unit else n_pixels[k] / total[k]
+            for i in range(indptr[b], indptr[b + 1]):
+                factor[0] = weights[i] * scale
+                f = factor[0]
+                row = reduced[rows[i]]
+                for p in range(edges[j], edges[j + 1]):
+                    row[p] += f * now[p]
+
+
+@nb.njit(nogil=True, cache=True)
+def accumulate_events(
+    begin, pixel, count, last, t0, keep, unit, sub, roi, n_pixels, indptr, rows, weights, reduced, counts, squares,
+    products,
+):  # fmt: skip
+    """Add the events begin[b]:begin[b + 1] of each frame, as `accumulate` does; leaves the last frame in `last`."""
+    total = np.zeros(n_pixels.size)
+    for b in range(begin.size - 1):
+        t = t0 + b
+        total[:] = 0
+        for e in range(begin[b], begin[b + 1]):
+            p = pixel[e]
+            j = sub[p]
+            v = np.float64(count[e])
+            counts[t, j] += v
+            squares[t, j] += v * v
+            products[t, j] += v * np.float64(last[p])
+            total[roi[j]] += v
+        if b == 0:
+            last[:] = 0
+        else:
+            for e in range(begin[b - 1], begin[b]):
+                last[pixel[e]] = 0
+        for e in range(begin[b], begin[b + 1]):
+            last[pixel[e]] = count[e]
+        if not keep[b]:
+            continue
+        for e in range(begin[b], begin[b + 1]):
+            p = pixel[e]
+            k = roi[sub[p]]
+            if total[k] <= 0:
+                continue
+            v = count[e] * (1.0 if unit else n_pixels[k] / total[k])
+            for i in range(indptr[b], indptr[b + 1]):
+                reduced[rows[i], p] += weights[i] * v

@@ -1,0 +1,141 @@
+"""Partitions in HDF5 files: the masks of NXxpcs, and the q maps of APS.
+
+NXxpcs: group ``masks`` (NXnote) of the instrument. APS: written by pySimpleMask, read by boost_corr, copied into result
+files; the older files name the maps ``dynamicMap`` and ``staticMap``.
+"""
+
+from os import PathLike
+
+import h5py
+import numpy as np
+
+from ainerd.xpcs._partition import Partition
+
+NEXUS = "entry/instrument/masks"
+APS = ("qmap", "xpcs/qmap", "data")
+DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap"), ("static_roi_map", "staticMap")
+PER_NM = {
+    "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
+    "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
+}  # fmt: skip
+KINDS = ("dynamic", "static")
+Path = str | PathLike[str]
+Array = np.ndarray
+
+
+def save_partition(partition: Partition, path: Path) -> None:
+    """Write `partition` to a new file; see `Partition.save`."""
+    with h5py.File(path, "w") as file:
+        file.attrs["default"] = "entry"
+        entry = file.create_group("entry")
+        entry.attrs["NX_class"] = "NXentry"
+        instrument = entry.create_group("instrument")
+        instrument.attrs["NX_class"] = "NXinstrument"
+        masks = instrument.create_group("masks")
+        masks.attrs["NX_class"] = "NXnote"
+        for name, labels in (("dynamic_roi_map", partition.roi_map), ("static_roi_map", partition.static_map)):
+            masks.create_dataset(name, data=labels, compression="gzip", shuffle=True)
+        masks["dynamic_q_list"], masks["dynamic_phi_list"] = partition.q, partition.phi
+        masks["dynamic_phi_list"].attrs["units"] = "degree"
+        if partition.static_q is not None:
+            masks["static_q_list"] = partition.static_q
+        for name in ("dynamic_q_list", "static_q_list"):
+            if name in masks:
+                masks[name].attrs["units"] = "1/nm"
+
+
+def load_partition(path: Path) -> Partition:
+    """Read a partition; see `Partition.load`."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError as err:
+        raise ValueError(f"{path} cannot be read as HDF5: {err}") from None
+    with file:
+        for where in (NEXUS, *APS):
+            group = file.get(where)
+            if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
+                return _nexus(group, path) if where == NEXUS else _aps(group, path)
+    raise ValueError(
+        f"{path} holds no partition: wanted {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
+    )
+
+
+def _nexus(group: h5py.Group, path: Path) -> Partition:
+    roi_map = _labels(group, DYNAMIC, path)
+    q, phi, static_q = (_list(group, name) for name in ("dynamic_q_list", "dynamic_phi_list", "static_q_list"))
+    factors = [_per_nm(group[f"{kind}_q_list"], path) if f"{kind}_q_list" in group else 1.0 for kind in KINDS]
+    return _build(
+        path,
+        group,
+        roi_map=roi_map,
+        static_map=_labels(group, STATIC, path) if any(name in group for name in STATIC) else None,
+        q=None if q is None else q * factors[0],
+        phi=phi,
+        static_q=None if static_q is None else static_q * factors[1],
+    )
+
+
+def _aps(group: h5py.Group, path: Path) -> Partition:
+    roi_map = _labels(group, DYNAMIC, path)
+    if "mask" in group:
+        good = np.squeeze(group["mask"][()])
+        if good.shape != roi_map.shape:
+            raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
+        roi_map = np.where(good > 0, roi_map, 0)
+    labels = np.unique(roi_map[roi_map > 0])
+    q, phi = _aps_centres(group, path, "dynamic", labels)
+    static_map = _labels(group, STATIC, path) if any(name in group for name in STATIC) else None
+    static_q = None
+    if static_map is not None:
+        static_q = _aps_centres(group, path, "static", np.arange(1, static_map.max() + 1))[0]
+    numbered = np.where(roi_map > 0, np.searchsorted(labels, roi_map) + 1, 0)
+    return _build(path, group, roi_map=numbered, static_map=static_map, q=q, phi=phi, static_q=static_q)
+
+
+def _aps_centres(group: h5py.Group, path: Path, kind: str, labels: Array) -> tuple[Array | None, Array | None]:
+    """(q, phi) of bins by label, in our units and sense; None for what the file does not say."""
+    if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
+        q = _list(group, f"{kind[0]}qval")
+        return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
+    mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
+    if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):
+        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping, _v_list_dim0 and _v_list_dim1 do not fit its map")
+    if mapping.max() >= dim0.size * dim1.size:
+        raise ValueError(f"{path}: {group.name}/{kind}_index_mapping goes beyond {kind}_v_list_dim0 by _dim1")
+    first, second = np.divmod(mapping[labels - 1].astype(int), dim1.size)
+    names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
+    # phi grows anticlockwise on a screen there, with the rows here
+    return (
+        10 * dim0[first] if names[0] == "q" else None,
+        -dim1[second] % 360 if names[1] == "phi" and dim1.size > 1 else None,
+    )
+
+
+def _build(path: Path, group: h5py.Group, **maps: Array | None) -> Partition:
+    try:
+        return Partition.from_roi_map(**maps)  # type: ignore[arg-type]
+    except ValueError as err:
+        raise ValueError(f"{path}: {group.name}: {err}") from None
+
+
+def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Array:
+    name = next(name for name in names if name in group)
+    labels = np.squeeze(group[name][()])
+    if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
+        raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
+    return labels.astype(np.int64)
+
+
+def _list(group: h5py.Group, name: str) -> Array | None:
+    return np.ravel(group[name][()]) if name in group else None
+
+
+def _per_nm(q: h5py.Dataset, path: Path) -> float:
+    unit = _text(q.attrs.get("units", "1/nm"))
+    if unit not in PER_NM:
+        raise ValueError(f"{path}: {q.name} is in {unit!r}, wanted one of {', '.join(PER_NM)}")
+    return PER_NM[unit]
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,165 @@
+"""Against h5py with hdf5plugin's filter, which decodes whole frames."""
+
+import struct
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ainerd.documents import FrameError, FrameReader
+from ainerd.documents._bslz4 import BitshuffleLZ4
+
+SHAPE = (61, 83)  # 5063 pixels: blocks of 4096 and of 960, and 7 raw pixels
+N = SHAPE[0] * SHAPE[1]
+
+
+def write(path, frames, *, nelems=0, cname="lz4", **options):
+    with h5py.File(path, "w", libver="latest") as file:
+        compression = hdf5plugin.Bitshuffle(nelems=nelems, cname=cname)
+        file.create_dataset("d", data=frames, chunks=(1, *frames.shape[1:]), **compression, **options)
+    return path
+
+
+def read(path, pixels, shape=SHAPE):
+    reader = FrameReader(path, "d", pixels, shape, swmr=False)
+    try:
+        return reader.read(0, len(reader._dataset))
+    finally:
+        reader.close()
+
+
+def truth(path, pixels):
+    with h5py.File(path) as file:
+        frames = file["d"][()]
+    return frames.reshape(len(frames), -1)[:, pixels]
+
+
+def is_decoded_here(path):
+    with h5py.File(path) as file:
+        return BitshuffleLZ4.fits(file["d"])
+
+
+def counts(dtype, shape=SHAPE, n=4):
+    rng = np.random.default_rng(0)
+    frames = rng.poisson(0.3, (n, *shape)).astype(dtype)
+    frames[1] = rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)  # every bit in use
+    frames[2] = 0
+    return frames
+
+
+@pytest.mark.parametrize("nelems", [0, 8, 64, 4000, 8192])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
+def test_wanted_pixels_are_those_of_the_whole_frame(tmp_path, dtype, nelems):
+    path = write(tmp_path / "f.h5", counts(dtype), nelems=nelems)
+    pixels = np.random.default_rng(1).permutation(N)[:700]
+    pixels = np.r_[pixels, N - 1, N - 7, 0, pixels[:3]]  # the raw tail, and some twice
+    assert is_decoded_here(path)
+    found = read(path, pixels)
+    assert found.dtype == dtype and np.array_equal(found, truth(path, pixels))
+
+
+@pytest.mark.parametrize("pixels", [[0], [N - 1], [N - 8], [4096, 4095], range(N)])
+def test_any_choice_of_pixels_is_read(tmp_path, pixels):
+    path = write(tmp_path / "f.h5", counts("u2"))
+    assert np.array_equal(read(path, np.array(pixels)), truth(path, pixels))
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 4), (3, 11)])
+def test_frames_of_a_few_pixels_are_read(tmp_path, shape):
+    path = write(tmp_path / "f.h5", counts("u4", shape))
+    pixels = np.arange(shape[0] * shape[1])[::-1]
+    assert np.array_equal(read(path, pixels, shape), truth(path, pixels))
+
+
+@pytest.mark.parametrize(("dtype", "cname"), [("i4", "lz4"), (">u2", "lz4"), ("u8", "lz4"), ("u2", "zstd")])
+def test_what_is_not_decoded_here_is_left_to_hdf5(tmp_path, dtype, cname):
+    path = write(tmp_path / "f.h5", counts("u1").astype(dtype), cname=cname)
+    pixels = np.array([N - 1, 7, 1000])
+    assert not is_decoded_here(path)
+    assert np.array_equal(read(path, pixels), truth(path, pixels))
+
+
+def test_frames_written_past_the_filter_or_not_at_all(tmp_path):
+    path, pixels = tmp_path / "f.h5", np.array([N - 1, 7, 1000])
+    frames = counts("u2")
+    write(path, frames, maxshape=(None, *SHAPE), fillvalue=9)
+    with h5py.File(path, "a") as file:
+        data = file["d"]
+        data.resize(7, 0)
+        data.id.write_direct_chunk((5, 0, 0), frames[1].tobytes(), filter_mask=1)
+    found = read(path, pixels)
+    assert np.array_equal(found, truth(path, pixels))
+    assert (found[[4, 6]] == 9).all() and np.array_equal(found[5], frames[1].ravel()[pixels])
+
+
+def test_only_blocks_with_wanted_pixels_are_decompressed(tmp_path):
+    path = write(tmp_path / "f.h5", counts("u2"))
+    pixels = np.arange(4096, N)
+    whole = read(path, pixels)
+    replace_chunk(path, lambda chunk: chunk[:16] + b"\xff" * 40 + chunk[56:])
+    assert np.array_equal(read(path, pixels), whole)
+    with pytest.raises(FrameError, match="frame 1 of .*damaged"):
+        read(path, np.array([0]))
+
+
+def replace_chunk(path, change):
+    with h5py.File(path, "a") as file:
+        data = file["d"].id
+        _, chunk = data.read_direct_chunk((1, 0, 0))
+        data.write_direct_chunk((1, 0, 0), change(chunk))
+
+
+def longer_first_block(chunk):
+    return chunk[:12] + struct.pack(">I", len(chunk)) + chunk[16:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda chunk: chunk[:5], "5 bytes is too short"),
+        (lambda chunk: chunk[:12], "blocks are damaged"),
+        (lambda chunk: chunk[: len(chunk) // 2], "blocks are damaged"),
+        (lambda chunk: chunk[:-1], "blocks are damaged"),
+        (lambda chunk: struct.pack(">Q", 8) + chunk[8:], "header says 8 bytes"),
+        (lambda chunk: chunk[:8] + struct.pack(">I", 0) + chunk[12:], "in blocks of 0"),
+        (lambda chunk: chunk[:8] + struct.pack(">I", 8200) + chunk[12:], "in blocks of 8200"),
+        (lambda chunk: chunk[:8] + struct.pack(">I", 16) + chunk[12:], "blocks are damaged"),
+        (lambda chunk: chunk[:8] + struct.pack(">I", 2**32 - 16) + chunk[12:], "blocks are damaged"),
+        (longer_first_block, "blocks are damaged"),
+    ],
+)
+def test_a_damaged_chunk_is_named(tmp_path, change, message):
+    path = write(tmp_path / "f.h5", counts("u2"))
+    replace_chunk(path, change)
+    with pytest.raises(FrameError, match=f"frame 1 of .*f.h5 cannot be read: .*{message}"):
+        read(path, np.arange(N))
+
+
+@pytest.fixture(scope="module")
+def chunk(tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("whole") / "f.h5", counts("u2"))
+    with h5py.File(path) as file:
+        return file["d"].id.read_direct_chunk((0, 0, 0))[1]
+
+
+@given(
+    length=st.integers(0, 10_000),
+    bytes_=st.lists(st.tuples(st.integers(0, 9_999), st.integers(0, 255)), max_size=8),
+    head=st.none() | st.binary(min_size=16, max_size=16),
+)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_chunk_can_do_worse_than_be_refused(chunk, length, bytes_, head):
+    damaged = bytearray(chunk[:length])
+    for at, byte in bytes_:
+        damaged[at % max(len(damaged), 1) : at % max(len(damaged), 1) + 1] = bytes([byte])
+    if head is not None:
+        damaged[8:24] = head
+    out = np.zeros(N + 2, np.uint16)
+    try:
+        BitshuffleLZ4(np.dtype("u2"), N, np.arange(N)).decode(bytes(damaged), out[1:-1])
+    except ValueError:
+        pass
+    assert out[0] == out[-1] == 0

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from ainerd.dynamics import Dynamics, g1_squared
+from ainerd.xpcs import fit_flow
+
+PHI = np.arange(10.0, 360, 20)
+LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for level in range(1, 7)])]
+Q = 0.024
+
+
+def movie(noise, *, tau=3.0, exponent=1.0, static=0.3, qv=2.0, direction=90.0):
+    dynamics = Dynamics(family="flow", tau_s=tau, exponent=exponent, static=static, flow_rad_s=qv, flow_deg=direction)
+    t = np.r_[0, LAGS] * 0.01
+    g2 = 1 + 0.2 * g1_squared(dynamics, t, PHI)[:, 0, 1:]
+    return t[1:], g2 + np.random.default_rng(0).normal(0, 1, g2.shape) * noise
+
+
+SAMPLES = [
+    {},
+    {"exponent": 1.5, "qv": 5.0, "direction": 40.0},
+    {"tau": 1.0, "exponent": 0.7, "static": 0.5, "qv": 10.0, "direction": 170.0},
+    {"tau": 0.3, "qv": 20.0, "direction": 60.0},
+    {"tau": 2.0, "static": 0.8, "qv": 12.0, "direction": 33.0},
+]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_flow_is_found(sample):
+    truth = {"tau": 3.0, "exponent": 1.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
+    tau, g2 = movie(0.0, **sample)
+    found = fit_flow(tau, g2, PHI, Q)
+    assert found.ok
+    assert found.velocity == pytest.approx(truth["qv"] / Q, rel=0.02)
+    assert found.direction == pytest.approx(truth["direction"], abs=1.0)
+    assert found.static == pytest.approx(truth["static"], abs=0.01)
+    assert found.tau == pytest.approx(truth["tau"], rel=0.02)
+    assert found.exponent == pytest.approx(truth["exponent"], rel=0.02)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_with_noise_the_errors_are_those_made(sample, weighted):
+    truth = {"tau": 3.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
+    tau, g2 = movie(0.005, **sample)
+    g2[2, 5] = np.nan
+    found = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.005) if weighted else None)
+    assert found.ok
+    assert found.velocity == pytest.approx(truth["qv"] / Q, rel=0.05)
+    assert abs(found.velocity - truth["qv"] / Q) < 4 * found.velocity_err < 0.1 * found.velocity
+    assert abs(found.direction - truth["direction"]) < 4 * found.direction_err
+    assert abs(found.static - truth["static"]) < 4 * found.static_err
+    assert abs(found.tau - truth["tau"]) < 4 * found.tau_err
+    assert found.chi2 == pytest.approx(1 if weighted else 0.005**2, rel=0.15)
+
+
+def test_several_q_in_one_fit_share_the_velocity():
+    tau, near = movie(0.0, qv=2.0)
+    _, far = movie(0.0, qv=3.0)
+    found = fit_flow(tau, np.vstack([near, far]), np.tile(PHI, 2), np.repeat([Q, 1.5 * Q], 18))
+    assert found.ok and found.velocity == pytest.approx(2.0 / Q, rel=0.01)
+
+
+@pytest.mark.parametrize("tau", [0.1, 3.0, 30.0])
+def test_no_flow_is_said_to_be_none(tau):
+    assert not fit_flow(*movie(0.005, static=0.0, tau=tau), PHI, Q).ok
+
+
+def test_what_cannot_be_fitted_is_flagged():
+    tau, g2 = movie(0.0)
+    nothing = fit_flow(tau, np.full_like(g2, np.nan), PHI, Q)
+    assert not nothing.ok and np.isnan(nothing.velocity)
+    flat = fit_flow(tau, 1 + np.random.default_rng(1).normal(0, 0.005, g2.shape), PHI, Q)
+    assert not flat.ok
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phi": PHI[:4]}, "does not fit"),
+        ({"q": -1.0}, "q must be positive"),
+        ({"error": np.ones(3)}, "errors of shape"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    tau, g2 = movie(0.0)
+    with pytest.raises(ValueError, match=message):
+        fit_flow(**({"tau": tau, "g2": g2, "phi": PHI, "q": Q} | change))

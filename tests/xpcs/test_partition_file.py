@@ -1,0 +1,163 @@
+import h5py
+import numpy as np
+import pytest
+
+from ainerd.xpcs import Partition, two_time
+
+RING = {
+    "beam_center_px": (258.0, 778.0),
+    "distance_m": 8.0,
+    "energy_keV": 11.0,
+    "q_range_inv_nm": (0.019, 0.029),
+}
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.roi_map, b.roi_map)
+        and np.array_equal(a.static_map, b.static_map)
+        and np.array_equal(a.pixels, b.pixels)
+        and np.array_equal(a.q, b.q, equal_nan=True)
+        and np.array_equal(a.phi, b.phi, equal_nan=True)
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path, partition):
+    ring = Partition.annular(detector="lambda750k", **RING, n_q=2)
+    for saved in (ring, partition):
+        saved.save(tmp_path / "bins.h5")
+        assert same(Partition.load(tmp_path / "bins.h5"), saved)
+    ring.save(tmp_path / "ring.h5")
+    assert np.array_equal(Partition.load(tmp_path / "ring.h5").static_q, ring.static_q)
+    assert ring.static_q[0] == pytest.approx(0.019 + 0.01 / 16)
+
+
+def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
+    Partition.annular(detector="lambda750k", **RING).save(tmp_path / "bins.h5")
+    with h5py.File(tmp_path / "bins.h5") as file:
+        masks = file["entry/instrument/masks"]
+        assert masks.attrs["NX_class"] == "NXnote"
+        assert {"dynamic_roi_map", "dynamic_q_list", "dynamic_phi_list", "static_roi_map", "static_q_list"} == set(
+            masks
+        )
+        assert masks["dynamic_q_list"].attrs["units"] == "1/nm"
+
+
+def aps_maps():
+    """A q map as pySimpleMask makes it: 3 q by 4 phi, static bins nested in them, numbered over the detector."""
+    y, x = np.mgrid[:40, :60].astype(float)
+    radius, phi = np.hypot(y - 19.5, x - 29.5), -np.rad2deg(np.arctan2(y - 19.5, x - 29.5))
+    mask = (radius > 4) & (radius < 19)
+    fine = np.digitize(radius, np.linspace(4, 19, 7)) - 1  # 6 static rings
+    sector = np.clip(((phi + 180) // 90).astype(int), 0, 3)
+    dynamic = np.where(mask, fine // 2 * 4 + sector + 1, 0)
+    static = np.where(mask, fine * 4 + sector + 1, 0)
+    q = 0.001 * (np.arange(3) + 1)
+    return dynamic, static, mask, q, np.array([-135.0, -45.0, 45.0, 135.0])
+
+
+def write_aps(path, group, dynamic, static, mask, q, phi):
+    with h5py.File(path, "w") as file:
+        file[f"{group}/dynamic_roi_map"], file[f"{group}/static_roi_map"] = dynamic.astype("u4"), static.astype("u4")
+        file[f"{group}/mask"] = mask
+        file[f"{group}/map_names"] = [b"q", b"phi"]
+        for kind, dim0, n in (("dynamic", q, 12), ("static", np.linspace(0.0005, 0.0035, 6), 24)):
+            file[f"{group}/{kind}_v_list_dim0"], file[f"{group}/{kind}_v_list_dim1"] = dim0, phi
+            file[f"{group}/{kind}_num_pts"] = [len(dim0), 4]
+            file[f"{group}/{kind}_index_mapping"] = np.arange(n)
+
+
+@pytest.mark.parametrize("group", ["qmap", "xpcs/qmap"])
+def test_a_q_map_of_aps_is_read(tmp_path, group):
+    dynamic, static, mask, q, phi = aps_maps()
+    write_aps(tmp_path / "qmap.hdf", group, dynamic, static, mask, q, phi)
+    read = Partition.load(tmp_path / "qmap.hdf")
+    assert np.array_equal(read.roi_map, dynamic)
+    assert np.array_equal(read.static_map, static)
+    assert np.allclose(read.q, np.repeat(10 * q, 4))
+    assert len(read.static_q) == 24 and read.static_q[0] == pytest.approx(0.005)
+    # the azimuth that the file gives for a bin is, in our sense, that of its pixels
+    for k in range(1, 13):
+        row, col = (x.mean() for x in np.nonzero(read.roi_map == k))
+        assert np.cos(np.deg2rad(read.phi[k - 1]) - np.arctan2(row - 19.5, col - 29.5)) > 0.99
+
+
+def test_an_older_q_map_is_read_and_bins_that_are_masked_are_taken_out(tmp_path):
+    dynamic, static, mask, q, _ = aps_maps()
+    mask = mask & (dynamic != 2)
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file["data/dynamicMap"], file["data/staticMap"], file["data/mask"] = dynamic, static, mask[None].astype("u1")
+        file["data/dqval"], file["data/dphival"] = np.repeat(q, 4)[None], np.zeros((1, 12))
+    read = Partition.load(tmp_path / "old.h5")
+    assert read.n_roi == 11
+    assert np.array_equal(read.roi_map == 2, dynamic == 3)
+    assert np.allclose(read.q, np.delete(np.repeat(10 * q, 4), 1))
+    assert np.isnan(read.phi).all()
+
+
+def test_labels_nested_in_bins_give_the_same_maps_as_rings_shared_by_them(partition, frames):
+    nested = partition.roi_map.astype(np.int64) * 1000 + partition.static_map
+    renamed = Partition.from_roi_map(partition.roi_map, static_map=nested)
+    assert np.array_equal(renamed.pixels, partition.pixels)
+    for normalization, alike in (("smoothed", True), ("symmetric", True), ("paper", False)):
+        a, b = (two_time(frames, p, normalization=normalization, dtype="float64") for p in (partition, renamed))
+        assert (np.abs(a - b).max() < 1e-12) == alike
+
+
+def test_paper_with_nested_labels_divides_by_the_mean_of_each(partition, frames):
+    renamed = Partition.from_roi_map(partition.roi_map, static_map=partition.roi_map * 10 + partition.static_map)
+    full = two_time(frames, renamed, diagonal="raw", normalization="paper", dtype="float64")[3]
+    inside = partition.roi_map == 4
+    i, label = frames[:, inside].astype(float), partition.static_map[inside]
+    d = i / np.array([i[:, label == r].mean() for r in (1, 2, 3)])[label - 1]
+    assert np.allclose(full, d @ d.T / inside.sum(), atol=1e-12)
+
+
+def test_files_that_do_not_fit_are_named(tmp_path):
+    path = tmp_path / "bins.h5"
+    dynamic, static, mask, q, phi = aps_maps()
+    path.write_text("no HDF5")
+    with pytest.raises(ValueError, match=r"bins.h5 cannot be read as HDF5"):
+        Partition.load(path)
+    with h5py.File(path, "w") as file:
+        file["something"] = 1
+    with pytest.raises(ValueError, match=r"bins.h5 holds no partition: wanted dynamic_roi_map or dynamicMap"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, np.zeros_like(static), mask, q, phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap: static_map must"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, static, mask[1:], q, phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/mask has shape \(39, 60\)"):
+        Partition.load(path)
+    write_aps(path, "qmap", dynamic, static, mask, q[:2], phi)
+    with pytest.raises(ValueError, match=r"bins.h5: /qmap/dynamic_"):
+        Partition.load(path)
+    with h5py.File(path, "w") as file:
+        file["entry/instrument/masks/dynamic_roi_map"] = dynamic
+        file["entry/instrument/masks/dynamic_q_list"] = np.ones(3)
+    with pytest.raises(ValueError, match=r"bins.h5: /entry/instrument/masks: q must hold one value for each of the 12"):
+        Partition.load(path)
+    with h5py.File(path, "r+") as file:
+        file["entry/instrument/masks/dynamic_q_list"].attrs["units"] = "furlong"
+    with pytest.raises(ValueError, match=r"dynamic_q_list is in 'furlong'"):
+        Partition.load(path)
+
+
+def test_any_detector_of_pyfai_with_a_beamstop():
+    arguments = {
+        "detector": "eiger4m",
+        "beam_center_px": (1080.0, 1030.0),
+        "distance_m": 10.0,
+        "energy_keV": 9.0,
+        "q_range_inv_nm": (0.0, 0.1),
+        "n_q": 3,
+        "n_phi": 8,
+    }
+    plain, stopped = Partition.annular(**arguments), Partition.annular(**arguments, beamstop_px=40.0)
+    assert plain.shape == (2167, 2070) and plain.n_roi == 24
+    row, col = np.divmod(stopped.pixels, 2070)
+    distance = np.hypot(row + 0.5 - 1080, col + 0.5 - 1030)
+    assert 40 <= distance.min() < 41
+    gone = np.setdiff1d(plain.pixels, stopped.pixels)
+    assert np.hypot(gone // 2070 + 0.5 - 1080, gone % 2070 + 0.5 - 1030).max() < 40
+    assert len(gone) + len(stopped.pixels) == len(plain.pixels)

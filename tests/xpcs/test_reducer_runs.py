@@ -1,0 +1,293 @@
+"""Runs that do not go as announced: parts, open ends, gaps, saturated pixels, events."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd.xpcs import Partition, TwoTimeReducer, two_time
+from ainerd.xpcs._operators import reduction_operator
+from ainerd.xpcs._rows import AreaRows
+
+
+def blocks_of(n, sizes):
+    edges, i = [0], 0
+    while edges[-1] < n:
+        edges.append(min(edges[-1] + sizes[i % len(sizes)], n))
+        i += 1
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def reduce(frames, partition, n_frames, blocks=(7,), events=False, **options):
+    reducer = TwoTimeReducer(partition, n_frames, **{"dtype": "float64", **options})
+    gathered = partition.gather(frames)
+    for a, b in blocks_of(len(frames), blocks):
+        if events:
+            reducer.push_events(sp.csr_array(gathered[a:b]))
+        else:
+            reducer.push(frames[a:b])
+    return reducer
+
+
+def of_full(frames, partition, operator, **options):
+    full = two_time(frames, partition, dtype="float64", **options)
+    return operator @ full @ operator.T
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 60),
+    size=st.integers(1, 20),
+    announced=st.one_of(st.none(), st.integers(60, 90)),
+    blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5),
+    events=st.booleans(),
+)
+def test_a_part_is_its_operator_on_the_full_map(frames, partition, n, size, announced, blocks, events):
+    reducer = reduce(frames[:n], partition, announced, blocks, events, size=size)
+    operator = reducer.operator.toarray()
+    assert operator.shape == (size, n)
+    assert np.allclose(operator.sum(1), 1, atol=1e-12) and operator.min() >= 0
+    found = reducer.maps(partial=True)
+    assert np.abs(found - of_full(frames[:n], partition, operator)).max() < 1e-11
+
+
+@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
+@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
+def test_a_part_is_exact_where_no_border_runs_through_a_row(frames, partition, diagonal, normalization):
+    options = {"diagonal": diagonal, "normalization": normalization, "size": 7}
+    for announced, n in ((56, 28), (56, 14), (56, 42), (None, 28), (None, 11), (None, 56)):
+        part = reduce(frames[:n], partition, announced, **options).maps(partial=True)
+        whole = reduce(frames[:n], partition, n, **options).maps()
+        assert np.abs(part - whole).max() < 1e-12
+
+
+@pytest.mark.parametrize("size", [3, 7, 16, 59, 60, 61, 100])
+def test_all_that_was_announced_is_the_area_mean(frames, partition, size):
+    reducer = reduce(frames, partition, 60, size=size)
+    assert np.abs((reducer.operator - reduction_operator("area", 60, size)).toarray()).max() < 1e-15
+
+
+def test_an_open_run_differs_little_from_the_exact_map():
+    """Of a sample that relaxes over some rows of the map: 3 % of the contrast at most, 1 % rms."""
+    rng = np.random.default_rng(5)
+    partition = Partition.from_roi_map(np.ones((40, 50), int))
+    field = rng.normal(size=(2, 40, 50))
+    frames = []
+    for _ in range(637):
+        field = 0.995 * field + np.sqrt(1 - 0.995**2) * rng.normal(size=field.shape)
+        frames.append((field**2).sum(0) * 0.5)
+    frames = np.array(frames)
+    options = {"diagonal": "raw", "size": 32, "dtype": "float64"}
+    reducer = TwoTimeReducer(partition, None, **options)
+    for a, b in blocks_of(637, (50,)):
+        reducer.push(frames[a:b])
+    assert reducer._rows.length // reducer._rows.unit == 8  # frames a row, of 19.9 a cell
+    exact = two_time(frames, partition, **options)
+    difference = (reducer.maps() - exact) / (exact.max() - 1)
+    assert 1e-6 < np.abs(difference).max() < 0.03
+    assert np.sqrt((difference**2).mean()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("announced", "n", "most", "rms"),
+    [
+        *((None, n, 0.035, 0.0013) for n in (1025, 1500, 2500, 5000)),
+        *((5000, n, 0.02, 0.0013) for n in (3000, 4500)),
+        (5000, 1500, 0.071, 0.004),
+    ],
+)
+def test_how_far_a_part_is_from_the_exact_map(announced, n, most, rms):
+    rows = AreaRows(announced, 256)
+    while announced is None and rows.n_rows * rows.length < n * rows.unit:
+        rows.double()
+    t = np.arange(n) * 256 / n
+    c2 = np.exp(-2 * np.abs(t[:, None] - t) / 5)
+    part, exact = (r @ (r @ c2).T for r in (rows.operators(n)[1], reduction_operator("area", n, 256)))
+    assert most / 4 < np.abs(part - exact).max() < most
+    assert np.sqrt(((part - exact) ** 2).mean()) < rms
+
+
+def test_maps_while_a_run_goes_leave_the_run_alone(frames, partition):
+    reducer = TwoTimeReducer(partition, 60, size=12)
+    for a, b in blocks_of(60, (9,)):
+        reducer.push(frames[a:b])
+        assert np.isfinite(reducer.maps(partial=True)).all()
+    assert np.array_equal(reducer.maps(), reduce(frames, partition, 60, (9,), size=12, dtype="float32").maps())
+
+
+def test_only_area_can_go_without_an_end(frames, partition):
+    with pytest.raises(ValueError, match="n_frames must be given for reduction 'gaussian'"):
+        TwoTimeReducer(partition, None, reduction="gaussian", sigma=2.0)
+    with pytest.raises(ValueError, match="open-ended, give it to push"):
+        TwoTimeReducer(partition, None, valid=np.ones(4, bool))
+    reducer = reduce(frames[:20], partition, 60, size=12, reduction="decimate")
+    with pytest.raises(ValueError, match="20 of 60 frames have come; only 'area'"):
+        reducer.maps(partial=True)
+    with pytest.raises(ValueError, match="at least 2 frames, 1 have come"):
+        reduce(frames[:1], partition, None, size=12).maps()
+
+
+@pytest.mark.parametrize("announced", [None, 60])
+def test_missing_frames_are_frames_that_are_not_valid(frames, partition, announced):
+    valid = np.ones(60, bool)
+    valid[[10, 11, 12, 30]] = False
+    for diagonal in ("poisson", "neighbour"):
+        options = {"size": 12, "dtype": "float64", "diagonal": diagonal}
+        reducer = TwoTimeReducer(partition, announced, **options)
+        reducer.push(frames[:10])
+        reducer.push(frames[13:30], first=13)
+        reducer.push_events(sp.csr_array(partition.gather(frames[31:45])), first=31)
+        reducer.push(frames[45:60])
+        assert reducer.n_pushed == 60
+        whole = TwoTimeReducer(partition, announced, **options)
+        whole.push(frames[:20], valid=valid[:20])
+        whole.push(frames[20:], valid=valid[20:])
+        assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
+        if announced:
+            known = TwoTimeReducer(partition, 60, valid=valid, **options)
+            known.push(frames)
+            assert np.abs(known.maps() - whole.maps()).max() < 1e-12
+
+
+def test_frames_that_came_before_are_refused(frames, partition):
+    reducer = TwoTimeReducer(partition, 60)
+    reducer.push(frames[:20])
+    with pytest.raises(ValueError, match="frame 10 has come before: the next is 20"):
+        reducer.push(frames[10:30], first=10)
+    with pytest.raises(ValueError, match="frame 65 came, 60 were announced"):
+        reducer.push(frames[:5], first=60)
+    with pytest.raises(ValueError, match=r"valid has shape \(3,\), wanted \(5,\)"):
+        reducer.push(frames[:5], valid=[True] * 3)
+    assert reducer.n_pushed == 20
+    reducer.push(frames[20:40])
+
+
+@pytest.mark.parametrize("events", [False, True])
+@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
+@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
+def test_a_pixel_that_is_saturated_from_the_start_is_as_if_masked(frames, partition, diagonal, normalization, events):
+    bad = partition.pixels[[3, 40, 41, 200]]
+    spoilt = frames.reshape(60, -1).copy()
+    spoilt[:, bad] = 65535
+    roi_map = partition.roi_map.copy()
+    roi_map.flat[bad] = 0
+    masked = Partition.from_roi_map(roi_map, static_map=np.maximum(partition.static_map, 1))
+    options = {"size": 12, "diagonal": diagonal, "normalization": normalization}
+    reducer = reduce(spoilt.reshape(frames.shape), partition, 60, events=events, saturation=65535, **options)
+    assert np.array_equal(reducer.saturated, np.sort(bad))
+    assert np.abs(reducer.maps() - reduce(frames, masked, 60, **options).maps()).max() < 1e-12
+
+
+@settings(max_examples=20, deadline=None)
+@given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5), events=st.booleans())
+def test_a_pixel_that_saturates_later_is_left_out_whatever_the_blocks(frames, partition, blocks, events):
+    spoilt = frames.reshape(60, -1).copy()
+    spoilt[33, partition.pixels[17]] = 5000
+    spoilt[50, partition.pixels[90]] = 4000
+    spoilt = spoilt.reshape(frames.shape)
+    options = {"size": 12, "saturation": 4000}
+    reducer = reduce(spoilt, partition, 60, blocks, events, **options)
+    whole = reduce(spoilt, partition, 60, (60,), **options)
+    assert np.array_equal(reducer.saturated, np.sort(partition.pixels[[17, 90]]))
+    assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
+
+
+def test_what_a_pixel_counted_before_it_saturated_hardly_matters():
+    """One of 2000 pixels: the maps are those of a partition without it but for its part in the mean."""
+    rng = np.random.default_rng(8)
+    partition = Partition.from_roi_map(np.ones((40, 50), int))
+    frames = rng.poisson(rng.gamma(4, 0.25, (40, 50)), (60, 40, 50))
+    spoilt = frames.copy()
+    spoilt[40, 7, 7] = 5000
+    without = np.ones((40, 50), int)
+    without[7, 7] = 0
+    found = reduce(spoilt, partition, 60, size=12, saturation=4000).maps()
+    wanted = reduce(frames, Partition.from_roi_map(without), 60, size=12).maps()
+    assert np.abs(found - wanted).max() < 2e-3
+    assert np.abs(reduce(spoilt, partition, 60, size=12).maps() - wanted).max() > 1
+
+
+@pytest.mark.parametrize("events", [False, True])
+def test_a_frame_that_is_left_out_saturates_nothing(frames, partition, events):
+    spoilt = frames.copy()
+    spoilt[20] = 5000
+    valid = np.arange(60) != 20
+    options = {"size": 12, "valid": valid, "diagonal": "neighbour"}
+    reducer = reduce(spoilt, partition, 60, events=events, saturation=4000, **options)
+    assert reducer.saturated.size == 0
+    assert np.abs(reducer.maps() - reduce(frames, partition, 60, **options).maps()).max() < 1e-12
+
+
+def test_a_bin_whose_pixels_have_all_saturated_is_nan(frames, partition):
+    spoilt = np.where(partition.roi_map == 2, 9999, frames)
+    reducer = reduce(spoilt, partition, 60, size=12, saturation=9999)
+    maps = reducer.maps()
+    assert np.isnan(maps[1]).all() and np.isfinite(maps[[0, 2, 3, 4, 5]]).all()
+    assert len(reducer.saturated) == partition.n_pixels[1]
+
+
+def test_nothing_saturates_unless_asked(frames, partition):
+    assert reduce(frames, partition, 60, size=12).saturated.size == 0
+    with pytest.raises(ValueError, match="saturation must be positive"):
+        TwoTimeReducer(partition, 60, saturation=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5),
+    diagonal=st.sampled_from(["poisson", "neighbour", "raw"]),
+    normalization=st.sampled_from(["smoothed", "paper", "symmetric"]),
+    kind=st.sampled_from(["area", "gaussian", "decimate"]),
+)
+def test_events_are_the_frames(frames, partition, blocks, diagonal, normalization, kind):
+    options = {"size": 13, "diagonal": diagonal, "normalization": normalization, "reduction": kind}
+    options["sigma"] = 2.0 if kind == "gaussian" else None
+    dim = frames // 3  # some pixels and frames without a photon
+    dim[4:6] = 0
+    dense = reduce(dim, partition, 60, (60,), **options)
+    sparse = reduce(dim, partition, 60, blocks, events=True, **options)
+    assert np.abs(sparse.maps() - dense.maps()).max() < 1e-12
+    for name in ("counts", "squares", "products"):
+        assert np.array_equal(getattr(sparse.sums, name), getattr(dense.sums, name))
+
+
+def test_photons_one_by_one_are_summed(frames, partition):
+    gathered = partition.gather(frames)
+    frame, pixel = np.nonzero(gathered)
+    again = np.repeat(np.arange(len(frame)), gathered[frame, pixel])
+    order = np.random.default_rng(0).permutation(len(again))
+    order = order[np.argsort(frame[again[order]], kind="stable")]  # by frame, its photons in any order
+    begin = np.append(0, np.cumsum(gathered.sum(1)))
+    photons = sp.csr_array((np.ones(len(again)), pixel[again[order]], begin), gathered.shape)
+    reducer = TwoTimeReducer(partition, 60, size=12, dtype="float64")
+    reducer.push_events(photons)
+    assert np.abs(reducer.maps() - reduce(frames, partition, 60, size=12).maps()).max() < 1e-12
+
+
+def test_events_and_frames_may_take_turns(frames, partition):
+    reducer = TwoTimeReducer(partition, None, size=12, dtype="float64", diagonal="neighbour")
+    gathered = partition.gather(frames)
+    for i, (a, b) in enumerate(blocks_of(60, (7, 1))):
+        reducer.push_events(sp.csr_array(gathered[a:b])) if i % 2 else reducer.push(gathered[a:b])
+    wanted = reduce(frames, partition, None, size=12, diagonal="neighbour").maps()
+    assert np.abs(reducer.maps() - wanted).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (np.zeros((3, 4)), "scipy CSR array"),
+        (sp.csr_array((3, 7)), r"got csr_array of shape \(3, 7\)"),
+        (sp.csc_array((3, 411)), "CSR"),
+    ],
+)
+def test_events_of_another_kind_are_refused(partition, events, message):
+    with pytest.raises(ValueError, match=message):
+        TwoTimeReducer(partition, 60).push_events(events)
+
+
+def test_negative_events_are_refused(partition):
+    events = sp.csr_array(([-1.0], ([0], [2])), (1, len(partition.pixels)))
+    with pytest.raises(ValueError, match="negative counts"):
+        TwoTimeReducer(partition, 60).push_events(events)
