@@ -157,7 +157,7 @@ class _Exposure:
     @property
     def _photons(self) -> float:
         """Photons a pixel so far."""
-        return float(self._reducer.sums.counts.sum() / len(self.pixels))
+        return float(self._reducer.sums.counts.sum(dtype=np.float64) / len(self.pixels))
 
     def finish(self) -> Analysis:
         """Say what the run was."""

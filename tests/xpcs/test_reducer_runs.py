@@ -56,7 +56,7 @@ def test_a_part_is_its_operator_on_the_full_map(frames, partition, n, size, anno
 @pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
 def test_a_part_is_exact_where_no_border_runs_through_a_row(frames, partition, diagonal, normalization):
     options = {"diagonal": diagonal, "normalization": normalization, "size": 7}
-    for announced, n in ((56, 28), (56, 14), (56, 42), (None, 28), (None, 11), (None, 56)):
+    for announced, n in ((56, 28), (56, 14), (None, 28), (None, 11), (None, 56)):
         part = reduce(frames[:n], partition, announced, **options).maps(partial=True)
         whole = reduce(frames[:n], partition, n, **options).maps()
         assert np.abs(part - whole).max() < 1e-12
@@ -93,13 +93,12 @@ def test_an_open_run_differs_little_from_the_exact_map():
     ("announced", "n", "most", "rms"),
     [
         *((None, n, 0.035, 0.0013) for n in (1025, 1500, 2500, 5000)),
-        *((5000, n, 0.02, 0.0013) for n in (3000, 4500)),
-        (5000, 1500, 0.071, 0.004),
+        *((5000, n, 0.071, 0.004) for n in (1500, 3000, 4500)),
     ],
 )
 def test_how_far_a_part_is_from_the_exact_map(announced, n, most, rms):
     rows = AreaRows(announced, 256)
-    while announced is None and rows.n_rows * rows.length < n * rows.unit:
+    while rows.capacity < n:
         rows.double()
     t = np.arange(n) * 256 / n
     c2 = np.exp(-2 * np.abs(t[:, None] - t) / 5)

@@ -27,21 +27,22 @@ class Sums:
     Attributes
     ----------
     counts, squares, products : ndarray, shape (T, n_sub)
-        ΣI, ΣI², ΣI_t I_{t-1}.
+        ΣI, ΣI², ΣI_t I_{t-1}; the latter two without a row where nobody wants them.
     pixels : ndarray, shape (1, n_sub) or (T, n_sub)
         How many pixels each sum is over.
     """
 
-    counts: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    products: NDArray[np.float64]
+    counts: NDArray[np.floating]
+    squares: NDArray[np.floating]
+    products: NDArray[np.floating]
     pixels: NDArray[np.int64]
 
     @classmethod
-    def empty(cls, n_frames: int, partition: Partition) -> "Sums":
-        """Room for `n_frames`."""
+    def empty(cls, n_frames: int, partition: Partition, *, neighbours: bool = True, dtype: str = "float64") -> "Sums":
+        """Room for `n_frames`; without `neighbours` for their counts alone, all but that diagonal wants."""
         sizes = np.diff(partition.static_edges)
-        return cls(**{name: np.zeros((n_frames, len(sizes))) for name in NAMES}, pixels=sizes[None])
+        room = {name: n_frames if neighbours or name == "counts" else 0 for name in NAMES}
+        return cls(**{name: np.zeros((n, len(sizes)), dtype) for name, n in room.items()}, pixels=sizes[None])
 
     @classmethod
     def of(cls, counts: NDArray, partition: Partition) -> "Sums":
@@ -99,17 +100,20 @@ def accumulate(
         before = last if b == 0 else block[b - 1]
         for j in range(n_sub):
             s = 0.0
-            s2 = 0.0
-            s1 = 0.0
             for p in range(edges[j], edges[j + 1]):
-                v = np.float64(now[p])
-                s += v
-                s2 += v * v
-                s1 += v * np.float64(before[p])
+                s += np.float64(now[p])
             counts[t, j] = s
-            squares[t, j] = s2
-            products[t, j] = s1
             total[roi[j]] += s
+        if squares.shape[0] > 0:
+            for j in range(n_sub):
+                s2 = 0.0
+                s1 = 0.0
+                for p in range(edges[j], edges[j + 1]):
+                    v = np.float64(now[p])
+                    s2 += v * v
+                    s1 += v * np.float64(before[p])
+                squares[t, j] = s2
+                products[t, j] = s1
         if not keep[b]:
             continue
         for j in range(n_sub):
@@ -140,8 +144,9 @@ def accumulate_events(
             j = sub[p]
             v = np.float64(count[e])
             counts[t, j] += v
-            squares[t, j] += v * v
-            products[t, j] += v * np.float64(last[p])
+            if squares.shape[0] > 0:
+                squares[t, j] += v * v
+                products[t, j] += v * np.float64(last[p])
             total[roi[j]] += v
         if b == 0:
             last[:] = 0

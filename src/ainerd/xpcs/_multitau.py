@@ -69,6 +69,14 @@ class MultiTau:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
+def _dot(a, b):
+    s = np.float32(0)
+    for i in range(a.size):
+        s += a[i] * b[i]
+    return s
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
 def _correlate(block, edges, roi, n_pixels, ring, half, seen, products, pairs, counts):
     levels, channels, n = ring.shape
     n_sub = roi.size
@@ -93,14 +101,10 @@ def _correlate(block, edges, roi, n_pixels, ring, half, seen, products, pairs, c
             ring[level, slot] = now
             first = 1 if level == 0 else channels // 2
             for channel in range(first, min(channels, seen[level] + 1)):
-                other = (seen[level] - channel) % channels
                 pairs[level, channel] += 1
+                before = ring[level, (seen[level] - channel) % channels]
                 for j in range(n_sub):
-                    one[0] = 0
-                    acc = one[0]
-                    for p in range(edges[j], edges[j + 1]):
-                        acc += now[p] * ring[level, other, p]
-                    products[level, channel, j] += acc
+                    products[level, channel, j] += _dot(now[edges[j] : edges[j + 1]], before[edges[j] : edges[j + 1]])
             seen[level] += 1
             if level + 1 == levels:
                 break

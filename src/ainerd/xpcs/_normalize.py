@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import Sums
 from ainerd.xpcs._partition import Partition
@@ -39,10 +39,10 @@ class Scales:
     valid: NDArray[np.bool_]
 
 
-def per_bin(values: NDArray, partition: Partition) -> NDArray:
-    """Sums over each bin, (T, n_roi), of what is known for the static sub-bins, (T, n_sub)."""
-    starts = np.searchsorted(partition.static_roi, np.arange(partition.n_roi))
-    return np.add.reduceat(values, starts, axis=1)
+def per_bin(values: NDArray, partition: Partition, weights: ArrayLike = 1.0) -> NDArray:
+    """Weighted sums over each bin, (T, n_roi), of what is known for the static sub-bins, (T, n_sub)."""
+    member = partition.static_roi[:, None] == np.arange(partition.n_roi)
+    return values @ (member * np.reshape(weights, (-1, 1)))  # one product: a (T, n_sub) of its own would be large
 
 
 def scales(
@@ -59,8 +59,9 @@ def scales(
     if valid is not None:
         good = good & valid[:, None]
     roi, size = partition.static_roi, sums.pixels[-1]
-    seen = np.where(good[:, roi], sums.pixels, 0).sum(0)
-    mean_sub = np.where(good[:, roi], sums.counts, 0).sum(0) * _inverse(seen)
+    kept = good[:, roi]
+    seen = np.einsum("tj,tj->j", kept, np.broadcast_to(sums.pixels, kept.shape))
+    mean_sub = np.einsum("tj,tj->j", kept, sums.counts) * _inverse(seen)
     if normalization == "paper":
         label = np.unique(partition.static_label, return_inverse=True)[1]
         mean = np.bincount(label, mean_sub * size)[label] * _inverse(np.bincount(label, size)[label])
@@ -81,11 +82,9 @@ def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagona
     if diagonal == "raw":
         return np.zeros_like(frame)
     per_pixel = _inverse(per_bin(sums.pixels, partition))
-    counts, squares, products = (
-        per_bin(x * scale.sub**2, partition) * per_pixel for x in (sums.counts, sums.squares, sums.products)
-    )
     if diagonal == "poisson":
-        return -counts * frame**2
+        return -per_bin(sums.counts, partition, scale.sub**2) * per_pixel * frame**2
+    squares, products = (per_bin(x, partition, scale.sub**2) * per_pixel for x in (sums.squares, sums.products))
     before = np.zeros_like(frame)
     before[1:] = products[1:] * frame[1:] * frame[:-1]
     after = np.vstack([before[1:], np.zeros_like(before[:1])])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs._operators import Reduction, overlap, reduction_operator
 
-FINER = 4  # rows for each row of the map
+ROWS, OPEN_ROWS = 2, 4  # rows for each row of the map, of an announced and of an open-ended run
 
 
 class Columns(NamedTuple):
@@ -32,6 +32,11 @@ class MapRows:
         by_frame = operator.tocsc()
         self._columns = Columns(by_frame.indptr.astype(np.int64), by_frame.indices.astype(np.int64), by_frame.data)
 
+    @property
+    def capacity(self) -> int:
+        """All that were announced."""
+        return self.n_frames
+
     def columns(self, first: int, last: int) -> Columns:
         """Where frames first to last - 1 go."""
         return self._columns.between(first, last)
@@ -44,12 +49,12 @@ class MapRows:
 
 
 class AreaRows:
-    """Sums over rows of equal length, several for each row of the map.
+    """Sums over rows of equal length, that double when all are full.
 
     A map of any number of frames is made of them: a row that lies in one cell of the map belongs to it with all its
-    frames, one that a border runs through is shared in proportion. With T announced, the rows are T / (4 size) frames
-    long (T / (n size) with the largest n that leaves them a frame, below T = 4 size), so the map of all T is the exact
-    area mean. Without, they begin with one frame, and double when 4 size of them are full.
+    frames, one that a border runs through is shared in proportion. With T announced there are 2 size rows, of
+    T / (2 size) frames at the end and of T / (2 size 2^k), just above one, at the beginning (and size rows for
+    T < 2 size), so the map of all T is the exact area mean. Without, there are 4 size rows that begin with one frame.
 
     Time is counted in 1/unit of a frame, which makes all borders whole numbers.
     """
@@ -57,17 +62,21 @@ class AreaRows:
     def __init__(self, n_frames: int | None, size: int) -> None:
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
-        finer = FINER if n_frames is None else min(max(n_frames // size, 1), FINER)
         self.n_frames, self.size = n_frames, size
-        self.n_rows = self.unit = finer * size
-        self.length = self.unit if n_frames is None else n_frames
-        self._columns = None if n_frames is None else self._find(0, n_frames)
+        finer = OPEN_ROWS if n_frames is None else min(max(n_frames // size, 1), ROWS)
+        self.n_rows = finer * size
+        if n_frames is None:
+            self.length = self.unit = self.n_rows
+        else:
+            self.length, self.unit = n_frames, self.n_rows << max((n_frames // self.n_rows).bit_length() - 1, 0)
+
+    @property
+    def capacity(self) -> int:
+        """Frames that the rows hold before they double."""
+        return self.n_rows * self.length // self.unit
 
     def columns(self, first: int, last: int) -> Columns:
         """Where frames first to last - 1 go."""
-        return self._find(first, last) if self._columns is None else self._columns.between(first, last)
-
-    def _find(self, first: int, last: int) -> Columns:
         begin = np.arange(first, last) * self.unit
         lowest = begin // self.length
         touched = (begin + self.unit - 1) // self.length - lowest + 1
