@@ -86,6 +86,7 @@ class Bench:
             file.unlink()  # of runs before, which are analysed
         self.detector.cam.num_images.put(frames)
         self.detector.cam.acquire_period.put(50 / frames)
+        self.detector.cam.acquire_time.put(50 / frames)
         last = 0.0
 
         def note(name: str, doc: Any) -> None:

@@ -33,6 +33,7 @@ class Session:
     def expect(self, frames):
         self.detector.cam.num_images.put(frames)
         self.detector.cam.acquire_period.put(50 / frames)
+        self.detector.cam.acquire_time.put(50 / frames)
 
     def start_agent(self, **analysis):
         if self.agent is not None:

@@ -45,8 +45,9 @@ def analyze(
             RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
         )
         reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
-        for start in track(range(0, n_frames, BLOCK), description=f"{n_frames} frames"):
-            exposure.push(reader.read(start, min(start + BLOCK, n_frames)))
+        blocks = reader.blocks(0, n_frames, BLOCK)
+        for block in track(blocks, total=-(-n_frames // BLOCK), description=f"{n_frames} frames"):
+            exposure.push(block)
         reader.close()
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
