@@ -1,6 +1,7 @@
 """What others compute, from the same gathered frames: their own code where it installs, else their algorithm."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,33 @@ def gemm(frames: NDArray, partition: Partition) -> NDArray:
 
 
 def boost_corr(frames: NDArray, partition: Partition) -> NDArray:
-    """The algorithm of boost_corr (AZjk/boost_corr), which does not install here, in torch on the CPU.
+    """`TwotimeCorrelator` of boost_corr, on the CPU: full T × T and their diagonal means, the last bin's map.
+
+    It is on no package index; with a checkout's ``src`` on PYTHONPATH it is found.
+    """
+    import torch
+    from boost_corr.twotime import TwotimeCorrelator
+
+    edges = np.append(0, np.cumsum(partition.n_pixels))
+    slices = {
+        "dq_idx": np.arange(partition.n_roi),
+        "dq_slc": [slice(a, b) for a, b in pairwise(edges)],
+        "sq_idx": np.arange(len(partition.static_roi)),
+        "sq_slc": [slice(a, b) for a, b in pairwise(partition.static_edges)],
+    }
+    correlator = TwotimeCorrelator(slices, len(frames), det_size=(1, frames.shape[1]))
+    correlator.process(torch.from_numpy(frames.astype(np.float32)))
+    correlator.post_processing("sqmap")
+    c2 = np.empty(0)
+    for result in correlator.get_twotime_generator():
+        for name, array in result.items():
+            if name.startswith("correlation_map"):
+                c2 = array
+    return c2
+
+
+def boost_corr_algorithm(frames: NDArray, partition: Partition) -> NDArray:
+    """The bare algorithm of boost_corr in torch: what its correlator does less copies and diagonal means.
 
     Each frame is divided by the mean of each static bin; one product a bin; symmetric normalisation. Full T × T, the
     last bin's.

@@ -74,7 +74,8 @@ def speed(quick: bool) -> list[dict[str, Any]]:
     reduced(in_blocks(movie[:100]), where, 100)  # compiles
     plan: list[tuple[str, _peers.Peer, int]] = [
         ("float32 GEMM + resize", _peers.gemm, n),
-        ("boost_corr's algorithm, torch", _peers.boost_corr, n),
+        ("boost_corr TwotimeCorrelator, CPU", _peers.boost_corr, n),
+        ("boost_corr's bare algorithm, torch", _peers.boost_corr_algorithm, n),
         ("pychx auto_two_Arrayc", _peers.pychx, n),
         ("scikit-beam two_time_corr", _peers.scikit_beam, 100 if quick else 500),
     ]
@@ -85,7 +86,7 @@ def speed(quick: bool) -> list[dict[str, Any]]:
             try:
                 theirs = seconds(lambda peer=peer, t=t: peer(movie[:t], where))  # type: ignore[misc]
             except ImportError as err:
-                print(f"{name}: {err}; pip install 'ainerd[peers]'")
+                print(f"{name}: not here ({err}); see benchmarks/_peers.py")
                 theirs = np.nan
             again = seconds(lambda t=t: reduced(in_blocks(movie[:t]), where, t), 5)  # type: ignore[misc]
             ours = min(ours, again)

@@ -86,24 +86,39 @@ def _sum_frames(block, edges, counts, squares, products):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
+def add_up(x, s):  # a loop over one array from its start is one that vectorises
+    for i in range(x.size):
+        s += x[i]
+    return s
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add(row, factor, x):
+    for i in range(x.size):
+        row[i] += factor * x[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
 def accumulate(
     block, last, t0, keep, unit, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares, products
 ):  # fmt: skip
-    """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums."""
+    """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums.
+
+    With room for squares, `last` is the frame before and becomes the last one.
+    """
     n_sub = roi.size
     total = np.zeros(n_pixels.size)
-    factor = np.zeros(1, reduced.dtype)  # one number in the dtype of the rows, so that the innermost loop stays in it
+    factor = np.zeros(2, reduced.dtype)  # numbers in the dtype of the rows, so that the innermost loops stay in it
+    now = np.empty_like(last)  # one frame at a time, which stays in the cache
     for b in range(block.shape[0]):
         t = t0 + b
         total[:] = 0
-        now = block[b]
-        before = last if b == 0 else block[b - 1]
+        frame = block[b]
+        for p in range(now.size):
+            now[p] = frame[p]
         for j in range(n_sub):
-            s = 0.0
-            for p in range(edges[j], edges[j + 1]):
-                s += np.float64(now[p])
-            counts[t, j] = s
-            total[roi[j]] += s
+            counts[t, j] = add_up(now[edges[j] : edges[j + 1]], factor[1])
+            total[roi[j]] += counts[t, j]
         if squares.shape[0] > 0:
             for j in range(n_sub):
                 s2 = 0.0
@@ -111,22 +126,24 @@ def accumulate(
                 for p in range(edges[j], edges[j + 1]):
                     v = np.float64(now[p])
                     s2 += v * v
-                    s1 += v * np.float64(before[p])
+                    s1 += v * np.float64(last[p])
                 squares[t, j] = s2
                 products[t, j] = s1
+            last[:] = now
         if not keep[b]:
             continue
-        for j in range(n_sub):
-            k = roi[j]
-            if total[k] <= 0:
-                continue
-            scale = 1.0 if unit else n_pixels[k] / total[k]
-            for i in range(indptr[b], indptr[b + 1]):
-                factor[0] = weights[i] * scale
-                f = factor[0]
-                row = reduced[rows[i]]
-                for p in range(edges[j], edges[j + 1]):
-                    row[p] += f * now[p]
+        first = 0
+        while first < n_sub:
+            k, last_sub = roi[first], first
+            while last_sub < n_sub and roi[last_sub] == k:
+                last_sub += 1
+            if total[k] > 0:
+                scale = 1.0 if unit else n_pixels[k] / total[k]
+                for i in range(indptr[b], indptr[b + 1]):
+                    factor[0] = weights[i] * scale
+                    bin_ = slice(edges[first], edges[last_sub])
+                    _add(reduced[rows[i], bin_], factor[0], now[bin_])
+            first = last_sub
 
 
 @nb.njit(nogil=True, cache=True)

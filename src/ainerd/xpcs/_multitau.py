@@ -4,7 +4,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.xpcs._counts import check_counts
+from ainerd.xpcs._counts import add_up, check_counts
 from ainerd.xpcs._g2 import G2, from_sub_bins
 from ainerd.xpcs._partition import Partition
 
@@ -39,7 +39,7 @@ class MultiTau:
     def push(self, frames: NDArray) -> None:
         """Add the next frames, (b, ny, nx) or gathered (b, n_pixels)."""
         p = self.partition
-        block = check_counts(p.gather(frames)).astype(np.float32)
+        block = check_counts(p.gather(frames))
         _correlate(
             block, p.static_edges, p.static_roi, p.n_pixels,
             self._ring, self._half, self._seen, self._products, self._pairs, self._counts,
@@ -82,20 +82,20 @@ def _correlate(block, edges, roi, n_pixels, ring, half, seen, products, pairs, c
     n_sub = roi.size
     total = np.zeros(n_pixels.size)
     now = np.empty(n, np.float32)
-    one = np.empty(1, np.float32)
     for b in range(block.shape[0]):
         total[:] = 0
+        frame = block[b]
+        for p in range(n):
+            now[p] = frame[p]
         for j in range(n_sub):
-            s = 0.0
-            for p in range(edges[j], edges[j + 1]):
-                s += block[b, p]
+            s = add_up(now[edges[j] : edges[j + 1]], np.float32(0))
             counts[j] += s
             total[roi[j]] += s
         for j in range(n_sub):
-            one[0] = n_pixels[roi[j]] / total[roi[j]] if total[roi[j]] > 0 else 0.0
-            scale = one[0]
-            for p in range(edges[j], edges[j + 1]):
-                now[p] = block[b, p] * scale
+            scale = np.float32(n_pixels[roi[j]] / total[roi[j]] if total[roi[j]] > 0 else 0.0)
+            mine = now[edges[j] : edges[j + 1]]
+            for p in range(mine.size):
+                mine[p] *= scale
         for level in range(levels):
             slot = seen[level] % channels
             ring[level, slot] = now

@@ -156,10 +156,10 @@ class TwoTimeReducer:
             high = (block >= self._saturation.level) & self._valid[begin : self.n_pushed, None]
             frame, pixel = np.nonzero(high)
             self._saturation.note(begin + frame, pixel)
-        block = block.astype(self._reduced.dtype)
-        if self._saturation is not None:
+        if self._saturation is not None and not self._saturation.good.all():
             out = np.flatnonzero(~self._saturation.good)
             now = np.arange(begin, begin + len(block))[:, None]
+            block = block.copy()
             block[:, out] = np.where(now < self._saturation.since[out], block[:, out], 0)
         p = self.partition
         for a, b, arguments in self._runs(begin, begin + len(block)):
@@ -167,8 +167,6 @@ class TwoTimeReducer:
                 block[a - begin : b - begin], self._last, a, self._valid[a:b], self.normalization == "paper",
                 p.static_edges, *arguments,
             )  # fmt: skip
-            self._last = block[b - begin - 1]
-        self._last = self._last.copy()
 
     def push_events(self, events: sp.csr_array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames, as events.
@@ -281,17 +279,25 @@ class TwoTimeReducer:
         pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(self._reduced.dtype)
         if self._saturation is not None:
             pixel_scale *= self._saturation.good
-        to_map = to_map.astype(self._reduced.dtype)
+        dtype = self._reduced.dtype
+        to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))
-        out = np.empty((p.n_roi, self.size, self.size), self._reduced.dtype)
+        out = np.empty((p.n_roi, self.size, self.size), dtype)
         with threadpool_limits(1, "blas"):  # threads cost more than they bring on products this small
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
                 bin_rows = to_map @ self._reduced[: to_map.shape[1], bin_]
                 bin_rows *= pixel_scale[bin_]
+                bin_rows *= per_row[:, k, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
-                c2 /= max(n_pixels[k], 1)
-                correction = ((operator * diagonal[:, k]) @ operator.T).tocoo()
-                c2[correction.row, correction.col] += correction.data
-                c2 *= np.outer(renormalise[:, k], renormalise[:, k])
+        for away in range(self.size):
+            # R diag(v) Rᵀ, diagonal by diagonal: rows so far apart share no frame
+            shared = operator[: self.size - away].multiply(operator[away:])
+            if shared.nnz == 0:
+                break
+            i = np.arange(self.size - away)
+            values = ((shared @ diagonal) * renormalise[i] * renormalise[i + away]).T
+            out[:, i, i + away] += values
+            if away:
+                out[:, i + away, i] += values
         return out
