@@ -123,12 +123,20 @@ class Bench:
     def results(self, frames: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
         """From the last StreamDatum to the complete result in Tiled, a row for each length of run."""
         took: dict[int, list[float]] = {n: [] for n in frames}
+        complete, done = self.agent.results.complete, [0.0]
+
+        def noted(*args: Any, **kwargs: Any) -> bool:
+            written = complete(*args, **kwargs)
+            done[0] = time.perf_counter()
+            return written
+
+        self.agent.results.complete = noted  # type: ignore[method-assign]
         with self.subscribed("agent"):
             for _ in track(range(rounds), description="results"):
                 for n, seconds in took.items():
                     last = self.expose(n)
                     self.agent.drain()
-                    seconds.append(time.perf_counter() - last)
+                    seconds.append(done[0] - last)
         shortest = float(np.median(took[frames[0]]))
         return [
             {

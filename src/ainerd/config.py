@@ -52,6 +52,7 @@ class PartitionSettings(_Section):
     q_range_inv_nm: tuple[float, float]
     n_q: int = Field(default=1, ge=1)
     n_phi: int = Field(default=18, ge=1)
+    beamstop_px: float = Field(default=0.0, ge=0)
     mask: Path | None = None
 
 

@@ -55,6 +55,7 @@ def build_partition(settings: PartitionSettings) -> Partition:
         q_range_inv_nm=settings.q_range_inv_nm,
         n_q=settings.n_q,
         n_phi=settings.n_phi,
+        beamstop_px=settings.beamstop_px,
         mask=mask,
     )
 

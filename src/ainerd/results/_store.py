@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ainerd.results._nodes import create_node, read_metadata, write_array
 from ainerd.results._records import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._tables import embedding_table, log_table, result_table, suggestion_table
 from ainerd.technique import Analysis
+
+WRITERS = 3  # arrays of a result sent side by side
 
 
 class ResultStore:
@@ -49,6 +52,7 @@ class ResultStore:
             raise ValueError(
                 f"{ainerd.uri} has no {error}: give client['ainerd'] after ainerd.server.open_catalog(client)"
             ) from None
+        self._version = 0  # of the newest atlas this store wrote
 
     # Results: writing
 
@@ -102,9 +106,9 @@ class ResultStore:
             return False
         record, arrays, dims = completed(ResultRecord.from_metadata(node.metadata), analysis, series or {})
         metadata = added(record, **changes).metadata()
-        for name, array in arrays.items():
-            if np.size(array):
-                write_array(node, name, array, dims.get(name))
+        filled = [name for name, array in arrays.items() if np.size(array)]
+        with ThreadPoolExecutor(WRITERS, "ainerd-arrays") as writers:  # while one waits another sends
+            list(writers.map(lambda name: write_array(node, name, arrays[name], dims.get(name)), filled))
         node.replace_metadata(metadata, drop_revision=True)
         return True
 
@@ -283,13 +287,14 @@ class ResultStore:
 
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
         """Keep a refit of the regimes, and return it with its version: one more than the newest."""
-        newest = self.newest_atlas()
-        version = newest.version or 0 if newest else 0
+        newest = None if self._version else self.newest_atlas()
+        version = self._version or (newest.version or 0 if newest else 0)
         is_new = False
         while not is_new:  # another writer may be faster
             version += 1
             record = record.changed(version=version)
             _, is_new = create_node(self._atlas, f"{version:06d}", record.metadata(), "AinerdAtlas")
+        self._version = version
         return record
 
     def newest_atlas(self) -> AtlasRecord | None:
