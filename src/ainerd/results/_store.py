@@ -4,7 +4,6 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from ainerd.results._nodes import create_node, read_metadata, write_array
 from ainerd.results._records import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._tables import embedding_table, log_table, result_table, suggestion_table
 from ainerd.technique import Analysis
-
-WRITERS = 3  # arrays of a result sent side by side
 
 
 class ResultStore:
@@ -106,9 +103,9 @@ class ResultStore:
             return False
         record, arrays, dims = completed(ResultRecord.from_metadata(node.metadata), analysis, series or {})
         metadata = added(record, **changes).metadata()
-        filled = [name for name, array in arrays.items() if np.size(array)]
-        with ThreadPoolExecutor(WRITERS, "ainerd-arrays") as writers:  # while one waits another sends
-            list(writers.map(lambda name: write_array(node, name, arrays[name], dims.get(name)), filled))
+        for name, array in arrays.items():
+            if np.size(array):
+                write_array(node, name, array, dims.get(name))
         node.replace_metadata(metadata, drop_revision=True)
         return True
 
