@@ -136,7 +136,7 @@ class _Exposure:
         self._technique, self._run = technique, run
         self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(technique.partition, run.n_frames)
-        self._calibrated = False
+        self._prepared = False  # whether the calibration has been asked for
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -147,9 +147,9 @@ class _Exposure:
         """Take the next frames."""
         self._reducer.push(block)
         self._correlator.push(block)
-        if not self._calibrated and self._reducer.n_pushed >= self._run.n_frames / 2:
+        if not self._prepared and self._reducer.n_pushed >= self._run.n_frames / 2:
             # a second's work, better done while frames still come
-            self._calibrated = True
+            self._prepared = True
             photons = 2 * self._photons
             if photons > 0 and not self._technique.gap(photons):
                 self._technique.scorer(photons)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ainerd.technique import Analysis
     from ainerd.xpcs import Partition
 
-BLOCK = 50
-
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
@@ -30,7 +28,7 @@ def analyze(
     from rich.console import Console
     from rich.progress import track
 
-    from ainerd.documents import FrameError, FrameReader
+    from ainerd.documents import BLOCK, FrameError, FrameReader
     from ainerd.latent import Bank, Encoder
     from ainerd.rheo_xpcs import RheoXPCS
     from ainerd.technique import AnalysisError, RunInfo
@@ -45,7 +43,7 @@ def analyze(
             RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
         )
         reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
-        blocks = reader.blocks(0, n_frames, BLOCK)
+        blocks = reader.blocks(0, n_frames)
         for block in track(blocks, total=-(-n_frames // BLOCK), description=f"{n_frames} frames"):
             exposure.push(block)
         reader.close()
