@@ -160,6 +160,7 @@ class WatchedRun:
                 frame_time_s=run.frame_time_s,
             )
         )
+        job.store.expect(self._key, self._analysis.layouts)
 
     def _check_whole(self) -> None:
         run = self.run

@@ -17,10 +17,17 @@ from ainerd.latent import (
     run_embedding,
     run_features,
 )
-from ainerd.technique import Analysis, AnalysisError, Regimes, RunInfo
+from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww
 
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
+DIMS = {
+    "c2": ("roi", "t1", "t2"),
+    "latent": ("roi", "component"),
+    "g2": ("roi", "tau"),
+    "g2_err": ("roi", "tau"),
+    "tau": ("tau",),
+}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
 
 
@@ -136,12 +143,27 @@ class _Exposure:
         self._technique, self._run = technique, run
         self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(technique.partition, run.n_frames)
+        self._tau = self._correlator.lag * run.frame_time_s
         self._prepared = False  # whether the calibration has been asked for
 
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Flat indices of the partition's pixels."""
         return self._technique.partition.pixels
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """All that `finish` gives."""
+        n_roi, n_tau = self._technique.partition.n_roi, self._tau.size
+        size = self._reducer.size
+        shapes = {
+            "c2": ((n_roi, size, size), "float32"),
+            "latent": ((n_roi, self._technique.encoder.n_latent), "float32"),
+            "g2": ((n_roi, n_tau), "float64"),
+            "g2_err": ((n_roi, n_tau), "float64"),
+            "tau": ((n_tau,), "float64"),
+        }
+        return {name: Layout(shape, dtype, DIMS[name]) for name, (shape, dtype) in shapes.items()}
 
     def push(self, block: NDArray[Any]) -> None:
         """Take the next frames."""
@@ -174,19 +196,12 @@ class _Exposure:
         no_claim = technique.gap(photons)
         p = None if no_claim else float(technique.scorer(photons).p_values(features[None])[0])
         g2 = self._correlator.result()
-        tau = g2.lag * run.frame_time_s
-        fit = fit_kww(tau, g2.value)
+        fit = fit_kww(self._tau, g2.value)
         return Analysis(
             embedding=features[:-1],
             novelty_p=p,
-            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": tau},
-            dims={
-                "c2": ("roi", "t1", "t2"),
-                "latent": ("roi", "component"),
-                "g2": ("roi", "tau"),
-                "g2_err": ("roi", "tau"),
-                "tau": ("tau",),
-            },
+            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": self._tau},
+            dims=DIMS,
             summary={
                 "counts_per_pixel": photons / run.n_frames,
                 "no_claim": no_claim,

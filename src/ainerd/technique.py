@@ -6,7 +6,7 @@ knows this protocol and nothing of C2 or any other quantity behind it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,29 @@ class RunInfo:
     n_frames: int
     frame_shape: tuple[int, int]
     frame_time_s: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Form of an array before its numbers are there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : str
+        Of numpy, such as ``float32``.
+    dims : tuple of str or None
+        Names of the dimensions.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    dims: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, array: NDArray[Any], dims: tuple[str, ...] | None = None) -> Self:
+        """The form of an array."""
+        return cls(array.shape, str(array.dtype), dims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +118,11 @@ class RunAnalysis(Protocol):
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Flat indices of the pixels wanted of each frame; blocks come gathered in this order."""
+        ...
+
+    @property
+    def layouts(self) -> Mapping[str, Layout]:
+        """Arrays that `finish` will give, as far as is known: room is made for them while frames come."""
         ...
 
     def push(self, block: NDArray[Any]) -> None:

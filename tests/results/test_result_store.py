@@ -9,6 +9,7 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord
+from ainerd.technique import Layout
 
 
 def assert_holds(node, analysis):
@@ -33,16 +34,15 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
 
     node = ainerd["results"][key]
     assert_holds(node, said)
-    np.testing.assert_array_equal(node["stress"].read(), stress)
-    np.testing.assert_array_equal(node["stress_time"].read(), times)
+    pd.testing.assert_frame_equal(node["stress"].read(), pd.DataFrame({"time": times, "stress": stress}))
+    pd.testing.assert_frame_equal(store.series(key, "stress"), node["stress"].read())
     assert tuple(node["c2"].dims) == ("azimuth", "t1", "t2")
-    assert tuple(node["stress"].dims) == ("stress_time",)
     assert [spec.name for spec in node.specs] == ["AinerdResult"]
     metadata = node.metadata
     assert metadata["stress_mean"] == 85 and metadata["stress_min"] == 70
     assert metadata["stress_max"] == 100 and metadata["stress_last"] == 80
     assert metadata["time_since_shear"] == 12 and metadata["n_frames"] == 500 and metadata["novel"] is True
-    assert dict(metadata["units"]) == {"sample_x": "mm", "stress": "Pa", "tau_s": "s", "stress_time": "s"}
+    assert dict(metadata["units"]) == {"sample_x": "mm", "stress": "Pa", "tau_s": "s", "time": "s"}
     assert "tau_s" not in metadata and "reason" not in metadata
     np.testing.assert_array_equal(store.c2(key), said.arrays["c2"])
     assert len(store) == 1 and store.status(key) == "complete" and store.status("nothing") is None
@@ -72,6 +72,22 @@ def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
     assert put(store, begun, said) == key
     assert_holds(ainerd["results"][key], said)
     assert store.keys_by_raw_uid() == {begun.raw_uid: [key]}
+
+
+def test_room_is_made_before_the_arrays_are_there(store, ainerd, record, analysis):
+    said, begun = analysis(), record()
+    layouts = {name: Layout.of(array, said.dims.get(name)) for name, array in said.arrays.items()}
+    layouts["tau"] = Layout((3,), "float32")  # not what will come
+    key = store.begin(begun)
+    store.expect(key, layouts)
+    node = ainerd["results"][key]
+    assert sorted(node) == sorted(layouts) and tuple(node["c2"].dims) == said.dims["c2"]
+    assert store.fail(key, "stopped") and list(ainerd["results"][key]) == []
+    for _ in range(2):  # the second time over what the first has left
+        store.begin(begun)
+        store.expect(key, layouts)
+    assert store.complete(key, said)
+    assert_holds(ainerd["results"][key], said)
 
 
 def test_a_failed_result_is_kept_and_may_be_replaced(store, ainerd, record, analysis):
@@ -179,7 +195,7 @@ def test_an_empty_store_says_so(store):
 
 def test_what_is_missing_is_named(store, ainerd, record, analysis):
     key = put(store, record(), analysis())
-    with pytest.raises(KeyError, match="no array 'saxs': there are c2"):
+    with pytest.raises(KeyError, match="has no 'saxs': there are c2"):
         store.array(key, "saxs")
     for call in (lambda: store.c2("nothing"), lambda: store.fail("nothing", "why")):
         with pytest.raises(KeyError, match="no result 'nothing'"):

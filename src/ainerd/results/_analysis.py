@@ -1,4 +1,4 @@
-"""From an `Analysis` to what is kept of it: a record and arrays."""
+"""From an `Analysis` to the record that is kept of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,15 @@ from ainerd.results._records import ResultRecord
 from ainerd.technique import Analysis
 
 Series = Mapping[str, tuple[ArrayLike, ArrayLike]]
-Arrays = dict[str, NDArray[Any]]
-Dims = dict[str, tuple[str, ...]]
 
 
-def completed(record: ResultRecord, analysis: Analysis, series: Series) -> tuple[ResultRecord, Arrays, Dims]:
-    """The complete record, and the arrays with their dimensions' names."""
-    arrays, dims = dict(analysis.arrays), dict(analysis.dims)
+def completed(record: ResultRecord, analysis: Analysis, series: Series) -> ResultRecord:
+    """The complete record."""
     summary, units = dict(analysis.summary), dict(analysis.units)
-    for name, (times, values) in series.items():
-        axis = f"{name}_time"
-        arrays |= {name: np.asarray(values, float), axis: np.asarray(times, float)}
-        dims |= {name: (axis,), axis: (axis,)}
-        units[axis] = "s"
-        summary |= _series_summary(name, arrays[name])
-    record = added(
+    for name, (_, values) in series.items():
+        units["time"] = "s"
+        summary |= _series_summary(name, np.asarray(values, float))
+    return added(
         record,
         status="complete",
         reason=None,
@@ -36,7 +30,6 @@ def completed(record: ResultRecord, analysis: Analysis, series: Series) -> tuple
         summary=summary,
         units=units,
     )
-    return record, arrays, dims
 
 
 def added(record: ResultRecord, **changes: Any) -> ResultRecord:

@@ -13,10 +13,11 @@ from tiled.client.container import Container
 from tiled.queries import FullText, In, Key
 
 from ainerd.results._analysis import added, completed
-from ainerd.results._nodes import create_node, read_metadata, write_array
+from ainerd.results._draft import Draft, series_table
+from ainerd.results._nodes import create_node, read_metadata
 from ainerd.results._records import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._tables import embedding_table, log_table, result_table, suggestion_table
-from ainerd.technique import Analysis
+from ainerd.technique import Analysis, Layout
 
 
 class ResultStore:
@@ -49,6 +50,7 @@ class ResultStore:
             raise ValueError(
                 f"{ainerd.uri} has no {error}: give client['ainerd'] after ainerd.server.open_catalog(client)"
             ) from None
+        self._drafts: dict[str, Draft] = {}  # results that room was made for
         self._version = 0  # of the newest atlas this store wrote
 
     # Results: writing
@@ -63,6 +65,17 @@ class ResultStore:
         if not is_new and node.metadata["status"] != "complete":
             node.replace_metadata(metadata, drop_revision=True)
         return record.key
+
+    def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
+        """Make room for the arrays of a result that was begun, so that `complete` is sooner done.
+
+        Raises
+        ------
+        KeyError
+            If no such result was begun.
+        """
+        draft = self._drafts[key] = Draft(self._node(key))
+        draft.make_room(layouts)
 
     def complete(
         self,
@@ -80,8 +93,9 @@ class ResultStore:
             What `begin` returned.
         analysis : Analysis
         series : mapping of str to (times, values), optional
-            What was monitored during the run, times in seconds from its start. ``stress`` becomes the arrays
-            ``stress`` and ``stress_time`` and the numbers ``stress_mean``, ``_min``, ``_max`` and ``_last``.
+            What was monitored during the run, times in seconds from its start. ``stress`` becomes the table
+            ``stress`` with the columns ``time`` and ``stress``, and the numbers ``stress_mean``, ``_min``, ``_max``
+            and ``_last``.
         **changes
             Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added
             to what is there.
@@ -101,11 +115,14 @@ class ResultStore:
         node = self._node(key)
         if node.metadata["status"] == "complete":
             return False
-        record, arrays, dims = completed(ResultRecord.from_metadata(node.metadata), analysis, series or {})
+        draft = self._drafts.pop(key, None) or Draft(node)
+        record = completed(ResultRecord.from_metadata(node.metadata), analysis, series or {})
         metadata = added(record, **changes).metadata()
-        for name, array in arrays.items():
+        for name, array in analysis.arrays.items():
             if np.size(array):
-                write_array(node, name, array, dims.get(name))
+                draft.write(name, array, analysis.dims.get(name))
+        for name, (times, values) in (series or {}).items():
+            draft.write_table(name, series_table(name, times, values))
         node.replace_metadata(metadata, drop_revision=True)
         return True
 
@@ -114,9 +131,11 @@ class ResultStore:
 
         Returns False if there is a complete result: it stays.
         """
+        self._drafts.pop(key, None)
         node = self._node(key)
         if node.metadata["status"] == "complete":
             return False
+        node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
         record = ResultRecord.from_metadata(node.metadata)
         record = added(record, **changes).changed(status="failed", reason=reason)
         node.replace_metadata(record.metadata(), drop_revision=True)
@@ -218,10 +237,17 @@ class ResultStore:
         KeyError
             If there is no such result, or no such array in it.
         """
-        node = self._node(key)
-        if name not in (names := list(node)):
-            raise KeyError(f"result {key!r} has no array {name!r}: there are {', '.join(names) or 'none'}")
-        return np.asarray(node[name].read())
+        return np.asarray(self._child(key, name).read())
+
+    def series(self, key: str, name: str) -> pd.DataFrame:
+        """One series of a result, such as ``stress``: columns ``time``, in seconds from the run's start, and `name`.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result, or no such series in it.
+        """
+        return self._child(key, name).read()
 
     def c2(self, key: str) -> NDArray[np.float32]:
         """C2 maps of a result, (n_roi, 256, 256)."""
@@ -325,6 +351,12 @@ class ResultStore:
             return self._results[key]
         except KeyError:
             raise KeyError(f"no result {key!r}: see store.table()") from None
+
+    def _child(self, key: str, name: str) -> Any:
+        node = self._node(key)
+        if name not in (names := list(node)):
+            raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
+        return node[name]
 
     def _finished(self) -> Container:
         return self._results.search(In("status", ["complete", "failed"]))

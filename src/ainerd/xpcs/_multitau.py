@@ -26,7 +26,7 @@ class MultiTau:
     """
 
     def __init__(self, partition: Partition, n_frames: int) -> None:
-        self.partition = partition
+        self.partition, self._n_frames = partition, n_frames
         levels = max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1)
         n_sub = len(partition.static_roi)
         self._ring = np.zeros((levels, CHANNELS, len(partition.pixels)), np.float32)
@@ -35,6 +35,12 @@ class MultiTau:
         self._products = np.zeros((levels, CHANNELS, n_sub))
         self._pairs = np.zeros((levels, CHANNELS), np.int64)
         self._counts = np.zeros(n_sub)
+
+    @property
+    def lag(self) -> NDArray[np.float64]:
+        """Lags in frames that `result` will have when all frames have come, (n_lag,)."""
+        levels = range(len(self._seen))
+        return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < self._n_frames >> level])
 
     def push(self, frames: NDArray) -> None:
         """Add the next frames, (b, ny, nx) or gathered (b, n_pixels)."""
@@ -61,11 +67,15 @@ class MultiTau:
             mean = np.bincount(p.static_roi, self._counts, p.n_roi) / p.n_pixels
             profile = self._counts / size / mean[p.static_roi]
             for level in range(len(self._seen)):
-                for channel in range(1 if level == 0 else CHANNELS // 2, CHANNELS):
+                for channel in _channels(level):
                     if self._pairs[level, channel]:
                         lag.append(channel * 2.0**level)
                         sub.append(self._products[level, channel] / (self._pairs[level, channel] * size * profile**2))
         return from_sub_bins(np.array(lag), np.array(sub).T, self.partition)
+
+
+def _channels(level: int) -> range:
+    return range(1 if level == 0 else CHANNELS // 2, CHANNELS)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
