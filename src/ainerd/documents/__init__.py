@@ -3,5 +3,20 @@
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, local_path
 from ainerd.documents._replay import documents_of
 from ainerd.documents._run import DetectorKeys, Run
+from ainerd.documents._sources import open_documents
+from ainerd.documents._wire import Document, WireError
+from ainerd.documents._zmq import Curve
 
-__all__ = ["BLOCK", "DetectorKeys", "FrameError", "FrameReader", "Run", "documents_of", "local_path"]
+__all__ = [
+    "BLOCK",
+    "Curve",
+    "DetectorKeys",
+    "Document",
+    "FrameError",
+    "FrameReader",
+    "Run",
+    "WireError",
+    "documents_of",
+    "local_path",
+    "open_documents",
+]

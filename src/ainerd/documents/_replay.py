@@ -1,4 +1,4 @@
-"""Documents of a run that is in Tiled, rebuilt from its nodes."""
+"""Documents of runs that are in Tiled, rebuilt from their nodes, of finished runs and of those that go on."""
 
 import uuid
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from tiled.client.container import Container
 
-Document = tuple[str, dict[str, Any]]
+from ainerd.documents._wire import Document
 
 
 def documents_of(run: Container) -> Iterator[Document]:
@@ -24,61 +24,85 @@ def documents_of(run: Container) -> Iterator[Document]:
     KeyError
         If the run has no stop document.
     """
-    start, stop = run.metadata["start"], run.metadata["stop"]
-    yield "start", start
-    for name in run:
-        stream = run[name]
-        about = stream.metadata
-        yield "descriptor", {"run_start": start["uid"], "name": name, "object_keys": {}, **about}
-        nodes = list(stream.base)
-        if "internal" in nodes:
-            yield from _events(stream.base["internal"].read(), about)
-        for key in about["data_keys"]:
-            if key in nodes:
-                yield from _frames(stream.base[key], key, about["uid"], start["uid"])
+    stop = run.metadata["stop"]
+    reader = RunReader()
+    yield from reader.news(run)
+    yield from reader.events(run)
     yield "stop", stop
 
 
-def _events(table: Any, about: Any) -> Iterator[Document]:
-    keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
-    for row in table.to_dict("records"):
-        yield (
-            "event",
-            {
-                "uid": str(uuid.uuid4()),
-                "descriptor": about["uid"],
-                "seq_num": row["seq_num"],
-                "time": row["time"],
-                "data": {key: row[key] for key in keys},
-                "timestamps": {key: row[f"ts_{key}"] for key in keys},
-                "filled": {},
-            },
-        )
+class RunReader:
+    """What of one run has been given as documents, and what is new."""
 
+    def __init__(self) -> None:
+        self._start: str | None = None
+        self._descriptors: dict[str, Any] = {}  # metadata of streams by name
+        self._shown: dict[str, int] = {}  # indices by resource
 
-def _frames(node: Any, key: str, descriptor: str, run_start: str) -> Iterator[Document]:
-    stop = node.shape[0]
-    for source in node.include_data_sources().data_sources():
-        resource = str(uuid.uuid4())
-        (asset,) = source.assets
-        yield (
-            "stream_resource",
-            {
-                "uid": resource,
-                "run_start": run_start,
-                "data_key": key,
-                "mimetype": source.mimetype,
-                "uri": asset.data_uri,
-                "parameters": dict(source.parameters),
-            },
-        )
-        yield (
-            "stream_datum",
-            {
-                "uid": f"{resource}/0",
-                "descriptor": descriptor,
-                "stream_resource": resource,
-                "indices": {"start": 0, "stop": stop},
-                "seq_nums": {"start": 1, "stop": stop + 1},
-            },
-        )
+    def news(self, run: Container) -> Iterator[Document]:
+        """Start, descriptors and frames that were not there the last time; `run` as it is now."""
+        if self._start is None:
+            start = run.metadata["start"]
+            self._start = start["uid"]
+            yield "start", start
+        for name in run:
+            stream = run[name]
+            if name not in self._descriptors:
+                about = self._descriptors[name] = stream.metadata
+                yield "descriptor", {"run_start": self._start, "name": name, "object_keys": {}, **about}
+            for key in set(self._descriptors[name]["data_keys"]) & set(stream.base):
+                yield from self._frames(stream.base[key], name, key)
+
+    def events(self, run: Container) -> Iterator[Document]:
+        """All events, scalars only: their tables are written in batches, so they are asked for at the end."""
+        for name, about in self._descriptors.items():
+            stream = run[name]
+            if "internal" not in list(stream.base):
+                continue
+            table = stream.base["internal"].read()
+            keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
+            for row in table.to_dict("records"):
+                yield (
+                    "event",
+                    {
+                        "uid": str(uuid.uuid4()),
+                        "descriptor": about["uid"],
+                        "seq_num": row["seq_num"],
+                        "time": row["time"],
+                        "data": {key: row[key] for key in keys},
+                        "timestamps": {key: row[f"ts_{key}"] for key in keys},
+                        "filled": {},
+                    },
+                )
+
+    def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
+        stop = node.shape[0]
+        for number, source in enumerate(node.include_data_sources().data_sources()):
+            (asset,) = source.assets
+            resource = f"{self._start}/{stream}/{key}/{number}"
+            if resource not in self._shown:
+                self._shown[resource] = 0
+                yield (
+                    "stream_resource",
+                    {
+                        "uid": resource,
+                        "run_start": self._start,
+                        "data_key": key,
+                        "mimetype": source.mimetype,
+                        "uri": asset.data_uri,
+                        "parameters": dict(source.parameters),
+                    },
+                )
+            shown = self._shown[resource]
+            if stop > shown:
+                self._shown[resource] = stop
+                yield (
+                    "stream_datum",
+                    {
+                        "uid": f"{resource}/{shown}",
+                        "descriptor": self._descriptors[stream]["uid"],
+                        "stream_resource": resource,
+                        "indices": {"start": shown, "stop": stop},
+                        "seq_nums": {"start": shown + 1, "stop": stop + 1},
+                    },
+                )

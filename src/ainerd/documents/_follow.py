@@ -1,0 +1,132 @@
+"""Documents of runs as they appear in Tiled: whoever joins late misses nothing."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import httpx
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+from tiled.queries import Key
+
+from ainerd.documents._replay import RunReader
+from ainerd.documents._wire import Document
+
+logger = logging.getLogger(__name__)
+
+OPEN_S = 0.3  # between two looks at runs that go on
+IDLE_S = 2.0  # between two looks for new runs, where the server does not tell
+AWAY_S = 5.0  # between two attempts to reach a server that is away
+
+
+def tiled_documents(
+    raw: Container,
+    stop: threading.Event,
+    *,
+    since: float = 0.0,
+    skip: Callable[[str], bool] = lambda uid: False,
+    patience_s: float = 600.0,
+) -> Iterator[Document]:
+    """Documents of the runs in a catalogue, the oldest first, then of those that come, until `stop` is set.
+
+    What is there is found by search and read from the nodes, so that nothing depends on having been there in time;
+    the server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that
+    has not changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that
+    says so.
+
+    Parameters
+    ----------
+    raw : tiled.client.container.Container
+        Where TiledWriter writes.
+    stop : threading.Event
+    since : float
+        Only runs that started later, in seconds since 1970.
+    skip : callable
+        Whether a run, by uid, need not be looked at.
+    patience_s : float
+    """
+    open_runs: dict[str, _OpenRun] = {}
+    ended: set[str] = set()
+    with _Wake(raw) as wake:
+        while not stop.is_set():
+            pause = OPEN_S
+            try:
+                for uid, run in raw.search(Key("start.time") > since).sort(("start.time", 1)).items():
+                    if uid in ended:
+                        continue
+                    if uid not in open_runs:
+                        if skip(uid):
+                            ended.add(uid)
+                            continue
+                        open_runs[uid] = _OpenRun()
+                    yield from open_runs[uid].news(run, abandoned_s=patience_s if ended else float("inf"))
+                    if open_runs[uid].is_over:
+                        ended.add(uid)
+                        del open_runs[uid]
+                    if stop.is_set():
+                        return
+                if not open_runs:
+                    pause = IDLE_S
+            except (httpx.HTTPError, ClientError) as error:
+                logger.warning("Tiled is away: %s", error)
+                pause = AWAY_S
+            wake.wait(pause, stop)
+
+
+class _OpenRun:
+    """One run that is being followed."""
+
+    def __init__(self) -> None:
+        self._reader = RunReader()
+        self._changed = time.monotonic()
+        self.is_over = False
+
+    def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
+        last = run.metadata.get("stop")
+        for document in self._reader.news(run):
+            self._changed = time.monotonic()
+            yield document
+        if last is None and time.monotonic() - self._changed > abandoned_s:
+            last = {
+                "uid": str(uuid.uuid4()),
+                "run_start": run.metadata["start"]["uid"],
+                "time": time.time(),
+                "exit_status": "fail",
+                "reason": f"nothing came for {abandoned_s:.0f} s, and no stop document",
+            }
+        if last is not None:
+            yield from self._reader.events(run)
+            self.is_over = True
+            yield "stop", last
+
+
+class _Wake:
+    """Waits until a run is added, where the server says so, but no longer than asked."""
+
+    def __init__(self, raw: Container) -> None:
+        self._raw, self._new = raw, threading.Event()
+
+    def __enter__(self) -> "_Wake":
+        self._subscription = None
+        try:
+            self._subscription = self._raw.subscribe()
+            self._subscription.child_created.add_callback(self._tell)
+            self._subscription.start_in_thread()
+        except Exception as error:  # whatever a server without a stream answers
+            logger.info("no stream of changes (%s): looking every %.0f s", error, IDLE_S)
+        return self
+
+    def _tell(self, update: object) -> None:
+        self._new.set()
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        until = time.monotonic() + seconds
+        while not stop.is_set() and not self._new.wait(0.1) and time.monotonic() < until:
+            pass
+        self._new.clear()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._subscription is not None:
+            self._subscription.disconnect()

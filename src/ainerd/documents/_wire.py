@@ -1,0 +1,61 @@
+"""Documents as bytes on a wire: msgpack with numpy arrays, and nothing that executes."""
+
+from typing import Any
+
+import jsonschema
+import msgpack
+import numpy as np
+from event_model import DocumentNames, schema_validators
+
+Document = tuple[str, dict[str, Any]]
+
+LARGEST = 64 * 2**20  # bytes of a message: frames do not travel in documents
+KINDS = "biufcSU"  # of arrays: bool, numbers, text
+
+
+class WireError(ValueError):
+    """Bytes that are no Bluesky document; the message says why."""
+
+
+def unpack(payload: bytes) -> Any:
+    """Values from msgpack, arrays as msgpack-numpy writes them, but for object arrays: these would be pickle.
+
+    Raises
+    ------
+    WireError
+        If that is not what they are.
+    """
+    try:
+        return msgpack.unpackb(payload, object_hook=_array, strict_map_key=False)
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises a dozen kinds
+        raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
+
+
+def checked(name: Any, doc: Any) -> Document:
+    """A document that keeps event-model's schema.
+
+    Raises
+    ------
+    WireError
+        If it does not, or there is no such kind of document.
+    """
+    try:
+        validator = schema_validators[DocumentNames[name]]
+        validator.validate(doc)
+    except (KeyError, TypeError):
+        raise WireError(f"no kind of document is called {str(name)[:40]!r}") from None
+    except jsonschema.ValidationError as error:
+        raise WireError(f"{name} document: {error.message[:200]}") from None
+    return name, doc
+
+
+def _array(value: dict[Any, Any]) -> Any:
+    if b"nd" not in value:
+        return value
+    dtype = np.dtype(value[b"type"]) if isinstance(value[b"type"], str) else None
+    if dtype is None or dtype.kind not in KINDS:
+        raise WireError("an array of objects or records: numbers and text are taken")
+    flat = np.frombuffer(value[b"data"], dtype)
+    return flat.reshape(value[b"shape"]) if value[b"nd"] else flat[0]

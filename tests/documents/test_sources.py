@@ -1,0 +1,199 @@
+import json
+import logging
+import socket
+import threading
+import time
+
+import msgpack
+import msgpack_numpy
+import pytest
+import zmq.auth
+from bluesky import RunEngine
+from bluesky.callbacks.zmq import ClientCurve, Publisher
+from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
+from ophyd.sim import det
+
+from ainerd.documents import Curve, open_documents
+from ainerd.documents._follow import tiled_documents
+from ainerd.server import embedded_server, open_catalog
+
+
+def pack(value):
+    return msgpack.packb(value, default=msgpack_numpy.encode)
+
+
+@pytest.fixture
+def gathered():
+    """Collects documents of a source in a thread until told to stop."""
+    stop, threads = threading.Event(), []
+
+    def gather(make, **options):
+        got = []
+
+        def work():
+            for document in make(stop, **options):
+                got.append(document)
+
+        threads.append(threading.Thread(target=work, daemon=True))
+        threads[-1].start()
+        return got
+
+    yield gather
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def until(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def run():
+    """Documents of one run."""
+    documents = []
+    RunEngine({})(count([det], 2), lambda name, doc: documents.append((name, doc)))
+    return documents
+
+
+def names(documents):
+    return [name for name, _ in documents]
+
+
+def plain(documents):
+    """As they look after a wire: lists for tuples."""
+    return [(name, doc) for name, doc in json.loads(json.dumps(documents))]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
+        yield open_catalog(server.client())[0]
+
+
+def test_documents_come_over_0mq_and_garbage_does_not(run, gathered, caplog):
+    address = f"127.0.0.1:{free_port()}"
+    got = gathered(lambda stop: open_documents(f"zmq+bind://{address}", stop, raw=None))
+    publisher = Publisher(address, serializer=pack)
+    until(lambda: (publisher(*run[0]), got)[1])  # whoever comes late misses what was sent before
+    got.clear()
+    with caplog.at_level(logging.WARNING):
+        for message in (b"nonsense", b" start \xc1", b" start " + pack([1]), b" " + bytes(10_000_000)):
+            publisher._socket.send(message)
+        for name, doc in run:
+            publisher(name, doc)
+        until(lambda: names(got)[-1:] == ["stop"])
+    assert got[-len(run) :] == plain(run)
+    assert len([r for r in caplog.records if "left out of 0MQ" in r.message]) == 4
+    publisher.close()
+
+
+def test_curve_keys_let_the_right_ones_in(run, gathered, tmp_path):
+    (ours, ours_secret), (theirs, theirs_secret) = (zmq.auth.create_certificates(tmp_path, n) for n in ("us", "them"))
+    address = f"127.0.0.1:{free_port()}"
+    got = gathered(
+        lambda stop: open_documents(f"zmq+bind://{address}", stop, raw=None, curve=Curve(tmp_path / "us.key_secret"))
+    )
+    without = Publisher(address, serializer=pack)
+    with_keys = Publisher(address, serializer=pack, curve_config=ClientCurve(theirs_secret, ours))
+    for _ in range(10):
+        without("stop", run[-1][1])
+        time.sleep(0.05)
+    assert not got
+    until(lambda: (with_keys(*run[0]), got)[1])
+    assert set(names(got)) == {"start"}
+    without.close()
+    with_keys.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("zmq+bind://0.0.0.0:5577", "CURVE keys"),
+        ("zmq://nonsense", "0MQ address"),
+        ("amqp://somewhere", "no source"),
+        ("kafka://host:9092", "no source"),
+        ("no/such/file.jsonl", "no source"),
+        ("", "no source"),
+    ],
+)
+def test_a_wrong_source_is_named(source, said):
+    with pytest.raises(ValueError, match=said):
+        next(iter(open_documents(source, threading.Event(), raw=None)))
+
+
+def test_documents_come_from_kafka_from_where_the_group_was(run):
+    from bluesky_kafka import Publisher as KafkaPublisher
+    from confluent_kafka import Producer
+
+    cluster = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = cluster.list_topics(timeout=10).brokers.values()
+    servers = f"{broker.host}:{broker.port}"
+    cluster.produce("beamline", b"\xc1 garbage")
+    assert cluster.flush(10) == 0
+    publisher = KafkaPublisher("beamline", servers, key="x", producer_config={"log_level": 0})
+    for document in run:
+        publisher(*document)
+    publisher.flush()
+
+    def first(n):
+        stop, got = threading.Event(), []
+        for document in open_documents(f"kafka://{servers}/beamline", stop, raw=None):
+            got.append(document)
+            if len(got) == n:
+                stop.set()
+        return got
+
+    head = first(3)
+    assert names(head) == names(run[:3])
+    assert names(first(len(run) - 3)) == names(run[3:])
+
+
+def test_documents_come_from_the_files_tiledwriter_keeps(run, tmp_path, caplog):
+    lines = [json.dumps({"name": name, "doc": doc}) for name, doc in run]
+    lines[2:2] = ["{}", '{"name": "start", "doc": {}}', "half a li"]
+    (tmp_path / "1234.jsonl").write_text("\n".join(lines) + '\n{"name": "st')
+    with caplog.at_level(logging.WARNING):
+        got = list(open_documents(str(tmp_path), threading.Event(), raw=None))
+    assert got == plain(run)
+    assert len(caplog.records) == 4
+
+
+def test_who_joins_late_misses_nothing_in_tiled(raw, gathered):
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    (early,) = RE(count([det], 2))
+    got = gathered(lambda stop: tiled_documents(raw, stop))
+    until(lambda: "stop" in names(got))
+    (late,) = RE(count([det], 3))
+    until(lambda: names(got).count("stop") == 2)
+    assert [doc["uid"] for name, doc in got if name == "start"] == [early, late]
+    assert names(got).count("event") == 5
+    values = [doc["data"]["det"] for name, doc in got if name == "event"]
+    assert values == [1.0] * 5
+
+
+def test_a_run_that_its_engine_left_is_ended(raw, gathered, run):
+    since = time.time()
+    writer = TiledWriter(raw, batch_size=1)
+    start = dict(run[0][1], time=time.time())
+    for name, doc in [("start", start), *run[1:-1]]:
+        writer(name, doc)
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    got = gathered(lambda stop: tiled_documents(raw, stop, since=since - 1e-3, patience_s=1.5))
+    RE(count([det], 1))
+    until(lambda: names(got).count("stop") == 2)
+    stops = {doc["run_start"]: doc for name, doc in got if name == "stop"}
+    assert stops[start["uid"]]["exit_status"] == "fail" and "no stop document" in stops[start["uid"]]["reason"]

@@ -1,0 +1,56 @@
+import time
+import uuid
+
+import msgpack
+import msgpack_numpy
+import numpy as np
+import pytest
+
+from ainerd.documents import WireError
+from ainerd.documents._wire import checked, unpack
+
+
+def pack(value):
+    return msgpack.packb(value, default=msgpack_numpy.encode)
+
+
+def test_values_and_arrays_come_back():
+    sent = {"a": [1, 2.5, "x", None], "n": np.float32(2.5), "m": np.arange(6, dtype="<u2").reshape(2, 3), 3: b"raw"}
+    got = unpack(pack(sent))
+    np.testing.assert_array_equal(got["m"], sent["m"])
+    assert got["m"].dtype == sent["m"].dtype and got["n"] == 2.5 and got["a"] == sent["a"] and got[3] == b"raw"
+
+
+class Trap:
+    def __reduce__(self):
+        return (pytest.fail, ("executed",))
+
+
+def test_an_array_of_objects_is_refused_before_anything_is_executed():
+    with pytest.raises(WireError, match="array of objects"):
+        unpack(pack({"x": np.array([Trap()], dtype=object)}))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xc1", b"GET / HTTP/1.1", np.random.default_rng(0).bytes(10_000_000), pack({b"nd": True, b"type": "<f8"})],
+    ids=["nothing", "reserved", "http", "10 MB", "half an array"],
+)
+def test_garbage_is_named_not_raised_through(payload):
+    with pytest.raises(WireError):
+        unpack(payload)
+
+
+def test_only_documents_pass():
+    start = {"uid": str(uuid.uuid4()), "time": time.time()}
+    assert checked("start", start) == ("start", start)
+    for name, doc, said in [
+        ("stop", start, "stop document"),
+        ("start", {"uid": 5, "time": 1.0}, "start document"),
+        ("start", ["uid"], "start document"),
+        ("beginning", start, "no kind of document"),
+        (None, start, "no kind of document"),
+        (["start"], start, "no kind of document"),
+    ]:
+        with pytest.raises(WireError, match=said):
+            checked(name, doc)
