@@ -1,11 +1,13 @@
 """The simulated exposures: their families, and their noise against frames drawn photon by photon."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ainerd.dynamics import HELD_OUT, KNOWN, Dynamics
+from ainerd.dynamics import HELD_OUT, KNOWN, Dynamics, reduced_g1_squared
 from ainerd.latent import Bank, _corpus
-from ainerd.latent._corpus import Statistics, clean_exposure, known_exposures, noisy
+from ainerd.latent._corpus import DIRECTIONS, Statistics, clean_exposure, known_exposures, known_maps, noisy, noisy_runs
 from ainerd.latent._weights import SHIPPED, read_weights
 
 
@@ -13,8 +15,9 @@ def test_held_out_families_are_never_drawn(monkeypatch):
     drawn = set()
     true_draw = _corpus.draw
     monkeypatch.setattr(_corpus, "draw", lambda family, *a: drawn.add(family) or true_draw(family, *a))
-    maps, families = known_exposures(200, np.random.default_rng(0))
-    assert drawn == set(families) == set(KNOWN) and not drawn & HELD_OUT
+    families = {known.family for known in known_exposures(200, np.random.default_rng(0))}
+    maps = known_maps(200, np.random.default_rng(0))
+    assert drawn == families == set(KNOWN) and not drawn & HELD_OUT
     assert maps.shape == (200, 64, 64) and maps.max() <= 1 + 1e-6
 
 
@@ -23,13 +26,37 @@ def test_held_out_families_are_not_in_what_is_shipped():
     assert set(recipe["families"]) == set(Bank.load().families) == set(KNOWN)
 
 
-def test_a_heterodyne_exposure_has_one_map_an_azimuth():
+def test_only_an_anisotropic_exposure_has_a_map_for_each_direction():
     flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=30.0, flow_deg=90.0)
     maps = clean_exposure(flow)
-    assert maps.shape == (18, 64, 64)
-    np.testing.assert_allclose(maps[:9], maps[9:], atol=1e-5)  # Friedel
+    assert maps.shape == (9, 64, 64)
+    np.testing.assert_allclose(maps, clean_exposure(flow, DIRECTIONS + 180), atol=1e-5)  # Friedel
     assert np.abs(maps[0] - maps[4]).max() > 0.5
-    assert clean_exposure(Dynamics(family="fluid", tau_s=0.1)).shape == (1, 64, 64)
+    fluid = Dynamics(family="fluid", tau_s=0.1)
+    assert clean_exposure(fluid).shape == (1, 64, 64)
+    assert clean_exposure(replace(fluid, anisotropy=0.2)).shape == (9, 64, 64)
+
+
+def test_the_map_of_a_bin_is_the_mean_over_it():
+    flow = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=30.0)
+    brute = reduced_g1_squared(flow, 1.0, 64, 100 + np.arange(0.25, 20, 0.5)).mean(0)
+    np.testing.assert_allclose(clean_exposure(flow, [110.0])[0], brute, atol=1e-3)
+    assert np.abs(reduced_g1_squared(flow, 1.0, 64, 110.0)[0] - brute).max() > 0.1  # which its centre is not
+
+
+@pytest.mark.parametrize("n_roi", [18, 36, 10, 1])
+def test_bins_of_a_run_take_the_nearest_direction(n_roi):
+    clean = np.broadcast_to(0.1 + 0.02 * np.arange(9)[None, :, None, None], (2, 9, 64, 64)).astype(np.float32)
+    statistics = {"n_pixels": 1e7, "n_frames": 1e3, "counts": 10}
+    maps = noisy_runs(clean, n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
+    assert maps.shape == (2, n_roi, 64, 64)
+    centres = (np.arange(n_roi) + 0.5) * 360 / n_roi
+    for run in maps:
+        held = DIRECTIONS[np.round((run.mean((1, 2)) - 1.1) / 0.02).astype(int)]
+        away = np.abs((centres - held + 90) % 180 - 90)
+        assert away.max() <= 10 + 1e-9
+    alike = noisy_runs(clean[:, :1], n_roi=n_roi, rng=np.random.default_rng(0), **statistics)
+    assert alike.shape == (2, n_roi, 64, 64) and abs(alike.mean() - 1.1) < 1e-3
 
 
 def test_statistics_stay_in_their_ranges():

@@ -9,7 +9,7 @@ from scipy.ndimage import zoom
 from sklearn.decomposition import PCA
 
 from ainerd.latent import Encoder, ModelError
-from ainerd.latent._corpus import known_exposures
+from ainerd.latent._corpus import known_maps
 from ainerd.latent._pca import PcaEncoder, PcaFit
 from ainerd.latent._weights import write_weights
 
@@ -22,11 +22,11 @@ def encoder():
 @pytest.fixture(scope="module")
 def maps():
     """Six clean maps of contrast 0.2 at 64 px."""
-    return 1 + 0.2 * known_exposures(6, np.random.default_rng(5))[0]
+    return 1 + 0.2 * known_maps(6, np.random.default_rng(5))
 
 
 def test_the_fit_is_that_of_scikit_learn():
-    maps = 1 + 0.2 * known_exposures(300, np.random.default_rng(1))[0]
+    maps = 1 + 0.2 * known_maps(300, np.random.default_rng(1))
     fit = PcaFit()
     for block in np.array_split(maps, 7):
         fit.push(block)
@@ -66,7 +66,7 @@ def test_decoding_interpolates_between_cell_centres(encoder, maps):
 
 
 def test_known_dynamics_are_kept(encoder):
-    maps = 1 + 0.2 * known_exposures(60, np.random.default_rng(77))[0]
+    maps = 1 + 0.2 * known_maps(60, np.random.default_rng(77))
     kept = encoder.decode(encoder.encode(maps), size=64)
     assert 1 - np.square(maps - kept).sum() / np.square(maps - maps.mean(0)).sum() > 0.9
 

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from ainerd.dynamics import draw
 from ainerd.latent import REGIME_SCATTER, Encoder, RegimeModel, match_labels, run_embedding
-from ainerd.latent._corpus import clean_exposure, noisy
+from ainerd.latent._corpus import clean_exposure, noisy_runs
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):
@@ -104,10 +104,9 @@ def test_simulated_campaigns():
         labels = np.resize(np.arange(len(regimes)), rng.integers(12, 30))
         z = []
         for label in labels:
-            clean = 0.2 * clean_exposure(scattered(regimes[label], rng))
-            draws = 18 if len(clean) == 1 else 1
-            maps = noisy(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng, draws=draws)
-            z.append(run_embedding(encoder, encoder.encode(maps.reshape(18, 64, 64))))
+            clean = 0.2 * clean_exposure(scattered(regimes[label], rng))[None]
+            maps = noisy_runs(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng)[0]
+            z.append(run_embedding(encoder, encoder.encode(maps)))
         scores.append(adjusted_rand_score(labels, RegimeModel(noise=REGIME_SCATTER).fit(np.array(z)).labels_))
     assert np.mean(scores) > 0.75
 

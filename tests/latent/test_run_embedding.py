@@ -7,7 +7,7 @@ import pytest
 
 from ainerd.dynamics import Dynamics
 from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding, run_features
-from ainerd.latent._corpus import clean_exposure, noisy
+from ainerd.latent._corpus import clean_exposure, noisy_runs
 
 AVALANCHE = Dynamics(family="avalanche", tau_s=5.0, events=((0.3, 1.5),))
 FLUID = Dynamics(family="fluid", tau_s=0.05)
@@ -21,10 +21,8 @@ def encoder():
 
 def run(dynamics, *, contrast=0.2, seed=0, n_pixels=570):
     """Maps (18, 64, 64) of a run of 500 frames."""
-    clean = contrast * clean_exposure(dynamics)
-    rng = np.random.default_rng(seed)
-    draws = 18 if len(clean) == 1 else 1
-    return noisy(clean, n_pixels=n_pixels, n_frames=500, counts=0.5, rng=rng, draws=draws).reshape(18, 64, 64)
+    clean = contrast * clean_exposure(dynamics)[None]
+    return noisy_runs(clean, n_pixels=n_pixels, n_frames=500, counts=0.5, rng=np.random.default_rng(seed))[0]
 
 
 def embedding(encoder, dynamics, **options):

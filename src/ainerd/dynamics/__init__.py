@@ -4,8 +4,10 @@ Parameters of one exposure go in, the field correlation g1(t1, t2) comes out. No
 noise. The simulated devices draw speckle from these kernels, the training corpus draws maps from them.
 """
 
+from ainerd.dynamics._clock import clock, rate_factor
+from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
-from ainerd.dynamics._kernels import Dynamics, clock, g1_moving, g1_squared, phase, reduced_g1_squared
+from ainerd.dynamics._field import g1, g1_moving, g1_squared, phase, reduced_g1_squared
 
 __all__ = [
     "FAMILIES",
@@ -14,8 +16,10 @@ __all__ = [
     "Dynamics",
     "clock",
     "draw",
+    "g1",
     "g1_moving",
     "g1_squared",
     "phase",
+    "rate_factor",
     "reduced_g1_squared",
 ]

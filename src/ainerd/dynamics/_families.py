@@ -5,10 +5,11 @@ may hold them, so that what is called novel really is.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from ainerd.dynamics._kernels import Dynamics
+from ainerd.dynamics._dynamics import Dynamics
 
 Family = Callable[[np.random.Generator, float], Dynamics]
 
@@ -17,16 +18,36 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
+def _velocity(rng: np.random.Generator, duration_s: float) -> float:
+    """q·v of 3 to 12 turns in the exposure."""
+    return 2 * np.pi * _log_uniform(rng, 3, 12) / duration_s
+
+
+def _sheared(rng: np.random.Generator, dynamics: Dynamics) -> Dynamics:
+    """One sample in four still remembers the direction of shear."""
+    if rng.random() > 0.25:
+        return dynamics
+    return replace(dynamics, anisotropy=rng.uniform(0.1, 0.4), anisotropy_deg=rng.uniform(0, 180))
+
+
 def _fluid(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    return Dynamics(family="fluid", tau_s=_log_uniform(rng, 0.01, 0.1) * duration_s, exponent=rng.uniform(0.8, 1.2))
+    """Forgets all well within the exposure: diffusion (exponent 1) or a broad spectrum of relaxation times."""
+    return Dynamics(family="fluid", tau_s=_log_uniform(rng, 0.01, 0.1) * duration_s, exponent=rng.uniform(0.5, 1.2))
 
 
 def _slow(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    return Dynamics(family="slow", tau_s=_log_uniform(rng, 0.3, 8) * duration_s, exponent=rng.uniform(0.8, 1.8))
+    """Relaxes over about the exposure or longer; compressed where stress drives it (exponents above 1)."""
+    dynamics = Dynamics(
+        family="slow",
+        tau_s=_log_uniform(rng, 0.3, 8) * duration_s,
+        exponent=rng.uniform(0.8, 2.0),
+    )
+    return _sheared(rng, dynamics)
 
 
 def _ageing(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    return Dynamics(
+    """Slows down by a power law of the time since shear stopped."""
+    dynamics = Dynamics(
         family="ageing",
         tau_s=_log_uniform(rng, 0.02, 0.15) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
@@ -34,18 +55,35 @@ def _ageing(rng: np.random.Generator, duration_s: float) -> Dynamics:
         ageing_onset_s=0.15 * duration_s,
         age_s=rng.uniform(0, 1.0) * duration_s,
     )
+    return _sheared(rng, dynamics)
+
+
+def _rejuvenating(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Ages, and once or twice is made young again: it yields as a whole, and slows down from the start."""
+    return Dynamics(
+        family="rejuvenating",
+        tau_s=_log_uniform(rng, 0.02, 0.1) * duration_s,
+        exponent=rng.uniform(0.8, 1.5),
+        ageing=rng.uniform(0.9, 1.8),
+        ageing_onset_s=0.05 * duration_s,
+        age_s=rng.uniform(0.1, 1.0) * duration_s,
+        rejuvenation=tuple(float(t) for t in np.sort(rng.uniform(0.15, 0.85, rng.integers(1, 3))) * duration_s),
+    )
 
 
 def _arrested(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    return Dynamics(
+    """Caged: particles explore their cages and stay in them, so a plateau is never left."""
+    dynamics = Dynamics(
         family="arrested",
         tau_s=_log_uniform(rng, 0.02, 0.4) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         plateau=rng.uniform(0.5, 0.9),
     )
+    return _sheared(rng, dynamics)
 
 
 def _avalanche(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Nearly at rest, but for a few sudden rearrangements."""
     times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 5))) * duration_s
     return Dynamics(
         family="avalanche",
@@ -56,16 +94,42 @@ def _avalanche(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _flow(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Flows as one past a static reference, such as the wall of the cell: fringes along the flow, none across."""
     return Dynamics(
         family="flow",
         tau_s=_log_uniform(rng, 0.3, 2) * duration_s,
         static=rng.uniform(0.3, 0.6),
-        flow_rad_s=2 * np.pi * _log_uniform(rng, 3, 12) / duration_s,
+        flow_rad_s=_velocity(rng, duration_s),
         flow_deg=rng.uniform(0, 180),
     )
 
 
+def _populations(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Mobile particles among slow ones, as in a sample that is part fluid, part gel: two steps of relaxation."""
+    return Dynamics(
+        family="populations",
+        tau_s=_log_uniform(rng, 0.4, 4) * duration_s,
+        exponent=rng.uniform(0.8, 1.5),
+        second=Dynamics(
+            family="fluid", tau_s=_log_uniform(rng, 0.01, 0.06) * duration_s, exponent=rng.uniform(0.8, 1.2)
+        ),
+        second_share=rng.uniform(0.25, 0.75),
+    )
+
+
+def _beam(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Slow at first, and faster the more beam the spot has had."""
+    return Dynamics(
+        family="beam",
+        tau_s=_log_uniform(rng, 0.3, 1.5) * duration_s,
+        exponent=rng.uniform(0.8, 1.5),
+        beam_speedup=_log_uniform(rng, 2, 15) / duration_s,
+        dose_s=rng.uniform(0, 0.3) * duration_s,
+    )
+
+
 def _echo(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Periodic yielding: particles move out and come back, with a slow loss."""
     return Dynamics(
         family="echo",
         tau_s=_log_uniform(rng, 1, 4) * duration_s,
@@ -74,16 +138,45 @@ def _echo(rng: np.random.Generator, duration_s: float) -> Dynamics:
     )
 
 
+def _banded(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Shear bands: two velocities in one direction, which beat with each other and, half the time, with the wall."""
+    fast, direction, tau_s = _velocity(rng, duration_s), rng.uniform(0, 180), _log_uniform(rng, 0.3, 2) * duration_s
+    return Dynamics(
+        family="banded",
+        tau_s=tau_s,
+        static=float(rng.choice([0.0, rng.uniform(0.2, 0.4)])),
+        flow_rad_s=fast,
+        flow_deg=direction,
+        second=Dynamics(family="flow", tau_s=tau_s, flow_rad_s=rng.uniform(0.1, 0.6) * fast, flow_deg=direction),
+        second_share=rng.uniform(0.3, 0.7),
+    )
+
+
+def _ballistic(rng: np.random.Generator, duration_s: float) -> Dynamics:
+    """Strain released by straight motion (exponent 2) that dies out."""
+    return Dynamics(
+        family="ballistic",
+        tau_s=_log_uniform(rng, 0.02, 0.1) * duration_s,
+        exponent=2.0,
+        arrest_s=_log_uniform(rng, 0.1, 0.4) * duration_s,
+    )
+
+
 FAMILIES: dict[str, Family] = {
     "fluid": _fluid,
     "slow": _slow,
     "ageing": _ageing,
+    "rejuvenating": _rejuvenating,
     "arrested": _arrested,
     "avalanche": _avalanche,
     "flow": _flow,
+    "populations": _populations,
+    "beam": _beam,
     "echo": _echo,
+    "banded": _banded,
+    "ballistic": _ballistic,
 }
-HELD_OUT: frozenset[str] = frozenset({"flow", "echo"})
+HELD_OUT: frozenset[str] = frozenset({"echo", "banded", "ballistic"})
 KNOWN: tuple[str, ...] = tuple(name for name in FAMILIES if name not in HELD_OUT)
 
 

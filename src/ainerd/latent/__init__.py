@@ -5,6 +5,8 @@ run's; `RegimeModel` groups runs; `NoveltyScorer`, fitted to the `Bank` noised t
 likely it is that the run is of a known kind.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ainerd.latent._bank import Bank
 from ainerd.latent._embedding import REGIME_SCATTER, run_embedding, run_features
 from ainerd.latent._encoder import Encoder
@@ -13,6 +15,10 @@ from ainerd.latent._novelty import NoveltyScorer
 from ainerd.latent._regimes import RegimeModel, match_labels
 from ainerd.latent._train import train_pca
 from ainerd.latent._weights import ModelError
+
+if TYPE_CHECKING:
+    from ainerd.latent._paper import train_paper
+    from ainerd.latent._recipe import train_ours
 
 __all__ = [
     "REGIME_SCATTER",
@@ -26,5 +32,20 @@ __all__ = [
     "run_embedding",
     "run_features",
     "to_unit",
+    "train_ours",
+    "train_paper",
     "train_pca",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what trains networks when it is asked for: nothing else here needs torch."""
+    if name == "train_ours":
+        from ainerd.latent._recipe import train_ours
+
+        return train_ours
+    if name == "train_paper":
+        from ainerd.latent._paper import train_paper
+
+        return train_paper
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

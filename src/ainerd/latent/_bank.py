@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent._corpus import Statistics, noisy
+from ainerd.latent._corpus import DIRECTIONS, Statistics, noisy_runs
 from ainerd.latent._embedding import exposure_features
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import ROWS, from_triangle
@@ -29,19 +29,21 @@ class Bank:
         Family of each.
     """
 
-    def __init__(self, triangles: NDArray[np.float16], families: list[str], *, id: str) -> None:
-        self._triangles, self.families, self.id = triangles, families, id
-        self.n = len(triangles)
+    def __init__(self, clean: list[NDArray[np.float16]], families: list[str], *, id: str) -> None:
+        self._clean, self.families, self.id = clean, families, id
+        self.n = len(clean)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Bank":
         """Load the shipped bank, or one written by ``ainerd train``; raises `ModelError`."""
         path = SHIPPED / "bank.safetensors" if path is None else Path(path)
-        tensors, recipe = read_weights(path, "bank", {"g1_squared": 2})
-        triangles, families = tensors["g1_squared"], recipe.get("exposure_families", [])
-        if triangles.shape != (len(families), ROWS.size):
-            raise ModelError(f"{path}: {len(families)} families for triangles of shape {triangles.shape}")
-        return cls(triangles, families, id=digest(path)[:12])
+        tensors, recipe = read_weights(path, "bank", {"g1_squared": 2, "directions": 1})
+        triangles, directions = tensors["g1_squared"], tensors["directions"]
+        families = recipe.get("exposure_families", [])
+        fits = directions.shape == (len(families),) and triangles.shape == (directions.sum(), ROWS.size)
+        if not (fits and set(directions.tolist()) <= {1, DIRECTIONS.size}):
+            raise ModelError(f"{path}: {len(families)} families do not fit triangles of shape {triangles.shape}")
+        return cls(np.split(triangles, directions.cumsum()[:-1]), families, id=digest(path)[:12])
 
     @staticmethod
     def gap(*, n_frames: float, counts: float, n_pixels: float, contrast: float) -> str | None:
@@ -89,10 +91,14 @@ class Bank:
         for name, value in {"n_frames": n_frames, "counts": counts, "contrast": contrast}.items():
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
+        condition = {"n_frames": n_frames, "counts": counts, "n_pixels": n_pixels}
         rng = np.random.default_rng(seed)
+        directions = np.array([len(clean) for clean in self._clean])
+        alike = [np.flatnonzero(directions == d) for d in np.unique(directions)]
+        chunks = [chunk for which in alike for chunk in np.array_split(which, -(-which.size // _AT_ONCE))]
         out = []
-        for i in range(0, self.n, _AT_ONCE):
-            clean = contrast * from_triangle(self._triangles[i : i + _AT_ONCE].astype(np.float32))
-            maps = noisy(clean, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng, draws=n_roi)
-            out.append(exposure_features(encoder, maps, n_frames=n_frames, counts=counts, n_pixels=n_pixels))
-        return np.concatenate(out)
+        for chunk in chunks:
+            clean = contrast * from_triangle(np.stack([self._clean[i] for i in chunk]).astype(np.float32))
+            maps = noisy_runs(clean, n_roi=n_roi, rng=rng, **condition)
+            out.append(exposure_features(encoder, maps, **condition))
+        return np.concatenate(out)[np.concatenate(chunks).argsort()]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean
-from ainerd.latent._weights import SHIPPED, ModelError
+from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean, interpolate
+from ainerd.latent._weights import SHIPPED, ModelError, kind_of
 
 
 class Encoder(ABC):
@@ -39,25 +39,26 @@ class Encoder(ABC):
         Parameters
         ----------
         model : str or Path
-            "pca" (the shipped default), or a file: ``.safetensors`` written by ``ainerd train``, or ``.pth`` with
-            the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945,
-            2024).
+            "pca" (the default) or "ours", both shipped, or a file: ``.safetensors`` written by ``ainerd train``,
+            or ``.pth`` with the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun.
+            15, 5945, 2024), or one of ``ainerd train paper``.
 
         Raises
         ------
         ModelError
             If the file is missing, damaged or not such a model.
         """
-        path = SHIPPED / "pca.safetensors" if model == "pca" else Path(model)
+        path = SHIPPED / f"{model}.safetensors" if model in ("pca", "ours") else Path(model)
         if path.suffix == ".safetensors":
+            from ainerd.latent._learned import LearnedEncoder
             from ainerd.latent._pca import PcaEncoder
 
-            return PcaEncoder.read(path)
+            return LearnedEncoder.read(path) if kind_of(path) == "learned" else PcaEncoder.read(path)
         if path.suffix == ".pth":
             from ainerd.latent._published import PublishedEncoder
 
             return PublishedEncoder.read(path)
-        raise ModelError(f"{model}: no such model; give 'pca', a .safetensors of ainerd or the published .pth")
+        raise ModelError(f"{model}: no such model; give 'pca', 'ours', a .safetensors of ainerd or the published .pth")
 
     def encode(self, maps: ArrayLike) -> NDArray[np.float32]:
         """Latent vectors of C2 maps.
@@ -95,9 +96,31 @@ class Encoder(ABC):
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.n_latent:
             raise ValueError(f"latent vectors must be (n, {self.n_latent}) for {self.name}, got {z.shape}")
-        if size not in (MAP_SIZE, SIZE):
-            raise ValueError(f"size must be {MAP_SIZE} or {SIZE}, got {size}")
-        return self._decode(z, size)
+        return self._decode(z, _checked_size(size))
+
+    def denoise(self, maps: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
+        """Maps without their noise.
+
+        What the latent vector holds, plus of the rest what exceeds the noise: a map the encoder does not know comes
+        out nearly as it came in, and none is made worse (James and Stein's estimator).
+
+        Parameters
+        ----------
+        maps : array_like, shape (n, 256, 256)
+            C2 maps of baseline 1.
+        size : int
+            As for `decode`.
+
+        Returns
+        -------
+        ndarray, shape (n, size, size), float32
+
+        Raises
+        ------
+        ValueError
+            As `encode`.
+        """
+        return self._denoise(self._checked(maps), _checked_size(size))
 
     def residual(self, maps: ArrayLike) -> NDArray[np.float32]:
         """Squared distance (n,) of each map from what its latent vector holds, summed over cells at 64 px."""
@@ -114,8 +137,25 @@ class Encoder(ABC):
             raise ValueError(f"map {bad[0]} of {len(maps)} holds values that are not finite; leave empty bins out")
         return maps
 
+    def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        coarse = block_mean(maps)
+        held = self._decode(self._encode(maps), SIZE)
+        # The second difference of a map is nearly all noise, of four cells.
+        second = np.diff(np.diff(coarse, axis=1), axis=2).reshape(-1, (SIZE - 1) ** 2)
+        noise = np.square(np.median(np.abs(second), axis=1) / 0.6745 / 2) * SIZE**2
+        rest = coarse - held
+        keep = np.maximum(0, 1 - noise / np.maximum(np.square(rest).sum((1, 2)), 1e-12))
+        out = held + keep[:, None, None] * rest
+        return out if size == SIZE else interpolate(out)
+
     @abstractmethod
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
     @abstractmethod
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]: ...
+
+
+def _checked_size(size: int) -> int:
+    if size not in (MAP_SIZE, SIZE):
+        raise ValueError(f"size must be {MAP_SIZE} or {SIZE}, got {size}")
+    return size

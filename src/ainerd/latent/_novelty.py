@@ -37,7 +37,7 @@ class NoveltyScorer(BaseEstimator):
         Runs the p-values are ranked among; the smallest p is ``1 / (n_calibration_ + 1)``.
     """
 
-    def __init__(self, *, n_components: int = 8, regularisation: float = 0.2, random_state: int = 0) -> None:
+    def __init__(self, *, n_components: int = 8, regularisation: float = 0.005, random_state: int = 0) -> None:
         self.n_components = n_components
         self.regularisation = regularisation
         self.random_state = random_state

@@ -17,7 +17,7 @@ from ainerd.latent._weights import ModelError, digest
 _BATCH = 32
 
 
-class _Autoencoder(nn.Module):
+class Autoencoder(nn.Module):
     """Names and order of the layers are those of the published state dict."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class PublishedEncoder(Encoder):
     name = "published"
     n_latent = 64
 
-    def __init__(self, network: _Autoencoder, *, sha256: str) -> None:
+    def __init__(self, network: Autoencoder, *, sha256: str) -> None:
         self._network, self.sha256 = network.eval(), sha256
 
     @classmethod
@@ -79,7 +79,7 @@ class PublishedEncoder(Encoder):
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception:  # torch raises many kinds; whichever it is, the file is not a state dict
             raise ModelError(f"{path}: damaged, or not a plain torch state dict") from None
-        network = _Autoencoder()
+        network = Autoencoder()
         wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         entries = state.items() if isinstance(state, dict) else ()
         found = {name: tuple(getattr(tensor, "shape", ())) for name, tensor in entries}

@@ -9,19 +9,26 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.base import BaseEstimator
 
+from ainerd.latent._partitions import hdbscan, k_means, mixture
+
 _CUT = 3.0  # of the noise: two runs of one regime seldom lie farther apart
 _FLOOR, _GAP = 2.0, 1.5
 _SUBSAMPLES = 20
+_PARTITIONS = {"gmm": mixture, "kmeans": k_means, "hdbscan": hdbscan}
 
 
 class RegimeModel(BaseEstimator):
-    """Average linkage of runs, cut where regimes end.
+    """Runs grouped into regimes.
 
     Parameters
     ----------
+    method : str
+        "linkage" (the default): average linkage of runs, cut where regimes end; right for few runs too. For many:
+        "gmm" and "kmeans", whose number of regimes BIC proposes and stability caps, and "hdbscan", which leaves
+        sparse runs unassigned.
     noise : float, optional
-        Typical distance between two runs of one regime; `REGIME_SCATTER` for run embeddings. The tree is cut
-        at three times that. Without it, the cut lies in the widest relative gap between merge heights above
+        For linkage: typical distance between two runs of one regime; `REGIME_SCATTER` for run embeddings. The
+        tree is cut at three times that. Without it, the cut lies in the widest relative gap between merge heights above
         twice the median nearest-neighbour distance, and without a gap of 1.5 all is one regime: safe in any
         units, but blinder.
     random_state : int
@@ -34,13 +41,15 @@ class RegimeModel(BaseEstimator):
         be all that hit an inclusion.
     n_regimes_ : int
     supported_range_ : tuple of int
-        10th to 90th percentile of the number of regimes over 20 subsamples of 80 % of the runs, and
-        `n_regimes_`.
+        Linkage: 10th to 90th percentile of the number of regimes over 20 subsamples of 80 % of the runs, and
+        `n_regimes_`. Mixture and k-means: least and most regimes that are stable and whose BIC is within 10 of the
+        best.
     cut_ : float
-        Height of the cut; infinite if all is one regime.
+        Linkage: height of the cut; infinite if all is one regime.
     """
 
-    def __init__(self, *, noise: float | None = None, random_state: int = 0) -> None:
+    def __init__(self, *, method: str = "linkage", noise: float | None = None, random_state: int = 0) -> None:
+        self.method = method
         self.noise = noise
         self.random_state = random_state
 
@@ -49,6 +58,8 @@ class RegimeModel(BaseEstimator):
         z = _points(z)
         if self.noise is not None and not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
+        if self.method != "linkage":
+            return self._fit_partition(z)
         self._z = z
         self.cut_, self.labels_ = self._cut(z)
         self.n_regimes_ = int(self.labels_.max()) + 1
@@ -62,11 +73,31 @@ class RegimeModel(BaseEstimator):
         return self
 
     def predict(self, z: ArrayLike) -> NDArray[np.int64]:
-        """Regime nearest on average to each run (n, e); -1 where even that one is farther than the cut."""
+        """Regime of each run (n, e), -1 where it is like none.
+
+        Linkage: the one nearest on average, unless even that is farther than the cut.
+        """
         z = _points(z)
+        if self.method != "linkage":
+            labels = self._partition.predict(z)
+            return np.where(labels >= 0, self._order[labels], -1)
         distances = cdist(z, self._z)
         mean = np.stack([distances[:, self.labels_ == k].mean(1) for k in range(self.n_regimes_)], axis=1)
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
+
+    def _fit_partition(self, z: NDArray[np.float64]) -> Self:
+        if self.method not in _PARTITIONS:
+            raise ValueError(f"method must be linkage, {', '.join(_PARTITIONS)}, got {self.method!r}")
+        self._partition = _PARTITIONS[self.method](z, self.random_state)
+        labels = self._partition.labels
+        self.labels_ = labels.copy()
+        self.labels_[labels >= 0] = _by_appearance(labels[labels >= 0])
+        self.n_regimes_ = int(self.labels_.max()) + 1
+        # Number by which the partition knows each regime, to that of its first appearance.
+        self._order = np.zeros(labels.max(initial=-1) + 2, dtype=np.int64)
+        self._order[labels[labels >= 0]] = self.labels_[labels >= 0]
+        self.supported_range_ = self._partition.supported
+        return self
 
     def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
         if len(z) == 1:

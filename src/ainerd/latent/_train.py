@@ -7,7 +7,7 @@ import numpy as np
 
 import ainerd
 from ainerd.dynamics import KNOWN
-from ainerd.latent._corpus import Statistics, known_exposures, noisy
+from ainerd.latent._corpus import Statistics, clean_exposure, known_exposures, known_maps, noisy
 from ainerd.latent._grid import to_triangle
 from ainerd.latent._pca import PcaFit
 from ainerd.latent._weights import write_weights
@@ -20,7 +20,7 @@ def train_pca(
     *,
     seed: int = 0,
     exposures: int = 3000,
-    bank: int = 600,
+    bank: int = 1200,
     advance: Callable[[int], None] = lambda n: None,
 ) -> tuple[Path, Path]:
     """Write `out`/pca.safetensors and `out`/bank.safetensors.
@@ -52,7 +52,7 @@ def train_pca(
     for first in range(0, exposures, _AT_ONCE):
         n = min(_AT_ONCE, exposures - first)
         statistics = Statistics.drawn(n, for_fit)
-        clean = statistics.contrast.astype(np.float32)[:, None, None] * known_exposures(n, for_fit)[0]
+        clean = statistics.contrast.astype(np.float32)[:, None, None] * known_maps(n, for_fit)
         fit.push(1 + clean)
         fit.push(
             noisy(
@@ -73,12 +73,13 @@ def train_pca(
         recipe | {"kind": "pca", "exposures": exposures, "statistics": ranges},
     )
 
-    g1_squared, families = known_exposures(bank, for_bank)
+    exposures_kept = known_exposures(bank, for_bank)
+    triangles = [to_triangle(clean_exposure(known)).astype(np.float16) for known in exposures_kept]
     bank_file = out / "bank.safetensors"
     write_weights(
         bank_file,
-        {"g1_squared": to_triangle(g1_squared).astype(np.float16)},
-        recipe | {"kind": "bank", "exposure_families": families},
+        {"g1_squared": np.concatenate(triangles), "directions": np.array([len(maps) for maps in triangles])},
+        recipe | {"kind": "bank", "exposure_families": [known.family for known in exposures_kept]},
     )
     advance(bank)
     return encoder_file, bank_file

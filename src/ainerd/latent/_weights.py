@@ -40,11 +40,29 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], recipe: Mappi
     path.write_bytes(save(contiguous, metadata))
 
 
-def read_weights(path: Path, kind: str, ranks: Mapping[str, int]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def kind_of(path: Path) -> str:
+    """What the recipe of a file calls it, "" if it has none; raises `ModelError`."""
+    return str(_read(path)[1].get("kind", ""))
+
+
+def read_weights(
+    path: Path, kind: str, ranks: Mapping[str, int], *, finite: bool = True
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Tensors and recipe of a file of `kind`; raises `ModelError`.
 
-    The tensors must be finite and have exactly the names and numbers of axes in `ranks`.
+    The tensors must be finite, unless told otherwise, and have exactly the names and numbers of axes in `ranks`.
     """
+    tensors, recipe = _read(path)
+    if recipe.get("kind") != kind:
+        raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train'")
+    if {name: array.ndim for name, array in tensors.items()} != dict(ranks):
+        raise ModelError(f"{path}: holds {', '.join(sorted(tensors))} where {', '.join(sorted(ranks))} are expected")
+    if finite and not all(np.isfinite(array).all() for array in tensors.values()):
+        raise ModelError(f"{path}: holds values that are not finite")
+    return tensors, recipe
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -55,10 +73,4 @@ def read_weights(path: Path, kind: str, ranks: Mapping[str, int]) -> tuple[dict[
         raise ModelError(f"{path}: cannot be read ({error.strerror or 'no such file'})") from None
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"{path}: damaged, or not a safetensors file ({error})") from None
-    if recipe.get("kind") != kind:
-        raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train pca'")
-    if {name: array.ndim for name, array in tensors.items()} != dict(ranks):
-        raise ModelError(f"{path}: holds {', '.join(sorted(tensors))} where {', '.join(sorted(ranks))} are expected")
-    if not all(np.isfinite(array).all() for array in tensors.values()):
-        raise ModelError(f"{path}: holds values that are not finite")
     return tensors, recipe

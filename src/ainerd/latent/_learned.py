@@ -1,0 +1,206 @@
+"""The learned encoder: what a network trained to noise-free maps tells of a noisy one, and a linear branch beside it.
+
+======= ==============================================================================================
+columns of a latent vector
+======= ==============================================================================================
+0       contrast, times 20
+1       offset of the baseline, times 20
+2–31    shape: what the network tells, each of unit spread over the known families
+32–63   detail: principal components of what the shape leaves over, shrunken by what of it is noise. Near
+        zero where the network knows the dynamics, large where it does not
+======= ==============================================================================================
+
+It runs on numpy alone; torch is needed to train it.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.latent._encoder import Encoder
+from ainerd.latent._features import age_lag, noise_gauges, scaled, unweighted, weighted
+from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, block_mean, from_triangle, interpolate
+from ainerd.latent._weights import ModelError, digest, read_weights
+
+# Components of the linear basis that share one weight when a residual is shrunken; what lies outside the basis is
+# the last group.
+GROUPS = np.array([0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 200, 250, 300, 400])
+GROUP_SIZES = np.append(np.diff(GROUPS), ROWS.size - GROUPS[-1])
+N_SHAPE, N_DETAIL = 30, 32
+_OFF = (4.0, 10.0)  # residual power over that of the noise, from where on a map is off the manifold
+_DETAIL_GROUP = 4
+_SCALE = 20.0  # of contrast and offset in a latent vector
+_DETAIL_SCALE = 0.25
+_LEAST_CONTRAST = 0.002
+_FITTED = 0.75  # weight of the contrast that fits the map best, beside the network's
+DEPTH = 3
+Tensors = dict[str, NDArray[np.float32]]
+
+
+def _tower_ranks(name: str, depth: int) -> dict[str, int]:
+    layers = [f"{name}.{b}.{part}" for b in range(1, depth + 1) for part in ("norm", "up", "down")]
+    layers += [f"{name}.{b}" for b in (0, depth + 1, depth + 2)]
+    norms = {f"{name}.{depth + 1}"}
+    return {f"{layer}.bias": 1 for layer in layers} | {
+        f"{layer}.weight": 1 if layer.endswith("norm") or layer in norms else 2 for layer in layers
+    }
+
+
+RANKS = {
+    **_tower_ranks("encoder", DEPTH),
+    **_tower_ranks("decoder", DEPTH),
+    **_tower_ranks("noise", 1),
+    **{"linear.weight": 2, "linear.bias": 1, "basis": 2, "mean": 1, "spread": 1, "detail": 2},
+}
+
+
+class _Parts(NamedTuple):
+    """What is known of maps.
+
+    The latent vector; weighted |g1|² that its shape holds; what that leaves over; the noise power in each group of
+    components, and in each component if it were white.
+    """
+
+    z: NDArray[np.float32]
+    held: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    white: NDArray[np.float32]
+
+
+class LearnedEncoder(Encoder):
+    """A network of the shape, principal components of the rest.
+
+    Parameters
+    ----------
+    tensors : dict
+        As `ainerd train ours` writes them.
+    sha256 : str
+    """
+
+    name = "ours"
+    n_latent = 2 + N_SHAPE + N_DETAIL
+    sizes = (MAP_SIZE, SIZE)
+
+    def __init__(self, tensors: Tensors, *, sha256: str = "") -> None:
+        self.sha256 = sha256
+        self._t = {name: np.asarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
+        self._basis, self._mean, self._detail = (self._t[name] for name in ("basis", "mean", "detail"))
+        self._features, self._feature_mean = features_of(self._basis, self._mean, self._t["spread"])
+        self._unit = unit_of(self._t["spread"])
+        # Noise of a detail component, from that of the groups its direction lies in.
+        inside = np.square(self._detail @ self._basis.T)
+        share = np.add.reduceat(inside, GROUPS[:-1], axis=1) / GROUP_SIZES[:-1]
+        outside = (1 - inside.sum(1)).clip(0) / GROUP_SIZES[-1]
+        self._detail_noise = np.column_stack([share, outside]).astype(np.float32)
+
+    @classmethod
+    def read(cls, path: Path) -> "LearnedEncoder":
+        """Read the file; raises `ModelError`."""
+        tensors, _ = read_weights(path, "learned", RANKS)
+        if tensors["mean"].shape != ROWS.shape or tensors["detail"].shape != (N_DETAIL, ROWS.size):
+            raise ModelError(f"{path}: made for another map size or another number of components")
+        return cls(tensors, sha256=digest(path))
+
+    def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._split(block_mean(maps)).z
+
+    def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        contrast, offset = z[:, :1] / _SCALE, z[:, 1:2] / _SCALE
+        x = self._shape(z[:, 2 : 2 + N_SHAPE]) + z[:, 2 + N_SHAPE :] @ self._detail / _DETAIL_SCALE
+        return self._maps(x, contrast, offset, size)
+
+    def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        parts = self._split(block_mean(maps))
+        inside = parts.residual @ self._basis.T
+        outside = parts.residual - inside @ self._basis
+        power = group_power(inside, np.square(outside).sum(1))
+        # Off the manifold the gauges see dynamics they do not know: then noise is no more than what looks white.
+        off = power.sum(1) / parts.noise.sum(1)
+        trust = np.clip((off - _OFF[0]) / (_OFF[1] - _OFF[0]), 0, 1)[:, None]
+        noise = parts.noise ** (1 - trust) * np.minimum(parts.noise, parts.white[:, None] * GROUP_SIZES) ** trust
+        keep = kept(power, noise)
+        rest = (inside * np.repeat(keep[:, :-1], GROUP_SIZES[:-1], axis=1)) @ self._basis + keep[:, -1:] * outside
+        return self._maps(parts.held + rest.astype(np.float32), parts.z[:, :1] / _SCALE, parts.z[:, 1:2] / _SCALE, size)
+
+    def held(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Weighted |g1|² (n, 2080) that the shape alone holds of maps (n, 64, 64)."""
+        return self._split(maps).held
+
+    def _split(self, maps: NDArray[np.float32]) -> "_Parts":
+        x, level, gauges = scaled(maps)
+        h = self._tower("encoder", np.hstack([x @ self._features.T - self._feature_mean, gauges]))
+        shape = h[:, :N_SHAPE]
+        contrast = np.maximum(level * np.exp(np.clip(h[:, N_SHAPE], -6, 2)), _LEAST_CONTRAST)[:, None]
+        offset = level[:, None] * h[:, N_SHAPE + 1 :]
+        held = self._shape(shape)
+        above = weighted(maps - 1 - offset[:, :, None])
+        # The map itself knows its amplitude a little better than the network.
+        fitted = (above * held).sum(1, keepdims=True) / np.maximum(np.square(held).sum(1, keepdims=True), 1e-6)
+        contrast *= 1 + _FITTED * (np.clip(fitted / contrast, 0.8, 1.25) - 1)
+        residual = (above / contrast - held).astype(np.float32)
+        all_gauges, white = noise_gauges(maps, level, gauges)
+        unit = np.square(level[:, None] / contrast)
+        noise = np.exp(self._tower("noise", all_gauges)) * unit
+        detail = residual @ self._detail.T
+        per_group = (-1, N_DETAIL // _DETAIL_GROUP, _DETAIL_GROUP)
+        power = np.square(detail).reshape(per_group).sum(2)
+        expected = (noise @ self._detail_noise.T).reshape(per_group).sum(2)
+        detail = detail * np.repeat(kept(power, expected), _DETAIL_GROUP, axis=1)
+        z = np.hstack([contrast * _SCALE, offset * _SCALE, shape, detail * _DETAIL_SCALE])
+        return _Parts(z.astype(np.float32), held, residual, noise, white * unit[:, 0])
+
+    def _shape(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        c = self._tower("decoder", z) + z @ self._t["linear.weight"].T + self._t["linear.bias"]
+        return ((c * self._unit) @ self._basis + self._mean).astype(np.float32, copy=False)
+
+    @staticmethod
+    def _maps(
+        x: NDArray[np.float32], contrast: NDArray[np.float32], offset: NDArray[np.float32], size: int
+    ) -> NDArray[np.float32]:
+        maps = from_triangle((1 + offset + contrast * unweighted(x)).astype(np.float32))
+        return maps if size == SIZE else interpolate(maps)
+
+    def _tower(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Linear, residual blocks, normalised linear: `ainerd.latent._network.tower`."""
+        x = self._linear(f"{name}.0", x)
+        block = 1
+        while f"{name}.{block}.norm.weight" in self._t:
+            h = self._linear(f"{name}.{block}.up", self._normalised(f"{name}.{block}.norm", x))
+            x = x + self._linear(f"{name}.{block}.down", h / (1 + np.exp(-h)))
+            block += 1
+        return self._linear(f"{name}.{block + 1}", self._normalised(f"{name}.{block}", x))
+
+    def _linear(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return x @ self._t[f"{name}.weight"].T + self._t[f"{name}.bias"]
+
+    def _normalised(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        x = x - x.mean(1, keepdims=True)
+        x /= np.sqrt(np.square(x).mean(1, keepdims=True) + 1e-5)
+        return x * self._t[f"{name}.weight"] + self._t[f"{name}.bias"]
+
+
+def group_power(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Power (n, 18) of coefficients (n, 400) in each group, and of what lies outside the basis (n,)."""
+    return np.column_stack([np.add.reduceat(inside**2, GROUPS[:-1], axis=1), outside])
+
+
+def kept(power: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weight of each group by the positive part of James and Stein's rule: none of what is as small as the noise."""
+    return np.maximum(0, 1 - noise / np.maximum(power, 1e-12))
+
+
+def unit_of(spread: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a decoder's output of one is worth in each component."""
+    return np.maximum(spread, 0.05 * spread[0])
+
+
+def features_of(
+    basis: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Operator (f, 2080) and offset (f,) of the linear features."""
+    components = basis / (spread + 0.02 * spread[0])[:, None]
+    cells = 2 * age_lag()
+    return np.concatenate([components, cells]), np.concatenate([components @ mean, np.zeros(len(cells), np.float32)])
