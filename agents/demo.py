@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bluesky import RunEngine
+from bluesky import RunEngine, SupplementalData
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -69,9 +69,11 @@ def run(settings: Settings, *, runs: tuple[tuple[int, int, float], ...] = RUNS, 
             detector=instrument.detector,
             actuators=[instrument.stage.x, instrument.stage.y],
             rheometer=instrument.rheometer,
+            shutter=instrument.shutter,
             settings=settings,
         )
         RE = RunEngine({})
+        RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
         agent.attach(RE)
         with progress(agent, sum(n for n, _, _ in runs)):
             for positions, frames, seconds in runs:

@@ -22,8 +22,11 @@ def build_agent(
     detector: Any,
     actuators: Sequence[Any],
     rheometer: Any = None,
+    shutter: Any = None,
     settings: Settings | None = None,
 ) -> Agent:
     """An agent for these devices, with its results in `client`; see `ainerd.instrument.build_agent`."""
     settings = Settings.load(TOML) if settings is None else settings
-    return ainerd.instrument.build_agent(settings, client, detector=detector, actuators=actuators, rheometer=rheometer)
+    return ainerd.instrument.build_agent(
+        settings, client, detector=detector, actuators=actuators, rheometer=rheometer, shutter=shutter
+    )

@@ -3,23 +3,34 @@
 Nothing here knows of the agent; what the agent learns of the sample it learns from Bluesky documents.
 """
 
+from sim_devices._beam import Attenuator, DetectorArm, Shutter, Source
 from sim_devices._clock import SimClock
 from sim_devices._geometry import Geometry
 from sim_devices._instrument import SimulatedInstrument
 from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
 from sim_devices._rheometer import Rheometer
-from sim_devices._sample import HiddenSample
+from sim_devices._sample import HiddenSample, Layout
+from sim_devices._samples import SAMPLES, hidden_sample
 from sim_devices._speckle import SpeckleMovie
 from sim_devices._stage import Stage
+from sim_devices._yielding import Yielding
 
 __all__ = [
+    "SAMPLES",
     "AcquisitionStopped",
+    "Attenuator",
+    "DetectorArm",
     "Geometry",
     "HiddenSample",
     "Lambda750k",
+    "Layout",
     "Rheometer",
+    "Shutter",
     "SimClock",
     "SimulatedInstrument",
+    "Source",
     "SpeckleMovie",
     "Stage",
+    "Yielding",
+    "hidden_sample",
 ]

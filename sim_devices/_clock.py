@@ -1,10 +1,14 @@
 """The clock of the simulated experiment."""
 
+import threading
 import time
+from collections.abc import Callable
+
+from ophyd.status import Status
 
 
 class SimClock:
-    """Simulated seconds since shear stopped; never goes back.
+    """Simulated seconds since the clock was made; never goes back.
 
     Parameters
     ----------
@@ -29,9 +33,22 @@ class SimClock:
         return self._speed
 
     def now(self) -> float:
-        """Simulated seconds since shear stopped."""
+        """Simulated seconds since the clock was made."""
         return (time.monotonic() - self._origin) * self.speed
 
     def wall(self, seconds: float) -> float:
         """How long `seconds` of simulated time last on the wall's clock."""
         return seconds / self.speed
+
+    def later(self, seconds: float, action: Callable[[], None]) -> Status:
+        """Status of something that takes simulated time: after `seconds`, `action` is called and the status is done."""
+        status = Status()
+
+        def ring() -> None:
+            action()
+            status.set_finished()
+
+        timer = threading.Timer(self.wall(seconds), ring)
+        timer.daemon = True
+        timer.start()
+        return status

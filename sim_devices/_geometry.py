@@ -1,4 +1,4 @@
-"""Where the detector stands: the q and azimuth of each pixel, which pixels are dead, and which lie in the ring."""
+"""Where the detector stands: the q and azimuth of each pixel, which pixels are bad, and which lie in the ring."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 from pyFAI.detectors import detector_factory
 from scipy.ndimage import binary_dilation
 
+from sim_devices._form_factor import scattering
+
 PIXEL_M = 55e-6
 BEAMSTOP_PX = 30
 HC_KEV_NM = 1.2398419843
+BACKGROUND = 0.2  # of the photons in the ring, the same everywhere
+GAP, DEAD, HOT, BEHIND_BEAMSTOP = 1, 1 << 1, 1 << 3, 1 << 8  # bits of NXdetector's pixel_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +35,16 @@ class Geometry:
         Photon energy.
     q_range_inv_nm : (float, float)
         The ring that is analysed, in 1/nm. Speckle is simulated one pixel further on either side.
+    bad_share : float
+        Part of the pixels that is bad, half of them dead and half hot: a few in 10⁴ of a real detector. Whoever
+        analyses the frames masks `bad_pixels`.
+    bad_seed : int
+        Of which pixels are bad.
 
     Raises
     ------
     ValueError
-        If pyFAI does not know the detector, or the ring misses it.
+        If pyFAI does not know the detector, the ring misses it, or `bad_share` is not in [0, 1).
     """
 
     detector: str = "lambda750k"
@@ -44,8 +53,12 @@ class Geometry:
     distance_m: float = 8.0
     energy_keV: float = 11.0
     q_range_inv_nm: tuple[float, float] = (0.019, 0.029)
+    bad_share: float = 0.0
+    bad_seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.bad_share < 1:
+            raise ValueError(f"bad_share must lie in [0, 1), got {self.bad_share}")
         if not self.ring.size:
             raise ValueError(
                 f"the ring q_range_inv_nm={self.q_range_inv_nm} has no pixel on a detector of {self.frame_shape}: "
@@ -87,22 +100,42 @@ class Geometry:
         return np.rad2deg(np.arctan2(*self._offset_m)) % 360
 
     @cached_property
-    def dead(self) -> NDArray[np.bool_]:
-        """Pixels that never count, (ny, nx): the gaps, their borders, and the beamstop's shadow."""
+    def hot_hz(self) -> NDArray[np.float64]:
+        """What each pixel counts without a photon, (ny, nx), per second: 10² to 10⁵ where it is hot, 0 elsewhere."""
+        rng = np.random.default_rng(self.bad_seed)
+        rate = 10 ** rng.uniform(2, 5, self.frame_shape)
+        return np.where(self.pixel_mask & HOT, rate, 0.0)
+
+    @cached_property
+    def pixel_mask(self) -> NDArray[np.uint32]:
+        """Why a pixel is bad, (ny, nx), in NeXus' bits: 0 gap or beside one, 1 dead, 3 hot, 8 beamstop; 0 if good."""
         _, (high, wide), gaps = self._hardware
         rows, columns = self._offset_m
-        return gaps | (np.hypot(rows / high, columns / wide) < BEAMSTOP_PX)
+        drawn = np.random.default_rng((self.bad_seed, 1)).random(self.frame_shape)
+        mask = np.where(gaps, GAP, 0) | np.where(
+            np.hypot(rows / high, columns / wide) < BEAMSTOP_PX, BEHIND_BEAMSTOP, 0
+        )
+        defect = np.where(drawn < self.bad_share / 2, DEAD, np.where(drawn < self.bad_share, HOT, 0))
+        return np.where(mask, mask, defect).astype(np.uint32)
+
+    @cached_property
+    def bad_pixels(self) -> NDArray[np.bool_]:
+        """Pixels that no analysis should use, (ny, nx): gaps and their borders, behind the beamstop, dead, hot."""
+        return self.pixel_mask > 0
 
     @cached_property
     def ring(self) -> NDArray[np.int64]:
-        """Flat indices of the live pixels that show speckle."""
+        """Flat indices of the good pixels that show speckle."""
         low, high = self.q_range_inv_nm
         pixel = 2 * np.pi * self.energy_keV / HC_KEV_NM * self._hardware[1][0] / self.distance_m
-        return np.flatnonzero((self.q_inv_nm > low - pixel) & (self.q_inv_nm < high + pixel) & ~self.dead)
+        return np.flatnonzero((self.q_inv_nm > low - pixel) & (self.q_inv_nm < high + pixel) & ~self.bad_pixels)
 
     @cached_property
     def profile(self) -> NDArray[np.float64]:
-        """Mean intensity, (ny, nx): 1 in the middle of the ring, ± 10 % across it, 0.1 far away, 0 where dead."""
+        """Mean intensity, (ny, nx): the sample's P(q) S(q) on a flat background, 0 where bad, 1 in the ring's mean."""
         low, high = self.q_range_inv_nm
-        decay = np.exp((0.5 * (low + high) - self.q_inv_nm) / (4.5 * (high - low)))
-        return np.where(self.dead, 0.0, 0.1 + 0.9 * decay)
+        grid = np.linspace(1e-3, max(self.q_inv_nm.max(), high), 2000)  # below, as at its beginning
+        sample = np.interp(self.q_inv_nm, grid, scattering(grid))
+        in_ring = (self.q_inv_nm >= low) & (self.q_inv_nm <= high) & ~self.bad_pixels
+        mean = BACKGROUND + (1 - BACKGROUND) * sample / sample[in_ring].mean()
+        return np.where(self.bad_pixels, 0.0, mean)

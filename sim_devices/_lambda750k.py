@@ -2,23 +2,25 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from event_model import compose_stream_resource
-from ophyd import Component, Device, DeviceStatus, Signal
+from ophyd import Component, Device, DeviceStatus
 from ophyd.status import Status
 
 from ainerd.dynamics import Dynamics
+from sim_devices._cam import ABORTED, ERROR, IDLE, LambdaCam
 from sim_devices._clock import SimClock
-from sim_devices._frames import DATASET, FrameEncoder, FrameFile
+from sim_devices._flicker import flicker
+from sim_devices._frame_file import DATASET, FrameFile
+from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
+from sim_devices._grain import Grain
 from sim_devices._quantity import Quantity
 from sim_devices._speckle import SpeckleMovie
-
-BLOCK_FRAMES = 50
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics]
 
@@ -27,22 +29,16 @@ class AcquisitionStopped(Exception):
     """The acquisition was stopped before its last frame."""
 
 
-class LambdaCam(Device):
-    """Settings, by the names of areaDetector's Lambda driver."""
-
-    acquire_time = Component(Quantity, value=0.1, units="s", kind="config")
-    acquire_period = Component(Quantity, value=0.1, units="s", kind="config")
-    num_images = Component(Signal, value=500, kind="config")
-    energy_threshold = Component(Quantity, value=5.5, units="keV", kind="config")
-    temperature = Component(Quantity, value=23.0, units="degC", kind="config")
-
-
 class Lambda750k(Device):
     """A photon-counting detector that writes its frames to HDF5 and reports them as a Bluesky stream.
 
     Fly it (`kickoff`, `complete`, `collect`), or `trigger` it as in ``bp.count``. One file per staging, written in
     blocks of frames; an index is reported once its frames can be read. Frames come as fast as they can be made, but
     not before their time on the simulated clock.
+
+    Counts are Poisson's; a pixel is blind for 1 µs after each photon it counts, without being paralysed by those it
+    misses, and ends at 4095. Dynamics are those in the middle of each exposure: what happens within one is not blurred.
+    What the file holds beside the frames, `FrameFile` says: times, and a mask of the bad pixels.
 
     Parameters
     ----------
@@ -55,9 +51,18 @@ class Lambda750k(Device):
     seed : int
         The same seed, settings and dynamics give the same frames.
     count_rate : float
-        Photons per pixel and second in the ring.
+        Photons per pixel and second in the ring, in the mean over its pixels, at full transmission.
     contrast : float
-        beta of the speckle.
+        beta of the speckle, background included.
+    speckle_px : (float, float)
+        Size of the speckles in rows and columns; see `sim_devices._grain.Grain`.
+    flicker_rms : float
+        Of the beam's intensity, as a share of it; see `sim_devices._flicker.flicker`.
+    lost_share : float
+        Part of the frames that is lost between detector and file: zeros in their place, and `cam.bad_frame_counter`
+        counts them.
+    transmission : callable
+        Gives the share of the beam that comes through shutter and attenuators; asked before each block of frames.
     """
 
     cam = Component(LambdaCam, "cam1:", kind="config")
@@ -75,17 +80,23 @@ class Lambda750k(Device):
         seed: int = 0,
         count_rate: float = 5.0,
         contrast: float = 0.2,
+        speckle_px: tuple[float, float] = (0.8, 0.8),
+        flicker_rms: float = 0.02,
+        lost_share: float = 0.0,
+        transmission: Callable[[], float] = lambda: 1.0,
         **kwargs: Any,
     ) -> None:
-        self.geometry, self.count_rate, self.contrast = geometry, count_rate, contrast
-        self._directory, self._clock, self._sample_now, self._seed = Path(directory), clock, sample_now, seed
+        self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
+        self.flicker_rms, self.lost_share = flicker_rms, lost_share
+        self._directory, self._clock, self._seed = Path(directory), clock, seed
+        self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
         self._file: FrameFile | None = None
         self._thread: threading.Thread | None = None
         self._stop, self._enough = threading.Event(), False
         self._status: DeviceStatus | None = None
-        self._encoder = lru_cache(maxsize=2)(self._make_encoder)
         super().__init__(prefix, name=name, **kwargs)
+        self.cam.show_size(*geometry.frame_shape)
 
     @property
     def image_key(self) -> str:
@@ -95,7 +106,7 @@ class Lambda750k(Device):
     def stage(self) -> list[object]:
         """Open a new file."""
         staged = super().stage()
-        self._file = FrameFile(self._directory, self.name, self.geometry.frame_shape)
+        self._file = FrameFile(self._directory, self.name, self.geometry.pixel_mask)
         self._path, self._written, self._reported = self._file.path, 0, 0
         self._frames_per_index: int | None = None
         self._status = self._compose_datum = None
@@ -120,7 +131,7 @@ class Lambda750k(Device):
 
     def trigger(self) -> DeviceStatus:
         """Take `cam.num_images` frames as one index."""
-        return self._begin(int(self.cam.num_images.get()))
+        return self._begin(self.cam.n_frames)
 
     def kickoff(self) -> Status:
         """Start taking `cam.num_images` frames, each an index."""
@@ -140,8 +151,6 @@ class Lambda750k(Device):
             raise RuntimeError(f"{self.name} has no open file: stage it, and again after a failure")
         if self._status is not None and not self._status.done:
             raise RuntimeError(f"{self.name} is acquiring already")
-        if self.cam.num_images.get() < 1 or not self.cam.acquire_period.get() > 0:
-            raise ValueError(f"{self.name} needs cam.num_images of at least 1 and a positive cam.acquire_period")
         if self._frames_per_index not in (None, frames_per_index) or self._written % frames_per_index:
             raise RuntimeError(
                 f"{self.name} cannot change num_images, change between flying and triggering, or go on after an "
@@ -149,6 +158,7 @@ class Lambda750k(Device):
             )
         self._frames_per_index = frames_per_index
         self._stop.clear()
+        self.cam.show_start()
         self._status = DeviceStatus(self)
         self._thread = threading.Thread(target=self._run, args=(self._status, self._file), daemon=True)
         self._thread.start()
@@ -160,36 +170,56 @@ class Lambda750k(Device):
         except Exception as error:
             file.close()
             self._file = None
+            self.cam.show_end(ABORTED if isinstance(error, AcquisitionStopped) else ERROR, str(error))
             status.set_exception(error)
         else:
+            self.cam.show_end(IDLE)
             status.set_finished()
 
     def _acquire(self, file: FrameFile) -> None:
-        n_frames, period = int(self.cam.num_images.get()), float(self.cam.acquire_period.get())
+        n_frames, exposure_s, maker = self.cam.n_frames, self.cam.exposure_s, self._maker
         self._exposures += 1
-        rng = np.random.default_rng((self._seed, self._exposures))
-        began = self._clock.now()
-        dynamics = self._sample_now(began, n_frames * period, rng)
-        encoder = self._encoder(self.count_rate * min(float(self.cam.acquire_time.get()), period))
-        azimuth = self.geometry.phi_deg.ravel()[encoder.ring]
-        frame_times = (np.arange(n_frames) + 0.5) * period
-        movie = SpeckleMovie(dynamics, frame_times, azimuth, encoder.mean, contrast=self.contrast, rng=rng)
-        taken = photons = 0
-        for counts in movie.blocks(BLOCK_FRAMES):
-            chunks = encoder.encode(counts, rng)
+        sample, beam, speckle, photons, losses = np.random.default_rng((self._seed, self._exposures)).spawn(5)
+        began, start_s = self._clock.now(), np.arange(n_frames) * self.cam.acquire_period.get()
+        dynamics = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
+        movie = SpeckleMovie(
+            dynamics,
+            start_s + exposure_s / 2,
+            self.geometry.phi_deg.ravel()[maker.ring],
+            contrast=self.contrast,
+            rng=speckle,
+            grain=self._grain,
+        )
+        level = self.count_rate * exposure_s * flicker(start_s, exposure_s, self.flicker_rms, beam)
+        if self.cam.energy_threshold.get() >= self.geometry.energy_keV:
+            level[:] = 0
+        lost = losses.random(n_frames) < self.lost_share
+        taken = counted = 0
+        for intensity in movie.blocks():
+            rows = slice(taken, taken + len(intensity))
+            now = level[rows] * self._transmission()
+            counts = maker.count(intensity, now, exposure_s, photons)
+            counts[lost[rows]] = 0
+            chunks = maker.encode(counts, now, exposure_s, photons, lost=lost[rows])
             taken += len(chunks)
-            photons += int(counts.sum())
-            ahead = began + taken * period - self._clock.now()
+            counted += int(counts.sum())
+            ahead = began + taken * self.cam.acquire_period.get() - self._clock.now()
             if self._stop.wait(max(self._clock.wall(ahead), 0)):
                 if self._enough:
                     return
                 raise AcquisitionStopped(f"{self.name} was stopped after {taken - len(chunks)} of {n_frames} frames")
-            file.append(chunks)
+            file.append(chunks, began + start_s[rows])
             self._written += len(chunks)
-        self.mean_counts.put(photons / (n_frames * encoder.ring.size))
+            self.cam.show_frames(len(chunks), int(lost[rows].sum()))
+        self.mean_counts.put(counted / (n_frames * maker.ring.size))
 
-    def _make_encoder(self, level: float) -> FrameEncoder:
-        return FrameEncoder(self.geometry, level, np.random.default_rng((self._seed, 0)))
+    @cached_property
+    def _maker(self) -> FrameMaker:
+        return FrameMaker(self.geometry)
+
+    @cached_property
+    def _grain(self) -> Grain:
+        return Grain(self.geometry.ring, self.geometry.frame_shape, self.speckle_px)
 
     def _describe_image(self, frames_per_index: int) -> dict[str, dict[str, Any]]:
         key = {
@@ -203,7 +233,7 @@ class Lambda750k(Device):
 
     def describe(self) -> dict[str, Any]:
         """Describe what a trigger gives: the frames of a whole exposure, and their mean."""
-        return {**super().describe(), **self._describe_image(int(self.cam.num_images.get()))}
+        return {**super().describe(), **self._describe_image(self.cam.n_frames)}
 
     def describe_collect(self) -> dict[str, dict[str, Any]]:
         """Describe what flying gives: single frames."""

@@ -6,11 +6,25 @@ from ophyd import Signal
 
 
 class Quantity(Signal):
-    """An ophyd signal that describes its unit."""
+    """An ophyd signal that describes its unit, and refuses what is out of its limits.
 
-    def __init__(self, *args: Any, units: str, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    units : str
+    limits : (float, float), optional
+        Both still allowed.
+    """
+
+    def __init__(self, *args: Any, units: str, limits: tuple[float, float] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._units = units
+        self._units, self._limits = units, limits
+
+    def check_value(self, value: Any, **kwargs: Any) -> None:
+        """Raise ValueError if `value` is out of the limits."""
+        super().check_value(value, **kwargs)
+        if self._limits is not None and not self._limits[0] <= value <= self._limits[1]:
+            low, high = (f"{limit:g}" for limit in self._limits)
+            raise ValueError(f"{self.name} must be from {low} to {high} {self._units}".rstrip() + f", got {value}")
 
     def describe(self) -> dict[str, Any]:
         """Describe the signal, with `units`."""

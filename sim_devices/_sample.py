@@ -1,26 +1,47 @@
 """The hidden sample: where on its face which dynamics live."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics import Dynamics
+from sim_devices._regimes import REGIMES, Recipe, Spot
 
-MATRIX = "ageing"
-PATCHES = ("arrested", "avalanche", "fluid")
-NOVEL = "flow"  # held out of all training, see `ainerd.dynamics.HELD_OUT`
 SIZE_MM = 10.0
 
 
-class HiddenSample:
-    """A face of 10 × 10 mm: an ageing matrix, three large patches and one or two small inclusions that flow.
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A map of regimes.
 
-    Parameters vary smoothly, by up to a quarter, within each region. Relaxation times are in seconds, whatever the
-    exposure.
+    Attributes
+    ----------
+    regions : tuple of str
+        Names of the regimes.
+    names : callable
+        ``names(x, y)`` gives the name at each position in mm; x and y are arrays, broadcast against each other.
+    recipes : mapping
+        What each regime is like at a `Spot`.
+    """
+
+    regions: tuple[str, ...]
+    names: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.str_]]
+    recipes: Mapping[str, Recipe] = field(default_factory=lambda: REGIMES)
+
+
+class HiddenSample:
+    """A face of 10 × 10 mm with a map of regimes, defined at every position.
+
+    Parameters vary smoothly, by about a quarter, within each region. Relaxation times are in seconds, whatever the
+    exposure. What is where is for the devices, tests and benchmarks to know, never for an agent.
 
     Parameters
     ----------
-    seed : int
-        The same seed gives the same sample.
+    layout : Layout
+    rng : numpy.random.Generator
+        Draws how the parameters vary.
 
     Attributes
     ----------
@@ -31,47 +52,13 @@ class HiddenSample:
     """
 
     bounds = ((0.0, SIZE_MM), (0.0, SIZE_MM))
-    regions = (MATRIX, *PATCHES, NOVEL)
 
-    def __init__(self, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        turn = rng.uniform(0, 2 * np.pi) + np.arange(3) * 2 * np.pi / 3
-        middles = 5 + 3.1 * np.c_[np.cos(turn), np.sin(turn)] + rng.uniform(-0.4, 0.4, (3, 2))
-        self._patches = [
-            (middle, rng.uniform(1.9, 2.4), rng.uniform(0, 2 * np.pi, 2)) for middle in rng.permutation(middles)
-        ]
-        self._inclusions: list[tuple[NDArray[np.float64], float]] = []
-        for _ in range(rng.integers(1, 3)):
-            self._inclusions.append(self._place_inclusion(rng))
+    def __init__(self, layout: Layout, rng: np.random.Generator) -> None:
+        self._layout, self.regions = layout, layout.regions
         self._waves = rng.uniform(-0.5, 0.5, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
 
-    def _place_inclusion(self, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
-        """A disc in the matrix, whole on the face and well away from the other one."""
-        while True:
-            radius = rng.uniform(0.9, 1.2)
-            middle = rng.uniform(radius, SIZE_MM - radius, 2)
-            apart = all(np.hypot(*(middle - other)) > 3.5 for other, _ in self._inclusions)
-            if apart and self._names(*middle) == MATRIX:
-                return middle, radius
-
     def _names(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.str_]:
-        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-        names = np.full(np.broadcast(x, y).shape, MATRIX, dtype="<U9")
-        nearest = np.ones(names.shape)
-        for patch, (middle, radius, lobes) in zip(PATCHES, self._patches, strict=True):
-            angle = np.arctan2(y - middle[1], x - middle[0])
-            edge = radius * (1 + 0.12 * np.cos(2 * angle + lobes[0]) + 0.08 * np.cos(3 * angle + lobes[1]))
-            depth = np.hypot(x - middle[0], y - middle[1]) / edge
-            names = np.where(depth < nearest, patch, names)
-            nearest = np.minimum(nearest, depth)
-        for middle, radius in self._inclusions:
-            names = np.where(np.hypot(x - middle[0], y - middle[1]) < radius, NOVEL, names)
-        return names
-
-    def _gradients(self, x: float, y: float) -> NDArray[np.float64]:
-        """Two smooth fields from -1 to 1."""
-        directions, origins = self._waves
-        return np.sin(directions @ (x, y) + origins)
+        return self._layout.names(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
 
     def regime(self, x: float, y: float) -> str:
         """Name of the regime at a position in mm.
@@ -90,7 +77,17 @@ class HiddenSample:
         middle = (np.arange(n) + 0.5) * (SIZE_MM / n)
         return self._names(middle[None, :], middle[:, None])
 
-    def dynamics(self, x: float, y: float, age_s: float, duration_s: float, rng: np.random.Generator) -> Dynamics:
+    def dynamics(
+        self,
+        x: float,
+        y: float,
+        age_s: float,
+        duration_s: float,
+        rng: np.random.Generator,
+        *,
+        dose_s: float = 0.0,
+        events: Sequence[tuple[float, float]] = (),
+    ) -> Dynamics:
         """What the sample does at a position during one exposure.
 
         Parameters
@@ -100,32 +97,27 @@ class HiddenSample:
         age_s : float
             Time since shear stopped when the exposure begins.
         duration_s : float
-            Length of the exposure: how many avalanches there is time for.
+            Length of the exposure.
         rng : numpy.random.Generator
-            Draws when the avalanches come.
+            Draws what is new in each exposure.
+        dose_s : float
+            Beam the spot has had before, in seconds of the full beam.
+        events : sequence of (float, float)
+            When the sample yields, as `Yielding.between` gives it: age in seconds, size in Pa. Others than those in
+            the exposure do not count.
+
+        Raises
+        ------
+        ValueError
+            If the position is off the sample, or `age_s` or `dose_s` is negative.
         """
-        slower, further = self._gradients(x, y)
-        tau = 1 + 0.25 * slower
-        match self.regime(x, y):
-            case "ageing":
-                # A spot ages anew once the beam is on it; of the time before only the logarithm is left.
-                age = 4 * np.log1p(age_s / 120)
-                return Dynamics(family="ageing", tau_s=1.5 * tau, ageing=1.1, ageing_onset_s=7.5, age_s=age)
-            case "arrested":
-                return Dynamics(family="arrested", tau_s=4 * tau, plateau=0.7 + 0.05 * further)
-            case "avalanche":
-                events = _avalanches(13 * (1 + 0.2 * further), duration_s, rng)
-                return Dynamics(family="avalanche", tau_s=200 * tau, exponent=1.2, events=events)
-            case "fluid":
-                return Dynamics(family="fluid", tau_s=1.5 * tau)
-            case _:
-                turns_per_s = (6.5 + 1.2 * further) / 50
-                return Dynamics(family="flow", tau_s=40 * tau, static=0.45, flow_rad_s=2 * np.pi * turns_per_s)
-
-
-def _avalanches(gap_s: float, duration_s: float, rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
-    """Stick and slip: gaps with a gamma law around `gap_s`, the first one cut at random; jumps of 0.8 to 2."""
-    gaps = rng.gamma(4, gap_s / 4, 10 + int(3 * duration_s / gap_s))
-    times = np.cumsum(gaps) - rng.uniform(0, gaps[0])
-    times = times[times < duration_s]
-    return tuple(zip(times.tolist(), rng.uniform(0.8, 2.0, times.size).tolist(), strict=True))
+        if not (age_s >= 0 and dose_s >= 0):
+            raise ValueError(f"age_s and dose_s must not be negative, got {age_s} and {dose_s}")
+        name = self.regime(x, y)
+        directions, origins = self._waves
+        slower, further = np.sin(directions @ (x, y) + origins).tolist()
+        during = tuple((age - age_s, size) for age, size in events if 0 <= age - age_s < duration_s)
+        spot = Spot(
+            x=x, y=y, slower=slower, further=further, age_s=age_s, dose_s=dose_s, events=during, rng=rng
+        )  # fmt: skip
+        return self._layout.recipes[name](spot)

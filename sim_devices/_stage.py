@@ -1,25 +1,39 @@
-"""The sample stage: two axes that take their time."""
+"""The sample stage: two axes that take their time, and do not stop quite where they were sent."""
 
 import threading
 import time
 from typing import Any
 
+import numpy as np
 from ophyd import Component, Device, SoftPositioner
 from ophyd.utils import LimitError
 
 from sim_devices._clock import SimClock
 from sim_devices._quantity import Quantity
-from sim_devices._sample import SIZE_MM
 
 UPDATE_S = 0.02
+RANGE_MM = (0.0, 10.0)
+MIDDLE_MM = sum(RANGE_MM) / 2
+ERROR_MM = 0.0005  # rms distance between where an axis was sent and where it stops
+BACKLASH_MM = 0.005
 
 
 class Axis(SoftPositioner):
-    """A positioner that moves at its stage's velocity, on the stage's clock."""
+    """A screw that carries the sample, with some play between them; it moves at its stage's velocity and clock.
 
-    def __init__(self, *, init_pos: float, **kwargs: Any) -> None:
+    The reading is the screw's. The sample follows once the play is used up: after a move up it is where the reading
+    says, after a move down it lags behind by the stage's `backlash`.
+
+    Attributes
+    ----------
+    true_position : float
+        Where the sample is, in mm: for the simulation, in no document.
+    """
+
+    def __init__(self, *, init_pos: float, number: int, **kwargs: Any) -> None:
         super().__init__(source="SIM", **kwargs)
-        self._position = init_pos
+        self._position = self.true_position = init_pos
+        self._rng = np.random.default_rng((self.parent.seed, number))
         self._halt = threading.Event()
 
     def check_value(self, pos: float) -> None:
@@ -33,7 +47,8 @@ class Axis(SoftPositioner):
         self._halt = threading.Event()
         self._started_moving = self._moving = True
         self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
-        threading.Thread(target=self._travel, args=(position, self._halt), daemon=True).start()
+        stops_at = float(np.clip(position + self._rng.normal(0, ERROR_MM), *self.limits))
+        threading.Thread(target=self._travel, args=(stops_at, self._halt), daemon=True).start()
 
     def _travel(self, target: float, halt: threading.Event) -> None:
         begin, start = time.monotonic(), self._position
@@ -45,6 +60,10 @@ class Axis(SoftPositioner):
         self._set_position(target)
         self._moving = False
         self._done_moving()
+
+    def _set_position(self, value: float, **kwargs: Any) -> None:
+        self.true_position = min(max(self.true_position, value), value + self.parent.backlash.get())
+        super()._set_position(value, **kwargs)
 
     def stop(self, *, success: bool = False) -> None:
         """Stop where the axis is; a move under way fails."""
@@ -60,14 +79,17 @@ class Stage(Device):
     ----------
     clock : SimClock
         Travel takes simulated time.
+    seed : int
+        Of how far from its target an axis stops.
     """
 
-    x = Component(Axis, egu="mm", limits=(0.0, SIZE_MM), init_pos=SIZE_MM / 2, kind="hinted")
-    y = Component(Axis, egu="mm", limits=(0.0, SIZE_MM), init_pos=SIZE_MM / 2, kind="hinted")
+    x = Component(Axis, number=0, egu="mm", limits=RANGE_MM, init_pos=MIDDLE_MM, kind="hinted")
+    y = Component(Axis, number=1, egu="mm", limits=RANGE_MM, init_pos=MIDDLE_MM, kind="hinted")
     velocity = Component(Quantity, value=1.0, units="mm/s", kind="config")
+    backlash = Component(Quantity, value=BACKLASH_MM, units="mm", kind="config")
 
-    def __init__(self, prefix: str = "", *, name: str, clock: SimClock, **kwargs: Any) -> None:
-        self.clock = clock
+    def __init__(self, prefix: str = "", *, name: str, clock: SimClock, seed: int = 0, **kwargs: Any) -> None:
+        self.clock, self.seed = clock, seed
         super().__init__(prefix, name=name, **kwargs)
 
     def stop(self, *, success: bool = False) -> None:

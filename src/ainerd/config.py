@@ -80,8 +80,22 @@ class AnalysisSettings(_Section):
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
 
+class Shear(_Section):
+    """One step of a pre-shear.
+
+    Attributes
+    ----------
+    rate : float
+        Shear rate, 1/s.
+    duration_s : float
+    """
+
+    rate: float
+    duration_s: float = Field(gt=0)
+
+
 class Steering(_Section):
-    """Where the agent may go.
+    """Where the agent may go, and what it does there before an exposure.
 
     Attributes
     ----------
@@ -90,11 +104,14 @@ class Steering(_Section):
     smallest_feature : float or None
         Size of the smallest region of interest, in the actuators' unit.
     seed : int
+    preshear : list of Shear
+        Steps by which the sample is sheared afresh at each position; none: it is left alone.
     """
 
     bounds: dict[str, tuple[float, float]]
     smallest_feature: float | None = None
     seed: int = 0
+    preshear: list[Shear] = []
 
 
 class Beside(_Section):

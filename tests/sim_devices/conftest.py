@@ -5,7 +5,7 @@ import bluesky.preprocessors as bpp
 import pytest
 from bluesky import RunEngine
 
-from sim_devices import Geometry, HiddenSample, SimulatedInstrument
+from sim_devices import Geometry, SimulatedInstrument, hidden_sample
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +34,10 @@ def small():
 def make_instrument(tmp_path, small):
     def make(speed, num_images):
         made = SimulatedInstrument(
-            directory=tmp_path / "frames of a run", geometry=small, sample=HiddenSample(seed=3), speed=speed
+            directory=tmp_path / "frames of a run", geometry=small, sample=hidden_sample(seed=3), speed=speed
         )
         made.detector.cam.num_images.put(num_images)
+        made.shutter.set("open").wait(5)
         return made
 
     return make

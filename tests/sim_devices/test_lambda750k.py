@@ -1,4 +1,4 @@
-"""The detector under a RunEngine: flown, triggered, stopped, and failing."""
+"""The detector under a RunEngine: flown, triggered, stopped, failing; what its settings do, and what its file holds."""
 
 import threading
 import time
@@ -11,10 +11,13 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 from bluesky.utils import FailedStatus, RunEngineInterrupted
+from ophyd.areadetector.cam import Lambda750kCam
+from ophyd.signal import InternalSignalError
 
 from ainerd.dynamics import Dynamics
-from sim_devices import AcquisitionStopped, Lambda750k, SimClock
-from sim_devices._frames import FrameFile
+from sim_devices import AcquisitionStopped, Geometry, Lambda750k, SimClock
+from sim_devices._cam import LambdaCam
+from sim_devices._frame_file import FrameFile
 
 
 def of(documents, name):
@@ -27,6 +30,26 @@ def frames_of(documents):
     assert resource["mimetype"] == "application/x-hdf5"
     with h5py.File(resource["uri"].removeprefix("file://localhost")) as file:
         return file[resource["parameters"]["dataset"]][:]
+
+
+@pytest.fixture
+def make_detector(tmp_path, small):
+    """A detector on its own: no shutter, a steady beam, a fluid."""
+
+    def make(num_images=120, *, speed=1e4, geometry=small, dynamics=None, **options):
+        fluid = dynamics or Dynamics(family="fluid", tau_s=2)
+        made = Lambda750k(
+            name="lambda750k",
+            directory=tmp_path / "alone",
+            geometry=geometry,
+            clock=SimClock(speed),
+            sample_now=lambda age, duration, rng: fluid,
+            **{"flicker_rms": 0.0, **options},
+        )
+        made.cam.num_images.put(num_images)
+        return made
+
+    return make
 
 
 def test_flying_documents_and_live_frames(run_engine, documents, make_instrument, fly):
@@ -76,36 +99,16 @@ def test_triggered_exposures_are_one_index_each(run_engine, documents, instrumen
     assert not np.array_equal(frames[:120], frames[120:])
 
 
-def test_flying_and_triggering_give_the_same_frames(run_engine, documents, instrument, fly, tmp_path, small):
-    """The same seed and dynamics, in both modes and again: bit for bit."""
+def test_flying_and_triggering_give_the_same_frames(run_engine, documents, instrument, fly, make_detector):
+    """The same seed and dynamics, in both modes and again: bit for bit, in an unsteady beam that loses frames."""
     made = []
     for plan in (fly, fly, lambda _: bp.count([instrument.detector])):
-        instrument.detector = Lambda750k(
-            name="lambda750k",
-            directory=tmp_path,
-            geometry=small,
-            clock=instrument.clock,
-            sample_now=lambda age, duration, rng: Dynamics(family="fluid", tau_s=2),
-            seed=5,
-        )
-        instrument.detector.cam.num_images.put(70)
+        instrument.detector = make_detector(70, seed=5, flicker_rms=0.03, lost_share=0.1)
         documents.clear()
         run_engine(plan(instrument))
         made.append(frames_of(documents))
     assert np.array_equal(made[0], made[1])
     assert np.array_equal(made[0], made[2])
-
-
-def test_sees_the_sample_where_the_stage_is(run_engine, instrument, small):
-    asked = []
-    drawn = instrument.sample.dynamics
-    instrument.sample.dynamics = lambda *arguments: asked.append(arguments[:4]) or drawn(*arguments)
-    run_engine(bps.mv(instrument.stage.x, 2.5, instrument.stage.y, 7.5))
-    before = instrument.clock.now()
-    run_engine(bp.count([instrument.detector]))
-    ((x, y, age, duration),) = asked
-    assert (x, y, duration) == (2.5, 7.5, 12.0)
-    assert before <= age <= instrument.clock.now()
 
 
 def test_counts_follow_the_exposure_time(run_engine, instrument):
@@ -132,11 +135,11 @@ def test_failure_in_the_middle(mode, run_engine, documents, instrument, fly, mon
     plan = {"fly": fly, "count": lambda _: bp.count([instrument.detector])}[mode]
     append, written = FrameFile.append, []
 
-    def full(self, chunks):
+    def full(self, chunks, time_s):
         if written:
             raise OSError("no space left on device")
         written.append(self)
-        append(self, chunks)
+        append(self, chunks, time_s)
 
     with monkeypatch.context() as patch:
         patch.setattr(FrameFile, "append", full)
@@ -148,9 +151,13 @@ def test_failure_in_the_middle(mode, run_engine, documents, instrument, fly, mon
     with h5py.File(written[0].path, "r+") as file:  # refused while a writer has it
         assert len(file["entry/data/data"]) == 50
 
+    cam = instrument.detector.cam
+    assert (cam.detector_state.get(), cam.acquire.get()) == (6, 0) and "no space left" in cam.status_message.get()
+
     documents.clear()
     run_engine(plan(instrument))
     assert len(frames_of(documents)) == 120
+    assert cam.detector_state.get() == 0
 
 
 def test_sample_that_cannot_be_asked_fails_the_run(run_engine, tmp_path, small):
@@ -233,9 +240,6 @@ def test_misuse_is_named(instrument, run_engine):
             detector.kickoff()
     finally:
         detector.unstage()
-    detector.cam.num_images.put(0)
-    with pytest.raises(ValueError, match="num_images of at least 1"):
-        run_engine(bp.count([detector]))
 
 
 def test_file_names_cannot_be_guessed_and_never_clash(instrument):
@@ -245,3 +249,130 @@ def test_file_names_cannot_be_guessed_and_never_clash(instrument):
         instrument.detector.unstage()
     names = {path.name for path in instrument.detector._directory.iterdir()}
     assert len(names) == 3 and all(len(name) > 40 for name in names)
+
+
+def test_cam_has_the_signals_of_ophyd_s():
+    """Every setting and counter is named as in ophyd's class, but for two of the driver's that it lacks."""
+    assert set(LambdaCam.component_names) - set(Lambda750kCam.component_names) == {
+        "energy_threshold",
+        "bad_frame_counter",
+    }
+    assert set(Lambda750kCam._default_configuration_attrs) <= set(LambdaCam.component_names)
+
+
+def test_settings_are_in_the_descriptor(run_engine, documents, make_detector):
+    detector = make_detector(60)
+    detector.cam.trigger_mode.put("Internal")
+    run_engine(bp.count([detector]))
+    seen = of(documents, "descriptor")[0]["configuration"]["lambda750k"]
+    data = {name.removeprefix("lambda750k_cam_"): value for name, value in seen["data"].items()}
+    assert data["acquire_time"] == 0.1 and data["energy_threshold"] == 5.5 and data["temperature"] == 23
+    assert (data["image_mode"], data["trigger_mode"], data["num_exposures"]) == (1, 0, 1)
+    assert data["manufacturer"] == "X-Spectrum"
+    assert seen["data_keys"]["lambda750k_cam_image_mode"]["enum_strs"] == ("Single", "Multiple")
+    assert seen["data_keys"]["lambda750k_cam_acquire_period"]["units"] == "s"
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("acquire_period", 1 / 2001, r"acquire_period must be from 0.0005 to 3600 s, got 0.000499"),
+        ("acquire_time", 0.0, "acquire_time must be from"),
+        ("num_images", 0, "num_images must be from 1 to"),
+        ("num_exposures", 2, "num_exposures must be from 1 to 1, got 2"),
+        ("energy_threshold", 1.0, "energy_threshold must be from 3 to 40 keV"),
+        ("operating_mode", "TwentyFourBit", "operating_mode must be ContinuousReadWrite, got TwentyFourBit"),
+        ("trigger_mode", 2, "trigger_mode must be Internal, got External_ImagePer"),
+        ("image_mode", "Continuous", "image_mode must be Single or Multiple, got Continuous"),
+    ],
+)
+def test_what_the_detector_cannot_do_is_refused(make_detector, name, value, message):
+    signal = getattr(make_detector().cam, name)
+    before = signal.get()
+    with pytest.raises(ValueError, match=message):
+        signal.put(value)
+    assert signal.get() == before
+
+
+def test_counters_are_the_detector_s_own(make_detector):
+    cam = make_detector().cam
+    with pytest.raises(InternalSignalError):
+        cam.bad_frame_counter.put(3)
+    assert cam.array_size.get() == (192, 128, 0) and cam.size.get() == (192, 128)
+    assert cam.array_size_bytes.get() == 2 * 128 * 192
+
+
+def test_fastest_frames_have_exact_times(run_engine, documents, make_detector):
+    detector = make_detector(150)
+    detector.cam.acquire_period.put(1 / 2000)
+    detector._clock.now = lambda: 1000.0  # far behind: frames come when they are due
+    detector._clock.wall = lambda seconds: 0.0
+    run_engine(bp.count([detector], 2))
+    (path,) = detector._directory.iterdir()
+    with h5py.File(path) as file:
+        times = file["entry/instrument/NDAttributes/NDArrayTimeStamp"][:]
+    expected = 1000 + np.arange(150) / 2000
+    assert np.array_equal(times, np.r_[expected, expected])
+
+
+def test_the_button_starts_and_stops(run_engine, make_detector):
+    detector = make_detector(6000, speed=1.0)
+    cam = detector.cam
+    with pytest.raises(RuntimeError, match="stage it"):
+        cam.acquire.put(1)
+    detector.stage()
+    try:
+        cam.acquire.set(1).wait(1)
+        assert (cam.acquire.get(), cam.detector_state.get()) == (1, 1)
+        cam.acquire.put(0)
+        assert isinstance(detector.complete().exception(timeout=10), AcquisitionStopped)
+        assert (cam.acquire.get(), cam.detector_state.get()) == (0, 10)
+    finally:
+        detector.unstage()
+
+
+def test_single_image_mode_takes_one(run_engine, documents, make_detector):
+    detector = make_detector(120)
+    detector.cam.image_mode.put("Single")
+    run_engine(bp.count([detector], 3))
+    assert len(frames_of(documents)) == 3
+    assert detector.cam.array_counter.get() == 3 and detector.cam.num_images_counter.get() == 1
+
+
+def test_lost_frames_are_zeros_in_their_place_and_counted(run_engine, documents, make_detector):
+    detector = make_detector(400, lost_share=0.1)
+    run_engine(bp.count([detector]))
+    empty = ~frames_of(documents).any(axis=(1, 2))
+    assert 20 < empty.sum() < 65
+    assert detector.cam.bad_frame_counter.get() == empty.sum()
+    assert detector.cam.array_counter.get() == 400
+
+
+def test_shutter_attenuator_and_threshold(run_engine, make_detector):
+    """What comes through is asked before each block of frames; photons below the threshold are not counted."""
+    through = iter([1.0, 0.5, 0.0])
+    detector = make_detector(150, transmission=lambda: next(through, 1.0))
+    run_engine(bp.count([detector]))
+    assert detector.mean_counts.get() == pytest.approx(0.5 * 1.5 / 3, rel=0.05)
+    run_engine(bp.count([detector]))
+    assert detector.mean_counts.get() == pytest.approx(0.5, rel=0.05)
+    detector.cam.energy_threshold.put(12)
+    run_engine(bp.count([detector]))
+    assert detector.mean_counts.get() == 0
+
+
+def test_beam_flickers_and_bad_pixels_are_those_of_the_mask(run_engine, documents, make_detector):
+    geometry = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), bad_share=2e-3)
+    detector = make_detector(
+        300, geometry=geometry, flicker_rms=0.1, count_rate=50.0, dynamics=Dynamics(family="fluid", tau_s=0.01)
+    )
+    run_engine(bp.count([detector]))
+    frames = frames_of(documents)
+    (resource,) = of(documents, "stream_resource")
+    with h5py.File(resource["uri"].removeprefix("file://localhost")) as file:
+        mask = file["entry/instrument/detector/pixel_mask"][:]
+    good = frames[:, mask == 0].mean(1)
+    assert 0.04 < good.std() / good.mean() < 0.2
+    assert not frames[:, mask == 1 << 1].any()
+    assert frames[:, mask == 1 << 3].mean(0).min() > 5  # hot: 100 counts in a second and more
+    assert np.array_equal(mask > 0, detector.geometry.bad_pixels)

@@ -1,66 +1,186 @@
-"""Compressed frames, read by HDF5's own filter."""
+"""Frames: their photons, and how HDF5's own filter reads them back."""
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
+import lz4.block
 import numpy as np
 import pytest
+from scipy import stats
 
 from sim_devices import Geometry
-from sim_devices._bslz4 import compress, header, shuffle
-from sim_devices._frames import DATASET, FrameEncoder, FrameFile
+from sim_devices._bslz4 import BLOCK, ROOM, compress, header, shuffle
+from sim_devices._counting import DEAD_TIME_S, SATURATION, poisson, seen
+from sim_devices._flicker import flicker
+from sim_devices._frame_file import DATASET, FrameFile
+from sim_devices._frames import FrameMaker
 
 GEOMETRIES = {
-    "lambda": Geometry(),
+    "lambda": Geometry(bad_share=1e-3),
     "small": Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0)),
     "odd": Geometry(shape=(131, 157), beam_center_px=(65.5, 78.5)),  # 20567 pixels: a short block, and 7 pixels raw
     "ring to the end": Geometry(shape=(131, 157), beam_center_px=(90.0, 110.0)),
 }
 
 
-def test_shuffle_is_hdf5_s(tmp_path):
-    frame = np.random.default_rng(0).integers(0, 2**16, (64, 64), dtype=np.uint16)
-    shuffled = np.empty(2 * frame.size, np.uint8)
-    shuffle(frame.ravel(), shuffled)
-    file = FrameFile(tmp_path, "one", frame.shape)
-    file.append([header(frame.size) + compress(shuffled)])
-    file.close()
-    with h5py.File(file.path) as read:
-        assert np.array_equal(read[DATASET][0], frame)
+def read(path, name=DATASET):
+    with h5py.File(path) as file:
+        return file[name][()]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Chunks to frames, through a file."""
+
+    def through(chunks, shape):
+        file = FrameFile(tmp_path, "some", np.zeros(shape, np.uint32))
+        file.append(chunks, np.arange(len(chunks)) / 10)
+        file.close()
+        return read(file.path)
+
+    return through
+
+
+@pytest.mark.parametrize("mean", [0, 0.003, 0.05, 0.7, 5, 200, 40_000])
+def test_blocks_are_lz4_s(mean, write):
+    """Of frames from empty to dense, by LZ4's own decoder and by HDF5."""
+    frame = np.random.default_rng(0).poisson(mean, BLOCK).astype(np.uint16)
+    frame[-16:] = 0 if mean < 1 else frame[-16:]
+    shuffled, out = np.full(2 * BLOCK, 7, np.uint8), np.empty(ROOM, np.uint8)
+    used = shuffle(frame.copy().view(np.uint64), shuffled, np.empty(BLOCK // 8, np.uint64))
+    chunk = out[: compress(shuffled, used, out, 0)].tobytes()
+    bits = np.unpackbits(frame.view(np.uint8), bitorder="little").reshape(BLOCK, 16).T
+    expected = np.packbits(bits, bitorder="little").tobytes()
+    assert lz4.block.decompress(chunk[4:], uncompressed_size=2 * BLOCK) == expected
+    assert np.array_equal(write([header(BLOCK) + chunk], (64, 64))[0].ravel(), frame)
+    assert len(chunk) < 1.3 * len(lz4.block.compress(expected, store_size=False)) + 40
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
-def test_frames_read_back(geometry, tmp_path):
+def test_frames_read_back(geometry, write):
     rng = np.random.default_rng(0)
-    encoder = FrameEncoder(geometry, 0.5, rng)
-    counts = rng.poisson(0.5, (48, encoder.ring.size)).astype(np.uint16)
+    maker, level = FrameMaker(geometry), np.full(48, 0.5)
+    counts = maker.count(np.ones((48, maker.ring.size), np.float32), level, 0.1, rng)
     counts[3, :5] = [0, 1, 255, 256, 65535]
-    file = FrameFile(tmp_path, "some", geometry.frame_shape)
-    for start in (0, 24):
-        file.append(encoder.encode(counts[start : start + 24], rng))
-    file.close()
-    with h5py.File(file.path) as read:
-        data = read[DATASET]
-        assert data.shape == (48, *geometry.frame_shape) and data.chunks == (1, *geometry.frame_shape)
-        frames = data[:].reshape(48, -1)
-    assert np.array_equal(frames[:, encoder.ring], counts)
-    assert not frames[:, geometry.dead.ravel()].any()
-    outside = np.setdiff1d(np.flatnonzero(~geometry.dead), encoder.ring)
-    expected = 0.5 * geometry.profile.ravel()[outside].sum()
-    # 48 frames of background come from 16 drawn ones, so there are that many independent ones at most.
-    assert frames[:, outside].sum(1).mean() == pytest.approx(expected, abs=5 * np.sqrt(expected / 10))
-    assert len({frame.tobytes() for frame in frames[:, outside]}) == 48
+    lost = np.zeros(48, bool)
+    lost[[0, 30]] = True
+    frames = np.concatenate(
+        [
+            write(maker.encode(counts[rows], level[rows], 0.1, rng, lost=lost[rows]), geometry.frame_shape)
+            for rows in (slice(0, 24), slice(24, 48))
+        ]
+    ).reshape(48, -1)
+    assert not frames[lost].any()
+    assert np.array_equal(frames[~lost][:, maker.ring], counts[~lost])
+    assert not frames[:, (geometry.bad_pixels & (geometry.hot_hz == 0)).ravel()].any()
 
 
-def test_file_grows_under_a_reader(tmp_path, small):
+def test_photons_outside_the_ring_are_poisson_s_and_new_in_each_frame(write):
+    """Mean, variance, and what two frames share, over the pixels without speckle; at two levels."""
+    geometry, rng = GEOMETRIES["small"], np.random.default_rng(0)
+    maker, level = FrameMaker(geometry), np.repeat([0.5, 2.0], 400)
+    counts = np.zeros((level.size, maker.ring.size), np.uint16)
+    frames = write(maker.encode(counts, level, 0.1, rng), geometry.frame_shape).reshape(level.size, -1).astype(float)
+    outside = np.setdiff1d(np.flatnonzero(~geometry.bad_pixels), maker.ring)
+    relative = frames[:, outside] - level[:, None] * geometry.profile.ravel()[outside]
+    expected = level * geometry.profile.ravel()[outside].sum()
+    z = (frames[:, outside].sum(1) - expected) / np.sqrt(expected)
+    assert abs(z.mean()) < 4 / np.sqrt(z.size) and z.std() == pytest.approx(1, abs=0.1)
+    for rows, mean in ((slice(0, 400), 0.5), (slice(400, 800), 2.0)):
+        photons = mean * geometry.profile.ravel()[outside]
+        error = 4 * np.sqrt(((1 + 2 * photons) * photons).sum() / 400) / photons.sum()
+        assert (relative[rows] ** 2).mean(0).sum() / photons.sum() == pytest.approx(1, abs=error)
+    shared = (relative[:-1] * relative[1:]).sum(1)
+    assert abs(shared.mean()) < 4 * shared.std() / np.sqrt(shared.size)
+
+
+def test_hot_pixels_count_without_a_beam_and_end_at_the_counter_s_end(write):
+    geometry, rng = GEOMETRIES["lambda"], np.random.default_rng(0)
+    maker, dark = FrameMaker(geometry), np.zeros(40)
+    for exposure_s in (0.001, 0.1):
+        frames = write(
+            maker.encode(np.zeros((40, maker.ring.size), np.uint16), dark, exposure_s, rng), geometry.frame_shape
+        )
+        hot = geometry.hot_hz > 0
+        assert not frames[:, ~hot].any()
+        rate = geometry.hot_hz[hot]
+        expected = np.minimum(rate * exposure_s / (1 + rate * DEAD_TIME_S), SATURATION)
+        error = 5 * np.sqrt(expected / 40) + 0.1
+        assert (np.abs(frames[:, hot].mean(0) - expected) < error).all()
+    assert frames.max() == SATURATION
+
+
+def test_bright_background_loses_counts_as_the_ring_does(write):
+    """A thousand photons in a millisecond: one half is lost, in the ring and beside it."""
+    geometry, rng = GEOMETRIES["small"], np.random.default_rng(0)
+    maker, level = FrameMaker(geometry), np.full(10, 1000.0)
+    counts = maker.count(np.ones((10, maker.ring.size), np.float32), level, 1e-3, rng)
+    frames = write(maker.encode(counts, level, 1e-3, rng), geometry.frame_shape)
+    incident = 1000 * geometry.profile
+    good = ~geometry.bad_pixels
+    assert frames.mean(0)[good].sum() == pytest.approx((incident / (1 + incident * 1e-3))[good].sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("mean", [0.05, 0.7, 6.0, 50.0])
+def test_poisson_sampler_against_scipy(mean):
+    rng = np.random.default_rng(1)
+    drawn = np.array([poisson(mean, rng) for _ in range(40000)])
+    law = stats.poisson(mean)
+    edges = np.unique(law.ppf([0, 0.02, 0.2, 0.4, 0.6, 0.8, 0.98]).clip(0))
+    observed = np.histogram(drawn, np.r_[edges, np.inf])[0]
+    chance = np.diff(np.r_[law.cdf(edges - 1), 1.0])
+    assert stats.chisquare(observed, chance * drawn.size).pvalue > 1e-4
+
+
+def test_counting_losses_against_photons_one_by_one():
+    """A counter that is blind for a hundredth of the exposure after each count, simulated from arrival times."""
+    rng, loss = np.random.default_rng(0), 0.01
+    for photons in (1, 2, 30):
+        arrival = np.sort(rng.random((4000, photons)), axis=1)
+        taken = np.zeros(4000)
+        for arrivals in range(4000):
+            last = -1.0
+            for t in arrival[arrivals]:
+                if t - last >= loss:
+                    taken[arrivals] += 1
+                    last = t
+        ours = np.array([seen(photons, loss, rng) for _ in range(4000)])
+        assert ours.mean() == pytest.approx(taken.mean(), rel=0.01)
+    assert seen(10**6, 0.0, rng) == SATURATION
+
+
+def test_beam_flickers_by_what_is_asked_for():
     rng = np.random.default_rng(0)
-    encoder = FrameEncoder(small, 0.5, rng)
-    counts = rng.poisson(0.5, (6, encoder.ring.size)).astype(np.uint16)
-    file = FrameFile(tmp_path, "live", small.frame_shape)
+    long = np.arange(400_000) * 5e-4 * 9.973
+    assert np.allclose(flicker(long, 5e-4, 0.0, rng), 1)
+    beam = flicker(long, 5e-4, 0.03, rng)
+    assert beam.mean() == pytest.approx(1, abs=2e-3) and beam.std() == pytest.approx(0.03, rel=0.1)
+    start = np.arange(40_000) * 5e-4
+    spectrum = np.abs(np.fft.rfft(flicker(start, 5e-4, 0.03, rng) * np.hanning(start.size))) ** 2
+    hertz = np.fft.rfftfreq(start.size, 5e-4)
+    lines = hertz[1:][spectrum[1:] > 1e-3 * spectrum[hertz > 30].max()]
+    assert {60, 120, 360} <= set(np.round(lines)) and not any(30 < line < 59 or 61 < line < 119 for line in lines)
+    # What the mains do within an exposure of whole periods is not seen.
+    slow = flicker(np.arange(600) * 0.1, 0.1, 0.03, np.random.default_rng(1))
+    assert np.abs(np.diff(slow)).max() < 0.01
+
+
+def test_file_grows_under_a_reader_and_each_frame_has_its_time(tmp_path):
+    geometry = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), bad_share=1e-3)
+    maker, rng, level = FrameMaker(geometry), np.random.default_rng(0), np.full(2, 0.5)
+    counts = maker.count(np.ones((6, maker.ring.size), np.float32), np.full(6, 0.5), 0.1, rng)
+    file = FrameFile(tmp_path, "live", geometry.pixel_mask)
+    attributes = "entry/instrument/NDAttributes"
     with h5py.File(file.path, "r", libver="latest", swmr=True) as reader:
         for k in range(3):
-            file.append(encoder.encode(counts[2 * k : 2 * k + 2], rng))
-            reader[DATASET].id.refresh()
-            assert reader[DATASET].shape[0] == 2 * k + 2
-            assert np.array_equal(reader[DATASET][2 * k + 1].ravel()[encoder.ring], counts[2 * k + 1])
+            rows = slice(2 * k, 2 * k + 2)
+            file.append(maker.encode(counts[rows], level, 0.1, rng), 7 + np.arange(2 * k, 2 * k + 2) / 10)
+            for name in (DATASET, f"{attributes}/NDArrayTimeStamp", f"{attributes}/NDArrayUniqueId"):
+                reader[name].id.refresh()
+                assert len(reader[name]) == 2 * k + 2
+            assert np.array_equal(reader[DATASET][2 * k + 1].ravel()[maker.ring], counts[2 * k + 1])
     file.close()
     file.close()
+    assert read(file.path, f"{attributes}/NDArrayTimeStamp") == pytest.approx(7 + np.arange(6) / 10)
+    assert read(file.path, f"{attributes}/NDArrayUniqueId").tolist() == [1, 2, 3, 4, 5, 6]
+    assert np.array_equal(read(file.path, "entry/instrument/detector/pixel_mask"), geometry.pixel_mask)
+    assert read(file.path, "entry/instrument/detector/saturation_value") == 4095

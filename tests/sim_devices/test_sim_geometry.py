@@ -4,6 +4,11 @@ import pytest
 from sim_devices import Geometry
 
 
+@pytest.fixture(scope="module")
+def worn():
+    return Geometry(bad_share=4e-4, bad_seed=3)
+
+
 def test_q_and_phi_by_hand():
     geometry = Geometry(shape=(400, 400), beam_center_px=(200.0, 200.0))
     angle = np.arctan(100.5 * 55e-6 / 8.0)
@@ -15,31 +20,48 @@ def test_q_and_phi_by_hand():
     assert geometry.phi_deg[199, 99] == pytest.approx(180.285, abs=1e-3)
 
 
-def test_lambda_gaps_are_dead_with_their_borders():
+def test_lambda_gaps_are_bad_with_their_borders():
     geometry = Geometry()
-    dead = geometry.dead
-    assert dead.shape == (516, 1556)
-    assert np.flatnonzero(dead.all(axis=1)).tolist() == list(range(255, 261))
+    bad = geometry.bad_pixels
+    assert bad.shape == (516, 1556)
+    assert np.flatnonzero(bad.all(axis=1)).tolist() == list(range(255, 261))
     columns = [start + k for start in (255, 515, 775, 1035, 1295) for k in range(6)]
-    assert np.flatnonzero(dead.all(axis=0)).tolist() == columns
-    assert not dead.ravel()[geometry.ring].any()
-    assert dead[258, 750] and not dead[262, 747]  # the beamstop's edge at 30 pixels
+    assert np.flatnonzero(bad.all(axis=0)).tolist() == columns
+    assert not bad.ravel()[geometry.ring].any()
+    assert bad[258, 750] and not bad[262, 747]  # the beamstop's edge at 30 pixels
 
 
 def test_ring_covers_the_analysed_range_and_a_pixel_more():
     geometry = Geometry()
-    inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.dead
+    inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.bad_pixels
     assert set(np.flatnonzero(inside)) < set(geometry.ring)
     q = geometry.q_inv_nm.ravel()[geometry.ring]
     assert 0.0185 < q.min() < 0.019 and 0.029 < q.max() < 0.0295
 
 
-def test_profile_is_flat_to_ten_per_cent_across_the_ring():
+def test_profile_is_one_in_the_ring_s_mean_and_has_a_background():
     geometry = Geometry()
-    inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.dead
-    assert geometry.profile[inside].min() == pytest.approx(0.905, abs=0.01)
-    assert geometry.profile[inside].max() == pytest.approx(1.105, abs=0.01)
-    assert geometry.profile[0, 0] == pytest.approx(0.1, abs=0.01)
+    inside = (geometry.q_inv_nm >= 0.019) & (geometry.q_inv_nm <= 0.029) & ~geometry.bad_pixels
+    assert geometry.profile[inside].mean() == pytest.approx(1)
+    assert geometry.profile[~geometry.bad_pixels].min() == pytest.approx(0.2, abs=0.01)
+    by_q = [geometry.profile[inside & (np.abs(geometry.q_inv_nm - q) < 1e-4)].mean() for q in (0.0195, 0.024, 0.027)]
+    assert by_q[0] < by_q[1] < by_q[2]
+    assert not geometry.profile[geometry.bad_pixels].any()
+
+
+def test_a_few_pixels_in_ten_thousand_are_dead_or_hot(worn):
+    mask, sound = worn.pixel_mask, Geometry().pixel_mask
+    for bit in (1, 3):
+        assert np.mean(mask >> bit & 1) == pytest.approx(2e-4, rel=0.3)
+        assert not (sound >> bit & 1).any()
+    assert np.array_equal(worn.bad_pixels, mask > 0)
+    assert np.array_equal(worn.hot_hz > 0, mask == 1 << 3)
+    assert worn.hot_hz[mask == 8].min() > 100 and worn.hot_hz.max() < 1e5
+    assert not worn.profile[mask > 0].any() and not worn.bad_pixels.ravel()[worn.ring].any()
+    # Gaps and beamstop are where they were, and the seed decides the rest.
+    assert np.array_equal(mask & 0x101, sound)
+    assert np.array_equal(mask, Geometry(bad_share=4e-4, bad_seed=3).pixel_mask)
+    assert not np.array_equal(mask, Geometry(bad_share=4e-4, bad_seed=4).pixel_mask)
 
 
 def test_bad_geometry_says_what_to_do():
@@ -47,3 +69,5 @@ def test_bad_geometry_says_what_to_do():
         Geometry(detector="lambda751k")
     with pytest.raises(ValueError, match="check beam_center_px"):
         Geometry(shape=(64, 64), beam_center_px=(2000.0, 32.0))
+    with pytest.raises(ValueError, match="bad_share must lie in"):
+        Geometry(bad_share=3)

@@ -1,6 +1,7 @@
 import time
 
 import bluesky.plan_stubs as bps
+import numpy as np
 import pytest
 from ophyd.utils import LimitError
 
@@ -16,14 +17,15 @@ def test_travel_takes_simulated_time(stage):
     start = time.monotonic()
     stage.x.move(9.0)  # 4 mm at 1 mm/s, 20 times faster
     assert 0.2 <= time.monotonic() - start < 0.6
-    assert stage.x.position == 9.0
+    assert stage.x.position == pytest.approx(9.0, abs=0.002)
     assert stage.y.position == 5.0
 
 
 def test_both_axes_under_a_run_engine(stage, run_engine):
     run_engine(bps.mv(stage.x, 1.0, stage.y, 2.0))
     reading, description = stage.read(), stage.describe()
-    assert {name: reading[name]["value"] for name in reading} == {"sample_x": 1.0, "sample_y": 2.0}
+    assert list(reading) == ["sample_x", "sample_y"]
+    assert [reading[name]["value"] for name in reading] == pytest.approx([1.0, 2.0], abs=0.002)
     assert all(description[name]["units"] == "mm" for name in ("sample_x", "sample_y"))
     assert stage.hints["fields"] == ["sample_x", "sample_y"]
 
@@ -33,6 +35,32 @@ def test_limits(stage, position):
     with pytest.raises(LimitError, match="sample_x cannot go to .* mm: its limits are 0.0 to 10.0 mm"):
         stage.x.set(position)
     assert stage.x.position == 5.0
+
+
+@pytest.fixture
+def quick():
+    return Stage(name="sample", clock=SimClock(1000), seed=4)
+
+
+def test_the_reading_says_where_the_screw_stopped(quick):
+    off = []
+    for target in [2.0, 8.0] * 20:
+        quick.x.move(target)
+        off.append(quick.x.position - target)
+    assert 0.0003 < np.std(off) < 0.0008 and abs(np.mean(off)) < 0.0003
+    again = Stage(name="sample", clock=SimClock(1000), seed=4)
+    again.x.move(2.0)
+    assert again.x.position - 2.0 == off[0]
+    for target in (0.0, 10.0, 0.0, 10.0):
+        quick.y.move(target)
+        assert 0.0 <= quick.y.position <= 10.0
+
+
+def test_the_sample_lags_behind_after_a_move_down(quick):
+    for target, lag in [(6.0, 0.0), (4.0, 0.05), (4.02, 0.03), (3.0, 0.05), (7.0, 0.0)]:
+        quick.backlash.put(0.05)
+        quick.x.move(target)
+        assert quick.x.true_position - quick.x.position == pytest.approx(lag, abs=0.004)
 
 
 def test_stop_on_the_way(stage):
@@ -48,13 +76,22 @@ def test_stop_on_the_way(stage):
 
 
 def test_clock():
-    clock = SimClock(speed=50)
+    clock, begin = SimClock(speed=50), time.monotonic()
     readings = [clock.now()]
     for _ in range(20):
         time.sleep(0.005)
         readings.append(clock.now())
     assert readings == sorted(readings)
-    assert readings[-1] - readings[0] == pytest.approx(50 * 0.1, rel=0.8, abs=0.1)
+    assert 50 * 0.1 <= readings[-1] - readings[0] <= 50 * (time.monotonic() - begin)
     assert clock.wall(10) == 0.2
     with pytest.raises(ValueError, match="speed"):
         SimClock(0)
+
+
+def test_what_is_done_later_takes_simulated_time():
+    clock, rung = SimClock(speed=50), []
+    begin, called = time.monotonic(), clock.now()
+    status = clock.later(10, lambda: rung.append(clock.now()))
+    assert not status.done and not rung
+    status.wait(2)
+    assert 10 <= rung[0] - called <= 50 * (time.monotonic() - begin)

@@ -13,13 +13,15 @@ os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is
 
 import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
-from bluesky import RunEngine  # noqa: E402
+from bluesky import RunEngine, SupplementalData  # noqa: E402
 
 from agents.rheo_xpcs import TOML  # noqa: E402
 from agents.simulated import simulated_instrument  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.instrument import open_tiled  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
+from ainerd.steering import expose, preshear  # noqa: E402, F401
+from ainerd.views import WhileRunning  # noqa: E402
 
 try:
     settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
@@ -28,6 +30,9 @@ except (SettingsError, ServerError) as err:
     sys.exit(f"ainerd: {err}")
 atexit.register(close_tiled)
 
-RE = RunEngine({})
+RE = RunEngine({}, during_task=WhileRunning())  # counts frames and redraws agent.plot() while it is busy
 instrument = simulated_instrument(settings, speed=60)  # a minute of the sample's in a second of ours
 lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
+shutter, attenuator, source, arm = instrument.shutter, instrument.attenuator, instrument.source, instrument.arm
+sd = SupplementalData(baseline=instrument.baseline)  # read as each run opens and closes
+RE.preprocessors.append(sd)

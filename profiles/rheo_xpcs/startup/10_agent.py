@@ -8,7 +8,12 @@ from agents.rheo_xpcs import build_agent
 
 try:
     agent = build_agent(
-        client, detector=lambda750k, actuators=[stage.x, stage.y], rheometer=rheometer, settings=settings
+        client,
+        detector=lambda750k,
+        actuators=[stage.x, stage.y],
+        rheometer=rheometer,
+        shutter=shutter,
+        settings=settings,
     )
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")

@@ -1,4 +1,4 @@
-"""Plans: one exposure, and the visit of a suggested position that waits for its analysis."""
+"""Plans: shear, one exposure, and the visit of a suggested position that waits for its analysis."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +13,39 @@ from bluesky_adaptive.protocols import ID_KEY
 FLUSH_S = 0.2
 
 
+def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
+    """Shear the sample, in one or more steps, and stop: ``preshear(rheometer, 30, 190, 100, 10)``.
+
+    Parameters
+    ----------
+    rheometer : device
+        With two things to set: `shear_rate_setpoint`, a shear rate in 1/s, which it holds until told another one; and
+        `dwell`, a number of seconds, done when they have passed at the instrument.
+    *rates_and_durations : float
+        Shear rate in 1/s and duration in s of each step.
+
+    Raises
+    ------
+    ValueError
+        If a duration is missing or not positive.
+    """
+    if not rates_and_durations or len(rates_and_durations) % 2 or not all(t > 0 for t in rates_and_durations[1::2]):
+        raise ValueError(f"preshear takes rates, each with a positive duration, got {rates_and_durations}")
+
+    def shear() -> MsgGenerator[None]:
+        for rate, duration in zip(rates_and_durations[::2], rates_and_durations[1::2], strict=True):
+            yield from bps.mv(rheometer.shear_rate_setpoint, rate)
+            yield from bps.mv(rheometer.dwell, duration)
+
+    yield from bpp.finalize_wrapper(shear(), bps.mv(rheometer.shear_rate_setpoint, 0))
+
+
 def expose(
     detector: Any,
     *,
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
+    shutter: Any = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """One exposure: the detector flies, its frames are announced while it does.
@@ -30,6 +58,8 @@ def expose(
         Read once before the first frame, into the primary stream.
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
+    shutter : device, optional
+        Set to "open" before the first frame, and to "close" after the last one or whatever else ends the exposure.
     md : mapping, optional
         Goes into the start document.
 
@@ -40,6 +70,10 @@ def expose(
     """
     devices = list({id(root): root for root in (getattr(d, "root", d) for d in (detector, *beside))}.values())
 
+    def frames() -> MsgGenerator[None]:
+        yield from bps.kickoff(detector, wait=True)
+        yield from bps.collect_while_completing([detector], [detector], flush_period=FLUSH_S, stream_name=detector.name)
+
     @bpp.set_run_key_decorator("ainerd_exposure")
     @bpp.stage_decorator(devices)
     @bpp.monitor_during_decorator(list(monitored))
@@ -48,8 +82,10 @@ def expose(
         if beside:
             yield from bps.trigger_and_read(list(beside), name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
-        yield from bps.kickoff(detector, wait=True)
-        yield from bps.collect_while_completing([detector], [detector], flush_period=FLUSH_S, stream_name=detector.name)
+        if shutter is None:
+            yield from frames()
+        else:
+            yield from bpp.finalize_wrapper(bpp.pchain(bps.mv(shutter, "open"), frames()), bps.mv(shutter, "close"))
 
     return (yield from inner())
 
@@ -59,6 +95,8 @@ def visit(
     *,
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
+    shutter: Any = None,
+    before: Callable[[], MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """An acquisition plan of bluesky-adaptive: move, expose, and wait until the analysis of each exposure is there.
@@ -69,8 +107,10 @@ def visit(
     ----------
     outcome_of : callable
         Future of the analysis of a run, by uid.
-    beside, monitored
+    beside, monitored, shutter
         As in `expose`.
+    before : callable, optional
+        Makes the plan that is run at each position before its exposure, such as a `preshear`.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; what to make of a missing outcome is the evaluation's.
     """
@@ -85,11 +125,12 @@ def visit(
         uids = []
         for suggestion in suggestions:
             yield from bps.mv(*(part for actuator in actuators for part in (actuator, suggestion[actuator.name])))
-            about = {"suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
+            if before is not None:
+                yield from before()
+            about = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
             readables = [*actuators, *beside]
-            uids.append(
-                (yield from expose(detector, beside=readables, monitored=monitored, md={**(md or {}), **about}))
-            )
+            uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=about)
+            uids.append(uid)
         futures = [outcome_of(uid) for uid in uids]
 
         async def analysed() -> None:

@@ -1,0 +1,84 @@
+"""Source, attenuator, shutter, and the dose that the spots of the sample get."""
+
+import time
+
+import bluesky.plan_stubs as bps
+import numpy as np
+import pytest
+
+from sim_devices import Attenuator, Shutter, SimClock, Source
+from sim_devices._beam import Dose
+
+
+@pytest.fixture
+def clock():
+    return SimClock(100)
+
+
+@pytest.fixture
+def attenuator(clock):
+    return Attenuator(name="attenuator", clock=clock, energy_keV=11.0)
+
+
+def test_the_foils_that_come_nearest_are_put_in(attenuator, run_engine):
+    assert attenuator.transmission.get() == 1.0
+    lengths = {40.0: 1, 80.0: 2, 160.0: 4, 320.0: 8}  # µm: bit
+    for foils in range(16):
+        # mass attenuation of silicon at 11 keV, between the values of NIST at 10 and 15 keV: 25.6 cm²/g
+        silicon_cm = sum(1e-4 * length for length, bit in lengths.items() if foils & bit)
+        expected = np.exp(-25.6 * 2.33 * silicon_cm)
+        run_engine(bps.mv(attenuator, 1.05 * expected if foils else 1.0))
+        assert attenuator.foils.get() == foils
+        assert attenuator.transmission.get() == pytest.approx(expected, rel=0.03)
+    run_engine(bps.mv(attenuator, 1e-6))
+    assert attenuator.setpoint.get() == 1e-6 and attenuator.transmission.get() > 0.02  # all foils, and no more
+
+
+def test_harder_photons_are_weakened_less(attenuator, clock):
+    harder = Attenuator(name="attenuator", clock=clock, energy_keV=22.0)
+    assert np.log(attenuator.choices[1:]) == pytest.approx(8 * np.log(harder.choices[1:]))
+
+
+@pytest.mark.parametrize("transmission", [0, -0.5, 1.01, float("nan")])
+def test_no_foil_gives_that(attenuator, transmission):
+    with pytest.raises(ValueError, match="attenuator takes a transmission above 0 and at most 1"):
+        attenuator.set(transmission)
+
+
+def test_movements_take_simulated_time():
+    shutter = Shutter(name="shutter", clock=SimClock(0.5))
+    begin = time.monotonic()
+    moving = shutter.set("open")
+    assert not shutter.is_open
+    moving.wait(2)
+    assert shutter.is_open and 0.2 <= time.monotonic() - begin < 1.0
+
+
+def test_shutter_under_a_run_engine(clock, run_engine):
+    shutter = Shutter(name="shutter", clock=clock)
+    assert shutter.status.get() == "closed"
+    for word, status in (("open", "open"), ("open", "open"), ("close", "closed")):
+        run_engine(bps.mv(shutter, word))
+        assert shutter.read()["shutter_status"]["value"] == status
+    with pytest.raises(ValueError, match='shutter takes "open" or "close", got \'Open\''):
+        shutter.set("Open")
+
+
+def test_the_ring_is_topped_up(monkeypatch, clock):
+    source = Source(name="source", clock=clock, energy_keV=11.0)
+    currents = []
+    for seconds in range(0, 360, 10):
+        monkeypatch.setattr(clock, "now", lambda seconds=seconds: float(seconds))
+        currents.append(source.read()["source_ring_current"]["value"])
+    steps = np.diff(currents)
+    assert max(currents) == 102.0 and min(currents) > 101.5
+    assert np.flatnonzero(steps > 0).tolist() == [11, 23] and (np.delete(steps, [11, 23]) < 0).all()
+
+
+def test_dose_is_of_spots_one_beam_size_wide():
+    dose = Dose()
+    dose.add(5.0, 5.0, 50.0)
+    dose.add(5.0, 5.0, 10.0)
+    dose.add(5.0, 5.02, 30.0)
+    at = {place: dose.at(*place, (0.015, 0.010)) for place in [(5, 5), (5.014, 5), (5, 5.011), (5.016, 5), (5, 5.015)]}
+    assert list(at.values()) == [60.0, 60.0, 30.0, 0.0, 30.0]

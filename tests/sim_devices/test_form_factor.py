@@ -1,0 +1,50 @@
+"""Scattering of dense spheres against what is known of them otherwise."""
+
+import numpy as np
+import pytest
+
+from sim_devices._form_factor import form_factor, scattering, structure_factor, verlet_weis
+
+Q = np.linspace(1e-3, 0.08, 4000)
+
+
+def test_sphere():
+    """1 at q = 0, Guinier's law beyond, and a zero where tan x = x."""
+    assert form_factor(1e-4, 250.0) == pytest.approx(1, abs=1e-4)
+    assert form_factor(0.002, 250.0) == pytest.approx(np.exp(-((0.002 * 125) ** 2) / 5), abs=1e-4)
+    assert form_factor(4.493409457909064 / 125, 250.0) < 1e-20
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.494, 0.605])
+def test_compressibility(fraction):
+    """S(0) of Percus and Yevick is exact; that of Verlet and Weis is near Carnahan and Starling's equation of state."""
+    exact = (1 - fraction) ** 4 / (1 + 2 * fraction) ** 2
+    assert structure_factor(2e-4, 250.0, fraction) == pytest.approx(exact, rel=0.01)
+    carnahan_starling = (1 - fraction) ** 4 / ((1 + 2 * fraction) ** 2 + fraction**3 * (fraction - 4))
+    assert verlet_weis(2e-4, 250.0, fraction) == pytest.approx(carnahan_starling, rel=0.15)
+
+
+def test_spheres_do_not_overlap():
+    """The pair correlation, S(q) transformed by quadrature, is 0 inside the core, in the mean and at the middle."""
+    k = (np.arange(400_000) + 0.5) * 0.005  # in 1/diameter
+    excess = structure_factor(k / 250.0, 250.0, 0.45) - 1
+    r = np.linspace(0.3, 0.8, 40)
+    density = 6 * 0.45 / np.pi
+    g = 1 + (np.sin(np.outer(r, k)) @ (k * excess)) * 0.005 / (2 * np.pi**2 * density * r)
+    assert np.abs(g).max() < 0.02
+
+
+def test_peak_at_freezing():
+    """Hansen and Verlet (Phys. Rev. 184, 151, 1969): a liquid freezes when the peak of S(q) is 2.85 high."""
+    peak = verlet_weis(Q, 250.0, 0.494)
+    assert peak.max() == pytest.approx(2.85, rel=0.02)
+    assert Q[peak.argmax()] * 250 == pytest.approx(7.0, rel=0.01)
+
+
+def test_the_ring_lies_on_the_rise_to_the_peak():
+    """60.5 vol % of 250 nm: the peak of P S, pulled in by P, lies between 0.024 and 0.029 1/nm, and is no spike."""
+    seen = scattering(Q)
+    peak = Q[seen.argmax()]
+    assert 0.024 < peak < 0.029
+    half = Q[seen > seen.max() / 2]
+    assert 0.1 < np.ptp(half[(half > 0.015) & (half < 0.035)]) / peak < 0.4

@@ -1,0 +1,95 @@
+"""The devices together: what reaches the sample, what the sample does, what the detector sees."""
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import numpy as np
+import pytest
+
+from ainerd.dynamics import Dynamics
+
+
+@pytest.fixture
+def asked(instrument, monkeypatch):
+    """What the sample was asked at each exposure; it answers with dynamics that the beam speeds up."""
+    calls = []
+
+    def dynamics(x, y, age_s, duration_s, rng, *, dose_s, events):
+        calls.append({"x": x, "y": y, "age": age_s, "duration": duration_s, "dose": dose_s, "events": events})
+        return Dynamics(family="beam", tau_s=45, beam_speedup=0.2, dose_s=dose_s)
+
+    monkeypatch.setattr(instrument.sample, "dynamics", dynamics)
+    return calls
+
+
+def test_the_sample_is_asked_where_and_how_old_it_is(run_engine, instrument, asked):
+    stage, rheometer = instrument.stage, instrument.rheometer
+    run_engine(bps.mv(stage.x, 2.5, stage.y, 7.5))
+    before = instrument.clock.now()
+    run_engine(bp.count([instrument.detector]))
+    (first,) = asked
+    assert (first["x"], first["y"], first["duration"]) == (stage.x.true_position, stage.y.true_position, 12.0)
+    assert (first["x"], first["y"]) == pytest.approx((2.5, 7.5), abs=0.01) and first["x"] > stage.x.position
+    assert before <= first["age"] <= instrument.clock.now()
+    run_engine(bps.mv(rheometer.shear_rate_setpoint, 100))
+    stopping = instrument.clock.now()
+    run_engine(bps.mv(rheometer.shear_rate_setpoint, 0))
+    run_engine(bp.count([instrument.detector]))
+    assert 0 < asked[1]["age"] <= instrument.clock.now() - stopping
+
+
+def test_the_detector_sees_what_shutter_and_foils_let_through(run_engine, instrument):
+    seen = {}
+    for transmission in (1.0, 0.3):
+        run_engine(bps.mv(instrument.attenuator, transmission))
+        run_engine(bp.count([instrument.detector]))
+        seen[transmission] = instrument.detector.mean_counts.get()
+    assert seen[1.0] == pytest.approx(0.5, rel=0.05)
+    assert seen[0.3] == pytest.approx(0.5 * instrument.attenuator.transmission.get(), rel=0.05)
+    run_engine(bps.mv(instrument.shutter, "close"))
+    run_engine(bp.count([instrument.detector]))
+    assert instrument.detector.mean_counts.get() == 0
+
+
+def test_each_spot_keeps_its_dose(run_engine, instrument, asked):
+    run_engine(bps.mv(instrument.attenuator, 0.3))
+    weak = instrument.attenuator.transmission.get()
+    for transmission in (1.0, 0.3, 1.0):
+        run_engine(bps.mv(instrument.attenuator, transmission))
+        run_engine(bp.count([instrument.detector]))
+    run_engine(bps.mv(instrument.shutter, "close"))
+    run_engine(bp.count([instrument.detector]))
+    run_engine(bps.mv(instrument.stage.x, 5.5))
+    run_engine(bp.count([instrument.detector]))
+    assert [call["dose"] for call in asked] == pytest.approx([0, 12, 12 * (1 + weak), 12 * (2 + weak), 0], rel=0.005)
+
+
+def test_a_weaker_beam_speeds_up_less(run_engine, instrument, asked):
+    """The relaxation rate grows with the beam that has come, before the exposure and in it."""
+    rng = np.random.default_rng(0)
+    run_engine(bp.count([instrument.detector]))
+    for transmission in (1.0, 0.3):
+        run_engine(bps.mv(instrument.attenuator, transmission))
+        seen = instrument._in_the_beam(instrument.clock.now(), 10.0, rng)
+        share, dose = instrument.attenuator.transmission.get(), asked[-1]["dose"]
+        for t in (0.0, 5.0, 10.0):
+            assert seen.beam_speedup * (seen.dose_s + t) == pytest.approx(0.2 * (dose + share * t), rel=0.01)
+
+
+def test_the_speckle_jumps_when_the_stress_dips(run_engine, instrument, monkeypatch):
+    y, x = np.argwhere(instrument.sample.regime_map(100) == "avalanche").mean(axis=0) / 10
+    run_engine(bps.mv(instrument.stage.x, x, instrument.stage.y, y))
+
+    def stress(when):
+        """Mean of many readings, so that 0.15 Pa stand out of the noise."""
+        monkeypatch.setattr(instrument.clock, "now", lambda: when)
+        return np.mean([instrument.rheometer.read()["rheometer_stress"]["value"] for _ in range(30)])
+
+    stress(600.0)
+    dynamics = instrument._in_the_beam(600.0, 60.0, np.random.default_rng(0))
+    jumps = [600 + when for when, _ in dynamics.events]
+    assert dynamics.family == "avalanche" and len(jumps) >= 2
+    for when in jumps:
+        assert stress(when + 0.2) - stress(when - 0.2) < -0.1
+    quiet = [when for when in np.arange(600, 660, 4.0) if min(abs(when - jump) for jump in jumps) > 0.5]
+    for when in quiet:
+        assert abs(stress(when + 0.2) - stress(when - 0.2)) < 0.1

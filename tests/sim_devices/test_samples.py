@@ -1,0 +1,130 @@
+"""The named samples: what is where, and what it depends on."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import label
+from test_hidden_sample import places
+
+from ainerd.dynamics import FAMILIES, HELD_OUT, KNOWN, clock, draw
+from sim_devices import SAMPLES, Yielding, hidden_sample
+
+SEEDS = range(8)
+EVENTS = Yielding(2).between(300, 350)
+
+
+def drawn_at(sample, x, y, age_s=300.0, duration_s=50.0, **known):
+    return sample.dynamics(x, y, age_s, duration_s, np.random.default_rng(0), **known)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_what_every_sample_has(name, seed):
+    """The map holds what the sample names, agrees with single points, and comes from the seed."""
+    sample = hidden_sample(name, seed)
+    names = sample.regime_map(40)
+    assert set(names.ravel()) == set(sample.regions) <= set(FAMILIES)
+    assert np.array_equal(names, hidden_sample(name, seed).regime_map(40))
+    for row, column in np.random.default_rng(seed).integers(40, size=(20, 2)):
+        x, y = (column + 0.5) / 4, (row + 0.5) / 4
+        assert sample.regime(x, y) == names[row, column]
+        assert drawn_at(sample, x, y, events=EVENTS).family == names[row, column]
+    for x, y in ((0, 0), (0, 10), (10, 0), (10, 10)):
+        assert sample.regime(x, y) in sample.regions
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_seeds_differ(name):
+    maps = {hidden_sample(name, seed).regime_map(30).tobytes() for seed in SEEDS}
+    assert len(maps) > 3
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_relaxation_is_in_seconds_and_smooth_within_a_region(name):
+    sample = hidden_sample(name, 1)
+    for x, y in places(sample).values():
+        here, near = drawn_at(sample, x, y), drawn_at(sample, x + 0.01, y)
+        assert drawn_at(sample, x, y, duration_s=5.0).tau_s == here.tau_s
+        assert 0 < abs(near.tau_s / here.tau_s - 1) < 0.02
+
+
+def test_voronoi_has_one_convex_grain_of_a_family_that_is_held_out():
+    met = set()
+    for seed in SEEDS:
+        sample = hidden_sample("voronoi", seed)
+        (novel,) = set(sample.regions) & HELD_OUT
+        assert len(sample.regions) == 5
+        names = sample.regime_map(60)
+        assert label(names == novel)[1] == 1
+        assert 0.02 < np.mean(names == novel) < 0.16
+        inside = np.argwhere(names == novel)
+        one, other = np.random.default_rng(0).choice(inside, (2, 50))
+        for row, column in (one + other) / 2:
+            assert sample.regime((column + 0.5) / 6, (row + 0.5) / 6) == novel
+        met.add(novel)
+    assert len(met) > 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gradient_has_no_border_in_the_relaxation_time(seed):
+    sample = hidden_sample("gradient", seed)
+    middle = (np.arange(60) + 0.5) / 6
+    tau = np.array([[drawn_at(sample, x, y, age_s=0).tau_s for x in middle] for y in middle])
+    assert 100 < tau.max() / tau.min() < 400
+    steps = np.concatenate([np.abs(np.diff(np.log(tau), axis=axis)).ravel() for axis in (0, 1)])
+    assert steps.max() < 0.15  # the 200-fold on the straight way takes 60 steps of 0.09
+    slow = sample.regime_map(60) == "slow"
+    assert 0.2 < slow.mean() < 0.7 and tau[slow].min() > 5 > tau[~slow].min()
+
+
+def test_gradient_remembers_the_beam_and_inclusions_do_not():
+    """500 s of beam double the rate; only where damage is meant to be seen does a revisit see it."""
+
+    def rate(sample, x, y, dose_s):
+        s = clock(drawn_at(sample, x, y, dose_s=dose_s), np.array([0.0, 0.01]))
+        return (s[1] - s[0]) / 0.01
+
+    sample = hidden_sample("gradient", 0)
+    for x, y in ((2, 3), (8, 9)):
+        assert rate(sample, x, y, 500) == pytest.approx(2 * rate(sample, x, y, 0), rel=1e-3)
+    sample = hidden_sample("inclusions", 0)
+    for x, y in places(sample).values():
+        assert rate(sample, x, y, 500) == rate(sample, x, y, 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bands_lie_across_the_cell(seed):
+    names = hidden_sample("bands", seed).regime_map(60)
+    across = [1 + np.count_nonzero(column[1:] != column[:-1]) for column in names.T]
+    along = [1 + np.count_nonzero(row[1:] != row[:-1]) for row in names]
+    assert set(across) <= {4, 5, 6} and np.mean(across) > 1.5 * np.mean(along)
+
+
+def test_null_has_one_known_regime():
+    met = {hidden_sample("null", seed).regions for seed in range(30)}
+    assert all(len(regions) == 1 for regions in met)
+    assert {name for (name,) in met} <= set(KNOWN) and len(met) > 5
+
+
+def test_solids_set_by_a_quarter_within_the_hour():
+    for name in ("slow", "populations", "avalanche"):
+        sample = next(s for s in (hidden_sample("null", seed) for seed in range(99)) if s.regions == (name,))
+        assert 1.2 < drawn_at(sample, 5, 5, age_s=3600).tau_s / drawn_at(sample, 5, 5, age_s=0).tau_s < 1.3
+
+
+def test_some_parameters_are_outside_of_what_the_corpus_draws():
+    seen, corpus = {}, {}
+    rng = np.random.default_rng(0)
+    for name, parameter in (
+        ("populations", lambda drawn: -drawn.second.tau_s),
+        ("beam", lambda drawn: drawn.beam_speedup),
+        ("avalanche", lambda drawn: max((jump for _, jump in drawn.events), default=0)),
+    ):
+        sample = next(s for s in (hidden_sample("null", seed) for seed in range(99)) if s.regions == (name,))
+        seen[name] = max(parameter(drawn_at(sample, x, x, events=((310, 1.5),))) for x in range(10))
+        corpus[name] = max(parameter(draw(name, rng, 50)) for _ in range(500))
+    assert all(seen[name] > corpus[name] for name in seen), (seen, corpus)
+
+
+def test_unknown_sample():
+    with pytest.raises(ValueError, match="no sample 'swiss cheese': there are inclusions, voronoi"):
+        hidden_sample("swiss cheese")

@@ -1,0 +1,143 @@
+"""Plans under a RunEngine, with the simulated devices."""
+
+import threading
+from concurrent.futures import Future
+
+import bluesky.plan_stubs as bps
+import h5py
+import hdf5plugin  # noqa: F401 - registers the filter
+import pytest
+from bluesky import RunEngine, SupplementalData
+from bluesky.utils import FailedStatus, RunEngineInterrupted
+
+from ainerd.steering import expose, preshear, visit
+from sim_devices import Geometry, SimulatedInstrument
+
+
+@pytest.fixture(scope="module")
+def RE():
+    engine = RunEngine({}, context_managers=[])
+    yield engine
+    engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join()
+    engine.loop.close()
+
+
+@pytest.fixture
+def instrument(tmp_path):
+    return made(tmp_path, speed=200)
+
+
+def made(folder, speed):
+    geometry = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0))
+    instrument = SimulatedInstrument(directory=folder, geometry=geometry, speed=speed)
+    instrument.detector.cam.num_images.put(120)
+    return instrument
+
+
+def history(signal, clock):
+    """Values that the signal takes from now on, each with its time on the clock."""
+    seen = []
+    signal.subscribe(lambda value, **_: seen.append((value, clock.now())), run=False)
+    return seen
+
+
+def test_preshear_holds_each_rate_for_its_time_and_stops(RE, instrument):
+    rheometer, clock = instrument.rheometer, instrument.clock
+    rates = history(rheometer.shear_rate_setpoint, clock)
+    RE(preshear(rheometer, 30, 190, 100, 20))
+    stopped = clock.now()
+    assert [rate for rate, _ in rates] == [30, 100, 0]
+    (_, begin), (_, change), (_, end) = rates
+    assert change - begin == pytest.approx(190, abs=10) and end - change == pytest.approx(20, abs=10)
+    age = rheometer.read()["rheometer_time_since_shear"]["value"]
+    assert 0 < age <= clock.now() - end and age >= stopped - end - 1
+    assert rheometer.shear_number.get() == 1
+
+
+def abort_after(RE, signal, reached):
+    """Abort what the RunEngine does soon after the signal has reached a value."""
+    timer = threading.Timer(0.2, lambda: RE.abort("enough"))
+    signal.subscribe(lambda value, **_: timer.start() if value == reached else None, run=False)
+
+
+def test_preshear_that_is_aborted_stops_the_shear(RE, tmp_path):
+    rheometer = made(tmp_path, speed=1).rheometer
+    abort_after(RE, rheometer.shear_rate_setpoint, 30)
+    with pytest.raises(RunEngineInterrupted):
+        RE(preshear(rheometer, 30, 190))
+    assert rheometer.shear_rate_setpoint.get() == 0 and rheometer.shear_number.get() == 1
+
+
+@pytest.mark.parametrize("steps", [(), (30,), (30, 190, 100), (30, 0), (30, float("nan"))])
+def test_preshear_wants_pairs(instrument, steps):
+    with pytest.raises(ValueError, match="rates, each with a positive duration"):
+        list(preshear(instrument.rheometer, *steps))
+
+
+def frames(documents):
+    (resource,) = [doc for name, doc in documents if name == "stream_resource"]
+    with h5py.File(resource["uri"].removeprefix("file://localhost")) as file:
+        return file[resource["parameters"]["dataset"]][:]
+
+
+def test_the_shutter_is_open_for_the_exposure_only(RE, instrument):
+    documents, states = [], history(instrument.shutter.status, instrument.clock)
+    RE(expose(instrument.detector, shutter=instrument.shutter), lambda name, doc: documents.append((name, doc)))
+    assert [state for state, _ in states] == ["open", "closed"]
+    assert (frames(documents).sum(axis=(1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("end", ["failure", "abort"])
+def test_the_shutter_is_closed_whatever_ends_the_exposure(RE, tmp_path, monkeypatch, end):
+    instrument = made(tmp_path, speed=2)  # an exposure of 6 s
+    states = history(instrument.shutter.status, instrument.clock)
+    if end == "abort":
+        abort_after(RE, instrument.shutter.status, "open")
+    else:
+        monkeypatch.setattr(instrument.sample, "dynamics", lambda *_, **__: 1 / 0)
+    with pytest.raises(RunEngineInterrupted if end == "abort" else FailedStatus):
+        RE(expose(instrument.detector, shutter=instrument.shutter))
+    assert [state for state, _ in states] == ["open", "closed"]
+
+
+def test_a_visit_moves_does_what_comes_before_and_exposes(RE, instrument):
+    order, documents = [], []
+    analysed = Future()
+    analysed.set_result(None)
+    stage, rheometer = instrument.stage, instrument.rheometer
+
+    def before():
+        order.append((stage.x.position, stage.y.position))
+        yield from preshear(rheometer, 100, 30)
+
+    acquire = visit(lambda uid: analysed, beside=[rheometer], shutter=instrument.shutter, before=before)
+    suggestions = [{"_id": n, "sample_x": x, "sample_y": 5.5, "reason": "asked"} for n, x in [("a", 4.0), ("b", 4.5)]]
+    plan = acquire(suggestions, [stage.x, stage.y], [instrument.detector])
+    RE(plan, lambda name, doc: documents.append((name, doc)))
+    assert [round(x, 1) for x, _ in order] == [4.0, 4.5]
+    events = [doc["data"] for name, doc in documents if name == "event"]
+    assert [round(event["sample_x"], 1) for event in events] == [4.0, 4.5]
+    assert [event["rheometer_shear_number"] for event in events] == [1, 2]
+    assert all(0 < event["rheometer_time_since_shear"] < 20 for event in events)
+    starts = [doc for name, doc in documents if name == "start"]
+    assert [(start["suggestion_id"], start["reason"]) for start in starts] == [("a", "asked"), ("b", "asked")]
+
+
+def test_a_baseline_opens_and_closes_each_run(RE, instrument):
+    documents = []
+    baseline = SupplementalData(baseline=instrument.baseline)
+    RE.preprocessors.append(baseline)
+    RE(bps.mv(instrument.attenuator, 0.5))
+    RE(expose(instrument.detector, shutter=instrument.shutter), lambda name, doc: documents.append((name, doc)))
+    RE.preprocessors.remove(baseline)
+    (descriptor,) = [doc for name, doc in documents if name == "descriptor" and doc["name"] == "baseline"]
+    readings = [d["data"] for name, d in documents if name == "event" and d["descriptor"] == descriptor["uid"]]
+    assert len(readings) == 2
+    for reading in readings:
+        assert reading["source_energy"] == 11.0 and 101 < reading["source_ring_current"] <= 102
+        assert reading["attenuator_transmission"] == pytest.approx(0.5, rel=0.15)
+        assert (reading["arm_beam_center_row"], reading["arm_beam_center_column"]) == (64.0, 96.0)
+        assert reading["arm_distance"] == instrument.detector.geometry.distance_m
+        assert reading["rheometer_temperature"] == pytest.approx(25, abs=0.1)
+        assert {"source_beam_size_x", "source_beam_size_y"} <= set(reading)
