@@ -1,11 +1,15 @@
 import uuid
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from ainerd.results import ResultRecord, ResultStore
+from ainerd.results import AtlasRecord, ConfigurationRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import embedded_server, open_catalog
 from ainerd.technique import Analysis
+from ainerd.xpcs import Partition
+
+PARAMETERS = {"size": 256, "reduction": "area"}
 
 
 @pytest.fixture(scope="session")
@@ -26,40 +30,135 @@ def store(ainerd):
     return ResultStore(ainerd)
 
 
+def make_record(**changes):
+    fields = {
+        "raw_uid": str(uuid.uuid4()),
+        "technique": "rheo_xpcs",
+        "agent": "ainerd",
+        "parameters": PARAMETERS,
+        "positions": {"sample_x": 1.0, "sample_y": 2.0},
+        "units": {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"},
+    }
+    return ResultRecord(**fields | changes)
+
+
 @pytest.fixture
 def record():
-    def make(**changes):
-        fields = {
-            "raw_uid": str(uuid.uuid4()),
-            "technique": "rheo_xpcs",
-            "agent": "ainerd",
-            "parameters": {"size": 256, "reduction": "area"},
-            "positions": {"sample_x": 1.0, "sample_y": 2.0},
-            "units": {"sample_x": "mm", "stress": "Pa"},
-        }
-        return ResultRecord(**fields | changes)
+    return make_record
 
-    return make
+
+def make_analysis(*, seed=0, novelty_p=0.4, alpha=0.05, embedding=None, n_t=16, tau_s=float("nan"), only=None):
+    rng = np.random.default_rng(seed)
+    arrays = {
+        "c2": 1 + rng.random((18, n_t, n_t), dtype=np.float32),
+        "latent": rng.random((18, 16), dtype=np.float32),
+        "g2": rng.random((18, 40)),
+        "tau": 0.01 * np.arange(1, 41),
+    }
+    return Analysis(
+        embedding=rng.normal(size=16).astype(np.float32) if embedding is None else np.float32(embedding),
+        novelty_p=novelty_p,
+        arrays={name: array for name, array in arrays.items() if name in (only or arrays)},
+        dims={"c2": ("azimuth", "t1", "t2"), "latent": ("azimuth", "component")},
+        summary={"beta": np.float32(0.25), "tau_s": tau_s},
+        units={"tau_s": "s", "beta": "1"},
+        model={"name": "encoder", "sha256": "0" * 64},
+        calibration={"id": "bank", "n": 500, "alpha": alpha},
+    )
 
 
 @pytest.fixture
 def analysis():
-    def make(*, seed=0, novelty_p=0.4, alpha=0.05, embedding=None, n_t=16):
-        rng = np.random.default_rng(seed)
-        return Analysis(
-            embedding=rng.normal(size=16).astype(np.float32) if embedding is None else np.float32(embedding),
-            novelty_p=novelty_p,
-            arrays={
-                "c2": 1 + rng.random((18, n_t, n_t), dtype=np.float32),
-                "latent": rng.random((18, 16), dtype=np.float32),
-                "g2": rng.random((18, 40)),
-                "tau": np.geomspace(0.01, 40, 40),
-            },
-            dims={"c2": ("azimuth", "t1", "t2"), "latent": ("azimuth", "component")},
-            summary={"beta": np.float32(0.25), "tau_s": float("nan")},
-            units={"tau_s": "s"},
-            model={"name": "encoder", "sha256": "0" * 64},
-            calibration={"id": "bank", "n": 500, "alpha": alpha},
-        )
+    return make_analysis
 
-    return make
+
+@pytest.fixture(scope="session")
+def partition():
+    return Partition.annular(
+        detector="lambda250k",
+        beam_center_px=(258.0, 250.0),
+        distance_m=4.0,
+        energy_keV=11.0,
+        q_range_inv_nm=(0.019, 0.029),
+    )
+
+
+def add_partition(store, partition):
+    record = ConfigurationRecord(
+        technique="rheo_xpcs",
+        parameters=PARAMETERS,
+        instrument={
+            "detector": "lambda250k",
+            "distance_m": 4.0,
+            "energy_keV": 11.0,
+            "pixel_m": 55e-6,
+            "beam_center_row_px": 258.0,
+            "beam_center_column_px": 250.0,
+        },
+        units={"q": "1/nm", "static_q": "1/nm", "phi": "degree"},
+    )
+    arrays = {name: getattr(partition, name) for name in ("roi_map", "static_map", "q", "phi", "static_q")}
+    return store.add_configuration(record, arrays, {"roi_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)})
+
+
+@pytest.fixture(scope="session")
+def night(server, partition):
+    """A night at the beamline: nine runs along x, a suggestion behind each, two atlases; nobody writes any more.
+
+    Number 3 is novel, 5 failed, 6 is under way, 7 got no claim, 8 is run 0 analysed with other parameters.
+    """
+    client = server.client().create_container("night")
+    raw, ainerd = open_catalog(client)
+    store = ResultStore(ainerd)
+    add_partition(store, partition)
+    dusk = datetime(2026, 11, 19, 18, tzinfo=UTC).timestamp()
+    keys = []
+    for i in range(9):
+        x, run_time = (i % 8) * 1.25, dusk - 1800 + 1200 * (i % 8)
+        uid = str(uuid.UUID(int=i % 8 + 1))
+        suggested = SuggestionRecord(
+            id=f"suggestion-{i % 8}",
+            positions={"sample_x": x, "sample_y": 2.0},
+            reason="edge of regime 1" if i % 2 else "nobody was there",
+            terms={"boundary": i / 10},
+        )
+        if i < 8:
+            start = {"uid": uid, "time": run_time, "scan_id": i, "plan_name": "visit"}
+            raw.create_container(uid, metadata={"start": start})
+            store.add_suggestion(suggested)
+        record = make_record(
+            raw_uid=uid,
+            raw_path=f"raw/{uid}",
+            scan_id=i % 8,
+            run_time=run_time,
+            suggestion_id=suggested.id,
+            positions={"sample_x": x, "sample_y": 2.0},
+            parameters=PARAMETERS if i < 8 else {**PARAMETERS, "size": 128},
+        )
+        keys.append(store.begin(record))
+        if i == 5:
+            store.fail(keys[5], "zero photons in the bins: is the shutter open?")
+            store.set_fate(suggested.id, "failed", "zero photons", uid)
+        elif i != 6:
+            said = make_analysis(
+                seed=i,
+                novelty_p={3: 0.003, 7: None}.get(i, 0.1 * (i + 1)),
+                embedding=[x + 0.05 * x**2, 0.0],
+                tau_s=10.0 ** (i - 5),
+                only=None if i in (2, 8) else ["tau"],
+            )
+            stress = (np.arange(4.0), 10.0 * i + np.array([3.0, 1.0, 2.0, 4.0]))
+            changes = {"n_frames": 1600, "frame_time_s": 0.01, "regime": i % 2, "atlas_version": 1}
+            store.complete(keys[i], said, series={"stress": stress}, **changes)
+        if i in (0, 2):
+            store.set_fate(suggested.id, "measured", raw_uid=uid)
+            store.log(f"run {i}", raw_uid=uid)
+    store.add_suggestion(SuggestionRecord(id="turned-down", positions={"sample_x": 9.0}, reason="edge of regime 0"))
+    store.set_fate("turned-down", "rejected", "a bubble")
+    done = [0, 1, 2, 3, 4, 7]  # with the same parameters
+    store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={keys[i]: i % 2 for i in done}))
+    now = dict(zip(done, [0, 1, 2, 1, 1, 0], strict=True))
+    store.add_atlas(
+        AtlasRecord(n_regimes=3, supported_range=(1, 3), labels={keys[i]: label for i, label in now.items()})
+    )
+    return client, store, keys

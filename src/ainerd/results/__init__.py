@@ -4,16 +4,28 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 `ResultStore` and, as well, with a plain Tiled client. Nothing here knows how a result was computed.
 """
 
+from ainerd.results._client import AinerdResult
+from ainerd.results._configuration import Configuration
+from ainerd.results._export import export, export_table
 from ainerd.results._keys import digest, result_key
-from ainerd.results._records import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results._provenance import link_provenance
+from ainerd.results._records import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._store import ResultStore
+from ainerd.results._validate import validate
 
 __all__ = [
+    "AinerdResult",
     "AtlasRecord",
+    "Configuration",
+    "ConfigurationRecord",
     "LogRecord",
     "ResultRecord",
     "ResultStore",
     "SuggestionRecord",
     "digest",
+    "export",
+    "export_table",
+    "link_provenance",
     "result_key",
+    "validate",
 ]

@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import pandas as pd
 
 from ainerd.results._records import ResultRecord
 from ainerd.technique import Analysis
 
-Series = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
-
-def completed(record: ResultRecord, analysis: Analysis, series: Series) -> ResultRecord:
-    """The complete record."""
+def completed(record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> ResultRecord:
+    """The complete record; `tables` are the series, by name, with the columns ``time`` and that name."""
     summary, units = dict(analysis.summary), dict(analysis.units)
-    for name, (_, values) in series.items():
-        units["time"] = "s"
-        summary |= _series_summary(name, np.asarray(values, float))
+    for name, table in tables.items():
+        numbers = _series_summary(table[name])
+        unit = record.units.get(name)
+        units |= {"time": "s"} | ({f"{name}_{what}": unit for what in numbers} if unit else {})
+        summary |= {f"{name}_{what}": number for what, number in numbers.items()}
     return added(
         record,
         status="complete",
@@ -29,6 +29,8 @@ def completed(record: ResultRecord, analysis: Analysis, series: Series) -> Resul
         calibration=analysis.calibration,
         summary=summary,
         units=units,
+        arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
+        series={name: len(table) for name, table in tables.items()},
     )
 
 
@@ -48,9 +50,8 @@ def _is_novel(analysis: Analysis) -> bool | None:
     return bool(analysis.novelty_p <= alpha)
 
 
-def _series_summary(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+def _series_summary(values: pd.Series) -> dict[str, float]:
     known = values[np.isfinite(values)]
-    if not known.size:
+    if known.empty:
         return {}
-    numbers = {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known[-1]}
-    return {f"{name}_{what}": float(number) for what, number in numbers.items()}
+    return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}

@@ -1,24 +1,38 @@
-"""Nodes of Tiled that can be written again: keys are unique, so a second attempt finds the first."""
+"""Nodes of Tiled: made so that a second attempt finds the first, and read many at a time."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
+from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, retry_context
 from tiled.structures.core import Spec
 
-_PAGE = 300  # the most a Tiled server gives at once
+PAGE = 300  # the most a Tiled server gives at once
+_KEYS = 100  # asked for by name in one request: 4 kB of address
+
+Node = tuple[str, Mapping[str, Any]]
 
 
-def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str) -> tuple[Container, bool]:
+def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str | None) -> tuple[Container, bool]:
     """The container of that key, and whether it is new; one that is there stays as it is."""
+    specs = [] if spec is None else [Spec(spec, version="1.0")]
     try:
-        return parent.create_container(key, metadata=metadata, specs=[Spec(spec, version="1.0")]), True
+        return parent.create_container(key, metadata=metadata, specs=specs), True
     except ClientError as error:
         if not is_conflict(error):
             raise
         return parent[key], False
+
+
+def result_node(results: Container, key: str) -> Container:
+    """The node of a result; KeyError says where to look if there is none."""
+    try:
+        return results[key]
+    except KeyError:
+        raise KeyError(f"no result {key!r}: see store.table()") from None
 
 
 def is_conflict(error: ClientError) -> bool:
@@ -26,6 +40,43 @@ def is_conflict(error: ClientError) -> bool:
     return bool(error.response.status_code == httpx.codes.CONFLICT)
 
 
-def read_metadata(container: Container) -> dict[str, Mapping[str, Any]]:
-    """Metadata of all children by key, a request for each page of them."""
-    return {key: node.metadata for key, node in container.items().page_size(_PAGE)}
+def read_nodes(container: Container, offset: int = 0) -> Iterator[Node]:
+    """Key and metadata of the children in the order they were made, from number `offset` on.
+
+    One request for each page of them. Only metadata are asked for: with the other fields, which `container.items()`
+    wants, the server looks into each child, and takes four times as long.
+    """
+    return _pages(container, {"page[offset]": offset, "page[limit]": PAGE})
+
+
+def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
+    """Key and metadata of those children that are there."""
+    for start in range(0, len(keys), _KEYS):
+        named = json.dumps(keys[start : start + _KEYS])
+        yield from _pages(container, {"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE})
+
+
+def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
+    """Shapes of the arrays in a child, by name; None for a table. Nothing, if there is no such child."""
+    url = f"{container.item['links']['search']}/{key}"
+    params = {"fields": ["structure", "structure_family"], "omit_links": True, "page[limit]": PAGE}
+    nodes = _page(container, url, params)["data"]
+    return {node["id"]: node["attributes"]["structure"].get("shape") for node in nodes}
+
+
+def _pages(container: Container, wanted: Mapping[str, Any]) -> Iterator[Node]:
+    url: str | None = container.item["links"]["search"]
+    params = {"fields": "metadata", "omit_links": True, **wanted}
+    while url:
+        page = _page(container, url, params)
+        yield from ((node["id"], node["attributes"]["metadata"]) for node in page["data"])
+        url = page["links"]["next"]
+        params = {name: x for name, x in params.items() if name != "page[offset]"} | parse_qs(urlsplit(url or "").query)
+
+
+def _page(container: Container, url: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    for attempt in retry_context():
+        with attempt:
+            response = container.context.http_client.get(url, params=params, headers={"Accept": MSGPACK_MIME_TYPE})
+            return handle_error(response).json()
+    raise AssertionError("retry_context gives up by raising")

@@ -1,91 +1,32 @@
-"""What is kept of a result, a suggestion, an atlas and a log line, as metadata of a Tiled node.
+"""What is kept of a result, a configuration, a suggestion, an atlas and a log line."""
 
-Metadata are flat where a person filters: positions and summary numbers are top-level keys, so that
-``Key("sample_x") > 3`` works with nothing but Tiled. What is not known (NaN and infinity too) is absent.
-"""
-
-import math
+import platform
 import uuid
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
 
-import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from ainerd import __version__
 from ainerd.results._keys import digest, result_key
+from ainerd.results._record import Numbers, Record, Scalars, now
+
+PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+@cache
+def _versions() -> dict[str, str]:
+    found = {"name": "ainerd", "version": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # an analyst's install
+            continue
+    return found
 
 
-def _plain(value: Any) -> Any:
-    """Numpy to Python, NaN and infinity to None, in whatever nesting."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _known(values: Any) -> Any:
-    return {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
-
-
-Numbers = Annotated[dict[str, float], BeforeValidator(_known)]
-Scalars = Annotated[dict[str, bool | int | float | str], BeforeValidator(_known)]
-
-
-class _Record(BaseModel):
-    """A strict record; the mappings named in `_flat` become top-level keys of the metadata."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-    _flat: ClassVar[tuple[str, ...]] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _make_plain(cls, data: Any) -> Any:
-        return _plain(data)
-
-    @model_validator(mode="after")
-    def _check_names(self) -> Self:
-        taken = set(type(self).model_fields) | {"digest"}
-        for field in self._flat:
-            for name in getattr(self, field):
-                if name in taken or not name or set(name) & set("./"):
-                    raise ValueError(
-                        f"{field}: {name!r} is taken, empty, or has a dot or a slash; give it another name"
-                    )
-                taken.add(name)
-        return self
-
-    def metadata(self) -> dict[str, Any]:
-        """Metadata of the node: JSON values, no NaN, nothing that is None."""
-        metadata = self.model_dump(exclude_none=True)
-        for field in self._flat:
-            metadata |= metadata[field] | {field: list(metadata[field])}
-        return metadata
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
-        """The record that `metadata` came from."""
-        record = {name: metadata[name] for name in cls.model_fields if name in metadata}
-        for field in cls._flat:
-            record[field] = {name: metadata[name] for name in record[field]}
-        return cls.model_validate(record)
-
-    def changed(self, **changes: Any) -> Self:
-        """A copy with some fields changed, validated."""
-        return type(self).model_validate(self.model_dump() | changes)
-
-
-class ResultRecord(_Record):
+class ResultRecord(Record):
     """What is said of one run.
 
     Attributes
@@ -97,14 +38,17 @@ class ResultRecord(_Record):
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
     suggestion_id : str
         The suggestion that led to the run.
+    supersedes : str
+        Key of the result of the same run that this one is to replace: the same agent's, with other parameters.
     technique, agent : str
         Who said it.
     created : str
-        When it was written, UTC, ISO 8601.
+        When the analysis began, UTC, ISO 8601.
     parameters : dict
         Everything that changes the numbers; `digest` of it is part of the key.
     software, model, calibration : dict
-        What said it: {name, version}, {name, sha256} and {id, n, alpha}.
+        What said it: {name, version} and the version of Python and of each package the numbers come from,
+        {name, sha256}, and {id, n, alpha}.
     positions : dict of str to float
         Where the run was taken, by motor; top-level keys of the metadata.
     n_frames : int
@@ -121,7 +65,11 @@ class ResultRecord(_Record):
     summary : dict
         The technique's own numbers and those of the series; top-level keys of the metadata.
     units : dict of str to str
-        Units of positions, summary and arrays.
+        Units of positions, summary and arrays; "1" is a number without one.
+    arrays : dict of str to list of int
+        Shapes of the arrays in a complete result.
+    series : dict of str to int
+        Rows of the tables in a complete result.
     """
 
     _flat = ("positions", "summary")
@@ -133,11 +81,12 @@ class ResultRecord(_Record):
     scan_id: int | None = None
     run_time: float | None = None
     suggestion_id: str | None = None
+    supersedes: str | None = None
     technique: str
     agent: str
-    created: str = Field(default_factory=_now)
+    created: str = Field(default_factory=now)
     parameters: dict[str, Any]
-    software: dict[str, Any] = Field(default_factory=lambda: {"name": "ainerd", "version": __version__})
+    software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
     model: dict[str, Any] = Field(default_factory=dict)
     calibration: dict[str, Any] = Field(default_factory=dict)
     positions: Numbers = Field(default_factory=dict)
@@ -150,6 +99,8 @@ class ResultRecord(_Record):
     atlas_version: int | None = None
     summary: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
+    arrays: dict[str, list[int]] = Field(default_factory=dict)
+    series: dict[str, int] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -166,7 +117,42 @@ class ResultRecord(_Record):
         return super().metadata() | {"digest": self.digest}
 
 
-class SuggestionRecord(_Record):
+class ConfigurationRecord(Record):
+    """What the results with the same parameters have in common.
+
+    Attributes
+    ----------
+    technique : str
+    created : str
+        UTC, ISO 8601.
+    parameters : dict
+        Everything that changes the numbers; `digest` of it is the key.
+    instrument : dict
+        What is known of it, such as ``distance_m`` and ``energy_keV``.
+    units : dict of str to str
+        Units of the arrays.
+    arrays : dict of str to list of int
+        Shapes of the arrays, once they are all written.
+    """
+
+    technique: str
+    created: str = Field(default_factory=now)
+    parameters: dict[str, Any]
+    instrument: Scalars = Field(default_factory=dict)
+    units: dict[str, str] = Field(default_factory=dict)
+    arrays: dict[str, list[int]] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the parameters: key of the node under ``ainerd/configurations``."""
+        return digest(self.parameters)
+
+    def metadata(self) -> dict[str, Any]:
+        """Metadata of the node, with the digest."""
+        return super().metadata() | {"digest": self.digest}
+
+
+class SuggestionRecord(Record):
     """Where to look next, and what became of it.
 
     Attributes
@@ -191,7 +177,7 @@ class SuggestionRecord(_Record):
     _flat = ("positions",)
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))
-    created: str = Field(default_factory=_now)
+    created: str = Field(default_factory=now)
     positions: Numbers
     reason: str
     terms: Numbers = Field(default_factory=dict)
@@ -200,7 +186,7 @@ class SuggestionRecord(_Record):
     raw_uid: str | None = None
 
 
-class AtlasRecord(_Record):
+class AtlasRecord(Record):
     """The regimes of all runs, as one refit saw them.
 
     Attributes
@@ -217,13 +203,13 @@ class AtlasRecord(_Record):
     """
 
     version: int | None = Field(default=None, ge=1)
-    created: str = Field(default_factory=_now)
+    created: str = Field(default_factory=now)
     n_regimes: int = Field(ge=0)
     supported_range: tuple[int, int] = Field(strict=False)
     labels: dict[str, int]
 
 
-class LogRecord(_Record):
+class LogRecord(Record):
     """One line of the agent's log.
 
     Attributes
@@ -237,6 +223,6 @@ class LogRecord(_Record):
 
     _flat = ("ids",)
 
-    created: str = Field(default_factory=_now)
+    created: str = Field(default_factory=now)
     text: str
     ids: Scalars = Field(default_factory=dict)

@@ -18,7 +18,9 @@ _RESULT = [
     "regime_then",
     "reason",
     "raw_uid",
+    "superseded_by",
 ]
+_SCALARS = (str, int, float)  # a union would take three times as long
 _SUGGESTION = ["created", "fate", "reason", "fate_reason", "raw_uid"]
 _DTYPES = {
     "scan_id": "Int64",
@@ -36,9 +38,15 @@ def result_table(results: Nodes, labels: Mapping[str, int]) -> pd.DataFrame:
     for key, row in rows.items():
         row["regime_then"] = row.get("regime")
         row["regime"] = labels.get(key, row["regime_then"])
+        if row.get("status") == "complete" and row.get("supersedes") in rows:
+            rows[row["supersedes"]]["superseded_by"] = key
     table = _table(rows, "key", _RESULT)
     table["run_time"] = pd.to_datetime(table["run_time"], unit="s", utc=True)
     table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
+    units: dict[str, str] = {}
+    for said in results.values():
+        units.update(said.get("units", {}))
+    table.attrs["units"] = units
     return table.sort_values("run_time", kind="stable")
 
 
@@ -58,16 +66,18 @@ def log_table(lines: Nodes) -> pd.DataFrame:
 
 
 def embedding_table(results: Nodes, digest: str | None) -> pd.DataFrame:
-    """Embeddings of the results with that digest (None: that of the newest), by time of the run."""
-    ordered = sorted(results.items(), key=lambda item: item[1].get("run_time", float("inf")))
+    """Embeddings of the complete results with that digest (None: that of the newest), by time of the run."""
+    done = {key: said for key, said in results.items() if said.get("status") == "complete"}
+    ordered = sorted(done.items(), key=lambda item: item[1].get("run_time", float("inf")))
     if digest is None and ordered:
         digest = ordered[-1][1]["digest"]
-    points = {key: list(metadata["embedding"]) for key, metadata in ordered if metadata["digest"] == digest}
-    return pd.DataFrame.from_dict(points, orient="index", dtype=np.float32).rename_axis("key")
+    points = {key: said["embedding"] for key, said in ordered if said["digest"] == digest}
+    index = pd.Index(list(points), name="key", dtype=object)
+    return pd.DataFrame(np.array(list(points.values()), np.float32), index=index)
 
 
 def _row(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metadata.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in metadata.items() if isinstance(value, _SCALARS)}
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]], index: str, leading: list[str]) -> pd.DataFrame:
@@ -75,5 +85,5 @@ def _table(rows: Mapping[str, Mapping[str, Any]], index: str, leading: list[str]
     others = [name for name in table.columns if name not in leading]
     table = table.reindex(columns=leading + others)
     if "created" in table:
-        table["created"] = pd.to_datetime(table["created"], utc=True)
+        table["created"] = pd.to_datetime(table["created"], utc=True, format="ISO8601")
     return table

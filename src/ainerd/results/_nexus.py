@@ -1,0 +1,153 @@
+"""A result in the groups and names of NXxpcs (NeXus application definition, 2024)."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ainerd.results._configuration import Configuration
+from ainerd.results._records import ResultRecord
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def write_nexus(
+    file: h5py.File,
+    record: ResultRecord,
+    arrays: Arrays,
+    series: Mapping[str, pd.DataFrame],
+    configuration: Configuration | None,
+) -> None:
+    """Write the entry.
+
+    What NXxpcs has no name for, the reduction and what the agent made of the map, is in ``process``, an NXprocess.
+    """
+    file.attrs["default"] = "entry"
+    entry = _group(file, "entry", "NXentry")
+    entry["definition"] = "NXxpcs"
+    entry["entry_identifier"] = str(record.scan_id) if record.scan_id is not None else record.key
+    entry["entry_identifier_uuid"] = record.raw_uid
+    if record.run_time is not None:
+        entry["start_time"] = datetime.fromtimestamp(record.run_time, UTC).isoformat()
+        if record.n_frames and record.frame_time_s:
+            end = record.run_time + record.n_frames * record.frame_time_s
+            entry["end_time"] = datetime.fromtimestamp(end, UTC).isoformat()
+    _correlations(entry, record, arrays)
+    _instrument(_group(entry, "instrument", "NXinstrument"), record, configuration)
+    _sample(_group(entry, "sample", "NXsample"), record, series)
+    _process(_group(entry, "process", "NXprocess"), record, arrays)
+
+
+def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
+    if {"g2", "tau"} <= set(arrays):
+        entry.attrs["default"] = "data"
+        data = _group(entry, "data", "NXdata", signal="g2")
+        _put(data, "g2", arrays["g2"], "", storage_mode="one_array_q_first")
+        if "g2_err" in arrays:
+            _put(data, "g2_derr", arrays["g2_err"], "", storage_mode="one_array_q_first")
+        if record.frame_time_s:
+            _put(data, "delay_difference", np.rint(arrays["tau"] / record.frame_time_s).astype(int), "frames")
+        _put(data, "tau", arrays["tau"], "s")
+    if "c2" in arrays:
+        maps = _group(entry, "twotime", "NXdata", signal="two_time_corr_func")
+        _put(
+            maps,
+            "two_time_corr_func",
+            arrays["c2"],
+            "",
+            storage_mode="one_array_q_first",
+            baseline_reference=1,
+            time_origin_location="upper_left",
+            populated_elements="all",
+        )
+        _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), "", storage_mode="one_array_q_first")
+        if record.n_frames and record.frame_time_s:
+            step = record.n_frames / arrays["c2"].shape[-1]
+            _put(maps, "row_duration", step * record.frame_time_s, "s")
+
+
+def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Configuration | None) -> None:
+    known = {} if configuration is None else configuration.record.instrument
+    beam = _group(instrument, "incident_beam", "NXbeam")
+    detector = _group(instrument, "detector", "NXdetector")
+    instrument["detector_1"] = h5py.SoftLink("detector")  # what APS calls it
+    if "detector" in known:
+        detector["description"] = known["detector"]
+    for group, name, value, unit in (
+        (beam, "incident_energy", known.get("energy_keV"), "keV"),
+        (detector, "distance", known.get("distance_m"), "m"),
+        (detector, "x_pixel_size", known.get("pixel_m"), "m"),
+        (detector, "y_pixel_size", known.get("pixel_m"), "m"),
+        (detector, "beam_center_x", known.get("beam_center_column_px"), "pixel"),
+        (detector, "beam_center_y", known.get("beam_center_row_px"), "pixel"),
+        (detector, "frame_time", record.frame_time_s, "s"),
+    ):
+        if value is not None:
+            _put(group, name, value, unit)
+    if configuration is not None:
+        masks = _group(instrument, "masks", "NXnote")
+        names = {
+            "dynamic_roi_map": ("roi_map", ""),
+            "dynamic_q_list": ("q", "1/nm"),
+            "dynamic_phi_list": ("phi", "degree"),
+            "static_roi_map": ("static_map", ""),
+            "static_q_list": ("static_q", "1/nm"),
+        }
+        for name, (ours, unit) in names.items():
+            if ours in configuration.arrays:
+                _put(masks, name, configuration.arrays[ours], unit)
+    run = instrument.create_group("bluesky/metadata")
+    for name in ("raw_uid", "raw_path", "scan_id", "suggestion_id"):
+        if getattr(record, name) is not None:
+            run[name] = getattr(record, name)
+
+
+def _sample(sample: h5py.Group, record: ResultRecord, series: Mapping[str, pd.DataFrame]) -> None:
+    for name, value in record.positions.items():
+        positioner = _group(sample, name, "NXpositioner")
+        _put(positioner, "value", value, record.units.get(name, ""))
+    for name, table in series.items():
+        log = _group(sample, name, "NXlog")
+        _put(log, "time", table["time"].to_numpy(), "s")
+        _put(log, "value", table[name].to_numpy(), record.units.get(name, ""))
+
+
+def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
+    process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
+    process["date"] = record.created
+    for name in ("parameters", "software", "model", "calibration", "units"):
+        process[name] = json.dumps(getattr(record, name))
+    for name in ("technique", "agent", "digest", "novelty_p", "novel", "regime", "atlas_version", "supersedes"):
+        if getattr(record, name) is not None:
+            process[name] = getattr(record, name)
+    process["key"], process["embedding"] = record.key, record.embedding
+    others = {name: array for name, array in arrays.items() if name not in ("c2", "g2", "g2_err", "tau")}
+    for kind, values in (("summary", record.summary), ("arrays", others)):
+        group = _group(process, kind, "NXcollection")
+        for name, value in values.items():
+            _put(group, name, value, record.units.get(name, ""))
+
+
+def along_diagonals(maps: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean along each diagonal of each map, (n_roi, size): by lag, in rows of the map."""
+    return np.stack([np.diagonal(maps, lag, 1, 2).mean(axis=-1) for lag in range(maps.shape[-1])], axis=-1)
+
+
+def _group(parent: h5py.Group, name: str, kind: str, **attributes: Any) -> h5py.Group:
+    group = parent.create_group(name)
+    group.attrs["NX_class"] = kind
+    group.attrs.update(attributes)
+    return group
+
+
+def _put(group: h5py.Group, name: str, value: Any, unit: str, **attributes: Any) -> None:
+    compression = "gzip" if np.ndim(value) > 1 else None
+    group.create_dataset(name, data=value, compression=compression)
+    if unit:
+        group[name].attrs["units"] = unit
+    group[name].attrs.update(attributes)

@@ -1,0 +1,205 @@
+"""The part of the store that reads results."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tiled.client.container import Container
+
+from ainerd.results._configuration import Configuration
+from ainerd.results._mirror import Mirror, Nodes
+from ainerd.results._nodes import result_node
+from ainerd.results._picture import montage
+from ainerd.results._records import ResultRecord
+from ainerd.results._search import matches
+from ainerd.results._snapshot import Snapshot
+from ainerd.results._tables import embedding_table, result_table
+
+
+class ResultReader:
+    """Reads results: the metadata of all at once, the arrays of one."""
+
+    def __init__(self, ainerd: Container, results: Container, labels: Callable[[], Mapping[str, int]]) -> None:
+        self._ainerd, self._results, self._current_labels = ainerd, results, labels
+        self._mirror = Mirror(results, lambda said: said.get("status") == "complete", Snapshot(ainerd))
+        self._made: tuple[Nodes, Mapping[str, int], pd.DataFrame] | None = None  # the last table, after what it is of
+
+    def __len__(self) -> int:
+        """How many results there are, complete or failed."""
+        return sum(_is_finished(said) for said in self._mirror.read().values())
+
+    def table(self, status: str | None = None) -> pd.DataFrame:
+        """All results, a row each, by time of the run.
+
+        Parameters
+        ----------
+        status : {"computing", "complete", "failed"}, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``key``. ``regime`` is the label of the newest atlas, ``regime_then`` the one the result
+            got; -1 is unassigned, <NA> is none. Times are UTC timestamps. ``superseded_by`` is the result of the
+            same run with newer parameters. Units of the columns are in ``table.attrs["units"]``.
+        """
+        return self.search(status=status)
+
+    def search(
+        self,
+        *,
+        novel: bool | None = None,
+        regime: int | None = None,
+        status: str | None = None,
+        text: str | None = None,
+        **where: Any,
+    ) -> pd.DataFrame:
+        """Results that fulfil all of this, as in `table`.
+
+        Parameters
+        ----------
+        novel : bool, optional
+        regime : int, optional
+            The label of the newest atlas.
+        status : str, optional
+        text : str, optional
+            Words that all occur in the texts of the metadata, in any case.
+        **where
+            Any other metadata: ``sample_x=(2, 3)`` is a range (None: open), ``scan_id=7`` one value. Limits of
+            ``run_time`` may be a datetime with its time zone. For nested metadata give
+            ``**{"model.name": "pca"}``.
+
+        Raises
+        ------
+        ValueError
+            If a range is not (low, high).
+        """
+        asked = {"novel": novel, "status": status, **where}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        for name, value in wanted.items():
+            if isinstance(value, tuple) and len(value) != 2:
+                raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
+        results = self._mirror.read()
+        table = self._as_table(results)
+        if wanted or text:
+            found = [key for key, said in results.items() if matches(said, wanted, text)]
+            table = table[table.index.isin(found)]
+        return table.copy() if regime is None else table[table["regime"].eq(regime).fillna(False)].copy()
+
+    def embeddings(self, digest: str | None = None) -> pd.DataFrame:
+        """Points of the latent space, by time of the run.
+
+        Parameters
+        ----------
+        digest : str, optional
+            Of the parameters (column ``digest`` of the table): only points of the same parameters can be
+            compared. Default: those of the newest result.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (n, d)
+            Index ``key``, float32.
+        """
+        return embedding_table(self._mirror.read(), digest)
+
+    def similar(self, key: str, n: int = 10) -> pd.DataFrame:
+        """The `n` results nearest to one in the latent space, nearest first, with their ``distance``.
+
+        Raises
+        ------
+        KeyError
+            If there is no complete result of that key.
+        """
+        results = self._mirror.read()
+        if results.get(key, {}).get("status") != "complete":
+            raise KeyError(f"no complete result {key!r}: see store.table('complete')")
+        points = embedding_table(results, results[key]["digest"])
+        distance = np.sqrt(((points - points.loc[key]) ** 2).sum(axis=1)).drop(key).nsmallest(n)
+        return self._as_table(results).loc[distance.index].assign(distance=distance)
+
+    def image(self, key: str) -> NDArray[np.uint8]:
+        """All C2 maps of a result as one grey picture, six in a row, time up and to the right.
+
+        For any viewer: ``imshow(store.image(key))``.
+        """
+        return montage(self.c2(key))
+
+    def array(self, key: str, name: str) -> NDArray[Any]:
+        """One array of a result, such as ``c2`` or ``g2``.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result, or no such array in it.
+        """
+        return np.asarray(self._child(key, name).read())
+
+    def series(self, key: str, name: str) -> pd.DataFrame:
+        """One series of a result, such as ``stress``: columns ``time``, in seconds from the run's start, and `name`.
+
+        Raises
+        ------
+        KeyError
+            If there is no such result, or no such series in it.
+        """
+        return self._child(key, name).read()
+
+    def c2(self, key: str) -> NDArray[np.float32]:
+        """C2 maps of a result, (n_roi, 256, 256)."""
+        return self.array(key, "c2")
+
+    def status(self, key: str) -> str | None:
+        """Status of a result; None if there is none of that key."""
+        try:
+            return self._results[key].metadata["status"]
+        except KeyError:
+            return None
+
+    def record(self, key: str) -> ResultRecord:
+        """Everything but the arrays of a result.
+
+        Raises
+        ------
+        KeyError
+            If there is none of that key.
+        """
+        return ResultRecord.from_metadata(result_node(self._results, key).metadata)
+
+    def configuration(self, digest: str) -> Configuration | None:
+        """What the results with that digest of their parameters have in common; None if nobody kept it."""
+        try:
+            return Configuration.read(self._ainerd["configurations", digest])
+        except KeyError:
+            return None
+
+    def keys_by_raw_uid(self) -> dict[str, list[str]]:
+        """Keys of the finished (complete or failed) results of each run."""
+        keys: dict[str, list[str]] = {}
+        for key, said in self._mirror.read().items():
+            if _is_finished(said):
+                keys.setdefault(said["raw_uid"], []).append(key)
+        return keys
+
+    def refresh(self) -> None:
+        """Read every result anew the next time.
+
+        Needed only after somebody changed the metadata of a complete result by hand, which no agent does.
+        """
+        self._mirror.forget()
+
+    def _as_table(self, results: Nodes) -> pd.DataFrame:
+        labels = self._current_labels()
+        if self._made is None or self._made[0] is not results or self._made[1] is not labels:
+            self._made = results, labels, result_table(results, labels)
+        return self._made[2]
+
+    def _child(self, key: str, name: str) -> Any:
+        node = result_node(self._results, key)
+        if name not in (names := list(node)):
+            raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
+        return node[name]
+
+
+def _is_finished(said: Mapping[str, Any]) -> bool:
+    return said.get("status") in ("complete", "failed")

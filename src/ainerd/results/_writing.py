@@ -1,0 +1,147 @@
+"""The part of the store that writes results."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from tiled.client.container import Container
+from tiled.queries import Key
+
+from ainerd.results._analysis import added, completed
+from ainerd.results._draft import Draft, series_table
+from ainerd.results._nodes import create_node, result_node
+from ainerd.results._records import ConfigurationRecord, ResultRecord
+from ainerd.technique import Analysis, Layout
+
+
+class ResultWriter:
+    """Writes results and what those with the same parameters have in common."""
+
+    def __init__(self, ainerd: Container, results: Container) -> None:
+        self._ainerd, self._results = ainerd, results
+        self._drafts: dict[str, Draft] = {}  # results that room was made for
+
+    def begin(self, record: ResultRecord) -> str:
+        """Say that a run is being analysed, and return the key of its result.
+
+        A complete result of the same key is left as it is; a failed or half-written one begins anew. If the same
+        agent has a complete result of the run with other parameters, the new one says that it supersedes that.
+        """
+        if record.supersedes is None:
+            record = record.changed(supersedes=self._predecessor(record))
+        metadata = record.changed(status="computing").metadata()
+        node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
+        if not is_new and node.metadata["status"] != "complete":
+            node.replace_metadata(metadata, drop_revision=True)
+        return record.key
+
+    def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
+        """Make room for the arrays of a result that was begun, so that `complete` is sooner done.
+
+        Raises
+        ------
+        KeyError
+            If no such result was begun.
+        """
+        draft = self._drafts[key] = Draft(result_node(self._results, key))
+        draft.make_room(layouts)
+
+    def complete(
+        self,
+        key: str,
+        analysis: Analysis,
+        *,
+        series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+        **changes: Any,
+    ) -> bool:
+        """Write the analysis of a run that was begun.
+
+        Parameters
+        ----------
+        key : str
+            What `begin` returned.
+        analysis : Analysis
+        series : mapping of str to (times, values), optional
+            What was monitored during the run, times in seconds from its start. ``stress`` becomes the table
+            ``stress`` with the columns ``time`` and ``stress``, and the numbers ``stress_mean``, ``_min``, ``_max``
+            and ``_last``.
+        **changes
+            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added
+            to what is there.
+
+        Returns
+        -------
+        bool
+            False if the result was complete already and nothing was written.
+
+        Raises
+        ------
+        KeyError
+            If no such result was begun.
+        ValueError
+            If the analysis does not make a valid `ResultRecord`.
+        """
+        node = result_node(self._results, key)
+        if node.metadata["status"] == "complete":
+            return False
+        draft = self._drafts.pop(key, None) or Draft(node)
+        tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
+        record = completed(added(ResultRecord.from_metadata(node.metadata), **changes), analysis, tables)
+        metadata = record.metadata()
+        for name in record.arrays:
+            draft.write(name, analysis.arrays[name], analysis.dims.get(name))
+        for name, table in tables.items():
+            draft.write_table(name, table)
+        node.replace_metadata(metadata, drop_revision=True)
+        return True
+
+    def fail(self, key: str, reason: str, **changes: Any) -> bool:
+        """Say why a run that was begun could not be analysed.
+
+        Returns False if there is a complete result: it stays.
+        """
+        self._drafts.pop(key, None)
+        node = result_node(self._results, key)
+        if node.metadata["status"] == "complete":
+            return False
+        node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
+        record = ResultRecord.from_metadata(node.metadata)
+        record = added(record, **changes).changed(status="failed", reason=reason)
+        node.replace_metadata(record.metadata(), drop_revision=True)
+        return True
+
+    def add_configuration(
+        self,
+        record: ConfigurationRecord,
+        arrays: Mapping[str, ArrayLike],
+        dims: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> str:
+        """Keep what the results with these parameters have in common, and return its key; what is there stays.
+
+        Parameters
+        ----------
+        record : ConfigurationRecord
+        arrays : mapping of str to array_like
+            Such as the labels of the pixels, ``roi_map``, and ``q`` and ``phi`` of their bins.
+        dims : mapping of str to tuple of str, optional
+            Names of the dimensions of each array.
+        """
+        parent, _ = create_node(self._ainerd, "configurations", {}, None)
+        node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
+        if not node.metadata["arrays"]:
+            draft = Draft(node)
+            for name, array in arrays.items():
+                draft.write(name, array, (dims or {}).get(name))
+            shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
+            node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
+        return record.digest
+
+    def _predecessor(self, record: ResultRecord) -> str | None:
+        same = self._results.search(Key("raw_uid") == record.raw_uid).search(Key("agent") == record.agent)
+        done = {
+            key: node.metadata["created"]
+            for key, node in same.items()
+            if node.metadata["status"] == "complete" and key != record.key
+        }
+        return max(done, key=done.__getitem__, default=None)

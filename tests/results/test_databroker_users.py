@@ -1,0 +1,42 @@
+"""What people who come from databroker use, on the same server: ``cat.v2`` and, with its extras, Broker."""
+
+import pytest
+from bluesky import RunEngine
+from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
+from ophyd.sim import det1
+from tiled.client.utils import ClientError
+
+from ainerd.server import open_catalog
+
+
+@pytest.fixture(scope="module")
+def run(server):
+    """The catalogue of raw runs, and the uid of one in it."""
+    raw, _ = open_catalog(server.client().create_container("databroker"))
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    (uid,) = RE(count([det1], 3))
+    return server.client()["databroker/raw"], uid
+
+
+def test_runs_by_uid_scan_id_and_recency(run):
+    cat, uid = run
+    for found in (cat[uid], cat[uid[:8]], cat[1], cat[-1], cat.v2[-1], cat.v2[uid]):
+        assert found.metadata["start"]["uid"] == uid
+    assert cat.v2[-1]["primary"].read()["det1"].values.tolist() == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_broker(run):
+    for extra in ("humanize", "boltons", "doct", "prettytable", "pims", "mongomock"):
+        pytest.importorskip(extra)
+    from databroker import Broker
+
+    cat, uid = run
+    broker = Broker(cat)
+    assert broker[-1].start["uid"] == cat.v1[uid].start["uid"] == uid
+    assert broker[uid].table()["det1"].to_list() == [5.0, 5.0, 5.0]
+    assert [header.start["uid"] for header in broker(plan_name="count")] == [uid]
+    with pytest.raises(ClientError, match="406"):
+        list(broker[-1].documents())

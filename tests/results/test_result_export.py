@@ -1,0 +1,120 @@
+"""Exports are read back by others: our partition reader, pandas, and the reader of pyXpcsViewer."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from ainerd.results import export, export_table
+from ainerd.xpcs import Partition, g2_from_two_time
+
+# What pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2 reads of every file.
+VIEWER_READS = {
+    "xpcs/qmap": "mask dynamic_roi_map static_roi_map dynamic_v_list_dim0 static_v_list_dim0 dynamic_v_list_dim1 "
+    "static_v_list_dim1 beam_center_y beam_center_x detector_distance pixel_size static_index_mapping "
+    "dynamic_index_mapping static_num_pts dynamic_num_pts map_names map_units",
+    "xpcs/multitau": "delay_list normalized_g2 normalized_g2_err config/stride_frame config/avg_frame",
+    "xpcs/twotime": "normalized_g2 normalized_g2_segments delay_list correlation_map processed_bins "
+    "config/stride_frame config/avg_frame",
+    "xpcs/temporal_mean": "scattering_1d scattering_2d scattering_1d_segments",
+    "xpcs/spatial_mean": "intensity_vs_time",
+    "entry": "start_time instrument/detector_1/frame_time instrument/detector_1/count_time "
+    "instrument/detector_1/x_pixel_size instrument/incident_beam/incident_energy instrument/bluesky/metadata",
+}
+
+
+@pytest.fixture(scope="module")
+def file(night, tmp_path_factory):
+    _, store, keys = night
+    return export(store, keys[2], tmp_path_factory.mktemp("export") / "scan_2.nxs")
+
+
+def test_nexus_names_hold_the_numbers(file, night):
+    _, store, keys = night
+    with h5py.File(file) as opened:
+        entry = opened["entry"]
+        np.testing.assert_array_equal(entry["twotime/two_time_corr_func"], store.c2(keys[2]))
+        np.testing.assert_array_equal(entry["data/g2"], store.array(keys[2], "g2"))
+        np.testing.assert_array_equal(entry["data/delay_difference"], np.arange(1, 41))
+        assert entry["twotime/row_duration"][()] == pytest.approx(1.0)  # 1600 frames of 10 ms in 16 rows
+        assert entry["entry_identifier"][()] == b"2" and entry["definition"][()] == b"NXxpcs"
+        assert entry["start_time"][()] == b"2026-11-19T18:10:00+00:00" and entry["end_time"][()].startswith(b"2026")
+        assert entry["sample/sample_x/value"][()] == 2.5 and entry["sample/sample_x/value"].attrs["units"] == "mm"
+        assert entry["sample/stress/value"][0] == 23.0
+        assert entry["process/regime"][()] == 0 and entry["process/key"][()].decode() == keys[2]
+        from_map = entry["twotime/g2_from_two_time_corr_func"][:, 1:]
+    np.testing.assert_allclose(from_map, g2_from_two_time(store.c2(keys[2])), rtol=1e-6)
+
+
+def test_the_masks_are_read_as_a_partition(file, partition):
+    with h5py.File(file, "a") as opened:
+        read = [Partition.load(file)]
+        opened["entry/instrument"].move("masks", "not_masks")  # then it takes those of APS
+        opened.flush()
+        read.append(Partition.load(file))
+        opened["entry/instrument"].move("not_masks", "masks")
+    for again in read:
+        np.testing.assert_array_equal(again.roi_map, partition.roi_map)
+        np.testing.assert_array_equal(again.static_map, partition.static_map)
+        np.testing.assert_allclose(again.q, partition.q)
+        np.testing.assert_allclose(again.phi, partition.phi)
+
+
+def test_what_the_viewer_reads_is_there(file):
+    with h5py.File(file) as opened:
+        missing = [f"{g}/{n}" for g, names in VIEWER_READS.items() for n in names.split() if f"{g}/{n}" not in opened]
+        assert missing == []
+        assert "xpcs/Version" not in opened  # its sign for an older kind of file
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")  # intensities, which a result does not keep
+def test_the_viewer_opens_it(file, night, partition):
+    viewer = pytest.importorskip("pyxpcsviewer.core.xpcs_file")
+    _, store, keys = night
+    opened, c2 = viewer.XpcsFile(str(file)), store.c2(keys[2])
+    assert opened.atype == ("Twotime", "Multitau")
+    _, t_el, g2, _, labels = opened.get_g2_data()
+    np.testing.assert_allclose(t_el, store.array(keys[2], "tau"))
+    np.testing.assert_array_equal(g2, store.array(keys[2], "g2").T)
+    assert labels[0] == "qbin=1, qbin=1, q=0.00240 1/A, φ=350.0 deg" or "φ=350.0" in labels[0]
+    shown = opened.get_twotime_c2(6, correct_diag=False)
+    np.testing.assert_allclose(np.triu(shown["c2_mat"]), np.triu(c2[6]), rtol=1e-6)
+    assert shown["delta_t"] == pytest.approx(1.0)
+    q = 10 * opened.qmap.qmap["q"][partition.roi_map > 0]  # per pixel, by the viewer's own geometry
+    assert q.min() == pytest.approx(0.019, rel=2e-3) and q.max() == pytest.approx(0.029, rel=2e-3)
+    phi = opened.qmap.qmap["phi"][partition.roi_map == 5]  # our 90 degrees, along the rows
+    assert np.mean(phi) == pytest.approx(-90, abs=1)
+
+
+def test_without_the_configuration_there_are_no_masks(night, tmp_path):
+    _, store, keys = night
+    with h5py.File(export(store, keys[8], tmp_path / "scan_0.nxs")) as opened:
+        assert "xpcs" not in opened and "masks" not in opened["entry/instrument"]
+        assert "two_time_corr_func" in opened["entry/twotime"]
+
+
+def test_what_cannot_be_exported(night, file):
+    _, store, keys = night
+    for key, path, error, message in (
+        (keys[2], file, ValueError, "exists already"),
+        (keys[5], "new.nxs", ValueError, "is failed: zero photons"),
+        (keys[6], "new.nxs", ValueError, "is computing"),
+        ("nothing", "new.nxs", KeyError, "no result 'nothing'"),
+    ):
+        with pytest.raises(error, match=message):
+            export(store, key, path)
+
+
+def test_the_table_as_a_file(night, tmp_path):
+    _, store, _ = night
+    table = store.table()
+    parquet = pd.read_parquet(export_table(store, tmp_path / "results.parquet"))
+    assert list(parquet.columns) == list(table.columns) and (parquet.dtypes == table.dtypes).all()
+    for name, column in table.items():
+        assert parquet[name].dropna().to_dict() == column.dropna().to_dict()
+    assert parquet.attrs["units"]["stress_min"] == "Pa"
+    csv = pd.read_csv(export_table(store, tmp_path / "results.csv"), index_col="key")
+    assert list(csv.index) == list(table.index)
+    np.testing.assert_array_equal(csv["stress_min [Pa]"], table["stress_min"])
+    with pytest.raises(ValueError, match="csv or .parquet"):
+        export_table(store, tmp_path / "results.xlsx")

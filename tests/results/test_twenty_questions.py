@@ -1,0 +1,62 @@
+"""The page of questions is true: both columns give the same, and what was put there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiled.client.container import Container
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/how-to/twenty-questions.md").read_text()
+QUESTIONS = re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", PAGE, re.MULTILINE)
+WHICH = {  # numbers of the runs of the night that a question finds
+    "novel last night": [3],
+    "stricter": [3],
+    "no claim": [7],
+    "part of the sample": [2, 3, 4],
+    "relax within": [4],
+    "ended under": [3, 4, 7, 8],
+    "in regime 1": [1, 3, 4],
+    "another label": [2, 4, 7],
+    "shutter": [5],
+    "being analysed": [6],
+    "analysed again": [0],
+    "look most like": [0, 1, 3],
+}
+
+
+@pytest.fixture(scope="module")
+def names(night):
+    client, store, keys = night
+    names = {"client": client, "key": keys[2]}
+    code = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
+    exec(re.sub(r"^key = .*\n", "", code, flags=re.MULTILINE), names)
+    return names
+
+
+def plain(answer):
+    if isinstance(answer, Container):
+        return set(answer)
+    if isinstance(answer, pd.DataFrame):
+        return set(answer.index)
+    return answer
+
+
+def test_there_are_twenty():
+    assert len(QUESTIONS) == 20 and len({question for question, _, _ in QUESTIONS}) == 20
+
+
+@pytest.mark.parametrize("question, tiled, store", QUESTIONS, ids=[re.sub(r"\W+", "-", q[0]) for q in QUESTIONS])
+def test_both_ways_give_the_same(question, tiled, store, names, night):
+    with_tiled, with_store = plain(eval(tiled, names)), plain(eval(store, names))
+    assert len(with_tiled) > 0
+    if isinstance(with_store, set):
+        assert set(with_tiled) == with_store
+        (expected,) = (numbers for part, numbers in WHICH.items() if part in question)
+        assert with_store == {night[2][i] for i in expected}
+    elif isinstance(with_store, list | str):
+        assert with_tiled == with_store
+    else:
+        np.testing.assert_array_equal(with_tiled, with_store)
+        assert np.isfinite(with_store).all()
