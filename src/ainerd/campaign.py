@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tiled.client.utils import ClientError
 
 from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, digest
-from ainerd.steering import TERMS, Explorer
+from ainerd.steering import TERMS, Explorer, SampleMap
 from ainerd.technique import Regimes, Technique
 from ainerd.watch import Outcome
 
@@ -135,6 +135,11 @@ class Campaign:
                 self._by_hand = False
                 self._defer(partial(self._record, self._ready, "proposed"))
             return dict(self._ready)
+
+    def map(self) -> SampleMap:
+        """What is believed of the sample now."""
+        with self._lock:
+            return self.explorer.map()
 
     def reject(self, reason: str) -> dict[str, Any]:
         """Turn the next suggestion down; returns the one after it. The rejected position counts as visited."""

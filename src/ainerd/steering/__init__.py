@@ -1,6 +1,20 @@
 """Where to measure next, and why; the plans that go there."""
 
+from ainerd.steering._belief import SampleMap
 from ainerd.steering._explorer import TERMS, Explorer
-from ainerd.steering._plans import expose, visit
+from ainerd.steering._plans import expose, preshear, visit
+from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
 
-__all__ = ["TERMS", "Explorer", "expose", "visit"]
+__all__ = [
+    "Explorer",
+    "NewRegimes",
+    "Policy",
+    "R2",
+    "Raster",
+    "SampleMap",
+    "Sobol",
+    "TERMS",
+    "expose",
+    "preshear",
+    "visit",
+]

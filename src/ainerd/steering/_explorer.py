@@ -1,91 +1,131 @@
-"""The optimizer: suggests positions, takes in what was found there."""
+"""The optimizer: suggests positions, takes in what was found there, says when to stop."""
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering._sequence import r_sequence
-from ainerd.steering._terms import Visited, boundary, novel_neighbour, unexplored
+from ainerd.steering._belief import SampleMap
+from ainerd.steering._hidden import Hidden
+from ainerd.steering._labels import regimes_at
+from ainerd.steering._novel import follow_up
+from ainerd.steering._policies import NewRegimes, Policy
+from ainerd.steering._stopping import verdict
+from ainerd.steering._survey import Survey, TravelTime
+from ainerd.steering._trials import Labeler, Trials
+from ainerd.steering._window import Box, Window
 
-TERMS = ("unexplored", "boundary", "novel_neighbour", "travel")
-WEIGHTS = {"unexplored": 1.0, "boundary": 0.6, "novel_neighbour": 2.0, "travel": -0.5}
-Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class _Trial:
-    position: NDArray[np.float64]  # in units of the bounds
-    embedding: NDArray[np.float32] | None = None  # None: pending or failed
-    novelty_p: float | None = None
-    label: int = -1
+TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 
 
 class Explorer:
-    """Suggests where to measure next: evenly first, then where it is empty, between regimes, beside what is novel.
+    """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
-    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions` and `TrialFaultAware`. A novel exposure
-    interrupts the even sequence: it is bracketed first.
+    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware`, `SupportsStoppingCriteria`
+    and `Checkpointable`. A novel exposure comes first: one beside it confirms it, and two bracket a confirmed one.
 
     Parameters
     ----------
     bounds : mapping of str to (float, float)
-        Limits of each actuator, by name.
+        Limits of each actuator, by name. All share one unit.
     labeler : callable, optional
-        Embeddings (n, d) to regimes (n,), -1 unassigned. Without it there are no boundaries between regimes.
-    smallest_feature : float, optional
-        Size of the smallest region of interest, in units of the actuators; sets how far from a novel spot its
-        neighbours are measured. A tenth of the widest bound without it.
+        Embeddings (n, e) to regimes (n,), -1 unassigned.
+    noise : float, optional
+        Distance that 99 in 100 pairs of exposures of one regime stay below, from the calibrated bank: regimes are
+        embeddings that it does not tell apart. Not together with `labeler`; without both, all is one regime.
     travel_time : callable, optional
-        Seconds from one position to another, ``travel_time(a, b)`` with a (d,) and b (n, d); the distance counts
-        without it.
+        Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d). Without it, travel across
+        the widest bound counts as one exposure.
     exposure_s : float, optional
         Length of an exposure, what travel time is weighed against.
+    smallest_feature : float, optional
+        Radius of the smallest region that must not be missed, in the actuators' unit. A tenth of the widest bound
+        without it.
+    beam_size : float, optional
+        How far beside a novel spot it is measured again, and the size of a spot to the dose limit. A tenth of
+        `smallest_feature` without it.
+    dose_limit : int
+        Exposures that a spot may get.
     alpha : float
         An exposure of ``novelty_p`` <= alpha is novel.
-    n_even : int
-        Length of the even sequence at the start.
+    policy : Policy, optional
+        `NewRegimes` without it; `Sobol`, `R2` and `Raster` are others.
+    save : callable, optional
+        Takes the `snapshot` at every `checkpoint`.
     seed : int
-        Of the even sequence.
+        Settles ties.
 
     Raises
     ------
     ValueError
-        If the bounds have no width.
+        If the bounds have no width, or options do not fit each other.
     """
 
     def __init__(
         self,
-        bounds: Mapping[str, tuple[float, float]],
+        bounds: Box,
         *,
         labeler: Labeler | None = None,
-        smallest_feature: float | None = None,
-        travel_time: Callable[[NDArray, NDArray], NDArray] | None = None,
+        noise: float | None = None,
+        travel_time: TravelTime | None = None,
         exposure_s: float | None = None,
+        smallest_feature: float | None = None,
+        beam_size: float | None = None,
+        dose_limit: int = 1,
         alpha: float = 0.05,
-        n_even: int = 6,
+        policy: Policy | None = None,
+        save: Callable[[dict[str, Any]], None] | None = None,
         seed: int = 0,
     ) -> None:
-        for name, (low, high) in bounds.items():
-            if not low < high:
-                raise ValueError(f"bounds of {name!r} have no width: ({low}, {high})")
-        if not bounds:
-            raise ValueError("bounds are empty: name at least one actuator")
+        window = Window(bounds)
         if (travel_time is None) != (exposure_s is None):
             raise ValueError("travel_time and exposure_s belong together")
-        self.names = tuple(bounds)
-        self._low, self._high = np.array(list(bounds.values()), dtype=float).T
-        self._width = self._high - self._low
-        feature = 0.1 * self._width.max() if smallest_feature is None else smallest_feature
-        self._reach = float(feature / self._width.max())
-        self._labeler, self._travel_time, self._exposure_s = labeler, travel_time, exposure_s
-        self._alpha, self._n_even, self._seed = alpha, n_even, seed
-        self._trials: dict[str, _Trial] = {}
-        self._candidates = r_sequence(2048, len(bounds), seed=seed)
+        if labeler is not None and noise is not None:
+            raise ValueError("give labeler or noise, not both")
+        smallest = 0.1 * window.width if smallest_feature is None else smallest_feature
+        self._beam_size = 0.1 * smallest if beam_size is None else beam_size
+        positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
+        for name, value in {**positive, "noise": noise, "exposure_s": exposure_s}.items():
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive, got {value}")
+        self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
+        self._travel_time, self._exposure_s = travel_time or self._distance, exposure_s or 1.0
+        self._alpha, self._policy, self._save, self._seed = alpha, policy or NewRegimes(), save, seed
+        self._trials = Trials(window.names, labeler if noise is None else lambda z: regimes_at(noise, z))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the actuators."""
+        return self._window.names
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of each actuator. They may be set: what was found stays known."""
+        return self._window.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Box) -> None:
+        if set(bounds) != set(self.names):
+            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
+        self._reshape({name: bounds[name] for name in self.names}, self._window.excluded)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Regions that are never suggested."""
+        return list(self._window.excluded)
+
+    def exclude(self, region: Box) -> None:
+        """Never suggest a position in a box: limits by the actuators' names, one left out is not limited.
+
+        Raises
+        ------
+        ValueError
+            If it names an unknown actuator.
+        """
+        self._reshape(self.bounds, [*self._window.excluded, region])
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Next positions, each with its terms and a sentence.
@@ -93,14 +133,34 @@ class Explorer:
         Returns
         -------
         list of dict
-            ``_id``, one key for each actuator, ``reason``, and the terms `TERMS` between 0 and 1.
+            ``_id``, one key for each actuator, ``reason``, and the terms:
+
+            =================== ====================================================================
+            ``unexplored``      chance that a hidden region is hit here for the first time
+            ``empty_radius``    distance to the nearest exposure, in the actuators' unit
+            ``boundary``        how evenly it lies between two regimes, 0 to 1
+            ``layer``           chance of an unseen layer of a new regime
+            ``novel_neighbour`` 1 if it follows up a novel spot, else 0
+            ``travel``          share of the beam time of this exposure that is travel
+            ``missed``          chance that a region of the smallest radius is missed up to here
+            =================== ====================================================================
+
+        Raises
+        ------
+        ValueError
+            If no position is left that may be measured.
         """
         suggestions = []
         for _ in range(num_points or 1):
-            position, terms, reason = self._choose()
-            trial_id = uuid.uuid4().hex
-            self._trials[trial_id] = _Trial(position)
-            suggestions.append({ID_KEY: trial_id, **self._named(position), "reason": reason, **terms})
+            survey = self._survey()
+            found = follow_up(survey, list(self._trials.novel(self._alpha).values()))
+            if found is None:
+                position, reason = self._policy.choose(survey)
+            else:
+                position, spot, confirmed = found
+                about = "how far does it reach?" if confirmed else "one beam beside it, to confirm it"
+                reason = f"beside the novel spot at {self._text(spot.position)} (p = {spot.p:.2g}): {about}"
+            suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(found is not None)))
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -109,137 +169,116 @@ class Explorer:
         Parameters
         ----------
         points : sequence of mapping
-            ``_id``, ``embedding`` (d,), ``novelty_p``; the position is known from the suggestion, or brought along
-            under the actuators' names. An embedding of NaN is a failed exposure: the position counts as visited and
-            as nothing else. A point that is known already changes nothing.
+            ``_id``, ``embedding`` (e,), and if known ``novelty_p`` and ``age_s``, the time since shear stopped in s;
+            the position is known from the suggestion, or brought along under the actuators' names. An embedding of
+            NaN is a failed exposure: the position counts as visited and as nothing else. A point that is known
+            already changes nothing.
 
         Raises
         ------
         ValueError
-            If a point has neither a known ``_id`` nor a position.
+            If a point has neither a known ``_id`` nor a position, or its embedding does not fit the others.
         """
-        changed = False
-        for point in points:
-            trial_id = str(point.get(ID_KEY) or uuid.uuid4().hex)
-            known = self._trials.get(trial_id)
-            embedding = np.asarray(point["embedding"], dtype=np.float32)
-            found = embedding if np.isfinite(embedding).all() else None
-            if known is not None and known.embedding is not None and found is not None:
-                if np.array_equal(known.embedding, found):
-                    continue
-            p = point.get("novelty_p")
-            p = None if p is None or not np.isfinite(p) else float(p)
-            self._trials[trial_id] = _Trial(self._position(trial_id, point), found, p)
-            changed = True
-        if changed:
-            self._relabel()
+        self._trials.take(points)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Give a person's own points their ``_id``, reason and terms."""
-        registered = []
-        for suggestion in suggestions:
-            position = self._position("", suggestion)
-            trial_id = uuid.uuid4().hex
-            terms = self._terms_at(position[None])
-            self._trials[trial_id] = _Trial(position)
-            reason = str(suggestion.get("reason") or "asked for by a person")
-            found = {name: float(value[0]) for name, value in terms.items()}
-            registered.append({ID_KEY: trial_id, **self._named(position), "reason": reason, **found})
-        return registered
+        """Give a person's own points their ``_id``, reason and terms.
+
+        Raises
+        ------
+        ValueError
+            If a point lies outside the bounds or in an excluded region.
+        """
+        positions = [self._trials.position(suggestion) for suggestion in suggestions]
+        for position in positions:
+            if not self._window.inside(position[None])[0]:
+                raise ValueError(f"{self._text(position)} lies outside the bounds {self.bounds}")
+            if not self._window.free(position[None])[0]:
+                raise ValueError(f"{self._text(position)} lies in an excluded region")
+        return [
+            self._propose(self._survey(), position, str(about.get("reason") or "asked for by a person"))
+            for position, about in zip(positions, suggestions, strict=True)
+        ]
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the positions of failed exposures visited, so that they are not tried again at once."""
+        """Keep the positions of failed exposures visited, so that they are not tried again."""
         for suggestion in suggestions:
-            self._trials.setdefault(str(suggestion[ID_KEY]), _Trial(self._position("", suggestion)))
+            self._trials.fail(suggestion)
 
     def withdraw(self, trial_id: str) -> None:
         """Forget a suggestion that will not be measured."""
-        self._trials.pop(trial_id, None)
+        self._trials.withdraw(trial_id)
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether the sample is explored, and the sentence that says why or why not.
+
+        It is if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of earlier
+        exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these eight
+        is the only one of its regime.
+
+        Notes
+        -----
+        `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step in its
+        run: the last point has no event there. A plan that must not lose it calls `optimize_step`, then `read_step`,
+        and asks only then, as `optimize_in_run` does.
+        """
+        missed = self._survey(pending=False).missed
+        return verdict(missed, self._hidden.smallest, self._trials.stability, self._trials.n_failed)
+
+    def checkpoint(self) -> None:
+        """Hand the `snapshot` to `save`; ValueError if there is none."""
+        if self._save is None:
+            raise ValueError("there is nowhere to write a checkpoint to: give save")
+        self._save(self.snapshot())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that was learned, as plain numbers, strings and lists."""
+        return {"bounds": self.bounds, "excluded": self.excluded, "trials": self._trials.snapshot()}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Know what a `snapshot` knows, and nothing else."""
+        self._reshape(snapshot["bounds"], snapshot["excluded"])
+        self._trials.restore(snapshot["trials"])
+
+    def map(self) -> SampleMap:
+        """What is believed of the sample now, on a grid."""
+        return self._survey(pending=False).map
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """The novel exposures, most novel first."""
-        novel = [(key, trial) for key, trial in self._trials.items() if self._is_novel(trial)]
-        novel.sort(key=lambda item: item[1].novelty_p or 0.0)
-        return [(key, self._named(trial.position), {"novelty_p": trial.novelty_p}) for key, trial in novel]
+        novel = sorted(self._trials.novel(self._alpha).items(), key=lambda item: item[1].p)
+        return [(key, self._window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
 
-    def _choose(self) -> tuple[NDArray[np.float64], dict[str, float], str]:
-        visited = self._visited()
-        n = len(visited.position)
-        terms = self._terms_at(self._candidates)
-        if n == 0 or n < self._n_even and not terms["novel_neighbour"].max() > 0.2:
-            position = r_sequence(1, len(self.names), start=n, seed=self._seed)[0]
-            terms = self._terms_at(position[None])
-            reason = f"point {n + 1} of {max(self._n_even, 1)} of an even sequence over the sample"
-            return position, {name: float(value[0]) for name, value in terms.items()}, reason
-        best = int(np.argmax(sum(WEIGHTS[name] * terms[name] for name in TERMS)))
-        position, chosen = self._candidates[best], {name: float(terms[name][best]) for name in TERMS}
-        return position, chosen, self._sentence(position, chosen, visited)
+    @property
+    def _window(self) -> Window:
+        return self._hidden.window
 
-    def _terms_at(self, candidates: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        visited = self._visited()
-        zero = np.zeros(len(candidates))
-        if len(visited.position) == 0:
-            return {"unexplored": zero + 1, "boundary": zero, "novel_neighbour": zero, "travel": zero}
-        distance = np.linalg.norm(candidates[:, None] - visited.position, axis=2)
-        if self._travel_time is None:
-            travel = distance[:, -1] / np.sqrt(len(self.names))
-        else:
-            scale = self._low, self._width
-            seconds = self._travel_time(*(scale[0] + scale[1] * x for x in (visited.position[-1], candidates)))
-            travel = seconds / (seconds + self._exposure_s)
-        return {
-            "unexplored": unexplored(distance),
-            "boundary": boundary(distance, visited.label, 2 * self._reach),
-            "novel_neighbour": novel_neighbour(candidates, visited, self._reach, wanted=2),
-            "travel": travel,
-        }
+    def _reshape(self, bounds: Box, excluded: Sequence[Box]) -> None:
+        self._hidden = replace(self._hidden, window=Window(bounds, excluded))
 
-    def _sentence(self, position: NDArray, terms: Mapping[str, float], visited: Visited) -> str:
-        gains = {name: WEIGHTS[name] * terms[name] for name in TERMS if WEIGHTS[name] > 0}
-        why = max(gains, key=gains.__getitem__)
-        distance = np.linalg.norm(visited.position - position, axis=1) * self._width.max()
-        if why == "novel_neighbour":
-            spots = [t for t in self._trials.values() if self._is_novel(t)]
-            spot = min(spots, key=lambda t: float(np.linalg.norm(t.position - position)))
-            where = self._text(spot.position)
-            return f"beside the novel spot at {where} (p = {spot.novelty_p:.2g}): how far does it reach?"
-        order = [k for k in dict.fromkeys(visited.label[np.argsort(distance)]) if k >= 0]
-        between = f"between regime {order[0]} and regime {order[1]}" if terms["boundary"] > 0.5 else ""
-        if why == "boundary":
-            return f"{between}, {distance.min():.2g} from the nearest exposure"
-        empty = f"unexplored: nothing measured within {distance.min():.2g} of here"
-        return f"{empty}, {between}" if between else empty
-
-    def _relabel(self) -> None:
-        found = {key: trial.embedding for key, trial in self._trials.items() if trial.embedding is not None}
-        if self._labeler is None or not found:
-            return
-        for key, label in zip(found, self._labeler(np.stack(list(found.values()))), strict=True):
-            self._trials[key] = replace(self._trials[key], label=int(label))
-
-    def _visited(self) -> Visited:
-        trials = list(self._trials.values())
-        return Visited(
-            np.array([t.position for t in trials]).reshape(-1, len(self.names)),
-            np.array([t.label for t in trials], dtype=np.int64),
-            np.array([self._is_novel(t) for t in trials], dtype=bool),
+    def _survey(self, *, pending: bool = True) -> Survey:
+        age = self._trials.latest_age_s
+        return Survey(
+            self._hidden,
+            self._trials.visited(pending=pending),
+            self._trials.labelled(self._window.width),
+            float(np.log(age)) if age > 0 else 0.0,
+            self._beam_size,
+            self._dose_limit,
+            self._travel_time,
+            self._exposure_s,
+            self._seed,
         )
 
-    def _is_novel(self, trial: _Trial) -> bool:
-        return trial.novelty_p is not None and trial.novelty_p <= self._alpha
+    def _propose(
+        self, survey: Survey, position: NDArray[np.float64], reason: str, novel_neighbour: float = 0.0
+    ) -> dict[str, Any]:
+        trial_id = self._trials.propose(position)
+        terms = {**survey.terms(position), "novel_neighbour": novel_neighbour}
+        return {ID_KEY: trial_id, **self._window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
 
-    def _position(self, trial_id: str, point: Mapping[str, Any]) -> NDArray[np.float64]:
-        if all(name in point for name in self.names):
-            position = np.array([float(point[name]) for name in self.names])
-            if not np.isfinite(position).all():
-                raise ValueError(f"position {self._named((position - self._low) / self._width)} is not finite")
-            return (position - self._low) / self._width
-        if trial_id in self._trials:
-            return self._trials[trial_id].position
-        raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({', '.join(self.names)})")
-
-    def _named(self, position: NDArray[np.float64]) -> dict[str, float]:
-        return {name: float(x) for name, x in zip(self.names, self._low + self._width * position, strict=True)}
+    def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.linalg.norm(b - a, axis=1) / self._window.width
 
     def _text(self, position: NDArray[np.float64]) -> str:
-        return "(" + ", ".join(f"{x:.2f}" for x in self._named(position).values()) + ")"
+        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")"

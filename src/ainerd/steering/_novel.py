@@ -1,0 +1,81 @@
+"""A novel verdict is confirmed once, and a confirmed one is bracketed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from ainerd.steering._survey import Survey
+
+AROUND = 1.5  # what lies within so many beams, or smallest radii, lies beside
+NEIGHBOURS = 2  # that bracket a spot
+_TURN = 2 * np.pi * np.arange(16) / 16
+
+
+@dataclass(frozen=True)
+class Novel:
+    """An exposure with a novel verdict.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+    p : float
+    label : int
+        Its regime, -1 if none is known.
+    """
+
+    position: NDArray[np.float64]
+    p: float
+    label: int
+
+
+def follow_up(survey: Survey, novel: Sequence[Novel]) -> tuple[NDArray[np.float64], Novel, bool] | None:
+    """Where to look again before anything else; None if nothing is to be followed up.
+
+    One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure
+    of the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
+    interest, unless one that it is confirmed by has been.
+
+    Returns
+    -------
+    position : ndarray, shape (d,)
+    spot : Novel
+    confirmed : bool
+        Whether the position brackets the spot; else it is to confirm it.
+    """
+    for spot in sorted(novel, key=lambda spot: spot.p):
+        alike = [x for x in novel if x is not spot and _alike(x, spot, AROUND * survey.hidden.smallest)]
+        if any(_neighbours(survey, x) >= NEIGHBOURS for x in (spot, *alike)) if alike else _seen_again(survey, spot):
+            continue
+        distance = survey.hidden.smallest if alike else survey.beam_size
+        ring = spot.position + distance * _directions(len(spot.position))
+        ring = ring[survey.may_measure(ring)]
+        if len(ring):
+            return ring[cdist(ring, survey.visited).min(1).argmax()], spot, bool(alike)
+    return None
+
+
+def _alike(a: Novel, b: Novel, near: float) -> bool:
+    return a.label == b.label >= 0 or bool(np.linalg.norm(a.position - b.position) <= near)
+
+
+def _seen_again(survey: Survey, spot: Novel) -> bool:
+    return bool((_distances(survey, spot) <= AROUND * survey.beam_size).sum() > 1)
+
+
+def _neighbours(survey: Survey, spot: Novel) -> int:
+    distance = _distances(survey, spot)
+    return int(((distance > AROUND * survey.beam_size) & (distance <= AROUND * survey.hidden.smallest)).sum())
+
+
+def _distances(survey: Survey, spot: Novel) -> NDArray[np.float64]:
+    return np.linalg.norm(survey.visited - spot.position, axis=1)
+
+
+def _directions(dimensions: int) -> NDArray[np.float64]:
+    """Unit vectors all round (k, d); along the axes unless there are two dimensions."""
+    if dimensions == 2:
+        return np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+    return np.vstack([np.eye(dimensions), -np.eye(dimensions)])

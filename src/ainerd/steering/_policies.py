@@ -1,0 +1,118 @@
+"""Policies: which position next. The explorer asks one of them; they are interchangeable."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from ainerd.steering._survey import Survey
+
+COVERED = 1e-3  # expected new regimes of the best exposure; below that boundaries are refined
+
+
+class Policy(Protocol):
+    """Where to measure next."""
+
+    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
+        """A position (d,) that ``survey.may_measure``, and why in one sentence; ValueError if there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class NewRegimes:
+    """The most expected new regimes per unit of beam time; once covered, the boundaries between those known."""
+
+    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
+        """The best node."""
+        nodes = survey.window.nodes
+        open_ = survey.may_measure(nodes)
+        if not open_.any():
+            raise ValueError("no position is left: all of it is excluded or at the dose limit")
+        covered = survey.gain[open_].max() < COVERED
+        value = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else survey.gain
+        rate = np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
+        ties = np.random.default_rng(survey.seed).random(len(nodes))
+        best = int(np.argmax(rate * (1 + 1e-6 * ties)))
+        return nodes[best], self._reason(survey, best, covered)
+
+    @staticmethod
+    def _reason(survey: Survey, node: int, covered: bool) -> str:
+        if not len(survey.visited):
+            return "nothing is known yet: from here most regions would be seen"
+        between = ""
+        if survey.boundary[node] > 0.5:
+            first, second = survey.labelled.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
+            between = f"between regime {first} and regime {second}"
+        radius = f"{survey.nearest[node]:.2g}"
+        if covered:
+            return f"{between or 'covered'}, {radius} from the nearest exposure"
+        if survey.layers[node] > survey.inclusions[node]:
+            return f"an unseen layer may lie here, {radius} from the nearest exposure"
+        empty = f"unexplored: nothing measured within {radius} of here"
+        return f"{empty}, {between}" if between else empty
+
+
+@dataclass(frozen=True)
+class Sobol:
+    """The Sobol sequence, scrambled by `seed`."""
+
+    seed: int = 0
+
+    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
+        """The next point of the sequence that may be measured."""
+        sequence = qmc.Sobol(survey.visited.shape[1], seed=self.seed)
+        return _next(survey, sequence.random_base2(12), "the Sobol sequence")
+
+
+@dataclass(frozen=True)
+class R2:
+    """The additive recurrence on the generalised golden ratio; in two dimensions R2, on the plastic number.
+
+    M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018.
+    """
+
+    seed: int = 0
+
+    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
+        """The next point of the sequence that may be measured."""
+        return _next(survey, r_sequence(4096, survey.visited.shape[1], seed=self.seed), "the R sequence")
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Row after row, there and back, with `rows` positions along each actuator."""
+
+    rows: int = 9
+
+    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
+        """The next point of the raster that may be measured."""
+        return _next(survey, raster(self.rows, survey.visited.shape[1]), "a raster")
+
+
+def r_sequence(n: int, dimensions: int, *, seed: int = 0) -> NDArray[np.float64]:
+    """The first `n` points of the R sequence in the unit cube, (n, dimensions); seed 0 begins in the middle."""
+    ratio = 2.0
+    for _ in range(64):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    offset = 0.5 if seed == 0 else np.random.default_rng(seed).random(dimensions)
+    return (offset + ratio ** -np.arange(1.0, dimensions + 1) * np.arange(n)[:, None]) % 1
+
+
+def raster(rows: int, dimensions: int) -> NDArray[np.float64]:
+    """Centres of a grid of `rows` cells a side in the unit cube, the first coordinate running fastest, to and fro."""
+    cell = np.stack(np.unravel_index(np.arange(rows**dimensions), [rows] * dimensions))
+    back = cell[:-1].sum(0) % 2 == 1
+    cell[-1, back] = rows - 1 - cell[-1, back]
+    return (cell[::-1].T + 0.5) / rows
+
+
+def _next(survey: Survey, sequence: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], str]:
+    window, start = survey.window, len(survey.visited)
+    positions = window.low + sequence * (window.high - window.low)
+    allowed = np.flatnonzero(survey.may_measure(positions[start:]))
+    if not allowed.size:
+        raise ValueError(f"{name} has no position left that may be measured")
+    number = start + allowed[0]
+    return positions[number], f"point {number + 1} of {name}"

@@ -1,0 +1,159 @@
+"""What is known of the sample when the next position is chosen, as fields on the nodes of the window."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from ainerd.steering._belief import Labelled, SampleMap
+from ainerd.steering._hidden import Hidden
+from ainerd.steering._layers import layered
+from ainerd.steering._window import Window
+
+TravelTime = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything a policy may look at.
+
+    Parameters
+    ----------
+    hidden : Hidden
+        With the window.
+    visited : ndarray, shape (n, d)
+        Positions that were measured, have failed, or are about to be measured; in order.
+    labelled : Labelled
+        The exposures among them that have a regime.
+    log_age : float
+        Logarithm of the present time since shear stopped.
+    beam_size : float
+    dose_limit : int
+        Exposures that a spot of the size of the beam may get.
+    travel_time : callable
+        Seconds from a position (d,) to positions (n, d).
+    exposure_s : float
+    seed : int
+    """
+
+    hidden: Hidden
+    visited: NDArray[np.float64]
+    labelled: Labelled
+    log_age: float
+    beam_size: float
+    dose_limit: int
+    travel_time: TravelTime
+    exposure_s: float
+    seed: int
+
+    @property
+    def window(self) -> Window:
+        """Limits and nodes."""
+        return self.hidden.window
+
+    def may_measure(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether positions (n, d) are within the limits, not excluded, and below the dose limit."""
+        dose = (cdist(positions, self.visited) < (1 - 1e-6) * self.beam_size).sum(1) if len(self.visited) else 0
+        return self.window.inside(positions) & self.window.free(positions) & (dose < self.dose_limit)
+
+    @cached_property
+    def nearest(self) -> NDArray[np.float64]:
+        """Distance to the nearest visited position."""
+        if not len(self.visited):
+            return np.full(len(self.window.nodes), np.inf)
+        return cdist(self.window.nodes, self.visited).min(1)
+
+    @cached_property
+    def chances(self) -> NDArray[np.float64]:
+        """Chance of each regime (k, m) that is known."""
+        apart = cdist(self.labelled.position, self.window.nodes)
+        return self.labelled.chances(apart, self.log_age)
+
+    @cached_property
+    def labels_now(self) -> NDArray[np.int64]:
+        """Regime of each labelled position as of now, numbered from 0: what age alone explains is taken off."""
+        if not self.labelled.per_fold:
+            return np.searchsorted(self.labelled.regimes, self.labelled.label)
+        position = self.labelled.position
+        now = self.labelled.chances(cdist(position, position), self.log_age).argmax(0)
+        return np.unique(now, return_inverse=True)[1]
+
+    @cached_property
+    def boundary(self) -> NDArray[np.float64]:
+        """How evenly a node lies between two regimes, 0 … 1: twice the chance that the nearest one is wrong."""
+        if len(self.labelled.regimes) < 2:
+            return np.zeros(len(self.window.nodes))
+        first = np.partition(self.chances, -2, axis=0)[-2:]
+        return 2 * first[0] / first.sum(0)
+
+    @cached_property
+    def inclusions(self) -> NDArray[np.float64]:
+        """Expected new regimes from hidden inclusions and from layers along the limits."""
+        hit, unhit = self.hidden.uncovered(self.nearest)
+        labels, commonest = self.labels_now, np.bincount(self.labels_now, minlength=1).argmax()
+        found = [self.labelled.position[labels == k] for k in np.unique(labels) if k != commonest]
+        return self.hidden.rates(unhit, found) @ hit + self.hidden.layers(self.visited)
+
+    @cached_property
+    def layers(self) -> NDArray[np.float64]:
+        """Chance of an unseen layer of a new regime."""
+        return self._layered[0] * self._layered[1]
+
+    @cached_property
+    def gain(self) -> NDArray[np.float64]:
+        """Expected number of new regimes."""
+        belief, chance = self._layered
+        return (1 - belief) * self.inclusions + belief * chance
+
+    @cached_property
+    def travel_s(self) -> NDArray[np.float64]:
+        """Seconds to each node from the last visited position."""
+        return self.travel_to(self.window.nodes)
+
+    @property
+    def missed(self) -> float:
+        """Chance that a region of the smallest radius is unhit."""
+        return self.hidden.missed(self.nearest)
+
+    @property
+    def map(self) -> SampleMap:
+        """Belief over position."""
+        window = self.window
+        unexplored = -np.expm1(-self.gain)
+        regime, sure = np.full(len(window.nodes), -1), np.zeros(len(window.nodes))
+        if self.labelled.regimes.size:
+            regime, sure = self.labelled.regimes[self.chances.argmax(0)], self.chances.max(0)
+        fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
+        return SampleMap(dict(zip(window.names, window.axes, strict=True)), *fields)
+
+    def terms(self, position: NDArray[np.float64]) -> dict[str, float]:
+        """What speaks for and against a position (d,): those of `Explorer.suggest` that are fields."""
+        node = self.window.nearest_node(position[None])[0]
+        empty = np.linalg.norm(self.visited - position, axis=1).min(
+            initial=np.linalg.norm(np.ptp(self.window.nodes, 0))
+        )
+        travel = float(self.travel_to(position[None])[0])
+        return {
+            "unexplored": float(-np.expm1(-self.inclusions[node])),
+            "empty_radius": float(empty),
+            "boundary": float(self.boundary[node]),
+            "layer": float(self.layers[node]),
+            "travel": travel / (travel + self.exposure_s),
+            "missed": self.missed,
+        }
+
+    def travel_to(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds to positions (n, d) from the last visited one."""
+        if not len(self.visited):
+            return np.zeros(len(positions))
+        seconds = np.asarray(self.travel_time(self.visited[-1], positions), dtype=float)
+        if seconds.shape != (len(positions),) or not (seconds >= 0).all():
+            raise ValueError(f"travel_time must give seconds ({len(positions)},), none negative, got {seconds!r}")
+        return seconds
+
+    @cached_property
+    def _layered(self) -> tuple[float, NDArray[np.float64]]:
+        return layered(self.window, self.labelled.position, self.labels_now)

@@ -1,0 +1,191 @@
+"""What was suggested and what was found there."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
+from numpy.typing import NDArray
+
+from ainerd.steering._belief import Labelled, weigh_age
+from ainerd.steering._novel import Novel
+from ainerd.steering._stopping import Stability
+
+Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A position that is to be measured, was measured (it has an embedding), or has failed.
+
+    Attributes
+    ----------
+    position : ndarray, shape (d,)
+    embedding : ndarray, shape (e,), or None
+    novelty_p : float or None
+    age_s : float
+        Time since shear stopped, NaN if it is not known.
+    label : int
+        Regime, -1 if none is known.
+    failed : bool
+    """
+
+    position: NDArray[np.float64]
+    embedding: NDArray[np.float32] | None = None
+    novelty_p: float | None = None
+    age_s: float = np.nan
+    label: int = -1
+    failed: bool = False
+
+
+class Trials:
+    """Trials by id, the last measured or suggested one last.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The actuators.
+    labeler : callable or None
+        Embeddings (n, e) to regimes (n,).
+    """
+
+    def __init__(self, names: Sequence[str], labeler: Labeler | None) -> None:
+        self._names, self._labeler = tuple(names), labeler
+        self._trials: dict[str, Trial] = {}
+        self.stability = Stability()
+
+    def __iter__(self) -> Iterator[tuple[str, Trial]]:
+        return iter(self._trials.items())
+
+    def propose(self, position: NDArray[np.float64]) -> str:
+        """Add a position that is to be measured; returns its id."""
+        trial_id = uuid.uuid4().hex
+        self._trials[trial_id] = Trial(position)
+        return trial_id
+
+    def take(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Add what was found, and label anew; see `Explorer.ingest`."""
+        taken = {}
+        for point in points:
+            trial_id = str(point.get(ID_KEY) or uuid.uuid4().hex)
+            trial = self._read(trial_id, point)
+            if not _same(self._trials.get(trial_id), trial):
+                taken[trial_id] = trial
+        for trial_id in taken:
+            self._trials.pop(trial_id, None)
+        self._trials |= taken
+        if taken:
+            self._relabel()
+
+    def fail(self, suggestion: Mapping[str, Any]) -> None:
+        """Note that a position could not be measured; one that was measured stays so."""
+        trial_id = str(suggestion[ID_KEY])
+        trial = self._trials.get(trial_id) or Trial(self.position(suggestion))
+        self._trials[trial_id] = replace(trial, failed=trial.embedding is None)
+
+    def withdraw(self, trial_id: str) -> None:
+        """Forget a suggestion."""
+        self._trials.pop(trial_id, None)
+
+    def visited(self, *, pending: bool) -> NDArray[np.float64]:
+        """Positions (n, d) measured or failed, with those to be measured if `pending`."""
+        chosen = [t.position for t in self._trials.values() if pending or t.failed or t.embedding is not None]
+        return np.array(chosen).reshape(-1, len(self._names))
+
+    def labelled(self, width: float) -> Labelled:
+        """Exposures with a regime, in a window of this width."""
+        chosen = [t for t in self._trials.values() if t.label >= 0]
+        position = np.array([t.position for t in chosen]).reshape(-1, len(self._names))
+        label = np.array([t.label for t in chosen], dtype=np.int64)
+        return weigh_age(position, label, [t.age_s for t in chosen], width)
+
+    def novel(self, alpha: float) -> dict[str, Novel]:
+        """Exposures with ``novelty_p`` <= alpha, by id."""
+        verdicts = {key: Novel(t.position, t.novelty_p, t.label) for key, t in self if t.novelty_p is not None}
+        return {key: spot for key, spot in verdicts.items() if spot.p <= alpha}
+
+    @property
+    def latest_age_s(self) -> float:
+        """Age at the latest exposure; NaN if it is not known."""
+        ages = [t.age_s for t in self._trials.values() if t.embedding is not None]
+        return ages[-1] if ages else np.nan
+
+    @property
+    def n_failed(self) -> int:
+        """How many have failed."""
+        return sum(trial.failed for trial in self._trials.values())
+
+    def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
+        """Where a point is, (d,); ValueError if that is not known, or not finite."""
+        if all(name in point for name in self._names):
+            position = np.array([float(point[name]) for name in self._names])
+            if not np.isfinite(position).all():
+                raise ValueError(f"position {dict(zip(self._names, position.tolist(), strict=True))} is not finite")
+            return position
+        if trial_id in self._trials:
+            return self._trials[trial_id].position
+        raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({', '.join(self._names)})")
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """All trials as plain numbers, strings and lists."""
+        return [
+            {
+                ID_KEY: key,
+                **dict(zip(self._names, trial.position.tolist(), strict=True)),
+                "embedding": None if trial.embedding is None else trial.embedding.tolist(),
+                "novelty_p": trial.novelty_p,
+                "age_s": None if np.isnan(trial.age_s) else trial.age_s,
+                "failed": trial.failed,
+            }
+            for key, trial in self
+        ]
+
+    def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
+        """Hold the trials of a `snapshot` instead."""
+        self._trials, self.stability = {}, Stability()
+        for about in snapshot:
+            embedding, age = about["embedding"], about["age_s"]
+            self._trials[about[ID_KEY]] = Trial(
+                self.position(about),
+                None if embedding is None else np.asarray(embedding, np.float32),
+                about["novelty_p"],
+                np.nan if age is None else age,
+                failed=about["failed"],
+            )
+        self._relabel()
+
+    def _read(self, trial_id: str, point: Mapping[str, Any]) -> Trial:
+        if point.get("embedding") is None:
+            raise ValueError(f"point {trial_id!r} has no embedding: give NaN if the exposure failed")
+        embedding = np.asarray(point["embedding"], dtype=np.float32)
+        sizes = {trial.embedding.size for _, trial in self if trial.embedding is not None}
+        if embedding.ndim != 1 or not sizes <= {embedding.size}:
+            raise ValueError(
+                f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {sizes or '(e,)'}"
+            )
+        p, age = (point.get(name) for name in ("novelty_p", "age_s"))
+        measured = bool(np.isfinite(embedding).all())
+        return Trial(
+            self.position(point, trial_id),
+            embedding if measured else None,
+            float(p) if measured and p is not None and np.isfinite(p) else None,
+            np.nan if age is None else float(age),
+            failed=not measured,
+        )
+
+    def _relabel(self) -> None:
+        found = {key: trial.embedding for key, trial in self if trial.embedding is not None}
+        if self._labeler is not None and found:
+            labels = np.asarray(self._labeler(np.stack(list(found.values()))))
+            for key, label in zip(found, labels, strict=True):
+                self._trials[key] = replace(self._trials[key], label=int(label))
+        if found:
+            self.stability.record({key: self._trials[key].label for key in found})
+
+
+def _same(known: Trial | None, trial: Trial) -> bool:
+    if known is None or known.embedding is None or trial.embedding is None:
+        return known is not None and known.failed and trial.failed
+    return np.array_equal(known.embedding, trial.embedding)

@@ -1,0 +1,99 @@
+"""The window that may be measured: its limits, what is excluded, and the grid that beliefs live on."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+NODES = 1600  # of the grid, about
+Box = Mapping[str, tuple[float, float]]
+
+
+class Window:
+    """Limits of the actuators, and a grid of cell centres inside them.
+
+    All actuators share one unit, in which distances are Euclidean.
+
+    Parameters
+    ----------
+    bounds : mapping of str to (float, float)
+        Limits by the actuators' names.
+    excluded : sequence of mapping
+        Boxes that must not be measured: limits by name; an actuator that is not named is not limited.
+
+    Attributes
+    ----------
+    axes : list of ndarray
+        Grid coordinates along each actuator.
+    nodes : ndarray, shape (m, d)
+        Grid points, the last actuator running fastest.
+    edge : ndarray, shape (m,)
+        Distance of each node to the nearest limit.
+    allowed : ndarray of bool, shape (m,)
+        Nodes that are not excluded.
+
+    Raises
+    ------
+    ValueError
+        If the bounds are empty, not finite or without width, or an exclusion names an unknown actuator.
+    """
+
+    def __init__(self, bounds: Box, excluded: Sequence[Box] = ()) -> None:
+        if not bounds:
+            raise ValueError("bounds are empty: name at least one actuator")
+        for name, (low, high) in bounds.items():
+            if not (np.isfinite([low, high]).all() and low < high):
+                raise ValueError(f"bounds of {name!r} have no width: ({low}, {high})")
+        self.names = tuple(bounds)
+        self.low, self.high = np.array(list(bounds.values()), dtype=float).T
+        self.excluded = [self._checked(box) for box in excluded]
+        width = self.high - self.low
+        self.width = float(width.max())
+        cell = (width.prod() / NODES) ** (1 / len(width))
+        counts = np.maximum(np.round(width / cell), 1).astype(int)
+        self.axes = [low + w * (np.arange(n) + 0.5) / n for low, w, n in zip(self.low, width, counts, strict=True)]
+        self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
+        self.walls = np.hstack([self.nodes - self.low, self.high - self.nodes])  # (m, 2 d)
+        self.edge = self.walls.min(1)
+        self.allowed = self.free(self.nodes)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits by name."""
+        limits = zip(self.names, self.low, self.high, strict=True)
+        return {name: (float(low), float(high)) for name, low, high in limits}
+
+    def inside(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether positions (n, d) lie within the limits."""
+        return ((positions >= self.low) & (positions <= self.high)).all(1)
+
+    def free(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether positions (n, d) lie in no excluded box."""
+        free = np.ones(len(positions), dtype=bool)
+        for box in self.excluded:
+            low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T
+            free &= ((positions < low) | (positions > high)).any(1)
+        return free
+
+    def nearest_node(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Node of the cell that each position (n, d) lies in, the nearest one outside the limits."""
+        counts = np.array([len(x) for x in self.axes])
+        cell = (positions - self.low) / (self.high - self.low) * counts
+        return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
+
+    def image(self, field: NDArray) -> NDArray:
+        """A field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
+        return field.reshape([len(x) for x in self.axes]).T
+
+    def named(self, position: NDArray[np.float64]) -> dict[str, float]:
+        """Coordinates by name."""
+        return {name: float(x) for name, x in zip(self.names, position, strict=True)}
+
+    def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
+        unknown = set(box) - set(self.names)
+        if unknown or not box:
+            raise ValueError(f"an excluded region takes limits of {', '.join(self.names)}, got {dict(box)}")
+        limits = {name: (float(low), float(high)) for name, (low, high) in box.items()}
+        if not all(low <= high for low, high in limits.values()):
+            raise ValueError(f"an excluded region has its limits the wrong way round: {limits}")
+        return limits
