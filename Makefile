@@ -4,8 +4,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
+FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo test ipython lint bench docs clean
+.PHONY: help demo figures test ipython lint bench docs clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,8 +26,15 @@ $(PEERS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	@touch $@
 
+$(FIGURES_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[figures]'
+	@touch $@
+
 demo: $(READY) ## the whole loop on an embedded Tiled server with the simulated instrument (1.5 GB in output/demo)
 	$(BIN)/python -m agents.demo
+
+figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
+	$(BIN)/python -m agents.figures
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest
@@ -44,6 +52,10 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.two_time
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.instrument
+	$(BIN)/python -m benchmarks.latent
+	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.discovery
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

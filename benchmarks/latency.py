@@ -69,6 +69,7 @@ class Bench:
         instrument = simulated_instrument(settings, speed=1e6)
         self.detector, self.rheometer = instrument.detector, instrument.rheometer
         self.actuators = [instrument.stage.x, instrument.stage.y]
+        instrument.shutter.set("open").wait(1)
         self.agent = build_agent(
             self.client, detector=self.detector, actuators=self.actuators, rheometer=self.rheometer, settings=settings
         )

@@ -22,7 +22,8 @@ from ainerd.documents import FrameReader
 from ainerd.dynamics import Dynamics
 from ainerd.xpcs import Partition, TwoTimeReducer
 from benchmarks._report import report
-from sim_devices._frames import DATASET, FrameEncoder, FrameFile
+from sim_devices._frame_file import DATASET, FrameFile
+from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._speckle import SpeckleMovie
 
@@ -55,7 +56,7 @@ def measure(folder: Path, frames: int, level: float, rounds: int) -> list[dict[s
         q_range_inv_nm=geometry.q_range_inv_nm,
         n_q=1,
         n_phi=18,
-        mask=geometry.dead,
+        mask=geometry.bad_pixels,
     )
     compressed = write_compressed(folder, geometry, frames, level)
     files = {"bitshuffle-LZ4": compressed, "uncompressed": write_uncompressed(folder, compressed)}
@@ -115,19 +116,21 @@ def to_maps(blocks: Iterator[NDArray], partition: Partition, frames: int) -> NDA
 
 
 def write_compressed(folder: Path, geometry: Geometry, frames: int, level: float) -> Path:
-    rng = np.random.default_rng(0)
-    encoder = FrameEncoder(geometry, level, rng)
+    rng, maker = np.random.default_rng(0), FrameMaker(geometry)
+    times = np.arange(frames) * PERIOD_S
     movie = SpeckleMovie(
         Dynamics(family="ageing", tau_s=1.0, ageing=1.0),
-        (np.arange(frames) + 0.5) * PERIOD_S,
-        geometry.phi_deg.ravel()[encoder.ring],
-        encoder.mean,
+        times + PERIOD_S / 2,
+        geometry.phi_deg.ravel()[maker.ring],
         contrast=0.2,
         rng=rng,
     )
-    file = FrameFile(folder, "compressed", geometry.frame_shape)
-    for counts in movie.blocks(BLOCK):
-        file.append(encoder.encode(counts, rng))
+    file, written = FrameFile(folder, "compressed", geometry.pixel_mask), 0
+    for intensity in movie.blocks():
+        levels = np.full(len(intensity), level)
+        counts = maker.count(intensity, levels, PERIOD_S, rng)
+        file.append(maker.encode(counts, levels, PERIOD_S, rng), times[written : written + len(counts)])
+        written += len(counts)
     file.close()
     return file.path
 

@@ -1,20 +1,21 @@
 """The object a person talks to."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations  # so that IPython's ? shows types as they are written here
+
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from bluesky import RunEngine
 from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import optimize
 from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_tiled_plugins import TiledWriter
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich import get_console
 from rich.console import Console
 from tiled.client.container import Container
 from tiled.queries import KeyPresent
@@ -24,7 +25,7 @@ from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import ResultStore, result_key
 from ainerd.steering import visit
 from ainerd.technique import Technique
-from ainerd.views import campaign_figure, run_line, status_panel
+from ainerd.views import LiveFigure, Logbook, Next, Scene, SceneReader, run_line, show_progress_of, status_panel
 from ainerd.watch import Outcome, Wanted, Watch
 
 BATCH = 20  # documents TiledWriter takes at a time: what keeps up with a 50 Hz monitor
@@ -43,6 +44,8 @@ class Agent:
         With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
     detector, actuators, beside, monitored
         Devices: what takes frames, what moves the sample, what is read once a run, and signals recorded during it.
+    shutter, before
+        Shutter of the exposures, and a plan before each of them; see `ainerd.steering.visit`.
     keys : DetectorKeys
     wanted : Wanted
     roots : sequence of Path
@@ -65,6 +68,8 @@ class Agent:
         actuators: Sequence[Any],
         beside: Sequence[Any] = (),
         monitored: Sequence[Any] = (),
+        shutter: Any = None,
+        before: Callable[[], MsgGenerator[Any]] | None = None,
         keys: DetectorKeys,
         wanted: Wanted,
         roots: Sequence[Path],
@@ -82,7 +87,6 @@ class Agent:
         self.results = ResultStore(client["ainerd"])
         self._raw, self._uri, self._backup = client["raw"], str(client.context.api_uri), backup
         self._detector, self._actuators = detector, tuple(actuators)
-        self._beside, self._monitored = tuple(beside), tuple(monitored)
         self._bounds, self._keys = dict(bounds), keys
         self._campaign = Campaign(
             technique, self.results, bounds=bounds, defer=lambda job: self._watch.submit(job), **explorer
@@ -97,8 +101,13 @@ class Agent:
             agent=name,
             on_outcome=self._announce,
         )
+        self._acquire = visit(self._watch.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+        self._reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        self._truth: NDArray[Any] | None = None
+        self._live: LiveFigure | None = None
         self.quiet = False
+        show_progress_of(self)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document from anywhere; returns at once.
@@ -169,19 +178,25 @@ class Agent:
         self._watch.close()
 
     def explore(self, n: int) -> MsgGenerator[None]:
-        """Plan: measure at `n` positions, each chosen after the one before was analysed.
+        """Plan: measure at `n` positions, each chosen after the one before was analysed: ``RE(agent.explore(12))``.
+
+        Parameters
+        ----------
+        n : int
+            How many positions.
 
         Raises
         ------
         RuntimeError
             If the agent is not attached.
+        ValueError
+            If `n` is no positive number.
         """
         if self._attached is None:
             raise RuntimeError("the agent is not attached: agent.attach(RE) first")
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        acquire = visit(self._watch.outcome, beside=self._beside, monitored=self._monitored)
-        problem = OptimizationProblem(self._campaign, self._actuators, [self._detector], self._evaluate, acquire)
+        problem = OptimizationProblem(self._campaign, self._actuators, [self._detector], self._evaluate, self._acquire)
         return optimize(problem, iterations=n)
 
     def suggest(self) -> dict[str, Any]:
@@ -227,28 +242,39 @@ class Agent:
             "queue": self._watch.backlog,
         }
 
-    def log(self) -> pd.DataFrame:
-        """The agent's log, oldest line first."""
-        return self.results.logbook()
+    def log(self) -> Logbook:
+        """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
+        return Logbook(self.results.logbook())
 
-    def plot(self, *, truth: NDArray[Any] | None = None) -> Figure:
-        """Sample map with the path, C2 gallery, latent map, and p-values with the stress.
+    def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
+        """The campaign's figure, which follows it from now on.
+
+        It shows the sample with the path, the regimes and the next point; the newest C2, what the latent space holds of
+        it, and the nearest seen; the latent space; and p-values, azimuths and stress run after run. A window
+        (``%matplotlib`` first) or a notebook's image is kept up to date; closing the window stops nothing but the
+        drawing. ``agent.plot().savefig("campaign.png")`` works anywhere.
 
         Parameters
         ----------
         truth : ndarray of int, shape (ny, nx), optional
-            Regions of a simulated sample over the bounds, drawn faintly behind the path.
+            Regions of a simulated sample over the bounds, whose borders are drawn.
         """
-        return campaign_figure(
-            self.results.table(),
-            self.results.embeddings(),
-            self.results.c2,
-            alpha=self.technique.alpha,
-            bounds=self._bounds,
-            positions=tuple(self._bounds),
-            next_point=self._place(self.suggest()),
-            truth=truth,
-        )
+        self._truth = truth
+        if self._live is None or not self._live.is_open:
+            self._live = LiveFigure(self._scene, self.name)
+        self._live.update()
+        self._live.refresh()
+        return self._live
+
+    def _scene(self) -> Scene:
+        suggestion = self.suggest()
+        terms = {
+            name: float(value)
+            for name, value in suggestion.items()
+            if name not in self._bounds and isinstance(value, int | float)
+        }
+        following = Next(position=self._place(suggestion), reason=suggestion["reason"], terms=terms)
+        return self._reader.read(following=following, belief=self._campaign.map(), truth=self._truth)
 
     @property
     def concluded(self) -> int:
@@ -267,6 +293,9 @@ class Agent:
     def __repr__(self) -> str:
         attached = "attached" if self._attached is not None else "not attached"
         return f"<Agent {self.name!r}, {attached}, {len(self.results)} results at {self._uri}>"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
 
     def __rich__(self) -> Any:
         return status_panel(self.status())
@@ -299,6 +328,8 @@ class Agent:
         return {name: float(suggestion[name]) for name in self._bounds}
 
     def _announce(self, outcome: Outcome) -> None:
+        if self._live is not None:
+            self._watch.submit(self._live.update)
         if self.quiet:
             return
         next_point = self._campaign.peek()
@@ -313,4 +344,4 @@ class Agent:
             why=next_point["reason"],
         )
         with suppress(OSError):  # a closed terminal is no reason to lose the worker
-            Console().print(line)
+            get_console().print(line)

@@ -1,18 +1,21 @@
 """Joins technique and agent for one instrument: the only place that knows both."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from pyFAI.detectors import Detector
+from pyFAI.detectors import Detector, detector_factory
 from tiled.client.container import Container
 
 from ainerd.agent import Agent
 from ainerd.config import PartitionSettings, Settings, Storage
 from ainerd.documents import DetectorKeys
 from ainerd.latent import Bank, Encoder
+from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.rheo_xpcs import RheoXPCS
 from ainerd.server import EmbeddedServer, connect, open_catalog
+from ainerd.steering import preshear
 from ainerd.watch import Wanted
 from ainerd.xpcs import Partition
 
@@ -40,12 +43,7 @@ def build_partition(settings: PartitionSettings) -> Partition:
     ValueError
         If the geometry makes no sense, or the mask cannot be read.
     """
-    sensor: str | Detector = settings.detector
-    if settings.shape is not None:
-        pixel_m = settings.pixel_um * 1e-6
-        sensor = Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
-    elif not settings.detector:
-        raise ValueError("partition: name a detector of pyFAI, or give shape and pixel_um")
+    sensor = _sensor(settings)
     mask = None if settings.mask is None else np.load(settings.mask, allow_pickle=False)
     return Partition.annular(
         detector=sensor,
@@ -67,6 +65,7 @@ def build_agent(
     detector: Any,
     actuators: Sequence[Any],
     rheometer: Any = None,
+    shutter: Any = None,
 ) -> Agent:
     """An agent for rheo-XPCS.
 
@@ -78,6 +77,8 @@ def build_agent(
     detector, actuators : devices
     rheometer : device, optional
         Read once a run; its signals named in ``beside.series`` are monitored.
+    shutter : device, optional
+        Open during the agent's exposures; takes "open" and "close".
 
     Raises
     ------
@@ -86,6 +87,9 @@ def build_agent(
     """
     open_catalog(client)
     analysis, beside = settings.analysis, settings.beside
+    shear = [x for step in settings.steering.preshear for x in (step.rate, step.duration_s)]
+    if shear and rheometer is None:
+        raise ValueError("steering.preshear needs a rheometer")
     encoder = Encoder.load(analysis.encoder)
     technique = RheoXPCS(
         build_partition(settings.partition),
@@ -98,6 +102,7 @@ def build_agent(
         diagonal=analysis.diagonal,
         normalization=analysis.normalization,
     )
+    _keep_configuration(ResultStore(client["ainerd"]), technique, settings.partition)
     return Agent(
         technique,
         client,
@@ -105,6 +110,8 @@ def build_agent(
         actuators=actuators,
         beside=[] if rheometer is None else [rheometer],
         monitored=[] if rheometer is None else _signals(rheometer, beside.series.values()),
+        shutter=shutter,
+        before=partial(preshear, rheometer, *shear) if shear else None,
         keys=DetectorKeys(**settings.detector.model_dump()),
         wanted=Wanted(
             positions=tuple(settings.steering.bounds),
@@ -119,6 +126,46 @@ def build_agent(
         smallest_feature=settings.steering.smallest_feature,
         seed=settings.steering.seed,
     )
+
+
+def _sensor(settings: PartitionSettings) -> Detector:
+    """The detector that the settings name, or a plain one.
+
+    Raises
+    ------
+    ValueError
+        If they name none that pyFAI knows.
+    """
+    if settings.shape is not None:
+        pixel_m = settings.pixel_um * 1e-6
+        return Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
+    try:
+        return detector_factory(settings.detector)
+    except (RuntimeError, ValueError):
+        raise ValueError(
+            f"partition: pyFAI knows no detector {settings.detector!r}: give one it knows, or shape and pixel_um"
+        ) from None
+
+
+def _keep_configuration(store: ResultStore, technique: RheoXPCS, settings: PartitionSettings) -> None:
+    """Keep the partition in Tiled: what an export needs beside the results."""
+    partition = technique.partition
+    record = ConfigurationRecord(
+        technique=technique.name,
+        parameters=dict(technique.parameters),
+        instrument={
+            "detector": settings.detector,
+            "pixel_m": _sensor(settings).pixel1,
+            "distance_m": settings.distance_m,
+            "energy_keV": settings.energy_keV,
+            "beam_center_row_px": settings.beam_center_px[0],
+            "beam_center_column_px": settings.beam_center_px[1],
+        },
+        units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
+    )
+    arrays = {name: getattr(partition, name) for name in ("roi_map", "static_map", "q", "phi", "static_q")}
+    dims = {"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)}
+    store.add_configuration(record, arrays, dims)
 
 
 def _signals(device: Any, names: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from ainerd.latent import (
     run_embedding,
     run_features,
 )
-from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
+from ainerd.technique import Analysis, AnalysisError, Landmarks, Layout, Regimes, RunInfo
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww
 
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
@@ -28,6 +28,8 @@ DIMS = {
     "g2_err": ("roi", "tau"),
     "tau": ("tau",),
 }
+# Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
+LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
 
 
@@ -75,6 +77,7 @@ class RheoXPCS:
         self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
         self.pixels_per_bin = int(np.median(partition.n_pixels))
         self._calibrated: dict[int, NoveltyScorer] = {}
+        self._landmarks: Landmarks | None = None
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -112,6 +115,17 @@ class RheoXPCS:
         model = RegimeModel(noise=REGIME_SCATTER, random_state=0).fit(embeddings)
         labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
         return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
+
+    def landmarks(self) -> Landmarks:
+        """The exposures of the bank, by family."""
+        if self._landmarks is None:
+            features = self.bank.features(self.encoder, **LANDMARKS)
+            self._landmarks = Landmarks(embeddings=features[:, :-1], names=self.bank.families)
+        return self._landmarks
+
+    def reconstruct(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The maps that latent vectors (n_roi, m) hold, (n_roi, 256, 256)."""
+        return self.encoder.decode(latent)
 
     def gap(self, photons: float) -> str | None:
         """Why nothing can be said of the novelty of a run with so many photons a pixel; None if something can."""
@@ -210,7 +224,8 @@ class _Exposure:
                 "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,
                 "g2_fits": int(fit.ok.sum()),
             },
-            units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"},
+            units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"}
+            | dict.fromkeys(("kww_exponent", "g2_contrast", "g2_fits", "c2", "g2", "g2_err", "latent"), "1"),
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
         )

@@ -112,6 +112,22 @@ class Regimes:
     supported_range: tuple[int, int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """Runs of known kinds: where a person who looks at the latent space finds their way.
+
+    Attributes
+    ----------
+    embeddings : ndarray, shape (n, d), float32
+        Always the same for one technique, so that axes drawn through them never turn.
+    names : list of str
+        What each is called.
+    """
+
+    embeddings: NDArray[np.float32]
+    names: list[str]
+
+
 class RunAnalysis(Protocol):
     """One run being analysed while its frames arrive."""
 
@@ -155,4 +171,12 @@ class Technique(Protocol):
 
         A regime that persists keeps the number it has in `previous`, (n,), -1 where a run has none yet.
         """
+        ...
+
+    def landmarks(self) -> Landmarks:
+        """Runs of known kinds, for pictures of the latent space."""
+        ...
+
+    def reconstruct(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the array ``latent`` of a result holds of its ``c2``, (n_roi, t, t)."""
         ...

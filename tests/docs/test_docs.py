@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from ainerd.cli import app
 from ainerd.config import Settings
-from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +120,14 @@ def test_a_record_is_played_back(session):
     assert page["row"]["stress_max"] > 110  # without the record it has relaxed to less than 100 by now
 
 
+def test_shear_and_beam(session):
+    page = run_page("how-to/shear-and-beam.md", session)
+    assert 0 < page["age"] < 60  # the page's session has been going on for longer
+    assert "zero photons" in page["reason"]
+    assert page["counts"] == pytest.approx(0.24 * 0.5, rel=0.15)
+    assert len(page["baseline"]["attenuator_transmission"]) == 2
+
+
 @pytest.mark.parametrize("name", ["explanation/reduced-two-time.md", "explanation/novelty.md"])
 def test_what_is_explained_is_so(name):
     page = run_page(name, {})
@@ -134,6 +142,7 @@ def test_every_marked_page_is_run():
         "how-to/analyze-a-file.md",
         "how-to/your-beamline.md",
         "how-to/replay-rheology.md",
+        "how-to/shear-and-beam.md",
         "explanation/reduced-two-time.md",
         "explanation/novelty.md",
     }
@@ -148,6 +157,7 @@ def test_every_marked_page_is_run():
     ("heading", "record", "computed"),
     [
         ("## Result", ResultRecord, {"digest"}),
+        ("## Configuration", ConfigurationRecord, {"digest"}),
         ("## Suggestion", SuggestionRecord, set()),
         ("## Atlas", AtlasRecord, set()),
         ("## Log line", LogRecord, set()),

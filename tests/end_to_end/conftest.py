@@ -26,7 +26,7 @@ class Session:
         """Put another simulated instrument at the beamline."""
         self.instrument = simulated_instrument(settings or self.settings, speed=1000, **options)
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
-        self.rheometer = self.instrument.rheometer
+        self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
         self.expect(FRAMES)
         return self
 
@@ -45,6 +45,7 @@ class Session:
             detector=self.detector,
             actuators=[self.stage.x, self.stage.y],
             rheometer=self.rheometer,
+            shutter=self.shutter,
             settings=settings,
         )
         self.agent.attach(self.RE)

@@ -12,7 +12,7 @@ from conftest import SMALL
 
 from agents.rheo_xpcs import build_agent
 from agents.simulated import simulated_instrument
-from ainerd.config import Settings, SettingsError
+from ainerd.config import Settings, SettingsError, Shear
 from ainerd.instrument import open_tiled
 from ainerd.latent import ModelError
 from ainerd.server import ServerError
@@ -47,7 +47,8 @@ def recorded(session):
     """Documents of a run that the agent has not seen, and the file of its frames."""
     documents = []
     session.agent.detach()
-    session.RE(expose(session.detector, beside=[session.stage.x]), lambda name, doc: documents.append((name, doc)))
+    plan = expose(session.detector, beside=[session.stage.x], shutter=session.shutter)
+    session.RE(plan, lambda name, doc: documents.append((name, doc)))
     session.agent.attach(session.RE)
     (resource,) = (doc for name, doc in documents if name == "stream_resource")
     return documents, Path(urlparse(resource["uri"]).path)
@@ -61,7 +62,7 @@ def test_a_run_without_the_detector_is_ignored(session):
 
 def test_one_frame(session, last_result):
     session.expect(1)
-    row = last_result(expose(session.detector))
+    row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
 
 
@@ -69,12 +70,11 @@ def test_a_wrong_shape(session, last_result):
     other = session.settings.model_copy(deep=True)
     other.partition.shape, other.partition.beam_center_px = (120, 180), (60.0, 90.0)
     session.use(other)
-    row = last_result(expose(session.detector))
+    row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]
 
 
-def test_zero_photons(session, last_result):
-    session.use(count_rate=1e-9)
+def test_a_closed_shutter(session, last_result):
     row = last_result(expose(session.detector))
     assert row["status"] == "failed" and "zero photons" in row["reason"]
 
@@ -204,6 +204,14 @@ def test_names_that_do_not_fit_are_said(session):
             session.client, detector=instrument.detector, actuators=[instrument.stage.x], settings=session.settings
         )
     settings = session.settings.model_copy(deep=True)
+    settings.steering.preshear = [Shear(rate=30, duration_s=190)]
+    with pytest.raises(ValueError, match=r"steering\.preshear needs a rheometer"):
+        build_agent(
+            session.client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            settings=settings,
+        )
     settings.beside.series = {"stress": "rheometer_strain"}
     with pytest.raises(ValueError, match="no signal rheometer_strain"):
         build_agent(

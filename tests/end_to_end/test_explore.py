@@ -8,6 +8,7 @@ import pytest
 from bluesky import RunEngine
 from tiled.queries import Key
 
+from ainerd.config import Shear
 from ainerd.steering import expose
 
 
@@ -37,7 +38,7 @@ def test_the_sample_was_where_the_suggestion_said(explored):
     measured = suggestions[suggestions["fate"] == "measured"].set_index("raw_uid")
     assert set(measured.index) == set(table.index)
     for name in ("sample_x", "sample_y"):
-        assert np.allclose(measured[name], table[name][measured.index], atol=1e-6)
+        assert np.allclose(measured[name], table[name][measured.index], atol=0.003)  # where the stage stopped
     assert (suggestions["reason"].str.len() > 10).all()
 
 
@@ -89,7 +90,7 @@ def test_the_raw_runs_are_in_tiled(explored):
 def test_stream_datums_come_while_the_detector_acquires(explored):
     explored.expect(3000)
     documents = []
-    explored.RE(expose(explored.detector), lambda name, doc: documents.append(name))
+    explored.RE(expose(explored.detector, shutter=explored.shutter), lambda name, doc: documents.append(name))
     explored.expect(100)
     assert documents.count("stream_datum") > 1
 
@@ -152,6 +153,7 @@ def test_the_agent_remembers_and_goes_on(explored):
 
 def test_count_is_analysed_as_flying_is(explored):
     before = len(explored.table())
+    explored.shutter.set("open").wait(1)
     explored.RE(bp.count([explored.detector]))
     table = explored.table()
     assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
@@ -164,7 +166,7 @@ def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
     agent.add(1.0, 9.5, reason="another look")
     explored.RE(agent.explore(1))
     row = explored.table().iloc[-1]
-    assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5))
+    assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5), abs=0.003)
     fates = agent.results.suggestions()
     turned_down = fates[fates["fate_reason"] == "the crack is in the window"]
     assert turned_down["sample_x"].tolist() == [9.0] and turned_down["fate"].tolist() == ["rejected"]
@@ -182,6 +184,17 @@ def test_explore_refuses_in_one_line_what_cannot_work(explored):
     with pytest.raises(RuntimeError, match=r"agent\.attach\(RE\)"):
         explored.agent.explore(1)
     explored.agent.attach(explored.RE)
+
+
+def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
+    old = explored.table()["time_since_shear"].max()
+    monkeypatch.setattr(explored.settings.steering, "preshear", [Shear(rate=100, duration_s=20)])
+    agent = explored.start_agent()
+    explored.RE(agent.explore(2))
+    assert (explored.table()["time_since_shear"].iloc[-2:] < old / 3).all()
+    assert explored.rheometer.shear_number.get() == 2
+    monkeypatch.undo()
+    explored.start_agent()
 
 
 def test_runs_that_the_agent_missed_are_caught_up_with(explored):
@@ -214,3 +227,14 @@ def test_other_parameters_give_other_results_beside_the_old_ones(explored):
     assert len(after) == len(before) + 4
     assert after["raw_uid"].duplicated().sum() == before["raw_uid"].duplicated().sum() + 4
     explored.start_agent()
+
+
+def test_bad_pixels_are_masked(explored, tmp_path):
+    explored.use(bad_share=5e-3)
+    explored.settings.partition.mask = tmp_path / "bad.npy"
+    np.save(explored.settings.partition.mask, explored.detector.geometry.bad_pixels)
+    agent = explored.start_agent()
+    agent.add(5.0, 5.0)
+    explored.RE(agent.explore(1))
+    row = explored.table().iloc[-1]
+    assert row["status"] == "complete" and row["novelty_p"] > 0.05

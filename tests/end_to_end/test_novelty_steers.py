@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from ainerd.dynamics import HELD_OUT
 
-def test_a_flowing_inclusion_is_noticed_and_bracketed(tmp_path, session_in):
+
+def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in):
     session = session_in(tmp_path)
     agent, sample = session.agent, session.instrument.sample
     session.expect(300)
-    names = sample.regime_map(100)
-    rows, cols = np.nonzero(names == "flow")
+    (unknown,) = HELD_OUT & set(sample.regions)
+    rows, cols = np.nonzero(sample.regime_map(100) == unknown)
     centre = (np.array([cols.mean(), rows.mean()]) + 0.5) / 10
-    if session.instrument.truth(*centre) != "flow":  # two inclusions: take one cell of the first
+    if session.instrument.truth(*centre) != unknown:  # two inclusions: take one cell of the first
         centre = (np.array([cols[0], rows[0]]) + 0.5) / 10
     session.RE(agent.explore(2))
     without = np.array([agent.suggest()["sample_x"], agent.suggest()["sample_y"]])

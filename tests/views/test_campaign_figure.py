@@ -1,17 +1,22 @@
 import io
-import threading
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
-from ainerd.views import campaign_figure
+from ainerd.steering import SampleMap
+from ainerd.technique import Landmarks
+from ainerd.views import Next, Scene, campaign_figure
+from ainerd.views._timeline import azimuth_regimes
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (0.0, 5.0)}
+UNITS = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"}
+BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#9a9a9a"
 
 
-def campaign(regimes, *, p=0.5, status="complete"):
+def campaign(regimes, *, p=0.5, status="complete", **options):
+    """A scene of one run for each regime; azimuths of regime k have latent vectors around 10 k."""
     n = len(regimes)
     rng = np.random.default_rng(0)
     keys = [f"run-{i}" for i in range(n)]
@@ -25,32 +30,32 @@ def campaign(regimes, *, p=0.5, status="complete"):
             "regime": pd.array(regimes, "Int64"),
             "n_frames": pd.array([500] * n, "Int64"),
             "frame_time_s": 0.1,
-            "stress_mean": np.geomspace(9000, 85, n),
         },
         index=pd.Index(keys, name="key"),
     ).astype({"novel": "boolean"})
     points = np.eye(8)[np.maximum(regimes, 0)] * 5 + rng.normal(0, 0.1, (n, 8))
-    return table, pd.DataFrame(points, index=keys)
+    done = table.index[table["status"] == "complete"]
+    given = {
+        "table": table,
+        "embeddings": pd.DataFrame(points, index=keys).loc[done],
+        "alpha": 0.05,
+        "bounds": BOUNDS,
+        "units": UNITS,
+        "maps": {key: np.full((8, 8), 1 + 0.01 * i) for i, key in enumerate(keys) if key in done},
+        "latents": {k: np.full((18, 4), 10.0 * r) for k, r in zip(keys, regimes, strict=True) if k in done},
+        "series": {k: np.array([[-1.0, 0, 25, 50], [99, 90 + i, 89, 88]]) for i, k in enumerate(keys) if k in done},
+        "reconstruction": np.full((8, 8), 1.5) if len(done) else None,
+    }
+    return Scene(**(given | options))
 
 
-def maps_of(key):
-    i = int(key.removeprefix("run-"))
-    return np.full((18, 8, 8), 1.0 + 0.01 * i) + 0.1 * np.arange(18)[:, None, None] / 17
+def panel(figure, label):
+    (axes,) = [axes for axes in figure.axes if axes.get_ylabel().startswith(label)]
+    return axes
 
 
-def draw(table, embeddings, **options):
-    figure = campaign_figure(table, embeddings, maps_of, alpha=0.05, bounds=BOUNDS, **options)
-    figure.savefig(io.BytesIO(), dpi=50)
-    return figure
-
-
-def panels(figure):
-    def labelled(text):
-        return [axes for axes in figure.axes if text in axes.get_ylabel()]
-
-    (sample,), (latent,), (novelty,) = map(labelled, ["sample_y", "principal", "p-value"])
-    gallery = [axes for axes in figure.subfigs[0].axes if "run" in axes.get_title()]
-    return sample, gallery, latent, novelty, labelled("stress")
+def gallery(figure):
+    return [axes for axes in figure.axes if axes.images and axes.get_xlabel().startswith("$t_1$")]
 
 
 def discs(axes):
@@ -58,89 +63,145 @@ def discs(axes):
     found = {}
     for marks in axes.collections:
         for place, colour in zip(marks.get_offsets(), marks.get_facecolors(), strict=False):
-            found.setdefault(to_hex(colour), []).append(tuple(np.round(np.asarray(place), 6)))
+            found.setdefault(to_hex(colour), []).append(tuple(np.round(np.asarray(place, float), 6)))
     return found
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 12])
 def test_any_number_of_runs_can_be_drawn(n):
-    figure = draw(*campaign(np.arange(n) % 3), next_point={"sample_x": 5, "sample_y": 1})
-    sample, gallery, latent, novelty, beside = panels(figure)
-    assert sample.get_xlabel() == "sample_x (mm)" and novelty.get_yscale() == "log"
-    assert [text.get_text() for text in latent.texts] == [str(i + 1) for i in range(n)]
-    assert min(n, 3) <= len(gallery) <= min(n, 4)
-    assert len(beside) == (n > 0)
+    figure = campaign_figure(campaign(np.arange(n) % 3, following=Next(position={"sample_x": 5, "sample_y": 1})))
+    figure.savefig(io.BytesIO(), dpi=40)
+    assert panel(figure, "sample_y (mm)").get_xlabel() == "sample_x (mm)"
+    assert [text.get_text() for text in panel(figure, "second").texts] == [str(i + 1) for i in range(n)]
+    assert len(gallery(figure)) == (0, 2, 3)[min(n, 2)]
+    assert len(panel(figure, "azimuth").images) == n
+    assert len(panel(figure, "stress (Pa)").lines) == n
 
 
 def test_runs_are_where_they_were_in_the_colour_of_their_regime():
-    table, embeddings = campaign([0, 1, 0, -1])
-    sample, _, _, novelty, _ = panels(draw(table, embeddings))
-    at = {key: (row["sample_x"], 2.0) for key, row in table.round(6).iterrows()}
-    blue, orange, grey = "#0072b2", "#e69f00", "#9a9a9a"
-    found = discs(sample)
-    assert found[blue] == [at["run-0"], at["run-2"]]
-    assert found[orange] == [at["run-1"]] and found[grey] == [at["run-3"]]
-    assert discs(novelty)[blue] == [(1, 0.5), (3, 0.5)]
+    scene = campaign([0, 1, 0, -1])
+    figure = campaign_figure(scene)
+    at = [(x, 2.0) for x in scene.table["sample_x"].round(6)]
+    found = discs(panel(figure, "sample_y"))
+    assert found[BLUE] == [at[0], at[2]] and found[ORANGE] == [at[1]] and found[GREY] == [at[3]]
+    assert discs(panel(figure, "novelty"))[BLUE] == [(1, 0.5), (3, 0.5)]
+    path = panel(figure, "sample_y").lines[0]
+    np.testing.assert_allclose(path.get_xydata(), scene.table[["sample_x", "sample_y"]])
 
 
-def test_the_gallery_shows_the_central_run_of_each_regime_and_the_most_novel():
-    table, embeddings = campaign([0, 0, 0, 1], p=[0.4, 0.01, 0.6, 0.3])
-    embeddings.loc["run-2"] = embeddings.loc[["run-0", "run-1"]].mean()
-    _, gallery, *_ = panels(draw(table, embeddings))
-    titles = [axes.get_title().split("\n")[0] for axes in gallery]
-    assert titles == ["regime 0: run 3", "regime 1: run 4", "most novel: run 2"]
-    for axes, key in zip(gallery, ["run-2", "run-3", "run-1"], strict=True):
-        image = axes.images[0]
-        np.testing.assert_allclose(image.get_array(), maps_of(key).mean(axis=0))
-        assert image.get_extent() == [0, 50, 0, 50]
-    assert len({axes.images[0].get_clim() for axes in gallery}) == 1
-
-
-def test_novel_runs_are_ringed_everywhere():
-    table, embeddings = campaign([0, 0, 1], p=[0.4, 0.6, 0.004])
-    sample, _, latent, novelty, _ = panels(draw(table, embeddings))
-    for axes in (sample, latent, novelty):
+def test_alpha_is_a_line_and_novel_runs_are_ringed_everywhere():
+    figure = campaign_figure(campaign([0, 0, 1], p=[0.4, 0.6, 0.004], alpha=0.03))
+    novelty = panel(figure, "novelty")
+    assert list(novelty.lines[0].get_ydata()) == [0.03, 0.03] and novelty.get_yscale() == "log"
+    assert novelty.get_ylim()[0] < 0.004
+    for axes in (panel(figure, "sample_y"), panel(figure, "second"), novelty):
         rings = [marks for marks in axes.collections if len(marks.get_facecolors()) == 0]
         assert sum(len(ring.get_offsets()) for ring in rings) == 1
 
 
-def test_the_latent_map_keeps_distances_of_a_plane():
-    table, embeddings = campaign([0, 1, 2, 0])
+def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
+    following = Next(
+        position={"sample_x": 3.25, "sample_y": 1.0},
+        reason="far from all",
+        terms={"unexplored": 0.83, "empty_radius": 2.5, "travel": 0.2},
+    )
+    figure = campaign_figure(campaign([0, 1], following=following))
+    assert discs(panel(figure, "sample_y"))[to_hex("gold")] == [(3.25, 1.0)]
+    (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
+    said = " ".join(text.get_text() for text in card.texts)
+    assert "sample_x = 3.25 mm" in said and "far from all" in said and "unexplored 0.83" in said
+    assert "empty radius 2.50 mm" in said  # a length has no bar
+    assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
+
+
+def test_the_gallery_has_the_newest_its_reconstruction_and_the_nearest():
+    scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
+    scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01
+    newest, held, nearest = gallery(campaign_figure(scene))
+    assert "newest\nrun 3" in newest.get_title() and "run 1" in nearest.get_title()
+    assert newest.images[0].get_array().max() == pytest.approx(1.02)
+    assert held.images[0].get_array().max() == 1.5 and nearest.images[0].get_array().max() == 1
+    assert len({axes.images[0].get_clim() for axes in (newest, held, nearest)}) == 1
+    assert newest.images[0].get_extent() == [0, 50, 0, 50]
+
+
+def test_the_latent_axes_are_those_of_the_landmarks_whatever_the_runs():
+    """Distances of a plane are kept, and a new run moves none of the others."""
     plane = np.array([[0.0, 0], [3, 0], [0, 4], [1, 1]])
     basis = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 2)))[0]
-    embeddings[:] = plane @ basis.T + 7
-    _, _, latent, *_ = panels(draw(table, embeddings))
-    drawn = np.array([text.xy for text in latent.texts])
-    order = [int(text.get_text()) - 1 for text in latent.texts]
-    distances = np.linalg.norm(drawn[:, None] - drawn, axis=2)
-    expected = np.linalg.norm(plane[order][:, None] - plane[order], axis=2)
-    np.testing.assert_allclose(distances, expected, atol=1e-9)
+    known = np.random.default_rng(2).normal(size=(50, 2)) * [3, 1] @ basis.T + 7
+    landmarks = Landmarks(embeddings=known.astype(np.float32), names=["ageing"] * 50)
+    places = []
+    for n in (3, 4):
+        scene = campaign([0] * n, landmarks=landmarks)
+        scene.embeddings[:] = plane[:n] @ basis.T + 7
+        texts = panel(campaign_figure(scene), "second").texts
+        places.append({text.get_text(): np.array(text.xy) for text in texts if text.get_text() != "ageing"})
+    drawn = np.array([places[1][str(i)] for i in (1, 2, 3, 4)])
+    np.testing.assert_allclose(np.linalg.norm(drawn[1:] - drawn[0], axis=1), [3, 4, 2**0.5], rtol=1e-5)
+    for name, place in places[0].items():
+        np.testing.assert_allclose(places[1][name], place)
 
 
-def test_failed_runs_and_runs_without_a_claim_are_drawn():
+def test_azimuths_have_the_regime_they_look_like():
+    scene = campaign([0, 1])
+    scene.latents["run-1"][:5] = 0.4  # five azimuths look like regime 0
+    labels = azimuth_regimes(scene, scene.runs)
+    assert labels["run-0"].tolist() == [0] * 18 and labels["run-1"].tolist() == [0] * 5 + [1] * 13
+    first, second = panel(campaign_figure(scene), "azimuth").images
+    assert first.get_extent() == [0.5, 1.5, 0, 360] and second.get_extent() == [1.5, 2.5, 0, 360]
+    np.testing.assert_allclose(second.get_array()[:, 0], [to_rgb(BLUE)] * 5 + [to_rgb(ORANGE)] * 13)
+
+
+def test_the_stress_lies_under_its_run_without_what_was_before():
+    line = panel(campaign_figure(campaign([0, 1])), "stress").lines[1]
+    np.testing.assert_allclose(line.get_xydata(), [[1.55, 91], [2.0, 89], [2.45, 88]])
+
+
+def test_the_belief_is_painted_the_paler_the_less_sure():
+    belief = SampleMap(
+        {"sample_x": np.array([2.5, 7.5]), "sample_y": np.array([2.5])},
+        np.array([[0, 1]]),
+        np.array([[1.0, 0.2]]),
+        np.zeros((1, 2)),
+    )
+    (image,) = panel(campaign_figure(campaign([0, 1], belief=belief)), "sample_y").images
+    assert image.get_extent() == [0, 10, 0, 5]
+    np.testing.assert_allclose(image.get_array()[0], [(*to_rgb(BLUE), 0.45), (*to_rgb(ORANGE), 0.09)])
+
+
+def test_failed_runs_runs_without_a_claim_and_nan_are_drawn():
     status = ["complete", "failed", "complete", "computing"]
-    table, embeddings = campaign([0, 0, 1, 0], p=[0.2, np.nan, np.nan, np.nan], status=status)
-    table.loc[["run-1", "run-2"], "novel"] = pd.NA
-    table.loc["run-1", ["regime", "stress_mean"]] = [pd.NA, np.nan]
-    figure = draw(table, embeddings.loc[["run-0", "run-2"]], truth=np.arange(6).reshape(2, 3))
-    sample, gallery, latent, novelty, _ = panels(figure)
-    assert [text.get_text() for text in sample.texts] == ["1", "3"]
-    assert [text.get_text() for text in novelty.texts] == ["1"]
-    assert "no claim" in gallery[1].get_title()
+    scene = campaign([0, 0, 1, 0], p=[0.2, np.nan, np.nan, np.nan], status=status, truth=np.arange(6).reshape(2, 3))
+    scene.table.loc[["run-1", "run-2"], "novel"] = pd.NA
+    scene.table.loc["run-1", ["regime", "sample_x"]] = [pd.NA, np.nan]
+    scene.maps["run-0"][3] = np.nan
+    scene.series["run-0"][1] = np.nan
+    figure = campaign_figure(scene)
+    figure.savefig(io.BytesIO(), dpi=40)
+    assert [text.get_text() for text in panel(figure, "sample_y").texts] == ["1", "3"]
+    assert [text.get_text() for text in panel(figure, "novelty").texts] == ["1"]
+    assert len(panel(figure, "stress").lines) == 1
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[:3] == ["regime 0", "regime 1", "failed"]
+    assert labels[:4] == ["regime 0", "regime 1", "failed", "no claim of novelty"]
 
 
 def test_runs_at_one_place_share_a_mark():
-    table, embeddings = campaign([0, 0, 0, 1])
-    table["sample_x"] = [2.0, 2.0, 2.0, 4.0]
-    sample, *_ = panels(draw(table, embeddings))
-    assert [text.get_text() for text in sample.texts] == ["1…3", "4"]
+    scene = campaign([0, 0, 0, 1])
+    scene.table["sample_x"] = [2.0, 2.0, 2.0, 4.0]
+    assert [text.get_text() for text in panel(campaign_figure(scene), "sample_y").texts] == ["1…3", "4"]
 
 
-def test_a_figure_can_be_drawn_off_the_main_thread():
-    drawn = []
-    thread = threading.Thread(target=lambda: drawn.append(draw(*campaign([0, 1]))))
-    thread.start()
-    thread.join()
-    assert len(drawn) == 1
+def test_one_motor_is_enough():
+    belief = SampleMap({"sample_x": np.array([2.5, 7.5])}, np.array([0, 1]), np.array([1.0, 0.2]), np.zeros(2))
+    following = Next(position={"sample_x": 4.0})
+    figure = campaign_figure(campaign([0, 1], bounds={"sample_x": (0.0, 10.0)}, following=following, belief=belief))
+    (sample,) = [axes for axes in figure.axes if axes.get_xlabel() == "sample_x (mm)"]
+    assert discs(sample)[to_hex("gold")] == [(4.0, 0.0)] and len(sample.images) == 1
+
+
+def test_of_many_runs_the_newest_have_columns():
+    scene = campaign(np.arange(130) % 3)
+    figure = campaign_figure(scene)
+    assert panel(figure, "azimuth").get_xlim() == (70.5, 130.5)
+    assert not panel(figure, "sample_y").texts and len(discs(panel(figure, "sample_y"))[BLUE]) == 44

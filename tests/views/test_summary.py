@@ -80,7 +80,7 @@ def test_the_panel_leaves_out_what_is_not_known():
 def test_a_line_after_a_run():
     next_point = {"sample_x": 3.25, "sample_y": 1.0}
     line = run_line(3, regime=2, novelty_p=0.0032, novel=True, next_point=next_point, why="edge [x]")
-    said = "run 3: regime 2, p = 0.0032 ● novel → next sample_x 3.25, sample_y 1.00 (edge [x])"
+    said = "run 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00): edge [x]"
     assert shown(line).strip() == said == line.plain
     assert run_line(4, reason="[/] no frames").plain == "run 4: failed, [/] no frames"
     assert run_line(5, regime=-1).plain == "run 5: no regime, no claim of novelty"

@@ -127,8 +127,8 @@ def run_line(
         if novel:
             line.append(" ● novel", "bold magenta")
     if next_point:
-        line.append(f" → next {_place(next_point, named=True)}", "cyan")
-        line.append(f" ({why})" if why else "")
+        line.append(f" → next ({_place(next_point)})", "cyan")
+        line.append(f": {why}" if why else "")
     return line
 
 

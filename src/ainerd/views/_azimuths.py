@@ -1,0 +1,120 @@
+"""Every azimuth of every exposure as a point of the latent space, and what happened when: read from Tiled alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from ainerd.results import ResultStore
+
+AGE = "age"  # series with the time since shear stopped, where it was monitored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Azimuths:
+    """The azimuths of n exposures, in order of time.
+
+    Attributes
+    ----------
+    runs : pandas.DataFrame
+        A row each, as `ainerd.results.ResultStore.table` gives it, index ``key``, with `start_s` and `stop_s`: time
+        since shear stopped (without a rheometer: since the first exposure) as the exposure began and ended.
+    latents : ndarray, shape (n, n_roi, m)
+        Latent vector of each azimuth's map.
+    labels : ndarray of int, shape (n, n_roi)
+        Cluster of each azimuth's `points`, the largest one first.
+    stress : pandas.DataFrame
+        Columns ``exposure`` (its number), ``age`` (s) and ``stress`` (Pa); empty where none was monitored.
+    """
+
+    runs: pd.DataFrame
+    latents: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    stress: pd.DataFrame
+
+    @property
+    def n_clusters(self) -> int:
+        """How many clusters there are."""
+        return int(self.labels.max(initial=-1)) + 1
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """Latent vectors of length 1, (n, n_roi, m), what figures and clusters compare.
+
+        The contrast of so few speckles scatters from azimuth to azimuth; it is mostly the length.
+        """
+        return unit(self.latents)
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """Rms distance of an exposure's azimuths from their mean, (n,)."""
+        away = self.points - self.points.mean(axis=1, keepdims=True)
+        return np.sqrt(np.square(away).sum(axis=2).mean(axis=1))
+
+    @property
+    def step(self) -> NDArray[np.float64]:
+        """Distance of each exposure's mean from the one before, (n,); NaN for the first."""
+        means = self.points.mean(axis=1)
+        return np.r_[np.nan, np.linalg.norm(np.diff(means, axis=0), axis=1)][: len(means)]
+
+
+def read_azimuths(store: ResultStore, *, k: int = 4) -> Azimuths:
+    """The complete results of the newest parameters, their azimuths clustered by k-means as Horwath et al. (2024) did.
+
+    Parameters
+    ----------
+    store : ResultStore
+    k : int
+        Number of clusters; the paper has 4 to 6.
+
+    Raises
+    ------
+    ValueError
+        If there is no complete result.
+    """
+    table, compared = store.table("complete"), store.embeddings().index
+    runs = table[table.index.isin(compared)]
+    if runs.empty:
+        raise ValueError("there is no complete result to draw: run a campaign first")
+    latents = np.stack([store.array(str(key), "latent") for key in runs.index])
+    duration = runs["n_frames"].astype(float) * runs["frame_time_s"]
+    since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
+    start = runs["time_since_shear"].fillna(since_first) if "time_since_shear" in runs else since_first
+    runs = runs.assign(start_s=start, stop_s=start + duration)
+    read = [_stress(store, str(key), run).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())]
+    stress = pd.concat([readings for readings in read if len(readings)] or read[:1])
+    return Azimuths(runs=runs, latents=latents, labels=cluster(unit(latents), k), stress=stress)
+
+
+def _stress(store: ResultStore, key: str, run: pd.Series) -> pd.DataFrame:
+    """Columns age and stress of one exposure.
+
+    Without a monitored age the series is taken to last as long as the exposure.
+    """
+    try:
+        measured = store.series(key, "stress").dropna().query("time >= 0")  # the first value is from before the run
+        time = measured["time"].to_numpy(float)
+    except KeyError:
+        return pd.DataFrame({"age": [], "stress": []})
+    try:
+        aged = store.series(key, AGE)
+        age = np.interp(time, aged["time"], aged[AGE])
+    except KeyError:
+        age = run["start_s"] + (run["stop_s"] - run["start_s"]) * time / max(time.max(initial=0), 1e-9)
+    return pd.DataFrame({"age": age, "stress": measured["stress"].to_numpy(float)})
+
+
+def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Vectors (..., m) brought to length 1."""
+    length = np.linalg.norm(latents.astype(float), axis=-1, keepdims=True)
+    return latents / np.maximum(length, np.finfo(float).tiny)
+
+
+def cluster(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """K-means labels (...,) of points (..., m), the largest cluster 0; fewer clusters where points are fewer."""
+    flat = points.reshape(-1, points.shape[-1])
+    found = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat).labels_
+    by_size = np.argsort(-np.bincount(found), kind="stable")
+    return by_size.argsort()[found].reshape(points.shape[:-1])

@@ -1,0 +1,78 @@
+"""Where the runs were, which regime lies where, and where next and why."""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from ainerd.steering import SampleMap
+from ainerd.views._scene import Scene
+from ainerd.views._style import colour, discs, nothing, title
+
+_NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
+_LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
+
+
+def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """The sample with the path, the regimes around it, and the next point."""
+    motors = tuple(scene.bounds)[:2]
+    x_range, y_range = [scene.bounds[motor] for motor in motors] + [(-1.0, 1.0)] * (2 - len(motors))
+    placed = runs.dropna(subset=["x", "y"])
+    done = placed[placed["done"]]
+    if scene.belief is not None and scene.belief.regime.ndim <= 2:
+        _shade(axes, scene.belief, (*x_range, *y_range))
+    if scene.truth is not None:
+        region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
+        style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
+        axes.contour(region, levels=np.arange(region.max()) + 0.5, colors="0.3", zorder=1, **style)
+    axes.plot(placed["x"], placed["y"], color="0.45", linewidth=0.8, zorder=1)
+    failed = placed[~placed["done"]]
+    axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
+    discs(axes, done, "x", "y", size=130)
+    if scene.following is not None:
+        x, y = [scene.following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
+        axes.scatter(x, y, s=330, zorder=6, **_NEXT)
+    margin_x, margin_y = (0.03 * (high - low) for low, high in (x_range, y_range))
+    axes.set(xlim=(x_range[0] - margin_x, x_range[1] + margin_x), ylim=(y_range[0] - margin_y, y_range[1] + margin_y))
+    axes.set_xlabel(scene.labelled(motors[0]))
+    if len(motors) > 1:
+        axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
+    else:
+        axes.set_yticks([])
+    title(axes, "a", "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+
+
+def _shade(axes: Axes, belief: SampleMap, extent: tuple[float, float, float, float]) -> None:
+    """Paint each regime in its colour where it is believed to be, the paler the less sure."""
+    regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
+    image = np.zeros((*regime.shape, 4))
+    for kind in np.unique(regime):
+        image[regime == kind, :3] = to_rgb(colour(int(kind)))
+    image[..., 3] = 0.45 * confidence
+    axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
+
+
+def draw_terms(axes: Axes, scene: Scene) -> None:
+    """A card that says where next, why, and what speaks for it."""
+    axes.set(xlim=(0, 1), ylim=(1, 0))
+    axes.set_axis_off()
+    axes.set_title("Next point", fontsize=11, loc="left")
+    if scene.following is None:
+        nothing(axes, "none is ready")
+        return
+    following = scene.following
+    place = "\n".join(f"{motor} = {x:.2f} {scene.units.get(motor, '')}" for motor, x in following.position.items())
+    reason = "\n".join(textwrap.wrap(following.reason, 25))
+    axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25)
+    height = min(0.11, 0.5 / max(len(following.terms), 1))
+    for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
+        bottom, unit = 0.985 - height * row, ""
+        if term in _LENGTHS:
+            unit = f" {scene.units.get(next(iter(following.position)), '')}"
+        else:
+            axes.barh(bottom, 1, height=0.018, color="0.9")
+            axes.barh(bottom, value, height=0.018, color="0.3")
+        axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {value:.2f}{unit}", va="bottom", fontsize=8)

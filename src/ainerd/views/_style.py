@@ -1,0 +1,72 @@
+"""Colours and marks that mean the same in every figure."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import SubFigure
+
+# Okabe and Ito, distinct to the colour-blind too; after seven the same again, darker.
+_PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
+UNASSIGNED = "#9a9a9a"
+NOVEL = "#111111"
+C2_MAP = "magma"  # of two-time maps
+
+
+def colour(regime: int) -> str:
+    """Colour of a regime or cluster; grey if unassigned (-1)."""
+    if regime < 0:
+        return UNASSIGNED
+    turn, place = divmod(regime, len(_PALETTE))
+    red, green, blue = np.array(to_rgb(_PALETTE[place])) * 0.55**turn
+    return to_hex((red, green, blue))
+
+
+def name(regime: int) -> str:
+    """What a regime is called."""
+    return "unassigned" if regime < 0 else f"regime {regime}"
+
+
+def in_order(regimes: Iterable[int]) -> list[int]:
+    """Each regime once, by number, unassigned last."""
+    return sorted({int(regime) for regime in regimes}, key=lambda regime: (regime < 0, regime))
+
+
+def title(axes: Axes | SubFigure, letter: str, text: str) -> None:
+    """A panel's letter and what it shows."""
+    text = rf"$\bf{{{letter}}}$   {text}"
+    if isinstance(axes, Axes):
+        axes.set_title(text, loc="left", fontsize=11)
+    else:
+        axes.suptitle(text, x=0.01, ha="left", fontsize=11)
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.45", fontsize=9)
+
+
+def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:
+    """Runs as numbered discs in the colour of their regime, the novel ones ringed; many runs as plain dots."""
+    numbered = len(runs) <= 60
+    size = size if numbered else size / 4
+    novel = runs[runs["novel"]]
+    axes.scatter(novel[x], novel[y], s=2.1 * size, facecolor="none", edgecolor=NOVEL, linewidth=1.5, zorder=4)
+    axes.scatter(runs[x], runs[y], s=size, c=list(runs["colour"]), edgecolor="white", linewidth=0.6, zorder=3)
+    if not numbered:
+        return
+    for (px, py), same in runs.groupby([x, y], sort=False):
+        numbers = list(same["number"])
+        label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
+        dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
+        axes.annotate(
+            label,
+            (px, py),
+            ha="center",
+            va="center_baseline",
+            fontsize=7 if len(label) < 3 else 5.5,
+            color="white" if dark else "black",
+            zorder=5,
+        )

@@ -1,0 +1,66 @@
+import io
+from datetime import datetime
+
+import pandas as pd
+from IPython.lib.pretty import pretty
+from rich.console import Console
+
+import ainerd.views._during as during
+from ainerd.views import Logbook
+
+
+def lines(texts, start="2026-11-20 22:58:00"):
+    times = pd.date_range(start, periods=len(texts), freq="90s", tz="UTC")
+    return Logbook(pd.DataFrame({"created": times, "text": texts, "raw_uid": "uid"}))
+
+
+def test_the_log_is_a_table_and_reads_as_what_happened_when():
+    log = lines(["at (1.00, 2.00): regime 0, p = 0.4", "at (3.00, 4.00): regime 1, p = 0.01 (novel)"])
+    assert isinstance(log, pd.DataFrame) and log["text"].str.contains("novel").tolist() == [False, True]
+    assert type(log.head()) is pd.DataFrame
+    for shown in (repr(log), pretty(log)):
+        (day, first, second) = shown.splitlines()
+        local = datetime(2026, 11, 20, 22, 58).astimezone().tzinfo
+        at = log["created"].dt.tz_convert(local)
+        assert day.strip() == f"{at[0]:%a %d %b}"
+        assert first.split(maxsplit=1) == [f"{at[0]:%H:%M:%S}", "at (1.00, 2.00): regime 0, p = 0.4"]
+        assert second.strip().endswith("(novel)")
+
+
+def test_each_day_has_its_head_and_the_oldest_lines_are_counted():
+    log = lines([f"line {i} [red]" for i in range(2000)])
+    head, *shown = repr(log).splitlines()
+    assert head.strip() == "… 1940 lines before" and shown[-1].endswith("line 1999 [red]")
+    zone = datetime(2026, 11, 22).astimezone().tzinfo
+    days = log["created"].iloc[-60:].dt.tz_convert(zone).dt.strftime("%a %d %b").unique()
+    assert [line.strip() for line in shown if "line" not in line] == list(days)
+    assert repr(lines([])) == "nothing yet"
+
+
+class Watched:
+    quiet, progress = False, (50, 200)
+
+
+def test_the_progress_line_counts_frames_and_leaves_nothing_behind(monkeypatch):
+    screen, watched = io.StringIO(), Watched()
+    monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
+    during.show_progress_of(watched)
+    with during._progress_line():
+        pass
+    assert "50 of 200 frames" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is gone
+    watched.progress = None
+    assert str(during._progress()) == ""
+
+
+def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):
+    screen, watched = io.StringIO(), Watched()
+    watched.quiet = True
+    during.show_progress_of(watched)
+    for terminal in (True, False):
+        console = Console(file=screen, force_terminal=terminal)
+        monkeypatch.setattr(during, "get_console", lambda console=console: console)
+        watched.quiet = terminal
+        with during._progress_line():
+            pass
+    assert screen.getvalue() == ""
