@@ -132,7 +132,7 @@ def test_shear_and_beam(session):
 def test_what_is_explained_is_so(name):
     page = run_page(name, {})
     if "flagged" in page:
-        assert page["flagged"] == pytest.approx(0.05, abs=0.03) and page["smallest"] == 1 / 301
+        assert page["flagged"] == pytest.approx(0.05, abs=0.03) and page["smallest"] == 1 / 601
 
 
 def test_every_marked_page_is_run():

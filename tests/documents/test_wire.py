@@ -1,6 +1,7 @@
 import time
 import uuid
 
+import bluesky_kafka  # noqa: F401 (it patches msgpack.unpackb so that it reads pickle)
 import msgpack
 import msgpack_numpy
 import numpy as np

@@ -3,9 +3,9 @@
 from typing import Any
 
 import jsonschema
-import msgpack
 import numpy as np
 from event_model import DocumentNames, schema_validators
+from msgpack.fallback import Unpacker
 
 Document = tuple[str, dict[str, Any]]
 
@@ -26,7 +26,13 @@ def unpack(payload: bytes) -> Any:
         If that is not what they are.
     """
     try:
-        return msgpack.unpackb(payload, object_hook=_array, strict_map_key=False)
+        # not msgpack.unpackb: once msgpack_numpy.patch() was called, in bluesky_kafka for one, that reads pickle
+        unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
+        unpacker.feed(payload)
+        value = unpacker.unpack()
+        if unpacker.tell() != len(payload):
+            raise WireError(f"{len(payload)} bytes of which {unpacker.tell()} are a value")
+        return value
     except WireError:
         raise
     except Exception as error:  # msgpack raises a dozen kinds
