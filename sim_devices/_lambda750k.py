@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class Lambda750k(Device):
     geometry : Geometry
     clock : SimClock
     sample_now : callable
-        ``sample_now(age_s, duration_s, rng)`` gives the `Dynamics` in the beam; called as an acquisition begins.
+        ``sample_now(now_s, duration_s, rng)`` gives the `Dynamics` in the beam; called as an acquisition begins, with
+        the time on the clock.
     seed : int
         The same seed, settings and dynamics give the same frames.
     count_rate : float
@@ -168,8 +170,9 @@ class Lambda750k(Device):
         try:
             self._acquire(file)
         except Exception as error:
-            file.close()
             self._file = None
+            with suppress(OSError, RuntimeError):  # a full disk refuses this too
+                file.close()
             self.cam.show_end(ABORTED if isinstance(error, AcquisitionStopped) else ERROR, str(error))
             status.set_exception(error)
         else:
