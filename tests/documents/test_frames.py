@@ -137,6 +137,33 @@ def test_a_file_cut_short_is_named(written):
     reader.close()
 
 
+@pytest.mark.parametrize("layout", [{}, hdf5plugin.Bitshuffle(cname="lz4"), {"chunks": (5, 7, 11)}])
+def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path, movie, layout):
+    path = tmp_path / "grown.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        data = file.create_dataset("d", (0, *SHAPE), "u2", maxshape=(None, *SHAPE), **{"chunks": (1, *SHAPE), **layout})
+        file.swmr_mode = True
+        for stop in (1, 5, 6, 12):  # so that metadata lies between the frames
+            first = len(data)
+            data.resize(stop, axis=0)
+            data[first:] = movie[first:stop]
+            data.flush()
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        chunks = file["d"].id
+        end = max(i.byte_offset + i.size for i in map(chunks.get_chunk_info, range(chunks.get_num_chunks())))
+    for size in (*range(0, end, 400), end - 20):
+        path.write_bytes(whole[:size])
+        began = time.monotonic()
+        with pytest.raises(FrameError, match=r"grown\.h5"):
+            reader = FrameReader(path, "d", np.arange(600), SHAPE)
+            try:
+                reader.read(0, 12)
+            finally:
+                reader.close()
+        assert time.monotonic() - began < 30  # HDF5 by itself waits for ever
+
+
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])
 def test_pixels_outside_the_frame_are_refused(written, pixels):
     with pytest.raises(FrameError, match="flat indices in frames of 20 × 30"):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
+from ainerd.documents._growing import open_growing
 
 BLOCK = 50  # frames read at a time
 AHEAD = 2  # blocks read or being read while another is in use
@@ -89,10 +90,14 @@ class FrameReader:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         self.path = path
         try:
-            self._file = h5py.File(path, "r", libver="latest" if swmr else None, swmr=swmr)
+            self._file = open_growing(path) if swmr else h5py.File(path, "r")
         except OSError as err:
             raise FrameError(f"cannot open {path}: {err}") from err
-        found = self._file.get(dataset)
+        try:
+            found = self._file.get(dataset)
+        except (OSError, RuntimeError) as err:
+            self._file.close()
+            raise FrameError(f"cannot open {dataset!r} of {path}: {err}") from err
         shape = getattr(found, "shape", None)
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
             self._file.close()
@@ -101,8 +106,9 @@ class FrameReader:
         self._dataset = found
         self._pixels, self._frame_bytes = pixels, ny * nx * found.dtype.itemsize
         self._decoder = BitshuffleLZ4(found.dtype, ny * nx, pixels) if BitshuffleLZ4.fits(found) else None
-        unfiltered = found.id.get_create_plist().get_nfilters() == 0
-        self._by_chunk = found.chunks == (1, ny, nx) and (unfiltered or self._decoder is not None)
+        self._unfiltered = found.id.get_create_plist().get_nfilters() == 0
+        self._by_chunk = found.chunks == (1, ny, nx) and (self._unfiltered or self._decoder is not None)
+        self._size = 0  # of the file, when it was last looked at
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = (os.cpu_count() or 1) - 1  # who takes the blocks needs a core as well
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
@@ -115,7 +121,10 @@ class FrameReader:
         FrameError
             If they are not in the file, or damaged.
         """
-        self._dataset.id.refresh()
+        try:
+            self._dataset.id.refresh()
+        except RuntimeError as err:
+            raise FrameError(f"{self.path} cannot be read: {err}") from err
         if stop > len(self._dataset):
             raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
         block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
@@ -153,6 +162,8 @@ class FrameReader:
         self._file.close()
 
     def _gather(self, index: int, out: NDArray) -> None:
+        if self._unfiltered:
+            self._require(index)
         if self._by_chunk:
             try:
                 skipped, chunk = self._dataset.id.read_direct_chunk((index, 0, 0))
@@ -166,6 +177,23 @@ class FrameReader:
                 return
         rows = self._dataset[index, self._rows]
         rows.ravel().take(self._pixels - self._rows.start * rows.shape[1], out=out, mode="clip")
+
+    def _require(self, index: int) -> None:
+        """See that the file reaches as far as a frame: HDF5 reads zeros beyond its end."""
+        chunks, frames = self._dataset.chunks, self._dataset.id
+        if chunks is None:
+            end = (frames.get_offset() or 0) + (index + 1) * self._frame_bytes
+        else:
+            corners = np.ndindex(*(-(-n // c) for n, c in zip(self._dataset.shape[1:], chunks[1:], strict=True)))
+            infos = (
+                frames.get_chunk_info_by_coord(((index // chunks[0]) * chunks[0], y * chunks[1], x * chunks[2]))
+                for y, x in corners
+            )
+            end = max((info.byte_offset or 0) + info.size for info in infos)
+        if end > self._size:
+            self._size = os.stat(self.path).st_size
+        if end > self._size:
+            raise ValueError(f"the file ends at byte {self._size}, the frame at {end}")
 
     def _take(self, chunk: bytes, out: NDArray) -> None:
         if len(chunk) != self._frame_bytes:
