@@ -1,5 +1,6 @@
 """Bluesky documents to runs: the wanted pixels of each frame as they arrive, readings and series beside them."""
 
+from ainerd.documents._files import file_documents
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, local_path
 from ainerd.documents._replay import documents_of
 from ainerd.documents._run import DetectorKeys, Run
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "WireError",
     "documents_of",
+    "file_documents",
     "local_path",
     "open_documents",
 ]

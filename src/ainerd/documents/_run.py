@@ -118,11 +118,11 @@ class Run(DocumentRouter):
 
     def reading(self, key: str) -> float | None:
         """First value of a scalar in the run, None if it was not read."""
-        return self._series[key][0][1] if self._series.get(key) else None
+        return min(self._series[key])[1] if self._series.get(key) else None
 
     def series(self, key: str) -> NDArray[np.float64]:
-        """Times (seconds since the epoch) and values of a scalar, (2, n)."""
-        return np.array(self._series.get(key, []), dtype=float).reshape(-1, 2).T
+        """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one."""
+        return np.array(sorted(self._series.get(key, [])), dtype=float).reshape(-1, 2).T
 
     def blocks(self, pixels: NDArray[np.int64]) -> Iterator[NDArray]:
         """Gathered blocks of the frames that have been announced and not been read yet, (b, n_pixels).
