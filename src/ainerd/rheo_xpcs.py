@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ainerd.latent import (
     REGIME_SCATTER,
@@ -31,6 +32,9 @@ DIMS = {
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
+
+
+_CALIBRATED: dict[tuple[Any, ...], NoveltyScorer] = {}  # some seconds' work each, the same for all techniques
 
 
 class RheoXPCS:
@@ -74,9 +78,9 @@ class RheoXPCS:
             "normalization": "smoothed",
             **reduction,
         }
+        self.regime_width = RegimeModel.CUT * REGIME_SCATTER
         self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
         self.pixels_per_bin = int(np.median(partition.n_pixels))
-        self._calibrated: dict[int, NoveltyScorer] = {}
         self._landmarks: Landmarks | None = None
 
     @property
@@ -112,15 +116,15 @@ class RheoXPCS:
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Regimes of many runs."""
-        model = RegimeModel(noise=REGIME_SCATTER, random_state=0).fit(embeddings)
+        model = RegimeModel(noise=self.regime_width / RegimeModel.CUT, random_state=0).fit(embeddings)
         labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
         return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
 
     def landmarks(self) -> Landmarks:
         """The exposures of the bank, by family."""
         if self._landmarks is None:
-            features = self.bank.features(self.encoder, **LANDMARKS)
-            self._landmarks = Landmarks(embeddings=features[:, :-1], names=self.bank.families)
+            embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
+            self._landmarks = Landmarks(embeddings=embeddings, names=names)
         return self._landmarks
 
     def reconstruct(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -136,18 +140,19 @@ class RheoXPCS:
     def scorer(self, photons: float) -> NoveltyScorer:
         """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
         step = int(np.round(np.log(photons) / STEP))
-        if step not in self._calibrated:
-            features = self.bank.features(
-                self.encoder,
-                n_frames=1,
-                counts=float(np.exp(step * STEP)),
-                n_pixels=self.pixels_per_bin,
-                contrast=self.contrast,
-                n_roi=self.partition.n_roi,
-                seed=0,
-            )
-            self._calibrated[step] = NoveltyScorer().fit(features)
-        return self._calibrated[step]
+        seen: dict[str, Any] = {
+            "n_pixels": self.pixels_per_bin,
+            "contrast": self.contrast,
+            "n_roi": self.partition.n_roi,
+        }
+        key = (self.bank.id, self.encoder.sha256, step, *seen.values())
+        if key not in _CALIBRATED:
+            with threadpool_limits(1):  # many small products: threads would only wait for each other
+                features = self.bank.features(
+                    self.encoder, n_frames=1, counts=float(np.exp(step * STEP)), seed=0, **seen
+                )
+                _CALIBRATED[key] = NoveltyScorer().fit(features, self.bank.families)
+        return _CALIBRATED[key]
 
 
 class _Exposure:
@@ -186,7 +191,7 @@ class _Exposure:
         if not self._prepared and self._reducer.n_pushed >= self._run.n_frames / 2:
             # a second's work, better done while frames still come
             self._prepared = True
-            photons = 2 * self._photons
+            photons = self._photons * self._run.n_frames / self._reducer.n_pushed
             if photons > 0 and not self._technique.gap(photons):
                 self._technique.scorer(photons)
 
@@ -208,24 +213,28 @@ class _Exposure:
         latent = technique.encoder.encode(maps)
         features = run_features(technique.encoder, maps, n_frames=1, counts=photons, n_pixels=technique.pixels_per_bin)
         no_claim = technique.gap(photons)
-        p = None if no_claim else float(technique.scorer(photons).p_values(features[None])[0])
+        verdict = None if no_claim else technique.scorer(photons).explain(features[None])[0]
         g2 = self._correlator.result()
         fit = fit_kww(self._tau, g2.value)
         return Analysis(
-            embedding=features[:-1],
-            novelty_p=p,
+            embedding=run_embedding(technique.encoder, latent),
+            novelty_p=verdict.p if verdict else None,
             arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": self._tau},
             dims=DIMS,
             summary={
                 "counts_per_pixel": photons / run.n_frames,
                 "no_claim": no_claim,
+                "nearest_known": verdict.nearest if verdict else None,
+                "strangest_in": verdict.spoke if verdict else None,
+                **({f"strangeness_{term}": x for term, x in verdict.excess.items()} if verdict else {}),
                 "tau_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None,
                 "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
                 "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,
                 "g2_fits": int(fit.ok.sum()),
             },
             units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"}
-            | dict.fromkeys(("kww_exponent", "g2_contrast", "g2_fits", "c2", "g2", "g2_err", "latent"), "1"),
+            | dict.fromkeys(("kww_exponent", "g2_contrast", "g2_fits", "c2", "g2", "g2_err", "latent"), "1")
+            | dict.fromkeys((f"strangeness_{term}" for term in (verdict.excess if verdict else ())), "1"),
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
         )

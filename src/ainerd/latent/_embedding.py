@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import COLS, ROWS, SIZE, block_mean, to_triangle
+from ainerd.latent._grid import COLS, ROWS, SIZE, to_triangle
 
 # First lag of each bin, in cells of 1/64 exposure.
 _LAGS = np.array([0, 1, 2, 3, 5, 8, 13, 21, 34])
-_BIN = np.searchsorted(_LAGS, COLS - ROWS, "right") - 1
-_MEAN = ((_BIN == np.arange(_LAGS.size)[:, None]) / np.bincount(_BIN)[:, None]).astype(np.float32)
+BIN = np.searchsorted(_LAGS, COLS - ROWS, "right") - 1
+MEAN = ((BIN == np.arange(_LAGS.size)[:, None]) / np.bincount(BIN)[:, None]).astype(np.float32)
 _LEAST_PLATEAU = 0.01
 _ANISOTROPY = 0.03
 
@@ -50,52 +50,18 @@ def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
     return _embed(encoder.decode(z, size=SIZE)[None])[0]
 
 
-def run_features(
-    encoder: Encoder, maps: ArrayLike, *, n_frames: float, counts: float, n_pixels: float
-) -> NDArray[np.float32]:
-    """Describe one run for the novelty claim: its embedding, and how far off the manifold its maps lie.
-
-    Parameters
-    ----------
-    encoder : Encoder
-    maps : array_like, shape (n_roi, 256, 256)
-        C2 maps of baseline 1, bins in order around the full circle.
-    n_frames, counts, n_pixels : float
-        Frames; photons per pixel and frame; pixels per bin.
-
-    Returns
-    -------
-    ndarray, shape (17,), float32
-        The embedding, then the log of the mean squared residual over what noise alone is expected to leave.
-    """
-    return exposure_features(encoder, np.asarray(maps)[None], n_frames=n_frames, counts=counts, n_pixels=n_pixels)[0]
-
-
-def exposure_features(
-    encoder: Encoder, maps: NDArray[np.float32], *, n_frames: float, counts: float, n_pixels: float
-) -> NDArray[np.float32]:
-    """`run_features` of many exposures: maps (n, n_roi, s, s) to (n, 17)."""
-    n, n_roi, size, _ = maps.shape
-    flat = maps.reshape(-1, size, size)
-    held = encoder.decode(encoder.encode(flat), size=SIZE)
-    residual = np.square(block_mean(flat) - held).sum((1, 2)).reshape(n, n_roi).mean(1)
-    held = held.reshape(n, n_roi, SIZE, SIZE)
-    # Noise of Wishart maps: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
-    # reduced frame.
-    signal = held.mean(1) - 1
-    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / n_frames / counts)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / n_pixels
-    return np.column_stack([_embed(held), np.log(residual / expected)]).astype(np.float32)
-
-
 def _embed(held: NDArray[np.float32]) -> NDArray[np.float32]:
     """Embeddings (n, 16) of the maps (n, n_roi, 64, 64) that latent vectors hold."""
-    triangles = to_triangle(held.mean(1)) - 1
-    decay = triangles @ _MEAN.T
-    spread = np.sqrt(np.square(triangles - decay[:, _BIN]) @ _MEAN.T)
+    columns, plateau = decay_and_unsteadiness(to_triangle(held.mean(1)) - 1)
+    return np.hstack([columns, np.log1p(_second_harmonic(held)[:, None] / plateau / _ANISOTROPY)])
+
+
+def decay_and_unsteadiness(triangles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Columns 0–14 (n, 15) of triangles (n, 2080) of C - 1, and the plateau (n, 1) they are divided by."""
+    decay = triangles @ MEAN.T
+    spread = np.sqrt(np.square(triangles - decay[:, BIN]) @ MEAN.T)
     plateau = np.maximum(decay[:, :1], _LEAST_PLATEAU)
-    anisotropy = np.log1p(_second_harmonic(held)[:, None] / plateau / _ANISOTROPY)
-    return np.hstack([decay[:, 1:] / plateau, 2 * spread[:, 1:-1] / plateau, anisotropy]).astype(np.float32)
+    return np.hstack([decay[:, 1:] / plateau, 2 * spread[:, 1:-1] / plateau]), plateau
 
 
 def _second_harmonic(held: NDArray[np.float32]) -> NDArray[np.float32]:

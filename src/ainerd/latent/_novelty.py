@@ -1,100 +1,148 @@
 """Is this run new? A conformal p-value against the bank.
 
-A run can be new in two ways: its maps hold what the encoder cannot (far off the manifold), or they are of a
-known kind in an unknown combination (low density). Each gives a rank among calibration runs, the smaller rank
-decides, and the rank of that decides p.
+A run can be new in what the encoder holds and does not hold of it, and in the structure of its maps. For each of these
+two terms every known kind has a density. The kind under which a run is most likely is its nearest; how unlikely it is
+there, in both terms together, is ranked among the calibration runs of the same nearest kind. So false alarms are as
+many in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
+2nd ed., section 4.6), and a kind that is broad, such as avalanches, hides nothing that is close to a narrow one.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
-from sklearn.preprocessing import StandardScaler
+
+from ainerd.latent._run_features import TERMS
+
+_LEAST_SPREAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a run got its p-value.
+
+    Attributes
+    ----------
+    p : float
+        Conformal p-value.
+    nearest : str
+        Known kind under which the run is most likely.
+    excess : dict of str to float
+        By term, how much less likely than the median run of that kind it is, in distances from the median to the 90th
+        percentile: about 1 is common, 3 is rare.
+    """
+
+    p: float
+    nearest: str
+    excess: Mapping[str, float]
+
+    @property
+    def spoke(self) -> str:
+        """The term in which the run is strangest."""
+        return max(self.excess, key=lambda term: self.excess[term])
 
 
 class NoveltyScorer(BaseEstimator):
     """How familiar a run is, calibrated on runs that are.
 
-    Half of the runs (at random) fits the density, the other half calibrates. The p-value is a full-conformal
-    one of the smaller of two ranks, every calibration run being ranked with the new one among them: P(p <=
-    alpha) <= alpha for runs exchangeable with the bank's, on average over banks (Bates et al., Ann. Stat. 51,
-    149, 2023); for one bank of n it varies by sqrt(2 alpha (1 - alpha) / n).
+    The runs of each kind are dealt into folds; each fold calibrates the densities that the others fit, and the ranks of
+    a new run in all folds are put together (cross-conformal: Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). For runs
+    exchangeable with the bank's, whichever kind they are nearest to, P(p <= alpha) is proven to be at most about
+    2 alpha, and found to be alpha (``python -m benchmarks.novelty``).
 
     Parameters
     ----------
     n_components : int
-        Gaussians of the density.
+        Gaussians of each density.
     regularisation : float
-        Added to the variances of the standardised embedding.
+        Added to the variances of the whitened features.
+    folds : int
+        How many; at least 2.
     random_state : int
-        Seed of the split and of the fit.
+        Seed of the folds and of the fits.
 
     Attributes
     ----------
+    kinds_ : ndarray of str
+        Known kinds.
     n_calibration_ : int
-        Runs the p-values are ranked among; the smallest p is ``1 / (n_calibration_ + 1)``.
+        Runs that calibrate: all.
     """
 
-    def __init__(self, *, n_components: int = 8, regularisation: float = 0.005, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        n_components: int = 4,
+        regularisation: float = 0.005,
+        folds: int = 10,
+        random_state: int = 0,
+    ) -> None:
         self.n_components = n_components
         self.regularisation = regularisation
+        self.folds = folds
         self.random_state = random_state
 
-    def fit(self, features: ArrayLike, y: None = None) -> Self:
+    def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Learn what is familiar.
 
         Parameters
         ----------
         features : array_like, shape (n, d)
-            As `run_features`: the run embedding, and in the last column the log residual ratio.
-        y : None
-            Ignored.
+            As `run_features`. Columns 0–15 are one term, those from 16 on, if there are any, another.
+        y : array_like of str, shape (n,), optional
+            Kind of each run; all are of one kind by default.
 
         Raises
         ------
         ValueError
-            If there are fewer than four runs a component, or a value is not finite.
+            If a kind has fewer than six runs a component, or a value is not finite.
         """
         features = _checked(features)
-        if len(features) < 4 * self.n_components:
-            raise ValueError(f"{len(features)} runs are too few for a density of {self.n_components} components")
-        order = np.random.default_rng(self.random_state).permutation(len(features))
-        fitted, held = np.array_split(features[order], 2)
+        kinds = np.full(len(features), "known") if y is None else np.asarray(y)
+        if kinds.shape != (len(features),):
+            raise ValueError(f"kinds must be one a run, ({len(features)},), got {kinds.shape}")
+        self.kinds_, kinds, sizes = np.unique(kinds, return_inverse=True, return_counts=True)
+        for kind, size in zip(self.kinds_, sizes, strict=True):
+            if size < 6 * self.n_components:
+                raise ValueError(
+                    f"{size} runs of kind {str(kind)!r} are too few for a density of {self.n_components} components"
+                )
         self.n_features_in_ = features.shape[1]
-        self.scaler_ = StandardScaler().fit(fitted[:, :-1])
-        self.density_ = GaussianMixture(
-            self.n_components, reg_covar=self.regularisation, random_state=self.random_state
-        ).fit(self.scaler_.transform(fitted[:, :-1]))
-        self.n_calibration_ = len(held)
-        self._calibration = self._strangeness(held)
+        self.n_calibration_ = len(features)
+        self.terms_ = {name: columns for name, columns in TERMS.items() if columns.start < self.n_features_in_}
+        rng, fold = np.random.default_rng(self.random_state), np.empty(len(features), dtype=int)
+        for number, size in enumerate(sizes):
+            fold[kinds == number] = rng.permutation(size) % self.folds
+        self._folds = [_Fold(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 
     def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:
         """Familiarity (n,), higher is more familiar.
 
-        The stranger of the two terms, in interquartile ranges from its median on the bank. Unlike p it goes on
-        beyond the bank, so it orders what is all novel.
+        Minus the summed excess of `Verdict`. Unlike p it goes on beyond the bank, so it orders what is all novel.
         """
-        low, middle, high = np.percentile(self._calibration, [25, 50, 75], axis=0)
-        return -((self._strangeness(self._known_width(features)) - middle) / (high - low)).max(1)
+        features = self._known_width(features)
+        return -np.mean([fold.excess(features)[0].sum(1) for fold in self._folds], axis=0)
 
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
         """Conformal p-value (n,) of each run: small is novel."""
-        bank = self._calibration
-        among = (bank[None] >= bank[:, None]).sum(1)
-        out = []
-        for new in self._strangeness(self._known_width(features)):
-            ranks = (among + (new >= bank)).min(1)
-            rank = (1 + (bank >= new).sum(0)).min()
-            out.append((1 + (ranks <= rank).sum()) / (len(bank) + 1))
-        return np.array(out)
+        features = self._known_width(features)
+        stranger, n = np.sum([fold.ranks(features) for fold in self._folds], axis=0)
+        return (1 + stranger) / (1 + n)
 
-    def _strangeness(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, 2): minus log density, log residual ratio."""
-        density = self.density_.score_samples(self.scaler_.transform(features[:, :-1]))
-        return np.column_stack([-density, features[:, -1]])
+    def explain(self, features: ArrayLike) -> list[Verdict]:
+        """Why each run got its p-value; the nearest kind is that of the first fold."""
+        features = self._known_width(features)
+        excess = np.mean([fold.excess(features)[0] for fold in self._folds], axis=0)
+        nearest = self.kinds_[self._folds[0].excess(features)[1]]
+        return [
+            Verdict(p=float(p), nearest=str(kind), excess=dict(zip(self.terms_, values.tolist(), strict=True)))
+            for p, kind, values in zip(self.p_values(features), nearest, excess, strict=True)
+        ]
 
     def _known_width(self, features: ArrayLike) -> NDArray[np.float64]:
         features = _checked(features)
@@ -103,10 +151,80 @@ class NoveltyScorer(BaseEstimator):
         return features
 
 
+class _Fold:
+    """Densities fitted to the runs of other folds, calibrated by those of this one."""
+
+    def __init__(
+        self,
+        scorer: NoveltyScorer,
+        features: NDArray[np.float64],
+        kinds: NDArray[np.intp],
+        held: NDArray[np.bool_],
+    ) -> None:
+        self._columns = list(scorer.terms_.values())
+        self._densities = [_Density(scorer, features[~held][:, c], kinds[~held]) for c in self._columns]
+        strangeness, nearest = self._strangeness(features[~held])
+        levels = [
+            np.percentile(strangeness[near if near.any() else ...], [50, 90], axis=0)
+            for near in (nearest == kind for kind in range(len(scorer.kinds_)))
+        ]
+        self._middle = np.array([middle for middle, _ in levels])
+        self._spread = np.maximum([high - middle for middle, high in levels], _LEAST_SPREAD)
+        excess, nearest = self.excess(features[held])
+        self._calibration = [np.sort(excess[nearest == kind].sum(1)) for kind in range(len(scorer.kinds_))]
+
+    def excess(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Excess in each term (n, terms), and number of the nearest kind (n,)."""
+        strangeness, nearest = self._strangeness(features)
+        return (strangeness - self._middle[nearest]) / self._spread[nearest], nearest
+
+    def ranks(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
+        """How many calibration runs of the nearest kind are as strange, and how many there are, (2, n)."""
+        excess, nearest = self.excess(features)
+        calibration = [self._calibration[kind] for kind in nearest]
+        n = np.array([len(runs) for runs in calibration])
+        below = [np.searchsorted(runs, total) for runs, total in zip(calibration, excess.sum(1), strict=True)]
+        return np.stack([n - below, n])
+
+    def _strangeness(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Minus log density in each term (n, terms) under the nearest kind, and its number (n,)."""
+        logs = np.stack(
+            [density.logs(features[:, c]) for density, c in zip(self._densities, self._columns, strict=True)]
+        )
+        nearest = logs.sum(0).argmax(1)
+        return -logs[:, np.arange(len(features)), nearest].T, nearest
+
+
+class _Density:
+    """Density of one term under each kind, in coordinates that are white over all."""
+
+    def __init__(self, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> None:
+        self._mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
+        _, sizes, axes = np.linalg.svd((x - self._mean) / scale, full_matrices=False)
+        there = sizes > _LEAST_SPREAD * sizes[0]
+        self._white = (axes[there] / scale).T / (sizes[there] / np.sqrt(len(x)))
+        self._mixtures = [
+            GaussianMixture(scorer.n_components, reg_covar=scorer.regularisation, random_state=scorer.random_state).fit(
+                self._whitened(x[kinds == kind])
+            )
+            for kind in range(len(scorer.kinds_))
+        ]
+
+    def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, kinds)."""
+        white = self._whitened(x)
+        return np.stack([mixture.score_samples(white) for mixture in self._mixtures], axis=1)
+
+    def _whitened(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (x - self._mean) @ self._white
+
+
 def _checked(features: ArrayLike) -> NDArray[np.float64]:
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or features.shape[1] < 2:
         raise ValueError(f"features must be (n, d) with d at least 2, got {features.shape}")
+    if not len(features):
+        raise ValueError("there are no runs")
     if not np.isfinite(features).all():
         raise ValueError("features hold values that are not finite")
     return features

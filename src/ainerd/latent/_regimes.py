@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator
 
 from ainerd.latent._partitions import hdbscan, k_means, mixture
 
-_CUT = 3.0  # of the noise: two runs of one regime seldom lie farther apart
 _FLOOR, _GAP = 2.0, 1.5
 _SUBSAMPLES = 20
 _PARTITIONS = {"gmm": mixture, "kmeans": k_means, "hdbscan": hdbscan}
@@ -47,6 +46,8 @@ class RegimeModel(BaseEstimator):
     cut_ : float
         Linkage: height of the cut; infinite if all is one regime.
     """
+
+    CUT = 3.0  # of the noise: two runs of one regime seldom lie farther apart
 
     def __init__(self, *, method: str = "linkage", noise: float | None = None, random_state: int = 0) -> None:
         self.method = method
@@ -101,10 +102,10 @@ class RegimeModel(BaseEstimator):
 
     def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
         if len(z) == 1:
-            return (np.inf if self.noise is None else _CUT * self.noise), np.zeros(1, dtype=np.int64)
+            return (np.inf if self.noise is None else self.CUT * self.noise), np.zeros(1, dtype=np.int64)
         distances = pdist(z)
         tree = linkage(distances, "average")
-        cut = _gap(tree[:, 2], distances) if self.noise is None else _CUT * self.noise
+        cut = _gap(tree[:, 2], distances) if self.noise is None else self.CUT * self.noise
         return cut, _by_appearance(fcluster(tree, cut, "distance"))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 import ainerd
 from ainerd.dynamics import KNOWN
-from ainerd.latent._corpus import Statistics, clean_exposure, known_exposures, known_maps, noisy
-from ainerd.latent._grid import to_triangle
+from ainerd.latent._bank_file import write_bank
+from ainerd.latent._calibrate import simulated_exposures
+from ainerd.latent._corpus import Statistics, known_maps, noisy
 from ainerd.latent._pca import PcaFit
 from ainerd.latent._weights import write_weights
 
@@ -20,7 +21,7 @@ def train_pca(
     *,
     seed: int = 0,
     exposures: int = 3000,
-    bank: int = 1200,
+    bank: int = 5400,
     advance: Callable[[int], None] = lambda n: None,
 ) -> tuple[Path, Path]:
     """Write `out`/pca.safetensors and `out`/bank.safetensors.
@@ -36,7 +37,7 @@ def train_pca(
     exposures, bank : int
         Exposures the components are fitted to, and those in the bank.
     advance : callable
-        Told after each block how many exposures it had.
+        Told how many exposures more were simulated.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def train_pca(
     """
     if exposures < 1 or bank < 1:
         raise ValueError(f"exposures and bank must be at least 1, got {exposures} and {bank}")
-    for_fit, for_bank = (np.random.default_rng([seed, part]) for part in (0, 1))
+    for_fit = np.random.default_rng([seed, 0])
     recipe = {"seed": seed, "families": list(KNOWN), "ainerd": ainerd.__version__}
 
     fit = PcaFit()
@@ -73,13 +74,6 @@ def train_pca(
         recipe | {"kind": "pca", "exposures": exposures, "statistics": ranges},
     )
 
-    exposures_kept = known_exposures(bank, for_bank)
-    triangles = [to_triangle(clean_exposure(known)).astype(np.float16) for known in exposures_kept]
     bank_file = out / "bank.safetensors"
-    write_weights(
-        bank_file,
-        {"g1_squared": np.concatenate(triangles), "directions": np.array([len(maps) for maps in triangles])},
-        recipe | {"kind": "bank", "exposure_families": [known.family for known in exposures_kept]},
-    )
-    advance(bank)
+    write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance), seed=seed)
     return encoder_file, bank_file

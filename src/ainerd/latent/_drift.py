@@ -1,0 +1,105 @@
+"""Does the bank still describe what comes? A conformal test martingale over a session's p-values.
+
+While runs are exchangeable with the bank's, p-values are independent and uniform, and no bet against that makes money:
+the chance that the capital ever exceeds c is at most 1 / c (Ville's inequality). Vovk, Gammerman and Shafer,
+Algorithmic Learning in a Random World, 2nd ed., chapter 8.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Bets p -> 1 + slope (p - 1/2): on small p-values or on large ones, from cautious to bold.
+_SLOPES = np.array([-1.9, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 1.9])
+# Part of each bet's capital that is spread over all bets after each run, so that a late change is found as well.
+_SHARED = 0.01
+
+
+class DriftMartingale:
+    """Capital of one who bets that p-values are not uniform.
+
+    Above `level` it says "recalibrate": the runs that come are not of the bank's kinds in the bank's proportions any
+    more, or their noise is not what was assumed. Under no drift the chance of that ever being said is at most
+    ``1 / level``.
+
+    Parameters
+    ----------
+    level : float
+        Above 1.
+
+    Attributes
+    ----------
+    capital : float
+        Now; 1 at the start.
+    largest : float
+        So far.
+    n : int
+        P-values seen.
+
+    Raises
+    ------
+    ValueError
+        If the level is 1 or less.
+    """
+
+    def __init__(self, level: float = 100.0) -> None:
+        if not level > 1:
+            raise ValueError(f"level must be above 1, got {level}")
+        self.level = level
+        self.n = 0
+        self.largest = 1.0
+        self._stakes: NDArray[np.float64] = np.full(_SLOPES.size, 1 / _SLOPES.size)
+
+    @property
+    def capital(self) -> float:
+        """What is owned now."""
+        return float(self._stakes.sum())
+
+    @property
+    def verdict(self) -> str:
+        """Say "recalibrate" once the level was reached; empty until then."""
+        return "recalibrate" if self.largest >= self.level else ""
+
+    def update(self, p: float | Iterable[float | None]) -> float:
+        """Bet on the next p-values, in the order the runs were taken.
+
+        Parameters
+        ----------
+        p : float or iterable of float
+            Conformal p-values; None, a run without a claim, is passed over.
+
+        Returns
+        -------
+        float
+            The capital.
+
+        Raises
+        ------
+        ValueError
+            If a p-value is not in (0, 1].
+        """
+        for value in [p] if isinstance(p, (int, float)) else p:
+            if value is None:
+                continue
+            if not 0 < value <= 1:
+                raise ValueError(f"a p-value lies in (0, 1], got {value}")
+            stakes = self._stakes * (1 + _SLOPES * (value - 0.5))
+            self._stakes = (1 - _SHARED) * stakes + _SHARED * stakes.sum() / stakes.size
+            self.n += 1
+            self.largest = max(self.largest, self.capital)
+        return self.capital
+
+
+def session_ranks(scores: Iterable[float]) -> NDArray[np.int64]:
+    """Rank of each run among the session's own, 1 the strangest.
+
+    It orders candidates and claims nothing: positions that were chosen after earlier results are not exchangeable.
+
+    Parameters
+    ----------
+    scores : iterable of float
+        As `NoveltyScorer.score_samples` or the p-values: low is strange. Equal ones share the better rank.
+    """
+    values = np.fromiter(scores, dtype=np.float64)
+    return 1 + (values[None] < values[:, None]).sum(1)
