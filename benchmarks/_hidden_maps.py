@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 RESOLUTION = 200  # pixels across the square
 DIMENSIONS = 12
 EXPOSURES = 80  # at most, on one sample
+MISSED = 100  # what a regime counts as that was not seen within these
 NOISE = {"low": 0.35, "medium": 0.6, "high": 0.85}  # standard deviation of a component; regimes scatter by 1.3
 DRIFT = 1.0  # length of the drift in one decade of age, in units of the pair distance that noise makes
 RAREST = (0.01, 0.10)  # share of the area of the rarest regime: log-uniform, as near as TRIES draws come
@@ -69,6 +70,12 @@ class HiddenMap:
         seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
         return seen.astype(np.float32)
 
+    def exposures_to_all(self, way: NDArray[np.float64]) -> int:
+        """Exposures on `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
+        seen = self.regime(way)
+        first = [np.flatnonzero(seen == k) for k in range(self.n_regimes)]
+        return max(int(found[0]) + 1 if found.size else MISSED for found in first)
+
     def inscribed(self) -> NDArray[np.float64]:
         """Radius of the largest disc inside each regime's regions and inside the square, (n_regimes,)."""
         padded = np.pad(self.regions, 1, constant_values=-1)
@@ -81,15 +88,15 @@ def age_s(number: NDArray[np.int64] | int) -> NDArray[np.float64]:
     return 60.0 * (1 + np.asarray(number, dtype=float))
 
 
-def hidden_maps(n: int, seed: int) -> list[HiddenMap]:
-    """`n` samples: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
-    return [_sample(i, *_drawn(i, seed)) for i in range(n)]
+def hidden_map(i: int, seed: int) -> HiddenMap:
+    """Sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
+    return _sample(i, *_drawn(i, seed))
 
 
-def null_maps(n: int, seed: int) -> list[HiddenMap]:
-    """`n` samples of one regime."""
+def null_map(i: int, seed: int) -> HiddenMap:
+    """Sample `i` of one regime."""
     nothing = np.zeros((RESOLUTION, RESOLUTION), dtype=np.int64)
-    return [_sample(i, "null", nothing, np.random.default_rng([seed, i, 1])) for i in range(n)]
+    return _sample(i, "null", nothing, np.random.default_rng([seed, i, 1]))
 
 
 def _drawn(i: int, seed: int) -> tuple[str, Regions, np.random.Generator]:

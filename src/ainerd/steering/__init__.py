@@ -2,7 +2,7 @@
 
 from ainerd.steering._belief import SampleMap
 from ainerd.steering._explorer import TERMS, Explorer
-from ainerd.steering._plans import expose, preshear, visit
+from ainerd.steering._plans import explore, expose, preshear, visit
 from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "SampleMap",
     "Sobol",
     "TERMS",
+    "explore",
     "expose",
     "preshear",
     "visit",

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ainerd.steering._belief import SampleMap
 from ainerd.steering._hidden import Hidden
-from ainerd.steering._labels import regimes_at
 from ainerd.steering._novel import follow_up
 from ainerd.steering._policies import NewRegimes, Policy
 from ainerd.steering._stopping import verdict
@@ -32,10 +31,11 @@ class Explorer:
     bounds : mapping of str to (float, float)
         Limits of each actuator, by name. All share one unit.
     labeler : callable, optional
-        Embeddings (n, e) to regimes (n,), -1 unassigned.
+        Embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are embeddings that `noise` does not
+        tell apart; without both, none are named.
     noise : float, optional
-        Distance that 99 in 100 pairs of exposures of one regime stay below, from the calibrated bank: regimes are
-        embeddings that it does not tell apart. Not together with `labeler`; without both, all is one regime.
+        Distance that 99 in 100 pairs of exposures of one regime stay below, from the calibrated bank. With it, and
+        where ages are known, what a labeler calls two regimes is one if it is the same at another age.
     travel_time : callable, optional
         Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d). Without it, travel across
         the widest bound counts as one exposure.
@@ -83,8 +83,6 @@ class Explorer:
         window = Window(bounds)
         if (travel_time is None) != (exposure_s is None):
             raise ValueError("travel_time and exposure_s belong together")
-        if labeler is not None and noise is not None:
-            raise ValueError("give labeler or noise, not both")
         smallest = 0.1 * window.width if smallest_feature is None else smallest_feature
         self._beam_size = 0.1 * smallest if beam_size is None else beam_size
         positive = {"smallest_feature": smallest, "beam_size": self._beam_size, "dose_limit": dose_limit}
@@ -94,7 +92,7 @@ class Explorer:
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
         self._travel_time, self._exposure_s = travel_time or self._distance, exposure_s or 1.0
         self._alpha, self._policy, self._save, self._seed = alpha, policy or NewRegimes(), save, seed
-        self._trials = Trials(window.names, labeler if noise is None else lambda z: regimes_at(noise, z))
+        self._trials = Trials(window.names, labeler, noise)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,8 +112,23 @@ class Explorer:
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Regions that are never suggested."""
+        """Regions that are never suggested. They may be set: an empty list lifts all."""
         return list(self._window.excluded)
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[Box]) -> None:
+        self._reshape(self.bounds, regions)
+
+    @property
+    def exposure_s(self) -> float:
+        """Length of an exposure. It may be set, as soon as one was measured."""
+        return self._exposure_s
+
+    @exposure_s.setter
+    def exposure_s(self, exposure_s: float) -> None:
+        if not (np.isfinite(exposure_s) and exposure_s > 0):
+            raise ValueError(f"exposure_s must be positive, got {exposure_s}")
+        self._exposure_s = exposure_s
 
     def exclude(self, region: Box) -> None:
         """Never suggest a position in a box: limits by the actuators' names, one left out is not limited.
@@ -254,15 +267,15 @@ class Explorer:
         return self._hidden.window
 
     def _reshape(self, bounds: Box, excluded: Sequence[Box]) -> None:
-        self._hidden = replace(self._hidden, window=Window(bounds, excluded))
+        window = Window(bounds, excluded)
+        if (window.bounds, window.excluded) != (self.bounds, self.excluded):
+            self._hidden = replace(self._hidden, window=window)
 
     def _survey(self, *, pending: bool = True) -> Survey:
-        age = self._trials.latest_age_s
         return Survey(
             self._hidden,
             self._trials.visited(pending=pending),
-            self._trials.labelled(self._window.width),
-            float(np.log(age)) if age > 0 else 0.0,
+            *self._trials.labelled(),
             self._beam_size,
             self._dose_limit,
             self._travel_time,

@@ -47,8 +47,11 @@ class Hidden:
         return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
 
     @cached_property
-    def _pair(self) -> NDArray[np.float32]:
-        return self.radius_below(cdist(self.window.nodes, self.window.nodes))
+    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+        """Centres that an inclusion may have that holds a node: their index, F, and where those of each node begin."""
+        below = self.radius_below(cdist(self.window.nodes, self.window.nodes))
+        node, centre = np.nonzero(below < 1)
+        return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
 
     @cached_property
     def _unseen(self) -> NDArray[np.float64]:
@@ -71,11 +74,11 @@ class Hidden:
             Chance that no exposure has hit it yet.
         """
         hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
+        centre, below, begins = self._pairs
         for i, most in enumerate((self.window.edge, np.full(len(nearest), np.inf))):
             now, prior = self.radius_below(np.minimum(nearest, most)), self.radius_below(most).sum(dtype=float)
-            still = np.flatnonzero(now > 0)
-            if prior and still.size:
-                hit[i] = np.maximum(now[still, None] - self._pair[still], 0).sum(0) / prior
+            if prior:
+                hit[i] = np.add.reduceat(np.maximum(now[centre] - below, 0), begins) / prior
                 unhit[i] = now.sum(dtype=float) / prior
         return hit, unhit
 

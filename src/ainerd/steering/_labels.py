@@ -1,8 +1,13 @@
-"""Regimes from embeddings whose noise is known."""
+"""Regimes from embeddings whose noise is known, and ageing told apart from a change of regime."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import cdist, pdist
+
+PAIRS = 5  # nearest in age, whose mean distance decides whether two groups are one
 
 
 def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -13,6 +18,49 @@ def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int6
     """
     if len(embeddings) < 2:
         return np.zeros(len(embeddings), dtype=np.int64)
-    groups = fcluster(linkage(embeddings, "average"), noise, "distance")
+    groups = fcluster(linkage(pdist(embeddings), "average"), noise, "distance")
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse]
+
+
+def join_aged(
+    noise: float, labels: NDArray[np.int64], embeddings: NDArray[np.float32], age_s: Sequence[float]
+) -> NDArray[np.int64]:
+    """Give one label to regimes that are one regime at different ages, so that ageing is not mistaken for space.
+
+    A regime that ages leaves a trail of embeddings that is cut into several. Its pieces are alike where they meet in
+    age; two regimes are not alike at any age. So the two groups are joined whose `PAIRS` exposures nearest in the
+    logarithm of age lie, in the mean, within `noise` of each other, as long as there are such. The joined regime
+    keeps the label of its latest exposure.
+
+    Parameters
+    ----------
+    noise : float
+        As in `regimes_at`.
+    labels : ndarray of int, shape (n,)
+        Negative: left alone.
+    embeddings : ndarray, shape (n, e)
+    age_s : sequence of float, length n
+        Time since shear stopped; nothing is joined unless all are known and positive.
+    """
+    age, labels = np.asarray(age_s, dtype=float), labels.copy()
+    names = list(np.unique(labels[labels >= 0]))
+    if len(names) < 2 or not (age > 0).all() or np.ptp(age) == 0:
+        return labels
+    fold = np.log(age)
+
+    def apart(a: int, b: int) -> float:
+        one, other = labels == a, labels == b
+        folds = np.abs(fold[one, None] - fold[other]).ravel()
+        pairs = np.argsort(folds, kind="stable")[:PAIRS]
+        return float(cdist(embeddings[one], embeddings[other]).ravel()[pairs].mean())
+
+    between = {(a, b): apart(a, b) for i, a in enumerate(names) for b in names[:i]}
+    while between and between[nearest := min(between, key=lambda pair: between[pair])] <= noise:
+        joined = np.isin(labels, nearest)
+        kept = int(labels[joined][-1])
+        labels[joined] = kept
+        gone = nearest[0] if kept == nearest[1] else nearest[1]
+        between = {pair: d for pair, d in between.items() if gone not in pair}
+        between |= {pair: apart(*pair) for pair in between if kept in pair}
+    return labels

@@ -1,14 +1,18 @@
-"""Plans: shear, one exposure, and the visit of a suggested position that waits for its analysis."""
+"""Plans: shear, one exposure, the visit of a suggested position that waits for its analysis, and visit after visit."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import count
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
-from bluesky_adaptive.protocols import ID_KEY
+from bluesky_adaptive.plan_stubs import read_step
+from bluesky_adaptive.plans import optimize_step
+from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
+from bluesky_adaptive.utils import collect_optimization_metadata
 
 FLUSH_S = 0.2
 
@@ -140,3 +144,31 @@ def visit(
         return tuple(uids)
 
     return acquire
+
+
+def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[None]:
+    """Measure what the optimizer suggests, one position after the other, in a run that records suggestion and outcome.
+
+    Unlike `bluesky_adaptive.plans.optimize` (1.0.0) it records the last step too when the optimizer stops, and with `n`
+    it leaves it to a person when to stop.
+
+    Parameters
+    ----------
+    problem : bluesky_adaptive.protocols.OptimizationProblem
+    n : int, optional
+        How many positions; without it, until ``problem.optimizer.should_stop()``.
+    """
+    about = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
+
+    @bpp.set_run_key_decorator("ainerd_explore")
+    @bpp.run_decorator(md=about)
+    def steps() -> MsgGenerator[None]:
+        readables: dict[str, Any] = {}
+        for i in count() if n is None else range(n):
+            uids, suggestions, outcomes = yield from optimize_step(problem)
+            yield from read_step(uids, suggestions, outcomes, iteration=i, readable_cache=readables)
+            yield from bps.checkpoint()
+            if n is None and problem.optimizer.should_stop()[0]:
+                return
+
+    return (yield from steps())

@@ -1,6 +1,7 @@
 """Policies: which position next. The explorer asks one of them; they are interchangeable."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.stats import qmc
 from ainerd.steering._survey import Survey
 
 COVERED = 1e-3  # expected new regimes of the best exposure; below that boundaries are refined
+BOUNDARY = 2.0  # what half way between two regimes adds to an exposure's worth: it tells as well where the one ends
 
 
 class Policy(Protocol):
@@ -22,7 +24,10 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class NewRegimes:
-    """The most expected new regimes per unit of beam time; once covered, the boundaries between those known."""
+    """The most expected new regimes per unit of beam time, worth more between two regimes that are known.
+
+    Once covered, the boundaries between those known.
+    """
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
         """The best node."""
@@ -31,7 +36,10 @@ class NewRegimes:
         if not open_.any():
             raise ValueError("no position is left: all of it is excluded or at the dose limit")
         covered = survey.gain[open_].max() < COVERED
-        value = survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else survey.gain
+        if covered:
+            value = survey.boundary * survey.nearest + 1e-3 * survey.nearest
+        else:
+            value = survey.gain * (1 + BOUNDARY * survey.boundary)
         rate = np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
         ties = np.random.default_rng(survey.seed).random(len(nodes))
         best = int(np.argmax(rate * (1 + 1e-6 * ties)))
@@ -43,7 +51,7 @@ class NewRegimes:
             return "nothing is known yet: from here most regions would be seen"
         between = ""
         if survey.boundary[node] > 0.5:
-            first, second = survey.labelled.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
+            first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
             between = f"between regime {first} and regime {second}"
         radius = f"{survey.nearest[node]:.2g}"
         if covered:
@@ -102,10 +110,10 @@ def r_sequence(n: int, dimensions: int, *, seed: int = 0) -> NDArray[np.float64]
 
 def raster(rows: int, dimensions: int) -> NDArray[np.float64]:
     """Centres of a grid of `rows` cells a side in the unit cube, the first coordinate running fastest, to and fro."""
-    cell = np.stack(np.unravel_index(np.arange(rows**dimensions), [rows] * dimensions))
-    back = cell[:-1].sum(0) % 2 == 1
-    cell[-1, back] = rows - 1 - cell[-1, back]
-    return (cell[::-1].T + 0.5) / rows
+    number = np.arange(rows**dimensions)
+    lines = [number // rows**k for k in range(dimensions + 1)]  # that were begun along each coordinate
+    cell = [np.where(after % 2, rows - 1 - at % rows, at % rows) for at, after in pairwise(lines)]
+    return (np.stack(cell, axis=1) + 0.5) / rows
 
 
 def _next(survey: Survey, sequence: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], str]:

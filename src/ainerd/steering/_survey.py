@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from ainerd.steering._belief import Labelled, SampleMap
+from ainerd.steering._belief import SampleMap, regime_chances
 from ainerd.steering._hidden import Hidden
 from ainerd.steering._layers import layered
 from ainerd.steering._window import Window
@@ -26,10 +26,10 @@ class Survey:
         With the window.
     visited : ndarray, shape (n, d)
         Positions that were measured, have failed, or are about to be measured; in order.
-    labelled : Labelled
-        The exposures among them that have a regime.
-    log_age : float
-        Logarithm of the present time since shear stopped.
+    found : ndarray, shape (l, d)
+        Positions of the exposures that have a regime.
+    regime : ndarray of int, shape (l,)
+        What it is called.
     beam_size : float
     dose_limit : int
         Exposures that a spot of the size of the beam may get.
@@ -41,8 +41,8 @@ class Survey:
 
     hidden: Hidden
     visited: NDArray[np.float64]
-    labelled: Labelled
-    log_age: float
+    found: NDArray[np.float64]
+    regime: NDArray[np.int64]
     beam_size: float
     dose_limit: int
     travel_time: TravelTime
@@ -67,24 +67,24 @@ class Survey:
         return cdist(self.window.nodes, self.visited).min(1)
 
     @cached_property
-    def chances(self) -> NDArray[np.float64]:
-        """Chance of each regime (k, m) that is known."""
-        apart = cdist(self.labelled.position, self.window.nodes)
-        return self.labelled.chances(apart, self.log_age)
+    def regimes(self) -> NDArray[np.int64]:
+        """What the k known regimes are called."""
+        return np.unique(self.regime)
 
     @cached_property
-    def labels_now(self) -> NDArray[np.int64]:
-        """Regime of each labelled position as of now, numbered from 0: what age alone explains is taken off."""
-        if not self.labelled.per_fold:
-            return np.searchsorted(self.labelled.regimes, self.labelled.label)
-        position = self.labelled.position
-        now = self.labelled.chances(cdist(position, position), self.log_age).argmax(0)
-        return np.unique(now, return_inverse=True)[1]
+    def label(self) -> NDArray[np.int64]:
+        """Regime of each of `found`, 0 … k - 1."""
+        return np.searchsorted(self.regimes, self.regime)
+
+    @cached_property
+    def chances(self) -> NDArray[np.float64]:
+        """Chance of each known regime, (k, m)."""
+        return regime_chances(cdist(self.found, self.window.nodes), self.label)
 
     @cached_property
     def boundary(self) -> NDArray[np.float64]:
         """How evenly a node lies between two regimes, 0 … 1: twice the chance that the nearest one is wrong."""
-        if len(self.labelled.regimes) < 2:
+        if len(self.regimes) < 2:
             return np.zeros(len(self.window.nodes))
         first = np.partition(self.chances, -2, axis=0)[-2:]
         return 2 * first[0] / first.sum(0)
@@ -93,9 +93,9 @@ class Survey:
     def inclusions(self) -> NDArray[np.float64]:
         """Expected new regimes from hidden inclusions and from layers along the limits."""
         hit, unhit = self.hidden.uncovered(self.nearest)
-        labels, commonest = self.labels_now, np.bincount(self.labels_now, minlength=1).argmax()
-        found = [self.labelled.position[labels == k] for k in np.unique(labels) if k != commonest]
-        return self.hidden.rates(unhit, found) @ hit + self.hidden.layers(self.visited)
+        commonest = np.bincount(self.label, minlength=1).argmax()
+        rarer = [self.found[self.label == k] for k in range(len(self.regimes)) if k != commonest]
+        return self.hidden.rates(unhit, rarer) @ hit + self.hidden.layers(self.visited)
 
     @cached_property
     def layers(self) -> NDArray[np.float64]:
@@ -124,8 +124,8 @@ class Survey:
         window = self.window
         unexplored = -np.expm1(-self.gain)
         regime, sure = np.full(len(window.nodes), -1), np.zeros(len(window.nodes))
-        if self.labelled.regimes.size:
-            regime, sure = self.labelled.regimes[self.chances.argmax(0)], self.chances.max(0)
+        if self.regimes.size:
+            regime, sure = self.regimes[self.chances.argmax(0)], self.chances.max(0)
         fields = [window.image(field) for field in (regime, sure * (1 - unexplored), unexplored)]
         return SampleMap(dict(zip(window.names, window.axes, strict=True)), *fields)
 
@@ -156,4 +156,4 @@ class Survey:
 
     @cached_property
     def _layered(self) -> tuple[float, NDArray[np.float64]]:
-        return layered(self.window, self.labelled.position, self.labels_now)
+        return layered(self.window, self.found, self.label)

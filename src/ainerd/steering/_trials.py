@@ -9,7 +9,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering._belief import Labelled, weigh_age
+from ainerd.steering._labels import join_aged, regimes_at
 from ainerd.steering._novel import Novel
 from ainerd.steering._stopping import Stability
 
@@ -48,11 +48,12 @@ class Trials:
     names : sequence of str
         The actuators.
     labeler : callable or None
-        Embeddings (n, e) to regimes (n,).
+    noise : float or None
+        As `Explorer` takes them.
     """
 
-    def __init__(self, names: Sequence[str], labeler: Labeler | None) -> None:
-        self._names, self._labeler = tuple(names), labeler
+    def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None) -> None:
+        self._names, self._labeler, self._noise = tuple(names), labeler, noise
         self._trials: dict[str, Trial] = {}
         self.stability = Stability()
 
@@ -94,23 +95,16 @@ class Trials:
         chosen = [t.position for t in self._trials.values() if pending or t.failed or t.embedding is not None]
         return np.array(chosen).reshape(-1, len(self._names))
 
-    def labelled(self, width: float) -> Labelled:
-        """Exposures with a regime, in a window of this width."""
+    def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Positions (n, d) and regimes (n,) of the exposures that have one."""
         chosen = [t for t in self._trials.values() if t.label >= 0]
         position = np.array([t.position for t in chosen]).reshape(-1, len(self._names))
-        label = np.array([t.label for t in chosen], dtype=np.int64)
-        return weigh_age(position, label, [t.age_s for t in chosen], width)
+        return position, np.array([t.label for t in chosen], dtype=np.int64)
 
     def novel(self, alpha: float) -> dict[str, Novel]:
         """Exposures with ``novelty_p`` <= alpha, by id."""
         verdicts = {key: Novel(t.position, t.novelty_p, t.label) for key, t in self if t.novelty_p is not None}
         return {key: spot for key, spot in verdicts.items() if spot.p <= alpha}
-
-    @property
-    def latest_age_s(self) -> float:
-        """Age at the latest exposure; NaN if it is not known."""
-        ages = [t.age_s for t in self._trials.values() if t.embedding is not None]
-        return ages[-1] if ages else np.nan
 
     @property
     def n_failed(self) -> int:
@@ -176,13 +170,24 @@ class Trials:
         )
 
     def _relabel(self) -> None:
-        found = {key: trial.embedding for key, trial in self if trial.embedding is not None}
-        if self._labeler is not None and found:
-            labels = np.asarray(self._labeler(np.stack(list(found.values()))))
-            for key, label in zip(found, labels, strict=True):
-                self._trials[key] = replace(self._trials[key], label=int(label))
-        if found:
-            self.stability.record({key: self._trials[key].label for key in found})
+        found = {key: trial for key, trial in self if trial.embedding is not None}
+        if not found:
+            return
+        z = np.stack([trial.embedding for trial in found.values() if trial.embedding is not None])
+        labels = np.full(len(z), -1)
+        if self._labeler is not None:
+            labels = np.asarray(self._labeler(z))
+            if labels.shape != (len(z),):
+                raise ValueError(
+                    f"labeler must give a regime for each of the {len(z)} embeddings, got shape {labels.shape}"
+                )
+        elif self._noise is not None:
+            labels = regimes_at(self._noise, z)
+        if self._noise is not None:
+            labels = join_aged(self._noise, labels, z, [trial.age_s for trial in found.values()])
+        for (key, trial), label in zip(found.items(), labels, strict=True):
+            self._trials[key] = replace(trial, label=int(label))
+        self.stability.record({key: self._trials[key].label for key in found})
 
 
 def _same(known: Trial | None, trial: Trial) -> bool:

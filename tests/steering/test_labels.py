@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+from sklearn.metrics import adjusted_rand_score
+
+from ainerd.steering._labels import join_aged, regimes_at
+
+E = 8
+NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance
+
+
+def drawn(seed, truth, spread):
+    """Embeddings of regimes whose means lie `spread` apart, in units of the noise."""
+    rng = np.random.default_rng(seed)
+    mean = spread * NOISE / np.sqrt(2) * np.eye(E)
+    return (mean[truth] + rng.normal(size=(len(truth), E))).astype(np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), truth=st.lists(st.integers(0, 3), min_size=1, max_size=40))
+def test_regimes_beyond_the_noise_are_told_apart_and_numbered_as_they_appear(seed, truth):
+    labels = regimes_at(NOISE, drawn(seed, truth, spread=3))
+    assert adjusted_rand_score(truth, labels) == 1
+    assert list(dict.fromkeys(labels)) == list(range(len(set(truth))))
+
+
+def test_noise_alone_is_one_regime():
+    several = [len(set(regimes_at(NOISE, drawn(seed, [0] * 60, 0)))) for seed in range(40)]
+    assert np.mean(np.array(several) > 1) <= 0.05
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_the_order_does_not_matter(seed):
+    z, order = np.random.default_rng(seed).normal(size=(20, E)), np.random.default_rng(seed + 1).permutation(20)
+    assert adjusted_rand_score(regimes_at(2.0, z)[order], regimes_at(2.0, z[order])) == 1
+
+
+def aged(seed, truth, age_s, decades=2.0):
+    """Regimes that drift by `decades` times the noise in a decade of age, each along its own direction."""
+    along = np.roll(np.eye(E), 4, axis=0)
+    return drawn(seed, truth, 3) + decades * NOISE * along[truth] * np.log10(age_s)[:, None]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_regime_that_ages_stays_one_and_two_stay_two(seed):
+    age_s, truth = 60.0 * np.arange(10, 70), np.random.default_rng(seed).integers(0, 2, 60)
+    z = aged(seed, truth, age_s)
+    pieces = regimes_at(NOISE, z)
+    assert len(set(pieces)) > 2
+    labels = join_aged(NOISE, pieces, z, age_s)
+    assert adjusted_rand_score(truth, labels) > 0.95 > adjusted_rand_score(truth, pieces)
+    assert set(labels) <= set(pieces)
+
+
+def test_without_ages_and_among_the_unassigned_nothing_is_joined():
+    age_s, truth = 60.0 * np.arange(1, 61), np.zeros(60, dtype=int)
+    z = aged(0, truth, age_s)
+    pieces = regimes_at(NOISE, z)
+    for unknown in ([np.nan] * 60, [60.0] * 60, [0.0, *age_s[1:]]):
+        assert np.array_equal(join_aged(NOISE, pieces, z, unknown), pieces)
+    pieces[::7] = -1
+    assert np.array_equal(join_aged(NOISE, pieces, z, age_s) < 0, pieces < 0)
+
+
+def test_the_joined_regime_is_called_as_its_latest_exposure():
+    z = np.zeros((6, E), np.float32)
+    labels = join_aged(1.0, np.array([4, 4, 2, 7, 2, 7]), z, 1.0 + np.arange(6))
+    assert set(labels) == {7}

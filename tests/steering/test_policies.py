@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist, pdist
+from scipy.stats import qmc
+
+from ainerd.steering import R2, Explorer, NewRegimes, Raster, Sobol
+from ainerd.steering._policies import r_sequence, raster
+
+BOUNDS = {"x": (0.0, 10.0), "y": (-5.0, 5.0)}
+POLICIES = [NewRegimes(), Sobol(), R2(), Raster(5)]
+named = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+box = st.tuples(st.floats(0, 9), st.floats(0.1, 6), st.floats(-5, 4), st.floats(0.1, 6)).map(
+    lambda b: {"x": (b[0], b[0] + b[1]), "y": (b[2], b[2] + b[3])}
+)
+
+
+def place(suggestion):
+    return np.array([suggestion["x"], suggestion["y"]])
+
+
+@named
+@settings(max_examples=5, deadline=None)
+@given(boxes=st.lists(box, max_size=3), seed=st.integers(0, 99))
+def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(policy, boxes, seed):
+    explorer = Explorer(BOUNDS, policy=policy, labeler=lambda z: (z[:, 0] > 0).astype(int), seed=seed)
+    for excluded in boxes:
+        explorer.exclude(excluded)
+    rng = np.random.default_rng(seed)
+    for _ in range(6):
+        (suggestion,) = explorer.suggest(1)
+        explorer.ingest([{"_id": suggestion["_id"], "embedding": rng.normal(size=2), "novelty_p": rng.random()}])
+        x, y = place(suggestion)
+        assert 0 <= x <= 10 and -5 <= y <= 5
+        assert not any(b["x"][0] <= x <= b["x"][1] and b["y"][0] <= y <= b["y"][1] for b in boxes)
+
+
+@named
+def test_a_batch_does_not_pile_up(policy):
+    batch = np.array([place(s) for s in Explorer(BOUNDS, policy=policy).suggest(16)])
+    assert pdist(batch).min() > 0.3  # 16 even cells are 2.5 wide
+
+
+def test_a_batch_covers_better_than_chance():
+    batch = np.array([place(s) for s in Explorer(BOUNDS).suggest(16)])
+    grid = np.stack(np.meshgrid(np.linspace(0, 10, 40), np.linspace(-5, 5, 40)), axis=-1).reshape(-1, 2)
+    chance = [cdist(grid, np.random.default_rng(i).uniform([0, -5], [10, 5], (16, 2))).min(1).max() for i in range(20)]
+    assert cdist(grid, batch).min(1).max() < np.min(chance)
+
+
+@named
+def test_without_a_place_left_it_says_so(policy):
+    explorer = Explorer(BOUNDS, policy=policy)
+    explorer.exclude({"x": (-1.0, 11.0)})
+    with pytest.raises(ValueError, match="position"):
+        explorer.suggest(1)
+
+
+def test_sobol_is_the_sequence_of_scipy():
+    expected = qmc.Sobol(2, seed=3).random_base2(4) * 10 + [0, -5]
+    assert np.allclose([place(s) for s in Explorer(BOUNDS, policy=Sobol(3)).suggest(16)], expected)
+
+
+def test_r2_steps_by_the_powers_of_the_plastic_number():
+    plastic = np.real(np.roots([1, 0, -1, -1])[np.isreal(np.roots([1, 0, -1, -1]))][0])
+    steps = np.diff(r_sequence(50, 2), axis=0) % 1
+    assert np.allclose(steps, [1 / plastic, 1 / plastic**2])
+    golden = (1 + np.sqrt(5)) / 2
+    assert np.allclose(np.diff(r_sequence(50, 1), axis=0) % 1, 1 / golden)
+
+
+def test_a_raster_goes_there_and_back_by_one_cell():
+    for dimensions in (1, 2, 3):
+        way = raster(4, dimensions)
+        assert len(np.unique(way, axis=0)) == 4**dimensions
+        assert np.allclose(np.abs(np.diff(way, axis=0)).sum(1), 1 / 4)
+    assert np.all(np.diff(raster(4, 2)[:4], axis=0)[:, 0] > 0)  # the first actuator runs fastest
+
+
+def test_a_sequence_passes_over_what_may_not_be_measured():
+    explorer = Explorer(BOUNDS, policy=R2())
+    explorer.exclude({"x": (0.0, 5.0)})
+    expected = r_sequence(20, 2) * 10 + [0, -5]
+    first = next(number for number, (x, _) in enumerate(expected) if x > 5)
+    (suggestion,) = explorer.suggest(1)
+    assert np.allclose(place(suggestion), expected[first])
+    assert suggestion["reason"] == f"point {first + 1} of the R sequence"
+
+
+def test_the_seed_settles_ties_and_nothing_else_is_random():
+    ways = [[place(s) for s in Explorer(BOUNDS, seed=seed).suggest(5)] for seed in (1, 1, 2)]
+    assert np.array_equal(ways[0], ways[1])
+    assert not np.array_equal(ways[0], ways[2])

@@ -1,0 +1,88 @@
+"""What a policy sees, through the map and the terms of the explorer."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd.steering import TERMS, Explorer
+
+BOUNDS = {"x": (0.0, 20.0), "y": (0.0, 10.0)}
+
+
+def halves(z):
+    return (z[:, 0] > 10).astype(int)
+
+
+def knows(positions, **options):
+    """An explorer that found its x in every embedding."""
+    explorer = Explorer(BOUNDS, labeler=halves, **options)
+    points = enumerate(np.atleast_2d(positions))
+    explorer.ingest([{"_id": str(i), "x": x, "y": y, "embedding": [x, 0.0]} for i, (x, y) in points])
+    return explorer
+
+
+def terms(explorer, x, y):
+    (registered,) = explorer.register_suggestions([{"x": x, "y": y}])
+    explorer.withdraw(registered["_id"])
+    return registered
+
+
+def test_before_the_first_exposure_all_is_unknown():
+    drawn = Explorer(BOUNDS).map()
+    assert (drawn.regime == -1).all() and not drawn.confidence.any()
+    assert (drawn.unexplored > 0).all()
+
+
+def test_the_map_is_that_of_the_nearest_exposure():
+    positions = np.random.default_rng(0).uniform([0, 0], [20, 10], (30, 2))
+    drawn = knows(positions).map()
+    x, y = np.meshgrid(drawn.axes["x"], drawn.axes["y"])
+    nearest = np.linalg.norm(np.stack([x, y], -1)[..., None, :] - positions, axis=-1).argmin(-1)
+    assert drawn.regime.shape == x.shape
+    assert np.array_equal(drawn.regime, halves(positions)[nearest])
+    assert (drawn.confidence >= 0).all() and (drawn.confidence <= 1).all()
+
+
+def test_confidence_falls_towards_the_boundary():
+    drawn = knows([[5.0, 5.0], [15.0, 5.0]]).map()
+    middle = drawn.confidence[len(drawn.axes["y"]) // 2]
+    assert middle.argmax() in (np.abs(drawn.axes["x"] - 5).argmin(), np.abs(drawn.axes["x"] - 15).argmin())
+    assert middle[np.abs(drawn.axes["x"] - 10).argmin()] < 0.5
+
+
+def test_the_boundary_term_is_one_half_way_and_nought_at_an_exposure():
+    explorer = knows([[5.0, 5.0], [15.0, 5.0]])
+    assert terms(explorer, 10.0, 5.0)["boundary"] == pytest.approx(1, abs=0.05)
+    assert terms(explorer, 5.0, 5.0)["boundary"] < 0.1
+    assert terms(knows([[5.0, 5.0], [6.0, 5.0]]), 10.0, 5.0)["boundary"] == 0  # one regime has none
+
+
+def test_travel_is_its_share_of_the_beam_time():
+    explorer = knows([5.0, 5.0], travel_time=lambda a, b: np.abs(b - a).max(1) / 0.5, exposure_s=30.0)
+    assert terms(explorer, 15.0, 5.0)["travel"] == pytest.approx(20 / 50)
+    assert terms(explorer, 5.0, 5.0)["travel"] == 0
+    assert terms(knows([0.0, 5.0]), 20.0, 5.0)["travel"] == pytest.approx(1 / 2)  # all across counts as one exposure
+
+
+def test_the_empty_radius_is_the_distance_to_the_nearest_exposure():
+    assert terms(knows([[5.0, 5.0], [15.0, 5.0]]), 8.0, 9.0)["empty_radius"] == pytest.approx(5)
+    assert terms(Explorer(BOUNDS), 8.0, 9.0)["empty_radius"] > 10  # nothing is near
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 10)), min_size=1, max_size=25), st.floats(0, 20))
+def test_terms_are_finite_and_chances_are_chances(points, x):
+    found = terms(knows(points), x, 5.0)
+    assert all(np.isfinite(found[term]) and found[term] >= 0 for term in TERMS)
+    assert all(found[term] <= 1 + 1e-6 for term in ("unexplored", "boundary", "layer", "travel", "missed"))
+
+
+@pytest.mark.parametrize(
+    "travel_time",
+    [lambda a, b: 1.0, lambda a, b: -np.ones(len(b)), lambda a, b: np.full(len(b), np.nan)],
+    ids=["one number", "negative", "not a number"],
+)
+def test_a_travel_time_that_is_none_is_named(travel_time):
+    with pytest.raises(ValueError, match="travel_time must give seconds"):
+        knows([5.0, 5.0], travel_time=travel_time, exposure_s=1.0).suggest(1)
