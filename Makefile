@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo figures test ipython lint bench docs clean
+.PHONY: help demo figures test soak faults ipython lint bench docs clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,12 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest
+
+soak: $(READY) ## 500 runs with faults in between, and what became of them
+	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
+
+faults: $(READY) ## the faults that tests try, as the table in docs/explanation
+	$(BIN)/python -m pytest -m fault --fault-table docs/explanation/faults.md
 
 ipython: $(READY) ## the session with the agent loaded
 	$(BIN)/ipython --profile-dir=profiles/rheo_xpcs

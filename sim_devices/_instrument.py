@@ -1,5 +1,6 @@
 """All the devices around one hidden sample and one clock."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class SimulatedInstrument:
         Of speckle, photons, the sample's yielding, the rheometer's noise and the stage's errors.
     yielding : Yielding, optional
         When the sample yields; by default as `seed` has it.
+    names : mapping of str to str, optional
+        Other names for devices and axes: ``{"lambda750k": "eiger", "sample_x": "stage_h"}``.
     **detector
         Options of `Lambda750k`, such as `count_rate` and `contrast`.
 
@@ -63,24 +66,31 @@ class SimulatedInstrument:
         speed: float = 20.0,
         seed: int = 0,
         yielding: Yielding | None = None,
+        names: Mapping[str, str] | None = None,
         **detector: Any,
     ) -> None:
         self.sample = sample or hidden_sample("inclusions")
         self.clock = SimClock(speed)
         geometry = geometry or Geometry()
         energy_keV = geometry.energy_keV
-        self.source = Source(name="source", clock=self.clock, energy_keV=energy_keV)
-        self.attenuator = Attenuator(name="attenuator", clock=self.clock, energy_keV=energy_keV)
-        self.shutter = Shutter(name="shutter", clock=self.clock)
-        self.stage = Stage(name="sample", clock=self.clock, seed=seed)
+
+        def called(name: str) -> str:
+            return (names or {}).get(name, name)
+
+        self.source = Source(name=called("source"), clock=self.clock, energy_keV=energy_keV)
+        self.attenuator = Attenuator(name=called("attenuator"), clock=self.clock, energy_keV=energy_keV)
+        self.shutter = Shutter(name=called("shutter"), clock=self.clock)
+        self.stage = Stage(name=called("sample"), clock=self.clock, seed=seed)
+        for axis in (self.stage.x, self.stage.y):
+            axis.name = called(axis.name)
         self._yielding, self._dose = yielding or Yielding(seed), Dose()
-        self.rheometer = Rheometer(name="rheometer", clock=self.clock, seed=seed, yielding=self._yielding)
-        self.arm = DetectorArm(name="arm")
+        self.rheometer = Rheometer(name=called("rheometer"), clock=self.clock, seed=seed, yielding=self._yielding)
+        self.arm = DetectorArm(name=called("arm"))
         self.arm.distance.put(geometry.distance_m)
         self.arm.beam_center_row.put(geometry.beam_center_px[0])
         self.arm.beam_center_column.put(geometry.beam_center_px[1])
         self.detector = Lambda750k(
-            name="lambda750k",
+            name=called("lambda750k"),
             directory=directory,
             geometry=geometry,
             clock=self.clock,

@@ -36,6 +36,11 @@ class Axis(SoftPositioner):
         self._rng = np.random.default_rng((self.parent.seed, number))
         self._halt = threading.Event()
 
+    @property
+    def velocity(self) -> Any:
+        """Signal of the speed in mm/s, by the name it has in an EPICS motor."""
+        return self.parent.velocity
+
     def check_value(self, pos: float) -> None:
         """Raise `LimitError` if the axis cannot go there."""
         low, high = self.limits

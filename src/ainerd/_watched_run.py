@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tiled.client.utils import ClientError
 
-from ainerd.documents import DetectorKeys, FrameError, Run
+from ainerd._unwritten import Unwritten
+from ainerd.documents import DetectorKeys, Document, FrameError, Run
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 
@@ -35,6 +36,10 @@ class Outcome:
     novelty_p : float or None
     regime : int
         -1 unassigned or failed.
+    age_s : float or None
+        Time since shear stopped.
+    exposure_s : float or None
+        How long the exposure took.
     reason : str
         Why it failed.
     """
@@ -47,6 +52,8 @@ class Outcome:
     embedding: NDArray[np.float32] | None = None
     novelty_p: float | None = None
     regime: int = -1
+    age_s: float | None = None
+    exposure_s: float | None = None
     reason: str = ""
 
 
@@ -76,12 +83,15 @@ class Wanted:
         Name in the result: data key of what is read once.
     units : mapping of str to str
         Units of all these, by name in the result.
+    age : str
+        Which of the readings is the time since shear stopped, in s; empty if none is.
     """
 
     positions: tuple[str, ...]
     series: Mapping[str, str]
     readings: Mapping[str, str]
     units: Mapping[str, str]
+    age: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class Job:
     roots: tuple[Path, ...]
     listener: Listener
     agent: str
+    unwritten: Unwritten
 
 
 class WatchedRun:
@@ -107,8 +118,11 @@ class WatchedRun:
         self._analysis: RunAnalysis | None = None
         self._problem: str | None = None
         self._recalled: Outcome | None = None
+        self._documents: list[Document] = []
+        self._is_unwritten = False  # whether Tiled does not take it
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        self._documents.append((name, doc))
         self.run(name, doc)
         if self.run.has_frames and self._problem is None:
             try:
@@ -122,7 +136,7 @@ class WatchedRun:
             except (AnalysisError, FrameError, ValueError) as err:
                 self._problem = str(err)
             except (ClientError, httpx.HTTPError) as err:
-                self._problem = f"Tiled did not take the result: {err}"
+                self._set_aside(err)
             except Exception as err:  # a mistake of ours is no reason to lose the run's record
                 logger.exception("while analysing run %s", self.run.uid)
                 self._problem = f"{type(err).__name__}: {err}"
@@ -135,8 +149,14 @@ class WatchedRun:
         """Frames read and announced; None before frames are announced."""
         return (self.run.n_read, self.run.n_frames) if self._analysis is not None else None
 
+    def _set_aside(self, why: object) -> None:
+        self._is_unwritten, self._problem = True, f"Tiled does not take results, the run is kept until it does: {why}"
+
     def _begin(self) -> None:
         run, job = self.run, self._job
+        if job.unwritten.is_away:
+            self._set_aside("it did not answer before")
+            return
         record = ResultRecord(
             raw_uid=run.uid,
             raw_path=f"raw/{run.uid}",
@@ -173,6 +193,8 @@ class WatchedRun:
         if self._recalled is not None:
             return self._recalled
         outcome = self._outcome()
+        if self._is_unwritten:
+            return self._keep(outcome)
         try:
             analysis = None
             if self._problem is None and self._analysis is not None:
@@ -182,12 +204,21 @@ class WatchedRun:
                     self._problem = str(err)
             outcome = self._write(outcome, analysis)
             self._job.listener.absorb(outcome)
+        except (ClientError, httpx.HTTPError) as err:
+            self._set_aside(err)
+            return self._keep(outcome)
         except Exception as err:
             logger.exception("run %s is not concluded", self.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
             with suppress(ClientError, httpx.HTTPError, KeyError):
                 self._job.store.fail(outcome.key, outcome.reason)
         return outcome
+
+    def _keep(self, outcome: Outcome) -> Outcome:
+        """The run on disk, until Tiled takes its result."""
+        logger.warning("run %s: %s", self.run.uid, self._problem)
+        self._job.unwritten.keep(self.run.uid, self._documents)
+        return replace(outcome, status="failed", reason=self._problem or "")
 
     def _write(self, outcome: Outcome, analysis: Analysis | None) -> Outcome:
         job, run = self._job, self.run
@@ -201,7 +232,13 @@ class WatchedRun:
             job.store.fail(outcome.key, reason, **facts)
             return replace(outcome, status="failed", reason=reason)
         facts |= {"n_frames": run.n_frames, "frame_time_s": run.frame_time_s}
-        outcome = replace(outcome, embedding=analysis.embedding, novelty_p=analysis.novelty_p)
+        outcome = replace(
+            outcome,
+            embedding=analysis.embedding,
+            novelty_p=analysis.novelty_p,
+            age_s=_number(facts["summary"].get(job.wanted.age)),
+            exposure_s=run.n_frames * run.frame_time_s,
+        )
         placed = job.listener.place(outcome)
         series = {name: run.series(key) for name, key in job.wanted.series.items()}
         relative = {name: (t - run.start_doc["time"], y) for name, (t, y) in series.items() if t.size}
@@ -230,4 +267,9 @@ class WatchedRun:
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,
             regime=-1 if record.regime is None else record.regime,
+            age_s=_number(record.summary.get(self._job.wanted.age)),
         )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

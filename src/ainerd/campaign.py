@@ -1,32 +1,32 @@
 """The campaign: what was found leads to suggestions, and suggestions have a fate."""
 
-import logging
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import httpx
 import numpy as np
-import pandas as pd
 from bluesky_adaptive.protocols import ID_KEY
-from numpy.typing import NDArray
-from tiled.client.utils import ClientError
 
-from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, digest
-from ainerd.steering import TERMS, Explorer, SampleMap
+from ainerd._atlas import Atlas
+from ainerd._ledger import Ledger, in_words
+from ainerd._remarks import Drift, Remarks
+from ainerd.results import ResultStore, read_checkpoint
+from ainerd.steering import Explorer, SampleMap
 from ainerd.technique import Regimes, Technique
 from ainerd.watch import Outcome
 
-logger = logging.getLogger(__name__)
+IN_VAIN = 5  # exposures in a row without a result, after which nobody should go on unasked
 
 
 class Campaign:
     """Keeps the explorer, the regimes and the suggestions of one agent in step with its results in Tiled.
 
-    A bluesky-adaptive `Optimizer`. Results reach the explorer from the worker, so that runs taken by hand count as
-    well; `ingest` of the same points by the plan then changes nothing. Everything that writes to Tiled is deferred to
-    the worker.
+    A bluesky-adaptive `Optimizer` with all optional protocols. Results reach the explorer from the worker, so that runs
+    taken by hand count as well; `ingest` of the same points by the plan then changes nothing. Everything that writes to
+    Tiled is deferred to the worker.
 
     Parameters
     ----------
@@ -34,6 +34,12 @@ class Campaign:
     store : ResultStore
     bounds : mapping of str to (float, float)
         Limits of each actuator.
+    agent : str
+        Whose campaign it is: its checkpoint is found again by this name.
+    age : str
+        Name in the results of the time since shear stopped; empty if it is not known.
+    drift : Drift, optional
+        Watches the session's p-values.
     defer : callable
         Runs a job in the worker's thread.
     **explorer
@@ -46,17 +52,27 @@ class Campaign:
         store: ResultStore,
         *,
         bounds: Mapping[str, tuple[float, float]],
+        agent: str,
+        age: str = "",
+        drift: Drift | None = None,
         defer: Callable[[Callable[[], None]], None],
         **explorer: Any,
     ) -> None:
-        self._technique, self._store, self._defer = technique, store, defer
+        self._technique, self._store, self._agent, self._age, self._defer = technique, store, agent, age, defer
+        self._ledger = Ledger(store, agent, tuple(bounds))
         self._lock = threading.RLock()
-        self.explorer = Explorer(bounds, labeler=self._label, alpha=technique.alpha, **explorer)
-        self.regimes: Regimes | None = None
-        self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
-        self._labels: dict[str, int] = {}  # by result key
+        self._configured = {name: list(limits) for name, limits in bounds.items()}
+        self._rejected: list[dict[str, float]] = []
+        self._in_vain = 0  # exposures in a row without a result
+        self._atlas = Atlas(technique, store)
+        self._remarks = Remarks(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)
+        self.explorer = Explorer(
+            bounds, labeler=self._atlas.label, noise=technique.regime_width, alpha=technique.alpha, **explorer
+        )
         self._ready: dict[str, Any] | None = None
         self._by_hand = False  # whether a person put the ready suggestion there
+        self._weighs_time = "travel_time" in explorer
+        self._accepted: set[str] = set()  # ids of suggestions that a person took
         self._remember()
 
     # what the worker tells
@@ -64,28 +80,32 @@ class Campaign:
     def place(self, outcome: Outcome) -> dict[str, Any]:
         """Regime of an analysed run, in a new version of the atlas."""
         with self._lock:
-            self._embeddings[outcome.key] = _embedding(outcome)
-            regimes = self._refit()
-            labels = dict(self._labels)
-        atlas = self._store.add_atlas(
-            AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels)
-        )
-        return {"regime": labels[outcome.key], "atlas_version": atlas.version}
+            atlas = self._atlas.add(outcome)
+        return {"regime": atlas.labels[outcome.key], "atlas_version": self._store.add_atlas(atlas).version}
 
     def absorb(self, outcome: Outcome) -> None:
         """Note the fate of the suggestion behind a run, say what was found, and have the next suggestion ready."""
+        self._in_vain = 0 if outcome.status == "complete" else self._in_vain + 1
         with self._lock:
-            if set(self.explorer.names) <= set(outcome.positions):
+            if set(self.names) <= set(outcome.positions):
                 self.explorer.ingest([_point(outcome, self._technique.embedding_size)])
+            if outcome.exposure_s and self._weighs_time:
+                self.explorer.exposure_s = outcome.exposure_s
             if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
                 self._ready = None
         if outcome.trial_id != outcome.key:
             fate = "measured" if outcome.status == "complete" else "failed"
-            self._set_fate(outcome.trial_id, fate, outcome.reason or None, outcome.raw_uid)
-        self._store.log(_line(outcome, self._technique.alpha), raw_uid=outcome.raw_uid, result=outcome.key)
+            self._ledger.fate(outcome.trial_id, fate, outcome.reason or None, outcome.raw_uid)
+        self._ledger.note(
+            self._ledger.finding(outcome, self._technique.alpha), raw_uid=outcome.raw_uid, result=outcome.key
+        )
+        self._remarks.make(outcome, *self.should_stop())
+        if outcome.status == "complete":
+            self._later(self._ledger.link, outcome.key)
         if not self._by_hand:
             self.withdraw("newer results")
-        self.peek()
+        with suppress(ValueError):  # no position is left: who asks is told
+            self.peek()
 
     # the optimizer that bluesky-adaptive talks to
 
@@ -97,7 +117,7 @@ class Campaign:
             new = self.explorer.suggest((num_points or 1) - len(taken)) if (num_points or 1) > len(taken) else []
         suggestions = [*taken, *new]
         for suggestion in suggestions:
-            self._defer(partial(self._record, suggestion, "accepted"))
+            self._later(self._ledger.suggested, suggestion, "accepted")
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
@@ -106,11 +126,18 @@ class Campaign:
             self.explorer.ingest(points)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A person's own points."""
+        """A person's own points; suggestions that were accepted stay what they are."""
         with self._lock:
-            registered = self.explorer.register_suggestions(suggestions)
+            known = self._accepted
+            registered = [
+                dict(suggestion)
+                if suggestion.get(ID_KEY) in known
+                else self.explorer.register_suggestions([suggestion])[0]
+                for suggestion in suggestions
+            ]
         for suggestion in registered:
-            self._defer(partial(self._record, suggestion, "accepted"))
+            if suggestion[ID_KEY] not in known:
+                self._later(self._ledger.suggested, suggestion, "accepted")
         return registered
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
@@ -118,14 +145,81 @@ class Campaign:
         with self._lock:
             self.explorer.register_failures(suggestions)
         for suggestion in suggestions:
-            self._defer(partial(self._set_fate, suggestion[ID_KEY], "failed", "the exposure was not finished"))
+            self._later(self._ledger.fate, suggestion[ID_KEY], "failed", "the exposure was not finished")
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """The novel exposures, most novel first."""
         with self._lock:
             return self.explorer.get_best_points()
 
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether to go on unasked makes sense, and why, in words; see `Explorer.should_stop`."""
+        if self._in_vain >= IN_VAIN:
+            return True, f"the last {self._in_vain} exposures gave no result"
+        with self._lock:
+            return self.explorer.should_stop()
+
+    def checkpoint(self) -> None:
+        """Keep in Tiled what no result says: changed bounds, excluded regions, and positions turned down."""
+        state = {
+            "configured": self._configured,
+            "bounds": {name: list(limits) for name, limits in self.bounds.items()},
+            "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
+            "rejected": list(self._rejected),
+        }
+        self._later(self._ledger.checkpoint, state)
+
     # what a person asks
+
+    @property
+    def regimes(self) -> Regimes | None:
+        """Of the newest refit."""
+        return self._atlas.regimes
+
+    @property
+    def advice(self) -> str | None:
+        """What the latest run suggests to do."""
+        return self._remarks.advice
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the actuators."""
+        return self.explorer.names
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of each actuator. They may be set: what was found stays known."""
+        return self.explorer.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: dict[str, tuple[float, float]]) -> None:
+        with self._lock:
+            self.explorer.bounds = bounds
+            self.withdraw("the bounds were changed")
+        self._later(self._ledger.note, f"bounds are now {in_words(self.bounds)}")
+        self.checkpoint()
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested. They may be set."""
+        return self.explorer.excluded
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
+        with self._lock:
+            self.explorer.excluded = list(regions)
+            self.withdraw("the excluded regions were changed")
+        self._later(self._ledger.note, f"excluded are now {'; '.join(map(in_words, regions)) or 'no regions'}")
+        self.checkpoint()
+
+    def position(self, values: Sequence[float]) -> dict[str, float]:
+        """One number for each actuator, by name; ValueError if that is no position within the bounds."""
+        if len(values) != len(self.names):
+            raise ValueError(f"a position has {len(self.names)} numbers ({', '.join(self.names)}), got {len(values)}")
+        for (name, (low, high)), x in zip(self.bounds.items(), values, strict=True):
+            if not isinstance(x, int | float) or not low <= x <= high:
+                raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
+        return dict(zip(self.names, map(float, values), strict=True))
 
     def peek(self) -> dict[str, Any]:
         """The next suggestion, without taking it."""
@@ -133,7 +227,7 @@ class Campaign:
             if self._ready is None:
                 (self._ready,) = self.explorer.suggest(1)
                 self._by_hand = False
-                self._defer(partial(self._record, self._ready, "proposed"))
+                self._later(self._ledger.suggested, self._ready)
             return dict(self._ready)
 
     def map(self) -> SampleMap:
@@ -146,8 +240,32 @@ class Campaign:
         rejected = self.peek()
         with self._lock:
             self._ready = None
-        self._defer(partial(self._set_fate, rejected[ID_KEY], "rejected", reason))
-        self._defer(partial(self._store.log, f"rejected {_place(rejected, self.explorer.names)}: {reason}"))
+            self._rejected.append({name: float(rejected[name]) for name in self.names})
+        self._later(self._ledger.fate, rejected[ID_KEY], "rejected", reason)
+        self._later(
+            self._ledger.note,
+            f"a person rejected {self._ledger.place(rejected)}: {reason}",
+            suggestion_id=rejected[ID_KEY],
+        )
+        self.checkpoint()
+        return self.peek()
+
+    def accept(self) -> dict[str, Any]:
+        """Take the next suggestion, to measure it by hand."""
+        (accepted,) = self.suggest(1)
+        self._accepted.add(accepted[ID_KEY])
+        self._later(
+            self._ledger.note, f"a person accepted {self._ledger.place(accepted)}", suggestion_id=accepted[ID_KEY]
+        )
+        return accepted
+
+    def exclude(self, region: Mapping[str, tuple[float, float]], reason: str) -> dict[str, Any]:
+        """Never suggest a position in a box; returns the next suggestion."""
+        with self._lock:
+            self.explorer.exclude(region)
+            self.withdraw("a region was excluded")
+        self._later(self._ledger.note, f"a person excluded {in_words(region)}: {reason}")
+        self.checkpoint()
         return self.peek()
 
     def add(self, position: Mapping[str, float], reason: str) -> dict[str, Any]:
@@ -156,7 +274,10 @@ class Campaign:
             (added,) = self.explorer.register_suggestions([{**position, "reason": reason}])
             self.withdraw("a person's point comes first")
             self._ready, self._by_hand = added, True
-        self._defer(partial(self._record, added, "proposed"))
+        self._later(self._ledger.suggested, added)
+        self._later(
+            self._ledger.note, f"a person wants {self._ledger.place(added)} next: {reason}", suggestion_id=added[ID_KEY]
+        )
         return dict(added)
 
     def withdraw(self, reason: str) -> None:
@@ -165,90 +286,36 @@ class Campaign:
             stale, self._ready = self._ready, None
             if stale is not None:
                 self.explorer.withdraw(stale[ID_KEY])
-                self._defer(partial(self._set_fate, stale[ID_KEY], "rejected", reason))
+                self._later(self._ledger.fate, stale[ID_KEY], "rejected", reason)
 
     # inside
 
     def _remember(self) -> None:
-        """Take the results that are in Tiled: of these parameters, with their labels."""
-        mine = digest(self._technique.parameters)
-        table = self._store.table("complete")
-        embeddings = self._store.embeddings(mine)
-        points = []
-        for key, about in table.loc[embeddings.index].to_dict("index").items():
-            z = self._embeddings[str(key)] = embeddings.loc[str(key)].to_numpy(np.float32)
-            if not pd.isna(about["regime"]):
-                self._labels[str(key)] = int(about["regime"])
-            points.append({ID_KEY: str(key), "embedding": z, **about})
-        if self._embeddings:
-            self._refit()
-        nothing = np.full(self._technique.embedding_size, np.nan)
-        failed = self._store.search(status="failed", digest=mine).to_dict("index").items()
-        points += [{ID_KEY: str(key), "embedding": nothing, **about} for key, about in failed]
-        self.explorer.ingest(
-            [p for p in points if all(np.isfinite(p.get(name, np.nan)) for name in self.explorer.names)]
-        )
+        """Take up what is in Tiled: results, and the checkpoint."""
+        known = [p for p in self._atlas.remembered if all(np.isfinite(p.get(name, np.nan)) for name in self.names)]
+        self.explorer.ingest([{ID_KEY: p["key"], "age_s": p.get(self._age), **p} for p in known])
+        self._restore(read_checkpoint(self._store.container, self._agent))
 
-    def _refit(self) -> Regimes:
-        keys = list(self._embeddings)
-        previous = np.array([self._labels.get(key, -1) for key in keys])
-        regimes = self._technique.regimes(np.stack(list(self._embeddings.values())), previous)
-        self._labels = {key: int(label) for key, label in zip(keys, regimes.labels, strict=True)}
-        self.regimes = regimes
-        return regimes
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Take up a checkpoint; bounds that were changed in the configuration since then count more."""
+        if not state:
+            return
+        if state["configured"] == self._configured:
+            self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
+        for region in state["excluded"]:
+            self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
+        self._rejected = [dict(position) for position in state["rejected"]]
+        self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
 
-    def _label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Labels of the newest refit: the explorer asks in any thread, so nothing is fitted here."""
-        known = {self._embeddings[key].tobytes(): label for key, label in self._labels.items()}
-        return np.array([known.get(z.tobytes(), -1) for z in embeddings])
-
-    def _record(self, suggestion: Mapping[str, Any], fate: str) -> None:
-        try:
-            self._store.add_suggestion(
-                SuggestionRecord(
-                    id=suggestion[ID_KEY],
-                    positions={name: suggestion[name] for name in self.explorer.names},
-                    reason=suggestion["reason"],
-                    terms={name: suggestion[name] for name in TERMS},
-                )
-            )
-            if fate != "proposed":
-                self._set_fate(suggestion[ID_KEY], fate)
-        except (ClientError, httpx.HTTPError):
-            logger.exception("suggestion %s is not in Tiled", suggestion[ID_KEY])
-
-    def _set_fate(self, trial_id: str, fate: str, reason: str | None = None, raw_uid: str | None = None) -> None:
-        try:
-            self._store.set_fate(trial_id, fate, reason, raw_uid)
-        except KeyError:
-            pass  # led by a suggestion that is not of this campaign
-        except (ClientError, httpx.HTTPError):
-            logger.exception("fate of suggestion %s is not in Tiled", trial_id)
+    def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        self._defer(partial(write, *args, **kwargs))
 
 
-def _embedding(outcome: Outcome) -> NDArray[np.float32]:
-    assert outcome.embedding is not None
-    return np.asarray(outcome.embedding, np.float32)
-
-
-def _point(outcome: Outcome, size: int = 0) -> dict[str, Any]:
-    embedding = np.full(size, np.nan, np.float32) if outcome.embedding is None else _embedding(outcome)
+def _point(outcome: Outcome, size: int) -> dict[str, Any]:
     return {
         ID_KEY: outcome.trial_id,
-        "embedding": embedding,
+        "embedding": np.full(size, np.nan, np.float32) if outcome.embedding is None else outcome.embedding,
         "novelty_p": outcome.novelty_p,
+        "age_s": outcome.age_s,
         **outcome.positions,
     }
-
-
-def _place(position: Mapping[str, Any], names: Sequence[str]) -> str:
-    return "(" + ", ".join(f"{position[name]:.2f}" for name in names if name in position) + ")"
-
-
-def _line(outcome: Outcome, alpha: float) -> str:
-    where = _place(outcome.positions, list(outcome.positions))
-    if outcome.status == "failed":
-        return f"at {where}: no result, {outcome.reason}"
-    p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-    novel = outcome.novelty_p is not None and outcome.novelty_p <= alpha
-    return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if novel else "")

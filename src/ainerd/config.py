@@ -67,6 +67,8 @@ class AnalysisSettings(_Section):
         As in `ainerd.xpcs.TwoTimeReducer`.
     encoder : str
         "pca", or a path of weights.
+    bank : Path or None
+        What novelty is calibrated against, as ``ainerd calibrate`` writes it; without it the one that is shipped.
     alpha : float
         An exposure is called novel if its p-value is at most this.
     """
@@ -77,6 +79,7 @@ class AnalysisSettings(_Section):
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "pca"
+    bank: Path | None = None
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
 
@@ -102,14 +105,24 @@ class Steering(_Section):
     bounds : dict of str to (float, float)
         Limits by the actuators' names.
     smallest_feature : float or None
-        Size of the smallest region of interest, in the actuators' unit.
+        Radius of the smallest region that must not be missed, in the actuators' unit.
+    beam_size : float or None
+        Size of a spot, in the actuators' unit: how far beside a novel spot it is measured again.
+    dose_limit : int
+        Exposures that a spot may get.
+    age : str
+        Which of ``beside.readings`` is the time since shear stopped, in s: regimes that age are then not taken for
+        regions. Empty: not known.
     seed : int
     preshear : list of Shear
         Steps by which the sample is sheared afresh at each position; none: it is left alone.
     """
 
     bounds: dict[str, tuple[float, float]]
-    smallest_feature: float | None = None
+    smallest_feature: float | None = Field(default=None, gt=0)
+    beam_size: float | None = Field(default=None, gt=0)
+    dose_limit: int = Field(default=1, ge=1)
+    age: str = ""
     seed: int = 0
     preshear: list[Shear] = []
 
@@ -204,11 +217,13 @@ class Settings(BaseSettings):
         return settings
 
     def _anchor(self, folder: Path) -> None:
-        storage, partition = self.storage, self.partition
+        storage, partition, analysis = self.storage, self.partition, self.analysis
         storage.directory = (folder / storage.directory).resolve()
         storage.frames = [(folder / frames).resolve() for frames in storage.frames]
         if partition.mask is not None:
             partition.mask = (folder / partition.mask).resolve()
+        if analysis.bank is not None:
+            analysis.bank = (folder / analysis.bank).resolve()
 
 
 def _dotted(location: tuple[Any, ...]) -> str:

@@ -5,13 +5,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyFAI.detectors import Detector, detector_factory
 from tiled.client.container import Container
 
 from ainerd.agent import Agent
 from ainerd.config import PartitionSettings, Settings, Storage
 from ainerd.documents import DetectorKeys
-from ainerd.latent import Bank, Encoder
+from ainerd.latent import Bank, DriftMartingale, Encoder
+from ainerd.observer import Observer
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.rheo_xpcs import RheoXPCS
 from ainerd.server import EmbeddedServer, connect, open_catalog
@@ -58,6 +60,38 @@ def build_partition(settings: PartitionSettings) -> Partition:
     )
 
 
+def build_technique(settings: Settings, store: ResultStore) -> RheoXPCS:
+    """How runs are analysed, with its configuration kept in Tiled.
+
+    Raises
+    ------
+    ValueError
+        If settings and models do not fit each other.
+    """
+    options = settings.analysis.model_dump()
+    encoder, bank = Encoder.load(options.pop("encoder")), Bank.load(options.pop("bank"))
+    technique = RheoXPCS(build_partition(settings.partition), encoder, bank, **options)
+    _keep_configuration(store, technique, settings.partition)
+    return technique
+
+
+def build_observer(settings: Settings, client: Container) -> Observer:
+    """An agent for rheo-XPCS without devices, for documents from elsewhere.
+
+    Parameters
+    ----------
+    settings : Settings
+    client : tiled.client.container.Container
+        Root of the catalogue; the containers ``raw`` and ``ainerd`` are made if they are not there.
+
+    Raises
+    ------
+    ValueError
+        If settings and models do not fit each other.
+    """
+    return Observer(client=client, **_common(settings, client))
+
+
 def build_agent(
     settings: Settings,
     client: Container,
@@ -85,47 +119,61 @@ def build_agent(
     ValueError
         If settings, models and devices do not fit each other.
     """
-    open_catalog(client)
-    analysis, beside = settings.analysis, settings.beside
     shear = [x for step in settings.steering.preshear for x in (step.rate, step.duration_s)]
     if shear and rheometer is None:
         raise ValueError("steering.preshear needs a rheometer")
-    encoder = Encoder.load(analysis.encoder)
-    technique = RheoXPCS(
-        build_partition(settings.partition),
-        encoder,
-        Bank.load(),
-        contrast=analysis.contrast,
-        alpha=analysis.alpha,
-        reduction=analysis.reduction,
-        sigma=analysis.sigma,
-        diagonal=analysis.diagonal,
-        normalization=analysis.normalization,
-    )
-    _keep_configuration(ResultStore(client["ainerd"]), technique, settings.partition)
     return Agent(
-        technique,
-        client,
+        client=client,
         detector=detector,
         actuators=actuators,
         beside=[] if rheometer is None else [rheometer],
-        monitored=[] if rheometer is None else _signals(rheometer, beside.series.values()),
+        monitored=[] if rheometer is None else _signals(rheometer, settings.beside.series.values()),
         shutter=shutter,
         before=partial(preshear, rheometer, *shear) if shear else None,
-        keys=DetectorKeys(**settings.detector.model_dump()),
-        wanted=Wanted(
-            positions=tuple(settings.steering.bounds),
+        **_beam_time(settings, detector, actuators),
+        **_common(settings, client),
+    )
+
+
+def _beam_time(settings: Settings, detector: Any, actuators: Sequence[Any]) -> dict[str, Any]:
+    """What travel and exposures cost, as far as the devices say: the optimizer weighs one against the other."""
+    about = {name: reading["value"] for name, reading in detector.read_configuration().items()}
+    exposure_s = about.get(settings.detector.n_frames, 0) * about.get(settings.detector.frame_time_s, 0)
+    speeds = {motor.name: motor.velocity.get() for motor in actuators if hasattr(motor, "velocity")}
+    if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
+        return {}
+    speed = np.array([speeds[name] for name in settings.steering.bounds])
+
+    def travel_time(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds from a (d,) to b (n, d): motors move at the same time."""
+        return (np.abs(b - a) / speed).max(1)
+
+    return {"travel_time": travel_time, "exposure_s": float(exposure_s)}
+
+
+def _common(settings: Settings, client: Container) -> dict[str, Any]:
+    """What every agent needs, with devices or without."""
+    open_catalog(client)
+    beside, steering = settings.beside, settings.steering
+    if steering.age and steering.age not in beside.readings:
+        raise ValueError(f"steering.age = {steering.age!r} is none of beside.readings: {', '.join(beside.readings)}")
+    return {
+        "technique": build_technique(settings, ResultStore(client["ainerd"])),
+        "keys": DetectorKeys(**settings.detector.model_dump()),
+        "wanted": Wanted(
+            positions=tuple(steering.bounds),
             series=beside.series,
             readings=beside.readings,
             units=beside.units,
+            age=steering.age,
         ),
-        roots=settings.storage.frames,
-        bounds=settings.steering.bounds,
-        backup=settings.storage.directory / "unwritten",
-        name=settings.name,
-        smallest_feature=settings.steering.smallest_feature,
-        seed=settings.steering.seed,
-    )
+        "roots": settings.storage.frames,
+        "bounds": steering.bounds,
+        "backup": settings.storage.directory / "unwritten",
+        "name": settings.name,
+        "drift": DriftMartingale(),
+        **steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
+    }
 
 
 def _sensor(settings: PartitionSettings) -> Detector:

@@ -156,6 +156,7 @@ class Technique(Protocol):
     name: str
     alpha: float
     embedding_size: int
+    regime_width: float  # distance of embeddings that two runs of one regime seldom exceed
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -2,7 +2,9 @@
 
 import logging
 import queue
+import resource
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,14 +12,17 @@ from typing import Any
 
 from event_model import RunRouter
 
+from ainerd._unwritten import Unwritten
 from ainerd._watched_run import Job, Listener, Outcome, Wanted, WatchedRun
-from ainerd.documents import DetectorKeys
+from ainerd.documents import DetectorKeys, file_documents
 from ainerd.results import ResultStore
 from ainerd.technique import Technique
 
 __all__ = ["Listener", "Outcome", "Wanted", "Watch"]
 
 logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0
 
 
 class Watch:
@@ -34,6 +39,8 @@ class Watch:
     listener : Listener
     agent : str
         Name of the agent in the results.
+    unwritten : Path
+        Folder for runs whose results Tiled does not take, until it does.
     on_outcome : callable, optional
         Told of each finished run at the end, in the worker's thread; for a person's eyes.
     """
@@ -48,23 +55,27 @@ class Watch:
         roots: Sequence[Path],
         listener: Listener,
         agent: str,
+        unwritten: Path,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
-        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent)
+        self._unwritten = Unwritten(unwritten, store.answers)
+        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent, self._unwritten)
         self._on_outcome = on_outcome
         self._futures: dict[str, Future[Outcome | None]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
         self._current: WatchedRun | None = None
+        self._since: float | None = None  # when what is being handled came
         self.concluded = 0  # runs that got a result
+        self._last_run: str | None = None  # uid of the latest of them
         self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
         self._thread.start()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; returns at once."""
-        if name == "start":
+        if name == "start" and "uid" in doc:
             self._futures[doc["uid"]] = Future()
-        self._queue.put((name, doc))
+        self._queue.put((name, doc, time.monotonic()))
 
     def submit(self, job: Callable[[], None]) -> None:
         """Have the worker do something in its turn."""
@@ -91,6 +102,19 @@ class Watch:
         """Documents waiting."""
         return self._queue.qsize()
 
+    def health(self) -> dict[str, Any]:
+        """Whether the worker lives, what waits (and is kept for Tiled), for how long (s), and peak memory (MB)."""
+        since = self._since
+        return {
+            "worker": "alive" if self._thread.is_alive() else "dead",
+            "backlog": self.backlog,
+            "kept": len(self._unwritten.runs()),
+            "lag_s": 0.0 if since is None else time.monotonic() - since,
+            "concluded": self.concluded,
+            "last_run": self._last_run,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything that came so far is done; False if it takes longer."""
         done = threading.Event()
@@ -103,15 +127,43 @@ class Watch:
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (item := self._next()) is not None:
             try:
+                if not callable(item) and item[0] == "start":
+                    self._write_kept()
                 if callable(item):
                     item()
                 else:
-                    self._router(*item)
+                    name, doc, self._since = item
+                    self._router(name, doc)
             except Exception:
                 # the worker outlives whatever a document or a job brings
                 logger.exception("while handling %s", item if callable(item) else item[0])
+            finally:
+                self._since = None
+
+    def _next(self) -> Any:
+        """What comes next; runs that were kept meanwhile, if nothing does."""
+        while True:
+            try:
+                return self._queue.get(timeout=IDLE_S)
+            except queue.Empty:
+                self._write_kept()
+
+    def _write_kept(self) -> None:
+        """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
+        for path in self._unwritten.waiting():
+            watched = WatchedRun(self._job, self._resolve)
+            self._current = watched
+            try:
+                for name, doc in file_documents(path):
+                    watched(name, dict(doc))
+            except Exception:
+                logger.exception("%s cannot be read: it is left there", path)
+                continue
+            path.unlink(missing_ok=True)
+            if self._unwritten.is_away:
+                return  # again: this one was kept anew, the others wait
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         self._current = WatchedRun(self._job, self._resolve)
@@ -119,7 +171,8 @@ class Watch:
 
     def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:
         self._current = None
-        self.concluded += outcome is not None
+        if outcome is not None:
+            self.concluded, self._last_run = self.concluded + 1, raw_uid
         try:
             if outcome is not None and self._on_outcome is not None:
                 self._on_outcome(outcome)

@@ -60,12 +60,14 @@ def test_a_run_without_the_detector_is_ignored(session):
     assert len(session.table()) == before
 
 
+@pytest.mark.fault("a run of one frame", "a failed result says so")
 def test_one_frame(session, last_result):
     session.expect(1)
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
 
 
+@pytest.mark.fault("frames of another shape than the partition", "a failed result names both shapes")
 def test_a_wrong_shape(session, last_result):
     other = session.settings.model_copy(deep=True)
     other.partition.shape, other.partition.beam_center_px = (120, 180), (60.0, 90.0)
@@ -74,11 +76,13 @@ def test_a_wrong_shape(session, last_result):
     assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]
 
 
+@pytest.mark.fault("the shutter stays closed", "a failed result says zero photons")
 def test_a_closed_shutter(session, last_result):
     row = last_result(expose(session.detector))
     assert row["status"] == "failed" and "zero photons" in row["reason"]
 
 
+@pytest.mark.fault("the file of frames is not there", "a failed result names it")
 def test_a_missing_file(recorded, last_result):
     documents, path = recorded
     path.unlink()
@@ -87,6 +91,9 @@ def test_a_missing_file(recorded, last_result):
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.7])
+@pytest.mark.fault(
+    "the file of frames is cut short, anywhere", "a failed result names file and frame; HDF5 alone would wait for ever"
+)
 def test_a_truncated_file(recorded, last_result, part):
     documents, path = recorded
     os.truncate(path, int(path.stat().st_size * part))
@@ -94,6 +101,7 @@ def test_a_truncated_file(recorded, last_result, part):
     assert row["status"] == "failed" and str(path) in row["reason"]
 
 
+@pytest.mark.fault("a link leads out of the allowed folders", "a failed result; nothing is read")
 def test_a_file_outside_the_roots(recorded, last_result, tmp_path):
     documents, path = recorded
     elsewhere = tmp_path / path.name
@@ -103,6 +111,7 @@ def test_a_file_outside_the_roots(recorded, last_result, tmp_path):
     assert row["status"] == "failed" and "outside the allowed roots" in row["reason"]
 
 
+@pytest.mark.fault("the file of frames comes late", "a failed result, completed when the run is replayed")
 def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_path):
     documents, path = recorded
     away = path.rename(tmp_path / path.name)
@@ -118,6 +127,7 @@ def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_pa
     assert len(table) == before and row["status"] == "complete"
 
 
+@pytest.mark.fault("the plan raises in the middle of a run", "a failed result says how many frames there were")
 def test_a_run_that_breaks_off(session, last_result):
     session.use()
     session.expect(2000)
@@ -137,6 +147,7 @@ def test_a_run_that_breaks_off(session, last_result):
     assert row["status"] == "failed" and "the run ended (fail) with" in row["reason"]
 
 
+@pytest.mark.fault("exposures fail inside the closed loop", "the loop goes on elsewhere, the places count as failed")
 def test_failures_inside_the_loop_do_not_end_it(session):
     before = len(session.table())
     session.expect(1)
@@ -150,6 +161,7 @@ def test_failures_inside_the_loop_do_not_end_it(session):
     assert session.table()["status"].iloc[-1] == "complete"
 
 
+@pytest.mark.fault("the weights are damaged", "one line when the agent is built")
 def test_a_corrupt_model_is_one_line(session, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10" + b"\x00" * 200)
     settings = session.settings.model_copy(deep=True)
@@ -164,6 +176,7 @@ def test_a_corrupt_model_is_one_line(session, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["no server there", "wrong key"])
+@pytest.mark.fault("no Tiled server, or a wrong key, at the start", "one line within seconds")
 def test_a_wrong_url_or_key_is_one_line(session, what):
     settings = Settings.load(SMALL)
     storage = settings.storage
@@ -223,6 +236,7 @@ def test_names_that_do_not_fit_are_said(session):
         )
 
 
+@pytest.mark.fault("the session ends and another one starts", "results, regimes, failed places are known again")
 def test_a_restart_remembers_where_an_exposure_failed(session):
     session.expect(1)
     session.agent.add(9.5, 9.5)

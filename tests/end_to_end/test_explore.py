@@ -81,7 +81,7 @@ def test_the_raw_runs_are_in_tiled(explored):
     raw = explored.client["raw"]
     exposures = raw.search(Key("start.plan_name") == "expose")
     assert len(exposures) == 4
-    assert len(raw.search(Key("start.plan_name") == "optimize")) == 1
+    assert len(raw.search(Key("start.plan_name") == "explore")) == 1
     run = raw[explored.table()["raw_uid"].iloc[0]]
     assert run.metadata["start"]["suggestion_id"] and run.metadata["start"]["reason"]
     assert run["rheometer_stress_monitor"].base["internal"].read().shape[0] > 0
@@ -128,6 +128,7 @@ assert not any(name in sys.modules for name in ("bluesky", "torch", "scipy"))
     assert json.loads(found) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
 
 
+@pytest.mark.fault("documents come twice", "nothing is analysed or written again")
 def test_documents_that_come_again_change_nothing(explored):
     before = explored.table()
     for name, doc in explored.documents:
@@ -197,6 +198,7 @@ def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     explored.start_agent()
 
 
+@pytest.mark.fault("runs are taken while no agent is there", "analysed later, bit for bit the same")
 def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     """Rebuilt from Tiled, a run gives the same result, bit for bit, as it gave while it was taken."""
     agent = explored.start_agent(contrast=0.21)  # knows none of the results

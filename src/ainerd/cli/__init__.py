@@ -9,18 +9,29 @@ from typing import NoReturn
 import typer
 
 from ainerd.cli._analyze import analyze
+from ainerd.cli._calibrate import calibrate
+from ainerd.cli._doctor import doctor
 from ainerd.cli._encode import encode
+from ainerd.cli._export import export
+from ainerd.cli._replay import replay
+from ainerd.cli._similar import similar
 from ainerd.cli._train import train
+from ainerd.cli._watch import watch
 
 app = typer.Typer(
     name="ainerd",
     help="Notice when a sample does something it has not done before.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(watch)
 app.command()(analyze)
 app.command()(encode)
+app.command()(replay)
+app.command()(similar)
+app.command()(export)
+app.command()(calibrate)
+app.command()(doctor)
 app.add_typer(train, name="train")
 
 

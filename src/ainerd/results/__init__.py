@@ -4,16 +4,19 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 `ResultStore` and, as well, with a plain Tiled client. Nothing here knows how a result was computed.
 """
 
+from ainerd.results._checkpoint import read_checkpoint, save_checkpoint
 from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
 from ainerd.results._export import export, export_table
 from ainerd.results._keys import digest, result_key
+from ainerd.results._nodes import SPEC_VERSION
 from ainerd.results._provenance import link_provenance
 from ainerd.results._records import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
 
 __all__ = [
+    "SPEC_VERSION",
     "AinerdResult",
     "AtlasRecord",
     "Configuration",
@@ -26,6 +29,8 @@ __all__ = [
     "export",
     "export_table",
     "link_provenance",
+    "read_checkpoint",
     "result_key",
+    "save_checkpoint",
     "validate",
 ]

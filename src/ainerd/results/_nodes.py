@@ -10,6 +10,7 @@ from tiled.client.container import Container
 from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, retry_context
 from tiled.structures.core import Spec
 
+SPEC_VERSION = "1.0"  # of the specs of our nodes
 PAGE = 300  # the most a Tiled server gives at once
 _KEYS = 100  # asked for by name in one request: 4 kB of address
 
@@ -18,7 +19,7 @@ Node = tuple[str, Mapping[str, Any]]
 
 def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str | None) -> tuple[Container, bool]:
     """The container of that key, and whether it is new; one that is there stays as it is."""
-    specs = [] if spec is None else [Spec(spec, version="1.0")]
+    specs = [] if spec is None else [Spec(spec, version=SPEC_VERSION)]
     try:
         return parent.create_container(key, metadata=metadata, specs=specs), True
     except ClientError as error:
@@ -54,6 +55,14 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
     for start in range(0, len(keys), _KEYS):
         named = json.dumps(keys[start : start + _KEYS])
         yield from _pages(container, {"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE})
+
+
+def read_newest(container: Container, name: str, value: str) -> Node | None:
+    """Key and metadata of the child made last whose metadata have that value, in one request; None if there is none."""
+    equal = {"filter[eq][condition][key]": name, "filter[eq][condition][value]": json.dumps(value)}
+    wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
+    found = _page(container, container.item["links"]["search"], wanted | equal)["data"]
+    return (found[0]["id"], found[0]["attributes"]["metadata"]) if found else None
 
 
 def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:

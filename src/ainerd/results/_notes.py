@@ -8,7 +8,7 @@ import pandas as pd
 from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import create_node, read_nodes
+from ainerd.results._nodes import create_node, read_newest, read_nodes
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._tables import log_table, suggestion_table
 
@@ -50,6 +50,11 @@ class Notes:
     def suggestions(self) -> pd.DataFrame:
         """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
         return suggestion_table(dict(read_nodes(self._suggestions)))
+
+    def next_suggestion(self) -> SuggestionRecord | None:
+        """The newest suggestion that nobody took up or turned down; None if there is none. One request."""
+        found = read_newest(self._suggestions, "fate", "proposed")
+        return None if found is None else SuggestionRecord.from_metadata(found[1])
 
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
         """Keep a refit of the regimes, and return it with its version: one more than the newest."""

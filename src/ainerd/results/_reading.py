@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tiled.client.container import Container
 
 from ainerd.results._configuration import Configuration
@@ -103,19 +103,33 @@ class ResultReader:
         """
         return embedding_table(self._mirror.read(), digest)
 
-    def similar(self, key: str, n: int = 10) -> pd.DataFrame:
-        """The `n` results nearest to one in the latent space, nearest first, with their ``distance``.
+    def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
+        """The `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
+
+        Parameters
+        ----------
+        like : str or array_like, shape (d,)
+            Key of a result; or a point, which is compared with results of the same parameters as the newest.
+        n : int
 
         Raises
         ------
         KeyError
             If there is no complete result of that key.
+        ValueError
+            If the point has another number of components than the results.
         """
         results = self._mirror.read()
-        if results.get(key, {}).get("status") != "complete":
-            raise KeyError(f"no complete result {key!r}: see store.table('complete')")
-        points = embedding_table(results, results[key]["digest"])
-        distance = np.sqrt(((points - points.loc[key]) ** 2).sum(axis=1)).drop(key).nsmallest(n)
+        if isinstance(like, str):
+            if results.get(like, {}).get("status") != "complete":
+                raise KeyError(f"no complete result {like!r}: see store.table('complete')")
+            points = embedding_table(results, results[like]["digest"])
+            point, points = points.loc[like].to_numpy(), points.drop(like)
+        else:
+            points, point = embedding_table(results, None), np.asarray(like, np.float32)
+            if not points.empty and point.shape != points.shape[1:]:
+                raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
+        distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
         return self._as_table(results).loc[distance.index].assign(distance=distance)
 
     def image(self, key: str) -> NDArray[np.uint8]:

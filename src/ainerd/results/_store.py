@@ -1,5 +1,6 @@
 """The store: everything the agent keeps in Tiled."""
 
+import httpx
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
@@ -7,6 +8,7 @@ from ainerd.results._notes import Notes
 from ainerd.results._reading import ResultReader
 from ainerd.results._writing import ResultWriter
 
+QUICK_S = 2.0
 _PARTS = ("results", "suggestions", "atlas", "log")
 
 
@@ -43,6 +45,14 @@ class ResultStore(ResultWriter, ResultReader, Notes):
         ResultWriter.__init__(self, ainerd, results)
         ResultReader.__init__(self, ainerd, results, self.current_labels)
         self.container = ainerd
+
+    def answers(self) -> bool:
+        """Whether the server answers now; says so quickly."""
+        context = self.container.context
+        try:
+            return bool(context.http_client.get(context.api_uri, timeout=QUICK_S).is_success)
+        except httpx.HTTPError:
+            return False
 
     def __repr__(self) -> str:
         results = self.table()

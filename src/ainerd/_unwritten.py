@@ -1,0 +1,62 @@
+"""Runs whose results Tiled did not take: kept on disk as documents until it does."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from event_model import NumpyEncoder
+
+from ainerd.documents import Document
+
+logger = logging.getLogger(__name__)
+
+MOST = 1000  # runs kept
+
+
+class Unwritten:
+    """The one state outside Tiled, bounded; whoever starts next in the same folder takes it up.
+
+    Documents rather than results are kept: frames are on disk anyway, and analysed again a run gives the same result.
+
+    Parameters
+    ----------
+    folder : Path
+        Made with the first run.
+    answers : callable
+        Whether Tiled answers now; quick.
+
+    Attributes
+    ----------
+    is_away : bool
+        Whether Tiled did not take the last run.
+    """
+
+    def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
+        self._folder, self._answers = folder, answers
+        self.is_away = bool(self.runs())
+
+    def runs(self) -> list[Path]:
+        """Files of documents, one a run, the oldest first."""
+        return sorted(self._folder.glob("*.jsonl"))
+
+    def keep(self, uid: str, documents: Iterable[Document]) -> None:
+        """Keep a run, unless there are too many."""
+        self.is_away = True
+        if len(self.runs()) >= MOST:
+            logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{time.time_ns():020d}-{uid}.jsonl"
+        lines = [json.dumps({"name": name, "doc": doc}, cls=NumpyEncoder) + "\n" for name, doc in documents]
+        part = path.with_suffix(".part")
+        part.write_text("".join(lines))
+        part.rename(path)  # a file is whole, or not there
+
+    def waiting(self) -> list[Path]:
+        """What may be written now: nothing while Tiled is away."""
+        if self.is_away and self._answers():
+            self.is_away = False
+            return self.runs()
+        return []

@@ -1,0 +1,99 @@
+"""Where runs and results are: options that several commands share, and what they open.
+
+The API key comes from the environment alone, so that it is in no list of processes and no history of a shell.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from ainerd.results import ResultStore
+
+KEY = "AINERD_STORAGE__API_KEY"
+
+Tiled = Annotated[
+    str | None,
+    typer.Option(envvar="AINERD_STORAGE__URI", help=f"Address of a Tiled server; its key: {KEY}, TILED_API_KEY."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(envvar="AINERD_CONFIG", help="Settings of an instrument (.toml), which say where its server is."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@contextmanager
+def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
+    """Root of the server at an address, or of the one that an instrument's settings name.
+
+    Raises
+    ------
+    ValueError
+        If neither is given, the server cannot be reached, or it refuses something on the way.
+    """
+    import httpx
+
+    from ainerd.server import ServerError
+
+    try:
+        client, close = _open(tiled, config)
+        try:
+            yield client
+        finally:
+            close()
+    except (ServerError, httpx.HTTPError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _open(tiled: str | None, config: Path | None) -> tuple["Container", Callable[[], None]]:
+    from ainerd.config import Settings
+    from ainerd.server import EmbeddedServer, connect
+
+    key = os.environ.get(KEY)
+    if tiled is None:
+        if config is None:
+            raise ValueError("where are the results? give --tiled URL, or --config with an instrument's .toml")
+        storage = Settings.load(config).storage
+        if not storage.uri:
+            server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
+            return server.client(), server.close
+        tiled, key = storage.uri, storage.api_key.get_secret_value()
+    client = connect(tiled, key or None)
+    return client, client.context.http_client.close
+
+
+def store_of(client: "Container") -> "ResultStore":
+    """The results on a server.
+
+    Raises
+    ------
+    ValueError
+        If no agent has been there.
+    """
+    from ainerd.results import ResultStore
+
+    if "ainerd" not in client:
+        raise ValueError(f"no agent has written to {client.uri}: there is no container ainerd")
+    return ResultStore(client["ainerd"])
+
+
+def key_of(store: "ResultStore", given: str) -> str:
+    """The key of a result, of which the first characters are enough.
+
+    Raises
+    ------
+    ValueError
+        If there is no such result, or several.
+    """
+    keys = [str(key) for key in store.table().index if str(key).startswith(given)]
+    if len(keys) != 1:
+        found = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
+        raise ValueError(f"{given}: {found}")
+    return keys[0]

@@ -1,0 +1,184 @@
+"""What `ainerd doctor` looks at, a finding a line."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from ainerd.config import Settings
+
+FREE_GB = 5.0  # a night of exposures wants more than that
+FEWEST_PIXELS = 64
+SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    what : str
+    said : str
+        How it is.
+    todo : str
+        What to do about it; empty if it is as it should be.
+    """
+
+    what: str
+    said: str
+    todo: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is as it should be."""
+        return not self.todo
+
+
+def versions() -> Iterator[Finding]:
+    """Installed packages against the ranges that ainerd names; an extra counts if part of it is there."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
+    for extra in ("", "agent"):
+        named = [
+            r for r in wanted if bool(r.marker) == bool(extra) and (not r.marker or r.marker.evaluate({"extra": extra}))
+        ]
+        found = {r: _version(r.name) for r in named}
+        wrong = [
+            f"{r.name} {v}, not {r.specifier}"
+            for r, v in found.items()
+            if v and not r.specifier.contains(v, prereleases=True)
+        ]
+        missing = [r.name for r, v in found.items() if not v]
+        what, install = ("packages of the agent", "'ainerd[agent]'") if extra else ("packages", "ainerd")
+        if extra and "torch" in missing:
+            yield Finding(what, "not installed: results can be read, runs cannot be analysed")
+        elif wrong or missing:
+            said = "; ".join([*wrong, *(f"{name} is missing" for name in missing)])
+            yield Finding(what, said, f"pip install -U {install}")
+        else:
+            yield Finding(what, f"{len(named)} within their ranges")
+
+
+def storage(settings: "Settings") -> Iterator[Finding]:
+    """Folders of the settings: there, readable or writable, with room on their disks."""
+    for frames in settings.storage.frames:
+        what = "storage.frames"
+        if not frames.is_dir():
+            yield Finding(what, f"{frames} is no folder", "mount it or make it, or change storage.frames")
+        elif not os.access(frames, os.R_OK | os.X_OK):
+            yield Finding(what, f"{frames} cannot be read by {_user()}", "give that user leave to read it")
+        else:
+            yield Finding(what, f"{frames} is readable")
+    directory = settings.storage.directory
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield Finding("storage.directory", f"{there} cannot be written to by {_user()}", "change it, or its rights")
+    else:
+        yield Finding(
+            "storage.directory", f"{directory} is writable" if there == directory else f"{directory} can be made"
+        )
+    for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
+        free = shutil.disk_usage(path).free / 1e9
+        todo = "" if free >= FREE_GB else f"free some: an agent wants {FREE_GB:g} GB"
+        yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
+
+
+def models(settings: "Settings | None") -> Iterator[Finding]:
+    """Encoder and bank; and the bins, if there are settings."""
+    from ainerd.latent import Bank, Encoder
+
+    name = settings.analysis.encoder if settings else "pca"
+    try:
+        encoder = Encoder.load(name)
+        yield Finding("encoder", f"{encoder.name}, SHA-256 {encoder.sha256}")
+    except ValueError as error:
+        yield Finding("encoder", str(error), "give analysis.encoder a model that is there, or reinstall ainerd")
+    try:
+        bank = Bank.load(settings.analysis.bank if settings else None)
+        yield Finding("bank", f"{bank.n} exposures, SHA-256 {bank.id}…")
+    except ValueError as error:
+        yield Finding(
+            "bank", str(error), "give analysis.bank a bank that is there, or reinstall ainerd: it carries one"
+        )
+    if settings is None:
+        return
+    from ainerd.instrument import build_partition
+
+    try:
+        pixels = build_partition(settings.partition).n_pixels
+    except (ValueError, OSError) as error:
+        yield Finding("partition", str(error), "change [partition]")
+        return
+    few = f"a wider q_range_inv_nm or fewer bins: each needs {FEWEST_PIXELS} pixels"
+    said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
+    yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
+
+
+def catalogue(client: "Container") -> Iterator[Finding]:
+    """What is on the server, and whether one may read and write there."""
+    import httpx
+
+    begun = time.perf_counter()
+    trees = {name: client[name] for name in ("raw", "ainerd") if name in client}
+    took = f"{1000 * (time.perf_counter() - begun):.0f} ms"
+    if len(trees) == 2:
+        yield Finding("read", f"{len(trees['raw'])} runs, {len(trees['ainerd']['results'])} results ({took})")
+        yield from _specs(trees["ainerd"])
+    else:
+        yield Finding("read", f"no containers raw and ainerd yet: the first agent makes them ({took})")
+    try:
+        yield _write(trees.get("ainerd", client))
+    except (httpx.HTTPError, KeyError) as error:
+        yield Finding(
+            "write", f"refused: {error}", "give a key that may create, write and delete; reading needs none of it"
+        )
+
+
+def _specs(ainerd: "Container") -> Iterator[Finding]:
+    from ainerd.results import SPEC_VERSION
+
+    newest = {what: node for what in SPECS if what in ainerd for node in ainerd[what].values().tail(1)}
+    found = {spec.name: spec.version for node in newest.values() for spec in node.specs if spec.name in SPECS.values()}
+    other = [f"{name} {version}" for name, version in found.items() if version != SPEC_VERSION]
+    said = ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing there yet"
+    todo = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {', '.join(other)}" if other else ""
+    yield Finding("specs", said, todo)
+
+
+def _write(parent: "Container") -> Finding:
+    """Write a small node, read it back, and remove it."""
+    import numpy as np
+
+    key, begun = f"doctor-{uuid.uuid4()}", time.perf_counter()
+    node = parent.create_container(key, metadata={"written_by": "ainerd doctor"})
+    try:
+        node.write_array(np.arange(4.0), key="array")
+        same = node["array"].read().tolist() == [0, 1, 2, 3]
+    finally:
+        parent.delete_contents(key, recursive=True, external_only=False)
+    took = 1000 * (time.perf_counter() - begun)
+    if not same:
+        return Finding("write", "an array came back changed", "look at the server's storage and its log")
+    return Finding("write", f"a small node was written, read and removed ({took:.0f} ms)")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _user() -> str:
+    import getpass
+
+    return getpass.getuser()

@@ -1,0 +1,101 @@
+"""`ainerd watch`: the agent in a process of its own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ainerd.cli._catalog import Tiled, opened
+
+if TYPE_CHECKING:
+    from ainerd.observer import Observer
+
+
+def watch(
+    config: Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")],
+    documents: Annotated[
+        str,
+        typer.Option(
+            help="Where documents come from: tiled (follow the runs that are written there), zmq://host:port (a "
+            "proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, or a .jsonl file or a folder of them."
+        ),
+    ] = "tiled",
+    tiled: Tiled = None,
+    metrics: Annotated[
+        int | None, typer.Option(help="Port on 127.0.0.1 where Prometheus finds how the agent is.")
+    ] = None,
+    json_log: Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")] = False,
+) -> None:
+    """Watch runs, write what they are to Tiled, and keep the next suggestion ready there, until Ctrl-C.
+
+    On the RunEngine's side `ainerd.remote.explore_remote` takes the suggestions up. After a crash the same command goes
+    on: with --documents tiled no run is missed, each is analysed once.
+    """
+    import signal
+    import threading
+
+    from rich.console import Console
+
+    from ainerd.config import Settings
+    from ainerd.instrument import build_observer
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _log(as_json=json_log)
+    console = Console(stderr=True)
+    settings = Settings.load(config)
+    with opened(tiled, config) as client:
+        observer = build_observer(settings, client)
+        try:
+            if metrics is not None:
+                _serve(observer, metrics)
+            console.print(f"{settings.name} watches {documents}: Ctrl-C ends it", markup=False, highlight=False)
+            observer.suggest()  # one is ready from the start
+            observer.follow(documents, stop)
+            while not observer.drain(1.0):
+                pass  # what has come is analysed, however long it takes
+        finally:
+            observer.close()
+
+
+def _log(*, as_json: bool) -> None:
+    """Warnings and errors on stderr."""
+    import json
+    import logging
+    import time
+
+    class AsJson(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            line = {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+                "level": record.levelname,
+                "logger": record.name,
+                "text": record.getMessage(),
+            }
+            if record.exc_info:
+                line["traceback"] = self.formatException(record.exc_info)
+            return json.dumps(line)
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(AsJson() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _serve(observer: "Observer", port: int) -> None:
+    """Numbers of `Observer.health` for Prometheus, asked for when it asks."""
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.metrics_core import GaugeMetricFamily
+    from prometheus_client.registry import Collector
+
+    class Health(Collector):
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            for name, value in observer.health().items():
+                if isinstance(value, int | float):
+                    yield GaugeMetricFamily(f"ainerd_{name}", f"{name} of the agent", value=value)
+
+    registry = CollectorRegistry()
+    registry.register(Health())
+    start_http_server(port, addr="127.0.0.1", registry=registry)

@@ -1,0 +1,353 @@
+"""The agent without hands: it takes documents, says what they are, and where it would measure next."""
+
+from __future__ import annotations  # so that IPython's ? shows types as they are written here
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from rich import get_console
+from rich.console import Console
+from rich.text import Text
+from tiled.client.container import Container
+from tiled.queries import KeyPresent
+
+from ainerd.campaign import Campaign
+from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
+from ainerd.results import ResultStore, result_key
+from ainerd.technique import Technique
+from ainerd.views import LiveFigure, Logbook, Next, Scene, SceneReader, run_line, show_progress_of, status_panel
+from ainerd.watch import Outcome, Wanted, Watch
+
+
+class Observer:
+    """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
+
+    Built by `ainerd.instrument.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`
+    is one that has devices as well.
+
+    Parameters
+    ----------
+    technique : Technique
+    client : tiled.client.container.Container
+        With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : sequence of Path
+        Folders frames may be read from.
+    bounds : mapping of str to (float, float)
+        Limits of the actuators.
+    backup : Path
+        Folder for runs that Tiled did not take.
+    name : str
+    **explorer
+        Options of `ainerd.steering.Explorer`.
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        client: Container,
+        *,
+        keys: DetectorKeys,
+        wanted: Wanted,
+        roots: Sequence[Path],
+        bounds: Mapping[str, tuple[float, float]],
+        backup: Path,
+        name: str,
+        **explorer: Any,
+    ) -> None:
+        self.name, self.technique = name, technique
+        self.results = ResultStore(client["ainerd"])
+        self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
+        self._campaign = Campaign(
+            technique,
+            self.results,
+            bounds=bounds,
+            agent=name,
+            age=wanted.age,
+            defer=lambda job: self._watch.submit(job),
+            **explorer,
+        )
+        self._watch = Watch(
+            technique,
+            self.results,
+            keys=keys,
+            wanted=wanted,
+            roots=roots,
+            listener=self._campaign,
+            agent=name,
+            unwritten=backup / "results",
+            on_outcome=self._announce,
+        )
+        self._reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        self._truth: NDArray[Any] | None = None
+        self._live: LiveFigure | None = None
+        self.quiet = False
+        show_progress_of(self)
+
+    # runs
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document from anywhere; returns at once.
+
+        A run that has its complete result already changes nothing.
+        """
+        self._watch(name, doc)
+
+    def follow(self, source: str, stop: threading.Event, *, curve: Curve | None = None) -> None:
+        """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
+
+        Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on.
+        """
+        status = self.results.table()["status"]
+        done = set(status.index[status.ne("computing")])
+
+        def is_done(uid: str) -> bool:
+            return result_key(uid, self.technique.parameters) in done
+
+        for name, doc in open_documents(source, stop, raw=self._raw, skip=is_done, curve=curve):
+            self(name, doc)
+
+    def catch_up(self, newest: int = 100) -> int:
+        """Analyse finished runs in Tiled that have no result yet, the oldest first.
+
+        Parameters
+        ----------
+        newest : int
+            How many of the newest runs to look through.
+
+        Returns
+        -------
+        int
+            How many are analysed now; `drain` waits for them.
+        """
+        done = {key for keys in self.results.keys_by_raw_uid().values() for key in keys}
+        finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+        missing = [
+            uid
+            for uid, run in finished.items().head(newest)
+            if result_key(uid, self.technique.parameters) not in done and self._has_frames(run)
+        ]
+        return self.analyse(*reversed(missing))
+
+    def analyse(self, *uids: str) -> int:
+        """Analyse runs that are in Tiled, by their uids; one that has its complete result already changes nothing.
+
+        Returns
+        -------
+        int
+            How many were taken; `drain` waits for them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such run in Tiled.
+        """
+        for uid in uids:
+            if uid not in self._raw:
+                raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
+        for uid in uids:
+            for name, doc in documents_of(self._raw[uid]):
+                self(name, doc)
+        return len(uids)
+
+    @property
+    def concluded(self) -> int:
+        """Runs that got a result, complete or failed, since the agent was built."""
+        return self._watch.concluded
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Frames analysed and announced of the run that is going on; None between runs."""
+        return self._watch.progress
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until every run that has come is analysed and written; False if it takes longer."""
+        return self._watch.drain(timeout_s)
+
+    def close(self) -> None:
+        """End the worker; what has come is analysed first."""
+        self._campaign.withdraw("the session ended")
+        self._watch.close()
+
+    # a say in what comes next
+
+    def suggest(self) -> dict[str, Any]:
+        """Where to measure next, and why. Asking changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If no position is left that may be measured.
+        """
+        return self._campaign.peek()
+
+    def accept(self) -> dict[str, Any]:
+        """Take the suggestion, to measure it by hand.
+
+        Returns
+        -------
+        dict
+            Position, reason and ``_id``; a run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to
+            have measured it.
+        """
+        return self._campaign.accept()
+
+    def reject(self, reason: str) -> dict[str, Any]:
+        """Turn the suggestion down; returns the next one."""
+        return self._campaign.reject(reason)
+
+    def add(self, *position: float, reason: str = "asked for by a person") -> dict[str, Any]:
+        """Measure here next; one number for each actuator.
+
+        Raises
+        ------
+        ValueError
+            If the position lies outside the bounds, or in an excluded region.
+        """
+        return self._campaign.add(self._campaign.position(position), reason)
+
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+        """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
+
+        An actuator that is left out is not limited. Returns the next suggestion.
+
+        Raises
+        ------
+        ValueError
+            If a name is not an actuator's, or a limit makes no sense.
+        """
+        return self._campaign.exclude(region, reason)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of the actuators; they may be set, and what was found stays known."""
+        return self._campaign.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._campaign.bounds = dict(bounds)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested; they may be set: ``agent.excluded = []`` lifts all."""
+        return self._campaign.excluded
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
+        self._campaign.excluded = list(regions)
+
+    # what a person looks at
+
+    def status(self) -> dict[str, Any]:
+        """What the agent knows and does, as plain numbers and words."""
+        table = self.results.table()
+        regimes, following = self._campaign.regimes, self._following()
+        return {
+            "tiled": self._uri,
+            "results": len(table),
+            "failed": int((table["status"] == "failed").sum()),
+            "novel": int(table["novel"].fillna(False).sum()),
+            "expected_false": self.technique.alpha * int(table["novelty_p"].notna().sum()),
+            "regimes": regimes.n_regimes if regimes else 0,
+            "supported_range": regimes.supported_range if regimes else (0, 0),
+            "next": following.position,
+            "why": following.reason,
+            "explored": self._campaign.should_stop()[1],
+            "queue": self._watch.backlog,
+        }
+
+    def health(self) -> dict[str, Any]:
+        """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB)."""
+        return {**self._watch.health(), "results": len(self.results), "tiled": self._uri}
+
+    def log(self) -> Logbook:
+        """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
+        return Logbook(self.results.logbook())
+
+    def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
+        """The campaign's figure, which follows it from now on.
+
+        It shows the sample with the path, the regimes and the next point; the newest C2, what the latent space holds of
+        it, and the nearest seen; the latent space; and p-values, azimuths and stress run after run. A window
+        (``%matplotlib`` first) or a notebook's image is kept up to date; closing the window stops nothing but the
+        drawing. ``agent.plot().savefig("campaign.png")`` works anywhere.
+
+        Parameters
+        ----------
+        truth : ndarray of int, shape (ny, nx), optional
+            Regions of a simulated sample over the bounds, whose borders are drawn.
+        """
+        self._truth = truth
+        if self._live is None or not self._live.is_open:
+            self._live = LiveFigure(self._scene, self.name)
+        self._live.update()
+        self._live.refresh()
+        return self._live
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {len(self.results)} results at {self._uri}>"
+
+    def __dir__(self) -> Iterable[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
+    def __rich__(self) -> Any:
+        return status_panel(self.status())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        console = Console()
+        with console.capture() as capture:
+            console.print(self)
+        printer.text(capture.get().rstrip())
+
+    # inside
+
+    def _has_frames(self, run: Container) -> bool:
+        return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
+
+    def _scene(self) -> Scene:
+        following = self._following()
+        return self._reader.read(
+            following=following if following.position else None, belief=self._campaign.map(), truth=self._truth
+        )
+
+    def _following(self) -> Next:
+        """Where the next run will be, and why; no position if none is left."""
+        try:
+            suggestion = self.suggest()
+        except ValueError as err:
+            return Next(position={}, reason=str(err))
+        names = self._campaign.names
+        terms = {
+            name: float(value)
+            for name, value in suggestion.items()
+            if name not in names and isinstance(value, int | float)
+        }
+        return Next(
+            position={name: float(suggestion[name]) for name in names}, reason=suggestion["reason"], terms=terms
+        )
+
+    def _announce(self, outcome: Outcome) -> None:
+        if self._live is not None:
+            self._watch.submit(self._live.update)
+        if self.quiet:
+            return
+        following = self._following()
+        p = outcome.novelty_p
+        line = run_line(
+            len(self.results),
+            regime=outcome.regime,
+            novelty_p=p,
+            novel=p is not None and p <= self.technique.alpha,
+            reason=outcome.reason or None,
+            next_point=following.position,
+            why=following.reason,
+        )
+        with suppress(OSError):  # a closed terminal is no reason to lose the worker
+            get_console().print(line)
+            if self._campaign.advice:
+                get_console().print(Text(self._campaign.advice, "yellow"))

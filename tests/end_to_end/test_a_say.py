@@ -1,0 +1,139 @@
+"""A person and the agent steer together; what was said is known after a restart."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from ainerd.results import read_checkpoint
+from ainerd.steering import expose
+
+
+def place(suggestion):
+    return suggestion["sample_x"], suggestion["sample_y"]
+
+
+@pytest.fixture(scope="module")
+def started(session):
+    session.RE(session.agent.explore(2))
+    return session
+
+
+def test_an_accepted_suggestion_is_measured_by_hand(started):
+    accepted = started.agent.accept()
+    started.stage.x.move(accepted["sample_x"], wait=True)
+    started.stage.y.move(accepted["sample_y"], wait=True)
+    started.RE(
+        expose(
+            started.detector,
+            beside=[started.stage.x, started.stage.y],
+            shutter=started.shutter,
+            md={"suggestion_id": accepted["_id"]},
+        )
+    )
+    row = started.table().iloc[-1]
+    fates = started.agent.results.suggestions().loc[accepted["_id"]]
+    assert fates["fate"] == "measured" and fates["raw_uid"] == row["raw_uid"]
+    assert started.agent.suggest()["_id"] != accepted["_id"]
+
+
+def test_points_of_ones_own_are_measured_in_order(started):
+    before = len(started.table())
+    accepted = started.agent.accept()
+    started.RE(started.agent.sample((2.0, 8.0), {"sample_x": 8.5, "sample_y": 1.5, "reason": "a scratch"}, accepted))
+    rows = started.table().iloc[before:]
+    expected = [(2.0, 8.0), (8.5, 1.5), place(accepted)]
+    np.testing.assert_allclose(rows[["sample_x", "sample_y"]], expected, atol=0.003)
+    suggestions = started.agent.results.suggestions()
+    assert suggestions.loc[rows["suggestion_id"], "reason"].iloc[1] == "a scratch"
+    assert (suggestions.loc[rows["suggestion_id"], "fate"] == "measured").all()
+    with pytest.raises(ValueError, match="sample_x = 11 lies outside"):
+        started.agent.sample((11, 2))
+    with pytest.raises(ValueError, match="wants points"):
+        started.agent.sample()
+
+
+def test_staying_measures_one_place_again_and_again(started):
+    before = len(started.table())
+    started.RE(started.agent.stay(2))
+    rows = started.table().iloc[before:]
+    assert len(rows) == 2 and np.ptp(rows["sample_x"]) < 0.01 and np.ptp(rows["sample_y"]) < 0.01
+    with pytest.raises(ValueError, match="number of exposures"):
+        started.agent.stay(0)
+
+
+def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
+    agent = started.agent
+    with pytest.raises(ValueError, match="sample_z"):
+        agent.exclude(sample_z=(0, 1))
+    agent.exclude("a crack in the window", sample_x=(0, 6))
+    agent.bounds = {"sample_x": (0.0, 10.0), "sample_y": (0.0, 9.0)}
+    rejected = agent.suggest()
+    agent.reject("a bubble")
+    assert agent.drain()
+    again = started.start_agent()
+    assert again.bounds["sample_y"] == (0.0, 9.0)
+    for _ in range(6):
+        x, y = place(again.suggest())
+        assert x >= 6 and y <= 9
+        assert np.hypot(x - rejected["sample_x"], y - rejected["sample_y"]) > 0.3
+        again.reject("only asking")
+    text = " ".join(again.log()["text"])
+    assert "a person excluded sample_x 0 to 6: a crack in the window" in text
+    assert "bounds are now sample_x 0 to 10, sample_y 0 to 9" in text and "rejected" in text
+    with pytest.raises(ValueError, match="excluded region"):
+        again.add(3.0, 3.0)
+
+
+@pytest.mark.fault("no position is left to suggest", "the agent says so and goes on watching")
+def test_when_nothing_is_left_the_agent_says_so_and_goes_on_watching(started):
+    agent = started.agent
+    with pytest.raises(ValueError, match="position"):
+        agent.exclude("all of it", sample_x=(0, 10))
+    assert agent.status()["next"] == {} and "position" in agent.status()["why"]
+    before = len(started.table())
+    started.RE(expose(started.detector, beside=[started.stage.x, started.stage.y], shutter=started.shutter))
+    table = started.table()
+    assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
+    agent.plot()
+    assert {"sample_x": (0, 10)} in agent.excluded
+    agent.excluded = [{"sample_x": (0.0, 6.0)}]
+    assert agent.suggest()["sample_x"] >= 6
+
+
+def test_bounds_changed_in_the_settings_count_more_than_the_checkpoint(started):
+    assert read_checkpoint(started.client["ainerd"], "rheo_xpcs")["bounds"]["sample_y"] == [0.0, 9.0]
+    assert read_checkpoint(started.client["ainerd"], "nobody") == {}
+    started.settings.steering.bounds["sample_y"] = (0.0, 9.5)
+    assert started.start_agent().bounds["sample_y"] == (0.0, 9.5)
+
+
+def test_runs_in_tiled_are_analysed_by_uid(started):
+    run = started.table()["raw_uid"].iloc[0]
+    agent = started.start_agent(contrast=0.21)
+    agent.detach()
+    assert agent.analyse(run) == 1
+    assert (started.table()["raw_uid"] == run).sum() == 2
+    with pytest.raises(KeyError, match="no run 'nothing'"):
+        agent.analyse("nothing")
+
+
+@pytest.mark.fault("every exposure fails while nobody looks", "the plan ends after five, and says why")
+def test_a_campaign_without_results_ends_by_itself(started):
+    started.settings.name = "another"
+    agent = started.start_agent(contrast=0.22)  # knows nothing
+    started.expect(1)
+    before = len(started.table())
+    started.RE(agent.explore())
+    assert len(started.table()) == before + 5
+    assert "the last 5 exposures gave no result" in agent.status()["explored"]
+    assert agent.log()["text"].str.contains("explored: the last 5").any()
+    started.expect(100)
+
+
+def test_health_is_plain_numbers(started):
+    assert started.agent.drain()
+    health = started.agent.health()
+    assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
+    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.table())
+    assert threading.active_count() > 1

@@ -1,0 +1,109 @@
+"""Another instrument, by TOML and names alone, run as the workflow for CI runs it; and its runs analysed again."""
+
+import atexit
+import json
+import runpy
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from ainerd.cli import app
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WORKFLOW = yaml.safe_load((CHECKOUT / "docs/how-to/files/ainerd-ci.yml").read_text())
+STEPS = {step["name"]: shlex.split(step["run"]) for step in WORKFLOW["jobs"]["agent"]["steps"] if "name" in step}
+
+
+def ainerd(*arguments):
+    done = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """What a session of the profile has, after what the workflow does in it."""
+    folder = tmp_path_factory.mktemp("second")
+    (command, profile, flag, code) = STEPS["The agent measures two positions"]
+    assert (command, flag) == ("ipython", "-c") and profile.startswith("--profile-dir=")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("AINERD_CONFIG", str(CHECKOUT / WORKFLOW["jobs"]["agent"]["env"]["AINERD_CONFIG"]))
+        patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "tiled"))
+        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
+        names = {}
+        for startup in sorted((CHECKOUT / profile.partition("=")[2] / "startup").glob("*.py")):
+            names = runpy.run_path(str(startup), init_globals=names)
+        try:
+            exec(code, names)
+            yield names
+        finally:
+            for close in (names["agent"].close, names["close_tiled"]):
+                close()
+                atexit.unregister(close)
+
+
+@pytest.fixture
+def store(names):
+    return names["agent"].results
+
+
+def test_its_results_have_its_motors_and_its_ring(names, store):
+    table = store.table()
+    for name, (low, high) in names["settings"].steering.bounds.items():
+        assert table[name].between(low - 0.01, high + 0.01).all() and table.attrs["units"][name] == "mm"
+    assert not {"sample_x", "sample_y"} & set(table)
+    assert (table["stress_mean"] > 50).all() and (table["time_since_shear"] > 0).all()
+    kept = store.configuration(table["digest"].iloc[0])
+    assert ((0.02 < kept.arrays["q"]) & (kept.arrays["q"] < 0.028)).all()
+    assert kept.arrays["roi_map"].shape == (514, 1030) and kept.record.instrument["detector"] == "eiger500k"
+    assert [store.c2(key).shape for key in table.index] == [(12, 256, 256)] * 2
+    run = names["client"]["raw"][table["raw_uid"].iloc[0]]
+    assert "eiger_image" in run["eiger"].metadata["data_keys"]
+
+
+def test_the_contrast_is_the_one_it_was_made_with(names, store):
+    fitted = store.table()["g2_contrast"]  # a fit to a decay that is seen whole
+    assert fitted.median() == pytest.approx(names["settings"].analysis.contrast, rel=0.3)
+
+
+def test_the_other_steps_of_the_workflow(names, store):
+    said = ainerd(*STEPS["Everything is as it should be"][1:])
+    assert "problem" not in said and "instrument 'eiger_cell'" in said and "2 results" in said
+    ainerd(*STEPS["The table, to look at"][1:])
+    exported = pd.read_csv("results.csv", index_col="key")
+    assert exported["stage_h [mm]"].to_list() == store.table()["stage_h"].to_list()
+
+
+def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
+    before, key = store.table(), store.table().index[1]
+    c2, stress, record = store.c2(key), store.series(key, "stress"), store.record(key)
+    store.container["results"].delete_contents(key, recursive=True, external_only=False)
+    store.fail(store.begin(record), "the disk was full")
+    store.refresh()
+    assert "0 analysed" in ainerd("replay")  # it has been looked at
+    assert json.loads(ainerd("replay", "--all", "--json")) == {"complete": {record.raw_uid: key}, "failed": {}}
+    np.testing.assert_array_equal(store.c2(key), c2)
+    pd.testing.assert_frame_equal(store.series(key, "stress"), stress)
+    again = store.record(key)
+    for name in ("positions", "summary", "embedding", "novelty_p", "suggestion_id", "units", "parameters", "arrays"):
+        assert getattr(again, name) == getattr(record, name), name
+    assert store.table()["regime"].to_dict() == before["regime"].to_dict()
+
+
+def test_other_parameters_make_another_result_beside_the_old_one(names, store, monkeypatch):
+    before, said = store.table(), len(store.suggestions())
+    first = before["raw_uid"].iloc[0]
+    monkeypatch.setenv("AINERD_ANALYSIS__NORMALIZATION", "symmetric")
+    done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
+    assert set(done) == {first} and done[first] not in before.index
+    table = store.table()
+    assert table["superseded_by"].dropna().to_dict() == {before.index[0]: done[first]}
+    assert table["regime"].notna().all() and table.loc[before.index, "regime"].equals(before["regime"])
+    assert not np.array_equal(store.c2(done[first]), store.c2(before.index[0]))
+    assert len(store.suggestions()) == said

@@ -1,0 +1,17 @@
+"""The soak in short: `make soak` is the long one."""
+
+import pytest
+
+from benchmarks.soak import soak
+
+
+@pytest.mark.fault(
+    "all of these at random, one after the other", "every run has exactly one result, complete or failed"
+)
+def test_no_run_is_lost_whatever_happens(tmp_path, monkeypatch):
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)
+    rows, wrong, _ = soak(tmp_path, 12, seed=132)
+    assert wrong == []
+    assert sum(row["runs"] for row in rows) >= 12 and all(row["lost"] == 0 for row in rows)
+    assert {"none", "frame file cut short", "Tiled killed for some seconds"} <= {row["fault"] for row in rows}

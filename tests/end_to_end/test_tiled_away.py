@@ -1,0 +1,115 @@
+"""The Tiled server is killed, and comes back: the RunEngine goes on, and no run is without its result."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from bluesky import RunEngine
+from conftest import SMALL
+
+from agents.rheo_xpcs import build_agent
+from agents.simulated import simulated_instrument
+from ainerd._unwritten import Unwritten
+from ainerd.config import Settings
+from ainerd.server import connect
+from ainerd.steering import expose
+
+SERVE = """
+import sys, threading
+from tiled.server import SimpleTiledServer
+directory, port, frames = sys.argv[1:]
+with SimpleTiledServer(directory, port=int(port), api_key="secret0secret", readable_storage=[frames]):
+    print("ready", flush=True)
+    threading.Event().wait()
+"""
+PORT = 18_432
+
+
+def serve(folder):
+    command = [sys.executable, "-c", SERVE, str(folder / "tiled"), str(PORT), str(folder / "frames")]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with server.stdout as said:
+        assert "ready\n" in iter(said.readline, ""), "the server did not start"
+    return server
+
+
+@pytest.fixture
+def beamline(tmp_path, monkeypatch):
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
+    settings = Settings.load(SMALL)
+    settings.storage.directory, settings.storage.frames = tmp_path / "tiled", [tmp_path / "frames"]
+    for folder in (tmp_path / "tiled", tmp_path / "frames"):
+        folder.mkdir()
+    servers = [serve(tmp_path)]
+    client = connect(f"http://127.0.0.1:{PORT}", "secret0secret")
+    instrument = simulated_instrument(settings, speed=1000)
+    cam = instrument.detector.cam
+    cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+    stage = instrument.stage
+    agent = build_agent(
+        client,
+        detector=instrument.detector,
+        actuators=[stage.x, stage.y],
+        rheometer=instrument.rheometer,
+        shutter=instrument.shutter,
+        settings=settings,
+    )
+    agent.quiet = True
+    yield settings, agent, instrument, servers
+    agent.close()
+    client.context.http_client.close()
+    servers[-1].kill()
+    servers[-1].wait()
+
+
+@pytest.mark.fault(
+    "kill -9 of the Tiled server, runs go on",
+    "the RunEngine is not slowed; runs wait on disk and are written, in order, when it is back",
+)
+def test_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
+    settings, agent, instrument, servers = beamline
+    RE = RunEngine({})
+    RE.subscribe(agent)  # the writer of raw runs has its own backup
+    stage = instrument.stage
+
+    def take():
+        began = time.monotonic()
+        plan = expose(instrument.detector, beside=[stage.x, stage.y], shutter=instrument.shutter)
+        (uid,) = RE(plan)
+        return uid, time.monotonic() - began
+
+    first, usual = take()
+    assert agent.drain()
+    servers[-1].kill()
+    servers[-1].wait()
+    away = [take() for _ in range(3)]
+    assert max(seconds for _, seconds in away) < 3 * usual + 2  # the RunEngine waits for nobody
+    assert agent.drain()
+    kept = sorted((settings.storage.directory / "unwritten" / "results").glob("*.jsonl"))
+    assert [path.stem.partition("-")[2] for path in kept] == [uid for uid, _ in away]
+    servers.append(serve(tmp_path))
+    last, _ = take()
+    assert agent.drain()
+    table = agent.results.table().sort_values("created")
+    assert table["raw_uid"].tolist() == [first, *(uid for uid, _ in away), last]
+    assert (table["status"] == "complete").all()
+    assert not list(kept[0].parent.iterdir())
+
+
+def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("ainerd._unwritten.MOST", 2)
+    answering = []
+    kept = Unwritten(tmp_path / "kept", lambda: bool(answering))
+    assert not kept.is_away
+    for uid in "abc":
+        kept.keep(uid, [("start", {"uid": uid, "time": 0.0})])
+    assert [path.stem[-1] for path in kept.runs()] == ["a", "b"] and "run c is not kept" in caplog.text
+    assert json.loads(kept.runs()[0].read_text()) == {"name": "start", "doc": {"uid": "a", "time": 0.0}}
+    assert kept.waiting() == []
+    again = Unwritten(tmp_path / "kept", lambda: True)  # the next session
+    assert again.is_away and len(again.waiting()) == 2 and not again.is_away
+    assert os.listdir(tmp_path / "kept") == [path.name for path in sorted((tmp_path / "kept").iterdir())]

@@ -1,0 +1,160 @@
+"""The agent in a process of its own: it sees runs through Tiled or a socket, and survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
+from conftest import SMALL
+
+from agents.simulated import simulated_instrument
+from ainerd.config import Settings
+from ainerd.instrument import open_tiled
+from ainerd.remote import explore_remote
+from ainerd.results import ResultStore
+from ainerd.server import open_catalog
+from ainerd.steering import expose
+
+COMMAND = [sys.executable, "-c", "from ainerd.cli import main; main()", "watch", "--config", str(SMALL)]
+METRICS = 18_431
+
+
+class Beamline:
+    """The RunEngine's side: devices, a RunEngine that writes its runs to Tiled, and no agent."""
+
+    def __init__(self, folder):
+        self.settings = Settings.load(SMALL)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.client, self.close_tiled = open_tiled(self.settings.storage)
+        raw, ainerd = open_catalog(self.client)
+        self.store, self.log = ResultStore(ainerd), folder / "watch.log"
+        self.instrument = simulated_instrument(self.settings, speed=1000)
+        cam = self.instrument.detector.cam
+        cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+        self.RE = RunEngine({})
+        self.writer = TiledWriter(raw, batch_size=1)
+        self.RE.subscribe(self.writer)
+        self.agents = []
+
+    def watch(self, *options):
+        """Start the agent's process."""
+        storage = self.settings.storage
+        environment = os.environ | {
+            "AINERD_STORAGE__URI": str(self.client.context.api_uri),
+            "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
+            "AINERD_STORAGE__DIRECTORY": str(storage.directory),
+            "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
+        }
+        with open(self.log, "a") as log:
+            agent = subprocess.Popen([*COMMAND, *options], env=environment, stdout=log, stderr=log)
+        self.agents.append(agent)
+        return agent
+
+    def options(self):
+        instrument = self.instrument
+        return {
+            "detector": instrument.detector,
+            "actuators": [instrument.stage.x, instrument.stage.y],
+            "beside": [instrument.rheometer],
+            "shutter": instrument.shutter,
+        }
+
+    def by_hand(self):
+        stage = self.instrument.stage
+        plan = expose(self.instrument.detector, beside=[stage.x, stage.y], shutter=self.instrument.shutter)
+        (uid,) = self.RE(plan)
+        return uid
+
+    def wait_for(self, *uids, timeout_s=120):
+        """Rows of the results of runs, once they are concluded."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            rows = self.store.table().set_index("raw_uid")
+            rows = rows[rows["status"].ne("computing")]
+            if set(uids) <= set(rows.index):
+                return rows.loc[list(uids)]
+            time.sleep(0.3)
+        raise AssertionError(f"no results in {timeout_s} s:\n{self.log.read_text()[-3000:]}")
+
+    def close(self):
+        for agent in self.agents:
+            agent.kill()
+            agent.wait()
+        self.close_tiled()
+
+
+@pytest.fixture(scope="module")
+def beamline(tmp_path_factory):
+    beamline = Beamline(tmp_path_factory.mktemp("beamline"))
+    yield beamline
+    beamline.close()
+
+
+def test_suggestions_reach_the_run_engine_through_tiled(beamline):
+    agent = beamline.watch("--metrics", str(METRICS))
+    uids = beamline.RE(explore_remote(beamline.client, 2, **beamline.options()))
+    rows = beamline.wait_for(*uids)
+    assert (rows["status"] == "complete").all()
+    suggestions = beamline.store.suggestions().loc[rows["suggestion_id"]]
+    assert (suggestions["fate"] == "measured").all() and suggestions["raw_uid"].tolist() == list(uids)
+    assert suggestions["sample_x"].to_numpy() == pytest.approx(rows["sample_x"].to_numpy(), abs=0.003)
+    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    assert "ainerd_concluded 2.0" in text and "ainerd_backlog" in text
+    assert beamline.client.context.api_key not in text + beamline.log.read_text()
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(60) == 0, beamline.log.read_text()
+
+
+@pytest.mark.fault(
+    "kill -9 of the agent in the middle of a run", "the next one finishes the run and those taken meanwhile"
+)
+def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamline):
+    missed = beamline.by_hand()
+    before = beamline.store.table()
+    agent = beamline.watch()
+    beamline.wait_for(missed)
+    going_on = [beamline.by_hand() for _ in range(2)]
+    agent.kill()  # somewhere in them
+    agent.wait()
+    after = beamline.by_hand()
+    agent = beamline.watch("--json-log")
+    rows = beamline.wait_for(missed, *going_on, after)
+    assert (rows["status"] == "complete").all()
+    table = beamline.store.table()
+    assert table["raw_uid"].is_unique
+    assert before.empty or (table.loc[before.index, "created"] == before["created"]).all()
+    agent.send_signal(signal.SIGINT)
+    assert agent.wait(60) == 0, beamline.log.read_text()
+
+
+@pytest.mark.fault("no agent answers a plan elsewhere", "the plan ends with a sentence, the RunEngine is idle")
+def test_without_an_agent_the_plan_says_so(beamline):
+    for record in beamline.store.suggestions().query("fate == 'proposed'").index:
+        beamline.store.set_fate(record, "rejected")
+    with pytest.raises(RuntimeError, match="is `ainerd watch` running"):
+        beamline.RE(explore_remote(beamline.client, 1, timeout_s=0.5, **beamline.options()))
+    with pytest.raises(ValueError, match="number of positions"):
+        explore_remote(beamline.client, 0, **beamline.options())
+    assert beamline.RE.state == "idle"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--documents", "carrier pigeon"], "no source 'carrier pigeon'"),
+        (["--tiled", "http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(beamline, options, message):
+    beamline.log.unlink(missing_ok=True)
+    agent = beamline.watch(*options)
+    assert agent.wait(60) == 2
+    said = beamline.log.read_text().strip().splitlines()
+    assert message in said[-1] and said[-1].startswith("ainerd: ")
