@@ -191,6 +191,14 @@ def test_similar_results_are_near_in_the_latent_space(store, record, analysis, c
         store.similar(campaign[4])
 
 
+def test_results_are_near_a_point(store, campaign):
+    near = store.similar([2.0, 0.0], n=2)
+    assert list(near.index) == campaign[1::-1]
+    np.testing.assert_allclose(near["distance"], [0.5, 1.5])
+    with pytest.raises(ValueError, match=r"a point has shape \(2,\) here, got \(3,\)"):
+        store.similar([2.0, 0.0, 0.0])
+
+
 def test_an_empty_store_says_so(store):
     assert len(store) == 0 and store.table().empty and store.embeddings().empty
     assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None
@@ -225,6 +233,23 @@ def test_suggestions_and_their_fate(store, ainerd):
         store.set_fate("nothing", "accepted")
     with pytest.raises(ValueError, match="proposed"):
         store.set_fate(other, "forgotten")
+
+
+def test_the_next_suggestion_is_the_newest_that_is_open(store, ainerd):
+    assert store.next_suggestion() is None
+    made = [SuggestionRecord(positions={"sample_x": float(i)}, reason=f"place {i}") for i in range(12)]
+    for suggestion in made:
+        store.add_suggestion(suggestion)
+    requests = []
+    ainerd.context.http_client.event_hooks["request"].append(requests.append)
+    assert store.next_suggestion() == made[11] and len(requests) == 1
+    ainerd.context.http_client.event_hooks["request"].remove(requests.append)
+    store.set_fate(made[11].id, "accepted")
+    store.set_fate(made[3].id, "rejected", "a bubble")
+    assert store.next_suggestion() == made[10]
+    for suggestion in made:
+        store.set_fate(suggestion.id, "rejected", "newer results")
+    assert store.next_suggestion() is None
 
 
 def test_atlas_versions_increase(store, ainerd):

@@ -1,0 +1,31 @@
+"""RunEngine, devices and Tiled, as in the profile rheo_xpcs: other names, and the settings beside this folder."""
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
+
+from bluesky import RunEngine, SupplementalData  # noqa: E402
+
+from agents.simulated import simulated_instrument  # noqa: E402
+from ainerd.config import Settings, SettingsError  # noqa: E402
+from ainerd.instrument import open_tiled  # noqa: E402
+from ainerd.server import ServerError  # noqa: E402
+from ainerd.views import WhileRunning  # noqa: E402
+
+NAMES = {"lambda750k": "eiger", "sample_x": "stage_h", "sample_y": "stage_v", "rheometer": "mcr"}
+
+try:
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", Path(__file__).resolve().parents[1] / "agent.toml"))
+    client, close_tiled = open_tiled(settings.storage)
+except (SettingsError, ServerError) as err:
+    sys.exit(f"ainerd: {err}")
+atexit.register(close_tiled)
+
+RE = RunEngine({}, during_task=WhileRunning())
+instrument = simulated_instrument(settings, speed=60, names=NAMES)
+eiger, stage, mcr, shutter = instrument.detector, instrument.stage, instrument.rheometer, instrument.shutter
+RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))

@@ -1,0 +1,17 @@
+"""The agent, attached."""
+# ruff: noqa: F821  (the names come from the startup file before this one)
+
+import atexit
+import sys
+
+from ainerd.instrument import build_agent
+
+try:
+    agent = build_agent(settings, client, detector=eiger, actuators=[stage.x, stage.y], rheometer=mcr, shutter=shutter)
+except ValueError as err:  # settings, models and devices that do not fit each other
+    sys.exit(f"ainerd: {err}")
+for newest in client["raw"].sort(("start.time", -1)).values().head(1):
+    RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
+agent.attach(RE)
+agent.catch_up()
+atexit.register(agent.close)

@@ -1,0 +1,224 @@
+"""The commands that talk to a server: `similar`, `export`, `doctor`."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app, main
+from ainerd.cli._checks import versions
+from ainerd.dynamics import Dynamics, reduced_g1_squared
+from ainerd.latent import Encoder, run_embedding
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import embedded_server, open_catalog
+from ainerd.technique import Analysis
+
+TAU_S = (0.05, 0.1, 0.2, 1.0)
+SETTINGS = """
+name = "here"
+[detector]
+image = "image"
+n_frames = "n"
+frame_time_s = "t"
+[partition]
+shape = [128, 192]
+beam_center_px = [64.0, 96.0]
+distance_m = 6.0
+energy_keV = 11.0
+q_range_inv_nm = [0.019, 0.029]
+[analysis]
+contrast = 0.2
+[steering.bounds]
+sample_x = [0.0, 10.0]
+[storage]
+directory = "tiled"
+frames = ["frames"]
+"""
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    """A server with four runs that relax faster and slower, the maps of each, and the keys of their results."""
+    with embedded_server(tmp_path_factory.mktemp("cli")) as server:
+        raw, ainerd = open_catalog(server.client())
+        store, encoder = ResultStore(ainerd), Encoder.load()
+        maps, keys = [], []
+        for i, tau_s in enumerate(TAU_S):
+            c2 = 1 + 0.2 * reduced_g1_squared(Dynamics(family="slow", tau_s=tau_s), 1.0, 256)[0]
+            maps.append(np.stack([c2, c2, c2]).astype(np.float32))
+            uid = f"{i}{i}{i}{i}-run"
+            raw.create_container(uid, metadata={"start": {"uid": uid, "time": 1.7e9 + i}})
+            record = ResultRecord(
+                raw_uid=uid,
+                scan_id=i,
+                run_time=1.7e9 + i,
+                technique="rheo_xpcs",
+                agent="ainerd",
+                parameters={"size": 256},
+                positions={"sample_x": float(i)},
+                units={"sample_x": "mm"},
+            )
+            analysis = Analysis(
+                embedding=run_embedding(encoder, encoder.encode(maps[i])),
+                novelty_p=0.5,
+                arrays={"c2": maps[i]},
+                model={"name": encoder.name, "sha256": encoder.sha256},
+                calibration={"id": "bank", "n": 9, "alpha": 0.05},
+            )
+            keys.append(store.begin(record))
+            store.complete(keys[i], analysis)
+        yield server, maps, keys
+
+
+@pytest.fixture
+def run(catalogue, monkeypatch):
+    """Run a command at the server."""
+    server, _, _ = catalogue
+    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments):
+        done = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert server.api_key not in done.output
+        return done
+
+    return run
+
+
+def test_similar_results_are_listed_nearest_first(run, catalogue):
+    _, _, keys = catalogue
+    done = run("similar", keys[0], "-n", 2)
+    assert done.exit_code == 0, done.output
+    head, *lines = done.output.splitlines()
+    assert head.split()[:3] == ["distance", "scan", "sample_x"]
+    assert [line.split()[-1] for line in lines] == [key[:8] for key in keys[1:3]]
+    assert "2023-11-14 22:13" in lines[0]
+
+
+def test_maps_of_a_file_are_found_among_the_results(run, catalogue, tmp_path):
+    _, maps, keys = catalogue
+    np.save(tmp_path / "maps.npy", maps[2])
+    done = run("similar", tmp_path / "maps.npy", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)
+    assert [row["key"] for row in found][0] == keys[2] and len(found) == 4
+    assert found[0]["distance"] == pytest.approx(0, abs=1e-5) and found[0]["scan_id"] == 2
+    assert found[1]["distance"] > 0.1
+
+
+def test_a_result_is_exported_by_the_first_characters_of_its_key(run, catalogue, tmp_path):
+    _, maps, keys = catalogue
+    done = run("export", keys[1][:8], tmp_path / "one.nxs")
+    assert done.exit_code == 0 and str(tmp_path / "one.nxs") in done.output, done.output
+    with h5py.File(tmp_path / "one.nxs") as file:
+        names = []
+        file.visit(names.append)
+        kept = [file[name][()] for name in names if getattr(file[name], "shape", None) == maps[1].shape]
+    assert any(np.array_equal(c2, maps[1]) for c2 in kept)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_table_is_exported(run, catalogue, tmp_path, kind):
+    done = run("export", "--table", tmp_path / f"all.{kind}")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "all.csv") if kind == "csv" else pd.read_parquet(tmp_path / "all.parquet")
+    assert table["sample_x [mm]" if kind == "csv" else "sample_x"].to_list() == [0, 1, 2, 3]
+
+
+def test_doctor_finds_a_server_in_good_health_and_leaves_it_as_it_was(run, catalogue, tmp_path):
+    server, _, _ = catalogue
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "agent.toml").write_text(SETTINGS)
+    before = sorted(server.client()["ainerd"])
+    done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")
+    findings = {finding["what"]: finding for finding in json.loads(done.output)}
+    assert done.exit_code == 0, [finding for finding in findings.values() if not finding["ok"]]
+    assert Encoder.load().sha256 in findings["encoder"]["said"] and "4 results" in findings["read"]["said"]
+    assert findings["specs"]["said"] == "AinerdResult 1.0" and findings["results"]["said"] == "all as they should be"
+    assert sorted(server.client()["ainerd"]) == before
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(run, catalogue, tmp_path, monkeypatch):
+    server, _, keys = catalogue
+    (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
+    (tmp_path / "tiled").write_text("a file where a folder should be")
+    monkeypatch.setenv("AINERD_ANALYSIS__ENCODER", "nowhere.safetensors")
+    node = server.client()["ainerd/results"].create_container("stray", metadata={"status": "complete"})
+    try:
+        done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")
+    finally:
+        node.parent.delete_contents("stray", recursive=True, external_only=False)
+    assert done.exit_code == 1
+    wrong = {finding["what"]: finding for finding in json.loads(done.output) if not finding["ok"]}
+    assert set(wrong) == {"storage.frames", "storage.directory", "encoder", "partition", "results"}
+    assert all(finding["todo"] for finding in wrong.values())
+    assert "result stray does not parse" in wrong["results"]["said"]
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "0" * 64)
+    done = run("doctor")
+    assert done.exit_code == 1 and "problem server: the Tiled server at" in done.output
+    assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
+
+
+def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
+    asked = ["numpy<1", "rich>=1", "no-such-package>=1", "torch<1; extra == 'agent'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
+    ours, of_agent = versions()
+    assert ours.said == f"numpy {np.__version__}, not <1; no-such-package is missing"
+    assert ours.todo == "pip install -U ainerd" and of_agent.todo == "pip install -U 'ainerd[agent]'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["similar", "nothing"], "nothing: no result has such a key"),
+        (["similar", ""], "4 results have keys that begin so"),
+        (["similar", "nowhere.npy"], "nowhere.npy: No such file"),
+        (["similar", "flat.npy"], "flat.npy: needs finite maps of shape (n, 256, 256), got float64 (256, 256)"),
+        (["similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'pca'"),
+        (["export"], "give KEY and OUT, or --table alone"),
+        (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
+        (["replay"], "how are the runs to be analysed?"),
+        (["replay", "nowhere", "--config", "agent.toml"], "there is no run nowhere"),
+        (["replay", "0000-run", "--config", "agent.toml"], "run 0000-run is not finished"),
+        (["export", "--table", "t.csv", "--tiled", "http://127.0.0.1:9"], "no server answers at http://127.0.0.1:9"),
+    ],
+)
+def test_bad_input_is_one_line(run, catalogue, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agent.toml").write_text(SETTINGS)
+    np.save("flat.npy", np.ones((256, 256)))
+    np.save("maps.npy", catalogue[1][0])
+    monkeypatch.setattr(sys, "argv", ["ainerd", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("ainerd: ") and message in said and said.count("\n") == 1
+
+
+def test_where_the_results_are_must_be_said(monkeypatch):
+    for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    done = CliRunner().invoke(app, ["export", "--table", "t.csv"])
+    assert "give --tiled URL, or --config" in str(done.exception)
+
+
+def test_help_and_completion_import_nothing_heavy():
+    script = """
+import sys
+from typer.testing import CliRunner
+from ainerd.cli import app
+for command in ([], ["replay"], ["similar"], ["export"], ["doctor"]):
+    done = CliRunner().invoke(app, [*command, "--help"])
+    assert done.exit_code == 0 and len(done.output) > 200, done.output
+shown = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="ainerd")
+heavy = {"numpy", "pandas", "torch", "tiled", "bluesky", "h5py", "sklearn", "httpx"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
