@@ -61,6 +61,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.instrument
 	$(BIN)/python -m benchmarks.latent
 	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.novelty
 	$(BIN)/python -m benchmarks.discovery
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html

@@ -19,7 +19,7 @@ from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, result_key
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Logbook, Next, Scene, SceneReader, run_line, show_progress_of, status_panel
+from ainerd.views import LiveFigure, Logbook, Next, Scene, SceneReader, plain, run_line, show_progress_of, status_panel
 from ainerd.watch import Outcome, Wanted, Watch
 
 
@@ -350,4 +350,4 @@ class Observer:
         with suppress(OSError):  # a closed terminal is no reason to lose the worker
             get_console().print(line)
             if self._campaign.advice:
-                get_console().print(Text(self._campaign.advice, "yellow"))
+                get_console().print(Text(plain(self._campaign.advice), "yellow"))

@@ -137,6 +137,7 @@ def test_a_file_cut_short_is_named(written):
     reader.close()
 
 
+@pytest.mark.fault("the file of frames is cut short while it is read", "refused in under a second, whatever the layout")
 @pytest.mark.parametrize("layout", [{}, hdf5plugin.Bitshuffle(cname="lz4"), {"chunks": (5, 7, 11)}])
 def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path, movie, layout):
     path = tmp_path / "grown.h5"
@@ -162,6 +163,15 @@ def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path
             finally:
                 reader.close()
         assert time.monotonic() - began < 30  # HDF5 by itself waits for ever
+
+
+@pytest.mark.fault("a small file that unpacks to gigabytes", "a failed result says so; nothing is unpacked")
+def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "bomb.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (10**6, *SHAPE), "u2", chunks=(10**6, *SHAPE), compression="gzip")
+    with pytest.raises(FrameError, match=r"bomb\.h5.*unpacks to 1\.2 GB"):
+        FrameReader(path, "d", PIXELS, SHAPE, swmr=False)
 
 
 @pytest.mark.parametrize("pixels", [[], [-1], [600]])

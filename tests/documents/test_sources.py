@@ -82,6 +82,7 @@ def raw(tmp_path_factory):
         yield open_catalog(server.client())[0]
 
 
+@pytest.mark.fault("garbage on the 0MQ socket", "documents before and after it arrive")
 def test_documents_come_over_0mq_and_garbage_does_not(run, gathered, caplog):
     address = f"127.0.0.1:{free_port()}"
     got = gathered(lambda stop: open_documents(f"zmq+bind://{address}", stop, raw=None))
@@ -99,6 +100,7 @@ def test_documents_come_over_0mq_and_garbage_does_not(run, gathered, caplog):
     publisher.close()
 
 
+@pytest.mark.fault("a sender without the CURVE key", "is not heard")
 def test_curve_keys_let_the_right_ones_in(run, gathered, tmp_path):
     (ours, ours_secret), (theirs, theirs_secret) = (zmq.auth.create_certificates(tmp_path, n) for n in ("us", "them"))
     address = f"127.0.0.1:{free_port()}"
@@ -170,6 +172,7 @@ def test_documents_come_from_the_files_tiledwriter_keeps(run, tmp_path, caplog):
     assert len(caplog.records) == 4
 
 
+@pytest.mark.fault("an agent joins in the middle of runs", "all documents of all runs come")
 def test_who_joins_late_misses_nothing_in_tiled(raw, gathered):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))
@@ -184,6 +187,9 @@ def test_who_joins_late_misses_nothing_in_tiled(raw, gathered):
     assert values == [1.0] * 5
 
 
+@pytest.mark.fault(
+    "the RunEngine dies in the middle of a run", "the run is ended after a time, with a result that says so"
+)
 def test_a_run_that_its_engine_left_is_ended(raw, gathered, run):
     since = time.time()
     writer = TiledWriter(raw, batch_size=1)

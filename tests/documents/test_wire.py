@@ -27,6 +27,7 @@ class Trap:
         return (pytest.fail, ("executed",))
 
 
+@pytest.mark.fault("pickle in a message", "refused before anything is executed")
 def test_an_array_of_objects_is_refused_before_anything_is_executed():
     with pytest.raises(WireError, match="array of objects"):
         unpack(pack({"x": np.array([Trap()], dtype=object)}))
@@ -37,6 +38,7 @@ def test_an_array_of_objects_is_refused_before_anything_is_executed():
     [b"", b"\xc1", b"GET / HTTP/1.1", np.random.default_rng(0).bytes(10_000_000), pack({b"nd": True, b"type": "<f8"})],
     ids=["nothing", "reserved", "http", "10 MB", "half an array"],
 )
+@pytest.mark.fault("bytes that are no message", "left out, and named in the log")
 def test_garbage_is_named_not_raised_through(payload):
     with pytest.raises(WireError):
         unpack(payload)

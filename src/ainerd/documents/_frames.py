@@ -1,5 +1,6 @@
 """Frames of an HDF5 file, also while it is being written."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from ainerd.documents._bslz4 import BitshuffleLZ4
 from ainerd.documents._growing import open_growing
 
 BLOCK = 50  # frames read at a time
+MOST_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
 AHEAD = 2  # blocks read or being read while another is in use
 
 
@@ -103,6 +105,11 @@ class FrameReader:
             self._file.close()
             has = f"shape {shape}" if shape else "no such dataset"
             raise FrameError(f"{path}, {dataset!r}: {has}, wanted (frames, {ny}, {nx})")
+        if found.chunks and (size := math.prod(found.chunks) * found.dtype.itemsize) > MOST_BYTES:
+            self._file.close()
+            raise FrameError(
+                f"{path}, {dataset!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
+            )
         self._dataset = found
         self._pixels, self._frame_bytes = pixels, ny * nx * found.dtype.itemsize
         self._decoder = BitshuffleLZ4(found.dtype, ny * nx, pixels) if BitshuffleLZ4.fits(found) else None

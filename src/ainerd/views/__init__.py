@@ -8,6 +8,7 @@ from ainerd.views._exposure import exposure_figure
 from ainerd.views._figure import campaign_figure
 from ainerd.views._live import LiveFigure
 from ainerd.views._logbook import Logbook
+from ainerd.views._plain import plain
 from ainerd.views._relaxation import timeline_figure
 from ainerd.views._scene import Next, Scene, SceneReader
 from ainerd.views._summary import results_table, run_line, status_panel
@@ -26,6 +27,7 @@ __all__ = [
     "coincidence",
     "exposure_figure",
     "latent_figure",
+    "plain",
     "read_azimuths",
     "results_table",
     "run_line",

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ainerd.views._plain import plain
+
 LINES = 60  # shown at most, the newest
 
 
@@ -44,7 +46,7 @@ class Logbook(pd.DataFrame):
 
 
 def _line(text: str) -> Text:
-    line = Text(text)
+    line = Text(plain(text))
     line.highlight_words(["(novel)"], "bold magenta")
     line.highlight_words(["no result", "rejected"], "yellow")
     return line

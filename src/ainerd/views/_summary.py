@@ -1,6 +1,6 @@
 """Lines and tables for the terminal.
 
-Text from outside (reasons, names) goes into `rich.text.Text`, where markup is not interpreted.
+Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, where markup is not interpreted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ import pandas as pd
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from ainerd.views._plain import plain
 
 _STATUS_STYLE = {"complete": "green", "failed": "red", "computing": "yellow"}
 
@@ -38,7 +40,7 @@ def results_table(
         status = str(row["status"])
         said = Text(status, _STATUS_STYLE.get(status, ""))
         if _known(row.get("reason")):
-            said.append(f": {row['reason']}", "default")
+            said.append(f": {plain(row['reason'])}", "default")
         table.add_row(
             str(number),
             _number(row.get("scan_id"), "d"),
@@ -61,14 +63,15 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     status : mapping
         Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``results``, ``failed``, ``novel``,
         ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next`` (positions),
-        ``why``, ``queue`` (runs waiting). A key in the query of the address is not shown.
+        ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting). A key in the query of the address is not
+        shown.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
 
     def line(name: str, *parts: str, style: str = "") -> None:
-        lines.add_row(name, Text("".join(parts), style))
+        lines.add_row(name, Text(plain("".join(parts)), style))
 
     if "attached" in status:
         attached = bool(status["attached"])
@@ -88,6 +91,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         line("next", _place(status["next"], named=True))
     if _known(status.get("why")):
         line("why", str(status["why"]))
+    if _known(status.get("explored")):
+        line("explored", str(status["explored"]))
     if "queue" in status:
         line("queue", f"{status['queue']} waiting" if status["queue"] else "empty")
     return Panel(lines, title="ainerd", title_align="left", expand=False)
@@ -120,7 +125,7 @@ def run_line(
     """
     line = Text(f"run {number}: ")
     if reason is not None:
-        line.append("failed", "red").append(f", {reason}")
+        line.append("failed", "red").append(f", {plain(reason)}")
     else:
         line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
         line.append(f", p = {novelty_p:.3g}" if _known(novelty_p) else ", no claim of novelty")
@@ -128,7 +133,7 @@ def run_line(
             line.append(" ● novel", "bold magenta")
     if next_point:
         line.append(f" → next ({_place(next_point)})", "cyan")
-        line.append(f": {why}" if why else "")
+        line.append(f": {plain(why)}" if why else "")
     return line
 
 

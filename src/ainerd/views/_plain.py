@@ -1,0 +1,10 @@
+"""Text from outside, made harmless to a terminal."""
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: object) -> str:
+    """The text with control characters shown as �, so that an escape sequence in a name clears no screen."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
