@@ -269,6 +269,13 @@ class Observer:
         """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
         return Logbook(self.results.logbook())
 
+    def explain(self, key: str | None = None) -> str:
+        """Why a run was called novel, or was not; the newest result without a key."""
+        keys = self.results.table("complete").index
+        if key is None and not len(keys):
+            return "there is no complete result yet"
+        return self.results.explain(str(keys[-1]) if key is None else key)
+
     def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ainerd.results import AinerdResult
+from ainerd.results._explain import explain
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,22 @@ def test_reading_results_needs_no_agent():
     code = f"import ainerd.results, sys; print([name for name in {heavy} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_verdict_is_explained_from_what_is_stored(night):
+    client, store, keys = night
+    novel = store.explain(keys[3])
+    assert novel.startswith("novel at alpha = 0.05: p = ") and "against bank bank of 500" in novel
+    assert client["ainerd/results"][keys[3]].explanation == novel
+    assert store.explain(keys[2]).startswith("not novel")
+    assert store.explain(keys[5]).startswith("there is no verdict: the analysis is failed, zero photons")
+    assert store.explain(keys[7]).startswith("there is no claim of novelty")
+    with pytest.raises(KeyError, match="no result 'nothing'"):
+        store.explain("nothing")
+
+
+def test_an_explanation_names_the_nearest_kind_and_the_terms(night):
+    _, store, keys = night
+    summary = {"nearest_known": "flow", "strangeness_embedding": 0.4, "strangeness_structure": 7.25}
+    text = explain(store.record(keys[3]).changed(summary=summary))
+    assert "most like flow" in text and "by 7.2 in structure, 0.4 in embedding" in text

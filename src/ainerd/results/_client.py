@@ -8,6 +8,7 @@ from tiled.client.constructors import from_context
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
+from ainerd.results._explain import explain
 from ainerd.results._picture import montage
 from ainerd.results._records import ResultRecord
 
@@ -107,6 +108,11 @@ class AinerdResult(Container):
         if "novelty_p" in said:
             found += f", p = {said['novelty_p']:.2g}" + (" (novel)" if said["novel"] else "")
         return found
+
+    @property
+    def explanation(self) -> str:
+        """Why the run was called novel, or was not."""
+        return explain(self.record)
 
     def __repr__(self) -> str:
         inside = ", ".join([*self.metadata.get("arrays", {}), *self.metadata.get("series", {})])

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from tiled.client.container import Container
 
 from ainerd.results._configuration import Configuration
+from ainerd.results._explain import explain
 from ainerd.results._mirror import Mirror, Nodes
 from ainerd.results._nodes import result_node
 from ainerd.results._picture import montage
@@ -179,6 +180,16 @@ class ResultReader:
             If there is none of that key.
         """
         return ResultRecord.from_metadata(result_node(self._results, key).metadata)
+
+    def explain(self, key: str) -> str:
+        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence.
+
+        Raises
+        ------
+        KeyError
+            If there is no result of that key.
+        """
+        return explain(self.record(key))
 
     def configuration(self, digest: str) -> Configuration | None:
         """What the results with that digest of their parameters have in common; None if nobody kept it."""
