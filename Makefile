@@ -37,7 +37,7 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 	$(BIN)/python -m agents.figures
 
 test: lint ## lint, types, import contracts, the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 soak: $(READY) ## 500 runs with faults in between, and what became of them
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
