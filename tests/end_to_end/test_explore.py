@@ -145,7 +145,7 @@ def test_the_agent_remembers_and_goes_on(explored):
     assert len(agent.results) == len(before)
     assert agent.status()["regimes"] >= 1
     next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
-    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.5
+    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.09  # beside a novel spot, by a beam, at the nearest
     explored.RE(agent.explore(2))
     after = explored.table()
     assert len(after) == len(before) + 2
