@@ -14,7 +14,7 @@ from event_model import RunRouter
 
 from ainerd._unwritten import Unwritten
 from ainerd._watched_run import Job, Listener, Outcome, Wanted, WatchedRun
-from ainerd.documents import DetectorKeys, file_documents
+from ainerd.documents import DetectorKeys, WireError, checked, file_documents
 from ainerd.results import ResultStore
 from ainerd.technique import Technique
 
@@ -136,9 +136,8 @@ class Watch:
                 else:
                     name, doc, self._since = item
                     self._router(name, doc)
-            except Exception:
-                # the worker outlives whatever a document or a job brings
-                logger.exception("while handling %s", item if callable(item) else item[0])
+            except Exception:  # the worker outlives whatever a document or a job brings
+                _complain(item)
             finally:
                 self._since = None
 
@@ -180,3 +179,14 @@ class Watch:
             future = self._futures.get(raw_uid)
             if future is not None and not future.done():
                 future.set_result(outcome)
+
+
+def _complain(item: Any) -> None:
+    """Log what was being handled, in an exception's handler: in one line, if it was no document in the first place."""
+    try:
+        if not callable(item):
+            checked(item[0], item[1])
+    except WireError as err:
+        logger.warning("left out: %s", err)
+    else:
+        logger.exception("while handling %s", item if callable(item) else item[0])

@@ -17,6 +17,7 @@ from ainerd.instrument import open_tiled
 from ainerd.latent import ModelError
 from ainerd.server import ServerError
 from ainerd.steering import expose
+from benchmarks._faults import GARBAGE
 
 
 @pytest.fixture
@@ -58,6 +59,16 @@ def test_a_run_without_the_detector_is_ignored(session):
     before = len(session.table())
     session.RE(bp.count([session.rheometer]))
     assert len(session.table()) == before
+
+
+@pytest.mark.fault("documents of no kind, or without what they need", "left out, a line in the log")
+def test_documents_that_make_no_sense_are_left_out(session, caplog):
+    before = len(session.table())
+    for name, doc in GARBAGE:
+        session.agent(name, doc)
+    assert len(session.table()) == before
+    assert "left out: no kind of document is called 'telegram'" in caplog.text
+    assert "left out: start document: " in caplog.text and "Traceback" not in caplog.text
 
 
 @pytest.mark.fault("a run of one frame", "a failed result says so")

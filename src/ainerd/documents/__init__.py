@@ -5,7 +5,7 @@ from ainerd.documents._frames import BLOCK, FrameError, FrameReader, local_path
 from ainerd.documents._replay import documents_of
 from ainerd.documents._run import DetectorKeys, Run
 from ainerd.documents._sources import open_documents
-from ainerd.documents._wire import Document, WireError
+from ainerd.documents._wire import Document, WireError, checked
 from ainerd.documents._zmq import Curve
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "FrameReader",
     "Run",
     "WireError",
+    "checked",
     "documents_of",
     "file_documents",
     "local_path",
