@@ -136,8 +136,8 @@ class Watch:
                 else:
                     name, doc, self._since = item
                     self._router(name, doc)
-            except Exception:  # the worker outlives whatever a document or a job brings
-                _complain(item)
+            except Exception as err:  # the worker outlives whatever a document or a job brings
+                _complain(item, err)
             finally:
                 self._since = None
 
@@ -181,12 +181,15 @@ class Watch:
                 future.set_result(outcome)
 
 
-def _complain(item: Any) -> None:
-    """Log what was being handled, in an exception's handler: in one line, if it was no document in the first place."""
+def _complain(item: Any, error: Exception) -> None:
+    """Log what went wrong; in one line, if it was no document in the first place or one of nothing that came."""
     try:
         if not callable(item):
             checked(item[0], item[1])
     except WireError as err:
         logger.warning("left out: %s", err)
+        return
+    if callable(item) or not isinstance(error, KeyError):
+        logger.error("while handling %s", item if callable(item) else item[0], exc_info=error)
     else:
-        logger.exception("while handling %s", item if callable(item) else item[0])
+        logger.warning("left out: a %s document of %s, which did not come before", item[0], error)
