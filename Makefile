@@ -43,7 +43,7 @@ soak: $(READY) ## 500 runs with faults in between, and what became of them
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
-	$(BIN)/python -m pytest -m fault --fault-table docs/explanation/faults.md
+	$(BIN)/python -m pytest -m fault --fault-table=docs/explanation/faults.md
 
 ipython: $(READY) ## the session with the agent loaded
 	$(BIN)/ipython --profile-dir=profiles/rheo_xpcs
