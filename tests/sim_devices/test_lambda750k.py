@@ -54,7 +54,7 @@ def make_detector(tmp_path, small):
 
 def test_flying_documents_and_live_frames(run_engine, documents, make_instrument, fly):
     """Every frame is reported once, in order, most before the end, and can be read by SWMR when it is."""
-    instrument, read = make_instrument(10.0, 120), []  # 12 s in 1.2 s
+    instrument, read = make_instrument(4.0, 120), []  # 12 s in 3 s
 
     def reader(name, doc):
         if name == "stream_datum":
@@ -69,8 +69,10 @@ def test_flying_documents_and_live_frames(run_engine, documents, make_instrument
 
     frames = frames_of(documents)
     assert frames.shape == (120, 128, 192) and frames.any(axis=(1, 2)).all()
-    assert [(start, stop) for start, stop, *_ in read] == [(0, 50), (50, 100), (100, 120)]
-    assert [written for *_, written in read] == [50, 100, 120], "datums wait for the end"
+    starts, stops = ([row[i] for row in read] for i in (0, 1))
+    assert starts == [0, *stops[:-1]] and stops[-1] == 120  # a busy machine may put two blocks into one datum
+    assert all(written >= stop for _, stop, _, written in read)
+    assert len(read) > 1 and read[0][3] < 120, "datums wait for the end"
     assert np.array_equal(np.concatenate([block for _, _, block, _ in read]), frames)
 
     (descriptor,) = [doc for doc in of(documents, "descriptor") if doc["name"] == "lambda750k"]
