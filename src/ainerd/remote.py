@@ -1,8 +1,9 @@
 """For the RunEngine's side, when the agent runs in a process of its own: suggestions come, and fates go, by Tiled."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -69,12 +70,13 @@ def _explore(
     remote: "_Remote", n: int, detector: Any, actuators: Sequence[Any], timeout_s: float, **options: Any
 ) -> MsgGenerator[list[str]]:
     uids: list[str] = []
-    with ThreadPoolExecutor(1, "ainerd-remote") as pool:
+    pool = ThreadPoolExecutor(1, "ainerd-remote")
+    try:
         for _ in range(n):
             asked = pool.submit(remote.take)
 
             async def answered(asked: "Future[SuggestionRecord]" = asked) -> None:
-                await asyncio.wait([asyncio.wrap_future(asked)])
+                await asyncio.gather(asyncio.wrap_future(asked), return_exceptions=True)  # raised below
 
             yield from bps.wait_for([answered])
             record = asked.result()
@@ -85,6 +87,9 @@ def _explore(
             acquire = visit(fate, timeout_s=timeout_s, **options)
             suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
             uids += yield from acquire([suggestion], actuators, [detector])
+    finally:
+        remote.given_up.set()  # an aborted plan does not hold the RunEngine until the wait is over
+        pool.shutdown()
     return uids
 
 
@@ -94,22 +99,26 @@ class _Remote:
     def __init__(self, client: Container, timeout_s: float) -> None:
         self._store, self._suggestions = ResultStore(client["ainerd"]), client["ainerd", "suggestions"]
         self._timeout_s = timeout_s
+        self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
         """The next suggestion, accepted."""
-        end = time.monotonic() + self._timeout_s
-        while time.monotonic() < end:
+        for _ in self._looks():
             record = self._store.next_suggestion()
             if record is not None:
                 self._store.set_fate(record.id, "accepted")
                 return record
-            time.sleep(POLL_S)
         raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: is `ainerd watch` running on this catalogue?")
 
     def wait_for_fate(self, trial_id: str) -> None:
         """Return once the agent has said what became of the suggestion, or not in time."""
-        end = time.monotonic() + self._timeout_s
-        while time.monotonic() < end:
+        for _ in self._looks():
             if self._suggestions[trial_id].metadata["fate"] in ("measured", "failed"):
                 return
-            time.sleep(POLL_S)
+
+    def _looks(self) -> Iterator[None]:
+        """One after the other, with pauses, until time is up or nobody wants to know any more."""
+        end = time.monotonic() + self._timeout_s
+        while time.monotonic() < end and not self.given_up.is_set():
+            yield
+            self.given_up.wait(POLL_S)

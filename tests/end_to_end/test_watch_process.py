@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
 import pytest
-from bluesky import RunEngine
+from bluesky import RunEngine, RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 from conftest import SMALL
 
@@ -143,6 +144,14 @@ def test_without_an_agent_the_plan_says_so(beamline):
     with pytest.raises(ValueError, match="number of positions"):
         explore_remote(beamline.client, 0, **beamline.options())
     assert beamline.RE.state == "idle"
+
+
+def test_an_aborted_plan_does_not_wait_for_the_agent(beamline):
+    began, abort = time.monotonic(), threading.Timer(1.0, lambda: beamline.RE.abort())
+    abort.start()
+    with pytest.raises(RunEngineInterrupted):
+        beamline.RE(explore_remote(beamline.client, 1, timeout_s=100.0, **beamline.options()))
+    assert time.monotonic() - began < 30 and beamline.RE.state == "idle"
 
 
 @pytest.mark.parametrize(
