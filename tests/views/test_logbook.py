@@ -1,7 +1,9 @@
 import io
 from datetime import datetime
+from weakref import WeakSet
 
 import pandas as pd
+import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
@@ -39,6 +41,11 @@ def test_each_day_has_its_head_and_the_oldest_lines_are_counted():
 
 class Watched:
     quiet, progress = False, (50, 200)
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_watched(monkeypatch):
+    monkeypatch.setattr(during, "_watched", WeakSet())
 
 
 def test_the_progress_line_counts_frames_and_leaves_nothing_behind(monkeypatch):
