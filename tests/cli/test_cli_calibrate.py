@@ -1,4 +1,4 @@
-"""`ainerd calibrate`: banks of simulated exposures and of measured runs."""
+"""What is made of measured runs: banks by `ainerd calibrate`, a tuned encoder by `ainerd train ours --from-tiled`."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from ainerd.cli._calibrate import calibrate
+from ainerd.cli._train import train
 from ainerd.dynamics import KNOWN, Dynamics, reduced_g1_squared
 from ainerd.latent import Bank, Encoder, NoveltyScorer, run_embedding, run_features
 from ainerd.latent._corpus import noisy_runs
@@ -16,6 +17,7 @@ from ainerd.technique import Analysis
 RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
 app = typer.Typer()
 app.command()(calibrate)
+app.add_typer(train, name="train")
 
 
 def maps(tau_s, rng, exponent=1.0, **more):
@@ -47,7 +49,7 @@ def run(catalogue, monkeypatch):
     server, _ = catalogue
     monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+    return lambda *arguments, command="calibrate": CliRunner().invoke(app, [command, *map(str, arguments)])
 
 
 def test_measured_runs_become_known(run, catalogue, tmp_path):
@@ -67,7 +69,7 @@ def test_measured_runs_become_known(run, catalogue, tmp_path):
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["--n", "9", "--seed", "3", "--out", str(out)])
+    done = CliRunner().invoke(app, ["calibrate", "--n", "9", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert sorted(Bank.load(out).families) == sorted(KNOWN)
 
@@ -83,3 +85,12 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
 def test_what_cannot_be_done_is_said(run, arguments, said):
     done = run(*arguments)
     assert isinstance(done.exception, ValueError) and said in str(done.exception)
+
+
+def test_an_encoder_is_tuned_to_measured_runs(run, tmp_path):
+    arguments = "ours", "--from-tiled", "--out", tmp_path, "--truths", 100, "--steps", 2
+    done = run(*arguments, command="train")
+    assert done.exit_code == 0 and "tuned.safetensors" in done.output
+    assert Encoder.load(tmp_path / "tuned.safetensors").encode(np.ones((1, 64, 64))).shape == (1, 64)
+    nothing = run(*arguments, "--regime", 7, command="train")
+    assert nothing.exit_code == 1 and "no complete results of regime 7" in str(nothing.exception)

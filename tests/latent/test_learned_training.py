@@ -1,15 +1,27 @@
 """Training goes on where it stopped, and learns of no held-out mechanism."""
 
+import copy
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import shift
+from threadpoolctl import threadpool_limits
 
-from ainerd.latent import Encoder, ModelError, train_ours, train_paper
+from ainerd.dynamics import KNOWN, draw, reduced_g1_squared
+from ainerd.latent import Encoder, ModelError, train_ours, train_paper, tune_ours
+from ainerd.latent._corpus import noisy
 from ainerd.latent._examples import examples, speckled
+from ainerd.latent._features import N_GAUGES
 from ainerd.latent._grid import from_triangle
+from ainerd.latent._loop import _pace
+from ainerd.latent._network import Network
+from ainerd.latent._objective import Objective
 from ainerd.latent._paper import shifted
-from ainerd.latent._truths import Truths, composed
+from ainerd.latent._recipe import _LEARNING_RATE, BATCH, _basis, corpus
+from ainerd.latent._truths import PARAMETERS, Truths, composed
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,7 @@ def test_speckle_averages_to_the_truth(truths):
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("ainerd.latent._recipe._CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("ainerd.latent._loop._CHECKPOINT_EVERY", 2)
     monkeypatch.setattr("ainerd.latent._noise._STEPS", 20)
     whole = train_ours(tmp_path / "a", seed=3, truths=100, steps=3)
 
@@ -72,3 +84,62 @@ def test_the_paper_recipe_writes_what_can_be_loaded(tmp_path):
     file = train_paper(tmp_path, seed=1, maps=16, epochs=1)
     assert Encoder.load(file).encode(np.ones((1, 256, 256))).shape == (1, 64)
     assert set(torch.load(file, weights_only=True)) >= {"encoder.0.weight", "bottleneck.3.bias", "decoder1.21.weight"}
+
+
+def test_processes_average_their_gradients(tmp_path):
+    """Two processes train as one that adds up the gradients of both's batches does."""
+    ours = "train_ours(Path(sys.argv[1]), seed=3, truths=100, steps=2)"
+    program = f"import sys; from pathlib import Path; from ainerd.latent import train_ours; {ours}"
+    (tmp_path / "train.py").write_text(program)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*torchrun, tmp_path / "train.py", tmp_path], check=True, timeout=150, capture_output=True)
+    state = torch.load(tmp_path / "ours.checkpoint.pt", weights_only=True)
+    assert state["recipe"]["processes"] == 2 and state["step"] == 2
+
+    drawn = corpus(tmp_path / "truths.safetensors", {"seed": 3, "truths": 100}, watch=print)
+    with threadpool_limits(1):  # as under torchrun: of so few maps many components are arbitrary
+        objective = Objective(drawn, *_basis(drawn, 3), n=BATCH, seed=3)
+    torch.manual_seed(3)
+    network = Network(len(objective.operator) + N_GAUGES, len(objective.basis), len(KNOWN), len(PARAMETERS)).train()
+    alone = copy.deepcopy(network)
+    optimizers = [torch.optim.AdamW(n.parameters(), weight_decay=1e-3, betas=(0.9, 0.98)) for n in (network, alone)]
+    for step in range(2):
+        other = copy.deepcopy(network)
+        for one, rank in ((network, 0), (other, 1), (alone, 0)):
+            generator = torch.Generator().manual_seed(3 * 1_000_003 + 2 * step + rank)
+            one.zero_grad()
+            objective.loss(one, objective.batch(2 * step + rank), generator)[0].backward()
+        for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+            mine.grad = (mine.grad + theirs.grad) / 2
+        for one, optimizer in zip((network, alone), optimizers, strict=True):
+            optimizer.param_groups[0]["lr"] = _LEARNING_RATE * _pace(step, 2)
+            torch.nn.utils.clip_grad_norm_(one.parameters(), 1.0)
+            optimizer.step()
+    found, averaged, of_one = (
+        torch.cat([p["exp_avg"].double().flatten() for p in kept["state"].values()])
+        for kept in (state["optimizer"], *(optimizer.state_dict() for optimizer in optimizers))
+    )
+    assert torch.dist(found, averaged) < 0.2 * torch.dist(found, of_one)
+
+
+def test_tuning_learns_what_was_measured_and_keeps_the_rest_in_place(tmp_path):
+    """Of echoes, which the shipped encoder never saw."""
+    rng = np.random.default_rng(7)
+
+    def echoes(n):
+        shape = [reduced_g1_squared(draw("echo", rng, 1.0), 1.0, 64, [0.0])[0] for _ in range(n)]
+        return np.float32(0.2) * np.array(shape, np.float32)
+
+    def seen(shape, counts):
+        return noisy(shape, n_pixels=2000, n_frames=5000, counts=counts, rng=rng)[:, 0]
+
+    file = tune_ours(tmp_path, [seen(echoes(40), 1.0)], seed=2, truths=200, steps=25)
+    before, after, fresh = Encoder.load("ours"), Encoder.load(file), echoes(30)
+    maps = seen(fresh, 0.3)
+    error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
+    assert error[1] < 0.9 * error[0]
+    slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng, 1.0), 1.0, 64, np.arange(18) * 10.0)
+    moved = (after.encode(slow) - before.encode(slow))[:, 2:32]
+    assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
+    with pytest.raises(ValueError, match="no measured map has any contrast"):
+        tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)

@@ -1,12 +1,21 @@
-"""`ainerd train`: fit encoders to simulated exposures."""
+"""`ainerd train`: fit encoders to simulated exposures, and tune one to measured ones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ainerd.cli._catalog import Config, Tiled, opened, store_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ainerd.results import ResultStore
+
+Watch = Callable[[str, int, int, dict[str, float]], None]
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")]
 Folder = Annotated[Path, typer.Option(help="Folder for what is written; what is there goes on where it stopped.")]
@@ -34,14 +43,30 @@ def pca(
 def ours(
     out: Folder = Path("weights"),
     seed: Seed = 1,
-    truths: Annotated[int, typer.Option(min=100, help="Noise-free maps to draw.")] = 45_000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of 160 of them, with fresh noise.")] = 4600,
+    truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
+    from_tiled: Annotated[
+        bool, typer.Option("--from-tiled", help="Tune the shipped encoder to the complete results on a server.")
+    ] = False,
+    regime: Annotated[list[int] | None, typer.Option(help="With --from-tiled: only runs of this regime.")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
 ) -> None:
-    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores."""
-    from ainerd.latent import train_ours
+    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
 
+    With --from-tiled the shipped one is tuned to measured runs instead: some minutes. Under torchrun several
+    processes train together.
+    """
+    from ainerd.latent import train_ours, tune_ours
+
+    chosen: dict[str, Any] = {"truths": truths, "steps": steps}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
     with _watched() as watch:
-        file = train_ours(out, seed=seed, truths=truths, steps=steps, watch=watch)
+        if from_tiled:
+            with opened(tiled, config) as client:
+                file = tune_ours(out, _measured(store_of(client), regime, watch), seed=seed, watch=watch, **chosen)
+        else:
+            file = train_ours(out, seed=seed, watch=watch, **chosen)
     _say(file)
 
 
@@ -61,8 +86,21 @@ def paper(
     _say(file)
 
 
+def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
+    """The maps of complete results, all or those of some regimes."""
+    found = store.search(status="complete")
+    if regimes:
+        found = found[found["regime"].isin(regimes)]
+    if found.empty:
+        of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
+        raise ValueError(f"no complete results{of} to tune to")
+    for i, key in enumerate(found.index):
+        yield store.c2(str(key))
+        watch("reading", i + 1, len(found), {})
+
+
 @contextmanager
-def _watched() -> Iterator[Callable[[str, int, int, dict[str, float]], None]]:
+def _watched() -> Iterator[Watch]:
     """A bar for each stage, with what is worth watching beside it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 

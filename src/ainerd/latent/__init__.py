@@ -5,6 +5,7 @@ run's; `RegimeModel` groups runs; `NoveltyScorer`, fitted to the `Bank` noised t
 likely it is that the run is of a known kind. `DriftMartingale` says when the bank no longer describes what comes.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ainerd.latent._bank import Bank
@@ -23,6 +24,7 @@ from ainerd.latent._weights import ModelError
 if TYPE_CHECKING:
     from ainerd.latent._paper import train_paper
     from ainerd.latent._recipe import train_ours
+    from ainerd.latent._tune import tune_ours
 
 __all__ = [
     "FEWEST_OF_A_KIND",
@@ -45,18 +47,15 @@ __all__ = [
     "train_ours",
     "train_paper",
     "train_pca",
+    "tune_ours",
     "write_bank",
 ]
+
+_OF_TORCH = {"train_ours": "_recipe", "train_paper": "_paper", "tune_ours": "_tune"}
 
 
 def __getattr__(name: str) -> Any:
     """Import what trains networks when it is asked for: nothing else here needs torch."""
-    if name == "train_ours":
-        from ainerd.latent._recipe import train_ours
-
-        return train_ours
-    if name == "train_paper":
-        from ainerd.latent._paper import train_paper
-
-        return train_paper
+    if name in _OF_TORCH:
+        return getattr(import_module(f"ainerd.latent.{_OF_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

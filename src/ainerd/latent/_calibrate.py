@@ -77,6 +77,10 @@ def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> 
     away = np.abs((turn - DIRECTIONS[:, None] + 90) % 180 - 90)
     nearest = np.isclose(away, away.min(1, keepdims=True))
     averaged = np.tensordot(nearest / nearest.sum(1, keepdims=True), maps, 1).astype(np.float32)
-    shape = (encoder.denoise(averaged, size=SIZE) - 1) / contrast
+    return nearest_covariances((encoder.denoise(averaged, size=SIZE) - 1) / contrast)
+
+
+def nearest_covariances(shape: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The positive matrices nearest to symmetric ones (n, 64, 64)."""
     values, vectors = np.linalg.eigh(shape)
     return (vectors * np.maximum(values, 0)[:, None]) @ vectors.swapaxes(1, 2)

@@ -31,7 +31,7 @@ GROUP_SIZES = np.append(np.diff(GROUPS), ROWS.size - GROUPS[-1])
 N_SHAPE, N_DETAIL = 30, 32
 _OFF = (4.0, 10.0)  # residual power over that of the noise, from where on a map is off the manifold
 _DETAIL_GROUP = 4
-_SCALE = 20.0  # of contrast and offset in a latent vector
+SCALE = 20.0  # of contrast and offset in a latent vector
 _DETAIL_SCALE = 0.25
 _LEAST_CONTRAST = 0.002
 _FITTED = 0.75  # weight of the contrast that fits the map best, beside the network's
@@ -108,7 +108,7 @@ class LearnedEncoder(Encoder):
         return self._split(block_mean(maps)).z
 
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-        contrast, offset = z[:, :1] / _SCALE, z[:, 1:2] / _SCALE
+        contrast, offset = z[:, :1] / SCALE, z[:, 1:2] / SCALE
         x = self._shape(z[:, 2 : 2 + N_SHAPE]) + z[:, 2 + N_SHAPE :] @ self._detail / _DETAIL_SCALE
         return self._maps(x, contrast, offset, size)
 
@@ -123,7 +123,7 @@ class LearnedEncoder(Encoder):
         noise = parts.noise ** (1 - trust) * np.minimum(parts.noise, parts.white[:, None] * GROUP_SIZES) ** trust
         keep = kept(power, noise)
         rest = (inside * np.repeat(keep[:, :-1], GROUP_SIZES[:-1], axis=1)) @ self._basis + keep[:, -1:] * outside
-        return self._maps(parts.held + rest.astype(np.float32), parts.z[:, :1] / _SCALE, parts.z[:, 1:2] / _SCALE, size)
+        return self._maps(parts.held + rest.astype(np.float32), parts.z[:, :1] / SCALE, parts.z[:, 1:2] / SCALE, size)
 
     def held(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weighted |g1|² (n, 2080) that the shape alone holds of maps (n, 64, 64)."""
@@ -149,7 +149,7 @@ class LearnedEncoder(Encoder):
         power = np.square(detail).reshape(per_group).sum(2)
         expected = (noise @ self._detail_noise.T).reshape(per_group).sum(2)
         detail = detail * np.repeat(kept(power, expected), _DETAIL_GROUP, axis=1)
-        z = np.hstack([contrast * _SCALE, offset * _SCALE, shape, detail * _DETAIL_SCALE])
+        z = np.hstack([contrast * SCALE, offset * SCALE, shape, detail * _DETAIL_SCALE])
         return _Parts(z.astype(np.float32), held, residual, noise, white * unit[:, 0])
 
     def _shape(self, z: NDArray[np.float32]) -> NDArray[np.float32]:

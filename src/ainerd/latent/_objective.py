@@ -1,6 +1,7 @@
 """What the learned encoder is trained to, one step at a time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ainerd.latent._truths import Truths
 # The exponent and the relaxation time are the hardest to tell: they count more.
 _PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 _MAP, _FAMILY, _PARAMETER, _PAIR, _CONTRAST = 250.0, 1.0, 1.0, 0.3, 3.0
+_ANCHOR = 10.0
 _LATENT_NOISE = 0.05
 # Of a map's squared error: one whose noise is below this counts fully.
 _NOISE_FLOOR = 0.02
@@ -88,14 +90,8 @@ class Objective:
 
     def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The weighted sum, and what is worth watching."""
-        device = batch.features.device.type
-        with torch.autocast(device, torch.bfloat16):
-            z, level = network.encode(batch.features)
-            jitter = _LATENT_NOISE * torch.randn(z.shape, generator=generator).to(z.device)
-            coefficients = network.decode(z + jitter)
-        unit = torch.from_numpy(self.unit).to(z.device)
-        error = ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
-        a_map = (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
+        z, level, coefficients = self.seen(network, batch, generator)
+        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
 
         named = batch.family >= 0
         guess = network.families(z)[named]
@@ -104,17 +100,64 @@ class Objective:
         off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * told
         parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / told.sum()
 
+        total = _MAP * _heeded(error, batch) + _FAMILY * family + _PARAMETER * parameter
+        total = total + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
+        right = (guess.argmax(1) == batch.family[named]).float().mean()
+        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        return total, {name: float(value.detach()) for name, value in watched.items()}
+
+    def seen(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Latent shapes, contrasts and offsets, and the coefficients that are decoded from shapes a little off."""
+        with torch.autocast(batch.features.device.type, torch.bfloat16):
+            z, level = network.encode(batch.features)
+            jitter = _LATENT_NOISE * torch.randn(z.shape, generator=generator).to(z.device)
+            return z, level, network.decode(z + jitter)
+
+    def map_error(self, coefficients: Tensor, batch: Batch) -> Tensor:
+        """Mean squared error of each map."""
+        unit = torch.from_numpy(self.unit).to(coefficients.device)
+        return ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
+
+    def pair_error(self, z: Tensor, batch: Batch) -> Tensor:
+        """How badly a map is told from others by its nearness to that of the same truth."""
         there = ~batch.empty[: self.n]
         one, other = z[: self.n][there], z[self.n :][there]
         nearness = -torch.cdist(one, other).square() / _PAIR_TEMPERATURE
         own = torch.arange(len(one), device=z.device)
-        pair = (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
+        return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
 
-        contrast = (level[:, 0] - batch.contrast).square().clamp(max=1).mean()
-        contrast = contrast + level[:, 1].square().mean()
 
-        terms = (_MAP, a_map), (_FAMILY, family), (_PARAMETER, parameter), (_PAIR, pair), (_CONTRAST, contrast)
-        total = sum((weight * term for weight, term in terms), start=torch.zeros(()).to(z.device))
-        right = (guess.argmax(1) == batch.family[named]).float().mean()
-        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
-        return total, {name: float(value.detach()) for name, value in watched.items()}
+class Anchored(Objective):
+    """What a network is tuned to: maps that were measured, while what it knows of simulated ones stays where it is.
+
+    Parameters
+    ----------
+    before : Network
+        The network before, in evaluation mode. Latent shapes of simulated maps must stay near those it gives.
+    truths, basis, mean, spread, n, seed
+        As for `Objective`; parameters of truths that were measured are NaN.
+    """
+
+    def __init__(self, before: Network, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before = before
+
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum, and what is worth watching."""
+        z, level, coefficients = self.seen(network, batch, generator)
+        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
+        with torch.no_grad():
+            old, _ = self.before.to(z.device).encode(batch.features)
+        simulated = ~batch.parameters.isnan().all(1)
+        moved = (z - old)[simulated].square().mean()
+        total = _MAP * _heeded(error, batch) + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
+        watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
+        return total + _ANCHOR * moved, {name: float(value.detach()) for name, value in watched.items()}
+
+
+def _heeded(error: Tensor, batch: Batch) -> Tensor:
+    return (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
+
+
+def _contrast_error(level: Tensor, batch: Batch) -> Tensor:
+    return (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()

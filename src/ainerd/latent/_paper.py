@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ainerd.dynamics import KNOWN, draw, reduced_g1_squared
 from ainerd.latent._corpus import Statistics, noisy
 from ainerd.latent._grid import MAP_SIZE, to_unit
+from ainerd.latent._loop import Watch
 from ainerd.latent._published import Autoencoder
-from ainerd.latent._recipe import Watch
 from ainerd.latent._weights import ModelError
 
 _BATCH, _LOWEST_RATE, _HIGHEST_RATE = 16, 1e-4, 1e-3

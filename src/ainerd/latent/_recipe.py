@@ -1,13 +1,13 @@
 """Train the learned encoder from nothing but the simulator."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from torch import distributed
 
 import ainerd
 from ainerd.dynamics import KNOWN
@@ -15,17 +15,16 @@ from ainerd.latent._examples import examples, speckled
 from ainerd.latent._features import N_GAUGES, weighted
 from ainerd.latent._grid import ROWS, from_triangle
 from ainerd.latent._learned import DEPTH, GROUPS, N_DETAIL, N_SHAPE, LearnedEncoder
+from ainerd.latent._loop import Watch, processes, trained
 from ainerd.latent._network import Network
 from ainerd.latent._noise import fit_noise
-from ainerd.latent._objective import Batch, Objective
+from ainerd.latent._objective import Objective
 from ainerd.latent._truths import PARAMETERS, Truths
-from ainerd.latent._weights import ModelError, read_weights, write_weights
+from ainerd.latent._weights import read_weights, write_weights
 
-_BATCH, _LEARNING_RATE, _WARM_UP, _COOL_DOWN = 160, 2e-3, 200, 0.3
-_CHECKPOINT_EVERY = 200
+BATCH, _LEARNING_RATE = 160, 2e-3
 _ROUNDING = -0.375  # power of the families' covariance: -1/2 would make them round
 _AT_ONCE = 250
-Watch = Callable[[str, int, int, dict[str, float]], None]
 
 
 def train_ours(
@@ -39,7 +38,7 @@ def train_ours(
     """Write `out`/ours.safetensors.
 
     What is interrupted goes on where it was: the noise-free maps are kept in `out`/truths.safetensors, the network
-    every 200 steps in `out`/ours.checkpoint.pt. Two threads: one draws noise, one trains.
+    every 200 steps in `out`/ours.checkpoint.pt. Under ``torchrun`` all processes work at it, and share `out`.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ def train_ours(
     seed : int
         Of the corpus, the noise and the network.
     truths, steps : int
-        Noise-free maps; steps of 160 of them, each seen twice.
+        Noise-free maps; steps of 160 of them for each process, each seen twice.
     watch : callable
         Told the stage, how many of how many are done, and what is worth watching.
 
@@ -64,23 +63,42 @@ def train_ours(
     if truths < 100 or steps < 1:
         raise ValueError(f"truths must be at least 100 and steps at least 1, got {truths} and {steps}")
     recipe = {"seed": seed, "truths": truths, "steps": steps, "families": list(KNOWN), "ainerd": ainerd.__version__}
-    corpus = _corpus(out / "truths.safetensors", recipe, watch)
-    basis, mean, spread = _basis(corpus, seed)
-    objective = Objective(corpus, basis, mean, spread, n=_BATCH, seed=seed)
-    network = _trained(objective, out / "ours.checkpoint.pt", recipe, watch)
-    tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
-    tensors |= fit_noise(corpus, basis, blocks=_blocks(corpus, 40), seed=seed)
-    tensors["detail"] = np.eye(N_DETAIL, ROWS.size, dtype=np.float32)
-    _round(tensors, corpus, seed)
-    tensors["detail"] = _detail(LearnedEncoder(tensors), corpus, seed)
     file = out / "ours.safetensors"
-    # float16 is finer than what training leaves undecided.
-    halved = {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
-    write_weights(file, halved, recipe | {"kind": "learned"})
+    with processes() as (rank, n):
+        if n > 1:
+            recipe["processes"] = n
+        if rank > 0:
+            distributed.barrier()  # until the first has drawn the maps
+        drawn = corpus(out / "truths.safetensors", recipe, watch)
+        if n > 1 and rank == 0:
+            distributed.barrier()
+        basis, mean, spread = linear = _basis(drawn, seed)
+        if n > 1:
+            for array in linear:  # signs of components may differ from machine to machine
+                distributed.broadcast(torch.from_numpy(array), 0)
+        objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
+        torch.manual_seed(seed)
+        network = Network(len(objective.operator) + N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
+        checkpoint = out / "ours.checkpoint.pt"
+        trained(network, objective, checkpoint, recipe, learning_rate=_LEARNING_RATE, process=(rank, n), watch=watch)
+    if rank > 0:
+        return file
+    tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
+    tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
+    tensors["detail"] = np.eye(N_DETAIL, ROWS.size, dtype=np.float32)
+    _round(tensors, drawn, seed)
+    tensors["detail"] = detail(LearnedEncoder(tensors), drawn, seed)
+    write_learned(file, tensors, recipe)
     return file
 
 
-def _corpus(path: Path, recipe: dict, watch: Watch) -> Truths:
+def write_learned(file: Path, tensors: dict[str, NDArray[np.float32]], recipe: dict[str, Any]) -> None:
+    """Write the tensors of a `LearnedEncoder`, matrices as float16: finer than what training leaves undecided."""
+    halved = {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
+    write_weights(file, halved, recipe | {"kind": "learned"})
+
+
+def corpus(path: Path, recipe: dict[str, Any], watch: Watch) -> Truths:
     """The noise-free maps: those of the file if it is of this seed and size, else drawn."""
     ranks = {"triangles": 2, "family": 1, "parameters": 2}
     wanted = {"kind": "truths", "seed": recipe["seed"], "truths": recipe["truths"]}
@@ -116,63 +134,6 @@ def _basis(truths: Truths, seed: int) -> tuple[NDArray[np.float32], ...]:
     return np.ascontiguousarray(components, np.float32), mean.astype(np.float32), spread.astype(np.float32)
 
 
-def _trained(objective: Objective, checkpoint: Path, recipe: dict, watch: Watch) -> Network:
-    steps, seed = recipe["steps"], recipe["seed"]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(seed)
-    network = Network(len(objective.operator) + N_GAUGES, len(objective.basis), len(KNOWN), len(PARAMETERS))
-    network.to(device).train()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), _LEARNING_RATE, weight_decay=1e-3, betas=(0.9, 0.98), fused=True
-    )
-    start = _resume(checkpoint, network, optimizer, recipe)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    mean: dict[str, float] = {}
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [pool.submit(objective.batch, step) for step in range(start, min(start + 3, steps))]
-        for step in range(start, steps):
-            batch = ahead.pop(0).result()
-            if step + 3 < steps:
-                ahead.append(pool.submit(objective.batch, step + 3))
-            for group in optimizer.param_groups:
-                group["lr"] = _LEARNING_RATE * _pace(step, steps)
-            batch = Batch(**{name: tensor.to(device) for name, tensor in vars(batch).items()})
-            # Of its own seed, so that a run that was interrupted goes on the same.
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            loss, watched = objective.loss(network, batch, generator)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
-            watch("training", step + 1, steps, mean)
-            if (step + 1) % _CHECKPOINT_EVERY == 0 or step + 1 == steps:
-                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                torch.save(state | {"recipe": recipe}, checkpoint.with_suffix(".part"))
-                checkpoint.with_suffix(".part").replace(checkpoint)
-    torch.set_num_threads(threads)
-    return network.cpu().eval()
-
-
-def _pace(step: int, steps: int) -> float:
-    """Learning rate over its largest: a warm-up, a plateau, and a linear descent to a hundredth."""
-    left = (steps - step) / (_COOL_DOWN * steps)
-    return min(1.0, (step + 1) / _WARM_UP, 0.01 + 0.99 * left)
-
-
-def _resume(checkpoint: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: dict) -> int:
-    """The step to go on at."""
-    if not checkpoint.exists():
-        return 0
-    state = torch.load(checkpoint, weights_only=True)
-    if state["recipe"] != recipe:
-        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
 def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -> None:
     """Make families rounder in the latent shape, in place: whiten it in part by their mean covariance.
 
@@ -198,7 +159,7 @@ def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -
         tensors[name][:, :N_SHAPE] = tensors[name][:, :N_SHAPE] @ back
 
 
-def _detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.float32]:
+def detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.float32]:
     """Principal components of what the shape leaves over of noise-free maps, those seen with little noise first."""
     square = np.zeros((ROWS.size, ROWS.size))
     for block in range(_blocks(truths, 24)):
