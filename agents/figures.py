@@ -20,7 +20,7 @@ from agents.rheo_xpcs import TOML, build_agent
 from agents.simulated import simulated_instrument
 from ainerd.config import Settings, SettingsError
 from ainerd.instrument import open_tiled
-from ainerd.latent import ModelError
+from ainerd.latent import Encoder, ModelError
 from ainerd.results import ResultStore
 from ainerd.server import ServerError
 from ainerd.steering import expose
@@ -29,6 +29,7 @@ from ainerd.views import (
     cluster_figure,
     coincidence,
     latent_figure,
+    neighbourhood_figure,
     read_azimuths,
     similarity_figure,
     timeline_figure,
@@ -132,6 +133,7 @@ def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_pla
     """
     settings.storage.directory, settings.storage.frames = kept / "tiled", [kept / "frames"]
     folder.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder.load(settings.analysis.encoder)
     client, close = open_tiled(settings.storage)
     try:
         store = ResultStore(client["ainerd"])
@@ -142,6 +144,7 @@ def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_pla
             "latent": latent_figure(azimuths),
             "clusters": cluster_figure(azimuths, store.c2),
             "similar": similarity_figure(azimuths, store.c2),
+            "neighbours": neighbourhood_figure(azimuths, store.c2, encoder.decode),
         }
     finally:
         close()

@@ -1,8 +1,6 @@
 """The simulated instrument, a Tiled server, an agent, and what happens to them."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,18 +18,10 @@ from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.server import connect
 from ainerd.steering import expose
+from benchmarks._server import KEY, start_server
 
 FRAMES = 64
 AWAY_S = 3.0
-KEY = "soak0soak"
-SERVE = """
-import sys, threading
-from tiled.server import SimpleTiledServer
-directory, port, frames = sys.argv[1:]
-with SimpleTiledServer(directory, port=int(port), api_key="soak0soak", readable_storage=[frames]) as server:
-    print(server.port if int(port) == 0 else port, flush=True)
-    threading.Event().wait()
-"""
 GARBAGE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("start", {}),
     ("stop", {"run_start": "nobody", "uid": "1", "exit_status": "success", "time": 0.0}),
@@ -70,8 +60,6 @@ class Soak:
         self._rng, self._folder = np.random.default_rng(seed), folder
         self.settings = Settings.load(TOML.with_name("small.toml"))
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        for path in (folder / "tiled", folder / "frames"):
-            path.mkdir()
         self._port = 0
         self._start_tiled()
         self.client = connect(f"http://127.0.0.1:{self._port}", KEY)
@@ -201,16 +189,7 @@ class Soak:
         return agent
 
     def _start_tiled(self) -> None:
-        command = [sys.executable, "-c", SERVE, self._folder / "tiled", self._port, self._folder / "frames"]
-        with open(self._folder / "tiled.log", "a") as log:
-            self._server = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=log, text=True)
-        assert self._server.stdout is not None
-        with self._server.stdout as said:
-            for line in iter(said.readline, ""):
-                if line.strip().isdigit():
-                    self._port = int(line)
-                    return
-        raise RuntimeError(f"Tiled did not start: see {self._folder / 'tiled.log'}")
+        self._server, self._port = start_server(self._folder, self._port)
 
 
 _ACTIONS: dict[str, Callable[[Soak], None]] = {

@@ -47,6 +47,25 @@ def test_a_known_exposure_is_described_and_not_called_novel():
     assert analysis.summary["no_claim"] is None
 
 
+def test_denoised_maps_are_kept_beside_the_measured_ones():
+    subject, plain = technique(denoiser=Encoder.load("ours")), technique()
+    assert subject.parameters != plain.parameters
+    run = RunInfo(raw_uid="x", n_frames=100, frame_shape=ROI_MAP.shape, frame_time_s=0.5)
+    s = clock(Dynamics(family="slow", tau_s=20.0), (np.arange(64) + 0.5) * 50 / 64)
+    truth = 1 + g1_moving(Dynamics(family="slow", tau_s=20.0), s[:, None], s) ** 2 / 3
+    analysis, without = (analyse(each, speckle(100, 60)) for each in (subject, plain))
+    assert {name: (array.shape, str(array.dtype)) for name, array in analysis.arrays.items()} == {
+        name: (layout.shape, layout.dtype) for name, layout in subject.begin(run).layouts.items()
+    }
+    np.testing.assert_array_equal(analysis.arrays["c2"], without.arrays["c2"])
+    assert not {"denoised", "g2_denoised", "tau_denoised_s"} & {*without.arrays, *without.summary}
+    measured = analysis.arrays["c2"].reshape(18, 64, 4, 64, 4).mean((2, 4))
+    error, before = (np.square(maps - truth).mean((1, 2)) for maps in (analysis.arrays["denoised"], measured))
+    assert np.median(error / before) < 0.5
+    assert analysis.summary["tau_denoised_s"] == pytest.approx(20, rel=0.3)
+    assert set(analysis.units) >= {*analysis.arrays, "tau_denoised_s"}
+
+
 def test_outside_the_bank_there_is_no_claim_and_the_reason_is_said():
     analysis = analyse(technique(), speckle(100, 20))
     assert analysis.novelty_p is None

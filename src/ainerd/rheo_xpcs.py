@@ -19,7 +19,7 @@ from ainerd.latent import (
     run_features,
 )
 from ainerd.technique import Analysis, AnalysisError, Landmarks, Layout, Regimes, RunInfo
-from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww
+from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww, g2_from_two_time
 
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
 DIMS = {
@@ -28,7 +28,11 @@ DIMS = {
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
     "tau": ("tau",),
+    "denoised": ("roi", "t1", "t2"),
+    "g2_denoised": ("roi", "tau_denoised"),
+    "tau_denoised": ("tau_denoised",),
 }
+DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
@@ -50,6 +54,8 @@ class RheoXPCS:
         Speckle contrast beta of the instrument.
     alpha : float
         Level at which an exposure is called novel.
+    denoiser : Encoder, optional
+        What takes the noise off the maps that are kept beside the measured ones; without it none are.
     **reduction
         Options of `TwoTimeReducer`.
     """
@@ -64,13 +70,14 @@ class RheoXPCS:
         *,
         contrast: float,
         alpha: float = 0.05,
+        denoiser: Encoder | None = None,
         **reduction: Any,
     ) -> None:
         if 64 not in encoder.sizes:
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
         if len(np.unique(partition.q)) > 1:
             raise ValueError("the partition has several rings in q: an embedding is that of one, give n_q = 1")
-        self.partition, self.encoder, self.bank = partition, encoder, bank
+        self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
         self.reduction = {
             "reduction": "area",
@@ -93,6 +100,7 @@ class RheoXPCS:
             "n_roi": self.partition.n_roi,
             "reducer": {"size": 256, **self.reduction},
             "encoder": self.encoder.sha256,
+            **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
             "bank": self.bank.id,
             "contrast": self.contrast,
         }
@@ -182,6 +190,12 @@ class _Exposure:
             "g2_err": ((n_roi, n_tau), "float64"),
             "tau": ((n_tau,), "float64"),
         }
+        if self._technique.denoiser:
+            shapes |= {
+                "denoised": ((n_roi, DENOISED, DENOISED), "float32"),
+                "g2_denoised": ((n_roi, DENOISED - 1), "float64"),
+                "tau_denoised": ((DENOISED - 1,), "float64"),
+            }
         return {name: Layout(shape, dtype, DIMS[name]) for name, (shape, dtype) in shapes.items()}
 
     def push(self, block: NDArray[Any]) -> None:
@@ -194,6 +208,17 @@ class _Exposure:
             photons = self._photons * self._run.n_frames / self._reducer.n_pushed
             if photons > 0 and not self._technique.gap(photons):
                 self._technique.scorer(photons)
+
+    def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
+        """The maps without their noise, g2 along their diagonals, and the median of its relaxation times."""
+        if self._technique.denoiser is None:
+            return {}, {}
+        denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
+        g2 = g2_from_two_time(denoised)
+        tau = np.arange(1, DENOISED) * self._run.n_frames / DENOISED * self._run.frame_time_s
+        fit = fit_kww(tau, g2)
+        arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
+        return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None}
 
     @property
     def _photons(self) -> float:
@@ -216,10 +241,11 @@ class _Exposure:
         verdict = None if no_claim else technique.scorer(photons).explain(features[None])[0]
         g2 = self._correlator.result()
         fit = fit_kww(self._tau, g2.value)
+        denoised, told = self._denoised(maps)
         return Analysis(
             embedding=run_embedding(technique.encoder, latent),
             novelty_p=verdict.p if verdict else None,
-            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": self._tau},
+            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": self._tau, **denoised},
             dims=DIMS,
             summary={
                 "counts_per_pixel": photons / run.n_frames,
@@ -231,9 +257,12 @@ class _Exposure:
                 "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
                 "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,
                 "g2_fits": int(fit.ok.sum()),
+                **told,
             },
             units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"}
+            | dict.fromkeys(("tau_denoised", *told) if denoised else (), "s")
             | dict.fromkeys(("kww_exponent", "g2_contrast", "g2_fits", "c2", "g2", "g2_err", "latent"), "1")
+            | dict.fromkeys(("denoised", "g2_denoised") if denoised else (), "1")
             | dict.fromkeys((f"strangeness_{term}" for term in (verdict.excess if verdict else ())), "1"),
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},

@@ -36,3 +36,9 @@ def test_bands_are_believed_to_be_layers_and_an_inclusion_is_not():
     inclusion = (np.linalg.norm(x - 0.5, axis=1) < 0.2).astype(int)
     assert layered(window, x, oblique)[0] > 0.3
     assert layered(window, x, inclusion)[0] < 0.01
+
+
+def test_regimes_scattered_over_thousands_of_points_are_no_layers():
+    window, rng = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)}), np.random.default_rng(2)
+    belief, chance = layered(window, rng.random((3000, 2)), rng.integers(5, size=3000))
+    assert belief == 0 and np.isfinite(chance).all()

@@ -13,6 +13,7 @@ from ainerd.views import (
     cluster_figure,
     coincidence,
     latent_figure,
+    neighbourhood_figure,
     similarity_figure,
     timeline_figure,
 )
@@ -195,6 +196,21 @@ def test_similar_azimuths_are_the_nearest_of_other_exposures():
         distance = np.linalg.norm(points - points[i], axis=1)
         distance[i // N_ROI * N_ROI : (i // N_ROI + 1) * N_ROI] = np.inf
         assert j == distance.argmin() and near.endswith(f"distance {distance.min():.2f}")
+
+
+def test_the_neighbourhood_is_decoded_from_latents_a_little_off():
+    azimuths, asked = relaxing(n=30, events=(1, 4)), []
+
+    def decode(z):
+        asked.append(z)
+        return np.ones((len(z), 8, 8)) + np.eye(8) * z[:, :1, None]
+
+    figure = saved(neighbourhood_figure(azimuths, maps_of, decode, n_noisy=10))
+    flat = azimuths.latents.reshape(-1, 4)
+    assert len(asked) == azimuths.n_clusters and len(figure.axes) == 2 * 12 + 1
+    for z in asked:
+        assert (flat == z[0]).all(1).any()  # the middle is a measured one
+        np.testing.assert_allclose((z[1:] - z[0]).std(0), 0.3 * flat.std(0), rtol=0.7)
 
 
 def place(title):

@@ -13,11 +13,15 @@ columns of a latent vector
 It runs on numpy alone; torch is needed to train it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._features import age_lag, noise_gauges, scaled, unweighted, weighted
@@ -34,6 +38,7 @@ _DETAIL_GROUP = 4
 SCALE = 20.0  # of contrast and offset in a latent vector
 _DETAIL_SCALE = 0.25
 _LEAST_CONTRAST = 0.002
+_FEW = 100  # maps
 _FITTED = 0.75  # weight of the contrast that fits the map best, beside the network's
 DEPTH = 3
 Tensors = dict[str, NDArray[np.float32]]
@@ -68,6 +73,18 @@ class _Parts(NamedTuple):
     residual: NDArray[np.float32]
     noise: NDArray[np.float32]
     white: NDArray[np.float32]
+
+
+@contextmanager
+def _threads_for(n_maps: int) -> Iterator[None]:
+    """One thread for the maps of a run: more would only wait for each other."""
+    with _thread_pools().limit(limits=1 if n_maps < _FEW else None):
+        yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 class LearnedEncoder(Encoder):
@@ -105,7 +122,8 @@ class LearnedEncoder(Encoder):
         return cls(tensors, sha256=digest(path))
 
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._split(block_mean(maps)).z
+        with _threads_for(len(maps)):
+            return self._split(block_mean(maps)).z
 
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         contrast, offset = z[:, :1] / SCALE, z[:, 1:2] / SCALE
@@ -113,7 +131,10 @@ class LearnedEncoder(Encoder):
         return self._maps(x, contrast, offset, size)
 
     def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-        parts = self._split(block_mean(maps))
+        with _threads_for(len(maps)):
+            return self._shrunken(self._split(block_mean(maps)), size)
+
+    def _shrunken(self, parts: _Parts, size: int) -> NDArray[np.float32]:
         inside = parts.residual @ self._basis.T
         outside = parts.residual - inside @ self._basis
         power = group_power(inside, np.square(outside).sum(1))
@@ -129,7 +150,7 @@ class LearnedEncoder(Encoder):
         """Weighted |g1|² (n, 2080) that the shape alone holds of maps (n, 64, 64)."""
         return self._split(maps).held
 
-    def _split(self, maps: NDArray[np.float32]) -> "_Parts":
+    def _split(self, maps: NDArray[np.float32]) -> _Parts:
         x, level, gauges = scaled(maps)
         h = self._tower("encoder", np.hstack([x @ self._features.T - self._feature_mean, gauges]))
         shape = h[:, :N_SHAPE]

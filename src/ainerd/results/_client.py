@@ -48,7 +48,7 @@ class AinerdResult(Container):
     g2 = _Array("One-time correlation, (roi, tau).")
     tau = _Array("Lags of `g2` in seconds.")
     latent = _Array("Latent vector of each map, (roi, component).")
-    denoised = _Array("What the latent vectors hold of the maps, (roi, t1, t2).")
+    denoised = _Array("The maps without their noise, (roi, t1, t2), at 64 px.")
 
     @property
     def record(self) -> ResultRecord:

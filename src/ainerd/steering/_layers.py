@@ -40,8 +40,9 @@ def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tu
     order = np.argsort(along, axis=0, kind="stable")
     sorted_labels = labels[order]
     exceptions = (sorted_labels[1:] != sorted_labels[:-1]).sum(0) - (known - 1)
-    weight = np.exp(-PER_EXCEPTION * exceptions)
-    share = weight / weight.sum()
+    fewest = exceptions.min()
+    share = np.exp(-PER_EXCEPTION * (exceptions - fewest))  # 500 exceptions are nothing in floating point
+    share /= share.sum()
     rate = (known + 1) / window.width
     for j in np.flatnonzero(share > 0.01):
         x, label, at = along[order[:, j], j], sorted_labels[:, j], window.nodes @ directions[j]
@@ -53,7 +54,7 @@ def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tu
         between[changes] /= -np.expm1(-rate * (x[right] - x[left])[changes]).clip(None, -1e-6)
         between = np.where(after == 0, from_right, np.where(after == len(x), from_left, between))
         chance += share[j] * NEW * between
-    return float(LAYERED * weight.max()), chance
+    return float(LAYERED * np.exp(-PER_EXCEPTION * fewest)), chance
 
 
 def _half_turn(dimensions: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from ainerd.views._coincidence import Coincidence, coincidence
 from ainerd.views._during import WhileRunning, show_progress_of
 from ainerd.views._exposure import exposure_figure
 from ainerd.views._figure import campaign_figure
+from ainerd.views._latent_noise import neighbourhood_figure
 from ainerd.views._live import LiveFigure
 from ainerd.views._logbook import Logbook
 from ainerd.views._plain import plain
@@ -27,6 +28,7 @@ __all__ = [
     "coincidence",
     "exposure_figure",
     "latent_figure",
+    "neighbourhood_figure",
     "plain",
     "read_azimuths",
     "results_table",

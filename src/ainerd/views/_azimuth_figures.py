@@ -30,7 +30,7 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
     labels = azimuths.labels.ravel()
     flat, names = _two_dimensions(points)
-    figure = _figure(11, 5.2)
+    figure = new_figure(11, 5.2)
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
     mixed = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
     by_cluster.scatter(*flat[mixed].T, s=14, c=[colour(int(k)) for k in labels[mixed]], linewidth=0)
@@ -63,14 +63,14 @@ def cluster_figure(azimuths: Azimuths, c2_of: Maps) -> Figure:
         np.sqrt(np.maximum(np.asarray(square) / n - mean**2, 0))
         for square, mean, n in zip(squares, means, members, strict=True)
     ]
-    figure = _figure(2.7 * k + 1.0, 5.6)
+    figure = new_figure(2.7 * k + 1.0, 5.6)
     upper, lower = figure.subplots(2, k, sharex=True, sharey=True, squeeze=False)
     for c, (axes, image) in enumerate(zip(upper, means, strict=True)):
-        mean = draw_c2(axes, image, azimuths, 1.0, _high(means), colour(c))
+        mean = draw_c2(axes, image, azimuths, 1.0, high(means), colour(c))
         exposures = int((azimuths.labels == c).any(axis=1).sum())
         axes.set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
     for c, (axes, image) in enumerate(zip(lower, scatters, strict=True)):
-        scatter = draw_c2(axes, image, azimuths, 0.0, _high(scatters), colour(c))
+        scatter = draw_c2(axes, image, azimuths, 0.0, high(scatters), colour(c))
         axes.set_xlabel("$t_1$ (s)")
     for row, drawn, what in ((upper, mean, "mean of $C_2$"), (lower, scatter, "scatter of $C_2$")):
         row[0].set_ylabel("$t_2$ (s)")
@@ -85,22 +85,21 @@ def similarity_figure(azimuths: Azimuths, c2_of: Maps, *, n_similar: int = 5) ->
     labels, run = azimuths.labels.ravel(), np.repeat(np.arange(len(azimuths.runs)), n_roi)
     rows = []
     for c in range(azimuths.n_clusters):
-        members = np.flatnonzero(labels == c)
-        middle = members[np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1).argmin()]
+        middle = middle_of(azimuths, c)
         distance = np.linalg.norm(points - points[middle], axis=1)
         others = np.flatnonzero(run != run[middle])
         rows.append((middle, distance, others[distance[others].argsort()][:n_similar]))
-    figure = _figure(1.75 * (1 + n_similar) + 1.2, 2.0 * len(rows) + 0.5)
+    figure = new_figure(1.75 * (1 + n_similar) + 1.2, 2.0 * len(rows) + 0.5)
     panels = figure.subplots(len(rows), 1 + n_similar, sharex=True, sharey=True, squeeze=False)
     wanted = {int(run[i]) for middle, _, near in rows for i in (middle, *near)}
     maps = {i: c2_of(str(azimuths.runs.index[i])) for i in wanted}
     shown = [[maps[run[i]][i % n_roi] for i in (middle, *near)] for middle, _, near in rows]
-    high = _high([image for images in shown for image in images])
+    top = high([image for images in shown for image in images])
     for axes_of_row, images, (middle, distance, near) in zip(panels, shown, rows, strict=True):
         for axes in axes_of_row[len(images) :]:
             axes.set_visible(False)
         for axes, image, i in zip(axes_of_row, images, (middle, *near), strict=False):
-            drawn = draw_c2(axes, image, azimuths, 1.0, high, colour(int(labels[i])))
+            drawn = draw_c2(axes, image, azimuths, 1.0, top, colour(int(labels[i])))
             place = f"run {run[i] + 1}, {_degrees(i % n_roi, n_roi)}"
             axes.set_title(place if i == middle else f"{place}\ndistance {distance[i]:.2f}", fontsize=8)
             axes.tick_params(labelsize=8)
@@ -117,6 +116,13 @@ def similarity_figure(azimuths: Azimuths, c2_of: Maps, *, n_similar: int = 5) ->
     return figure
 
 
+def middle_of(azimuths: Azimuths, cluster: int) -> int:
+    """The azimuth, counted over all exposures, that is nearest to the median of its cluster."""
+    points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
+    members = np.flatnonzero(azimuths.labels.ravel() == cluster)
+    return int(members[np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1).argmin()])
+
+
 def draw_c2(axes: Axes, image: NDArray[Any], azimuths: Azimuths, low: float, high: float, frame: str) -> Any:
     """A map in seconds, framed in its cluster's colour."""
     duration = float((azimuths.runs["stop_s"] - azimuths.runs["start_s"]).median())
@@ -127,13 +133,13 @@ def draw_c2(axes: Axes, image: NDArray[Any], azimuths: Azimuths, low: float, hig
     return drawn
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
     FigureCanvasAgg(figure)
     return figure
 
 
-def _high(images: list[NDArray[Any]]) -> float:
+def high(images: list[NDArray[Any]]) -> float:
     return max(float(np.percentile(off_diagonal(image), 99.5)) for image in images)
 
 
