@@ -38,15 +38,18 @@ class Atlas:
 
     def add(self, outcome: Outcome) -> AtlasRecord:
         """Refit with one more result; the record is not yet in Tiled."""
-        assert outcome.embedding is not None
-        self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
-        self._positions[outcome.key] = outcome.positions
-        regimes = self._refit()
+        current = self._store.current_labels()  # another agent with these parameters may have given other numbers
+        self._labels |= {key: current[key] for key in self._labels.keys() & current.keys()}
+        regimes = self._take(outcome)
         return AtlasRecord(
-            n_regimes=regimes.n_regimes,
-            supported_range=regimes.supported_range,
-            labels={**self._store.current_labels(), **self._labels},  # results of other parameters keep theirs
+            n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=dict(self._labels)
         )
+
+    def learn(self, outcome: Outcome) -> None:
+        """Refit with a result that another agent wrote, unless it is known."""
+        if outcome.key not in self._embeddings and outcome.embedding is not None:
+            self._labels[outcome.key] = outcome.regime
+            self._take(outcome)
 
     def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
         """Regimes of known embeddings (n, e), -1 for others: nothing is fitted here."""
@@ -74,6 +77,12 @@ class Atlas:
         nothing = np.full(self._technique.embedding_size, np.nan, np.float32)
         failed = _rows(self._store.search(status="failed", digest=mine))
         self.remembered += [{"key": key, "embedding": nothing, **about} for key, about in failed]
+
+    def _take(self, outcome: Outcome) -> Regimes:
+        assert outcome.embedding is not None
+        self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
+        self._positions[outcome.key] = outcome.positions
+        return self._refit()
 
     def _refit(self) -> Regimes:
         keys = list(self._embeddings)

@@ -50,6 +50,7 @@ class Ledger:
         """Keep a suggestion, or say that one that is kept was accepted."""
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
+            agent=self._agent,
             positions={name: suggestion[name] for name in self._names},
             reason=suggestion["reason"],
             terms={name: suggestion[name] for name in TERMS},

@@ -1,6 +1,7 @@
 """One run on its way from documents to a result in Tiled."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd._unwritten import Unwritten
@@ -42,6 +44,8 @@ class Outcome:
         How long the exposure took.
     reason : str
         Why it failed.
+    is_recalled : bool
+        Whether the result was there: the run came again, or another agent was faster.
     """
 
     raw_uid: str
@@ -55,6 +59,7 @@ class Outcome:
     age_s: float | None = None
     exposure_s: float | None = None
     reason: str = ""
+    is_recalled: bool = False
 
 
 class Listener(Protocol):
@@ -106,6 +111,8 @@ class Job:
     listener: Listener
     agent: str
     unwritten: Unwritten
+    raw: Container | None  # where frames are asked for that are in no file here
+    late_s: float  # how long after the end of a run frames may come
 
 
 class WatchedRun:
@@ -113,23 +120,51 @@ class WatchedRun:
 
     def __init__(self, job: Job, resolve: Callable[[str, Outcome | None], None]) -> None:
         self._job, self._resolve = job, resolve
-        self.run = Run(job.keys, job.roots)
+        self._documents: list[Document] = []
+        self._has_died = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.run = Run(self._job.keys, self._job.roots, self._job.raw)
         self._key: str | None = None  # set once the run is known to have frames for us
         self._analysis: RunAnalysis | None = None
         self._problem: str | None = None
         self._recalled: Outcome | None = None
-        self._documents: list[Document] = []
         self._is_unwritten = False  # whether Tiled does not take it
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         self._documents.append((name, doc))
+        try:
+            self._take(name, doc)
+        except BaseException as err:
+            if isinstance(err, Exception) and not isinstance(err, MemoryError):
+                raise
+            self._outlive(err, name)
+
+    def _outlive(self, err: BaseException, name: str) -> None:
+        """What would end the worker: the run is analysed once more from its start, then given up."""
+        logger.error("the analysis of run %s died", self.run.uid, exc_info=err)
+        self.run.close()
+        if self._has_died:
+            self._problem = f"the analysis died twice, of {type(err).__name__}: {err}"
+            if name == "stop":
+                self._end()
+            return
+        self._has_died = True
+        self._begin_anew()
+        documents, self._documents = self._documents, []
+        for document in documents:
+            self(*document)
+
+    def _take(self, name: str, doc: dict[str, Any]) -> None:
         self.run(name, doc)
         if self.run.has_frames and self._problem is None:
             try:
                 if self._key is None:
                     self._begin()
-                if name == "stream_datum" and self._analysis is not None:
-                    for block in self.run.blocks(self._analysis.pixels):
+                if self._analysis is not None and name in ("event", "event_page", "stream_datum", "stop"):
+                    wait_s = self._wait_s(doc["time"]) if name == "stop" else None
+                    for block in self.run.blocks(self._analysis.pixels, wait_s=wait_s):
                         self._analysis.push(block)
                 if name == "stop" and self._recalled is None:
                     self._check_whole()
@@ -137,12 +172,17 @@ class WatchedRun:
                 self._problem = str(err)
             except (ClientError, httpx.HTTPError) as err:
                 self._set_aside(err)
+            except MemoryError:
+                raise
             except Exception as err:  # a mistake of ours is no reason to lose the run's record
                 logger.exception("while analysing run %s", self.run.uid)
                 self._problem = f"{type(err).__name__}: {err}"
         if name == "stop":
-            self.run.close()
-            self._resolve(self.run.uid, self._conclude() if self.run.has_frames else None)
+            self._end()
+
+    def _end(self) -> None:
+        self.run.close()
+        self._resolve(self.run.uid, self._conclude() if self.run.has_frames else None)
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -182,6 +222,10 @@ class WatchedRun:
         )
         job.store.expect(self._key, self._analysis.layouts)
 
+    def _wait_s(self, ended: float) -> float:
+        """How long to wait for frames: they are late until some seconds after their run, by any clock."""
+        return min(max(ended + self._job.late_s - time.time(), 0.0), self._job.late_s)
+
     def _check_whole(self) -> None:
         run = self.run
         if run.n_read != run.n_frames:
@@ -190,9 +234,7 @@ class WatchedRun:
 
     def _conclude(self) -> Outcome:
         """The outcome, once it is in Tiled; a failed one, whatever went wrong on the way."""
-        if self._recalled is not None:
-            return self._recalled
-        outcome = self._outcome()
+        outcome = self._recalled or self._outcome()
         if self._is_unwritten:
             return self._keep(outcome)
         try:
@@ -202,11 +244,14 @@ class WatchedRun:
                     analysis = self._analysis.finish()
                 except (AnalysisError, ValueError) as err:
                     self._problem = str(err)
-            outcome = self._write(outcome, analysis)
+            if self._recalled is None:
+                outcome = self._write(outcome, analysis)
             self._job.listener.absorb(outcome)
         except (ClientError, httpx.HTTPError) as err:
             self._set_aside(err)
             return self._keep(outcome)
+        except MemoryError:
+            raise
         except Exception as err:
             logger.exception("run %s is not concluded", self.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
@@ -229,8 +274,8 @@ class WatchedRun:
         }
         if analysis is None:
             reason = self._problem or "unknown"
-            job.store.fail(outcome.key, reason, **facts)
-            return replace(outcome, status="failed", reason=reason)
+            is_kept = job.store.fail(outcome.key, reason, **facts)
+            return replace(outcome, status="failed", reason=reason) if is_kept else self._recall()
         facts |= {"n_frames": run.n_frames, "frame_time_s": run.frame_time_s}
         outcome = replace(
             outcome,
@@ -242,8 +287,8 @@ class WatchedRun:
         placed = job.listener.place(outcome)
         series = {name: run.series(key) for name, key in job.wanted.series.items()}
         relative = {name: (t - run.start_doc["time"], y) for name, (t, y) in series.items() if t.size}
-        job.store.complete(outcome.key, analysis, series=relative, **facts, **placed)
-        return replace(outcome, regime=placed.get("regime", -1))
+        is_kept = job.store.complete(outcome.key, analysis, series=relative, **facts, **placed)
+        return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recall()
 
     def _outcome(self) -> Outcome:
         run, key = self.run, self._key or self.run.uid
@@ -268,6 +313,7 @@ class WatchedRun:
             novelty_p=record.novelty_p,
             regime=-1 if record.regime is None else record.regime,
             age_s=_number(record.summary.get(self._job.wanted.age)),
+            is_recalled=True,
         )
 
 

@@ -12,7 +12,7 @@ from bluesky import RunEngine
 from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
-from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
+from bluesky_adaptive.protocols import OptimizationProblem
 from bluesky_tiled_plugins import TiledWriter
 from tiled.client.container import Container
 
@@ -68,7 +68,7 @@ class Agent(Observer):
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
         self._backup = backup
         acquire = visit(self._watch.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before)
-        self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self._evaluate, acquire)
+        self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, acquire)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
 
     def attach(self, RE: RunEngine) -> None:
@@ -177,21 +177,3 @@ class Agent(Observer):
     def _require_attached(self) -> None:
         if self._attached is None:
             raise RuntimeError("the agent is not attached: agent.attach(RE) first")
-
-    def _evaluate(self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Outcomes for bluesky-adaptive, the same keys each time; NaN where there is none."""
-        outcomes = []
-        for uid, suggestion in zip(uids, suggestions, strict=True):
-            future = self._watch.outcome(uid)
-            outcome = future.result() if future.done() else None
-            embedding = None if outcome is None else outcome.embedding
-            p = None if outcome is None else outcome.novelty_p
-            outcomes.append(
-                {
-                    ID_KEY: suggestion[ID_KEY],
-                    "embedding": np.full(self.technique.embedding_size, np.nan) if embedding is None else embedding,
-                    "novelty_p": np.nan if p is None else p,
-                    "regime": -1 if outcome is None else outcome.regime,
-                }
-            )
-        return outcomes

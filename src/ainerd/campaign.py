@@ -71,6 +71,7 @@ class Campaign:
         )
         self._ready: dict[str, Any] | None = None
         self._by_hand = False  # whether a person put the ready suggestion there
+        self._known: set[str] = set()  # keys of complete results that the explorer knows
         self._weighs_time = "travel_time" in explorer
         self._accepted: set[str] = set()  # ids of suggestions that a person took
         self._remember()
@@ -84,15 +85,36 @@ class Campaign:
         return {"regime": atlas.labels[outcome.key], "atlas_version": self._store.add_atlas(atlas).version}
 
     def absorb(self, outcome: Outcome) -> None:
-        """Note the fate of the suggestion behind a run, say what was found, and have the next suggestion ready."""
-        self._in_vain = 0 if outcome.status == "complete" else self._in_vain + 1
+        """Note the fate of the suggestion behind a run, say what was found, and have the next suggestion ready.
+
+        Of a run that has its result from elsewhere, only what was found is taken up, once.
+        """
         with self._lock:
-            if set(self.names) <= set(outcome.positions):
-                self.explorer.ingest([_point(outcome, self._technique.embedding_size)])
-            if outcome.exposure_s and self._weighs_time:
-                self.explorer.exposure_s = outcome.exposure_s
-            if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
-                self._ready = None
+            if outcome.is_recalled and outcome.key in self._known:
+                return
+            self._take(outcome)
+        if not outcome.is_recalled:
+            self._say(outcome)
+        if not self._by_hand:
+            self.withdraw("newer results")
+        with suppress(ValueError):  # no position is left: who asks is told
+            self.peek()
+
+    def _take(self, outcome: Outcome) -> None:
+        """Have the atlas and the explorer know of a run."""
+        if outcome.status == "complete":
+            self._atlas.learn(outcome)
+            self._known.add(outcome.key)
+        self._in_vain = 0 if outcome.status == "complete" else self._in_vain + 1
+        if set(self.names) <= set(outcome.positions):
+            self.explorer.ingest([_point(outcome, self._technique.embedding_size)])
+        if outcome.exposure_s and self._weighs_time:
+            self.explorer.exposure_s = outcome.exposure_s
+        if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
+            self._ready = None
+
+    def _say(self, outcome: Outcome) -> None:
+        """Write down what became of a run."""
         if outcome.trial_id != outcome.key:
             fate = "measured" if outcome.status == "complete" else "failed"
             self._ledger.fate(outcome.trial_id, fate, outcome.reason or None, outcome.raw_uid)
@@ -102,10 +124,6 @@ class Campaign:
         self._remarks.make(outcome, *self.should_stop())
         if outcome.status == "complete":
             self._later(self._ledger.link, outcome.key)
-        if not self._by_hand:
-            self.withdraw("newer results")
-        with suppress(ValueError):  # no position is left: who asks is told
-            self.peek()
 
     # the optimizer that bluesky-adaptive talks to
 
@@ -294,6 +312,7 @@ class Campaign:
         """Take up what is in Tiled: results, and the checkpoint."""
         known = [p for p in self._atlas.remembered if all(np.isfinite(p.get(name, np.nan)) for name in self.names)]
         self.explorer.ingest([{ID_KEY: p["key"], "age_s": p.get(self._age), **p} for p in known])
+        self._known.update(p["key"] for p in known if p["status"] == "complete")
         self._restore(read_checkpoint(self._store.container, self._agent))
 
     def _restore(self, state: Mapping[str, Any]) -> None:

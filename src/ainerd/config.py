@@ -66,7 +66,9 @@ class AnalysisSettings(_Section):
     reduction, sigma, diagonal, normalization
         As in `ainerd.xpcs.TwoTimeReducer`.
     encoder : str
-        "pca", or a path of weights.
+        "pca", "ours", or a path of weights.
+    denoiser : str
+        What takes the noise off the maps that are kept beside the measured ones: as `encoder`, or "none".
     bank : Path or None
         What novelty is calibrated against, as ``ainerd calibrate`` writes it; without it the one that is shipped.
     alpha : float
@@ -79,6 +81,7 @@ class AnalysisSettings(_Section):
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "pca"
+    denoiser: str = "ours"
     bank: Path | None = None
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
@@ -158,12 +161,15 @@ class Storage(_Section):
         Of the embedded server, and of documents that could not be written.
     frames : list of Path
         Folders that frames may be read from.
+    late_s : float
+        How long after the end of a run its frames may come.
     """
 
     uri: str = ""
     api_key: SecretStr = SecretStr("")
     directory: Path
     frames: list[Path]
+    late_s: float = Field(default=5.0, ge=0)
 
 
 class Settings(BaseSettings):

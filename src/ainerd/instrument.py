@@ -70,6 +70,8 @@ def build_technique(settings: Settings, store: ResultStore) -> RheoXPCS:
     """
     options = settings.analysis.model_dump()
     encoder, bank = Encoder.load(options.pop("encoder")), Bank.load(options.pop("bank"))
+    denoiser = options.pop("denoiser")
+    options["denoiser"] = None if denoiser == "none" else Encoder.load(denoiser)
     technique = RheoXPCS(build_partition(settings.partition), encoder, bank, **options)
     _keep_configuration(store, technique, settings.partition)
     return technique
@@ -168,6 +170,7 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
             age=steering.age,
         ),
         "roots": settings.storage.frames,
+        "late_s": settings.storage.late_s,
         "bounds": steering.bounds,
         "backup": settings.storage.directory / "unwritten",
         "name": settings.name,

@@ -3,11 +3,14 @@
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 from rich import get_console
 from rich.console import Console
@@ -43,6 +46,8 @@ class Observer:
     backup : Path
         Folder for runs that Tiled did not take.
     name : str
+    late_s : float
+        How long after the end of a run its frames may come.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -58,6 +63,7 @@ class Observer:
         bounds: Mapping[str, tuple[float, float]],
         backup: Path,
         name: str,
+        late_s: float = 0.0,
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -81,6 +87,8 @@ class Observer:
             listener=self._campaign,
             agent=name,
             unwritten=backup / "results",
+            raw=self._raw,
+            late_s=late_s,
             on_outcome=self._announce,
         )
         self._reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
@@ -98,10 +106,18 @@ class Observer:
         """
         self._watch(name, doc)
 
-    def follow(self, source: str, stop: threading.Event, *, curve: Curve | None = None) -> None:
+    def follow(
+        self,
+        source: str,
+        stop: threading.Event,
+        *,
+        curve: Curve | None = None,
+        then: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
 
-        Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on.
+        Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on. `then` gets
+        each document after the agent.
         """
         status = self.results.table()["status"]
         done = set(status.index[status.ne("computing")])
@@ -111,6 +127,8 @@ class Observer:
 
         for name, doc in open_documents(source, stop, raw=self._raw, skip=is_done, curve=curve):
             self(name, doc)
+            if then is not None:
+                then(name, doc)
 
     def catch_up(self, newest: int = 100) -> int:
         """Analyse finished runs in Tiled that have no result yet, the oldest first.
@@ -173,6 +191,34 @@ class Observer:
         """End the worker; what has come is analysed first."""
         self._campaign.withdraw("the session ended")
         self._watch.close()
+
+    # for bluesky-adaptive
+
+    @property
+    def optimizer(self) -> Campaign:
+        """What suggests positions and learns from what is found there: an `Optimizer` of bluesky-adaptive."""
+        return self._campaign
+
+    def evaluate(
+        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time."""
+        futures = [self._watch.outcome(uid) for uid in uids]
+        wait(futures, timeout_s)
+        outcomes = []
+        for future, suggestion in zip(futures, suggestions, strict=True):
+            outcome = future.result() if future.done() else None
+            embedding = None if outcome is None else outcome.embedding
+            p = None if outcome is None else outcome.novelty_p
+            outcomes.append(
+                {
+                    ID_KEY: suggestion[ID_KEY],
+                    "embedding": np.full(self.technique.embedding_size, np.nan) if embedding is None else embedding,
+                    "novelty_p": np.nan if p is None else p,
+                    "regime": -1 if outcome is None else outcome.regime,
+                }
+            )
+        return outcomes
 
     # a say in what comes next
 

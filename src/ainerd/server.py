@@ -30,6 +30,7 @@ from tiled.structures.core import Spec
 START_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 3.0
 STOP_TIMEOUT_S = 3.0
+SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
 
 
 class ServerError(RuntimeError):
@@ -202,6 +203,11 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     raw, ainerd : tiled.client.container.Container
         `raw` is for TiledWriter; `ainerd` holds ``results``, ``suggestions``, ``atlas`` and ``log`` and is
         for `ainerd.results.ResultStore`.
+
+    Raises
+    ------
+    ServerError
+        If the key may not write.
     """
     raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
     ainerd = _container(client, "ainerd")
@@ -214,7 +220,14 @@ def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> 
     try:
         return parent.create_container(key, specs=specs)
     except ClientError as error:
-        if error.response.status_code != httpx.codes.CONFLICT:
+        status = error.response.status_code
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            shown = httpx.URL(parent.uri).copy_with(query=None)
+            raise ServerError(
+                f"the API key may not write at {shown}: an agent needs one with the scopes {', '.join(SCOPES)}; "
+                "results are read with any key"
+            ) from None
+        if status != httpx.codes.CONFLICT:
             raise
         return parent[key]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from event_model import RunRouter
+from tiled.client.container import Container
 
 from ainerd._unwritten import Unwritten
 from ainerd._watched_run import Job, Listener, Outcome, Wanted, WatchedRun
@@ -23,6 +24,7 @@ __all__ = ["Listener", "Outcome", "Wanted", "Watch"]
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0
+BEHIND_S = 30.0  # a person wants to know of a lag that is longer
 
 
 class Watch:
@@ -41,6 +43,10 @@ class Watch:
         Name of the agent in the results.
     unwritten : Path
         Folder for runs whose results Tiled does not take, until it does.
+    raw : tiled.client.container.Container, optional
+        The raw runs, for frames that are in no file of this machine.
+    late_s : float
+        How long after the end of a run its frames may come.
     on_outcome : callable, optional
         Told of each finished run at the end, in the worker's thread; for a person's eyes.
     """
@@ -56,16 +62,19 @@ class Watch:
         listener: Listener,
         agent: str,
         unwritten: Path,
+        raw: Container | None = None,
+        late_s: float = 0.0,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
         self._unwritten = Unwritten(unwritten, store.answers)
-        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent, self._unwritten)
+        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent, self._unwritten, raw, late_s)
         self._on_outcome = on_outcome
         self._futures: dict[str, Future[Outcome | None]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
         self._current: WatchedRun | None = None
         self._since: float | None = None  # when what is being handled came
+        self._is_behind = False
         self.concluded = 0  # runs that got a result
         self._last_run: str | None = None  # uid of the latest of them
         self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
@@ -135,19 +144,28 @@ class Watch:
                     item()
                 else:
                     name, doc, self._since = item
+                    self._say_if_behind(time.monotonic() - self._since)
                     self._router(name, doc)
-            except Exception as err:  # the worker outlives whatever a document or a job brings
+            except BaseException as err:  # the worker outlives whatever a document or a job brings
                 _complain(item, err)
             finally:
                 self._since = None
 
+    def _say_if_behind(self, lag_s: float) -> None:
+        """Log it once when runs come faster than they are analysed, and when that is over."""
+        if lag_s > BEHIND_S and not self._is_behind:
+            logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
+            self._is_behind = True
+        elif lag_s < BEHIND_S / 10 and self._is_behind:
+            logger.warning("no longer behind")
+            self._is_behind = False
+
     def _next(self) -> Any:
-        """What comes next; runs that were kept meanwhile, if nothing does."""
-        while True:
-            try:
-                return self._queue.get(timeout=IDLE_S)
-            except queue.Empty:
-                self._write_kept()
+        """What comes next; to write the runs that were kept, if nothing does."""
+        try:
+            return self._queue.get(timeout=IDLE_S)
+        except queue.Empty:
+            return self._write_kept
 
     def _write_kept(self) -> None:
         """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
@@ -181,7 +199,7 @@ class Watch:
                 future.set_result(outcome)
 
 
-def _complain(item: Any, error: Exception) -> None:
+def _complain(item: Any, error: BaseException) -> None:
     """Log what went wrong; in one line, if it was no document in the first place or one of nothing that came."""
     try:
         if not callable(item):

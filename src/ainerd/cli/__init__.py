@@ -15,6 +15,7 @@ from ainerd.cli._encode import encode
 from ainerd.cli._export import export
 from ainerd.cli._replay import replay
 from ainerd.cli._similar import similar
+from ainerd.cli._steer import steer
 from ainerd.cli._train import train
 from ainerd.cli._watch import watch
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(watch)
+app.command()(steer)
 app.command()(analyze)
 app.command()(encode)
 app.command()(replay)

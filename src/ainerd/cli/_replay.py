@@ -1,7 +1,6 @@
 """`ainerd replay`: runs that are in Tiled, analysed again."""
 
-from collections.abc import Mapping
-from concurrent.futures import wait
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from ainerd.cli._catalog import Config, Json, Tiled, opened
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from tiled.client.container import Container
 
     from ainerd.config import Settings
@@ -16,29 +16,34 @@ if TYPE_CHECKING:
     from ainerd.technique import Technique
     from ainerd.watch import Outcome
 
-POLL_S = 0.1
-
 
 def replay(
     uids: Annotated[
         list[str] | None, typer.Argument(help="Runs, by uid. Default: all without a result.", show_default=False)
     ] = None,
     all: Annotated[bool, typer.Option("--all", help="Those whose analysis failed, too.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEDULER", help="Dask cluster that does it: tcp://host:port; local: this machine's cores."
+        ),
+    ] = None,
     tiled: Tiled = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Analyse runs that are in Tiled, one after the other, as an instrument's settings say.
+    """Analyse runs that are in Tiled, as an instrument's settings say: one after the other, or on a Dask cluster.
 
     A result that is complete with these parameters stays as it is: after an interruption, the same command goes on.
     With other parameters (another --config, or the environment) a run gets another result beside the one it has.
     Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
     """
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ainerd.config import Settings
     from ainerd.instrument import build_technique
-    from ainerd.results import ResultStore, link_provenance
+    from ainerd.results import ResultStore
     from ainerd.server import open_catalog
 
     if config is None:
@@ -48,12 +53,20 @@ def replay(
         raw, ainerd = open_catalog(client)
         store = ResultStore(ainerd)
         technique = build_technique(settings, store)
-        runs = _waiting(raw, store, technique, settings.detector.image, uids, again=all)
-        outcomes = _analysed(runs, technique, store, settings, quiet=json)
+        waiting = _waiting(raw, store, technique, uids, again=all)
+        columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, disable=json or not waiting) as progress:
+            if dask is None:
+                outcomes = _analysed(waiting, technique, store, settings, raw, progress)
+            else:
+                on = _dask()
+                workplace = on.Workplace.of(
+                    settings, client, technique, embedded=tiled is None and not settings.storage.uri
+                )
+                with on.cluster(dask) as workers:
+                    outcomes = on.analysed(workers, waiting, workplace, store, progress)
         _label(store, technique)
-        complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status == "complete"}
-        for key in complete.values():
-            link_provenance(ainerd, key)
+    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status == "complete"}
     failed = {outcome.raw_uid: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     console = Console()
     if json:
@@ -65,9 +78,9 @@ def replay(
 
 
 def _waiting(
-    raw: "Container", store: "ResultStore", technique: "Technique", image: str, uids: list[str] | None, *, again: bool
-) -> list["Container"]:
-    """Finished runs with frames that have no result of these parameters yet, the oldest first."""
+    raw: "Container", store: "ResultStore", technique: "Technique", uids: list[str] | None, *, again: bool
+) -> list[str]:
+    """Uids of finished runs that have no result of these parameters yet, the oldest first."""
     from tiled.queries import KeyPresent
 
     from ainerd.results import result_key
@@ -76,14 +89,10 @@ def _waiting(
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
+    found = [run.metadata["start"]["uid"] for run in runs]
     status = store.table()["status"]
     done = {"complete"} if again or uids else {"complete", "failed"}
-
-    def waits(run: "Container") -> bool:
-        key = result_key(run.metadata["start"]["uid"], technique.parameters)
-        return status.get(key) not in done and any(image in run[name].metadata["data_keys"] for name in run)
-
-    return [run for run in runs if waits(run)]
+    return [uid for uid in found if status.get(result_key(uid, technique.parameters)) not in done]
 
 
 def _run(raw: "Container", uid: str) -> "Container":
@@ -97,54 +106,32 @@ def _run(raw: "Container", uid: str) -> "Container":
 
 
 def _analysed(
-    runs: list["Container"], technique: "Technique", store: "ResultStore", settings: "Settings", *, quiet: bool
+    uids: list[str],
+    technique: "Technique",
+    store: "ResultStore",
+    settings: "Settings",
+    raw: "Container",
+    progress: "Progress",
 ) -> list["Outcome"]:
     """What became of each run."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from ainerd.cli._reanalysis import Reanalysis
 
-    from ainerd.documents import DetectorKeys, documents_of
-    from ainerd.watch import Wanted, Watch
-
-    beside = settings.beside
-    watch = Watch(
-        technique,
-        store,
-        keys=DetectorKeys(**settings.detector.model_dump()),
-        wanted=Wanted(positions=tuple(settings.steering.bounds), **beside.model_dump()),
-        roots=settings.storage.frames,
-        listener=_Nobody(),
-        agent=settings.name,
-        unwritten=settings.storage.directory / "unwritten" / "results",
-    )
+    done, frames = progress.add_task("runs", total=len(uids)), progress.add_task("frames", total=None)
+    unwritten = settings.storage.directory / "unwritten" / "results"
     outcomes = []
-    columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with closing(Reanalysis(technique, store, settings, raw, unwritten)) as reanalysis:
+        for uid in uids:
+            outcomes.append(reanalysis(uid, lambda n, of: progress.update(frames, completed=n, total=of)))
+            progress.advance(done)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _dask() -> Any:
     try:
-        with Progress(*columns, disable=quiet or not runs) as bars:
-            done, frames = bars.add_task("runs", total=len(runs)), bars.add_task("frames", total=None)
-            for run in runs:
-                for name, doc in list(documents_of(run)):  # all, so that an interruption finds a whole run
-                    watch(name, doc)
-                future = watch.outcome(run.metadata["start"]["uid"])
-                while not future.done():
-                    read, announced = watch.progress or (0, None)
-                    bars.update(frames, completed=read, total=announced)
-                    wait([future], POLL_S)
-                outcome = future.result()
-                outcomes += [] if outcome is None else [outcome]
-                bars.advance(done)
-    finally:
-        watch.close()  # a run that is begun is ended, even if a person has had enough
-    return outcomes
-
-
-class _Nobody:
-    """Who listens: no campaign, so that nothing is suggested."""
-
-    def place(self, outcome: "Outcome") -> Mapping[str, Any]:
-        return {}
-
-    def absorb(self, outcome: "Outcome") -> None:
-        pass
+        from ainerd.cli import _replay_dask
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--dask wants more than the agent does: pip install 'ainerd[dask]' ({error})") from None
+    return _replay_dask
 
 
 def _label(store: "ResultStore", technique: "Technique") -> None:

@@ -42,7 +42,7 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    _log(as_json=json_log)
+    log_to_stderr(as_json=json_log)
     console = Console(stderr=True)
     settings = Settings.load(config)
     with opened(tiled, config) as client:
@@ -59,7 +59,7 @@ def watch(
             observer.close()
 
 
-def _log(*, as_json: bool) -> None:
+def log_to_stderr(*, as_json: bool) -> None:
     """Warnings and errors on stderr."""
     import json
     import logging

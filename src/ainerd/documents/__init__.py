@@ -1,7 +1,7 @@
 """Bluesky documents to runs: the wanted pixels of each frame as they arrive, readings and series beside them."""
 
 from ainerd.documents._files import file_documents
-from ainerd.documents._frames import BLOCK, FrameError, FrameReader, local_path
+from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
 from ainerd.documents._replay import documents_of
 from ainerd.documents._run import DetectorKeys, Run
 from ainerd.documents._sources import open_documents
@@ -15,6 +15,7 @@ __all__ = [
     "Document",
     "FrameError",
     "FrameReader",
+    "MissingFrames",
     "Run",
     "WireError",
     "checked",

@@ -25,8 +25,12 @@ class FrameError(Exception):
     """Frames cannot be read; the message says which and why."""
 
 
+class MissingFrames(FrameError):
+    """Frames are not here; they may come late, or be elsewhere."""
+
+
 def local_path(uri: str, roots: Iterable[Path]) -> Path:
-    """The file a StreamResource's uri points to, if it lies under one of the allowed roots.
+    """The file a StreamResource's uri points to, if it is on this machine and lies under one of the allowed roots.
 
     Parameters
     ----------
@@ -37,18 +41,20 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
 
     Raises
     ------
+    MissingFrames
+        If the uri is no local file, or there is none.
     FrameError
-        If the uri is no local file, lies outside every root, or does not exist.
+        If there is one, but outside every root.
     """
     parts = urlparse(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise FrameError(f"frames at {uri!r} are not a local file")
+        raise MissingFrames(f"frames at {uri!r} are not a local file")
     path = Path(unquote(parts.path)).resolve()
+    if not path.is_file():
+        raise MissingFrames(f"no file {path}")
     roots = [Path(root).resolve() for root in roots]
     if not any(path.is_relative_to(root) for root in roots):
         raise FrameError(f"{path} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
-    if not path.is_file():
-        raise FrameError(f"no file {path}")
     return path
 
 
@@ -129,7 +135,7 @@ class FrameReader:
             If they are not in the file, or damaged.
         """
         try:
-            self._dataset.id.refresh()
+            self._dataset.refresh()  # not of its id: h5py keeps the shape of a file opened to read
         except RuntimeError as err:
             raise FrameError(f"{self.path} cannot be read: {err}") from err
         if stop > len(self._dataset):

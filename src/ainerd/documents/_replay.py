@@ -78,7 +78,7 @@ class RunReader:
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
         stop = node.shape[0]
         for number, source in enumerate(node.include_data_sources().data_sources()):
-            (asset,) = source.assets
+            files = [asset.data_uri for asset in source.assets]
             resource = f"{self._start}/{stream}/{key}/{number}"
             if resource not in self._shown:
                 self._shown[resource] = 0
@@ -89,7 +89,7 @@ class RunReader:
                         "run_start": self._start,
                         "data_key": key,
                         "mimetype": source.mimetype,
-                        "uri": asset.data_uri,
+                        "uri": files[0] if len(files) == 1 else node.uri,  # which frames are where, Tiled knows
                         "parameters": dict(source.parameters),
                     },
                 )

@@ -1,5 +1,6 @@
 """One run, put together from its documents."""
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ from typing import Any
 import numpy as np
 from event_model import DocumentRouter
 from numpy.typing import NDArray
+from tiled.client.container import Container
 
-from ainerd.documents._frames import FrameError, FrameReader, local_path
+from ainerd.documents._elsewhere import HeldFrames, TiledFrames
+from ainerd.documents._frames import FrameError, FrameReader, MissingFrames, local_path
+
+AGAIN_S = 0.2  # between two looks for frames that are late
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +40,15 @@ class DetectorKeys:
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and gives its frames, readings and series.
 
+    Frames in an HDF5 file of this machine are read from it. Those in events are there. All others are asked from Tiled.
+
     Parameters
     ----------
     keys : DetectorKeys
     roots : iterable of Path
         Folders frames may be read from.
+    raw : tiled.client.container.Container, optional
+        The raw runs in Tiled.
 
     Attributes
     ----------
@@ -49,16 +58,18 @@ class Run(DocumentRouter):
         Whether the detector is in this run: known from its descriptor on.
     """
 
-    def __init__(self, keys: DetectorKeys, roots: Iterable[Path]) -> None:
+    def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
         super().__init__()
-        self._keys, self._roots = keys, tuple(roots)
+        self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # the descriptor that has the detector
         self._resources: dict[str, dict[str, Any]] = {}
-        self._announced: deque[tuple[str, int, int]] = deque()
+        self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
+        self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
+        self._taken = 0  # frames of the first announcement that have been read
         self._series: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        self._reader: FrameReader | None = None
+        self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_of: str | None = None
         self.n_read = 0
 
@@ -72,8 +83,11 @@ class Run(DocumentRouter):
             self._image = dict(doc)
 
     def event(self, doc: Any) -> Any:
-        """Keep every scalar number of an event with its time."""
+        """Keep every scalar number of an event with its time, and frames."""
         for key, value in doc["data"].items():
+            if key == self._keys.image and isinstance(value, (list, np.ndarray)):
+                self._held[doc["uid"]] = np.asarray(value)
+                self._announced.append((doc["uid"], 0, 1))
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
                 self._series[key].append((doc["timestamps"][key], float(value)))
 
@@ -124,21 +138,44 @@ class Run(DocumentRouter):
         """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one."""
         return np.array(sorted(self._series.get(key, [])), dtype=float).reshape(-1, 2).T
 
-    def blocks(self, pixels: NDArray[np.int64]) -> Iterator[NDArray]:
+    def blocks(self, pixels: NDArray[np.int64], *, wait_s: float | None = None) -> Iterator[NDArray]:
         """Gathered blocks of the frames that have been announced and not been read yet, (b, n_pixels).
+
+        Parameters
+        ----------
+        pixels : ndarray of int
+            Flat indices of the pixels wanted.
+        wait_s : float, optional
+            For how long to wait for frames that are not there. Without it they are left for the next call.
 
         Raises
         ------
         FrameError
-            If a file is missing, outside the allowed roots, of another shape, or damaged.
+            If a file is outside the allowed roots, of another shape, or damaged, or frames do not come in time.
+        httpx.HTTPError
+            If they are asked from Tiled, and it is away.
         """
+        end = time.monotonic() + (wait_s or 0.0)
         per_index = self._data_key["shape"][0] if len(self._data_key["shape"]) == 3 else 1
         while self._announced:
-            resource, first, last = self._announced.popleft()
-            reader = self._open(resource, pixels)
-            for block in reader.blocks(first * per_index, last * per_index):
-                self.n_read += len(block)
-                yield block
+            resource, first, last = self._announced[0]
+            start = first * per_index + self._taken
+            try:
+                for block in self._open(resource, start, pixels).blocks(start, last * per_index):
+                    self._taken += len(block)
+                    self.n_read += len(block)
+                    yield block
+            except MissingFrames:
+                self.close()  # they may come to another place
+                if wait_s is None:
+                    return
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(AGAIN_S)
+            else:
+                self._announced.popleft()
+                self._held.pop(resource, None)
+                self._taken = 0
 
     def close(self) -> None:
         """Close the file being read."""
@@ -146,18 +183,29 @@ class Run(DocumentRouter):
             self._reader.close()
             self._reader = None
 
-    def _open(self, resource: str, pixels: NDArray[np.int64]) -> FrameReader:
+    def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
         if self._reader is None or self._reader_of != resource:
             self.close()
-            doc = self._resources[resource]
-            dataset = doc["parameters"].get("dataset")
-            if doc["mimetype"] != "application/x-hdf5" or not dataset:
-                raise FrameError(f"frames of type {doc['mimetype']!r} with parameters {doc['parameters']} are not read")
-            swmr = bool(doc["parameters"].get("swmr"))
-            path = local_path(doc["uri"], self._roots)
-            self._reader = FrameReader(path, dataset, pixels, self.frame_shape, swmr=swmr)
+            if resource in self._held:
+                self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
+            else:
+                self._reader = self._find(self._resources[resource], start, pixels)
             self._reader_of = resource
         return self._reader
+
+    def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
+        """Where frames can be read: their file, or else Tiled."""
+        about = doc["parameters"]
+        try:
+            if doc["mimetype"] != "application/x-hdf5" or not about.get("dataset"):
+                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {about} are not read")
+            path = local_path(doc["uri"], self._roots)
+        except MissingFrames as here:
+            if self._raw is None or self._image is None:
+                raise
+            at = self.uid, self._image["name"], self._keys.image
+            return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
+        return FrameReader(path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr")))
 
     @property
     def _data_key(self) -> dict[str, Any]:

@@ -57,11 +57,12 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
         yield from _pages(container, {"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE})
 
 
-def read_newest(container: Container, name: str, value: str) -> Node | None:
-    """Key and metadata of the child made last whose metadata have that value, in one request; None if there is none."""
-    equal = {"filter[eq][condition][key]": name, "filter[eq][condition][value]": json.dumps(value)}
+def read_newest(container: Container, **equal: str) -> Node | None:
+    """Key and metadata of the child made last whose metadata have these values; None if there is none. One request."""
+    keys, values = list(equal), [json.dumps(value) for value in equal.values()]
+    conditions = {"filter[eq][condition][key]": keys, "filter[eq][condition][value]": values}
     wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
-    found = _page(container, container.item["links"]["search"], wanted | equal)["data"]
+    found = _page(container, container.item["links"]["search"], wanted | conditions)["data"]
     return (found[0]["id"], found[0]["attributes"]["metadata"]) if found else None
 
 

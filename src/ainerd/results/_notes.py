@@ -21,8 +21,7 @@ class Notes:
     def __init__(self, suggestions: Container, atlas: Container, log: Container) -> None:
         self._suggestions, self._atlas, self._log = suggestions, atlas, log
         self._lines = Mirror(log, lambda line: True)
-        self._version = 0  # of the newest atlas this store wrote
-        self._newest: tuple[str, AtlasRecord] | None = None  # the atlas read last, by its key
+        self._newest: tuple[str, AtlasRecord] | None = None  # the atlas read or written last, by its key
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Keep a suggestion, and return its id; one of the same id is left as it is."""
@@ -51,22 +50,32 @@ class Notes:
         """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
         return suggestion_table(dict(read_nodes(self._suggestions)))
 
-    def next_suggestion(self) -> SuggestionRecord | None:
-        """The newest suggestion that nobody took up or turned down; None if there is none. One request."""
-        found = read_newest(self._suggestions, "fate", "proposed")
+    def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
+        """The newest suggestion that nobody took up or turned down; None if there is none. One request.
+
+        Parameters
+        ----------
+        agent : str, optional
+            Whose; by default any agent's.
+        """
+        whose = {} if agent is None else {"agent": agent}
+        found = read_newest(self._suggestions, fate="proposed", **whose)
         return None if found is None else SuggestionRecord.from_metadata(found[1])
 
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
-        """Keep a refit of the regimes, and return it with its version: one more than the newest."""
-        newest = None if self._version else self.newest_atlas()
-        version = self._version or (newest.version or 0 if newest else 0)
+        """Keep a refit of the regimes, and return it as it is kept: with a version, one more than the newest.
+
+        Results that it does not name keep the label of the newest one, whoever writes at the same time.
+        """
         is_new = False
         while not is_new:  # another writer may be faster
-            version += 1
-            record = record.changed(version=version)
-            _, is_new = create_node(self._atlas, f"{version:06d}", record.metadata(), "AinerdAtlas")
-        self._version = version
-        return record
+            newest = self.newest_atlas()
+            before, labels = (newest.version or 0, newest.labels) if newest else (0, _NO_LABELS)
+            kept = record.changed(version=before + 1, labels={**labels, **record.labels})
+            key = f"{before + 1:06d}"
+            _, is_new = create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")
+        self._newest = key, kept
+        return kept
 
     def newest_atlas(self) -> AtlasRecord | None:
         """The regimes as the newest refit saw them; None before the first."""

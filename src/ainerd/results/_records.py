@@ -161,6 +161,8 @@ class SuggestionRecord(Record):
         Key of the node under ``ainerd/suggestions``.
     created : str
         UTC, ISO 8601.
+    agent : str
+        Who made it.
     positions : dict of str to float
         By motor; top-level keys of the metadata.
     reason : str
@@ -178,6 +180,7 @@ class SuggestionRecord(Record):
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))
     created: str = Field(default_factory=now)
+    agent: str | None = None
     positions: Numbers
     reason: str
     terms: Numbers = Field(default_factory=dict)

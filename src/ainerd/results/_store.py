@@ -47,10 +47,10 @@ class ResultStore(ResultWriter, ResultReader, Notes):
         self.container = ainerd
 
     def answers(self) -> bool:
-        """Whether the server answers now; says so quickly."""
-        context = self.container.context
+        """Whether the server answers now, and takes the key; says so quickly."""
+        http = self.container.context.http_client
         try:
-            return bool(context.http_client.get(context.api_uri, timeout=QUICK_S).is_success)
+            return bool(http.get(self.container.uri, timeout=QUICK_S).is_success)
         except httpx.HTTPError:
             return False
 

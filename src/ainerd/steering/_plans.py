@@ -54,6 +54,8 @@ def expose(
 ) -> MsgGenerator[str]:
     """One exposure: the detector flies, its frames are announced while it does.
 
+    A pause of the RunEngine does not stop the detector: what it takes meanwhile is announced when the plan goes on.
+
     Parameters
     ----------
     detector : device
@@ -76,7 +78,14 @@ def expose(
 
     def frames() -> MsgGenerator[None]:
         yield from bps.kickoff(detector, wait=True)
-        yield from bps.collect_while_completing([detector], [detector], flush_period=FLUSH_S, stream_name=detector.name)
+        taken = yield from bps.complete(detector, group="ainerd_frames")
+        is_over = False
+        while not is_over:  # bps.collect_while_completing would end too early after a pause, which forgets the group
+            waited = yield from bps.wait("ainerd_frames", timeout=FLUSH_S, error_on_timeout=False)
+            is_over = taken.done
+            if waited and not is_over:
+                yield from bps.sleep(FLUSH_S)
+            yield from bps.collect(detector, name=detector.name)
 
     @bpp.set_run_key_decorator("ainerd_exposure")
     @bpp.stage_decorator(devices)
@@ -86,16 +95,17 @@ def expose(
         if beside:
             yield from bps.trigger_and_read(list(beside), name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
+        exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
         if shutter is None:
-            yield from frames()
+            yield from exposure
         else:
-            yield from bpp.finalize_wrapper(bpp.pchain(bps.mv(shutter, "open"), frames()), bps.mv(shutter, "close"))
+            yield from bpp.finalize_wrapper(bpp.pchain(bps.mv(shutter, "open"), exposure), bps.mv(shutter, "close"))
 
     return (yield from inner())
 
 
 def visit(
-    outcome_of: Callable[[str], Future],
+    outcome_of: Callable[[str], Future] | None,
     *,
     beside: Sequence[Any] = (),
     monitored: Sequence[Any] = (),
@@ -109,8 +119,8 @@ def visit(
 
     Parameters
     ----------
-    outcome_of : callable
-        Future of the analysis of a run, by uid.
+    outcome_of : callable or None
+        Future of the analysis of a run, by uid; None: the plan does not wait.
     beside, monitored, shutter
         As in `expose`.
     before : callable, optional
@@ -135,6 +145,9 @@ def visit(
             readables = [*actuators, *beside]
             uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=about)
             uids.append(uid)
+            yield from bps.checkpoint()  # a deferred pause waits for the end of the exposure
+        if outcome_of is None:
+            return tuple(uids)
         futures = [outcome_of(uid) for uid in uids]
 
         async def analysed() -> None:

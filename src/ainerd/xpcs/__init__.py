@@ -8,6 +8,7 @@ from ainerd.xpcs._g2 import G2, g2
 from ainerd.xpcs._multitau import MultiTau
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._reducer import TwoTimeReducer
+from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import two_time
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "g2",
     "g2_by_age",
     "g2_from_two_time",
+    "split",
     "two_time",
 ]

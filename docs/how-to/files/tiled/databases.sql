@@ -1,0 +1,3 @@
+CREATE DATABASE people OWNER tiled;
+CREATE DATABASE catalog OWNER tiled;
+CREATE DATABASE tables OWNER tiled;

@@ -1,0 +1,183 @@
+"""Runs that are in Tiled, analysed again by the workers of a Dask cluster.
+
+A worker does with a run what the command does without a cluster, and writes the result itself: the key of a result
+comes from the run and the parameters, so a run that is given out twice, because its worker died or seemed to, still
+has one result. What travels is the run's uid, the settings without the API key, and the outcome.
+"""
+
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from rich.progress import Progress
+from tiled.client.container import Container
+
+from ainerd.cli._reanalysis import Reanalysis
+from ainerd.config import Settings
+from ainerd.instrument import build_technique
+from ainerd.results import ResultStore, result_key
+from ainerd.server import ServerError, connect
+from ainerd.technique import Technique
+from ainerd.watch import Outcome
+
+LOCAL = "local"
+CONNECT_S = 10
+AHEAD = 1000  # runs that the scheduler knows of; an archive may have a million
+RETRIES = 2  # of a run at which something around it failed, such as the network
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Client]:
+    """A client of the scheduler at an address; "local" starts one worker for each core of this machine.
+
+    Raises
+    ------
+    ValueError
+        If no scheduler answers there.
+    """
+    if address == LOCAL:
+        with (
+            LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
+            Client(local, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port: {error}") from None
+    with client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker is told once.
+
+    Attributes
+    ----------
+    settings : str
+        JSON of the settings, without the API key.
+    address : str
+        Root of the catalogue.
+    embedded : bool
+        Whether that is the server of ``settings.storage.directory``.
+    parameters : str
+        JSON of the parameters that the results are to have.
+    """
+
+    settings: str
+    address: str
+    embedded: bool
+    parameters: str
+
+    @classmethod
+    def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
+        """That of a command which has all this."""
+        told = settings.model_dump_json(exclude={"storage": {"api_key"}})
+        return cls(told, root.uri, embedded, _told(technique))
+
+
+def analysed(
+    workers: Client, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
+) -> list[Outcome]:
+    """What became of each run.
+
+    Raises
+    ------
+    ValueError
+        If a worker has other parameters, or cannot do its work for a reason that is not the run's.
+    """
+    if uids and not workers.nthreads():
+        progress.console.print("the cluster has no workers yet: waiting for some")
+    waiting = iter(uids)
+    given: dict[Future, str] = {}
+    outcomes: list[Outcome] = []
+
+    def give(most: int) -> list[Future]:
+        new = {workers.submit(analyse, x, workplace, pure=False, retries=RETRIES): x for x in islice(waiting, most)}
+        given.update(new)
+        return list(new)
+
+    bar = progress.add_task("runs", total=len(uids))
+    finished = as_completed(give(AHEAD), loop=workers.loop)
+    for future in finished:
+        outcome = _outcome(future, given.pop(future), workplace, store)
+        outcomes += [] if outcome is None else [outcome]
+        finished.update(give(1))
+        progress.update(bar, advance=1, description=f"runs, {len(workers.nthreads())} workers")
+    return outcomes
+
+
+def analyse(uid: str, workplace: Workplace) -> Outcome | None:
+    """Analyse a run on a worker and write its result; None if it has no frames for us.
+
+    Whatever is wrong with the run is in the outcome; what is raised is not its fault.
+    """
+    settings, raw, store, technique = _furnished(workplace)
+    with (
+        TemporaryDirectory() as folder,  # what Tiled does not take is in Tiled anyway, as a run
+        closing(Reanalysis(technique, store, settings, raw, Path(folder))) as reanalysis,
+    ):
+        outcome = reanalysis(uid)
+        if outcome is not None and reanalysis.kept:
+            raise ServerError(f"its result is not written: {outcome.reason}")
+        return outcome
+
+
+@lru_cache(maxsize=1)  # one command at a time, as a rule
+def _furnished(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
+    """What a worker needs for every run. The environment it was started in overrides the settings that came."""
+    settings = Settings(**json.loads(workplace.settings))
+    client = connect(workplace.address, _api_key(settings, workplace.embedded))
+    store = ResultStore(client["ainerd"])
+    technique = build_technique(settings, store)
+    _compare(json.loads(_told(technique)), json.loads(workplace.parameters))
+    return settings, client["raw"], store, technique
+
+
+def _told(technique: Technique) -> str:
+    return json.dumps(dict(technique.parameters))
+
+
+def _compare(here: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Refuse to give results that would not be those of the command."""
+    if others := [name for name in wanted | here if here.get(name) != wanted.get(name)]:
+        raise ValueError(
+            f"on {socket.gethostname()} {', '.join(others)} would differ from this command's: a worker needs the same "
+            "ainerd, the same files, and no AINERD_… of its own that changes the numbers"
+        )
+
+
+def _api_key(settings: Settings, embedded: bool) -> str | None:
+    """What this machine knows: a key does not travel."""
+    if not embedded:
+        return settings.storage.api_key.get_secret_value() or None
+    try:
+        return (settings.storage.directory / "api_key").read_text().strip()
+    except OSError:
+        raise ServerError(
+            f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
+            f"{socket.gethostname()} need a Tiled server with an address"
+        ) from None
+
+
+def _outcome(future: Future, uid: str, workplace: Workplace, store: ResultStore) -> Outcome | None:
+    try:
+        return future.result()
+    except KilledWorker as error:
+        key = result_key(uid, json.loads(workplace.parameters))
+        reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
+        with suppress(KeyError):  # not even begun
+            store.fail(key, reason)
+        return Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
+    except Exception as error:  # of whatever kind: it comes from another process
+        raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None

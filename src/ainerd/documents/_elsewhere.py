@@ -1,0 +1,153 @@
+"""Frames that lie in no file of this machine: in Tiled, or in the documents themselves."""
+
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from tiled.client.container import Container
+from tiled.ndslice import NDSlice
+
+from ainerd.documents._frames import BLOCK, FrameError, MissingFrames
+
+MOST_BYTES = 32 * 2**20  # of an answer
+AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+
+
+class HeldFrames:
+    """The wanted pixels of frames that are here already.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (ny, nx) or (n, ny, nx)
+    pixels : ndarray of int, shape (n,)
+        Flat indices in a frame, in the order wanted.
+    shape : tuple of int
+        Expected of `frames`.
+
+    Raises
+    ------
+    FrameError
+        If they have another shape.
+    """
+
+    def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+        if frames.shape != shape or frames.dtype.kind not in "iuf":
+            raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, wanted {shape}")
+        self._frames = frames.reshape(-1, shape[-2] * shape[-1])
+        self._pixels = pixels
+
+    def blocks(self, start: int, stop: int) -> Iterator[NDArray]:
+        """Frames start … stop - 1 in blocks (b, n_pixels)."""
+        for first in range(start, stop, BLOCK):
+            yield self._frames[first : min(first + BLOCK, stop), self._pixels]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TiledFrames:
+    """The wanted pixels of frames that a Tiled server reads.
+
+    A file of frames that TiledWriter registered, or an array of another kind: whatever the server can slice.
+
+    Parameters
+    ----------
+    raw : tiled.client.container.Container
+        The raw runs.
+    path : (str, str, str)
+        Uid of the run, name of the stream, data key.
+    pixels : ndarray of int, shape (n,)
+        Flat indices in a frame, in the order wanted.
+    frame_shape : (int, int)
+        (ny, nx) expected.
+    offset : int
+        Frames in the stream before those of the resource: Tiled joins a stream's resources.
+    why : str
+        Why they are not read from a file, for messages.
+    """
+
+    def __init__(
+        self,
+        raw: Container,
+        path: tuple[str, str, str],
+        pixels: NDArray[np.int64],
+        frame_shape: tuple[int, int],
+        *,
+        offset: int,
+        why: str,
+    ) -> None:
+        self._raw, self._path, self._frame_shape, self._offset, self._why = raw, path, frame_shape, offset, why
+        self._n_frames = -1  # not looked at
+        rows, columns = np.divmod(pixels, frame_shape[1])
+        self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        self._wanted = rows - rows.min(), columns - columns.min()
+
+    def blocks(self, start: int, stop: int) -> Iterator[NDArray]:
+        """Frames start … stop - 1 of the resource in blocks (b, n_pixels).
+
+        Raises
+        ------
+        MissingFrames
+            If Tiled does not have them (yet), or cannot read them.
+        FrameError
+            If frames there have another shape.
+        httpx.HTTPError
+            If Tiled is away.
+        """
+        row, end = self._offset + start, self._offset + stop
+        if end > self._n_frames:
+            self._look()
+        if end > self._n_frames:
+            raise self._missing(f"Tiled holds {self._n_frames} frames of {self._name}, {end} were announced")
+        height, width = (s.stop - s.start for s in self._window)
+        most = max(MOST_BYTES // (height * width * self._dtype.itemsize), 1)
+        while row < end:
+            index, within = divmod(row, self._per_index)
+            n = min(BLOCK, most, end - row)
+            if self._per_index > 1:  # an index at a time
+                n = min(n, self._per_index - within)
+                frames: tuple[slice | int, ...] = index, slice(within, within + n)
+            else:
+                frames = slice(row, row + n), *(0,) * self._has_exposures
+            window = self._read((*frames, *self._window), (n, height, width))
+            yield window[:, *self._wanted]
+            row += n
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @property
+    def _name(self) -> str:
+        return "/".join(self._path)
+
+    def _missing(self, what: str) -> MissingFrames:
+        return MissingFrames(f"{self._why}, and {what}")
+
+    def _look(self) -> None:
+        """How many frames there are."""
+        uid, stream, key = self._path
+        try:
+            node = self._raw[uid][stream].base[key]
+        except KeyError:
+            raise self._missing(f"Tiled has no {self._name}") from None
+        shape = node.shape
+        if len(shape) not in (3, 4) or shape[-2:] != self._frame_shape:
+            raise FrameError(f"Tiled has {self._name} of shape {shape}, wanted frames of {self._frame_shape}")
+        self._link, self._dtype = node.item["links"]["full"], node.dtype
+        self._has_exposures = len(shape) == 4
+        self._per_index = shape[1] if self._has_exposures else 1
+        self._n_frames = shape[0] * self._per_index
+
+    def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray:
+        # Not through the array's client: it repeats for most of a minute what the server says it cannot read.
+        response = self._raw.context.http_client.get(
+            self._link,
+            params={"slice": NDSlice(*wanted).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},
+            headers={"Accept": "application/octet-stream"},
+        )
+        if response.status_code in AWAY:
+            response.raise_for_status()
+        if response.is_error:
+            raise self._missing(f"Tiled cannot read {self._name}: {response.status_code} {response.reason_phrase}")
+        return np.frombuffer(response.read(), self._dtype).reshape(shape)

@@ -1,0 +1,215 @@
+"""An archive reprocessed by the workers of a Dask cluster: what they write is what one process writes."""
+
+import json
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky_tiled_plugins import TiledWriter
+from distributed import Client, LocalCluster
+from typer.testing import CliRunner
+
+from agents.simulated import simulated_instrument
+from ainerd.cli import app
+from ainerd.cli._replay_dask import Workplace, _outcome, analyse
+from ainerd.config import Settings
+from ainerd.instrument import build_partition, build_technique
+from ainerd.results import ResultStore
+from ainerd.server import ServerError, embedded_server, open_catalog
+from ainerd.steering import expose
+
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+RUNS, FRAMES = 3, 64
+
+
+class Archive:
+    """Runs in Tiled, one of them without its frames, and the results of them that a command writes."""
+
+    def __init__(self, folder, server):
+        self.server = server
+        self.raw, ainerd = open_catalog(server.client())
+        self.store = ResultStore(ainerd)
+        settings = Settings.load(SMALL)
+        settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
+        devices = simulated_instrument(settings, speed=1000)
+        cam = devices.detector.cam
+        cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
+        engine = RunEngine({})
+        engine.subscribe(TiledWriter(self.raw, batch_size=1))
+        for i in range(RUNS):
+            devices.stage.x.set(5 + 0.1 * i).wait(10)
+            engine(expose(devices.detector, beside=[devices.stage.x, devices.stage.y], shutter=devices.shutter))
+        *self.frames, lost = sorted((folder / "frames").rglob("*.h5"), key=os.path.getmtime)
+        lost.unlink()
+
+    def replay(self, *arguments):
+        """Uids and keys of the complete runs, and reasons of the failed, as the command has it."""
+        done = CliRunner().invoke(app, ["replay", "--json", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        assert self.server.api_key not in done.output
+        return json.loads(done.stdout)
+
+    def workplace(self, *, embedded):
+        """What a worker is told."""
+        settings = Settings.load(SMALL)
+        technique = build_technique(settings, self.store)
+        return Workplace.of(settings, self.server.client(), technique, embedded=embedded)
+
+    def forget(self, *keys):
+        """Remove results; all of them without `keys`."""
+        results = self.store.container["results"]
+        for key in keys or list(results):
+            results.delete_contents(key, recursive=True, external_only=False)
+        self.store.refresh()
+
+    def results(self):
+        """Of each result all that two analyses have in common, its arrays as bytes."""
+        self.store.refresh()
+        found = {}
+        for key in self.store.table().index:
+            record = self.store.record(key)
+            arrays = {name: self.store.array(key, name) for name in record.arrays}
+            said = record.metadata()
+            for name in ("created", "atlas_version"):
+                said.pop(name, None)
+            found[key] = said, {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
+        return found
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("archive")
+    with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:
+        yield Archive(folder, server)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, which were started before anything was known of the archive, and a client of theirs."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield cluster, client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment(cluster, archive, tmp_path_factory):
+    """What the command finds: where the archive is, and a small bank, which is soon calibrated."""
+    bank = tmp_path_factory.mktemp("bank") / "bank.safetensors"
+    calibrated = CliRunner().invoke(app, ["calibrate", "--n", "300", "--out", str(bank)])
+    assert calibrated.exit_code == 0, calibrated.output
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_CONFIG", str(SMALL))
+        patch.setenv("AINERD_ANALYSIS__BANK", str(bank))
+        patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
+        patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def serial(archive):
+    """What one process says of the archive; its results are gone afterwards."""
+    said = archive.replay()
+    results = archive.results()
+    archive.forget()
+    return said, results
+
+
+@pytest.fixture
+def address(cluster):
+    return cluster[0].scheduler_address
+
+
+def kill_at_work(archive, client):
+    """Kill the worker that has a run in hand; its process."""
+    pids = client.run(os.getpid)
+    for _ in range(600):
+        for pid in pids.values():
+            os.kill(pid, signal.SIGSTOP)
+        busy = [pids[worker] for worker, runs in client.processing().items() if runs]
+        caught = busy if len(archive.store.table("computing")) else []
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL if pid in caught else signal.SIGCONT)
+        if caught:
+            return caught[0]
+        time.sleep(0.2)
+    raise AssertionError("no moment with a run in hand")
+
+
+def test_a_cluster_writes_what_one_process_writes_bit_for_bit(archive, address, serial):
+    said = archive.replay("--dask", address)
+    assert said == serial[0]
+    assert len(said["complete"]) == RUNS - 1 and "no file" in " ".join(said["failed"].values())
+    assert archive.results() == serial[1]
+    assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
+
+
+def test_what_is_missing_is_done_alone_and_again_if_its_worker_is_killed(archive, cluster, address, serial):
+    first, *others = serial[0]["complete"].values()
+    created = archive.store.table()["created"]
+    archive.forget(first)
+    with ThreadPoolExecutor() as pool:
+        said = pool.submit(archive.replay, "--dask", address)
+        killed = kill_at_work(archive, cluster[1])
+        said = said.result()
+    assert list(said["complete"].values()) == [first] and not said["failed"]
+    assert archive.results() == serial[1]
+    assert archive.store.table()["created"][others].equals(created[others])
+    assert killed not in cluster[1].run(os.getpid).values()
+
+
+def test_no_key_travels(archive, cluster, serial, monkeypatch):
+    """Neither in what is sent, nor in what is logged; a worker that cannot know it says what it lacks."""
+    said = [line for logs in cluster[0].get_logs().values() for line in str(logs).splitlines()]
+    said += map(str, cluster[1].get_scheduler_logs())
+    assert said and not any(archive.server.api_key in line for line in said)
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", archive.server.api_key)
+    settings = Settings.load(SMALL)
+    workplace = Workplace.of(
+        settings, archive.server.client(), build_technique(settings, archive.store), embedded=False
+    )
+    assert settings.storage.api_key and archive.server.api_key not in str(workplace)
+    uid = next(iter(serial[0]["complete"]))
+    with pytest.raises(ServerError, match="wants an API key"):
+        cluster[1].submit(analyse, uid, workplace, pure=False).result()
+    other = replace(workplace, embedded=True, parameters='{"technique": "rheo_xpcs", "n_roi": 2}')
+    with pytest.raises(ValueError, match="n_roi.* would differ from this command's"):
+        cluster[1].submit(analyse, uid, other, pure=False).result()
+
+
+def test_one_run_is_shared_as_the_page_says(archive, address):
+    page = (SMALL.parents[2] / "docs" / "how-to" / "analyze-again.md").read_text()
+    (code,) = re.findall(r"```python\n(import numpy.*?)```", page, re.DOTALL)
+    names = {"partition": build_partition(Settings.load(SMALL).partition), "path": archive.frames[0]}
+    for of_the_page, here in (("tcp://scheduler.example.org:8786", address), ("100_000", str(FRAMES))):
+        assert of_the_page in code
+        code = code.replace(of_the_page, here)
+    exec(code, names)
+    np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
+
+
+def test_a_cluster_that_is_none_is_refused(archive):
+    done = CliRunner().invoke(app, ["replay", "--dask", "nowhere://1"])
+    assert isinstance(done.exception, ValueError) and "no Dask scheduler answers at 'nowhere://1'" in str(
+        done.exception
+    )
+
+
+def test_a_run_that_kills_its_workers_is_a_failed_one(archive, cluster, serial, monkeypatch):
+    monkeypatch.setattr(cluster[0].scheduler, "allowed_failures", 0)
+    uid, key = next(iter(serial[0]["complete"].items()))
+    begun = archive.store.record(key).changed(status="computing", arrays={}, series={})
+    archive.forget(key)
+    archive.store.begin(begun)
+    dead = cluster[1].submit(os._exit, 1)
+    outcome = _outcome(dead, uid, archive.workplace(embedded=True), archive.store)
+    assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
+    assert archive.store.record(key).reason == outcome.reason

@@ -1,0 +1,139 @@
+"""Frames that are in no file of this machine."""
+
+import json
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from bluesky_tiled_plugins import TiledWriter
+from event_model import NumpyEncoder, compose_run, compose_stream_resource
+
+from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, documents_of
+from ainerd.server import embedded_server, open_catalog
+
+KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
+PIXELS = np.array([13, 29, 2, 17])
+N, NY, NX = 60, 5, 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Of the detector: the server may read it."""
+    return tmp_path_factory.mktemp("detector")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory, folder):
+    with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[folder]) as server:
+        yield open_catalog(server.client())[0]
+
+
+@pytest.fixture(scope="module")
+def movie(folder):
+    frames = np.random.default_rng(0).poisson(1.0, (N, NY, NX)).astype(np.uint16)
+    for name, part in {"all": frames, "first": frames[:25], "second": frames[25:]}.items():
+        with h5py.File(folder / f"{name}.h5", "w", libver="latest") as file:
+            file.create_dataset("d", data=part, chunks=(1, NY, NX), **hdf5plugin.Bitshuffle(cname="lz4"))
+    return frames
+
+
+def documents(folder, files, *, per_index=1, held=None):
+    """Of a run whose frames are in some files of another machine, or in its events."""
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    external = {"external": "STREAM:"} if held is None else {}
+    shape = [per_index, NY, NX] if held is None else [NY, NX]
+    image = {"dtype": "array", "shape": shape, "source": "sim", "dtype_numpy": "<u2", **external}
+    detector = bundle.compose_descriptor(
+        name="det",
+        data_keys={"det_image": image},
+        configuration={"det": {"data": {"det_num": N, "det_period": 0.1}, "timestamps": {}, "data_keys": {}}},
+        object_keys={"det": ["det_image"]},
+    )
+    yield "descriptor", detector.descriptor_doc
+    for name, n in files.items():
+        resource, datum = compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri=f"file://detector-pc{folder}/{name}.h5",
+            data_key="det_image",
+            parameters={"dataset": "d", "swmr": True, "chunk_shape": [1, per_index, NY, NX]},
+        )
+        yield "stream_resource", resource | {"run_start": bundle.start_doc["uid"]}
+        yield "stream_datum", datum({"start": 0, "stop": n // per_index}, descriptor=detector.descriptor_doc)
+    for frame in [] if held is None else held:
+        yield "event", detector.compose_event(data={"det_image": frame}, timestamps={"det_image": 1.0})
+    yield "stop", bundle.compose_stop()
+
+
+def gathered(docs, raw, roots=()):
+    run, blocks = Run(KEYS, roots, raw), []
+    for name, doc in docs:
+        run(name, doc)
+        if run.has_frames:
+            blocks.extend(run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None))
+    run.close()
+    assert run.n_read == N
+    return np.concatenate(blocks)
+
+
+@pytest.mark.parametrize(
+    ("files", "per_index"), [({"all": N}, 1), ({"all": N}, 20), ({"all": N}, N), ({"first": 25, "second": 35}, 1)]
+)
+def test_frames_of_another_machine_come_from_tiled(raw, folder, movie, files, per_index):
+    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, files, per_index=per_index))
+    for name, doc in docs:
+        writer(name, doc)
+    expected = movie.reshape(N, -1)[:, PIXELS]
+    assert np.array_equal(gathered(docs, raw), expected)
+    assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
+    with pytest.raises(MissingFrames, match="not a local file"):
+        gathered(docs, None)
+
+
+def test_what_is_not_in_tiled_yet_is_asked_again(raw, folder, movie):
+    docs = list(documents(folder, {"all": N}))
+    writer, run = TiledWriter(raw, batch_size=1), Run(KEYS, (), raw)
+    for name, doc in docs:
+        run(name, doc)
+    assert list(run.blocks(PIXELS)) == []
+    with pytest.raises(MissingFrames, match=r"not a local file, and Tiled has no .*/det/det_image"):
+        list(run.blocks(PIXELS, wait_s=0.0))
+    for name, doc in docs:
+        writer(name, doc)
+    assert np.array_equal(np.concatenate(list(run.blocks(PIXELS))), movie.reshape(N, -1)[:, PIXELS])
+
+
+def test_a_file_that_is_gone_for_the_server_too_is_named(raw, folder, movie):
+    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"nowhere": N}))
+    with h5py.File(folder / "nowhere.h5", "w") as file:
+        file["d"] = movie
+    for name, doc in docs:
+        writer(name, doc)
+    (folder / "nowhere.h5").unlink()
+    with pytest.raises(MissingFrames, match=r"Tiled cannot read .*/det/det_image"):
+        gathered(docs, raw)
+
+
+def test_tiled_is_not_asked_for_a_file_that_may_not_be_read(raw, folder, movie, tmp_path):
+    docs = [(name, dict(doc)) for name, doc in documents(folder, {"all": N})]
+    writer = TiledWriter(raw, batch_size=1)
+    for name, doc in docs:
+        writer(name, doc)
+        if name == "stream_resource":
+            doc["uri"] = doc["uri"].replace("detector-pc", "localhost")
+    with pytest.raises(FrameError, match="outside the allowed roots"):
+        gathered(docs, raw, [tmp_path])
+
+
+def test_frames_in_events_are_taken_and_come_back_from_tiled(raw, movie):
+    docs, expected = list(documents(None, {}, held=movie)), movie.reshape(N, -1)[:, PIXELS]
+    assert np.array_equal(gathered(docs, None), expected)
+    kept = [(name, json.loads(json.dumps(doc, cls=NumpyEncoder))) for name, doc in docs]  # while Tiled is away
+    assert np.array_equal(gathered(kept, None), expected)
+    writer = TiledWriter(raw, batch_size=7)
+    for name, doc in docs:
+        writer(name, doc)
+    assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
+    with pytest.raises(FrameError, match=r"shape \(4, 6\)"):
+        gathered(documents(None, {}, held=movie[:, 1:]), None)

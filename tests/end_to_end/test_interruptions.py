@@ -1,0 +1,188 @@
+"""A run is interrupted by a person, by a clock, or by the death of its analysis."""
+
+import re
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlparse
+
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngineInterrupted
+from conftest import FRAMES
+
+from ainerd.documents import BLOCK
+from ainerd.steering import expose
+from ainerd.technique import RunInfo
+
+HOUR = 3600.0
+SLOW_S = 30.0  # from frame to frame, 30 ms on the wall: an exposure of three seconds
+
+
+@pytest.fixture
+def take(session):
+    """Takes a run by hand; gives its documents."""
+
+    def take(during=None):
+        documents = []
+        token = session.RE.subscribe(lambda name, doc: documents.append((name, doc)))
+        plan = expose(session.detector, beside=[session.stage.x, session.stage.y], shutter=session.shutter)
+        try:
+            if during is None:
+                session.RE(plan)
+            else:
+                session.detector.cam.acquire_period.put(SLOW_S)
+                during(plan, documents)
+        finally:
+            session.RE.unsubscribe(token)
+            session.expect(FRAMES)
+        return documents
+
+    return take
+
+
+def row_of(session, documents):
+    """The one result of a run."""
+    table = session.table()
+    rows = table[table["raw_uid"] == documents[0][1]["uid"]]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def once_frames_come(documents, act):
+    """Do something from another thread when the first frames were announced."""
+
+    def watch():
+        end = time.monotonic() + 60
+        while time.monotonic() < end and "stream_datum" not in [name for name, _ in documents]:
+            time.sleep(0.01)
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of the clean-up that a halt leaves out
+@pytest.mark.parametrize("way", ["abort", "halt"])
+@pytest.mark.fault("a person aborts or halts the RunEngine in a run", "a failed result says how far it came")
+def test_a_person_ends_a_run(session, take, way):
+    def during(plan, documents):
+        once_frames_come(documents, session.RE.request_pause)
+        with pytest.raises(RunEngineInterrupted):
+            session.RE(plan)
+        getattr(session.RE, way)()
+
+    row = row_of(session, take(during))
+    assert row["status"] == "failed"
+    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames", row["reason"])
+
+
+@pytest.mark.fault("a person pauses the RunEngine in a run, and lets it go on", "the exposure is complete")
+def test_a_run_that_is_paused_goes_on(session, take):
+    def during(plan, documents):
+        once_frames_come(documents, session.RE.request_pause)
+        with pytest.raises(RunEngineInterrupted):
+            session.RE(plan)
+        assert session.RE.state == "paused"
+        session.RE.resume()
+
+    documents = take(during)
+    row = row_of(session, documents)
+    assert row["status"] == "complete" and row["n_frames"] == FRAMES
+    assert [name for name, _ in documents].count("stop") == 1
+
+
+@pytest.fixture
+def died(session, monkeypatch):
+    """Has the analysis of the next runs die at its second block, so many times."""
+
+    def die(error, times):
+        begin, left = session.agent.technique.begin, [times]
+
+        def begun(run):
+            analysis = begin(run)
+            push, seen = analysis.push, Counter()
+
+            def dying(block):
+                seen["blocks"] += 1
+                if seen["blocks"] == 2 and left[0]:
+                    left[0] -= 1
+                    raise error
+                push(block)
+
+            monkeypatch.setattr(analysis, "push", dying)
+            return analysis
+
+        monkeypatch.setattr(session.agent.technique, "begin", begun)
+
+    return die
+
+
+@pytest.mark.fault("the analysis dies in the middle of a run", "it is begun again, with the same result bit for bit")
+def test_an_analysis_that_died_is_done_again(session, take, died):
+    died(MemoryError("no more"), 1)
+    documents = take()
+    row = row_of(session, documents)
+    assert row["status"] == "complete" and session.agent.health()["worker"] == "alive"
+    undisturbed = c2_of(session, documents)
+    assert np.array_equal(session.agent.results.c2(row.name), undisturbed)
+
+
+@pytest.mark.fault("the analysis dies twice in one run", "a failed result says of what; the next run is analysed")
+def test_an_analysis_that_dies_twice_is_given_up(session, take, died):
+    died(SystemExit("enough"), 2)
+    row = row_of(session, take())
+    assert row["status"] == "failed" and row["reason"] == "the analysis died twice, of SystemExit: enough"
+    assert row_of(session, take())["status"] == "complete"
+
+
+def test_a_job_that_would_end_the_worker_does_not(session):
+    def job():
+        raise SystemExit
+
+    session.agent._watch.submit(job)
+    assert session.agent.drain() and session.agent.health()["worker"] == "alive"
+
+
+@pytest.mark.fault("the clock jumps by an hour, back and forth, in a run", "the same result bit for bit")
+def test_clocks_that_jump_change_no_map(session, take):
+    session.agent.detach()
+    documents = take()
+    session.agent.attach(session.RE)
+    for i, (name, doc) in enumerate(documents):
+        jump = HOUR if i % 2 else -HOUR
+        jumped = {**doc, **({"time": doc["time"] + jump} if "time" in doc else {})}
+        if name == "event":
+            jumped["timestamps"] = {key: at + jump for key, at in doc["timestamps"].items()}
+        session.agent(name, jumped)
+    row = row_of(session, documents)
+    assert row["status"] == "complete"
+    assert np.array_equal(session.agent.results.c2(row.name), c2_of(session, documents))
+    assert session.table()["run_time"].is_monotonic_increasing  # as the documents have it
+
+
+def test_no_clock_makes_the_agent_wait_for_ever(session, take):
+    session.agent.detach()
+    documents = take()
+    session.agent.attach(session.RE)
+    (resource,) = (doc for name, doc in documents if name == "stream_resource")
+    Path(urlparse(resource["uri"]).path).unlink()
+    for name, doc in documents:
+        session.agent(name, {**doc, "time": doc["time"] + 100 * HOUR} if name == "stop" else doc)
+    row = row_of(session, documents)
+    assert row["status"] == "failed" and "no file" in row["reason"]
+    assert session.agent.results.logbook()["text"].iloc[-1].endswith(row["reason"])
+
+
+def c2_of(session, documents):
+    """The maps of a run, reduced in one go from its file."""
+    technique = session.agent.technique
+    (resource,) = (doc for name, doc in documents if name == "stream_resource")
+    with h5py.File(urlparse(resource["uri"]).path) as file:
+        frames = file[resource["parameters"]["dataset"]][:]
+    run = RunInfo(raw_uid="again", n_frames=len(frames), frame_shape=frames.shape[1:], frame_time_s=0.5)
+    analysis = technique.begin(run)
+    for start in range(0, len(frames), BLOCK):
+        analysis.push(frames[start : start + BLOCK].reshape(-1, frames[0].size)[:, analysis.pixels])
+    return analysis.finish().arrays["c2"]

@@ -1,0 +1,180 @@
+"""Agents beside the first: on another machine than the frames, of the same configuration, of another one."""
+
+import itertools
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.parse import urlparse
+
+import h5py
+import numpy as np
+import pytest
+from bluesky_tiled_plugins import TiledWriter
+
+from ainerd.instrument import build_observer
+from ainerd.results import ResultStore
+from ainerd.server import open_catalog
+from ainerd.steering import expose
+
+RUNS = 2
+
+
+@pytest.fixture(scope="module")
+def recorded(session):
+    """Documents of some runs, which the agent beside their detector has analysed."""
+    runs = []
+    for x in range(RUNS):
+        runs.append([])
+        session.stage.x.set(2.0 * x + 1).wait(30)
+        plan = expose(session.detector, beside=[session.stage.x, session.stage.y], shutter=session.shutter)
+        session.RE(plan, lambda name, doc: runs[-1].append((name, doc)))
+    assert (session.table()["status"] == "complete").all()
+    return runs
+
+
+@pytest.fixture
+def beside(session, tmp_path):
+    """A catalogue of its own on the session's server, and agents that write there."""
+    client = session.client.create_container(tmp_path.name)
+    raw, ainerd = open_catalog(client)
+    store, number = ResultStore(ainerd), itertools.count()
+    with ExitStack() as stack:
+
+        def agent(name="rheo_xpcs", *, frames=None, late_s=0.0, **analysis):
+            settings = session.settings.model_copy(deep=True)
+            settings.name, settings.storage.late_s = name, late_s
+            settings.storage.directory = tmp_path / f"agent-{next(number)}"
+            settings.storage.frames = settings.storage.frames if frames is None else [frames]
+            settings.analysis = settings.analysis.model_copy(update=analysis)
+            observer = stack.enter_context(closing(build_observer(settings, client)))
+            observer.quiet = True
+            return observer
+
+        yield raw, store, agent
+
+
+def same_as_beside_the_detector(session, store, keys=None, runs=RUNS):
+    """Whether results are, bit for bit, those of the session's agent."""
+    first = session.agent.results
+    keys = store.table("complete").index if keys is None else keys
+    return [np.array_equal(store.c2(key), first.c2(key)) for key in keys] == [True] * runs
+
+
+def of_another_machine(documents):
+    """As a detector says it whose disk only the Tiled server reads."""
+    for name, doc in documents:
+        yield (name, {**doc, "uri": doc["uri"].replace("localhost", "detector")} if name == "stream_resource" else doc)
+
+
+def with_frames_inside(documents):
+    """As a detector says it that writes no file."""
+    (resource,) = (doc for name, doc in documents if name == "stream_resource")
+    with h5py.File(urlparse(resource["uri"]).path) as file:
+        movie = file[resource["parameters"]["dataset"]][:]
+    for name, doc in documents:
+        if name == "stream_datum":
+            for i in range(doc["indices"]["start"], doc["indices"]["stop"]):
+                event = {"uid": f"{doc['uid']}/{i}", "descriptor": doc["descriptor"], "seq_num": i + 1, "time": 0.0}
+                key = resource["data_key"]
+                yield "event", {**event, "data": {key: movie[i : i + 1]}, "timestamps": {key: 0.0}, "filled": {}}
+        elif name != "stream_resource":
+            yield name, doc
+
+
+@pytest.mark.fault(
+    "the frames lie on another machine, and are late in Tiled", "read through Tiled, bit for bit the same result"
+)
+def test_an_agent_that_does_not_see_the_files_asks_tiled(session, recorded, beside, tmp_path):
+    raw, store, agent = beside
+    observer, writer = agent(frames=tmp_path, late_s=600.0), TiledWriter(raw)
+    for documents in recorded:
+        for name, doc in of_another_machine(documents):
+            observer(name, doc)
+    for documents in recorded:
+        for name, doc in of_another_machine(documents):
+            writer(name, doc)
+    assert observer.drain(120)
+    assert same_as_beside_the_detector(session, store)
+
+
+def test_frames_that_come_in_documents_give_the_same(session, recorded, beside, tmp_path):
+    _, store, agent = beside
+    observer = agent(frames=tmp_path)
+    for name, doc in with_frames_inside(recorded[0]):
+        observer(name, doc)
+    assert observer.drain(120)
+    assert same_as_beside_the_detector(session, store, runs=1)
+
+
+@pytest.mark.fault("the file of frames comes late, but soon", "the agent waits for it, as long as it is told to")
+def test_a_late_file_is_waited_for(recorded, beside, tmp_path):
+    _, store, agent = beside
+    observer = agent(late_s=600.0)
+    (resource,) = (doc for name, doc in recorded[0] if name == "stream_resource")
+    path = Path(urlparse(resource["uri"]).path)
+    away = path.rename(tmp_path / path.name)
+    for name, doc in recorded[0]:
+        observer(name, doc)
+    try:
+        assert not observer.drain(1.0) and observer.progress == (0, 100)
+    finally:
+        away.rename(path)
+    assert observer.drain(120)
+    assert store.table()["status"].tolist() == ["complete"]
+
+
+@pytest.mark.fault("two agents of the same configuration on one catalogue", "one result for each run")
+def test_two_agents_of_one_configuration_write_one_result_a_run(session, recorded, beside):
+    _, store, agent = beside
+    agents = [agent(), agent()]
+    for documents in recorded:
+        for name, doc in documents:
+            for observer in agents:
+                observer(name, doc)
+    assert all(observer.drain(120) for observer in agents)
+    end = time.monotonic() + 120
+    while any(observer.health()["kept"] for observer in agents) and time.monotonic() < end:
+        time.sleep(0.3)  # who was in the other's way tries again
+    table = store.table()
+    assert table["status"].tolist() == ["complete"] * RUNS and table["raw_uid"].is_unique
+    assert same_as_beside_the_detector(session, store)
+    assert set(store.newest_atlas().labels) == set(table.index)
+
+
+@pytest.mark.fault(
+    "of two agents of the same configuration one cannot read the frames", "the result of the one that can stays"
+)
+def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recorded, beside, tmp_path):
+    _, store, agent = beside
+    agents = [agent(), agent(frames=tmp_path)]
+    for name, doc in recorded[0]:
+        for observer in agents:
+            observer(name, doc)
+    end = time.monotonic() + 120
+    while store.table("complete").empty and time.monotonic() < end:
+        time.sleep(0.3)  # what was written over half-way is written again
+    assert store.table()["status"].tolist() == ["complete"]
+    assert same_as_beside_the_detector(session, store, runs=1)
+
+
+@pytest.mark.fault("two agents of different configurations on one catalogue", "one result each for each run, unmixed")
+def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
+    _, store, agent = beside
+    agents = [agent(), agent("other", normalization="symmetric")]
+    for documents in recorded:
+        for name, doc in documents:
+            for observer in agents:
+                observer(name, doc)
+    assert all(observer.drain(120) for observer in agents)
+    table = store.table()
+    assert (table["status"] == "complete").all() and table["superseded_by"].isna().all()
+    mine, other = (table[table["agent"] == name] for name in ("rheo_xpcs", "other"))
+    assert len(mine) == len(other) == RUNS and set(mine["raw_uid"]) == set(other["raw_uid"])
+    assert same_as_beside_the_detector(session, store, mine.index)
+    assert not any(np.array_equal(store.c2(a), store.c2(b)) for a, b in zip(mine.index, other.index, strict=True))
+    assert set(store.newest_atlas().labels) == set(table.index)  # whoever wrote last
+    alone = session.agent.results.embeddings(mine["digest"].iloc[0])
+    assert store.embeddings(mine["digest"].iloc[0]).equals(alone.loc[mine.index])
+    for observer in agents:
+        assert observer.drain(120)
+        assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]

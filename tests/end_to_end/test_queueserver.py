@@ -1,0 +1,304 @@
+"""The queueserver: a real RE Manager with Redis and its worker, a real Tiled server, an agent that steers by them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from bluesky_queueserver_api import BPlan
+from bluesky_queueserver_api.zmq import REManagerAPI
+from conftest import SMALL
+
+from ainerd.config import Settings
+from ainerd.instrument import build_observer, open_tiled
+from ainerd.queueserver import steer
+from ainerd.results import ResultStore
+from ainerd.server import open_catalog
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None, reason="an RE Manager keeps its queue in Redis: there is no redis-server"
+)
+CHECKOUT = Path(__file__).resolve().parents[2]
+SCRIPTS = Path(sys.executable).parent
+STEER = [sys.executable, "-c", "from ainerd.cli import main; main()", "steer", "--detector", "lambda750k"]
+PATIENCE_S = 120.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition, what):
+    end = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not in {PATIENCE_S:g} s: {what}"
+        time.sleep(0.2)
+    return found
+
+
+class Beamline:
+    """Tiled and an RE Manager, each in processes of its own, and what a person sees of them."""
+
+    def __init__(self, folder, stack):
+        self.folder, self.stack = folder, stack
+        self.settings = Settings.load(SMALL)
+        self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
+        self.client, close_tiled = open_tiled(self.settings.storage)
+        stack.callback(close_tiled)
+        self.store = ResultStore(open_catalog(self.client)[1])
+        redis, control, info = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.address = f"tcp://{control}"
+        self.manager = REManagerAPI(zmq_control_addr=self.address, zmq_info_addr=f"tcp://{info}")
+        stack.callback(self.hang_up)
+        options = "--zmq-control-addr", self.address, "--zmq-info-addr", f"tcp://{info}", "--redis-addr", redis
+        config = "profiles/queueserver/config.yml"
+        self.run("redis", "redis-server", "--bind", "127.0.0.1", "--port", redis.partition(":")[2], "--save", "")
+        manager = self.run("manager", SCRIPTS / "start-re-manager", "--config", config, *options)
+        self.signal_manager = partial(os.killpg, manager.pid)
+        until(self.answers, "the RE Manager answers")
+
+    def run(self, name, *command, **environment):
+        storage = self.settings.storage
+        environment = {
+            **os.environ,
+            "AINERD_CONFIG": str(SMALL),
+            "QSERVER_ZMQ_CONTROL_ADDRESS": self.address,
+            "AINERD_STORAGE__URI": str(self.client.context.api_uri),
+            "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
+            "AINERD_STORAGE__DIRECTORY": str(storage.directory),
+            "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
+            **environment,
+        }
+        with open(self.folder / f"{name}.log", "w") as log:
+            process = subprocess.Popen(
+                command, env=environment, cwd=CHECKOUT, stdout=log, stderr=log, start_new_session=True
+            )
+        self.stack.callback(self.kill, process)
+        return process
+
+    @staticmethod
+    def kill(process):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with its children
+        process.wait()
+
+    def answers(self):
+        with suppress(TimeoutError):
+            return self.manager.ping()
+
+    def open_environment(self):
+        self.manager.environment_open()
+        self.manager.wait_for_idle(timeout=PATIENCE_S)
+        assert self.manager.status()["worker_environment_exists"], self.log("manager")
+
+    def log(self, name):
+        return (self.folder / f"{name}.log").read_text()
+
+    def waiting(self):
+        return self.manager.queue_get(reload=True)["items"]
+
+    def waiting_of_the_agent(self):
+        """The one item of the agent, told by what its plan takes; None if there is none."""
+        found = [item for item in self.waiting() if "blop_suggestions" in item.get("kwargs", {}).get("md", {})]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def another_than(self, item):
+        new = self.waiting_of_the_agent()
+        return new if new and new["item_uid"] != item["item_uid"] else None
+
+    def failed(self):
+        """The last item that was run, if it failed."""
+        newest = self.manager.history_get(reload=True)["items"][-1:]
+        return newest[0] if newest and newest[0]["result"]["exit_status"] == "failed" else None
+
+    def is_in(self, state):
+        """Whether the RunEngine is "running", "paused" or "idle", and the RE Manager knows."""
+        status = self.manager.status(reload=True)
+        queue = {"running": "executing_queue"}.get(state, state)
+        return (status["re_state"], status["manager_state"]) == (state, queue)
+
+    def clear(self):
+        """Abort what runs, and forget what waits."""
+        if not self.is_in("idle"):
+            if self.is_in("running"):
+                self.manager.re_pause("immediate")
+            until(lambda: self.is_in("paused"), "the plan is paused")
+            self.manager.re_abort()
+            until(lambda: self.is_in("idle"), "the plan is aborted")
+        self.manager.queue_clear()
+
+    def hang_up(self):
+        self.manager.close()
+        receivers = self.manager._console_monitor, self.manager._system_info_monitor
+        for context in (self.manager._client._ctx, *(r._rco._socket.context for r in receivers)):
+            context.destroy(0)  # bluesky-queueserver-api 0.0.13 leaves them open
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory):
+    with ExitStack() as stack:
+        yield Beamline(tmp_path_factory.mktemp("queueserver"), stack)
+
+
+@pytest.fixture(scope="module")
+def beamline(closed):
+    closed.open_environment()
+    return closed
+
+
+@pytest.fixture
+def observer(closed):
+    observer = build_observer(closed.settings, closed.client)
+    observer.quiet = True
+    yield observer
+    observer.close()
+
+
+@pytest.fixture
+def campaign(beamline, observer):
+    """Steers in a thread, as `ainerd steer` does in a process; ends with the test."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda **options: (
+            pool.submit(steer, observer, beamline.manager, detector="lambda750k", stop=stop, **options),
+            stop,
+        )
+        stop.set()
+    beamline.clear()
+
+
+def test_without_an_environment_nothing_is_started(closed, observer):
+    with pytest.raises(ValueError, match="qserver environment open"):
+        steer(observer, closed.manager, detector="lambda750k")
+    with pytest.raises(ValueError, match="number of positions"):
+        steer(observer, closed.manager, detector="lambda750k", n=0)
+    assert not closed.manager.status(reload=True)["queue_autostart_enabled"]
+
+
+def test_what_the_environment_does_not_have_is_named(beamline, observer):
+    with pytest.raises(ValueError, match="no device eiger; there are .*lambda750k"):
+        steer(observer, beamline.manager, detector="eiger")
+    with pytest.raises(ValueError, match="no plan mesure; there are count, measure"):
+        steer(observer, beamline.manager, detector="lambda750k", plan="mesure")
+    assert not beamline.manager.status(reload=True)["queue_autostart_enabled"]
+
+
+def test_the_queue_is_shared(beamline, observer, campaign):
+    manager = beamline.manager
+    # somebody reads the rheometer for a long time, and a killed agent left an item behind
+    manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
+    left = {"_id": "left", "sample_x": 5.0, "sample_y": 5.0, "reason": "of an agent that was killed"}
+    mark = {"blop_correlation_uid": "of another runner"}
+    manager.item_add(BPlan("measure", [left], ["sample_x", "sample_y"], ["lambda750k"], md=mark))
+    steering, _ = campaign(n=2)
+    own = until(beamline.waiting_of_the_agent, "the agent's item waits behind the others")
+    assert [item["name"] for item in beamline.waiting()] == ["measure", "measure"]
+
+    manager.re_pause("deferred")
+    until(lambda: beamline.is_in("paused"), "the count is paused")
+    manager.item_add(BPlan("measure_at", 2.0, 8.0), pos="front")
+    manager.re_resume()
+    until(lambda: beamline.is_in("running"), "the count goes on")
+    manager.re_pause("deferred")
+    until(lambda: beamline.is_in("paused"), "the count is paused")
+    manager.re_stop()
+    until(lambda: beamline.is_in("idle"), "the queue is stopped")
+
+    manager.item_remove(uid=own["item_uid"])
+    turned_down = own["kwargs"]["md"]["blop_suggestions"][0]
+    another = until(lambda: beamline.another_than(own), "the agent suggests another position")
+    assert another["kwargs"]["md"]["blop_suggestions"][0]["_id"] != turned_down["_id"]
+    assert [item["name"] for item in beamline.waiting()] == ["measure_at", "measure", "measure"]
+
+    manager.queue_autostart(True)
+    uids = steering.result(PATIENCE_S)
+    assert observer.drain()
+    rows = beamline.store.table().set_index("raw_uid")
+    assert len(uids) == 2 and (rows["status"] == "complete").all(), rows["reason"].tolist()
+    assert rows["sample_x"].round(1).tolist()[:2] == [2.0, 5.0] and rows.index[2:].tolist() == uids
+    trials = observer.optimizer.explorer.snapshot()["trials"]
+    learned = [round(trial["sample_x"], 1) for trial in trials if trial["embedding"] is not None]
+    assert learned == rows["sample_x"].round(1).tolist()  # of the person's run and the killed agent's as well
+    suggestions = beamline.store.suggestions()
+    assert suggestions.loc[turned_down["_id"], "fate"] == "failed"
+    assert suggestions.loc[rows.loc[uids, "suggestion_id"], "fate"].eq("measured").all()
+    assert not beamline.waiting()
+
+
+@pytest.mark.fault("a plan in the queue fails", "its item stays in the queue, and counts once it has ended well")
+def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campaign):
+    (frames,) = beamline.settings.storage.frames
+    frames.mkdir(exist_ok=True)
+    aside = frames.rename(frames.with_name("aside"))
+    frames.touch()  # nothing can be written there
+    steering, _ = campaign(n=1)
+    failed = until(beamline.failed, "the plan fails")
+    again = until(beamline.waiting_of_the_agent, "its item is in the queue again")
+    assert again["kwargs"] == failed["kwargs"] and again["args"] == failed["args"]
+    assert not steering.done() and beamline.is_in("idle")
+    frames.unlink(), aside.rename(frames)
+    beamline.manager.queue_autostart(True)
+    (uid,) = steering.result(PATIENCE_S)
+    row = beamline.store.table().set_index("raw_uid").loc[uid]
+    assert row["status"] == "complete" and row["suggestion_id"] == failed["args"][0][0]["_id"]
+    assert beamline.store.suggestions().loc[row["suggestion_id"], "fate"] == "measured"
+
+
+@pytest.mark.fault("the RE Manager does not answer for a while", "the agent waits, its item stays in the queue")
+def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
+    beamline.manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
+    steering, _ = campaign(n=1)
+    own = until(beamline.waiting_of_the_agent, "the agent's item waits")
+    beamline.signal_manager(signal.SIGSTOP)
+    until(lambda: "the RE Manager is away" in caplog.text, "the agent notices")
+    beamline.signal_manager(signal.SIGCONT)
+    until(beamline.answers, "the RE Manager answers again")
+    until(lambda: beamline.is_in("running"), "the count goes on")
+    beamline.manager.re_pause("deferred")
+    until(lambda: beamline.is_in("paused"), "the count is paused")
+    beamline.manager.re_stop()
+    until(lambda: beamline.is_in("idle"), "the queue is stopped")
+    assert beamline.waiting_of_the_agent() == own
+    beamline.manager.queue_autostart(True)
+    (uid,) = steering.result(PATIENCE_S)
+    row = beamline.store.table().set_index("raw_uid").loc[uid]
+    assert row["suggestion_id"] == own["args"][0][0]["_id"]
+
+
+def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
+    beamline.manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
+    steering, stop = campaign()
+    own = until(beamline.waiting_of_the_agent, "the agent's item waits")
+    stop.set()
+    assert steering.result(PATIENCE_S) == [] and not beamline.waiting()
+    assert own["args"][0][0]["_id"] not in beamline.store.table()["suggestion_id"].tolist()
+
+
+@pytest.mark.fault("no run of a queue gives a result", "the agent ends and says so")
+def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path):
+    before = beamline.store.table()
+    # with another parameter it begins with the runs that are there, and finds no frames of these either
+    settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_ANALYSIS__CONTRAST": "0.1"}
+    agent = beamline.run("steer", *STEER, **settings)
+    assert agent.wait(PATIENCE_S) == 0, beamline.log("steer")
+    assert re.search(
+        r"positions? measured; the last \d+ exposures gave no result", " ".join(beamline.log("steer").split())
+    )
+    results = beamline.store.table().drop(before.index)
+    assert (results["status"] == "failed").all() and results["raw_uid"].is_unique and not beamline.waiting()
+    key = beamline.client.context.api_key
+    assert key not in beamline.log("steer") + beamline.log("manager") + beamline.log("redis")

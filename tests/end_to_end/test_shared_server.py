@@ -1,0 +1,264 @@
+"""A Tiled server that people and services share, as docs/how-to/server.md has it."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from conftest import Session
+from tiled.client.utils import ClientError
+from tiled.queries import Key
+
+from ainerd.instrument import build_observer
+from ainerd.results import ResultStore
+from ainerd.server import SCOPES, ServerError, connect, open_catalog
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+FILES = DOCS / "files" / "tiled"
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+PASSWORDS = {"operator": "spiegel", "analyst": "lupe"}
+
+
+@contextmanager
+def postgres():
+    """A cluster of its own, not in pytest's folder: PostgreSQL refuses to run as root, who alone may enter that."""
+    user = "postgres" if os.getuid() == 0 else None
+    folder, tools, password = Path(tempfile.mkdtemp(prefix="ainerd-postgres-")), POSTGRES.parent, secrets.token_hex(8)
+    (folder / "password").write_text(password)
+    if user is not None:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user)
+    where = {"PGHOST": "127.0.0.1", "PGPORT": str(free_port()), "PGUSER": "tiled", "PGPASSWORD": password}
+    make = [
+        "-D",
+        folder / "db",
+        "-U",
+        "tiled",
+        "--auth=scram-sha-256",
+        f"--pwfile={folder}/password",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
+    serve = [f"-p{where['PGPORT']}", "-clisten_addresses=127.0.0.1", "-cunix_socket_directories=", "-cfsync=off"]
+    ask = ["-d", "postgres", "-v", "ON_ERROR_STOP=1", "-f", FILES / "databases.sql"]
+    try:
+        subprocess.run([tools / "initdb", *make], check=True, capture_output=True, user=user, cwd="/")
+        with open(folder / "log", "wb") as log:
+            server = subprocess.Popen([POSTGRES, "-D", folder / "db", *serve], stderr=log, user=user, cwd="/")
+        try:
+            until(lambda: not subprocess.run([tools / "pg_isready"], env=where, capture_output=True).returncode)
+            subprocess.run([tools / "psql", *ask], check=True, capture_output=True, env=where)
+            yield where
+        finally:
+            server.terminate()
+            server.wait(60)
+    finally:
+        shutil.rmtree(folder)
+
+
+def without_postgres(folder):
+    """The same configuration with its databases in files."""
+    config = yaml.safe_load((FILES / "config.yml").read_text())
+    config["database"]["uri"] = f"sqlite:///{folder}/people.db"
+    config["catalog"]["uri"] = f"sqlite:///{folder}/catalog.db"
+    config["catalog"]["writable_storage"][1] = f"duckdb:///{folder}/tables.duckdb"
+    shutil.copy(FILES / "services_write.py", folder)
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    return folder / "config.yml"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def until(condition, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.1)
+
+
+def answers(uri):
+    try:
+        return httpx.get(f"{uri}/healthz", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    for name in ("frames", "data"):
+        (folder / name).mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    """Address of the server."""
+    with ExitStack() as stack:
+        where, config = {}, None
+        if POSTGRES is None:
+            config = without_postgres(folder)
+        else:
+            where, config = stack.enter_context(postgres()), FILES / "config.yml"
+        environment = os.environ | where | {
+            "TILED_SECRET_KEY": secrets.token_hex(32),
+            "DATA_DIRECTORY": str(folder / "data"),
+            "FRAMES_DIRECTORY": str(folder / "frames"),
+            **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
+        }  # fmt: skip
+        port = free_port()
+        command = [sys.executable, "-m", "tiled", "serve", "config", config, "--port", str(port)]
+        with open(folder / "tiled.log", "wb") as log:
+            tiled = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        stack.callback(tiled.wait, 60)
+        stack.callback(tiled.terminate)
+        uri = f"http://127.0.0.1:{port}"
+        until(lambda: answers(uri) or tiled.poll() is not None)
+        assert tiled.poll() is None, (folder / "tiled.log").read_text()[-3000:]
+        yield uri
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    """What the page's Python leaves, after its operator has typed name and password."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "server.md").read_text(), re.MULTILINE | re.DOTALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILED_FORCE_PROMPT", "1")
+        patch.setattr("builtins.input", lambda prompt: "operator")
+        patch.setattr("getpass.getpass", lambda *prompt: PASSWORDS["operator"])
+        names = {}
+        exec(code.replace("http://127.0.0.1:8000", server), names)
+    yield names
+    names["admin"].context.http_client.close()
+
+
+@pytest.fixture
+def client(server):
+    """Connects with a key."""
+    with ExitStack() as stack:
+
+        def with_key(key):
+            client = connect(server, key)
+            stack.callback(client.context.http_client.close)
+            return client
+
+        yield with_key
+
+
+@pytest.fixture(scope="module")
+def explored(server, page, folder):
+    """A session whose results are on the server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STORAGE__URI", server)
+        patch.setenv("AINERD_STORAGE__API_KEY", page["engine"])
+        session = Session(folder)
+    session.RE(session.agent.explore(1))
+    table = session.table()
+    session.agent.detach()  # so that all of the raw runs is written
+    yield session, table
+    session.close()
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
+def test_an_agent_writes_to_postgresql(explored, page, client):
+    session, table = explored
+    assert table["status"].tolist() == ["complete"]
+    results = client(page["reader"])["ainerd/results"]
+    assert len(results.search(Key("novelty_p") <= 1.0)) == len(results.search(Key("sample_x") >= 0.0)) == 1
+    assert len(results.search(Key("sample_x") > 100.0)) == 0
+    assert len(session.agent.results.series(table.index[0], "stress")) > 0
+    for secret in (*PASSWORDS.values(), page["engine"], page["agent"], page["reader"]):
+        assert secret not in (session.settings.storage.directory.parent / "tiled.log").read_text()
+
+
+@pytest.mark.fault("an agent is started with a key that may only read", "one line says which scopes it needs")
+def test_an_agent_that_may_not_write_says_so(explored, page, client):
+    session, _ = explored
+    with pytest.raises(ServerError) as error:
+        build_observer(session.settings, client(page["reader"]))
+    said = str(error.value)
+    assert "may not write" in said and "create:node" in said and "\n" not in said and page["reader"] not in said
+
+
+@pytest.mark.fault("whoever has a key that may only read writes", "refused by the server; reading goes on")
+def test_a_key_that_may_read_is_enough_for_an_analyst(explored, page, client):
+    session, table = explored
+    root = client(page["reader"])
+    store, key = ResultStore(root["ainerd"]), table.index[0]
+    assert store.table()["raw_uid"].tolist() == table["raw_uid"].tolist()
+    assert store.c2(key).shape == (18, 256, 256) and store.similar(key).empty and "1 results" in repr(store)
+    assert len(store.logbook()) > 0 and store.newest_atlas() is not None
+    run = root["raw"][table["raw_uid"].iloc[0]]
+    assert run.metadata["stop"]["exit_status"] == "success"
+    assert run["lambda750k"].base["lambda750k_image"][:2, 0].sum() > 0  # the server reads the detector's files
+    refused = [
+        lambda: store.log("written by an analyst"),
+        lambda: store.fail(key, "an analyst does not like it") or root["ainerd/results"].delete_contents(key),
+        lambda: root["ainerd/results", key].update_metadata({"novel": True}),
+        lambda: root["ainerd/results"].delete_contents(key, recursive=True, external_only=False),
+        lambda: root["raw"].create_container("mine"),
+    ]
+    for write in refused:
+        with pytest.raises(ClientError, match="40[13]"):
+            write()
+    assert "written by an analyst" not in store.logbook()["text"].tolist() and store.status(key) == "complete"
+
+
+def test_the_policy_lets_people_read_and_services_write(server, client, explored):
+    login = {"grant_type": "password", "username": "analyst", "password": PASSWORDS["analyst"]}
+    api = f"{server}/api/v1"
+    with httpx.Client(trust_env=False) as http:
+        token = http.post(f"{api}/auth/provider/beamline/token", data=login).json()["access_token"]
+        ask = {"Authorization": f"Bearer {token}"}
+        all_they_may = {"scopes": None, "expires_in": None}
+        key = http.post(f"{api}/auth/apikey", json=all_they_may, headers=ask).json()["secret"]
+        assert http.get(f"{api}/metadata/").status_code == 401
+    root = client(key)
+    assert len(ResultStore(root["ainerd"])) == 1
+    with pytest.raises(ClientError, match="403"):
+        root.create_container("mine")
+    with pytest.raises(ServerError, match="may not write"):
+        open_catalog(root)
+
+
+@pytest.mark.fault("the agent's key is revoked", "it does not try again and again; its runs wait on disk")
+def test_a_revoked_key_is_no_answer(page, client):
+    admin, key = page["admin"], page["admin"].create_api_key(page["service"], scopes=[*SCOPES])
+    store = ResultStore(open_catalog(client(key["secret"]))[1])
+    assert store.answers()
+    admin.revoke_api_key(page["service"], key["first_eight"])
+    assert not store.answers()
+
+
+def test_the_agent_needs_no_more_than_the_page_gives_it(page):
+    assert page["write"] == [*SCOPES]
+
+
+def test_the_compose_file_opens_nothing_and_holds_no_secret():
+    path = DOCS / "files" / "compose.yml"
+    services = yaml.safe_load(path.read_text())["services"]
+    assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", []))
+    for service in services.values():
+        for name, value in service["environment"].items():
+            assert value == f"${{{name.replace('POSTGRES_PASSWORD', 'PGPASSWORD')}:?}}" or name in (
+                "PGHOST", "PGPORT", "PGUSER", "POSTGRES_USER"
+            )  # fmt: skip
+        mounted = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("./")]
+        assert mounted and all((path.parent / name).exists() for name in mounted)
+    wanted = set(re.findall(r"\$\{(\w+)\}", (FILES / "config.yml").read_text()))
+    assert wanted <= set(services["tiled"]["environment"])
