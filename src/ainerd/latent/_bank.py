@@ -1,6 +1,7 @@
 """The frozen calibration bank: exposures of known dynamics, kept without noise."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,10 @@ class Bank:
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Bank":
         """Load the shipped bank, or one written by ``ainerd calibrate``; raises `ModelError`."""
-        path = SHIPPED / "bank.safetensors" if path is None else Path(path)
-        clean, families = read_bank(path)
-        return cls(clean, families, id=digest(path)[:12])
+        if path is None:
+            return _shipped()
+        clean, families = read_bank(Path(path))
+        return cls(clean, families, id=digest(Path(path))[:12])
 
     @staticmethod
     def gap(*, n_frames: float, counts: float, n_pixels: float, contrast: float) -> str | None:
@@ -168,3 +170,9 @@ def _check_positive(values: Mapping[str, float]) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")
+
+
+@cache
+def _shipped() -> Bank:
+    """Read once: it takes a good part of a second."""
+    return Bank.load(SHIPPED / "bank.safetensors")

@@ -11,8 +11,8 @@ from ainerd.latent._network import tower
 from ainerd.latent._truths import Truths
 
 _STEPS, _BATCH, _LEARNING_RATE = 2000, 512, 3e-3
-# The power's 40th percentile: too little noise told leaves some in, too much takes dynamics out.
-_QUANTILE = 0.4
+# The power's median: too little noise told leaves some in, too much takes dynamics out.
+_QUANTILE = 0.5
 
 
 def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: int) -> dict[str, NDArray[np.float32]]:

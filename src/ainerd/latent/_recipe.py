@@ -31,8 +31,8 @@ def train_ours(
     out: Path,
     *,
     seed: int = 1,
-    truths: int = 90_000,
-    steps: int = 12_000,
+    truths: int = 45_000,
+    steps: int = 4600,
     watch: Watch = lambda stage, done, total, watched: None,
 ) -> Path:
     """Write `out`/ours.safetensors.
