@@ -39,8 +39,9 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-soak: $(READY) ## 500 runs with faults in between, and what became of them
+soak: $(READY) ## 500 runs with faults in between, then runs back to back at 2 kHz
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.sustained
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
 	$(BIN)/python -m pytest -m fault --fault-table=docs/explanation/faults.md
@@ -60,7 +61,10 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.instrument
 	$(BIN)/python -m benchmarks.latent
+	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.restart
+	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.novelty
 	$(BIN)/python -m benchmarks.discovery
 

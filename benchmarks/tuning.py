@@ -52,8 +52,9 @@ def main() -> None:
 
 def runs(n: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     """Maps (18, 256, 256) of runs of the held-out families in turn, contrast 0.2."""
+    families = sorted(HELD_OUT)
     for i in range(n):
-        dynamics = draw(HELD_OUT[i % len(HELD_OUT)], rng, 1.0)
+        dynamics = draw(families[i % len(families)], rng, 1.0)
         clean = reduced_g1_squared(dynamics, 1.0, 256, np.arange(18) * 10.0)
         yield noisy((0.2 * clean).astype(np.float32), rng=rng, **RUN)[:, 0]
 

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples each time: a test that fails says something of the change before it.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 FAULTS = pytest.StashKey[list]()
 HEADER = """<!-- written by `make faults` from the tests marked as faults; not by hand -->
