@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from event_model import NumpyEncoder
@@ -47,12 +48,17 @@ class Unwritten:
         if len(self.runs()) >= MOST:
             logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{time.time_ns():020d}-{uid}.jsonl"
         lines = [json.dumps({"name": name, "doc": doc}, cls=NumpyEncoder) + "\n" for name, doc in documents]
         part = path.with_suffix(".part")
-        part.write_text("".join(lines))
-        part.rename(path)  # a file is whole, or not there
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_text("".join(lines))
+            part.rename(path)  # a file is whole, or not there
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
 
     def waiting(self) -> list[Path]:
         """What may be written now: nothing while Tiled is away."""

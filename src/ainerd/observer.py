@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from rich import get_console
 from rich.console import Console
 from rich.text import Text
 from tiled.client.container import Container
+from tiled.client.utils import ClientError
 from tiled.queries import KeyPresent
 
 from ainerd.campaign import Campaign
@@ -308,8 +310,14 @@ class Observer:
         }
 
     def health(self) -> dict[str, Any]:
-        """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB)."""
-        return {**self._watch.health(), "results": len(self.results), "tiled": self._uri}
+        """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
+
+        ``results`` is None while Tiled does not answer.
+        """
+        results = None
+        with suppress(ClientError, httpx.HTTPError):
+            results = len(self.results) if self.results.answers() else None
+        return {**self._watch.health(), "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 
 import pytest
 from bluesky import RunEngine
@@ -78,6 +79,41 @@ def test_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
     assert table["raw_uid"].tolist() == [first, *(uid for uid, _ in away), last]
     assert (table["status"] == "complete").all()
     assert not list(kept[0].parent.iterdir())
+
+
+@pytest.mark.fault("the disk of the Tiled server is full", "runs wait on disk, and are written once there is room")
+def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
+    settings, agent, instrument, servers = beamline
+    RE, stage = RunEngine({}), instrument.stage
+    RE.subscribe(agent)
+
+    def take():
+        (uid,) = RE(expose(instrument.detector, beside=[stage.x, stage.y], shutter=instrument.shutter))
+        assert agent.drain(120)
+        return uid
+
+    def room(n_bytes):  # as if there were no more: no file grows beyond
+        prlimit(servers[-1].pid, RLIMIT_FSIZE, (n_bytes, RLIM_INFINITY))
+
+    runs = [take()]
+    room(20_000)
+    runs += [take(), take()]
+    assert agent.health()["kept"] == 2
+    room(RLIM_INFINITY)
+    runs.append(take())
+    table = agent.results.table()
+    assert sorted(table["raw_uid"]) == sorted(runs) and (table["status"] == "complete").all()
+    assert agent.health()["kept"] == 0
+
+
+@pytest.mark.fault(
+    "the disk of the agent is full while Tiled is away", "a line in the log; the run is in Tiled's backup"
+)
+def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
+    (tmp_path / "kept").write_text("no folder can be made here")
+    kept = Unwritten(tmp_path / "kept", lambda: False)
+    kept.keep("a", [("start", {"uid": "a", "time": 0.0})])
+    assert "run a is not kept: " in caplog.text and "ainerd replay" in caplog.text and not kept.runs()
 
 
 def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):

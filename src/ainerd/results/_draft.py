@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from ainerd.technique import Layout
 
 if TYPE_CHECKING:
     from tiled.client.array import ArrayClient  # imports dask and numba
+
+ATTEMPTS = 5
 
 
 class Draft:
@@ -58,15 +61,17 @@ class Draft:
             self._node.write_table(table, key=name)
 
     def _room(self, name: str, layout: Layout) -> ArrayClient:
-        try:
-            return self._new(name, layout)
-        except ClientError as error:
-            if not is_conflict(error):
-                raise
-        old = self._node[name]
-        if old.structure_family == "array" and (old.shape, old.dtype) == (layout.shape, np.dtype(layout.dtype)):
-            return old
-        self._node.delete_contents(name, external_only=False)
+        for _ in range(ATTEMPTS):
+            try:
+                return self._new(name, layout)
+            except ClientError as error:
+                if not is_conflict(error):
+                    raise
+            with suppress(KeyError):  # whoever failed at the same run has taken it away meanwhile
+                old = self._node[name]
+                if old.structure_family == "array" and (old.shape, old.dtype) == (layout.shape, np.dtype(layout.dtype)):
+                    return old
+                self._node.delete_contents(name, external_only=False)
         return self._new(name, layout)
 
     def _new(self, name: str, layout: Layout) -> ArrayClient:
