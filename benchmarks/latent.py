@@ -90,6 +90,8 @@ def main() -> None:
                     probed.setdefault(name, []).append(vectors)
             if level == LEVELS[0]:
                 denoising(table, encoders, z, data, level)
+            if level != ENOUGH:
+                made_worse(table, encoders["ours"], data, level)
         retrieval(table, encoders, seed)
         plausible(table, encoders, seed)
     probes(table, {name: np.concatenate(z) for name, z in probed.items() if name != "data"}, probed["data"])
@@ -226,6 +228,15 @@ def denoising(
                 table.add(f"the same, decode(encode), {name}, {at}", encoder, plain)
                 plain = error(encoders["ours"].denoise(data.maps, size=64))[which].mean() / before[which].mean()
             table.add(f"squared error / noisy, {name}, {at}", encoder, plain)
+
+
+def made_worse(table: Table, encoder: Encoder, data: LabelledMaps, level: float) -> None:
+    """Share of maps whose squared error is larger after `denoise`, and the largest ratio."""
+    truth = 1 + data.contrast[:, None, None] * data.shape
+    after, before = (np.square(maps - truth).sum((1, 2)) for maps in (encoder.denoise(data.maps, size=64), data.maps))
+    at = f"{level:g}".lstrip("0")
+    table.add(f"made worse by denoise, share, {at}", "ours", (after > before).mean())
+    table.add(f"made worse by denoise, at most, {at}", "ours", (after / before).max())
 
 
 def retrieval(table: Table, encoders: dict[str, Encoder], seed: int) -> None:

@@ -133,6 +133,15 @@ def test_frames_that_come_in_documents_give_the_same(session, recorded, beside, 
     assert same_as_beside_the_detector(session, store, runs=1)
 
 
+def tell_both(agents, recorded):
+    """All runs to two agents of one process; the second without the file, which HDF5 would open once for both."""
+    inside = [list(with_frames_inside(documents)) for documents in recorded]
+    for both in zip(recorded, inside, strict=True):
+        for observer, documents in zip(agents, both, strict=True):
+            for name, doc in documents:
+                observer(name, doc)
+
+
 @pytest.mark.fault("the file of frames comes late, but soon", "the agent waits for it, as long as it is told to")
 def test_a_late_file_is_waited_for(recorded, beside, tmp_path):
     _, store, agent = beside
@@ -184,12 +193,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
 def test_two_agents_of_one_configuration_write_one_result_a_run(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent()]
-    inside = [list(with_frames_inside(documents)) for documents in recorded]  # HDF5 would share a file in one process
-    for documents, others in zip(recorded, inside, strict=True):
-        for name, doc in documents:
-            agents[0](name, doc)
-        for name, doc in others:
-            agents[1](name, doc)
+    tell_both(agents, recorded)
     assert all(observer.drain(120) for observer in agents)
     end = time.monotonic() + 120
     while any(observer.health()["kept"] for observer in agents) and time.monotonic() < end:
@@ -221,12 +225,7 @@ def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recor
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent("other", normalization="symmetric")]
-    inside = [list(with_frames_inside(documents)) for documents in recorded]
-    for documents, others in zip(recorded, inside, strict=True):
-        for name, doc in documents:
-            agents[0](name, doc)
-        for name, doc in others:
-            agents[1](name, doc)
+    tell_both(agents, recorded)
     assert all(observer.drain(120) for observer in agents)
     table = store.table()
     assert table["reason"].isna().all(), table["reason"].tolist()

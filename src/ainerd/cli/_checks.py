@@ -93,15 +93,18 @@ def storage(settings: "Settings") -> Iterator[Finding]:
 
 
 def models(settings: "Settings | None") -> Iterator[Finding]:
-    """Encoder and bank; and the bins, if there are settings."""
+    """Encoder, denoiser and bank; and the bins, if there are settings."""
     from ainerd.latent import Bank, Encoder
 
-    name = settings.analysis.encoder if settings else "pca"
-    try:
-        encoder = Encoder.load(name)
-        yield Finding("encoder", f"{encoder.name}, SHA-256 {encoder.sha256}")
-    except ValueError as error:
-        yield Finding("encoder", str(error), "give analysis.encoder a model that is there, or reinstall ainerd")
+    wanted = {"encoder": settings.analysis.encoder, "denoiser": settings.analysis.denoiser} if settings else {}
+    for role, name in (wanted or {"encoder": "pca"}).items():
+        if name == "none":
+            continue
+        try:
+            encoder = Encoder.load(name)
+            yield Finding(role, f"{encoder.name}, SHA-256 {encoder.sha256}")
+        except ValueError as error:
+            yield Finding(role, str(error), f"give analysis.{role} a model that is there, or reinstall ainerd")
     try:
         bank = Bank.load(settings.analysis.bank if settings else None)
         yield Finding("bank", f"{bank.n} exposures, SHA-256 {bank.id}…")

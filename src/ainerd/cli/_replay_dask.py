@@ -6,6 +6,7 @@ has one result. What travels is the run's uid, the settings without the API key,
 """
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -50,6 +51,8 @@ def cluster(address: str) -> Iterator[Client]:
         ):
             yield client
         return
+    if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own complaint comes with a traceback when it is cleaned up
+        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port")
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
