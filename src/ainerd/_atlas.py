@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd._watched_run import Outcome
+from ainerd._outcome import Outcome
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.technique import Regimes, Technique
 

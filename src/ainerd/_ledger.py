@@ -9,7 +9,7 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
-from ainerd._watched_run import Outcome
+from ainerd._outcome import Outcome
 from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint
 from ainerd.steering import TERMS
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from ainerd._atlas import Atlas
 from ainerd._ledger import Ledger
-from ainerd._watched_run import Outcome
+from ainerd._outcome import Outcome
 
 DRIFT = (
     "recalibrate: this session's p-values are not those of runs like the bank's, so that much of the sample is new, or "

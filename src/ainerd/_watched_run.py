@@ -2,101 +2,24 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
+from ainerd._outcome import Listener, Outcome, Wanted
 from ainerd._unwritten import Unwritten
 from ainerd.documents import DetectorKeys, Document, FrameError, Run
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one run.
-
-    Attributes
-    ----------
-    raw_uid, key : str
-        Of the run and of its result.
-    trial_id : str
-        The suggestion that led to the run; the result's key for a run taken by hand.
-    status : {"complete", "failed"}
-    positions : mapping of str to float
-    embedding : ndarray, shape (d,), or None
-    novelty_p : float or None
-    regime : int
-        -1 unassigned or failed.
-    age_s : float or None
-        Time since shear stopped.
-    exposure_s : float or None
-        How long the exposure took.
-    reason : str
-        Why it failed.
-    is_recalled : bool
-        Whether the result was there: the run came again, or another agent was faster.
-    """
-
-    raw_uid: str
-    key: str
-    trial_id: str
-    status: str
-    positions: Mapping[str, float]
-    embedding: NDArray[np.float32] | None = None
-    novelty_p: float | None = None
-    regime: int = -1
-    age_s: float | None = None
-    exposure_s: float | None = None
-    reason: str = ""
-    is_recalled: bool = False
-
-
-class Listener(Protocol):
-    """Who wants to know what was found; called in the worker's thread."""
-
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
-        ...
-
-    def absorb(self, outcome: Outcome) -> None:
-        """Take note of a finished run, after its result is written."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What to keep of a run's readings.
-
-    Attributes
-    ----------
-    positions : tuple of str
-        Data keys of where the run was taken.
-    series : mapping of str to str
-        Name in the result: data key of what is monitored.
-    readings : mapping of str to str
-        Name in the result: data key of what is read once.
-    units : mapping of str to str
-        Units of all these, by name in the result.
-    age : str
-        Which of the readings is the time since shear stopped, in s; empty if none is.
-    """
-
-    positions: tuple[str, ...]
-    series: Mapping[str, str]
-    readings: Mapping[str, str]
-    units: Mapping[str, str]
-    age: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,17 @@ import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
-from rich import get_console
 from rich.console import Console
-from rich.text import Text
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import KeyPresent
 
+from ainerd._display import Display
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, result_key
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Logbook, Next, Scene, SceneReader, plain, run_line, show_progress_of, status_panel
+from ainerd.views import LiveFigure, Logbook, SceneReader, show_progress_of, status_panel
 from ainerd.watch import Outcome, Wanted, Watch
 
 
@@ -93,9 +92,8 @@ class Observer:
             late_s=late_s,
             on_outcome=self._announce,
         )
-        self._reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
-        self._truth: NDArray[Any] | None = None
-        self._live: LiveFigure | None = None
+        reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        self._display = Display(self.results, technique, self._campaign, reader, name=name)
         self.quiet = False
         show_progress_of(self)
 
@@ -293,21 +291,7 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        table = self.results.table()
-        regimes, following = self._campaign.regimes, self._following()
-        return {
-            "tiled": self._uri,
-            "results": len(table),
-            "failed": int((table["status"] == "failed").sum()),
-            "novel": int(table["novel"].fillna(False).sum()),
-            "expected_false": self.technique.alpha * int(table["novelty_p"].notna().sum()),
-            "regimes": regimes.n_regimes if regimes else 0,
-            "supported_range": regimes.supported_range if regimes else (0, 0),
-            "next": following.position,
-            "why": following.reason,
-            "explored": self._campaign.should_stop()[1],
-            "queue": self._watch.backlog,
-        }
+        return {"tiled": self._uri, **self._display.status(), "queue": self._watch.backlog}
 
     def health(self) -> dict[str, Any]:
         """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
@@ -343,12 +327,7 @@ class Observer:
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the bounds, whose borders are drawn.
         """
-        self._truth = truth
-        if self._live is None or not self._live.is_open:
-            self._live = LiveFigure(self._scene, self.name)
-        self._live.update()
-        self._live.refresh()
-        return self._live
+        return self._display.figure(truth)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {len(self.results)} results at {self._uri}>"
@@ -370,45 +349,7 @@ class Observer:
     def _has_frames(self, run: Container) -> bool:
         return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
 
-    def _scene(self) -> Scene:
-        following = self._following()
-        return self._reader.read(
-            following=following if following.position else None, belief=self._campaign.map(), truth=self._truth
-        )
-
-    def _following(self) -> Next:
-        """Where the next run will be, and why; no position if none is left."""
-        try:
-            suggestion = self.suggest()
-        except ValueError as err:
-            return Next(position={}, reason=str(err))
-        names = self._campaign.names
-        terms = {
-            name: float(value)
-            for name, value in suggestion.items()
-            if name not in names and isinstance(value, int | float)
-        }
-        return Next(
-            position={name: float(suggestion[name]) for name in names}, reason=suggestion["reason"], terms=terms
-        )
-
     def _announce(self, outcome: Outcome) -> None:
-        if self._live is not None:
-            self._watch.submit(self._live.update)
-        if self.quiet:
-            return
-        following = self._following()
-        p = outcome.novelty_p
-        line = run_line(
-            len(self.results),
-            regime=outcome.regime,
-            novelty_p=p,
-            novel=p is not None and p <= self.technique.alpha,
-            reason=outcome.reason or None,
-            next_point=following.position,
-            why=following.reason,
-        )
-        with suppress(OSError):  # a closed terminal is no reason to lose the worker
-            get_console().print(line)
-            if self._campaign.advice:
-                get_console().print(Text(plain(self._campaign.advice), "yellow"))
+        self._display.redraw(self._watch.submit)
+        if not self.quiet:
+            self._display.announce(outcome)

@@ -5,7 +5,6 @@ long as the pipe to its standard input: it ends with its parent, however that en
 that is already served is connected to the server that serves it.
 """
 
-import argparse
 import fcntl
 import json
 import os
@@ -14,12 +13,11 @@ import secrets
 import select
 import subprocess
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import httpx
 from tiled.client import from_uri
@@ -29,7 +27,7 @@ from tiled.structures.core import Spec
 
 START_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 3.0
-STOP_TIMEOUT_S = 3.0
+END_TIMEOUT_S = 6.0  # it ends itself before
 SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
 
 
@@ -104,7 +102,7 @@ class EmbeddedServer:
         api_key = _api_key(directory)
         (directory / "server.json").unlink(missing_ok=True)
         log_path = directory / "server.log"
-        command = [sys.executable, "-m", "ainerd.server", str(directory), *readable]
+        command = [sys.executable, "-m", "ainerd._serve", str(directory), *readable]
         with open(log_path, "wb") as log:
             process = subprocess.Popen(
                 command,
@@ -295,43 +293,7 @@ def _end(clients: list[Container], process: "subprocess.Popen[bytes] | None") ->
         assert process.stdin is not None
         process.stdin.close()
         try:
-            process.wait(2 * STOP_TIMEOUT_S)
+            process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _serve() -> None:
-    """The child: serve until standard input ends."""
-    parser = argparse.ArgumentParser(description="Serve a directory with Tiled until standard input ends.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("readable_storage", nargs="*")
-    args = parser.parse_args()
-    ready = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints goes to the log
-    from tiled.server import SimpleTiledServer  # not in an analyst's install
-
-    api_key = (args.directory / "api_key").read_text().strip()
-    note = args.directory / "server.json"
-    with SimpleTiledServer(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
-        try:
-            said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
-            part = note.with_suffix(".part")
-            part.write_text(json.dumps(said | {"readable_storage": args.readable_storage}))
-            part.replace(note)
-            with ready:
-                print(json.dumps(said), file=ready)
-            sys.stdin.buffer.read()
-        finally:
-            note.unlink(missing_ok=True)
-            # A client in the middle of a request must not keep us.
-            patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
-            patience.daemon = True
-            patience.start()
-
-
-if __name__ == "__main__":
-    try:
-        _serve()
-    except ImportError as error:
-        sys.exit(f"ImportError: {error}; a server needs more than a client: pip install 'ainerd[agent]'")

@@ -13,8 +13,9 @@ from typing import Any
 from event_model import RunRouter
 from tiled.client.container import Container
 
+from ainerd._outcome import Listener, Outcome, Wanted
 from ainerd._unwritten import Unwritten
-from ainerd._watched_run import Job, Listener, Outcome, Wanted, WatchedRun
+from ainerd._watched_run import Job, WatchedRun
 from ainerd.documents import DetectorKeys, WireError, checked, file_documents
 from ainerd.results import ResultStore
 from ainerd.technique import Technique

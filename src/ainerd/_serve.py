@@ -1,0 +1,47 @@
+"""The child process of an embedded server: serve a directory until standard input ends."""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+STOP_TIMEOUT_S = 3.0
+
+
+def main() -> None:
+    """Say the address in one line of JSON once it serves."""
+    parser = argparse.ArgumentParser(description="Serve a directory with Tiled until standard input ends.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("readable_storage", nargs="*")
+    args = parser.parse_args()
+    ready = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+    from tiled.server import SimpleTiledServer  # not in an analyst's install
+
+    api_key = (args.directory / "api_key").read_text().strip()
+    note = args.directory / "server.json"
+    with SimpleTiledServer(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
+        try:
+            said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
+            part = note.with_suffix(".part")
+            part.write_text(json.dumps(said | {"readable_storage": args.readable_storage}))
+            part.replace(note)
+            with ready:
+                print(json.dumps(said), file=ready)
+            sys.stdin.buffer.read()
+        finally:
+            note.unlink(missing_ok=True)
+            # A client in the middle of a request must not keep us.
+            patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
+            patience.daemon = True
+            patience.start()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ImportError as error:
+        sys.exit(f"ImportError: {error}; a server needs more than a client: pip install 'ainerd[agent]'")
