@@ -36,6 +36,7 @@ from ainerd.results import AtlasRecord, ResultStore, result_key
 from ainerd.rheo_xpcs import RheoXPCS
 from ainerd.server import embedded_server, open_catalog
 from ainerd.steering import Explorer
+from ainerd.technique import Regimes
 from ainerd.xpcs import Partition, TwoTimeReducer, split
 from benchmarks._report import report
 from benchmarks.query import record
@@ -83,6 +84,8 @@ def grown(client: Container, folder: Path, sizes: list[int], limit: float) -> li
             print(f"{n:>9,}  {name}: {figure:.3g}", flush=True)
     for name, row in rows.items():
         known = took[name]
+        for n in sizes:
+            row.setdefault(f"n = {n:,}", "–")
         row["grows as"] = f"n^{power(known):.1f}" if len(known) > 1 else ""
     return list(rows.values())
 
@@ -120,7 +123,10 @@ def questions(
     yield "a run begins: its result (s)", lambda: store.begin(made_anew(technique, settings.name))
     points = store.embeddings()
     labels = store.table()["regime"].reindex(points.index).fillna(-1).to_numpy(int)
-    yield "refit of the regimes (s)", lambda: technique.regimes(points.to_numpy(), labels)
+    fitted: list[Regimes] = []
+    yield "refit of the regimes (s)", lambda: fitted.append(technique.regimes(points.to_numpy(), labels))
+    if fitted:
+        yield "label of a run like a known regime (s)", lambda: fitted[0].predict(points.to_numpy()[:1])
     atlas = AtlasRecord(
         n_regimes=REGIMES, supported_range=(4, 6), labels=dict(zip(points.index, labels.tolist(), strict=True))
     )

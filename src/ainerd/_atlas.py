@@ -11,9 +11,15 @@ from ainerd._outcome import Outcome
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.technique import Regimes, Technique
 
+MANY = 1000  # results, up to which each new one is a reason to refit: it takes a fifth of a second
+GROWTH = 1.02  # how many times as many are one later, whatever they are like
+
 
 class Atlas:
     """Embeddings of the results with the technique's parameters, and their regimes as the newest refit has them.
+
+    Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
+    and a refit waits for one that is like none, for a few per cent more, or for a refit by another agent.
 
     Parameters
     ----------
@@ -33,20 +39,35 @@ class Atlas:
         self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
         self._labels: dict[str, int] = {}
         self._positions: dict[str, Mapping[str, float]] = {}
+        self._n_fitted = 0  # results that the newest refit saw
+        self._version: int | None = None  # of the newest refit; None if it is not in Tiled
         self.remembered: list[dict[str, Any]] = []  # results that were there, the failed ones last
         self._remember()
 
-    def add(self, outcome: Outcome) -> AtlasRecord:
-        """Refit with one more result; the record is not yet in Tiled."""
-        current = self._store.current_labels()  # another agent with these parameters may have given other numbers
-        self._labels |= {key: current[key] for key in self._labels.keys() & current.keys()}
-        regimes = self._take(outcome)
-        return AtlasRecord(
-            n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=dict(self._labels)
-        )
+    def add(self, outcome: Outcome) -> int:
+        """Label of one more result; `keep` writes down where it comes from."""
+        newest = self._store.newest_atlas()
+        if newest is not None and newest.version != self._version:  # another agent may have given other numbers
+            self._labels |= {key: newest.labels[key] for key in self._labels.keys() & newest.labels.keys()}
+            self._n_fitted = 0
+        self._take(outcome)
+        return self._labels[outcome.key]
+
+    def keep(self) -> int:
+        """Have the newest refit in Tiled; its version."""
+        if self._version is None:
+            assert self.regimes is not None
+            record = AtlasRecord(
+                n_regimes=self.regimes.n_regimes,
+                supported_range=self.regimes.supported_range,
+                labels=dict(self._labels),
+            )
+            self._version = self._store.add_atlas(record).version
+        assert self._version is not None
+        return self._version
 
     def learn(self, outcome: Outcome) -> None:
-        """Refit with a result that another agent wrote, unless it is known."""
+        """Take up a result that another agent wrote, unless it is known."""
         if outcome.key not in self._embeddings and outcome.embedding is not None:
             self._labels[outcome.key] = outcome.regime
             self._take(outcome)
@@ -78,18 +99,23 @@ class Atlas:
         failed = _rows(self._store.search(status="failed", digest=mine))
         self.remembered += [{"key": key, "embedding": nothing, **about} for key, about in failed]
 
-    def _take(self, outcome: Outcome) -> Regimes:
+    def _take(self, outcome: Outcome) -> None:
         assert outcome.embedding is not None
-        self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
+        z = self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
         self._positions[outcome.key] = outcome.positions
-        return self._refit()
+        if self.regimes is not None and MANY < len(self._embeddings) <= GROWTH * self._n_fitted:
+            (label,) = self.regimes.predict(z[None])
+            if label >= 0:
+                self._labels[outcome.key] = int(label)
+                return
+        self._refit()
 
-    def _refit(self) -> Regimes:
+    def _refit(self) -> None:
         keys = list(self._embeddings)
         previous = np.array([self._labels.get(key, -1) for key in keys])
         self.regimes = self._technique.regimes(np.stack(list(self._embeddings.values())), previous)
         self._labels = {key: int(label) for key, label in zip(keys, self.regimes.labels, strict=True)}
-        return self.regimes
+        self._n_fitted, self._version = len(keys), None
 
 
 def _rows(table: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:

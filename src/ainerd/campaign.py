@@ -79,10 +79,10 @@ class Campaign:
     # what the worker tells
 
     def place(self, outcome: Outcome) -> dict[str, Any]:
-        """Regime of an analysed run, in a new version of the atlas."""
+        """Regime of an analysed run, and the version of the atlas that it comes from."""
         with self._lock:
-            atlas = self._atlas.add(outcome)
-        return {"regime": atlas.labels[outcome.key], "atlas_version": self._store.add_atlas(atlas).version}
+            regime = self._atlas.add(outcome)
+        return {"regime": regime, "atlas_version": self._atlas.keep()}
 
     def absorb(self, outcome: Outcome) -> None:
         """Note the fate of the suggestion behind a run, say what was found, and have the next suggestion ready.

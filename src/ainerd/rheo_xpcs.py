@@ -126,7 +126,14 @@ class RheoXPCS:
         """Regimes of many runs."""
         model = RegimeModel(noise=self.regime_width / RegimeModel.CUT, random_state=0).fit(embeddings)
         labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
-        return Regimes(labels=labels, n_regimes=model.n_regimes_, supported_range=model.supported_range_)
+        number = np.full(model.n_regimes_ + 1, -1)  # the last is for -1
+        number[model.labels_] = labels
+        return Regimes(
+            labels=labels,
+            n_regimes=model.n_regimes_,
+            supported_range=model.supported_range_,
+            predict=lambda z: number[model.predict(z)],
+        )
 
     def landmarks(self) -> Landmarks:
         """The exposures of the bank, by family."""

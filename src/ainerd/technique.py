@@ -4,7 +4,7 @@ A technique turns the frames of a run into an `Analysis`, and the embeddings of 
 knows this protocol and nothing of C2 or any other quantity behind it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
@@ -105,11 +105,14 @@ class Regimes:
         How many there are.
     supported_range : tuple of int
         Fewest and most regimes the data speak for.
+    predict : callable
+        Regime of each of more runs, from their embeddings (m, d), without a refit; -1 for one that is like none.
     """
 
     labels: NDArray[np.int64]
     n_regimes: int
     supported_range: tuple[int, int]
+    predict: Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, kw_only=True)
