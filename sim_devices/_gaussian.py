@@ -10,16 +10,15 @@ an earlier reading is as blunt as the knots are coarse.
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from ainerd.dynamics import Dynamics
+from ainerd.threads import one_thread
 
 BLOCK = 50  # frames
 KNOTS = 32  # and more, the less the process is Markov's
 CUT = 1e-5  # part of the knots' power that is left to `near`
 NEGLIGIBLE = 3e-4  # variance of `near` below which it is left out
 JITTER = 1e-6
-_pools = ThreadpoolController()  # more than one thread would only fight over the cores with the analysis
 
 
 class Process:
@@ -39,7 +38,7 @@ class Process:
         For each block, how it follows from the one before and from fresh noise; empty if `far` is all there is.
     """
 
-    @_pools.wrap(limits=1, user_api="blas")
+    @one_thread
     def __init__(self, part: Dynamics, s: NDArray[np.float64]) -> None:
         knots = _knots(s, KNOTS + int(len(s) * abs(part.exponent - 1) / 12))
         power, modes = np.linalg.eigh(_relaxing(part, knots, knots))
@@ -85,7 +84,7 @@ class Draw:
         # The block before, and the noise that the next is made of.
         self._state = np.zeros((2 * BLOCK, n), np.float32) if process.near else None
 
-    @_pools.wrap(limits=1, user_api="blas")
+    @one_thread
     def next(self, out: NDArray[np.float32]) -> None:
         """Put the next block into `out`, (b, n)."""
         start = self._number * BLOCK

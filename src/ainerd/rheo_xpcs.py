@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ainerd.latent import (
     REGIME_SCATTER,
@@ -19,6 +18,7 @@ from ainerd.latent import (
     run_features,
 )
 from ainerd.technique import Analysis, AnalysisError, Landmarks, Layout, Regimes, RunInfo
+from ainerd.threads import one_thread
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_kww, g2_from_two_time
 
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
@@ -162,7 +162,7 @@ class RheoXPCS:
         }
         key = (self.bank.id, self.encoder.sha256, step, *seen.values())
         if key not in _CALIBRATED:
-            with threadpool_limits(1):  # many small products: threads would only wait for each other
+            with one_thread:  # many small products: more would only wait for each other
                 features = self.bank.features(
                     self.encoder, n_frames=1, counts=float(np.exp(step * STEP)), seed=0, **seen
                 )
@@ -232,6 +232,7 @@ class _Exposure:
         """Photons a pixel so far."""
         return float(self._reducer.sums.counts.sum(dtype=np.float64) / len(self.pixels))
 
+    @one_thread
     def finish(self) -> Analysis:
         """Say what the run was."""
         technique, run = self._technique, self._run

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
 from ainerd.documents._growing import open_growing
+from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
 MOST_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
@@ -123,7 +124,7 @@ class FrameReader:
         self._by_chunk = found.chunks == (1, ny, nx) and (self._unfiltered or self._decoder is not None)
         self._size = 0  # of the file, when it was last looked at
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
-        spare = (os.cpu_count() or 1) - 1  # who takes the blocks needs a core as well
+        spare = n_cores() - 1  # who takes the blocks needs a core as well
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
     def read(self, start: int, stop: int) -> NDArray:

@@ -13,20 +13,18 @@ columns of a latent vector
 It runs on numpy alone; torch is needed to train it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._features import age_lag, noise_gauges, scaled, unweighted, weighted
 from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, block_mean, from_triangle, interpolate
 from ainerd.latent._weights import ModelError, digest, read_weights
+from ainerd.threads import one_thread
 
 # Components of the linear basis that share one weight when a residual is shrunken; what lies outside the basis is
 # the last group.
@@ -75,16 +73,9 @@ class _Parts(NamedTuple):
     white: NDArray[np.float32]
 
 
-@contextmanager
-def _threads_for(n_maps: int) -> Iterator[None]:
+def _threads_for(n_maps: int) -> AbstractContextManager[None]:
     """One thread for the maps of a run: more would only wait for each other."""
-    with _thread_pools().limit(limits=1 if n_maps < _FEW else None):
-        yield
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
+    return one_thread if n_maps < _FEW else nullcontext()
 
 
 class LearnedEncoder(Encoder):

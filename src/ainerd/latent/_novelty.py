@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from ainerd.latent._run_features import TERMS
+from ainerd.threads import one_thread
 
 _LEAST_SPREAD = 1e-6
 
@@ -117,7 +119,8 @@ class NoveltyScorer(BaseEstimator):
         rng, fold = np.random.default_rng(self.random_state), np.empty(len(features), dtype=int)
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
-        self._folds = [_Fold(self, features, kinds, fold == held) for held in range(self.folds)]
+        with one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
+            self._folds = [_Fold(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 
     def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:

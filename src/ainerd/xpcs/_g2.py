@@ -1,6 +1,5 @@
 """One-time correlation g2(tau), with the normalisation of the maps: the mean of C2 along its diagonals."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,8 +7,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import fft, irfft, next_fast_len, rfft
-from threadpoolctl import threadpool_limits
 
+from ainerd.threads import n_cores, one_thread
 from ainerd.xpcs._counts import Sums, check_counts
 from ainerd.xpcs._normalize import Normalization, check_choice, scales
 from ainerd.xpcs._partition import Partition
@@ -86,8 +85,8 @@ def g2(
             with np.errstate(divide="ignore", invalid="ignore"):
                 sub[j] = np.where(pairs > 0, 1 + total / pairs, np.nan)
 
-    threads = os.cpu_count() or 1
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+    threads = n_cores()
+    with one_thread, ThreadPoolExecutor(threads) as pool:
         list(pool.map(correlate, np.array_split(np.arange(len(roi)), threads)))
     return from_sub_bins(np.arange(1.0, n_frames), sub, partition)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
+from ainerd.threads import one_thread
 from ainerd.xpcs._counts import Sums, accumulate, accumulate_events, check_counts
 from ainerd.xpcs._normalize import Diagonal, Normalization, check_choice, diagonal_correction, per_bin, scales
 from ainerd.xpcs._operators import Reduction
@@ -283,7 +283,7 @@ class TwoTimeReducer:
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
-        with threadpool_limits(1, "blas"):  # threads cost more than they bring on products this small
+        with one_thread:  # more cost more than they bring on products this small
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
                 bin_rows = to_map @ self._reduced[: to_map.shape[1], bin_]
