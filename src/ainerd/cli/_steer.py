@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ainerd.cli._catalog import Tiled, opened
-from ainerd.cli._watch import log_to_stderr
+from ainerd.cli._process import log_to_stderr, observing, until_told
 
 
 def steer(
@@ -32,36 +32,26 @@ def steer(
     People's own items in the queue run in their turn, and the agent learns from their runs.
     """
     import re
-    import signal
-    import threading
+    from contextlib import closing
 
     from bluesky_queueserver_api.zmq import REManagerAPI
     from rich.console import Console
 
     from ainerd.config import Settings
-    from ainerd.instrument import build_observer
     from ainerd.queueserver import steer as steer_queue
 
     if not re.fullmatch(r"tcp://.+:\d+", queueserver):
         raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = until_told()
     log_to_stderr(as_json=json_log)
     console = Console(stderr=True)
     settings = Settings.load(config)
-    with opened(tiled, config) as client:
-        manager = REManagerAPI(zmq_control_addr=queueserver)
-        observer = build_observer(settings, client)
+    with opened(tiled, config) as client, closing(REManagerAPI(zmq_control_addr=queueserver)) as manager:
         try:
-            console.print(f"{settings.name} steers {queueserver}: Ctrl-C ends it", markup=False, highlight=False)
-            uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
-            measured = f"{len(uids)} position{'s' * (len(uids) != 1)} measured"
-            console.print(f"{measured}; {observer.optimizer.should_stop()[1]}", markup=False, highlight=False)
-            while not observer.drain(1.0):
-                pass  # what has come is analysed, however long it takes
+            with observing(settings, client) as observer:
+                console.print(f"{settings.name} steers {queueserver}: Ctrl-C ends it", markup=False, highlight=False)
+                uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
+                measured = f"{len(uids)} position{'s' * (len(uids) != 1)} measured"
+                console.print(f"{measured}; {observer.optimizer.should_stop()[1]}", markup=False, highlight=False)
         except (manager.RequestFailedError, manager.RequestTimeoutError) as error:
             raise ValueError(f"RE Manager at {queueserver}: {error}") from None
-        finally:
-            observer.close()
-            manager.close()

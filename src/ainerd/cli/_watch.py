@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ainerd.cli._catalog import Tiled, opened
+from ainerd.cli._process import log_to_stderr, observing, until_told
 
 if TYPE_CHECKING:
     from ainerd.observer import Observer
@@ -31,55 +32,20 @@ def watch(
     On the RunEngine's side `ainerd.remote.explore_remote` takes the suggestions up. After a crash the same command goes
     on: with --documents tiled no run is missed, each is analysed once.
     """
-    import signal
-    import threading
-
     from rich.console import Console
 
     from ainerd.config import Settings
-    from ainerd.instrument import build_observer
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = until_told()
     log_to_stderr(as_json=json_log)
     console = Console(stderr=True)
     settings = Settings.load(config)
-    with opened(tiled, config) as client:
-        observer = build_observer(settings, client)
-        try:
-            if metrics is not None:
-                _serve(observer, metrics)
-            console.print(f"{settings.name} watches {documents}: Ctrl-C ends it", markup=False, highlight=False)
-            observer.suggest()  # one is ready from the start
-            observer.follow(documents, stop)
-            while not observer.drain(1.0):
-                pass  # what has come is analysed, however long it takes
-        finally:
-            observer.close()
-
-
-def log_to_stderr(*, as_json: bool) -> None:
-    """Warnings and errors on stderr."""
-    import json
-    import logging
-    import time
-
-    class AsJson(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            line = {
-                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-                "level": record.levelname,
-                "logger": record.name,
-                "text": record.getMessage(),
-            }
-            if record.exc_info:
-                line["traceback"] = self.formatException(record.exc_info)
-            return json.dumps(line)
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(AsJson() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    with opened(tiled, config) as client, observing(settings, client) as observer:
+        if metrics is not None:
+            _serve(observer, metrics)
+        console.print(f"{settings.name} watches {documents}: Ctrl-C ends it", markup=False, highlight=False)
+        observer.suggest()  # one is ready from the start
+        observer.follow(documents, stop)
 
 
 def _serve(observer: "Observer", port: int) -> None:
