@@ -13,14 +13,12 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
-from bluesky_tiled_plugins import TiledWriter
 from tiled.client.container import Container
 
+from ainerd._raw import RawWriter
 from ainerd.observer import Observer
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
-
-BATCH = 20  # documents TiledWriter takes at a time: what keeps up with a 50 Hz monitor
 
 
 class Agent(Observer):
@@ -66,7 +64,7 @@ class Agent(Observer):
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
-        self._backup = backup
+        self._writer = RawWriter(self._raw, backup, self.results.answers)
         acquire = visit(self._watch.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before)
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, acquire)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
@@ -83,9 +81,8 @@ class Agent(Observer):
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
-        self._backup.mkdir(parents=True, exist_ok=True)
-        writer = TiledWriter(self._raw, batch_size=BATCH, backup_directory=str(self._backup))
-        buffered = BufferingWrapper(writer)
+        self._watch.submit(self._writer.make_up)
+        buffered = BufferingWrapper(self._writer)
         self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self)], buffered
 
     def detach(self) -> None:
@@ -97,6 +94,10 @@ class Agent(Observer):
         for token in tokens:
             engine.unsubscribe(token)
         buffered.shutdown()
+
+    def health(self) -> dict[str, Any]:
+        """As `Observer.health`; ``raw_kept`` runs are on disk because Tiled did not take them."""
+        return {**super().health(), "raw_kept": len(self._writer.kept())}
 
     def close(self) -> None:
         """Detach and end the worker; what has come is analysed first."""

@@ -49,12 +49,12 @@ def beamline(tmp_path, monkeypatch):
 
 @pytest.mark.fault(
     "kill -9 of the Tiled server, runs go on",
-    "the RunEngine is not slowed; runs wait on disk and are written, in order, when it is back",
+    "the RunEngine is not slowed; raw runs and results wait on disk and are written, in order, when it is back",
 )
-def test_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
+def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
     settings, agent, instrument, servers = beamline
     RE = RunEngine({})
-    RE.subscribe(agent)  # the writer of raw runs has its own backup
+    agent.attach(RE)
     stage = instrument.stage
 
     def take():
@@ -75,10 +75,18 @@ def test_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
     servers.append(start_server(tmp_path, PORT)[0])
     last, _ = take()
     assert agent.drain()
+    agent.detach()  # what is kept of raw runs is written
     table = agent.results.table().sort_values("created")
     assert table["raw_uid"].tolist() == [first, *(uid for uid, _ in away), last]
     assert (table["status"] == "complete").all()
     assert not list(kept[0].parent.iterdir())
+    raw = connect(f"http://127.0.0.1:{PORT}/api/v1", KEY)["raw"]
+    assert agent.health()["raw_kept"] == 0 and set(raw) == set(table["raw_uid"])
+    for uid, run in raw.items():
+        assert run.metadata["stop"]["run_start"] == uid
+        assert run[f"{instrument.detector.name}/{instrument.detector.name}_image"].shape == (100, 1, 128, 192)
+        assert run[f"{instrument.detector.name}/{instrument.detector.name}_image"][-1].sum() > 0  # its file is there
+    raw.context.http_client.close()
 
 
 @pytest.mark.fault("the disk of the Tiled server is full", "runs wait on disk, and are written once there is room")

@@ -1,0 +1,81 @@
+"""Raw runs on their way to Tiled, those included that it did not take at first."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bluesky_tiled_plugins import TiledWriter
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+
+from ainerd.documents import Document, file_documents
+
+logger = logging.getLogger(__name__)
+
+BATCH = 20  # documents TiledWriter takes at a time: what keeps up with a 50 Hz monitor
+
+
+class RawWriter:
+    """TiledWriter, which makes up for what Tiled did not take.
+
+    TiledWriter itself keeps a run at which Tiled fails, all its documents in a file. When the next run begins and Tiled
+    answers, such runs are written from their first document, and what is there of them is written anew.
+
+    Parameters
+    ----------
+    raw : tiled.client.container.Container
+    folder : Path
+        Of the files.
+    answers : callable
+        Whether Tiled answers now; quick.
+    """
+
+    def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._raw, self._folder, self._answers = raw, folder, answers
+        self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder))
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document."""
+        if name == "start":
+            self.make_up()
+        self._writer(name, doc)
+
+    def kept(self) -> list[Path]:
+        """Files of runs that Tiled did not take, the oldest first."""
+        files = []
+        for path in self._folder.glob("*.jsonl"):
+            with suppress(FileNotFoundError):  # just written
+                files.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(files)]
+
+    def make_up(self) -> None:
+        """Write the runs that are kept and have ended; what Tiled does not take now either stays kept."""
+        with self._lock:
+            for path in self.kept():
+                documents = list(file_documents(path))
+                if not documents or documents[0][0] != "start" or documents[-1][0] != "stop":
+                    continue  # it goes on, or its session was killed
+                if not self._answers():
+                    return
+                try:
+                    self._write_anew(documents)
+                except (ClientError, httpx.HTTPError) as err:
+                    logger.warning("the raw run in %s is still not written: %s", path, err)
+                    return
+                path.unlink()
+
+    def _write_anew(self, documents: list[Document]) -> None:
+        uid = documents[0][1]["uid"]
+        if uid in self._raw:
+            if self._raw[uid].metadata.get("stop"):
+                return
+            self._raw.delete_contents(uid, recursive=True, external_only=False)  # files of detectors stay
+        write = TiledWriter(self._raw, batch_size=BATCH)  # without a second copy on disk
+        for name, doc in documents:
+            write(name, doc)
