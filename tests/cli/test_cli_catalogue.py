@@ -165,6 +165,17 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run, catalogue, tmp_path, monk
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
 
 
+def test_doctor_names_what_waits_on_disk(run, catalogue, tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "agent.toml").write_text(SETTINGS)
+    (tmp_path / "tiled" / "unwritten" / "results").mkdir(parents=True)
+    for name in ("a.jsonl", "b.jsonl", "results/c.jsonl"):
+        (tmp_path / "tiled" / "unwritten" / name).touch()
+    done = run("doctor", "--json", "--config", tmp_path / "agent.toml")
+    wrong = {finding["what"]: finding["said"] for finding in json.loads(done.output) if not finding["ok"]}
+    assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
+
+
 def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
     asked = ["numpy<1", "rich>=1", "no-such-package>=1", "torch<1; extra == 'agent'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)

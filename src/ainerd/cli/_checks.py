@@ -86,6 +86,10 @@ def storage(settings: "Settings") -> Iterator[Finding]:
         yield Finding(
             "storage.directory", f"{directory} is writable" if there == directory else f"{directory} can be made"
         )
+    for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
+        if n := len(list(folder.glob("*.jsonl"))):
+            todo = "start an agent with these settings while Tiled answers: it writes them"
+            yield Finding(f"unwritten {what}", f"{n} in {folder}", todo)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
         free = shutil.disk_usage(path).free / 1e9
         todo = "" if free >= FREE_GB else f"free some: an agent wants {FREE_GB:g} GB"
