@@ -13,6 +13,7 @@ from ainerd.latent import (
     Encoder,
     NoveltyScorer,
     RegimeModel,
+    calibrated,
     match_labels,
     run_embedding,
     run_features,
@@ -36,9 +37,6 @@ DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
-
-
-_CALIBRATED: dict[tuple[Any, ...], NoveltyScorer] = {}  # some seconds' work each, the same for all techniques
 
 
 class RheoXPCS:
@@ -154,20 +152,14 @@ class RheoXPCS:
 
     def scorer(self, photons: float) -> NoveltyScorer:
         """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
-        step = int(np.round(np.log(photons) / STEP))
-        seen: dict[str, Any] = {
-            "n_pixels": self.pixels_per_bin,
-            "contrast": self.contrast,
-            "n_roi": self.partition.n_roi,
-        }
-        key = (self.bank.id, self.encoder.sha256, step, *seen.values())
-        if key not in _CALIBRATED:
-            with one_thread:  # many small products: more would only wait for each other
-                features = self.bank.features(
-                    self.encoder, n_frames=1, counts=float(np.exp(step * STEP)), seed=0, **seen
-                )
-                _CALIBRATED[key] = NoveltyScorer().fit(features, self.bank.families)
-        return _CALIBRATED[key]
+        return calibrated(
+            self.bank,
+            self.encoder,
+            photons=float(np.exp(np.round(np.log(photons) / STEP) * STEP)),
+            n_pixels=self.pixels_per_bin,
+            contrast=self.contrast,
+            n_roi=self.partition.n_roi,
+        )
 
 
 class _Exposure:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ainerd.latent._bank import Bank
 from ainerd.latent._bank_file import write_bank
 from ainerd.latent._calibrate import FEWEST_OF_A_KIND, measured_exposure, simulated_exposures
+from ainerd.latent._calibrated import calibrated
 from ainerd.latent._drift import DriftMartingale, session_ranks
 from ainerd.latent._embedding import REGIME_SCATTER, run_embedding
 from ainerd.latent._encoder import Encoder
@@ -36,6 +37,7 @@ __all__ = [
     "NoveltyScorer",
     "RegimeModel",
     "Verdict",
+    "calibrated",
     "from_unit",
     "match_labels",
     "measured_exposure",

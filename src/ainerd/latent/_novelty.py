@@ -7,12 +7,13 @@ many in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, A
 2nd ed., section 4.6), and a kind that is broad, such as avalanches, hides nothing that is close to a narrow one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
@@ -120,8 +121,24 @@ class NoveltyScorer(BaseEstimator):
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
         with one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
-            self._folds = [_Fold(self, features, kinds, fold == held) for held in range(self.folds)]
+            self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that was learned, by name; `restored` takes it up."""
+        return {f"{number}.{name}": array for number, fold in enumerate(self._folds) for name, array in fold.state()}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, NDArray[Any]], kinds: Sequence[str]) -> Self:
+        """A scorer of the default settings that learned `state`, of these kinds."""
+        scorer = cls()
+        scorer.kinds_ = np.array(kinds)
+        scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(scorer.folds)]
+        scorer.n_calibration_ = sum(runs.size for fold in scorer._folds for runs in fold.calibration)
+        names = list(TERMS)[: len(scorer._folds[0].densities)]
+        scorer.terms_ = {name: TERMS[name] for name in names}
+        scorer.n_features_in_ = sum(density.mean.size for density in scorer._folds[0].densities)
+        return scorer
 
     def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:
         """Familiarity (n,), higher is more familiar.
@@ -154,72 +171,138 @@ class NoveltyScorer(BaseEstimator):
         return features
 
 
+@dataclass
 class _Fold:
-    """Densities fitted to the runs of other folds, calibrated by those of this one."""
+    """Densities fitted to the runs of other folds, calibrated by those of this one.
 
-    def __init__(
-        self,
+    Attributes
+    ----------
+    densities : list of _Density
+        Of each term.
+    middle, spread : ndarray, shape (kinds, terms)
+        Median of the strangeness, and from there to its 90th percentile.
+    calibration : list of ndarray
+        Excess of this fold's runs nearest to each kind, sorted.
+    """
+
+    densities: "list[_Density]"
+    middle: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    calibration: list[NDArray[np.float64]]
+
+    @classmethod
+    def fitted(
+        cls,
         scorer: NoveltyScorer,
         features: NDArray[np.float64],
         kinds: NDArray[np.intp],
         held: NDArray[np.bool_],
-    ) -> None:
-        self._columns = list(scorer.terms_.values())
-        self._densities = [_Density(scorer, features[~held][:, c], kinds[~held]) for c in self._columns]
-        strangeness, nearest = self._strangeness(features[~held])
+    ) -> Self:
+        densities = [_Density.fitted(scorer, features[~held][:, c], kinds[~held]) for c in scorer.terms_.values()]
+        shape = len(scorer.kinds_), len(densities)
+        fold = cls(densities, np.zeros(shape), np.ones(shape), [])
+        strangeness, nearest = fold._strangeness(features[~held])
         levels = [
             np.percentile(strangeness[near if near.any() else ...], [50, 90], axis=0)
             for near in (nearest == kind for kind in range(len(scorer.kinds_)))
         ]
-        self._middle = np.array([middle for middle, _ in levels])
-        self._spread = np.maximum([high - middle for middle, high in levels], _LEAST_SPREAD)
-        excess, nearest = self.excess(features[held])
-        self._calibration = [np.sort(excess[nearest == kind].sum(1)) for kind in range(len(scorer.kinds_))]
+        fold.middle = np.array([middle for middle, _ in levels])
+        fold.spread = np.maximum([high - middle for middle, high in levels], _LEAST_SPREAD)
+        excess, nearest = fold.excess(features[held])
+        fold.calibration = [np.sort(excess[nearest == kind].sum(1)) for kind in range(len(scorer.kinds_))]
+        return fold
+
+    def state(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Everything, by name."""
+        yield from (("middle", self.middle), ("spread", self.spread))
+        yield from ((f"calibration.{kind}", runs) for kind, runs in enumerate(self.calibration))
+        for term, density in enumerate(self.densities):
+            yield from ((f"density.{term}.{name}", array) for name, array in vars(density).items())
+
+    @classmethod
+    def restored(cls, state: Mapping[str, NDArray[Any]], prefix: str, n_kinds: int) -> Self:
+        def densities() -> Iterator[_Density]:
+            term = 0
+            while f"{prefix}density.{term}.mean" in state:
+                yield _Density(
+                    **{field.name: state[f"{prefix}density.{term}.{field.name}"] for field in fields(_Density)}
+                )
+                term += 1
+
+        calibration = [state[f"{prefix}calibration.{kind}"] for kind in range(n_kinds)]
+        return cls(list(densities()), state[f"{prefix}middle"], state[f"{prefix}spread"], calibration)
 
     def excess(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Excess in each term (n, terms), and number of the nearest kind (n,)."""
         strangeness, nearest = self._strangeness(features)
-        return (strangeness - self._middle[nearest]) / self._spread[nearest], nearest
+        return (strangeness - self.middle[nearest]) / self.spread[nearest], nearest
 
     def ranks(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
         """How many calibration runs of the nearest kind are as strange, and how many there are, (2, n)."""
         excess, nearest = self.excess(features)
-        calibration = [self._calibration[kind] for kind in nearest]
+        calibration = [self.calibration[kind] for kind in nearest]
         n = np.array([len(runs) for runs in calibration])
         below = [np.searchsorted(runs, total) for runs, total in zip(calibration, excess.sum(1), strict=True)]
         return np.stack([n - below, n])
 
     def _strangeness(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Minus log density in each term (n, terms) under the nearest kind, and its number (n,)."""
+        edges = np.cumsum([0, *(density.mean.size for density in self.densities)])
         logs = np.stack(
-            [density.logs(features[:, c]) for density, c in zip(self._densities, self._columns, strict=True)]
+            [density.logs(features[:, i:j]) for density, i, j in zip(self.densities, edges, edges[1:], strict=False)]
         )
         nearest = logs.sum(0).argmax(1)
         return -logs[:, np.arange(len(features)), nearest].T, nearest
 
 
+@dataclass
 class _Density:
-    """Density of one term under each kind, in coordinates that are white over all."""
+    """Density of one term under each kind, mixtures of Gaussians in coordinates that are white over all.
 
-    def __init__(self, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> None:
-        self._mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
-        _, sizes, axes = np.linalg.svd((x - self._mean) / scale, full_matrices=False)
+    Attributes
+    ----------
+    mean, white : ndarray, shape (d,) and (d, e)
+        To white coordinates.
+    log_weights, means, factors : ndarray, shape (kinds, c), (kinds, c, e) and (kinds, c, e, e)
+        Of the Gaussians; a factor is the Cholesky factor of the precision.
+    """
+
+    mean: NDArray[np.float64]
+    white: NDArray[np.float64]
+    log_weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    factors: NDArray[np.float64]
+
+    @classmethod
+    def fitted(cls, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> Self:
+        mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
+        _, sizes, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
         there = sizes > _LEAST_SPREAD * sizes[0]
-        self._white = (axes[there] / scale).T / (sizes[there] / np.sqrt(len(x)))
-        self._mixtures = [
+        white = (axes[there] / scale).T / (sizes[there] / np.sqrt(len(x)))
+        mixtures = [
             GaussianMixture(scorer.n_components, reg_covar=scorer.regularisation, random_state=scorer.random_state).fit(
-                self._whitened(x[kinds == kind])
+                (x[kinds == kind] - mean) @ white
             )
             for kind in range(len(scorer.kinds_))
         ]
+        return cls(
+            mean,
+            white,
+            np.log([mixture.weights_ for mixture in mixtures]),
+            np.array([mixture.means_ for mixture in mixtures]),
+            np.array([mixture.precisions_cholesky_ for mixture in mixtures]),
+        )
 
     def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, kinds)."""
-        white = self._whitened(x)
-        return np.stack([mixture.score_samples(white) for mixture in self._mixtures], axis=1)
-
-    def _whitened(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (x - self._mean) @ self._white
+        white = (x - self.mean) @ self.white
+        constant = self.log_weights - white.shape[1] / 2 * np.log(2 * np.pi)
+        constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)
+        logs = np.empty((len(x), len(self.means)))
+        for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
+            distances = [np.square((white - m) @ factor).sum(1) for m, factor in zip(means, factors, strict=True)]
+            logs[:, kind] = logsumexp(constant[kind] - np.stack(distances, 1) / 2, axis=1)
+        return logs
 
 
 def _checked(features: ArrayLike) -> NDArray[np.float64]:

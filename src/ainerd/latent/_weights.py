@@ -52,13 +52,19 @@ def read_weights(
 
     The tensors must be finite, unless told otherwise, and have exactly the names and numbers of axes in `ranks`.
     """
-    tensors, recipe = _read(path)
-    if recipe.get("kind") != kind:
-        raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train'")
+    tensors, recipe = read_kept(path, kind)
     if {name: array.ndim for name, array in tensors.items()} != dict(ranks):
         raise ModelError(f"{path}: holds {', '.join(sorted(tensors))} where {', '.join(sorted(ranks))} are expected")
     if finite and not all(np.isfinite(array).all() for array in tensors.values()):
         raise ModelError(f"{path}: holds values that are not finite")
+    return tensors, recipe
+
+
+def read_kept(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Tensors, of whatever names, and recipe of a file of `kind`; raises `ModelError`."""
+    tensors, recipe = _read(path)
+    if recipe.get("kind") != kind:
+        raise ModelError(f"{path}: not an ainerd {kind} file; write one with 'ainerd train'")
     return tensors, recipe
 
 
