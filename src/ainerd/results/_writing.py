@@ -20,7 +20,7 @@ class ResultWriter:
 
     def __init__(self, ainerd: Container, results: Container) -> None:
         self._ainerd, self._results = ainerd, results
-        self._drafts: dict[str, Draft] = {}  # results that room was made for
+        self._drafts: dict[str, Draft] = {}  # of results that were begun
 
     def begin(self, record: ResultRecord) -> str:
         """Say that a run is being analysed, and return the key of its result.
@@ -32,8 +32,10 @@ class ResultWriter:
             record = record.changed(supersedes=self._predecessor(record))
         metadata = record.changed(status="computing").metadata()
         node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
-        if not is_new and node.metadata["status"] != "complete":
-            node.replace_metadata(metadata, drop_revision=True)
+        if is_new or node.metadata["status"] != "complete":
+            if not is_new:
+                node.replace_metadata(metadata, drop_revision=True)
+            self._drafts[record.key] = Draft(node)
         return record.key
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
@@ -44,8 +46,9 @@ class ResultWriter:
         KeyError
             If no such result was begun.
         """
-        draft = self._drafts[key] = Draft(result_node(self._results, key))
-        draft.make_room(layouts)
+        if key not in self._drafts:
+            self._drafts[key] = Draft(result_node(self._results, key))
+        self._drafts[key].make_room(layouts)
 
     def complete(
         self,
