@@ -34,25 +34,20 @@ def ipython(code, environment, cwd=CHECKOUT):
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_explore_works_and_what_was_found_stays(environment, time):
     done = ipython(
-        "n = len(agent.results); RE(agent.explore(3)); assert len(agent.results) == n + 3; print('was', n)",
+        "n = len(agent.results); RE(agent.explore(2)); assert len(agent.results) == n + 2; print('was', n)",
         environment,
     )
     assert done.returncode == 0, done.stderr
-    assert f"was {0 if time == 'first' else 3}" in done.stdout
+    assert f"was {0 if time == 'first' else 2}" in done.stdout
 
 
 def test_the_sessions_of_the_readme_work_when_pasted(environment, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.S)
     assert len(blocks) == 2
-    done = ipython("\n".join(blocks) + "\nassert len(agent.results.table()) == 10", environment, cwd=tmp_path)
+    done = ipython("\n".join(blocks) + "\nassert len(agent.results.table()) == 8\nagent", environment, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "campaign.png").stat().st_size > 50_000
-
-
-def test_the_agent_shows_itself(environment):
-    done = ipython("agent", environment)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"results\s+10", done.stdout) and "next" in done.stdout
+    assert re.search(r"results\s+8", done.stdout) and "next" in done.stdout  # the agent shows itself
 
 
 @pytest.mark.parametrize(
