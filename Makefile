@@ -44,7 +44,7 @@ soak: $(READY) ## 500 runs with faults in between, then runs back to back at 2 k
 	$(BIN)/python -m benchmarks.sustained
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
-	$(BIN)/python -m pytest -m fault --fault-table=docs/explanation/faults.md
+	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md
 
 ipython: $(READY) ## the session with the agent loaded
 	$(BIN)/ipython --profile-dir=profiles/rheo_xpcs

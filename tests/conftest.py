@@ -9,12 +9,27 @@ from hypothesis import settings
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
-FAULTS = pytest.StashKey[list]()
 HEADER = """<!-- written by `make faults` from the tests marked as faults; not by hand -->
 
 | Fault | What happens | Lost | Tried by | |
 | --- | --- | --- | --- | --- |
 """
+
+
+class FaultTable:
+    """Collects what the tests of faults found, in whatever process they ran."""
+
+    def __init__(self, path):
+        self._path, self._rows = path, set()
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call":
+            self._rows |= {tuple(row) for name, row in report.user_properties if name == "fault"}
+
+    def pytest_sessionfinish(self):
+        if self._rows:
+            lines = [f"| {w} | {h} | {lost} | `{test}` | {held} |\n" for w, h, lost, test, held in sorted(self._rows)]
+            self._path.write_text(HEADER + "".join(lines))
 
 
 def pytest_addoption(parser):
@@ -23,7 +38,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fault(what, happens, lost='nothing'): a fault, for the table in the docs")
-    config.stash[FAULTS] = []
+    if (path := config.getoption("--fault-table")) is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FaultTable(path))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -34,13 +50,4 @@ def pytest_runtest_makereport(item, call):
         what, happens = marker.args
         lost = marker.kwargs.get("lost", "nothing")
         row = (what, happens, lost, item.originalname, "held" if report.passed else "did not hold")
-        item.config.stash[FAULTS].append(row)
-
-
-def pytest_sessionfinish(session):
-    path, found = session.config.getoption("--fault-table"), session.config.stash[FAULTS]
-    if path is not None and found:
-        rows = sorted(dict.fromkeys(found))
-        path.write_text(
-            HEADER + "".join(f"| {w} | {h} | {lost} | `{test}` | {held} |\n" for w, h, lost, test, held in rows)
-        )
+        report.user_properties.append(("fault", row))
