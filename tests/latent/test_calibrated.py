@@ -46,6 +46,7 @@ def test_the_next_process_reads_what_this_one_made(bank, cache, another_process,
     monkeypatch.setattr(NoveltyScorer, "fit", None)  # nothing is fitted again
     read = calibrated(bank, Encoder.load(), **SEEN)
     assert read is not made and len(list(cache.iterdir())) == 1
+    assert all(array.flags.c_contiguous for scorer in (made, read) for array in scorer.state().values())
     for scorer in (made, read):
         np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
         np.testing.assert_array_equal(scorer.score_samples(runs), fitted.score_samples(runs))

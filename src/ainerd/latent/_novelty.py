@@ -278,7 +278,8 @@ class _Density:
         mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
         _, sizes, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
         there = sizes > _LEAST_SPREAD * sizes[0]
-        white = (axes[there] / scale).T / (sizes[there] / np.sqrt(len(x)))
+        # Laid out as a file has it: the last bits of a product depend on that.
+        white = np.ascontiguousarray((axes[there] / scale).T / (sizes[there] / np.sqrt(len(x))))
         mixtures = [
             GaussianMixture(scorer.n_components, reg_covar=scorer.regularisation, random_state=scorer.random_state).fit(
                 (x[kinds == kind] - mean) @ white
