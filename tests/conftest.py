@@ -1,9 +1,12 @@
 """A table of the faults that were tried, from the tests that try them: `make faults`."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
 # The same examples each time: a test that fails says something of the change before it.
 settings.register_profile("same", derandomize=True)

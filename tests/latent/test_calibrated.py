@@ -7,7 +7,6 @@ from platformdirs import user_cache_path
 from ainerd.dynamics import draw
 from ainerd.latent import Bank, Encoder, NoveltyScorer, _calibrated, calibrated, write_bank
 from ainerd.latent._corpus import clean_exposure
-from ainerd.threads import one_thread
 
 SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 
@@ -39,8 +38,7 @@ def features(bank):
 def test_the_next_process_reads_what_this_one_made(bank, cache, another_process, monkeypatch):
     runs = features(bank)
     made = calibrated(bank, Encoder.load(), **SEEN)
-    with one_thread:
-        plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
+    plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
     fitted = NoveltyScorer().fit(plain, bank.families)
     another_process()
     monkeypatch.setattr(NoveltyScorer, "fit", None)  # nothing is fitted again

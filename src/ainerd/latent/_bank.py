@@ -14,6 +14,7 @@ from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE, from_triangle
 from ainerd.latent._run_features import directions, features
 from ainerd.latent._weights import SHIPPED, digest
+from ainerd.threads import one_thread
 
 _AT_ONCE = 32
 # What instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline, and
@@ -60,6 +61,7 @@ class Bank:
                 return f"{name} = {value:.3g}, the bank covers {low:g} to {high:g}"
         return None
 
+    @one_thread  # many small products: more would only wait for each other
     def features(
         self,
         encoder: Encoder,

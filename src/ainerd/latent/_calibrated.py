@@ -16,7 +16,6 @@ from ainerd.latent._bank import Bank
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._novelty import NoveltyScorer
 from ainerd.latent._weights import ModelError, read_kept, write_weights
-from ainerd.threads import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +51,7 @@ def calibrated(
             tensors, recipe = read_kept(path, KIND)
             _known[key] = NoveltyScorer.restored(tensors, recipe["kinds"])
         except (ModelError, KeyError):  # not there, or damaged
-            with one_thread:  # many small products: more would only wait for each other
-                features = bank.features(encoder, n_frames=1, seed=0, **seen)
+            features = bank.features(encoder, n_frames=1, seed=0, **seen)
             _known[key] = NoveltyScorer().fit(features, bank.families)
             _keep(path, _known[key])
     return _known[key]
