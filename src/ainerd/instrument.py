@@ -1,5 +1,6 @@
 """Joins technique and agent for one instrument: the only place that knows both."""
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -155,6 +156,7 @@ def _beam_time(settings: Settings, detector: Any, actuators: Sequence[Any]) -> d
 
 def _common(settings: Settings, client: Container) -> dict[str, Any]:
     """What every agent needs, with devices or without."""
+    gc.collect()  # a closed agent is a ring of references, which may hold its tens of megabytes for hours
     open_catalog(client)
     beside, steering = settings.beside, settings.steering
     if steering.age and steering.age not in beside.readings:
