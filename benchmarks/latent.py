@@ -27,6 +27,7 @@ from ainerd.dynamics import KNOWN
 from ainerd.latent import Encoder, from_unit
 from ainerd.latent._corpus import Statistics, known_maps, noisy
 from ainerd.latent._pca import PcaEncoder, PcaFit
+from ainerd.threads import one_thread
 from benchmarks._latent_maps import FAMILIES, PARAMETERS, LabelledMaps, measured
 from benchmarks._report import FOLDER, report
 
@@ -185,6 +186,7 @@ def alike(z: NDArray, family: NDArray) -> float:
     return float((family[near] == family[:, None]).mean())
 
 
+@one_thread
 def mixture(z: NDArray, family: NDArray) -> float:
     """ARI of Gaussians, as many as families; covariance and scaling by BIC within, by ARI between, the two views."""
     scores = []

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.base import BaseEstimator
 
 from ainerd.latent._partitions import hdbscan, k_means, mixture
+from ainerd.threads import one_thread
 
 _FLOOR, _GAP = 2.0, 1.5
 _SUBSAMPLES = 20
@@ -54,6 +55,7 @@ class RegimeModel(BaseEstimator):
         self.noise = noise
         self.random_state = random_state
 
+    @one_thread  # mixtures of few points: more would only wait for each other
     def fit(self, z: ArrayLike, y: None = None) -> Self:
         """Group the runs `z`, (n, e); one run is enough."""
         z = _points(z)
