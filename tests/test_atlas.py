@@ -56,3 +56,6 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     assert add(15, 1) == (6, 12)  # another agent's numbers, and what it does not know
     assert store.newest_atlas().labels == swapped | {"run 14": 5, "run 15": 6}
     assert add(16, 0) == (5, 12)
+
+    ResultStore(store.container).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"elsewhere": 0}))
+    assert add(17, 0) == (5, 12)  # another agent's atlas, which changes nothing here

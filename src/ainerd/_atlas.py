@@ -19,7 +19,7 @@ class Atlas:
     """Embeddings of the results with the technique's parameters, and their regimes as the newest refit has them.
 
     Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
-    and a refit waits for one that is like none, for a few per cent more, or for a refit by another agent.
+    and a refit waits for one that is like none, for a few per cent more, or for other numbers from another agent.
 
     Parameters
     ----------
@@ -46,9 +46,10 @@ class Atlas:
 
     def add(self, outcome: Outcome) -> int:
         """Label of one more result; `keep` writes down where it comes from."""
-        newest = self._store.newest_atlas()
-        if newest is not None and newest.version != self._version:  # another agent may have given other numbers
-            self._labels |= {key: newest.labels[key] for key in self._labels.keys() & newest.labels.keys()}
+        current = self._store.current_labels()  # another agent with these parameters may have given other numbers
+        known = self._labels.keys() & current.keys()
+        if changed := {key: current[key] for key in known if current[key] != self._labels[key]}:
+            self._labels |= changed
             self._n_fitted = 0
         self._take(outcome)
         return self._labels[outcome.key]
