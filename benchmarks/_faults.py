@@ -65,7 +65,7 @@ class Soak:
         self._port = 0
         self._start_tiled()
         self.client = connect(f"http://127.0.0.1:{self._port}", KEY)
-        self.instrument = simulated_instrument(self.settings, speed=1e6)
+        self.instrument = simulated_instrument(self.settings, speed=1000)  # at 1e6 it soon is years old
         self.RE = RunEngine({})
         self.agent = self._start_agent()
         self.fault_of: dict[str, str] = {}
