@@ -73,3 +73,11 @@ def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
     following = []
     RunEngine({})(count([det], 2), [writer, lambda name, doc: following.append(doc)])
     assert {run[0][1]["uid"], following[0]["uid"]} <= set(raw) and not writer.kept()
+
+
+def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog):
+    (_, start), (_, stop) = run[0], run[-1]
+    bad = keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)])
+    following = []
+    RunEngine({})(count([det], 1), [RawWriter(raw, tmp_path, lambda: True), lambda name, doc: following.append(doc)])
+    assert following[0]["uid"] in set(raw) and bad.exists() and "cannot be written" in caplog.text

@@ -57,18 +57,21 @@ class RawWriter:
     def make_up(self) -> None:
         """Write the runs that are kept and have ended; what Tiled does not take now either stays kept."""
         with self._lock:
-            for path in self.kept():
-                documents = list(file_documents(path))
-                if not documents or documents[0][0] != "start" or documents[-1][0] != "stop":
-                    continue  # it goes on, or its session was killed
-                if not self._answers():
-                    return
+            files = self.kept()
+            if not files or not self._answers():
+                return
+            for path in files:
                 try:
+                    documents = list(file_documents(path))
+                    if not documents or documents[0][0] != "start" or documents[-1][0] != "stop":
+                        continue  # it goes on, or its session was killed
                     self._write_anew(documents)
+                    path.unlink()
                 except (ClientError, httpx.HTTPError) as err:
                     logger.warning("the raw run in %s is still not written: %s", path, err)
                     return
-                path.unlink()
+                except Exception:  # one that cannot be written is no reason to lose the run that begins
+                    logger.exception("the raw run in %s cannot be written", path)
 
     def _write_anew(self, documents: list[Document]) -> None:
         uid = documents[0][1]["uid"]
