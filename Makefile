@@ -34,7 +34,7 @@ demo: $(READY) ## the whole loop on an embedded Tiled server with the simulated 
 	$(BIN)/python -m agents.demo
 
 figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
-	$(BIN)/python -m agents.figures
+	$(BIN)/python -m agents.demo.figures
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile

@@ -1,4 +1,4 @@
-"""The agent of the rheo-XPCS instrument: its TOML and nothing else.
+"""The agent of the rheo-XPCS instrument: its TOML, and what it does with a rheometer.
 
 For another instrument copy this file and the TOML, and change the names in the TOML.
 """
@@ -9,9 +9,10 @@ from typing import Any
 
 from tiled.client.container import Container
 
-import ainerd.instrument
+import ainerd.agent
 from ainerd.agent import Agent
 from ainerd.config import Settings
+from ainerd.techniques.rheo_xpcs import preshear_of
 
 TOML = Path(__file__).resolve().parents[1] / "profiles" / "rheo_xpcs" / "agent.toml"
 
@@ -25,8 +26,18 @@ def build_agent(
     shutter: Any = None,
     settings: Settings | None = None,
 ) -> Agent:
-    """An agent for these devices, with its results in `client`; see `ainerd.instrument.build_agent`."""
+    """An agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
+
+    The rheometer, if there is one, is read once a run, its signals named in ``recorded.series`` are monitored, and it
+    shears the sample before each exposure as ``rheo_xpcs.preshear`` says.
+    """
     settings = Settings.load(TOML) if settings is None else settings
-    return ainerd.instrument.build_agent(
-        settings, client, detector=detector, actuators=actuators, rheometer=rheometer, shutter=shutter
+    return ainerd.agent.build_agent(
+        settings,
+        client,
+        detector=detector,
+        actuators=actuators,
+        beside=[] if rheometer is None else [rheometer],
+        shutter=shutter,
+        before=preshear_of(settings, rheometer),
     )

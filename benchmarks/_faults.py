@@ -12,8 +12,8 @@ import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky import RunEngine
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
-from agents.simulated import simulated_instrument
 from ainerd.agent import Agent
 from ainerd.config import Settings
 from ainerd.server import connect
@@ -61,7 +61,7 @@ class Soak:
         self._rng, self._folder = np.random.default_rng(seed), folder
         self.settings = Settings.load(TOML.with_name("small.toml"))
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.settings.analysis.denoiser = "none"  # a third of the arrays less: Tiled is what sets the pace
+        self.settings.section["denoiser"] = "none"  # a third of the arrays less: Tiled is what sets the pace
         self._port = 0
         self._start_tiled()
         self.client = connect(f"http://127.0.0.1:{self._port}", KEY)

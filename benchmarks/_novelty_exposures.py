@@ -10,9 +10,10 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from ainerd.dynamics import draw
-from ainerd.latent import Encoder, run_embedding, run_features
-from ainerd.latent._bank import add_systematics
-from ainerd.latent._corpus import clean_exposure, noisy_runs
+from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.latent import Encoder, run_embedding
+from ainerd.techniques.rheo_xpcs import run_features
+from ainerd.techniques.rheo_xpcs._bank import add_systematics
 
 CONTRAST = 0.2
 

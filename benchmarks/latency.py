@@ -20,10 +20,10 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky_tiled_plugins import TiledWriter
 from rich.progress import track
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
-from agents.simulated import simulated_instrument
+from ainerd.agent import open_tiled
 from ainerd.config import Settings
-from ainerd.instrument import open_tiled
 from ainerd.steering import expose
 from benchmarks._report import report
 

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ainerd.dynamics import KNOWN
+from ainerd.dynamics._corpus import Statistics, known_maps, noisy
 from ainerd.latent import Encoder, from_unit
-from ainerd.latent._corpus import Statistics, known_maps, noisy
 from ainerd.latent._pca import PcaEncoder, PcaFit
 from ainerd.threads import one_thread
 from benchmarks._latent_maps import FAMILIES, PARAMETERS, LabelledMaps, measured

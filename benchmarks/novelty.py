@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from ainerd.dynamics import HELD_OUT, KNOWN
-from ainerd.latent import Bank, Encoder, NoveltyScorer, run_features
+from ainerd.latent import Encoder
+from ainerd.novelty import NoveltyScorer
 from ainerd.steering import Explorer
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
 from benchmarks._novelty_exposures import CONTRAST, Exposures, Rivals
 from benchmarks._report import report
 
@@ -50,7 +52,7 @@ def main() -> None:
         ]
         started = time.process_time()
         known_features = bank.features(encoder, contrast=CONTRAST, **RUN)
-        scorer = NoveltyScorer().fit(known_features, bank.families)
+        scorer = NoveltyScorer(terms=TERMS).fit(known_features, bank.families)
         calibration_s = time.process_time() - started
         sessions = adaptive(scorer, judged, arguments.sessions // share, seed, progress)
         rivals = Rivals(taught)
@@ -68,7 +70,7 @@ def main() -> None:
     false_alarms(row, f"{sessions['explorer'].size} chosen by the explorer", sessions["explorer"])
     false_alarms(row, f"{sessions['walk'].size} beside the smallest p", sessions["walk"])
     for run, seen in others:
-        elsewhere = NoveltyScorer().fit(bank.features(encoder, contrast=CONTRAST, **run), bank.families)
+        elsewhere = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=CONTRAST, **run), bank.families)
         about = f"{run['n_frames']:g} frames, {run['counts']:g} photons, {run['n_pixels']:g} pixels"
         false_alarms(row, f"{len(seen.family)}: {about}", elsewhere.p_values(seen.features))
     by_family = {family: float((p[judged.family == family] <= 0.05).mean()) for family in KNOWN}
@@ -121,7 +123,7 @@ def powers(
 
     def without(family: str) -> tuple[NoveltyScorer, Rivals]:
         kept = kinds != family
-        return NoveltyScorer().fit(known_features[kept], kinds[kept]), Rivals(taught.where(taught.family != family))
+        return NoveltyScorer(terms=TERMS).fit(known_features[kept], kinds[kept]), Rivals(taught.where(taught.family != family))
 
     out: dict[str, dict[str, list[float]]] = {name: {} for name in ("ainerd", *Rivals.names)}
     for family in progress.track((*sorted(HELD_OUT), *KNOWN), description="families left out"):

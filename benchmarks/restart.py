@@ -19,8 +19,8 @@ from rich.progress import track
 from tiled.client.container import Container
 
 from agents.rheo_xpcs import TOML
+from ainerd.agent import build_observer, build_technique
 from ainerd.config import Settings
-from ainerd.instrument import build_observer, build_technique
 from ainerd.results import AtlasRecord, ResultRecord, ResultStore
 from ainerd.server import connect, open_catalog
 from benchmarks._report import report

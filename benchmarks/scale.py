@@ -30,13 +30,13 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from agents.rheo_xpcs import TOML
+from ainerd.agent import build_technique
 from ainerd.config import Settings
-from ainerd.instrument import build_technique
 from ainerd.results import AtlasRecord, ResultStore, result_key
-from ainerd.rheo_xpcs import RheoXPCS
 from ainerd.server import embedded_server, open_catalog
 from ainerd.steering import Explorer
 from ainerd.technique import Regimes
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.xpcs import Partition, TwoTimeReducer, split
 from benchmarks._report import report
 from benchmarks.query import record

@@ -19,10 +19,10 @@ import numpy as np
 from bluesky import RunEngine
 from rich.progress import track
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML
-from agents.simulated import simulated_instrument
+from ainerd.agent import build_observer, open_tiled
 from ainerd.config import Settings
-from ainerd.instrument import build_observer, open_tiled
 from ainerd.steering import expose
 from benchmarks._report import report
 

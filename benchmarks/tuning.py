@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from ainerd.dynamics import HELD_OUT, draw, reduced_g1_squared
-from ainerd.latent import Encoder, tune_ours
-from ainerd.latent._corpus import noisy
+from ainerd.dynamics._corpus import noisy
+from ainerd.latent import Encoder
+from ainerd.latent.training import tune_ours
 from benchmarks._latent_maps import LabelledMaps
 from benchmarks._report import report
 

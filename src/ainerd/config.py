@@ -1,22 +1,63 @@
-"""Settings of one instrument: a TOML file, overridden by the environment."""
+"""Settings of one instrument: a TOML file, overridden by the environment.
 
+What is here is the same for all techniques. A technique's own section, ``[rheo_xpcs]`` say, is handed to it as it is:
+it validates that itself, with `read_section`.
+"""
+
+import difflib
+import json
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_PREFIX = "AINERD_"
+# What earlier versions had, and what to write instead.
+_MOVED = {
+    "partition": "rename [partition] to [rheo_xpcs.partition]",
+    "analysis": "rename [analysis] to [rheo_xpcs]",
+    "beside": "rename [beside] to [recorded]",
+}
+_MOVED_STEERING = {"preshear": "move steering.preshear to the section [rheo_xpcs]"}
 
 
 class SettingsError(ValueError):
     """The settings do not fit; the message names the key and the file."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of the TOML: unknown keys are refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class Detector(_Section):
+S = TypeVar("S", bound=BaseModel)
+
+
+def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
+    """The section `name` of the TOML, validated.
+
+    Raises
+    ------
+    SettingsError
+        In one line a problem, each naming its key, with the key that was meant where one is close.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{name}.{problem}" for problem in problems(error, model))) from None
+
+
+def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """What is wrong with values, a line each: ``key: what``, with the key that was meant where one is close."""
+    return [f"{_dotted(e['loc'])}: {_meant(e, model) or e['msg']}" for e in error.errors()]
+
+
+class Detector(Section):
     """Data keys of the detector in the documents.
 
     Attributes
@@ -24,84 +65,17 @@ class Detector(_Section):
     image : str
         Data key of the frames.
     n_frames, frame_time_s : str
-        Configuration keys of the number of frames and of the time between them (seconds).
+        Configuration keys of the number of frames of an exposure and of the time between them (seconds); empty where
+        the detector does not say.
     """
 
     image: str
-    n_frames: str
-    frame_time_s: str
+    n_frames: str = ""
+    frame_time_s: str = ""
 
 
-class PartitionSettings(_Section):
-    """Geometry and bins; see `ainerd.xpcs.Partition.annular`.
-
-    Attributes
-    ----------
-    detector : str
-        pyFAI's name, or empty for a plain one of `shape` and `pixel_um`.
-    mask : Path or None
-        A .npy of booleans, True where a pixel must not be used.
-    """
-
-    detector: str = ""
-    shape: tuple[int, int] | None = None
-    pixel_um: float = 55.0
-    beam_center_px: tuple[float, float]
-    distance_m: float = Field(gt=0)
-    energy_keV: float = Field(gt=0)
-    q_range_inv_nm: tuple[float, float]
-    n_q: int = Field(default=1, ge=1)
-    n_phi: int = Field(default=18, ge=1)
-    beamstop_px: float = Field(default=0.0, ge=0)
-    mask: Path | None = None
-
-
-class AnalysisSettings(_Section):
-    """How a run is analysed.
-
-    Attributes
-    ----------
-    contrast : float
-        Speckle contrast beta of the instrument, measured on a static sample.
-    reduction, sigma, diagonal, normalization
-        As in `ainerd.xpcs.TwoTimeReducer`.
-    encoder : str
-        "pca", "ours", or a path of weights.
-    denoiser : str
-        What takes the noise off the maps that are kept beside the measured ones: as `encoder`, or "none".
-    bank : Path or None
-        What novelty is calibrated against, as ``ainerd calibrate`` writes it; without it the one that is shipped.
-    alpha : float
-        An exposure is called novel if its p-value is at most this.
-    """
-
-    contrast: float = Field(gt=0, le=1)
-    reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: float | None = None
-    diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
-    normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
-    encoder: str = "pca"
-    denoiser: str = "ours"
-    bank: Path | None = None
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-
-
-class Shear(_Section):
-    """One step of a pre-shear.
-
-    Attributes
-    ----------
-    rate : float
-        Shear rate, 1/s.
-    duration_s : float
-    """
-
-    rate: float
-    duration_s: float = Field(gt=0)
-
-
-class Steering(_Section):
-    """Where the agent may go, and what it does there before an exposure.
+class Steering(Section):
+    """Where the agent may go.
 
     Attributes
     ----------
@@ -114,11 +88,9 @@ class Steering(_Section):
     dose_limit : int
         Exposures that a spot may get.
     age : str
-        Which of ``beside.readings`` is the time since shear stopped, in s: regimes that age are then not taken for
-        regions. Empty: not known.
+        Which of ``recorded.readings`` is the age of the sample, in s: regimes that age are then not taken for regions.
+        Empty: not known.
     seed : int
-    preshear : list of Shear
-        Steps by which the sample is sheared afresh at each position; none: it is left alone.
     """
 
     bounds: dict[str, tuple[float, float]]
@@ -127,10 +99,9 @@ class Steering(_Section):
     dose_limit: int = Field(default=1, ge=1)
     age: str = ""
     seed: int = 0
-    preshear: list[Shear] = []
 
 
-class Beside(_Section):
+class Recorded(Section):
     """What is kept of a run beside its frames.
 
     Attributes
@@ -148,7 +119,7 @@ class Beside(_Section):
     units: dict[str, str] = {}
 
 
-class Storage(_Section):
+class Storage(Section):
     """Where data live.
 
     Attributes
@@ -173,20 +144,42 @@ class Storage(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything that `ainerd.instrument.build_agent` needs to know of an instrument.
+    """Everything that `ainerd.agent.build_agent` needs to know of an instrument.
 
-    The environment overrides the file: ``AINERD_ANALYSIS__ALPHA=0.01``.
+    The environment overrides the file: ``AINERD_STEERING__SEED=1``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
+
+    Attributes
+    ----------
+    name : str
+        Of the agent.
+    technique : str
+        Name of an installed technique, see `ainerd.technique.names`.
+    section : dict
+        The technique's own section, as it is in the file.
+    folder : Path
+        Of the file: relative paths count from it.
     """
 
-    model_config = SettingsConfigDict(env_prefix="AINERD_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid")
 
     name: str
+    technique: str = "rheo_xpcs"
     detector: Detector
-    partition: PartitionSettings
-    analysis: AnalysisSettings
     steering: Steering
-    beside: Beside = Beside()
+    recorded: Recorded = Recorded()
     storage: Storage
+    _section: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The technique's own section; it may be changed before an agent is built."""
+        return self._section
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file."""
+        return self._folder
 
     @classmethod
     def settings_customise_sources(
@@ -211,25 +204,62 @@ class Settings(BaseSettings):
         """
         path = Path(path)
         try:
-            settings = cls(**tomllib.loads(path.read_text()))
+            given = tomllib.loads(path.read_text())
         except OSError as err:
             raise SettingsError(f"cannot read {path}: {err.strerror}") from None
         except tomllib.TOMLDecodeError as err:
             raise SettingsError(f"{path} is no TOML: {err}") from None
+        moved = [todo for name, todo in _MOVED.items() if name in given]
+        moved += [todo for name, todo in _MOVED_STEERING.items() if name in given.get("steering", {})]
+        if moved:
+            raise SettingsError(f"{path} is of an earlier version: {', '.join(moved)}")
+        technique = os.environ.get(f"{_PREFIX}TECHNIQUE") or given.get(
+            "technique", cls.model_fields["technique"].default
+        )
+        section = given.pop(technique, {})
+        if not isinstance(section, dict):
+            raise SettingsError(f"{path}: {technique}: must be a section [{technique}]")
+        try:
+            settings = cls(**given)
         except ValidationError as err:
-            problems = "\n".join(f"{path}: {_dotted(e['loc'])}: {e['msg']}" for e in err.errors())
-            raise SettingsError(problems) from None
-        settings._anchor(path.parent.resolve())
+            raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems(err, cls))) from None
+        settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
+        settings._folder = path.parent.resolve()
+        storage = settings.storage
+        storage.directory = (settings._folder / storage.directory).resolve()
+        storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
         return settings
 
-    def _anchor(self, folder: Path) -> None:
-        storage, partition, analysis = self.storage, self.partition, self.analysis
-        storage.directory = (folder / storage.directory).resolve()
-        storage.frames = [(folder / frames).resolve() for frames in storage.frames]
-        if partition.mask is not None:
-            partition.mask = (folder / partition.mask).resolve()
-        if analysis.bank is not None:
-            analysis.bank = (folder / analysis.bank).resolve()
+
+def _overridden(section: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A section with what the environment says instead: JSON, or else text."""
+    for variable, text in os.environ.items():
+        if variable.upper().startswith(prefix):
+            *outer, last = variable[len(prefix) :].lower().split("__")
+            inner = section
+            for name in outer:
+                inner = inner.setdefault(name, {})
+            try:
+                inner[last] = json.loads(text)
+            except ValueError:
+                inner[last] = text
+    return section
+
+
+def _meant(error: Mapping[str, Any], model: type[BaseModel]) -> str | None:
+    """That a key is unknown, and which was meant; None if it is something else that is wrong."""
+    if error["type"] != "extra_forbidden":
+        return None
+    *outer, key = error["loc"]
+    known: Any = model
+    for name in outer:
+        field = getattr(known, "model_fields", {}).get(name)
+        known = None if field is None else field.annotation
+    names = list(getattr(known, "model_fields", {}))
+    close = difflib.get_close_matches(str(key), names, 1)
+    return "unknown key" + (
+        f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}" if names else ""
+    )
 
 
 def _dotted(location: tuple[Any, ...]) -> str:

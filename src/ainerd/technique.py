@@ -1,41 +1,127 @@
 """The one seam: what an agent asks of a technique.
 
-A technique turns the frames of a run into an `Analysis`, and the embeddings of many runs into regimes. The agent
-knows this protocol and nothing of C2 or any other quantity behind it.
+A technique turns the frames of a run into an `Analysis`, and the embeddings of many results into regimes. The agent
+knows this protocol, and nothing of what a technique computes. Installed techniques are found by entry points:
+
+===================== ==============================================================================================
+group                 what the entry, named as the technique, points to
+===================== ==============================================================================================
+``ainerd.techniques`` the class, a `Technique`
+``ainerd.panels``     a module with what it draws, see `Panels`; importing it needs no more than a light install
+``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
+===================== ==============================================================================================
 """
 
-from collections.abc import Callable, Mapping
+import difflib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 
 class AnalysisError(Exception):
     """The run cannot be analysed; the message says why and becomes the result's reason."""
 
 
+class TechniqueError(ValueError):
+    """There is no such technique, or it cannot be loaded; the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Unit of a technique whose result grows over several runs: those with one value of a key of the start document.
+
+    A run without the key is a series of its own. The plan closes a series with ``{f"{key}_ends": True}`` in the start
+    document of its last run; a person does with ``agent.close_series(value)``.
+
+    Attributes
+    ----------
+    key : str
+        Such as ``"ramp"``: ``RE(scan(…), ramp="cooling 1")``.
+    """
+
+    key: str
+
+
+Unit = Literal["event", "run"] | Series
+
+
+class Readings(Protocol):
+    """What was read and recorded beside the frames, as far as documents have come: ask again after each block.
+
+    Keys are data keys of the documents, such as ``sample_x``.
+    """
+
+    def value(self, key: str) -> float | None:
+        """First value in the run (of its event, where the unit is the event); None if it was not read."""
+        ...
+
+    def of_frames(self, key: str) -> NDArray[np.float64]:
+        """Value at each frame that was pushed, (n_frames,), NaN where there is none.
+
+        Of what is read with each frame it is that frame's; of what was read once, the same for all.
+        """
+        ...
+
+    def series(self, key: str) -> NDArray[np.float64]:
+        """Times (seconds since 1970) and values, (2, n), by time."""
+        ...
+
+
+class NoReadings:
+    """`Readings` of frames that came without documents."""
+
+    def value(self, key: str) -> float | None:
+        """None."""
+        return None
+
+    def of_frames(self, key: str) -> NDArray[np.float64]:
+        """Nothing."""
+        return np.empty(0)
+
+    def series(self, key: str) -> NDArray[np.float64]:
+        """Nothing, (2, 0)."""
+        return np.empty((2, 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What is known of a run before its first frame.
+    """What is known of a run (or event, or the first run of a series) before its first frame.
 
     Attributes
     ----------
     raw_uid : str
         Uid of the run's start document.
-    n_frames : int
-        Frames announced.
+    n_frames : int or None
+        Frames to expect: by the detector's configuration, or by ``num_points`` of the start document. None: as many as
+        come.
     frame_shape : tuple of int
         (ny, nx).
-    frame_time_s : float
-        Time from one frame to the next, in seconds.
+    frame_time_s : float or None
+        Time from one frame to the next, in seconds; None where the detector does not say.
+    start : mapping
+        The start document.
+    event : int or None
+        Number of the event in the run, from 1, where the unit is the event.
+    readings : Readings
+        Grows while frames come.
     """
 
     raw_uid: str
-    n_frames: int
+    n_frames: int | None
     frame_shape: tuple[int, int]
-    frame_time_s: float
+    frame_time_s: float | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
+    event: int | None = None
+    readings: Readings = field(default_factory=NoReadings)
 
 
 @dataclass(frozen=True)
@@ -63,12 +149,12 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What a technique says of one run.
+    """What a technique says of one run, event or series.
 
     Attributes
     ----------
     embedding : ndarray, shape (d,), float32
-        The run as one point of the latent space: what steering and regimes see.
+        One point of the latent space: what steering and regimes see.
     novelty_p : float or None
         Conformal p-value of the run against the frozen bank; None where the bank makes no claim.
     arrays : mapping of str to ndarray
@@ -81,6 +167,8 @@ class Analysis:
         Units of the numbers in `summary` and of the arrays.
     model, calibration : mapping
         Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
+    status : {"complete", "partial"}
+        Partial: of fewer frames than were announced, and usable.
     """
 
     embedding: NDArray[np.float32]
@@ -91,6 +179,22 @@ class Analysis:
     units: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    status: Literal["complete", "partial"] = "complete"
+
+    @property
+    def novel(self) -> bool | None:
+        """Whether ``novelty_p <= calibration["alpha"]``: decided here and nowhere else. None without a claim.
+
+        Raises
+        ------
+        ValueError
+            If there is a p-value and no alpha.
+        """
+        if self.novelty_p is None:
+            return None
+        if "alpha" not in self.calibration:
+            raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
+        return bool(self.novelty_p <= self.calibration["alpha"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +236,11 @@ class Landmarks:
 
 
 class RunAnalysis(Protocol):
-    """One run being analysed while its frames arrive."""
+    """One run (event, series) being analysed while its frames arrive.
+
+    Of a series, `next_run(run: RunInfo)`, where there is such a method, is called before the frames of each further
+    run, and `finish` after each run.
+    """
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -154,12 +262,24 @@ class RunAnalysis(Protocol):
 
 
 class Technique(Protocol):
-    """What an agent is built around."""
+    """What an agent is built around; see also the optional protocols below."""
 
     name: str
-    alpha: float
+    unit: Unit  # what one result is of
+    alpha: float  # level at which a result is called novel
     embedding_size: int
-    regime_width: float  # distance of embeddings that two runs of one regime seldom exceed
+    regime_width: float | None  # distance of embeddings that two results of one regime seldom exceed; None: not known
+
+    @classmethod
+    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+        """Build it from its own section of the TOML; relative paths count from `folder`.
+
+        Raises
+        ------
+        ValueError
+            In one line a problem, each naming its key; `ainerd.config.read_section` does that.
+        """
+        ...
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -171,16 +291,160 @@ class Technique(Protocol):
         ...
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
-        """Regimes of many runs, (n, d).
+        """Regimes of many results, (n, d); `ainerd.novelty.find_regimes` does for most.
 
-        A regime that persists keeps the number it has in `previous`, (n,), -1 where a run has none yet.
+        A regime that persists keeps the number it has in `previous`, (n,), -1 where a result has none yet.
         """
         ...
 
+
+# What a technique may have as well. What it does not have is not drawn, not checked and not kept.
+
+
+@runtime_checkable
+class HasLandmarks(Protocol):
+    """Knows runs of known kinds, which fix the axes of pictures of the latent space."""
+
     def landmarks(self) -> Landmarks:
-        """Runs of known kinds, for pictures of the latent space."""
+        """The same ones each time."""
         ...
 
-    def reconstruct(self, latent: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the array ``latent`` of a result holds of its ``c2``, (n_roi, t, t)."""
+
+@runtime_checkable
+class HasChecks(Protocol):
+    """Has something for ``ainerd doctor`` to look at: models, geometry."""
+
+    def check(self) -> Iterable["Finding"]:
+        """One finding for each thing that was looked at."""
         ...
+
+
+@runtime_checkable
+class HasCommon(Protocol):
+    """Has something in common to all results of the same parameters that is worth keeping: the pixels of bins, say."""
+
+    def common(self) -> "Common":
+        """Written once, under ``ainerd/configurations``."""
+        ...
+
+
+@runtime_checkable
+class HasOptimizer(Protocol):
+    """Chooses the next position by an optimizer of its own instead of `ainerd.steering.Explorer`."""
+
+    def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
+        """A bluesky-adaptive `Optimizer`: `suggest` and `ingest`, and what else of `Explorer` it has."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What all results of the same parameters have in common.
+
+    Attributes
+    ----------
+    instrument : mapping of str to number or str
+        Such as ``distance_m``.
+    arrays : mapping of str to ndarray
+    dims : mapping of str to tuple of str
+    units : mapping of str to str
+        Of the arrays.
+    """
+
+    instrument: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that ``ainerd doctor`` looked at.
+
+    Attributes
+    ----------
+    what : str
+    said : str
+        How it is.
+    todo : str
+        What to do about it; empty if it is as it should be.
+    """
+
+    what: str
+    said: str
+    todo: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is as it should be."""
+        return not self.todo
+
+
+class Panels(Protocol):
+    """What a technique draws, a module or an object with any of these functions; one that is missing is not drawn.
+
+    They get results as Tiled has them, and draw with matplotlib alone.
+    """
+
+    arrays: Sequence[str]  # names of arrays that `gallery` and `strip` want of each run, by way of ``scene.arrays``
+
+    def plot(self, result: Any, figure: Any) -> None:
+        """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""
+        ...
+
+    def image(self, result: Any) -> NDArray[np.uint8]:
+        """One result as a grey picture: ``result.image()``."""
+        ...
+
+    def gallery(self, figure: Any, scene: Any, runs: Any) -> None:
+        """The newest run and what it is like, beside the map in the campaign's figure (`ainerd.views.Scene`)."""
+        ...
+
+    def strip(self, axes: Any, scene: Any, runs: Any) -> None:
+        """Something of each run, a column each, under the novelty of the campaign's figure."""
+        ...
+
+    def export(self, store: Any, key: str, path: Path) -> Path:
+        """Write one result to a file of the field's format: ``ainerd export KEY FILE``."""
+        ...
+
+
+def names() -> list[str]:
+    """Names of the techniques that are installed."""
+    return sorted(entry_points(group="ainerd.techniques").names)
+
+
+def load(name: str) -> type[Technique]:
+    """The class of an installed technique.
+
+    Raises
+    ------
+    TechniqueError
+        If there is none of that name, or it cannot be imported; in one line.
+    """
+    entry = _entry("ainerd.techniques", name)
+    if entry is None:
+        close = difflib.get_close_matches(name, names(), 1)
+        hint = f": did you mean {close[0]!r}?" if close else "."
+        raise TechniqueError(f"there is no technique {name!r}{hint} Installed: {', '.join(names()) or 'none'}")
+    try:
+        return entry.load()  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
+
+
+@cache
+def panels(name: str) -> Panels | None:
+    """What an installed technique draws; None if it draws nothing, or cannot be imported (which is logged)."""
+    entry = _entry("ainerd.panels", name)
+    if entry is None:
+        return None
+    try:
+        return entry.load()  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
+        return None
+
+
+def _entry(group: str, name: str) -> EntryPoint | None:
+    return next(iter(entry_points(group=group, name=name)), None)

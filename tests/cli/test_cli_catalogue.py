@@ -25,13 +25,13 @@ name = "here"
 image = "image"
 n_frames = "n"
 frame_time_s = "t"
-[partition]
+[rheo_xpcs.partition]
 shape = [128, 192]
 beam_center_px = [64.0, 96.0]
 distance_m = 6.0
 energy_keV = 11.0
 q_range_inv_nm = [0.019, 0.029]
-[analysis]
+[rheo_xpcs]
 contrast = 0.2
 [steering.bounds]
 sample_x = [0.0, 10.0]
@@ -148,7 +148,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run, catalogue, tmp_path, monk
     server, _, keys = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
     (tmp_path / "tiled").write_text("a file where a folder should be")
-    monkeypatch.setenv("AINERD_ANALYSIS__ENCODER", "nowhere.safetensors")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__ENCODER", "nowhere.safetensors")
     node = server.client()["ainerd/results"].create_container("stray", metadata={"status": "complete"})
     try:
         done = run("doctor", "--results", "--json", "--config", tmp_path / "agent.toml")

@@ -16,14 +16,15 @@ from bluesky_tiled_plugins import TiledWriter
 from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
-from agents.simulated import simulated_instrument
+from agents.demo.simulated import simulated_instrument
+from ainerd.agent import build_technique
 from ainerd.cli import app
 from ainerd.cli._replay_dask import Workplace, _outcome, analyse
 from ainerd.config import Settings
-from ainerd.instrument import build_partition, build_technique
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
+from ainerd.techniques.rheo_xpcs import build_partition
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RUNS, FRAMES = 3, 64
@@ -108,7 +109,7 @@ def environment(cluster, archive, tmp_path_factory):
     assert calibrated.exit_code == 0, calibrated.output
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_CONFIG", str(SMALL))
-        patch.setenv("AINERD_ANALYSIS__BANK", str(bank))
+        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(archive.server.directory))
         patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(archive.server.directory.parent / "frames")]))
         yield

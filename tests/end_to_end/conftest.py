@@ -1,10 +1,10 @@
 import pytest
 from bluesky import RunEngine
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
-from agents.simulated import simulated_instrument
+from ainerd.agent import open_tiled
 from ainerd.config import Settings
-from ainerd.instrument import open_tiled
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
@@ -39,7 +39,7 @@ class Session:
         if self.agent is not None:
             self.agent.close()
         settings = self.settings.model_copy(deep=True)
-        settings.analysis = settings.analysis.model_copy(update=analysis)
+        settings.section.update(analysis)
         self.agent = build_agent(
             self.client,
             detector=self.detector,

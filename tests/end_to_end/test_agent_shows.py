@@ -9,7 +9,8 @@ from IPython.lib.pretty import pretty
 from matplotlib import pyplot
 
 import ainerd.views._live as live_module
-from ainerd.views import WhileRunning, cluster_figure, read_azimuths, similarity_figure
+from ainerd.agent import WhileRunning
+from ainerd.techniques.rheo_xpcs.figures import cluster_figure, read_azimuths, similarity_figure
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import bluesky.preprocessors as bpp
 import pytest
 from conftest import SMALL
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import build_agent
-from agents.simulated import simulated_instrument
-from ainerd.config import Settings, SettingsError, Shear
-from ainerd.instrument import open_tiled
+from ainerd.agent import open_tiled
+from ainerd.config import Settings, SettingsError
 from ainerd.latent import ModelError
 from ainerd.server import ServerError
 from ainerd.steering import expose
@@ -177,7 +177,7 @@ def test_failures_inside_the_loop_do_not_end_it(session):
 def test_a_corrupt_model_is_one_line(session, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10" + b"\x00" * 200)
     settings = session.settings.model_copy(deep=True)
-    settings.analysis.encoder = str(tmp_path / "model.safetensors")
+    settings.section["encoder"] = str(tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"^[^\n]*model\.safetensors[^\n]*$"):
         build_agent(
             session.client,
@@ -217,7 +217,7 @@ def test_settings_name_the_key(tmp_path, before, after, message):
 
 
 def test_the_environment_overrides_the_file(monkeypatch):
-    monkeypatch.setenv("AINERD_ANALYSIS__ALPHA", "0.01")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")
     assert Settings.load(SMALL).analysis.alpha == 0.01
     assert Settings.load(SMALL).analysis.contrast == 0.2
 
@@ -229,7 +229,7 @@ def test_names_that_do_not_fit_are_said(session):
             session.client, detector=instrument.detector, actuators=[instrument.stage.x], settings=session.settings
         )
     settings = session.settings.model_copy(deep=True)
-    settings.steering.preshear = [Shear(rate=30, duration_s=190)]
+    settings.section["preshear"] = [{"rate": 30, "duration_s": 190}]
     with pytest.raises(ValueError, match=r"steering\.preshear needs a rheometer"):
         build_agent(
             session.client,
@@ -237,7 +237,7 @@ def test_names_that_do_not_fit_are_said(session):
             actuators=[instrument.stage.x, instrument.stage.y],
             settings=settings,
         )
-    settings.beside.series = {"stress": "rheometer_strain"}
+    settings.recorded.series = {"stress": "rheometer_strain"}
     with pytest.raises(ValueError, match="no signal rheometer_strain"):
         build_agent(
             session.client,

@@ -8,7 +8,6 @@ import pytest
 from bluesky import RunEngine
 from tiled.queries import Key
 
-from ainerd.config import Shear
 from ainerd.steering import expose
 
 
@@ -189,7 +188,7 @@ def test_explore_refuses_in_one_line_what_cannot_work(explored):
 
 def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     old = explored.table()["time_since_shear"].max()
-    monkeypatch.setattr(explored.settings.steering, "preshear", [Shear(rate=100, duration_s=20)])
+    monkeypatch.setitem(explored.settings.section, "preshear", [{"rate": 100, "duration_s": 20}])
     agent = explored.start_agent()
     explored.RE(agent.explore(2))
     assert (explored.table()["time_since_shear"].iloc[-2:] < old / 3).all()
@@ -233,8 +232,8 @@ def test_other_parameters_give_other_results_beside_the_old_ones(explored):
 
 def test_bad_pixels_are_masked(explored, tmp_path):
     explored.use(bad_share=5e-3)
-    explored.settings.partition.mask = tmp_path / "bad.npy"
-    np.save(explored.settings.partition.mask, explored.detector.geometry.bad_pixels)
+    explored.settings.section["partition"].mask = tmp_path / "bad.npy"
+    np.save(explored.settings.section["partition"].mask, explored.detector.geometry.bad_pixels)
     agent = explored.start_agent()
     agent.add(5.0, 5.0)
     explored.RE(agent.explore(1))

@@ -17,7 +17,7 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder
 
-from ainerd.instrument import build_observer
+from ainerd.agent import build_observer
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from ainerd.steering import expose
@@ -72,7 +72,7 @@ def beside(session, tmp_path):
             settings.name, settings.storage.late_s = name, late_s
             settings.storage.directory = tmp_path / f"agent-{next(number)}"
             settings.storage.frames = settings.storage.frames if frames is None else [frames]
-            settings.analysis = settings.analysis.model_copy(update=analysis)
+            settings.section.update(analysis)
             observer = stack.enter_context(closing(build_observer(settings, client)))
             observer.quiet = True
             return observer
@@ -168,7 +168,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     plain = {"diagonal": "raw", "denoiser": "none"}  # so that no process has to calibrate
     observer = agent(**plain)
     settings = session.settings.model_copy(deep=True)
-    settings.analysis = settings.analysis.model_copy(update=plain)
+    settings.section.update(plain)
     settings.storage.directory = tmp_path / "killed"
     (tmp_path / "documents.json").write_text(json.dumps(recorded[0], cls=NumpyEncoder))
     told = settings.model_dump_json(exclude={"storage": {"api_key"}}), raw.uri.removesuffix("/raw")

@@ -54,7 +54,7 @@ def test_the_sessions_of_the_readme_work_when_pasted(environment, tmp_path):
     ("override", "message"),
     [
         ({"AINERD_STORAGE__URI": "http://127.0.0.1:9"}, "no server answers at http://127.0.0.1:9"),
-        ({"AINERD_ANALYSIS__ENCODER": __file__}, "test_profile.py"),
+        ({"AINERD_RHEO_XPCS__ENCODER": __file__}, "test_profile.py"),
         ({"AINERD_CONFIG": "nowhere.toml"}, "cannot read nowhere.toml"),
     ],
 )

@@ -20,9 +20,9 @@ from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 from conftest import SMALL
 
+from ainerd.agent import build_observer, open_tiled
+from ainerd.agent.queueserver import steer
 from ainerd.config import Settings
-from ainerd.instrument import build_observer, open_tiled
-from ainerd.queueserver import steer
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 
@@ -292,7 +292,7 @@ def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
 def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path):
     before = beamline.store.table()
     # with another parameter it begins with the runs that are there, and finds no frames of these either
-    settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_ANALYSIS__CONTRAST": "0.1"}
+    settings = {"AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path)]), "AINERD_RHEO_XPCS__CONTRAST": "0.1"}
     agent = beamline.run("steer", *STEER, **settings)
     assert agent.wait(PATIENCE_S) == 0, beamline.log("steer")
     assert re.search(

@@ -99,7 +99,7 @@ def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
 def test_other_parameters_make_another_result_beside_the_old_one(names, store, monkeypatch):
     before, said = store.table(), len(store.suggestions())
     first = before["raw_uid"].iloc[0]
-    monkeypatch.setenv("AINERD_ANALYSIS__NORMALIZATION", "symmetric")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__NORMALIZATION", "symmetric")
     done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
     assert set(done) == {first} and done[first] not in before.index
     table = store.table()

@@ -19,7 +19,7 @@ from conftest import Session
 from tiled.client.utils import ClientError
 from tiled.queries import Key
 
-from ainerd.instrument import build_observer
+from ainerd.agent import build_observer
 from ainerd.results import ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
 

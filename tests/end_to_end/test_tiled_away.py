@@ -8,10 +8,10 @@ import pytest
 from bluesky import RunEngine
 from conftest import SMALL
 
+from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import build_agent
-from agents.simulated import simulated_instrument
-from ainerd._unwritten import Unwritten
 from ainerd.config import Settings
+from ainerd.runs._spool import Unwritten
 from ainerd.server import connect
 from ainerd.steering import expose
 from benchmarks._server import KEY, start_server
@@ -125,7 +125,7 @@ def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
 
 
 def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("ainerd._unwritten.MOST", 2)
+    monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
     answering = []
     kept = Unwritten(tmp_path / "kept", lambda: bool(answering))
     assert not kept.is_away

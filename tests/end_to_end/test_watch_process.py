@@ -14,10 +14,9 @@ from bluesky import RunEngine, RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 from conftest import SMALL
 
-from agents.simulated import simulated_instrument
+from agents.demo.simulated import simulated_instrument
+from ainerd.agent import explore_remote, open_tiled
 from ainerd.config import Settings
-from ainerd.instrument import open_tiled
-from ainerd.remote import explore_remote
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from ainerd.steering import expose

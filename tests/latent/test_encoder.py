@@ -8,8 +8,8 @@ import pytest
 from scipy.ndimage import zoom
 from sklearn.decomposition import PCA
 
+from ainerd.dynamics._corpus import known_maps
 from ainerd.latent import Encoder, ModelError
-from ainerd.latent._corpus import known_maps
 from ainerd.latent._pca import PcaEncoder, PcaFit
 from ainerd.latent._weights import write_weights
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from ainerd.latent import Bank, Encoder, train_pca
+from ainerd.latent import Encoder
+from ainerd.latent.training import train_pca
+from ainerd.techniques.rheo_xpcs import Bank
 
 
 def test_the_seed_decides(tmp_path):

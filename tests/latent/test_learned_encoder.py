@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from ainerd.dynamics import HELD_OUT, KNOWN, draw, reduced_g1_squared
+from ainerd.dynamics._corpus import noisy
 from ainerd.latent import Encoder, ModelError
-from ainerd.latent._corpus import noisy
 from ainerd.latent._learned import RANKS, LearnedEncoder
-from ainerd.latent._network import Network
 from ainerd.latent._weights import write_weights
+from ainerd.latent.training._network import Network
 
 CONDITION = {"n_pixels": 570, "n_frames": 5000}
 

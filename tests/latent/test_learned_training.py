@@ -11,17 +11,18 @@ from scipy.ndimage import shift
 from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import KNOWN, draw, reduced_g1_squared
-from ainerd.latent import Encoder, ModelError, train_ours, train_paper, tune_ours
-from ainerd.latent._corpus import noisy
-from ainerd.latent._examples import examples, speckled
+from ainerd.dynamics._corpus import noisy
+from ainerd.latent import Encoder, ModelError
 from ainerd.latent._features import N_GAUGES
 from ainerd.latent._grid import from_triangle
-from ainerd.latent._loop import _pace
-from ainerd.latent._network import Network
-from ainerd.latent._objective import Objective
-from ainerd.latent._paper import shifted
-from ainerd.latent._recipe import _LEARNING_RATE, BATCH, _basis, corpus
-from ainerd.latent._truths import PARAMETERS, Truths, composed
+from ainerd.latent.training import train_ours, train_paper, tune_ours
+from ainerd.latent.training._examples import examples, speckled
+from ainerd.latent.training._loop import _pace
+from ainerd.latent.training._network import Network
+from ainerd.latent.training._objective import Objective
+from ainerd.latent.training._paper import shifted
+from ainerd.latent.training._recipe import _LEARNING_RATE, BATCH, _basis, corpus
+from ainerd.latent.training._truths import PARAMETERS, Truths, composed
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from bluesky import RunEngine, SupplementalData
 from bluesky.utils import FailedStatus, RunEngineInterrupted
 
-from ainerd.steering import expose, preshear, visit
+from ainerd.steering import expose, visit
+from ainerd.techniques.rheo_xpcs import preshear
 from sim_devices import Geometry, SimulatedInstrument
 
 

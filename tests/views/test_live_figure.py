@@ -13,7 +13,8 @@ from bluesky import RunEngine
 from matplotlib import pyplot
 
 import ainerd.views._live as live_module
-from ainerd.views import LiveFigure, Scene, WhileRunning
+from ainerd.agent import WhileRunning
+from ainerd.views import LiveFigure, Scene
 
 NOTHING = pd.DataFrame({"status": [], "regime": [], "novel": []})
 

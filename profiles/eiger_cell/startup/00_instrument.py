@@ -10,11 +10,13 @@ os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is
 
 from bluesky import RunEngine, SupplementalData  # noqa: E402
 
-from agents.simulated import simulated_instrument  # noqa: E402
+from agents.demo.simulated import simulated_instrument  # noqa: E402
+from ainerd.agent import (
+    WhileRunning,  # noqa: E402
+    open_tiled,  # noqa: E402
+)
 from ainerd.config import Settings, SettingsError  # noqa: E402
-from ainerd.instrument import open_tiled  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
-from ainerd.views import WhileRunning  # noqa: E402
 
 NAMES = {"lambda750k": "eiger", "sample_x": "stage_h", "sample_y": "stage_v", "rheometer": "mcr"}
 

@@ -4,10 +4,12 @@
 import atexit
 import sys
 
-from ainerd.instrument import build_agent
+from agents.rheo_xpcs import build_agent
 
 try:
-    agent = build_agent(settings, client, detector=eiger, actuators=[stage.x, stage.y], rheometer=mcr, shutter=shutter)
+    agent = build_agent(
+        client, settings=settings, detector=eiger, actuators=[stage.x, stage.y], rheometer=mcr, shutter=shutter
+    )
 except ValueError as err:  # settings, models and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
 for newest in client["raw"].sort(("start.time", -1)).values().head(1):

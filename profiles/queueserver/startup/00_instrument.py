@@ -19,10 +19,10 @@ from bluesky.plans import count  # noqa: E402, F401
 from bluesky_tiled_plugins import TiledWriter  # noqa: E402
 
 import ainerd.steering  # noqa: E402
+from agents.demo.simulated import simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
-from agents.simulated import simulated_instrument  # noqa: E402
+from ainerd.agent import open_tiled  # noqa: E402
 from ainerd.config import Settings  # noqa: E402
-from ainerd.instrument import open_tiled  # noqa: E402
 from ainerd.server import open_catalog  # noqa: E402
 
 settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))

@@ -15,13 +15,15 @@ import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
 from bluesky import RunEngine, SupplementalData  # noqa: E402
 
+from agents.demo.simulated import simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
-from agents.simulated import simulated_instrument  # noqa: E402
+from ainerd.agent import (
+    WhileRunning,  # noqa: E402
+    open_tiled,  # noqa: E402
+)
 from ainerd.config import Settings, SettingsError  # noqa: E402
-from ainerd.instrument import open_tiled  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
-from ainerd.steering import expose, preshear  # noqa: E402, F401
-from ainerd.views import WhileRunning  # noqa: E402
+from ainerd.techniques.rheo_xpcs import preshear  # noqa: E402, F401
 
 try:
     settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))

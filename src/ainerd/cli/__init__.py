@@ -8,16 +8,16 @@ from typing import NoReturn
 
 import typer
 
-from ainerd.cli._analyze import analyze
-from ainerd.cli._calibrate import calibrate
 from ainerd.cli._doctor import doctor
-from ainerd.cli._encode import encode
 from ainerd.cli._export import export
 from ainerd.cli._replay import replay
 from ainerd.cli._similar import similar
 from ainerd.cli._steer import steer
-from ainerd.cli._train import train
 from ainerd.cli._watch import watch
+from ainerd.techniques.rheo_xpcs.commands._analyze import analyze
+from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
+from ainerd.techniques.rheo_xpcs.commands._encode import encode
+from ainerd.techniques.rheo_xpcs.commands._train import train
 
 app = typer.Typer(
     name="ainerd",

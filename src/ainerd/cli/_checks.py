@@ -98,7 +98,8 @@ def storage(settings: "Settings") -> Iterator[Finding]:
 
 def models(settings: "Settings | None") -> Iterator[Finding]:
     """Encoder, denoiser and bank; and the bins, if there are settings."""
-    from ainerd.latent import Bank, Encoder
+    from ainerd.latent import Encoder
+    from ainerd.techniques.rheo_xpcs import Bank
 
     wanted = {"encoder": settings.analysis.encoder, "denoiser": settings.analysis.denoiser} if settings else {}
     for role, name in (wanted or {"encoder": "pca"}).items():
@@ -118,7 +119,7 @@ def models(settings: "Settings | None") -> Iterator[Finding]:
         )
     if settings is None:
         return
-    from ainerd.instrument import build_partition
+    from ainerd.techniques.rheo_xpcs import build_partition
 
     try:
         pixels = build_partition(settings.partition).n_pixels

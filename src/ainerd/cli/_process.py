@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from tiled.client.container import Container
 
+    from ainerd.agent import Observer
     from ainerd.config import Settings
-    from ainerd.observer import Observer
 
 
 def until_told() -> "threading.Event":
@@ -27,7 +27,7 @@ def until_told() -> "threading.Event":
 @contextmanager
 def observing(settings: "Settings", client: "Container") -> "Iterator[Observer]":
     """An agent without devices; in the end what has come is analysed, however long it takes."""
-    from ainerd.instrument import build_observer
+    from ainerd.agent import build_observer
 
     observer = build_observer(settings, client)
     try:

@@ -7,11 +7,12 @@ from typing import Any
 
 from tiled.client.container import Container
 
+from ainerd.agent import wanted_of
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import ResultStore, link_provenance
+from ainerd.runs import Outcome, Watch
 from ainerd.technique import Technique
-from ainerd.watch import Outcome, Wanted, Watch
 
 POLL_S = 0.1
 
@@ -38,7 +39,7 @@ class Reanalysis:
             technique,
             store,
             keys=DetectorKeys(**settings.detector.model_dump()),
-            wanted=Wanted(positions=tuple(settings.steering.bounds), **settings.beside.model_dump()),
+            wanted=wanted_of(settings),
             roots=settings.storage.frames,
             listener=_Nobody(),
             agent=settings.name,

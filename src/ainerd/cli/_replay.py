@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
     from ainerd.results import ResultStore
+    from ainerd.runs import Outcome
     from ainerd.technique import Technique
-    from ainerd.watch import Outcome
 
 
 def replay(
@@ -41,8 +41,8 @@ def replay(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ainerd.agent import build_technique
     from ainerd.config import Settings
-    from ainerd.instrument import build_technique
     from ainerd.results import ResultStore
     from ainerd.server import open_catalog
 

@@ -21,13 +21,13 @@ from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from rich.progress import Progress
 from tiled.client.container import Container
 
+from ainerd.agent import build_technique
 from ainerd.cli._reanalysis import Reanalysis
 from ainerd.config import Settings
-from ainerd.instrument import build_technique
 from ainerd.results import ResultStore, result_key
+from ainerd.runs import Outcome
 from ainerd.server import ServerError, connect
 from ainerd.technique import Technique
-from ainerd.watch import Outcome
 
 LOCAL = "local"
 CONNECT_S = 10

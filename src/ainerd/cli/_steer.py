@@ -37,8 +37,8 @@ def steer(
     from bluesky_queueserver_api.zmq import REManagerAPI
     from rich.console import Console
 
+    from ainerd.agent.queueserver import steer as steer_queue
     from ainerd.config import Settings
-    from ainerd.queueserver import steer as steer_queue
 
     if not re.fullmatch(r"tcp://.+:\d+", queueserver):
         raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")

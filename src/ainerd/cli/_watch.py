@@ -9,7 +9,7 @@ from ainerd.cli._catalog import Tiled, opened
 from ainerd.cli._process import log_to_stderr, observing, until_told
 
 if TYPE_CHECKING:
-    from ainerd.observer import Observer
+    from ainerd.agent import Observer
 
 
 def watch(
@@ -29,7 +29,7 @@ def watch(
 ) -> None:
     """Watch runs, write what they are to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
-    On the RunEngine's side `ainerd.remote.explore_remote` takes the suggestions up. After a crash the same command goes
+    On the RunEngine's side `ainerd.agent.explore_remote` takes the suggestions up. After a crash the same command goes
     on: with --documents tiled no run is missed, each is analysed once.
     """
     from rich.console import Console

@@ -5,11 +5,29 @@ noise. The simulated devices draw speckle from these kernels, the training corpu
 """
 
 from ainerd.dynamics._clock import clock, rate_factor
+from ainerd.dynamics._corpus import (
+    DIRECTIONS,
+    Statistics,
+    clean_exposure,
+    known_exposures,
+    known_maps,
+    nearest_covariances,
+    noisy,
+    noisy_runs,
+)
 from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._field import g1, g1_moving, g1_squared, phase, reduced_g1_squared
 
 __all__ = [
+    "DIRECTIONS",
+    "Statistics",
+    "clean_exposure",
+    "known_exposures",
+    "known_maps",
+    "nearest_covariances",
+    "noisy",
+    "noisy_runs",
     "FAMILIES",
     "HELD_OUT",
     "KNOWN",

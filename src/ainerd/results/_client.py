@@ -9,7 +9,6 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.results._explain import explain
-from ainerd.results._picture import montage
 from ainerd.results._records import ResultRecord
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ class AinerdResult(Container):
 
     def image(self) -> NDArray[np.uint8]:
         """All maps as one grey picture, six in a row, time up and to the right."""
+        from ainerd.techniques.rheo_xpcs.figures._picture import montage
+
         return montage(self.c2.read())
 
     def plot(self) -> "Figure":
@@ -91,7 +92,7 @@ class AinerdResult(Container):
         matplotlib.figure.Figure
             A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
         """
-        from ainerd.results._plot import plot
+        from ainerd.techniques.rheo_xpcs.figures._plot import plot
 
         where = ", ".join(f"{name} = {self.metadata[name]:.3g}" for name in self.metadata["positions"])
         return plot(self, f"scan {self.metadata.get('scan_id', '?')} at {where}: {self.verdict}")

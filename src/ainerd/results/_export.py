@@ -32,8 +32,8 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     """
     import h5py
 
-    from ainerd.results._nexus import write_nexus
-    from ainerd.results._viewer import MASKS, write_viewer
+    from ainerd.techniques.rheo_xpcs.exports._nexus import write_nexus
+    from ainerd.techniques.rheo_xpcs.exports._viewer import MASKS, write_viewer
 
     record, path = store.record(key), Path(path)
     if record.status != "complete":

@@ -12,7 +12,6 @@ from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._mirror import Mirror, Nodes
 from ainerd.results._nodes import result_node
-from ainerd.results._picture import montage
 from ainerd.results._records import ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._snapshot import Snapshot
@@ -138,6 +137,8 @@ class ResultReader:
 
         For any viewer: ``imshow(store.image(key))``.
         """
+        from ainerd.techniques.rheo_xpcs.figures._picture import montage
+
         return montage(self.c2(key))
 
     def array(self, key: str, name: str) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from ainerd.steering._belief import SampleMap
 from ainerd.steering._explorer import TERMS, Explorer
-from ainerd.steering._plans import explore, expose, preshear, visit
+from ainerd.steering._plans import explore, expose, visit
 from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "TERMS",
     "explore",
     "expose",
-    "preshear",
     "visit",
 ]

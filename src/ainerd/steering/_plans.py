@@ -1,4 +1,4 @@
-"""Plans: shear, one exposure, the visit of a suggested position that waits for its analysis, and visit after visit."""
+"""Plans: one exposure, the visit of a suggested position that waits for its analysis, and visit after visit."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -15,33 +15,6 @@ from bluesky_adaptive.protocols import ID_KEY, OptimizationProblem
 from bluesky_adaptive.utils import collect_optimization_metadata
 
 FLUSH_S = 0.2
-
-
-def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
-    """Shear the sample, in one or more steps, and stop: ``preshear(rheometer, 30, 190, 100, 10)``.
-
-    Parameters
-    ----------
-    rheometer : device
-        With two things to set: `shear_rate_setpoint`, a shear rate in 1/s, which it holds until told another one; and
-        `dwell`, a number of seconds, done when they have passed at the instrument.
-    *rates_and_durations : float
-        Shear rate in 1/s and duration in s of each step.
-
-    Raises
-    ------
-    ValueError
-        If a duration is missing or not positive.
-    """
-    if not rates_and_durations or len(rates_and_durations) % 2 or not all(t > 0 for t in rates_and_durations[1::2]):
-        raise ValueError(f"preshear takes rates, each with a positive duration, got {rates_and_durations}")
-
-    def shear() -> MsgGenerator[None]:
-        for rate, duration in zip(rates_and_durations[::2], rates_and_durations[1::2], strict=True):
-            yield from bps.mv(rheometer.shear_rate_setpoint, rate)
-            yield from bps.mv(rheometer.dwell, duration)
-
-    yield from bpp.finalize_wrapper(shear(), bps.mv(rheometer.shear_rate_setpoint, 0))
 
 
 def expose(
@@ -111,6 +84,7 @@ def visit(
     monitored: Sequence[Any] = (),
     shutter: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
     """An acquisition plan of bluesky-adaptive: move, expose, and wait until the analysis of each exposure is there.
@@ -124,12 +98,15 @@ def visit(
     beside, monitored, shutter
         As in `expose`.
     before : callable, optional
-        Makes the plan that is run at each position before its exposure, such as a `preshear`.
+        Makes the plan that is run at each position before its exposure.
+    acquire : callable, optional
+        Plan of an exposure: ``acquire(devices, md=…)`` with the detector, the actuators and `beside`, which takes
+        one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
     timeout_s : float
         Longest wait for an analysis. The plan goes on after it; what to make of a missing outcome is the evaluation's.
     """
 
-    def acquire(
+    def measure(
         suggestions: Sequence[Mapping[str, Any]],
         actuators: Sequence[Any],
         sensors: Sequence[Any] | None = None,
@@ -143,7 +120,12 @@ def visit(
                 yield from before()
             about = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
             readables = [*actuators, *beside]
-            uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=about)
+            if acquire is None:
+                uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=about)
+            else:
+                uid = yield from exposed(acquire([detector, *readables], md=about))
+            if not isinstance(uid, str):
+                raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)
             yield from bps.checkpoint()  # a deferred pause waits for the end of the exposure
         if outcome_of is None:
@@ -156,7 +138,18 @@ def visit(
         yield from bps.wait_for([analysed])
         return tuple(uids)
 
-    return acquire
+    def exposed(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+        plan = bpp.monitor_during_wrapper(plan, list(monitored))
+        if shutter is None:
+            return (yield from plan)
+
+        def opened() -> MsgGenerator[Any]:
+            yield from bps.mv(shutter, "open")
+            return (yield from plan)
+
+        return (yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, "close")))
+
+    return measure
 
 
 def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[None]:

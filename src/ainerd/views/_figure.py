@@ -8,7 +8,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ainerd.views._gallery import draw_gallery
 from ainerd.views._latent_map import draw_latent
 from ainerd.views._sample_map import draw_map, draw_terms
 from ainerd.views._scene import Scene
@@ -39,6 +38,8 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
     latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6])
     draw_map(sample.subplots(), scene, runs)
     draw_terms(why.subplots(), scene)
+    from ainerd.techniques.rheo_xpcs.figures._gallery import draw_gallery
+
     draw_gallery(gallery, scene, runs)
     draw_latent(latent.subplots(), scene, runs)
     strips = timeline.subplots(3, 1, sharex=True, height_ratios=[1.15, 1, 0.85])

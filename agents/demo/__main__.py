@@ -1,0 +1,6 @@
+"""``make demo``."""
+
+from agents.demo.campaign import main
+
+if __name__ == "__main__":
+    main()

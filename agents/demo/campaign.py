@@ -1,0 +1,171 @@
+"""``make demo``: the whole loop on an embedded Tiled server, and a look at the truth at the end."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from bluesky import RunEngine, SupplementalData
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from sklearn.metrics import adjusted_rand_score
+from tiled.client.container import Container
+from tiled.queries import Key
+
+from agents.demo.simulated import simulated_instrument
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.agent import Agent, open_tiled
+from ainerd.config import Settings, SettingsError
+from ainerd.latent import ModelError
+from ainerd.server import ServerError
+from ainerd.views import results_table
+from sim_devices import SimulatedInstrument
+
+OUTPUT = Path(__file__).resolve().parents[2] / "output" / "demo"
+RUNS = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
+SPEED = 60.0  # simulated seconds in one of the wall's
+console = Console()
+
+
+def main() -> None:
+    """Run the demo; one line and exit code 2 if it cannot start."""
+    try:
+        run(Settings.load(os.environ.get("AINERD_CONFIG", TOML)))
+    except (SettingsError, ServerError, ModelError) as err:
+        print(f"ainerd: {err}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(settings: Settings, *, runs: tuple[tuple[int, int, float], ...] = RUNS, output: Path = OUTPUT) -> Agent:
+    """Explore the hidden sample, and print and draw what was found.
+
+    Parameters
+    ----------
+    settings : Settings
+    runs : tuple of (int, int, float)
+        Positions, frames and seconds a frame.
+    output : Path
+        Emptied first.
+    """
+    began = time.perf_counter()
+    shutil.rmtree(output, ignore_errors=True)
+    settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
+    console.print(f"[dim]Everything goes to {output}, at most 1.5 GB; `make clean` removes it.[/]")
+    with console.status("starting Tiled"):
+        client, close = open_tiled(settings.storage)
+    try:
+        instrument = simulated_instrument(settings, speed=SPEED)
+        agent = build_agent(
+            client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            rheometer=instrument.rheometer,
+            shutter=instrument.shutter,
+            settings=settings,
+        )
+        RE = RunEngine({})
+        RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
+        agent.attach(RE)
+        with progress(agent, sum(n for n, _, _ in runs)):
+            for positions, frames, seconds in runs:
+                instrument.detector.cam.num_images.put(frames)
+                instrument.detector.cam.acquire_period.put(seconds)
+                instrument.detector.cam.acquire_time.put(seconds)
+                RE(agent.explore(positions))
+        agent.drain()
+        report(agent, client, instrument)
+        figure = output / "campaign.png"
+        agent.plot(truth=truth_map(instrument)).savefig(figure, dpi=150)
+        agent.close()
+        size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file()) / 1e9
+        console.print(f"\nfigure: {figure}\n{size:.2f} GB in {output}, {time.perf_counter() - began:.0f} s")
+        return agent
+    finally:
+        close()
+
+
+@contextmanager
+def progress(agent: Agent, positions: int) -> Iterator[None]:
+    """Two bars: positions measured, and frames analysed of the run that is going on."""
+    columns = TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    done = threading.Event()
+    with Progress(*columns, console=console) as bars:
+        campaign, frames = bars.add_task("positions", total=positions), bars.add_task("frames", total=None)
+
+        def watch() -> None:
+            while not done.wait(0.2):
+                read, announced = agent.progress or (0, None)
+                bars.update(frames, completed=read, total=announced)
+                bars.update(campaign, completed=agent.concluded)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            bars.update(campaign, completed=agent.concluded)
+
+
+def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:
+    """What was found, read back from Tiled, and how it compares with the truth."""
+    table = agent.results.table()
+    console.rule("what was found, read back from Tiled")
+    console.print(results_table(table))
+    console.rule("why it went where it went")
+    console.print(story(agent, table))
+    novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))
+    console.rule(f'client["ainerd/results"].search(Key("novelty_p") <= {agent.technique.alpha})')
+    for node in novel.values():
+        about = node.metadata
+        console.print(f"  p = {about['novelty_p']:.4f} at ({about['sample_x']:.2f}, {about['sample_y']:.2f}) mm")
+    found = table[table["status"] == "complete"]
+    truth = [instrument.truth(x, y) for x, y in zip(found["sample_x"], found["sample_y"], strict=True)]
+    agreement = adjusted_rand_score(truth, found["regime"])
+    status = agent.status()
+    low, high = status["supported_range"]
+    crossed = pd.crosstab(found["regime"].rename("regime"), pd.Series(truth, found.index, name="truth"))
+    surprising = ", ".join(sorted({t for t, n in zip(truth, found["novel"], strict=True) if n})) or "nothing"
+    console.print(
+        Panel(
+            f"{len(found)} of {len(table)} exposures have a complete result\n"
+            f"{status['regimes']} regimes ({low} to {high} supported); the path met {len(set(truth))} of the "
+            f"{len(instrument.sample.regions)} that are there\n"
+            f"agreement with the truth it could not see: adjusted Rand index {agreement:.2f}\n"
+            f"called novel: {status['novel']} exposures, {status['expected_false']:.1f} expected by chance; "
+            f"there was: {surprising}\n\n{crossed.to_string()}",
+            title="against the truth",
+        )
+    )
+
+
+def story(agent: Agent, table: pd.DataFrame) -> Table:
+    """The path, a line each, with the reason of every suggestion."""
+    reasons = agent.results.suggestions().set_index("raw_uid")["reason"]
+    lines = Table(box=None, pad_edge=False)
+    for name in ("#", "position (mm)", "because", "found"):
+        lines.add_column(name)
+    for number, row in enumerate(table.itertuples(), start=1):
+        marked = f"regime {row.regime}" + (
+            f", [bold red]novel, p = {row.novelty_p:.3g}[/]" if row.novel is True else ""
+        )
+        lines.add_row(str(number), f"{row.sample_x:.2f}, {row.sample_y:.2f}", reasons.get(row.raw_uid, ""), marked)
+    return lines
+
+
+def truth_map(instrument: SimulatedInstrument, n: int = 200) -> np.ndarray:
+    """Index of the true regime over the sample, (n, n)."""
+    return np.unique(instrument.sample.regime_map(n), return_inverse=True)[1].reshape(n, n)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""``make figures``: the figures of the paper, drawn from what is in Tiled.
+
+Of two sets of runs, each made first where it is not there yet: the campaign of ``make demo``, and one place of a sample
+that relaxes after shear, exposure after exposure.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import bluesky.plan_stubs as bps
+from bluesky import RunEngine
+from bluesky.utils import MsgGenerator
+from rich.console import Console
+from rich.progress import track
+
+import agents.demo.campaign
+from agents.demo.simulated import simulated_instrument
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.agent import open_tiled
+from ainerd.config import Settings, SettingsError
+from ainerd.latent import Encoder, ModelError
+from ainerd.results import ResultStore
+from ainerd.server import ServerError
+from ainerd.steering import expose
+from ainerd.techniques.rheo_xpcs.figures import (
+    Coincidence,
+    cluster_figure,
+    coincidence,
+    latent_figure,
+    neighbourhood_figure,
+    read_azimuths,
+    similarity_figure,
+    timeline_figure,
+)
+from sim_devices import SimulatedInstrument, Yielding
+
+OUTPUT = Path(__file__).resolve().parents[2] / "output"
+EXPOSURES, FRAMES, SECONDS = 60, 256, 50.0  # at one place: fifty minutes in all
+SPEED = 15.0  # simulated seconds in one of the wall's
+AVALANCHES = 12  # seed of a sample of one regime, which yields
+GAP_S = 200.0  # between two of its events at first: most exposures see none
+console = Console()
+
+
+def main() -> None:
+    """Draw all; one line and exit code 2 if that cannot start."""
+    try:
+        settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+        if not (agents.demo.campaign.OUTPUT / "campaign.png").exists():  # the last thing that the demo writes
+            agents.demo.campaign.run(settings)
+        draw(settings, agents.demo.campaign.OUTPUT, OUTPUT / "figures" / "campaign")
+        settings, relaxing = Settings.load(TOML.with_name("small.toml")), OUTPUT / "relaxation"
+        if not (relaxing / "done").exists():
+            relax(settings, relaxing)
+        draw(settings, relaxing, OUTPUT / "figures" / "relaxation", k=4, at_one_place=True)
+    except (SettingsError, ServerError, ModelError) as err:
+        print(f"ainerd: {err}", file=sys.stderr)
+        sys.exit(2)
+
+
+def relax(settings: Settings, output: Path, *, exposures: int = EXPOSURES, speed: float = SPEED) -> None:
+    """Take consecutive exposures at one place of a sample whose shear has just stopped.
+
+    Parameters
+    ----------
+    settings : Settings
+    output : Path
+        Emptied first.
+    exposures : int
+    speed : float
+        Simulated seconds in one of the wall's.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
+    settings.recorded.series["age"] = "rheometer_time_since_shear"  # the wall's clock is not the sample's
+    console.print(f"[dim]{exposures} exposures of {SECONDS:g} s at one place go to {output}[/]")
+    client, close = open_tiled(settings.storage)
+    try:
+        instrument = simulated_instrument(
+            settings, sample="null", sample_seed=AVALANCHES, speed=speed, yielding=Yielding(gap_s=GAP_S)
+        )
+        RE = RunEngine({})
+        agent = build_agent(
+            client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            rheometer=instrument.rheometer,
+            settings=settings,
+        )
+        agent.quiet = True
+        agent.attach(RE)
+        RE(stay(instrument, exposures))
+        with console.status("waiting for the last analysis"):
+            agent.drain(600)
+        agent.close()
+        (output / "done").touch()
+    finally:
+        close()
+
+
+def stay(instrument: SimulatedInstrument, exposures: int) -> MsgGenerator[None]:
+    """Plan: expose the middle of the sample again and again."""
+    detector, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
+    yield from bps.mv(detector.cam.num_images, FRAMES)
+    for time in (detector.cam.acquire_period, detector.cam.acquire_time):
+        yield from bps.mv(time, SECONDS / FRAMES)
+    yield from bps.mv(stage.x, 5.0, stage.y, 5.0)
+    for _ in track(range(exposures), "exposures", console=console):
+        yield from expose(
+            detector,
+            beside=[stage.x, stage.y, rheometer],
+            monitored=[rheometer.stress, rheometer.time_since_shear],
+            shutter=instrument.shutter,
+        )
+
+
+def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_place: bool = False) -> Coincidence | None:
+    """Draw what is kept in a folder, from Tiled alone.
+
+    Parameters
+    ----------
+    settings : Settings
+    kept : Path
+        With the Tiled server's folder in it.
+    folder : Path
+        Where the pictures go.
+    k : int
+        Number of clusters.
+    at_one_place : bool
+        Whether the exposures follow each other at one place: then label changes are compared with stress dips.
+    """
+    settings.storage.directory, settings.storage.frames = kept / "tiled", [kept / "frames"]
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = Encoder.load(settings.section.get("encoder", "pca"))
+    client, close = open_tiled(settings.storage)
+    try:
+        store = ResultStore(client["ainerd"])
+        azimuths = read_azimuths(store, k=k)
+        found = coincidence(azimuths) if at_one_place else None
+        figures = {
+            "timeline": timeline_figure(azimuths, found),
+            "latent": latent_figure(azimuths),
+            "clusters": cluster_figure(azimuths, store.c2),
+            "similar": similarity_figure(azimuths, store.c2),
+            "neighbours": neighbourhood_figure(azimuths, store.c2, encoder.decode),
+        }
+    finally:
+        close()
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+        console.print(f"figure: {folder / f'{name}.png'}")
+    if found is not None:
+        console.print(str(found))
+    return found
+
+
+if __name__ == "__main__":
+    main()

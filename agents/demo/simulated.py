@@ -1,0 +1,40 @@
+"""The simulated instrument, with the geometry that the agent's settings name."""
+
+from typing import Any
+
+from ainerd.config import Settings, read_section
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
+from sim_devices import Geometry, SimulatedInstrument, hidden_sample
+
+
+def simulated_instrument(
+    settings: Settings,
+    *,
+    sample: str = "inclusions",
+    sample_seed: int = 3,
+    bad_share: float = 0.0,
+    **options: Any,
+) -> SimulatedInstrument:
+    """Devices around a hidden sample; frames go where the settings let the agent read them.
+
+    Parameters
+    ----------
+    settings : Settings
+    sample : str
+        Its name in `sim_devices.SAMPLES`.
+    sample_seed : int
+        Of the hidden sample.
+    bad_share : float
+        Part of the pixels that is dead or hot: `detector.geometry.bad_pixels`, for a ``partition.mask``.
+    **options
+        Of `sim_devices.SimulatedInstrument`.
+    """
+    technique = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs")
+    seen = technique.partition.model_dump(include=set(Geometry.__dataclass_fields__))
+    return SimulatedInstrument(
+        directory=settings.storage.frames[0],
+        geometry=Geometry(**seen, bad_share=bad_share),
+        sample=hidden_sample(sample, sample_seed),
+        contrast=technique.contrast,
+        **options,
+    )

@@ -1,0 +1,20 @@
+"""The agent: headless (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
+
+from ainerd.agent._agent import Agent
+from ainerd.agent._builder import build_agent, build_observer, build_technique, open_tiled, wanted_of
+from ainerd.agent._observer import Observer
+from ainerd.agent._progress import WhileRunning, show_progress_of
+from ainerd.agent._remote import explore_remote
+
+__all__ = [
+    "Agent",
+    "Observer",
+    "WhileRunning",
+    "build_agent",
+    "build_observer",
+    "build_technique",
+    "explore_remote",
+    "open_tiled",
+    "show_progress_of",
+    "wanted_of",
+]

@@ -1,0 +1,183 @@
+"""The object a person talks to."""
+
+from __future__ import annotations  # so that IPython's ? shows types as they are written here
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import numpy as np
+from bluesky import RunEngine
+from bluesky.callbacks.buffer import BufferingWrapper
+from bluesky.utils import MsgGenerator
+from bluesky_adaptive.plans import sample_suggestions
+from bluesky_adaptive.protocols import OptimizationProblem
+from tiled.client.container import Container
+
+from ainerd.agent._observer import Observer
+from ainerd.runs import RawWriter
+from ainerd.steering import explore, visit
+from ainerd.technique import Technique
+
+
+class Agent(Observer):
+    """Watches runs, says what they are, suggests where to measure next, and measures there.
+
+    Built by `ainerd.agent.build_agent`. Once attached to a RunEngine it analyses every run that has the detector
+    in it; with ``RE(agent.explore(n))`` it also drives.
+
+    Parameters
+    ----------
+    technique, client
+        As `Observer` takes them.
+    detector, actuators, beside, monitored
+        Devices: what takes frames, what moves the sample, what is read once a run, and signals recorded during it.
+    shutter, before, acquire
+        Shutter of the exposures, a plan before each of them, and the plan of one; see `ainerd.steering.visit`.
+    bounds : mapping of str to (float, float)
+        Limits of the actuators.
+    backup : Path
+        Folder for the documents of runs that Tiled did not take.
+    **options
+        Of `Observer`.
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        client: Container,
+        *,
+        detector: Any,
+        actuators: Sequence[Any],
+        beside: Sequence[Any] = (),
+        monitored: Sequence[Any] = (),
+        shutter: Any = None,
+        before: Callable[[], MsgGenerator[Any]] | None = None,
+        acquire: Callable[..., MsgGenerator[Any]] | None = None,
+        bounds: Mapping[str, tuple[float, float]],
+        backup: Path,
+        **options: Any,
+    ) -> None:
+        missing = set(bounds) ^ {actuator.name for actuator in actuators}
+        if missing:
+            raise ValueError(
+                f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
+            )
+        super().__init__(technique, client, bounds=bounds, backup=backup, **options)
+        self._writer = RawWriter(self._raw, backup, self.results.answers)
+        measure = visit(
+            self._watch.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
+        )
+        self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
+        self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+
+    def attach(self, RE: RunEngine) -> None:
+        """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is attached to another RunEngine.
+        """
+        if self._attached is not None:
+            if self._attached[0] is not RE:
+                raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
+            return
+        self._watch.submit(self._writer.make_up)
+        buffered = BufferingWrapper(self._writer)
+        self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self)], buffered
+
+    def detach(self) -> None:
+        """Unsubscribe, after everything that came is written."""
+        if self._attached is None:
+            return
+        engine, tokens, buffered = self._attached
+        self._attached = None
+        for token in tokens:
+            engine.unsubscribe(token)
+        buffered.shutdown()
+
+    def health(self) -> dict[str, Any]:
+        """As `Observer.health`; ``raw_kept`` runs are on disk because Tiled did not take them."""
+        return {**super().health(), "raw_kept": len(self._writer.kept())}
+
+    def close(self) -> None:
+        """Detach and end the worker; what has come is analysed first."""
+        self.detach()
+        super().close()
+
+    def explore(self, n: int | None = None) -> MsgGenerator[None]:
+        """Plan: measure, each position chosen after the one before was analysed: ``RE(agent.explore(12))``.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many positions. Without it, until the sample is explored; ``agent.status()["explored"]`` says how far
+            that is, in words.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        ValueError
+            If `n` is no positive number.
+        """
+        self._require_attached()
+        if n is not None and (not isinstance(n, int) or n < 1):
+            raise ValueError(f"explore wants a number of positions, got {n!r}")
+        return explore(self.problem, n)
+
+    def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
+        """Plan: measure points of your own: ``RE(agent.sample((2.0, 3.5), (8.0, 1.0)))``, or ``agent.accept()``.
+
+        Parameters
+        ----------
+        *points
+            One number for each actuator, or a mapping of their names to numbers, which may have a ``reason``.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        ValueError
+            If a point lies outside the bounds, or in an excluded region, or there is none.
+        """
+        self._require_attached()
+        if not points:
+            raise ValueError("sample wants points: agent.sample((2.0, 3.5))")
+        named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
+        for point in named:
+            self._campaign.position([point[name] for name in self._campaign.names])
+        return sample_suggestions(self.problem, named)
+
+    def stay(self, n: int) -> MsgGenerator[Any]:
+        """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        ValueError
+            If `n` is no positive number.
+        """
+        self._require_attached()
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"stay wants a number of exposures, got {n!r}")
+        return self._stay(n)
+
+    def status(self) -> dict[str, Any]:
+        """What the agent knows and does, as plain numbers and words."""
+        return {"attached": self._attached is not None, **super().status()}
+
+    def _stay(self, n: int) -> MsgGenerator[Any]:
+        here = {}
+        for actuator in self.problem.actuators:
+            low, high = self.bounds[actuator.name]
+            x = yield from bps.rd(actuator)
+            here[actuator.name] = float(np.clip(x, low, high))  # a motor stops some microns beside its limit
+        return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
+
+    def _require_attached(self) -> None:
+        if self._attached is None:
+            raise RuntimeError("the agent is not attached: agent.attach(RE) first")

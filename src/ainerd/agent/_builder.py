@@ -1,0 +1,183 @@
+"""Joins technique, settings and devices to an agent: the only place that knows them all."""
+
+import gc
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from bluesky.utils import MsgGenerator
+from numpy.typing import NDArray
+from tiled.client.container import Container
+
+from ainerd.agent._agent import Agent
+from ainerd.agent._observer import Observer
+from ainerd.config import Settings, SettingsError, Storage
+from ainerd.documents import DetectorKeys
+from ainerd.novelty import DriftMartingale
+from ainerd.results import ConfigurationRecord, ResultStore
+from ainerd.runs import Wanted
+from ainerd.server import EmbeddedServer, connect, open_catalog
+from ainerd.technique import HasCommon, Technique, load
+
+
+def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
+    """The catalogue that the settings name, and what closes it.
+
+    Raises
+    ------
+    ServerError
+        If no server can be started or reached, in one line.
+    """
+    if storage.uri:
+        client = connect(storage.uri, storage.api_key.get_secret_value() or None)
+        return client, client.context.http_client.close
+    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
+    return server.client(), server.close
+
+
+def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
+    """How runs are analysed, with what its results have in common kept in `store`, if one is given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such technique, or its section of the settings does not fit.
+    """
+    try:
+        technique = load(settings.technique).from_settings(settings.section, settings.folder)
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"technique {settings.technique}: {error}") from None
+    if store is not None and isinstance(technique, HasCommon):
+        common = technique.common()
+        record = ConfigurationRecord(
+            technique=technique.name,
+            parameters=dict(technique.parameters),
+            instrument=dict(common.instrument),
+            units=dict(common.units),
+        )
+        store.add_configuration(record, common.arrays, common.dims)
+    return technique
+
+
+def build_observer(settings: Settings, client: Container) -> Observer:
+    """An agent without devices, for documents from elsewhere.
+
+    Parameters
+    ----------
+    settings : Settings
+    client : tiled.client.container.Container
+        Root of the catalogue; the containers ``raw`` and ``ainerd`` are made if they are not there.
+
+    Raises
+    ------
+    ValueError
+        If settings and technique do not fit each other.
+    """
+    return Observer(client=client, **_common(settings, client))
+
+
+def build_agent(
+    settings: Settings,
+    client: Container,
+    *,
+    detector: Any,
+    actuators: Sequence[Any],
+    beside: Sequence[Any] = (),
+    shutter: Any = None,
+    before: Callable[[], MsgGenerator[Any]] | None = None,
+    acquire: Callable[..., MsgGenerator[Any]] | None = None,
+) -> Agent:
+    """An agent with devices.
+
+    Parameters
+    ----------
+    settings : Settings
+    client : tiled.client.container.Container
+        Root of the catalogue; the containers ``raw`` and ``ainerd`` are made if they are not there.
+    detector, actuators : devices
+    beside : sequence of devices
+        Read once a run; their signals named in ``recorded.series`` are monitored.
+    shutter : device, optional
+        Open during the agent's exposures; takes "open" and "close".
+    before : callable, optional
+        Makes the plan that is run at each position before its exposure.
+    acquire : callable, optional
+        Plan of an exposure, see `ainerd.steering.visit`; a detector that flies needs none.
+
+    Raises
+    ------
+    ValueError
+        If settings, technique and devices do not fit each other.
+    """
+    return Agent(
+        client=client,
+        detector=detector,
+        actuators=actuators,
+        beside=beside,
+        monitored=_signals(beside, settings.recorded.series.values()) if beside else [],
+        shutter=shutter,
+        before=before,
+        acquire=acquire,
+        **_beam_time(settings, detector, actuators),
+        **_common(settings, client),
+    )
+
+
+def wanted_of(settings: Settings) -> Wanted:
+    """What is kept of a run's readings, as the settings say."""
+    return Wanted(
+        positions=tuple(settings.steering.bounds), age=settings.steering.age, **settings.recorded.model_dump()
+    )
+
+
+def _beam_time(settings: Settings, detector: Any, actuators: Sequence[Any]) -> dict[str, Any]:
+    """What travel and exposures cost, as far as the devices say: the optimizer weighs one against the other."""
+    about = {name: reading["value"] for name, reading in detector.read_configuration().items()}
+    exposure_s = about.get(settings.detector.n_frames, 0) * about.get(settings.detector.frame_time_s, 0)
+    speeds = {motor.name: motor.velocity.get() for motor in actuators if hasattr(motor, "velocity")}
+    if exposure_s <= 0 or set(speeds) != set(settings.steering.bounds) or min(speeds.values()) <= 0:
+        return {}
+    speed = np.array([speeds[name] for name in settings.steering.bounds])
+
+    def travel_time(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds from a (d,) to b (n, d): motors move at the same time."""
+        return (np.abs(b - a) / speed).max(1)
+
+    return {"travel_time": travel_time, "exposure_s": float(exposure_s)}
+
+
+def _common(settings: Settings, client: Container) -> dict[str, Any]:
+    """What every agent needs, with devices or without."""
+    gc.collect()  # a closed agent is a ring of references, which may hold its tens of megabytes for hours
+    open_catalog(client)
+    steering, readings = settings.steering, settings.recorded.readings
+    if steering.age and steering.age not in readings:
+        raise ValueError(f"steering.age = {steering.age!r} is none of recorded.readings: {', '.join(readings)}")
+    return {
+        "technique": build_technique(settings, ResultStore(client["ainerd"])),
+        "keys": DetectorKeys(**settings.detector.model_dump()),
+        "wanted": wanted_of(settings),
+        "roots": settings.storage.frames,
+        "late_s": settings.storage.late_s,
+        "bounds": steering.bounds,
+        "backup": settings.storage.directory / "unwritten",
+        "name": settings.name,
+        "drift": DriftMartingale(),
+        **steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
+    }
+
+
+def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:
+    """Components of the devices whose names are among the series."""
+    components = {
+        getattr(device, attribute).name: getattr(device, attribute)
+        for device in devices
+        for attribute in getattr(device, "component_names", ())
+    }
+    names = list(names)
+    if missing := [name for name in names if name not in components]:
+        there = ", ".join(device.name for device in devices)
+        raise ValueError(f"{there}: no signal {', '.join(missing)}: there are {', '.join(components) or 'none'}")
+    return [components[name] for name in names]

@@ -1,0 +1,109 @@
+"""What a person sees of an agent: its state, a line for each run, and the campaign's figure."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from numpy.typing import NDArray
+from rich import get_console
+from rich.text import Text
+
+from ainerd.campaign import Campaign
+from ainerd.results import ResultStore
+from ainerd.runs import Outcome
+from ainerd.technique import Technique
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
+
+
+class Display:
+    """Puts together what results and campaign tell.
+
+    Parameters
+    ----------
+    results : ResultStore
+    technique : Technique
+    campaign : Campaign
+    reader : SceneReader
+        Of what the figure shows.
+    name : str
+        Of the agent, for the figure's title.
+    """
+
+    def __init__(
+        self, results: ResultStore, technique: Technique, campaign: Campaign, reader: SceneReader, *, name: str
+    ) -> None:
+        self._results, self._technique, self._campaign, self._reader, self._name = (
+            results, technique, campaign, reader, name
+        )  # fmt: skip
+        self._truth: NDArray[Any] | None = None
+        self._live: LiveFigure | None = None
+
+    def status(self) -> dict[str, Any]:
+        """Results, regimes, and the next position, as plain numbers and words."""
+        table = self._results.table()
+        regimes, following = self._campaign.regimes, self._following()
+        return {
+            "results": len(table),
+            "failed": int((table["status"] == "failed").sum()),
+            "novel": int(table["novel"].fillna(False).sum()),
+            "expected_false": self._technique.alpha * int(table["novelty_p"].notna().sum()),
+            "regimes": regimes.n_regimes if regimes else 0,
+            "supported_range": regimes.supported_range if regimes else (0, 0),
+            "next": following.position,
+            "why": following.reason,
+            "explored": self._campaign.should_stop()[1],
+        }
+
+    def announce(self, outcome: Outcome) -> None:
+        """Print a line on a run, and advice if there is any."""
+        following = self._following()
+        p = outcome.novelty_p
+        line = run_line(
+            len(self._results),
+            regime=outcome.regime,
+            novelty_p=p,
+            novel=p is not None and p <= self._technique.alpha,
+            reason=outcome.reason or None,
+            next_point=following.position,
+            why=following.reason,
+        )
+        with suppress(OSError):  # a closed terminal is no reason to lose the worker
+            get_console().print(line)
+            if self._campaign.advice:
+                get_console().print(Text(plain(self._campaign.advice), "yellow"))
+
+    def figure(self, truth: NDArray[Any] | None) -> LiveFigure:
+        """The campaign's figure, drawn now."""
+        self._truth = truth
+        if self._live is None or not self._live.is_open:
+            self._live = LiveFigure(self._scene, self._name)
+        self._live.update()
+        self._live.refresh()
+        return self._live
+
+    def redraw(self, defer: Callable[[Callable[[], None]], None]) -> None:
+        """Have the figure, if there is one, brought up to date by the worker."""
+        if self._live is not None:
+            defer(self._live.update)
+
+    def _scene(self) -> Scene:
+        following = self._following()
+        return self._reader.read(
+            following=following if following.position else None, belief=self._campaign.map(), truth=self._truth
+        )
+
+    def _following(self) -> Next:
+        """Where the next run will be, and why; no position if none is left."""
+        try:
+            suggestion = self._campaign.peek()
+        except ValueError as err:
+            return Next(position={}, reason=str(err))
+        names = self._campaign.names
+        terms = {
+            name: float(value)
+            for name, value in suggestion.items()
+            if name not in names and isinstance(value, int | float)
+        }
+        return Next(
+            position={name: float(suggestion[name]) for name in names}, reason=suggestion["reason"], terms=terms
+        )

@@ -1,0 +1,356 @@
+"""The agent without hands: it takes documents, says what they are, and where it would measure next."""
+
+from __future__ import annotations  # so that IPython's ? shows types as they are written here
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY
+from numpy.typing import NDArray
+from rich.console import Console
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+from tiled.queries import KeyPresent
+
+from ainerd.agent._display import Display
+from ainerd.agent._progress import show_progress_of
+from ainerd.campaign import Campaign
+from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
+from ainerd.results import ResultStore, result_key
+from ainerd.runs import Outcome, Wanted, Watch
+from ainerd.technique import Technique
+from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
+
+
+class Observer:
+    """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
+
+    Built by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`
+    is one that has devices as well.
+
+    Parameters
+    ----------
+    technique : Technique
+    client : tiled.client.container.Container
+        With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : sequence of Path
+        Folders frames may be read from.
+    bounds : mapping of str to (float, float)
+        Limits of the actuators.
+    backup : Path
+        Folder for runs that Tiled did not take.
+    name : str
+    late_s : float
+        How long after the end of a run its frames may come.
+    **explorer
+        Options of `ainerd.steering.Explorer`.
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        client: Container,
+        *,
+        keys: DetectorKeys,
+        wanted: Wanted,
+        roots: Sequence[Path],
+        bounds: Mapping[str, tuple[float, float]],
+        backup: Path,
+        name: str,
+        late_s: float = 0.0,
+        **explorer: Any,
+    ) -> None:
+        self.name, self.technique = name, technique
+        self.results = ResultStore(client["ainerd"])
+        self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
+        self._campaign = Campaign(
+            technique,
+            self.results,
+            bounds=bounds,
+            agent=name,
+            age=wanted.age,
+            defer=lambda job: self._watch.submit(job),
+            **explorer,
+        )
+        self._watch = Watch(
+            technique,
+            self.results,
+            keys=keys,
+            wanted=wanted,
+            roots=roots,
+            listener=self._campaign,
+            agent=name,
+            unwritten=backup / "results",
+            raw=self._raw,
+            late_s=late_s,
+            on_outcome=self._announce,
+        )
+        reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        self._display = Display(self.results, technique, self._campaign, reader, name=name)
+        self.quiet = False
+        show_progress_of(self)
+
+    # runs
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document from anywhere; returns at once.
+
+        A run that has its complete result already changes nothing.
+        """
+        self._watch(name, doc)
+
+    def follow(
+        self,
+        source: str,
+        stop: threading.Event,
+        *,
+        curve: Curve | None = None,
+        then: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
+
+        Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on. `then` gets
+        each document after the agent.
+        """
+        status = self.results.table()["status"]
+        done = set(status.index[status.ne("computing")])
+
+        def is_done(uid: str) -> bool:
+            return result_key(uid, self.technique.parameters) in done
+
+        for name, doc in open_documents(source, stop, raw=self._raw, skip=is_done, curve=curve):
+            self(name, doc)
+            if then is not None:
+                then(name, doc)
+
+    def catch_up(self, newest: int = 100) -> int:
+        """Analyse finished runs in Tiled that have no result yet, the oldest first.
+
+        Parameters
+        ----------
+        newest : int
+            How many of the newest runs to look through.
+
+        Returns
+        -------
+        int
+            How many are analysed now; `drain` waits for them.
+        """
+        done = {key for keys in self.results.keys_by_raw_uid().values() for key in keys}
+        finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+        missing = [
+            uid
+            for uid, run in finished.items().head(newest)
+            if result_key(uid, self.technique.parameters) not in done and self._has_frames(run)
+        ]
+        return self.analyse(*reversed(missing))
+
+    def analyse(self, *uids: str) -> int:
+        """Analyse runs that are in Tiled, by their uids; one that has its complete result already changes nothing.
+
+        Returns
+        -------
+        int
+            How many were taken; `drain` waits for them.
+
+        Raises
+        ------
+        KeyError
+            If there is no such run in Tiled.
+        """
+        for uid in uids:
+            if uid not in self._raw:
+                raise KeyError(f"no run {uid!r} in Tiled at {self._uri}")
+        for uid in uids:
+            for name, doc in documents_of(self._raw[uid]):
+                self(name, doc)
+        return len(uids)
+
+    @property
+    def concluded(self) -> int:
+        """Runs that got a result, complete or failed, since the agent was built."""
+        return self._watch.concluded
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Frames analysed and announced of the run that is going on; None between runs."""
+        return self._watch.progress
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until every run that has come is analysed and written; False if it takes longer."""
+        return self._watch.drain(timeout_s)
+
+    def close(self) -> None:
+        """End the worker; what has come is analysed first."""
+        self._campaign.withdraw("the session ended")
+        self._watch.close()
+
+    # for bluesky-adaptive
+
+    @property
+    def optimizer(self) -> Campaign:
+        """What suggests positions and learns from what is found there: an `Optimizer` of bluesky-adaptive."""
+        return self._campaign
+
+    def evaluate(
+        self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time."""
+        futures = [self._watch.outcome(uid) for uid in uids]
+        wait(futures, timeout_s)
+        outcomes = []
+        for future, suggestion in zip(futures, suggestions, strict=True):
+            outcome = future.result() if future.done() else None
+            embedding = None if outcome is None else outcome.embedding
+            p = None if outcome is None else outcome.novelty_p
+            outcomes.append(
+                {
+                    ID_KEY: suggestion[ID_KEY],
+                    "embedding": np.full(self.technique.embedding_size, np.nan) if embedding is None else embedding,
+                    "novelty_p": np.nan if p is None else p,
+                    "regime": -1 if outcome is None else outcome.regime,
+                }
+            )
+        return outcomes
+
+    # a say in what comes next
+
+    def suggest(self) -> dict[str, Any]:
+        """Where to measure next, and why. Asking changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If no position is left that may be measured.
+        """
+        return self._campaign.peek()
+
+    def accept(self) -> dict[str, Any]:
+        """Take the suggestion, to measure it by hand.
+
+        Returns
+        -------
+        dict
+            Position, reason and ``_id``; a run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to
+            have measured it.
+        """
+        return self._campaign.accept()
+
+    def reject(self, reason: str) -> dict[str, Any]:
+        """Turn the suggestion down; returns the next one."""
+        return self._campaign.reject(reason)
+
+    def add(self, *position: float, reason: str = "asked for by a person") -> dict[str, Any]:
+        """Measure here next; one number for each actuator.
+
+        Raises
+        ------
+        ValueError
+            If the position lies outside the bounds, or in an excluded region.
+        """
+        return self._campaign.add(self._campaign.position(position), reason)
+
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+        """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
+
+        An actuator that is left out is not limited. Returns the next suggestion.
+
+        Raises
+        ------
+        ValueError
+            If a name is not an actuator's, or a limit makes no sense.
+        """
+        return self._campaign.exclude(region, reason)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of the actuators; they may be set, and what was found stays known."""
+        return self._campaign.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._campaign.bounds = dict(bounds)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested; they may be set: ``agent.excluded = []`` lifts all."""
+        return self._campaign.excluded
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
+        self._campaign.excluded = list(regions)
+
+    # what a person looks at
+
+    def status(self) -> dict[str, Any]:
+        """What the agent knows and does, as plain numbers and words."""
+        return {"tiled": self._uri, **self._display.status(), "queue": self._watch.backlog}
+
+    def health(self) -> dict[str, Any]:
+        """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
+
+        ``results`` is None while Tiled does not answer.
+        """
+        results = None
+        with suppress(ClientError, httpx.HTTPError):
+            results = len(self.results) if self.results.answers() else None
+        return {**self._watch.health(), "results": results, "tiled": self._uri}
+
+    def log(self) -> Logbook:
+        """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
+        return Logbook(self.results.logbook())
+
+    def explain(self, key: str | None = None) -> str:
+        """Why a run was called novel, or was not; the newest result without a key."""
+        keys = self.results.table("complete").index
+        if key is None and not len(keys):
+            return "there is no complete result yet"
+        return self.results.explain(str(keys[-1]) if key is None else key)
+
+    def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
+        """The campaign's figure, which follows it from now on.
+
+        It shows the sample with the path, the regimes and the next point; the newest C2, what the latent space holds of
+        it, and the nearest seen; the latent space; and p-values, azimuths and stress run after run. A window
+        (``%matplotlib`` first) or a notebook's image is kept up to date; closing the window stops nothing but the
+        drawing. ``agent.plot().savefig("campaign.png")`` works anywhere.
+
+        Parameters
+        ----------
+        truth : ndarray of int, shape (ny, nx), optional
+            Regions of a simulated sample over the bounds, whose borders are drawn.
+        """
+        return self._display.figure(truth)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, {len(self.results)} results at {self._uri}>"
+
+    def __dir__(self) -> Iterable[str]:
+        return [name for name in super().__dir__() if not name.startswith("_")]
+
+    def __rich__(self) -> Any:
+        return status_panel(self.status())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        console = Console()
+        with console.capture() as capture:
+            console.print(self)
+        printer.text(capture.get().rstrip())
+
+    # inside
+
+    def _has_frames(self, run: Container) -> bool:
+        return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
+
+    def _announce(self, outcome: Outcome) -> None:
+        self._display.redraw(self._watch.submit)
+        if not self.quiet:
+            self._display.announce(outcome)

@@ -1,0 +1,233 @@
+"""Steering by way of the queueserver: suggestions wait in an RE Manager's queue, among the items that people add."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from bluesky_adaptive.protocols import QueueserverOptimizationProblem
+from bluesky_adaptive.queueserver import CORRELATION_UID_KEY, QueueserverClient, QueueserverOptimizationRunner
+from bluesky_queueserver_api import BPlan
+from bluesky_queueserver_api.zmq import REManagerAPI
+
+from ainerd.agent._observer import Observer
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.5  # between two looks at the queue
+AWAY_S = 5.0  # between two attempts to add an item where no RE Manager answers
+ENDED_WELL = ("completed", "stopped", "unknown")  # the RE Manager puts an item that ended otherwise back into the queue
+
+
+def steer(
+    observer: Observer,
+    manager: REManagerAPI,
+    *,
+    detector: str,
+    n: int | None = None,
+    plan: str = "measure",
+    documents: str = "tiled",
+    stop: threading.Event | None = None,
+    timeout_s: float = 600.0,
+) -> list[str]:
+    """Have an RE Manager measure what an agent suggests, until `n` positions are measured or the sample is explored.
+
+    It is `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. One item at a
+    time waits in the queue or runs, so that each position is chosen after the one before was analysed. A plan that
+    fails or is aborted stays in the queue, and counts once it has ended well. An item that a person takes out is a
+    position turned down: another one is suggested.
+
+    Parameters
+    ----------
+    observer : Observer
+        It sees the runs that others take as well, and learns from them.
+    manager : bluesky_queueserver_api.zmq.REManagerAPI
+        Its queue is started, and starts by itself from now on.
+    detector : str
+        Its name in the RE Manager's environment. The actuators are there by the names that their bounds have.
+    n : int, optional
+        How many positions; without it, until ``observer.optimizer.should_stop()``.
+    plan : str
+        Name of a plan there that takes suggestions, actuators, sensors and `md`; see `ainerd.steering.visit`.
+    documents : str
+        Where those of the runs come from; see `ainerd.documents.open_documents`.
+    stop : threading.Event, optional
+        Set to end early: an item that waits in the queue is taken out.
+    timeout_s : float
+        Longest wait for a run after its plan is over, and for its analysis.
+
+    Returns
+    -------
+    list of str
+        Uids of the runs.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no positive number, no position is left, the documents end, or the RE Manager has no open environment
+        or does not allow the plan or a device.
+    TimeoutError
+        If no RE Manager answers at the start, or a run does not come.
+    REManagerAPI.RequestFailedError
+        If the RE Manager refuses the item, or is locked.
+    """
+    if n is not None and (not isinstance(n, int) or n < 1):
+        raise ValueError(f"steer wants a number of positions, got {n!r}")
+    stop, explored = stop or threading.Event(), threading.Event()
+    actuators = list(observer.bounds)
+    uids: list[str] = []
+
+    def evaluate(uid: str, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        outcomes = observer.evaluate([uid], suggestions, timeout_s)
+        if n is None and observer.optimizer.should_stop()[0]:  # the runner does not ask
+            explored.set()
+            runner.stop()
+        return outcomes
+
+    source = _Source(observer, documents)
+    queue = _Queue(manager, source, stop, plan, [detector, *actuators])
+    problem = QueueserverOptimizationProblem(observer.optimizer, actuators, [detector], evaluate, plan)
+    runner = QueueserverOptimizationRunner(problem, queue)
+    try:
+        while not (stop.is_set() or explored.is_set() or len(uids) == n):
+            future = runner.run(sys.maxsize if n is None else n - len(uids))
+            while not (future.done() or stop.wait(LOOK_S)):
+                source.check()
+                with queue.lock:
+                    if not future.done() and queue.is_item_gone(timeout_s):
+                        runner.stop()
+                        observer.optimizer.register_failures(queue.forget())
+            if future.done():
+                uids += future.result().uids
+        return uids
+    finally:
+        runner.stop()
+        queue.stop_listener()
+        observer.optimizer.register_failures(queue.withdraw())
+
+
+class _Source:
+    """Documents of the runs, the agent's before the runner's: in place of the `RemoteDispatcher` that the runner has.
+
+    That one reads pickle, and knows nothing of runs that ended while nobody listened.
+    """
+
+    def __init__(self, observer: Observer, documents: str) -> None:
+        self._observer, self._documents = observer, documents
+        self._stop, self._ended = threading.Event(), threading.Event()
+        self._error: Exception | None = None
+
+    def subscribe(self, callback: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self._callback = callback
+
+    def start(self) -> None:
+        try:
+            self._observer.follow(self._documents, self._stop, then=self._callback)
+        except Exception as error:
+            self._error = error
+        finally:
+            self._ended.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._ended.wait()
+
+    def check(self) -> None:
+        """Raise what ended the documents, if anything did."""
+        if self._ended.is_set():
+            raise self._error or ValueError(f"{self._documents}: the documents ended before the campaign")
+
+
+class _Queue(QueueserverClient):
+    """The runner's way to the queue, and its ear: it hears of the one item that it waits for, once that has ended well.
+
+    The runner of bluesky-adaptive 1.0.0 ends for good when a run of another item with its mark comes, or when its own
+    run fails, and waits for ever for an item that is no longer in the queue.
+    """
+
+    def __init__(
+        self, manager: REManagerAPI, source: _Source, stop: threading.Event, plan: str, devices: Iterable[str]
+    ) -> None:
+        self.lock = threading.RLock()  # held while the runner goes from one item to the next
+        self._rm, self._stop, self._plan, self._devices = manager, stop, plan, tuple(devices)
+        self._mark: str | None = None  # of the item that is waited for
+        self._suggestions: Sequence[Mapping[str, Any]] = ()
+        self._seen = 0.0  # when it was in the queue last
+        self.check_environment()  # before anything is started
+        super().__init__(manager, source)
+
+    def check_environment(self) -> None:
+        if not self._rm.status()["worker_environment_exists"]:
+            raise ValueError("the RE Manager has no open environment: `qserver environment open` opens one")
+        plans, devices = self._rm.plans_allowed()["plans_allowed"], self._rm.devices_allowed()["devices_allowed"]
+        for what, names, allowed in ("plan", [self._plan], plans), ("device", self._devices, devices):
+            if missing := [name for name in names if name not in allowed]:
+                raise ValueError(
+                    f"the RE Manager allows no {what} {', '.join(missing)}; there are {', '.join(sorted(allowed))}"
+                )
+
+    def start_listener(self, on_stop: Callable[[Any, Any], None]) -> None:
+        def heard(start: Mapping[str, Any], stop: Mapping[str, Any]) -> None:
+            with self.lock:
+                if start[CORRELATION_UID_KEY] == self._mark and stop["exit_status"] == "success":
+                    on_stop(start, stop)
+
+        super().start_listener(heard)
+
+    def submit_plan(self, plan: BPlan) -> None:
+        with self.lock:
+            self._mark, self._suggestions = plan.kwargs["md"][CORRELATION_UID_KEY], plan.args[0]
+            while True:
+                try:
+                    if not self._ours(running=True):  # an answer that was lost says nothing of the request
+                        super().submit_plan(plan)
+                    self._seen = time.monotonic()
+                    return
+                except TimeoutError as error:
+                    logger.warning("the RE Manager is away: %s", error)
+                    if self._stop.wait(AWAY_S):
+                        raise
+
+    def is_item_gone(self, timeout_s: float) -> bool:
+        """Whether a person took the item out; TimeoutError if it was over `timeout_s` ago, and its run has not come."""
+        try:
+            if self._ours(running=True):
+                self._seen = time.monotonic()
+                return False
+            history = self._rm.history_get(reload=True)["items"]
+        except TimeoutError as error:
+            logger.warning("the RE Manager is away: %s", error)
+            return False
+        if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
+            return True
+        if time.monotonic() - self._seen > timeout_s:
+            raise TimeoutError(f"no run came within {timeout_s:g} s after its plan: who writes it to Tiled?")
+        return False
+
+    def forget(self) -> Sequence[Mapping[str, Any]]:
+        """Wait for the item no more; returns its suggestions."""
+        self._mark = None
+        return self._suggestions
+
+    def withdraw(self) -> Sequence[Mapping[str, Any]]:
+        """Take the item out of the queue; returns its suggestions if it waited there."""
+        try:
+            items = self._ours(running=False)
+            for item in items:
+                self._rm.item_remove(uid=item["item_uid"])
+        except (TimeoutError, self._rm.RequestFailedError) as error:
+            logger.warning("an item may have stayed in the queue: %s", error)
+            return ()
+        return self.forget() if items else ()
+
+    def _ours(self, *, running: bool) -> list[Mapping[str, Any]]:
+        """The item, if it waits in the queue (or is running)."""
+        queue = self._rm.queue_get(reload=True)
+        items = [*queue["items"], queue["running_item"]] if running else queue["items"]
+        return [item for item in items if self._is_ours(item)]
+
+    def _is_ours(self, item: Mapping[str, Any]) -> bool:
+        md = item.get("kwargs", {}).get("md")
+        return isinstance(md, Mapping) and self._mark is not None and md.get(CORRELATION_UID_KEY) == self._mark

@@ -1,0 +1,72 @@
+"""What a person may want to act on, said once, when it is so."""
+
+from typing import Protocol
+
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._ledger import Ledger
+from ainerd.runs import Outcome
+
+DRIFT = (
+    "recalibrate: this session's p-values are not those of runs like the bank's, so that much of the sample is new, or "
+    "the bank does not describe the instrument any more; `ainerd calibrate` makes one from runs that are known"
+)
+
+
+class Drift(Protocol):
+    """Notices p-values that are not those of known runs."""
+
+    @property
+    def verdict(self) -> str:
+        """Empty until something was noticed."""
+        ...
+
+    def update(self, p: float) -> float:
+        """Take the next p-value."""
+        ...
+
+
+class Remarks:
+    """Lines of the log beside what was found: explored, changing, recalibrate.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    atlas : Atlas
+    beam_size : float or None
+        Runs at most so far apart are at one place; None if that is not known.
+    drift : Drift or None
+        Watches the session's p-values.
+
+    Attributes
+    ----------
+    advice : str or None
+        What the latest run suggests to do.
+    """
+
+    def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
+        self._ledger, self._atlas, self._beam_size, self._drift = ledger, atlas, beam_size, drift
+        self._was_explored = False
+        self.advice: str | None = None
+
+    def make(self, outcome: Outcome, explored: bool, why: str) -> None:
+        """Say what there is to say after a run, and whether the sample is explored by now."""
+        if explored and not self._was_explored:
+            self._ledger.note(f"explored: {why}")
+        self._was_explored = explored
+        if self._drift is not None and outcome.novelty_p is not None and not self._drift.verdict:
+            self._drift.update(outcome.novelty_p)
+            if self._drift.verdict:
+                self._ledger.note(DRIFT)
+        self.advice = self._change(outcome)
+        if self.advice:
+            self._ledger.note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)
+
+    def _change(self, outcome: Outcome) -> str | None:
+        """That the regime changes at the place of a run; None if it does not, or nobody can tell."""
+        if outcome.regime < 0 or self._beam_size is None:
+            return None
+        then = self._atlas.regime_before(outcome, self._beam_size)
+        if then in (None, -1, outcome.regime):
+            return None
+        where = self._ledger.place(outcome.positions)
+        return f"the regime at {where} was {then}, now it is {outcome.regime}: agent.stay(5) would follow the change"

@@ -1,0 +1,173 @@
+"""Simulated exposures at 64 px: what the encoder is fitted to and the bank is made of.
+
+Only families in `ainerd.dynamics.KNOWN` are drawn, so that what is called novel really is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.dynamics._dynamics import Dynamics
+from ainerd.dynamics._families import KNOWN, draw
+from ainerd.dynamics._field import reduced_g1_squared
+
+SIZE = 64  # cells of a map along each time
+# Every family is drawn relative to the exposure, so its length does not matter.
+_DURATION_S = 1.0
+# Centres of nine azimuthal bins of 20 degrees: by Friedel's symmetry the other nine show the same.
+DIRECTIONS = np.arange(10.0, 180.0, 20.0)
+
+
+def known_exposures(n: int, rng: np.random.Generator) -> list[Dynamics]:
+    """Draw n exposures of 1 s, each of a known family."""
+    return [draw(str(family), rng, _DURATION_S) for family in rng.choice(KNOWN, n)]
+
+
+def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """|g1|² of n known exposures, (n, 64, 64), each at an azimuth drawn at random."""
+    return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in known_exposures(n, rng)])
+
+
+def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArray[np.float32]:
+    """|g1|² of an exposure of 1 s, averaged over bins of 20 degrees around these azimuths.
+
+    Across a bin the fringes of a flow run out of step, so this is not |g1|² at its centre.
+
+    Returns
+    -------
+    ndarray, shape (n_phi, 64, 64), float32
+        (1, 64, 64) if all azimuths are alike.
+    """
+    if dynamics.is_isotropic:
+        return reduced_g1_squared(dynamics, _DURATION_S, SIZE).astype(np.float32)
+    at, weights = np.polynomial.legendre.leggauss(8 if dynamics.is_heterodyne else 1)
+    maps = (reduced_g1_squared(dynamics, _DURATION_S, SIZE, phi + 10 * at) for phi in np.asarray(phi_deg))
+    return np.stack([np.tensordot(weights / 2, in_bin, 1) for in_bin in maps]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counting statistics of n exposures, arrays of shape (n,).
+
+    Frames, photons per pixel and frame, pixels per bin, contrast beta.
+    """
+
+    n_frames: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    n_pixels: NDArray[np.int64]
+    contrast: NDArray[np.float64]
+
+    RANGES = {
+        "n_frames": (500, 5000),
+        "photons_per_pixel": (50, 2500),
+        "n_pixels": (150, 5000),
+        "contrast": (0.05, 0.35),
+    }
+
+    @classmethod
+    def drawn(cls, n: int, rng: np.random.Generator) -> "Statistics":
+        """Draw from `RANGES`: contrast uniform, the rest log-uniform.
+
+        Photons per pixel are those of the whole exposure.
+        """
+
+        def log_uniform(low: float, high: float) -> NDArray[np.float64]:
+            return np.exp(rng.uniform(np.log(low), np.log(high), n))
+
+        frames = log_uniform(*cls.RANGES["n_frames"])
+        counts = log_uniform(*cls.RANGES["photons_per_pixel"]) / frames
+        pixels = log_uniform(*cls.RANGES["n_pixels"]).astype(np.int64)
+        return cls(frames, counts, pixels, rng.uniform(*cls.RANGES["contrast"], n))
+
+
+def noisy(
+    clean: NDArray[np.float32],
+    *,
+    n_pixels: ArrayLike,
+    n_frames: ArrayLike,
+    counts: ArrayLike,
+    rng: np.random.Generator,
+    draws: int = 1,
+) -> NDArray[np.float32]:
+    """C2 maps as an area-reduced run of finite statistics would give them, Poisson diagonal taken off.
+
+    With Gaussian pixels, the reduced intensities of N pixels have covariance Sigma = beta |g1|² + diag(v)
+    with the shot noise of a reduced frame, v = (s / n_frames) / counts. So C = 1 + W / N - diag(v), where W
+    is drawn from Wishart(Sigma, N) by Bartlett's decomposition. Speckle of few modes is not Gaussian: its
+    noise is about a tenth larger than this within a few cells of the diagonal, and the same beyond.
+
+    Parameters
+    ----------
+    clean : ndarray, shape (n, s, s)
+        beta |g1|².
+    n_pixels, n_frames, counts : array_like, scalar or shape (n,)
+        N, more than s; frames in the exposure; photons per pixel and frame.
+    rng : numpy.random.Generator
+    draws : int
+        Independent draws of each map.
+
+    Returns
+    -------
+    ndarray, shape (n, draws, s, s), float32
+    """
+    n, size = clean.shape[:2]
+    cells = np.arange(size)
+    pixels = np.broadcast_to(np.asarray(n_pixels, dtype=np.float64), n)
+    if not (pixels > size).all():
+        raise ValueError(
+            f"n_pixels must exceed {size}, got {pixels.min():g}: a smaller bin has no full-rank statistics"
+        )
+    photons = np.broadcast_to(np.asarray(n_frames, dtype=np.float64) * np.asarray(counts), n)
+    shot = (size / photons).astype(np.float32)[:, None]
+    sigma = clean.astype(np.float32)
+    sigma[:, cells, cells] += shot + 1e-4  # what float16 in the bank can lack of being positive definite
+    bartlett = np.zeros((n, draws, size, size), dtype=np.float32)
+    rows, cols = np.tril_indices(size, -1)
+    bartlett[..., rows, cols] = rng.standard_normal((n, draws, rows.size), dtype=np.float32)
+    bartlett[..., cells, cells] = np.sqrt(rng.chisquare(pixels[:, None, None] - cells, (n, draws, size)))
+    factor = np.linalg.cholesky(sigma)[:, None] @ bartlett
+    maps = np.matmul(factor, factor.swapaxes(-1, -2))
+    maps /= pixels[:, None, None, None]
+    maps += 1
+    maps[..., cells, cells] -= shot[:, None] + 1e-4
+    return maps
+
+
+def noisy_runs(
+    clean: NDArray[np.float32],
+    *,
+    n_pixels: float,
+    n_frames: float,
+    counts: float,
+    rng: np.random.Generator,
+    n_roi: int = 18,
+) -> NDArray[np.float32]:
+    """C2 maps of whole runs: `noisy` at equal azimuthal bins around the full circle.
+
+    Parameters
+    ----------
+    clean : ndarray, shape (n, d, 64, 64)
+        beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 if all are alike.
+    n_pixels, n_frames, counts, rng
+        As in `noisy`, one number for all.
+    n_roi : int
+        Bins.
+
+    Returns
+    -------
+    ndarray, shape (n, n_roi, 64, 64), float32
+    """
+    n, d = clean.shape[:2]
+    if d == 1:
+        return noisy(clean[:, 0], n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng, draws=n_roi)
+    nearest = (2 * np.arange(n_roi) + 1) * d // n_roi % d
+    bins = clean[:, nearest].reshape(-1, SIZE, SIZE)
+    maps = noisy(bins, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng)
+    return maps.reshape(n, n_roi, SIZE, SIZE)
+
+
+def nearest_covariances(shape: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The positive matrices nearest to symmetric ones (n, 64, 64)."""
+    values, vectors = np.linalg.eigh(shape)
+    return (vectors * np.maximum(values, 0)[:, None]) @ vectors.swapaxes(1, 2)

@@ -1,0 +1,140 @@
+"""The recipe published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945, 2024), on simulated maps.
+
+A plain autoencoder: it is trained to give back the noisy map it sees. Kept to compare with; the published network was
+trained on measured maps.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ainerd.dynamics import KNOWN, Statistics, draw, noisy, reduced_g1_squared
+from ainerd.latent._grid import MAP_SIZE, to_unit
+from ainerd.latent._published import Autoencoder
+from ainerd.latent._weights import ModelError
+from ainerd.latent.training._loop import Watch
+
+_BATCH, _LOWEST_RATE, _HIGHEST_RATE = 16, 1e-4, 1e-3
+
+
+def train_paper(
+    out: Path,
+    *,
+    seed: int = 0,
+    maps: int = 2000,
+    epochs: int = 60,
+    cpu_s: float | None = None,
+    watch: Watch = lambda stage, done, total, watched: None,
+) -> Path:
+    """Write `out`/paper.pth, a state dict as the published one; at each epoch `out`/paper.checkpoint.pt.
+
+    Squared error, Adam, a cyclic learning rate (triangular2, 1e-4 to 1e-3), 60 epochs, and maps shifted along their
+    diagonal at random, wrapped around exactly. The full recipe takes days on a CPU; a GPU is used where there is one.
+
+    Parameters
+    ----------
+    out : Path
+        Folder.
+    seed : int
+    maps, epochs : int
+        Simulated maps at 256 px, and how often each is seen.
+    cpu_s : float, optional
+        End early once training has taken this much CPU time, to compare recipes.
+    watch : callable
+        Told the stage, how many of how many are done, and the loss.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelError
+        If a checkpoint there is of another seed or size.
+    """
+    if maps < _BATCH or epochs < 1:
+        raise ValueError(f"maps must be at least {_BATCH} and epochs at least 1, got {maps} and {epochs}")
+    recipe = {"seed": seed, "maps": maps, "epochs": epochs}
+    out.mkdir(parents=True, exist_ok=True)
+    data = np.concatenate([_simulated(n, seed, first, watch, maps) for first, n in _blocks(maps)])
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    network = Autoencoder().to(device).train()
+    optimizer = torch.optim.Adam(network.parameters(), _LOWEST_RATE)
+    a_pass = maps // _BATCH
+    schedule = torch.optim.lr_scheduler.CyclicLR(
+        optimizer, _LOWEST_RATE, _HIGHEST_RATE, 4 * a_pass, mode="triangular2", cycle_momentum=False
+    )
+    checkpoint, first_epoch = out / "paper.checkpoint.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["recipe"] != recipe:
+            raise ModelError(
+                f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder"
+            )
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first_epoch = state["epoch"]
+    began = time.process_time()
+    for epoch in range(first_epoch, epochs):
+        rng = np.random.default_rng([seed, 1, epoch])
+        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout goes on the same after an interruption
+        for step, which in enumerate(rng.permutation(maps)[: a_pass * _BATCH].reshape(-1, _BATCH)):
+            if cpu_s is not None and time.process_time() - began > cpu_s:
+                return _written(network, out)
+            x = torch.from_numpy(to_unit(shifted(data[which].astype(np.float32), rng)))[:, None].to(device)
+            loss = (network.decode(network.encode(x)) - x).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            watch("training", epoch * a_pass + step + 1, epochs * a_pass, {"map": float(loss.detach())})
+        state = {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        torch.save(state | {"epoch": epoch + 1, "recipe": recipe}, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").replace(checkpoint)
+    return _written(network, out)
+
+
+def _written(network: Autoencoder, out: Path) -> Path:
+    torch.save(network.cpu().state_dict(), out / "paper.pth")
+    return out / "paper.pth"
+
+
+def shifted(maps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Each map (n, s, s) moved along its diagonal by whole cells, what leaves on one side coming in on the other."""
+    by = rng.integers(maps.shape[1], size=len(maps))
+    return np.stack([np.roll(a_map, (cells, cells), (0, 1)) for a_map, cells in zip(maps, by, strict=True)])
+
+
+def _blocks(maps: int) -> list[tuple[int, int]]:
+    return [(first, min(50, maps - first)) for first in range(0, maps, 50)]
+
+
+def _simulated(n: int, seed: int, first: int, watch: Watch, total: int) -> NDArray[np.float16]:
+    """Noisy maps (n, 256, 256) of known families."""
+    rng = np.random.default_rng([seed, 0, first])
+    statistics = Statistics.drawn(n, rng)
+    clean = np.concatenate(
+        [
+            reduced_g1_squared(draw(str(family), rng, 1.0), 1.0, MAP_SIZE, [rng.uniform(0, 180)], oversample=1)
+            for family in rng.choice(KNOWN, n)
+        ]
+    )
+    maps = noisy(
+        (statistics.contrast[:, None, None] * clean).astype(np.float32),
+        n_pixels=np.maximum(statistics.n_pixels, MAP_SIZE + 1),
+        n_frames=statistics.n_frames,
+        counts=statistics.counts,
+        rng=rng,
+    )[:, 0]
+    watch("simulating", first + n, total, {})
+    return maps.astype(np.float16)

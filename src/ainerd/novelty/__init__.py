@@ -1,0 +1,19 @@
+"""Whether a run is of a known kind, which regime it belongs to, and when what is known no longer describes what comes.
+
+Statistics of points and p-values, for any technique: `NoveltyScorer` is a conformal scorer, `RegimeModel` groups the
+embeddings of many runs, `DriftMartingale` watches the p-values of a session.
+"""
+
+from ainerd.novelty._drift import DriftMartingale, session_ranks
+from ainerd.novelty._regimes import RegimeModel, find_regimes, match_labels
+from ainerd.novelty._scorer import NoveltyScorer, Verdict
+
+__all__ = [
+    "DriftMartingale",
+    "NoveltyScorer",
+    "RegimeModel",
+    "Verdict",
+    "find_regimes",
+    "match_labels",
+    "session_ranks",
+]

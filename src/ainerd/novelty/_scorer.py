@@ -1,0 +1,326 @@
+"""Is this run new? A conformal p-value against the bank.
+
+A run can be new in what the encoder holds and does not hold of it, and in the structure of its maps. For each of these
+two terms every known kind has a density. The kind under which a run is most likely is its nearest; how unlikely it is
+there, in both terms together, is ranked among the calibration runs of the same nearest kind. So false alarms are as
+many in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
+2nd ed., section 4.6), and a kind that is broad, such as avalanches, hides nothing that is close to a narrow one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator
+from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
+
+from ainerd.threads import one_thread
+
+_LEAST_SPREAD = 1e-6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a run got its p-value.
+
+    Attributes
+    ----------
+    p : float
+        Conformal p-value.
+    nearest : str
+        Known kind under which the run is most likely.
+    excess : dict of str to float
+        By term, how much less likely than the median run of that kind it is, in distances from the median to the 90th
+        percentile: about 1 is common, 3 is rare.
+    """
+
+    p: float
+    nearest: str
+    excess: Mapping[str, float]
+
+    @property
+    def spoke(self) -> str:
+        """The term in which the run is strangest."""
+        return max(self.excess, key=lambda term: self.excess[term])
+
+
+class NoveltyScorer(BaseEstimator):
+    """How familiar a run is, calibrated on runs that are.
+
+    The runs of each kind are dealt into folds; each fold calibrates the densities that the others fit, and the ranks of
+    a new run in all folds are put together (cross-conformal: Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). For runs
+    exchangeable with the bank's, whichever kind they are nearest to, P(p <= alpha) is proven to be at most about
+    2 alpha, and found to be alpha (``python -m benchmarks.novelty``).
+
+    Parameters
+    ----------
+    terms : mapping of str to slice, optional
+        Columns of each density, by a name that `Verdict` repeats; without it one density takes all columns.
+    n_components : int
+        Gaussians of each density.
+    regularisation : float
+        Added to the variances of the whitened features.
+    folds : int
+        How many; at least 2.
+    random_state : int
+        Seed of the folds and of the fits.
+
+    Attributes
+    ----------
+    kinds_ : ndarray of str
+        Known kinds.
+    n_calibration_ : int
+        Runs that calibrate: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        terms: Mapping[str, slice] | None = None,
+        n_components: int = 4,
+        regularisation: float = 0.005,
+        folds: int = 10,
+        random_state: int = 0,
+    ) -> None:
+        self.terms = terms
+        self.n_components = n_components
+        self.regularisation = regularisation
+        self.folds = folds
+        self.random_state = random_state
+
+    def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn what is familiar.
+
+        Parameters
+        ----------
+        features : array_like, shape (n, d)
+            What is known of each run.
+        y : array_like of str, shape (n,), optional
+            Kind of each run; all are of one kind by default.
+
+        Raises
+        ------
+        ValueError
+            If a kind has fewer than six runs a component, or a value is not finite.
+        """
+        features = _checked(features)
+        kinds = np.full(len(features), "known") if y is None else np.asarray(y)
+        if kinds.shape != (len(features),):
+            raise ValueError(f"kinds must be one a run, ({len(features)},), got {kinds.shape}")
+        self.kinds_, kinds, sizes = np.unique(kinds, return_inverse=True, return_counts=True)
+        for kind, size in zip(self.kinds_, sizes, strict=True):
+            if size < 6 * self.n_components:
+                raise ValueError(
+                    f"{size} runs of kind {str(kind)!r} are too few for a density of {self.n_components} components"
+                )
+        self.n_features_in_ = features.shape[1]
+        self.n_calibration_ = len(features)
+        self.terms_ = self._terms()
+        rng, fold = np.random.default_rng(self.random_state), np.empty(len(features), dtype=int)
+        for number, size in enumerate(sizes):
+            fold[kinds == number] = rng.permutation(size) % self.folds
+        with one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
+            self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that was learned, by name; `restored` takes it up."""
+        return {f"{number}.{name}": array for number, fold in enumerate(self._folds) for name, array in fold.state()}
+
+    @classmethod
+    def restored(
+        cls, state: Mapping[str, NDArray[Any]], kinds: Sequence[str], terms: Mapping[str, slice] | None = None
+    ) -> Self:
+        """A scorer with these terms and otherwise default settings that learned `state`, of these kinds."""
+        scorer = cls(terms=terms)
+        scorer.kinds_ = np.array(kinds)
+        scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(scorer.folds)]
+        scorer.n_calibration_ = sum(runs.size for fold in scorer._folds for runs in fold.calibration)
+        scorer.n_features_in_ = sum(density.mean.size for density in scorer._folds[0].densities)
+        scorer.terms_ = scorer._terms()
+        return scorer
+
+    def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Familiarity (n,), higher is more familiar.
+
+        Minus the summed excess of `Verdict`. Unlike p it goes on beyond the bank, so it orders what is all novel.
+        """
+        features = self._known_width(features)
+        return -np.mean([fold.excess(features)[0].sum(1) for fold in self._folds], axis=0)
+
+    def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Conformal p-value (n,) of each run: small is novel."""
+        features = self._known_width(features)
+        stranger, n = np.sum([fold.ranks(features) for fold in self._folds], axis=0)
+        return (1 + stranger) / (1 + n)
+
+    def explain(self, features: ArrayLike) -> list[Verdict]:
+        """Why each run got its p-value; the nearest kind is that of the first fold."""
+        features = self._known_width(features)
+        excess = np.mean([fold.excess(features)[0] for fold in self._folds], axis=0)
+        nearest = self.kinds_[self._folds[0].excess(features)[1]]
+        return [
+            Verdict(p=float(p), nearest=str(kind), excess=dict(zip(self.terms_, values.tolist(), strict=True)))
+            for p, kind, values in zip(self.p_values(features), nearest, excess, strict=True)
+        ]
+
+    def _terms(self) -> dict[str, slice]:
+        """Terms whose columns are there."""
+        terms = self.terms or {"all": slice(0, self.n_features_in_)}
+        return {name: columns for name, columns in terms.items() if columns.start < self.n_features_in_}
+
+    def _known_width(self, features: ArrayLike) -> NDArray[np.float64]:
+        features = _checked(features)
+        if features.shape[1] != self.n_features_in_:
+            raise ValueError(f"features must be (n, {self.n_features_in_}), got {features.shape}")
+        return features
+
+
+@dataclass
+class _Fold:
+    """Densities fitted to the runs of other folds, calibrated by those of this one.
+
+    Attributes
+    ----------
+    densities : list of _Density
+        Of each term.
+    middle, spread : ndarray, shape (kinds, terms)
+        Median of the strangeness, and from there to its 90th percentile.
+    calibration : list of ndarray
+        Excess of this fold's runs nearest to each kind, sorted.
+    """
+
+    densities: "list[_Density]"
+    middle: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    calibration: list[NDArray[np.float64]]
+
+    @classmethod
+    def fitted(
+        cls,
+        scorer: NoveltyScorer,
+        features: NDArray[np.float64],
+        kinds: NDArray[np.intp],
+        held: NDArray[np.bool_],
+    ) -> Self:
+        densities = [_Density.fitted(scorer, features[~held][:, c], kinds[~held]) for c in scorer.terms_.values()]
+        shape = len(scorer.kinds_), len(densities)
+        fold = cls(densities, np.zeros(shape), np.ones(shape), [])
+        strangeness, nearest = fold._strangeness(features[~held])
+        levels = [
+            np.percentile(strangeness[near if near.any() else ...], [50, 90], axis=0)
+            for near in (nearest == kind for kind in range(len(scorer.kinds_)))
+        ]
+        fold.middle = np.array([middle for middle, _ in levels])
+        fold.spread = np.maximum([high - middle for middle, high in levels], _LEAST_SPREAD)
+        excess, nearest = fold.excess(features[held])
+        fold.calibration = [np.sort(excess[nearest == kind].sum(1)) for kind in range(len(scorer.kinds_))]
+        return fold
+
+    def state(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Everything, by name."""
+        yield from (("middle", self.middle), ("spread", self.spread))
+        yield from ((f"calibration.{kind}", runs) for kind, runs in enumerate(self.calibration))
+        for term, density in enumerate(self.densities):
+            yield from ((f"density.{term}.{name}", array) for name, array in vars(density).items())
+
+    @classmethod
+    def restored(cls, state: Mapping[str, NDArray[Any]], prefix: str, n_kinds: int) -> Self:
+        def densities() -> Iterator[_Density]:
+            term = 0
+            while f"{prefix}density.{term}.mean" in state:
+                yield _Density(
+                    **{field.name: state[f"{prefix}density.{term}.{field.name}"] for field in fields(_Density)}
+                )
+                term += 1
+
+        calibration = [state[f"{prefix}calibration.{kind}"] for kind in range(n_kinds)]
+        return cls(list(densities()), state[f"{prefix}middle"], state[f"{prefix}spread"], calibration)
+
+    def excess(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Excess in each term (n, terms), and number of the nearest kind (n,)."""
+        strangeness, nearest = self._strangeness(features)
+        return (strangeness - self.middle[nearest]) / self.spread[nearest], nearest
+
+    def ranks(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
+        """How many calibration runs of the nearest kind are as strange, and how many there are, (2, n)."""
+        excess, nearest = self.excess(features)
+        calibration = [self.calibration[kind] for kind in nearest]
+        n = np.array([len(runs) for runs in calibration])
+        below = [np.searchsorted(runs, total) for runs, total in zip(calibration, excess.sum(1), strict=True)]
+        return np.stack([n - below, n])
+
+    def _strangeness(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Minus log density in each term (n, terms) under the nearest kind, and its number (n,)."""
+        edges = np.cumsum([0, *(density.mean.size for density in self.densities)])
+        logs = np.stack(
+            [density.logs(features[:, i:j]) for density, i, j in zip(self.densities, edges, edges[1:], strict=False)]
+        )
+        nearest = logs.sum(0).argmax(1)
+        return -logs[:, np.arange(len(features)), nearest].T, nearest
+
+
+@dataclass
+class _Density:
+    """Density of one term under each kind, mixtures of Gaussians in coordinates that are white over all.
+
+    Attributes
+    ----------
+    mean, white : ndarray, shape (d,) and (d, e)
+        To white coordinates.
+    log_weights, means, factors : ndarray, shape (kinds, c), (kinds, c, e) and (kinds, c, e, e)
+        Of the Gaussians; a factor is the Cholesky factor of the precision.
+    """
+
+    mean: NDArray[np.float64]
+    white: NDArray[np.float64]
+    log_weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    factors: NDArray[np.float64]
+
+    @classmethod
+    def fitted(cls, scorer: NoveltyScorer, x: NDArray[np.float64], kinds: NDArray[np.intp]) -> Self:
+        mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
+        _, sizes, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
+        there = sizes > _LEAST_SPREAD * sizes[0]
+        # Laid out as a file has it: the last bits of a product depend on that.
+        white = np.ascontiguousarray((axes[there] / scale).T / (sizes[there] / np.sqrt(len(x))))
+        mixtures = [
+            GaussianMixture(scorer.n_components, reg_covar=scorer.regularisation, random_state=scorer.random_state).fit(
+                (x[kinds == kind] - mean) @ white
+            )
+            for kind in range(len(scorer.kinds_))
+        ]
+        return cls(
+            mean,
+            white,
+            np.log([mixture.weights_ for mixture in mixtures]),
+            np.array([mixture.means_ for mixture in mixtures]),
+            np.array([mixture.precisions_cholesky_ for mixture in mixtures]),
+        )
+
+    def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, kinds)."""
+        white = (x - self.mean) @ self.white
+        constant = self.log_weights - white.shape[1] / 2 * np.log(2 * np.pi)
+        constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)
+        logs = np.empty((len(x), len(self.means)))
+        for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
+            distances = [np.square((white - m) @ factor).sum(1) for m, factor in zip(means, factors, strict=True)]
+            logs[:, kind] = logsumexp(constant[kind] - np.stack(distances, 1) / 2, axis=1)
+        return logs
+
+
+def _checked(features: ArrayLike) -> NDArray[np.float64]:
+    features = np.asarray(features, dtype=np.float64)
+    if features.ndim != 2 or features.shape[1] < 2:
+        raise ValueError(f"features must be (n, d) with d at least 2, got {features.shape}")
+    if not len(features):
+        raise ValueError("there are no runs")
+    if not np.isfinite(features).all():
+        raise ValueError("features hold values that are not finite")
+    return features

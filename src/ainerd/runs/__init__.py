@@ -1,0 +1,7 @@
+"""From the documents of a run to its result in Tiled: a worker, a run's state, a writer, and what waits for Tiled."""
+
+from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.runs._raw import RawWriter
+from ainerd.runs._worker import Watch
+
+__all__ = ["Listener", "Outcome", "RawWriter", "Wanted", "Watch"]

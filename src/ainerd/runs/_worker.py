@@ -1,0 +1,214 @@
+"""Documents in, results out: a worker that analyses runs while their frames arrive."""
+
+import logging
+import queue
+import resource
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from event_model import RunRouter
+from tiled.client.container import Container
+
+from ainerd.documents import DetectorKeys, WireError, checked, file_documents
+from ainerd.results import ResultStore
+from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.runs._run import Job, WatchedRun
+from ainerd.runs._spool import Unwritten
+from ainerd.technique import Technique
+
+__all__ = ["Listener", "Outcome", "Wanted", "Watch"]
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0
+BEHIND_S = 30.0  # a person wants to know of a lag that is longer
+
+
+class Watch:
+    """A document callback, cheap for the RunEngine, with one worker thread behind it.
+
+    Parameters
+    ----------
+    technique : Technique
+    store : ResultStore
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : sequence of Path
+        Folders frames may be read from.
+    listener : Listener
+    agent : str
+        Name of the agent in the results.
+    unwritten : Path
+        Folder for runs whose results Tiled does not take, until it does.
+    raw : tiled.client.container.Container, optional
+        The raw runs, for frames that are in no file of this machine.
+    late_s : float
+        How long after the end of a run its frames may come.
+    on_outcome : callable, optional
+        Told of each finished run at the end, in the worker's thread; for a person's eyes.
+    """
+
+    def __init__(
+        self,
+        technique: Technique,
+        store: ResultStore,
+        *,
+        keys: DetectorKeys,
+        wanted: Wanted,
+        roots: Sequence[Path],
+        listener: Listener,
+        agent: str,
+        unwritten: Path,
+        raw: Container | None = None,
+        late_s: float = 0.0,
+        on_outcome: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._unwritten = Unwritten(unwritten, store.answers)
+        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent, self._unwritten, raw, late_s)
+        self._on_outcome = on_outcome
+        self._futures: dict[str, Future[Outcome | None]] = {}
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._router = RunRouter([self._open])
+        self._current: WatchedRun | None = None
+        self._since: float | None = None  # when what is being handled came
+        self._is_behind = False
+        self.concluded = 0  # runs that got a result
+        self._last_run: str | None = None  # uid of the latest of them
+        self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
+        self._thread.start()
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Take a document; returns at once."""
+        if name == "start" and "uid" in doc:
+            self._futures[doc["uid"]] = Future()
+        self._queue.put((name, doc, time.monotonic()))
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Have the worker do something in its turn."""
+        self._queue.put(job)
+
+    def outcome(self, raw_uid: str) -> "Future[Outcome | None]":
+        """Future of a run's outcome; None once it is known that the run has no frames for us.
+
+        Raises
+        ------
+        KeyError
+            If the run's start document has not come.
+        """
+        return self._futures[raw_uid]
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Frames read and announced of the run that is going on; None between runs."""
+        watched = self._current
+        return None if watched is None else watched.progress
+
+    @property
+    def backlog(self) -> int:
+        """Documents waiting."""
+        return self._queue.qsize()
+
+    def health(self) -> dict[str, Any]:
+        """Whether the worker lives, what waits (and is kept for Tiled), for how long (s), and peak memory (MB)."""
+        since = self._since
+        return {
+            "worker": "alive" if self._thread.is_alive() else "dead",
+            "backlog": self.backlog,
+            "kept": len(self._unwritten.runs()),
+            "lag_s": 0.0 if since is None else time.monotonic() - since,
+            "concluded": self.concluded,
+            "last_run": self._last_run,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until everything that came so far is done; False if it takes longer."""
+        done = threading.Event()
+        self._queue.put(done.set)
+        return done.wait(timeout_s)
+
+    def close(self, timeout_s: float = 60.0) -> None:
+        """Finish what has come, then end the worker."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            try:
+                if not callable(item) and item[0] == "start":
+                    self._write_kept()
+                if callable(item):
+                    item()
+                else:
+                    name, doc, self._since = item
+                    self._say_if_behind(time.monotonic() - self._since)
+                    self._router(name, doc)
+            except BaseException as err:  # the worker outlives whatever a document or a job brings
+                _complain(item, err)
+            finally:
+                self._since = None
+
+    def _say_if_behind(self, lag_s: float) -> None:
+        """Log it once when runs come faster than they are analysed, and when that is over."""
+        if lag_s > BEHIND_S and not self._is_behind:
+            logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
+            self._is_behind = True
+        elif lag_s < BEHIND_S / 10 and self._is_behind:
+            logger.warning("no longer behind")
+            self._is_behind = False
+
+    def _next(self) -> Any:
+        """What comes next; to write the runs that were kept, if nothing does."""
+        try:
+            return self._queue.get(timeout=IDLE_S)
+        except queue.Empty:
+            return self._write_kept
+
+    def _write_kept(self) -> None:
+        """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
+        for path in self._unwritten.waiting():
+            watched = WatchedRun(self._job, self._resolve)
+            self._current = watched
+            try:
+                for name, doc in file_documents(path):
+                    watched(name, dict(doc))
+            except Exception:
+                logger.exception("%s cannot be read: it is left there", path)
+                continue
+            path.unlink(missing_ok=True)
+            if self._unwritten.is_away:
+                return  # again: this one was kept anew, the others wait
+
+    def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        self._current = WatchedRun(self._job, self._resolve)
+        return [self._current], []
+
+    def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:
+        self._current = None
+        if outcome is not None:
+            self.concluded, self._last_run = self.concluded + 1, raw_uid
+        try:
+            if outcome is not None and self._on_outcome is not None:
+                self._on_outcome(outcome)
+        finally:
+            future = self._futures.get(raw_uid)
+            if future is not None and not future.done():
+                future.set_result(outcome)
+
+
+def _complain(item: Any, error: BaseException) -> None:
+    """Log what went wrong; in one line, if it was no document in the first place or one of nothing that came."""
+    try:
+        if not callable(item):
+            checked(item[0], item[1])
+    except WireError as err:
+        logger.warning("left out: %s", err)
+        return
+    if callable(item) or not isinstance(error, KeyError):
+        logger.error("while handling %s", item if callable(item) else item[0], exc_info=error)
+    else:
+        logger.warning("left out: a %s document of %s, which did not come before", item[0], error)

@@ -1,0 +1,56 @@
+"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared.
+
+Imported when asked for: figures and exports need neither torch nor numba.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ainerd.techniques.rheo_xpcs._bank import Bank
+    from ainerd.techniques.rheo_xpcs._bank_file import write_bank
+    from ainerd.techniques.rheo_xpcs._calibrated import calibrated
+    from ainerd.techniques.rheo_xpcs._exposures import FEWEST_OF_A_KIND, measured_exposure, simulated_exposures
+    from ainerd.techniques.rheo_xpcs._features import TERMS, run_features
+    from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
+    from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings, build_partition
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+
+_WHERE = {
+    "FEWEST_OF_A_KIND": "_exposures",
+    "TERMS": "_features",
+    "Bank": "_bank",
+    "PartitionSettings": "_settings",
+    "RheoXPCS": "_technique",
+    "RheoXPCSSettings": "_settings",
+    "build_partition": "_settings",
+    "calibrated": "_calibrated",
+    "measured_exposure": "_exposures",
+    "preshear": "_preshear",
+    "preshear_of": "_preshear",
+    "run_features": "_features",
+    "simulated_exposures": "_exposures",
+    "write_bank": "_bank_file",
+}
+__all__ = [
+    "FEWEST_OF_A_KIND",
+    "TERMS",
+    "Bank",
+    "PartitionSettings",
+    "RheoXPCS",
+    "RheoXPCSSettings",
+    "build_partition",
+    "calibrated",
+    "measured_exposure",
+    "preshear",
+    "preshear_of",
+    "run_features",
+    "simulated_exposures",
+    "write_bank",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

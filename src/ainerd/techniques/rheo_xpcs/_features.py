@@ -1,0 +1,96 @@
+"""One run in the numbers that novelty is told from.
+
+======= ====================================================================================================
+columns
+======= ====================================================================================================
+0–14    what the encoder holds of the mean map over azimuth: columns 0–14 of `run_embedding`
+15      log residual ratio: mean square of what the encoder does not hold, over what noise alone would leave
+16–45   structure of the maps themselves, see `ainerd.latent._structure`
+======= ====================================================================================================
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.latent._embedding import decay_and_unsteadiness
+from ainerd.latent._encoder import Encoder
+from ainerd.latent._grid import SIZE, block_mean, to_triangle
+from ainerd.techniques.rheo_xpcs._structure import structure
+
+N_FEATURES = 46
+# Columns of the two densities of `NoveltyScorer`.
+TERMS = {"embedding": slice(0, 16), "structure": slice(16, N_FEATURES)}
+
+
+def run_features(
+    encoder: Encoder, maps: ArrayLike, *, n_frames: float, counts: float, n_pixels: float
+) -> NDArray[np.float32]:
+    """Describe one run for the novelty claim.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    maps : array_like, shape (n_roi, 256, 256)
+        C2 maps of baseline 1, bins equal and in order around the full circle.
+    n_frames, counts, n_pixels : float
+        Frames; photons per pixel and frame; pixels per bin.
+
+    Returns
+    -------
+    ndarray, shape (46,), float32
+        Columns as above.
+
+    Raises
+    ------
+    ValueError
+        As `Encoder.encode`.
+    """
+    maps = np.asarray(maps, dtype=np.float32)
+    n_roi = len(maps)
+    held = encoder.decode(encoder.encode(maps.mean(0, keepdims=True)), size=SIZE)
+    return features(
+        held,
+        block_mean(maps)[None],
+        phi=2 * np.pi * (np.arange(n_roi) + 0.5) / n_roi,
+        n_directions=directions(n_roi),
+        photons=n_frames * counts,
+        n_pixels=n_pixels,
+    )[0]
+
+
+def directions(n_roi: int) -> int:
+    """How many different directions equal bins around the full circle look along, by Friedel's symmetry."""
+    return n_roi // 2 if n_roi % 2 == 0 else n_roi
+
+
+def features(
+    held: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    *,
+    phi: NDArray[np.float64],
+    n_directions: int,
+    photons: float,
+    n_pixels: float,
+) -> NDArray[np.float32]:
+    """Features (n, 46) of n runs.
+
+    Parameters
+    ----------
+    held : ndarray, shape (n, 64, 64)
+        What the encoder holds of the mean map of each.
+    maps : ndarray, shape (n, k, 64, 64)
+    phi : ndarray, shape (k,)
+        Azimuths of the maps, equally spaced, in radians.
+    n_directions : int
+        Directions the run has, of which the maps may be fewer.
+    photons, n_pixels : float
+        Photons per pixel of the exposure; pixels of each map.
+    """
+    steady, _ = decay_and_unsteadiness(to_triangle(held) - 1)
+    residual = np.square(maps.mean(1) - held).sum((1, 2))
+    # Noise of a Wishart map: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
+    # reduced frame.
+    signal = held - 1
+    total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
+    expected = (total**2 + np.square(signal).sum((1, 2))) / (n_pixels * maps.shape[1])
+    return np.column_stack([steady, np.log(residual / expected), structure(maps, phi, n_directions)])

@@ -1,0 +1,183 @@
+"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.config import read_section
+from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
+from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
+from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Regimes, RunInfo, Unit
+from ainerd.techniques.rheo_xpcs._bank import Bank
+from ainerd.techniques.rheo_xpcs._calibrated import calibrated
+from ainerd.techniques.rheo_xpcs._exposure import Exposure
+from ainerd.techniques.rheo_xpcs._settings import RheoXPCSSettings, build_partition, instrument
+from ainerd.xpcs import Partition
+
+FEWEST_PIXELS = 64
+FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
+# Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
+LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
+
+
+class RheoXPCS:
+    """C2 of every azimuthal bin, its place in the latent space, and how surprising it is.
+
+    Parameters
+    ----------
+    partition : Partition
+    encoder : Encoder, optional
+        The shipped one without it.
+    bank : Bank, optional
+        Frozen exposures that novelty is calibrated against; the shipped ones without it.
+    contrast : float, optional
+        Speckle contrast beta of the instrument. Without it nothing is said of novelty.
+    alpha : float
+        Level at which an exposure is called novel.
+    denoiser : Encoder, optional
+        What takes the noise off the maps that are kept beside the measured ones; without it none are.
+    **reduction
+        Options of `TwoTimeReducer`.
+    """
+
+    name = "rheo_xpcs"
+    unit: Unit = "run"
+
+    def __init__(
+        self,
+        partition: Partition,
+        encoder: Encoder | None = None,
+        bank: Bank | None = None,
+        *,
+        contrast: float | None = None,
+        alpha: float = 0.05,
+        denoiser: Encoder | None = None,
+        **reduction: Any,
+    ) -> None:
+        encoder = Encoder.load() if encoder is None else encoder
+        bank = Bank.load() if bank is None else bank
+        if 64 not in encoder.sizes:
+            raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
+        if len(np.unique(partition.q)) > 1:
+            raise ValueError("the partition has several rings in q: an embedding is that of one, give n_q = 1")
+        self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
+        self.contrast, self.alpha = contrast, alpha
+        self.reduction = {
+            "reduction": "area",
+            "diagonal": "poisson",
+            "normalization": "smoothed",
+            **reduction,
+        }
+        self.regime_width = RegimeModel.CUT * REGIME_SCATTER
+        self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
+        self.pixels_per_bin = int(np.median(partition.n_pixels))
+        self._landmarks: Landmarks | None = None
+        self._instrument: dict[str, float | str | None] = {}
+
+    @classmethod
+    def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
+        """Build it from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
+        settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
+        technique = cls(
+            build_partition(settings.partition),
+            Encoder.load(settings.encoder),
+            Bank.load(settings.bank),
+            denoiser=None if settings.denoiser == "none" else Encoder.load(settings.denoiser),
+            **settings.model_dump(include={"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization"}),
+        )
+        technique._instrument = instrument(settings.partition)
+        return technique
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What changes the numbers."""
+        maps = hashlib.sha256(self.partition.roi_map.tobytes() + self.partition.static_map.tobytes())
+        return {
+            "technique": self.name,
+            "partition": maps.hexdigest(),
+            "n_roi": self.partition.n_roi,
+            "reducer": {"size": 256, **self.reduction},
+            "encoder": self.encoder.sha256,
+            **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
+            "bank": self.bank.id,
+            "contrast": self.contrast,
+        }
+
+    def begin(self, run: RunInfo) -> Exposure:
+        """Prepare for a run.
+
+        Raises
+        ------
+        AnalysisError
+            If its frames do not fit the partition, or are too few.
+        """
+        if tuple(run.frame_shape) != self.partition.shape:
+            raise AnalysisError(
+                f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "
+                f"{self.partition.shape[0]} × {self.partition.shape[1]}"
+            )
+        if run.n_frames is None or run.frame_time_s is None:
+            raise AnalysisError(
+                "the detector does not say how many frames it takes, or how fast: name its configuration keys in "
+                "[detector] n_frames and frame_time_s"
+            )
+        if run.n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+        return Exposure(self, run)
+
+    def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
+        """Regimes of many runs."""
+        return find_regimes(embeddings, previous, width=self.regime_width)
+
+    def landmarks(self) -> Landmarks:
+        """The exposures of the bank, by family."""
+        if self._landmarks is None:
+            embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
+            self._landmarks = Landmarks(embeddings=embeddings, names=names)
+        return self._landmarks
+
+    def common(self) -> Common:
+        """The partition: what an export needs beside the results."""
+        names = ("roi_map", "static_map", "q", "phi", "static_q")
+        return Common(
+            instrument=self._instrument,
+            arrays={name: getattr(self.partition, name) for name in names},
+            dims={"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)},
+            units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
+        )
+
+    def check(self) -> Iterator[Finding]:
+        """Models, and pixels of the bins."""
+        models = {"encoder": self.encoder} | ({"denoiser": self.denoiser} if self.denoiser else {})
+        for role, model in models.items():
+            yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
+        yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
+        pixels = self.partition.n_pixels
+        few = f"a wider q_range_inv_nm or fewer bins: each needs {FEWEST_PIXELS} pixels"
+        said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
+        yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
+
+    def gap(self, photons: float) -> str | None:
+        """Why nothing can be said of the novelty of a run with so many photons a pixel; None if something can."""
+        if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
+            return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
+        if self.contrast is None:
+            return "the speckle contrast is not known: give rheo_xpcs.contrast"
+        return self.bank.gap(n_frames=1, counts=photons, n_pixels=self.pixels_per_bin, contrast=self.contrast)
+
+    def scorer(self, photons: float) -> NoveltyScorer:
+        """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
+        assert self.contrast is not None  # or there is a gap
+        return calibrated(
+            self.bank,
+            self.encoder,
+            photons=float(np.exp(np.round(np.log(photons) / STEP) * STEP)),
+            n_pixels=self.pixels_per_bin,
+            contrast=self.contrast,
+            n_roi=self.partition.n_roi,
+        )

@@ -1,0 +1,142 @@
+"""`ainerd analyze`: a plain HDF5 file of frames, with no Bluesky around it."""
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ainerd.technique import Analysis
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+    from ainerd.xpcs import Partition
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
+    roi: Annotated[
+        Path,
+        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml."),
+    ],
+    dataset: Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx).")] = "entry/data/data",
+    frame_time: Annotated[float, typer.Option(help="Time from frame to frame, in seconds.")] = 1.0,
+    contrast: Annotated[float, typer.Option(help="Speckle contrast of the instrument, for the novelty claim.")] = 0.2,
+    out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+) -> None:
+    """Two-time maps, g2, latent vectors and novelty of a file of frames."""
+    import h5py
+    from rich.console import Console
+    from rich.progress import track
+
+    from ainerd.documents import BLOCK, FrameError, FrameReader
+    from ainerd.latent import Encoder
+    from ainerd.technique import AnalysisError, RunInfo
+    from ainerd.techniques.rheo_xpcs import Bank
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+    from ainerd.techniques.rheo_xpcs.figures import exposure_figure
+
+    if not (frame_time > 0 and 0 < contrast <= 1):
+        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
+    n_frames, shape = _find(file, dataset)
+    technique = RheoXPCS(_partition(roi), Encoder.load(), Bank.load(), contrast=contrast)
+    try:
+        exposure = technique.begin(
+            RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
+        )
+        reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
+        blocks = reader.blocks(0, n_frames)
+        for block in track(blocks, total=-(-n_frames // BLOCK), description=f"{n_frames} frames"):
+            exposure.push(block)
+        reader.close()
+        analysis = exposure.finish()
+    except (AnalysisError, FrameError) as err:
+        raise ValueError(f"{file}: {err}") from None
+    out = out or Path(f"{file.stem}_c2.h5")
+    with h5py.File(out, "w") as results:
+        for name, array in analysis.arrays.items():
+            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            results[name].attrs["dims"] = list(analysis.dims[name])
+        results["embedding"] = analysis.embedding
+        about = {**analysis.summary, "novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset}
+        results.attrs.update({name: value for name, value in about.items() if value is not None})
+    names = _names(technique.partition)
+    figure = exposure_figure(
+        analysis.arrays["c2"],
+        analysis.arrays["tau"],
+        analysis.arrays["g2"],
+        duration_s=n_frames * frame_time,
+        names=names,
+        title=f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}",
+    )
+    figure.savefig(out.with_suffix(".png"), dpi=120)
+    console = Console()
+    console.print(_table(technique, analysis, names, str(file)))
+    console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+
+
+def _find(file: Path, dataset: str) -> tuple[int, tuple[int, int]]:
+    import h5py
+
+    if not file.is_file():
+        raise ValueError(f"no file {file}")
+    try:
+        with h5py.File(file, "r") as opened:
+            found = opened.get(dataset)
+            if getattr(found, "ndim", 0) != 3:
+                movies: list[str] = []
+                opened.visititems(lambda name, item: movies.append(name) if getattr(item, "ndim", 0) == 3 else None)
+                there = f"of (frames, ny, nx) it holds {', '.join(movies)}" if movies else "it holds no movie"
+                raise ValueError(f"{file} has no frames at {dataset!r}: {there}; name one with --dataset")
+            return found.shape[0], found.shape[1:]
+    except OSError as err:
+        raise ValueError(f"{file} is no HDF5 file: {err}") from None
+
+
+def _partition(roi: Path) -> "Partition":
+    import numpy as np
+
+    from ainerd.techniques.rheo_xpcs import PartitionSettings, build_partition
+    from ainerd.xpcs import Partition
+
+    if not roi.is_file():
+        raise ValueError(f"no file {roi}")
+    if roi.suffix == ".toml":
+        table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition")
+        if table is None:
+            raise ValueError(f"{roi} has no [rheo_xpcs.partition]")
+        return build_partition(PartitionSettings(**table))
+    if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
+        return Partition.load(roi)
+    try:
+        return Partition.from_roi_map(np.load(roi, allow_pickle=False))
+    except (ValueError, EOFError) as err:
+        raise ValueError(f"{roi}: {err}") from None
+
+
+def _names(partition: "Partition") -> list[str]:
+    return [f"bin {k + 1}" if phi != phi else f"φ = {phi:.0f}°" for k, phi in enumerate(partition.phi)]
+
+
+def _verdict(technique: "RheoXPCS", analysis: "Analysis") -> str:
+    if analysis.novelty_p is None:
+        return f"no claim of novelty: {analysis.summary['no_claim']}"
+    called = "novel" if analysis.novelty_p <= technique.alpha else "not called novel"
+    return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {analysis.calibration['id']}"
+
+
+def _table(technique: "RheoXPCS", analysis: "Analysis", names: list[str], title: str) -> object:
+    from rich.table import Table
+
+    from ainerd.xpcs import fit_kww
+
+    fit = fit_kww(analysis.arrays["tau"], analysis.arrays["g2"])
+    table = Table(
+        "bin", "pixels", "contrast", "τ (s)", "exponent", "baseline", title=title,
+        caption=f"{analysis.summary['counts_per_pixel']:.3g} photons/pixel/frame; {fit.formula}\n"
+        f"{_verdict(technique, analysis)}",
+    )  # fmt: skip
+    for k, name in enumerate(names):
+        numbers = (fit.contrast[k], fit.tau[k], fit.exponent[k], fit.baseline[k])
+        cells = [f"{x:.3g}" for x in numbers] if fit.ok[k] else ["no fit", "", "", ""]
+        table.add_row(name, str(technique.partition.n_pixels[k]), *cells)
+    return table

@@ -1,0 +1,124 @@
+"""`ainerd train`: fit encoders to simulated exposures, and tune one to measured ones."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ainerd.cli._catalog import Config, Tiled, opened, store_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ainerd.results import ResultStore
+
+Watch = Callable[[str, int, int, dict[str, float]], None]
+train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
+Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")]
+Folder = Annotated[Path, typer.Option(help="Folder for what is written; what is there goes on where it stopped.")]
+
+
+@train.command()
+def pca(
+    out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
+    seed: Annotated[int, typer.Option(min=0, help="One seed, one pair of files.")] = 0,
+    exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
+    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5400,
+) -> None:
+    """Fit the principal components, and freeze the bank that novelty is calibrated on."""
+    from rich.progress import Progress
+
+    from ainerd.latent.training import train_pca
+
+    with Progress() as progress:
+        task = progress.add_task("simulating", total=exposures + bank)
+        files = train_pca(out, seed=seed, exposures=exposures, bank=bank, advance=lambda n: progress.advance(task, n))
+    _say(*files)
+
+
+@train.command()
+def ours(
+    out: Folder = Path("weights"),
+    seed: Seed = 1,
+    truths: Annotated[int | None, typer.Option(min=100, help="Noise-free maps to draw; default: as shipped.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 160 of them; default: as shipped.")] = None,
+    from_tiled: Annotated[
+        bool, typer.Option("--from-tiled", help="Tune the shipped encoder to the complete results on a server.")
+    ] = False,
+    regime: Annotated[list[int] | None, typer.Option(help="With --from-tiled: only runs of this regime.")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Train the learned encoder to noise-free maps, as it is shipped: under an hour on two cores.
+
+    With --from-tiled the shipped one is tuned to measured runs instead: some minutes. Under torchrun several
+    processes train together.
+    """
+    from ainerd.latent.training import train_ours, tune_ours
+
+    chosen: dict[str, Any] = {"truths": truths, "steps": steps}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    with _watched() as watch:
+        if from_tiled:
+            with opened(tiled, config) as client:
+                file = tune_ours(out, _measured(store_of(client), regime, watch), seed=seed, watch=watch, **chosen)
+        else:
+            file = train_ours(out, seed=seed, watch=watch, **chosen)
+    _say(file)
+
+
+@train.command()
+def paper(
+    out: Folder = Path("weights"),
+    seed: Seed = 0,
+    maps: Annotated[int, typer.Option(min=16, help="Simulated maps of 256 px.")] = 2000,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each is seen.")] = 60,
+    cpu_s: Annotated[float | None, typer.Option(min=0, help="End after this much CPU time, in seconds.")] = None,
+) -> None:
+    """Train the network of the AI-NERD paper by its recipe: days on a CPU."""
+    from ainerd.latent.training import train_paper
+
+    with _watched() as watch:
+        file = train_paper(out, seed=seed, maps=maps, epochs=epochs, cpu_s=cpu_s, watch=watch)
+    _say(file)
+
+
+def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
+    """The maps of complete results, all or those of some regimes."""
+    found = store.search(status="complete")
+    if regimes:
+        found = found[found["regime"].isin(regimes)]
+    if found.empty:
+        of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
+        raise ValueError(f"no complete results{of} to tune to")
+    for i, key in enumerate(found.index):
+        yield store.c2(str(key))
+        watch("reading", i + 1, len(found), {})
+
+
+@contextmanager
+def _watched() -> Iterator[Watch]:
+    """A bar for each stage, with what is worth watching beside it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, TextColumn("{task.fields[watched]}")) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total, watched="")
+            told = "  ".join(f"{name} {value:.4f}" for name, value in watched.items())
+            progress.update(tasks[stage], completed=done, watched=told)
+
+        yield watch
+
+
+def _say(*files: Path) -> None:
+    from rich.console import Console
+
+    for file in files:
+        Console().print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,1 @@
+"""A result as a file: NXxpcs, with the groups that pyXpcsViewer reads."""

@@ -1,0 +1,96 @@
+"""The group ``/xpcs`` of the result files of APS, which pyXpcsViewer reads (its core.file_io, version 1.2)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.results._configuration import Configuration
+from ainerd.results._records import ResultRecord
+from ainerd.techniques.rheo_xpcs.exports._nexus import along_diagonals
+
+MASKS = {"roi_map", "static_map", "q", "phi"}  # what a configuration must hold
+
+
+def write_viewer(
+    file: h5py.File, record: ResultRecord, arrays: Mapping[str, NDArray[Any]], configuration: Configuration
+) -> None:
+    """Write the group; what we do not keep, such as intensities, is NaN."""
+    n_roi, size, _ = arrays["c2"].shape
+    known = configuration.record.instrument
+    # The viewer has one step of time for g2 and maps: here it is a row of the map.
+    per_row = (record.n_frames or size) / size
+    row_s = per_row * (record.frame_time_s or np.nan)
+    bins = _bins(configuration.arrays)
+    n_static = bins["static_num_pts"][0]
+    g2 = along_diagonals(arrays["c2"]).T
+    groups: dict[str, dict[str, Any]] = {
+        "entry": {
+            "start_time": "",
+            "instrument/incident_beam/incident_energy": np.nan,
+            "instrument/detector/frame_time": np.nan,
+            "instrument/detector/count_time": np.nan,
+            "instrument/detector/x_pixel_size": np.nan,
+        },
+        "xpcs/qmap": bins
+        | {
+            # ours are counted from the corner of the first pixel, theirs from its centre
+            "beam_center_x": float(known.get("beam_center_column_px", np.nan)) - 0.5,
+            "beam_center_y": float(known.get("beam_center_row_px", np.nan)) - 0.5,
+            "detector_distance": known.get("distance_m", np.nan),
+            "pixel_size": known.get("pixel_m", np.nan),
+        },
+        "xpcs/temporal_mean": {
+            "scattering_2d": np.full(configuration.arrays["roi_map"].shape, np.nan, np.float32),
+            "scattering_1d": np.full((1, n_static), np.nan),
+            "scattering_1d_segments": np.full((1, n_static), np.nan),
+        },
+        "xpcs/spatial_mean": {"intensity_vs_time": np.full((2, size), np.nan)},
+        "xpcs/multitau": {
+            "delay_list": arrays["tau"] / row_s,
+            "normalized_g2": arrays["g2"].T,
+            "normalized_g2_err": arrays.get("g2_err", np.full_like(arrays["g2"], np.nan)).T,
+            "config/stride_frame": 1,
+            "config/avg_frame": per_row,
+        },
+        "xpcs/twotime": {
+            "delay_list": np.arange(size),
+            "normalized_g2": g2,
+            "normalized_g2_segments": g2[:, None],
+            "processed_bins": np.arange(1, n_roi + 1),
+            "config/stride_frame": 1,
+            "config/avg_frame": per_row,
+        }
+        | {f"correlation_map/c2_{k:05d}": np.triu(c2) for k, c2 in enumerate(arrays["c2"], start=1)},
+    }
+    for group, values in groups.items():
+        for name, value in values.items():
+            if f"{group}/{name}" not in file:
+                compression = "gzip" if np.ndim(value) == 2 else None
+                file.create_dataset(f"{group}/{name}", data=value, compression=compression)
+    file["xpcs/qmap"].attrs["hash"] = configuration.record.digest
+
+
+def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Both maps with their centres: q in 1/Å, and phi that grows anticlockwise on a screen, against ours."""
+    roi_map, static_map = arrays["roi_map"], arrays["static_map"]
+    q, index_q = np.unique(arrays["q"] / 10, return_inverse=True)
+    phi, index_phi = np.unique(-arrays["phi"] % 360, return_inverse=True)
+    static_q = arrays.get("static_q", np.full(int(static_map.max()), np.nan)) / 10
+    return {
+        "mask": (roi_map > 0).astype(np.uint8),
+        "map_names": ["q", "phi"],
+        "map_units": ["1/A", "deg"],
+        "dynamic_roi_map": roi_map,
+        "dynamic_v_list_dim0": q,
+        "dynamic_v_list_dim1": phi,
+        "dynamic_num_pts": [len(q), len(phi)],
+        "dynamic_index_mapping": index_q * len(phi) + index_phi,
+        "static_roi_map": static_map,
+        "static_v_list_dim0": static_q,
+        "static_v_list_dim1": [0.0],
+        "static_num_pts": [len(static_q), 1],
+        "static_index_mapping": np.arange(len(static_q)),
+    }

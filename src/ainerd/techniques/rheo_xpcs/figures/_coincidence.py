@@ -1,0 +1,133 @@
+"""Do the speckles change their kind when the stress dips? The paper's Fig. 3 in numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+
+_SHUFFLES = 500
+_TOO_FAST_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coincidence:
+    """Cross-correlation of label changes with stress dips, over consecutive exposures.
+
+    Attributes
+    ----------
+    lag : ndarray of int, shape (m,)
+        Exposures by which the change comes after the dip; negative: before.
+    correlation : ndarray, shape (m,)
+        Pearson's, over the exposures that both have.
+    chance : float
+        The correlation that the highest of all lags reaches in one of twenty when the dips are shuffled among the
+        exposures.
+    changes : ndarray, shape (n,)
+        Share of an exposure's azimuths that are in another cluster in the exposure before, and in the one after, the
+        mean of both: one exposure unlike its neighbours has 1.
+    dips : ndarray, shape (n,)
+        Size of the step down in the stress during each exposure, in Pa; see `stress_dips`.
+    """
+
+    lag: NDArray[np.int64]
+    correlation: NDArray[np.float64]
+    chance: float
+    changes: NDArray[np.float64]
+    dips: NDArray[np.float64]
+
+    @property
+    def peak(self) -> int:
+        """Lag of the highest correlation; ValueError where there is none."""
+        return int(self.lag[np.nanargmax(self.correlation)])
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.correlation).any():
+            return "labels never change, or the stress never dips: there is nothing to correlate"
+        away = f"{abs(self.peak)} exposure{'s' * (abs(self.peak) > 1)} {'after' if self.peak > 0 else 'before'} the dip"
+        return (
+            f"labels change with the stress: correlation {np.nanmax(self.correlation):.2f}, highest "
+            f"{away if self.peak else 'in the exposure of the dip'}; chance reaches {self.chance:.2f} in 1 of 20"
+        )
+
+
+def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
+    """Compare label changes with stress dips.
+
+    Parameters
+    ----------
+    azimuths : Azimuths
+        Consecutive exposures at one place.
+    most : int
+        Largest lag, in exposures.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer exposures than three times that, or no stress was monitored.
+    """
+    n = len(azimuths.runs)
+    if n < 3 * most:
+        raise ValueError(f"{n} exposures are too few for lags up to {most}: {3 * most} at least")
+    if azimuths.stress.empty:
+        raise ValueError("no stress was monitored: name it in the settings, beside.series")
+    changes = label_changes(azimuths.labels)
+    dips = stress_dips(azimuths.stress, n)
+    lag = np.arange(-most, most + 1)
+    shuffled = np.random.default_rng(0)
+    highest = [np.nanmax(_correlation(changes, shuffled.permutation(dips), lag)) for _ in range(_SHUFFLES)]
+    return Coincidence(
+        lag=lag,
+        correlation=_correlation(changes, dips, lag),
+        chance=float(np.quantile(highest, 0.95)),
+        changes=changes,
+        dips=dips,
+    )
+
+
+def label_changes(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of azimuths (n,) with another label in the exposure before and in the one after, of labels (n, n_roi)."""
+    changed = np.r_[np.nan, (labels[1:] != labels[:-1]).mean(axis=1), np.nan]
+    return np.nanmean([changed[:-1], changed[1:]], axis=0)
+
+
+def stress_dips(stress: pd.DataFrame, n: int) -> NDArray[np.float64]:
+    """Size in Pa of the step down in each of n exposures, 0 without; NaN where nothing can be said.
+
+    That is where the exposure has fewer than seven readings, or begins in the first minute after shear, when the stress
+    falls too fast.
+    """
+    dips = np.full(n, np.nan)
+    for exposure, readings in stress.groupby("exposure"):
+        readings = readings.sort_values("age")
+        if len(readings) > 6 and readings["age"].iloc[0] > _TOO_FAST_S:
+            dips[int(str(exposure))] = step_down(readings["age"].to_numpy(), readings["stress"].to_numpy())
+    return dips
+
+
+def step_down(t: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Size of the step down that, on a parabola, fits readings y at times t best; at least two readings either side."""
+    x = (t - t.mean()) / max(np.ptp(t), np.finfo(float).tiny)
+    smooth = np.vander(x, 3)
+    least, size = np.inf, 0.0
+    for i in range(2, len(t) - 1):
+        model = np.column_stack([smooth, np.arange(len(t)) >= i])
+        fit = np.linalg.lstsq(model, y, rcond=None)[0]
+        left = np.square(y - model @ fit).sum()
+        if left < least:
+            least, size = left, max(-float(fit[-1]), 0.0)
+    return size
+
+
+def _correlation(
+    changes: NDArray[np.float64], dips: NDArray[np.float64], lag: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    n, found = len(changes), np.full(lag.size, np.nan)
+    for i, k in enumerate(lag):
+        later, earlier = changes[max(k, 0) : n + min(k, 0)], dips[max(-k, 0) : n - max(k, 0)]
+        both = np.isfinite(later) & np.isfinite(earlier)
+        if both.sum() > 2 and later[both].std() > 0 and earlier[both].std() > 0:
+            found[i] = np.corrcoef(later[both], earlier[both])[0, 1]
+    return found

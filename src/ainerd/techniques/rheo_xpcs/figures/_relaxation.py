@@ -1,0 +1,124 @@
+"""Exposure after exposure: the clusters of the azimuths, how far they spread, and the stress under them."""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+from ainerd.techniques.rheo_xpcs.figures._coincidence import Coincidence
+from ainerd.views._style import colour, nothing, title
+
+_DIP_PA = 0.25  # what is marked as a dip: five times the noise of the reading, in Pa
+_RELAXED_S = 240.0  # before that the stress falls by itself, off the panel
+
+
+def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Figure:
+    """Azimuth × time map, cluster timeline, latent spread and stress over one axis of time; the paper's Fig. 3.
+
+    Parameters
+    ----------
+    azimuths : Azimuths
+    found : Coincidence, optional
+        Its dips are marked, and its correlation is drawn below.
+    """
+    figure = Figure(figsize=(11, 9.2 if found else 7.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    above = figure
+    if found is not None:
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.4, 1]))
+        left, right = below.subplots(1, 2, width_ratios=[1.5, 1])
+        _draw_correlation(left, found)
+        _say(right, found)
+    strips = above.subplots(4, 1, sharex=True, height_ratios=[1.25, 0.9, 0.9, 1.15])
+    start, stop = (azimuths.runs[name].to_numpy(float) / 60 for name in ("start_s", "stop_s"))
+    _draw_azimuths(strips[0], azimuths, start, stop)
+    _draw_clusters(strips[1], azimuths, (start + stop) / 2)
+    _draw_spread(strips[2], azimuths, (start + stop) / 2)
+    _draw_stress(strips[3], azimuths.stress)
+    if found is not None:
+        for i in np.flatnonzero(found.dips > _DIP_PA):
+            for axes in strips:
+                axes.axvspan(start[i], stop[i], color="black", alpha=0.12, linewidth=0, zorder=0.5)
+    strips[3].set_xlabel("time since shear stopped (min)")
+    margin = 0.01 * (stop.max() - start.min())
+    strips[3].set_xlim(start.min() - margin, stop.max() + margin)
+    return figure
+
+
+def _draw_azimuths(axes: Axes, azimuths: Azimuths, start: NDArray[np.float64], stop: NDArray[np.float64]) -> None:
+    for left, right, labels in zip(start, stop, azimuths.labels, strict=True):
+        column = np.array([to_rgb(colour(int(c))) for c in labels])[:, None]
+        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
+    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
+    marks = [
+        Line2D([], [], marker="s", markersize=8, linestyle="none", color=colour(c), label=f"cluster {c}")
+        for c in range(azimuths.n_clusters)
+    ]
+    title(axes, "a", "Cluster of each azimuth")
+    axes.legend(
+        handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=8, frameon=False, fontsize=9, borderaxespad=0.2
+    )
+
+
+def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
+    n_roi = azimuths.labels.shape[1]
+    for c in range(azimuths.n_clusters):
+        share = (azimuths.labels == c).sum(axis=1) / n_roi
+        seen = share > 0
+        axes.scatter(middle[seen], np.full(seen.sum(), c), s=60 * share[seen], color=colour(c), linewidth=0, zorder=2)
+    axes.set(ylim=(azimuths.n_clusters - 0.5, -0.5), yticks=range(azimuths.n_clusters), ylabel="cluster")
+    title(axes, "b", "Cluster timeline: the area is the share of the azimuths")
+
+
+def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
+    axes.plot(middle, azimuths.spread, ".-", color="#0072B2", linewidth=1, label="over the azimuths, rms")
+    axes.plot(middle, azimuths.step, ".-", color="#D55E00", linewidth=1, label="from the exposure before")
+    axes.set_ylim(0, None)
+    axes.set_ylabel("distance")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
+    title(axes, "c", "Spread in the latent space")
+
+
+def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
+    axes.set_ylabel("stress (Pa)")
+    if stress.empty:
+        title(axes, "d", "Shear stress")
+        nothing(axes, "none was monitored")
+        return
+    for _, readings in stress.groupby("exposure"):
+        axes.plot(readings["age"] / 60, readings["stress"], ".-", color="0.2", linewidth=1, markersize=2, zorder=2)
+    relaxed, off = stress.loc[stress["age"] > _RELAXED_S, "stress"], ""
+    if relaxed.size > 10 and stress["stress"].max() > relaxed.max() + 2:
+        room = 0.15 * np.ptp(relaxed)
+        axes.set_ylim(relaxed.min() - room, relaxed.max() + room)
+        first = stress.nsmallest(1, "age").iloc[0]
+        off = f" (at {first['age']:.0f} s {first['stress']:.0f} Pa, off the panel)"
+    title(axes, "d", "Shear stress" + off)
+
+
+def _draw_correlation(axes: Axes, found: Coincidence) -> None:
+    near = np.abs(found.lag) <= 1
+    axes.bar(found.lag, found.correlation, color=np.where(near, "#0072B2", "0.7"), width=0.8)
+    axes.axhline(found.chance, color="black", linewidth=0.9, linestyle="--")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.text(found.lag[0] - 0.4, found.chance + 0.02, "reached by chance in 1 of 20", fontsize=8.5, va="bottom")
+    highest = np.nanmax(np.r_[found.correlation, found.chance])
+    axes.set(ylim=(np.nanmin(np.r_[found.correlation, 0]) - 0.05, highest + 0.2))
+    axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=found.lag)
+    title(axes, "e", "Label changes against stress dips")
+
+
+def _say(axes: Axes, found: Coincidence) -> None:
+    axes.set_axis_off()
+    dipped = int((found.dips > _DIP_PA).sum())
+    text = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)\n\n" + "\n".join(
+        textwrap.wrap(str(found), 48)
+    )
+    axes.text(0, 0.9, text, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5)

@@ -1,0 +1,66 @@
+"""The martingale: quiet while p-values are uniform, whatever else; not for long when they are not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ainerd.novelty import DriftMartingale, session_ranks
+
+
+def alarms(draw, n=200):
+    """Share of sessions that end with a verdict."""
+    verdicts = []
+    for seed in range(n):
+        martingale = DriftMartingale()
+        martingale.update(draw(np.random.default_rng(seed)))
+        verdicts.append(martingale.verdict == "recalibrate")
+    return np.mean(verdicts)
+
+
+def test_it_is_quiet_while_nothing_drifts():
+    assert alarms(lambda rng: rng.uniform(size=150), n=600) <= 0.01
+    assert alarms(lambda rng: rng.integers(1, 602, 150) / 601, n=200) <= 0.02  # ranks among 600
+
+
+@pytest.mark.parametrize(
+    "drifted",
+    [
+        lambda rng: rng.uniform(size=100) ** 2,  # noise larger than was thought
+        lambda rng: rng.uniform(size=100) ** 0.5,  # smaller
+        lambda rng: np.concatenate([rng.uniform(size=100), rng.uniform(size=80) ** 3]),  # late in the session
+    ],
+)
+def test_drift_is_said(drifted):
+    assert alarms(drifted) > 0.9
+
+
+@given(st.lists(st.floats(0, 1, exclude_min=True), max_size=60))
+def test_each_bet_is_fair(history):
+    """Over a uniform next p-value, the mean of the next capital is the present one: the bets are linear in p."""
+    below, above = DriftMartingale(), DriftMartingale()
+    now = below.update(history)
+    above.update(history)
+    assert (below.update(0.25) + above.update(0.75)) / 2 == pytest.approx(now)
+    assert now > 0
+
+
+def test_the_verdict_stays_and_runs_without_a_claim_are_passed_over():
+    martingale = DriftMartingale(level=10)
+    martingale.update([0.01, None] * 12)
+    assert martingale.n == 12 and martingale.verdict
+    martingale.update(np.linspace(0.3, 0.7, 50).tolist())
+    assert martingale.verdict and martingale.largest >= 10
+
+
+@pytest.mark.parametrize("p", [0.0, -0.1, 1.1, float("nan")])
+def test_what_is_no_p_value_is_refused(p):
+    with pytest.raises(ValueError, match=r"in \(0, 1\]"):
+        DriftMartingale().update(p)
+    with pytest.raises(ValueError, match="above 1"):
+        DriftMartingale(level=1.0)
+
+
+def test_session_ranks_are_of_the_session():
+    np.testing.assert_array_equal(session_ranks([0.5, 0.01, 0.5, 0.2]), [3, 1, 3, 2])
+    assert session_ranks([]).size == 0

@@ -1,0 +1,134 @@
+"""The novelty claim: false alarms as many as it says, in every kind, and power on dynamics it was never shown."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
+
+from ainerd.dynamics import HELD_OUT, KNOWN, draw
+from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.latent import Encoder
+from ainerd.novelty import NoveltyScorer
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
+from ainerd.techniques.rheo_xpcs._bank import add_systematics
+
+CONTRAST = 0.2
+RUN = {"n_frames": 5000, "counts": 0.1, "n_pixels": 570}
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder.load()
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return Bank.load()
+
+
+@pytest.fixture(scope="module")
+def scorer(encoder, bank):
+    return NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=CONTRAST, **RUN), bank.families)
+
+
+def seen(encoder, families, n, seed=11):
+    """Features of n exposures of each family, fresh, in 18 bins."""
+    rng, out, noise = np.random.default_rng(seed), {}, (CONTRAST + 64 / 500) / np.sqrt(18 * 570)
+    for family in families:
+        runs = []
+        for _ in range(n):
+            signal = np.float32(CONTRAST) * clean_exposure(draw(family, rng, 1.0))
+            maps = noisy_runs(signal[None], rng=rng, **RUN)
+            add_systematics(maps, noise, rng)
+            runs.append(run_features(encoder, maps[0], **RUN))
+        out[family] = np.stack(runs)
+    return out
+
+
+# Share of each family's exposures to be flagged at 0.01; `python -m benchmarks.novelty` measures it on 250 of each.
+LEAST_POWER = {"echo": 0.95, "ballistic": 0.8, "banded": 0.5}
+
+
+def test_false_alarms_and_power(encoder, scorer):
+    known = seen(encoder, [family for family in KNOWN if family != "flow"], 35)
+    p = scorer.p_values(np.concatenate(list(known.values())))
+    assert (p <= 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 280)
+    assert (p <= 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / 280)
+    assert 0.4 < p.mean() < 0.6
+    assert max((scorer.p_values(x) <= 0.05).mean() for x in known.values()) < 0.2  # in every family
+    for family, new in seen(encoder, sorted(HELD_OUT), 20).items():
+        assert (scorer.p_values(new) <= 0.01).mean() >= LEAST_POWER[family], family
+
+
+def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
+    for family, features in seen(encoder, ["fluid", "avalanche", "arrested"], 10, seed=5).items():
+        verdicts = scorer.explain(features)
+        assert sum(verdict.nearest == family for verdict in verdicts) >= 9
+        np.testing.assert_array_equal([verdict.p for verdict in verdicts], scorer.p_values(features))
+    verdict = scorer.explain(seen(encoder, ["echo"], 1)["echo"])[0]
+    assert verdict.p < 0.01 and verdict.nearest in KNOWN
+    assert verdict.excess[verdict.spoke] == max(verdict.excess.values()) > 3
+
+
+def in_three_kinds(rng, n, d=5):
+    """Features of kinds of very different width."""
+    kinds = rng.choice(["narrow", "middle", "wide"], n)
+    width = np.array([{"narrow": 0.1, "middle": 1.0, "wide": 5.0}[kind] for kind in kinds])[:, None]
+    centre = np.array([{"narrow": 0.0, "middle": 30.0, "wide": -60.0}[kind] for kind in kinds])[:, None]
+    return centre + width * rng.normal(size=(n, d)), kinds
+
+
+def test_false_alarms_are_as_many_in_every_kind():
+    rng = np.random.default_rng(2)
+    p, kinds = [], []
+    for _ in range(5):
+        scorer = NoveltyScorer(n_components=1).fit(*in_three_kinds(rng, 600))
+        new, of = in_three_kinds(rng, 600)
+        p.append(scorer.p_values(new))
+        kinds.append(of)
+    p, kinds = np.concatenate(p), np.concatenate(kinds)
+    for kind in ("narrow", "middle", "wide"):
+        for alpha in (0.05, 0.2, 0.5):
+            n = (kinds == kind).sum()
+            assert (p[kinds == kind] <= alpha).mean() == pytest.approx(alpha, abs=4 * np.sqrt(alpha / n))
+
+
+def test_p_values_are_cross_conformal():
+    """Against ranks counted by hand, with one kind, one term and whitening that changes nothing of the order."""
+    rng = np.random.default_rng(0)
+    features, new = rng.normal(size=(90, 3)), rng.normal(size=(20, 3)) * 1.5
+    scorer = NoveltyScorer(n_components=1, regularisation=1e-9, folds=2).fit(features)
+    folds = np.random.default_rng(0).permutation(90) % 2
+    stranger = np.zeros(len(new))
+    for held in range(2):
+        density = GaussianMixture(1, reg_covar=1e-9).fit(features[folds != held])
+        calibration = -density.score_samples(features[folds == held])
+        stranger += (calibration[None] >= -density.score_samples(new)[:, None]).sum(1)
+    np.testing.assert_allclose(scorer.p_values(new), (1 + stranger) / 91)
+
+
+def test_either_term_alone_makes_a_run_novel():
+    rng = np.random.default_rng(3)
+    scorer = NoveltyScorer().fit(rng.normal(size=(300, 20)))
+    odd = np.zeros((4, 20))
+    odd[0, 0], odd[1, 18], odd[3, 0] = 12, 12, 40
+    p, score = scorer.p_values(odd), scorer.score_samples(odd)
+    assert (p[[0, 1, 3]] < 0.02).all() and p[2] > 0.3
+    assert score[2] > score[0] > score[3] and score[2] > score[1]
+    assert [verdict.spoke for verdict in scorer.explain(odd[:2])] == ["embedding", "structure"]
+
+
+def test_it_is_an_estimator():
+    scorer = NoveltyScorer(n_components=2)
+    assert clone(scorer).get_params() == scorer.get_params()
+    with pytest.raises(ValueError, match="10 runs of kind 'known' are too few"):
+        scorer.fit(np.zeros((10, 4)))
+    with pytest.raises(ValueError, match="3 runs of kind 'odd' are too few"):
+        scorer.fit(np.ones((50, 4)), ["odd"] * 3 + ["even"] * 47)
+    with pytest.raises(ValueError, match=r"one a run, \(50,\)"):
+        scorer.fit(np.ones((50, 4)), ["odd"])
+    with pytest.raises(ValueError, match="not finite"):
+        scorer.fit(np.full((50, 4), np.nan))
+    scorer.fit(np.random.default_rng(0).normal(size=(50, 4)))
+    with pytest.raises(ValueError, match=r"\(n, 4\), got \(1, 3\)"):
+        scorer.p_values(np.zeros((1, 3)))

@@ -1,0 +1,140 @@
+"""Regimes of many runs, and of few."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
+
+from ainerd.dynamics import draw
+from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
+from ainerd.novelty import RegimeModel, match_labels
+
+
+def blobs(sizes, seed=0, dimension=8, distance=12.0):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centres = np.eye(len(sizes), dimension) * distance / np.sqrt(2)
+    return centres[labels] + rng.normal(size=(len(labels), dimension)), labels
+
+
+@pytest.mark.parametrize("noise", [None, 3.0])
+@pytest.mark.parametrize("sizes", [[12, 20], [5, 9, 14, 3], [150, 100, 60]])
+def test_regimes_are_found(noise, sizes):
+    z, labels = blobs(sizes)
+    model = RegimeModel(noise=noise).fit(z)
+    assert adjusted_rand_score(labels, model.labels_) > 0.95
+    assert model.supported_range_[0] <= len(sizes) <= model.supported_range_[1]
+    first = [list(model.labels_).index(k) for k in range(model.n_regimes_)]
+    assert first == sorted(first)
+
+
+def test_it_is_average_linkage():
+    z, _ = blobs([20, 20, 20], distance=5.0)
+    peer = AgglomerativeClustering(n_clusters=None, linkage="average", distance_threshold=3 * 1.3).fit(z)
+    assert adjusted_rand_score(peer.labels_, RegimeModel(noise=1.3).fit(z).labels_) == 1
+
+
+@pytest.mark.parametrize("noise", [None, 3.0])
+@pytest.mark.parametrize("n", [1, 2, 3, 12, 60])
+def test_one_regime_stays_one(n, noise):
+    z, _ = blobs([n])
+    model = RegimeModel(noise=noise).fit(z)
+    assert model.n_regimes_ == 1 and model.supported_range_[0] == 1
+    np.testing.assert_array_equal(model.labels_, 0)
+    np.testing.assert_array_equal(model.predict(z), 0)
+
+
+def test_identical_runs_are_one_regime():
+    assert RegimeModel().fit(np.ones((5, 4))).n_regimes_ == 1
+
+
+def test_two_runs_apart_are_two_regimes_if_the_noise_is_known():
+    z = np.array([[0.0, 0.0], [10.0, 0.0]])
+    assert RegimeModel(noise=1.0).fit(z).n_regimes_ == 2
+    assert RegimeModel().fit(z).n_regimes_ == 1
+
+
+def test_a_run_beyond_all_regimes_is_unassigned():
+    z, labels = blobs([10, 10])
+    model = RegimeModel(noise=3.0).fit(z)
+    again = model.predict(np.vstack([z[:3], np.full(8, 50.0)]))
+    np.testing.assert_array_equal(again, [*model.labels_[:3], -1])
+
+
+@pytest.mark.parametrize("z", [np.empty((0, 4)), np.zeros(5), np.array([[0.0, np.nan]])])
+def test_bad_runs_are_refused(z):
+    with pytest.raises(ValueError, match="runs must be|not finite"):
+        RegimeModel().fit(z)
+
+
+def test_bad_noise_is_refused():
+    with pytest.raises(ValueError, match="noise must be positive"):
+        RegimeModel(noise=0).fit(np.zeros((3, 2)))
+
+
+def scattered(dynamics, rng):
+    """The same regime, a quarter more or less of everything, events at any time."""
+
+    def about(x):
+        return x * rng.uniform(0.75, 1.25)
+
+    events = tuple(sorted((float(rng.uniform(0.06, 0.94)), about(jump)) for _, jump in dynamics.events))
+    return replace(
+        dynamics,
+        tau_s=about(dynamics.tau_s),
+        exponent=min(2.0, about(dynamics.exponent)),
+        plateau=min(0.95, about(dynamics.plateau)),
+        ageing=about(dynamics.ageing),
+        static=min(0.8, about(dynamics.static)),
+        flow_rad_s=about(dynamics.flow_rad_s),
+        events=events,
+    )
+
+
+def test_simulated_campaigns():
+    """Runs of three to five regimes at 500 frames, 0.5 photons and 570 pixels: labels near the truth on average."""
+    encoder, scores = Encoder.load(), []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        families = rng.choice(["fluid", "slow", "ageing", "arrested", "avalanche", "flow"], rng.integers(3, 6), False)
+        regimes = [draw(str(family), rng, 1.0) for family in families]
+        labels = np.resize(np.arange(len(regimes)), rng.integers(12, 30))
+        z = []
+        for label in labels:
+            clean = 0.2 * clean_exposure(scattered(regimes[label], rng))[None]
+            maps = noisy_runs(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng)[0]
+            z.append(run_embedding(encoder, encoder.encode(maps)))
+        scores.append(adjusted_rand_score(labels, RegimeModel(noise=REGIME_SCATTER).fit(np.array(z)).labels_))
+    assert np.mean(scores) > 0.75
+
+
+def test_numbers_are_carried_over():
+    old = np.array([0, 0, 1, 1, 2, -1])
+    renamed = np.array([2, 2, 0, 0, 1, 1])
+    np.testing.assert_array_equal(match_labels(renamed, old), [0, 0, 1, 1, 2, 2])
+    grown = np.array([1, 1, 0, 0, 2, 2, 3, -1])
+    np.testing.assert_array_equal(match_labels(grown, old), [0, 0, 1, 1, 2, 2, 3, -1])
+    np.testing.assert_array_equal(match_labels([0, 1, 1], []), [0, 1, 1])
+
+
+def test_a_lost_number_is_not_given_away():
+    np.testing.assert_array_equal(match_labels([0, 0, 0, 0, 1], [0, 0, 0, 4]), [0, 0, 0, 0, 5])
+
+
+def test_matching_keeps_as_many_runs_as_can_be():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        new, old = rng.integers(0, 4, 15), rng.integers(0, 4, 15)
+        best = max((np.array(p)[new] == old).sum() for p in permutations(range(4)))
+        kept = match_labels(new, old)
+        assert (kept == old).sum() == best
+        assert len(np.unique(kept)) == len(np.unique(new))
+
+
+def test_labels_of_runs_that_are_gone_are_refused():
+    with pytest.raises(ValueError, match="m <= n"):
+        match_labels([0, 1], [0, 1, 2])

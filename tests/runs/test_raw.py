@@ -1,0 +1,83 @@
+"""Raw runs that Tiled did not take at first."""
+
+import json
+
+import pytest
+from bluesky import RunEngine
+from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
+from ophyd.sim import det
+
+from ainerd.runs._raw import RawWriter
+from ainerd.server import embedded_server, open_catalog
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
+        yield open_catalog(server.client())[0]
+
+
+@pytest.fixture
+def run():
+    """Documents of a run of three readings."""
+    documents = []
+    RunEngine({})(count([det], 3), lambda name, doc: documents.append((name, dict(doc))))
+    return documents
+
+
+def keep(folder, documents):
+    path = folder / f"{documents[0][1]['uid'][:8]}.jsonl"
+    path.write_text("".join(json.dumps({"name": name, "doc": doc}) + "\n" for name, doc in documents))
+    return path
+
+
+@pytest.mark.fault("kill -9 of the Tiled server in the middle of a raw run", "it is written anew when it is back")
+def test_a_run_of_which_a_part_is_there_is_written_anew(raw, run, tmp_path):
+    uid = run[0][1]["uid"]
+    write = TiledWriter(raw, batch_size=1)
+    for name, doc in run[:3]:  # one reading
+        write(name, doc)
+    assert len(raw[uid]["primary"].read()) == 1 and "stop" not in raw[uid].metadata
+    keep(tmp_path, run)
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    writer.make_up()
+    assert not writer.kept() and raw[uid].metadata["stop"]["exit_status"] == "success"
+    assert len(raw[uid]["primary"].read()["det"]) == 3
+
+
+def test_a_run_that_is_there_stays_as_it_is(raw, run, tmp_path):
+    write = TiledWriter(raw, batch_size=1)
+    for name, doc in run:
+        write(name, doc)
+    raw[run[0][1]["uid"]].update_metadata({"note": "by a person"})
+    keep(tmp_path, run)
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    writer.make_up()
+    assert not writer.kept() and raw[run[0][1]["uid"]].metadata["note"] == "by a person"
+
+
+def test_what_cannot_be_written_now_stays_kept(raw, run, tmp_path):
+    begun, whole = keep(tmp_path, run), [*run]
+    begun.write_text("\n".join(begun.read_text().splitlines()[:-1]))  # its session was killed, or it goes on
+    RawWriter(raw, tmp_path, lambda: True).make_up()
+    assert begun.exists() and run[0][1]["uid"] not in raw
+    keep(tmp_path, whole)
+    RawWriter(raw, tmp_path, lambda: False).make_up()  # Tiled is away
+    assert begun.exists() and run[0][1]["uid"] not in raw
+
+
+def test_the_next_run_makes_up_for_those_before(raw, run, tmp_path):
+    keep(tmp_path, run)
+    writer = RawWriter(raw, tmp_path, lambda: True)
+    following = []
+    RunEngine({})(count([det], 2), [writer, lambda name, doc: following.append(doc)])
+    assert {run[0][1]["uid"], following[0]["uid"]} <= set(raw) and not writer.kept()
+
+
+def test_a_run_that_cannot_be_written_does_not_cost_the_next(raw, run, tmp_path, caplog):
+    (_, start), (_, stop) = run[0], run[-1]
+    bad = keep(tmp_path, [("start", start), ("event", {**run[2][1], "descriptor": "nobody"}), ("stop", stop)])
+    following = []
+    RunEngine({})(count([det], 1), [RawWriter(raw, tmp_path, lambda: True), lambda name, doc: following.append(doc)])
+    assert following[0]["uid"] in set(raw) and bad.exists() and "cannot be written" in caplog.text

@@ -1,0 +1,219 @@
+"""The paper's figures of azimuths hold what the data say."""
+
+import io
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from ainerd.techniques.rheo_xpcs.figures import (
+    Azimuths,
+    cluster_figure,
+    coincidence,
+    latent_figure,
+    neighbourhood_figure,
+    similarity_figure,
+    timeline_figure,
+)
+from ainerd.techniques.rheo_xpcs.figures._azimuths import cluster, unit
+from ainerd.techniques.rheo_xpcs.figures._coincidence import label_changes, step_down, stress_dips
+
+N_ROI = 6
+QUIET, YIELDED = np.eye(4)[0], np.eye(4)[1]
+
+
+def relaxing(n=40, events=(7, 15, 16, 29), *, dip_pa=1.0, smallest_s=0.0, seed=0):
+    """Exposures of 50 s; where the sample yields, the stress dips and all azimuths look another way."""
+    rng = np.random.default_rng(seed)
+    start = 52.0 * np.arange(n)
+    latents = 5 * np.where(np.isin(np.arange(n), events)[:, None, None], YIELDED, QUIET)
+    latents = latents * rng.uniform(0.7, 1.3, (n, N_ROI, 1)) + rng.normal(0, 0.1, (n, N_ROI, 4))
+    runs = pd.DataFrame(
+        {"start_s": start, "stop_s": start + 50},
+        index=pd.Index([f"run-{i}" for i in range(n)], name="key"),
+    )
+    readings = []
+    for i in range(n):
+        age = start[i] + np.arange(0, 50, 4.0)
+        stress = 85 + 80 * np.exp(-age / 60) + rng.normal(0, 0.02, age.size)
+        if i in events:
+            stress[age > start[i] + 21] -= dip_pa
+        readings.append(pd.DataFrame({"exposure": i, "age": age, "stress": stress}))
+    return Azimuths(
+        runs=runs, latents=latents.astype(np.float32), labels=cluster(unit(latents), 2), stress=pd.concat(readings)
+    )
+
+
+def maps_of(key):
+    """Azimuth j of run i has C2 = 1 + i + j / 10, but for the diagonal."""
+    i = int(key.removeprefix("run-"))
+    maps = np.zeros((N_ROI, 8, 8)) + 1 + i + np.arange(N_ROI)[:, None, None] / 10
+    return maps + np.eye(8)
+
+
+@pytest.fixture(autouse=True)
+def without_umap(monkeypatch):
+    """Importing it takes longer than all tests here: `make figures` shows that it is used."""
+    monkeypatch.setitem(sys.modules, "umap", None)
+
+
+def saved(figure):
+    figure.savefig(io.BytesIO(), dpi=40)
+    return figure
+
+
+def panel(figure, label):
+    (axes,) = [axes for axes in figure.axes if axes.get_ylabel().startswith(label)]
+    return axes
+
+
+def test_clusters_are_found_whatever_the_contrast_and_the_largest_is_the_first():
+    azimuths = relaxing(events=(3, 4))
+    assert azimuths.n_clusters == 2
+    assert (azimuths.labels == np.isin(np.arange(40), (3, 4))[:, None]).all()
+    assert cluster(np.ones((2, 3, 4)), 4).tolist() == [[0, 0, 0]] * 2  # fewer points than clusters
+    np.testing.assert_allclose(np.linalg.norm(azimuths.points, axis=2), 1)
+
+
+def test_spread_and_step_by_their_definitions():
+    azimuths = relaxing(n=3, events=(1,))
+    points = azimuths.points
+    for i in range(3):
+        away = [np.sum((p - points[i].mean(0)) ** 2) for p in points[i]]
+        assert azimuths.spread[i] == pytest.approx(np.sqrt(np.mean(away)))
+    assert np.isnan(azimuths.step[0]) and azimuths.step[1] == pytest.approx(2**0.5, abs=0.1)
+
+
+def test_a_dip_is_a_step_on_what_is_smooth():
+    """Relaxation of 80 Pa is none, a step of 1 Pa is one; noise of 0.02 Pa makes none of 0.15 Pa."""
+    azimuths = relaxing(events=(3, 20))
+    dips = stress_dips(azimuths.stress, 40)
+    assert dips[[3, 20]] == pytest.approx(1, abs=0.15)
+    assert np.isnan(dips[:2]).tolist() == [True, True]  # begin in the first minute or have too few readings
+    assert np.nanmax(np.delete(dips, [3, 20])) < 0.15
+    assert np.isnan(stress_dips(azimuths.stress[azimuths.stress["exposure"] != 5], 40)[5])
+
+
+def test_the_step_is_found_where_it_is():
+    t = np.sort(np.random.default_rng(0).uniform(0, 50, 14))
+    smooth = 90 - 0.1 * t + 0.001 * t**2
+    for i in range(2, 12):
+        assert step_down(t, smooth - 0.3 * (np.arange(14) >= i)) == pytest.approx(0.3)
+    assert step_down(t, smooth) == pytest.approx(0, abs=1e-9)
+    assert step_down(t, smooth + 0.3 * (t > 20)) < 0.3  # up is not down
+
+
+def test_label_changes_are_shares_of_azimuths_unlike_before_and_after():
+    labels = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0]])
+    np.testing.assert_array_equal(label_changes(labels), [0.5, 0.25, 0.5, 1])
+
+
+def test_labels_that_change_with_the_stress_correlate_in_the_same_exposure():
+    found = coincidence(relaxing(), most=5)
+    assert found.peak == 0 and np.nanmax(found.correlation) > max(found.chance, 0.7)
+    dips = pd.Series(found.dips)
+    for lag, value in zip(found.lag, found.correlation, strict=True):  # pandas says the same
+        assert value == pytest.approx(pd.Series(found.changes).corr(dips.shift(lag)))
+    assert "highest in the exposure of the dip" in str(found)
+
+
+def test_labels_that_change_by_themselves_do_not_correlate():
+    azimuths = relaxing()
+    away = pd.DataFrame(azimuths.stress)
+    away["exposure"] = (away["exposure"] + 20) % 40  # dips elsewhere
+    away["age"] = 52.0 * away["exposure"] + (away["age"] % 52)
+    found = coincidence(Azimuths(**(vars(azimuths) | {"stress": away})), most=5)
+    assert max(found.correlation[np.abs(found.lag) <= 1]) < found.chance
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="10 exposures are too few"):
+        coincidence(relaxing(n=10))
+    azimuths = relaxing()
+    with pytest.raises(ValueError, match="no stress"):
+        coincidence(Azimuths(**(vars(azimuths) | {"stress": azimuths.stress.iloc[:0]})))
+    nothing = coincidence(relaxing(events=()), most=5)
+    assert np.isnan(nothing.correlation).all() or "chance" in str(nothing)
+
+
+def test_the_timeline_has_each_label_in_its_place_and_the_dips_under_it():
+    azimuths = relaxing()
+    figure = saved(timeline_figure(azimuths, coincidence(azimuths, most=5)))
+    columns = panel(figure, "azimuth").images
+    assert len(columns) == 40
+    np.testing.assert_allclose(columns[15].get_extent(), [13.0, 13.0 + 50 / 60, 0, 360])
+    np.testing.assert_allclose(columns[15].get_array()[:, 0], [to_rgb("#E69F00")] * N_ROI)
+    np.testing.assert_allclose(columns[14].get_array()[:, 0], [to_rgb("#0072B2")] * N_ROI)
+    quiet, yielded = panel(figure, "cluster").collections[:2]
+    assert len(quiet.get_offsets()) == 36 and yielded.get_offsets()[:, 1].tolist() == [1] * 4
+    stress = panel(figure, "stress (Pa)")
+    assert len(stress.lines) == 40 and len(stress.patches) == 4  # a grey band for each dip
+    assert stress.get_ylim()[1] < 100 and "(at 0 s 165 Pa, off the panel)" in stress.get_title(loc="left")
+    assert len(panel(figure, "correlation").patches) == 11
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_exposures_without_stress_can_be_drawn(n):
+    azimuths = relaxing(n=n, events=(1,))
+    azimuths = Azimuths(**(vars(azimuths) | {"stress": azimuths.stress.iloc[:0]}))
+    figure = saved(timeline_figure(azimuths))
+    assert "none was monitored" in panel(figure, "stress").texts[0].get_text()
+    saved(latent_figure(azimuths))
+    saved(cluster_figure(azimuths, maps_of))
+    saved(similarity_figure(azimuths, maps_of))
+
+
+def test_the_latent_figure_says_what_its_axes_are():
+    azimuths = relaxing()
+    by_cluster, by_time, _ = latent_figure(azimuths).axes
+    assert by_cluster.get_xlabel().startswith("first principal axis (9")
+    flat = by_cluster.collections[0].get_offsets()
+    assert len(flat) == 40 * N_ROI == len(by_time.collections[0].get_offsets())
+    blue = (by_cluster.collections[0].get_facecolors()[:, :3] == to_rgb("#0072B2")).all(axis=1)
+    assert blue.sum() == 36 * N_ROI
+    assert np.ptp(flat[blue, 0]) < abs(flat[blue, 0].mean() - flat[~blue, 0].mean())
+
+
+def test_cluster_means_and_scatters():
+    azimuths = relaxing(n=5, events=(1, 4))
+    figure = saved(cluster_figure(azimuths, maps_of))
+    drawn = [axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+    member = np.concatenate([maps_of(f"run-{i}") for i in (1, 4)])
+    np.testing.assert_allclose(drawn[1].images[0].get_array(), member.mean(axis=0))
+    np.testing.assert_allclose(drawn[3].images[0].get_array(), member.std(axis=0))
+    assert drawn[1].get_title() == "cluster 1\n12 azimuths, 2 exposures"
+
+
+def test_similar_azimuths_are_the_nearest_of_other_exposures():
+    azimuths = relaxing(n=6, events=(1, 4))
+    figure = saved(similarity_figure(azimuths, maps_of, n_similar=2))
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    points = azimuths.points.reshape(-1, 4)
+    for query, near in ((titles[0], titles[1]), (titles[3], titles[4])):
+        i, j = (place(title) for title in (query, near))
+        distance = np.linalg.norm(points - points[i], axis=1)
+        distance[i // N_ROI * N_ROI : (i // N_ROI + 1) * N_ROI] = np.inf
+        assert j == distance.argmin() and near.endswith(f"distance {distance.min():.2f}")
+
+
+def test_the_neighbourhood_is_decoded_from_latents_a_little_off():
+    azimuths, asked = relaxing(n=30, events=(1, 4)), []
+
+    def decode(z):
+        asked.append(z)
+        return np.ones((len(z), 8, 8)) + np.eye(8) * z[:, :1, None]
+
+    figure = saved(neighbourhood_figure(azimuths, maps_of, decode, n_noisy=10))
+    flat = azimuths.latents.reshape(-1, 4)
+    assert len(asked) == azimuths.n_clusters and len(figure.axes) == 2 * 12 + 1
+    for z in asked:
+        assert (flat == z[0]).all(1).any()  # the middle is a measured one
+        np.testing.assert_allclose((z[1:] - z[0]).std(0), 0.3 * flat.std(0), rtol=0.7)
+
+
+def place(title):
+    """Index of an azimuth from 'run 2, 60–120°'."""
+    run, azimuth = title.split("\n")[0].removeprefix("run ").split(", ")
+    return (int(run) - 1) * N_ROI + int(azimuth.split("–")[0]) * N_ROI // 360

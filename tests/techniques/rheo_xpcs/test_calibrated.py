@@ -1,0 +1,85 @@
+"""Calibrations are made once and kept: the same numbers, whoever reads them, and nothing lost with the files."""
+
+import numpy as np
+import pytest
+from platformdirs import user_cache_path
+
+from ainerd.dynamics import draw
+from ainerd.dynamics._corpus import clean_exposure
+from ainerd.latent import Encoder
+from ainerd.novelty import NoveltyScorer
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibrated, calibrated, write_bank
+
+SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("bank") / "bank.safetensors"
+    families = ["slow"] * 40 + ["fluid"] * 40
+    write_bank(path, [clean_exposure(draw(family, rng, 1.0)) for family in families], families, seed=0)
+    return Bank.load(path)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(_calibrated, "_known", {})
+    return user_cache_path("ainerd")
+
+
+@pytest.fixture
+def another_process(monkeypatch):
+    return lambda: monkeypatch.setattr(_calibrated, "_known", {})
+
+
+def features(bank):
+    return bank.features(Encoder.load(), n_frames=1, counts=150.0, n_pixels=400.0, contrast=0.2, seed=7)
+
+
+def test_the_next_process_reads_what_this_one_made(bank, cache, another_process, monkeypatch):
+    runs = features(bank)
+    made = calibrated(bank, Encoder.load(), **SEEN)
+    plain = bank.features(Encoder.load(), n_frames=1, counts=200.0, n_pixels=400.0, contrast=0.2, seed=0)
+    fitted = NoveltyScorer(terms=TERMS).fit(plain, bank.families)
+    another_process()
+    monkeypatch.setattr(NoveltyScorer, "fit", None)  # nothing is fitted again
+    read = calibrated(bank, Encoder.load(), **SEEN)
+    assert read is not made and len(list(cache.iterdir())) == 1
+    assert all(array.flags.c_contiguous for scorer in (made, read) for array in scorer.state().values())
+    for scorer in (made, read):
+        np.testing.assert_array_equal(scorer.p_values(runs), fitted.p_values(runs))
+        np.testing.assert_array_equal(scorer.score_samples(runs), fitted.score_samples(runs))
+        assert scorer.explain(runs[:5]) == fitted.explain(runs[:5])
+        assert (scorer.n_calibration_, scorer.n_features_in_) == (80, 46) and scorer.kinds_.tolist() == [
+            "fluid",
+            "slow",
+        ]
+
+
+def test_other_statistics_have_another_file_and_the_oldest_goes(bank, cache, monkeypatch):
+    monkeypatch.setattr(_calibrated, "MOST", 2)
+    kept = []
+    for photons in (100.0, 200.0, 400.0):
+        calibrated(bank, Encoder.load(), **SEEN | {"photons": photons})
+        kept += [path for path in cache.iterdir() if path not in kept]
+    assert len(kept) == 3 and set(cache.iterdir()) == set(kept[1:])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(path.read_bytes()[:5000]), lambda path: path.unlink()]
+)
+def test_a_file_that_is_damaged_or_gone_is_made_again(bank, cache, another_process, damage):
+    runs = features(bank)
+    before = calibrated(bank, Encoder.load(), **SEEN).p_values(runs)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    damage(path)
+    another_process()
+    np.testing.assert_array_equal(calibrated(bank, Encoder.load(), **SEEN).p_values(runs), before)
+    assert path.read_bytes() == whole
+
+
+def test_whoever_cannot_write_goes_without(bank, tmp_path, cache):
+    cache.write_text("a file where a folder should be")
+    assert calibrated(bank, Encoder.load(), **SEEN).n_calibration_ == 80

@@ -1,0 +1,98 @@
+"""What is made of measured runs: banks by `ainerd calibrate`, a tuned encoder by `ainerd train ours --from-tiled`."""
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ainerd.dynamics import KNOWN, Dynamics, reduced_g1_squared
+from ainerd.dynamics._corpus import noisy_runs
+from ainerd.latent import Encoder, run_embedding
+from ainerd.novelty import NoveltyScorer
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import embedded_server, open_catalog
+from ainerd.technique import Analysis
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
+from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
+from ainerd.techniques.rheo_xpcs.commands._train import train
+
+RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
+app = typer.Typer()
+app.command()(calibrate)
+app.add_typer(train, name="train")
+
+
+def maps(tau_s, rng, exponent=1.0, **more):
+    """C2 maps of a run in two bins, at 64 px."""
+    dynamics = Dynamics(family="slow", tau_s=tau_s, exponent=exponent, **more)
+    clean = np.float32(0.2) * reduced_g1_squared(dynamics, 1.0, 64).astype(np.float32)
+    return noisy_runs(clean[None], rng=rng, n_roi=2, **RUN)[0]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    """A server with 25 runs of one kind, and the keys of their results."""
+    rng, encoder = np.random.default_rng(0), Encoder.load()
+    with embedded_server(tmp_path_factory.mktemp("calibrate")) as server:
+        store, keys = ResultStore(open_catalog(server.client())[1]), []
+        for i in range(25):
+            c2 = maps(rng.uniform(0.3, 0.6), rng)
+            record = ResultRecord(
+                raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2}
+            )
+            keys.append(store.begin(record))
+            embedding = run_embedding(encoder, encoder.encode(c2))
+            store.complete(keys[i], Analysis(embedding=embedding, novelty_p=None, arrays={"c2": c2}))
+        yield server, keys
+
+
+@pytest.fixture
+def run(catalogue, monkeypatch):
+    server, _ = catalogue
+    monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    return lambda *arguments, command="calibrate": CliRunner().invoke(app, [command, *map(str, arguments)])
+
+
+def test_measured_runs_become_known(run, catalogue, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    chosen = [x for key in catalogue[1] for x in ("--key", key)]
+    done = run("--n", 0, "--out", out, *chosen)
+    assert done.exit_code == 0 and "0 simulated exposures, 25 measured" in " ".join(done.output.split())
+    bank, encoder, rng = Bank.load(out), Encoder.load(), np.random.default_rng(1)
+    assert bank.id in done.output and set(bank.families) == {"chosen runs"}
+    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, n_roi=2, **RUN), bank.families)
+    alike = [run_features(encoder, maps(tau_s, rng), **RUN) for tau_s in (0.35, 0.45, 0.5)]
+    jumps = run_features(encoder, maps(0.45, rng, events=((0.5, 2.0),)), **RUN)
+    assert scorer.p_values(alike).min() > 0.05
+    assert scorer.p_values(jumps[None])[0] == pytest.approx(1 / 26)
+
+
+def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
+    monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
+    out = tmp_path / "new" / "bank.safetensors"
+    done = CliRunner().invoke(app, ["calibrate", "--n", "9", "--seed", "3", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert sorted(Bank.load(out).families) == sorted(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--n", 0), "nothing to make a bank of"),
+        (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
+        (("--regime", 3), "regime 3: 0 complete results, a known kind needs 24"),
+    ],
+)
+def test_what_cannot_be_done_is_said(run, arguments, said):
+    done = run(*arguments)
+    assert isinstance(done.exception, ValueError) and said in str(done.exception)
+
+
+def test_an_encoder_is_tuned_to_measured_runs(run, tmp_path):
+    arguments = "ours", "--from-tiled", "--out", tmp_path, "--truths", 100, "--steps", 2
+    done = run(*arguments, command="train")
+    assert done.exit_code == 0 and "tuned.safetensors" in done.output.replace("\n", "")
+    assert Encoder.load(tmp_path / "tuned.safetensors").encode(np.ones((1, 64, 64))).shape == (1, 64)
+    nothing = run(*arguments, "--regime", 7, command="train")
+    assert nothing.exit_code == 1 and "no complete results of regime 7" in str(nothing.exception)

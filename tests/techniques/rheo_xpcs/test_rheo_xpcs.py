@@ -1,0 +1,108 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ainerd.dynamics import Dynamics, clock, g1_moving
+from ainerd.latent import Encoder
+from ainerd.technique import AnalysisError, RunInfo
+from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
+from ainerd.xpcs import Partition
+
+ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
+
+
+def technique(**options):
+    partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(10, 360, 20))
+    return RheoXPCS(partition, Encoder.load(), Bank.load(), **{"contrast": 1.0 / 3} | options)
+
+
+def speckle(n_frames, photons, seed=0, tau_s=20.0):
+    """Frames of three modes that relax with tau over 50 s, `photons` a pixel in all."""
+    rng = np.random.default_rng(seed)
+    s = clock(Dynamics(family="slow", tau_s=tau_s), np.arange(n_frames) * 50 / n_frames)
+    root = np.linalg.cholesky(g1_moving(Dynamics(family="slow", tau_s=tau_s), s[:, None], s) + 1e-9 * np.eye(n_frames))
+    field = (root @ rng.normal(size=(n_frames, 6 * ROI_MAP.size))).reshape(n_frames, 6, *ROI_MAP.shape)
+    return rng.poisson((field**2).mean(1) * photons / n_frames).astype(np.uint16)
+
+
+def analyse(subject, frames):
+    exposure = subject.begin(
+        RunInfo(raw_uid="x", n_frames=len(frames), frame_shape=ROI_MAP.shape, frame_time_s=50 / len(frames))
+    )
+    flat = frames.reshape(len(frames), -1)[:, exposure.pixels]
+    for start in range(0, len(frames), 30):
+        exposure.push(flat[start : start + 30])
+    return exposure.finish()
+
+
+def test_a_known_exposure_is_described_and_not_called_novel():
+    analysis = analyse(technique(), speckle(100, 200))
+    assert analysis.embedding.shape == (technique().embedding_size,)
+    assert analysis.novelty_p > 0.05
+    assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.25)  # one realisation of six fields a pixel
+    assert analysis.summary["g2_contrast"] == pytest.approx(1 / 3, rel=0.15)
+    assert analysis.summary["counts_per_pixel"] == pytest.approx(2, rel=0.02)
+    assert analysis.summary["no_claim"] is None
+
+
+def test_denoised_maps_are_kept_beside_the_measured_ones():
+    subject, plain = technique(denoiser=Encoder.load("ours")), technique()
+    assert subject.parameters != plain.parameters
+    run = RunInfo(raw_uid="x", n_frames=100, frame_shape=ROI_MAP.shape, frame_time_s=0.5)
+    s = clock(Dynamics(family="slow", tau_s=20.0), (np.arange(64) + 0.5) * 50 / 64)
+    truth = 1 + g1_moving(Dynamics(family="slow", tau_s=20.0), s[:, None], s) ** 2 / 3
+    analysis, without = (analyse(each, speckle(100, 60)) for each in (subject, plain))
+    assert {name: (array.shape, str(array.dtype)) for name, array in analysis.arrays.items()} == {
+        name: (layout.shape, layout.dtype) for name, layout in subject.begin(run).layouts.items()
+    }
+    np.testing.assert_array_equal(analysis.arrays["c2"], without.arrays["c2"])
+    assert not {"denoised", "g2_denoised", "tau_denoised_s"} & {*without.arrays, *without.summary}
+    measured = analysis.arrays["c2"].reshape(18, 64, 4, 64, 4).mean((2, 4))
+    error, before = (np.square(maps - truth).mean((1, 2)) for maps in (analysis.arrays["denoised"], measured))
+    assert np.median(error / before) < 0.5
+    assert analysis.summary["tau_denoised_s"] == pytest.approx(20, rel=0.3)
+    assert set(analysis.units) >= {*analysis.arrays, "tau_denoised_s"}
+
+
+def test_outside_the_bank_there_is_no_claim_and_the_reason_is_said():
+    analysis = analyse(technique(), speckle(100, 20))
+    assert analysis.novelty_p is None
+    assert "photons_per_pixel = " in analysis.summary["no_claim"]
+    assert "contrast = 0.9" in analyse(technique(contrast=0.9), speckle(100, 200)).summary["no_claim"]
+    assert "area" in analyse(technique(diagonal="raw"), speckle(100, 200)).summary["no_claim"]
+
+
+def test_what_changes_the_numbers_changes_the_parameters():
+    base = technique().parameters
+    assert technique().parameters == base
+    assert technique(contrast=0.2).parameters != base
+    assert technique(normalization="paper").parameters != base
+    assert technique(alpha=0.01).parameters == base  # the p-value is the same
+
+
+def test_labels_keep_their_numbers():
+    z = np.repeat(np.eye(16, dtype=np.float32)[:2] * 3, 4, axis=0)
+    first = technique().regimes(z)
+    assert first.n_regimes == 2
+    previous = np.where(first.labels == 0, 5, 2)
+    assert np.array_equal(technique().regimes(z, previous).labels, previous)
+
+
+def test_several_rings_are_refused():
+    partition = Partition.from_roi_map(ROI_MAP, q=np.repeat([0.02, 0.03], 9), phi=np.tile(np.arange(20, 380, 40), 2))
+    with pytest.raises(ValueError, match="n_q = 1"):
+        RheoXPCS(partition, Encoder.load(), Bank.load(), contrast=0.2)
+
+
+@pytest.mark.skipif("AINERD_REFERENCE_DATA" not in os.environ, reason="AINERD_REFERENCE_DATA is not set")
+def test_an_encoder_that_cannot_be_calibrated_is_refused():
+    published = Path(os.environ["AINERD_REFERENCE_DATA"]) / "published_autoencoder_state_dict.pth"
+    with pytest.raises(ValueError, match="cannot be calibrated"):
+        RheoXPCS(Partition.from_roi_map(ROI_MAP), Encoder.load(published), Bank.load(), contrast=0.2)
+
+
+def test_too_few_frames_are_refused():
+    with pytest.raises(AnalysisError, match="at least 64"):
+        technique().begin(RunInfo(raw_uid="x", n_frames=63, frame_shape=ROI_MAP.shape, frame_time_s=1.0))
