@@ -83,16 +83,15 @@ def _waiting(
     """Uids of finished runs that have no result of these parameters yet, the oldest first."""
     from tiled.queries import KeyPresent
 
-    from ainerd.results import result_key
+    from ainerd.results import digest
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
     found = [run.metadata["start"]["uid"] for run in runs]
-    status = store.table()["status"]
-    done = {"complete"} if again or uids else {"complete", "failed"}
-    return [uid for uid in found if status.get(result_key(uid, technique.parameters)) not in done]
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    return [uid for uid in found if uid not in done]
 
 
 def _run(raw: "Container", uid: str) -> "Container":
