@@ -75,7 +75,7 @@ def test_a_person_ends_a_run(session, take, way):
 
     row = row_of(session, take(during))
     assert row["status"] == "failed"
-    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames", row["reason"])
+    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames: a map needs all of them", row["reason"])
 
 
 @pytest.mark.fault("a person pauses the RunEngine in a run, and lets it go on", "the exposure is complete")

@@ -25,7 +25,7 @@ class Watched(Protocol):
     quiet: bool
 
     @property
-    def progress(self) -> tuple[int, int] | None:
+    def progress(self) -> tuple[int, int | None] | None:
         """Frames analysed and announced of the run that is going on; None between runs."""
         ...
 

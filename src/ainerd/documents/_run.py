@@ -149,7 +149,7 @@ class Run(DocumentRouter):
             return self.n_exposure
         if isinstance(n_points, int) and n_points > 0:
             return n_points * self._per_index
-        return self.n_exposure if self.n_event > 1 else None
+        return self.n_exposure if self.n_event > 1 or self._is_alone else None
 
     @property
     def frame_time_s(self) -> float | None:
@@ -215,13 +215,12 @@ class Run(DocumentRouter):
             resource, first, last = self._announced[0]
             start = first * self._per_index + self._taken
             most = min(self._limit, self._limit if until is None else until) - self.n_read
-            stop = min(last * self._per_index, start + max(int(min(most, 2**62)), 0))
+            stop = int(min(last * self._per_index, start + max(most, 0)))
             if stop == start:
                 return
             try:
                 for block in self._open(resource, start, pixels).blocks(start, stop):
-                    self._taken += len(block)
-                    self.n_read += len(block)
+                    self._advance(len(block))
                     yield block
             except MissingFrames:
                 self.close()  # they may come to another place
@@ -230,21 +229,12 @@ class Run(DocumentRouter):
                 if time.monotonic() >= end:
                     raise
                 time.sleep(AGAIN_S)
-            else:
-                if stop == last * self._per_index:
-                    self._announced.popleft()
-                    self._held.pop(resource, None)
-                    self._taken = 0
 
     def skip(self, until: int) -> None:
         """Leave out the announced frames before number `until` of the run."""
         while self._announced and self.n_read < until:
             _, first, last = self._announced[0]
-            n = min(until - self.n_read, (last - first) * self._per_index - self._taken)
-            self.n_read, self._taken = self.n_read + n, self._taken + n
-            if self._taken == (last - first) * self._per_index:
-                self._held.pop(self._announced.popleft()[0], None)
-                self._taken = 0
+            self._advance(min(until - self.n_read, (last - first) * self._per_index - self._taken))
 
     def close(self) -> None:
         """Close the file being read."""
@@ -276,6 +266,15 @@ class Run(DocumentRouter):
             return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
         return FrameReader(path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr")))
 
+    def _advance(self, n: int) -> None:
+        """Count frames of the first announcement as read, and drop it after its last one."""
+        resource, first, last = self._announced[0]
+        self.n_read, self._taken = self.n_read + n, self._taken + n
+        if self._taken == (last - first) * self._per_index:
+            self._announced.popleft()
+            self._held.pop(resource, None)
+            self._taken = 0
+
     @property
     def _per_index(self) -> int:
         """Frames of one index of the data key."""
@@ -283,10 +282,14 @@ class Run(DocumentRouter):
         return int(shape[0]) if len(shape) == 3 else 1
 
     @property
+    def _is_alone(self) -> bool:
+        """Whether nothing but frames is in their stream, as of a detector that flies."""
+        return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
+
+    @property
     def _limit(self) -> float:
         """Frames that may be given: all, or those of the events that have come."""
-        assert self._image is not None
-        if self.stop_doc or all("external" in key for key in self._image["data_keys"].values()):
+        if self.stop_doc or self._is_alone:
             return np.inf
         return self._n_events * self._per_index
 

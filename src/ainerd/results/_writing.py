@@ -25,8 +25,9 @@ class ResultWriter:
     def begin(self, record: ResultRecord) -> str:
         """Say that a run is being analysed, and return the key of its result.
 
-        A complete (partial, growing) result of the same key is left as it is; a failed or half-written one begins anew. If the same
-        agent has a complete result of the run with other parameters, the new one says that it supersedes that.
+        A complete (partial, growing) result of the same key is left as it is; a failed or half-written one begins
+        anew. If the same agent has a complete result of the run with other parameters, the new one says that it
+        supersedes that.
         """
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))

@@ -1,4 +1,4 @@
-"""One run from its first document to its last: analysed again if the analysis dies, kept on disk while Tiled is away."""
+"""One run from its first document to its last: analysed again if that dies, kept on disk while Tiled is away."""
 
 import logging
 from collections.abc import Callable

@@ -167,7 +167,8 @@ class RunState:
         embedding, name = np.asarray(analysis.embedding), self._technique.name
         if embedding.shape != (self._technique.embedding_size,):
             raise AnalysisError(
-                f"technique {name} gave an embedding of shape {embedding.shape}, announced ({self._technique.embedding_size},)"
+                f"technique {name} gave an embedding of shape {embedding.shape}, "
+                f"announced ({self._technique.embedding_size},)"
             )
         if not np.isfinite(embedding).all():
             raise AnalysisError(f"technique {name} gave an embedding that is not finite")
