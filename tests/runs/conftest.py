@@ -80,6 +80,11 @@ def toy():
 
 
 @pytest.fixture
+def growing():
+    return Growing
+
+
+@pytest.fixture
 def keys():
     return KEYS
 

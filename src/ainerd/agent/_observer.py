@@ -23,7 +23,7 @@ from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, digest
-from ainerd.runs import Outcome, Wanted, Worker
+from ainerd.runs import Outcome, Wanted, Worker, n_results
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -144,7 +144,7 @@ class Observer:
         missing = [
             uid
             for uid, run in finished.items().head(newest)
-            if done.get(uid, 0) < self._n_results(run) and self._has_frames(run)
+            if done.get(uid, 0) < n_results(self.technique, run.metadata["start"]) and self._has_frames(run)
         ]
         return self.analyse(*reversed(missing))
 
@@ -354,11 +354,6 @@ class Observer:
 
     def _has_frames(self, run: Container) -> bool:
         return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
-
-    def _n_results(self, run: Container) -> int:
-        """Results that a finished run should have."""
-        n_points = run.metadata["start"].get("num_points")
-        return n_points if self.technique.unit == "event" and isinstance(n_points, int) else 1
 
     def _announce(self, outcome: Outcome) -> None:
         self._display.redraw(self._worker.submit)

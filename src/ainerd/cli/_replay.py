@@ -84,14 +84,15 @@ def _waiting(
     from tiled.queries import KeyPresent
 
     from ainerd.results import digest
+    from ainerd.runs import n_results
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    found = [run.metadata["start"]["uid"] for run in runs]
+    wanted = {run.metadata["start"]["uid"]: n_results(technique, run.metadata["start"]) for run in runs}
     done = store.analysed(digest(technique.parameters), again=again or bool(uids))
-    return [uid for uid in found if uid not in done]
+    return [uid for uid, n in wanted.items() if done.get(uid, 0) < n]
 
 
 def _run(raw: "Container", uid: str) -> "Container":

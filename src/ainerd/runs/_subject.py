@@ -1,6 +1,8 @@
 """What one result is of: a run, an event of it, or a series of runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,12 @@ from numpy.typing import NDArray
 from ainerd.documents import Run
 from ainerd.results import event_identity, result_key, series_identity
 from ainerd.technique import RunAnalysis, RunInfo, Series, Technique
+
+
+def n_results(technique: Technique, start: Mapping[str, Any]) -> int:
+    """Results that a finished run should have, as far as its start document says."""
+    n_points = start.get("num_points")
+    return n_points if technique.unit == "event" and isinstance(n_points, int) else 1
 
 
 @dataclass
