@@ -82,7 +82,7 @@ def test_one_frame(session, last_result):
 @pytest.mark.fault("frames of another shape than the partition", "a failed result names both shapes")
 def test_a_wrong_shape(session, last_result):
     other = session.settings.model_copy(deep=True)
-    other.partition.shape, other.partition.beam_center_px = (120, 180), (60.0, 90.0)
+    other.section["partition"] |= {"shape": [120, 180], "beam_center_px": [60.0, 90.0]}
     session.use(other)
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]

@@ -83,16 +83,16 @@ def _waiting(
     """Uids of finished runs that have no result of these parameters yet, the oldest first."""
     from tiled.queries import KeyPresent
 
-    from ainerd.results import result_key
+    from ainerd.results import digest
+    from ainerd.runs import n_results
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    found = [run.metadata["start"]["uid"] for run in runs]
-    status = store.table()["status"]
-    done = {"complete"} if again or uids else {"complete", "failed"}
-    return [uid for uid in found if status.get(result_key(uid, technique.parameters)) not in done]
+    wanted = {run.metadata["start"]["uid"]: n_results(technique, run.metadata["start"]) for run in runs}
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    return [uid for uid, n in wanted.items() if done.get(uid, 0) < n]
 
 
 def _run(raw: "Container", uid: str) -> "Container":

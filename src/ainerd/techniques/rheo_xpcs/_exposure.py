@@ -99,7 +99,7 @@ class Exposure:
         """Say what the run was."""
         technique = self._technique
         if self._reducer.n_pushed != self._n_frames:
-            raise AnalysisError(f"{self._reducer.n_pushed} of {self._n_frames} frames came")
+            raise AnalysisError("a map needs all of them")
         photons = self._photons
         if photons == 0:
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
