@@ -14,7 +14,7 @@ class ToySettings(Section):
 
 
 class Toy:
-    name, embedding_size, regime_width = "toy", 4, None
+    name, embedding_size, regime_width = "toy", 4, 3.0
 
     def __init__(self, unit="run", usual_counts=(), alpha=0.05):
         self.unit = unit if unit in ("event", "run") else Series(unit)
