@@ -1,6 +1,7 @@
 """What the agent shows of a campaign: lines, log and figure agree with Tiled, and only the main thread draws."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_the_paper_s_figures_need_nothing_but_tiled(session):
     assert azimuths.stress["age"].between(start, stop).all()
     np.testing.assert_array_equal(azimuths.latents[2], store.array(table.index[2], "latent"))
     for draw in (cluster_figure, similarity_figure):
-        assert draw(azimuths, store.c2).axes
+        assert draw(azimuths, partial(store.array, name="c2")).axes
 
 
 def test_completion_offers_what_is_for_a_person(session):

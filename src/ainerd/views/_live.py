@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 import matplotlib
 from matplotlib.backends import BackendFilter, backend_registry
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ainerd.views._figure import SIZE, draw_campaign
@@ -56,7 +55,6 @@ class LiveFigure:
             self._open_window()
         else:
             self.figure = Figure(figsize=SIZE, layout="constrained")
-            FigureCanvasAgg(self.figure)
         _followed.add(self)
         _refresh_after_each_cell()
 

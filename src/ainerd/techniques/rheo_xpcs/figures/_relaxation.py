@@ -5,7 +5,6 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,7 +28,6 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
         Its dips are marked, and its correlation is drawn below.
     """
     figure = Figure(figsize=(11, 9.2 if found else 7.2), layout="constrained")
-    FigureCanvasAgg(figure)
     above = figure
     if found is not None:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.4, 1]))
@@ -61,7 +59,7 @@ def _draw_azimuths(axes: Axes, azimuths: Azimuths, start: NDArray[np.float64], s
         Line2D([], [], marker="s", markersize=8, linestyle="none", color=colour(c), label=f"cluster {c}")
         for c in range(azimuths.n_clusters)
     ]
-    title(axes, "a", "Cluster of each azimuth")
+    title(axes, "Cluster of each azimuth")
     axes.legend(
         handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=8, frameon=False, fontsize=9, borderaxespad=0.2
     )
@@ -74,7 +72,7 @@ def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) 
         seen = share > 0
         axes.scatter(middle[seen], np.full(seen.sum(), c), s=60 * share[seen], color=colour(c), linewidth=0, zorder=2)
     axes.set(ylim=(azimuths.n_clusters - 0.5, -0.5), yticks=range(azimuths.n_clusters), ylabel="cluster")
-    title(axes, "b", "Cluster timeline: the area is the share of the azimuths")
+    title(axes, "Cluster timeline: the area is the share of the azimuths")
 
 
 def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
@@ -83,13 +81,13 @@ def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) ->
     axes.set_ylim(0, None)
     axes.set_ylabel("distance")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
-    title(axes, "c", "Spread in the latent space")
+    title(axes, "Spread in the latent space")
 
 
 def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
     axes.set_ylabel("stress (Pa)")
     if stress.empty:
-        title(axes, "d", "Shear stress")
+        title(axes, "Shear stress")
         nothing(axes, "none was monitored")
         return
     for _, readings in stress.groupby("exposure"):
@@ -100,7 +98,7 @@ def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
         axes.set_ylim(relaxed.min() - room, relaxed.max() + room)
         first = stress.nsmallest(1, "age").iloc[0]
         off = f" (at {first['age']:.0f} s {first['stress']:.0f} Pa, off the panel)"
-    title(axes, "d", "Shear stress" + off)
+    title(axes, "Shear stress" + off)
 
 
 def _draw_correlation(axes: Axes, found: Coincidence) -> None:
@@ -112,7 +110,7 @@ def _draw_correlation(axes: Axes, found: Coincidence) -> None:
     highest = np.nanmax(np.r_[found.correlation, found.chance])
     axes.set(ylim=(np.nanmin(np.r_[found.correlation, 0]) - 0.05, highest + 0.2))
     axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=found.lag)
-    title(axes, "e", "Label changes against stress dips")
+    title(axes, "Label changes against stress dips")
 
 
 def _say(axes: Axes, found: Coincidence) -> None:
