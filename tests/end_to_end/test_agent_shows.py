@@ -42,6 +42,8 @@ def test_the_figure_follows_the_runs_in_the_main_thread_until_its_window_is_clos
     assert agent.plot() is live
 
     table, following = agent.results.table(), agent.suggest()
+    assert not [text for axes in live.figure.axes for text in axes.texts if "cannot be drawn" in text.get_text()]
+    assert len([axes for axes in live.figure.axes if axes.get_xlabel() == "$t_1$ (s)"]) == 3  # newest, clean, nearest
     (sample,) = [axes for axes in live.figure.axes if axes.get_ylabel() == "sample_y (mm)"]
     np.testing.assert_allclose(sample.lines[0].get_xydata(), table[["sample_x", "sample_y"]])
     star = sample.collections[-1].get_offsets()[0]

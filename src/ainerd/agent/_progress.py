@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 import matplotlib
@@ -19,22 +19,14 @@ from ainerd.views._live import refresh_all
 TICK_S = 0.2
 
 
-class CountsFrames(Protocol):
-    """Whose frames are counted on the line."""
-
-    quiet: bool
-
-    @property
-    def progress(self) -> tuple[int, int | None] | None:
-        """Frames analysed, and announced if that is known, of the run that is going on; None between runs."""
-        ...
-
-
 _counting: "WeakSet[Any]" = WeakSet()
 
 
-def show_progress_of(agent: CountsFrames) -> None:
-    """Count the frames of an agent from now on, while the RunEngine is busy."""
+def show_progress_of(agent: Any) -> None:
+    """Count the frames of an agent from now on, while the RunEngine is busy and the agent is not `quiet`.
+
+    Its `progress` is the number of frames analysed, and announced if that is known; None between runs.
+    """
     _counting.add(agent)
 
 

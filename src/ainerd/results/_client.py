@@ -73,10 +73,7 @@ class AinerdResult(Container):
     def plot(self) -> "Figure":
         """The result on one page, as its technique draws it; else its series, lines and images.
 
-        Returns
-        -------
-        matplotlib.figure.Figure
-            A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
+        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
 
         Raises
         ------

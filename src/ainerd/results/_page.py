@@ -8,14 +8,7 @@ _MOST = 12  # panels
 
 
 def draw_result(result: Any, figure: Any) -> None:
-    """Draw each series over time, each array of one dimension as a line, and of two as an image.
-
-    Parameters
-    ----------
-    result : AinerdResult
-    figure : matplotlib.figure.Figure or SubFigure
-        What cannot be drawn is named at its foot.
-    """
+    """Draw each series over time, each array of one dimension as a line, and of two as an image; name the others."""
     said = result.metadata
     arrays = {name: result[name] for name in said["arrays"]}
     drawn = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]

@@ -115,18 +115,7 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
 def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[str | None, str | None, float]:
     """Keys of the newest run and of the one most like it, and how far apart they lie in the latent space.
 
-    Parameters
-    ----------
-    runs : pandas.DataFrame
-        As `Scene.runs`.
-    embeddings : pandas.DataFrame, shape (n, d)
-        By key; runs without one are passed over.
-
-    Returns
-    -------
-    newest, nearest : str or None
-    distance : float
-        NaN without a nearest.
+    `runs` are those of a `Scene`. Without such a run the key is None, and the distance NaN.
     """
     keys = [str(key) for key in runs.index[runs["done"]] if key in embeddings.index]
     if len(keys) < 2:

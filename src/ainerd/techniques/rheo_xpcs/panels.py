@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultStore
 from ainerd.techniques.rheo_xpcs.figures._exposure import draw_exposure
-from ainerd.techniques.rheo_xpcs.figures._maps import draw_map, highest, montage
+from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, highest, montage
 from ainerd.views import Scene, newest_and_nearest
-from ainerd.views._style import colour, nothing, title
+from ainerd.views._style import nothing, title
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 
@@ -62,7 +61,8 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
         in_seconds = np.isfinite(run["duration"])
         duration, unit = (run["duration"], "s") if in_seconds else (len(image), "cells")
         drawn = draw_map(axes, image, duration, 1.0, high, run["colour"])
-        axes.set_title(f"{what}\n{_place(run, len(scene.bounds))}", fontsize=9)
+        at = ", ".join(f"{run[axis]:.1f}" for axis, _ in zip("xy", scene.bounds, strict=False))
+        axes.set_title(f"{what}\nrun {run['number']}" + ("" if "nan" in at else f" at ({at})"), fontsize=9)
         axes.set_xlabel(f"$t_1$ ({unit})", fontsize=9)
         axes.set_ylabel(f"$t_2$ ({unit})" if axes is panels[0] else "", fontsize=9)
         axes.tick_params(labelsize=8, labelleft=axes is panels[0])
@@ -71,13 +71,10 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
 
 def strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     """The regime that each azimuth looks like, a column for each run."""
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
+    regimes = azimuth_regimes(scene, runs)
+    draw_columns(axes, ((runs["number"][key] - 0.5, runs["number"][key] + 0.5, regimes[key]) for key in regimes))
     axes.set_facecolor("0.93")
     axes.set_title("regime that each azimuth looks like", loc="right", fontsize=8, pad=2)
-    for key, labels in azimuth_regimes(scene, runs).items():
-        number = runs["number"][key]
-        column = np.array([to_rgb(colour(regime)) for regime in labels])[:, None]
-        axes.imshow(column, extent=(number - 0.5, number + 0.5, 0, 360), origin="lower", aspect="auto")
 
 
 def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
@@ -86,39 +83,26 @@ def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.in
     The one whose runs' latent vectors have the mean nearest to the azimuth's; a run that flows looks like another
     regime across the flow.
     """
-    regime_by_key = runs["regime"].to_dict()
-    latents = {key: found["latent"] for key, found in scene.arrays.items() if "latent" in found}
-    latents = {key: z for key, z in latents.items() if regime_by_key.get(key, -1) >= 0}
+    known = runs["regime"][runs["regime"] >= 0]
+    latents = {key: found["latent"] for key, found in scene.arrays.items() if key in known and "latent" in found}
     if not latents:
         return {}
-    regime_of = np.array([regime_by_key[key] for key in latents])
-    means = np.array([z.mean(axis=0) for z in latents.values()])
-    regimes = np.unique(regime_of)
-    centres = np.array([means[regime_of == regime].mean(axis=0) for regime in regimes])
-    return {key: regimes[np.linalg.norm(z[:, None] - centres, axis=2).argmin(axis=1)] for key, z in latents.items()}
+    means = pd.DataFrame({key: z.mean(axis=0) for key, z in latents.items()}).T
+    centres = means.groupby(known).mean()
+    regimes, middle = centres.index.to_numpy(), centres.to_numpy()
+    return {key: regimes[np.linalg.norm(z[:, None] - middle, axis=2).argmin(axis=1)] for key, z in latents.items()}
 
 
 def export(store: ResultStore, key: str, path: Path) -> Path:
-    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
+    """Write an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too; FileExistsError if there is one.
 
     The masks of the bins and the groups of pyXpcsViewer are written if the store has the configuration of the
     result: without it nobody knows which pixels a map is of.
-
-    Parameters
-    ----------
-    store : ResultStore
-    key : str
-    path : Path
-        Such as ``scan_12.nxs``.
-
-    Raises
-    ------
-    FileExistsError
-        If there is such a file.
     """
     import h5py
 
-    from ainerd.techniques.rheo_xpcs.exports import MASKS, write_nexus, write_viewer
+    from ainerd.techniques.rheo_xpcs.exports._nexus import write_nexus
+    from ainerd.techniques.rheo_xpcs.exports._viewer import MASKS, write_viewer
 
     record = store.record(key)
     there = {name: store.array(key, name) for name in record.arrays}
@@ -129,9 +113,3 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
         if configuration is not None and {"c2", "g2", "tau"} <= set(there) and MASKS <= set(configuration.arrays):
             write_viewer(file, record, there, configuration)
     return path
-
-
-def _place(run: Any, n_motors: int) -> str:
-    at = run[["x", "y"]][:n_motors].to_numpy(float)
-    where = f" at ({', '.join(f'{x:.1f}' for x in at)})" if np.isfinite(at).all() else ""
-    return f"run {run['number']}{where}"

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths, cluster_marks
 from ainerd.techniques.rheo_xpcs.figures._maps import draw_map, highest, new_figure
 from ainerd.views._latent_map import principal_axes
 from ainerd.views._style import colour
@@ -31,7 +30,7 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
     mixed = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
     by_cluster.scatter(*flat[mixed].T, s=14, c=[colour(int(k)) for k in labels[mixed]], linewidth=0)
-    by_cluster.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
+    by_cluster.legend(handles=cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
     by_cluster.set_title("k-means clusters of the latent vectors", fontsize=11, loc="left")
     minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, azimuths.labels.shape[1])
     drawn = by_time.scatter(*flat[mixed].T, s=14, c=minutes[mixed], cmap="cividis", linewidth=0)
@@ -48,44 +47,27 @@ def latent_figure(azimuths: Azimuths) -> Figure:
 def cluster_figure(azimuths: Azimuths, c2_of: Maps) -> Figure:
     """Mean and scatter of the C2 maps of each cluster."""
     k = azimuths.n_clusters
-    sums, squares = [0.0] * k, [0.0] * k
-    for key, labels in zip(azimuths.runs.index, azimuths.labels, strict=True):
-        maps = c2_of(str(key))
-        for c in np.unique(labels):
-            sums[c] = sums[c] + maps[labels == c].sum(axis=0)
-            squares[c] = squares[c] + np.square(maps[labels == c], dtype=np.float64).sum(axis=0)
+    sums, squares = np.zeros((2, k, 1, 1))
+    for key, labels in zip(azimuths.runs.index, azimuths.labels, strict=True):  # maps of all would fill the memory
+        maps, belongs = c2_of(str(key)).astype(float), labels == np.arange(k)[:, None]
+        sums = sums + np.tensordot(belongs, maps, 1)
+        squares = squares + np.tensordot(belongs, maps**2, 1)
     members = np.bincount(azimuths.labels.ravel(), minlength=k)
-    means = [np.asarray(total) / n for total, n in zip(sums, members, strict=True)]
-    scatters = [
-        np.sqrt(np.maximum(np.asarray(square) / n - mean**2, 0))
-        for square, mean, n in zip(squares, means, members, strict=True)
-    ]
+    means = sums / members[:, None, None]
+    scatters = np.sqrt(np.maximum(squares / members[:, None, None] - means**2, 0))
     figure = new_figure(2.7 * k + 1.0, 5.6)
-    duration = duration_of(azimuths)
     upper, lower = figure.subplots(2, k, sharex=True, sharey=True, squeeze=False)
     for c, (axes, image) in enumerate(zip(upper, means, strict=True)):
-        mean = draw_map(axes, image, duration, 1.0, highest(means), colour(c))
+        mean = draw_map(axes, image, azimuths.duration_s, 1.0, highest(means), colour(c))
         exposures = int((azimuths.labels == c).any(axis=1).sum())
         axes.set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
     for c, (axes, image) in enumerate(zip(lower, scatters, strict=True)):
-        scatter = draw_map(axes, image, duration, 0.0, highest(scatters), colour(c))
+        scatter = draw_map(axes, image, azimuths.duration_s, 0.0, highest(scatters), colour(c))
         axes.set_xlabel("$t_1$ (s)")
     for row, drawn, what in ((upper, mean, "mean of $C_2$"), (lower, scatter, "scatter of $C_2$")):
         row[0].set_ylabel("$t_2$ (s)")
         figure.colorbar(drawn, ax=list(row), label=what, shrink=0.85, pad=0.02)
     return figure
-
-
-def duration_of(azimuths: Azimuths) -> float:
-    """Length of an exposure in seconds."""
-    return float((azimuths.runs["stop_s"] - azimuths.runs["start_s"]).median())
-
-
-def _cluster_marks(azimuths: Azimuths) -> list[Line2D]:
-    return [
-        Line2D([], [], marker="o", linestyle="none", color=colour(c), label=f"cluster {c}")
-        for c in range(azimuths.n_clusters)
-    ]
 
 
 def _two_dimensions(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, str]]:

@@ -1,12 +1,15 @@
 """Every azimuth of every exposure as a point of the latent space, and what happened when: read from Tiled alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ainerd.results import ResultStore
+from ainerd.views._style import colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,11 @@ class Azimuths:
     def n_clusters(self) -> int:
         """How many clusters there are."""
         return int(self.labels.max(initial=-1)) + 1
+
+    @property
+    def duration_s(self) -> float:
+        """Length of an exposure."""
+        return float((self.runs["stop_s"] - self.runs["start_s"]).median())
 
     @property
     def points(self) -> NDArray[np.float64]:
@@ -108,6 +116,12 @@ def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str)
     else:
         ages = run["start_s"] + (run["stop_s"] - run["start_s"]) * time / max(time.max(initial=0), 1e-9)
     return pd.DataFrame({"age": ages, "stress": measured[series].to_numpy(float)})
+
+
+def cluster_marks(azimuths: Azimuths, marker: str = "o") -> list[Line2D]:
+    """A mark in the colour of each cluster, for a legend."""
+    style: dict[str, Any] = {"marker": marker, "linestyle": "none"}
+    return [Line2D([], [], color=colour(c), label=f"cluster {c}", **style) for c in range(azimuths.n_clusters)]
 
 
 def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -5,54 +5,31 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._maps import C2_MAP, COLUMNS, limits, new_figure, side_by_side
+from ainerd.techniques.rheo_xpcs.figures._maps import C2_MAP, COLUMNS, GAP, LIMITS, side_by_side
 
-
-def exposure_figure(
-    c2: NDArray[np.float32],
-    tau: NDArray[np.float64],
-    g2: NDArray[np.float64],
-    *,
-    duration_s: float,
-    names: list[str],
-    title: str,
-) -> Figure:
-    """Two-time maps of every bin, and g2 of all.
-
-    Parameters
-    ----------
-    c2 : ndarray, shape (n_roi, n, n)
-    tau : ndarray, shape (n_lags,)
-        In seconds.
-    g2 : ndarray, shape (n_roi, n_lags)
-    duration_s : float
-        Length of the exposure.
-    names : list of str
-        Of the bins.
-    title : str
-    """
-    figure = new_figure(13, 5)
-    draw_exposure(figure, {"c2": c2, "tau": tau, "g2": g2}, duration_s=duration_s, names=names)
-    figure.suptitle(title)
-    return figure
+Series = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
 
 def draw_exposure(
     figure: Any,
     arrays: Mapping[str, NDArray[Any]],
-    series: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
+    series: Series | None = None,
     *,
     duration_s: float | None,
     names: Sequence[str],
 ) -> None:
-    """Draw what there is of ``c2``, ``g2`` over ``tau``, and series (times, values) by their labels, in a figure."""
+    """Draw what there is of two-time maps, g2 of every bin, and series.
+
+    Of `arrays` that is ``c2`` (n_roi, n, n), and ``g2`` (n_roi, n_lags) over ``tau`` in s; `series` are (times in s,
+    values) by their label; `names` are those of the bins.
+    """
     curves = [*(["g2"] if {"g2", "tau"} <= set(arrays) else []), *(series or {})]
-    rows = [[*(["c2"] if "c2" in arrays else []), *([name] if curves else [])] for name in curves or [""]]
+    maps = ["c2"] if "c2" in arrays else []
+    rows = [[*maps, name] for name in curves] or [maps]
     axes = figure.subplot_mosaic(rows, width_ratios=[3, 2][-len(rows[0]) :])
-    if "c2" in arrays:
+    if maps:
         _draw_maps(figure, axes["c2"], arrays["c2"], duration_s, names)
     if "g2" in axes:
         n = len(arrays["g2"])
@@ -65,10 +42,9 @@ def draw_exposure(
 
 
 def _draw_maps(figure: Any, axes: Any, maps: NDArray[Any], duration_s: float | None, names: Sequence[str]) -> None:
-    low, high = limits(maps)
-    picture = side_by_side(maps)
-    drawn = axes.imshow(picture, vmin=low, vmax=high, cmap=C2_MAP)
-    step = (picture.shape[1] + 4) / min(COLUMNS, len(maps))
+    low, high = np.nanpercentile(maps, LIMITS)
+    drawn = axes.imshow(side_by_side(maps), vmin=low, vmax=high, cmap=C2_MAP)
+    step = maps.shape[1] + GAP
     for k, name in enumerate(names):
         row, column = divmod(k, COLUMNS)
         axes.text((column + 0.04) * step, (row + 0.04) * step, name, color="white", va="top", fontsize=7)

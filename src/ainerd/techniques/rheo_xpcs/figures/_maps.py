@@ -1,25 +1,28 @@
-"""Two-time maps as pictures: one with its frame, and those of all bins side by side."""
+"""Two-time maps as pictures, one or those of all bins, and labels of the azimuths as columns."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from ainerd.views._style import colour
+
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
-_GAP = 4  # pixels between maps
-_LIMITS = (1.0, 99.5)  # percentiles that are black and white
+GAP = 4  # pixels between maps
+LIMITS = (1.0, 99.5)  # percentiles that are black and white
 
 
 def side_by_side(maps: NDArray[Any]) -> NDArray[np.float64]:
     """Maps (n, size, size) as one picture, six in a row, time up and to the right, NaN between them."""
     n, size, _ = maps.shape
-    step, columns = size + _GAP, min(COLUMNS, n)
-    picture = np.full((-(-n // columns) * step - _GAP, columns * step - _GAP), np.nan)
+    step, columns = size + GAP, min(COLUMNS, n)
+    picture = np.full((-(-n // columns) * step - GAP, columns * step - GAP), np.nan)
     for k, image in enumerate(maps):
         row, column = divmod(k, columns)
         picture[row * step : row * step + size, column * step : column * step + size] = image[::-1]
@@ -28,15 +31,9 @@ def side_by_side(maps: NDArray[Any]) -> NDArray[np.float64]:
 
 def montage(maps: NDArray[Any]) -> NDArray[np.uint8]:
     """The same in grey: black and white are percentiles 1 and 99.5 of all, what is between the maps is black."""
-    low, high = limits(maps)
+    low, high = np.nanpercentile(maps, LIMITS)
     shades = 255 * (side_by_side(maps) - low) / max(high - low, 1e-12)
     return np.nan_to_num(shades).clip(0, 255).astype(np.uint8)
-
-
-def limits(maps: NDArray[Any]) -> tuple[float, float]:
-    """Percentiles 1 and 99.5 of all values."""
-    low, high = np.nanpercentile(maps, _LIMITS)
-    return float(low), float(high)
 
 
 def highest(images: Iterable[NDArray[Any]]) -> float:
@@ -51,6 +48,14 @@ def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high:
     for side in axes.spines.values():
         side.set(color=frame, linewidth=2.5)
     return drawn
+
+
+def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
+    """Of each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
+    for left, right, labels in columns:
+        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
+    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
 
 
 def new_figure(width: float, height: float) -> Figure:

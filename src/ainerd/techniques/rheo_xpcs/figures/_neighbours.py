@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._azimuth_figures import Maps, duration_of
+from ainerd.techniques.rheo_xpcs.figures._azimuth_figures import Maps
 from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
 from ainerd.techniques.rheo_xpcs.figures._maps import draw_map, highest, new_figure
 from ainerd.views._style import colour
@@ -84,7 +84,7 @@ def _middle_of(azimuths: Azimuths, cluster: int) -> int:
 
 
 def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], said: str) -> Figure:
-    columns, duration = max(map(len, rows)), duration_of(azimuths)
+    columns = max(map(len, rows))
     figure = new_figure(1.75 * columns + 1.2, 2.0 * len(rows) + 0.5)
     panels = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
     high = highest(image for row in rows for image, _, _ in row)
@@ -92,7 +92,7 @@ def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], said: str) -> Figure:
         for axes in places[len(row) :]:
             axes.set_visible(False)
         for axes, (image, name, frame) in zip(places, row, strict=False):
-            drawn = draw_map(axes, image, duration, 1.0, high, frame)
+            drawn = draw_map(axes, image, azimuths.duration_s, 1.0, high, frame)
             axes.set_title(name, fontsize=8)
             axes.tick_params(labelsize=8)
         places[0].set_ylabel("$t_2$ (s)", fontsize=9)

@@ -1,17 +1,17 @@
 """Exposure after exposure: the clusters of the azimuths, how far they spread, and the stress under them."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths, cluster_marks
 from ainerd.techniques.rheo_xpcs.figures._coincidence import Coincidence
+from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns
 from ainerd.views._style import colour, nothing, title
 
 _DIP_PA = 0.25  # what is marked as a dip: five times the noise of the reading, in Pa
@@ -51,18 +51,15 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
 
 
 def _draw_azimuths(axes: Axes, azimuths: Azimuths, start: NDArray[np.float64], stop: NDArray[np.float64]) -> None:
-    for left, right, labels in zip(start, stop, azimuths.labels, strict=True):
-        column = np.array([to_rgb(colour(int(c))) for c in labels])[:, None]
-        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
-    marks = [
-        Line2D([], [], marker="s", markersize=8, linestyle="none", color=colour(c), label=f"cluster {c}")
-        for c in range(azimuths.n_clusters)
-    ]
+    draw_columns(axes, zip(start, stop, azimuths.labels, strict=True))
     title(axes, "Cluster of each azimuth")
-    axes.legend(
-        handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=8, frameon=False, fontsize=9, borderaxespad=0.2
-    )
+    _legend(axes, handles=cluster_marks(azimuths, "s"), ncols=8)
+
+
+def _legend(axes: Axes, **options: Any) -> None:
+    """Beside the title."""
+    style: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    axes.legend(frameon=False, fontsize=9, **style, **options)
 
 
 def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
@@ -80,7 +77,7 @@ def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) ->
     axes.plot(middle, azimuths.step, ".-", color="#D55E00", linewidth=1, label="from the exposure before")
     axes.set_ylim(0, None)
     axes.set_ylabel("distance")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
+    _legend(axes, ncols=2)
     title(axes, "Spread in the latent space")
 
 
