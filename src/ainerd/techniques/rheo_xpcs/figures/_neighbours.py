@@ -26,12 +26,12 @@ def similarity_figure(azimuths: Azimuths, c2_of: Maps, *, n_similar: int = 5) ->
         middle = _middle_of(azimuths, c)
         distance = np.linalg.norm(points - points[middle], axis=1)
         others = np.flatnonzero(run != run[middle])
-        rows.append([(i, distance[i]) for i in (middle, *others[distance[others].argsort()][:n_similar])])
+        near = others[distance[others].argsort()][:n_similar]
+        rows.append([(middle, ""), *[(int(i), f"\ndistance {distance[i]:.2f}") for i in near]])
     maps = {i: c2_of(str(azimuths.runs.index[i])) for i in {int(run[i]) for row in rows for i, _ in row}}
 
-    def tile(i: int, distance: float) -> Tile:
-        place = f"run {run[i] + 1}, {_degrees(i % n_roi, n_roi)}"
-        name = f"{place}\ndistance {distance:.2f}" if distance else place
+    def tile(i: int, distance: str) -> Tile:
+        name = f"run {run[i] + 1}, {_degrees(i % n_roi, n_roi)}{distance}"
         return maps[run[i]][i % n_roi], name, colour(int(labels[i]))
 
     said = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
