@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._catalog import Config, Json, Tiled, opened
+from ainerd.cli._show import bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,7 +40,6 @@ def replay(
     Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
@@ -54,8 +54,7 @@ def replay(
         store = ResultStore(ainerd)
         technique = build_technique(settings, store)
         waiting = _waiting(raw, store, technique, uids, again=all)
-        columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, disable=json or not waiting) as progress:
+        with bars(disable=json or not waiting) as progress:
             if dask is None:
                 outcomes = _analysed(waiting, technique, store, settings, raw, progress)
             else:
@@ -83,16 +82,18 @@ def _waiting(
     """Uids of finished runs that have no result of these parameters yet, the oldest first."""
     from tiled.queries import KeyPresent
 
-    from ainerd.results import result_key
+    from ainerd.results import digest
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
     found = [run.metadata["start"]["uid"] for run in runs]
-    status = store.table()["status"]
-    done = {"complete"} if again or uids else {"complete", "failed"}
-    return [uid for uid in found if status.get(result_key(uid, technique.parameters)) not in done]
+    table, keys = store.search(digest=digest(technique.parameters)), store.keys_by_raw_uid()
+    open_status = {"computing", "failed"} if again or uids else {"computing"}
+    of_these, is_open = set(table.index), table["status"].isin(open_status)
+    waiting = set(table["raw_uid"][is_open])  # a run may have several results, an event's each
+    return [uid for uid in found if uid in waiting or of_these.isdisjoint(keys.get(uid, ()))]
 
 
 def _run(raw: "Container", uid: str) -> "Container":
