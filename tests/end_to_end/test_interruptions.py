@@ -75,7 +75,7 @@ def test_a_person_ends_a_run(session, take, way):
 
     row = row_of(session, take(during))
     assert row["status"] == "failed"
-    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames", row["reason"])
+    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames: a map needs all of them", row["reason"])
 
 
 @pytest.mark.fault("a person pauses the RunEngine in a run, and lets it go on", "the exposure is complete")
@@ -141,7 +141,7 @@ def test_a_job_that_would_end_the_worker_does_not(session):
     def job():
         raise SystemExit
 
-    session.agent._watch.submit(job)
+    session.agent._worker.submit(job)
     assert session.agent.drain() and session.agent.health()["worker"] == "alive"
 
 

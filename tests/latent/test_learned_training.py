@@ -54,8 +54,8 @@ def test_speckle_averages_to_the_truth(truths):
 
 
 def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("ainerd.latent._loop._CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr("ainerd.latent._noise._STEPS", 20)
+    monkeypatch.setattr("ainerd.latent.training._loop._CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("ainerd.latent.training._noise._STEPS", 20)
     whole = train_ours(tmp_path / "a", seed=3, truths=100, steps=3)
 
     def stop(stage, done, total, watched):
@@ -90,7 +90,7 @@ def test_the_paper_recipe_writes_what_can_be_loaded(tmp_path):
 def test_processes_average_their_gradients(tmp_path):
     """Two processes train as one that adds up the gradients of both's batches does."""
     ours = "train_ours(Path(sys.argv[1]), seed=3, truths=100, steps=2)"
-    program = f"import sys; from pathlib import Path; from ainerd.latent import train_ours; {ours}"
+    program = f"import sys; from pathlib import Path; from ainerd.latent.training import train_ours; {ours}"
     (tmp_path / "train.py").write_text(program)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run([*torchrun, tmp_path / "train.py", tmp_path], check=True, timeout=150, capture_output=True)

@@ -25,7 +25,7 @@ class Watched(Protocol):
     quiet: bool
 
     @property
-    def progress(self) -> tuple[int, int] | None:
+    def progress(self) -> tuple[int, int | None] | None:
         """Frames analysed and announced of the run that is going on; None between runs."""
         ...
 
@@ -70,8 +70,9 @@ def _progress() -> Table | Text:
     for watched in list(_watched):
         counted = watched.progress
         if counted is not None:
-            read, announced = counted
+            read, expected = counted
+            of = f"{read} of {expected} frames" if expected else f"{read} frames"
             line = Table.grid(padding=(0, 1))
-            line.add_row("analysed", ProgressBar(announced, read, width=30), f"{read} of {announced} frames")
+            line.add_row("analysed", ProgressBar(expected, read, width=30), of)
             return line
     return Text()

@@ -11,7 +11,7 @@ from ainerd.agent import wanted_of
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import ResultStore, link_provenance
-from ainerd.runs import Outcome, Watch
+from ainerd.runs import Outcome, Worker
 from ainerd.technique import Technique
 
 POLL_S = 0.1
@@ -35,7 +35,7 @@ class Reanalysis:
         self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
     ) -> None:
         self._raw, self._ainerd, self._image = raw, store.container, settings.detector.image
-        self._watch = Watch(
+        self._worker = Worker(
             technique,
             store,
             keys=DetectorKeys(**settings.detector.model_dump()),
@@ -43,7 +43,7 @@ class Reanalysis:
             roots=settings.storage.frames,
             listener=_Nobody(),
             agent=settings.name,
-            unwritten=unwritten,
+            spool=unwritten,
             raw=raw,
         )
 
@@ -61,11 +61,11 @@ class Reanalysis:
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
             return None
         for name, doc in list(documents_of(run)):  # all, so that an interruption finds a whole run
-            self._watch(name, doc)
-        future = self._watch.outcome(uid)
+            self._worker(name, doc)
+        future = self._worker.outcome(uid)
         while not wait([future], POLL_S).done:
             if tell is not None:
-                tell(*(self._watch.progress or (0, None)))
+                tell(*(self._worker.progress or (0, None)))
         outcome = future.result()
         if outcome is not None and outcome.status == "complete":
             link_provenance(self._ainerd, outcome.key)
@@ -74,11 +74,11 @@ class Reanalysis:
     @property
     def kept(self) -> int:
         """Runs whose results Tiled did not take."""
-        return self._watch.health()["kept"]
+        return self._worker.health()["kept"]
 
     def close(self) -> None:
         """End; a run that is begun is ended first, even if a person has had enough."""
-        self._watch.close()
+        self._worker.close()
 
 
 class _Nobody:

@@ -83,17 +83,15 @@ def _waiting(
     from tiled.queries import KeyPresent
 
     from ainerd.results import digest
+    from ainerd.runs import n_results
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    found = [run.metadata["start"]["uid"] for run in runs]
-    table, keys = store.search(digest=digest(technique.parameters)), store.keys_by_raw_uid()
-    open_status = {"computing", "failed"} if again or uids else {"computing"}
-    of_these, is_open = set(table.index), table["status"].isin(open_status)
-    waiting = set(table["raw_uid"][is_open])  # a run may have several results, an event's each
-    return [uid for uid in found if uid in waiting or of_these.isdisjoint(keys.get(uid, ()))]
+    wanted = {run.metadata["start"]["uid"]: n_results(technique, run.metadata["start"]) for run in runs}
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    return [uid for uid, n in wanted.items() if done.get(uid, 0) < n]
 
 
 def _run(raw: "Container", uid: str) -> "Container":

@@ -10,8 +10,10 @@ from ainerd.results._records import ResultRecord
 from ainerd.technique import Analysis
 
 
-def completed(record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> ResultRecord:
-    """The complete record; `tables` are the series, by name, with the columns ``time`` and that name."""
+def completed(
+    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
+) -> ResultRecord:
+    """The record with what was found; `tables` are the series, by name, with the columns ``time`` and that name."""
     summary, units = dict(analysis.summary), dict(analysis.units)
     for name, table in tables.items():
         numbers = _series_summary(table[name])
@@ -20,7 +22,7 @@ def completed(record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.
         summary |= {f"{name}_{what}": number for what, number in numbers.items()}
     return added(
         record,
-        status="complete",
+        status=status,
         reason=None,
         embedding=analysis.embedding,
         novelty_p=analysis.novelty_p,

@@ -12,7 +12,7 @@ from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._mirror import Mirror, Nodes
 from ainerd.results._nodes import result_node
-from ainerd.results._records import ResultRecord
+from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._snapshot import Snapshot
 from ainerd.results._tables import embedding_table, result_table
@@ -23,7 +23,7 @@ class ResultReader:
 
     def __init__(self, ainerd: Container, results: Container, labels: Callable[[], Mapping[str, int]]) -> None:
         self._ainerd, self._results, self._current_labels = ainerd, results, labels
-        self._mirror = Mirror(results, lambda said: said.get("status") == "complete", Snapshot(ainerd))
+        self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
         self._made: tuple[Nodes, Mapping[str, int], pd.DataFrame] | None = None  # the last table, after what it is of
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class ResultReader:
         """
         results = self._mirror.read()
         if isinstance(like, str):
-            if results.get(like, {}).get("status") != "complete":
+            if results.get(like, {}).get("embedding") is None:
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
             points = embedding_table(results, results[like]["digest"])
             point, points = points.loc[like].to_numpy(), points.drop(like)
@@ -199,13 +199,22 @@ class ResultReader:
         except KeyError:
             return None
 
-    def keys_by_raw_uid(self) -> dict[str, list[str]]:
-        """Keys of the finished (complete or failed) results of each run."""
-        keys: dict[str, list[str]] = {}
-        for key, said in self._mirror.read().items():
-            if _is_finished(said):
-                keys.setdefault(said["raw_uid"], []).append(key)
-        return keys
+    def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
+        """How many finished results with that digest of their parameters each run has, by uid.
+
+        Parameters
+        ----------
+        digest : str
+        again : bool
+            Whether failed ones do not count.
+        """
+        finished = USABLE if again else (*USABLE, "failed")
+        counted: dict[str, int] = {}
+        for said in self._mirror.read().values():
+            if said.get("digest") == digest and said.get("status") in finished:
+                for uid in said.get("raw_uids") or [said["raw_uid"]]:
+                    counted[uid] = counted.get(uid, 0) + 1
+        return counted
 
     def refresh(self) -> None:
         """Read every result anew the next time.
@@ -228,4 +237,4 @@ class ResultReader:
 
 
 def _is_finished(said: Mapping[str, Any]) -> bool:
-    return said.get("status") in ("complete", "failed")
+    return said.get("status") in (*USABLE, "failed")

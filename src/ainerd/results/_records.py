@@ -9,9 +9,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ainerd import __version__
-from ainerd.results._keys import digest, result_key
+from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._record import Numbers, Record, Scalars, now
 
+FINAL = ("complete", "partial")  # statuses of results that do not change any more
+USABLE = (*FINAL, "growing")
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
 
 
@@ -31,11 +33,16 @@ class ResultRecord(Record):
 
     Attributes
     ----------
-    status : {"computing", "complete", "failed"}
+    status : {"computing", "complete", "partial", "growing", "failed"}
+        Partial: of fewer frames than were announced. Growing: of a series that is not closed.
     reason : str
-        Why it failed.
+        Why it failed, or has no numbers yet.
     raw_uid, raw_path, scan_id, run_time
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
+    event : int
+        Number of the event in the run, from 1, if the result is of one.
+    series_id, raw_uids : str, list of str
+        Key and value by which a series of runs is known (``ramp=cooling 1``), and the runs in the result.
     suggestion_id : str
         The suggestion that led to the run.
     supersedes : str
@@ -74,12 +81,15 @@ class ResultRecord(Record):
 
     _flat = ("positions", "summary")
 
-    status: Literal["computing", "complete", "failed"] = "computing"
+    status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
     reason: str | None = None
     raw_uid: str
     raw_path: str | None = None
     scan_id: int | None = None
     run_time: float | None = None
+    event: int | None = Field(default=None, ge=1)
+    series_id: str | None = None
+    raw_uids: list[str] | None = None
     suggestion_id: str | None = None
     supersedes: str | None = None
     technique: str
@@ -110,7 +120,11 @@ class ResultRecord(Record):
     @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        return result_key(self.raw_uid, self.parameters)
+        if self.series_id is not None:
+            identity = series_identity(self.series_id)
+        else:
+            identity = self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
+        return result_key(identity, self.parameters)
 
     def metadata(self) -> dict[str, Any]:
         """Metadata of the node, with the digest."""

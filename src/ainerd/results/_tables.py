@@ -67,7 +67,7 @@ def log_table(lines: Nodes) -> pd.DataFrame:
 
 def embedding_table(results: Nodes, digest: str | None) -> pd.DataFrame:
     """Embeddings of the complete results with that digest (None: that of the newest), by time of the run."""
-    done = {key: said for key, said in results.items() if said.get("status") == "complete"}
+    done = {key: said for key, said in results.items() if said.get("embedding") is not None}
     ordered = sorted(done.items(), key=lambda item: item[1].get("run_time", float("inf")))
     if digest is None and ordered:
         digest = ordered[-1][1]["digest"]

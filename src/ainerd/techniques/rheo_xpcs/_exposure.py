@@ -95,6 +95,8 @@ class Exposure:
     def finish(self) -> Analysis:
         """Say what the run was."""
         technique = self._technique
+        if self._reducer.n_pushed != self._n_frames:
+            raise AnalysisError("a map needs all of them")
         photons = self._photons
         if photons == 0:
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
