@@ -176,7 +176,7 @@ def test_fields_of_the_records(heading, record, computed):
 
 def test_numbers_and_arrays_of_a_result(session):
     page = (DOCS / "reference/results.md").read_text()
-    store, beside = session["agent"].results, session["settings"].beside
+    store, beside = session["agent"].results, session["settings"].recorded
     key = store.table("complete").index[0]
     of_series = {f"{name}_{what}" for name in beside.series for what in ("mean", "min", "max", "last")}
     said = set(rows(section(page, "### Summary numbers")))

@@ -69,7 +69,7 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
 
 def test_the_contrast_is_the_one_it_was_made_with(names, store):
     fitted = store.table()["g2_contrast"]  # a fit to a decay that is seen whole
-    assert fitted.median() == pytest.approx(names["settings"].analysis.contrast, rel=0.3)
+    assert fitted.median() == pytest.approx(names["settings"].section["contrast"], rel=0.3)
 
 
 def test_the_other_steps_of_the_workflow(names, store):
