@@ -386,7 +386,9 @@ class Panels(Protocol):
     They get results as Tiled has them, and draw with matplotlib alone.
     """
 
-    arrays: Sequence[str]  # names of arrays that `gallery` and `strip` want of each run, by way of ``scene.arrays``
+    # Names of the arrays that {"gallery": …, "strip": …} want, by way of ``scene.arrays``: `gallery` gets those of the
+    # newest run and the nearest, `strip` those of the newest 60.
+    arrays: Mapping[str, Sequence[str]]
 
     def plot(self, result: Any, figure: Any) -> None:
         """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""
@@ -428,8 +430,8 @@ def load(name: str) -> type[Technique]:
         hint = f": did you mean {close[0]!r}?" if close else "."
         raise TechniqueError(f"there is no technique {name!r}{hint} Installed: {', '.join(names()) or 'none'}")
     try:
-        return entry.load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+        return entry.load()
+    except Exception as error:  # it may be anybody's code
         raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
 
 
@@ -440,8 +442,8 @@ def panels(name: str) -> Panels | None:
     if entry is None:
         return None
     try:
-        return entry.load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+        return entry.load()
+    except Exception as error:  # it may be anybody's code
         logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
         return None
 

@@ -24,7 +24,6 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
-from ainerd.techniques.rheo_xpcs import build_partition
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RUNS, FRAMES = 3, 64
@@ -189,7 +188,7 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
 def test_one_run_is_shared_as_the_page_says(archive, address):
     page = (SMALL.parents[2] / "docs" / "how-to" / "analyze-again.md").read_text()
     (code,) = re.findall(r"```python\n(import numpy.*?)```", page, re.DOTALL)
-    names = {"partition": build_partition(Settings.load(SMALL).partition), "path": archive.frames[0]}
+    names = {"partition": build_technique(Settings.load(SMALL)).partition, "path": archive.frames[0]}
     for of_the_page, here in (("tcp://scheduler.example.org:8786", address), ("100_000", str(FRAMES))):
         assert of_the_page in code
         code = code.replace(of_the_page, here)

@@ -5,9 +5,10 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, util
 from typing import TYPE_CHECKING
+
+from ainerd.technique import Finding, HasChecks, TechniqueError, load, names
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -15,31 +16,7 @@ if TYPE_CHECKING:
     from ainerd.config import Settings
 
 FREE_GB = 5.0  # a night of exposures wants more than that
-FEWEST_PIXELS = 64
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    what : str
-    said : str
-        How it is.
-    todo : str
-        What to do about it; empty if it is as it should be.
-    """
-
-    what: str
-    said: str
-    todo: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is as it should be."""
-        return not self.todo
 
 
 def versions() -> Iterator[Finding]:
@@ -96,39 +73,38 @@ def storage(settings: "Settings") -> Iterator[Finding]:
         yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
 
 
-def models(settings: "Settings | None") -> Iterator[Finding]:
-    """Encoder, denoiser and bank; and the bins, if there are settings."""
-    from ainerd.latent import Encoder
-    from ainerd.techniques.rheo_xpcs import Bank
-
-    wanted = {"encoder": settings.analysis.encoder, "denoiser": settings.analysis.denoiser} if settings else {}
-    for role, name in (wanted or {"encoder": "pca"}).items():
-        if name == "none":
-            continue
+def techniques() -> Iterator[Finding]:
+    """Which techniques are installed, and whether they can be imported."""
+    for name in names():
         try:
-            encoder = Encoder.load(name)
-            yield Finding(role, f"{encoder.name}, SHA-256 {encoder.sha256}")
-        except ValueError as error:
-            yield Finding(role, str(error), f"give analysis.{role} a model that is there, or reinstall ainerd")
-    try:
-        bank = Bank.load(settings.analysis.bank if settings else None)
-        yield Finding("bank", f"{bank.n} exposures, SHA-256 {bank.id}…")
-    except ValueError as error:
-        yield Finding(
-            "bank", str(error), "give analysis.bank a bank that is there, or reinstall ainerd: it carries one"
-        )
-    if settings is None:
-        return
-    from ainerd.techniques.rheo_xpcs import build_partition
+            yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
+        except TechniqueError as error:
+            if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
+                yield Finding(f"technique {name}", f"not looked at: {error}")  # a light install, which `versions` says
+            else:
+                yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
 
+
+def technique(settings: "Settings") -> Iterator[Finding]:
+    """The technique of the settings: whether it takes its section, and what it finds itself."""
+    what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
-        pixels = build_partition(settings.partition).n_pixels
-    except (ValueError, OSError) as error:
-        yield Finding("partition", str(error), "change [partition]")
+        from ainerd.agent import build_technique
+        from ainerd.results import digest
+
+        built = build_technique(settings)
+        yield Finding(what, f"takes its section; digest of its results {digest(built.parameters)}")
+    except ModuleNotFoundError as error:
+        yield Finding(what, f"not looked at: {error}")
         return
-    few = f"a wider q_range_inv_nm or fewer bins: each needs {FEWEST_PIXELS} pixels"
-    said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
-    yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
+    except ValueError as error:
+        yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())
+        return
+    try:
+        for finding in built.check() if isinstance(built, HasChecks) else ():
+            yield Finding(finding.what, finding.said, finding.todo)
+    except Exception as error:  # it may be anybody's code
+        yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
 
 
 def catalogue(client: "Container") -> Iterator[Finding]:

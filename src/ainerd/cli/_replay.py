@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._catalog import Config, Json, Tiled, opened
+from ainerd.cli._show import bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,7 +40,6 @@ def replay(
     Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
@@ -54,8 +54,7 @@ def replay(
         store = ResultStore(ainerd)
         technique = build_technique(settings, store)
         waiting = _waiting(raw, store, technique, uids, again=all)
-        columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, disable=json or not waiting) as progress:
+        with bars(disable=json or not waiting) as progress:
             if dask is None:
                 outcomes = _analysed(waiting, technique, store, settings, raw, progress)
             else:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ainerd.techniques.rheo_xpcs.commands._files import read_npy
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -49,11 +51,7 @@ def _read(file: Path) -> tuple["Map", str]:
 
     from ainerd.latent import from_unit
 
-    try:
-        with file.open("rb") as stream:
-            c2 = np.lib.format.read_array(stream, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
+    c2 = read_npy(file)
     if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
         raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
     if not np.isfinite(c2).all():
@@ -67,12 +65,10 @@ def _read(file: Path) -> tuple["Map", str]:
 
 def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
     """One panel a map, all on the colour scale of the first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     first = next(iter(maps.values()))
     fig = Figure(figsize=(4.4 * len(maps), 4), layout="constrained")
-    FigureCanvasAgg(fig)
     panels = fig.subplots(1, len(maps))
     for axes, (name, c2) in zip(panels, maps.items(), strict=True):
         image = axes.imshow(c2, origin="lower", extent=(0, 1, 0, 1), vmin=first.min(), vmax=first.max())
