@@ -236,6 +236,8 @@ class Settings(BaseSettings):
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(_problems(error, cls, technique))) from None
+        except ValueError as error:  # a variable that should be JSON and is not
+            raise SettingsError(f"the environment: {error}") from None
         settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
         settings._folder = folder.resolve()
         storage = settings.storage

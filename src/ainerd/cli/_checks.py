@@ -5,6 +5,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from getpass import getuser
 from importlib import metadata, util
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,10 @@ def versions() -> Iterator[Finding]:
 
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
     for extra in ("", "agent"):
-        named = [
-            r for r in wanted if bool(r.marker) == bool(extra) and (not r.marker or r.marker.evaluate({"extra": extra}))
-        ]
+        named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
         found = {r: _version(r.name) for r in named}
         wrong = [
-            f"{r.name} {v}, not {r.specifier}"
-            for r, v in found.items()
-            if v and not r.specifier.contains(v, prereleases=True)
+            f"{r.name} {v}, not {r.specifier}" for r, v in found.items() if v and not r.specifier.contains(v, True)
         ]
         missing = [r.name for r, v in found.items() if not v]
         what, install = ("packages of the agent", "'ainerd[agent]'") if extra else ("packages", "ainerd")
@@ -48,21 +45,19 @@ def versions() -> Iterator[Finding]:
 def storage(settings: "Settings") -> Iterator[Finding]:
     """Folders of the settings: there, readable or writable, with room on their disks."""
     for frames in settings.storage.frames:
-        what = "storage.frames"
         if not frames.is_dir():
-            yield Finding(what, f"{frames} is no folder", "mount it or make it, or change storage.frames")
+            said, todo = "is no folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
-            yield Finding(what, f"{frames} cannot be read by {_user()}", "give that user leave to read it")
+            said, todo = f"cannot be read by {getuser()}", "let that user read it"
         else:
-            yield Finding(what, f"{frames} is readable")
+            said, todo = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {said}", todo)
     directory = settings.storage.directory
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("storage.directory", f"{there} cannot be written to by {_user()}", "change it, or its rights")
+        yield Finding("storage.directory", f"{there} cannot be written to by {getuser()}", "change it, or its rights")
     else:
-        yield Finding(
-            "storage.directory", f"{directory} is writable" if there == directory else f"{directory} can be made"
-        )
+        yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
     for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
         if n := len(list(folder.glob("*.jsonl"))):
             todo = "start an agent with these settings while Tiled answers: it writes them"
@@ -160,9 +155,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()

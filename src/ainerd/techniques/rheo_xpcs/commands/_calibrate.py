@@ -71,6 +71,6 @@ def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder
     for kind, found in chosen.items():
         for result in found:
             contrast = float(store.record(result).parameters["contrast"])
-            clean.append(measured_exposure(encoder, store.c2(result), contrast=contrast))
+            clean.append(measured_exposure(encoder, store.array(result, "c2"), contrast=contrast))
             kinds.append(kind)
     return clean, kinds

@@ -101,7 +101,7 @@ def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> 
         of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
         raise ValueError(f"no complete results{of} to tune to")
     for i, key in enumerate(found.index):
-        yield store.c2(str(key))
+        yield store.array(str(key), "c2")
         watch("reading", i + 1, len(found), {})
 
 
