@@ -386,7 +386,9 @@ class Panels(Protocol):
     They get results as Tiled has them, and draw with matplotlib alone.
     """
 
-    arrays: Sequence[str]  # names of arrays that `gallery` and `strip` want of each run, by way of ``scene.arrays``
+    # Names of the arrays that {"gallery": …, "strip": …} want, by way of ``scene.arrays``: `gallery` gets those of the
+    # newest run and the nearest, `strip` those of the newest 60.
+    arrays: Mapping[str, Sequence[str]]
 
     def plot(self, result: Any, figure: Any) -> None:
         """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""

@@ -103,7 +103,7 @@ def test_the_store_and_tiled_alone_find_the_same(session):
 def test_a_file_gives_what_its_run_gave(session):
     page = run_page("how-to/analyze-a-file.md", {})
     results = session["agent"].results
-    of_runs = [abs(results.c2(key) - page["c2"]).max() for key in results.table().index]
+    of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table().index]
     assert min(of_runs) < 1e-5
     assert page["g2"].shape == (18, page["tau"].size) and 0 < page["p"] <= 1
     assert Path("map.png").exists() and page["maps"].shape == (2, 64, 64)

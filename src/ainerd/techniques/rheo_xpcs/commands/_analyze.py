@@ -33,7 +33,7 @@ def analyze(
     from ainerd.documents import FrameError, FrameReader
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs import RheoXPCS
-    from ainerd.techniques.rheo_xpcs.figures import exposure_figure
+    from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
 
     if not (frame_time > 0 and 0 < contrast <= 1):
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
@@ -61,14 +61,9 @@ def analyze(
         about = {**analysis.summary, "novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset}
         results.attrs.update({name: value for name, value in about.items() if value is not None})
     names = _names(technique.partition)
-    figure = exposure_figure(
-        analysis.arrays["c2"],
-        analysis.arrays["tau"],
-        analysis.arrays["g2"],
-        duration_s=n_frames * frame_time,
-        names=names,
-        title=f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}",
-    )
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
+    figure.suptitle(f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}")
     figure.savefig(out.with_suffix(".png"), dpi=120)
     console = Console()
     console.print(_table(technique, analysis, names, str(file)))

@@ -65,12 +65,10 @@ def _read(file: Path) -> tuple["Map", str]:
 
 def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
     """One panel a map, all on the colour scale of the first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     first = next(iter(maps.values()))
     fig = Figure(figsize=(4.4 * len(maps), 4), layout="constrained")
-    FigureCanvasAgg(fig)
     panels = fig.subplots(1, len(maps))
     for axes, (name, c2) in zip(panels, maps.items(), strict=True):
         image = axes.imshow(c2, origin="lower", extent=(0, 1, 0, 1), vmin=first.min(), vmax=first.max())
