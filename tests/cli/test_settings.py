@@ -85,7 +85,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ('age = "time_since_shear"', 'age = "age"', "steering.age: 'age' is none of recorded.readings (time"),
         ("[recorded.series]", "[beside.series]", "of an earlier version: [beside] is now in [recorded]"),
         ("[rheo_xpcs.partition]", "[partition]", "of an earlier version: [partition] is now in [rheo_xpcs.partition]"),
-        ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "no TOML"),
+        ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
 )

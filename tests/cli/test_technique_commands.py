@@ -87,7 +87,9 @@ def test_doctor_lists_what_is_installed(marble, site):
 
 def test_doctor_asks_the_technique_of_the_settings(marble):
     (settings, technique, marbles) = doctor("--config", marble)
-    assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith("takes its section")
+    assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith(
+        "accepts its section"
+    )
     assert marbles == ("marbles", "3 wide", "")
     marble.write_text(marble.read_text().replace("width = 3", "width = -1"))
     assert doctor("--config", marble)[-1] == ("marbles", "-1 wide", "make it wider")

@@ -1,4 +1,4 @@
-"""What `ainerd doctor` looks at, a finding a line."""
+"""What `ainerd doctor` checks, one line a finding."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
 
-FREE_GB = 5.0  # a night of exposures wants more than that
+FREE_GB = 5.0  # a night of exposures needs more than that
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
@@ -46,7 +46,7 @@ def storage(settings: "Settings") -> Iterator[Finding]:
     """Folders of the settings: there, readable or writable, with room on their disks."""
     for frames in settings.storage.frames:
         if not frames.is_dir():
-            said, todo = "is no folder", "mount it or make it, or change storage.frames"
+            said, todo = "is not a folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
             said, todo = f"cannot be read by {getuser()}", "let that user read it"
         else:
@@ -64,7 +64,7 @@ def storage(settings: "Settings") -> Iterator[Finding]:
             yield Finding(f"unwritten {what}", f"{n} in {folder}", todo)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
         free = shutil.disk_usage(path).free / 1e9
-        todo = "" if free >= FREE_GB else f"free some: an agent wants {FREE_GB:g} GB"
+        todo = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
 
 
@@ -75,22 +75,22 @@ def techniques() -> Iterator[Finding]:
             yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
-                yield Finding(f"technique {name}", f"not looked at: {error}")  # a light install, which `versions` says
+                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` says
             else:
                 yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
 
 
 def technique(settings: "Settings") -> Iterator[Finding]:
-    """The technique of the settings: whether it takes its section, and what it finds itself."""
+    """The technique of the settings: whether it accepts its section, and its own checks."""
     what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
         from ainerd.agent import build_technique
         from ainerd.results import digest
 
         built = build_technique(settings)
-        yield Finding(what, f"takes its section; digest of its results {digest(built.parameters)}")
+        yield Finding(what, f"accepts its section; digest of its results {digest(built.parameters)}")
     except ModuleNotFoundError as error:
-        yield Finding(what, f"not looked at: {error}")
+        yield Finding(what, f"not checked: {error}")
         return
     except ValueError as error:
         yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())

@@ -132,7 +132,7 @@ def _dask() -> Any:
     try:
         from ainerd.cli import _replay_dask
     except ModuleNotFoundError as error:
-        raise ValueError(f"--dask wants more than the agent does: pip install 'ainerd[dask]' ({error})") from None
+        raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     return _replay_dask
 
 
