@@ -113,7 +113,7 @@ def test_a_file_gives_what_its_run_gave(session):
 
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
-    assert (page["partition"].n_pixels > 64).all()
+    assert (page["technique"].partition.n_pixels > 64).all()
 
 
 def test_a_record_is_played_back(session):
