@@ -1,7 +1,7 @@
 """Settings of one instrument: a TOML file, overridden by the environment.
 
-What is here is the same for all techniques. A technique's own section, ``[rheo_xpcs]`` say, is handed to it as it is:
-it validates that itself, with `read_section`.
+The sections defined here are the same for all techniques. A technique validates its own section, such as
+``[rheo_xpcs]``, with `read_section`.
 """
 
 import difflib
@@ -214,7 +214,7 @@ class Settings(BaseSettings):
         except SettingsError as error:
             raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
         except ValueError as error:  # of TOML, or of its characters
-            raise SettingsError(f"{path} is no TOML: {error}") from None
+            raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
@@ -236,6 +236,8 @@ class Settings(BaseSettings):
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(_problems(error, cls, technique))) from None
+        except ValueError as error:  # a variable that should be JSON and is not
+            raise SettingsError(f"the environment: {error}") from None
         settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
         settings._folder = folder.resolve()
         storage = settings.storage

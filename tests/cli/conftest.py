@@ -1,31 +1,31 @@
 import pytest
 
-TOY = '''
+MARBLE = '''
 from ainerd.config import Section, read_section
 from ainerd.technique import Finding
 
 class Size(Section):
     inner: float = 1.0
 
-class ToySettings(Section):
+class MarbleSettings(Section):
     width: float = 1.0
     nameLong: str = ""
     size: Size = Size()
 
-class Toy:
-    """What a toy sees."""
-    name, parameters = "toy", {"technique": "toy"}
+class Marble:
+    """What a marble sees."""
+    name, parameters = "marble", {"technique": "marble"}
 
     @classmethod
     def from_settings(cls, section, folder):
-        toy = cls()
-        toy.settings = read_section(ToySettings, section, "toy")
-        if toy.settings.width == 13:
+        marble = cls()
+        marble.settings = read_section(MarbleSettings, section, "marble")
+        if marble.settings.width == 13:
             {}["no such key"]
-        return toy
+        return marble
 
     def check(self):
-        yield Finding("toys", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
+        yield Finding("marbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
         if self.settings.width == 7:
             raise RuntimeError("the box is stuck")
 '''
@@ -34,7 +34,7 @@ import typer
 app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
-def toys():
+def marbles():
     "Play."
 
 @app.command()
@@ -43,10 +43,10 @@ def hello(name: str):
 """
 TOML = """
 name = "here"
-technique = "toy"
+technique = "marble"
 [detector]
 image = "image"
-[toy]
+[marble]
 width = 3
 [steering.bounds]
 x = [0.0, 1.0]
@@ -74,18 +74,23 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def toy_site(tmp_path_factory):
-    site = Site(tmp_path_factory.mktemp("toy"))
-    site.install("toy", {"a_toy": TOY, "toy_commands": COMMANDS}, techniques="a_toy:Toy", commands="toy_commands:app")
+def marble_site(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("marble"))
+    site.install(
+        "marble",
+        {"a_marble": MARBLE, "marble_commands": COMMANDS},
+        techniques="a_marble:Marble",
+        commands="marble_commands:app",
+    )
     return site
 
 
 @pytest.fixture
-def toy(toy_site, tmp_path, monkeypatch):
+def marble(marble_site, tmp_path, monkeypatch):
     """Settings for a technique that is not ours, and is installed."""
-    monkeypatch.syspath_prepend(toy_site.folder)
-    (tmp_path / "toy.toml").write_text(TOML)
-    return tmp_path / "toy.toml"
+    monkeypatch.syspath_prepend(marble_site.folder)
+    (tmp_path / "marble.toml").write_text(TOML)
+    return tmp_path / "marble.toml"
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
     [
         (["similar", "nothing"], "nothing: no result has such a key"),
         (["similar", ""], "4 results have keys that begin so"),
-        (["similar", "maps.npy"], "maps.npy is a file, wanted is the key of a result"),
+        (["similar", "maps.npy"], "maps.npy is a file: give the key of a result"),
         (["rheo-xpcs", "similar", "nowhere.npy"], "nowhere.npy: No such file"),
         (
             ["rheo-xpcs", "similar", "flat.npy"],

@@ -24,6 +24,8 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
+from ainerd.technique import Series
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RUNS, FRAMES = 3, 64
@@ -201,6 +203,12 @@ def test_a_cluster_that_is_none_is_refused(archive):
     assert isinstance(done.exception, ValueError) and "no Dask scheduler answers at 'nowhere://1'" in str(
         done.exception
     )
+
+
+def test_runs_that_belong_together_are_not_shared_out(archive, address, monkeypatch):
+    monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
+    done = CliRunner().invoke(app, ["replay", "--dask", address])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)
 
 
 def test_a_run_that_kills_its_workers_is_a_failed_one(archive, cluster, serial, monkeypatch):

@@ -27,22 +27,22 @@ def test_the_settings_of_each_profile_are_read(path):
     assert RheoXPCSSettings(**settings.section).partition.n_phi in (12, 18)
 
 
-def test_another_technique_has_its_own_section(toy):
-    settings = Settings.load(toy)
-    assert (settings.technique, settings.section) == ("toy", {"width": 3})
+def test_another_technique_has_its_own_section(marble):
+    settings = Settings.load(marble)
+    assert (settings.technique, settings.section) == ("marble", {"width": 3})
     assert build_technique(settings).settings.width == 3
 
 
-def test_the_environment_overrides_any_section(toy, monkeypatch):
-    toy.write_text(toy.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
-    said = {"TOY__WIDTH": "5", "TOY__NAMELONG": "5 m", "TOY__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
+def test_the_environment_overrides_any_section(marble, monkeypatch):
+    marble.write_text(marble.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
+    said = {"MARBLE__WIDTH": "5", "MARBLE__NAMELONG": "5 m", "MARBLE__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
     for name, text in said.items():
         monkeypatch.setenv(f"AINERD_{name}", text)
-    settings = Settings.load(toy)
+    settings = Settings.load(marble)
     assert settings.steering.seed == 4
     assert settings.section == {"width": 5, "nameLong": "5 m", "size": {"inner": 2.5}}
     monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")  # of another technique that is installed
-    assert Settings.load(toy).section["width"] == 5
+    assert Settings.load(marble).section["width"] == 5
 
 
 def test_the_environment_overrides_a_section_of_the_section(monkeypatch):
@@ -54,10 +54,10 @@ def test_the_environment_overrides_a_section_of_the_section(monkeypatch):
     assert (section.contrast, section.partition.distance_m) == (0.2, 6.0)
 
 
-def test_the_technique_may_come_from_the_environment(toy, monkeypatch):
-    toy.write_text(toy.read_text().replace('technique = "toy"', ""))
-    monkeypatch.setenv("AINERD_TECHNIQUE", "toy")
-    assert Settings.load(toy).section == {"width": 3}
+def test_the_technique_may_come_from_the_environment(marble, monkeypatch):
+    marble.write_text(marble.read_text().replace('technique = "marble"', ""))
+    monkeypatch.setenv("AINERD_TECHNIQUE", "marble")
+    assert Settings.load(marble).section == {"width": 3}
 
 
 def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
@@ -85,7 +85,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ('age = "time_since_shear"', 'age = "age"', "steering.age: 'age' is none of recorded.readings (time"),
         ("[recorded.series]", "[beside.series]", "of an earlier version: [beside] is now in [recorded]"),
         ("[rheo_xpcs.partition]", "[partition]", "of an earlier version: [partition] is now in [rheo_xpcs.partition]"),
-        ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "no TOML"),
+        ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
 )
@@ -99,28 +99,28 @@ def test_what_is_wrong_names_the_key(tmp_path, before, after, message):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("[toy]", "[tay]", "[tay]: unknown section, did you mean 'toy'?"),
-        ("[toy]", "[rheo_xpcs]", "technique is 'toy', remove the section or write technique = 'rheo_xpcs'"),
-        ("[toy]\nwidth = 3", 'toy = "wide"', "toy: must be a section [toy]"),
-        ("width = 3", "width = 13", "technique toy: KeyError: 'no such key'"),
-        ('technique = "toy"', 'technique = "nobodys"\n[nobodys]', "'nobodys'"),
-        ("[toy]\nwidth = 3", "", None),
+        ("[marble]", "[marbel]", "[marbel]: unknown section, did you mean 'marble'?"),
+        ("[marble]", "[rheo_xpcs]", "technique is 'marble', remove the section or write technique = 'rheo_xpcs'"),
+        ("[marble]\nwidth = 3", 'marble = "wide"', "marble: must be a section [marble]"),
+        ("width = 3", "width = 13", "technique marble: KeyError: 'no such key'"),
+        ('technique = "marble"', 'technique = "nobodys"\n[nobodys]', "'nobodys'"),
+        ("[marble]\nwidth = 3", "", None),
     ],
 )
-def test_another_techniques_settings_too(toy, before, after, message):
-    if after.startswith("toy ="):  # at the top, before any section
-        toy.write_text(f"{after}\n{toy.read_text().replace(before, '')}")
+def test_another_techniques_settings_too(marble, before, after, message):
+    if after.startswith("marble ="):  # at the top, before any section
+        marble.write_text(f"{after}\n{marble.read_text().replace(before, '')}")
     else:
-        toy.write_text(toy.read_text().replace(before, after))
+        marble.write_text(marble.read_text().replace(before, after))
     if message is None:  # a technique may need none
-        assert build_technique(Settings.load(toy)).settings.width == 1
+        assert build_technique(Settings.load(marble)).settings.width == 1
     else:
-        assert message in refused(toy)
+        assert message in refused(marble)
 
 
-def test_a_section_that_is_needed_is_missed_by_name(toy):
-    toy.write_text(toy.read_text().replace('technique = "toy"', "").replace("[toy]\nwidth = 3", ""))
-    assert refused(toy) == "there is no section [rheo_xpcs], which needs partition, contrast"
+def test_a_section_that_is_needed_is_missed_by_name(marble):
+    marble.write_text(marble.read_text().replace('technique = "marble"', "").replace("[marble]\nwidth = 3", ""))
+    assert refused(marble) == "there is no section [rheo_xpcs], which needs partition, contrast"
 
 
 @pytest.mark.parametrize(

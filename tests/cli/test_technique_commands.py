@@ -17,11 +17,13 @@ def run(*arguments):
 def doctor(*arguments):
     """Findings about techniques, a line each; what else is looked at is left out."""
     found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
-    return [(f["what"], f["said"], f["todo"]) for f in found if f["what"].startswith(("technique", "toys", "settings"))]
+    return [
+        (f["what"], f["said"], f["todo"]) for f in found if f["what"].startswith(("technique", "marbles", "settings"))
+    ]
 
 
-def test_commands_of_a_technique_have_its_name(toy):
-    assert run("toy", "hello", "you").stdout == "hello you\n"
+def test_commands_of_a_technique_have_its_name(marble):
+    assert run("marble", "hello", "you").stdout == "hello you\n"
     assert run("hello", "you").exit_code == 2  # only those of the default technique have short forms
 
 
@@ -58,11 +60,11 @@ def test_commands_that_do_not_work_cost_a_line_and_nothing_else(site, monkeypatc
     assert "watch" in shown and "rheo-xpcs" in shown and "broken" not in shown
 
 
-def test_help_imports_no_technique_and_nothing_heavy(toy):
+def test_help_imports_no_technique_and_nothing_heavy(marble):
     script = """
 from typer.testing import CliRunner
 from ainerd.cli import app
-commands = [[c] for c in ("replay", "similar", "export", "doctor", "watch", "steer", "analyze", "toy", "rheo-xpcs")]
+commands = [[c] for c in ("replay", "similar", "export", "doctor", "watch", "steer", "analyze", "marble", "rheo-xpcs")]
 for command in ([], *commands, ["rheo-xpcs", "train", "ours"]):
     done = CliRunner().invoke(app, [*command, "--help"])
     assert done.exit_code == 0 and len(done.output) > 200, done.output
@@ -75,33 +77,39 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-def test_doctor_lists_what_is_installed(toy, site):
+def test_doctor_lists_what_is_installed(marble, site):
     site.install("lost", {}, techniques="nowhere:Lost")
     found = doctor()
-    assert ("technique toy", "What a toy sees.", "") in found
-    assert [what for what, *_ in found] == ["technique lost", "technique rheo_xpcs", "technique toy"]
+    assert ("technique marble", "What a marble sees.", "") in found
+    assert [what for what, *_ in found] == ["technique lost", "technique marble", "technique rheo_xpcs"]
     assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in found[0][1] and found[0][2]
 
 
-def test_doctor_asks_the_technique_of_the_settings(toy):
-    (settings, technique, toys) = doctor("--config", toy)
-    assert settings == ("settings", f"{toy}: instrument 'here'", "") and technique[1].startswith("takes its section")
-    assert toys == ("toys", "3 wide", "")
-    toy.write_text(toy.read_text().replace("width = 3", "width = -1"))
-    assert doctor("--config", toy)[-1] == ("toys", "-1 wide", "make it wider")
+def test_doctor_asks_the_technique_of_the_settings(marble):
+    (settings, technique, marbles) = doctor("--config", marble)
+    assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith(
+        "accepts its section"
+    )
+    assert marbles == ("marbles", "3 wide", "")
+    marble.write_text(marble.read_text().replace("width = 3", "width = -1"))
+    assert doctor("--config", marble)[-1] == ("marbles", "-1 wide", "make it wider")
 
 
 @pytest.mark.parametrize(
     ("before", "after", "last"),
     [
-        ("width = 3", "wide = 3", "toy.wide: unknown key, did you mean 'width'?"),
+        ("width = 3", "wide = 3", "marble.wide: unknown key, did you mean 'width'?"),
         ("width = 3", "width = 13", "KeyError: 'no such key'"),
         ("width = 3", "width = 7", "its check ended with RuntimeError: the box is stuck"),
-        ('technique = "toy"', 'technique = "tory"', "technique: 'tory' is not installed, did you mean 'toy'?"),
-        ("[toy]\n", "[toy]\nsize = 3\n", "toy.size: Input should be a valid dictionary or instance of Size"),
+        (
+            'technique = "marble"',
+            'technique = "marbel"',
+            "technique: 'marbel' is not installed, did you mean 'marble'?",
+        ),
+        ("[marble]\n", "[marble]\nsize = 3\n", "marble.size: Input should be a valid dictionary or instance of Size"),
     ],
 )
-def test_doctor_says_what_the_technique_does_not_take(toy, before, after, last):
-    toy.write_text(toy.read_text().replace(before, after))
-    what, said, todo = doctor("--config", toy)[-1]
+def test_doctor_says_what_the_technique_does_not_take(marble, before, after, last):
+    marble.write_text(marble.read_text().replace(before, after))
+    what, said, todo = doctor("--config", marble)[-1]
     assert last in said and todo and "\n" not in said

@@ -21,11 +21,13 @@ from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
 from tests.techniques.installing import TOY, installed
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
+SHORT = ("analyze", "encode", "calibrate", "train pca", "train ours", "train paper")
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -112,7 +114,7 @@ def test_a_file_gives_what_its_run_gave(session):
 
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
-    assert (page["partition"].n_pixels > 64).all()
+    assert (page["technique"].partition.n_pixels > 64).all()
 
 
 def test_a_record_is_played_back(session):
@@ -207,13 +209,13 @@ def test_numbers_and_arrays_of_a_result(session):
 def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
-    assert rows(text) == dict(keys(Settings))
+    assert rows(text) == dict(keys(Settings)) | dict(keys(RheoXPCSSettings, "rheo_xpcs."))
 
 
 def keys(model, prefix=""):
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from keys(field.annotation, f"{name}.")
+            yield from keys(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", shown(field.default, field.is_required())
 
@@ -230,6 +232,9 @@ def shown(default, required):
 def test_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text()
     found = dict(commands(typer.main.get_command(app), "ainerd"))
+    short = {name for name in found if name.replace("ainerd ", "ainerd rheo-xpcs ") in found and "similar" not in name}
+    assert short == {f"ainerd {name}" for name in SHORT}
+    found = {name: command for name, command in found.items() if name not in short}
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(found)
     for name, command in found.items():
         text = section(page, f"## {name}")

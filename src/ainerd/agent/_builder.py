@@ -12,28 +12,13 @@ from tiled.client.container import Container
 
 from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
-from ainerd.config import Settings, SettingsError, Storage
+from ainerd.config import Settings, SettingsError
 from ainerd.documents import DetectorKeys
 from ainerd.novelty import DriftMartingale
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import Wanted
-from ainerd.server import EmbeddedServer, connect, open_catalog
+from ainerd.server import open_catalog
 from ainerd.technique import HasCommon, Technique, TechniqueError, load
-
-
-def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
-    """The catalogue that the settings name, and what closes it.
-
-    Raises
-    ------
-    ServerError
-        If no server can be started or reached, in one line.
-    """
-    if storage.uri:
-        client = connect(storage.uri, storage.api_key.get_secret_value() or None)
-        return client, client.context.http_client.close
-    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
-    return server.client(), server.close
 
 
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
@@ -64,27 +49,15 @@ def _asked(name: str) -> Iterator[None]:
     """Whatever a technique raises when it is built, as one line: it may be anybody's code."""
     try:
         yield
-    except (SettingsError, TechniqueError) as error:
-        raise SettingsError(str(error)) from error
+    except (SettingsError, TechniqueError):
+        raise
     except Exception as error:
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
         raise SettingsError(f"technique {name}: {kind}{error}") from error
 
 
 def build_observer(settings: Settings, client: Container) -> Observer:
-    """An agent without devices, for documents from elsewhere.
-
-    Parameters
-    ----------
-    settings : Settings
-    client : tiled.client.container.Container
-        Root of the catalogue; the containers ``raw`` and ``ainerd`` are made if they are not there.
-
-    Raises
-    ------
-    ValueError
-        If settings and technique do not fit each other.
-    """
+    """An agent without devices, for documents from elsewhere; see `build_agent`."""
     return Observer(client=client, **_common(settings, client))
 
 

@@ -28,7 +28,7 @@ def main() -> None:
             message = f"{error.filename}: {error.strerror}"
         _refuse(message)
     except ModuleNotFoundError as error:
-        _refuse(f"this command wants more than the results client: pip install 'ainerd[agent]' ({error})")
+        _refuse(f"this command needs more than the results client: pip install 'ainerd[agent]' ({error})")
 
 
 def build() -> typer.Typer:

@@ -1,10 +1,11 @@
-"""What `ainerd doctor` looks at, a finding a line."""
+"""What `ainerd doctor` checks, one line a finding."""
 
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from getpass import getuser
 from importlib import metadata, util
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
 
-FREE_GB = 5.0  # a night of exposures wants more than that
+FREE_GB = 5.0  # a night of exposures needs more than that
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
@@ -25,14 +26,10 @@ def versions() -> Iterator[Finding]:
 
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
     for extra in ("", "agent"):
-        named = [
-            r for r in wanted if bool(r.marker) == bool(extra) and (not r.marker or r.marker.evaluate({"extra": extra}))
-        ]
+        named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
         found = {r: _version(r.name) for r in named}
         wrong = [
-            f"{r.name} {v}, not {r.specifier}"
-            for r, v in found.items()
-            if v and not r.specifier.contains(v, prereleases=True)
+            f"{r.name} {v}, not {r.specifier}" for r, v in found.items() if v and not r.specifier.contains(v, True)
         ]
         missing = [r.name for r, v in found.items() if not v]
         what, install = ("packages of the agent", "'ainerd[agent]'") if extra else ("packages", "ainerd")
@@ -48,28 +45,26 @@ def versions() -> Iterator[Finding]:
 def storage(settings: "Settings") -> Iterator[Finding]:
     """Folders of the settings: there, readable or writable, with room on their disks."""
     for frames in settings.storage.frames:
-        what = "storage.frames"
         if not frames.is_dir():
-            yield Finding(what, f"{frames} is no folder", "mount it or make it, or change storage.frames")
+            said, todo = "is not a folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
-            yield Finding(what, f"{frames} cannot be read by {_user()}", "give that user leave to read it")
+            said, todo = f"cannot be read by {getuser()}", "let that user read it"
         else:
-            yield Finding(what, f"{frames} is readable")
+            said, todo = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {said}", todo)
     directory = settings.storage.directory
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("storage.directory", f"{there} cannot be written to by {_user()}", "change it, or its rights")
+        yield Finding("storage.directory", f"{there} cannot be written to by {getuser()}", "change it, or its rights")
     else:
-        yield Finding(
-            "storage.directory", f"{directory} is writable" if there == directory else f"{directory} can be made"
-        )
+        yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
     for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
         if n := len(list(folder.glob("*.jsonl"))):
             todo = "start an agent with these settings while Tiled answers: it writes them"
             yield Finding(f"unwritten {what}", f"{n} in {folder}", todo)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
         free = shutil.disk_usage(path).free / 1e9
-        todo = "" if free >= FREE_GB else f"free some: an agent wants {FREE_GB:g} GB"
+        todo = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
 
 
@@ -80,22 +75,22 @@ def techniques() -> Iterator[Finding]:
             yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
-                yield Finding(f"technique {name}", f"not looked at: {error}")  # a light install, which `versions` says
+                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` says
             else:
                 yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
 
 
 def technique(settings: "Settings") -> Iterator[Finding]:
-    """The technique of the settings: whether it takes its section, and what it finds itself."""
+    """The technique of the settings: whether it accepts its section, and its own checks."""
     what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
         from ainerd.agent import build_technique
         from ainerd.results import digest
 
         built = build_technique(settings)
-        yield Finding(what, f"takes its section; digest of its results {digest(built.parameters)}")
+        yield Finding(what, f"accepts its section; digest of its results {digest(built.parameters)}")
     except ModuleNotFoundError as error:
-        yield Finding(what, f"not looked at: {error}")
+        yield Finding(what, f"not checked: {error}")
         return
     except ValueError as error:
         yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())
@@ -160,9 +155,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()

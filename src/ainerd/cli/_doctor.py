@@ -64,7 +64,7 @@ def _findings(tiled: Tiled, config: Config, results: bool) -> Iterator["Finding"
     if tiled is None and settings is None:
         if config is None:
             todo = "say where it is: --tiled URL, or --config with an instrument's .toml"
-            yield Finding("server", "not looked at", todo)
+            yield Finding("server", "not checked", todo)
         return
     try:
         with opened(tiled, config) as client:

@@ -52,18 +52,18 @@ def cluster(address: str) -> Iterator[Client]:
             yield client
         return
     if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own complaint comes with a traceback when it is cleaned up
-        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port")
+        raise ValueError(f"no Dask scheduler answers at {address!r}, give tcp://host:port")
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port: {error}") from None
+        raise ValueError(f"no Dask scheduler answers at {address!r}, give tcp://host:port: {error}") from None
     with client:
         yield client
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker is told once.
+    """What a worker needs to know, the same for all runs.
 
     Attributes
     ----------

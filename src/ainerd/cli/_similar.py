@@ -21,7 +21,7 @@ def similar(
     Only results of the same analysis parameters are compared.
     """
     if Path(key).is_file():
-        raise ValueError(f"{key} is a file, wanted is the key of a result; for files see the commands of the technique")
+        raise ValueError(f"{key} is a file: give the key of a result; for files see the commands of the technique")
     with opened(tiled, config) as client:
         store = store_of(client)
         try:

@@ -85,7 +85,7 @@ def _find(file: Path, dataset: str) -> tuple[int, tuple[int, int]]:
                 raise ValueError(f"{file} has no frames at {dataset!r}: {there}; name one with --dataset")
             return found.shape[0], found.shape[1:]
     except OSError as err:
-        raise ValueError(f"{file} is no HDF5 file: {err}") from None
+        raise ValueError(f"{file} is not an HDF5 file: {err}") from None
 
 
 def _partition(roi: Path) -> "Partition":

@@ -1,5 +1,6 @@
 """`ainerd calibrate`: make the bank that novelty is calibrated against."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,8 +48,8 @@ def calibrate(
     n_measured = len(clean)
     if n:
         with bars() as progress:
-            task = progress.add_task("simulating", total=n)
-            simulated, families = simulated_exposures(n, seed=seed, advance=lambda k: progress.advance(task, k))
+            advance = partial(progress.advance, progress.add_task("simulating", total=n))
+            simulated, families = simulated_exposures(n, seed=seed, advance=advance)
         clean, kinds = simulated + clean, families + kinds
     write_bank(out, clean, kinds, seed=seed, simulated=n, measured=n_measured)
     show_file(out)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ainerd.cli import Config, Json, Tiled, opened, show_near, store_of
-from ainerd.techniques.rheo_xpcs.commands._files import read_npy
+from ainerd.techniques.rheo_xpcs.commands._encode import read_npy
 
 
 def similar(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,11 +34,7 @@ def pca(
     from ainerd.techniques.rheo_xpcs import simulated_exposures, write_bank
 
     with bars() as progress:
-        task = progress.add_task("simulating", total=exposures + bank)
-
-        def advance(n: int) -> None:
-            progress.advance(task, n)
-
+        advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
         encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
         bank_file = out / "bank.safetensors"
         write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance), seed=seed)
