@@ -138,7 +138,6 @@ def test_a_technique_of_ones_own(tmp_path, monkeypatch):
     with installed(TOY, tmp_path / "site"):
         monkeypatch.chdir(tmp_path)
         shutil.copy(TOY / "toy.toml", tmp_path)
-        (tmp_path / "frames").mkdir()
         page = run_page("how-to/your-technique.md", {})
     assert page["table"]["status"].tolist() == ["complete"] * 3
     assert page["table"]["n_frames"].tolist() == [5] * 3 and page["table"]["temperature"].tolist() == [300.0] * 3

@@ -130,12 +130,12 @@ def test_parameters_that_fail(shared, monkeypatch, caplog):
     assert outcome_of(shared, bp.count([shared.camera])).status == "complete"
 
 
-@pytest.mark.parametrize("does", [fails, lambda cls, *_: 1 / 0], ids=["RuntimeError", "ZeroDivisionError"])
-def test_settings_that_fail_are_told_in_a_line(shared, monkeypatch, does):
+@pytest.mark.parametrize(("name", "does"), [("from_settings", classmethod(fails)), ("common", fails)])
+def test_what_fails_when_the_agent_is_built_is_told_in_a_line(shared, monkeypatch, name, does):
     import toy
 
-    monkeypatch.setattr(toy.Toy, "from_settings", classmethod(does))
-    with pytest.raises(SettingsError, match="^technique toy: .*(out of order|division by zero)$"):
+    monkeypatch.setattr(toy.Toy, name, does, raising=False)
+    with pytest.raises(SettingsError, match="^technique toy: RuntimeError: out of order$"):
         build_agent(shared.settings, shared.client, detector=shared.camera, actuators=[shared.x])
 
 
