@@ -73,7 +73,7 @@ def _of_record(record: Record, key: str) -> Iterator[str]:
         right = record.key if isinstance(record, ResultRecord) else record.digest
         if key != right:
             yield f"should have the key {right} by its parameters"
-    if isinstance(record, SuggestionRecord) and record.fate == "measured" and not record.raw_uid:
+    if isinstance(record, SuggestionRecord) and record.status == "measured" and not record.raw_uid:
         yield "was measured, but does not say by which run"
     if isinstance(record, ConfigurationRecord) and not record.arrays:
         yield "has no arrays: an agent that starts with these parameters writes them"

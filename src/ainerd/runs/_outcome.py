@@ -22,6 +22,8 @@ class Outcome:
     positions : mapping of str to float
     embedding : ndarray, shape (d,), or None
     novelty_p : float or None
+    novel : bool or None
+        The technique's verdict; None without a claim.
     regime : int
         -1 unassigned or failed.
     age_s : float or None
@@ -41,6 +43,7 @@ class Outcome:
     positions: Mapping[str, float]
     embedding: NDArray[np.float32] | None = None
     novelty_p: float | None = None
+    novel: bool | None = None
     regime: int = -1
     age_s: float | None = None
     exposure_s: float | None = None
@@ -51,8 +54,8 @@ class Outcome:
 class Listener(Protocol):
     """Who wants to know what was found; called in the worker's thread."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
+        """Give an analysed run its `regime` and `atlas_version`, before its result is written."""
         ...
 
     def absorb(self, outcome: Outcome) -> None:
