@@ -2,9 +2,10 @@
 
 import platform
 import uuid
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -26,6 +27,12 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # an analyst's install
             continue
     return found
+
+
+def with_status(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of a suggestion; the first version called the status fate."""
+    renamed = {"fate": "status", "fate_reason": "status_reason"}
+    return {renamed.get(name, name): value for name, value in metadata.items()}
 
 
 class ResultRecord(Record):
@@ -176,16 +183,18 @@ class SuggestionRecord(Record):
     created : str
         UTC, ISO 8601.
     agent : str
-        Who made it.
+        Whose it is.
     positions : dict of str to float
         By motor; top-level keys of the metadata.
     reason : str
         Why there, in one sentence.
     terms : dict of str to float
         The numbers behind the reason.
-    fate : {"proposed", "accepted", "measured", "rejected", "failed"}
-    fate_reason : str
-        Why it was rejected or failed.
+    status : {"proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"}
+    status_reason : str
+        Why, where it was not measured.
+    status_by, status_time : str
+        Who gave it that status: an agent's name, or "person"; and when, UTC, ISO 8601.
     raw_uid : str
         The run that measured it.
     """
@@ -198,9 +207,16 @@ class SuggestionRecord(Record):
     positions: Numbers
     reason: str
     terms: Numbers = Field(default_factory=dict)
-    fate: Literal["proposed", "accepted", "measured", "rejected", "failed"] = "proposed"
-    fate_reason: str | None = None
+    status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
+    status_reason: str | None = None
+    status_by: str | None = None
+    status_time: str | None = None
     raw_uid: str | None = None
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+        """The record that `metadata` came from, those of the first version among them."""
+        return super().from_metadata(with_status(metadata))
 
 
 class AtlasRecord(Record):
@@ -215,14 +231,18 @@ class AtlasRecord(Record):
     n_regimes : int
     supported_range : tuple of int
         Fewest and most regimes the data speak for.
+    agent, digest : str
+        Whose results were refitted, and the digest of their parameters; the first version did not say.
     labels : dict of str to int
-        Regime of each result by its key; -1 is unassigned.
+        Regime of each result by its key, those of other agents too; -1 is unassigned.
     """
 
     version: int | None = Field(default=None, ge=1)
     created: str = Field(default_factory=now)
     n_regimes: int = Field(ge=0)
     supported_range: tuple[int, int] = Field(strict=False)
+    agent: str | None = None
+    digest: str | None = None
     labels: dict[str, int]
 
 
@@ -234,6 +254,8 @@ class LogRecord(Record):
     created : str
         UTC, ISO 8601.
     text : str
+    agent : str
+        Whose line it is; absent from those of a person.
     ids : dict of str to str or number
         What it is about, such as ``raw_uid`` or ``suggestion_id``; top-level keys of the metadata.
     """
@@ -242,4 +264,5 @@ class LogRecord(Record):
 
     created: str = Field(default_factory=now)
     text: str
+    agent: str | None = None
     ids: Scalars = Field(default_factory=dict)
