@@ -71,8 +71,8 @@ class Store:
     def set_status(self, id, status, reason=None, raw_uid=None, *, by=None, instead_of=None):
         record = self.saved[id]
         if instead_of is None or record.status in instead_of:
-            about = {"status_reason": reason, "raw_uid": raw_uid, "status_by": by or self.agent}
-            self.saved[id] = record.changed(status=status, **{k: x for k, x in about.items() if x is not None})
+            about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}
+            self.saved[id] = record.changed(status=status, **about)
 
     def log(self, text, **ids):
         self.lines.append((text, ids))

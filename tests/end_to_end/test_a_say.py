@@ -135,5 +135,5 @@ def test_health_is_plain_numbers(started):
     assert started.agent.drain()
     health = started.agent.health()
     assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
-    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.table())
+    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.agent.results.table())
     assert threading.active_count() > 1

@@ -115,6 +115,11 @@ def test_a_status_says_who_and_when(both, store):
     row = store.suggestions().loc[of_a]
     assert row["status_by"] == "a" and row["created"] < row["status_time"]
     assert not store.set_status(of_a, "superseded", instead_of=["proposed"])
+    assert store.set_status(of_a, "failed", "too dark", "run") and store.set_status(of_a, "measured")
+    assert (
+        store.suggestions().loc[of_a, "raw_uid"] == "run"
+        and "status_reason" not in store.container["suggestions", of_a].metadata
+    )
     assert store.set_status(of_a, "rejected", "a bubble")
     assert store.suggestions().loc[of_a, ["status", "status_by", "status_reason"]].tolist() == [
         "rejected",

@@ -18,25 +18,12 @@ class Atlas:
 
     Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
     and a refit waits for one that is like none, for a few per cent more, or for other labels from another process of
-    the same agent.
-
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-        The agent's own.
-    known : sequence of Outcome
-        Earlier results, by time.
-
-    Attributes
-    ----------
-    regimes : Regimes or None
-        Of the newest refit.
+    the same agent. `store` is the agent's own, `known` are earlier results, by time.
     """
 
     def __init__(self, technique: Technique, store: ResultStore, known: Sequence[Outcome] = ()) -> None:
         self._technique, self._store = technique, store
-        self.regimes: Regimes | None = None
+        self.regimes: Regimes | None = None  # of the newest refit
         self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
         self._labels: dict[str, int] = {}  # in the order the results came
         self._positions: dict[str, Mapping[str, float]] = {}

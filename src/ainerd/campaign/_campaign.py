@@ -206,9 +206,7 @@ class Campaign:
     def bounds(self, bounds: Limits) -> None:
         with self._lock:
             self.explorer.bounds = bounds
-            self.withdraw("the bounds were changed", by="person")
-        self._later(self._ledger.note, f"bounds are now {limits_text(self.bounds)}")
-        self.checkpoint()
+            self._limits_changed("the bounds were changed", f"bounds are now {limits_text(self.bounds)}")
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
@@ -219,9 +217,8 @@ class Campaign:
     def excluded(self, regions: Sequence[Limits]) -> None:
         with self._lock:
             self.explorer.excluded = list(regions)
-            self.withdraw("the excluded regions were changed", by="person")
-        self._later(self._ledger.note, f"excluded are now {'; '.join(map(limits_text, regions)) or 'no regions'}")
-        self.checkpoint()
+            text = "; ".join(map(limits_text, regions)) or "no regions"
+            self._limits_changed("the excluded regions were changed", f"excluded are now {text}")
 
     def position(self, values: Sequence[float]) -> dict[str, float]:
         """One number for each actuator, by name; ValueError if that is no position within the bounds."""
@@ -249,7 +246,7 @@ class Campaign:
     def accept(self) -> dict[str, Any]:
         """Take the next suggestion, to measure it by hand."""
         (accepted,) = self._hand_out(1, "person")
-        self._note(f"accepted {self._ledger.position_text(accepted)}", accepted)
+        self._note("a person accepted {}", accepted)
         return accepted
 
     def reject(self, reason: str) -> dict[str, Any]:
@@ -259,7 +256,7 @@ class Campaign:
             self._ready = None
             self._rejected.append({name: float(rejected[name]) for name in self.names})
         self._later(self._ledger.status, rejected[ID_KEY], "rejected", reason, by="person")
-        self._note(f"rejected {self._ledger.position_text(rejected)}: {reason}", rejected)
+        self._note("a person rejected {}: " + reason, rejected)
         self.checkpoint()
         return self.peek()
 
@@ -267,9 +264,7 @@ class Campaign:
         """Never suggest a position in a box; returns the next suggestion."""
         with self._lock:
             self.explorer.exclude(region)
-            self.withdraw("a region was excluded", by="person")
-        self._note(f"excluded {limits_text(region)}: {reason}")
-        self.checkpoint()
+            self._limits_changed("a region was excluded", f"a person excluded {limits_text(region)}: {reason}")
         return self.peek()
 
     def add(self, position: Mapping[str, float], reason: str) -> dict[str, Any]:
@@ -279,7 +274,7 @@ class Campaign:
             self.withdraw("a person's point comes first", by="person")
             self._ready, self._by_hand = added, True
         self._later(self._ledger.suggested, added, by="person")
-        self._note(f"wants {self._ledger.position_text(added)} next: {reason}", added)
+        self._note("a person wants {} next: " + reason, added)
         return dict(added)
 
     def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
@@ -339,10 +334,14 @@ class Campaign:
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
 
-    def _note(self, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
-        """Log what a person did."""
-        about = {} if suggestion is None else {"suggestion_id": suggestion[ID_KEY]}
-        self._later(self._ledger.note, f"a person {text}", **about)
+    def _limits_changed(self, why: str, line: str) -> None:
+        self.withdraw(why, by="person")
+        self._later(self._ledger.note, line)
+        self.checkpoint()
+
+    def _note(self, text: str, suggestion: Mapping[str, Any]) -> None:
+        line = text.replace("{}", self._ledger.position_text(suggestion), 1)
+        self._later(self._ledger.note, line, suggestion_id=suggestion[ID_KEY])
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._defer(partial(write, *args, **kwargs))

@@ -17,11 +17,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 # A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
-_INSTEAD_OF = {
-    "withdrawn": ("proposed",),
-    "superseded": ("proposed",),
-    "failed": ("proposed", "accepted"),
-}
+_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
@@ -38,16 +34,7 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled what was decided and why.
-
-    Parameters
-    ----------
-    store : ResultStore
-        The agent's own.
-    agent : str
-    names : sequence of str
-        The actuators.
-    """
+    """Writes to Tiled, in an agent's own store, what was decided and why; `names` are the actuators."""
 
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
         self._store, self._agent, self._names = store, agent, tuple(names)

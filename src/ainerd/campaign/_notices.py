@@ -28,25 +28,13 @@ class Drift(Protocol):
 class Notices:
     """Lines of the log for the operator: explored, changing, recalibrate.
 
-    Parameters
-    ----------
-    ledger : Ledger
-    atlas : Atlas
-    beam_size : float or None
-        Runs at most so far apart are at one place; None if that is not known.
-    drift : Drift or None
-        Watches the session's p-values.
-
-    Attributes
-    ----------
-    advice : str or None
-        What the latest run suggests to do.
+    Runs at most a `beam_size` apart are at one place; None if that is not known.
     """
 
     def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
         self._ledger, self._atlas, self._beam_size, self._drift = ledger, atlas, beam_size, drift
         self._was_explored = False
-        self.advice: str | None = None
+        self.advice: str | None = None  # what the latest run suggests to do
 
     def post(self, outcome: Outcome, explored: bool, why: str) -> None:
         """Write what there is to say after a run; `explored` is whether the sample is, `why` in words."""

@@ -23,20 +23,8 @@ class TechniqueOptimizer:
 
     Suggestions get an id and a reason where they have none, and numbers beside the position become terms. A position
     out of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`,
-    where there is such a method. The dose limit is up to the optimizer.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        With `suggest` and `ingest`; it may have more of bluesky-adaptive's protocols.
-    bounds : mapping of str to (float, float)
-    name : str
-        Of the technique, for messages.
-
-    Raises
-    ------
-    ValueError
-        If it has no `suggest` or no `ingest`.
+    where there is such a method. The dose limit is up to the optimizer. `name` is the technique's, for messages.
+    ValueError if the optimizer has no `suggest` or no `ingest`.
     """
 
     def __init__(self, optimizer: Any, bounds: Limits, name: str) -> None:
@@ -77,7 +65,8 @@ class TechniqueOptimizer:
         n, suggestions = num_points or 1, list[dict[str, Any]]()
         for _ in range(TRIES):
             try:
-                offered = [self._completed(about, f"suggested by {self._whose}") for about in self._ask(n)]
+                reason = f"suggested by {self._whose}"
+                offered = [self._completed(about, reason) for about in self._optimizer.suggest(n)]
             except Exception as error:
                 raise ValueError(f"{self._whose} suggests nothing: {type(error).__name__}: {error}") from error
             suggestions += [about for about in offered if self._window.objection(self._position(about)) is None]
@@ -87,11 +76,11 @@ class TechniqueOptimizer:
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Hand on what was found; what it does not take is logged."""
-        measured = [bool(np.isfinite(point["embedding"]).all()) for point in points]
+        measured = [point for point in points if np.isfinite(point["embedding"]).all()]
         try:
-            if any(measured):
-                self._optimizer.ingest([point for point, ok in zip(points, measured, strict=True) if ok])
-            self.register_failures([point for point, ok in zip(points, measured, strict=True) if not ok])
+            if measured:
+                self._optimizer.ingest(measured)
+            self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
         except Exception:
             logger.exception("%s did not take what was found", self._whose)
 
@@ -128,9 +117,6 @@ class TechniqueOptimizer:
 
     def map(self) -> None:
         """None: there is no belief over position to draw."""
-
-    def _ask(self, n: int) -> Sequence[Mapping[str, Any]]:
-        return self._optimizer.suggest(n)
 
     def _completed(self, about: Mapping[str, Any], reason: str) -> dict[str, Any]:
         return {

@@ -19,11 +19,8 @@ _NO_LABELS: Mapping[str, int] = {}
 class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log.
 
-    Parameters
-    ----------
-    suggestions, atlas, log : tiled.client.container.Container
-    scope : mapping of str to str
-        The agent and the digest that atlases are of, as far as they are given; suggestions and the log are the agent's.
+    `scope` has the agent and the digest that atlases are of, as far as they are given; suggestions and the log are the
+    agent's.
     """
 
     def __init__(self, suggestions: Container, atlas: Container, log: Container, scope: Mapping[str, str]) -> None:
@@ -47,13 +44,15 @@ class CampaignRecords:
         by: str | None = None,
         instead_of: Collection[str] | None = None,
     ) -> bool:
-        """Say what became of a suggestion.
+        """Say what became of a suggestion; KeyError or ValueError if there is no such suggestion or status.
 
         Parameters
         ----------
         id, status : str
-        reason, raw_uid : str, optional
-            Without them what is there stays.
+        reason : str, optional
+            Why, where it was not measured.
+        raw_uid : str, optional
+            The run that measured it; what is there stays without it.
         by : str, optional
             Who says so: the agent whose store this is without it, else "person".
         instead_of : collection of str, optional
@@ -63,13 +62,6 @@ class CampaignRecords:
         -------
         bool
             False if nothing was changed; in an agent's own store that of another agent never is.
-
-        Raises
-        ------
-        KeyError
-            If there is no such suggestion.
-        ValueError
-            If there is no such status.
         """
         try:
             node = self._suggestions[id]
@@ -80,10 +72,8 @@ class CampaignRecords:
             return False
         if instead_of is not None and record.status not in instead_of:
             return False
-        changes = {"status_reason": reason, "raw_uid": raw_uid}
-        known = {name: value for name, value in changes.items() if value is not None}
-        by = by or self._agent or "person"
-        changed = record.changed(status=status, status_by=by, status_time=now(), **known)
+        about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": now()}
+        changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **about)
         node.replace_metadata(changed.metadata())
         return True
 
@@ -94,15 +84,7 @@ class CampaignRecords:
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
 
-        Parameters
-        ----------
-        agent : str, optional
-            Whose. It must be given where several agents have one.
-
-        Raises
-        ------
-        ValueError
-            If several agents have one and none is named.
+        ValueError if several agents have one and none is named.
         """
         agent = agent or self._agent
         found = [said for _, said in read_nodes(self._suggestions, status="proposed", agent=agent)]

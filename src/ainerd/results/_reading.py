@@ -143,23 +143,11 @@ class ResultReader:
         return self._as_table(results).loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """One array of a result, by its name: ``store.record(key).arrays`` says which there are.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result, or no such array in it.
-        """
+        """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
         return np.asarray(self._child(key, name).read())
 
     def series(self, key: str, name: str) -> pd.DataFrame:
-        """One series of a result: columns ``time``, in seconds from the run's start, and `name`.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result, or no such series in it.
-        """
+        """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""
         return self._child(key, name).read()
 
     def status(self, key: str) -> str | None:
@@ -170,23 +158,11 @@ class ResultReader:
             return None
 
     def record(self, key: str) -> ResultRecord:
-        """Everything but the arrays of a result.
-
-        Raises
-        ------
-        KeyError
-            If there is none of that key.
-        """
+        """Everything but the arrays of a result; KeyError if there is none of that key."""
         return ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def explain(self, key: str) -> str:
-        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence.
-
-        Raises
-        ------
-        KeyError
-            If there is no result of that key.
-        """
+        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence."""
         return explain(self.record(key))
 
     def configuration(self, digest: str) -> Configuration | None:
@@ -214,10 +190,7 @@ class ResultReader:
         return counted
 
     def refresh(self) -> None:
-        """Read every result anew the next time.
-
-        Needed only after somebody changed the metadata of a complete result by hand, which no agent does.
-        """
+        """Read every result anew: needed only after somebody changed a complete result by hand."""
         self._mirror.forget()
 
     def _read(self) -> Nodes:

@@ -25,12 +25,7 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 
 
 def validate(ainerd: Container | ResultStore) -> list[str]:
-    """Check every node the agent wrote; nothing is changed.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container or ResultStore
-        ``client["ainerd"]``, or a store of it.
+    """Check every node that agents wrote in ``client["ainerd"]``, or a store of it; nothing is changed.
 
     Returns
     -------
