@@ -217,22 +217,22 @@ def test_what_is_missing_is_named(store, ainerd, record, analysis):
         ResultStore(ainerd["results"])
 
 
-def test_suggestions_and_their_fate(store, ainerd):
+def test_suggestions_and_their_status(store, ainerd):
     made = SuggestionRecord(positions={"sample_x": 4.0}, reason="edge of regime 2", terms={"boundary": 0.7})
     assert store.add_suggestion(made) == store.add_suggestion(made) == made.id
     other = store.add_suggestion(SuggestionRecord(positions={"sample_x": 5.0}, reason="nobody was there"))
-    store.set_fate(made.id, "measured", raw_uid="run")
-    store.set_fate(other, "rejected", reason="bubble")
+    store.set_status(made.id, "measured", raw_uid="run")
+    store.set_status(other, "rejected", reason="bubble")
     table = store.suggestions()
     assert list(table.index) == [made.id, other]
-    assert table["fate"].to_list() == ["measured", "rejected"]
+    assert table["status"].to_list() == ["measured", "rejected"]
     assert table.loc[made.id, ["raw_uid", "terms.boundary", "sample_x"]].to_list() == ["run", 0.7, 4.0]
-    assert table.loc[other, "fate_reason"] == "bubble"
+    assert table.loc[other, "status_reason"] == "bubble"
     assert list(ainerd["suggestions"].search(Key("terms.boundary") > 0.5)) == [made.id]
     with pytest.raises(KeyError, match="no suggestion 'nothing'"):
-        store.set_fate("nothing", "accepted")
+        store.set_status("nothing", "accepted")
     with pytest.raises(ValueError, match="proposed"):
-        store.set_fate(other, "forgotten")
+        store.set_status(other, "forgotten")
 
 
 def test_the_next_suggestion_is_the_newest_that_is_open(store, ainerd):
@@ -244,11 +244,11 @@ def test_the_next_suggestion_is_the_newest_that_is_open(store, ainerd):
     ainerd.context.http_client.event_hooks["request"].append(requests.append)
     assert store.next_suggestion() == made[11] and len(requests) == 1
     ainerd.context.http_client.event_hooks["request"].remove(requests.append)
-    store.set_fate(made[11].id, "accepted")
-    store.set_fate(made[3].id, "rejected", "a bubble")
+    store.set_status(made[11].id, "accepted")
+    store.set_status(made[3].id, "rejected", "a bubble")
     assert store.next_suggestion() == made[10]
     for suggestion in made:
-        store.set_fate(suggestion.id, "rejected", "newer results")
+        store.set_status(suggestion.id, "rejected", "newer results")
     assert store.next_suggestion() is None
 
 

@@ -298,16 +298,6 @@ def test_labels_of_a_labeler_are_joined_where_only_age_differs():
     assert {noise: len(np.unique(explorer.map().regime)) for noise, explorer in known.items()} == {None: 2, 1.0: 1}
 
 
-def test_a_checkpoint_goes_where_it_is_told_to():
-    kept = []
-    explorer = Explorer(BOUNDS, save=kept.append)
-    measure(explorer)
-    explorer.checkpoint()
-    assert kept == [explorer.snapshot()]
-    with pytest.raises(ValueError, match="give save"):
-        Explorer(BOUNDS).checkpoint()
-
-
 def test_a_labeler_that_leaves_some_out_is_named():
     explorer = Explorer(BOUNDS, labeler=lambda z: np.zeros(len(z) + 1, int))
     with pytest.raises(ValueError, match="labeler must give a regime for each of the 1 emb"):

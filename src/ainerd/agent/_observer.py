@@ -1,4 +1,4 @@
-"""The agent without hands: it takes documents, says what they are, and where it would measure next."""
+"""The headless agent: it takes documents, says what they are, and where it would measure next."""
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
@@ -22,7 +22,7 @@ from ainerd.agent._display import Display
 from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
-from ainerd.results import ResultStore, result_key
+from ainerd.results import ResultStore, digest, result_key
 from ainerd.runs import Outcome, Wanted, Watch
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
@@ -48,6 +48,7 @@ class Observer:
     backup : Path
         Folder for runs that Tiled did not take.
     name : str
+        Of the agent: what it shows is its own, and it finds its results again by name and parameters.
     late_s : float
         How long after the end of a run its frames may come.
     **explorer
@@ -69,7 +70,7 @@ class Observer:
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
-        self.results = ResultStore(client["ainerd"])
+        self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
         self._campaign = Campaign(
             technique,
@@ -120,8 +121,7 @@ class Observer:
         Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on. `then` gets
         each document after the agent.
         """
-        status = self.results.table()["status"]
-        done = set(status.index[status.ne("computing")])
+        done = {key for keys in self.results.keys_by_raw_uid().values() for key in keys}
 
         def is_done(uid: str) -> bool:
             return result_key(uid, self.technique.parameters) in done

@@ -25,12 +25,7 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 
 
 def validate(ainerd: Container | ResultStore) -> list[str]:
-    """Check every node the agent wrote; nothing is changed.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container or ResultStore
-        ``client["ainerd"]``, or a store of it.
+    """Check every node that agents wrote in ``client["ainerd"]``, or a store of it; nothing is changed.
 
     Returns
     -------
@@ -73,7 +68,7 @@ def _of_record(record: Record, key: str) -> Iterator[str]:
         right = record.key if isinstance(record, ResultRecord) else record.digest
         if key != right:
             yield f"should have the key {right} by its parameters"
-    if isinstance(record, SuggestionRecord) and record.fate == "measured" and not record.raw_uid:
+    if isinstance(record, SuggestionRecord) and record.status == "measured" and not record.raw_uid:
         yield "was measured, but does not say by which run"
     if isinstance(record, ConfigurationRecord) and not record.arrays:
         yield "has no arrays: an agent that starts with these parameters writes them"

@@ -22,10 +22,12 @@ class Outcome:
     positions : mapping of str to float
     embedding : ndarray, shape (d,), or None
     novelty_p : float or None
+    novel : bool or None
+        The technique's verdict; None without a claim.
     regime : int
         -1 unassigned or failed.
     age_s : float or None
-        Time since shear stopped.
+        Age of the sample.
     exposure_s : float or None
         How long the exposure took.
     reason : str
@@ -41,6 +43,7 @@ class Outcome:
     positions: Mapping[str, float]
     embedding: NDArray[np.float32] | None = None
     novelty_p: float | None = None
+    novel: bool | None = None
     regime: int = -1
     age_s: float | None = None
     exposure_s: float | None = None
@@ -51,8 +54,8 @@ class Outcome:
 class Listener(Protocol):
     """Who wants to know what was found; called in the worker's thread."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
+        """Give an analysed run its `regime` and `atlas_version`, before its result is written."""
         ...
 
     def absorb(self, outcome: Outcome) -> None:
@@ -75,7 +78,7 @@ class Wanted:
     units : mapping of str to str
         Units of all these, by name in the result.
     age : str
-        Which of the readings is the time since shear stopped, in s; empty if none is.
+        Which of the readings is the age of the sample, in s; empty if none is.
     """
 
     positions: tuple[str, ...]

@@ -204,10 +204,11 @@ class WatchedRun:
             outcome,
             embedding=analysis.embedding,
             novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
             age_s=_number(facts["summary"].get(job.wanted.age)),
             exposure_s=run.n_frames * run.frame_time_s,
         )
-        placed = job.listener.place(outcome)
+        placed = job.listener.assign(outcome)
         series = {name: run.series(key) for name, key in job.wanted.series.items()}
         relative = {name: (t - run.start_doc["time"], y) for name, (t, y) in series.items() if t.size}
         is_kept = job.store.complete(outcome.key, analysis, series=relative, **facts, **placed)
@@ -234,6 +235,7 @@ class WatchedRun:
             positions=record.positions,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,
+            novel=record.novel,
             regime=-1 if record.regime is None else record.regime,
             age_s=_number(record.summary.get(self._job.wanted.age)),
             is_recalled=True,

@@ -1,6 +1,6 @@
 """The optimizer: suggests positions, takes in what was found there, says when to stop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,8 @@ TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "
 class Explorer:
     """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
-    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware`, `SupportsStoppingCriteria`
-    and `Checkpointable`. A novel exposure comes first: one beside it confirms it, and two bracket a confirmed one.
+    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
+    `SupportsStoppingCriteria`. A novel exposure is followed up first: one beside it confirms it, then two bracket it.
 
     Parameters
     ----------
@@ -53,8 +53,6 @@ class Explorer:
         An exposure that comes without a verdict is novel if its ``novelty_p`` is at most this.
     policy : Policy, optional
         `NewRegimes` without it; `Sobol`, `R2` and `Raster` are others.
-    save : callable, optional
-        Takes the `snapshot` at every `checkpoint`.
     seed : int
         Settles ties.
 
@@ -77,7 +75,6 @@ class Explorer:
         dose_limit: int = 1,
         alpha: float = 0.05,
         policy: Policy | None = None,
-        save: Callable[[dict[str, Any]], None] | None = None,
         seed: int = 0,
     ) -> None:
         window = Window(bounds)
@@ -91,7 +88,7 @@ class Explorer:
                 raise ValueError(f"{name} must be positive, got {value}")
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
         self._travel_time, self._exposure_s = travel_time or self._distance, exposure_s or 1.0
-        self._policy, self._save, self._seed = policy or NewRegimes(), save, seed
+        self._policy, self._seed = policy or NewRegimes(), seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 
     @property
@@ -223,22 +220,11 @@ class Explorer:
 
         It is if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of earlier
         exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these eight
-        is the only one of its regime.
-
-        Notes
-        -----
-        `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step in its
-        run: the last point has no event there. A plan that must not lose it calls `optimize_step`, then `read_step`,
-        and asks only then, as `optimize_in_run` does.
+        is the only one of its regime. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before
+        it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
         return verdict(missed, self._hidden.smallest, self._trials.stability, self._trials.n_failed)
-
-    def checkpoint(self) -> None:
-        """Hand the `snapshot` to `save`; ValueError if there is none."""
-        if self._save is None:
-            raise ValueError("there is nowhere to write a checkpoint to: give save")
-        self._save(self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that was learned, as plain numbers, strings and lists."""

@@ -120,7 +120,7 @@ def _names(partition: "Partition") -> list[str]:
 def _verdict(technique: "RheoXPCS", analysis: "Analysis") -> str:
     if analysis.novelty_p is None:
         return f"no claim of novelty: {analysis.summary['no_claim']}"
-    called = "novel" if analysis.novelty_p <= technique.alpha else "not called novel"
+    called = "novel" if analysis.novel else "not called novel"
     return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {analysis.calibration['id']}"
 
 
