@@ -132,7 +132,7 @@ def test_a_page_names_the_files_that_are_passed(page, traced):
     for stop, files in said.items():
         assert files.keys() == traced[stop].keys(), f"{stop}: {dict(traced[stop])}"
         for file, functions in files.items():
-            there = {part for name in traced[stop][file] for part in name.split(".<locals>.")}
+            there = {part for name in traced[stop][file] for part in (*name.split(".<locals>."), name.split(".")[-1])}
             assert functions <= there, f"{stop}, {file}: {there}"
 
 
