@@ -126,7 +126,7 @@ def test_an_analysis_that_died_is_done_again(session, take, died):
     row = row_of(session, documents)
     assert row["status"] == "complete" and session.agent.health()["worker"] == "alive"
     undisturbed = c2_of(session, documents)
-    assert np.array_equal(session.agent.results.c2(row.name), undisturbed)
+    assert np.array_equal(session.agent.results.array(row.name, "c2"), undisturbed)
 
 
 @pytest.mark.fault("the analysis dies twice in one run", "a failed result says of what; the next run is analysed")
@@ -158,7 +158,7 @@ def test_clocks_that_jump_change_no_map(session, take):
         session.agent(name, jumped)
     row = row_of(session, documents)
     assert row["status"] == "complete"
-    assert np.array_equal(session.agent.results.c2(row.name), c2_of(session, documents))
+    assert np.array_equal(session.agent.results.array(row.name, "c2"), c2_of(session, documents))
     assert session.table()["run_time"].is_monotonic_increasing  # as the documents have it
 
 

@@ -84,7 +84,9 @@ def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):
     """Whether results are, bit for bit unless told otherwise, those of the session's agent."""
     first = session.agent.results
     keys = store.table("complete").index if keys is None else keys
-    return [np.allclose(store.c2(key), first.c2(key), rtol=rtol, atol=0) for key in keys] == [True] * runs
+    return [np.allclose(store.array(key, "c2"), first.array(key, "c2"), rtol=rtol, atol=0) for key in keys] == [
+        True
+    ] * runs
 
 
 def of_another_machine(documents):
@@ -186,7 +188,9 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     off = np.abs(np.subtract.outer(range(256), range(256))) > 8  # but for the diagonal the maps are the same
     beside_the_detector = session.agent.results
     (same,) = [k for k, row in session.table().iterrows() if row["raw_uid"] == store.record(result).raw_uid]
-    np.testing.assert_allclose(store.c2(result)[:, off], beside_the_detector.c2(same)[:, off], rtol=1e-6)
+    np.testing.assert_allclose(
+        store.array(result, "c2")[:, off], beside_the_detector.array(same, "c2")[:, off], rtol=1e-6
+    )
 
 
 @pytest.mark.fault("two agents of the same configuration on one catalogue", "one result for each run")
@@ -233,7 +237,9 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     mine, other = (table[table["agent"] == name] for name in ("rheo_xpcs", "other"))
     assert len(mine) == len(other) == RUNS and set(mine["raw_uid"]) == set(other["raw_uid"])
     assert same_as_beside_the_detector(session, store, mine.index, rtol=1e-5)
-    assert not any(np.array_equal(store.c2(a), store.c2(b)) for a, b in zip(mine.index, other.index, strict=True))
+    assert not any(
+        np.array_equal(store.array(a, "c2"), store.array(b, "c2")) for a, b in zip(mine.index, other.index, strict=True)
+    )
     assert set(store.newest_atlas().labels) == set(table.index)  # whoever wrote last
     alone = session.agent.results.embeddings(mine["digest"].iloc[0])
     found = store.embeddings(mine["digest"].iloc[0])

@@ -49,7 +49,7 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
     assert metadata["arrays"] == {name: list(array.shape) for name, array in said.arrays.items()}
     assert metadata["series"] == {"stress": 5}
     assert "tau_s" not in metadata and "reason" not in metadata
-    np.testing.assert_array_equal(store.c2(key), said.arrays["c2"])
+    np.testing.assert_array_equal(store.array(key, "c2"), said.arrays["c2"])
     assert len(store) == 1 and store.status(key) == "complete" and store.status("nothing") is None
     kept = store.record(key)
     assert kept.positions == begun.positions and kept.summary["stress_last"] == 80 and kept.key == key
@@ -210,7 +210,7 @@ def test_what_is_missing_is_named(store, ainerd, record, analysis):
     key = put(store, record(), analysis())
     with pytest.raises(KeyError, match="has no 'saxs': there are c2"):
         store.array(key, "saxs")
-    for call in (lambda: store.c2("nothing"), lambda: store.fail("nothing", "why")):
+    for call in (lambda: store.array("nothing", "c2"), lambda: store.fail("nothing", "why")):
         with pytest.raises(KeyError, match="no result 'nothing'"):
             call()
     with pytest.raises(ValueError, match="open_catalog"):

@@ -93,7 +93,7 @@ class Observer:
             late_s=late_s,
             on_outcome=self._announce,
         )
-        reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        reader = SceneReader(self.results, technique, bounds)
         self._display = Display(self.results, technique, self._campaign, reader, name=name)
         self.quiet = False
         show_progress_of(self)
@@ -323,10 +323,10 @@ class Observer:
     def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.
 
-        It shows the sample with the path, the regimes and the next point; the newest C2, what the latent space holds of
-        it, and the nearest seen; the latent space; and p-values, azimuths and stress run after run. A window
-        (``%matplotlib`` first) or a notebook's image is kept up to date; closing the window stops nothing but the
-        drawing. ``agent.plot().savefig("campaign.png")`` works anywhere.
+        It shows the sample with the path, the regimes and the next point; the latent space; novelty and what was
+        recorded, run after run; and what the technique draws of the newest run and of each. A window (``%matplotlib``
+        first) or a notebook's image is kept up to date; closing the window stops nothing but the drawing.
+        ``agent.plot().savefig("campaign.png")`` works anywhere.
 
         Parameters
         ----------

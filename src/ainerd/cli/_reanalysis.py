@@ -20,15 +20,7 @@ POLL_S = 0.1
 class Reanalysis:
     """Analyses one run after the other, and writes their results; nothing is suggested.
 
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-    settings : Settings
-    raw : tiled.client.container.Container
-        The raw runs.
-    unwritten : Path
-        Folder for runs whose results Tiled does not take.
+    `unwritten` is the folder for runs whose results Tiled does not take.
     """
 
     def __init__(
@@ -50,12 +42,7 @@ class Reanalysis:
     def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> Outcome | None:
         """What became of a finished run; None if it has no frames for us.
 
-        Parameters
-        ----------
-        uid : str
-            Of the run.
-        tell : callable, optional
-            Told now and then how many frames have been read, and of how many.
+        `tell` is called now and then with the frames that have been read, and that there are.
         """
         run = self._raw[uid]
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
@@ -67,7 +54,7 @@ class Reanalysis:
             if tell is not None:
                 tell(*(self._worker.progress or (0, None)))
         outcome = future.result()
-        if outcome is not None and outcome.status == "complete":
+        if outcome is not None and outcome.status != "failed":
             link_provenance(self._ainerd, outcome.key)
         return outcome
 

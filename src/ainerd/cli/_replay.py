@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._catalog import Config, Json, Tiled, opened
+from ainerd.cli._show import bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,12 +40,12 @@ def replay(
     Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
     from ainerd.results import ResultStore
     from ainerd.server import open_catalog
+    from ainerd.technique import Series
 
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
@@ -53,9 +54,10 @@ def replay(
         raw, ainerd = open_catalog(client)
         store = ResultStore(ainerd)
         technique = build_technique(settings, store)
+        if dask is not None and isinstance(technique.unit, Series):
+            raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
         waiting = _waiting(raw, store, technique, uids, again=all)
-        columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, disable=json or not waiting) as progress:
+        with bars(disable=json or not waiting) as progress:
             if dask is None:
                 outcomes = _analysed(waiting, technique, store, settings, raw, progress)
             else:
@@ -66,7 +68,7 @@ def replay(
                 with on.cluster(dask) as workers:
                     outcomes = on.analysed(workers, waiting, workplace, store, progress)
         _label(store, technique)
-    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status == "complete"}
+    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status != "failed"}
     failed = {outcome.raw_uid: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     console = Console()
     if json:
@@ -130,7 +132,7 @@ def _dask() -> Any:
     try:
         from ainerd.cli import _replay_dask
     except ModuleNotFoundError as error:
-        raise ValueError(f"--dask wants more than the agent does: pip install 'ainerd[dask]' ({error})") from None
+        raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     return _replay_dask
 
 

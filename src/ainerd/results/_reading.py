@@ -132,17 +132,8 @@ class ResultReader:
         distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
         return self._as_table(results).loc[distance.index].assign(distance=distance)
 
-    def image(self, key: str) -> NDArray[np.uint8]:
-        """All C2 maps of a result as one grey picture, six in a row, time up and to the right.
-
-        For any viewer: ``imshow(store.image(key))``.
-        """
-        from ainerd.techniques.rheo_xpcs.figures._picture import montage
-
-        return montage(self.c2(key))
-
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """One array of a result, such as ``c2`` or ``g2``.
+        """One array of a result, by its name: ``store.record(key).arrays`` says which there are.
 
         Raises
         ------
@@ -152,7 +143,7 @@ class ResultReader:
         return np.asarray(self._child(key, name).read())
 
     def series(self, key: str, name: str) -> pd.DataFrame:
-        """One series of a result, such as ``stress``: columns ``time``, in seconds from the run's start, and `name`.
+        """One series of a result: columns ``time``, in seconds from the run's start, and `name`.
 
         Raises
         ------
@@ -160,10 +151,6 @@ class ResultReader:
             If there is no such result, or no such series in it.
         """
         return self._child(key, name).read()
-
-    def c2(self, key: str) -> NDArray[np.float32]:
-        """C2 maps of a result, (n_roi, 256, 256)."""
-        return self.array(key, "c2")
 
     def status(self, key: str) -> str | None:
         """Status of a result; None if there is none of that key."""

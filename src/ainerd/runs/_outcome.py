@@ -56,11 +56,9 @@ class Listener(Protocol):
 
     def place(self, outcome: Outcome) -> Mapping[str, Any]:
         """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
-        ...
 
     def absorb(self, outcome: Outcome) -> None:
         """Take note of a finished run, after its result is written."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

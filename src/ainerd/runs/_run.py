@@ -24,15 +24,12 @@ class Sink(Protocol):
 
     def begin(self, subject: Subject) -> Subject | Outcome:
         """Say that it is being analysed; returns what is there of it: a series that grows, or its outcome."""
-        ...
 
     def expect(self, subject: Subject) -> None:
         """Make room for the arrays that are announced."""
-        ...
 
     def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
         """Take the analysis, or the subject's problem."""
-        ...
 
 
 class RunState:
