@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo figures test soak faults ipython lint bench docs clean
+.PHONY: help demo figures test soak faults ipython lint bench docs structure clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+structure: $(READY) ## the import graph of the folders, printed and drawn for docs/explanation/architecture.md
+	$(BIN)/python docs/structure.py --write
 
 clean: ## remove what demo, tests and docs left; .venv stays (rm -r .venv)
 	rm -rf output build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

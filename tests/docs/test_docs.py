@@ -88,7 +88,7 @@ def test_the_tutorial_leaves_what_it_says(session):
     assert table["status"].tolist() == ["complete"] * 5
     assert session["c2"].shape == (18, 256, 256)
     assert Path("first-session.png").stat().st_size > 10_000
-    asked = session["agent"].results.suggestions().set_index("reason")["fate"]
+    asked = session["agent"].results.suggestions().set_index("reason")["status"]
     assert asked["a scratch in the window"] == "measured"
     assert "rejected (" in session["agent"].log()["text"].str.cat()
 

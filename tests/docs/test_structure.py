@@ -1,0 +1,98 @@
+"""The folders of src/ainerd stand on floors, without circles, and the documentation shows them as they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import structure
+
+SOURCE = Path(structure.__file__).resolve().parents[1] / "src" / "ainerd"
+GENERIC = [
+    "technique",
+    "documents",
+    "runs",
+    "results",
+    "campaign",
+    "steering",
+    "agent",
+    "server",
+    "views",
+    "cli",
+    "config",
+]
+# Words of one technique; an underscore ends a word: time_since_shear says shear.
+WORDS = re.compile(r"(?<![a-z0-9])(?:c2|q|stress)(?![a-z0-9])|shear|azimuth", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def imports():
+    return structure.imports_of_folders()
+
+
+def test_only_the_seam_lies_loose_at_the_top():
+    modules = {path.stem for path in SOURCE.glob("*.py")}
+    assert modules <= {"__init__", "technique", "testing", "config", "threads"}
+
+
+def test_no_folders_import_each_other_in_a_circle(imports):
+    assert structure.circles(imports) == []
+
+
+def test_there_are_at_most_eight_floors(imports):
+    assert len(structure.floors(imports)) <= 8
+
+
+def test_nothing_imports_a_technique(imports):
+    assert [folder for folder, imported in imports.items() if "techniques" in imported] == []
+
+
+@pytest.mark.parametrize("room", GENERIC)
+def test_a_generic_room_has_no_words_of_one_technique(room):
+    path = SOURCE / room
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    assert files[0].exists()
+    said = [
+        f"{file.relative_to(SOURCE)}:{number}: {line.strip()}"
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        if WORDS.search(line)
+    ]
+    assert said == [], "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_of_a_technique"),
+    [
+        ("self.c2 = x", True),
+        ("n_q = 1", True),
+        ("time_since_shear", True),
+        ("preshear", True),
+        ("the stress in Pa", True),
+        ("Azimuthal bins", True),
+        ("a queue of requests, distressed", False),
+        ("ac2 = sqrt(2)", False),
+    ],
+)
+def test_words_are_found(line, is_of_a_technique):
+    assert bool(WORDS.search(line)) == is_of_a_technique
+
+
+def test_the_page_and_the_picture_show_the_folders_as_they_are(imports):
+    text = structure.text(imports)
+    assert structure.BLOCK.search(structure.PAGE.read_text())[0].split("```text\n")[1] == text + "```", "make structure"
+    described = re.search(r"<dc:description>(.*?)</dc:description>", structure.PICTURE.read_text(), re.DOTALL)
+    assert described[1] == text, "make structure"
+
+
+def test_a_circle_is_found_and_named():
+    ring = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    assert structure.circles(ring) == [["a", "b", "c"]]
+    with pytest.raises(ValueError, match="a ↔ b ↔ c"):
+        structure.floors(ring)
+
+
+def test_floors_are_the_longest_way_down():
+    imports = {"top": {"low", "middle"}, "middle": {"low"}, "low": set()}
+    assert structure.floors(imports) == [["low"], ["middle"], ["top"]]
+    assert structure.direct(imports) == {"top": {"middle"}, "middle": {"low"}, "low": set()}

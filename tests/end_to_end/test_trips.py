@@ -1,0 +1,142 @@
+"""The two trips through the code that the documentation describes, followed by a tracer in a real run.
+
+A file is passed if one of its functions is on the call stack at a stop of the trip. The technique counts as one file,
+whatever it is made of.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+import ainerd
+
+SOURCE = Path(ainerd.__file__).parent
+EXPLANATION = SOURCE.parents[1] / "docs" / "explanation"
+TECHNIQUE = ("techniques", "xpcs", "latent", "novelty", "dynamics")  # rooms, and the protocol
+MOST = 12
+
+# The stops of each trip: what is called there. Files are those of src/ainerd, of tiled and of bluesky.
+TRIPS = {
+    "frame-to-result.md": {
+        "frames are announced": {("runs/_worker.py", "Worker.__call__")},
+        "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
+        "the technique takes them": {("the technique", "push")},
+        "the technique finishes": {("the technique", "finish")},
+        "the result gets its regime": {("the technique", "regimes")},
+        "the result is written": {("tiled/client/array.py", "write"), ("tiled/client/base.py", "replace_metadata")},
+    },
+    "verdict-to-move.md": {
+        "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
+        "the next position is chosen": {("steering/_novel.py", "follow_up"), ("steering/_policies.py", "choose")},
+        "the plan is told": {("runs/_worker.py", "Worker._resolve")},
+        "the plan evaluates": {("agent/_observer.py", "Observer.evaluate")},
+        "the plan takes the position": {("campaign/_campaign.py", "Campaign.suggest")},
+        "the stage moves": {("bluesky/plan_stubs.py", "mv")},
+    },
+}
+# Of these only calls within another: a plan moves other things as well.
+WITHIN = {"the result is written": "complete", "the explorer learns it": "absorb", "the stage moves": "measure"}
+
+
+class Tracer:
+    """Keeps the stack of each call at a stop: per stop the files, and the functions of each."""
+
+    def __init__(self):
+        self.stops = defaultdict(lambda: defaultdict(set))
+        self._by_name = defaultdict(list)
+        for stops in TRIPS.values():
+            for stop, calls in stops.items():
+                for file, function in calls:
+                    self._by_name[function.rsplit(".")[-1]].append((file, stop))
+
+    def __call__(self, frame, event, arg):
+        for file, stop in self._by_name.get(frame.f_code.co_name, ()):
+            if named(frame.f_code) == file and self._counts(frame, stop):
+                self._keep(frame, self.stops[stop])
+
+    def start(self):
+        sys.settrace(self)
+
+    def stop(self):
+        sys.settrace(None)
+
+    def _counts(self, frame, stop):
+        if stop == "frames are announced":
+            return frame.f_locals["name"] == "stream_datum"
+        if stop in WITHIN:
+            return any(at.f_code.co_name == WITHIN[stop] for at in frames(frame))
+        return named(frame.f_code) != "the technique" or named(frame.f_back.f_code) != "the technique"
+
+    def _keep(self, frame, files):
+        for at in frames(frame):
+            if (file := named(at.f_code)) is not None and not file.startswith(("tiled/", "bluesky/")):
+                files[file].add(at.f_code.co_qualname)
+
+
+def frames(frame):
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def named(code):
+    """The file of a function as the pages name it; None if it is none of those looked at."""
+    path = Path(code.co_filename)
+    if path.is_relative_to(SOURCE):
+        name = path.relative_to(SOURCE)
+        return "the technique" if name.parts[0] in TECHNIQUE or name.name == "technique.py" else name.as_posix()
+    found = re.search(r"/((?:tiled/client|bluesky)/\w+\.py)$", code.co_filename)
+    return found[1] if found else None
+
+
+@pytest.fixture(scope="module")
+def traced(session):
+    """Two exposures, the second where the first one led to, traced in the worker's thread and in the RunEngine's."""
+    agent, tracer = session.start_agent(alpha=0.001), Tracer()  # no p-value is so small: nothing is followed up
+
+    def plan():
+        tracer.start()
+        try:
+            yield from agent.explore(2)
+        finally:
+            tracer.stop()
+
+    session.RE(agent.explore(1))  # what is compiled or imported at first use
+    agent.drain()
+    agent._worker.submit(tracer.start)
+    session.RE(plan())
+    agent._worker.submit(tracer.stop)
+    agent.drain()
+    return tracer.stops
+
+
+def rows(page):
+    """Of the table of a page: each stop, with the files that it names and their functions."""
+    for line in (EXPLANATION / page).read_text().splitlines():
+        if line.startswith("| ") and "`" in line:
+            stop, _, passed = line.strip("| ").split(" | ")
+            said = {}
+            for part in passed.split(" → "):
+                file, functions = re.fullmatch(r"`?([^`]+?)`?: (.*)", part).groups()
+                said.setdefault(file, set()).update(re.findall(r"`([\w.]+)`", functions))
+            yield stop, said
+
+
+@pytest.mark.parametrize("page", TRIPS)
+def test_a_page_names_the_files_that_are_passed(page, traced):
+    said = dict(rows(page))
+    assert list(said) == list(TRIPS[page])
+    for stop, files in said.items():
+        assert files.keys() == traced[stop].keys(), f"{stop}: {dict(traced[stop])}"
+        for file, functions in files.items():
+            there = {part for name in traced[stop][file] for part in (*name.split(".<locals>."), name.split(".")[-1])}
+            assert functions <= there, f"{stop}, {file}: {there}"
+
+
+@pytest.mark.parametrize("page", TRIPS)
+def test_a_trip_passes_few_files(page, traced):
+    passed = set().union(*(traced[stop] for stop in TRIPS[page]))
+    assert 1 < len(passed) <= MOST, sorted(passed)
