@@ -123,9 +123,8 @@ def powers(
 
     def without(family: str) -> tuple[NoveltyScorer, Rivals]:
         kept = kinds != family
-        return NoveltyScorer(terms=TERMS).fit(known_features[kept], kinds[kept]), Rivals(
-            taught.where(taught.family != family)
-        )
+        scorer = NoveltyScorer(terms=TERMS).fit(known_features[kept], kinds[kept])
+        return scorer, Rivals(taught.where(taught.family != family))
 
     out: dict[str, dict[str, list[float]]] = {name: {} for name in ("ainerd", *Rivals.names)}
     for family in progress.track((*sorted(HELD_OUT), *KNOWN), description="families left out"):

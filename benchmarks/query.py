@@ -72,7 +72,7 @@ def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], A
     yield "search: regime", lambda: store.search(regime=1)
     yield "search: words", lambda: store.search(text="pca")
     yield "similar", lambda: store.similar(key)
-    yield "image", lambda: store.image(key)
+    yield "image", lambda: results[key].image()
     yield (
         "Tiled: novel, near the wall",
         lambda: list(results.search(Key("novelty_p") <= 0.05).search(Key("sample_x") <= 1)),

@@ -26,7 +26,6 @@ from ainerd.agent import Agent, open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.latent import ModelError
 from ainerd.server import ServerError
-from ainerd.views import results_table
 from sim_devices import SimulatedInstrument
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output" / "demo"
@@ -120,7 +119,8 @@ def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> 
     """What was found, read back from Tiled, and how it compares with the truth."""
     table = agent.results.table()
     console.rule("what was found, read back from Tiled")
-    console.print(results_table(table))
+    shown = table[["scan_id", "sample_x", "sample_y", "n_frames", "regime", "novelty_p", "novel", "status"]]
+    console.print(shown.to_string(index=False, float_format="%.3g"))
     console.rule("why it went where it went")
     console.print(story(agent, table))
     novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))

@@ -7,6 +7,7 @@ that relaxes after shear, exposure after exposure.
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import bluesky.plan_stubs as bps
@@ -74,7 +75,7 @@ def relax(settings: Settings, output: Path, *, exposures: int = EXPOSURES, speed
     """
     shutil.rmtree(output, ignore_errors=True)
     settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
-    settings.recorded.series["age"] = "rheometer_time_since_shear"  # the wall's clock is not the sample's
+    settings.recorded.series["time_since_shear"] = "rheometer_time_since_shear"  # the wall's clock is not the sample's
     console.print(f"[dim]{exposures} exposures of {SECONDS:g} s at one place go to {output}[/]")
     client, close = open_tiled(settings.storage)
     try:
@@ -137,14 +138,14 @@ def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_pla
     client, close = open_tiled(settings.storage)
     try:
         store = ResultStore(client["ainerd"])
-        azimuths = read_azimuths(store, k=k)
+        azimuths, maps_of = read_azimuths(store, k=k), partial(store.array, name="c2")
         found = coincidence(azimuths) if at_one_place else None
         figures = {
             "timeline": timeline_figure(azimuths, found),
             "latent": latent_figure(azimuths),
-            "clusters": cluster_figure(azimuths, store.c2),
-            "similar": similarity_figure(azimuths, store.c2),
-            "neighbours": neighbourhood_figure(azimuths, store.c2, encoder.decode),
+            "clusters": cluster_figure(azimuths, maps_of),
+            "similar": similarity_figure(azimuths, maps_of),
+            "neighbours": neighbourhood_figure(azimuths, maps_of, encoder.decode),
         }
     finally:
         close()

@@ -1,7 +1,7 @@
 """Settings of one instrument: a TOML file, overridden by the environment.
 
-What is here is the same for all techniques. A technique's own section, ``[rheo_xpcs]`` say, is handed to it as it is:
-it validates that itself, with `read_section`.
+The sections defined here are the same for all techniques. A technique validates its own section, such as
+``[rheo_xpcs]``, with `read_section`.
 """
 
 import difflib
@@ -9,20 +9,19 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ainerd import DEFAULT_TECHNIQUE
+from ainerd.technique import names
+
 _PREFIX = "AINERD_"
-# What earlier versions had, and what to write instead.
-_MOVED = {
-    "partition": "rename [partition] to [rheo_xpcs.partition]",
-    "analysis": "rename [analysis] to [rheo_xpcs]",
-    "beside": "rename [beside] to [recorded]",
-}
-_MOVED_STEERING = {"preshear": "move steering.preshear to the section [rheo_xpcs]"}
+# Sections of earlier versions, and what they are called now.
+_MOVED = {"partition": "rheo_xpcs.partition", "analysis": "rheo_xpcs", "beside": "recorded"}
 
 
 class SettingsError(ValueError):
@@ -49,12 +48,10 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{name}.{problem}" for problem in problems(error, model))) from None
-
-
-def problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """What is wrong with values, a line each: ``key: what``, with the key that was meant where one is close."""
-    return [f"{_dotted(e['loc'])}: {_meant(e, model) or e['msg']}" for e in error.errors()]
+        if not values:
+            needs = ", ".join(_dotted(e["loc"]) for e in error.errors())
+            raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
+        raise SettingsError("\n".join(f"{name}.{problem}" for problem in _problems(error, model))) from None
 
 
 class Detector(Section):
@@ -155,7 +152,7 @@ class Settings(BaseSettings):
     technique : str
         Name of an installed technique, see `ainerd.technique.names`.
     section : dict
-        The technique's own section, as it is in the file.
+        The technique's own section, as it is in the file; it may be changed before an agent is built.
     folder : Path
         Of the file: relative paths count from it.
     """
@@ -163,7 +160,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid")
 
     name: str
-    technique: str = "rheo_xpcs"
+    technique: str = DEFAULT_TECHNIQUE
     detector: Detector
     steering: Steering
     recorded: Recorded = Recorded()
@@ -173,13 +170,20 @@ class Settings(BaseSettings):
 
     @property
     def section(self) -> dict[str, Any]:
-        """The technique's own section; it may be changed before an agent is built."""
+        """The technique's own section."""
         return self._section
 
     @property
     def folder(self) -> Path:
         """Folder of the file."""
         return self._folder
+
+    @model_validator(mode="after")
+    def _age_is_read(self) -> Self:
+        age, readings = self.steering.age, self.recorded.readings
+        if age and age not in readings:
+            raise ValueError(f"steering.age: {age!r} is none of recorded.readings ({', '.join(readings) or 'empty'})")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -194,72 +198,124 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
     @classmethod
-    def load(cls, path: Path | str) -> "Settings":
+    def load(cls, path: Path | str) -> Self:
         """Read a TOML file; its relative paths count from its own folder.
+
+        Raises
+        ------
+        SettingsError
+            In one line a problem, each naming the file and its key.
+        """
+        path = Path(path)
+        try:
+            return cls.of(tomllib.loads(path.read_text()), path.parent)
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+        except SettingsError as error:
+            raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+        except ValueError as error:  # of TOML, or of its characters
+            raise SettingsError(f"{path} is not TOML: {error}") from None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
+        """Settings from tables as a TOML file has them, overridden by the environment; see `tables`.
 
         Raises
         ------
         SettingsError
             In one line a problem, each naming its key.
         """
-        path = Path(path)
-        try:
-            given = tomllib.loads(path.read_text())
-        except OSError as err:
-            raise SettingsError(f"cannot read {path}: {err.strerror}") from None
-        except tomllib.TOMLDecodeError as err:
-            raise SettingsError(f"{path} is no TOML: {err}") from None
-        moved = [todo for name, todo in _MOVED.items() if name in given]
-        moved += [todo for name, todo in _MOVED_STEERING.items() if name in given.get("steering", {})]
-        if moved:
-            raise SettingsError(f"{path} is of an earlier version: {', '.join(moved)}")
-        technique = os.environ.get(f"{_PREFIX}TECHNIQUE") or given.get(
-            "technique", cls.model_fields["technique"].default
-        )
+        given = dict(given)
+        technique = os.environ.get(f"{_PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
         section = given.pop(technique, {})
         if not isinstance(section, dict):
-            raise SettingsError(f"{path}: {technique}: must be a section [{technique}]")
+            raise SettingsError(f"{technique}: must be a section [{technique}]")
+        if problems := _misplaced([name for name in given if name not in cls.model_fields], technique):
+            raise SettingsError("\n".join(problems))
         try:
             settings = cls(**given)
-        except ValidationError as err:
-            raise SettingsError("\n".join(f"{path}: {problem}" for problem in problems(err, cls))) from None
+        except ValidationError as error:
+            raise SettingsError("\n".join(_problems(error, cls, technique))) from None
+        except ValueError as error:  # a variable that should be JSON and is not
+            raise SettingsError(f"the environment: {error}") from None
         settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
-        settings._folder = path.parent.resolve()
+        settings._folder = folder.resolve()
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
         storage.frames = [(settings._folder / frames).resolve() for frames in storage.frames]
         return settings
 
+    def tables(self) -> dict[str, Any]:
+        """The same as tables of plain values, for `of` on another machine; without the API key."""
+        return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
 
-def _overridden(section: dict[str, Any], prefix: str) -> dict[str, Any]:
+
+def _misplaced(sections: list[str], technique: str) -> list[str]:
+    """What is wrong with sections that are neither everybody's nor the technique's, in the file or the environment."""
+    variables = {
+        v: v[len(_PREFIX) :].partition("__")[0].lower() for v in os.environ if v.startswith(_PREFIX) and "__" in v
+    }
+    known = {*Settings.model_fields, technique.lower(), *names()}
+    strange = {name: f"[{name}]" for name in sections}
+    strange |= {name: variable for variable, name in variables.items() if name not in known}
+    if old := [f"{strange[name]} is now in [{new}]" for name, new in _MOVED.items() if name in strange]:
+        return [f"of an earlier version: {', '.join(old)}"]
+    if sections and technique not in names():
+        return [f"technique: {technique!r} is not installed{_meant(technique, names())}"]
+    return [
+        f"{where}: technique is {technique!r}, remove the section or write technique = {name!r}"
+        if name in names()
+        else f"{where}: unknown section{_meant(name, [*Settings.model_fields, technique])}"
+        for name, where in strange.items()
+    ]
+
+
+def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """A section with what the environment says instead: JSON, or else text."""
-    for variable, text in os.environ.items():
-        if variable.upper().startswith(prefix):
-            *outer, last = variable[len(prefix) :].lower().split("__")
-            inner = section
-            for name in outer:
-                inner = inner.setdefault(name, {})
-            try:
-                inner[last] = json.loads(text)
-            except ValueError:
-                inner[last] = text
-    return section
+    table = deepcopy(dict(section))
+    for variable in sorted(name for name in os.environ if name.startswith(prefix)):
+        inner, *outer, last = table, *variable[len(prefix) :].split("__")
+        for name in outer:
+            inner = inner.setdefault(_as_known(name, inner), {})
+            if not isinstance(inner, dict):
+                raise SettingsError(f"{variable}: {name.lower()} is not a table")
+        text = os.environ[variable]
+        try:
+            inner[_as_known(last, inner)] = json.loads(text)
+        except ValueError:
+            inner[_as_known(last, inner)] = text
+    return table
 
 
-def _meant(error: Mapping[str, Any], model: type[BaseModel]) -> str | None:
-    """That a key is unknown, and which was meant; None if it is something else that is wrong."""
-    if error["type"] != "extra_forbidden":
-        return None
-    *outer, key = error["loc"]
-    known: Any = model
-    for name in outer:
-        field = getattr(known, "model_fields", {}).get(name)
-        known = None if field is None else field.annotation
-    names = list(getattr(known, "model_fields", {}))
-    close = difflib.get_close_matches(str(key), names, 1)
-    return "unknown key" + (
-        f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}" if names else ""
-    )
+def _as_known(name: str, table: Mapping[str, Any]) -> str:
+    """A key that is written in capitals, as the table has it."""
+    return next((key for key in table if key.lower() == name.lower()), name.lower())
+
+
+def _problems(error: ValidationError, model: type[BaseModel], technique: str = "") -> list[str]:
+    """What is wrong with values, a line each: ``key: what``."""
+    found = []
+    for e in error.errors():
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] == "extra_forbidden":
+            message = "unknown key" + _meant(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
+            if technique and "did you mean" not in message:
+                message += f"; a key of the technique goes to [{technique}]"
+        found.append(f"{_dotted(e['loc'])}: {message}" if e["loc"] else message)
+    return found
+
+
+def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Keys of the section at a location, as far as that is a section."""
+    for name in location:
+        field = getattr(model, "model_fields", {}).get(name)
+        model = None if field is None else field.annotation
+    return list(getattr(model, "model_fields", {}))
+
+
+def _meant(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
 
 
 def _dotted(location: tuple[Any, ...]) -> str:

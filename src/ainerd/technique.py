@@ -62,34 +62,23 @@ class Readings(Protocol):
 
     def value(self, key: str) -> float | None:
         """First value in the run (of its event, where the unit is the event); None if it was not read."""
-        ...
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
         """Value at each frame that was pushed, (n_frames,), NaN where there is none.
 
         Of what is read with each frame it is that frame's; of what was read once, the same for all.
         """
-        ...
 
     def series(self, key: str) -> NDArray[np.float64]:
         """Times (seconds since 1970) and values, (2, n), by time."""
-        ...
 
 
 class NoReadings:
     """`Readings` of frames that came without documents."""
 
-    def value(self, key: str) -> float | None:
-        """None."""
-        return None
-
-    def of_frames(self, key: str) -> NDArray[np.float64]:
-        """Nothing."""
-        return np.empty(0)
-
-    def series(self, key: str) -> NDArray[np.float64]:
-        """Nothing, (2, 0)."""
-        return np.empty((2, 0))
+    value = staticmethod(lambda key: None)
+    of_frames = staticmethod(lambda key: np.empty(0))
+    series = staticmethod(lambda key: np.empty((2, 0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +181,7 @@ class Analysis:
         """
         if self.novelty_p is None:
             return None
-        if "alpha" not in self.calibration:
+        if self.calibration.get("alpha") is None:
             raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
         return bool(self.novelty_p <= self.calibration["alpha"])
 
@@ -245,20 +234,16 @@ class RunAnalysis(Protocol):
     @property
     def pixels(self) -> NDArray[np.int64]:
         """Flat indices of the pixels wanted of each frame; blocks come gathered in this order."""
-        ...
 
     @property
     def layouts(self) -> Mapping[str, Layout]:
         """Arrays that `finish` will give, as far as is known: room is made for them while frames come."""
-        ...
 
     def push(self, block: NDArray[Any]) -> None:
         """Take the next frames, (b, n_pixels) counts."""
-        ...
 
     def finish(self) -> Analysis:
         """Say what the run was. Raises `AnalysisError` if that cannot be said."""
-        ...
 
 
 class Technique(Protocol):
@@ -279,23 +264,19 @@ class Technique(Protocol):
         ValueError
             In one line a problem, each naming its key; `ainerd.config.read_section` does that.
         """
-        ...
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Everything that changes the numbers, JSON-serialisable; its digest is part of every result's key."""
-        ...
 
     def begin(self, run: RunInfo) -> RunAnalysis:
         """Prepare for a run. Raises `AnalysisError` if it cannot be analysed."""
-        ...
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Regimes of many results, (n, d); `ainerd.novelty.find_regimes` does for most.
 
         A regime that persists keeps the number it has in `previous`, (n,), -1 where a result has none yet.
         """
-        ...
 
 
 # What a technique may have as well. What it does not have is not drawn, not checked and not kept.
@@ -307,7 +288,6 @@ class HasLandmarks(Protocol):
 
     def landmarks(self) -> Landmarks:
         """The same ones each time."""
-        ...
 
 
 @runtime_checkable
@@ -316,7 +296,6 @@ class HasChecks(Protocol):
 
     def check(self) -> Iterable["Finding"]:
         """One finding for each thing that was looked at."""
-        ...
 
 
 @runtime_checkable
@@ -325,7 +304,6 @@ class HasCommon(Protocol):
 
     def common(self) -> "Common":
         """Written once, under ``ainerd/configurations``."""
-        ...
 
 
 @runtime_checkable
@@ -334,7 +312,6 @@ class HasOptimizer(Protocol):
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
         """A bluesky-adaptive `Optimizer`: `suggest` and `ingest`, and what else of `Explorer` it has."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,27 +363,24 @@ class Panels(Protocol):
     They get results as Tiled has them, and draw with matplotlib alone.
     """
 
-    arrays: Sequence[str]  # names of arrays that `gallery` and `strip` want of each run, by way of ``scene.arrays``
+    # Names of the arrays that {"gallery": …, "strip": …} want, by way of ``scene.arrays``: `gallery` gets those of the
+    # newest run and the nearest, `strip` those of the newest 60.
+    arrays: Mapping[str, Sequence[str]]
 
     def plot(self, result: Any, figure: Any) -> None:
         """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""
-        ...
 
     def image(self, result: Any) -> NDArray[np.uint8]:
         """One result as a grey picture: ``result.image()``."""
-        ...
 
     def gallery(self, figure: Any, scene: Any, runs: Any) -> None:
         """The newest run and what it is like, beside the map in the campaign's figure (`ainerd.views.Scene`)."""
-        ...
 
     def strip(self, axes: Any, scene: Any, runs: Any) -> None:
         """Something of each run, a column each, under the novelty of the campaign's figure."""
-        ...
 
     def export(self, store: Any, key: str, path: Path) -> Path:
         """Write one result to a file of the field's format: ``ainerd export KEY FILE``."""
-        ...
 
 
 def names() -> list[str]:
@@ -428,8 +402,8 @@ def load(name: str) -> type[Technique]:
         hint = f": did you mean {close[0]!r}?" if close else "."
         raise TechniqueError(f"there is no technique {name!r}{hint} Installed: {', '.join(names()) or 'none'}")
     try:
-        return entry.load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+        return entry.load()
+    except Exception as error:  # it may be anybody's code
         raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
 
 
@@ -440,8 +414,8 @@ def panels(name: str) -> Panels | None:
     if entry is None:
         return None
     try:
-        return entry.load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+        return entry.load()
+    except Exception as error:  # it may be anybody's code
         logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
         return None
 

@@ -24,7 +24,8 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
-from ainerd.techniques.rheo_xpcs import build_partition
+from ainerd.technique import Series
+from ainerd.techniques.rheo_xpcs import RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RUNS, FRAMES = 3, 64
@@ -189,7 +190,7 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
 def test_one_run_is_shared_as_the_page_says(archive, address):
     page = (SMALL.parents[2] / "docs" / "how-to" / "analyze-again.md").read_text()
     (code,) = re.findall(r"```python\n(import numpy.*?)```", page, re.DOTALL)
-    names = {"partition": build_partition(Settings.load(SMALL).partition), "path": archive.frames[0]}
+    names = {"partition": build_technique(Settings.load(SMALL)).partition, "path": archive.frames[0]}
     for of_the_page, here in (("tcp://scheduler.example.org:8786", address), ("100_000", str(FRAMES))):
         assert of_the_page in code
         code = code.replace(of_the_page, here)
@@ -202,6 +203,12 @@ def test_a_cluster_that_is_none_is_refused(archive):
     assert isinstance(done.exception, ValueError) and "no Dask scheduler answers at 'nowhere://1'" in str(
         done.exception
     )
+
+
+def test_runs_that_belong_together_are_not_shared_out(archive, address, monkeypatch):
+    monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
+    done = CliRunner().invoke(app, ["replay", "--dask", address])
+    assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)
 
 
 def test_a_run_that_kills_its_workers_is_a_failed_one(archive, cluster, serial, monkeypatch):

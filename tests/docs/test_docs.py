@@ -21,10 +21,12 @@ from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
+SHORT = ("analyze", "encode", "calibrate", "train pca", "train ours", "train paper")
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -85,7 +87,7 @@ def test_the_tutorial_leaves_what_it_says(session):
     assert table["status"].tolist() == ["complete"] * 5
     assert session["c2"].shape == (18, 256, 256)
     assert Path("first-session.png").stat().st_size > 10_000
-    asked = session["agent"].results.suggestions().set_index("reason")["fate"]
+    asked = session["agent"].results.suggestions().set_index("reason")["status"]
     assert asked["a scratch in the window"] == "measured"
     assert "rejected (" in session["agent"].log()["text"].str.cat()
 
@@ -103,7 +105,7 @@ def test_the_store_and_tiled_alone_find_the_same(session):
 def test_a_file_gives_what_its_run_gave(session):
     page = run_page("how-to/analyze-a-file.md", {})
     results = session["agent"].results
-    of_runs = [abs(results.c2(key) - page["c2"]).max() for key in results.table().index]
+    of_runs = [abs(results.array(key, "c2") - page["c2"]).max() for key in results.table().index]
     assert min(of_runs) < 1e-5
     assert page["g2"].shape == (18, page["tau"].size) and 0 < page["p"] <= 1
     assert Path("map.png").exists() and page["maps"].shape == (2, 64, 64)
@@ -111,7 +113,7 @@ def test_a_file_gives_what_its_run_gave(session):
 
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
-    assert (page["partition"].n_pixels > 64).all()
+    assert (page["technique"].partition.n_pixels > 64).all()
 
 
 def test_a_record_is_played_back(session):
@@ -176,7 +178,7 @@ def test_fields_of_the_records(heading, record, computed):
 
 def test_numbers_and_arrays_of_a_result(session):
     page = (DOCS / "reference/results.md").read_text()
-    store, beside = session["agent"].results, session["settings"].beside
+    store, beside = session["agent"].results, session["settings"].recorded
     key = store.table("complete").index[0]
     of_series = {f"{name}_{what}" for name in beside.series for what in ("mean", "min", "max", "last")}
     said = set(rows(section(page, "### Summary numbers")))
@@ -191,13 +193,13 @@ def test_numbers_and_arrays_of_a_result(session):
 def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
-    assert rows(text) == dict(keys(Settings))
+    assert rows(text) == dict(keys(Settings)) | dict(keys(RheoXPCSSettings, "rheo_xpcs."))
 
 
 def keys(model, prefix=""):
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from keys(field.annotation, f"{name}.")
+            yield from keys(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", shown(field.default, field.is_required())
 
@@ -214,6 +216,9 @@ def shown(default, required):
 def test_commands_and_options():
     page = (DOCS / "reference/command-line.md").read_text()
     found = dict(commands(typer.main.get_command(app), "ainerd"))
+    short = {name for name in found if name.replace("ainerd ", "ainerd rheo-xpcs ") in found and "similar" not in name}
+    assert short == {f"ainerd {name}" for name in SHORT}
+    found = {name: command for name, command in found.items() if name not in short}
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(found)
     for name, command in found.items():
         text = section(page, f"## {name}")

@@ -1,6 +1,7 @@
 """What the agent shows of a campaign: lines, log and figure agree with Tiled, and only the main thread draws."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,6 +42,8 @@ def test_the_figure_follows_the_runs_in_the_main_thread_until_its_window_is_clos
     assert agent.plot() is live
 
     table, following = agent.results.table(), agent.suggest()
+    assert not [text for axes in live.figure.axes for text in axes.texts if "cannot be drawn" in text.get_text()]
+    assert len([axes for axes in live.figure.axes if axes.get_xlabel() == "$t_1$ (s)"]) == 3  # newest, clean, nearest
     (sample,) = [axes for axes in live.figure.axes if axes.get_ylabel() == "sample_y (mm)"]
     np.testing.assert_allclose(sample.lines[0].get_xydata(), table[["sample_x", "sample_y"]])
     star = sample.collections[-1].get_offsets()[0]
@@ -70,7 +73,7 @@ def test_the_paper_s_figures_need_nothing_but_tiled(session):
     assert azimuths.stress["age"].between(start, stop).all()
     np.testing.assert_array_equal(azimuths.latents[2], store.array(table.index[2], "latent"))
     for draw in (cluster_figure, similarity_figure):
-        assert draw(azimuths, store.c2).axes
+        assert draw(azimuths, partial(store.array, name="c2")).axes
 
 
 def test_completion_offers_what_is_for_a_person(session):

@@ -34,7 +34,7 @@ def test_every_position_has_one_complete_result(explored):
 def test_the_sample_was_where_the_suggestion_said(explored):
     table = explored.table().set_index("raw_uid")
     suggestions = explored.agent.results.suggestions()
-    measured = suggestions[suggestions["fate"] == "measured"].set_index("raw_uid")
+    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid")
     assert set(measured.index) == set(table.index)
     for name in ("sample_x", "sample_y"):
         assert np.allclose(measured[name], table[name][measured.index], atol=0.003)  # where the stage stopped
@@ -43,7 +43,7 @@ def test_the_sample_was_where_the_suggestion_said(explored):
 
 def test_the_arrays_are_those_of_the_run(explored):
     key = explored.table().index[0]
-    c2 = explored.agent.results.c2(key)
+    c2 = explored.agent.results.array(key, "c2")
     assert c2.shape == (18, 256, 256) and c2.dtype == np.float32
     assert np.allclose(c2, np.swapaxes(c2, 1, 2), atol=1e-5)
     assert 0.9 < np.median(c2) < 1.2
@@ -59,7 +59,7 @@ def test_the_maps_in_tiled_are_those_of_the_frames_in_the_file(explored):
     explored.agent.attach(explored.RE)
     frames = explored.client["raw"][row["raw_uid"]]["lambda750k"]["lambda750k_image"].read().reshape(100, 128, 192)
     partition = explored.agent.technique.partition
-    maps = explored.agent.results.c2(row.name)
+    maps = explored.agent.results.array(row.name, "c2")
     edges = np.linspace(0, 100, 257)
     t = np.arange(100)
     reduce = np.clip(np.minimum(edges[1:, None], t + 1) - np.maximum(edges[:-1, None], t), 0, 1) * 256 / 100
@@ -167,9 +167,9 @@ def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
     explored.RE(agent.explore(1))
     row = explored.table().iloc[-1]
     assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5), abs=0.003)
-    fates = agent.results.suggestions()
-    turned_down = fates[fates["fate_reason"] == "the crack is in the window"]
-    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["fate"].tolist() == ["rejected"]
+    suggestions = agent.results.suggestions()
+    turned_down = suggestions[suggestions["status_reason"] == "the crack is in the window"]
+    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["status"].tolist() == ["rejected"]
     assert rejected["sample_x"] != 9.0
 
 
@@ -212,7 +212,7 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     for key, row in complete.head(3).iterrows():
         again = found.loc[row["raw_uid"]]
         new_key = after.index[(after["raw_uid"] == row["raw_uid"]) & (after["created"] == again["created"])][0]
-        assert np.array_equal(agent.results.c2(new_key), agent.results.c2(key))
+        assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
         for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):
             assert again[name] == row[name] or (np.isnan(again[name]) and np.isnan(row[name]))
     explored.start_agent()

@@ -75,7 +75,7 @@ def test_a_person_ends_a_run(session, take, way):
 
     row = row_of(session, take(during))
     assert row["status"] == "failed"
-    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames", row["reason"])
+    assert re.fullmatch(r"the run ended \(abort\) with \d+ of 100 frames: a map needs all of them", row["reason"])
 
 
 @pytest.mark.fault("a person pauses the RunEngine in a run, and lets it go on", "the exposure is complete")
@@ -126,7 +126,7 @@ def test_an_analysis_that_died_is_done_again(session, take, died):
     row = row_of(session, documents)
     assert row["status"] == "complete" and session.agent.health()["worker"] == "alive"
     undisturbed = c2_of(session, documents)
-    assert np.array_equal(session.agent.results.c2(row.name), undisturbed)
+    assert np.array_equal(session.agent.results.array(row.name, "c2"), undisturbed)
 
 
 @pytest.mark.fault("the analysis dies twice in one run", "a failed result says of what; the next run is analysed")
@@ -141,7 +141,7 @@ def test_a_job_that_would_end_the_worker_does_not(session):
     def job():
         raise SystemExit
 
-    session.agent._watch.submit(job)
+    session.agent._worker.submit(job)
     assert session.agent.drain() and session.agent.health()["worker"] == "alive"
 
 
@@ -158,7 +158,7 @@ def test_clocks_that_jump_change_no_map(session, take):
         session.agent(name, jumped)
     row = row_of(session, documents)
     assert row["status"] == "complete"
-    assert np.array_equal(session.agent.results.c2(row.name), c2_of(session, documents))
+    assert np.array_equal(session.agent.results.array(row.name, "c2"), c2_of(session, documents))
     assert session.table()["run_time"].is_monotonic_increasing  # as the documents have it
 
 

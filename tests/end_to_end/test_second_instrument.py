@@ -62,14 +62,14 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
     kept = store.configuration(table["digest"].iloc[0])
     assert ((0.02 < kept.arrays["q"]) & (kept.arrays["q"] < 0.028)).all()
     assert kept.arrays["roi_map"].shape == (514, 1030) and kept.record.instrument["detector"] == "eiger500k"
-    assert [store.c2(key).shape for key in table.index] == [(12, 256, 256)] * 2
+    assert [store.array(key, "c2").shape for key in table.index] == [(12, 256, 256)] * 2
     run = names["client"]["raw"][table["raw_uid"].iloc[0]]
     assert "eiger_image" in run["eiger"].metadata["data_keys"]
 
 
 def test_the_contrast_is_the_one_it_was_made_with(names, store):
     fitted = store.table()["g2_contrast"]  # a fit to a decay that is seen whole
-    assert fitted.median() == pytest.approx(names["settings"].analysis.contrast, rel=0.3)
+    assert fitted.median() == pytest.approx(names["settings"].section["contrast"], rel=0.3)
 
 
 def test_the_other_steps_of_the_workflow(names, store):
@@ -82,13 +82,13 @@ def test_the_other_steps_of_the_workflow(names, store):
 
 def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
     before, key = store.table(), store.table().index[1]
-    c2, stress, record = store.c2(key), store.series(key, "stress"), store.record(key)
+    c2, stress, record = store.array(key, "c2"), store.series(key, "stress"), store.record(key)
     store.container["results"].delete_contents(key, recursive=True, external_only=False)
     store.fail(store.begin(record), "the disk was full")
     store.refresh()
     assert "0 analysed" in ainerd("replay")  # it has been looked at
     assert json.loads(ainerd("replay", "--all", "--json")) == {"complete": {record.raw_uid: key}, "failed": {}}
-    np.testing.assert_array_equal(store.c2(key), c2)
+    np.testing.assert_array_equal(store.array(key, "c2"), c2)
     pd.testing.assert_frame_equal(store.series(key, "stress"), stress)
     again = store.record(key)
     for name in ("positions", "summary", "embedding", "novelty_p", "suggestion_id", "units", "parameters", "arrays"):
@@ -105,5 +105,5 @@ def test_other_parameters_make_another_result_beside_the_old_one(names, store, m
     table = store.table()
     assert table["superseded_by"].dropna().to_dict() == {before.index[0]: done[first]}
     assert table["regime"].notna().all() and table.loc[before.index, "regime"].equals(before["regime"])
-    assert not np.array_equal(store.c2(done[first]), store.c2(before.index[0]))
+    assert not np.array_equal(store.array(done[first], "c2"), store.array(before.index[0], "c2"))
     assert len(store.suggestions()) == said

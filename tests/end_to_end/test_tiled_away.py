@@ -11,7 +11,7 @@ from conftest import SMALL
 from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Settings
-from ainerd.runs._spool import Unwritten
+from ainerd.runs._spool import Spool
 from ainerd.server import connect
 from ainerd.steering import expose
 from benchmarks._server import KEY, start_server
@@ -119,7 +119,7 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 )
 def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
     (tmp_path / "kept").write_text("no folder can be made here")
-    kept = Unwritten(tmp_path / "kept", lambda: False)
+    kept = Spool(tmp_path / "kept", lambda: False)
     kept.keep("a", [("start", {"uid": "a", "time": 0.0})])
     assert "run a is not kept: " in caplog.text and "ainerd replay" in caplog.text and not kept.runs()
 
@@ -127,13 +127,13 @@ def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
 def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
     answering = []
-    kept = Unwritten(tmp_path / "kept", lambda: bool(answering))
+    kept = Spool(tmp_path / "kept", lambda: bool(answering))
     assert not kept.is_away
     for uid in "abc":
         kept.keep(uid, [("start", {"uid": uid, "time": 0.0})])
     assert [path.stem[-1] for path in kept.runs()] == ["a", "b"] and "run c is not kept" in caplog.text
     assert json.loads(kept.runs()[0].read_text()) == {"name": "start", "doc": {"uid": "a", "time": 0.0}}
     assert kept.waiting() == []
-    again = Unwritten(tmp_path / "kept", lambda: True)  # the next session
+    again = Spool(tmp_path / "kept", lambda: True)  # the next session
     assert again.is_away and len(again.waiting()) == 2 and not again.is_away
     assert not list((tmp_path / "kept").glob("*.part"))

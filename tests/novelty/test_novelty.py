@@ -109,7 +109,8 @@ def test_p_values_are_cross_conformal():
 
 def test_either_term_alone_makes_a_run_novel():
     rng = np.random.default_rng(3)
-    scorer = NoveltyScorer().fit(rng.normal(size=(300, 20)))
+    terms = {"embedding": slice(0, 16), "structure": slice(16, 20)}
+    scorer = NoveltyScorer(terms=terms).fit(rng.normal(size=(300, 20)))
     odd = np.zeros((4, 20))
     odd[0, 0], odd[1, 18], odd[3, 0] = 12, 12, 40
     p, score = scorer.p_values(odd), scorer.score_samples(odd)

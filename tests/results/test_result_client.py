@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
 
-from ainerd.results import AinerdResult
+from ainerd.results import AinerdResult, export
 from ainerd.results._explain import explain
+from ainerd.technique import panels
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def test_arrays_are_attributes_read_when_sliced(nodes, night):
     _, store, keys = night
     node = nodes[2]
     assert isinstance(node, AinerdResult)
-    np.testing.assert_array_equal(node.c2[4], store.c2(keys[2])[4])
+    np.testing.assert_array_equal(node.c2[4], store.array(keys[2], "c2")[4])
     assert node.g2.dims is None and node.c2.dims == ("azimuth", "t1", "t2")
     np.testing.assert_allclose(node.tau.read()[:2], [0.01, 0.02])
     assert node.record == store.record(keys[2])
@@ -57,9 +59,8 @@ def test_the_run_and_the_configuration_are_a_step_away(nodes, partition, store, 
 
 def test_a_picture_of_all_maps(nodes, night):
     _, store, keys = night
-    picture, c2 = nodes[2].image(), store.c2(keys[2])
+    picture, c2 = nodes[2].image(), store.array(keys[2], "c2")
     assert picture.dtype == np.uint8 and picture.shape == (3 * 16 + 2 * 4, 6 * 16 + 5 * 4)
-    np.testing.assert_array_equal(picture, store.image(keys[2]))
     seventh = picture[20:36, 0:16][::-1].astype(float)  # first of the second row, time up
     inside = (seventh > 0) & (seventh < 255)
     assert np.corrcoef(seventh[inside], c2[6][inside])[0, 1] > 0.999
@@ -69,9 +70,88 @@ def test_a_plot(nodes, tmp_path):
     figure = nodes[2].plot()
     curves = figure.axes[1].get_lines()
     np.testing.assert_array_equal([line.get_ydata() for line in curves], nodes[2].g2.read())
-    assert [ax.get_ylabel() for ax in figure.axes[1:]] == ["$g_2$", "stress (Pa)"]
+    assert [ax.get_ylabel() for ax in figure.axes[1:]] == ["$g_2$", "stress (Pa)", "$C_2$"]
     assert "scan 2 at sample_x = 2.5" in figure.get_suptitle()
+    assert [text.get_text() for text in figure.axes[0].texts] == [str(k) for k in range(1, 19)]
     figure.savefig(tmp_path / "result.png")
+
+
+def test_a_plot_has_what_there_is(nodes):
+    assert [axes.get_ylabel() for axes in nodes[3].plot().axes] == ["stress (Pa)"]
+    for node in (nodes[5], nodes[6]):
+        with pytest.raises(ValueError, match="nothing to plot: <AinerdResult of scan [56]: (failed|computing)"):
+            node.plot()
+
+
+TOY = """
+from pathlib import Path
+
+def image(result):
+    return (255 * result.spectrum.read()[None] / 9).astype("uint8")
+
+def plot(result, figure):
+    figure.subplots().plot(result.spectrum.read()[::-1])
+
+def export(store, key, path):
+    with Path(path).open("x") as file:
+        file.write(f"{store.array(key, 'spectrum').sum():g}")
+    return path
+"""
+
+
+@pytest.fixture
+def toy_panels(tmp_path, monkeypatch):
+    """Panels of a technique ``toy``, installed as a package is."""
+    (tmp_path / "toy_panels.py").write_text(TOY)
+    about = tmp_path / "toy-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[ainerd.panels]\ntoy = toy_panels\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    panels.cache_clear()
+    yield
+    panels.cache_clear()
+
+
+@pytest.fixture
+def toy(store, record, analysis):
+    """Store and key of a result of a technique with arrays of its own."""
+    key = store.begin(record(technique="toy", scan_id=4))
+    arrays = {"spectrum": np.arange(10.0), "peaks": np.eye(3), "cube": np.zeros((2, 2, 2)), "items": np.ones(3)}
+    said = replace(analysis(), arrays=arrays, dims={"peaks": ("frame", "peak")}, units={"spectrum": "counts"})
+    store.complete(key, said, series={"temperature": ([0, 1], [300, 301])})
+    return store, key
+
+
+def test_a_technique_that_draws_nothing_has_a_plain_page_and_no_picture(toy, tmp_path):
+    store, key = toy
+    node = store.container["results"][key]
+    assert {"spectrum", "peaks"} <= set(dir(node)) and callable(node.items)
+    np.testing.assert_array_equal(node.spectrum[2:4], [2, 3])
+    figure = node.plot()
+    figure.savefig(tmp_path / "toy.png")
+    lines = {axes.get_ylabel(): axes.lines[0].get_ydata().tolist() for axes in figure.axes if axes.lines}
+    assert lines == {"temperature": [300, 301], "spectrum (counts)": list(range(10)), "items": [1, 1, 1]}
+    (peaks,) = [axes for axes in figure.axes if axes.images]
+    assert (peaks.get_ylabel(), peaks.get_xlabel()) == ("frame", "peak")
+    np.testing.assert_array_equal(peaks.images[0].get_array(), np.eye(3))
+    assert figure.get_supxlabel() == "not drawn: cube" and "scan 4" in figure.get_suptitle()
+    with pytest.raises(ValueError, match=r"picture of a result of technique 'toy': try plot\(\)$"):
+        node.image()
+    with pytest.raises(ValueError, match="writes a result of technique 'toy' to a file: its arrays are read"):
+        export(store, key, tmp_path / "toy.txt")
+
+
+def test_a_technique_draws_and_exports_its_own_results(toy, toy_panels, tmp_path):
+    store, key = toy
+    node = store.container["results"][key]
+    assert node.image().tolist() == [[0, 28, 56, 85, 113, 141, 170, 198, 226, 255]]
+    (axes,) = node.plot().axes
+    assert axes.lines[0].get_ydata()[0] == 9
+    file = export(store, key, str(tmp_path / "toy.txt"))
+    assert file.read_text() == "45"
+    with pytest.raises(ValueError, match="toy.txt exists already"):
+        export(store, key, file)
 
 
 def test_reading_results_needs_no_agent():

@@ -33,7 +33,7 @@ def test_nexus_names_hold_the_numbers(file, night):
     _, store, keys = night
     with h5py.File(file) as opened:
         entry = opened["entry"]
-        np.testing.assert_array_equal(entry["twotime/two_time_corr_func"], store.c2(keys[2]))
+        np.testing.assert_array_equal(entry["twotime/two_time_corr_func"], store.array(keys[2], "c2"))
         np.testing.assert_array_equal(entry["data/g2"], store.array(keys[2], "g2"))
         np.testing.assert_array_equal(entry["data/delay_difference"], np.arange(1, 41))
         assert entry["twotime/row_duration"][()] == pytest.approx(1.0)  # 1600 frames of 10 ms in 16 rows
@@ -43,7 +43,7 @@ def test_nexus_names_hold_the_numbers(file, night):
         assert entry["sample/stress/value"][0] == 23.0
         assert entry["process/regime"][()] == 0 and entry["process/key"][()].decode() == keys[2]
         from_map = entry["twotime/g2_from_two_time_corr_func"][:, 1:]
-    np.testing.assert_allclose(from_map, g2_from_two_time(store.c2(keys[2])), rtol=1e-6)
+    np.testing.assert_allclose(from_map, g2_from_two_time(store.array(keys[2], "c2")), rtol=1e-6)
 
 
 def test_the_masks_are_read_as_a_partition(file, partition):
@@ -71,7 +71,7 @@ def test_what_the_viewer_reads_is_there(file):
 def test_the_viewer_opens_it(file, night, partition):
     viewer = pytest.importorskip("pyxpcsviewer.core.xpcs_file")
     _, store, keys = night
-    opened, c2 = viewer.XpcsFile(str(file)), store.c2(keys[2])
+    opened, c2 = viewer.XpcsFile(str(file)), store.array(keys[2], "c2")
     assert opened.atype == ("Twotime", "Multitau")
     _, t_el, g2, _, labels = opened.get_g2_data()
     np.testing.assert_allclose(t_el, store.array(keys[2], "tau"))

@@ -4,6 +4,8 @@ import threading
 from concurrent.futures import Future
 
 import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import bluesky.preprocessors as bpp
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filter
 import pytest
@@ -123,6 +125,20 @@ def test_a_visit_moves_does_what_comes_before_and_exposes(RE, instrument):
     assert all(0 < event["rheometer_time_since_shear"] < 20 for event in events)
     starts = [doc for name, doc in documents if name == "start"]
     assert [(start["suggestion_id"], start["reason"]) for start in starts] == [("a", "asked"), ("b", "asked")]
+
+
+def test_any_plan_of_an_exposure_runs_inside_another_run(RE, instrument):
+    documents, x = [], instrument.stage.x
+
+    @bpp.set_run_key_decorator("outer")
+    @bpp.run_decorator(md={"plan_name": "outer"})
+    def outer():
+        return (yield from visit(None, acquire=bp.count)([{"_id": "a", x.name: 4.0}], [x], [instrument.rheometer]))
+
+    RE(outer(), lambda name, doc: documents.append((name, doc)))
+    starts = [doc for name, doc in documents if name == "start"]
+    assert [(start["plan_name"], start.get("suggestion_id")) for start in starts] == [("outer", None), ("count", "a")]
+    assert [doc["run_start"] for name, doc in documents if name == "stop"] == [starts[1]["uid"], starts[0]["uid"]]
 
 
 def test_a_baseline_opens_and_closes_each_run(RE, instrument):

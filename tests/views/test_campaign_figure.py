@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -7,8 +8,8 @@ from matplotlib.colors import to_hex, to_rgb
 
 from ainerd.steering import SampleMap
 from ainerd.technique import Landmarks
+from ainerd.techniques.rheo_xpcs import panels as rheo_xpcs
 from ainerd.views import Next, Scene, campaign_figure
-from ainerd.views._timeline import azimuth_regimes
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (0.0, 5.0)}
 UNITS = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa"}
@@ -16,7 +17,7 @@ BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#9a9a9a"
 
 
 def campaign(regimes, *, p=0.5, status="complete", **options):
-    """A scene of one run for each regime; azimuths of regime k have latent vectors around 10 k."""
+    """A scene of one run for each regime, as rheo-XPCS draws it; azimuths of regime k have latents of 10 k."""
     n = len(regimes)
     rng = np.random.default_rng(0)
     keys = [f"run-{i}" for i in range(n)]
@@ -40,12 +41,19 @@ def campaign(regimes, *, p=0.5, status="complete", **options):
         "embeddings": pd.DataFrame(points, index=keys).loc[done],
         "alpha": 0.05,
         "bounds": BOUNDS,
-        "units": UNITS,
-        "maps": {key: np.full((8, 8), 1 + 0.01 * i) for i, key in enumerate(keys) if key in done},
-        "latents": {k: np.full((18, 4), 10.0 * r) for k, r in zip(keys, regimes, strict=True) if k in done},
-        "series": {k: np.array([[-1.0, 0, 25, 50], [99, 90 + i, 89, 88]]) for i, k in enumerate(keys) if k in done},
-        "reconstruction": np.full((8, 8), 1.5) if len(done) else None,
+        "panels": rheo_xpcs,
+        "arrays": {
+            key: {"c2": np.full((18, 8, 8), 1 + 0.01 * i), "latent": np.full((18, 4), 10.0 * regime)}
+            for i, (key, regime) in enumerate(zip(keys, regimes, strict=True))
+            if key in done
+        },
+        "series": {
+            key: {"stress": np.array([[-1.0, 0, 25, 50], [99, 90 + i, 89, 88]])}
+            for i, key in enumerate(keys)
+            if key in done
+        },
     }
+    table.attrs["units"] = UNITS
     return Scene(**(given | options))
 
 
@@ -56,6 +64,14 @@ def panel(figure, label):
 
 def gallery(figure):
     return [axes for axes in figure.axes if axes.images and axes.get_xlabel().startswith("$t_1$")]
+
+
+def said(figure):
+    """Everything that is written in the figure."""
+    regions = [figure, *figure.subfigs, *(inner for part in figure.subfigs for inner in part.subfigs)]
+    texts = [text.get_text() for region in regions for text in region.texts]
+    texts += [text.get_text() for axes in figure.axes for text in axes.texts]
+    return "\n".join(texts + [axes.get_ylabel() for axes in figure.axes])
 
 
 def discs(axes):
@@ -73,9 +89,11 @@ def test_any_number_of_runs_can_be_drawn(n):
     figure.savefig(io.BytesIO(), dpi=40)
     assert panel(figure, "sample_y (mm)").get_xlabel() == "sample_x (mm)"
     assert [text.get_text() for text in panel(figure, "second").texts] == [str(i + 1) for i in range(n)]
-    assert len(gallery(figure)) == (0, 2, 3)[min(n, 2)]
+    assert len(gallery(figure)) == min(n, 2)
     assert len(panel(figure, "azimuth").images) == n
-    assert len(panel(figure, "stress (Pa)").lines) == n
+    if n:
+        assert len(panel(figure, "stress (Pa)").lines) == n
+    assert ("no complete run yet" in said(figure)) == (n == 0)
 
 
 def test_runs_are_where_they_were_in_the_colour_of_their_regime():
@@ -108,21 +126,29 @@ def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
     figure = campaign_figure(campaign([0, 1], following=following))
     assert discs(panel(figure, "sample_y"))[to_hex("gold")] == [(3.25, 1.0)]
     (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
-    said = " ".join(text.get_text() for text in card.texts)
-    assert "sample_x = 3.25 mm" in said and "far from all" in said and "unexplored 0.83" in said
-    assert "empty radius 2.50 mm" in said  # a length has no bar
+    written = " ".join(text.get_text() for text in card.texts)
+    assert "sample_x = 3.25 mm" in written and "far from all" in written and "unexplored 0.83" in written
+    assert "empty radius 2.50 mm" in written  # a length has no bar
     assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
 
 
-def test_the_gallery_has_the_newest_its_reconstruction_and_the_nearest():
+def test_the_gallery_has_the_newest_the_same_without_noise_and_the_nearest():
     scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
     scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01
-    newest, held, nearest = gallery(campaign_figure(scene))
-    assert "newest\nrun 3" in newest.get_title() and "run 1" in nearest.get_title()
+    scene.arrays["run-2"]["denoised"] = np.full((18, 4, 4), 1.5)
+    newest, clean, nearest = gallery(campaign_figure(scene))
+    assert "newest\nrun 3 at (" in newest.get_title() and "run 1" in nearest.get_title()
+    assert "without noise\nrun 3" in clean.get_title()
     assert newest.images[0].get_array().max() == pytest.approx(1.02)
-    assert held.images[0].get_array().max() == 1.5 and nearest.images[0].get_array().max() == 1
-    assert len({axes.images[0].get_clim() for axes in (newest, held, nearest)}) == 1
+    assert clean.images[0].get_array().max() == 1.5 and nearest.images[0].get_array().max() == 1
+    assert len({axes.images[0].get_clim() for axes in (newest, clean, nearest)}) == 1
     assert newest.images[0].get_extent() == [0, 50, 0, 50]
+
+
+def test_a_newest_run_without_a_map_is_not_called_no_run():
+    scene = campaign([0], arrays={})
+    text = said(campaign_figure(scene))
+    assert "the newest run has no map" in text and "no complete run yet" not in text
 
 
 def test_the_latent_axes_are_those_of_the_landmarks_whatever_the_runs():
@@ -145,15 +171,15 @@ def test_the_latent_axes_are_those_of_the_landmarks_whatever_the_runs():
 
 def test_azimuths_have_the_regime_they_look_like():
     scene = campaign([0, 1])
-    scene.latents["run-1"][:5] = 0.4  # five azimuths look like regime 0
-    labels = azimuth_regimes(scene, scene.runs)
+    scene.arrays["run-1"]["latent"][:5] = 0.4  # five azimuths look like regime 0
+    labels = rheo_xpcs.azimuth_regimes(scene, scene.runs)
     assert labels["run-0"].tolist() == [0] * 18 and labels["run-1"].tolist() == [0] * 5 + [1] * 13
     first, second = panel(campaign_figure(scene), "azimuth").images
     assert first.get_extent() == [0.5, 1.5, 0, 360] and second.get_extent() == [1.5, 2.5, 0, 360]
     np.testing.assert_allclose(second.get_array()[:, 0], [to_rgb(BLUE)] * 5 + [to_rgb(ORANGE)] * 13)
 
 
-def test_the_stress_lies_under_its_run_without_what_was_before():
+def test_a_series_lies_under_its_run_without_what_was_before():
     line = panel(campaign_figure(campaign([0, 1])), "stress").lines[1]
     np.testing.assert_allclose(line.get_xydata(), [[1.55, 91], [2.0, 89], [2.45, 88]])
 
@@ -175,8 +201,8 @@ def test_failed_runs_runs_without_a_claim_and_nan_are_drawn():
     scene = campaign([0, 0, 1, 0], p=[0.2, np.nan, np.nan, np.nan], status=status, truth=np.arange(6).reshape(2, 3))
     scene.table.loc[["run-1", "run-2"], "novel"] = pd.NA
     scene.table.loc["run-1", ["regime", "sample_x"]] = [pd.NA, np.nan]
-    scene.maps["run-0"][3] = np.nan
-    scene.series["run-0"][1] = np.nan
+    scene.arrays["run-0"]["c2"][:, 3] = np.nan
+    scene.series["run-0"]["stress"][1] = np.nan
     figure = campaign_figure(scene)
     figure.savefig(io.BytesIO(), dpi=40)
     assert [text.get_text() for text in panel(figure, "sample_y").texts] == ["1", "3"]
@@ -205,3 +231,57 @@ def test_of_many_runs_the_newest_have_columns():
     figure = campaign_figure(scene)
     assert panel(figure, "azimuth").get_xlim() == (70.5, 130.5)
     assert not panel(figure, "sample_y").texts and len(discs(panel(figure, "sample_y"))[BLUE]) == 44
+
+
+def plain_scene(n=6, **options):
+    """Of a technique that draws nothing, knows no landmarks, says nothing of novelty, and records temperature."""
+    scene = campaign(np.arange(n) % 2, p=np.nan, panels=None, arrays={}, **options)
+    scene.table.loc[:, "novel"] = pd.NA
+    return scene
+
+
+def test_a_technique_without_panels_has_a_figure_that_says_nothing_false():
+    scene = plain_scene(series={f"run-{i}": {"temperature": np.array([[0.0, 10], [300 + i, 301]])} for i in range(6)})
+    figure = campaign_figure(scene)
+    figure.savefig(io.BytesIO(), dpi=40)
+    assert not gallery(figure) and "C_2" not in said(figure) and "azimuth" not in said(figure)
+    assert "novelty" not in said(figure) and "nothing" not in said(figure) and "no complete run" not in said(figure)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["regime 0", "regime 1"]
+    regimes, temperature = [axes for axes in figure.axes if axes.get_xlim() == (0.5, 6.5)]
+    assert [label.get_text() for label in regimes.get_yticklabels()] == ["regime 0", "regime 1"]
+    assert discs(regimes)[BLUE] == [(1, 0), (3, 0), (5, 0)]
+    assert len(temperature.lines) == 6 and temperature.get_ylabel() == "temperature"
+    figure.draw_without_rendering()
+    timeline = temperature.get_figure(root=False).bbox.width
+    assert timeline == pytest.approx(figure.bbox.width)  # it has the room of what is not there
+
+
+def test_empty_landmarks_and_failed_runs_without_p_values():
+    none = Landmarks(embeddings=np.empty((0, 8), np.float32), names=[])
+    figure = campaign_figure(plain_scene(landmarks=none, status=["complete"] * 4 + ["failed", "partial"]))
+    figure.savefig(io.BytesIO(), dpi=40)
+    assert "of the spread of the runs" in panel(figure, "second").get_xlabel()
+    (regimes,) = [axes for axes in figure.axes if "failed" in [t.get_text() for t in axes.get_yticklabels()]]
+    assert sum(map(len, discs(regimes).values())) >= 5
+
+
+def test_a_panel_that_fails_loses_no_other_and_says_why(caplog):
+    def fail(*_):
+        raise KeyError("sp$ectrum$_\x1b[2J\nsecond line")
+
+    toy = SimpleNamespace(gallery=fail, strip=fail)
+    figure = campaign_figure(campaign([0, 1], panels=toy, landmarks=Landmarks(embeddings=np.ones((3, 2)), names=["a"])))
+    figure.savefig(io.BytesIO(), dpi=40)
+    text = said(figure)
+    assert "the technique's gallery cannot be drawn: KeyError: 'sp$ectrum$_" in text and "\x1b" not in text
+    assert "the technique's strip cannot be drawn: KeyError" in text and "the latent space cannot be drawn" in text
+    assert len(caplog.records) == 3
+    assert len(panel(figure, "stress").lines) == 2 and len(panel(figure, "sample_y").lines) == 1
+    assert panel(figure, "stress").get_xlim() == (0.5, 6.5)
+
+
+def test_what_a_person_wrote_is_no_formula():
+    figure = campaign_figure(campaign([0], following=Next(position={"sample_x": 1, "sample_y": 1}, reason=r"$\frac$")))
+    figure.savefig(io.BytesIO(), dpi=40)
+    assert r"$\frac$" in said(figure)

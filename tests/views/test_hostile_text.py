@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ainerd.views import Logbook, plain, results_table, run_line, status_panel
+from ainerd.views import Logbook, plain, run_line, status_panel
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]markup[/] \x9b31m <script>alert(1)</script> \x00\r"
 
@@ -19,10 +19,8 @@ def shown(renderable):
 
 @pytest.mark.fault("names and reasons with escape sequences or markup", "shown as they are, obeyed by no terminal")
 def test_no_control_character_reaches_the_terminal():
-    table = pd.DataFrame({"status": ["failed"], "reason": [HOSTILE], "scan_id": [1]}, index=[HOSTILE[8:]])
     log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
     renderables = [
-        results_table(table),
         run_line(1, reason=HOSTILE, next_point={"x": 1.0}, why=HOSTILE),
         status_panel({"tiled": HOSTILE, "why": HOSTILE, "explored": HOSTILE}),
         log,

@@ -175,7 +175,7 @@ def test_a_notebook_replaces_its_image():
 
 
 QT = """
-    from PyQt6 import QtCore, QtWidgets
+    from PySide6 import QtCore, QtWidgets
     app = QtWidgets.QApplication([])  # matplotlib asks for a display otherwise
     import threading
     import matplotlib
@@ -198,7 +198,7 @@ QT = """
 
 
 def test_a_qt_window_draws_itself_and_may_be_closed(monkeypatch):
-    pytest.importorskip("PyQt6")
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)  # or its libraries are not there: see .ci/run
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))

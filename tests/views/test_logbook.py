@@ -39,35 +39,35 @@ def test_each_day_has_its_head_and_the_oldest_lines_are_counted():
     assert repr(lines([])) == "nothing yet"
 
 
-class Watched:
+class Counting:
     quiet, progress = False, (50, 200)
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_watched(monkeypatch):
-    monkeypatch.setattr(during, "_watched", WeakSet())
+def nobody_else_counts(monkeypatch):
+    monkeypatch.setattr(during, "_counting", WeakSet())
 
 
 def test_the_progress_line_counts_frames_and_leaves_nothing_behind(monkeypatch):
-    screen, watched = io.StringIO(), Watched()
+    screen, agent = io.StringIO(), Counting()
     monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
-    during.show_progress_of(watched)
+    during.show_progress_of(agent)
     with during._progress_line():
         pass
     assert "50 of 200 frames" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is gone
-    watched.progress = None
+    agent.progress = None
     assert str(during._progress()) == ""
 
 
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):
-    screen, watched = io.StringIO(), Watched()
-    watched.quiet = True
-    during.show_progress_of(watched)
+    screen, agent = io.StringIO(), Counting()
+    agent.quiet = True
+    during.show_progress_of(agent)
     for terminal in (True, False):
         console = Console(file=screen, force_terminal=terminal)
         monkeypatch.setattr(during, "get_console", lambda console=console: console)
-        watched.quiet = terminal
+        agent.quiet = terminal
         with during._progress_line():
             pass
     assert screen.getvalue() == ""

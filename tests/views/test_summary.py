@@ -1,8 +1,6 @@
-import pandas as pd
-import pytest
 from rich.console import Console
 
-from ainerd.views import results_table, run_line, status_panel
+from ainerd.views import run_line, status_panel
 
 
 def shown(renderable, width=120):
@@ -10,37 +8,6 @@ def shown(renderable, width=120):
     with console.file:
         console.print(renderable)
         return console.export_text()
-
-
-@pytest.fixture
-def results():
-    return pd.DataFrame(
-        {
-            "scan_id": pd.array([7, 8, 9], "Int64"),
-            "status": ["complete", "failed", "complete"],
-            "reason": [None, "[red]3 frames[/] of 500", None],
-            "sample_x": [1.25, 2.0, 3.0],
-            "sample_y": [4.5, float("nan"), 6.0],
-            "n_frames": pd.array([500, 3, None], "Int64"),
-            "regime": pd.array([2, None, -1], "Int64"),
-            "novelty_p": [0.0123, float("nan"), 0.5],
-            "novel": pd.array([True, None, False], "boolean"),
-        },
-        index=pd.Index(["aaaaaaaa-1", "bbbbbbbb-2", "cccccccc-3"], name="key"),
-    )
-
-
-def test_the_table_has_a_line_for_each_result(results):
-    head, *lines = shown(results_table(results)).splitlines()
-    assert head.split() == "# scan position (mm) frames regime p novel status key".split()
-    assert lines[0].split() == "1 7 1.25, 4.50 500 2 0.0123 ● complete aaaaaaaa".split()
-    assert lines[1].split() == "2 8 2.00, – 3 – – failed: [red]3 frames[/] of 500 bbbbbbbb".split()
-    assert lines[2].split() == "3 9 3.00, 6.00 – unassigned 0.5 complete cccccccc".split()
-    assert len(lines) == 3
-
-
-def test_the_table_of_nothing_has_a_head(results):
-    assert shown(results_table(results.iloc[:0])).split()[0] == "#"
 
 
 def test_the_panel_says_what_is_known():

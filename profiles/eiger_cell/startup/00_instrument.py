@@ -11,10 +11,7 @@ os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is
 from bluesky import RunEngine, SupplementalData  # noqa: E402
 
 from agents.demo.simulated import simulated_instrument  # noqa: E402
-from ainerd.agent import (
-    WhileRunning,  # noqa: E402
-    open_tiled,  # noqa: E402
-)
+from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
 

@@ -17,12 +17,10 @@ from bluesky import RunEngine, SupplementalData  # noqa: E402
 
 from agents.demo.simulated import simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
-from ainerd.agent import (
-    WhileRunning,  # noqa: E402
-    open_tiled,  # noqa: E402
-)
+from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
+from ainerd.steering import expose  # noqa: E402, F401
 from ainerd.techniques.rheo_xpcs import preshear  # noqa: E402, F401
 
 try:

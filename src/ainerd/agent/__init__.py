@@ -1,10 +1,11 @@
 """The agent: headless (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
 from ainerd.agent._agent import Agent
-from ainerd.agent._builder import build_agent, build_observer, build_technique, open_tiled, wanted_of
+from ainerd.agent._builder import build_agent, build_observer, build_technique, wanted_of
 from ainerd.agent._observer import Observer
 from ainerd.agent._progress import WhileRunning, show_progress_of
 from ainerd.agent._remote import explore_remote
+from ainerd.server import open_tiled
 
 __all__ = [
     "Agent",

@@ -67,7 +67,7 @@ class Agent(Observer):
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
         self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
-            self._watch.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
+            self._worker.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
@@ -84,7 +84,7 @@ class Agent(Observer):
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
-        self._watch.submit(self._writer.make_up)
+        self._worker.submit(self._writer.make_up)
         buffered = BufferingWrapper(self._writer)
         self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self)], buffered
 

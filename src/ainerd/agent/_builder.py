@@ -1,7 +1,8 @@
 """Joins technique, settings and devices to an agent: the only place that knows them all."""
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,28 +12,13 @@ from tiled.client.container import Container
 
 from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
-from ainerd.config import Settings, SettingsError, Storage
+from ainerd.config import Settings, SettingsError
 from ainerd.documents import DetectorKeys
 from ainerd.novelty import DriftMartingale
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import Wanted
-from ainerd.server import EmbeddedServer, connect, open_catalog
-from ainerd.technique import HasCommon, Technique, load
-
-
-def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
-    """The catalogue that the settings name, and what closes it.
-
-    Raises
-    ------
-    ServerError
-        If no server can be started or reached, in one line.
-    """
-    if storage.uri:
-        client = connect(storage.uri, storage.api_key.get_secret_value() or None)
-        return client, client.context.http_client.close
-    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
-    return server.client(), server.close
+from ainerd.server import open_catalog
+from ainerd.technique import HasCommon, Technique, TechniqueError, load
 
 
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
@@ -43,38 +29,35 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     ValueError
         If there is no such technique, or its section of the settings does not fit.
     """
-    try:
+    with _asked(settings.technique):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)
-    except SettingsError:
-        raise
-    except ValueError as error:
-        raise SettingsError(f"technique {settings.technique}: {error}") from None
     if store is not None and isinstance(technique, HasCommon):
-        common = technique.common()
+        with _asked(settings.technique):
+            common = technique.common()
         record = ConfigurationRecord(
             technique=technique.name,
             parameters=dict(technique.parameters),
-            instrument=dict(common.instrument),
+            instrument={name: value for name, value in common.instrument.items() if value is not None},
             units=dict(common.units),
         )
         store.add_configuration(record, common.arrays, common.dims)
     return technique
 
 
+@contextmanager
+def _asked(name: str) -> Iterator[None]:
+    """Whatever a technique raises when it is built, as one line: it may be anybody's code."""
+    try:
+        yield
+    except (SettingsError, TechniqueError):
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        raise SettingsError(f"technique {name}: {kind}{error}") from error
+
+
 def build_observer(settings: Settings, client: Container) -> Observer:
-    """An agent without devices, for documents from elsewhere.
-
-    Parameters
-    ----------
-    settings : Settings
-    client : tiled.client.container.Container
-        Root of the catalogue; the containers ``raw`` and ``ainerd`` are made if they are not there.
-
-    Raises
-    ------
-    ValueError
-        If settings and technique do not fit each other.
-    """
+    """An agent without devices, for documents from elsewhere; see `build_agent`."""
     return Observer(client=client, **_common(settings, client))
 
 
@@ -152,20 +135,17 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
     """What every agent needs, with devices or without."""
     gc.collect()  # a closed agent is a ring of references, which may hold its tens of megabytes for hours
     open_catalog(client)
-    steering, readings = settings.steering, settings.recorded.readings
-    if steering.age and steering.age not in readings:
-        raise ValueError(f"steering.age = {steering.age!r} is none of recorded.readings: {', '.join(readings)}")
     return {
         "technique": build_technique(settings, ResultStore(client["ainerd"])),
         "keys": DetectorKeys(**settings.detector.model_dump()),
         "wanted": wanted_of(settings),
         "roots": settings.storage.frames,
         "late_s": settings.storage.late_s,
-        "bounds": steering.bounds,
+        "bounds": settings.steering.bounds,
         "backup": settings.storage.directory / "unwritten",
         "name": settings.name,
         "drift": DriftMartingale(),
-        **steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
+        **settings.steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
     }
 
 

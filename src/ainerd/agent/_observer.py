@@ -1,4 +1,4 @@
-"""The agent without hands: it takes documents, says what they are, and where it would measure next."""
+"""The headless agent: it takes documents, says what they are, and where it would measure next."""
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
@@ -22,8 +22,8 @@ from ainerd.agent._display import Display
 from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
-from ainerd.results import ResultStore, result_key
-from ainerd.runs import Outcome, Wanted, Watch
+from ainerd.results import ResultStore, digest
+from ainerd.runs import Outcome, Wanted, Worker, n_results
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -48,6 +48,7 @@ class Observer:
     backup : Path
         Folder for runs that Tiled did not take.
     name : str
+        Of the agent: what it shows is its own, and it finds its results again by name and parameters.
     late_s : float
         How long after the end of a run its frames may come.
     **explorer
@@ -69,7 +70,7 @@ class Observer:
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
-        self.results = ResultStore(client["ainerd"])
+        self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
         self._campaign = Campaign(
             technique,
@@ -77,10 +78,10 @@ class Observer:
             bounds=bounds,
             agent=name,
             age=wanted.age,
-            defer=lambda job: self._watch.submit(job),
+            defer=lambda job: self._worker.submit(job),
             **explorer,
         )
-        self._watch = Watch(
+        self._worker = Worker(
             technique,
             self.results,
             keys=keys,
@@ -88,12 +89,12 @@ class Observer:
             roots=roots,
             listener=self._campaign,
             agent=name,
-            unwritten=backup / "results",
+            spool=backup / "results",
             raw=self._raw,
             late_s=late_s,
             on_outcome=self._announce,
         )
-        reader = SceneReader(self.results, technique, bounds, series=next(iter(wanted.series), ""))
+        reader = SceneReader(self.results, technique, bounds)
         self._display = Display(self.results, technique, self._campaign, reader, name=name)
         self.quiet = False
         show_progress_of(self)
@@ -105,7 +106,7 @@ class Observer:
 
         A run that has its complete result already changes nothing.
         """
-        self._watch(name, doc)
+        self._worker(name, doc)
 
     def follow(
         self,
@@ -120,13 +121,8 @@ class Observer:
         Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on. `then` gets
         each document after the agent.
         """
-        status = self.results.table()["status"]
-        done = set(status.index[status.ne("computing")])
-
-        def is_done(uid: str) -> bool:
-            return result_key(uid, self.technique.parameters) in done
-
-        for name, doc in open_documents(source, stop, raw=self._raw, skip=is_done, curve=curve):
+        done = self.results.analysed(digest(self.technique.parameters))
+        for name, doc in open_documents(source, stop, raw=self._raw, skip=done.__contains__, curve=curve):
             self(name, doc)
             if then is not None:
                 then(name, doc)
@@ -144,12 +140,12 @@ class Observer:
         int
             How many are analysed now; `drain` waits for them.
         """
-        done = {key for keys in self.results.keys_by_raw_uid().values() for key in keys}
+        done = self.results.analysed(digest(self.technique.parameters))
         finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
         missing = [
             uid
             for uid, run in finished.items().head(newest)
-            if result_key(uid, self.technique.parameters) not in done and self._has_frames(run)
+            if done.get(uid, 0) < n_results(self.technique, run.metadata["start"]) and self._has_frames(run)
         ]
         return self.analyse(*reversed(missing))
 
@@ -174,24 +170,34 @@ class Observer:
                 self(name, doc)
         return len(uids)
 
+    def close_series(self, value: str) -> bool:
+        """Say that nothing more comes to a series of runs: its result is complete then. False if there is none.
+
+        Raises
+        ------
+        ValueError
+            If the technique's results are not of series.
+        """
+        return self._worker.close_series(value).result()
+
     @property
     def concluded(self) -> int:
         """Runs that got a result, complete or failed, since the agent was built."""
-        return self._watch.concluded
+        return self._worker.concluded
 
     @property
-    def progress(self) -> tuple[int, int] | None:
-        """Frames analysed and announced of the run that is going on; None between runs."""
-        return self._watch.progress
+    def progress(self) -> tuple[int, int | None] | None:
+        """Frames analysed and expected of the run that is going on; None between runs."""
+        return self._worker.progress
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until every run that has come is analysed and written; False if it takes longer."""
-        return self._watch.drain(timeout_s)
+        return self._worker.drain(timeout_s)
 
     def close(self) -> None:
         """End the worker; what has come is analysed first."""
         self._campaign.withdraw("the session ended")
-        self._watch.close()
+        self._worker.close()
 
     # for bluesky-adaptive
 
@@ -204,7 +210,7 @@ class Observer:
         self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
         """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time."""
-        futures = [self._watch.outcome(uid) for uid in uids]
+        futures = [self._worker.outcome(uid) for uid in uids]
         wait(futures, timeout_s)
         outcomes = []
         for future, suggestion in zip(futures, suggestions, strict=True):
@@ -292,7 +298,7 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        return {"tiled": self._uri, **self._display.status(), "queue": self._watch.backlog}
+        return {"tiled": self._uri, **self._display.status(), "queue": self._worker.backlog}
 
     def health(self) -> dict[str, Any]:
         """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
@@ -302,7 +308,7 @@ class Observer:
         results = None
         with suppress(ClientError, httpx.HTTPError):
             results = len(self.results) if self.results.answers() else None
-        return {**self._watch.health(), "results": results, "tiled": self._uri}
+        return {**self._worker.health(), "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
         """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
@@ -310,7 +316,7 @@ class Observer:
 
     def explain(self, key: str | None = None) -> str:
         """Why a run was called novel, or was not; the newest result without a key."""
-        keys = self.results.table("complete").index
+        keys = self.results.embeddings().index
         if key is None and not len(keys):
             return "there is no complete result yet"
         return self.results.explain(str(keys[-1]) if key is None else key)
@@ -318,10 +324,10 @@ class Observer:
     def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.
 
-        It shows the sample with the path, the regimes and the next point; the newest C2, what the latent space holds of
-        it, and the nearest seen; the latent space; and p-values, azimuths and stress run after run. A window
-        (``%matplotlib`` first) or a notebook's image is kept up to date; closing the window stops nothing but the
-        drawing. ``agent.plot().savefig("campaign.png")`` works anywhere.
+        It shows the sample with the path, the regimes and the next point; the latent space; novelty and what was
+        recorded, run after run; and what the technique draws of the newest run and of each. A window (``%matplotlib``
+        first) or a notebook's image is kept up to date; closing the window stops nothing but the drawing.
+        ``agent.plot().savefig("campaign.png")`` works anywhere.
 
         Parameters
         ----------
@@ -351,6 +357,6 @@ class Observer:
         return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
 
     def _announce(self, outcome: Outcome) -> None:
-        self._display.redraw(self._watch.submit)
+        self._display.redraw(self._worker.submit)
         if not self.quiet:
             self._display.announce(outcome)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 import matplotlib
@@ -19,23 +19,15 @@ from ainerd.views._live import refresh_all
 TICK_S = 0.2
 
 
-class Watched(Protocol):
-    """Who counts frames."""
-
-    quiet: bool
-
-    @property
-    def progress(self) -> tuple[int, int] | None:
-        """Frames analysed and announced of the run that is going on; None between runs."""
-        ...
+_counting: "WeakSet[Any]" = WeakSet()
 
 
-_watched: "WeakSet[Any]" = WeakSet()
+def show_progress_of(agent: Any) -> None:
+    """Count the frames of an agent from now on, while the RunEngine is busy and the agent is not `quiet`.
 
-
-def show_progress_of(watched: Watched) -> None:
-    """Count the frames of `watched` from now on, while the RunEngine is busy."""
-    _watched.add(watched)
+    Its `progress` is the number of frames analysed, and announced if that is known; None between runs.
+    """
+    _counting.add(agent)
 
 
 class WhileRunning(DefaultDuringTask):
@@ -58,7 +50,7 @@ class WhileRunning(DefaultDuringTask):
 @contextmanager
 def _progress_line() -> Iterator[None]:
     console = get_console()  # whoever prints there prints above the line
-    if not console.is_terminal or console.is_jupyter or all(watched.quiet for watched in _watched):
+    if not console.is_terminal or console.is_jupyter or all(agent.quiet for agent in _counting):
         yield
         return
     with Live(console=console, get_renderable=_progress, refresh_per_second=1 / TICK_S, transient=True):
@@ -67,11 +59,11 @@ def _progress_line() -> Iterator[None]:
 
 def _progress() -> Table | Text:
     """The run that is going on, as a bar; empty between runs."""
-    for watched in list(_watched):
-        counted = watched.progress
-        if counted is not None:
+    for agent in list(_counting):
+        if (counted := agent.progress) is not None:
             read, announced = counted
             line = Table.grid(padding=(0, 1))
-            line.add_row("analysed", ProgressBar(announced, read, width=30), f"{read} of {announced} frames")
+            of = "" if announced is None else f" of {announced}"
+            line.add_row("analysed", ProgressBar(announced, read, width=30), f"{read}{of} frames")
             return line
     return Text()

@@ -1,4 +1,4 @@
-"""What a person may want to act on, said once, when it is so."""
+"""Operator notices: what a person may want to act on, said once."""
 
 from typing import Protocol
 
@@ -25,8 +25,8 @@ class Drift(Protocol):
         ...
 
 
-class Remarks:
-    """Lines of the log beside what was found: explored, changing, recalibrate.
+class Notices:
+    """Lines of the log for the operator: explored, changing, recalibrate.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Remarks:
         self._was_explored = False
         self.advice: str | None = None
 
-    def make(self, outcome: Outcome, explored: bool, why: str) -> None:
-        """Say what there is to say after a run, and whether the sample is explored by now."""
+    def post(self, outcome: Outcome, explored: bool, why: str) -> None:
+        """Write what there is to say after a run; `explored` is whether the sample is, `why` in words."""
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
@@ -68,5 +68,5 @@ class Remarks:
         then = self._atlas.regime_before(outcome, self._beam_size)
         if then in (None, -1, outcome.regime):
             return None
-        where = self._ledger.place(outcome.positions)
+        where = self._ledger.position_text(outcome.positions)
         return f"the regime at {where} was {then}, now it is {outcome.regime}: agent.stay(5) would follow the change"

@@ -1,55 +1,19 @@
-"""The command line `ainerd`: each command in its own file, assembled here.
+"""The command line `ainerd`, and what the commands of techniques share with it.
 
 What a command needs is imported inside it, so that help is quick.
 """
 
-import sys
-from typing import NoReturn
+from typing import Any
 
-import typer
+from ainerd.cli._catalog import Config, Json, Tiled, key_of, opened, store_of
+from ainerd.cli._show import bars, show_file, show_near
 
-from ainerd.cli._doctor import doctor
-from ainerd.cli._export import export
-from ainerd.cli._replay import replay
-from ainerd.cli._similar import similar
-from ainerd.cli._steer import steer
-from ainerd.cli._watch import watch
-from ainerd.techniques.rheo_xpcs.commands._analyze import analyze
-from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
-from ainerd.techniques.rheo_xpcs.commands._encode import encode
-from ainerd.techniques.rheo_xpcs.commands._train import train
-
-app = typer.Typer(
-    name="ainerd",
-    help="Notice when a sample does something it has not done before.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(watch)
-app.command()(steer)
-app.command()(analyze)
-app.command()(encode)
-app.command()(replay)
-app.command()(similar)
-app.command()(export)
-app.command()(calibrate)
-app.command()(doctor)
-app.add_typer(train, name="train")
+__all__ = ["Config", "Json", "Tiled", "bars", "key_of", "main", "opened", "show_file", "show_near", "store_of"]
 
 
-def main() -> None:
-    """Run the command line; bad input becomes one line on stderr and exit code 2."""
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        message = str(error)
-        if isinstance(error, OSError) and error.filename:
-            message = f"{error.filename}: {error.strerror}"
-        _refuse(message)
-    except ModuleNotFoundError as error:
-        _refuse(f"this command wants more than the results client: pip install 'ainerd[agent]' ({error})")
+def __getattr__(name: str) -> Any:
+    if name in ("app", "main"):  # assembled when asked for: the commands of techniques import this package
+        from ainerd.cli import _app
 
-
-def _refuse(message: str) -> NoReturn:
-    print(f"ainerd: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+        return _app.main if name == "main" else _app.build()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

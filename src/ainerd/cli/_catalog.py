@@ -4,7 +4,7 @@ The API key comes from the environment alone, so that it is in no list of proces
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,33 +40,23 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     """
     import httpx
 
-    from ainerd.server import ServerError
+    from ainerd.config import Settings
+    from ainerd.server import ServerError, connect, open_tiled
 
     try:
-        client, close = _open(tiled, config)
+        if tiled is not None:
+            client = connect(tiled, os.environ.get(KEY) or None)
+            close = client.context.http_client.close
+        elif config is not None:
+            client, close = open_tiled(Settings.load(config).storage)
+        else:
+            raise ValueError("where are the results? give --tiled URL, or --config with an instrument's .toml")
         try:
             yield client
         finally:
             close()
     except (ServerError, httpx.HTTPError) as error:
         raise ValueError(str(error)) from None
-
-
-def _open(tiled: str | None, config: Path | None) -> tuple["Container", Callable[[], None]]:
-    from ainerd.config import Settings
-    from ainerd.server import EmbeddedServer, connect
-
-    key = os.environ.get(KEY)
-    if tiled is None:
-        if config is None:
-            raise ValueError("where are the results? give --tiled URL, or --config with an instrument's .toml")
-        storage = Settings.load(config).storage
-        if not storage.uri:
-            server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
-            return server.client(), server.close
-        tiled, key = storage.uri, storage.api_key.get_secret_value()
-    client = connect(tiled, key or None)
-    return client, client.context.http_client.close
 
 
 def store_of(client: "Container") -> "ResultStore":

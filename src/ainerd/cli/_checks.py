@@ -1,45 +1,23 @@
-"""What `ainerd doctor` looks at, a finding a line."""
+"""What `ainerd doctor` checks, one line a finding."""
 
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata
+from getpass import getuser
+from importlib import metadata, util
 from typing import TYPE_CHECKING
+
+from ainerd.technique import Finding, HasChecks, TechniqueError, load, names
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from ainerd.config import Settings
 
-FREE_GB = 5.0  # a night of exposures wants more than that
-FEWEST_PIXELS = 64
+FREE_GB = 5.0  # a night of exposures needs more than that
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    what : str
-    said : str
-        How it is.
-    todo : str
-        What to do about it; empty if it is as it should be.
-    """
-
-    what: str
-    said: str
-    todo: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is as it should be."""
-        return not self.todo
 
 
 def versions() -> Iterator[Finding]:
@@ -48,14 +26,10 @@ def versions() -> Iterator[Finding]:
 
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
     for extra in ("", "agent"):
-        named = [
-            r for r in wanted if bool(r.marker) == bool(extra) and (not r.marker or r.marker.evaluate({"extra": extra}))
-        ]
+        named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
         found = {r: _version(r.name) for r in named}
         wrong = [
-            f"{r.name} {v}, not {r.specifier}"
-            for r, v in found.items()
-            if v and not r.specifier.contains(v, prereleases=True)
+            f"{r.name} {v}, not {r.specifier}" for r, v in found.items() if v and not r.specifier.contains(v, True)
         ]
         missing = [r.name for r, v in found.items() if not v]
         what, install = ("packages of the agent", "'ainerd[agent]'") if extra else ("packages", "ainerd")
@@ -71,64 +45,61 @@ def versions() -> Iterator[Finding]:
 def storage(settings: "Settings") -> Iterator[Finding]:
     """Folders of the settings: there, readable or writable, with room on their disks."""
     for frames in settings.storage.frames:
-        what = "storage.frames"
         if not frames.is_dir():
-            yield Finding(what, f"{frames} is no folder", "mount it or make it, or change storage.frames")
+            said, todo = "is not a folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
-            yield Finding(what, f"{frames} cannot be read by {_user()}", "give that user leave to read it")
+            said, todo = f"cannot be read by {getuser()}", "let that user read it"
         else:
-            yield Finding(what, f"{frames} is readable")
+            said, todo = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {said}", todo)
     directory = settings.storage.directory
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("storage.directory", f"{there} cannot be written to by {_user()}", "change it, or its rights")
+        yield Finding("storage.directory", f"{there} cannot be written to by {getuser()}", "change it, or its rights")
     else:
-        yield Finding(
-            "storage.directory", f"{directory} is writable" if there == directory else f"{directory} can be made"
-        )
+        yield Finding("storage.directory", f"{directory} {'is writable' if there == directory else 'can be made'}")
     for folder, what in ((directory / "unwritten", "raw runs"), (directory / "unwritten" / "results", "results")):
         if n := len(list(folder.glob("*.jsonl"))):
             todo = "start an agent with these settings while Tiled answers: it writes them"
             yield Finding(f"unwritten {what}", f"{n} in {folder}", todo)
     for path in {os.stat(p).st_dev: p for p in (there, *settings.storage.frames) if p.exists()}.values():
         free = shutil.disk_usage(path).free / 1e9
-        todo = "" if free >= FREE_GB else f"free some: an agent wants {FREE_GB:g} GB"
+        todo = "" if free >= FREE_GB else f"free some: an agent needs {FREE_GB:g} GB"
         yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
 
 
-def models(settings: "Settings | None") -> Iterator[Finding]:
-    """Encoder, denoiser and bank; and the bins, if there are settings."""
-    from ainerd.latent import Encoder
-    from ainerd.techniques.rheo_xpcs import Bank
-
-    wanted = {"encoder": settings.analysis.encoder, "denoiser": settings.analysis.denoiser} if settings else {}
-    for role, name in (wanted or {"encoder": "pca"}).items():
-        if name == "none":
-            continue
+def techniques() -> Iterator[Finding]:
+    """Which techniques are installed, and whether they can be imported."""
+    for name in names():
         try:
-            encoder = Encoder.load(name)
-            yield Finding(role, f"{encoder.name}, SHA-256 {encoder.sha256}")
-        except ValueError as error:
-            yield Finding(role, str(error), f"give analysis.{role} a model that is there, or reinstall ainerd")
-    try:
-        bank = Bank.load(settings.analysis.bank if settings else None)
-        yield Finding("bank", f"{bank.n} exposures, SHA-256 {bank.id}…")
-    except ValueError as error:
-        yield Finding(
-            "bank", str(error), "give analysis.bank a bank that is there, or reinstall ainerd: it carries one"
-        )
-    if settings is None:
-        return
-    from ainerd.techniques.rheo_xpcs import build_partition
+            yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
+        except TechniqueError as error:
+            if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
+                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` says
+            else:
+                yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
 
+
+def technique(settings: "Settings") -> Iterator[Finding]:
+    """The technique of the settings: whether it accepts its section, and its own checks."""
+    what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
-        pixels = build_partition(settings.partition).n_pixels
-    except (ValueError, OSError) as error:
-        yield Finding("partition", str(error), "change [partition]")
+        from ainerd.agent import build_technique
+        from ainerd.results import digest
+
+        built = build_technique(settings)
+        yield Finding(what, f"accepts its section; digest of its results {digest(built.parameters)}")
+    except ModuleNotFoundError as error:
+        yield Finding(what, f"not checked: {error}")
         return
-    few = f"a wider q_range_inv_nm or fewer bins: each needs {FEWEST_PIXELS} pixels"
-    said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
-    yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
+    except ValueError as error:
+        yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())
+        return
+    try:
+        for finding in built.check() if isinstance(built, HasChecks) else ():
+            yield Finding(finding.what, finding.said, finding.todo)
+    except Exception as error:  # it may be anybody's code
+        yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
 
 
 def catalogue(client: "Container") -> Iterator[Finding]:
@@ -184,9 +155,3 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _user() -> str:
-    import getpass
-
-    return getpass.getuser()

@@ -9,7 +9,7 @@ import typer
 from ainerd.cli._catalog import Config, Json, Tiled, opened
 
 if TYPE_CHECKING:
-    from ainerd.cli._checks import Finding
+    from ainerd.technique import Finding
 
 REPAIR = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
 
@@ -20,7 +20,7 @@ def doctor(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Check versions, settings, storage, models and the server, and say what to do; exit code 1 if there is something.
+    """Check versions, settings, technique, storage and server, and say what to do; exit code 1 if there is something.
 
     On the server a small node is written and removed.
     """
@@ -33,7 +33,7 @@ def doctor(
         findings.append(finding)
         if not json:
             mark = Text("ok      ", "green") if finding.ok else Text("problem ", "bold red")
-            console.print(mark, Text(f"{finding.what}: {finding.said}"), sep="")
+            console.print(mark, Text(f"{finding.what}: {' '.join(finding.said.split())}"), sep="")
             if not finding.ok:
                 console.print(Text(f"        → {finding.todo}", "yellow"))
     if json:
@@ -42,34 +42,34 @@ def doctor(
 
 
 def _findings(tiled: Tiled, config: Config, results: bool) -> Iterator["Finding"]:
-    from ainerd.cli._checks import Finding, catalogue, models, storage, versions
+    from ainerd.cli import _checks
     from ainerd.config import Settings, SettingsError
     from ainerd.results import validate
+    from ainerd.technique import Finding
 
-    yield from versions()
+    yield from _checks.versions()
     settings = None
     if config is not None:
         try:
             settings = Settings.load(config)
         except SettingsError as error:
-            yield Finding("settings", str(error), "correct the file, or the environment")
+            todo = "correct the file, or the environment"
+            yield from (Finding("settings", line, todo) for line in str(error).splitlines())
         else:
             yield Finding("settings", f"{config}: instrument {settings.name!r}")
-            yield from storage(settings)
-    try:
-        yield from models(settings)
-    except ModuleNotFoundError as error:
-        yield Finding("models", f"not looked at: {error}")
+            yield from _checks.storage(settings)
+            yield from _checks.technique(settings)
+    else:
+        yield from _checks.techniques()
     if tiled is None and settings is None:
         if config is None:
-            yield Finding(
-                "server", "not looked at", "say where it is: --tiled URL, or --config with an instrument's .toml"
-            )
+            todo = "say where it is: --tiled URL, or --config with an instrument's .toml"
+            yield Finding("server", "not checked", todo)
         return
     try:
         with opened(tiled, config) as client:
             yield Finding("server", f"{client.context.api_uri} answers, and takes the key")
-            yield from catalogue(client)
+            yield from _checks.catalogue(client)
             if results and "ainerd" in client:
                 problems = validate(client["ainerd"])
                 yield from (Finding("results", problem, REPAIR) for problem in problems)

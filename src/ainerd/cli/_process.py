@@ -1,44 +1,52 @@
-"""A command that runs for days: how it ends, and what it logs."""
+"""A command that runs for days: how it starts, how it ends, and what it logs."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ainerd.cli._catalog import opened
 
 if TYPE_CHECKING:
     import threading
 
-    from tiled.client.container import Container
-
     from ainerd.agent import Observer
-    from ainerd.config import Settings
+
+Instrument = Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")]
+JsonLog = Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")]
 
 
-def until_told() -> "threading.Event":
-    """An event that Ctrl-C or a SIGTERM sets."""
+@contextmanager
+def observing(
+    config: Path, tiled: str | None, what: str, *, json_log: bool
+) -> "Iterator[tuple[Observer, threading.Event]]":
+    """An agent without devices, and what Ctrl-C or SIGTERM sets; what has come is analysed in the end, however long."""
     import signal
     import threading
+
+    from ainerd.agent import build_observer
+    from ainerd.config import Settings
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    return stop
+    _log_to_stderr(as_json=json_log)
+    settings = Settings.load(config)
+    with opened(tiled, config) as client:
+        observer = build_observer(settings, client)
+        try:
+            print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
+            yield observer, stop
+            while not observer.drain(1.0):
+                pass
+        finally:
+            observer.close()
 
 
-@contextmanager
-def observing(settings: "Settings", client: "Container") -> "Iterator[Observer]":
-    """An agent without devices; in the end what has come is analysed, however long it takes."""
-    from ainerd.agent import build_observer
-
-    observer = build_observer(settings, client)
-    try:
-        yield observer
-        while not observer.drain(1.0):
-            pass
-    finally:
-        observer.close()
-
-
-def log_to_stderr(*, as_json: bool) -> None:
+def _log_to_stderr(*, as_json: bool) -> None:
     """Warnings and errors on stderr."""
     import json
     import logging

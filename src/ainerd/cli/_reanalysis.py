@@ -11,7 +11,7 @@ from ainerd.agent import wanted_of
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import ResultStore, link_provenance
-from ainerd.runs import Outcome, Watch
+from ainerd.runs import Outcome, Worker
 from ainerd.technique import Technique
 
 POLL_S = 0.1
@@ -20,22 +20,14 @@ POLL_S = 0.1
 class Reanalysis:
     """Analyses one run after the other, and writes their results; nothing is suggested.
 
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-    settings : Settings
-    raw : tiled.client.container.Container
-        The raw runs.
-    unwritten : Path
-        Folder for runs whose results Tiled does not take.
+    `unwritten` is the folder for runs whose results Tiled does not take.
     """
 
     def __init__(
         self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
     ) -> None:
         self._raw, self._ainerd, self._image = raw, store.container, settings.detector.image
-        self._watch = Watch(
+        self._worker = Worker(
             technique,
             store,
             keys=DetectorKeys(**settings.detector.model_dump()),
@@ -43,48 +35,43 @@ class Reanalysis:
             roots=settings.storage.frames,
             listener=_Nobody(),
             agent=settings.name,
-            unwritten=unwritten,
+            spool=unwritten,
             raw=raw,
         )
 
     def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> Outcome | None:
         """What became of a finished run; None if it has no frames for us.
 
-        Parameters
-        ----------
-        uid : str
-            Of the run.
-        tell : callable, optional
-            Told now and then how many frames have been read, and of how many.
+        `tell` is called now and then with the frames that have been read, and that there are.
         """
         run = self._raw[uid]
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
             return None
         for name, doc in list(documents_of(run)):  # all, so that an interruption finds a whole run
-            self._watch(name, doc)
-        future = self._watch.outcome(uid)
+            self._worker(name, doc)
+        future = self._worker.outcome(uid)
         while not wait([future], POLL_S).done:
             if tell is not None:
-                tell(*(self._watch.progress or (0, None)))
+                tell(*(self._worker.progress or (0, None)))
         outcome = future.result()
-        if outcome is not None and outcome.status == "complete":
+        if outcome is not None and outcome.status != "failed":
             link_provenance(self._ainerd, outcome.key)
         return outcome
 
     @property
     def kept(self) -> int:
         """Runs whose results Tiled did not take."""
-        return self._watch.health()["kept"]
+        return self._worker.health()["kept"]
 
     def close(self) -> None:
         """End; a run that is begun is ended first, even if a person has had enough."""
-        self._watch.close()
+        self._worker.close()
 
 
 class _Nobody:
     """Who listens: no campaign, so that nothing is suggested."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
         return {}
 
     def absorb(self, outcome: Outcome) -> None:

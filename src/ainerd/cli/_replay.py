@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd.cli._catalog import Config, Json, Tiled, opened
+from ainerd.cli._show import bars
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,12 +40,12 @@ def replay(
     Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
-    from ainerd.results import ResultStore
+    from ainerd.results import ResultStore, digest
     from ainerd.server import open_catalog
+    from ainerd.technique import Series
 
     if config is None:
         raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
@@ -53,9 +54,10 @@ def replay(
         raw, ainerd = open_catalog(client)
         store = ResultStore(ainerd)
         technique = build_technique(settings, store)
+        if dask is not None and isinstance(technique.unit, Series):
+            raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
         waiting = _waiting(raw, store, technique, uids, again=all)
-        columns = TextColumn("{task.description:>6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, disable=json or not waiting) as progress:
+        with bars(disable=json or not waiting) as progress:
             if dask is None:
                 outcomes = _analysed(waiting, technique, store, settings, raw, progress)
             else:
@@ -65,8 +67,8 @@ def replay(
                 )
                 with on.cluster(dask) as workers:
                     outcomes = on.analysed(workers, waiting, workplace, store, progress)
-        _label(store, technique)
-    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status == "complete"}
+        _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
+    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status != "failed"}
     failed = {outcome.raw_uid: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     console = Console()
     if json:
@@ -83,16 +85,16 @@ def _waiting(
     """Uids of finished runs that have no result of these parameters yet, the oldest first."""
     from tiled.queries import KeyPresent
 
-    from ainerd.results import result_key
+    from ainerd.results import digest
+    from ainerd.runs import n_results
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    found = [run.metadata["start"]["uid"] for run in runs]
-    status = store.table()["status"]
-    done = {"complete"} if again or uids else {"complete", "failed"}
-    return [uid for uid in found if status.get(result_key(uid, technique.parameters)) not in done]
+    wanted = {run.metadata["start"]["uid"]: n_results(technique, run.metadata["start"]) for run in runs}
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    return [uid for uid, n in wanted.items() if done.get(uid, 0) < n]
 
 
 def _run(raw: "Container", uid: str) -> "Container":
@@ -130,18 +132,18 @@ def _dask() -> Any:
     try:
         from ainerd.cli import _replay_dask
     except ModuleNotFoundError as error:
-        raise ValueError(f"--dask wants more than the agent does: pip install 'ainerd[dask]' ({error})") from None
+        raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
     return _replay_dask
 
 
 def _label(store: "ResultStore", technique: "Technique") -> None:
-    """Give the results of these parameters their regimes, if one has none; other results keep theirs."""
-    from ainerd.results import AtlasRecord, digest
+    """Give the results of the agent's own store their regimes, if one has none; other results keep theirs."""
+    from ainerd.results import AtlasRecord
 
-    points = store.embeddings(digest(technique.parameters))
+    points = store.embeddings()
     known = store.table()["regime"].reindex(points.index)
     if not known.isna().any():
         return
     regimes = technique.regimes(points.to_numpy(), known.fillna(-1).to_numpy(int))
-    labels = dict(store.current_labels()) | dict(zip(points.index, regimes.labels.tolist(), strict=True))
+    labels = dict(zip(points.index, regimes.labels.tolist(), strict=True))
     store.add_atlas(AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels))

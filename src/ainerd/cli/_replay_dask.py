@@ -9,7 +9,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -24,7 +24,7 @@ from tiled.client.container import Container
 from ainerd.agent import build_technique
 from ainerd.cli._reanalysis import Reanalysis
 from ainerd.config import Settings
-from ainerd.results import ResultStore, result_key
+from ainerd.results import ResultStore, digest
 from ainerd.runs import Outcome
 from ainerd.server import ServerError, connect
 from ainerd.technique import Technique
@@ -52,23 +52,23 @@ def cluster(address: str) -> Iterator[Client]:
             yield client
         return
     if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own complaint comes with a traceback when it is cleaned up
-        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port")
+        raise ValueError(f"no Dask scheduler answers at {address!r}, give tcp://host:port")
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"no Dask scheduler answers at {address!r}, wanted is tcp://host:port: {error}") from None
+        raise ValueError(f"no Dask scheduler answers at {address!r}, give tcp://host:port: {error}") from None
     with client:
         yield client
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker is told once.
+    """What a worker needs to know, the same for all runs.
 
     Attributes
     ----------
-    settings : str
-        JSON of the settings, without the API key.
+    settings, folder : str
+        JSON of the settings' tables, without the API key, and the folder that relative paths count from.
     address : str
         Root of the catalogue.
     embedded : bool
@@ -78,6 +78,7 @@ class Workplace:
     """
 
     settings: str
+    folder: str
     address: str
     embedded: bool
     parameters: str
@@ -85,8 +86,8 @@ class Workplace:
     @classmethod
     def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
         """That of a command which has all this."""
-        told = settings.model_dump_json(exclude={"storage": {"api_key"}})
-        return cls(told, root.uri, embedded, _told(technique))
+        told = json.dumps(settings.tables(), default=str)
+        return cls(told, str(settings.folder), root.uri, embedded, _told(technique))
 
 
 def analysed(
@@ -139,7 +140,7 @@ def analyse(uid: str, workplace: Workplace) -> Outcome | None:
 @lru_cache(maxsize=1)  # one command at a time, as a rule
 def _furnished(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
     """What a worker needs for every run. The environment it was started in overrides the settings that came."""
-    settings = Settings(**json.loads(workplace.settings))
+    settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
     client = connect(workplace.address, _api_key(settings, workplace.embedded))
     store = ResultStore(client["ainerd"])
     technique = build_technique(settings, store)
@@ -177,10 +178,11 @@ def _outcome(future: Future, uid: str, workplace: Workplace, store: ResultStore)
     try:
         return future.result()
     except KilledWorker as error:
-        key = result_key(uid, json.loads(workplace.parameters))
         reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
-        with suppress(KeyError):  # not even begun
-            store.fail(key, reason)
+        begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
+        for key in begun:
+            store.fail(str(key), reason)
+        key = str(begun[0]) if len(begun) else uid
         return Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
     except Exception as error:  # of whatever kind: it comes from another process
         raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None

@@ -1,19 +1,18 @@
 """`ainerd watch`: the agent in a process of its own."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._catalog import Tiled, opened
-from ainerd.cli._process import log_to_stderr, observing, until_told
+from ainerd.cli._catalog import Tiled
+from ainerd.cli._process import Instrument, JsonLog, observing
 
 if TYPE_CHECKING:
     from ainerd.agent import Observer
 
 
 def watch(
-    config: Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")],
+    config: Instrument,
     documents: Annotated[
         str,
         typer.Option(
@@ -25,25 +24,16 @@ def watch(
     metrics: Annotated[
         int | None, typer.Option(help="Port on 127.0.0.1 where Prometheus finds how the agent is.")
     ] = None,
-    json_log: Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")] = False,
+    json_log: JsonLog = False,
 ) -> None:
     """Watch runs, write what they are to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
     On the RunEngine's side `ainerd.agent.explore_remote` takes the suggestions up. After a crash the same command goes
     on: with --documents tiled no run is missed, each is analysed once.
     """
-    from rich.console import Console
-
-    from ainerd.config import Settings
-
-    stop = until_told()
-    log_to_stderr(as_json=json_log)
-    console = Console(stderr=True)
-    settings = Settings.load(config)
-    with opened(tiled, config) as client, observing(settings, client) as observer:
+    with observing(config, tiled, f"watches {documents}", json_log=json_log) as (observer, stop):
         if metrics is not None:
             _serve(observer, metrics)
-        console.print(f"{settings.name} watches {documents}: Ctrl-C ends it", markup=False, highlight=False)
         observer.suggest()  # one is ready from the start
         observer.follow(documents, stop)
 

@@ -27,20 +27,21 @@ class DetectorKeys:
     image : str
         Data key of the frames.
     n_frames : str
-        Configuration key of the number of frames in an exposure.
+        Configuration key of the number of frames in an exposure; empty if the detector does not say.
     frame_time_s : str
-        Configuration key of the time from frame to frame, in seconds.
+        Configuration key of the time from frame to frame, in seconds; empty if the detector does not say.
     """
 
     image: str
-    n_frames: str
-    frame_time_s: str
+    n_frames: str = ""
+    frame_time_s: str = ""
 
 
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and gives its frames, readings and series.
 
     Frames in an HDF5 file of this machine are read from it. Those in events are there. All others are asked from Tiled.
+    Where other things are read in the frames' own stream, frames are given once the event that they belong to has come.
 
     Parameters
     ----------
@@ -65,12 +66,16 @@ class Run(DocumentRouter):
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # the descriptor that has the detector
         self._resources: dict[str, dict[str, Any]] = {}
+        self._streams: dict[str, str] = {}  # names by uid of the descriptor
+        self._n_events = 0  # in the stream of the frames
         self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
         self._taken = 0  # frames of the first announcement that have been read
-        self._series: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        # by key: stream, number of the event, time, value
+        self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_of: str | None = None
+        self._reader_pixels: NDArray[np.int64] | None = None
         self.n_read = 0
 
     def start(self, doc: Any) -> None:
@@ -79,17 +84,20 @@ class Run(DocumentRouter):
 
     def descriptor(self, doc: Any) -> None:
         """Take a descriptor; the one that has the detector says what frames will come."""
+        self._streams[doc["uid"]] = doc["name"]
         if self._keys.image in doc["data_keys"]:
             self._image = dict(doc)
 
     def event(self, doc: Any) -> Any:
         """Keep every scalar number of an event with its time, and frames."""
+        stream = self._streams[doc["descriptor"]]
+        self._n_events += self._image is not None and stream == self._image["name"]
         for key, value in doc["data"].items():
             if key == self._keys.image and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._announced.append((doc["uid"], 0, 1))
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-                self._series[key].append((doc["timestamps"][key], float(value)))
+                self._read[key].append((stream, doc["seq_num"], doc["timestamps"][key], float(value)))
 
     def stream_resource(self, doc: Any) -> None:
         """Remember where frames lie."""
@@ -121,30 +129,77 @@ class Run(DocumentRouter):
         return tuple(self._data_key["shape"][-2:])
 
     @property
-    def n_frames(self) -> int:
-        """Frames announced by the detector's configuration."""
-        return int(self._configured(self._keys.n_frames))
+    def n_exposure(self) -> int | None:
+        """Frames of one exposure, by the detector's configuration; None if it does not say."""
+        return None if not self._keys.n_frames else int(self._configured(self._keys.n_frames))
 
     @property
-    def frame_time_s(self) -> float:
-        """Time from frame to frame, in seconds."""
-        return float(self._configured(self._keys.frame_time_s))
+    def n_event(self) -> int:
+        """Frames that belong together in one event: an exposure's, or those of one index where it does not say."""
+        return max(self.n_exposure or 1, self._per_index)
 
-    def reading(self, key: str) -> float | None:
-        """First value of a scalar in the run, None if it was not read."""
-        return min(self._series[key])[1] if self._series.get(key) else None
+    @property
+    def n_frames(self) -> int | None:
+        """Frames to expect of the whole run; None if nobody says.
 
-    def series(self, key: str) -> NDArray[np.float64]:
-        """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one."""
-        return np.array(sorted(self._series.get(key, [])), dtype=float).reshape(-1, 2).T
+        A detector that flies says it. One that is triggered takes an exposure at each of ``num_points``.
+        """
+        n_points = self.start_doc.get("num_points")
+        if (self.n_exposure or 1) > self._per_index:
+            return self.n_exposure
+        if isinstance(n_points, int) and n_points > 0:
+            return n_points * self._per_index
+        return self.n_exposure if self.n_event > 1 or self._is_alone else None
 
-    def blocks(self, pixels: NDArray[np.int64], *, wait_s: float | None = None) -> Iterator[NDArray]:
+    @property
+    def frame_time_s(self) -> float | None:
+        """Time from frame to frame, in seconds; None if the detector does not say."""
+        return None if not self._keys.frame_time_s else float(self._configured(self._keys.frame_time_s))
+
+    def reading(self, key: str, event: int | None = None) -> float | None:
+        """First value of a scalar in the run, or its value in an event (from 1); None if it was not read."""
+        found = self._of_event(key, event)
+        return min(found)[1] if found else None
+
+    def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
+        """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one.
+
+        Of an event, what came since the one before.
+        """
+        found = sorted((time, value) for _, _, time, value in self._read.get(key, []))
+        table = np.array(found, dtype=float).reshape(-1, 2).T
+        if event is None:
+            return table
+        since, until = self._time(event - 1), self._time(event)
+        return table[:, (table[0] > since) & (table[0] <= until)]
+
+    def of_frames(self, key: str, first: int, last: int) -> NDArray[np.float64]:
+        """Value of a scalar at the frames first … last - 1 of the run, NaN where it was not read."""
+        image = self._image["name"] if self._image else ""
+        values = {number: value for stream, number, _, value in self._read.get(key, []) if stream == image}
+        if not values:  # it was read beside them
+            once = self.reading(key)
+            return np.full(last - first, np.nan if once is None else once)
+        numbers = np.arange(first, last) // self._per_index + 1
+        return np.array([values.get(int(number), np.nan) for number in numbers])
+
+    @property
+    def n_ready(self) -> int:
+        """Frames from the run's first one on that have been announced and may be given."""
+        waiting = sum((last - first) * self._per_index for _, first, last in self._announced)
+        return int(min(self.n_read + waiting - self._taken, self._limit))
+
+    def blocks(
+        self, pixels: NDArray[np.int64], *, until: int | None = None, wait_s: float | None = None
+    ) -> Iterator[NDArray]:
         """Gathered blocks of the frames that have been announced and not been read yet, (b, n_pixels).
 
         Parameters
         ----------
         pixels : ndarray of int
             Flat indices of the pixels wanted.
+        until : int, optional
+            Frames of the run after which to stop.
         wait_s : float, optional
             For how long to wait for frames that are not there. Without it they are left for the next call.
 
@@ -156,14 +211,16 @@ class Run(DocumentRouter):
             If they are asked from Tiled, and it is away.
         """
         end = time.monotonic() + (wait_s or 0.0)
-        per_index = self._data_key["shape"][0] if len(self._data_key["shape"]) == 3 else 1
         while self._announced:
             resource, first, last = self._announced[0]
-            start = first * per_index + self._taken
+            start = first * self._per_index + self._taken
+            most = min(self._limit, self._limit if until is None else until) - self.n_read
+            stop = int(min(last * self._per_index, start + max(most, 0)))
+            if stop == start:
+                return
             try:
-                for block in self._open(resource, start, pixels).blocks(start, last * per_index):
-                    self._taken += len(block)
-                    self.n_read += len(block)
+                for block in self._open(resource, start, pixels).blocks(start, stop):
+                    self._advance(len(block))
                     yield block
             except MissingFrames:
                 self.close()  # they may come to another place
@@ -172,10 +229,12 @@ class Run(DocumentRouter):
                 if time.monotonic() >= end:
                     raise
                 time.sleep(AGAIN_S)
-            else:
-                self._announced.popleft()
-                self._held.pop(resource, None)
-                self._taken = 0
+
+    def skip(self, until: int) -> None:
+        """Leave out the announced frames before number `until` of the run."""
+        while self._announced and self.n_read < until:
+            _, first, last = self._announced[0]
+            self._advance(min(until - self.n_read, (last - first) * self._per_index - self._taken))
 
     def close(self) -> None:
         """Close the file being read."""
@@ -184,13 +243,13 @@ class Run(DocumentRouter):
             self._reader = None
 
     def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
-        if self._reader is None or self._reader_of != resource:
+        if self._reader is None or self._reader_of != resource or self._reader_pixels is not pixels:
             self.close()
             if resource in self._held:
                 self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
             else:
                 self._reader = self._find(self._resources[resource], start, pixels)
-            self._reader_of = resource
+            self._reader_of, self._reader_pixels = resource, pixels
         return self._reader
 
     def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
@@ -206,6 +265,49 @@ class Run(DocumentRouter):
             at = self.uid, self._image["name"], self._keys.image
             return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
         return FrameReader(path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr")))
+
+    def _advance(self, n: int) -> None:
+        """Count frames of the first announcement as read, and drop it after its last one."""
+        resource, first, last = self._announced[0]
+        self.n_read, self._taken = self.n_read + n, self._taken + n
+        if self._taken == (last - first) * self._per_index:
+            self._announced.popleft()
+            self._held.pop(resource, None)
+            self._taken = 0
+
+    @property
+    def _per_index(self) -> int:
+        """Frames of one index of the data key."""
+        shape = self._data_key["shape"]
+        return int(shape[0]) if len(shape) == 3 else 1
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nothing but frames is in their stream, as of a detector that flies."""
+        return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
+
+    @property
+    def _limit(self) -> float:
+        """Frames that may be given: all, or those of the events that have come."""
+        if self.stop_doc or self._is_alone:
+            return np.inf
+        return self._n_events * self._per_index
+
+    def _of_event(self, key: str, event: int | None) -> list[tuple[float, float]]:
+        """Times and values of a scalar: in an event, where it is read with the frames or in the stream primary."""
+        found = self._read.get(key, [])
+        if event is not None:
+            streams = {self._image["name"] if self._image else "", "primary"}
+            own = [(time, value) for stream, number, time, value in found if stream in streams and number == event]
+            if own:
+                return own
+        return [(time, value) for _, _, time, value in found]
+
+    def _time(self, event: int) -> float:
+        """When an event of the frames' stream was read; without it, the end or the beginning of time."""
+        image = self._image["name"] if self._image else ""
+        times = [t for rows in self._read.values() for stream, n, t, _ in rows if stream == image and n == event]
+        return max(times, default=-np.inf if event < 1 else np.inf)
 
     @property
     def _data_key(self) -> dict[str, Any]:

@@ -8,14 +8,23 @@ from ainerd.results._checkpoint import read_checkpoint, save_checkpoint
 from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
 from ainerd.results._export import export, export_table
-from ainerd.results._keys import digest, result_key
+from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._nodes import SPEC_VERSION
 from ainerd.results._provenance import link_provenance
-from ainerd.results._records import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results._records import (
+    FINAL,
+    USABLE,
+    AtlasRecord,
+    ConfigurationRecord,
+    LogRecord,
+    ResultRecord,
+    SuggestionRecord,
+)
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
 
 __all__ = [
+    "FINAL",
     "SPEC_VERSION",
     "AinerdResult",
     "AtlasRecord",
@@ -25,12 +34,15 @@ __all__ = [
     "ResultRecord",
     "ResultStore",
     "SuggestionRecord",
+    "USABLE",
     "digest",
     "export",
+    "event_identity",
     "export_table",
     "link_provenance",
     "read_checkpoint",
     "result_key",
     "save_checkpoint",
+    "series_identity",
     "validate",
 ]

@@ -10,8 +10,10 @@ from ainerd.results._records import ResultRecord
 from ainerd.technique import Analysis
 
 
-def completed(record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> ResultRecord:
-    """The complete record; `tables` are the series, by name, with the columns ``time`` and that name."""
+def completed(
+    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
+) -> ResultRecord:
+    """The record with what was found; `tables` are the series, by name, with the columns ``time`` and that name."""
     summary, units = dict(analysis.summary), dict(analysis.units)
     for name, table in tables.items():
         numbers = _series_summary(table[name])
@@ -20,11 +22,11 @@ def completed(record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.
         summary |= {f"{name}_{what}": number for what, number in numbers.items()}
     return added(
         record,
-        status="complete",
+        status=status,
         reason=None,
         embedding=analysis.embedding,
         novelty_p=analysis.novelty_p,
-        novel=_is_novel(analysis),
+        novel=analysis.novel,
         model=analysis.model,
         calibration=analysis.calibration,
         summary=summary,
@@ -39,15 +41,6 @@ def added(record: ResultRecord, **changes: Any) -> ResultRecord:
     for name in {"positions", "summary", "units"} & set(changes):
         changes[name] = getattr(record, name) | dict(changes[name])
     return record.changed(**changes)
-
-
-def _is_novel(analysis: Analysis) -> bool | None:
-    if analysis.novelty_p is None:
-        return None
-    alpha = analysis.calibration.get("alpha")
-    if alpha is None:
-        raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
-    return bool(analysis.novelty_p <= alpha)
 
 
 def _series_summary(values: pd.Series) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What a Tiled client makes of the node of a result, where ainerd is installed."""
 
-from typing import TYPE_CHECKING, Any, Self, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,44 +11,19 @@ from tiled.client.utils import ClientError
 
 from ainerd.results._explain import explain
 from ainerd.results._records import ResultRecord
+from ainerd.technique import panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from tiled.client.array import ArrayClient  # imports dask and numba
-
-
-class _Array:
-    """An array of a result as an attribute, read when it is sliced; there where the result has it."""
-
-    def __init__(self, doc: str) -> None:
-        self.__doc__ = doc
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, node: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, node: "AinerdResult", owner: type) -> "ArrayClient": ...
-    def __get__(self, node: "AinerdResult | None", owner: type) -> "Self | ArrayClient":
-        if node is None:
-            return self
-        if self._name not in node.metadata.get("arrays", {}):
-            raise AttributeError(f"this result has no array {self._name!r}: {node!r}")
-        return node[self._name]
+    from tiled.client.array import ArrayClient  # imports dask
 
 
 class AinerdResult(Container):
     """One result: its numbers in `metadata`, its arrays as attributes and children.
 
-    Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one.
+    Tiled makes these of nodes with the spec ``AinerdResult``; ``client["ainerd/results"][key]`` is one. An array is
+    read when it is sliced; one that is called as something a container has, such as ``items``, is a child only.
     """
-
-    c2 = _Array("Two-time correlation maps, (roi, t1, t2).")
-    g2 = _Array("One-time correlation, (roi, tau).")
-    tau = _Array("Lags of `g2` in seconds.")
-    latent = _Array("Latent vector of each map, (roi, component).")
-    denoised = _Array("The maps without their noise, (roi, t1, t2), at 64 px.")
 
     @property
     def record(self) -> ResultRecord:
@@ -79,23 +55,43 @@ class AinerdResult(Container):
         return self._at([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
 
     def image(self) -> NDArray[np.uint8]:
-        """All maps as one grey picture, six in a row, time up and to the right."""
-        from ainerd.techniques.rheo_xpcs.figures._picture import montage
+        """The result as a grey picture (ny, nx), as its technique draws it.
 
-        return montage(self.c2.read())
+        Raises
+        ------
+        ValueError
+            If its technique draws none, or is not installed.
+        """
+        draw = self._panel("image")
+        if draw is None:
+            raise ValueError(
+                f"nothing that is installed makes a picture of a result of technique {self.metadata['technique']!r}: "
+                "try plot()"
+            )
+        return draw(self)
 
     def plot(self) -> "Figure":
-        """Maps, g2 and what was monitored, on one page.
+        """The result on one page, as its technique draws it; else its series, lines and images.
 
-        Returns
-        -------
-        matplotlib.figure.Figure
-            A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
+        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
+
+        Raises
+        ------
+        ValueError
+            If there is neither an array nor a series.
         """
-        from ainerd.techniques.rheo_xpcs.figures._plot import plot
+        from matplotlib.figure import Figure
 
+        from ainerd.results._page import draw_result
+
+        if not self.metadata["arrays"] and not self.metadata["series"]:
+            raise ValueError(f"there is nothing to plot: {self!r}")
+        figure = Figure(figsize=(13, 5), layout="constrained")
+        (self._panel("plot") or draw_result)(self, figure)
         where = ", ".join(f"{name} = {self.metadata[name]:.3g}" for name in self.metadata["positions"])
-        return plot(self, f"scan {self.metadata.get('scan_id', '?')} at {where}: {self.verdict}")
+        at = f" at {where}" if where else ""
+        figure.suptitle(f"scan {self.metadata.get('scan_id', '?')}{at}: {self.verdict}", parse_math=False)
+        return figure
 
     @property
     def verdict(self) -> str:
@@ -119,11 +115,19 @@ class AinerdResult(Container):
         inside = ", ".join([*self.metadata.get("arrays", {}), *self.metadata.get("series", {})])
         return f"<AinerdResult of scan {self.metadata.get('scan_id', '?')}: {self.verdict}; {inside or 'no arrays'}>"
 
+    def __getattr__(self, name: str) -> "ArrayClient":
+        if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name not in self.metadata.get("arrays", {}):
+            raise AttributeError(f"this result has no array {name!r}: {self!r}")
+        return self[name]
+
     def __dir__(self) -> list[str]:
-        there = self.metadata.get("arrays", {})
-        return [
-            name for name in super().__dir__() if name in there or not isinstance(getattr(type(self), name, 0), _Array)
-        ]
+        return [*super().__dir__(), *self.metadata.get("arrays", {})]
+
+    def _panel(self, part: str) -> Callable[..., Any] | None:
+        """What the technique has for this."""
+        return getattr(panels(self.metadata["technique"]), part, None)
 
     def _at(self, path: list[str], what: str) -> Any:
         try:

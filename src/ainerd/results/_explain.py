@@ -11,7 +11,7 @@ def explain(record: ResultRecord) -> str:
     record : ResultRecord
     """
     said, bank = record.summary, record.calibration
-    if record.status != "complete":
+    if record.embedding is None:
         return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")
     if record.novelty_p is None:
         return f"there is no claim of novelty: {said.get('no_claim') or 'the calibration made none'}"

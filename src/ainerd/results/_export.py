@@ -1,22 +1,20 @@
-"""Results as files: NXxpcs for one, CSV or Parquet for the table."""
+"""Results as files: one as its technique writes it, CSV or Parquet for the table."""
 
 from pathlib import Path
 
 from ainerd.results._store import ResultStore
+from ainerd.technique import panels
 
 
 def export(store: ResultStore, key: str, path: str | Path) -> Path:
-    """Write a complete result to an HDF5 file that follows NXxpcs, which pyXpcsViewer opens too.
-
-    The masks of the bins and the groups of pyXpcsViewer are written if the store has the configuration of the
-    result: without it nobody knows which pixels a map is of.
+    """Write a result to a file of the field's format, as its technique does.
 
     Parameters
     ----------
     store : ResultStore
     key : str
     path : path
-        A file that does not exist yet, such as ``scan_12.nxs``.
+        A file that does not exist yet.
 
     Returns
     -------
@@ -28,28 +26,21 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     KeyError
         If there is no such result.
     ValueError
-        If the result is not complete, or the file exists.
+        If the result holds nothing yet, its technique writes no files, or the file exists.
     """
-    import h5py
-
-    from ainerd.techniques.rheo_xpcs.exports._nexus import write_nexus
-    from ainerd.techniques.rheo_xpcs.exports._viewer import MASKS, write_viewer
-
     record, path = store.record(key), Path(path)
-    if record.status != "complete":
+    if record.status in ("computing", "failed"):
         raise ValueError(f"result {key} is {record.status}{f': {record.reason}' if record.reason else ''}")
-    arrays = {name: store.array(key, name) for name in record.arrays}
-    series = {name: store.series(key, name) for name in record.series}
-    configuration = store.configuration(record.digest)
+    write = getattr(panels(record.technique), "export", None)
+    if write is None:
+        raise ValueError(
+            f"nothing that is installed writes a result of technique {record.technique!r} to a file: "
+            f"its arrays are read by store.array({key!r}, name)"
+        )
     try:
-        file = h5py.File(path, "x")
+        return Path(write(store, key, path))
     except FileExistsError:
         raise ValueError(f"{path} exists already: give another name, or remove it") from None
-    with file:
-        write_nexus(file, record, arrays, series, configuration)
-        if configuration is not None and {"c2", "g2", "tau"} <= set(arrays) and MASKS <= set(configuration.arrays):
-            write_viewer(file, record, arrays, configuration)
-    return path
 
 
 def export_table(store: ResultStore, path: str | Path) -> Path:

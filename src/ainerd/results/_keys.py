@@ -34,14 +34,24 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def result_key(raw_uid: str, parameters: Mapping[str, Any]) -> str:
-    """Key of the result of a run analysed with these parameters: a uuid5, the same each time.
+def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
+    """Key of the result of something analysed with these parameters: a uuid5, the same each time.
 
     Parameters
     ----------
-    raw_uid : str
-        Uid of the run's start document.
+    identity : str
+        What the result is of: the uid of a run's start document, or what `event_identity` or `series_identity` gives.
     parameters : mapping
         As for `digest`.
     """
-    return str(uuid.uuid5(_RESULTS, f"{raw_uid}:{digest(parameters)}"))
+    return str(uuid.uuid5(_RESULTS, f"{identity}:{digest(parameters)}"))
+
+
+def event_identity(raw_uid: str, event: int) -> str:
+    """Identity of an event of a run, numbered from 1."""
+    return f"{raw_uid}/{event}"
+
+
+def series_identity(series_id: str) -> str:
+    """Identity of a series of runs: by the key of their start documents and its value, ``ramp=cooling 1``."""
+    return f"series/{series_id}"

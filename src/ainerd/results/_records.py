@@ -2,16 +2,19 @@
 
 import platform
 import uuid
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from ainerd import __version__
-from ainerd.results._keys import digest, result_key
+from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._record import Numbers, Record, Scalars, now
 
+FINAL = ("complete", "partial")  # statuses of results that do not change any more
+USABLE = (*FINAL, "growing")
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
 
 
@@ -26,16 +29,27 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def with_status(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of a suggestion; the first version called the status fate."""
+    renamed = {"fate": "status", "fate_reason": "status_reason"}
+    return {renamed.get(name, name): value for name, value in metadata.items()}
+
+
 class ResultRecord(Record):
     """What is said of one run.
 
     Attributes
     ----------
-    status : {"computing", "complete", "failed"}
+    status : {"computing", "complete", "partial", "growing", "failed"}
+        Partial: of fewer frames than were announced. Growing: of a series that is not closed.
     reason : str
-        Why it failed.
+        Why it failed, or has no numbers yet.
     raw_uid, raw_path, scan_id, run_time
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
+    event : int
+        Number of the event in the run, from 1, if the result is of one.
+    series_id, raw_uids : str, list of str
+        Key and value by which a series of runs is known (``ramp=cooling 1``), and the runs in the result.
     suggestion_id : str
         The suggestion that led to the run.
     supersedes : str
@@ -74,12 +88,15 @@ class ResultRecord(Record):
 
     _flat = ("positions", "summary")
 
-    status: Literal["computing", "complete", "failed"] = "computing"
+    status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
     reason: str | None = None
     raw_uid: str
     raw_path: str | None = None
     scan_id: int | None = None
     run_time: float | None = None
+    event: int | None = Field(default=None, ge=1)
+    series_id: str | None = None
+    raw_uids: list[str] | None = None
     suggestion_id: str | None = None
     supersedes: str | None = None
     technique: str
@@ -110,7 +127,11 @@ class ResultRecord(Record):
     @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        return result_key(self.raw_uid, self.parameters)
+        if self.series_id is not None:
+            identity = series_identity(self.series_id)
+        else:
+            identity = self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
+        return result_key(identity, self.parameters)
 
     def metadata(self) -> dict[str, Any]:
         """Metadata of the node, with the digest."""
@@ -162,16 +183,18 @@ class SuggestionRecord(Record):
     created : str
         UTC, ISO 8601.
     agent : str
-        Who made it.
+        Whose it is.
     positions : dict of str to float
         By motor; top-level keys of the metadata.
     reason : str
         Why there, in one sentence.
     terms : dict of str to float
         The numbers behind the reason.
-    fate : {"proposed", "accepted", "measured", "rejected", "failed"}
-    fate_reason : str
-        Why it was rejected or failed.
+    status : {"proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"}
+    status_reason : str
+        Why, where it was not measured.
+    status_by, status_time : str
+        Who gave it that status: an agent's name, or "person"; and when, UTC, ISO 8601.
     raw_uid : str
         The run that measured it.
     """
@@ -184,9 +207,16 @@ class SuggestionRecord(Record):
     positions: Numbers
     reason: str
     terms: Numbers = Field(default_factory=dict)
-    fate: Literal["proposed", "accepted", "measured", "rejected", "failed"] = "proposed"
-    fate_reason: str | None = None
+    status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
+    status_reason: str | None = None
+    status_by: str | None = None
+    status_time: str | None = None
     raw_uid: str | None = None
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+        """The record that `metadata` came from, those of the first version among them."""
+        return super().from_metadata(with_status(metadata))
 
 
 class AtlasRecord(Record):
@@ -201,14 +231,18 @@ class AtlasRecord(Record):
     n_regimes : int
     supported_range : tuple of int
         Fewest and most regimes the data speak for.
+    agent, digest : str
+        Whose results were refitted, and the digest of their parameters; the first version did not say.
     labels : dict of str to int
-        Regime of each result by its key; -1 is unassigned.
+        Regime of each result by its key, those of other agents too; -1 is unassigned.
     """
 
     version: int | None = Field(default=None, ge=1)
     created: str = Field(default_factory=now)
     n_regimes: int = Field(ge=0)
     supported_range: tuple[int, int] = Field(strict=False)
+    agent: str | None = None
+    digest: str | None = None
     labels: dict[str, int]
 
 
@@ -220,6 +254,8 @@ class LogRecord(Record):
     created : str
         UTC, ISO 8601.
     text : str
+    agent : str
+        Whose line it is; absent from those of a person.
     ids : dict of str to str or number
         What it is about, such as ``raw_uid`` or ``suggestion_id``; top-level keys of the metadata.
     """
@@ -228,4 +264,5 @@ class LogRecord(Record):
 
     created: str = Field(default_factory=now)
     text: str
+    agent: str | None = None
     ids: Scalars = Field(default_factory=dict)

@@ -11,28 +11,30 @@ from tiled.queries import Key
 from ainerd.results._analysis import added, completed
 from ainerd.results._draft import Draft, series_table
 from ainerd.results._nodes import create_node, result_node
-from ainerd.results._records import ConfigurationRecord, ResultRecord
+from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
 from ainerd.technique import Analysis, Layout
 
 
 class ResultWriter:
     """Writes results and what those with the same parameters have in common."""
 
-    def __init__(self, ainerd: Container, results: Container) -> None:
+    def __init__(self, ainerd: Container, results: Container, agent: str | None) -> None:
         self._ainerd, self._results = ainerd, results
+        self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self._drafts: dict[str, Draft] = {}  # of results that were begun
 
     def begin(self, record: ResultRecord) -> str:
         """Say that a run is being analysed, and return the key of its result.
 
-        A complete result of the same key is left as it is; a failed or half-written one begins anew. If the same
-        agent has a complete result of the run with other parameters, the new one says that it supersedes that.
+        A complete (partial, growing) result of the same key is left as it is; a failed or half-written one begins
+        anew. If the same agent has a complete result of the run with other parameters, the new one says that it
+        supersedes that.
         """
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
         metadata = record.changed(status="computing").metadata()
         node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
-        if is_new or node.metadata["status"] != "complete":
+        if is_new or node.metadata["status"] not in (*FINAL, "growing"):
             if not is_new:
                 node.replace_metadata(metadata, drop_revision=True)
             self._drafts[record.key] = Draft(node)
@@ -55,6 +57,7 @@ class ResultWriter:
         key: str,
         analysis: Analysis,
         *,
+        status: str | None = None,
         series: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
         **changes: Any,
     ) -> bool:
@@ -65,10 +68,11 @@ class ResultWriter:
         key : str
             What `begin` returned.
         analysis : Analysis
+        status : {"complete", "partial", "growing"}, optional
+            What the analysis says without it.
         series : mapping of str to (times, values), optional
-            What was monitored during the run, times in seconds from its start. ``stress`` becomes the table
-            ``stress`` with the columns ``time`` and ``stress``, and the numbers ``stress_mean``, ``_min``, ``_max``
-            and ``_last``.
+            What was monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
+            with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
         **changes
             Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added
             to what is there.
@@ -86,11 +90,12 @@ class ResultWriter:
             If the analysis does not make a valid `ResultRecord`.
         """
         node = result_node(self._results, key)
-        if node.metadata["status"] == "complete":
+        if node.metadata["status"] in FINAL:
             return False
         draft = self._drafts.pop(key, None) or Draft(node)
         tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
-        record = completed(added(ResultRecord.from_metadata(node.metadata), **changes), analysis, tables)
+        record = added(ResultRecord.from_metadata(node.metadata), **self._signature | changes)
+        record = completed(record, analysis, tables, status or analysis.status)
         metadata = record.metadata()
         for name in record.arrays:
             draft.write(name, analysis.arrays[name], analysis.dims.get(name))
@@ -99,19 +104,29 @@ class ResultWriter:
         node.replace_metadata(metadata, drop_revision=True)
         return True
 
-    def fail(self, key: str, reason: str, **changes: Any) -> bool:
-        """Say why a run that was begun could not be analysed.
+    def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
+        """Say why a run that was begun could not be analysed (status "growing": not yet).
 
         Returns False if there is a complete result: it stays.
         """
         self._drafts.pop(key, None)
         node = result_node(self._results, key)
-        if node.metadata["status"] == "complete":
+        if node.metadata["status"] in FINAL:
             return False
         node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
         record = ResultRecord.from_metadata(node.metadata)
-        record = added(record, **changes).changed(status="failed", reason=reason)
+        record = added(record, **self._signature | changes).changed(status=status, reason=reason)
         node.replace_metadata(record.metadata(), drop_revision=True)
+        return True
+
+    def close(self, key: str) -> bool:
+        """Say that nothing more comes to the result of a series; False if it does not grow."""
+        node = result_node(self._results, key)
+        if node.metadata["status"] != "growing":
+            return False
+        record = ResultRecord.from_metadata(node.metadata)
+        status = "failed" if record.embedding is None else "complete"
+        node.replace_metadata(record.changed(status=status).metadata(), drop_revision=True)
         return True
 
     def add_configuration(
@@ -126,7 +141,7 @@ class ResultWriter:
         ----------
         record : ConfigurationRecord
         arrays : mapping of str to array_like
-            Such as the labels of the pixels, ``roi_map``, and ``q`` and ``phi`` of their bins.
+            Such as the label of each pixel.
         dims : mapping of str to tuple of str, optional
             Names of the dimensions of each array.
         """

@@ -2,6 +2,7 @@
 
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._raw import RawWriter
-from ainerd.runs._worker import Watch
+from ainerd.runs._subject import n_results
+from ainerd.runs._worker import Worker
 
-__all__ = ["Listener", "Outcome", "RawWriter", "Wanted", "Watch"]
+__all__ = ["Listener", "Outcome", "RawWriter", "Wanted", "Worker", "n_results"]

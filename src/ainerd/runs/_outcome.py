@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one run.
+    """What became of a run, an event of it, or a series.
 
     Attributes
     ----------
@@ -18,18 +18,20 @@ class Outcome:
         Of the run and of its result.
     trial_id : str
         The suggestion that led to the run; the result's key for a run taken by hand.
-    status : {"complete", "failed"}
+    status : {"complete", "partial", "growing", "failed"}
     positions : mapping of str to float
     embedding : ndarray, shape (d,), or None
     novelty_p : float or None
+    novel : bool or None
+        As `ainerd.technique.Analysis.novel` says.
     regime : int
         -1 unassigned or failed.
     age_s : float or None
-        Time since shear stopped.
+        Age of the sample.
     exposure_s : float or None
         How long the exposure took.
     reason : str
-        Why it failed.
+        Why it failed, or has no numbers yet.
     is_recalled : bool
         Whether the result was there: the run came again, or another agent was faster.
     """
@@ -41,6 +43,7 @@ class Outcome:
     positions: Mapping[str, float]
     embedding: NDArray[np.float32] | None = None
     novelty_p: float | None = None
+    novel: bool | None = None
     regime: int = -1
     age_s: float | None = None
     exposure_s: float | None = None
@@ -51,13 +54,11 @@ class Outcome:
 class Listener(Protocol):
     """Who wants to know what was found; called in the worker's thread."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
-        ...
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
+        """Give an analysed run its `regime` and `atlas_version`, before its result is written."""
 
     def absorb(self, outcome: Outcome) -> None:
         """Take note of a finished run, after its result is written."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Wanted:
     units : mapping of str to str
         Units of all these, by name in the result.
     age : str
-        Which of the readings is the time since shear stopped, in s; empty if none is.
+        Which of the readings is the age of the sample, in s; empty if none is.
     """
 
     positions: tuple[str, ...]

@@ -1,244 +1,206 @@
-"""One run on its way from documents to a result in Tiled."""
+"""One run on its way: documents in, analyses out. It writes nothing; a `Sink` is told."""
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
-from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.documents import DetectorKeys, Document, FrameError, Run
-from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs._outcome import Listener, Outcome, Wanted
-from ainerd.runs._spool import Unwritten
-from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
+from ainerd.documents import FrameError, Run
+from ainerd.runs._outcome import Outcome
+from ainerd.runs._subject import Subject
+from ainerd.technique import Analysis, AnalysisError, Series, Technique
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Job:
-    """What every run is handled with."""
-
-    technique: Technique
-    store: ResultStore
-    keys: DetectorKeys
-    wanted: Wanted
-    roots: tuple[Path, ...]
-    listener: Listener
-    agent: str
-    unwritten: Unwritten
-    raw: Container | None  # where frames are asked for that are in no file here
-    late_s: float  # how long after the end of a run frames may come
+NOT_OURS = (ClientError, httpx.HTTPError, MemoryError)  # no verdict on the run: it is taken again
 
 
-class WatchedRun:
-    """One run on its way: collects its documents, feeds its analysis, writes its result."""
+class Sink(Protocol):
+    """Who takes what is found."""
 
-    def __init__(self, job: Job, resolve: Callable[[str, Outcome | None], None]) -> None:
-        self._job, self._resolve = job, resolve
-        self._documents: list[Document] = []
-        self._has_died = False
-        self._begin_anew()
+    def begin(self, subject: Subject) -> Subject | Outcome:
+        """Say that it is being analysed; returns what is there of it: a series that grows, or its outcome."""
 
-    def _begin_anew(self) -> None:
-        self.run = Run(self._job.keys, self._job.roots, self._job.raw)
-        self._key: str | None = None  # set once the run is known to have frames for us
-        self._analysis: RunAnalysis | None = None
-        self._problem: str | None = None
-        self._recalled: Outcome | None = None
-        self._is_unwritten = False  # whether Tiled does not take it
+    def expect(self, subject: Subject) -> None:
+        """Make room for the arrays that are announced."""
+
+    def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
+        """Take the analysis, or the subject's problem."""
+
+
+class RunState:
+    """Feeds the frames of one run to its technique, event by event where the unit is the event.
+
+    Parameters
+    ----------
+    technique : Technique
+    run : Run
+    sink : Sink
+    late_s : float
+        How long after the end of the run its frames may come.
+
+    Attributes
+    ----------
+    outcome : Outcome or None
+        Of what ended last; None while nothing has, and of a run without frames.
+    """
+
+    def __init__(self, technique: Technique, run: Run, sink: Sink, *, late_s: float = 0.0) -> None:
+        self._technique, self.run, self._sink, self._late_s = technique, run, sink, late_s
+        self._subject: Subject | None = None
+        self._is_recalled = False  # whether the subject has its result: its frames are left out
+        self._n_ended = 0
+        self._unreadable: str | None = None  # why no more frames can be read
+        self.outcome: Outcome | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self._documents.append((name, doc))
-        try:
-            self._take(name, doc)
-        except BaseException as err:
-            if isinstance(err, Exception) and not isinstance(err, MemoryError):
-                raise
-            self._outlive(err, name)
+        """Take a document.
 
-    def _outlive(self, err: BaseException, name: str) -> None:
-        """What would end the worker: the run is analysed once more from its start, then given up."""
-        logger.error("the analysis of run %s died", self.run.uid, exc_info=err)
-        self.run.close()
-        if self._has_died:
-            self._problem = f"the analysis died twice, of {type(err).__name__}: {err}"
-            if name == "stop":
-                self._end()
-            return
-        self._has_died = True
-        self._begin_anew()
-        documents, self._documents = self._documents, []
-        for document in documents:
-            self(*document)
-
-    def _take(self, name: str, doc: dict[str, Any]) -> None:
+        Raises
+        ------
+        httpx.HTTPError, tiled.client.utils.ClientError
+            If Tiled is away: the run must be taken again.
+        """
         self.run(name, doc)
-        if self.run.has_frames and self._problem is None:
-            try:
-                if self._key is None:
-                    self._begin()
-                if self._analysis is not None and name in ("event", "event_page", "stream_datum", "stop"):
-                    wait_s = self._wait_s(doc["time"]) if name == "stop" else None
-                    for block in self.run.blocks(self._analysis.pixels, wait_s=wait_s):
-                        self._analysis.push(block)
-                if name == "stop" and self._recalled is None:
-                    self._check_whole()
-            except (AnalysisError, FrameError, ValueError) as err:
-                self._problem = str(err)
-            except (ClientError, httpx.HTTPError) as err:
-                self._set_aside(err)
-            except MemoryError:
-                raise
-            except Exception as err:  # a mistake of ours is no reason to lose the run's record
-                logger.exception("while analysing run %s", self.run.uid)
-                self._problem = f"{type(err).__name__}: {err}"
+        if not self.run.has_frames:
+            return
         if name == "stop":
-            self._end()
-
-    def _end(self) -> None:
-        self.run.close()
-        self._resolve(self.run.uid, self._conclude() if self.run.has_frames else None)
+            self._advance(wait_s=min(max(doc["time"] + self._late_s - time.time(), 0.0), self._late_s))
+            self.run.close()
+            if self._subject is not None:
+                self._end()
+        elif name in ("descriptor", "event", "event_page", "stream_datum"):
+            self._advance()
 
     @property
-    def progress(self) -> tuple[int, int] | None:
-        """Frames read and announced; None before frames are announced."""
-        return (self.run.n_read, self.run.n_frames) if self._analysis is not None else None
+    def progress(self) -> tuple[int, int | None] | None:
+        """Frames read and expected; None before any are announced, and of a run that has its result."""
+        return None if self._subject is None or self._is_recalled else (self.run.n_read, self.run.n_frames)
 
-    def _set_aside(self, why: object) -> None:
-        self._is_unwritten, self._problem = True, f"Tiled does not take results, the run is kept until it does: {why}"
+    def _advance(self, wait_s: float | None = None) -> None:
+        """Take the frames that are there."""
+        by_event = self._technique.unit == "event"
+        while self._unreadable is None:
+            if self._subject is None and not self._begin(by_event):
+                return
+            subject = self._subject
+            assert subject is not None
+            until = subject.first + self.run.n_event if by_event else None
+            self._take(subject, until, wait_s)
+            if until is None or self.run.n_read < until:
+                return
+            self._end()
 
-    def _begin(self) -> None:
-        run, job = self.run, self._job
-        if job.unwritten.is_away:
-            self._set_aside("it did not answer before")
+    def _begin(self, by_event: bool) -> bool:
+        """Begin what comes next; False if nothing does. The first begins before its frames: room is made meanwhile."""
+        if self._n_ended and not (by_event and self.run.n_ready > self.run.n_read):
+            return False
+        subject = Subject.of_run(self._technique, self.run, self._n_ended + 1 if by_event else None)
+        found = self._sink.begin(subject)
+        self._is_recalled = isinstance(found, Outcome)
+        if isinstance(found, Outcome):
+            self._subject, self.outcome = subject, found
+            return True
+        self._subject = subject = found
+        with _Problems(subject):
+            if subject.analysis is None:
+                subject.analysis = self._technique.begin(subject.info)
+            elif hasattr(subject.analysis, "next_run"):
+                subject.analysis.next_run(subject.info)
+            self._sink.expect(subject)
+        return True
+
+    def _take(self, subject: Subject, until: int | None, wait_s: float | None) -> None:
+        """Push frames up to number `until` of the run, or leave them out."""
+        if self._is_recalled or subject.problem is not None or subject.analysis is None:
+            if until is not None:
+                self.run.skip(until)
             return
-        record = ResultRecord(
-            raw_uid=run.uid,
-            raw_path=f"raw/{run.uid}",
-            scan_id=run.start_doc.get("scan_id"),
-            run_time=run.start_doc["time"],
-            suggestion_id=run.start_doc.get("suggestion_id"),
-            technique=job.technique.name,
-            agent=job.agent,
-            parameters=dict(job.technique.parameters),
-        )
-        self._key = record.key
-        if job.store.status(record.key) == "complete":
-            self._recalled = self._recall()
+        with _Problems(subject) as problems:
+            for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s):
+                subject.n_read += len(block)
+                subject.analysis.push(block)
+        if problems.is_of_frames:
+            self._unreadable = subject.problem
+        elif subject.problem is not None and until is not None:
+            self.run.skip(until)
+
+    def _end(self) -> None:
+        """Say what the subject was."""
+        subject, self._subject = self._subject, None
+        assert subject is not None
+        self._n_ended += 1
+        if self._is_recalled:
             return
-        job.store.begin(record)
-        self._analysis = job.technique.begin(
-            RunInfo(
-                raw_uid=run.uid,
-                n_frames=run.n_frames,
-                frame_shape=run.frame_shape,
-                frame_time_s=run.frame_time_s,
+        analysis = None
+        if subject.analysis is not None and (subject.problem is None or subject.series_id):
+            with _Problems(subject):
+                analysis = self._checked(subject, subject.analysis.finish())
+            if analysis is None and self._is_short(subject):
+                status = self.run.stop_doc.get("exit_status", "unknown")
+                came = f"the run ended ({status}) with {subject.n_read} of {subject.n_frames} frames"
+                subject.problem = f"{came}: {subject.problem}"
+        unit = self._technique.unit
+        closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
+        self.outcome = self._sink.end(subject, analysis, closes=closes)
+
+    def _is_short(self, subject: Subject) -> bool:
+        """Whether frames are missing, as far as anybody said how many there should be."""
+        expected = None if subject.series_id else subject.n_frames
+        return expected is not None and subject.n_read < expected
+
+    def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
+        """An analysis that can be kept, marked if frames are missing.
+
+        Raises
+        ------
+        AnalysisError
+            If it breaks what the technique announces.
+        """
+        embedding, name = np.asarray(analysis.embedding), self._technique.name
+        if embedding.shape != (self._technique.embedding_size,):
+            raise AnalysisError(
+                f"technique {name} gave an embedding of shape {embedding.shape}, "
+                f"announced ({self._technique.embedding_size},)"
             )
-        )
-        job.store.expect(self._key, self._analysis.layouts)
-
-    def _wait_s(self, ended: float) -> float:
-        """How long to wait for frames: they are late until some seconds after their run, by any clock."""
-        return min(max(ended + self._job.late_s - time.time(), 0.0), self._job.late_s)
-
-    def _check_whole(self) -> None:
-        run = self.run
-        if run.n_read != run.n_frames:
-            status = run.stop_doc.get("exit_status", "unknown")
-            raise AnalysisError(f"the run ended ({status}) with {run.n_read} of {run.n_frames} frames")
-
-    def _conclude(self) -> Outcome:
-        """The outcome, once it is in Tiled; a failed one, whatever went wrong on the way."""
-        outcome = self._recalled or self._outcome()
-        if self._is_unwritten:
-            return self._keep(outcome)
-        try:
-            analysis = None
-            if self._problem is None and self._analysis is not None:
-                try:
-                    analysis = self._analysis.finish()
-                except (AnalysisError, ValueError) as err:
-                    self._problem = str(err)
-            if self._recalled is None:
-                outcome = self._write(outcome, analysis)
-            self._job.listener.absorb(outcome)
-        except (ClientError, httpx.HTTPError) as err:
-            self._set_aside(err)
-            return self._keep(outcome)
-        except MemoryError:
-            raise
-        except Exception as err:
-            logger.exception("run %s is not concluded", self.run.uid)
-            outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
-            with suppress(ClientError, httpx.HTTPError, KeyError):
-                self._job.store.fail(outcome.key, outcome.reason)
-        return outcome
-
-    def _keep(self, outcome: Outcome) -> Outcome:
-        """The run on disk, until Tiled takes its result."""
-        logger.warning("run %s: %s", self.run.uid, self._problem)
-        self._job.unwritten.keep(self.run.uid, self._documents)
-        return replace(outcome, status="failed", reason=self._problem or "")
-
-    def _write(self, outcome: Outcome, analysis: Analysis | None) -> Outcome:
-        job, run = self._job, self.run
-        facts: dict[str, Any] = {
-            "positions": outcome.positions,
-            "summary": {name: run.reading(key) for name, key in job.wanted.readings.items()},
-            "units": dict(job.wanted.units),
-        }
-        if analysis is None:
-            reason = self._problem or "unknown"
-            is_kept = job.store.fail(outcome.key, reason, **facts)
-            return replace(outcome, status="failed", reason=reason) if is_kept else self._recall()
-        facts |= {"n_frames": run.n_frames, "frame_time_s": run.frame_time_s}
-        outcome = replace(
-            outcome,
-            embedding=analysis.embedding,
-            novelty_p=analysis.novelty_p,
-            age_s=_number(facts["summary"].get(job.wanted.age)),
-            exposure_s=run.n_frames * run.frame_time_s,
-        )
-        placed = job.listener.place(outcome)
-        series = {name: run.series(key) for name, key in job.wanted.series.items()}
-        relative = {name: (t - run.start_doc["time"], y) for name, (t, y) in series.items() if t.size}
-        is_kept = job.store.complete(outcome.key, analysis, series=relative, **facts, **placed)
-        return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recall()
-
-    def _outcome(self) -> Outcome:
-        run, key = self.run, self._key or self.run.uid
-        readings = {name: run.reading(name) for name in self._job.wanted.positions}
-        return Outcome(
-            raw_uid=run.uid,
-            key=key,
-            trial_id=run.start_doc.get("suggestion_id") or key,
-            status="complete",
-            positions={name: x for name, x in readings.items() if x is not None},
-        )
-
-    def _recall(self) -> Outcome:
-        record = self._job.store.record(self._key or "")
-        return Outcome(
-            raw_uid=record.raw_uid,
-            key=record.key,
-            trial_id=record.suggestion_id or record.key,
-            status="complete",
-            positions=record.positions,
-            embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
-            novelty_p=record.novelty_p,
-            regime=-1 if record.regime is None else record.regime,
-            age_s=_number(record.summary.get(self._job.wanted.age)),
-            is_recalled=True,
-        )
+        if not np.isfinite(embedding).all():
+            raise AnalysisError(f"technique {name} gave an embedding that is not finite")
+        p = analysis.novelty_p
+        if p is not None and not 0 <= p <= 1:
+            raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is no probability")
+        analysis.novel  # noqa: B018  (raises without an alpha)
+        if self._is_short(subject) and analysis.status == "complete":
+            return replace(analysis, status="partial")
+        return analysis
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+class _Problems:
+    """Turns what goes wrong with a run into its subject's problem; what is not the run's fault goes through.
+
+    Attributes
+    ----------
+    is_of_frames : bool
+        Whether it was frames that could not be read.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.is_of_frames = False
+
+    def __enter__(self) -> "_Problems":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if error is None or isinstance(error, NOT_OURS) or not isinstance(error, Exception):
+            return False
+        self.is_of_frames = isinstance(error, FrameError)
+        if isinstance(error, AnalysisError | FrameError | ValueError):
+            self._subject.problem = str(error)
+        else:  # a mistake of the technique is no reason to lose the run's record
+            logger.error("while analysing run %s", self._subject.run.uid, exc_info=error)
+            self._subject.problem = f"{type(error).__name__}: {error}"
+        return True

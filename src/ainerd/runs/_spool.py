@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 MOST = 1000  # runs kept
 
 
-class Unwritten:
-    """The one state outside Tiled, bounded; whoever starts next in the same folder takes it up.
+class Spool:
+    """The one state outside Tiled, bounded; the next agent with the same folder goes on with it.
 
     Documents rather than results are kept: frames are on disk anyway, and analysed again a run gives the same result.
 

@@ -15,12 +15,11 @@ from tiled.client.container import Container
 
 from ainerd.documents import DetectorKeys, WireError, checked, file_documents
 from ainerd.results import ResultStore
+from ainerd.runs._delivery import Delivery
 from ainerd.runs._outcome import Listener, Outcome, Wanted
-from ainerd.runs._run import Job, WatchedRun
-from ainerd.runs._spool import Unwritten
+from ainerd.runs._spool import Spool
+from ainerd.runs._writer import Writer
 from ainerd.technique import Technique
-
-__all__ = ["Listener", "Outcome", "Wanted", "Watch"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ IDLE_S = 1.0
 BEHIND_S = 30.0  # a person wants to know of a lag that is longer
 
 
-class Watch:
+class Worker:
     """A document callback, cheap for the RunEngine, with one worker thread behind it.
 
     Parameters
@@ -42,7 +41,7 @@ class Watch:
     listener : Listener
     agent : str
         Name of the agent in the results.
-    unwritten : Path
+    spool : Path
         Folder for runs whose results Tiled does not take, until it does.
     raw : tiled.client.container.Container, optional
         The raw runs, for frames that are in no file of this machine.
@@ -62,23 +61,23 @@ class Watch:
         roots: Sequence[Path],
         listener: Listener,
         agent: str,
-        unwritten: Path,
+        spool: Path,
         raw: Container | None = None,
         late_s: float = 0.0,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> None:
-        self._unwritten = Unwritten(unwritten, store.answers)
-        self._job = Job(technique, store, keys, wanted, tuple(roots), listener, agent, self._unwritten, raw, late_s)
-        self._on_outcome = on_outcome
+        self._spool = Spool(spool, store.answers)
+        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw)
+        self._late_s, self._on_outcome = late_s, on_outcome
         self._futures: dict[str, Future[Outcome | None]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
-        self._current: WatchedRun | None = None
+        self._current: Delivery | None = None
         self._since: float | None = None  # when what is being handled came
         self._is_behind = False
         self.concluded = 0  # runs that got a result
         self._last_run: str | None = None  # uid of the latest of them
-        self._thread = threading.Thread(target=self._work, name="ainerd-watch", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="ainerd-worker", daemon=True)
         self._thread.start()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -102,10 +101,10 @@ class Watch:
         return self._futures[raw_uid]
 
     @property
-    def progress(self) -> tuple[int, int] | None:
-        """Frames read and announced of the run that is going on; None between runs."""
-        watched = self._current
-        return None if watched is None else watched.progress
+    def progress(self) -> tuple[int, int | None] | None:
+        """Frames read and expected of the run that is going on; None between runs."""
+        delivery = self._current
+        return None if delivery is None else delivery.progress
 
     @property
     def backlog(self) -> int:
@@ -118,7 +117,7 @@ class Watch:
         return {
             "worker": "alive" if self._thread.is_alive() else "dead",
             "backlog": self.backlog,
-            "kept": len(self._unwritten.runs()),
+            "kept": len(self._spool.runs()),
             "lag_s": 0.0 if since is None else time.monotonic() - since,
             "concluded": self.concluded,
             "last_run": self._last_run,
@@ -170,21 +169,36 @@ class Watch:
 
     def _write_kept(self) -> None:
         """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
-        for path in self._unwritten.waiting():
-            watched = WatchedRun(self._job, self._resolve)
-            self._current = watched
+        for path in self._spool.waiting():
+            delivery = self._current = self._new_delivery()
             try:
                 for name, doc in file_documents(path):
-                    watched(name, dict(doc))
+                    delivery(name, dict(doc))
             except Exception:
                 logger.exception("%s cannot be read: it is left there", path)
                 continue
             path.unlink(missing_ok=True)
-            if self._unwritten.is_away:
+            if self._spool.is_away:
                 return  # again: this one was kept anew, the others wait
 
+    def close_series(self, value: str) -> "Future[bool]":
+        """Have the worker close a series in its turn; whether there was one that grew."""
+        done: Future[bool] = Future()
+
+        def close() -> None:
+            try:
+                done.set_result(self._writer.close_series(value))
+            except Exception as error:  # who asked is told
+                done.set_exception(error)
+
+        self.submit(close)
+        return done
+
+    def _new_delivery(self) -> Delivery:
+        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s)
+
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = WatchedRun(self._job, self._resolve)
+        self._current = self._new_delivery()
         return [self._current], []
 
     def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:

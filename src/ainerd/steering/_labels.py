@@ -41,7 +41,7 @@ def join_aged(
         Negative: left alone.
     embeddings : ndarray, shape (n, e)
     age_s : sequence of float, length n
-        Time since shear stopped; nothing is joined unless all are known and positive.
+        Age of the sample; nothing is joined unless all are known and positive.
     """
     age, labels = np.asarray(age_s, dtype=float), labels.copy()
     names = list(np.unique(labels[labels >= 0]))

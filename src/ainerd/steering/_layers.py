@@ -1,4 +1,4 @@
-"""The chance of an unseen layer, if the sample lies in layers such as shear bands."""
+"""The chance of an unseen layer, if the sample lies in layers."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -139,7 +139,7 @@ def visit(
         return tuple(uids)
 
     def exposed(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        plan = bpp.monitor_during_wrapper(plan, list(monitored))
+        plan = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(monitored)), "ainerd_exposure")
         if shutter is None:
             return (yield from plan)
 

@@ -81,6 +81,23 @@ class Window:
         cell = (positions - self.low) / (self.high - self.low) * counts
         return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
 
+    def objection(self, position: NDArray[np.float64]) -> str | None:
+        """Why a position (d,) may not be measured; None if it may."""
+        if not self.inside(position[None])[0]:
+            return f"{self.text(position)} lies outside the bounds {self.bounds}"
+        return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
+
+    def text(self, position: NDArray[np.float64]) -> str:
+        """A position (d,) in words."""
+        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")"
+
+    def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
+        """The same actuators with these limits and exclusions; the same window if nothing changes."""
+        if set(bounds) != set(self.names):
+            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
+        window = Window({name: bounds[name] for name in self.names}, excluded)
+        return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
+
     def image(self, field: NDArray) -> NDArray:
         """A field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T

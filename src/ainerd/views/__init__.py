@@ -1,11 +1,11 @@
-"""What a person sees: figures of an exposure and of a campaign, and lines and tables for the terminal."""
+"""What a person sees: the figure of a campaign, and lines for the terminal."""
 
 from ainerd.views._figure import campaign_figure
 from ainerd.views._live import LiveFigure
 from ainerd.views._logbook import Logbook
 from ainerd.views._plain import plain
-from ainerd.views._scene import Next, Scene, SceneReader
-from ainerd.views._summary import results_table, run_line, status_panel
+from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
+from ainerd.views._summary import run_line, status_panel
 
 __all__ = [
     "LiveFigure",
@@ -14,8 +14,8 @@ __all__ = [
     "Scene",
     "SceneReader",
     "campaign_figure",
+    "newest_and_nearest",
     "plain",
-    "results_table",
     "run_line",
     "status_panel",
 ]

@@ -1,17 +1,17 @@
 """The campaign on one page: where, what, how alike, how new."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ainerd.views._latent_map import draw_latent
 from ainerd.views._sample_map import draw_map, draw_terms
 from ainerd.views._scene import Scene
-from ainerd.views._style import NOVEL, colour, in_order, name
+from ainerd.views._style import NOVEL, attempt, colour, in_order, name
 from ainerd.views._timeline import draw_timeline
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
@@ -25,25 +25,27 @@ def campaign_figure(scene: Scene) -> Figure:
     scene : Scene
     """
     figure = Figure(figsize=SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
     draw_campaign(figure, scene)
     return figure
 
 
 def draw_campaign(figure: Figure, scene: Scene) -> None:
-    """Draw a campaign on an empty figure: sample map, C2 gallery, latent map, and what came run after run."""
+    """Draw a campaign on an empty figure: sample, latent space, what came run after run, and the technique's panels."""
     runs = scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
-    sample, why, gallery = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
-    latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6])
-    draw_map(sample.subplots(), scene, runs)
-    draw_terms(why.subplots(), scene)
-    from ainerd.techniques.rheo_xpcs.figures._gallery import draw_gallery
-
-    draw_gallery(gallery, scene, runs)
-    draw_latent(latent.subplots(), scene, runs)
-    strips = timeline.subplots(3, 1, sharex=True, height_ratios=[1.15, 1, 0.85])
-    draw_timeline(strips, scene, runs)
+    sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
+    gallery = getattr(scene.panels, "gallery", None)
+    latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if gallery else (right, bottom)
+    drawn: list[tuple[str, Any, Callable[[Any], object]]] = [
+        ("the sample map", sample, lambda place: draw_map(place.subplots(), scene, runs)),
+        ("the next point", why, lambda place: draw_terms(place.subplots(), scene)),
+        ("the latent space", latent, lambda place: draw_latent(place.subplots(), scene, runs)),
+        ("the timeline", timeline, lambda place: draw_timeline(place, scene, runs)),
+    ]
+    if gallery:
+        drawn.append(("the technique's gallery", right, lambda place: gallery(place, scene, runs)))
+    for what, place, draw in drawn:
+        attempt(what, place, draw)
     figure.legend(
         handles=_legend(scene, runs),
         loc="outside lower center",
@@ -67,9 +69,11 @@ def _legend(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
         marks.append(mark("novel", markerfacecolor="none", markeredgecolor=NOVEL, markersize=12, markeredgewidth=1.5))
     if not runs["done"].all():
         marks.append(mark("failed", "x", color="0.25", markersize=7))
-    if (runs["done"] & runs["p"].isna()).any():
+    claims = runs["p"].notna().any()
+    if claims and (runs["done"] & runs["p"].isna()).any():
         marks.append(mark("no claim of novelty", "$?$", color="0.25", markersize=7))
     if scene.following is not None:
         marks.append(mark("next", "*", markerfacecolor="gold", markeredgecolor="black", markersize=14))
-    marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
+    if claims:
+        marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
     return marks

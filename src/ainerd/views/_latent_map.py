@@ -14,7 +14,7 @@ def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     """The runs among the landmarks, in the landmarks' first two principal axes."""
     runs = runs[runs.index.isin(scene.embeddings.index)]
     points = scene.embeddings.loc[runs.index].to_numpy(float)
-    landmarks = scene.landmarks
+    landmarks = scene.landmarks if scene.landmarks is not None and scene.landmarks.names else None
     known = points if landmarks is None else np.asarray(landmarks.embeddings, float)
     middle, directions, share = principal_axes(known)
     if landmarks is not None:
@@ -23,9 +23,9 @@ def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
     axes.margins(0.08)
     of = "the runs" if landmarks is None else "the landmarks"
-    axes.set_xlabel(f"first principal axis ({share[0]:.0%} of the spread of {of})")
-    axes.set_ylabel(f"second ({share[1]:.0%})")
-    title(axes, "c", "Latent space" + ("" if landmarks is None else ": grey, what is known"))
+    axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
+    axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
+    title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
 
 
 def principal_axes(points: NDArray[np.float64]) -> tuple[NDArray, NDArray, NDArray]:

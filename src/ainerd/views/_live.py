@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,6 @@ from weakref import WeakSet
 
 import matplotlib
 from matplotlib.backends import BackendFilter, backend_registry
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ainerd.views._figure import SIZE, draw_campaign
@@ -38,6 +38,7 @@ class LiveFigure:
     Attributes
     ----------
     figure : matplotlib.figure.Figure
+    has_window : bool
 
     Raises
     ------
@@ -51,19 +52,18 @@ class LiveFigure:
         self._scene: Scene | None = None
         self._drawn: Scene | None = None
         self._image: Any = None  # where it is shown in a notebook
-        self._has_window = has_windows()
-        if self._has_window:
+        self.has_window = has_windows()
+        if self.has_window:
             self._open_window()
         else:
             self.figure = Figure(figsize=SIZE, layout="constrained")
-            FigureCanvasAgg(self.figure)
         _followed.add(self)
         _refresh_after_each_cell()
 
     @property
     def is_open(self) -> bool:
         """Whether there is something to keep up to date: False once its window was closed."""
-        if not self._has_window:
+        if not self.has_window:
             return True
         from matplotlib import pyplot
 
@@ -80,7 +80,7 @@ class LiveFigure:
         scene = self._scene
         if scene is not None and scene is not self._drawn and self.is_open:
             self._draw(scene)
-            if self._has_window:
+            if self.has_window:
                 self.figure.canvas.draw_idle()
             if self._image is not None:
                 self._image.update(self._bundle(), raw=True)
@@ -91,13 +91,8 @@ class LiveFigure:
         self._draw(self._read())
         self.figure.savefig(path, **options)
 
-    def react(self) -> None:
-        """Let the window, if there is one, show what was drawn and react to a person; in the main thread."""
-        if self._has_window and self.is_open:
-            self.figure.canvas.flush_events()
-
     def __repr__(self) -> str:
-        if self._has_window:
+        if self.has_window:
             return f"<LiveFigure {self.name!r}, {'in a window' if self.is_open else 'its window was closed'}>"
         return f"<LiveFigure {self.name!r}, no window with matplotlib's {matplotlib.get_backend()!r}: .savefig(path)>"
 
@@ -143,8 +138,8 @@ def refresh_all(*, react: bool = False) -> None:
     for live in list(_followed):
         try:
             live.refresh()
-            if react:
-                live.react()
+            if react and live.has_window and live.is_open:
+                live.figure.canvas.flush_events()
         except Exception:
             logger.exception("%r cannot be drawn", live)
 
@@ -161,8 +156,7 @@ def _only_the_main_thread() -> None:
 
 def _refresh_after_each_cell() -> None:
     """Have IPython, if it is running, draw what came while a cell or a line was executed."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
     if shell is not None and refresh_all not in shell.events.callbacks["post_execute"]:
         shell.events.register("post_execute", refresh_all)

@@ -1,16 +1,18 @@
 """Where the runs were, which regime lies where, and where next and why."""
 
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from ainerd.steering import SampleMap
 from ainerd.views._scene import Scene
 from ainerd.views._style import colour, discs, nothing, title
+
+if TYPE_CHECKING:
+    from ainerd.steering import SampleMap  # imports bluesky
 
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 _LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
@@ -42,10 +44,10 @@ def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
         axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
     else:
         axes.set_yticks([])
-    title(axes, "a", "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+    title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
 
 
-def _shade(axes: Axes, belief: SampleMap, extent: tuple[float, float, float, float]) -> None:
+def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, float]) -> None:
     """Paint each regime in its colour where it is believed to be, the paler the less sure."""
     regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
     image = np.zeros((*regime.shape, 4))
@@ -66,7 +68,7 @@ def draw_terms(axes: Axes, scene: Scene) -> None:
     following = scene.following
     place = "\n".join(f"{motor} = {x:.2f} {scene.units.get(motor, '')}" for motor, x in following.position.items())
     reason = "\n".join(textwrap.wrap(following.reason, 25))
-    axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25)
+    axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
         bottom, unit = 0.985 - height * row, ""

@@ -1,19 +1,24 @@
 """What a campaign's figure shows, read from Tiled: in any thread, while only the main one draws."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.results import ResultStore
-from ainerd.steering import SampleMap
-from ainerd.technique import Landmarks, Technique
+from ainerd.technique import HasLandmarks, Landmarks, Panels, Technique, panels
 from ainerd.views._style import colour
 
-NEWEST = 60  # runs whose azimuths and series are shown
+if TYPE_CHECKING:
+    from ainerd.steering import SampleMap  # imports bluesky
+
+NEWEST = 60  # runs that have a column
+MOST_SERIES = 3  # strips there is room for
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,7 @@ class Next:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Everything that `draw_campaign` draws.
+    """Everything that `campaign_figure` draws.
 
     Attributes
     ----------
@@ -48,17 +53,12 @@ class Scene:
         Level at which a run counts as novel.
     bounds : mapping of str to (float, float)
         Extent of the sample by motor; the first two are drawn.
-    units : mapping of str to str
-        Of the motors and the series.
-    maps : mapping of str to ndarray, shape (t, t)
-        C2 averaged over azimuths, by key: at least of the newest run and of the one nearest to it.
-    reconstruction : ndarray, shape (t, t), optional
-        What the latent vectors hold of the newest run's map.
-    latents : mapping of str to ndarray, shape (n_roi, m)
-        Latent vectors of the azimuths, by key.
-    series_name : str
-    series : mapping of str to ndarray, shape (2, n)
-        By key: times in s since the run began, and values.
+    panels : Panels, optional
+        What the technique draws.
+    arrays : mapping of str to mapping of str to ndarray
+        By key, those that the panels want and the result has.
+    series : mapping of str to mapping of str to ndarray, shape (2, n)
+        By key and name: times in s since the run began, and values.
     landmarks : Landmarks, optional
         They fix the axes of the latent map.
     following : Next, optional
@@ -72,21 +72,23 @@ class Scene:
     embeddings: pd.DataFrame
     alpha: float
     bounds: Mapping[str, tuple[float, float]]
-    units: Mapping[str, str] = field(default_factory=dict)
-    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    reconstruction: NDArray[Any] | None = None
-    latents: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    series_name: str = "stress"
-    series: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    panels: Panels | None = None
+    arrays: Mapping[str, Arrays] = field(default_factory=dict)
+    series: Mapping[str, Arrays] = field(default_factory=dict)
     landmarks: Landmarks | None = None
     following: Next | None = None
-    belief: SampleMap | None = None
+    belief: "SampleMap | None" = None
     truth: NDArray[Any] | None = None
 
     @property
     def runs(self) -> pd.DataFrame:
         """The finished runs, numbered from 1: x, y, p, duration (s), regime, novel, done, colour."""
         return runs_of(self.table, tuple(self.bounds))
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Of the motors and the series."""
+        return self.table.attrs.get("units", {})
 
     def labelled(self, quantity: str) -> str:
         """A quantity with its unit."""
@@ -105,13 +107,16 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     runs["duration"] = runs.pop("n") * runs.pop("frame")
     runs["regime"] = table["regime"].fillna(-1).astype(int)
     runs["novel"] = table["novel"].fillna(False).astype(bool)
-    runs["done"] = table["status"].eq("complete")
+    runs["done"] = table["status"].ne("failed")
     runs["colour"] = [colour(regime) for regime in runs["regime"]]
     return runs
 
 
 def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[str | None, str | None, float]:
-    """The newest complete run, the one that looks most like it, and how far apart they lie in the latent space."""
+    """Keys of the newest run and of the one most like it, and how far apart they lie in the latent space.
+
+    `runs` are those of a `Scene`. Without such a run the key is None, and the distance NaN.
+    """
     keys = [str(key) for key in runs.index[runs["done"]] if key in embeddings.index]
     if len(keys) < 2:
         return keys[0] if keys else None, None, np.nan
@@ -120,8 +125,17 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
     return newest, str(distance.idxmin()), float(distance.min())
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What was read of a result."""
+
+    holds: frozenset[str]  # names of its arrays
+    series: Arrays
+    arrays: Arrays
+
+
 class SceneReader:
-    """Reads the scenes of one campaign; what never changes is read once.
+    """Reads the scenes of one campaign; what does not change is read once.
 
     Parameters
     ----------
@@ -129,52 +143,50 @@ class SceneReader:
     technique : Technique
     bounds : mapping of str to (float, float)
         Extent of the sample by motor.
-    series : str
-        Name of the series under the azimuths, such as ``stress``.
     """
 
-    def __init__(
-        self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]], series: str
-    ) -> None:
-        self._store, self._technique, self._bounds, self._series_name = store, technique, bounds, series
+    def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._store, self._technique, self._bounds = store, technique, bounds
+        self._panels = panels(technique.name)
         self._landmarks: Landmarks | None = None
-        self._latents: dict[str, NDArray[Any]] = {}
-        self._series: dict[str, NDArray[Any]] = {}
-        self._maps: dict[str, NDArray[Any]] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def read(self, **about: Any) -> Scene:
         """The campaign as it is now; `about` is what Tiled does not know of a `Scene`: following, belief, truth."""
-        if self._landmarks is None:
+        if self._landmarks is None and isinstance(self._technique, HasLandmarks):
             self._landmarks = self._technique.landmarks()
         table, embeddings = self._store.table(), self._store.embeddings()
         runs = runs_of(table, tuple(self._bounds))
-        newest, nearest, _ = newest_and_nearest(runs, embeddings)
-        for key in runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]:
-            if key not in self._latents:
-                self._latents[key] = self._store.array(key, "latent")
-                self._series[key] = self._read_series(key)
-        shown = [key for key in (newest, nearest) if key is not None]
-        self._maps = {key: self._maps[key] if key in self._maps else self._mean_map(key) for key in shown}
+        wanted = getattr(self._panels, "arrays", {})
+        recent = runs.index[runs["done"] & runs.index.isin(embeddings.index)][-NEWEST:]
+        names = {str(key): set(wanted.get("strip", ())) for key in recent}
+        for key in newest_and_nearest(runs, embeddings)[:2]:
+            if key is not None:
+                names[key] = names.get(key, set()).union(wanted.get("gallery", ()))
+        growing = table.index[table["status"].eq("growing")]
+        final = {key: shown for key, shown in self._shown.items() if key not in growing}
+        self._shown = shown = {key: self._read(key, names[key], final.get(key)) for key in names}
         return Scene(
             table=table,
             embeddings=embeddings,
             alpha=self._technique.alpha,
             bounds=self._bounds,
-            units=self._store.record(newest).units if newest else {},
-            maps=self._maps,
-            reconstruction=self._technique.reconstruct(self._latents[newest]).mean(axis=0) if newest else None,
-            latents=dict(self._latents),
-            series_name=self._series_name,
-            series=dict(self._series),
+            panels=self._panels,
+            arrays={key: found.arrays for key, found in shown.items()},
+            series={key: found.series for key, found in shown.items()},
             landmarks=self._landmarks,
             **about,
         )
 
-    def _mean_map(self, key: str) -> NDArray[Any]:
-        return np.nanmean(self._store.c2(key), axis=0)
+    def _read(self, key: str, names: Set[str], known: _Shown | None) -> _Shown:
+        """Series and these arrays of a result, as far as it has them, but for what is known."""
+        if known is None:
+            record = self._store.record(key)
+            series = {name: self._read_series(key, name) for name in list(record.series)[:MOST_SERIES]}
+            known = _Shown(frozenset(record.arrays), series, {})
+        before = known.arrays
+        arrays = {n: before[n] if n in before else self._store.array(key, n) for n in names & known.holds}
+        return replace(known, arrays=arrays)
 
-    def _read_series(self, key: str) -> NDArray[Any]:
-        try:
-            return self._store.series(key, self._series_name)[["time", self._series_name]].to_numpy(float).T
-        except KeyError:  # a run without it
-            return np.empty((2, 0))
+    def _read_series(self, key: str, name: str) -> NDArray[np.float64]:
+        return self._store.series(key, name)[["time", name]].to_numpy(float).T

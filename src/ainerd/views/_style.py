@@ -1,6 +1,8 @@
-"""Colours and marks that mean the same in every figure."""
+"""Colours and marks that mean the same in every figure, and panels that fail alone."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,11 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
 
+from ainerd.views._plain import plain
+
+logger = logging.getLogger(__name__)
+
 # Okabe and Ito, distinct to the colour-blind too; after seven the same again, darker.
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
-C2_MAP = "magma"  # of two-time maps
 
 
 def colour(regime: int) -> str:
@@ -34,18 +39,31 @@ def in_order(regimes: Iterable[int]) -> list[int]:
     return sorted({int(regime) for regime in regimes}, key=lambda regime: (regime < 0, regime))
 
 
-def title(axes: Axes | SubFigure, letter: str, text: str) -> None:
-    """A panel's letter and what it shows."""
-    text = rf"$\bf{{{letter}}}$   {text}"
-    if isinstance(axes, Axes):
-        axes.set_title(text, loc="left", fontsize=11)
+def title(region: Axes | SubFigure, text: str) -> None:
+    """What a panel shows."""
+    if isinstance(region, Axes):
+        region.set_title(text, loc="left", fontsize=11)
     else:
-        axes.suptitle(text, x=0.01, ha="left", fontsize=11)
+        region.suptitle(text, x=0.01, ha="left", fontsize=11)
 
 
 def nothing(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.45", fontsize=9)
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+    axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False, **place)
+
+
+def attempt(what: str, region: Axes | SubFigure, draw: Callable[[Any], object]) -> None:
+    """Draw a panel; if that fails, say so in its place in one line, so that the other panels are not lost."""
+    try:
+        draw(region)
+    except Exception as error:
+        logger.exception("%s cannot be drawn", what)
+        region.clear()
+        axes = region if isinstance(region, Axes) else region.subplots()
+        axes.set(xticks=[], yticks=[])
+        reason = str(error).strip().partition("\n")[0]
+        nothing(axes, plain(f"{what} cannot be drawn: {type(error).__name__}: {reason}"))
 
 
 def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:

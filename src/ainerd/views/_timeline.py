@@ -1,36 +1,43 @@
-"""Run after run: novelty, the regimes of the azimuths, and the stress under them."""
-
-from collections.abc import Sequence
+"""Run after run: how new, what the technique draws of it, and what was recorded."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from ainerd.views._scene import NEWEST, Scene
-from ainerd.views._style import NOVEL, colour, discs, nothing, title
+from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
+from ainerd.views._style import NOVEL, attempt, discs, in_order, name, nothing, title
 
 
-def draw_timeline(strips: Sequence[Axes], scene: Scene, runs: pd.DataFrame) -> None:
-    """Three strips over the newest runs, a column each."""
-    novelty, azimuths, stress = strips
+def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+    """Strips over the newest runs, a column each: novelty, or the regimes; the technique's; and each series."""
     recent = runs.iloc[-NEWEST:]
-    _draw_novelty(novelty, scene, recent)
-    _draw_azimuths(azimuths, scene, runs, recent)
-    _draw_series(stress, scene, recent)
-    first = recent["number"].min() if len(recent) else 1
-    last = max(recent["number"].max() if len(recent) else 1, first + 5)
-    stress.set_xlim(first - 0.5, last + 0.5)
-    stress.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    stress.set_xlabel("run, in order of time")
-    for axes in (novelty, azimuths):
+    names = dict.fromkeys(name for series in scene.series.values() for name in series)
+    series = list(names)[:MOST_SERIES]
+    strip = getattr(scene.panels, "strip", None)
+    ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
+    first, *rest = np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
+    title(first, "Run after run")
+    if runs["p"].notna().any():
+        _draw_novelty(first, scene, recent)
+    else:
+        _draw_regimes(first, recent)
+    if strip:
+        attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
+    for axes, each in zip(rest[-len(series) :], series, strict=False):
+        _draw_series(axes, scene, recent, each)
+    for axes in (first, *rest):
         axes.tick_params(labelbottom=False)
+    low = recent["number"].min() if len(recent) else 1
+    high = max(recent["number"].max() if len(recent) else 1, low + 5)
+    last = (first, *rest)[-1]
+    last.set(xlim=(low - 0.5, high + 0.5), xlabel="run, in order of time")
+    last.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    last.tick_params(labelbottom=True)
 
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    title(axes, "d", "Run after run: novelty, regime of each azimuth, " + scene.series_name)
     lowest = np.nanmin([scene.alpha, runs["p"].min()])
     axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="novelty p")
     axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
@@ -42,40 +49,24 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.scatter(unclaimed["number"], np.full(len(unclaimed), 1.25), marker="$?$", s=36, c=list(unclaimed["colour"]))
 
 
-def _draw_azimuths(axes: Axes, scene: Scene, runs: pd.DataFrame, recent: pd.DataFrame) -> None:
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
-    axes.set_facecolor("0.93")
-    number_of = recent["number"].to_dict()
-    for key, labels in azimuth_regimes(scene, runs).items():
-        if key in number_of:
-            column = np.array([to_rgb(colour(regime)) for regime in labels])[:, None]
-            extent = (number_of[key] - 0.5, number_of[key] + 0.5, 0, 360)
-            axes.imshow(column, extent=extent, origin="lower", aspect="auto")
-    if not scene.latents:
+def _draw_regimes(axes: Axes, runs: pd.DataFrame) -> None:
+    """A row for each regime: of a technique that says nothing of novelty."""
+    done, failed = runs[runs["done"]], runs[~runs["done"]]
+    order = in_order(done["regime"])
+    discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
+    axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
+    rows = [*map(name, order), *(["failed"] if len(failed) else [])]
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    if runs.empty:
         nothing(axes, "no complete run yet")
 
 
-def azimuth_regimes(scene: Scene, runs: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    """Regime that each azimuth looks like by itself, (n_roi,) by key of the run.
-
-    The one whose runs' latent vectors have the mean nearest to the azimuth's; a run that flows looks like another
-    regime across the flow.
-    """
-    regime_by_key = runs["regime"].to_dict()
-    latents = {key: z for key, z in scene.latents.items() if regime_by_key.get(key, -1) >= 0}
-    if not latents:
-        return {}
-    regime_of = np.array([regime_by_key[key] for key in latents])
-    means = np.array([z.mean(axis=0) for z in latents.values()])
-    regimes = np.unique(regime_of)
-    centres = np.array([means[regime_of == regime].mean(axis=0) for regime in regimes])
-    return {key: regimes[np.linalg.norm(z[:, None] - centres, axis=2).argmin(axis=1)] for key, z in latents.items()}
-
-
-def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame) -> None:
+def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:
     values: list[float] = []
     number_of = recent["number"].to_dict()
-    for key, (times, measured) in scene.series.items():
+    for key, series in scene.series.items():
+        times, measured = series.get(name, np.empty((2, 0)))
         known = np.isfinite(measured) & (times >= 0)  # the first value is from before the run
         if key in number_of and known.any():
             within = times[known] / max(times[known].max(), 1e-9)  # shares of the exposure
@@ -83,9 +74,6 @@ def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame) -> None:
                 number_of[key] - 0.45 + 0.9 * within, measured[known], ".-", color="0.25", linewidth=1, markersize=3
             )
             values.extend(measured[known])
-    if not values:
-        nothing(axes, f"no {scene.series_name} recorded")
-        axes.set_yticks([])
-    elif min(values) > 0 and max(values) > 20 * min(values):
+    if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
-    axes.set_ylabel(scene.labelled(scene.series_name))
+    axes.set_ylabel(scene.labelled(name))

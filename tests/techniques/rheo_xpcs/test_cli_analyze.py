@@ -73,7 +73,7 @@ def test_bins_may_come_from_a_partition_file(movie, tmp_path):
         ({"--roi": "nowhere.npy"}, "no file nowhere.npy"),
         ({"--frame-time": "0"}, "--frame-time must be positive"),
         ({"file": "nowhere.h5"}, "no file nowhere.h5"),
-        ({"file": __file__}, "is no HDF5 file"),
+        ({"file": __file__}, "is not an HDF5 file"),
         ({"--roi": "wrong"}, "the partition is for 30 × 60"),
     ],
 )

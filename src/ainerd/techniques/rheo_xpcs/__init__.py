@@ -32,22 +32,7 @@ _WHERE = {
     "simulated_exposures": "_exposures",
     "write_bank": "_bank_file",
 }
-__all__ = [
-    "FEWEST_OF_A_KIND",
-    "TERMS",
-    "Bank",
-    "PartitionSettings",
-    "RheoXPCS",
-    "RheoXPCSSettings",
-    "build_partition",
-    "calibrated",
-    "measured_exposure",
-    "preshear",
-    "preshear_of",
-    "run_features",
-    "simulated_exposures",
-    "write_bank",
-]
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

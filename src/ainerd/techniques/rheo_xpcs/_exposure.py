@@ -66,8 +66,11 @@ class Exposure:
 
     def push(self, block: NDArray[Any]) -> None:
         """Take the next frames."""
-        self._reducer.push(block)
-        self._correlator.push(block)
+        try:
+            self._reducer.push(block)
+            self._correlator.push(block)
+        except ValueError as error:  # no counts, or more frames than were announced
+            raise AnalysisError(str(error)) from error
         if not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
             # a second's work, better done while frames still come
             self._prepared = True
@@ -95,6 +98,8 @@ class Exposure:
     def finish(self) -> Analysis:
         """Say what the run was."""
         technique = self._technique
+        if self._reducer.n_pushed != self._n_frames:
+            raise AnalysisError("a map needs all of them")
         photons = self._photons
         if photons == 0:
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")

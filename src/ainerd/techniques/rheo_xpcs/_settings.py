@@ -100,17 +100,8 @@ def build_partition(settings: PartitionSettings) -> Partition:
         If the geometry makes no sense, or the mask cannot be read.
     """
     mask = None if settings.mask is None else np.load(settings.mask, allow_pickle=False)
-    return Partition.annular(
-        detector=sensor(settings),
-        beam_center_px=settings.beam_center_px,
-        distance_m=settings.distance_m,
-        energy_keV=settings.energy_keV,
-        q_range_inv_nm=settings.q_range_inv_nm,
-        n_q=settings.n_q,
-        n_phi=settings.n_phi,
-        beamstop_px=settings.beamstop_px,
-        mask=mask,
-    )
+    about = settings.model_dump(exclude={"detector", "shape", "pixel_um", "mask"})
+    return Partition.annular(detector=sensor(settings), mask=mask, **about)
 
 
 def sensor(settings: PartitionSettings) -> Detector:

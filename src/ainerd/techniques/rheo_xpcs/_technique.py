@@ -126,6 +126,8 @@ class RheoXPCS:
                 "the detector does not say how many frames it takes, or how fast: name its configuration keys in "
                 "[detector] n_frames and frame_time_s"
             )
+        if run.start.get("num_points", 1) != 1:
+            raise AnalysisError(f"{run.start['num_points']} exposures in one run: a map is of one, take a run for each")
         if run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         return Exposure(self, run)

@@ -1,14 +1,17 @@
 """`ainerd analyze`: a plain HDF5 file of frames, with no Bluesky around it."""
 
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ainerd.cli import bars
+
 if TYPE_CHECKING:
     from ainerd.technique import Analysis
-    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+    from ainerd.techniques.rheo_xpcs import RheoXPCS
     from ainerd.xpcs import Partition
 
 
@@ -26,28 +29,26 @@ def analyze(
     """Two-time maps, g2, latent vectors and novelty of a file of frames."""
     import h5py
     from rich.console import Console
-    from rich.progress import track
 
-    from ainerd.documents import BLOCK, FrameError, FrameReader
-    from ainerd.latent import Encoder
+    from ainerd.documents import FrameError, FrameReader
     from ainerd.technique import AnalysisError, RunInfo
-    from ainerd.techniques.rheo_xpcs import Bank
-    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
-    from ainerd.techniques.rheo_xpcs.figures import exposure_figure
+    from ainerd.techniques.rheo_xpcs import RheoXPCS
+    from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
 
     if not (frame_time > 0 and 0 < contrast <= 1):
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
     n_frames, shape = _find(file, dataset)
-    technique = RheoXPCS(_partition(roi), Encoder.load(), Bank.load(), contrast=contrast)
+    technique = RheoXPCS(_partition(roi), contrast=contrast)
     try:
         exposure = technique.begin(
             RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
         )
         reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
-        blocks = reader.blocks(0, n_frames)
-        for block in track(blocks, total=-(-n_frames // BLOCK), description=f"{n_frames} frames"):
-            exposure.push(block)
-        reader.close()
+        with closing(reader), bars() as progress:
+            task = progress.add_task("frames", total=n_frames)
+            for block in reader.blocks(0, n_frames):
+                exposure.push(block)
+                progress.advance(task, len(block))
         analysis = exposure.finish()
     except (AnalysisError, FrameError) as err:
         raise ValueError(f"{file}: {err}") from None
@@ -60,14 +61,9 @@ def analyze(
         about = {**analysis.summary, "novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset}
         results.attrs.update({name: value for name, value in about.items() if value is not None})
     names = _names(technique.partition)
-    figure = exposure_figure(
-        analysis.arrays["c2"],
-        analysis.arrays["tau"],
-        analysis.arrays["g2"],
-        duration_s=n_frames * frame_time,
-        names=names,
-        title=f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}",
-    )
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
+    figure.suptitle(f"{file.name}: {n_frames} frames; {_verdict(technique, analysis)}")
     figure.savefig(out.with_suffix(".png"), dpi=120)
     console = Console()
     console.print(_table(technique, analysis, names, str(file)))
@@ -89,22 +85,24 @@ def _find(file: Path, dataset: str) -> tuple[int, tuple[int, int]]:
                 raise ValueError(f"{file} has no frames at {dataset!r}: {there}; name one with --dataset")
             return found.shape[0], found.shape[1:]
     except OSError as err:
-        raise ValueError(f"{file} is no HDF5 file: {err}") from None
+        raise ValueError(f"{file} is not an HDF5 file: {err}") from None
 
 
 def _partition(roi: Path) -> "Partition":
     import numpy as np
 
+    from ainerd.config import read_section
     from ainerd.techniques.rheo_xpcs import PartitionSettings, build_partition
     from ainerd.xpcs import Partition
 
     if not roi.is_file():
         raise ValueError(f"no file {roi}")
     if roi.suffix == ".toml":
-        table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition")
-        if table is None:
-            raise ValueError(f"{roi} has no [rheo_xpcs.partition]")
-        return build_partition(PartitionSettings(**table))
+        try:
+            table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition", {})
+            return build_partition(read_section(PartitionSettings, table, "rheo_xpcs.partition"))
+        except ValueError as err:
+            raise ValueError(f"{roi}: {err}") from None
     if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
         return Partition.load(roi)
     try:
@@ -120,7 +118,7 @@ def _names(partition: "Partition") -> list[str]:
 def _verdict(technique: "RheoXPCS", analysis: "Analysis") -> str:
     if analysis.novelty_p is None:
         return f"no claim of novelty: {analysis.summary['no_claim']}"
-    called = "novel" if analysis.novelty_p <= technique.alpha else "not called novel"
+    called = "novel" if analysis.novel else "not called novel"
     return f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {analysis.calibration['id']}"
 
 

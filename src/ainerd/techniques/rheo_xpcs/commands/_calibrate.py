@@ -1,11 +1,12 @@
 """`ainerd calibrate`: make the bank that novelty is calibrated against."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._catalog import Config, Tiled, key_of, opened, store_of
+from ainerd.cli import Config, Tiled, bars, key_of, opened, show_file, store_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +33,6 @@ def calibrate(
 
     Each regime is a known kind, and so are the results given by key together. A kind needs 24 runs.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from ainerd.latent import Encoder
     from ainerd.techniques.rheo_xpcs import Bank, simulated_exposures, write_bank
 
@@ -49,15 +47,13 @@ def calibrate(
             clean, kinds = _measured(store_of(client), regime or [], key or [], Encoder.load())
     n_measured = len(clean)
     if n:
-        with Progress() as progress:
-            task = progress.add_task("simulating", total=n)
-            simulated, families = simulated_exposures(n, seed=seed, advance=lambda k: progress.advance(task, k))
+        with bars() as progress:
+            advance = partial(progress.advance, progress.add_task("simulating", total=n))
+            simulated, families = simulated_exposures(n, seed=seed, advance=advance)
         clean, kinds = simulated + clean, families + kinds
     write_bank(out, clean, kinds, seed=seed, simulated=n, measured=n_measured)
-    bank = Bank.load(out)
-    Console().print(
-        f"{out}  {out.stat().st_size / 1e6:.2f} MB\nbank {bank.id}: {n} simulated exposures, {n_measured} measured"
-    )
+    show_file(out)
+    print(f"bank {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
 
 
 def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder: "Encoder") -> "Exposures":
@@ -76,6 +72,6 @@ def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder
     for kind, found in chosen.items():
         for result in found:
             contrast = float(store.record(result).parameters["contrast"])
-            clean.append(measured_exposure(encoder, store.c2(result), contrast=contrast))
+            clean.append(measured_exposure(encoder, store.array(result, "c2"), contrast=contrast))
             kinds.append(kind)
     return clean, kinds

@@ -1,7 +1,7 @@
 """`ainerd encode`: one measured map through the encoders."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,17 +43,24 @@ def encode(
     console.print(f"figure: {figure}")
 
 
+def read_npy(file: Path) -> "NDArray[Any]":
+    """The array of numbers in a ``.npy`` file."""
+    import numpy as np
+
+    try:
+        with file.open("rb") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
+
+
 def _read(file: Path) -> tuple["Map", str]:
     """The map with baseline 1, and the rule that made it so."""
     import numpy as np
 
     from ainerd.latent import from_unit
 
-    try:
-        with file.open("rb") as stream:
-            c2 = np.lib.format.read_array(stream, allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{file}: not a .npy file of numbers ({error})") from None
+    c2 = read_npy(file)
     if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
         raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
     if not np.isfinite(c2).all():
@@ -67,15 +74,12 @@ def _read(file: Path) -> tuple["Map", str]:
 
 def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
     """One panel a map, all on the colour scale of the first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from ainerd.techniques.rheo_xpcs.figures._maps import draw_map, new_figure
 
-    first = next(iter(maps.values()))
-    fig = Figure(figsize=(4.4 * len(maps), 4), layout="constrained")
-    FigureCanvasAgg(fig)
+    first, fig = next(iter(maps.values())), new_figure(4.4 * len(maps), 4)
     panels = fig.subplots(1, len(maps))
     for axes, (name, c2) in zip(panels, maps.items(), strict=True):
-        image = axes.imshow(c2, origin="lower", extent=(0, 1, 0, 1), vmin=first.min(), vmax=first.max())
+        image = draw_map(axes, c2, 1, first.min(), first.max(), "none")
         axes.set(title=name, xlabel="$t_1$ / exposure", ylabel="$t_2$ / exposure")
     fig.colorbar(image, ax=list(panels), label="$C_2$")
     fig.savefig(figure, dpi=120)

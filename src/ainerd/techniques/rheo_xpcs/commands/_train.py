@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._catalog import Config, Tiled, opened, store_of
+from ainerd.cli import Config, Tiled, bars, opened, show_file, store_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,14 +30,16 @@ def pca(
     bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5400,
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
-    from rich.progress import Progress
-
     from ainerd.latent.training import train_pca
+    from ainerd.techniques.rheo_xpcs import simulated_exposures, write_bank
 
-    with Progress() as progress:
-        task = progress.add_task("simulating", total=exposures + bank)
-        files = train_pca(out, seed=seed, exposures=exposures, bank=bank, advance=lambda n: progress.advance(task, n))
-    _say(*files)
+    with bars() as progress:
+        advance = partial(progress.advance, progress.add_task("simulating", total=exposures + bank))
+        encoder_file = train_pca(out, seed=seed, exposures=exposures, advance=advance)
+        bank_file = out / "bank.safetensors"
+        write_bank(bank_file, *simulated_exposures(bank, seed=seed, advance=advance), seed=seed)
+    show_file(encoder_file)
+    show_file(bank_file)
 
 
 @train.command()
@@ -67,7 +70,7 @@ def ours(
                 file = tune_ours(out, _measured(store_of(client), regime, watch), seed=seed, watch=watch, **chosen)
         else:
             file = train_ours(out, seed=seed, watch=watch, **chosen)
-    _say(file)
+    show_file(file)
 
 
 @train.command()
@@ -83,7 +86,7 @@ def paper(
 
     with _watched() as watch:
         file = train_paper(out, seed=seed, maps=maps, epochs=epochs, cpu_s=cpu_s, watch=watch)
-    _say(file)
+    show_file(file)
 
 
 def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
@@ -95,17 +98,16 @@ def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> 
         of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
         raise ValueError(f"no complete results{of} to tune to")
     for i, key in enumerate(found.index):
-        yield store.c2(str(key))
+        yield store.array(str(key), "c2")
         watch("reading", i + 1, len(found), {})
 
 
 @contextmanager
 def _watched() -> Iterator[Watch]:
     """A bar for each stage, with what is worth watching beside it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import TaskID, TextColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[watched]}")) as progress:
+    with bars(TextColumn("{task.fields[watched]}")) as progress:
         tasks: dict[str, TaskID] = {}
 
         def watch(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
@@ -115,10 +117,3 @@ def _watched() -> Iterator[Watch]:
             progress.update(tasks[stage], completed=done, watched=told)
 
         yield watch
-
-
-def _say(*files: Path) -> None:
-    from rich.console import Console
-
-    for file in files:
-        Console().print(f"{file}  {file.stat().st_size / 1e6:.2f} MB")

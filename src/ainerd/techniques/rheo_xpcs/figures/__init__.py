@@ -1,10 +1,11 @@
 """Figures of rheo-XPCS: one exposure on a page, and the azimuths of many, as in the paper."""
 
-from ainerd.techniques.rheo_xpcs.figures._azimuth_figures import cluster_figure, latent_figure, similarity_figure
+from ainerd.techniques.rheo_xpcs.figures._azimuth_figures import cluster_figure, latent_figure
 from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths, read_azimuths
 from ainerd.techniques.rheo_xpcs.figures._coincidence import Coincidence, coincidence
-from ainerd.techniques.rheo_xpcs.figures._exposure import exposure_figure
-from ainerd.techniques.rheo_xpcs.figures._latent_noise import neighbourhood_figure
+from ainerd.techniques.rheo_xpcs.figures._exposure import draw_exposure
+from ainerd.techniques.rheo_xpcs.figures._maps import new_figure
+from ainerd.techniques.rheo_xpcs.figures._neighbours import neighbourhood_figure, similarity_figure
 from ainerd.techniques.rheo_xpcs.figures._relaxation import timeline_figure
 
 __all__ = [
@@ -12,9 +13,10 @@ __all__ = [
     "Coincidence",
     "cluster_figure",
     "coincidence",
-    "exposure_figure",
+    "draw_exposure",
     "latent_figure",
     "neighbourhood_figure",
+    "new_figure",
     "read_azimuths",
     "similarity_figure",
     "timeline_figure",

@@ -1,15 +1,15 @@
 """Every azimuth of every exposure as a point of the latent space, and what happened when: read from Tiled alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from ainerd.results import ResultStore
-
-AGE = "age"  # series with the time since shear stopped, where it was monitored
+from ainerd.views._style import colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,11 @@ class Azimuths:
         return int(self.labels.max(initial=-1)) + 1
 
     @property
+    def duration_s(self) -> float:
+        """Length of an exposure."""
+        return float((self.runs["stop_s"] - self.runs["start_s"]).median())
+
+    @property
     def points(self) -> NDArray[np.float64]:
         """Latent vectors of length 1, (n, n_roi, m), what figures and clusters compare.
 
@@ -60,7 +65,7 @@ class Azimuths:
         return np.r_[np.nan, np.linalg.norm(np.diff(means, axis=0), axis=1)][: len(means)]
 
 
-def read_azimuths(store: ResultStore, *, k: int = 4) -> Azimuths:
+def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shear", series: str = "stress") -> Azimuths:
     """The complete results of the newest parameters, their azimuths clustered by k-means as Horwath et al. (2024) did.
 
     Parameters
@@ -68,42 +73,55 @@ def read_azimuths(store: ResultStore, *, k: int = 4) -> Azimuths:
     store : ResultStore
     k : int
         Number of clusters; the paper has 4 to 6.
+    age : str
+        What the time since shear stopped is called in the results: a reading of each run, and a series where it was
+        monitored.
+    series : str
+        What the stress is called, a series.
 
     Raises
     ------
     ValueError
         If there is no complete result.
     """
-    table, compared = store.table("complete"), store.embeddings().index
+    table, compared = store.table(), store.embeddings().index
     runs = table[table.index.isin(compared)]
     if runs.empty:
         raise ValueError("there is no complete result to draw: run a campaign first")
     latents = np.stack([store.array(str(key), "latent") for key in runs.index])
     duration = runs["n_frames"].astype(float) * runs["frame_time_s"]
     since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
-    start = runs["time_since_shear"].fillna(since_first) if "time_since_shear" in runs else since_first
+    start = runs[age].fillna(since_first) if age in runs else since_first
     runs = runs.assign(start_s=start, stop_s=start + duration)
-    read = [_stress(store, str(key), run).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())]
+    read = [
+        _stress(store, str(key), run, age, series).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())
+    ]
     stress = pd.concat([readings for readings in read if len(readings)] or read[:1])
     return Azimuths(runs=runs, latents=latents, labels=cluster(unit(latents), k), stress=stress)
 
 
-def _stress(store: ResultStore, key: str, run: pd.Series) -> pd.DataFrame:
+def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str) -> pd.DataFrame:
     """Columns age and stress of one exposure.
 
     Without a monitored age the series is taken to last as long as the exposure.
     """
-    try:
-        measured = store.series(key, "stress").dropna().query("time >= 0")  # the first value is from before the run
-        time = measured["time"].to_numpy(float)
-    except KeyError:
+    there = store.record(key).series
+    if series not in there:
         return pd.DataFrame({"age": [], "stress": []})
-    try:
-        aged = store.series(key, AGE)
-        age = np.interp(time, aged["time"], aged[AGE])
-    except KeyError:
-        age = run["start_s"] + (run["stop_s"] - run["start_s"]) * time / max(time.max(initial=0), 1e-9)
-    return pd.DataFrame({"age": age, "stress": measured["stress"].to_numpy(float)})
+    measured = store.series(key, series).dropna().query("time >= 0")  # the first value is from before the run
+    time = measured["time"].to_numpy(float)
+    if age in there:
+        aged = store.series(key, age)
+        ages = np.interp(time, aged["time"], aged[age])
+    else:
+        ages = run["start_s"] + (run["stop_s"] - run["start_s"]) * time / max(time.max(initial=0), 1e-9)
+    return pd.DataFrame({"age": ages, "stress": measured[series].to_numpy(float)})
+
+
+def cluster_marks(azimuths: Azimuths, marker: str = "o") -> list[Line2D]:
+    """A mark in the colour of each cluster, for a legend."""
+    style: dict[str, Any] = {"marker": marker, "linestyle": "none"}
+    return [Line2D([], [], color=colour(c), label=f"cluster {c}", **style) for c in range(azimuths.n_clusters)]
 
 
 def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -114,6 +132,8 @@ def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def cluster(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     """K-means labels (...,) of points (..., m), the largest cluster 0; fewer clusters where points are fewer."""
+    from sklearn.cluster import KMeans  # not there in a light install
+
     flat = points.reshape(-1, points.shape[-1])
     found = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat).labels_
     by_size = np.argsort(-np.bincount(found), kind="stable")

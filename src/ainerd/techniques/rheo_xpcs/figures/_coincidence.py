@@ -72,7 +72,7 @@ def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
     if n < 3 * most:
         raise ValueError(f"{n} exposures are too few for lags up to {most}: {3 * most} at least")
     if azimuths.stress.empty:
-        raise ValueError("no stress was monitored: name it in the settings, beside.series")
+        raise ValueError("no stress was monitored: name it in the settings, recorded.series")
     changes = label_changes(azimuths.labels)
     dips = stress_dips(azimuths.stress, n)
     lag = np.arange(-most, most + 1)

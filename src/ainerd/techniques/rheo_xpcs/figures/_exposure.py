@@ -1,59 +1,54 @@
-"""One exposure on one page: its maps and its g2."""
+"""One exposure on one page: its maps, its g2, and what was recorded meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
+from ainerd.techniques.rheo_xpcs.figures._maps import C2_MAP, COLUMNS, GAP, LIMITS, side_by_side
 
-def exposure_figure(
-    c2: NDArray[np.float32],
-    tau: NDArray[np.float64],
-    g2: NDArray[np.float64],
+Series = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+
+def draw_exposure(
+    figure: Any,
+    arrays: Mapping[str, NDArray[Any]],
+    series: Series | None = None,
     *,
-    duration_s: float,
-    names: list[str],
-    title: str,
-) -> Figure:
-    """Two-time maps of every bin, and g2 of all.
+    duration_s: float | None,
+    names: Sequence[str],
+) -> None:
+    """Draw what there is of two-time maps, g2 of every bin, and series.
 
-    Parameters
-    ----------
-    c2 : ndarray, shape (n_roi, n, n)
-    tau : ndarray, shape (n_lags,)
-        In seconds.
-    g2 : ndarray, shape (n_roi, n_lags)
-    duration_s : float
-        Length of the exposure.
-    names : list of str
-        Of the bins.
-    title : str
+    Of `arrays` that is ``c2`` (n_roi, n, n), and ``g2`` (n_roi, n_lags) over ``tau`` in s; `series` are (times in s,
+    values) by their label; `names` are those of the bins.
     """
-    columns = min(6, len(c2))
-    rows = -(-len(c2) // columns)
-    figure = Figure(figsize=(2 * columns + 5, 2 * rows + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    halves = figure.add_gridspec(1, 2, width_ratios=[2 * columns, 5])
-    maps, curves = figure.add_subfigure(halves[0, 0]), figure.add_subfigure(halves[0, 1])
-    low, high = np.percentile(c2, [1, 99.5])
-    axes = np.atleast_1d(maps.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
-    for ax, image, name in zip(axes, c2, names, strict=False):
-        shown = ax.imshow(image, origin="lower", extent=(0, duration_s, 0, duration_s), vmin=low, vmax=high)
-        ax.set_title(name, fontsize="small")
-    for ax in axes[len(c2) :]:
-        ax.set_axis_off()
-    maps.supxlabel("$t_1$ (s)")
-    maps.supylabel("$t_2$ (s)")
-    maps.colorbar(shown, ax=axes.tolist(), label="$C_2$", shrink=0.8)
-    ax = curves.subplots()
-    for k, curve in enumerate(g2):
-        ax.semilogx(tau, curve, ".-", ms=3, lw=0.8, alpha=0.7, color=_hue(k / max(len(g2), 1)))
-    ax.set(xlabel=r"$\tau$ (s)", ylabel="$g_2$", title="all bins")
-    figure.suptitle(title)
-    return figure
+    curves = [*(["g2"] if {"g2", "tau"} <= set(arrays) else []), *(series or {})]
+    maps = ["c2"] if "c2" in arrays else []
+    rows = [[*maps, name] for name in curves] or [maps]
+    axes = figure.subplot_mosaic(rows, width_ratios=[3, 2][-len(rows[0]) :])
+    if maps:
+        _draw_maps(figure, axes["c2"], arrays["c2"], duration_s, names)
+    if "g2" in axes:
+        n = len(arrays["g2"])
+        axes["g2"].set_prop_cycle(color=colormaps["hsv"](np.arange(n) / n) * [0.8, 0.8, 0.8, 1])
+        axes["g2"].semilogx(arrays["tau"], arrays["g2"].T, ".-", ms=3, lw=0.8, alpha=0.7)
+        axes["g2"].set(xlabel=r"$\tau$ (s)", ylabel="$g_2$", title="all bins")
+    for label, (times, values) in (series or {}).items():
+        axes[label].plot(times, values, ".-", color="0.2", lw=1, ms=3)
+        axes[label].set(xlabel="time (s)", ylabel=label)
 
 
-def _hue(part: float) -> tuple[float, ...]:
-    from matplotlib import colormaps
-
-    return colormaps["twilight"](part)
+def _draw_maps(figure: Any, axes: Any, maps: NDArray[Any], duration_s: float | None, names: Sequence[str]) -> None:
+    low, high = np.nanpercentile(maps, LIMITS)
+    drawn = axes.imshow(side_by_side(maps), vmin=low, vmax=high, cmap=C2_MAP)
+    step = maps.shape[1] + GAP
+    for k, name in enumerate(names):
+        row, column = divmod(k, COLUMNS)
+        axes.text((column + 0.04) * step, (row + 0.04) * step, name, color="white", va="top", fontsize=7)
+    axes.set_axis_off()
+    each = "" if duration_s is None else f", {duration_s:.3g} s long"
+    axes.set_title(f"$C_2(t_1, t_2)$ of each bin{each}: time up and to the right")
+    figure.colorbar(drawn, ax=axes, label="$C_2$", shrink=0.7, pad=0.01)

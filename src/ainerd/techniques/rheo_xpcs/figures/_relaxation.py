@@ -1,18 +1,17 @@
 """Exposure after exposure: the clusters of the azimuths, how far they spread, and the stress under them."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths, cluster_marks
 from ainerd.techniques.rheo_xpcs.figures._coincidence import Coincidence
+from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns
 from ainerd.views._style import colour, nothing, title
 
 _DIP_PA = 0.25  # what is marked as a dip: five times the noise of the reading, in Pa
@@ -29,7 +28,6 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
         Its dips are marked, and its correlation is drawn below.
     """
     figure = Figure(figsize=(11, 9.2 if found else 7.2), layout="constrained")
-    FigureCanvasAgg(figure)
     above = figure
     if found is not None:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.4, 1]))
@@ -53,18 +51,15 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
 
 
 def _draw_azimuths(axes: Axes, azimuths: Azimuths, start: NDArray[np.float64], stop: NDArray[np.float64]) -> None:
-    for left, right, labels in zip(start, stop, azimuths.labels, strict=True):
-        column = np.array([to_rgb(colour(int(c))) for c in labels])[:, None]
-        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
-    marks = [
-        Line2D([], [], marker="s", markersize=8, linestyle="none", color=colour(c), label=f"cluster {c}")
-        for c in range(azimuths.n_clusters)
-    ]
-    title(axes, "a", "Cluster of each azimuth")
-    axes.legend(
-        handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=8, frameon=False, fontsize=9, borderaxespad=0.2
-    )
+    draw_columns(axes, zip(start, stop, azimuths.labels, strict=True))
+    title(axes, "Cluster of each azimuth")
+    _legend(axes, handles=cluster_marks(azimuths, "s"), ncols=8)
+
+
+def _legend(axes: Axes, **options: Any) -> None:
+    """Beside the title."""
+    style: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    axes.legend(frameon=False, fontsize=9, **style, **options)
 
 
 def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
@@ -74,7 +69,7 @@ def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) 
         seen = share > 0
         axes.scatter(middle[seen], np.full(seen.sum(), c), s=60 * share[seen], color=colour(c), linewidth=0, zorder=2)
     axes.set(ylim=(azimuths.n_clusters - 0.5, -0.5), yticks=range(azimuths.n_clusters), ylabel="cluster")
-    title(axes, "b", "Cluster timeline: the area is the share of the azimuths")
+    title(axes, "Cluster timeline: the area is the share of the azimuths")
 
 
 def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
@@ -82,14 +77,14 @@ def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) ->
     axes.plot(middle, azimuths.step, ".-", color="#D55E00", linewidth=1, label="from the exposure before")
     axes.set_ylim(0, None)
     axes.set_ylabel("distance")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=9, borderaxespad=0.2)
-    title(axes, "c", "Spread in the latent space")
+    _legend(axes, ncols=2)
+    title(axes, "Spread in the latent space")
 
 
 def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
     axes.set_ylabel("stress (Pa)")
     if stress.empty:
-        title(axes, "d", "Shear stress")
+        title(axes, "Shear stress")
         nothing(axes, "none was monitored")
         return
     for _, readings in stress.groupby("exposure"):
@@ -100,7 +95,7 @@ def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
         axes.set_ylim(relaxed.min() - room, relaxed.max() + room)
         first = stress.nsmallest(1, "age").iloc[0]
         off = f" (at {first['age']:.0f} s {first['stress']:.0f} Pa, off the panel)"
-    title(axes, "d", "Shear stress" + off)
+    title(axes, "Shear stress" + off)
 
 
 def _draw_correlation(axes: Axes, found: Coincidence) -> None:
@@ -112,7 +107,7 @@ def _draw_correlation(axes: Axes, found: Coincidence) -> None:
     highest = np.nanmax(np.r_[found.correlation, found.chance])
     axes.set(ylim=(np.nanmin(np.r_[found.correlation, 0]) - 0.05, highest + 0.2))
     axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=found.lag)
-    title(axes, "e", "Label changes against stress dips")
+    title(axes, "Label changes against stress dips")
 
 
 def _say(axes: Axes, found: Coincidence) -> None:

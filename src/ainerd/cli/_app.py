@@ -1,0 +1,84 @@
+"""The command line, assembled: commands for any technique, each in its own file, and those that techniques bring."""
+
+import sys
+from copy import copy
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+import typer
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo, TyperInfo
+
+from ainerd import DEFAULT_TECHNIQUE
+from ainerd.cli._doctor import doctor
+from ainerd.cli._export import export
+from ainerd.cli._replay import replay
+from ainerd.cli._similar import similar
+from ainerd.cli._steer import steer
+from ainerd.cli._watch import watch
+
+
+def main() -> None:
+    """Run the command line; bad input becomes one line on stderr and exit code 2."""
+    try:
+        build()()
+    except (ValueError, OSError) as error:
+        message = str(error)
+        if isinstance(error, OSError) and error.filename:
+            message = f"{error.filename}: {error.strerror}"
+        _refuse(message)
+    except ModuleNotFoundError as error:
+        _refuse(f"this command needs more than the results client: pip install 'ainerd[agent]' ({error})")
+
+
+def build() -> typer.Typer:
+    """All commands; those of a technique as ``ainerd <technique> …``, of the default one also without its name."""
+    app = typer.Typer(
+        name="ainerd",
+        help="Notice when a sample does something it has not done before.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    for command in (watch, steer, replay, similar, export, doctor):
+        app.command()(command)
+    for entry in entry_points(group="ainerd.commands"):
+        try:
+            commands, name = entry.load(), get_command_name(entry.name)
+            get_command(commands)  # or it fails with the first command that anybody gives
+            if name in _names(app):
+                raise ValueError(f"there is a command {name} already")
+        except Exception as error:  # it may be anybody's code
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"ainerd: the commands of technique {entry.name!r} are left out: {said}", file=sys.stderr)
+            continue
+        app.add_typer(commands, name=name)
+        if entry.name == DEFAULT_TECHNIQUE:
+            _shorten(app, commands, f"Short for ainerd {name} …")
+    return app
+
+
+def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
+    """Have the commands of a technique without its name, too, but for names that are taken."""
+    taken = _names(app)
+    infos: list[CommandInfo | TyperInfo] = [*commands.registered_commands, *commands.registered_groups]
+    for info in infos:
+        if _name(info) not in taken:
+            short = copy(info)
+            short.rich_help_panel = panel
+            if isinstance(short, CommandInfo):
+                app.registered_commands.append(short)
+            else:
+                app.registered_groups.append(short)
+
+
+def _names(app: typer.Typer) -> set[str]:
+    return {_name(info) for info in app.registered_commands} | {_name(info) for info in app.registered_groups}
+
+
+def _name(info: CommandInfo | TyperInfo) -> str:
+    return str(info.name or get_command_name(getattr(info.callback, "__name__", "")))
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"ainerd: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,135 @@
+"""One run from its first document to its last: analysed again if that dies, kept on disk while Tiled is away."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+from tiled.client.utils import ClientError
+
+from ainerd.documents import Document, Run
+from ainerd.runs._outcome import Outcome
+from ainerd.runs._run import RunState
+from ainerd.runs._spool import Spool
+from ainerd.runs._subject import Subject
+from ainerd.runs._writer import Writer
+
+logger = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Keeps the documents of a run until its result is written.
+
+    Parameters
+    ----------
+    writer : Writer
+    spool : Spool
+    resolve : callable
+        Told the uid and the outcome of the run at its end; None for a run without frames.
+    late_s : float
+        How long after the end of the run its frames may come.
+    """
+
+    def __init__(
+        self, writer: Writer, spool: Spool, resolve: Callable[[str, Outcome | None], None], *, late_s: float
+    ) -> None:
+        self._writer, self._spool, self._resolve, self._late_s = writer, spool, resolve, late_s
+        self._documents: list[Document] = []
+        self._has_died = False
+        self._set_aside: str | None = None  # why Tiled does not take it
+        self._given_up: str | None = None
+        self._state = self._new_state()
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document."""
+        self._documents.append((name, doc))
+        try:
+            self._take(name, doc)
+        except BaseException as err:
+            if isinstance(err, Exception) and not isinstance(err, MemoryError):
+                raise
+            self._outlive(err, name)
+
+    @property
+    def progress(self) -> tuple[int, int | None] | None:
+        """Frames read and expected; None before any are announced."""
+        return self._state.progress
+
+    def _new_state(self) -> RunState:
+        writer = self._writer
+        run = Run(writer.keys, writer.roots, writer.raw)
+        return RunState(writer.technique, run, writer, late_s=self._late_s)
+
+    def _take(self, name: str, doc: dict[str, Any]) -> None:
+        run = self._state.run
+        if self._set_aside is not None or self._given_up is not None:
+            run(name, doc)
+        elif self._spool.is_away:
+            run(name, doc)
+            self._set_aside = "it did not answer before" if run.has_frames else None
+        else:
+            try:
+                self._state(name, doc)
+            except (ClientError, httpx.HTTPError) as err:
+                self._set_aside = str(err)
+                self._writer.forget()
+            except MemoryError:
+                raise
+            except Exception as err:  # a mistake of ours, or of the technique, is no reason to lose the run's record
+                logger.exception("while analysing run %s", run.uid)
+                self._given_up = f"{type(err).__name__}: {err}"
+        if name == "stop":
+            self._finish()
+
+    def _finish(self) -> None:
+        run, outcome = self._state.run, self._state.outcome
+        run.close()
+        if self._set_aside is None and self._given_up is not None and run.has_frames:
+            try:
+                subject = replace(self._subject(), problem=self._given_up)
+                outcome = self._writer.end(subject, None, closes=True)
+            except (ClientError, httpx.HTTPError) as err:
+                self._set_aside = str(err)
+            except Exception:  # not even its key can be told
+                outcome = self._failed(self._given_up)
+        if self._set_aside is not None:
+            reason = f"Tiled does not take results, the run is kept until it does: {self._set_aside}"
+            logger.warning("run %s: %s", run.uid, reason)
+            self._spool.keep(run.uid, self._documents)
+            outcome = self._failed(reason)
+        self._resolve(run.uid, outcome)
+
+    def _outlive(self, err: BaseException, name: str) -> None:
+        """What would end the worker: the run is analysed once more from its start, then given up."""
+        logger.error("the analysis of run %s died", self._state.run.uid, exc_info=err)
+        self._state.run.close()
+        self._writer.forget()
+        if self._has_died:
+            self._given_up = f"the analysis died twice, of {type(err).__name__}: {err}"
+            if name == "stop":
+                self._finish()
+            return
+        self._has_died = True
+        self._state = self._new_state()
+        documents, self._documents = self._documents, []
+        for document in documents:
+            self(*document)
+
+    def _subject(self) -> Subject:
+        """What the run is of, or its first event."""
+        technique = self._writer.technique
+        return Subject.of_run(technique, self._state.run, 1 if technique.unit == "event" else None)
+
+    def _failed(self, reason: str) -> Outcome:
+        """The outcome of a run that has no result in Tiled."""
+        run = self._state.run
+        positions = {name: run.reading(name) for name in self._writer.wanted.positions}
+        return Outcome(
+            raw_uid=run.uid,
+            key=run.uid,
+            trial_id=run.start_doc.get("suggestion_id") or run.uid,
+            status="failed",
+            positions={name: x for name, x in positions.items() if x is not None},
+            reason=reason,
+        )

@@ -1,0 +1,230 @@
+"""Writes what becomes of runs to Tiled, and tells the campaign."""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+
+from ainerd.documents import DetectorKeys, Run, documents_of
+from ainerd.results import FINAL, ResultRecord, ResultStore, result_key, series_identity
+from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.runs._subject import Subject
+from ainerd.technique import Analysis, AnalysisError, Series, Technique
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The sink of all runs of an agent.
+
+    Parameters
+    ----------
+    technique : Technique
+    store : ResultStore
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : tuple of Path
+        Folders frames may be read from.
+    listener : Listener
+    agent : str
+        Name of the agent in the results.
+    raw : tiled.client.container.Container or None
+        The raw runs: frames that are in no file here, and the runs of a series that grew in an earlier session.
+    """
+
+    technique: Technique
+    store: ResultStore
+    keys: DetectorKeys
+    wanted: Wanted
+    roots: tuple[Path, ...]
+    listener: Listener
+    agent: str
+    raw: Container | None = None
+    _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
+
+    def begin(self, subject: Subject) -> Subject | Outcome:
+        """Say in Tiled that it is being analysed, unless it has its result; a series goes on where it was."""
+        growing = self._growing.get(subject.key)
+        status = self.store.status(subject.key)
+        if status in FINAL:
+            return self._told(subject)
+        if status == "growing":
+            taken = self.store.record(subject.key).raw_uids or []
+            if subject.run.uid in taken:
+                return self._told(subject)
+            growing = growing or self._rebuilt(subject, taken)
+        if growing is not None:
+            growing.go_on(subject.run)
+            return growing
+        run = subject.run
+        record = ResultRecord(
+            raw_uid=run.uid,
+            raw_path=f"raw/{run.uid}",
+            event=subject.event,
+            series_id=subject.series_id,
+            scan_id=run.start_doc.get("scan_id"),
+            run_time=run.start_doc["time"],
+            suggestion_id=run.start_doc.get("suggestion_id"),
+            technique=self.technique.name,
+            agent=self.agent,
+            parameters=dict(self.technique.parameters),
+        )
+        self.store.begin(record)
+        return subject
+
+    def expect(self, subject: Subject) -> None:
+        """Make room for the arrays that are announced."""
+        assert subject.analysis is not None
+        self.store.expect(subject.key, subject.analysis.layouts)
+
+    def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
+        """Write the result, and what it is called; a failed one, whatever goes wrong on the way."""
+        outcome = self._outcome(subject)
+        try:
+            outcome = self._write(subject, outcome, analysis, closes=closes)
+            self.listener.absorb(outcome)
+        except (ClientError, httpx.HTTPError, MemoryError):
+            raise
+        except Exception as err:
+            logger.exception("run %s is not concluded", subject.run.uid)
+            outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
+            with suppress(ClientError, httpx.HTTPError, KeyError):
+                self.store.fail(outcome.key, outcome.reason)
+        if subject.series_id and not closes:
+            self._growing[subject.key] = subject
+        else:
+            self._growing.pop(subject.key, None)
+        return outcome
+
+    def forget(self) -> None:
+        """Have growing series rebuilt from Tiled: what is in memory may be half of a run."""
+        self._growing.clear()
+
+    def close_series(self, value: str) -> bool:
+        """Say that nothing more comes to a series; False if it does not grow."""
+        unit = self.technique.unit
+        if not isinstance(unit, Series):
+            raise ValueError(f"results of technique {self.technique.name} are no series: there is nothing to close")
+        key = result_key(series_identity(f"{unit.key}={value}"), self.technique.parameters)
+        self._growing.pop(key, None)
+        try:
+            return self.store.close(key)
+        except KeyError:
+            return False
+
+    def _write(self, subject: Subject, outcome: Outcome, analysis: Analysis | None, *, closes: bool) -> Outcome:
+        run, wanted = subject.run, self.wanted
+        about: dict[str, Any] = {
+            "positions": outcome.positions,
+            "summary": {name: subject.value(key) for name, key in wanted.readings.items()},
+            "units": dict(wanted.units),
+        }
+        if subject.series_id:
+            about["raw_uids"] = [run.uid for run in subject.runs]
+        if analysis is None:
+            status = "failed" if closes else "growing"
+            reason = subject.problem or "unknown"
+            is_kept = self.store.fail(outcome.key, reason, status=status, **about)
+            return replace(outcome, status=status, reason=reason) if is_kept else self._recalled(subject)
+        status = analysis.status if closes else "growing"
+        n_frames = len(subject.of_frames(""))
+        about |= {"n_frames": n_frames, "frame_time_s": run.frame_time_s}
+        outcome = replace(
+            outcome,
+            status=status,
+            embedding=np.asarray(analysis.embedding, np.float32),
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            age_s=_number(about["summary"].get(wanted.age)),
+            exposure_s=run.frame_time_s and n_frames * run.frame_time_s,
+            reason=subject.problem or "",
+        )
+        placed = self.listener.assign(outcome)
+        began = subject.runs[0].start_doc["time"]
+        series = {name: subject.series(key) for name, key in wanted.series.items()}
+        relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
+        is_kept = self.store.complete(outcome.key, analysis, status=status, series=relative, **about, **placed)
+        return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recalled(subject)
+
+    def _outcome(self, subject: Subject) -> Outcome:
+        run = subject.run
+        readings = {name: run.reading(name, subject.event) for name in self.wanted.positions}
+        return Outcome(
+            raw_uid=run.uid,
+            key=subject.key,
+            trial_id=run.start_doc.get("suggestion_id") or subject.key,
+            status="complete",
+            positions={name: x for name, x in readings.items() if x is not None},
+        )
+
+    def _recalled(self, subject: Subject) -> Outcome:
+        """The outcome that is in Tiled."""
+        record = self.store.record(subject.key)
+        outcome = Outcome(
+            raw_uid=subject.run.uid,
+            key=record.key,
+            trial_id=record.suggestion_id or record.key,
+            status=record.status,
+            positions=record.positions,
+            embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
+            novelty_p=record.novelty_p,
+            novel=record.novel,
+            regime=-1 if record.regime is None else record.regime,
+            age_s=_number(record.summary.get(self.wanted.age)),
+            is_recalled=True,
+        )
+        if subject.series_id and subject.run.uid not in (record.raw_uids or ()):
+            reason = f"series {subject.series_id} is closed: the run is not in it, give it another name"
+            logger.warning("run %s: %s", subject.run.uid, reason)
+            return replace(outcome, status="failed", reason=reason)
+        return outcome
+
+    def _told(self, subject: Subject) -> Outcome:
+        """The outcome that is in Tiled, told to the listener."""
+        outcome = self._recalled(subject)
+        if outcome.status != "failed":
+            self.listener.absorb(outcome)
+        return outcome
+
+    def _rebuilt(self, subject: Subject, taken: list[str]) -> Subject | None:
+        """A series that grew in an earlier session, its runs analysed again from Tiled."""
+        old = Subject(subject.key, [], series_id=subject.series_id)
+        for uid in taken:
+            if self.raw is None or uid not in self.raw:
+                logger.warning("series %s goes on without run %s, which is not in Tiled", subject.series_id, uid)
+                continue
+            run = Run(self.keys, self.roots, self.raw)
+            for name, doc in documents_of(self.raw[uid]):
+                run(name, doc)
+            if old.runs:
+                old.go_on(run)
+            else:
+                old.runs.append(run)
+            _replay(self.technique, old)
+            run.close()
+        return old if old.runs else None
+
+
+def _replay(technique: Technique, subject: Subject) -> None:
+    """Push the frames of a finished run once more."""
+    try:
+        if subject.analysis is None:
+            subject.analysis = technique.begin(subject.info)
+        elif hasattr(subject.analysis, "next_run"):
+            subject.analysis.next_run(subject.info)
+        for block in subject.run.blocks(subject.analysis.pixels):
+            subject.n_read += len(block)
+            subject.analysis.push(block)
+    except (AnalysisError, ValueError) as err:
+        logger.warning("series %s: run %s: %s", subject.series_id, subject.run.uid, err)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,150 @@
+"""Runs to try a technique on, and what feeds their frames to it as an agent does."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique
+
+BLOCK = 50  # frames
+BEGAN = 1.7e9  # seconds since 1970
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleRun:
+    """A run to try a technique on; one event of it, where the unit is the event.
+
+    Attributes
+    ----------
+    frames : ndarray, shape (n, ny, nx)
+        As the detector gives them, in its dtype.
+    frame_time_s : float or None
+        Time from one frame to the next, in seconds.
+    start : mapping
+        Of the start document, what the technique looks at.
+    readings : mapping of str to number or array_like, shape (n,)
+        What was read beside the frames, by data key: a number was read once, of an array one value with each frame.
+    uid : str
+        Of the start document.
+    """
+
+    frames: NDArray[Any]
+    frame_time_s: float | None = 0.1
+    start: Mapping[str, Any] = field(default_factory=dict)
+    readings: Mapping[str, ArrayLike] = field(default_factory=dict)
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.frames) != 3 or not np.size(self.frames):
+            raise ValueError(f"frames must be (n, ny, nx), got shape {np.shape(self.frames)}")
+        for key, values in self.readings.items():
+            if np.ndim(values) and np.shape(values) != (len(self.frames),):
+                raise ValueError(f"readings[{key!r}] must be a number or one for each of {len(self.frames)} frames")
+
+
+def analyse(technique: Technique, run: ExampleRun, *, block: int = BLOCK) -> Analysis:
+    """What a technique says of a run, its frames pushed as an agent does, `block` at a time.
+
+    Raises
+    ------
+    AnalysisError
+        If the technique says that the run cannot be analysed.
+    """
+    return Feed(technique, run).push(block=block).finish()
+
+
+def default_runs() -> tuple[ExampleRun, ...]:
+    """Three movies of Poisson counts whose mean goes up, stays and goes down."""
+    rng = np.random.default_rng(0)
+    time = np.linspace(0.0, 1.0, 64)[:, None, None]
+    means = (4 + 2 * slope * (time - 0.5) for slope in (1, 0, -1))
+    return tuple(ExampleRun(frames=rng.poisson(mean, (64, 24, 32)).astype(np.uint16)) for mean in means)
+
+
+class Feed:
+    """Feeds the frames of runs to a technique; to it this is the `Readings`, which grow meanwhile.
+
+    Parameters
+    ----------
+    technique : Technique
+    run : ExampleRun
+    **said
+        Fields of `RunInfo` that say something else than the run.
+
+    Attributes
+    ----------
+    analysis : RunAnalysis
+    """
+
+    def __init__(self, technique: Technique, run: ExampleRun, **said: Any) -> None:
+        self._technique = technique
+        self._runs, self._taken = [run], [0]
+        self.analysis: RunAnalysis = technique.begin(self._info(**said))
+
+    def next_run(self, run: ExampleRun) -> "Feed":
+        """Go on with the next run of a series."""
+        self._runs.append(run)
+        self._taken.append(0)
+        if hasattr(self.analysis, "next_run"):
+            self.analysis.next_run(self._info(n_frames=None))
+        return self
+
+    def push(self, n: int | None = None, *, block: int = BLOCK) -> "Feed":
+        """Push the next `n` frames, or all that are left."""
+        frames = self._runs[-1].frames
+        last = len(frames) if n is None else min(self._taken[-1] + n, len(frames))
+        while (first := self._taken[-1]) < last:
+            taken = frames[first : min(first + block, last)]
+            self._taken[-1] += len(taken)
+            self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels])
+        return self
+
+    def finish(self) -> Analysis:
+        """What the technique says."""
+        return self.analysis.finish()
+
+    def value(self, key: str) -> float | None:
+        """First value; None if it was not read, or not yet."""
+        for run, taken in zip(self._runs, self._taken, strict=True):
+            if key in run.readings:
+                values = np.asarray(run.readings[key], dtype=float)
+                if not values.ndim:
+                    return float(values)
+                if taken:
+                    return float(values[0])
+        return None
+
+    def of_frames(self, key: str) -> NDArray[np.float64]:
+        """Value at each frame that was pushed, (n_frames,)."""
+        found = []
+        for run, taken in zip(self._runs, self._taken, strict=True):
+            values = np.asarray(run.readings.get(key, np.nan), dtype=float)
+            found.append(values[:taken] if values.ndim else np.full(taken, values))
+        return np.concatenate(found)
+
+    def series(self, key: str) -> NDArray[np.float64]:
+        """Times (seconds since 1970) and values, (2, n)."""
+        found, began = [np.empty((2, 0))], BEGAN
+        for run, taken in zip(self._runs, self._taken, strict=True):
+            if key in run.readings:
+                values = np.atleast_1d(np.asarray(run.readings[key], dtype=float))[:taken]
+                found.append(np.array([began + np.arange(values.size) * (run.frame_time_s or 1.0), values]))
+            began += 1000
+        return np.concatenate(found, axis=1)
+
+    def _info(self, **said: Any) -> RunInfo:
+        run = self._runs[-1]
+        about: dict[str, Any] = {
+            "raw_uid": run.uid,
+            "n_frames": len(run.frames),
+            "frame_shape": run.frames.shape[1:],
+            "frame_time_s": run.frame_time_s,
+            "start": {"uid": run.uid, "time": BEGAN, "scan_id": 1, **run.start},
+            "event": 1 if self._technique.unit == "event" else None,
+            "readings": self,
+        }
+        return RunInfo(**(about | said))

@@ -1,0 +1,96 @@
+"""What a technique may have as well: landmarks, something in common, checks for doctor, an optimizer."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ainerd.technique import Common, Finding, HasChecks, HasCommon, HasLandmarks, HasOptimizer, Landmarks
+from ainerd.testing._trial import Trial, require
+
+BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
+ID = "_id"  # of bluesky-adaptive
+
+
+def landmarks(trial: Trial) -> None:
+    """Landmarks are embeddings with names, the same each time; there may be none."""
+    technique = trial.technique
+    if not isinstance(technique, HasLandmarks):
+        return
+    found, again = technique.landmarks(), technique.landmarks()
+    require(
+        isinstance(found, Landmarks), f"landmarks() must give ainerd.technique.Landmarks, got {type(found).__name__}"
+    )
+    z, expected = found.embeddings, (len(found.names), technique.embedding_size)
+    require(
+        np.shape(z) == expected and z.dtype == np.float32 and np.isfinite(z).all(),
+        f"embeddings of the landmarks must be finite float32 of shape {expected}, names by embedding_size, got "
+        f"{z.dtype} {np.shape(z)}",
+    )
+    require(
+        np.array_equal(z, again.embeddings) and found.names == again.names,
+        "landmarks() gives others on a second call: axes drawn through them must never turn",
+    )
+
+
+def common(trial: Trial) -> None:
+    """What results have in common can be written."""
+    if not isinstance(trial.technique, HasCommon):
+        return
+    found = trial.technique.common()
+    require(isinstance(found, Common), f"common() must give ainerd.technique.Common, got {type(found).__name__}")
+    for name, array in found.arrays.items():
+        require(isinstance(array, np.ndarray), f"common().arrays[{name!r}] must be a numpy array")
+        dims = found.dims.get(name)
+        require(
+            dims is None or len(dims) == array.ndim,
+            f"common().dims[{name!r}] must name {array.ndim} dimensions: {dims}",
+        )
+    for name, value in found.instrument.items():
+        require(
+            value is None or isinstance(value, str | int | float),
+            f"common().instrument[{name!r}] must be a number, text or None, got {type(value).__name__}",
+        )
+
+
+def findings(trial: Trial) -> None:
+    """`check` gives findings for ``ainerd doctor``."""
+    if not isinstance(trial.technique, HasChecks):
+        return
+    for finding in trial.technique.check():
+        require(
+            isinstance(finding, Finding)
+            and all(isinstance(text, str) for text in (finding.what, finding.said, finding.todo))
+            and finding.what,
+            f"check() must give ainerd.technique.Finding(what, said, todo) of text, got {finding!r}",
+        )
+
+
+def optimizer(trial: Trial) -> None:
+    """The optimizer stays within its bounds, and outlives what could not be measured."""
+    technique = trial.technique
+    if not isinstance(technique, HasOptimizer):
+        return
+    found = technique.optimizer(BOUNDS)
+    missing = [name for name in ("suggest", "ingest") if not callable(getattr(found, name, None))]
+    require(not missing, f"optimizer() has no {', '.join(missing)}: see bluesky_adaptive.protocols.Optimizer")
+    sound = np.zeros(technique.embedding_size, np.float32)
+    for embedding, p in ((sound, 0.5), (np.full_like(sound, np.nan), math.nan), (np.full_like(sound, np.nan), None)):
+        (suggestion,) = _suggested(found)
+        found.ingest([{**suggestion, "embedding": embedding, "novelty_p": p}])
+    (last,) = _suggested(found)
+    require(last[ID] != suggestion[ID], f"two suggestions have the same {ID!r}")
+
+
+def _suggested(optimizer: Any) -> list[Any]:
+    suggestions = optimizer.suggest(1)
+    require(len(suggestions) == 1, f"suggest(1) must give one suggestion, got {len(suggestions)}")
+    for suggestion in suggestions:
+        require(ID in suggestion, f"a suggestion needs {ID!r}, by which its result comes back: {dict(suggestion)}")
+        for name, (low, high) in BOUNDS.items():
+            x = suggestion.get(name, math.nan)
+            require(low <= x <= high, f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
+    return list(suggestions)
+
+
+OPTIONAL = (landmarks, common, findings, optimizer)

@@ -1,0 +1,132 @@
+"""What a technique draws."""
+
+import difflib
+import inspect
+import io
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ainerd.technique import Analysis
+from ainerd.testing._example import ExampleRun
+from ainerd.testing._trial import CheckFailed, Trial, require
+
+ARGUMENTS = {
+    "plot": ("result", "figure"),
+    "image": ("result",),
+    "gallery": ("figure", "scene", "runs"),
+    "strip": ("axes", "scene", "runs"),
+    "export": ("store", "key", "path"),
+}
+
+
+def panels(trial: Trial) -> None:
+    """What is installed as panels can be imported, and has functions of known names that take what they are given."""
+    module = _panels(trial)
+    if module is None:
+        return
+    functions = {name for name in vars(module) if callable(getattr(module, name)) and not name.startswith("_")}
+    functions = {name for name in functions if getattr(getattr(module, name), "__module__", "") == module.__name__}
+    for name in sorted(functions - set(ARGUMENTS)):
+        close = difflib.get_close_matches(name, ARGUMENTS, 1, cutoff=0.8)
+        require(not close or close[0] in functions, f"{name}() is never called: did you mean {close and close[0]}()?")
+    known = [name for name in ARGUMENTS if hasattr(module, name)]
+    require(
+        known or not functions,
+        f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}",
+    )
+    for name in known:
+        try:
+            inspect.signature(getattr(module, name)).bind(*ARGUMENTS[name])
+        except TypeError as error:
+            raise CheckFailed(f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}") from None
+    wanted = getattr(module, "arrays", {})
+    require(
+        isinstance(wanted, Mapping) and set(wanted) <= {"gallery", "strip"},
+        f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}",
+    )
+    for panel, names in wanted.items():
+        require(not isinstance(names, str), f"arrays[{panel!r}] must be names of arrays, ({names!r},) say")
+
+
+def plot_and_image(trial: Trial) -> None:
+    """`plot` draws a result in a figure, `image` gives a grey picture of it."""
+    from matplotlib.figure import Figure
+
+    module = _panels(trial)
+    for run in trial.runs[:1] if module else ():
+        result = _Result(trial.technique.name, run, trial.analyses[0])
+        if hasattr(module, "plot"):
+            figure = Figure(figsize=(6, 4))
+            module.plot(result, figure)
+            require(figure.axes, "plot() draws nothing: it gets a figure to draw in, and returns nothing")
+            figure.savefig(io.BytesIO(), format="png")
+        if hasattr(module, "image"):
+            image = module.image(result)
+            require(
+                isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size,
+                f"image() must give uint8 of shape (ny, nx), got {getattr(image, 'dtype', type(image).__name__)} "
+                f"{np.shape(image)}",
+            )
+
+
+class _Result:
+    """Stands for an `ainerd.results.AinerdResult`: `metadata`, and arrays as children and attributes with `read`."""
+
+    def __init__(self, technique: str, run: ExampleRun, analysis: Analysis) -> None:
+        kept = {name: array for name, array in analysis.arrays.items() if array.size}
+        self._nodes = {name: _Array(array) for name, array in kept.items()}
+        known = {name: value for name, value in analysis.summary.items() if value is not None}
+        self.metadata: dict[str, Any] = {
+            **known,
+            "summary": list(known),
+            "positions": [],
+            "technique": technique,
+            "status": analysis.status,
+            "scan_id": 1,
+            "raw_uid": run.uid,
+            "n_frames": len(run.frames),
+            "embedding": analysis.embedding.tolist(),
+            "units": dict(analysis.units),
+            "arrays": {name: list(array.shape) for name, array in kept.items()},
+            "series": {},
+        }
+        optional = {"frame_time_s": run.frame_time_s, "novelty_p": analysis.novelty_p, "novel": analysis.novel}
+        self.metadata |= {name: value for name, value in optional.items() if value is not None}
+
+    def __getitem__(self, name: str) -> "_Array":
+        return self._nodes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __getattr__(self, name: str) -> "_Array":
+        if name.startswith("_") or name not in self._nodes:
+            raise AttributeError(f"this result has no array {name!r}")
+        return self._nodes[name]
+
+
+class _Array(SimpleNamespace):
+    """An array in Tiled: read when it is asked for."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(shape=array.shape, dtype=array.dtype, read=array.copy)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read()[index]
+
+
+def _panels(trial: Trial) -> Any:
+    """The module, None if none is installed under the technique's name."""
+    for entry in entry_points(group="ainerd.panels", name=trial.technique.name):
+        try:
+            return entry.load()
+        except Exception as error:
+            raise CheckFailed(f"{entry.value} cannot be imported: {type(error).__name__}: {error}") from error
+    return None
+
+
+PANELS = (panels, plot_and_image)

@@ -1,0 +1,137 @@
+"""Settings: everybody's sections, the technique's own, the environment; and what is wrong with them, in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from ainerd.agent import build_technique
+from ainerd.config import Settings, SettingsError
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
+
+
+def refused(path):
+    """What is said of a file that cannot be used: one line."""
+    with pytest.raises(SettingsError) as error:
+        build_technique(Settings.load(path))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*/*.toml")), ids=lambda path: path.parent.name)
+def test_the_settings_of_each_profile_are_read(path):
+    settings = Settings.load(path)
+    assert settings.technique == "rheo_xpcs" and settings.folder == path.parent
+    assert RheoXPCSSettings(**settings.section).partition.n_phi in (12, 18)
+
+
+def test_another_technique_has_its_own_section(marble):
+    settings = Settings.load(marble)
+    assert (settings.technique, settings.section) == ("marble", {"width": 3})
+    assert build_technique(settings).settings.width == 3
+
+
+def test_the_environment_overrides_any_section(marble, monkeypatch):
+    marble.write_text(marble.read_text().replace("width = 3", 'width = 3\nnameLong = "x"'))
+    said = {"MARBLE__WIDTH": "5", "MARBLE__NAMELONG": "5 m", "MARBLE__SIZE__INNER": "2.5", "STEERING__SEED": "4"}
+    for name, text in said.items():
+        monkeypatch.setenv(f"AINERD_{name}", text)
+    settings = Settings.load(marble)
+    assert settings.steering.seed == 4
+    assert settings.section == {"width": 5, "nameLong": "5 m", "size": {"inner": 2.5}}
+    monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")  # of another technique that is installed
+    assert Settings.load(marble).section["width"] == 5
+
+
+def test_the_environment_overrides_a_section_of_the_section(monkeypatch):
+    monkeypatch.setenv("AINERD_RHEO_XPCS__ALPHA", "0.01")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__PARTITION__N_PHI", "9")
+    monkeypatch.setenv("AINERD_RHEO_XPCS__PARTITION__ENERGY_KEV", "12")
+    section = RheoXPCSSettings(**Settings.load(SMALL).section)
+    assert (section.alpha, section.partition.n_phi, section.partition.energy_keV) == (0.01, 9, 12)
+    assert (section.contrast, section.partition.distance_m) == (0.2, 6.0)
+
+
+def test_the_technique_may_come_from_the_environment(marble, monkeypatch):
+    marble.write_text(marble.read_text().replace('technique = "marble"', ""))
+    monkeypatch.setenv("AINERD_TECHNIQUE", "marble")
+    assert Settings.load(marble).section == {"width": 3}
+
+
+def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", "secret")
+    settings = Settings.load(SMALL)
+    tables = settings.tables()
+    assert "secret" not in str(tables)
+    monkeypatch.setenv("AINERD_STORAGE__FRAMES", f'["{tmp_path}"]')
+    again = Settings.of(tables, settings.folder)
+    assert again.section == settings.section and again.storage.directory == settings.storage.directory
+    assert again.storage.frames == [tmp_path] and again.storage.api_key == settings.storage.api_key
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: Input should be greater than 0"),
+        ("alpha = 0.05", "alfa = 0.05", "rheo_xpcs.alfa: unknown key, did you mean 'alpha'?"),
+        ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
+        ('encoder = "pca"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
+        ('name = "rheo_xpcs"', "", "name: Field required"),
+        ("[recorded.series]", "[recoded.series]", "[recoded]: unknown section, did you mean 'recorded'?"),
+        ("[recorded.series]", "[recorded.serie]", "recorded.serie: unknown key, did you mean 'series'?"),
+        ("beam_size = 0.1", "preshear = []", "a key of the technique goes to [rheo_xpcs]"),
+        ('age = "time_since_shear"', 'age = "age"', "steering.age: 'age' is none of recorded.readings (time"),
+        ("[recorded.series]", "[beside.series]", "of an earlier version: [beside] is now in [recorded]"),
+        ("[rheo_xpcs.partition]", "[partition]", "of an earlier version: [partition] is now in [rheo_xpcs.partition]"),
+        ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
+        ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
+    ],
+)
+def test_what_is_wrong_names_the_key(tmp_path, before, after, message):
+    text = SMALL.read_text()
+    assert before in text
+    (tmp_path / "agent.toml").write_text(text.replace(before, after, 1))
+    assert message in refused(tmp_path / "agent.toml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("[marble]", "[marbel]", "[marbel]: unknown section, did you mean 'marble'?"),
+        ("[marble]", "[rheo_xpcs]", "technique is 'marble', remove the section or write technique = 'rheo_xpcs'"),
+        ("[marble]\nwidth = 3", 'marble = "wide"', "marble: must be a section [marble]"),
+        ("width = 3", "width = 13", "technique marble: KeyError: 'no such key'"),
+        ('technique = "marble"', 'technique = "nobodys"\n[nobodys]', "'nobodys'"),
+        ("[marble]\nwidth = 3", "", None),
+    ],
+)
+def test_another_techniques_settings_too(marble, before, after, message):
+    if after.startswith("marble ="):  # at the top, before any section
+        marble.write_text(f"{after}\n{marble.read_text().replace(before, '')}")
+    else:
+        marble.write_text(marble.read_text().replace(before, after))
+    if message is None:  # a technique may need none
+        assert build_technique(Settings.load(marble)).settings.width == 1
+    else:
+        assert message in refused(marble)
+
+
+def test_a_section_that_is_needed_is_missed_by_name(marble):
+    marble.write_text(marble.read_text().replace('technique = "marble"', "").replace("[marble]\nwidth = 3", ""))
+    assert refused(marble) == "there is no section [rheo_xpcs], which needs partition, contrast"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ANALYSIS__ALPHA", "AINERD_ANALYSIS__ALPHA is now in [rheo_xpcs]"),
+        ("RHEO_XPC__ALPHA", "AINERD_RHEO_XPC__ALPHA: unknown section, did you mean 'rheo_xpcs'?"),
+        ("RHEO_XPCS__ALPHA__MORE", "AINERD_RHEO_XPCS__ALPHA__MORE: alpha is not a table"),
+        ("RHEO_XPCS__ALPHABET", "rheo_xpcs.alphabet: unknown key, did you mean 'alpha'?"),
+    ],
+)
+def test_a_variable_that_means_nothing_is_not_passed_over(monkeypatch, name, message):
+    monkeypatch.setenv(f"AINERD_{name}", "0.01")
+    assert message in refused(SMALL)

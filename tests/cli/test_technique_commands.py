@@ -1,0 +1,115 @@
+"""What techniques bring to the command line: commands of their own, and what `doctor` says of them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import ainerd.cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env={"COLUMNS": "150"})
+
+
+def doctor(*arguments):
+    """Findings about techniques, a line each; what else is looked at is left out."""
+    found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
+    return [
+        (f["what"], f["said"], f["todo"]) for f in found if f["what"].startswith(("technique", "marbles", "settings"))
+    ]
+
+
+def test_commands_of_a_technique_have_its_name(marble):
+    assert run("marble", "hello", "you").stdout == "hello you\n"
+    assert run("hello", "you").exit_code == 2  # only those of the default technique have short forms
+
+
+@pytest.mark.parametrize("command", ["analyze", "encode", "calibrate", "train"])
+def test_those_of_the_default_go_without_it(command):
+    short, full = run(command, "--help"), run("rheo-xpcs", command, "--help")
+    assert short.exit_code == full.exit_code == 0
+    assert len(short.stdout) > 300 and short.stdout.split() == full.stdout.replace(" rheo-xpcs", "").split()
+
+
+def test_a_name_that_is_taken_is_everybodys():
+    assert "Key of a result" in run("similar", "--help").stdout
+    assert "maps of a run" in run("rheo-xpcs", "similar", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("broken", "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("broken", "1 / 0", "ZeroDivisionError"),
+        ("broken", "app = 3", "AttributeError"),
+        ("broken", "import typer\napp = typer.Typer()", "RuntimeError"),
+        ("doctor", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command doctor"),
+    ],
+)
+def test_commands_that_do_not_work_cost_a_line_and_nothing_else(site, monkeypatch, capsys, name, text, said):
+    site.install(name, {"its_commands": text}, commands="its_commands:app")
+    monkeypatch.delitem(sys.modules, "its_commands", raising=False)
+    app = ainerd.cli.app
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line.startswith(f"ainerd: the commands of technique {name!r} are left out: ")
+    assert said in line
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert "watch" in shown and "rheo-xpcs" in shown and "broken" not in shown
+
+
+def test_help_imports_no_technique_and_nothing_heavy(marble):
+    script = """
+from typer.testing import CliRunner
+from ainerd.cli import app
+commands = [[c] for c in ("replay", "similar", "export", "doctor", "watch", "steer", "analyze", "marble", "rheo-xpcs")]
+for command in ([], *commands, ["rheo-xpcs", "train", "ours"]):
+    done = CliRunner().invoke(app, [*command, "--help"])
+    assert done.exit_code == 0 and len(done.output) > 200, done.output
+shown = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="ainerd")
+heavy = {"numpy", "pandas", "torch", "tiled", "bluesky", "h5py", "sklearn", "numba"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    command = [sys.executable, "-c", f"import sys\nsys.path[:] = {sys.path!r}\n{script}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_doctor_lists_what_is_installed(marble, site):
+    site.install("lost", {}, techniques="nowhere:Lost")
+    found = doctor()
+    assert ("technique marble", "What a marble sees.", "") in found
+    assert [what for what, *_ in found] == ["technique lost", "technique marble", "technique rheo_xpcs"]
+    assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in found[0][1] and found[0][2]
+
+
+def test_doctor_asks_the_technique_of_the_settings(marble):
+    (settings, technique, marbles) = doctor("--config", marble)
+    assert settings == ("settings", f"{marble}: instrument 'here'", "") and technique[1].startswith(
+        "accepts its section"
+    )
+    assert marbles == ("marbles", "3 wide", "")
+    marble.write_text(marble.read_text().replace("width = 3", "width = -1"))
+    assert doctor("--config", marble)[-1] == ("marbles", "-1 wide", "make it wider")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last"),
+    [
+        ("width = 3", "wide = 3", "marble.wide: unknown key, did you mean 'width'?"),
+        ("width = 3", "width = 13", "KeyError: 'no such key'"),
+        ("width = 3", "width = 7", "its check ended with RuntimeError: the box is stuck"),
+        (
+            'technique = "marble"',
+            'technique = "marbel"',
+            "technique: 'marbel' is not installed, did you mean 'marble'?",
+        ),
+        ("[marble]\n", "[marble]\nsize = 3\n", "marble.size: Input should be a valid dictionary or instance of Size"),
+    ],
+)
+def test_doctor_says_what_the_technique_does_not_take(marble, before, after, last):
+    marble.write_text(marble.read_text().replace(before, after))
+    what, said, todo = doctor("--config", marble)[-1]
+    assert last in said and todo and "\n" not in said

@@ -1,0 +1,71 @@
+"""What a run's documents say of a reading: the first one of the run, an event's, and one for each frame."""
+
+import numpy as np
+from event_model import compose_run
+
+from ainerd.documents import DetectorKeys, Run
+
+NUMBER = {"dtype": "number", "shape": [], "source": "sim"}
+
+
+def read(keys, *, configuration=None, image_shape=(2, 3), n=3, **start):
+    """A run of n events that hold frames and a motor, with a baseline before and after."""
+    run, bundle = Run(keys, []), compose_run(metadata=start)
+    run("start", bundle.start_doc)
+    baseline = bundle.compose_descriptor(name="baseline", data_keys={"x": NUMBER, "slit": NUMBER})
+    configured = {"det": {"data": configuration or {}, "timestamps": {}, "data_keys": {}}}
+    image = {"dtype": "array", "shape": [*image_shape], "source": "sim"}
+    primary = bundle.compose_descriptor(
+        name="primary", data_keys={"det": image, "x": NUMBER}, configuration=configured, object_keys={"det": ["det"]}
+    )
+    run("descriptor", baseline.descriptor_doc)
+    run("descriptor", primary.descriptor_doc)
+    run("event", baseline.compose_event(data={"x": 0.5, "slit": 7.0}, timestamps={"x": 1.0, "slit": 1.0}))
+    for i in range(n):
+        data = {"det": np.full(image_shape, i), "x": 10.0 + i}
+        run("event", primary.compose_event(data=data, timestamps=dict.fromkeys(data, 10.0 + i)))
+    run("event", baseline.compose_event(data={"x": 99.0, "slit": 8.0}, timestamps={"x": 50.0, "slit": 50.0}))
+    run("stop", bundle.compose_stop())
+    return run
+
+
+def test_the_first_reading_is_the_run_s():
+    run = read(DetectorKeys(image="det"))
+    assert run.reading("x") == 0.5 and run.reading("slit") == 7.0 and run.reading("no") is None
+    assert run.series("x").tolist() == [[1.0, 10.0, 11.0, 12.0, 50.0], [0.5, 10.0, 11.0, 12.0, 99.0]]
+
+
+def test_an_event_has_its_own_readings():
+    run = read(DetectorKeys(image="det"))
+    assert [run.reading("x", event) for event in (1, 2, 3)] == [10.0, 11.0, 12.0]
+    assert run.reading("slit", 2) == 7.0  # not that of the second baseline
+    assert run.series("x", 2).tolist() == [[11.0], [11.0]]
+
+
+def test_each_frame_has_its_reading():
+    run = read(DetectorKeys(image="det"))
+    assert run.of_frames("x", 1, 3).tolist() == [11.0, 12.0]
+    assert run.of_frames("slit", 0, 2).tolist() == [7.0, 7.0]
+    assert np.isnan(run.of_frames("no", 0, 2)).all()
+    many = read(DetectorKeys(image="det"), image_shape=(4, 2, 3), n=2)
+    assert many.of_frames("x", 2, 6).tolist() == [10.0, 10.0, 11.0, 11.0]
+
+
+def test_how_many_frames_there_will_be():
+    keys = DetectorKeys(image="det", n_frames="num", frame_time_s="period")
+    configured = {"num": 4, "period": 0.1}
+    assert read(DetectorKeys(image="det")).n_frames is None
+    assert read(DetectorKeys(image="det"), num_points=3).n_frames == 3
+    assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_frames == 4
+    assert read(keys, configuration=configured, image_shape=(4, 2, 3), num_points=3).n_frames == 12
+    assert read(keys, configuration=configured, num_points=1).n_frames == 4  # it flies: each index is a frame
+    assert read(keys, configuration=configured).frame_time_s == 0.1
+    assert read(keys, configuration=configured, image_shape=(4, 2, 3)).n_event == 4
+
+
+def test_frames_are_read_up_to_a_number_or_left_out():
+    run, pixels = read(DetectorKeys(image="det"), image_shape=(4, 2, 3), n=2), np.array([5])
+    assert run.n_ready == 8
+    assert np.concatenate(list(run.blocks(pixels, until=3))).ravel().tolist() == [0, 0, 0]
+    run.skip(5)
+    assert np.concatenate(list(run.blocks(pixels))).ravel().tolist() == [1, 1, 1] and run.n_read == 8

@@ -1,0 +1,120 @@
+"""A technique that takes anything, and documents of runs with frames in their events."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from event_model import compose_run
+
+from ainerd.documents import DetectorKeys
+from ainerd.technique import Analysis, AnalysisError, Layout, Regimes
+
+SHAPE = (2, 3)
+KEYS = DetectorKeys(image="det")
+
+
+class Sums:
+    """The sum of each frame; refuses frames whose sum is 666."""
+
+    def __init__(self, technique, info):
+        self.technique, self.info, self.sums, self.seen = technique, info, [], []
+        self.runs = [info.raw_uid]
+        self.pixels = np.arange(6)
+        self.layouts = {"temperature": Layout((1,), "float64", ("frame",))}
+
+    def push(self, block):
+        self.sums.extend(block.sum(axis=1).tolist())
+        self.seen.append(len(self.info.readings.of_frames("temperature")))
+        if 666 in self.sums:
+            raise AnalysisError("the number of the beast")
+
+    def finish(self):
+        if not self.sums:
+            raise AnalysisError("no frames")
+        temperature = self.info.readings.of_frames("temperature")
+        return Analysis(
+            embedding=np.array([len(self.sums), np.mean(self.sums)], np.float32),
+            novelty_p=self.technique.p,
+            arrays={"sums": np.array(self.sums), "temperature": temperature},
+            calibration={"alpha": 0.05},
+        )
+
+
+class Growing(Sums):
+    """The same of a series."""
+
+    def next_run(self, info):
+        self.runs.append(info.raw_uid)
+
+
+@dataclass
+class Toy:
+    unit: object = "run"
+    p: float | None = None
+    name: str = "toy"
+    alpha: float = 0.05
+    embedding_size: int = 2
+    regime_width: float | None = None
+    made: list = field(default_factory=list)
+    analysis: type = Sums
+
+    @property
+    def parameters(self):
+        return {"technique": self.name}
+
+    def begin(self, run):
+        if run.frame_shape != SHAPE:
+            raise AnalysisError(f"frames of {run.frame_shape}")
+        self.made.append(self.analysis(self, run))
+        return self.made[-1]
+
+    def regimes(self, embeddings, previous=None):
+        return Regimes(
+            labels=np.zeros(len(embeddings), int), n_regimes=1, supported_range=(1, 1), predict=lambda z: z[:, 0] * 0
+        )
+
+
+@pytest.fixture
+def toy():
+    return Toy
+
+
+@pytest.fixture
+def growing():
+    return Growing
+
+
+@pytest.fixture
+def keys():
+    return KEYS
+
+
+def scan(frames, *, status="success", temperatures=None, uid=None, **start):
+    """Documents of a scan with a frame in each event, the motor x, and a temperature beside."""
+    bundle = compose_run(uid=uid, metadata={"scan_id": 1, **start})
+    yield "start", bundle.start_doc
+    numbers = {key: {"dtype": "number", "shape": [], "source": "sim"} for key in ("x", "temperature")}
+    image = {"dtype": "array", "shape": [*np.shape(frames)[1:]], "source": "sim"}
+    primary = bundle.compose_descriptor(name="primary", data_keys={"det": image, **numbers})
+    yield "descriptor", primary.descriptor_doc
+    for i, frame in enumerate(frames):
+        read = {"det": np.asarray(frame), "x": 10.0 + i, "temperature": (temperatures or range(300, 999))[i]}
+        yield "event", primary.compose_event(data=read, timestamps=dict.fromkeys(read, 100.0 + i))
+    yield "stop", bundle.compose_stop(exit_status=status)
+
+
+@pytest.fixture
+def scanned():
+    return scan
+
+
+def movie(*sums):
+    """Frames with these sums."""
+    frames = np.zeros((len(sums), *SHAPE))
+    frames[:, 0, 0] = sums
+    return frames
+
+
+@pytest.fixture
+def movies():
+    return movie

@@ -1,0 +1,151 @@
+"""A run's frames reach its technique, unit by unit, and nothing is written here: without RunEngine and Tiled."""
+
+import httpx
+import numpy as np
+import pytest
+
+from ainerd.documents import DetectorKeys, Run
+from ainerd.runs import Outcome
+from ainerd.runs._run import RunState
+from ainerd.technique import AnalysisError, Series
+
+
+class Sink:
+    """Keeps what it is told; `there` are outcomes of what has its result."""
+
+    def __init__(self, there=()):
+        self.begun, self.expected, self.ended, self.there = [], [], [], dict(there)
+
+    def begin(self, subject):
+        self.begun.append(subject)
+        return self.there.get(subject.event, subject)
+
+    def expect(self, subject):
+        self.expected.append(dict(subject.analysis.layouts))
+
+    def end(self, subject, analysis, *, closes):
+        self.ended.append((subject, analysis, closes))
+        status = "failed" if analysis is None else analysis.status
+        return Outcome(raw_uid=subject.run.uid, key=subject.key, trial_id="", status=status, positions={})
+
+
+def fed(technique, documents, sink=None, keys=None):
+    """The state after the documents, and its sink."""
+    sink = sink or Sink()
+    state = RunState(technique, Run(keys or DetectorKeys(image="det"), []), sink)
+    for name, doc in documents:
+        state(name, doc)
+    return state, sink
+
+
+def test_a_run_is_one_analysis_of_all_its_frames(toy, scanned, movies):
+    technique = toy()
+    state, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+    ((subject, analysis, closes),) = sink.ended
+    assert analysis.arrays["sums"].tolist() == [1, 2, 3] and analysis.status == "complete" and closes
+    assert analysis.arrays["temperature"].tolist() == [300, 301, 302]
+    assert subject.event is None and state.outcome.status == "complete" and state.progress is None
+    (made,) = technique.made
+    assert made.info.n_frames == 3 and made.info.start["scan_id"] == 1 and made.info.frame_time_s is None
+    assert made.seen == [1, 2, 3]  # readings are there while frames come
+    assert len(sink.expected) == 1
+
+
+def test_the_number_of_frames_is_what_came_where_nobody_says(toy, scanned, movies):
+    technique = toy()
+    _, sink = fed(technique, scanned(movies(5, 7)))
+    assert technique.made[0].info.n_frames is None
+    assert sink.ended[0][1].arrays["sums"].tolist() == [5, 7] and sink.ended[0][1].status == "complete"
+
+
+def test_each_event_is_an_analysis_with_its_own_readings(toy, scanned, movies):
+    technique = toy(unit="event")
+    state, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3))
+    assert [subject.event for subject, _, _ in sink.ended] == [1, 2, 3]
+    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [2], [3]]
+    assert [analysis.arrays["temperature"].tolist() for _, analysis, _ in sink.ended] == [[300], [301], [302]]
+    assert [made.info.readings.value("x") for made in technique.made] == [10, 11, 12]
+    assert [made.info.readings.series("x").tolist() for made in technique.made] == [
+        [[100 + i], [10 + i]] for i in range(3)
+    ]
+    assert len({subject.key for subject, _, _ in sink.ended}) == 3 and state.outcome.key == sink.ended[2][0].key
+
+
+def test_an_event_that_fails_is_alone(toy, scanned, movies):
+    _, sink = fed(toy(unit="event"), scanned(movies(1, 666, 3), num_points=3))
+    assert [analysis is None for _, analysis, _ in sink.ended] == [False, True, False]
+    assert sink.ended[1][0].problem == "the number of the beast"
+
+
+def test_an_event_that_has_its_result_is_left_out(toy, scanned, movies):
+    there = {2: Outcome(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
+    technique = toy(unit="event")
+    _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), Sink(there))
+    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [3]]
+    assert len(technique.made) == 2 and len(sink.begun) == 3
+
+
+def test_a_run_with_too_few_frames_is_partial(toy, scanned, movies):
+    _, sink = fed(toy(), scanned(movies(1, 2), num_points=5, status="abort"))
+    assert sink.ended[0][1].status == "partial"
+
+
+def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
+    _, sink = fed(toy(), scanned(movies(), num_points=5, status="abort"))
+    subject, analysis, _ = sink.ended[0]
+    assert analysis is None and subject.problem == "the run ended (abort) with 0 of 5 frames: no frames"
+
+
+def test_a_run_without_the_detector_is_nobody_s(toy, scanned, movies):
+    state, sink = fed(toy(), scanned(movies(1)), keys=DetectorKeys(image="another"))
+    assert state.outcome is None and not sink.begun
+
+
+def test_frames_of_another_shape_are_a_reason(toy, scanned):
+    _, sink = fed(toy(), scanned(np.ones((2, 4, 4)), num_points=2))
+    assert sink.ended[0][1] is None and sink.ended[0][0].problem.endswith("frames of (4, 4)")
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"embedding": np.zeros(3, np.float32)}, r"embedding of shape \(3,\), announced \(2,\)"),
+        ({"embedding": np.array([1, np.nan], np.float32)}, "embedding that is not finite"),
+        ({"novelty_p": 1.5}, "novelty_p = 1.5, which is no probability"),
+        ({"novelty_p": 0.5, "calibration": {}}, "calibration has no 'alpha'"),
+    ],
+)
+def test_an_analysis_that_breaks_its_word_is_a_failed_result(toy, scanned, movies, monkeypatch, broken, reason):
+    from dataclasses import replace
+
+    technique = toy()
+    finish = technique.analysis.finish
+    monkeypatch.setattr(technique.analysis, "finish", lambda self: replace(finish(self), **broken))
+    _, sink = fed(technique, scanned(movies(1), num_points=1))
+    assert sink.ended[0][1] is None
+    with pytest.raises(AnalysisError, match=reason):
+        raise AnalysisError(sink.ended[0][0].problem)
+
+
+def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypatch, caplog):
+    technique = toy()
+    monkeypatch.setattr(technique.analysis, "push", lambda self, block: {}["nothing"])
+    _, sink = fed(technique, scanned(movies(1), num_points=1))
+    assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "while analysing run" in caplog.text
+
+
+def test_what_is_not_the_run_s_fault_goes_through(toy, scanned, movies, monkeypatch):
+    for error in (httpx.ConnectError("away"), MemoryError()):
+        technique = toy()
+        monkeypatch.setattr(technique.analysis, "push", lambda self, block, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(type(error)):
+            fed(technique, scanned(movies(1), num_points=1))
+
+
+def test_a_series_is_closed_by_its_plan(toy, scanned, movies):
+    technique = toy(unit=Series("ramp"))
+    for about, closes in (({"ramp": "a"}, False), ({"ramp": "a", "ramp_ends": True}, True), ({}, True)):
+        _, sink = fed(technique, scanned(movies(1, 2), num_points=2, **about))
+        assert sink.ended[0][2] is closes
+    keys = [fed(technique, scanned(movies(1), ramp=ramp))[1].ended[0][0].key for ramp in ("a", "a", "b")]
+    assert keys[0] == keys[1] != keys[2]

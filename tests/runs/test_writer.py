@@ -1,0 +1,197 @@
+"""What is written of a run, an event and a series, and when: with a store that only remembers what it is told."""
+
+from unittest.mock import MagicMock
+
+import httpx
+import numpy as np
+import pytest
+from tiled.client.container import Container
+
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.runs import Outcome, Wanted
+from ainerd.runs._delivery import Delivery
+from ainerd.runs._spool import Spool
+from ainerd.runs._writer import Writer
+from ainerd.technique import Series
+
+WANTED = Wanted(
+    positions=("x",), series={"warmth": "temperature"}, readings={"age": "temperature"}, units={"x": "mm"}, age="age"
+)
+
+
+@pytest.fixture
+def store():
+    """Remembers records by key."""
+    store, records = MagicMock(spec=ResultStore), {}
+    store.records = records
+    store.status.side_effect = lambda key: records[key].status if key in records else None
+    store.record.side_effect = records.__getitem__
+    store.begin.side_effect = lambda record: records.update({record.key: record})
+
+    def complete(key, analysis, *, status, series, **about):
+        about.pop("regime"), about.pop("atlas_version")
+        records[key] = records[key].changed(status=status, embedding=analysis.embedding.tolist(), **about)
+        return True
+
+    def fail(key, reason, *, status="failed", **about):
+        records[key] = records[key].changed(status=status, reason=reason)
+        return True
+
+    def close(key):
+        records[key] = records[key].changed(status="complete")
+        return True
+
+    store.complete.side_effect, store.fail.side_effect, store.close.side_effect = complete, fail, close
+    return store
+
+
+class Listener:
+    def __init__(self):
+        self.absorbed = []
+
+    def assign(self, outcome):
+        return {"regime": 3, "atlas_version": 1}
+
+    def absorb(self, outcome):
+        self.absorbed.append(outcome)
+
+
+@pytest.fixture
+def writer(store, keys):
+    def make(technique, raw=None):
+        return Writer(technique, store, keys, WANTED, (), Listener(), "me", raw)
+
+    return make
+
+
+@pytest.fixture
+def deliver(tmp_path):
+    """Give the documents of one run to a writer; what it resolved to."""
+
+    def give(writer, documents, answers=lambda: True):
+        resolved = {}
+        spool = Spool(tmp_path / "kept", answers)
+        delivery = Delivery(writer, spool, resolved.__setitem__, late_s=0.0)
+        for name, doc in documents:
+            delivery(name, dict(doc))
+        (outcome,) = resolved.values()
+        return outcome, spool
+
+    return give
+
+
+def test_a_run_is_begun_completed_and_told(toy, scanned, movies, writer, store, deliver):
+    mine = writer(toy(p=0.01))
+    outcome, _ = deliver(mine, scanned(movies(1, 2), num_points=2, suggestion_id="s1"))
+    (record,) = store.records.values()
+    assert record.status == "complete" and record.n_frames == 2 and record.positions == {"x": 10.0}
+    assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
+    assert outcome.age_s == 300.0 and mine.listener.absorbed[0].key == outcome.key
+    times, values = store.complete.call_args.kwargs["series"]["warmth"]
+    assert values.tolist() == [300, 301] and np.isfinite(times).all()
+
+
+def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, writer, store, deliver):
+    documents = list(scanned(movies(1, 2), num_points=2))
+    technique = toy()
+    first, _ = deliver(writer(technique), documents)
+    again, _ = deliver(writer(technique), documents)
+    assert again.is_recalled and again.key == first.key and len(technique.made) == 1
+    assert store.complete.call_count == 1
+
+
+def test_events_have_results_of_their_own(toy, scanned, movies, writer, store, deliver):
+    deliver(writer(toy(unit="event")), scanned(movies(1, 2, 3), num_points=3))
+    assert [record.event for record in store.records.values()] == [1, 2, 3]
+    assert [record.positions["x"] for record in store.records.values()] == [10, 11, 12]
+    assert len(store.records) == 3
+
+
+def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned, movies, writer, store, deliver):
+    technique = toy(unit=Series("ramp"), analysis=growing)
+    mine = writer(technique)
+    first = list(scanned(movies(1, 2), ramp="a"))
+    grown, _ = deliver(mine, first)
+    again, _ = deliver(mine, first)
+    (record,) = store.records.values()
+    assert grown.status == "growing" and again.is_recalled and record.raw_uids == [first[0][1]["uid"]]
+    last = list(scanned(movies(3), ramp="a", ramp_ends=True))
+    done, _ = deliver(mine, last)
+    (record,) = store.records.values()
+    assert done.status == record.status == "complete" and record.n_frames == 3
+    assert record.raw_uids == [first[0][1]["uid"], last[0][1]["uid"]] == technique.made[0].runs
+    late, _ = deliver(mine, scanned(movies(4), ramp="a"))
+    assert late.status == "failed" and "series ramp=a is closed" in late.reason
+    assert len(technique.made) == 1 and store.records[record.key].status == "complete"
+
+
+def test_a_series_is_closed_by_a_command(toy, scanned, movies, writer, store, deliver):
+    mine = writer(toy(unit=Series("ramp")))
+    outcome, _ = deliver(mine, scanned(movies(1, 2), ramp=7))
+    assert mine.close_series("7") and store.records[outcome.key].status == "complete"
+    with pytest.raises(ValueError, match="no series"):
+        writer(toy()).close_series("7")
+
+
+def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, writer, store, deliver):
+    outcome, _ = deliver(writer(toy(unit=Series("ramp"))), scanned(movies(), ramp="a"))
+    assert outcome.status == "growing" and outcome.reason == "no frames" and outcome.embedding is None
+
+
+def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, writer, store, deliver, monkeypatch):
+    first = list(scanned(movies(1, 2), ramp="a"))
+    deliver(writer(toy(unit=Series("ramp"))), first)
+    raw = MagicMock(spec=Container)
+    raw.__contains__.side_effect = lambda uid: uid == first[0][1]["uid"]
+    monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: first)
+    outcome, _ = deliver(writer(toy(unit=Series("ramp")), raw), scanned(movies(3), ramp="a"))
+    assert outcome.embedding.tolist() == [3, 2] and len(store.records[outcome.key].raw_uids) == 2
+
+
+def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, writer, store, deliver):
+    store.begin.side_effect = httpx.ConnectError("nobody there")
+    outcome, spool = deliver(writer(toy()), scanned(movies(1), num_points=1))
+    assert outcome.status == "failed" and "kept until it does: nobody there" in outcome.reason
+    assert len(spool.runs()) == 1 and spool.is_away
+    store.status.reset_mock()
+    deliver(writer(toy()), scanned(movies(1), num_points=1), lambda: False)
+    assert store.status.call_count == 0  # it is not asked again
+    assert len(spool.runs()) == 2
+
+
+def test_an_analysis_that_dies_once_is_taken_again(toy, scanned, movies, writer, store, deliver, monkeypatch, caplog):
+    technique, died = toy(), []
+    push = technique.analysis.push
+
+    def die_once(self, block):
+        if not died:
+            died.append(1)
+            raise MemoryError
+        push(self, block)
+
+    monkeypatch.setattr(technique.analysis, "push", die_once)
+    outcome, _ = deliver(writer(technique), scanned(movies(1, 2), num_points=2))
+    assert outcome.status == "complete" and len(technique.made) == 2 and "died" in caplog.text
+
+
+def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, writer, store, deliver, monkeypatch):
+    technique = toy()
+    monkeypatch.setattr(technique.analysis, "push", MagicMock(side_effect=SystemExit("enough")))
+    outcome, _ = deliver(writer(technique), scanned(movies(1, 2), num_points=2))
+    assert outcome.status == "failed" and outcome.reason == "the analysis died twice, of SystemExit: enough"
+
+
+def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, writer, deliver, monkeypatch):
+    technique = toy()
+    mine = writer(technique)
+    monkeypatch.setattr(type(technique), "parameters", property(lambda self: {}["none"]))
+    outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
+    assert outcome.status == "failed" and "KeyError" in outcome.reason
+
+
+def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, store, deliver, monkeypatch):
+    mine = writer(toy())
+    monkeypatch.setattr(mine.listener, "assign", MagicMock(side_effect=RuntimeError("no regimes")))
+    outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
+    assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
+    assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)

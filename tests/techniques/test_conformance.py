@@ -1,0 +1,391 @@
+"""What every technique keeps, ours and a stranger's, and that the checks can fail."""
+
+import itertools
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ainerd.technique import (
+    Analysis,
+    AnalysisError,
+    Common,
+    Finding,
+    Landmarks,
+    Layout,
+    Regimes,
+    RunInfo,
+)
+from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
+from ainerd.testing import ExampleRun, TechniqueCheckError, analyse, check_technique, technique_checks
+from tests.techniques.toy.toy import Toy, Trajectory
+
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+FRAMES = np.random.default_rng(1).poisson(3.0, (12, 6, 8)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("unit", ["event", "run", "ramp"])
+def test_the_toy_keeps_all(installed_toy, unit):
+    section = {"unit": unit, "usual_counts": [3.9, 4.0, 4.1]}
+    check_technique(Toy(**section), section=section)
+
+
+@pytest.fixture(scope="module")
+def rheo_xpcs():
+    """The checks of rheo-XPCS with a small detector, on two exposures of static speckle, against a part of its bank."""
+    section = tomllib.loads(SMALL.read_text())["rheo_xpcs"]
+    technique, whole = RheoXPCS.from_settings(section, SMALL.parent), Bank.load()
+    technique.bank = Bank(whole._clean[:240], whole.families[:240], id="part")
+    rng = np.random.default_rng(0)
+    means = rng.gamma(5.0, 0.4, (2, *technique.partition.shape))
+    runs = [
+        ExampleRun(frames=rng.poisson(np.broadcast_to(mean, (80, *mean.shape))).astype(np.uint16)) for mean in means
+    ]
+    return {str(check): check for check in technique_checks(technique, runs, section=section, folder=SMALL.parent)}
+
+
+@pytest.mark.parametrize("name", [str(check) for check in technique_checks(Toy())])
+def test_rheo_xpcs_keeps_all(rheo_xpcs, name):
+    rheo_xpcs[name]()
+
+
+# Toys that are broken, one in each way.
+
+
+class Passes:
+    """An analysis that does all as the toy's does, but for what is overridden."""
+
+    def __init__(self, toy, run):
+        self.toy, self.run, self.inner = toy, run, Trajectory(toy, run.frame_shape)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def says(**changes):
+    """A toy whose analysis has other fields; a callable gets the analysis."""
+
+    class Says(Passes):
+        def finish(self):
+            found = self.inner.finish()
+            return replace(found, **{k: v(found) if callable(v) else v for k, v in changes.items()})
+
+    return begins(Says)
+
+
+def begins(kind, unit="run", **attributes):
+    return has(unit, begin=lambda self, run: kind(self, run), **attributes)
+
+
+def has(unit="run", **attributes):
+    return type("Broken", (Toy,), attributes)(unit)
+
+
+class Refuses(Passes):
+    def __init__(self, toy, run):
+        raise AnalysisError("wants a temperature")
+
+
+class Mask(Passes):
+    pixels = np.ones(48, bool)
+
+
+class Outside(Passes):
+    pixels = np.array([0, 48])
+
+
+class Twice(Passes):
+    pixels = np.array([3, 3])
+
+
+class Restless(Passes):
+    _calls = itertools.count()
+
+    @property
+    def pixels(self):
+        return np.arange(1 + next(self._calls) % 40)
+
+
+class Promises(Passes):
+    layouts = {"trajectory": Layout((5,), "float64", ("frame",))}
+
+
+class PromisesMore(Passes):
+    layouts = {"map": Layout((5,), "float64", ("frame",))}
+
+
+class Blockwise(Passes):
+    def push(self, block):
+        self.means.append(block.mean())
+
+
+class InPlace(Passes):
+    def push(self, block):
+        block -= 1
+        self.inner.push(block)
+
+
+class Shared(Passes):
+    def __init__(self, toy, run):
+        super().__init__(toy, run)
+        toy.means = []
+
+    def push(self, block):
+        self.toy.means += block.mean(axis=1).tolist()
+
+    def finish(self):
+        self.inner.means = self.toy.means
+        return self.inner.finish()
+
+
+class WantsTemperature(Passes):
+    def finish(self):
+        float(self.run.readings.value("temperature"))
+        return self.inner.finish()
+
+
+class Forgets(Passes):
+    def finish(self):
+        found = self.inner.finish()
+        self.inner.means = []
+        return found
+
+
+class WantsFrames(Passes):
+    def __init__(self, toy, run):
+        super().__init__(toy, run)
+        self.room = np.zeros(run.n_frames)
+
+
+class FillsRoom(WantsFrames):
+    def push(self, block):
+        n = len(self.inner.means)
+        self.inner.push(block)
+        self.room[n : n + len(block)] = self.inner.means[n:]
+
+
+class HalfEmpty(WantsFrames):
+    def __init__(self, toy, run):
+        super().__init__(toy, run)
+        self.room[:] = np.nan
+
+    def finish(self):
+        self.room[: len(self.inner.means)] = self.inner.means[: self.room.size]
+        found = self.inner.finish()
+        return replace(found, embedding=np.full(4, self.room.mean(), np.float32))
+
+
+class Indulgent(Passes):
+    def finish(self):
+        if not self.inner.means:
+            return Analysis(embedding=np.zeros(4, np.float32), novelty_p=None, arrays={})
+        return self.inner.finish()
+
+
+class RefusesOpenEnd(Passes):
+    def __init__(self, toy, run):
+        super().__init__(toy, run)
+        if run.n_frames is None:
+            raise AnalysisError("how many frames will come?")
+
+
+class WantsTime(Passes):
+    def finish(self):
+        1 / self.run.frame_time_s
+        return self.inner.finish()
+
+
+class OneShape(Passes):
+    def __init__(self, toy, run):
+        super().__init__(toy, run)
+        {(6, 8): 0}[run.frame_shape]
+
+
+class Blind(Passes):
+    def finish(self):
+        mean = np.mean(self.inner.means)
+        return Analysis(embedding=np.full(4, mean, np.float32), novelty_p=None, arrays={})
+
+
+def regimes_of(change):
+    """Regimes that are changed after they were found well."""
+
+    def regimes(self, embeddings, previous=None):
+        return change(Toy().regimes(embeddings, previous))
+
+    return regimes
+
+
+class Optimizer:
+    x = 3.0
+
+    def suggest(self, n):
+        return [{"_id": "a", "example_x": self.x, "example_y": 0.0}]
+
+    def ingest(self, points):
+        assert np.isfinite(points[0]["embedding"]).all()
+
+
+class Wild(Optimizer):
+    x = 30.0
+
+
+POINTS = itertools.count()
+BROKEN = [
+    ("protocol", Toy, "give an instance"),
+    ("protocol", has(regimes=None), "regimes must be a method"),
+    ("protocol", has(name="my toy"), "name must be an identifier"),
+    ("protocol", has(name="storage"), "is a key of the settings"),
+    ("protocol", begins(Passes, embedding_size=0), "embedding_size must be a positive int"),
+    ("protocol", begins(Passes, regime_width=-1.0), "regime_width must be None or a positive distance"),
+    ("protocol", Toy(alpha=5), "alpha must be a number in (0, 1), got 5"),
+    ("protocol", Toy(unit=""), "must be that of the start document"),
+    ("parameters", has(parameters={"weights": np.zeros(2)}), "must be plain JSON values without NaN"),
+    ("parameters", has(parameters={"width": np.nan}), "must be plain JSON values without NaN"),
+    ("parameters", has(parameters=property(lambda self: {"n": next(POINTS)})), "two looks give two parameters"),
+    ("settings", has(from_settings=classmethod(lambda cls, s, f: cls())), "misspelt is passed over"),
+    ("example_runs", begins(Refuses), "wants a temperature; give runs that it can"),
+    ("pixels", begins(Mask), "flat array of integers"),
+    ("pixels", begins(Outside), "flat indices in a frame, 0 … 47, found 0 … 48"),
+    ("pixels", begins(Twice), "names a pixel twice"),
+    ("pixels", begins(Restless), "changes from call to call"),
+    ("embedding", begins(Passes, embedding_size=3), "shape (3,) (embedding_size), got shape (4,)"),
+    ("embedding", says(embedding=np.zeros(4)), "must be float32, got float64"),
+    ("embedding", says(embedding=np.full(4, np.nan, np.float32)), "holds NaN or infinity"),
+    ("embedding", says(novelty_p=1.5), "novelty_p must be None or lie in [0, 1], got 1.5"),
+    ("novelty", says(novelty_p=0.5, calibration={}), "calibration['alpha'] must be"),
+    ("arrays", says(arrays={"trajectory": [1, 2]}), "must be a numpy array of numbers, got list"),
+    ("arrays", says(arrays={"a/b": np.zeros(2)}), "has a dot or a slash"),
+    ("arrays", says(dims={}), "dims['trajectory'] is missing: name the 1 dimension(s)"),
+    ("arrays", says(dims={"trajectory": ("frame", "bin")}), "must be 1 different name(s)"),
+    ("arrays", begins(Promises), "announce 'trajectory' as float64 (5,), finish() gives float64 (12,)"),
+    ("arrays", begins(PromisesMore), "announce 'map', which finish() does not give"),
+    ("summary", says(units={}), "units['counts'] is missing"),
+    ("summary", says(summary={"status": "good"}), "'status' is taken"),
+    ("summary", says(summary={"counts": [1.0]}), "must be a number, text or None, got list"),
+    ("summary", says(model={"sha256": b"0"}), "model must be plain JSON values"),
+    ("block_sizes", begins(Blockwise), "the same frames in blocks of 7 give another"),
+    ("block_sizes", says(embedding=lambda a: a.embedding + next(POINTS)), "once more give another embedding"),
+    ("block_sizes", begins(InPlace), "push() changes the block"),
+    ("interleaved_runs", begins(Shared), "keep the state of a run in what begin() returns"),
+    ("readings", begins(WantsTemperature), "raise AnalysisError with a reason, or give a result"),
+    ("series", begins(Forgets, "ramp"), "it may only look"),
+    ("partial_runs", begins(HalfEmpty), "frames: the embedding holds NaN or infinity"),
+    ("too_many_frames", begins(FillsRoom), "12 of 11 frames: ValueError"),
+    ("no_frames", begins(Indulgent), "without frames must raise AnalysisError, it gave a result"),
+    ("unknown_number_of_frames", begins(WantsFrames), "n_frames = None: TypeError"),
+    ("unknown_number_of_frames", begins(RefusesOpenEnd, "ramp"), "in a series n_frames is always None"),
+    ("unknown_frame_time", begins(WantsTime), "frame_time_s = None: TypeError"),
+    ("other_frame_shape", begins(OneShape), "raise AnalysisError if the shape does not fit"),
+    ("damaged_frames", begins(Blind), "frames with NaN: the embedding holds NaN"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, labels=r.labels.astype("i4")))), "must be int64 of shape"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, n_regimes=9))), "n_regimes is 9, the labels have"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, supported_range=(3, 1)))), "(fewest, most), got (3, 1)"),
+    ("regimes", has(regimes=regimes_of(lambda r: replace(r, predict=lambda z: np.full(len(z), 7)))), "says regime [7]"),
+    ("regime_numbers", has(regimes=lambda self, z, previous=None: Toy().regimes(z)), "find_regimes(embeddings"),
+    ("landmarks", has(landmarks=lambda self: Landmarks(embeddings=np.zeros((2, 4)), names=["a"])), "by embedding_size"),
+    ("common", has(common=lambda self: Common(arrays={"q": [1.0]})), "must be a numpy array"),
+    ("findings", has(check=lambda self: ["all well"]), "Finding(what, said, todo)"),
+    ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(what, said, todo)"),
+    ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
+    ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised AssertionError"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "technique", "message"), BROKEN, ids=[f"{n}-{m[:30]}" for n, _, m in BROKEN])
+def test_a_broken_toy_is_told_what_is_wrong(name, technique, message):
+    run = ExampleRun(frames=FRAMES, readings={"temperature": 300.0})
+    (check,) = (c for c in technique_checks(technique, [run], section={"unit": "run"}) if c.name == name)
+    with pytest.raises(TechniqueCheckError) as caught:
+        check()
+    said = str(caught.value)
+    assert said.startswith(f"{name}: ") and message in said and "\n" not in said
+
+
+def test_every_check_was_seen_to_fail():
+    there = {check.name for check in technique_checks(Toy())}
+    assert there - {name for name, _, _ in BROKEN} == {"panels", "plot_and_image"}  # below
+
+
+@pytest.mark.parametrize(
+    ("name", "functions", "message"),
+    [
+        ("panels", {"galery": lambda figure, scene, runs: None}, "did you mean gallery()?"),
+        ("panels", {"strip": lambda axes: None}, "is called as strip(axes, scene, runs)"),
+        ("panels", {"arrays": ("trajectory",)}, "arrays must be such as"),
+        ("panels", {"arrays": {"strip": "trajectory"}}, "must be names of arrays"),
+        ("plot_and_image", {"plot": lambda result, figure: None}, "plot() draws nothing"),
+        ("plot_and_image", {"plot": lambda result, figure: result["trajectori"]}, "raised KeyError"),
+        ("plot_and_image", {"image": lambda result: result.trajectory[:]}, "image() must give uint8"),
+    ],
+)
+def test_broken_panels_are_told_what_is_wrong(installed_toy, monkeypatch, name, functions, message):
+    import toy_panels
+
+    for function, does in functions.items():
+        if callable(does):
+            does.__module__ = "toy_panels"
+        monkeypatch.setattr(toy_panels, function, does, raising=False)
+    (check,) = (c for c in technique_checks(Toy()) if c.name == name)
+    with pytest.raises(TechniqueCheckError, match=name) as caught:
+        check()
+    assert message in str(caught.value)
+
+
+def test_panels_that_cannot_be_imported_are_named(installed_toy, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "toy_panels", None)
+    with pytest.raises(TechniqueCheckError, match="panels: toy_panels cannot be imported"):
+        check_technique(Toy())
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(TechniqueCheckError) as caught:
+        check_technique(says(dims={}, units={}), [ExampleRun(frames=FRAMES)])
+    first, *others = str(caught.value).splitlines()
+    assert first == "technique 'toy' fails 2 check(s):"
+    assert [line.split(":")[0].strip() for line in others] == ["arrays", "summary"]
+
+
+def test_without_runs_it_is_said_what_was_tried():
+    with pytest.raises(TechniqueCheckError, match="wants a temperature; give runs=.* instead of 64 frames of 24 × 32"):
+        check_technique(begins(Refuses))
+
+
+def test_readings_grow_with_the_frames():
+    seen = []
+
+    class Looks(Passes):
+        def push(self, block):
+            r = self.run.readings
+            seen.append(
+                (r.value("t"), r.value("once"), r.value("none"), *map(len, (r.of_frames("t"), r.series("t")[0])))
+            )
+            self.inner.push(block)
+
+        def finish(self):
+            np.testing.assert_array_equal(self.run.readings.of_frames("t"), np.arange(12.0))
+            np.testing.assert_array_equal(self.run.readings.of_frames("once"), np.full(12, 7.0))
+            assert np.isnan(self.run.readings.of_frames("none")).all()
+            return self.inner.finish()
+
+    run = ExampleRun(frames=FRAMES, readings={"t": np.arange(12), "once": 7})
+    analyse(begins(Looks), run, block=5)
+    assert seen == [(0.0, 7.0, None, 5, 5), (0.0, 7.0, None, 10, 10), (0.0, 7.0, None, 12, 12)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"frames": FRAMES[0]}, "must be \\(n, ny, nx\\)"), ({"frames": FRAMES, "readings": {"t": [1, 2]}}, "each of 12")],
+)
+def test_an_example_run_that_makes_no_sense_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ExampleRun(**fields)
+
+
+def test_a_run_without_a_p_value_is_neither_novel_nor_not():
+    assert analyse(Toy(), ExampleRun(frames=FRAMES)).novel is None
+    assert analyse(Toy(usual_counts=[100.0] * 40), ExampleRun(frames=FRAMES)).novel is True
+    assert isinstance(Toy().begin(RunInfo(raw_uid="x", n_frames=None, frame_shape=(6, 8))), Trajectory)
+    assert isinstance(Toy().regimes(np.zeros((1, 4), np.float32)), Regimes)

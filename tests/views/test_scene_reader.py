@@ -1,0 +1,101 @@
+"""What is read of Tiled for a figure, and how often."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ainerd.views._scene as scene_module
+from ainerd.technique import Landmarks
+from ainerd.views import SceneReader
+
+BOUNDS = {"sample_x": (0.0, 10.0)}
+
+
+class Store:
+    """Results with the arrays ``small`` and ``large`` (but for number 2) and a series; each reading is noted."""
+
+    def __init__(self, n):
+        self.n, self.read, self.last = n, [], "complete"
+
+    def table(self):
+        status = ["complete"] * (self.n - 1) + [self.last]
+        columns = {"status": status, "regime": 0, "novel": False, "sample_x": 1.0}
+        table = pd.DataFrame(columns, index=[f"run-{i}" for i in range(self.n)])
+        return table.astype({"regime": "Int64", "novel": "boolean"})
+
+    def embeddings(self):
+        points = np.arange(self.n, dtype=float)[:, None] ** 2  # the newest is like the one before
+        return pd.DataFrame(points, index=[f"run-{i}" for i in range(self.n)])
+
+    def record(self, key):
+        self.read.append((key, "record"))
+        return SimpleNamespace(arrays={"large": []} if key == "run-2" else {"small": [], "large": []}, series={"T": 2})
+
+    def array(self, key, name):
+        assert (key, name) != ("run-2", "small")
+        self.read.append((key, name))
+        return np.full(3, len(self.read))
+
+    def series(self, key, name):
+        self.read.append((key, name))
+        return pd.DataFrame({name: [300.0, 301.0], "time": [0.0, 5.0]})
+
+    def taken(self):
+        taken, self.read = sorted(self.read), []
+        return taken
+
+
+@pytest.fixture
+def technique(monkeypatch):
+    drawn = SimpleNamespace(arrays={"strip": ["small"], "gallery": ["large"]})
+    monkeypatch.setattr(scene_module, "panels", lambda name: drawn if name == "toy" else None)
+    return SimpleNamespace(name="toy", alpha=0.1)
+
+
+def of_run(i, *more):
+    return [(f"run-{i}", name) for name in ("T", "record", *more)]
+
+
+def test_what_is_large_is_read_of_two_runs_and_nothing_twice(technique):
+    store = Store(4)
+    reader = SceneReader(store, technique, BOUNDS)
+    scene = reader.read()
+    small = [of_run(0, "small"), of_run(1, "small"), of_run(2, "large"), of_run(3, "large", "small")]
+    assert store.taken() == sorted(sum(small, []))
+    assert {key: sorted(arrays) for key, arrays in scene.arrays.items()} == {
+        "run-0": ["small"], "run-1": ["small"], "run-2": ["large"], "run-3": ["large", "small"]
+    }  # fmt: skip
+    assert scene.series["run-1"]["T"].tolist() == [[0, 5], [300, 301]] and scene.alpha == 0.1
+    assert reader.read().arrays.keys() == scene.arrays.keys() and store.taken() == []
+    store.n = 5
+    assert sorted(reader.read().arrays["run-3"]) == ["large", "small"]
+    assert store.taken() == sorted(of_run(4, "large", "small"))
+    assert "large" not in reader.read().arrays["run-2"]  # let go of
+
+
+def test_only_the_newest_are_read_and_kept(technique):
+    store = Store(70)
+    scene = SceneReader(store, technique, BOUNDS).read()
+    assert list(scene.arrays) == [f"run-{i}" for i in range(10, 70)] == list(scene.series)
+    assert [name for _, name in store.taken()].count("large") == 2
+
+
+def test_a_result_that_grows_is_read_anew(technique):
+    store = Store(2)
+    store.last = "growing"
+    reader = SceneReader(store, technique, BOUNDS)
+    reader.read(), store.taken()
+    reader.read()
+    assert store.taken() == sorted(of_run(1, "large", "small"))
+
+
+def test_without_panels_and_landmarks_nothing_but_series_is_read(technique):
+    store, bare = Store(2), SimpleNamespace(name="bare", alpha=0.1)
+    scene = SceneReader(store, bare, BOUNDS).read()
+    assert store.taken() == sorted(of_run(0) + of_run(1))
+    assert scene.panels is None and scene.landmarks is None and scene.arrays == {"run-0": {}, "run-1": {}}
+    known = Landmarks(embeddings=np.ones((1, 1), np.float32), names=["a"])
+    technique.landmarks = lambda: known
+    assert SceneReader(store, technique, BOUNDS).read().landmarks is known
