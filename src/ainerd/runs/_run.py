@@ -109,6 +109,8 @@ class RunState:
         with _Problems(subject):
             if subject.analysis is None:
                 subject.analysis = self._technique.begin(subject.info)
+                if subject.analysis is None:
+                    raise AnalysisError(f"technique {self._technique.name}: begin() returned nothing")
             elif hasattr(subject.analysis, "next_run"):
                 subject.analysis.next_run(subject.info)
             self._sink.expect(subject)
