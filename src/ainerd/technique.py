@@ -181,7 +181,7 @@ class Analysis:
         """
         if self.novelty_p is None:
             return None
-        if "alpha" not in self.calibration:
+        if self.calibration.get("alpha") is None:
             raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
         return bool(self.novelty_p <= self.calibration["alpha"])
 

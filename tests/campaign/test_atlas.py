@@ -1,37 +1,10 @@
 import numpy as np
 import pytest
+from campaign_toys import outcome
 
 from ainerd.campaign import _atlas
 from ainerd.campaign._atlas import Atlas
-from ainerd.latent import Encoder
-from ainerd.results import AtlasRecord, ResultStore
-from ainerd.runs._outcome import Outcome
-from ainerd.server import embedded_server, open_catalog
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
-from ainerd.xpcs import Partition
-
-ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
-
-
-@pytest.fixture(scope="module")
-def technique():
-    partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(10, 360, 20))
-    return RheoXPCS(partition, Encoder.load(), Bank.load(), contrast=1 / 3)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with embedded_server(tmp_path) as server:
-        yield ResultStore(open_catalog(server.client())[1])
-
-
-def outcome(technique, name, axis, seed):
-    """A run of the regime along an axis of the latent space."""
-    z = np.random.default_rng(seed).normal(0, 0.02 * technique.regime_width, technique.embedding_size)
-    z[axis] += 10 * technique.regime_width
-    return Outcome(
-        raw_uid=name, key=name, trial_id=name, status="complete", positions={}, embedding=z.astype(np.float32)
-    )
+from ainerd.results import AtlasRecord
 
 
 def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique, store, monkeypatch):
@@ -40,22 +13,74 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     atlas = Atlas(technique, store)
 
     def add(i, axis):
-        return atlas.add(outcome(technique, f"run {i}", axis, i)), atlas.keep()
+        return atlas.add(outcome(f"run {i}", z=3.0 * axis)), atlas.keep()
 
     assert [add(i, i % 2) for i in range(8)] == [(i % 2, i + 1) for i in range(8)]  # each run a refit
     assert [add(i, i % 2) for i in range(8, 12)] == [(i % 2, 8) for i in range(8, 12)]
-    assert len(store.newest_atlas().labels) == 8 and atlas.regimes.n_regimes == 2
+    assert len(store.atlases[-1].labels) == 8 and atlas.regimes.n_regimes == 2
 
     assert add(12, 0) == (0, 9)  # half as many more
     assert add(13, 2) == (2, 10)  # like none
-    assert store.newest_atlas().labels == {f"run {i}": 2 if i == 13 else i % 2 for i in range(14)}
+    assert store.atlases[-1].labels == {f"run {i}": 2 if i == 13 else i % 2 for i in range(14)}
     assert add(14, 0) == (0, 10)
 
-    swapped = {key: {0: 5, 1: 6, 2: 7}[label] for key, label in store.newest_atlas().labels.items()}
-    ResultStore(store.container).add_atlas(AtlasRecord(n_regimes=3, supported_range=(3, 3), labels=swapped))
-    assert add(15, 1) == (6, 12)  # another agent's numbers, and what it does not know
-    assert store.newest_atlas().labels == swapped | {"run 14": 5, "run 15": 6}
+    swapped = {key: {0: 5, 1: 6, 2: 7}[label] for key, label in store.atlases[-1].labels.items()}
+    store.add_atlas(AtlasRecord(n_regimes=3, supported_range=(3, 3), labels=swapped))
+    assert add(15, 1) == (6, 12)  # the numbers of another process, and what it does not know
+    assert store.atlases[-1].labels == swapped | {"run 14": 5, "run 15": 6}
     assert add(16, 0) == (5, 12)
 
-    ResultStore(store.container).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"elsewhere": 0}))
-    assert add(17, 0) == (5, 12)  # another agent's atlas, which changes nothing here
+    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"elsewhere": 0}))
+    assert add(17, 0) == (5, 12)  # an atlas that changes nothing here
+
+
+def test_what_was_found_before_is_fitted_and_keeps_its_numbers(technique, store):
+    known = [outcome("a", z=0.0, regime=4), outcome("b", z=3.0, regime=2), outcome("dark", z=None)]
+    atlas = Atlas(technique, store, known)
+    assert atlas.regimes.n_regimes == 2
+    assert atlas.label(np.float32([[3, 0], [0, 0], [9, 9]])).tolist() == [2, 4, -1]
+    assert not store.atlases  # nothing new is known
+    assert atlas.add(outcome("c", z=0.1)) == 4 and atlas.keep() == 1
+    assert store.atlases[0].labels == {"a": 4, "b": 2, "c": 4}
+
+
+def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, store):
+    atlas = Atlas(technique, store)
+    for key, x, z in (("first", 5.0, 0.0), ("second", 5.05, 3.0), ("elsewhere", 7.0, 6.0)):
+        atlas.add(outcome(key, x=x, z=z))
+    last = outcome("last", x=5.02, z=6.0)
+    assert atlas.regime_before(last, 0.1) == 1  # of the second, not of the first
+    atlas.add(last)
+    assert atlas.regime_before(last, 0.1) == 1
+    assert atlas.regime_before(outcome("second", x=5.05), 0.1) == 0  # what came later was not before
+    assert atlas.regime_before(outcome("far", x=1.0), 0.1) is None
+    assert atlas.regime_before(outcome("nowhere", positions={}), 0.1) is None
+
+
+def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):
+    atlas = Atlas(technique, store)
+    atlas.add(outcome("mine", z=0.0))
+    store.owners["theirs"] = "another"
+    atlas.learn(outcome("theirs", z=3.0, regime=7, is_recalled=True))
+    assert atlas.label(np.float32([[3, 0]])).tolist() == [7] and atlas.regimes.n_regimes == 2
+    atlas.keep()
+    assert store.atlases[-1].labels == {"mine": 0}
+    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"theirs": 3}))
+    atlas.add(outcome("mine too", z=3.1))
+    assert atlas.label(np.float32([[3, 0]])).tolist() == [7]  # their numbers are none of ours
+    atlas.keep()
+    assert store.atlases[-1].labels == {"mine": 0, "theirs": 3, "mine too": 7}
+
+
+def test_a_result_of_another_process_of_the_agent_is_labelled(technique, store):
+    atlas = Atlas(technique, store)
+    for _ in range(2):
+        atlas.learn(outcome("shared", z=3.0, regime=7, is_recalled=True))
+    assert atlas.keep() == 1 and store.atlases[0].labels == {"shared": 7}
+
+
+def test_an_atlas_of_nothing_labels_nothing(technique, store):
+    atlas = Atlas(technique, store)
+    assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
+    with pytest.raises(AssertionError):
+        atlas.keep()

@@ -109,7 +109,7 @@ def test_the_tutorial_leaves_what_it_says(session):
     assert table["status"].tolist() == ["complete"] * 5
     assert session["c2"].shape == (18, 256, 256)
     assert Path("first-session.png").stat().st_size > 10_000
-    asked = session["agent"].results.suggestions().set_index("reason")["fate"]
+    asked = session["agent"].results.suggestions().set_index("reason")["status"]
     assert asked["a scratch in the window"] == "measured"
     assert "rejected (" in session["agent"].log()["text"].str.cat()
 
@@ -144,7 +144,7 @@ def test_a_file_gives_what_its_run_gave(session):
 
 def test_settings_can_be_copied(session):
     page = run_page("how-to/your-beamline.md", {})
-    assert (page["partition"].n_pixels > 64).all()
+    assert (page["technique"].partition.n_pixels > 64).all()
 
 
 def test_a_record_is_played_back(session):

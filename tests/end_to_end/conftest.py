@@ -5,6 +5,8 @@ from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings
+from ainerd.results import ResultStore
+from ainerd.server import open_catalog
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
@@ -17,6 +19,7 @@ class Session:
         self.settings = Settings.load(SMALL)
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
         self.client, self.close_tiled = open_tiled(self.settings.storage)
+        self.store = ResultStore(open_catalog(self.client)[1])
         self.RE = RunEngine({})
         self.use(**options)
         self.agent = None
@@ -52,9 +55,9 @@ class Session:
         return self.agent
 
     def table(self):
-        """The results, once everything that came is written."""
+        """The results of all agents, once everything that came is written."""
         assert self.agent.drain()
-        return self.agent.results.table()
+        return self.store.table()
 
     def close(self):
         self.agent.close()

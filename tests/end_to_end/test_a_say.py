@@ -32,8 +32,8 @@ def test_an_accepted_suggestion_is_measured_by_hand(started):
         )
     )
     row = started.table().iloc[-1]
-    fates = started.agent.results.suggestions().loc[accepted["_id"]]
-    assert fates["fate"] == "measured" and fates["raw_uid"] == row["raw_uid"]
+    suggestions = started.agent.results.suggestions().loc[accepted["_id"]]
+    assert suggestions["status"] == "measured" and suggestions["raw_uid"] == row["raw_uid"]
     assert started.agent.suggest()["_id"] != accepted["_id"]
 
 
@@ -46,7 +46,7 @@ def test_points_of_ones_own_are_measured_in_order(started):
     np.testing.assert_allclose(rows[["sample_x", "sample_y"]], expected, atol=0.003)
     suggestions = started.agent.results.suggestions()
     assert suggestions.loc[rows["suggestion_id"], "reason"].iloc[1] == "a scratch"
-    assert (suggestions.loc[rows["suggestion_id"], "fate"] == "measured").all()
+    assert (suggestions.loc[rows["suggestion_id"], "status"] == "measured").all()
     with pytest.raises(ValueError, match="sample_x = 11 lies outside"):
         started.agent.sample((11, 2))
     with pytest.raises(ValueError, match="wants points"):
@@ -135,5 +135,5 @@ def test_health_is_plain_numbers(started):
     assert started.agent.drain()
     health = started.agent.health()
     assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
-    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.table())
+    assert health["peak_memory_mb"] > 50 and health["results"] == len(started.agent.results.table())
     assert threading.active_count() > 1

@@ -165,7 +165,7 @@ def test_failures_inside_the_loop_do_not_end_it(session):
     session.RE(session.agent.explore(2))
     table = session.table()
     assert len(table) == before + 2 and (table["status"].iloc[-2:] == "failed").all()
-    failed = session.agent.results.suggestions()["fate"].eq("failed").sum()
+    failed = session.agent.results.suggestions()["status"].eq("failed").sum()
     assert failed >= 2
     session.expect(100)
     session.RE(session.agent.explore(1))

@@ -34,7 +34,7 @@ def test_every_position_has_one_complete_result(explored):
 def test_the_sample_was_where_the_suggestion_said(explored):
     table = explored.table().set_index("raw_uid")
     suggestions = explored.agent.results.suggestions()
-    measured = suggestions[suggestions["fate"] == "measured"].set_index("raw_uid")
+    measured = suggestions[suggestions["status"] == "measured"].set_index("raw_uid")
     assert set(measured.index) == set(table.index)
     for name in ("sample_x", "sample_y"):
         assert np.allclose(measured[name], table[name][measured.index], atol=0.003)  # where the stage stopped
@@ -167,9 +167,9 @@ def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
     explored.RE(agent.explore(1))
     row = explored.table().iloc[-1]
     assert (row["sample_x"], row["sample_y"]) == pytest.approx((1.0, 9.5), abs=0.003)
-    fates = agent.results.suggestions()
-    turned_down = fates[fates["fate_reason"] == "the crack is in the window"]
-    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["fate"].tolist() == ["rejected"]
+    suggestions = agent.results.suggestions()
+    turned_down = suggestions[suggestions["status_reason"] == "the crack is in the window"]
+    assert turned_down["sample_x"].tolist() == [9.0] and turned_down["status"].tolist() == ["rejected"]
     assert rejected["sample_x"] != 9.0
 
 

@@ -17,7 +17,7 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder
 
-from ainerd.agent import build_observer
+from ainerd.agent import build_observer, explore_remote
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from ainerd.steering import expose
@@ -26,10 +26,12 @@ RUNS = 2
 KILLED = """
 import json, os, signal, sys
 from ainerd.config import Settings
-from ainerd.instrument import build_observer
+from ainerd.agent import build_observer
 from ainerd.results._draft import Draft
 from ainerd.server import connect
-settings, uri, documents, writes = sys.argv[1:]
+told, section, uri, documents, writes = sys.argv[1:]
+settings = Settings(**json.loads(told))
+settings.section.update(json.loads(section))
 write, left = Draft.write, [int(writes)]
 
 def write_and_die(self, name, array, dims):
@@ -38,7 +40,7 @@ def write_and_die(self, name, array, dims):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-observer = build_observer(Settings(**json.loads(settings)), connect(uri))
+observer = build_observer(settings, connect(uri))
 Draft.write = write_and_die
 for name, doc in json.load(open(documents)):
     observer(name, doc)
@@ -67,11 +69,12 @@ def beside(session, tmp_path):
     store, number = ResultStore(ainerd), itertools.count()
     with ExitStack() as stack:
 
-        def agent(name="rheo_xpcs", *, frames=None, late_s=0.0, **analysis):
+        def agent(name="rheo_xpcs", *, frames=None, late_s=0.0, bounds=None, **analysis):
             settings = session.settings.model_copy(deep=True)
             settings.name, settings.storage.late_s = name, late_s
             settings.storage.directory = tmp_path / f"agent-{next(number)}"
             settings.storage.frames = settings.storage.frames if frames is None else [frames]
+            settings.steering.bounds = bounds or settings.steering.bounds
             settings.section.update(analysis)
             observer = stack.enter_context(closing(build_observer(settings, client)))
             observer.quiet = True
@@ -173,11 +176,13 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     settings.section.update(plain)
     settings.storage.directory = tmp_path / "killed"
     (tmp_path / "documents.json").write_text(json.dumps(recorded[0], cls=NumpyEncoder))
-    told = settings.model_dump_json(exclude={"storage": {"api_key"}}), raw.uri.removesuffix("/raw")
+    told = settings.model_dump_json(exclude={"storage": {"api_key"}}), json.dumps(settings.section)
+    uri, documents = raw.uri.removesuffix("/raw"), str(tmp_path / "documents.json")
     key = raw.context.http_client.headers["Authorization"].removeprefix("Apikey ")
     for writes in (2, 5):  # of five arrays
-        command = [sys.executable, "-c", KILLED, *told, str(tmp_path / "documents.json"), str(writes)]
-        done = subprocess.run(command, env=os.environ | {"TILED_API_KEY": key}, timeout=170, capture_output=True)
+        command = [sys.executable, "-c", KILLED, *told, uri, documents, str(writes)]
+        environment = os.environ | {"TILED_API_KEY": key}
+        done = subprocess.run(command, env=environment, cwd=settings.folder, timeout=170, capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert store.table()["status"].tolist() == ["computing"]
     for name, doc in recorded[0]:
@@ -248,3 +253,69 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
     for observer in agents:
         assert observer.drain(120)
         assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]
+
+
+@pytest.mark.fault("two agents of the same parameters for two samples on one catalogue", "each shows and takes its own")
+def test_agents_of_different_names_show_their_own(recorded, beside):
+    _, store, agent = beside
+    agents = [agent("sample_a"), agent("sample_b")]
+    for observer, documents in zip(agents, recorded, strict=True):
+        for name, doc in documents:
+            observer(name, doc)
+        assert observer.drain(120)
+    keys = [observer.results.table().index.item() for observer in agents]
+    assert set(store.table().index) == set(keys) == set(store.current_labels()) and len(set(keys)) == 2
+    for observer, key in zip(agents, keys, strict=True):
+        status = observer.status()
+        assert (status["results"], status["regimes"], status["failed"]) == (1, 1, 0)
+        assert (
+            observer.results.embeddings().index.tolist()
+            == store.embeddings(store.record(key).digest).index[keys.index(key) : keys.index(key) + 1].tolist()
+            == [key]
+        )
+        assert observer.results.similar(key).empty and store.similar(key).empty
+        assert observer.results.newest_atlas().agent == observer.name
+        assert observer.results.next_suggestion().id == observer.suggest()["_id"]
+        assert set(observer.results.suggestions()["agent"]) == set(observer.log()["agent"]) == {observer.name}
+    assert store.embeddings().index.tolist() == keys[1:]
+    with pytest.raises(ValueError, match=r"several agents have suggestions \(sample_a, sample_b\)"):
+        store.next_suggestion()
+
+    for name, doc in recorded[0]:
+        agents[1](name, doc)  # a run that has its result, of the other agent
+    assert agents[1].drain(120)
+    assert agents[1].status()["results"] == 1 and len(agents[1].optimizer.explorer.snapshot()["trials"]) == 3
+    assert agents[1].results.newest_atlas().labels == store.current_labels()
+    again = agent("sample_a")
+    assert again.results.table().index.tolist() == keys[:1] and again.status()["regimes"] == 1
+
+
+def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
+    _, store, agent = beside
+    agents = [agent("sample"), agent("furnace", bounds={"temperature": (300.0, 400.0)}, normalization="symmetric")]
+    first = [observer.suggest()["_id"] for observer in agents]
+    assert all(observer.drain(120) for observer in agents)
+    actuators = [session.stage.x, session.stage.y]
+    options = {"detector": session.detector, "actuators": actuators, "beside": actuators, "shutter": session.shutter}
+
+    def explore(**whose):
+        return session.RE(explore_remote(store.container.parent, 1, **whose, **options))
+
+    with pytest.raises(ValueError, match=r"several agents have suggestions \(furnace, sample\)"):
+        explore()
+    with pytest.raises(ValueError, match="'furnace' suggests positions of temperature, the actuators are"):
+        explore(agent="furnace")
+    assert store.suggestions()["status"].tolist() == ["proposed"] * 2
+
+    tokens = [session.RE.subscribe(observer) for observer in agents]
+    explore(agent="sample")
+    for token in tokens:
+        session.RE.unsubscribe(token)
+    assert all(observer.drain(120) for observer in agents)
+    suggestions = store.suggestions()
+    assert suggestions.loc[first[0], ["status", "status_by"]].tolist() == ["measured", "sample"]
+    assert suggestions.loc[first[1], "status"] in ("proposed", "superseded")
+    assert not suggestions["status"].isin(["accepted", "failed"]).any()
+    assert [len(observer.results.table("complete")) for observer in agents] == [1, 1]
+    assert agents[0].results.table()["raw_uid"].tolist() == agents[1].results.table()["raw_uid"].tolist()
+    assert set(agents[1].suggest()) >= {"temperature"} and "sample_x" not in agents[1].suggest()

@@ -234,8 +234,8 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     learned = [round(trial["sample_x"], 1) for trial in trials if trial["embedding"] is not None]
     assert learned == rows["sample_x"].round(1).tolist()  # of the person's run and the killed agent's as well
     suggestions = beamline.store.suggestions()
-    assert suggestions.loc[turned_down["_id"], "fate"] == "failed"
-    assert suggestions.loc[rows.loc[uids, "suggestion_id"], "fate"].eq("measured").all()
+    assert suggestions.loc[turned_down["_id"], "status"] == "failed"
+    assert suggestions.loc[rows.loc[uids, "suggestion_id"], "status"].eq("measured").all()
     assert not beamline.waiting()
 
 
@@ -255,7 +255,7 @@ def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campai
     (uid,) = steering.result(PATIENCE_S)
     row = beamline.store.table().set_index("raw_uid").loc[uid]
     assert row["status"] == "complete" and row["suggestion_id"] == failed["args"][0][0]["_id"]
-    assert beamline.store.suggestions().loc[row["suggestion_id"], "fate"] == "measured"
+    assert beamline.store.suggestions().loc[row["suggestion_id"], "status"] == "measured"
 
 
 @pytest.mark.fault("the RE Manager does not answer for a while", "the agent waits, its item stays in the queue")

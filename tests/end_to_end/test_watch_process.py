@@ -102,7 +102,7 @@ def test_suggestions_reach_the_run_engine_through_tiled(beamline):
     rows = beamline.wait_for(*uids)
     assert (rows["status"] == "complete").all()
     suggestions = beamline.store.suggestions().loc[rows["suggestion_id"]]
-    assert (suggestions["fate"] == "measured").all() and suggestions["raw_uid"].tolist() == list(uids)
+    assert (suggestions["status"] == "measured").all() and suggestions["raw_uid"].tolist() == list(uids)
     assert suggestions["sample_x"].to_numpy() == pytest.approx(rows["sample_x"].to_numpy(), abs=0.003)
     with urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=10) as answer:
         text = answer.read().decode()
@@ -136,8 +136,8 @@ def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamlin
 
 @pytest.mark.fault("no agent answers a plan elsewhere", "the plan ends with a sentence, the RunEngine is idle")
 def test_without_an_agent_the_plan_says_so(beamline):
-    for record in beamline.store.suggestions().query("fate == 'proposed'").index:
-        beamline.store.set_fate(record, "rejected")
+    for record in beamline.store.suggestions().query("status == 'proposed'").index:
+        beamline.store.set_status(record, "rejected")
     with pytest.raises(RuntimeError, match="is `ainerd watch` running"):
         beamline.RE(explore_remote(beamline.client, 1, timeout_s=0.5, **beamline.options()))
     with pytest.raises(ValueError, match="number of positions"):

@@ -138,7 +138,7 @@ def night(server, partition):
         keys.append(store.begin(record))
         if i == 5:
             store.fail(keys[5], "zero photons in the bins: is the shutter open?")
-            store.set_fate(suggested.id, "failed", "zero photons", uid)
+            store.set_status(suggested.id, "failed", "zero photons", uid)
         elif i != 6:
             said = make_analysis(
                 seed=i,
@@ -151,10 +151,10 @@ def night(server, partition):
             changes = {"n_frames": 1600, "frame_time_s": 0.01, "regime": i % 2, "atlas_version": 1}
             store.complete(keys[i], said, series={"stress": stress}, **changes)
         if i in (0, 2):
-            store.set_fate(suggested.id, "measured", raw_uid=uid)
+            store.set_status(suggested.id, "measured", raw_uid=uid)
             store.log(f"run {i}", raw_uid=uid)
     store.add_suggestion(SuggestionRecord(id="turned-down", positions={"sample_x": 9.0}, reason="edge of regime 0"))
-    store.set_fate("turned-down", "rejected", "a bubble")
+    store.set_status("turned-down", "rejected", "a bubble")
     done = [0, 1, 2, 3, 4, 7]  # with the same parameters
     store.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={keys[i]: i % 2 for i in done}))
     now = dict(zip(done, [0, 1, 2, 1, 1, 0], strict=True))

@@ -34,7 +34,7 @@ def test_what_is_wrong_is_said(store, results, record):
     third.update_metadata({"supersedes": "nothing", "units": {"beta": DELETE_KEY}, "raw_uid": "nowhere"})
     old = store.begin(record(created="2026-01-01T00:00:00+00:00"))
     store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"gone": 0}))
-    store.add_suggestion(SuggestionRecord(id="s", positions={}, reason="", fate="measured"))
+    store.add_suggestion(SuggestionRecord(id="s", positions={}, reason="", status="measured"))
     store.container["log"].create_container("l", metadata={"text": 1, "ids": []})
     store.container["results"].create_container("empty")
     found = validate(store.container)

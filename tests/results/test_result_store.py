@@ -73,10 +73,10 @@ def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
     node = ainerd["results"][key]
     node.write_array(np.zeros((18, 5, 5), np.float32), key="c2")  # another shape
     node.write_array(np.zeros((18, 40)), key="g2")
-    assert len(store) == 0 and store.keys_by_raw_uid() == {}
+    assert len(store) == 0 and store.analysed(begun.digest) == {}
     assert put(store, begun, said) == key
     assert_holds(ainerd["results"][key], said)
-    assert store.keys_by_raw_uid() == {begun.raw_uid: [key]}
+    assert store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
 def test_room_is_made_before_the_arrays_are_there(store, ainerd, record, analysis):
@@ -101,7 +101,7 @@ def test_a_failed_result_is_kept_and_may_be_replaced(store, ainerd, record, anal
     assert store.fail(key, "500 frames announced, 3 came", n_frames=3)
     row = store.table().loc[key]
     assert (row["status"], row["reason"], row["n_frames"]) == ("failed", "500 frames announced, 3 came", 3)
-    assert len(store) == 1 and store.keys_by_raw_uid() == {begun.raw_uid: [key]}
+    assert len(store) == 1 and store.analysed(begun.digest) == {begun.raw_uid: 1}
     put(store, begun, analysis(), n_frames=500)
     metadata = ainerd["results"][key].metadata
     assert metadata["status"] == "complete" and metadata["n_frames"] == 500 and "reason" not in metadata
@@ -217,22 +217,22 @@ def test_what_is_missing_is_named(store, ainerd, record, analysis):
         ResultStore(ainerd["results"])
 
 
-def test_suggestions_and_their_fate(store, ainerd):
+def test_suggestions_and_their_status(store, ainerd):
     made = SuggestionRecord(positions={"sample_x": 4.0}, reason="edge of regime 2", terms={"boundary": 0.7})
     assert store.add_suggestion(made) == store.add_suggestion(made) == made.id
     other = store.add_suggestion(SuggestionRecord(positions={"sample_x": 5.0}, reason="nobody was there"))
-    store.set_fate(made.id, "measured", raw_uid="run")
-    store.set_fate(other, "rejected", reason="bubble")
+    store.set_status(made.id, "measured", raw_uid="run")
+    store.set_status(other, "rejected", reason="bubble")
     table = store.suggestions()
     assert list(table.index) == [made.id, other]
-    assert table["fate"].to_list() == ["measured", "rejected"]
+    assert table["status"].to_list() == ["measured", "rejected"]
     assert table.loc[made.id, ["raw_uid", "terms.boundary", "sample_x"]].to_list() == ["run", 0.7, 4.0]
-    assert table.loc[other, "fate_reason"] == "bubble"
+    assert table.loc[other, "status_reason"] == "bubble"
     assert list(ainerd["suggestions"].search(Key("terms.boundary") > 0.5)) == [made.id]
     with pytest.raises(KeyError, match="no suggestion 'nothing'"):
-        store.set_fate("nothing", "accepted")
+        store.set_status("nothing", "accepted")
     with pytest.raises(ValueError, match="proposed"):
-        store.set_fate(other, "forgotten")
+        store.set_status(other, "forgotten")
 
 
 def test_the_next_suggestion_is_the_newest_that_is_open(store, ainerd):
@@ -244,11 +244,11 @@ def test_the_next_suggestion_is_the_newest_that_is_open(store, ainerd):
     ainerd.context.http_client.event_hooks["request"].append(requests.append)
     assert store.next_suggestion() == made[11] and len(requests) == 1
     ainerd.context.http_client.event_hooks["request"].remove(requests.append)
-    store.set_fate(made[11].id, "accepted")
-    store.set_fate(made[3].id, "rejected", "a bubble")
+    store.set_status(made[11].id, "accepted")
+    store.set_status(made[3].id, "rejected", "a bubble")
     assert store.next_suggestion() == made[10]
     for suggestion in made:
-        store.set_fate(suggestion.id, "rejected", "newer results")
+        store.set_status(suggestion.id, "rejected", "newer results")
     assert store.next_suggestion() is None
 
 

@@ -49,7 +49,7 @@ class Listener:
     def __init__(self):
         self.absorbed = []
 
-    def place(self, outcome):
+    def assign(self, outcome):
         return {"regime": 3, "atlas_version": 1}
 
     def absorb(self, outcome):
@@ -191,7 +191,7 @@ def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, write
 
 def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, store, deliver, monkeypatch):
     mine = writer(toy())
-    monkeypatch.setattr(mine.listener, "place", MagicMock(side_effect=RuntimeError("no regimes")))
+    monkeypatch.setattr(mine.listener, "assign", MagicMock(side_effect=RuntimeError("no regimes")))
     outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)

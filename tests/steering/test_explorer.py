@@ -94,12 +94,12 @@ def test_points_may_bring_their_own_position():
     assert np.linalg.norm(xy(explorer.suggest(1)[0]) - [5, 0]) > 2.4
 
 
-def test_the_same_point_twice_labels_once():
-    calls = []
-    explorer = Explorer(BOUNDS, labeler=lambda z: calls.append(len(z)) or np.zeros(len(z), int))
-    suggestion = measure(explorer)
-    explorer.ingest([{"_id": suggestion["_id"], **KNOWN}])
-    assert calls == [1]
+def test_a_point_replaces_that_of_the_same_id():
+    explorer = Explorer(BOUNDS)
+    failed = measure(explorer, {"embedding": np.full(3, np.nan)})
+    explorer.ingest([{"_id": failed["_id"], **KNOWN}])
+    (trial,) = explorer.snapshot()["trials"]
+    assert trial["embedding"] == [0, 0, 0] and not trial["failed"]
 
 
 def test_a_failed_exposure_counts_as_visited_and_as_nothing_else():
@@ -130,6 +130,17 @@ def test_best_points_are_the_novel_ones_most_novel_first():
     for p in (0.04, 0.5, 0.001, None):
         measure(explorer, {"embedding": np.zeros(3), "novelty_p": p})
     assert [found["novelty_p"] for _, _, found in explorer.get_best_points()] == [0.001, 0.04]
+
+
+def test_a_verdict_counts_more_than_alpha():
+    explorer = Explorer(BOUNDS, alpha=0.05)
+    for i, (p, novel) in enumerate([(0.04, False), (0.5, True), (0.03, None), (None, True)]):
+        point = {"_id": str(i), "sample_x": 1.0 + i, "sample_y": 0.0, "embedding": np.zeros(3)}
+        explorer.ingest([{**point, "novelty_p": p, "novel": novel}])
+    assert [key for key, _, _ in explorer.get_best_points()] == ["2", "1"]
+    other = Explorer(BOUNDS, alpha=0.001)
+    other.restore(json.loads(json.dumps(explorer.snapshot())))
+    assert other.get_best_points() == explorer.get_best_points()
 
 
 def test_a_persons_point_is_registered_with_all_keys():
@@ -285,16 +296,6 @@ def test_labels_of_a_labeler_are_joined_where_only_age_differs():
     for explorer in known.values():
         explorer.ingest(points)
     assert {noise: len(np.unique(explorer.map().regime)) for noise, explorer in known.items()} == {None: 2, 1.0: 1}
-
-
-def test_a_checkpoint_goes_where_it_is_told_to():
-    kept = []
-    explorer = Explorer(BOUNDS, save=kept.append)
-    measure(explorer)
-    explorer.checkpoint()
-    assert kept == [explorer.snapshot()]
-    with pytest.raises(ValueError, match="give save"):
-        Explorer(BOUNDS).checkpoint()
 
 
 def test_a_labeler_that_leaves_some_out_is_named():

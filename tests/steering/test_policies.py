@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import qmc
@@ -34,6 +34,24 @@ def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(policy, boxes,
         x, y = place(suggestion)
         assert 0 <= x <= 10 and -5 <= y <= 5
         assert not any(b["x"][0] <= x <= b["x"][1] and b["y"][0] <= y <= b["y"][1] for b in boxes)
+
+
+@named
+@pytest.mark.parametrize("dose_limit", [1, 2, 3])
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])  # what fails is clear enough without shrinking
+@given(beam_size=st.floats(3.0, 7.0), seed=st.integers(0, 99))
+def test_no_spot_gets_more_than_the_dose_limit(policy, dose_limit, beam_size, seed):
+    explorer = Explorer(BOUNDS, policy=policy, dose_limit=dose_limit, beam_size=beam_size, smallest_feature=4.0)
+    rng, taken = np.random.default_rng(seed), np.empty((0, 2))
+    for _ in range(10):
+        try:
+            (suggestion,) = explorer.suggest(1)
+        except ValueError:  # all of it is at the dose limit
+            break
+        found = {"embedding": np.full(2, np.nan if rng.random() < 0.2 else 0.0), "novelty_p": rng.random()}
+        explorer.ingest([{"_id": suggestion["_id"], **found}])
+        taken = np.vstack([taken, place(suggestion)])
+        assert (cdist(taken, taken[-1:]) < (1 - 1e-6) * beam_size).sum() <= dose_limit  # with this one
 
 
 @named

@@ -20,6 +20,7 @@ from agents.rheo_xpcs import TOML  # noqa: E402
 from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
+from ainerd.steering import expose  # noqa: E402, F401
 from ainerd.techniques.rheo_xpcs import preshear  # noqa: E402, F401
 
 try:

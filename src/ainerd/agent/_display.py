@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich import get_console
 from rich.text import Text
 
-from ainerd.campaign import Campaign
+from ainerd.campaign import Campaign, terms_of
 from ainerd.results import ResultStore
 from ainerd.runs import Outcome
 from ainerd.technique import Technique
@@ -16,18 +16,7 @@ from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
 
 
 class Display:
-    """Puts together what results and campaign tell.
-
-    Parameters
-    ----------
-    results : ResultStore
-    technique : Technique
-    campaign : Campaign
-    reader : SceneReader
-        Of what the figure shows.
-    name : str
-        Of the agent, for the figure's title.
-    """
+    """Puts together what results and campaign tell; `reader` reads what the figure shows, `name` is its title."""
 
     def __init__(
         self, results: ResultStore, technique: Technique, campaign: Campaign, reader: SceneReader, *, name: str
@@ -57,12 +46,11 @@ class Display:
     def announce(self, outcome: Outcome) -> None:
         """Print a line on a run, and advice if there is any."""
         following = self._following()
-        p = outcome.novelty_p
         line = run_line(
             len(self._results),
             regime=outcome.regime,
-            novelty_p=p,
-            novel=p is not None and p <= self._technique.alpha,
+            novelty_p=outcome.novelty_p,
+            novel=bool(outcome.novel),
             reason=outcome.reason or None,
             next_point=following.position,
             why=following.reason,
@@ -99,11 +87,5 @@ class Display:
         except ValueError as err:
             return Next(position={}, reason=str(err))
         names = self._campaign.names
-        terms = {
-            name: float(value)
-            for name, value in suggestion.items()
-            if name not in names and isinstance(value, int | float)
-        }
-        return Next(
-            position={name: float(suggestion[name]) for name in names}, reason=suggestion["reason"], terms=terms
-        )
+        position = {name: float(suggestion[name]) for name in names}
+        return Next(position=position, reason=suggestion["reason"], terms=terms_of(suggestion, names))

@@ -1,4 +1,4 @@
-"""The agent without hands: it takes documents, says what they are, and where it would measure next."""
+"""The headless agent: it takes documents, says what they are, and where it would measure next."""
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
@@ -48,6 +48,7 @@ class Observer:
     backup : Path
         Folder for runs that Tiled did not take.
     name : str
+        Of the agent: what it shows is its own, and it finds its results again by name and parameters.
     late_s : float
         How long after the end of a run its frames may come.
     **explorer
@@ -69,7 +70,7 @@ class Observer:
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
-        self.results = ResultStore(client["ainerd"])
+        self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
         self._campaign = Campaign(
             technique,
@@ -315,7 +316,7 @@ class Observer:
 
     def explain(self, key: str | None = None) -> str:
         """Why a run was called novel, or was not; the newest result without a key."""
-        keys = self.results.table("complete").index
+        keys = self.results.embeddings().index
         if key is None and not len(keys):
             return "there is no complete result yet"
         return self.results.explain(str(keys[-1]) if key is None else key)

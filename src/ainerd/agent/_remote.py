@@ -1,4 +1,4 @@
-"""For the RunEngine's side, when the agent runs in a process of its own: suggestions come, and fates go, by Tiled."""
+"""For the RunEngine when the agent runs in a process of its own: suggestions and their status, through Tiled."""
 
 import asyncio
 import threading
@@ -22,6 +22,7 @@ def explore_remote(
     client: Container,
     n: int,
     *,
+    agent: str | None = None,
     detector: Any,
     actuators: Sequence[Any],
     beside: Sequence[Any] = (),
@@ -41,6 +42,8 @@ def explore_remote(
         Root of the catalogue.
     n : int
         How many positions.
+    agent : str, optional
+        Name of the agent whose suggestions are measured. It must be given where several agents have one.
     detector, actuators, beside, monitored, shutter, before
         As `ainerd.agent.Agent` and `ainerd.steering.visit` take them.
     timeout_s : float
@@ -54,14 +57,15 @@ def explore_remote(
     Raises
     ------
     ValueError
-        If `n` is no positive number.
+        If `n` is no positive number, several agents have suggestions and none is named, or a suggestion is of other
+        actuators.
     RuntimeError
         If no suggestion comes in time: no agent is there.
     """
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
     return _explore(
-        _Remote(client, timeout_s), n, detector, actuators, timeout_s,
+        _Remote(client, agent, [actuator.name for actuator in actuators], timeout_s), n, detector, actuators, timeout_s,
         beside=beside, monitored=monitored, shutter=shutter, before=before,
     )  # fmt: skip
 
@@ -81,12 +85,16 @@ def _explore(
             yield from bps.wait_for([answered])
             record = asked.result()
 
-            def fate(uid: str, trial: str = record.id) -> "Future[None]":
-                return pool.submit(remote.wait_for_fate, trial)
+            def analysed(uid: str, trial: str = record.id) -> "Future[None]":
+                return pool.submit(remote.wait_for_result, trial)
 
-            acquire = visit(fate, timeout_s=timeout_s, **options)
+            acquire = visit(analysed, timeout_s=timeout_s, **options)
             suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
-            uids += yield from acquire([suggestion], actuators, [detector])
+            try:
+                uids += yield from acquire([suggestion], actuators, [detector])
+            except Exception:
+                pool.submit(remote.give_up, record.id)
+                raise
     finally:
         remote.given_up.set()  # an aborted plan does not hold the RunEngine until the wait is over
         pool.shutdown()
@@ -96,25 +104,34 @@ def _explore(
 class _Remote:
     """Asks Tiled, again and again, off the RunEngine's thread."""
 
-    def __init__(self, client: Container, timeout_s: float) -> None:
+    def __init__(self, client: Container, agent: str | None, actuators: Sequence[str], timeout_s: float) -> None:
         self._store, self._suggestions = ResultStore(client["ainerd"]), client["ainerd", "suggestions"]
-        self._timeout_s = timeout_s
+        self._agent, self._actuators, self._timeout_s = agent, set(actuators), timeout_s
         self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
         """The next suggestion, accepted."""
         for _ in self._looks():
-            record = self._store.next_suggestion()
-            if record is not None:
-                self._store.set_fate(record.id, "accepted")
+            record = self._store.next_suggestion(self._agent)
+            if record is None:
+                continue
+            if set(record.positions) != self._actuators:
+                of, here = (", ".join(sorted(names)) for names in (record.positions, self._actuators))
+                raise ValueError(f"agent {record.agent!r} suggests positions of {of}, the actuators are {here}")
+            self._agent = record.agent  # the next one of the same agent, whoever else comes
+            if self._store.set_status(record.id, "accepted", by=record.agent, instead_of=["proposed"]):
                 return record
         raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: is `ainerd watch` running on this catalogue?")
 
-    def wait_for_fate(self, trial_id: str) -> None:
+    def wait_for_result(self, trial_id: str) -> None:
         """Return once the agent has said what became of the suggestion, or not in time."""
         for _ in self._looks():
-            if self._suggestions[trial_id].metadata["fate"] in ("measured", "failed"):
+            if self._suggestions[trial_id].metadata["status"] in ("measured", "failed"):
                 return
+
+    def give_up(self, trial_id: str) -> None:
+        """Say that a suggestion was accepted, and not measured."""
+        self._store.set_status(trial_id, "failed", "the exposure was not finished", instead_of=["accepted"])
 
     def _looks(self) -> Iterator[None]:
         """One after the other, with pauses, until time is up or nobody wants to know any more."""

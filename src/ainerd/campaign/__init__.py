@@ -1,5 +1,6 @@
 """What was found leads to suggestions: regimes of all results, suggestions and their status, notices, the log."""
 
 from ainerd.campaign._campaign import Campaign
+from ainerd.campaign._ledger import terms_of
 
-__all__ = ["Campaign"]
+__all__ = ["Campaign", "terms_of"]

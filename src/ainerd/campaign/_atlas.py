@@ -1,57 +1,50 @@
-"""The regimes of all results of one technique."""
+"""The regimes of all results of one agent."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import AtlasRecord, ResultStore, digest
+from ainerd.results import AtlasRecord, ResultStore
 from ainerd.runs import Outcome
 from ainerd.technique import Regimes, Technique
 
 MANY = 1000  # results, up to which each new one is a reason to refit: it takes a fifth of a second
-GROWTH = 1.02  # how many times as many are one later, whatever they are like
+GROWTH = 1.02  # with more, how many times as many are a reason, whatever they are like
 
 
 class Atlas:
-    """Embeddings of the results with the technique's parameters, and their regimes as the newest refit has them.
+    """Embeddings of the results, and their regimes as the newest refit has them.
 
     Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
-    and a refit waits for one that is like none, for a few per cent more, or for other numbers from another agent.
-
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-        What it holds is known from the start.
-
-    Attributes
-    ----------
-    regimes : Regimes or None
-        Of the newest refit.
+    and a refit waits for one that is like none, for a few per cent more, or for other labels from another process of
+    the same agent. `store` is the agent's own, `known` are earlier results, by time.
     """
 
-    def __init__(self, technique: Technique, store: ResultStore) -> None:
+    def __init__(self, technique: Technique, store: ResultStore, known: Sequence[Outcome] = ()) -> None:
         self._technique, self._store = technique, store
-        self.regimes: Regimes | None = None
+        self.regimes: Regimes | None = None  # of the newest refit
         self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
-        self._labels: dict[str, int] = {}
+        self._labels: dict[str, int] = {}  # in the order the results came
         self._positions: dict[str, Mapping[str, float]] = {}
+        self._others: set[str] = set()  # keys of other agents' results
         self._n_fitted = 0  # results that the newest refit saw
         self._version: int | None = None  # of the newest refit; None if it is not in Tiled
-        self.remembered: list[dict[str, Any]] = []  # results that were there, the failed ones last
-        self._remember()
+        for outcome in known:
+            if outcome.embedding is not None:
+                self._take(outcome)
+                self._labels[outcome.key] = outcome.regime
+        if self._embeddings:
+            self._refit()
 
     def add(self, outcome: Outcome) -> int:
         """Label of one more result; `keep` writes down where it comes from."""
-        current = self._store.current_labels()  # another agent with these parameters may have given other numbers
-        known = self._labels.keys() & current.keys()
+        current = self._store.current_labels()  # another process of this agent may have given other numbers
+        known = (self._labels.keys() & current.keys()) - self._others
         if changed := {key: current[key] for key in known if current[key] != self._labels[key]}:
             self._labels |= changed
             self._n_fitted = 0
-        self._take(outcome)
+        self._fit(outcome)
         return self._labels[outcome.key]
 
     def keep(self) -> int:
@@ -61,17 +54,19 @@ class Atlas:
             record = AtlasRecord(
                 n_regimes=self.regimes.n_regimes,
                 supported_range=self.regimes.supported_range,
-                labels=dict(self._labels),
+                labels={key: label for key, label in self._labels.items() if key not in self._others},
             )
             self._version = self._store.add_atlas(record).version
         assert self._version is not None
         return self._version
 
     def learn(self, outcome: Outcome) -> None:
-        """Take up a result that another agent wrote, unless it is known."""
+        """Take up a result that another process wrote, unless it is known; labels of another agent's are not kept."""
+        if self._store.record(outcome.key).agent != self._store.agent:
+            self._others.add(outcome.key)
         if outcome.key not in self._embeddings and outcome.embedding is not None:
             self._labels[outcome.key] = outcome.regime
-            self._take(outcome)
+            self._fit(outcome)
 
     def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
         """Regimes of known embeddings (n, e), -1 for others: nothing is fitted here."""
@@ -79,37 +74,27 @@ class Atlas:
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
     def regime_before(self, outcome: Outcome, within: float) -> int | None:
-        """Regime of the result before this one at the same place; None if there is none."""
-        for key in reversed(list(self._labels)):
-            if key != outcome.key and _apart(self._positions[key], outcome.positions) <= within:
+        """Regime of the latest result before this one at the same place; None if there is none."""
+        keys = list(self._labels)
+        earlier = keys[: keys.index(outcome.key)] if outcome.key in self._labels else keys
+        for key in reversed(earlier):
+            if _apart(self._positions[key], outcome.positions) <= within:
                 return self._labels[key]
         return None
 
-    def _remember(self) -> None:
-        mine = digest(self._technique.parameters)
-        embeddings = self._store.embeddings(mine)
-        for key, about in _rows(self._store.table("complete").loc[embeddings.index]):
-            z = self._embeddings[key] = embeddings.loc[key].to_numpy(np.float32)
-            self._positions[key] = about
-            if not pd.isna(about["regime"]):
-                self._labels[key] = int(about["regime"])
-            self.remembered.append({"key": key, "embedding": z, **about})
-        if self._embeddings:
-            self._refit()
-        nothing = np.full(self._technique.embedding_size, np.nan, np.float32)
-        failed = _rows(self._store.search(status="failed", digest=mine))
-        self.remembered += [{"key": key, "embedding": nothing, **about} for key, about in failed]
-
-    def _take(self, outcome: Outcome) -> None:
-        assert outcome.embedding is not None
-        z = self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
-        self._positions[outcome.key] = outcome.positions
+    def _fit(self, outcome: Outcome) -> None:
+        z = self._take(outcome)
         if self.regimes is not None and MANY < len(self._embeddings) <= GROWTH * self._n_fitted:
             (label,) = self.regimes.predict(z[None])
             if label >= 0:
                 self._labels[outcome.key] = int(label)
                 return
         self._refit()
+
+    def _take(self, outcome: Outcome) -> NDArray[np.float32]:
+        z = self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
+        self._positions[outcome.key] = outcome.positions
+        return z
 
     def _refit(self) -> None:
         keys = list(self._embeddings)
@@ -119,10 +104,6 @@ class Atlas:
         self._n_fitted, self._version = len(keys), None
 
 
-def _rows(table: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
-    return [(str(key), {str(name): x for name, x in row.items()}) for key, row in table.to_dict("index").items()]
-
-
 def _apart(a: Mapping[str, float], b: Mapping[str, float]) -> float:
-    """Distance from `b` to `a`, which may know more than positions."""
+    """Distance between two positions; infinite where one is not known."""
     return float(np.linalg.norm([a.get(name, np.inf) - x for name, x in b.items()])) if b else np.inf

@@ -1,8 +1,9 @@
-"""What a campaign writes down beside the results: suggestions and their fate, the log, its checkpoint."""
+"""What a campaign writes beside the results: suggestions and their status, the log, its checkpoint."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from numbers import Real
 from typing import Any, Concatenate, ParamSpec
 
 import httpx
@@ -11,10 +12,12 @@ from tiled.client.utils import ClientError
 
 from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint
 from ainerd.runs import Outcome
-from ainerd.steering import TERMS
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
+
+# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
+_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
@@ -31,41 +34,35 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled what was decided and why.
-
-    Parameters
-    ----------
-    store : ResultStore
-    agent : str
-        Whose ledger it is.
-    names : sequence of str
-        The actuators.
-    """
+    """Writes to Tiled, in an agent's own store, what was decided and why; `names` are the actuators."""
 
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
         self._store, self._agent, self._names = store, agent, tuple(names)
 
     @_softly
-    def suggested(self, suggestion: Mapping[str, Any], fate: str = "proposed") -> None:
-        """Keep a suggestion, or say that one that is kept was accepted."""
+    def suggested(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
+        """Keep a suggestion, or give one that is kept another status."""
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
             agent=self._agent,
             positions={name: suggestion[name] for name in self._names},
             reason=suggestion["reason"],
-            terms={name: suggestion[name] for name in TERMS},
+            terms=terms_of(suggestion, self._names),
+            status_by=by or self._agent,
         )
-        self._store.add_suggestion(record)
-        if fate != "proposed":
-            self._store.set_fate(record.id, fate)
+        self._store.add_suggestion(record.changed(status_time=record.created))
+        if status != "proposed":
+            self._store.set_status(record.id, status, by=by)
 
     @_softly
-    def fate(self, trial_id: str, fate: str, reason: str | None = None, raw_uid: str | None = None) -> None:
-        """Say what became of a suggestion; one of another campaign is left alone."""
+    def status(
+        self, id: str, status: str, reason: str | None = None, raw_uid: str | None = None, by: str | None = None
+    ) -> None:
+        """Say what became of a suggestion; one of another agent is left alone."""
         try:
-            self._store.set_fate(trial_id, fate, reason, raw_uid)
+            self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=_INSTEAD_OF.get(status))
         except KeyError:
-            logger.debug("no suggestion %s in Tiled", trial_id)
+            logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
     def note(self, text: str, **ids: Any) -> None:
@@ -82,20 +79,28 @@ class Ledger:
         """Keep the campaign's state."""
         save_checkpoint(self._store.container, self._agent, state)
 
-    def place(self, position: Mapping[str, Any]) -> str:
+    def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""
         return "(" + ", ".join(f"{position[name]:.2f}" for name in self._names if name in position) + ")"
 
-    def finding(self, outcome: Outcome, alpha: float) -> str:
+    def finding(self, outcome: Outcome) -> str:
         """What was found at a position, in words."""
-        where = self.place(outcome.positions)
+        where = self.position_text(outcome.positions)
         if outcome.status == "failed":
             return f"at {where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        novel = outcome.novelty_p is not None and outcome.novelty_p <= alpha
-        return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if novel else "")
+        return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
 
 
-def in_words(limits: Mapping[str, tuple[float, float]]) -> str:
+def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """The numbers that a suggestion brings beside its position: what speaks for it and against it."""
+    return {
+        name: float(x)
+        for name, x in suggestion.items()
+        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
+    }
+
+
+def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
     """Limits in words."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())

@@ -1,4 +1,4 @@
-"""What a person may want to act on, said once, when it is so."""
+"""Operator notices: what a person may want to act on, said once."""
 
 from typing import Protocol
 
@@ -25,31 +25,19 @@ class Drift(Protocol):
         ...
 
 
-class Remarks:
-    """Lines of the log beside what was found: explored, changing, recalibrate.
+class Notices:
+    """Lines of the log for the operator: explored, changing, recalibrate.
 
-    Parameters
-    ----------
-    ledger : Ledger
-    atlas : Atlas
-    beam_size : float or None
-        Runs at most so far apart are at one place; None if that is not known.
-    drift : Drift or None
-        Watches the session's p-values.
-
-    Attributes
-    ----------
-    advice : str or None
-        What the latest run suggests to do.
+    Runs at most a `beam_size` apart are at one place; None if that is not known.
     """
 
     def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
         self._ledger, self._atlas, self._beam_size, self._drift = ledger, atlas, beam_size, drift
         self._was_explored = False
-        self.advice: str | None = None
+        self.advice: str | None = None  # what the latest run suggests to do
 
-    def make(self, outcome: Outcome, explored: bool, why: str) -> None:
-        """Say what there is to say after a run, and whether the sample is explored by now."""
+    def post(self, outcome: Outcome, explored: bool, why: str) -> None:
+        """Write what there is to say after a run; `explored` is whether the sample is, `why` in words."""
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
@@ -68,5 +56,5 @@ class Remarks:
         then = self._atlas.regime_before(outcome, self._beam_size)
         if then in (None, -1, outcome.regime):
             return None
-        where = self._ledger.place(outcome.positions)
+        where = self._ledger.position_text(outcome.positions)
         return f"the regime at {where} was {then}, now it is {outcome.regime}: agent.stay(5) would follow the change"

@@ -71,7 +71,7 @@ class Reanalysis:
 class _Nobody:
     """Who listens: no campaign, so that nothing is suggested."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
         return {}
 
     def absorb(self, outcome: Outcome) -> None:

@@ -43,7 +43,7 @@ def replay(
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
-    from ainerd.results import ResultStore
+    from ainerd.results import ResultStore, digest
     from ainerd.server import open_catalog
     from ainerd.technique import Series
 
@@ -67,7 +67,7 @@ def replay(
                 )
                 with on.cluster(dask) as workers:
                     outcomes = on.analysed(workers, waiting, workplace, store, progress)
-        _label(store, technique)
+        _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
     complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status != "failed"}
     failed = {outcome.raw_uid: outcome.reason for outcome in outcomes if outcome.status == "failed"}
     console = Console()
@@ -137,13 +137,13 @@ def _dask() -> Any:
 
 
 def _label(store: "ResultStore", technique: "Technique") -> None:
-    """Give the results of these parameters their regimes, if one has none; other results keep theirs."""
-    from ainerd.results import AtlasRecord, digest
+    """Give the results of the agent's own store their regimes, if one has none; other results keep theirs."""
+    from ainerd.results import AtlasRecord
 
-    points = store.embeddings(digest(technique.parameters))
+    points = store.embeddings()
     known = store.table()["regime"].reindex(points.index)
     if not known.isna().any():
         return
     regimes = technique.regimes(points.to_numpy(), known.fillna(-1).to_numpy(int))
-    labels = dict(store.current_labels()) | dict(zip(points.index, regimes.labels.tolist(), strict=True))
+    labels = dict(zip(points.index, regimes.labels.tolist(), strict=True))
     store.add_atlas(AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels))

@@ -26,7 +26,7 @@ def completed(
         reason=None,
         embedding=analysis.embedding,
         novelty_p=analysis.novelty_p,
-        novel=_is_novel(analysis),
+        novel=analysis.novel,
         model=analysis.model,
         calibration=analysis.calibration,
         summary=summary,
@@ -41,15 +41,6 @@ def added(record: ResultRecord, **changes: Any) -> ResultRecord:
     for name in {"positions", "summary", "units"} & set(changes):
         changes[name] = getattr(record, name) | dict(changes[name])
     return record.changed(**changes)
-
-
-def _is_novel(analysis: Analysis) -> bool | None:
-    if analysis.novelty_p is None:
-        return None
-    alpha = analysis.calibration.get("alpha")
-    if alpha is None:
-        raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
-    return bool(analysis.novelty_p <= alpha)
 
 
 def _series_summary(values: pd.Series) -> dict[str, float]:

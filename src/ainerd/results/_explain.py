@@ -4,14 +4,9 @@ from ainerd.results._records import ResultRecord
 
 
 def explain(record: ResultRecord) -> str:
-    """The verdict on a run and what it rests on, in one sentence.
-
-    Parameters
-    ----------
-    record : ResultRecord
-    """
+    """The verdict on a run and what it rests on, in one sentence."""
     said, bank = record.summary, record.calibration
-    if record.status != "complete":
+    if record.embedding is None:
         return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")
     if record.novelty_p is None:
         return f"there is no claim of novelty: {said.get('no_claim') or 'the calibration made none'}"

@@ -12,20 +12,8 @@ _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_
 def digest(parameters: Mapping[str, Any]) -> str:
     """Digest of everything that changes the numbers of a result.
 
-    Parameters
-    ----------
-    parameters : mapping
-        JSON-serialisable, without NaN; the order of keys does not matter.
-
-    Returns
-    -------
-    str
-        First 16 hexadecimal digits of the SHA-256 of the canonical JSON.
-
-    Raises
-    ------
-    ValueError
-        If the parameters are not JSON.
+    The first 16 hexadecimal digits of the SHA-256 of the canonical JSON: the order of keys does not matter. ValueError
+    if the parameters are not JSON, without NaN.
     """
     try:
         text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)

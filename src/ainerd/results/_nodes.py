@@ -41,13 +41,14 @@ def is_conflict(error: ClientError) -> bool:
     return bool(error.response.status_code == httpx.codes.CONFLICT)
 
 
-def read_nodes(container: Container, offset: int = 0) -> Iterator[Node]:
+def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> Iterator[Node]:
     """Key and metadata of the children in the order they were made, from number `offset` on.
 
-    One request for each page of them. Only metadata are asked for: with the other fields, which `container.items()`
-    wants, the server looks into each child, and takes four times as long.
+    Only those whose metadata have the values in `equal`; None is any. One request for each page of them. Only metadata
+    are asked for: with the other fields, which `container.items()` wants, the server looks into each child, and takes
+    four times as long.
     """
-    return _pages(container, {"page[offset]": offset, "page[limit]": PAGE})
+    return _pages(container, {"page[offset]": offset, "page[limit]": PAGE} | _conditions(equal))
 
 
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
@@ -57,13 +58,11 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
         yield from _pages(container, {"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE})
 
 
-def read_newest(container: Container, **equal: str) -> Node | None:
-    """Key and metadata of the child made last whose metadata have these values; None if there is none. One request."""
-    keys, values = list(equal), [json.dumps(value) for value in equal.values()]
-    conditions = {"filter[eq][condition][key]": keys, "filter[eq][condition][value]": values}
-    wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
-    found = _page(container, container.item["links"]["search"], wanted | conditions)["data"]
-    return (found[0]["id"], found[0]["attributes"]["metadata"]) if found else None
+def newest_key(container: Container, **equal: str) -> str | None:
+    """Key of the child made last whose metadata have these values; None if there is none. One request."""
+    wanted = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1} | _conditions(equal)
+    found = _page(container, container.item["links"]["search"], wanted)["data"]
+    return found[0]["id"] if found else None
 
 
 def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
@@ -72,6 +71,11 @@ def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
     params = {"fields": ["structure", "structure_family"], "omit_links": True, "page[limit]": PAGE}
     nodes = _page(container, url, params)["data"]
     return {node["id"]: node["attributes"]["structure"].get("shape") for node in nodes}
+
+
+def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
+    given = {key: json.dumps(value) for key, value in equal.items() if value is not None}
+    return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
 
 
 def _pages(container: Container, wanted: Mapping[str, Any]) -> Iterator[Node]:

@@ -15,27 +15,34 @@ from ainerd.results._nodes import result_node
 from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._snapshot import Snapshot
-from ainerd.results._tables import embedding_table, result_table
+from ainerd.results._tables import comparable, embedding_table, result_table
 
 
 class ResultReader:
     """Reads results: the metadata of all at once, the arrays of one."""
 
-    def __init__(self, ainerd: Container, results: Container, labels: Callable[[], Mapping[str, int]]) -> None:
-        self._ainerd, self._results, self._current_labels = ainerd, results, labels
+    def __init__(
+        self,
+        ainerd: Container,
+        results: Container,
+        labels: Callable[[], Mapping[str, int]],
+        scope: Mapping[str, str],
+    ) -> None:
+        self._ainerd, self._results, self._current_labels, self._scope = ainerd, results, labels, scope
         self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
+        self._shown: tuple[Nodes, Nodes] = {}, {}  # all results as they were last, and those of the scope
         self._made: tuple[Nodes, Mapping[str, int], pd.DataFrame] | None = None  # the last table, after what it is of
 
     def __len__(self) -> int:
         """How many results there are, complete or failed."""
-        return sum(_is_finished(said) for said in self._mirror.read().values())
+        return sum(_is_finished(said) for said in self._read().values())
 
     def table(self, status: str | None = None) -> pd.DataFrame:
         """All results, a row each, by time of the run.
 
         Parameters
         ----------
-        status : {"computing", "complete", "failed"}, optional
+        status : {"computing", "complete", "partial", "growing", "failed"}, optional
 
         Returns
         -------
@@ -80,7 +87,7 @@ class ResultReader:
         for name, value in wanted.items():
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
-        results = self._mirror.read()
+        results = self._read()
         table = self._as_table(results)
         if wanted or text:
             found = [key for key, said in results.items() if matches(said, wanted, text)]
@@ -94,14 +101,15 @@ class ResultReader:
         ----------
         digest : str, optional
             Of the parameters (column ``digest`` of the table): only points of the same parameters can be
-            compared. Default: those of the newest result.
+            compared. Default: agent and parameters of the newest result.
 
         Returns
         -------
         pandas.DataFrame, shape (n, d)
             Index ``key``, float32.
         """
-        return embedding_table(self._mirror.read(), digest)
+        results = self._read()
+        return embedding_table(results, comparable(results) if digest is None else {"digest": digest})
 
     def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
         """The `n` results nearest in the latent space, nearest first, with their Euclidean ``distance``.
@@ -109,7 +117,8 @@ class ResultReader:
         Parameters
         ----------
         like : str or array_like, shape (d,)
-            Key of a result; or a point, which is compared with results of the same parameters as the newest.
+            Key of a result, which is compared with those of the same agent and parameters; or a point, which is
+            compared as if it were the newest result's.
         n : int
 
         Raises
@@ -119,37 +128,26 @@ class ResultReader:
         ValueError
             If the point has another number of components than the results.
         """
-        results = self._mirror.read()
+        results = self._read()
         if isinstance(like, str):
-            if results.get(like, {}).get("embedding") is None:
+            said = results.get(like, {})
+            if said.get("embedding") is None:
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
-            points = embedding_table(results, results[like]["digest"])
+            points = embedding_table(results, {name: said[name] for name in ("agent", "digest")})
             point, points = points.loc[like].to_numpy(), points.drop(like)
         else:
-            points, point = embedding_table(results, None), np.asarray(like, np.float32)
+            points, point = embedding_table(results, comparable(results)), np.asarray(like, np.float32)
             if not points.empty and point.shape != points.shape[1:]:
                 raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
         distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
         return self._as_table(results).loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """One array of a result, by its name: ``store.record(key).arrays`` says which there are.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result, or no such array in it.
-        """
+        """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
         return np.asarray(self._child(key, name).read())
 
     def series(self, key: str, name: str) -> pd.DataFrame:
-        """One series of a result: columns ``time``, in seconds from the run's start, and `name`.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result, or no such series in it.
-        """
+        """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""
         return self._child(key, name).read()
 
     def status(self, key: str) -> str | None:
@@ -160,23 +158,11 @@ class ResultReader:
             return None
 
     def record(self, key: str) -> ResultRecord:
-        """Everything but the arrays of a result.
-
-        Raises
-        ------
-        KeyError
-            If there is none of that key.
-        """
+        """Everything but the arrays of a result; KeyError if there is none of that key."""
         return ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def explain(self, key: str) -> str:
-        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence.
-
-        Raises
-        ------
-        KeyError
-            If there is no result of that key.
-        """
+        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence."""
         return explain(self.record(key))
 
     def configuration(self, digest: str) -> Configuration | None:
@@ -204,11 +190,18 @@ class ResultReader:
         return counted
 
     def refresh(self) -> None:
-        """Read every result anew the next time.
-
-        Needed only after somebody changed the metadata of a complete result by hand, which no agent does.
-        """
+        """Read every result anew: needed only after somebody changed a complete result by hand."""
         self._mirror.forget()
+
+    def _read(self) -> Nodes:
+        """Metadata of the results of the scope; the same object as long as nothing changes."""
+        results = self._mirror.read()
+        if not self._scope:
+            return results
+        if self._shown[0] is not results:
+            scope = self._scope.items()
+            self._shown = results, {key: x for key, x in results.items() if all(x.get(n) == v for n, v in scope)}
+        return self._shown[1]
 
     def _as_table(self, results: Nodes) -> pd.DataFrame:
         labels = self._current_labels()

@@ -2,9 +2,10 @@
 
 import platform
 import uuid
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -26,6 +27,12 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # an analyst's install
             continue
     return found
+
+
+def with_status(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of a suggestion; the first version called the status fate."""
+    renamed = {"fate": "status", "fate_reason": "status_reason"}
+    return {renamed.get(name, name): value for name, value in metadata.items()}
 
 
 class ResultRecord(Record):
@@ -167,79 +174,46 @@ class ConfigurationRecord(Record):
 
 
 class SuggestionRecord(Record):
-    """Where to look next, and what became of it.
-
-    Attributes
-    ----------
-    id : str
-        Key of the node under ``ainerd/suggestions``.
-    created : str
-        UTC, ISO 8601.
-    agent : str
-        Who made it.
-    positions : dict of str to float
-        By motor; top-level keys of the metadata.
-    reason : str
-        Why there, in one sentence.
-    terms : dict of str to float
-        The numbers behind the reason.
-    fate : {"proposed", "accepted", "measured", "rejected", "failed"}
-    fate_reason : str
-        Why it was rejected or failed.
-    raw_uid : str
-        The run that measured it.
-    """
+    """Where to look next, and what became of it."""
 
     _flat = ("positions",)
 
-    id: str = Field(default_factory=lambda: str(uuid.uuid4()))
-    created: str = Field(default_factory=now)
-    agent: str | None = None
-    positions: Numbers
-    reason: str
-    terms: Numbers = Field(default_factory=dict)
-    fate: Literal["proposed", "accepted", "measured", "rejected", "failed"] = "proposed"
-    fate_reason: str | None = None
-    raw_uid: str | None = None
+    id: str = Field(default_factory=lambda: str(uuid.uuid4()))  #: key of the node under ``ainerd/suggestions``
+    created: str = Field(default_factory=now)  #: UTC, ISO 8601
+    agent: str | None = None  #: whose it is
+    positions: Numbers  #: by motor; top-level keys of the metadata
+    reason: str  #: why there, in one sentence
+    terms: Numbers = Field(default_factory=dict)  #: the numbers behind the reason
+    status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
+    status_reason: str | None = None  #: why, where it was not measured
+    status_by: str | None = None  #: who gave it that status: an agent's name, or "person"
+    status_time: str | None = None  #: when, UTC, ISO 8601
+    raw_uid: str | None = None  #: the run that measured it
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+        """The record that `metadata` came from, those of the first version among them."""
+        return super().from_metadata(with_status(metadata))
 
 
 class AtlasRecord(Record):
-    """The regimes of all runs, as one refit saw them.
+    """The regimes of an agent's results, as one refit saw them."""
 
-    Attributes
-    ----------
-    version : int
-        Given by the store, one more than the newest.
-    created : str
-        UTC, ISO 8601.
-    n_regimes : int
-    supported_range : tuple of int
-        Fewest and most regimes the data speak for.
-    labels : dict of str to int
-        Regime of each result by its key; -1 is unassigned.
-    """
-
-    version: int | None = Field(default=None, ge=1)
-    created: str = Field(default_factory=now)
+    version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
+    created: str = Field(default_factory=now)  #: UTC, ISO 8601
     n_regimes: int = Field(ge=0)
-    supported_range: tuple[int, int] = Field(strict=False)
-    labels: dict[str, int]
+    supported_range: tuple[int, int] = Field(strict=False)  #: fewest and most regimes the data speak for
+    agent: str | None = None  #: whose results were refitted; the first version did not say
+    digest: str | None = None  #: of the parameters of these results
+    labels: dict[str, int]  #: regime of each result by its key, those of other agents too; -1 is unassigned
 
 
 class LogRecord(Record):
-    """One line of the agent's log.
-
-    Attributes
-    ----------
-    created : str
-        UTC, ISO 8601.
-    text : str
-    ids : dict of str to str or number
-        What it is about, such as ``raw_uid`` or ``suggestion_id``; top-level keys of the metadata.
-    """
+    """One line of the log."""
 
     _flat = ("ids",)
 
-    created: str = Field(default_factory=now)
+    created: str = Field(default_factory=now)  #: UTC, ISO 8601
     text: str
-    ids: Scalars = Field(default_factory=dict)
+    agent: str | None = None  #: whose line it is; absent from those of a person
+    ids: Scalars = Field(default_factory=dict)  #: what it is about, such as ``raw_uid``; top-level keys of the metadata

@@ -4,7 +4,7 @@ import httpx
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
-from ainerd.results._notes import Notes
+from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
 from ainerd.results._writing import ResultWriter
 
@@ -12,8 +12,11 @@ QUICK_S = 2.0
 _PARTS = ("results", "suggestions", "atlas", "log")
 
 
-class ResultStore(ResultWriter, ResultReader, Notes):
-    """What the agent wrote, in the container ``ainerd`` of a Tiled server.
+class ResultStore(ResultWriter, ResultReader, CampaignRecords):
+    """What agents wrote, in the container ``ainerd`` of a Tiled server.
+
+    With `agent` and `digest` it is one agent's own store, `agent.results`: results, regimes and embeddings are those
+    with both, suggestions and the log are the agent's. Without them it shows what all agents wrote.
 
     A result is written in two calls, from any thread: `begin` when the run starts, `complete` or `fail` when
     it is analysed. Its key says which run and which parameters, so a replay finds it: a complete one is left
@@ -27,6 +30,10 @@ class ResultStore(ResultWriter, ResultReader, Notes):
     ----------
     ainerd : tiled.client.container.Container
         ``client["ainerd"]``, as `ainerd.server.open_catalog` makes it.
+    agent : str, optional
+        Name of the agent.
+    digest : str, optional
+        Of the parameters of its technique, see `ainerd.results.digest`.
 
     Raises
     ------
@@ -34,17 +41,19 @@ class ResultStore(ResultWriter, ResultReader, Notes):
         If the container is not such a one.
     """
 
-    def __init__(self, ainerd: Container) -> None:
+    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         parts = dict(ainerd.search(KeysFilter([*_PARTS])).items())
         if missing := ", ".join(name for name in _PARTS if name not in parts):
             raise ValueError(
                 f"{ainerd.uri} has no {missing}: give client['ainerd'] after ainerd.server.open_catalog(client)"
             )
         results, suggestions, atlas, log = (parts[name] for name in _PARTS)
-        Notes.__init__(self, suggestions, atlas, log)
-        ResultWriter.__init__(self, ainerd, results)
-        ResultReader.__init__(self, ainerd, results, self.current_labels)
-        self.container = ainerd
+        given = {"agent": agent, "digest": digest}
+        scope = {name: value for name, value in given.items() if value is not None}
+        CampaignRecords.__init__(self, suggestions, atlas, log, scope)
+        ResultWriter.__init__(self, ainerd, results, agent)
+        ResultReader.__init__(self, ainerd, results, self.current_labels, scope)
+        self.container, self.agent = ainerd, agent
 
     def answers(self) -> bool:
         """Whether the server answers now, and takes the key; says so quickly."""
@@ -62,4 +71,5 @@ class ResultStore(ResultWriter, ResultReader, Notes):
         if atlas:
             low, high = atlas.supported_range
             regimes = f"{atlas.n_regimes} regimes ({low} to {high} supported, atlas {atlas.version})"
-        return f"<ResultStore: {len(self)} results, {failed} failed, {novel} novel, {regimes}>"
+        of = f" of {self.agent}" if self.agent else ""
+        return f"<ResultStore{of}: {len(self)} results, {failed} failed, {novel} novel, {regimes}>"

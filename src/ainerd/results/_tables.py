@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ainerd.results._records import FINAL, with_status
+
 Nodes = Mapping[str, Mapping[str, Any]]
 
 _RESULT = [
@@ -21,7 +23,7 @@ _RESULT = [
     "superseded_by",
 ]
 _SCALARS = (str, int, float)  # a union would take three times as long
-_SUGGESTION = ["created", "fate", "reason", "fate_reason", "raw_uid"]
+_SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 _DTYPES = {
     "scan_id": "Int64",
     "n_frames": "Int64",
@@ -38,7 +40,7 @@ def result_table(results: Nodes, labels: Mapping[str, int]) -> pd.DataFrame:
     for key, row in rows.items():
         row["regime_then"] = row.get("regime")
         row["regime"] = labels.get(key, row["regime_then"])
-        if row.get("status") == "complete" and row.get("supersedes") in rows:
+        if row.get("status") in FINAL and row.get("supersedes") in rows:
             rows[row["supersedes"]]["superseded_by"] = key
     table = _table(rows, "key", _RESULT)
     table["run_time"] = pd.to_datetime(table["run_time"], unit="s", utc=True)
@@ -54,9 +56,10 @@ def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
     """Suggestions by time, their terms in columns ``terms.<name>``."""
     rows = {}
     for key, metadata in suggestions.items():
-        rows[key] = _row(metadata) | {f"terms.{name}": value for name, value in metadata["terms"].items()}
+        rows[key] = _row(with_status(metadata)) | {f"terms.{name}": x for name, x in metadata["terms"].items()}
         del rows[key]["id"]
-    return _table(rows, "id", _SUGGESTION).sort_values("created", kind="stable")
+    table = _table(rows, "id", _SUGGESTION).sort_values("created", kind="stable")
+    return table.assign(status_time=pd.to_datetime(table["status_time"], utc=True, format="ISO8601"))
 
 
 def log_table(lines: Nodes) -> pd.DataFrame:
@@ -65,15 +68,20 @@ def log_table(lines: Nodes) -> pd.DataFrame:
     return _table(rows, "key", ["created", "text"]).sort_index()
 
 
-def embedding_table(results: Nodes, digest: str | None) -> pd.DataFrame:
-    """Embeddings of the complete results with that digest (None: that of the newest), by time of the run."""
-    done = {key: said for key, said in results.items() if said.get("embedding") is not None}
+def comparable(results: Nodes) -> dict[str, str]:
+    """Agent and digest of the newest usable result: only embeddings that have these can be compared with it."""
+    done = [said for said in results.values() if said.get("embedding") is not None]
+    newest = max(done, key=lambda said: said.get("run_time", float("inf")), default={})
+    return {name: newest[name] for name in ("agent", "digest") if name in newest}
+
+
+def embedding_table(results: Nodes, like: Mapping[str, str]) -> pd.DataFrame:
+    """Embeddings of the results that have the metadata in `like`, by time of the run."""
+    usable = {key: said for key, said in results.items() if said.get("embedding") is not None}
+    done = {key: said for key, said in usable.items() if all(said.get(name) == x for name, x in like.items())}
     ordered = sorted(done.items(), key=lambda item: item[1].get("run_time", float("inf")))
-    if digest is None and ordered:
-        digest = ordered[-1][1]["digest"]
-    points = {key: said["embedding"] for key, said in ordered if said["digest"] == digest}
-    index = pd.Index(list(points), name="key", dtype=object)
-    return pd.DataFrame(np.array(list(points.values()), np.float32), index=index)
+    index = pd.Index([key for key, _ in ordered], name="key", dtype=object)
+    return pd.DataFrame(np.array([said["embedding"] for _, said in ordered], np.float32), index=index)
 
 
 def _row(metadata: Mapping[str, Any]) -> dict[str, Any]:

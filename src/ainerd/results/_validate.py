@@ -9,7 +9,7 @@ from tiled.client.container import Container
 
 from ainerd.results._nodes import PAGE, read_nodes, read_shapes
 from ainerd.results._record import Record
-from ainerd.results._records import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results._records import FINAL, AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.results._store import ResultStore
 
 Metadata = Mapping[str, Any]
@@ -25,12 +25,7 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 
 
 def validate(ainerd: Container | ResultStore) -> list[str]:
-    """Check every node the agent wrote; nothing is changed.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container or ResultStore
-        ``client["ainerd"]``, or a store of it.
+    """Check every node that agents wrote in ``client["ainerd"]``, or a store of it; nothing is changed.
 
     Returns
     -------
@@ -60,7 +55,7 @@ def _findings(ainerd: Container) -> Iterator[str]:
             yield from (f"{what} {key} {problem}" for problem in _of_record(record, key))
             if isinstance(record, ResultRecord):
                 dangling = _dangling(record, nodes["results"] or {}, runs)
-                inside = _inside(ainerd["results"], key, record) if record.status == "complete" else ()
+                inside = _inside(ainerd["results"], key, record) if record.status in FINAL else ()
                 yield from (f"{what} {key} {problem}" for problem in (*dangling, *inside))
             elif isinstance(record, AtlasRecord):
                 unknown = sorted(set(record.labels) - set(nodes["results"] or {}))
@@ -73,7 +68,7 @@ def _of_record(record: Record, key: str) -> Iterator[str]:
         right = record.key if isinstance(record, ResultRecord) else record.digest
         if key != right:
             yield f"should have the key {right} by its parameters"
-    if isinstance(record, SuggestionRecord) and record.fate == "measured" and not record.raw_uid:
+    if isinstance(record, SuggestionRecord) and record.status == "measured" and not record.raw_uid:
         yield "was measured, but does not say by which run"
     if isinstance(record, ConfigurationRecord) and not record.arrays:
         yield "has no arrays: an agent that starts with these parameters writes them"
@@ -85,7 +80,7 @@ def _of_record(record: Record, key: str) -> Iterator[str]:
         begun = datetime.fromisoformat(record.created)
         if datetime.now(UTC) - begun > _LONG:
             yield f"has been computing since {begun:%Y-%m-%d %H:%M} UTC: agent.catch_up() analyses its run again"
-    if record.status == "complete" and not record.embedding:
+    if record.status in FINAL and not record.embedding:
         yield "is complete, but has no embedding"
     numbers = record.positions | {name: x for name, x in record.summary.items() if not isinstance(x, str | bool)}
     if without := sorted(set(numbers) - set(record.units)):

@@ -18,8 +18,9 @@ from ainerd.technique import Analysis, Layout
 class ResultWriter:
     """Writes results and what those with the same parameters have in common."""
 
-    def __init__(self, ainerd: Container, results: Container) -> None:
+    def __init__(self, ainerd: Container, results: Container, agent: str | None) -> None:
         self._ainerd, self._results = ainerd, results
+        self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self._drafts: dict[str, Draft] = {}  # of results that were begun
 
     def begin(self, record: ResultRecord) -> str:
@@ -40,13 +41,7 @@ class ResultWriter:
         return record.key
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
-        """Make room for the arrays of a result that was begun, so that `complete` is sooner done.
-
-        Raises
-        ------
-        KeyError
-            If no such result was begun.
-        """
+        """Make room for the arrays of a result that was begun (else KeyError), so that `complete` is sooner done."""
         if key not in self._drafts:
             self._drafts[key] = Draft(result_node(self._results, key))
         self._drafts[key].make_room(layouts)
@@ -70,9 +65,8 @@ class ResultWriter:
         status : {"complete", "partial", "growing"}, optional
             What the analysis says without it.
         series : mapping of str to (times, values), optional
-            What was monitored during the run, times in seconds from its start. ``stress`` becomes the table
-            ``stress`` with the columns ``time`` and ``stress``, and the numbers ``stress_mean``, ``_min``, ``_max``
-            and ``_last``.
+            What was monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
+            with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
         **changes
             Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added
             to what is there.
@@ -94,9 +88,8 @@ class ResultWriter:
             return False
         draft = self._drafts.pop(key, None) or Draft(node)
         tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
-        record = completed(
-            added(ResultRecord.from_metadata(node.metadata), **changes), analysis, tables, status or analysis.status
-        )
+        record = added(ResultRecord.from_metadata(node.metadata), **self._signature | changes)
+        record = completed(record, analysis, tables, status or analysis.status)
         metadata = record.metadata()
         for name in record.arrays:
             draft.write(name, analysis.arrays[name], analysis.dims.get(name))
@@ -116,7 +109,7 @@ class ResultWriter:
             return False
         node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
         record = ResultRecord.from_metadata(node.metadata)
-        record = added(record, **changes).changed(status=status, reason=reason)
+        record = added(record, **self._signature | changes).changed(status=status, reason=reason)
         node.replace_metadata(record.metadata(), drop_revision=True)
         return True
 
@@ -138,13 +131,7 @@ class ResultWriter:
     ) -> str:
         """Keep what the results with these parameters have in common, and return its key; what is there stays.
 
-        Parameters
-        ----------
-        record : ConfigurationRecord
-        arrays : mapping of str to array_like
-            Such as the labels of the pixels, ``roi_map``, and ``q`` and ``phi`` of their bins.
-        dims : mapping of str to tuple of str, optional
-            Names of the dimensions of each array.
+        `arrays` and the names of their dimensions are given by name.
         """
         parent, _ = create_node(self._ainerd, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")

@@ -54,8 +54,8 @@ class Outcome:
 class Listener(Protocol):
     """Who wants to know what was found; called in the worker's thread."""
 
-    def place(self, outcome: Outcome) -> Mapping[str, Any]:
-        """Say where an analysed run belongs, before its result is written: its `regime` and `atlas_version`."""
+    def assign(self, outcome: Outcome) -> Mapping[str, Any]:
+        """Give an analysed run its `regime` and `atlas_version`, before its result is written."""
 
     def absorb(self, outcome: Outcome) -> None:
         """Take note of a finished run, after its result is written."""

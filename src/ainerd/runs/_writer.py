@@ -146,7 +146,7 @@ class Writer:
             exposure_s=run.frame_time_s and n_frames * run.frame_time_s,
             reason=subject.problem or "",
         )
-        placed = self.listener.place(outcome)
+        placed = self.listener.assign(outcome)
         began = subject.runs[0].start_doc["time"]
         series = {name: subject.series(key) for name, key in wanted.series.items()}
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}

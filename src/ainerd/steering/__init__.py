@@ -4,6 +4,7 @@ from ainerd.steering._belief import SampleMap
 from ainerd.steering._explorer import TERMS, Explorer
 from ainerd.steering._plans import explore, expose, visit
 from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
+from ainerd.steering._window import Window
 
 __all__ = [
     "Explorer",
@@ -14,6 +15,7 @@ __all__ = [
     "SampleMap",
     "Sobol",
     "TERMS",
+    "Window",
     "explore",
     "expose",
     "visit",

@@ -31,14 +31,8 @@ class SampleMap:
 def regime_chances(apart: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Chance of each regime at places, (k, m).
 
-    It is inverse to the distance to the nearest exposure of the regime: with two of them d2 / (d1 + d2).
-
-    Parameters
-    ----------
-    apart : ndarray, shape (n, m)
-        Distance of n exposures to m places.
-    labels : ndarray of int, shape (n,)
-        Regimes 0 … k - 1 of the exposures.
+    It is inverse to the distance to the nearest exposure of the regime: with two of them d2 / (d1 + d2). `apart` (n, m)
+    is the distance of n exposures to m places, `labels` (n,) are their regimes 0 … k - 1.
     """
     nearness = np.stack([1 / np.maximum(apart[labels == k].min(0), 1e-9) for k in range(labels.max() + 1)])
     return nearness / nearness.sum(0)

@@ -1,6 +1,6 @@
 """The optimizer: suggests positions, takes in what was found there, says when to stop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,8 @@ TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "
 class Explorer:
     """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
-    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware`, `SupportsStoppingCriteria`
-    and `Checkpointable`. A novel exposure comes first: one beside it confirms it, and two bracket a confirmed one.
+    A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
+    `SupportsStoppingCriteria`. A novel exposure is followed up first: one beside it confirms it, then two bracket it.
 
     Parameters
     ----------
@@ -50,11 +50,9 @@ class Explorer:
     dose_limit : int
         Exposures that a spot may get.
     alpha : float
-        An exposure of ``novelty_p`` <= alpha is novel.
+        An exposure that comes without a verdict is novel if its ``novelty_p`` is at most this.
     policy : Policy, optional
         `NewRegimes` without it; `Sobol`, `R2` and `Raster` are others.
-    save : callable, optional
-        Takes the `snapshot` at every `checkpoint`.
     seed : int
         Settles ties.
 
@@ -77,7 +75,6 @@ class Explorer:
         dose_limit: int = 1,
         alpha: float = 0.05,
         policy: Policy | None = None,
-        save: Callable[[dict[str, Any]], None] | None = None,
         seed: int = 0,
     ) -> None:
         window = Window(bounds)
@@ -91,8 +88,8 @@ class Explorer:
                 raise ValueError(f"{name} must be positive, got {value}")
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
         self._travel_time, self._exposure_s = travel_time or self._distance, exposure_s or 1.0
-        self._alpha, self._policy, self._save, self._seed = alpha, policy or NewRegimes(), save, seed
-        self._trials = Trials(window.names, labeler, noise)
+        self._policy, self._seed = policy or NewRegimes(), seed
+        self._trials = Trials(window.names, labeler, noise, alpha)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,9 +103,7 @@ class Explorer:
 
     @bounds.setter
     def bounds(self, bounds: Box) -> None:
-        if set(bounds) != set(self.names):
-            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
-        self._reshape({name: bounds[name] for name in self.names}, self._window.excluded)
+        self._reshape(bounds, self._window.excluded)
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
@@ -166,13 +161,13 @@ class Explorer:
         suggestions = []
         for _ in range(num_points or 1):
             survey = self._survey()
-            found = follow_up(survey, list(self._trials.novel(self._alpha).values()))
+            found = follow_up(survey, list(self._trials.novel().values()))
             if found is None:
                 position, reason = self._policy.choose(survey)
             else:
                 position, spot, confirmed = found
                 about = "how far does it reach?" if confirmed else "one beam beside it, to confirm it"
-                reason = f"beside the novel spot at {self._text(spot.position)} (p = {spot.p:.2g}): {about}"
+                reason = f"beside the novel spot at {self._window.text(spot.position)} (p = {spot.p:.2g}): {about}"
             suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(found is not None)))
         return suggestions
 
@@ -182,10 +177,10 @@ class Explorer:
         Parameters
         ----------
         points : sequence of mapping
-            ``_id``, ``embedding`` (e,), and if known ``novelty_p`` and ``age_s``, the time since shear stopped in s;
-            the position is known from the suggestion, or brought along under the actuators' names. An embedding of
-            NaN is a failed exposure: the position counts as visited and as nothing else. A point that is known
-            already changes nothing.
+            ``_id``, ``embedding`` (e,), and if known ``novelty_p``, ``novel`` (the verdict) and ``age_s``, the age of
+            the sample in s. The position is known from the suggestion, or given under the actuators' names. An
+            embedding of NaN is a failed exposure: the position counts as visited and as nothing else. A point
+            replaces that of the same ``_id``.
 
         Raises
         ------
@@ -204,10 +199,8 @@ class Explorer:
         """
         positions = [self._trials.position(suggestion) for suggestion in suggestions]
         for position in positions:
-            if not self._window.inside(position[None])[0]:
-                raise ValueError(f"{self._text(position)} lies outside the bounds {self.bounds}")
-            if not self._window.free(position[None])[0]:
-                raise ValueError(f"{self._text(position)} lies in an excluded region")
+            if (objection := self._window.objection(position)) is not None:
+                raise ValueError(objection)
         return [
             self._propose(self._survey(), position, str(about.get("reason") or "asked for by a person"))
             for position, about in zip(positions, suggestions, strict=True)
@@ -227,22 +220,11 @@ class Explorer:
 
         It is if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of earlier
         exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these eight
-        is the only one of its regime.
-
-        Notes
-        -----
-        `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before it records the step in its
-        run: the last point has no event there. A plan that must not lose it calls `optimize_step`, then `read_step`,
-        and asks only then, as `optimize_in_run` does.
+        is the only one of its regime. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before
+        it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
         return verdict(missed, self._hidden.smallest, self._trials.stability, self._trials.n_failed)
-
-    def checkpoint(self) -> None:
-        """Hand the `snapshot` to `save`; ValueError if there is none."""
-        if self._save is None:
-            raise ValueError("there is nowhere to write a checkpoint to: give save")
-        self._save(self.snapshot())
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that was learned, as plain numbers, strings and lists."""
@@ -259,7 +241,7 @@ class Explorer:
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """The novel exposures, most novel first."""
-        novel = sorted(self._trials.novel(self._alpha).items(), key=lambda item: item[1].p)
+        novel = sorted(self._trials.novel().items(), key=lambda item: item[1].p)
         return [(key, self._window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
 
     @property
@@ -267,8 +249,8 @@ class Explorer:
         return self._hidden.window
 
     def _reshape(self, bounds: Box, excluded: Sequence[Box]) -> None:
-        window = Window(bounds, excluded)
-        if (window.bounds, window.excluded) != (self.bounds, self.excluded):
+        window = self._window.changed(bounds, excluded)
+        if window is not self._window:  # what is computed for a window is kept with it
             self._hidden = replace(self._hidden, window=window)
 
     def _survey(self, *, pending: bool = True) -> Survey:
@@ -292,6 +274,3 @@ class Explorer:
 
     def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.linalg.norm(b - a, axis=1) / self._window.width
-
-    def _text(self, position: NDArray[np.float64]) -> str:
-        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")"

@@ -29,17 +29,10 @@ WIDEST = 0.25  # radius of the largest inclusion, in units of the window's width
 
 @dataclass(frozen=True)
 class Hidden:
-    """Chances of hidden regions in a window.
-
-    Parameters
-    ----------
-    window : Window
-    smallest : float
-        Radius of the smallest region that must not be missed; inclusions are sought from 0.6 of it on.
-    """
+    """Chances of hidden regions in a window."""
 
     window: Window
-    smallest: float
+    smallest: float  # radius of the smallest region that must not be missed; inclusions are sought from 0.6 of it on
 
     def radius_below(self, distance: NDArray) -> NDArray[np.float32]:
         """F, the chance that the radius of an inclusion is smaller."""
@@ -59,12 +52,7 @@ class Hidden:
         return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
 
     def uncovered(self, nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What an exposure would hit that no earlier one has.
-
-        Parameters
-        ----------
-        nearest : ndarray, shape (m,)
-            Distance of each node to the nearest exposure.
+        """What an exposure would hit that no earlier one has; `nearest` (m,) is the distance to the nearest exposure.
 
         Returns
         -------
@@ -85,12 +73,9 @@ class Hidden:
     def rates(self, unhit: NDArray[np.float64], found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Expected regimes of the two populations on this sample, (2,).
 
-        Parameters
-        ----------
-        unhit : ndarray, shape (2,)
-        found : list of ndarray
-            Positions (n, d) of each regime but the commonest. One that reaches farther than the widest inclusion, or
-            closer to a limit than an inclusion inside would, speaks for the second population.
+        `unhit` (2,) is as from `uncovered`, `found` has the positions (n, d) of each regime but the commonest. One that
+        reaches farther than the widest inclusion, or closer to a limit than an inclusion inside would, speaks for the
+        second population.
         """
         share = np.zeros(2)
         for positions in found:

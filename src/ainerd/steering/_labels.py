@@ -33,15 +33,8 @@ def join_aged(
     logarithm of age lie, in the mean, within `noise` of each other, as long as there are such. The joined regime
     keeps the label of its latest exposure.
 
-    Parameters
-    ----------
-    noise : float
-        As in `regimes_at`.
-    labels : ndarray of int, shape (n,)
-        Negative: left alone.
-    embeddings : ndarray, shape (n, e)
-    age_s : sequence of float, length n
-        Time since shear stopped; nothing is joined unless all are known and positive.
+    `labels` (n,) that are negative are left alone. Of `embeddings` (n, e) none are joined unless all of `age_s`, the
+    age of the sample at each, are known and positive.
     """
     age, labels = np.asarray(age_s, dtype=float), labels.copy()
     names = list(np.unique(labels[labels >= 0]))

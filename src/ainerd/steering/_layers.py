@@ -1,4 +1,4 @@
-"""The chance of an unseen layer, if the sample lies in layers such as shear bands."""
+"""The chance of an unseen layer, if the sample lies in layers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,8 @@ def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tu
     between two regimes there is one already. Directions are weighed by how many changes of regime they show beyond
     the fewest possible.
 
-    Parameters
-    ----------
-    window : Window
-    positions : ndarray, shape (n, d)
-    labels : ndarray of int, shape (n,)
-        Regimes 0 … k - 1.
-
-    Returns
-    -------
-    belief : float
-        Zero if fewer than two regimes are known: one regime says nothing of layers.
-    chance : ndarray, shape (m,)
+    `positions` are (n, d), `labels` (n,) their regimes 0 … k - 1. The belief is zero if fewer than two regimes are
+    known: one regime says nothing of layers. The chance is (m,).
     """
     chance = np.zeros(len(window.nodes))
     known = np.unique(labels).size

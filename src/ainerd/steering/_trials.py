@@ -18,42 +18,22 @@ Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Trial:
-    """A position that is to be measured, was measured (it has an embedding), or has failed.
+    """A position that is to be measured, was measured (it has an embedding), or has failed."""
 
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-    embedding : ndarray, shape (e,), or None
-    novelty_p : float or None
-    age_s : float
-        Time since shear stopped, NaN if it is not known.
-    label : int
-        Regime, -1 if none is known.
-    failed : bool
-    """
-
-    position: NDArray[np.float64]
-    embedding: NDArray[np.float32] | None = None
+    position: NDArray[np.float64]  # (d,)
+    embedding: NDArray[np.float32] | None = None  # (e,)
     novelty_p: float | None = None
-    age_s: float = np.nan
-    label: int = -1
+    novel: bool = False
+    age_s: float = np.nan  # of the sample; NaN if it is not known
+    label: int = -1  # regime; -1 if none is known
     failed: bool = False
 
 
 class Trials:
-    """Trials by id, the last measured or suggested one last.
+    """Trials by id, the last measured or suggested one last; the parameters are those of `Explorer`."""
 
-    Parameters
-    ----------
-    names : sequence of str
-        The actuators.
-    labeler : callable or None
-    noise : float or None
-        As `Explorer` takes them.
-    """
-
-    def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None) -> None:
-        self._names, self._labeler, self._noise = tuple(names), labeler, noise
+    def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
+        self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
         self._trials: dict[str, Trial] = {}
         self.stability = Stability()
 
@@ -71,13 +51,11 @@ class Trials:
         taken = {}
         for point in points:
             trial_id = str(point.get(ID_KEY) or uuid.uuid4().hex)
-            trial = self._read(trial_id, point)
-            if not _same(self._trials.get(trial_id), trial):
-                taken[trial_id] = trial
+            taken[trial_id] = self._read(trial_id, point)
         for trial_id in taken:
             self._trials.pop(trial_id, None)
         self._trials |= taken
-        if taken:
+        if any(trial.embedding is not None for trial in taken.values()):
             self._relabel()
 
     def fail(self, suggestion: Mapping[str, Any]) -> None:
@@ -101,10 +79,9 @@ class Trials:
         position = np.array([t.position for t in chosen]).reshape(-1, len(self._names))
         return position, np.array([t.label for t in chosen], dtype=np.int64)
 
-    def novel(self, alpha: float) -> dict[str, Novel]:
-        """Exposures with ``novelty_p`` <= alpha, by id."""
-        verdicts = {key: Novel(t.position, t.novelty_p, t.label) for key, t in self if t.novelty_p is not None}
-        return {key: spot for key, spot in verdicts.items() if spot.p <= alpha}
+    def novel(self) -> dict[str, Novel]:
+        """Novel exposures, by id."""
+        return {key: Novel(t.position, t.novelty_p, t.label) for key, t in self if t.novel and t.novelty_p is not None}
 
     @property
     def n_failed(self) -> int:
@@ -130,6 +107,7 @@ class Trials:
                 **dict(zip(self._names, trial.position.tolist(), strict=True)),
                 "embedding": None if trial.embedding is None else trial.embedding.tolist(),
                 "novelty_p": trial.novelty_p,
+                "novel": trial.novel,
                 "age_s": None if np.isnan(trial.age_s) else trial.age_s,
                 "failed": trial.failed,
             }
@@ -140,13 +118,9 @@ class Trials:
         """Hold the trials of a `snapshot` instead."""
         self._trials, self.stability = {}, Stability()
         for about in snapshot:
-            embedding, age = about["embedding"], about["age_s"]
-            self._trials[about[ID_KEY]] = Trial(
-                self.position(about),
-                None if embedding is None else np.asarray(embedding, np.float32),
-                about["novelty_p"],
-                np.nan if age is None else age,
-                failed=about["failed"],
+            key, pending = about[ID_KEY], about["embedding"] is None
+            self._trials[key] = (
+                Trial(self.position(about), failed=about["failed"]) if pending else self._read(key, about)
             )
         self._relabel()
 
@@ -159,12 +133,16 @@ class Trials:
             raise ValueError(
                 f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {sizes or '(e,)'}"
             )
-        p, age = (point.get(name) for name in ("novelty_p", "age_s"))
+        p, novel, age = (point.get(name) for name in ("novelty_p", "novel", "age_s"))
         measured = bool(np.isfinite(embedding).all())
+        claim = float(p) if measured and p is not None and np.isfinite(p) else None
+        if novel is None:
+            novel = claim is not None and claim <= self._alpha
         return Trial(
             self.position(point, trial_id),
             embedding if measured else None,
-            float(p) if measured and p is not None and np.isfinite(p) else None,
+            claim,
+            bool(novel),
             np.nan if age is None else float(age),
             failed=not measured,
         )
@@ -188,9 +166,3 @@ class Trials:
         for (key, trial), label in zip(found.items(), labels, strict=True):
             self._trials[key] = replace(trial, label=int(label))
         self.stability.record({key: self._trials[key].label for key in found})
-
-
-def _same(known: Trial | None, trial: Trial) -> bool:
-    if known is None or known.embedding is None or trial.embedding is None:
-        return known is not None and known.failed and trial.failed
-    return np.array_equal(known.embedding, trial.embedding)

@@ -12,30 +12,9 @@ Box = Mapping[str, tuple[float, float]]
 class Window:
     """Limits of the actuators, and a grid of cell centres inside them.
 
-    All actuators share one unit, in which distances are Euclidean.
-
-    Parameters
-    ----------
-    bounds : mapping of str to (float, float)
-        Limits by the actuators' names.
-    excluded : sequence of mapping
-        Boxes that must not be measured: limits by name; an actuator that is not named is not limited.
-
-    Attributes
-    ----------
-    axes : list of ndarray
-        Grid coordinates along each actuator.
-    nodes : ndarray, shape (m, d)
-        Grid points, the last actuator running fastest.
-    edge : ndarray, shape (m,)
-        Distance of each node to the nearest limit.
-    allowed : ndarray of bool, shape (m,)
-        Nodes that are not excluded.
-
-    Raises
-    ------
-    ValueError
-        If the bounds are empty, not finite or without width, or an exclusion names an unknown actuator.
+    All actuators share one unit, in which distances are Euclidean. In an excluded box, limits by name, an actuator that
+    is not named is not limited. ValueError if bounds are empty, not finite or without width, or a box names another
+    actuator.
     """
 
     def __init__(self, bounds: Box, excluded: Sequence[Box] = ()) -> None:
@@ -51,11 +30,12 @@ class Window:
         self.width = float(width.max())
         cell = (width.prod() / NODES) ** (1 / len(width))
         counts = np.maximum(np.round(width / cell), 1).astype(int)
+        # Grid coordinates along each actuator, and the m grid points, (m, d), the last actuator running fastest.
         self.axes = [low + w * (np.arange(n) + 0.5) / n for low, w, n in zip(self.low, width, counts, strict=True)]
         self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
         self.walls = np.hstack([self.nodes - self.low, self.high - self.nodes])  # (m, 2 d)
-        self.edge = self.walls.min(1)
-        self.allowed = self.free(self.nodes)
+        self.edge = self.walls.min(1)  # (m,) distance to the nearest limit
+        self.allowed = self.free(self.nodes)  # (m,) not excluded
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -80,6 +60,23 @@ class Window:
         counts = np.array([len(x) for x in self.axes])
         cell = (positions - self.low) / (self.high - self.low) * counts
         return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
+
+    def objection(self, position: NDArray[np.float64]) -> str | None:
+        """Why a position (d,) may not be measured; None if it may."""
+        if not self.inside(position[None])[0]:
+            return f"{self.text(position)} lies outside the bounds {self.bounds}"
+        return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
+
+    def text(self, position: NDArray[np.float64]) -> str:
+        """A position (d,) in words."""
+        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")"
+
+    def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
+        """The same actuators with these limits and exclusions; the same window if nothing changes."""
+        if set(bounds) != set(self.names):
+            raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
+        window = Window({name: bounds[name] for name in self.names}, excluded)
+        return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
     def image(self, field: NDArray) -> NDArray:
         """A field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""

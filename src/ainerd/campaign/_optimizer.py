@@ -1,0 +1,132 @@
+"""An optimizer that a technique supplies, with what a campaign needs beyond `suggest` and `ingest`."""
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
+
+from ainerd.campaign._ledger import terms_of
+from ainerd.steering import Window
+
+logger = logging.getLogger(__name__)
+
+TRIES = 20  # how often it is asked for a position that may be measured
+
+Limits = Mapping[str, tuple[float, float]]
+
+
+class TechniqueOptimizer:
+    """The part of `ainerd.steering.Explorer` that a campaign uses, around another bluesky-adaptive `Optimizer`.
+
+    Suggestions get an id and a reason where they have none, and numbers beside the position become terms. A position
+    out of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`,
+    where there is such a method. The dose limit is up to the optimizer. `name` is the technique's, for messages.
+    ValueError if the optimizer has no `suggest` or no `ingest`.
+    """
+
+    def __init__(self, optimizer: Any, bounds: Limits, name: str) -> None:
+        for method in ("suggest", "ingest"):
+            if not callable(getattr(optimizer, method, None)):
+                raise ValueError(f"technique {name}: its optimizer, a {type(optimizer).__name__}, has no {method}()")
+        self._optimizer, self._window, self._whose = optimizer, Window(bounds), f"the optimizer of technique {name}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the actuators."""
+        return self._window.names
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of each actuator. They may be set."""
+        return self._window.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Limits) -> None:
+        self._window = self._window.changed(bounds, self._window.excluded)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Regions that are never suggested. They may be set."""
+        return list(self._window.excluded)
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[Limits]) -> None:
+        self._window = self._window.changed(self.bounds, regions)
+
+    def exclude(self, region: Limits) -> None:
+        """Never suggest a position in a box."""
+        self.excluded = [*self._window.excluded, dict(region)]
+
+    def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
+        """Next positions; ValueError, in one line, if the optimizer has none that may be measured."""
+        n, suggestions = num_points or 1, list[dict[str, Any]]()
+        for _ in range(TRIES):
+            try:
+                reason = f"suggested by {self._whose}"
+                offered = [self._completed(about, reason) for about in self._optimizer.suggest(n)]
+            except Exception as error:
+                raise ValueError(f"{self._whose} suggests nothing: {type(error).__name__}: {error}") from error
+            suggestions += [about for about in offered if self._window.objection(self._position(about)) is None]
+            if len(suggestions) >= n:
+                return suggestions[:n]
+        raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Hand on what was found; what it does not take is logged."""
+        measured = [point for point in points if np.isfinite(point["embedding"]).all()]
+        try:
+            if measured:
+                self._optimizer.ingest(measured)
+            self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
+        except Exception:
+            logger.exception("%s did not take what was found", self._whose)
+
+    def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Give a person's own points what suggestions have; ValueError if one may not be measured."""
+        for about in suggestions:
+            if (objection := self._window.objection(self._position(about))) is not None:
+                raise ValueError(objection)
+        if isinstance(self._optimizer, CanRegisterSuggestions):
+            suggestions = self._optimizer.register_suggestions(suggestions)
+        return [self._completed(about, "asked for by a person") for about in suggestions]
+
+    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
+        """Report exposures that gave nothing."""
+        if suggestions and isinstance(self._optimizer, TrialFaultAware):
+            self._optimizer.register_failures(suggestions)
+
+    def withdraw(self, trial_id: str) -> None:
+        """Nothing: bluesky-adaptive has no word for a suggestion that is not measured."""
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Whether to stop, and why; never, if the optimizer does not say."""
+        if not isinstance(self._optimizer, SupportsStoppingCriteria):
+            return False, f"{self._whose} does not say when to stop"
+        try:
+            stop, why = self._optimizer.should_stop()
+        except Exception as error:
+            return False, f"{self._whose} fails to say when to stop: {type(error).__name__}: {error}"
+        return bool(stop), why or f"{self._whose} says {'stop' if stop else 'go on'}"
+
+    def get_best_points(self) -> list[Any]:
+        """As the optimizer says; none, if it does not."""
+        return list(self._optimizer.get_best_points()) if hasattr(self._optimizer, "get_best_points") else []
+
+    def map(self) -> None:
+        """None: there is no belief over position to draw."""
+
+    def _completed(self, about: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        return {
+            ID_KEY: str(about.get(ID_KEY, uuid.uuid4().hex)),
+            **self._window.named(self._position(about)),
+            "reason": str(about.get("reason") or reason),
+            **terms_of(about, (*self.names, ID_KEY)),
+        }
+
+    def _position(self, about: Mapping[str, Any]) -> np.ndarray:
+        if missing := [name for name in self.names if name not in about]:
+            raise ValueError(f"a position has no {', '.join(missing)}: {dict(about)}")
+        return np.array([float(about[name]) for name in self.names])

@@ -1,0 +1,90 @@
+"""A technique of a few lines and a store of a few dictionaries: the campaign without a RunEngine and without Tiled."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from ainerd.runs import Outcome
+from ainerd.technique import Regimes
+
+BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
+
+
+class Toy:
+    """Embeddings with the same rounded first number are one regime."""
+
+    name, unit, alpha, embedding_size, regime_width = "toy", "run", 0.05, 2, 1.0
+    parameters = {"toy": 1}
+
+    def regimes(self, embeddings, previous=None):
+        groups = np.round(embeddings[:, 0]).astype(int)
+        names, free = {}, iter(range(1000))
+        taken = set() if previous is None else set(previous.tolist())
+        for group in dict.fromkeys(groups.tolist()):
+            known = (
+                Counter(previous[(groups == group) & (previous >= 0)].tolist()) if previous is not None else Counter()
+            )
+            names[group] = known.most_common(1)[0][0] if known else next(n for n in free if n not in taken)
+        return Regimes(
+            labels=np.array([names[group] for group in groups.tolist()]),
+            n_regimes=len(names),
+            supported_range=(1, len(names)),
+            predict=lambda z: np.array([names.get(round(float(x)), -1) for x in z[:, 0]]),
+        )
+
+
+class Store:
+    """What `ResultStore` has that a campaign uses, in memory; `agent` is whose it is."""
+
+    def __init__(self, agent="toy"):
+        self.agent, self.container = agent, {}
+        self.rows, self.points, self.owners = {}, {}, {}
+        self.saved, self.lines, self.atlases, self.checkpoints = {}, [], [], {}
+
+    def add_result(self, key, z=None, **row):
+        """A result of an earlier session; without `z` it failed."""
+        self.rows[key] = {"raw_uid": key, "status": "failed" if z is None else "complete", "regime": pd.NA} | row
+        if z is not None:
+            self.points[key] = np.float32(z)
+
+    def table(self):
+        return pd.DataFrame.from_dict(self.rows, orient="index", columns=None if self.rows else ["status"])
+
+    def embeddings(self):
+        return pd.DataFrame.from_dict(self.points, orient="index")
+
+    def record(self, key):
+        return type("Record", (), {"agent": self.owners.get(key, self.agent)})
+
+    def current_labels(self):
+        return self.atlases[-1].labels if self.atlases else {}
+
+    def add_atlas(self, record):
+        labels = {**self.current_labels(), **record.labels}
+        self.atlases.append(record.changed(version=len(self.atlases) + 1, labels=labels))
+        return self.atlases[-1]
+
+    def add_suggestion(self, record):
+        self.saved.setdefault(record.id, record)
+
+    def set_status(self, id, status, reason=None, raw_uid=None, *, by=None, instead_of=None):
+        record = self.saved[id]
+        if instead_of is None or record.status in instead_of:
+            about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}
+            self.saved[id] = record.changed(status=status, **about)
+
+    def log(self, text, **ids):
+        self.lines.append((text, ids))
+
+    def status(self, id):
+        """Status of a suggestion, and who gave it that."""
+        return self.saved[id].status, self.saved[id].status_by
+
+
+def outcome(key, x=5.0, y=5.0, z=0.0, **about):
+    """A complete run at a position; without `z` a failed one."""
+    failed = {"status": "failed", "reason": "too dark"} if z is None else {"status": "complete"}
+    embedding = None if z is None else np.array([z, 0.0], np.float32)
+    fields = {"raw_uid": f"run of {key}", "key": key, "trial_id": key, "positions": {"x": x, "y": y}}
+    return Outcome(**{**fields, **failed, "embedding": embedding, **about})

@@ -1,0 +1,31 @@
+import pytest
+from campaign_toys import BOUNDS, Store, Toy
+
+from ainerd.campaign import Campaign, _campaign, _ledger
+
+
+@pytest.fixture
+def technique():
+    return Toy()
+
+
+@pytest.fixture
+def store(monkeypatch):
+    store = Store()
+    monkeypatch.setattr(
+        _ledger, "save_checkpoint", lambda where, agent, state: store.checkpoints.update({agent: state})
+    )
+    monkeypatch.setattr(_campaign, "read_checkpoint", lambda where, agent: store.checkpoints.get(agent, {}))
+    monkeypatch.setattr(_ledger, "link_provenance", lambda where, key: True)
+    return store
+
+
+@pytest.fixture
+def make(technique, store):
+    """Makes a campaign whose jobs are done at once."""
+
+    def make(**options):
+        options = {"bounds": BOUNDS, "agent": "toy", "technique": technique, "beam_size": 0.1} | options
+        return Campaign(store=store, defer=lambda job: job(), **options)
+
+    return make

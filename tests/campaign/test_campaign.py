@@ -1,0 +1,241 @@
+import numpy as np
+import pandas as pd
+import pytest
+from bluesky_adaptive.protocols import (
+    CanRegisterSuggestions,
+    Checkpointable,
+    Optimizer,
+    SupportsStoppingCriteria,
+    TrialFaultAware,
+)
+from campaign_toys import BOUNDS, outcome
+
+from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
+
+
+def trials(campaign):
+    """What the explorer knows of what was measured, by id."""
+    known = campaign.explorer.snapshot()["trials"]
+    return {trial["_id"]: trial for trial in known if trial["failed"] or trial["embedding"]}
+
+
+def of(suggestion, key="result", **about):
+    """The outcome of a suggestion."""
+    return outcome(key, suggestion["x"], suggestion["y"], trial_id=suggestion["_id"], **about)
+
+
+def test_it_is_all_that_bluesky_adaptive_asks_for(make):
+    for protocol in (Optimizer, CanRegisterSuggestions, TrialFaultAware, SupportsStoppingCriteria, Checkpointable):
+        assert isinstance(make(), protocol)
+
+
+def test_a_suggestion_is_proposed_accepted_and_measured(make, store):
+    campaign = make()
+    ready = campaign.peek()
+    assert campaign.peek() == ready and store.status(ready["_id"]) == ("proposed", "toy")
+    (accepted,) = campaign.suggest(1)
+    assert accepted == ready and store.status(ready["_id"]) == ("accepted", "toy")
+    campaign.absorb(of(accepted, novelty_p=0.5, novel=False))
+    record = store.saved[ready["_id"]]
+    assert (record.status, record.status_by, record.raw_uid) == ("measured", "toy", "run of result")
+    assert campaign.peek()["_id"] != ready["_id"]
+    assert [*trials(campaign)] == [ready["_id"]]
+
+
+def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make, store):
+    campaign = make()
+    (accepted,) = campaign.suggest(1)
+    campaign.absorb(of(accepted, z=None))
+    assert store.saved[accepted["_id"]].status_reason == "too dark"
+    assert trials(campaign)[accepted["_id"]]["failed"]
+
+
+def test_newer_results_supersede_what_was_ready_and_a_person_withdraws_it(make, store):
+    campaign = make()
+    ready = [campaign.peek()]
+    campaign.absorb(outcome("by hand", 1.0, 1.0))
+    ready.append(campaign.peek())
+    campaign.add({"x": 2.0, "y": 2.0}, "a scratch")
+    ready.append(campaign.peek())
+    campaign.exclude({"x": (0.0, 4.0)}, "a bubble")
+    ready.append(campaign.peek())
+    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    ready.append(campaign.peek())
+    campaign.withdraw("the session ended")
+    assert [store.status(suggestion["_id"]) for suggestion in ready] == [
+        ("superseded", "toy"),
+        ("withdrawn", "person"),
+        ("withdrawn", "person"),
+        ("withdrawn", "person"),
+        ("withdrawn", "toy"),
+    ]
+    assert [store.saved[suggestion["_id"]].agent for suggestion in ready] == ["toy"] * 5
+
+
+def test_a_persons_point_stays_ready_when_results_come(make, store):
+    campaign = make()
+    added = campaign.add({"x": 2.0, "y": 2.0}, "a scratch")
+    assert store.status(added["_id"]) == ("proposed", "person")
+    campaign.absorb(outcome("by hand", 8.0, 8.0))
+    assert campaign.suggest(1) == [added]
+
+
+def test_a_person_accepts_and_rejects(make, store):
+    campaign = make()
+    accepted = campaign.accept()
+    assert store.status(accepted["_id"]) == ("accepted", "person")
+    rejected = campaign.peek()
+    following = campaign.reject("a bubble")
+    assert store.status(rejected["_id"]) == ("rejected", "person")
+    assert store.saved[rejected["_id"]].status_reason == "a bubble"
+    assert np.hypot(following["x"] - rejected["x"], following["y"] - rejected["y"]) > 0.5
+    assert [text.split(" (")[0] for text, _ in store.lines] == ["a person accepted", "a person rejected"]
+    assert store.lines[1][1] == {"suggestion_id": rejected["_id"]}
+
+
+def test_own_points_are_registered_and_accepted_ones_kept(make, store):
+    campaign = make()
+    accepted = campaign.accept()
+    mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
+    assert same == accepted and store.status(mine["_id"]) == ("accepted", "person")
+    assert mine["reason"] == "a scratch" and len(store.saved) == 2
+
+
+def test_several_are_handed_out_with_the_ready_one_first(make, store):
+    campaign = make()
+    ready = campaign.peek()
+    batch = campaign.suggest(3)
+    assert batch[0] == ready and len({suggestion["_id"] for suggestion in batch}) == 3
+    assert {store.status(suggestion["_id"]) for suggestion in batch} == {("accepted", "toy")}
+
+
+def test_a_plan_that_did_not_wait_does_not_fail_a_position(make):
+    campaign = make()
+    (accepted,) = campaign.suggest(1)
+    campaign.ingest([{"_id": accepted["_id"], "embedding": np.full(2, np.nan), "novelty_p": np.nan}])
+    assert not trials(campaign)
+    campaign.absorb(of(accepted))
+    campaign.ingest([{"_id": accepted["_id"], "embedding": np.full(2, np.nan), "novelty_p": np.nan}])
+    assert trials(campaign)[accepted["_id"]]["embedding"] == [0.0, 0.0]
+
+
+def test_an_exposure_that_was_not_finished_has_failed(make, store):
+    campaign = make()
+    (accepted,) = campaign.suggest(1)
+    campaign.register_failures([accepted])
+    assert store.saved[accepted["_id"]].status_reason == "the exposure was not finished"
+    assert trials(campaign)[accepted["_id"]]["failed"]
+
+
+def test_two_results_of_one_suggestion_are_two_exposures(make):
+    campaign = make()
+    accepted = campaign.accept()
+    for key in ("first", "second", "first"):
+        campaign.absorb(of(accepted, key))
+    assert [*trials(campaign)] == ["second", accepted["_id"]]
+
+
+def test_a_run_that_does_not_say_where_it_was_is_at_its_suggestion(make):
+    campaign = make()
+    (accepted,) = campaign.suggest(1)
+    campaign.absorb(of(accepted, positions={}))
+    assert trials(campaign)[accepted["_id"]]["x"] == accepted["x"]
+    campaign.absorb(outcome("by hand", positions={"x": 3.0}))
+    campaign.absorb(outcome("by hand too", positions={"x": 3.0, "y": np.nan}))
+    assert len(trials(campaign)) == 1  # nobody knows where
+
+
+def test_a_recalled_result_is_learned_once_and_not_logged(make, store):
+    campaign = make()
+    (accepted,) = campaign.suggest(1)
+    store.owners["theirs"] = "another"
+    for _ in range(2):
+        campaign.absorb(of(accepted, "theirs", z=3.0, regime=7, is_recalled=True))
+    assert store.lines == [] and store.status(accepted["_id"]) == ("measured", "toy")
+    assert campaign.regimes.n_regimes == 1 and [*trials(campaign)] == [accepted["_id"]]
+
+
+def test_the_verdict_comes_with_the_result(make):
+    campaign = make()
+    for key, p, novel in (("a", 0.04, False), ("b", 0.2, True), ("c", 0.01, None)):
+        campaign.absorb(outcome(key, novelty_p=p, novel=novel))
+    assert [key for key, _, _ in campaign.get_best_points()] == ["c", "b"]  # without a verdict alpha decides
+
+
+def test_regimes_are_assigned_with_their_version(make, store):
+    campaign = make()
+    assert campaign.assign(outcome("a", z=0.0)) == {"regime": 0, "atlas_version": 1}
+    assert campaign.assign(outcome("b", z=3.0)) == {"regime": 1, "atlas_version": 2}
+    assert store.atlases[-1].labels == {"a": 0, "b": 1}
+
+
+def test_after_so_many_failures_in_a_row_it_says_stop(make):
+    campaign = make()
+    for i in range(MAX_CONSECUTIVE_FAILURES):
+        assert not campaign.should_stop()[0]
+        campaign.absorb(outcome(f"dark {i}", x=float(i), z=None))
+    assert campaign.should_stop() == (True, "the last 5 exposures gave no result")
+    campaign.absorb(outcome("bright", 9.0, 9.0))
+    assert not campaign.should_stop()[0]
+
+
+def test_when_no_position_is_left_it_still_learns(make):
+    campaign = make()
+    with pytest.raises(ValueError, match="position"):
+        campaign.exclude({"x": (-1.0, 11.0)}, "all of it")
+    campaign.absorb(outcome("by hand"))
+    assert [*trials(campaign)] == ["by hand"]
+
+
+def test_an_agent_that_starts_again_knows_what_it_knew(make, store):
+    campaign = make()
+    campaign.exclude({"x": (0.0, 6.0)}, "a crack")
+    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    rejected = campaign.peek()
+    campaign.reject("a bubble")
+    position = {"x": 8.0, "y": 2.0}
+    store.add_result("a", [0, 0], suggestion_id="s", novelty_p=0.01, novel=True, regime=4, age=30.0, **position)
+    store.add_result("b", [3, 0], regime=2, novelty_p=np.nan, novel=pd.NA, x=9.0, y=7.0)
+    store.add_result("lost", [3, 0], x=9.0)
+    store.add_result("dark", reason="too dark", x=7.0, y=7.0)
+
+    again = make(age="age")
+    assert again.bounds["y"] == (0.0, 9.0) and again.excluded == [{"x": (0.0, 6.0)}]
+    known = trials(again)
+    assert known["s"]["age_s"] == 30.0 and known["s"]["novel"] and not known["b"]["novel"]
+    assert known["dark"]["failed"] and "lost" not in known
+    assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
+    assert again.regimes.n_regimes == 2 and again.assign(outcome("c", z=3.0))["regime"] == 2
+    before = again.explorer.snapshot()
+    again.absorb(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
+    assert again.explorer.snapshot()["trials"][: len(before["trials"])] == before["trials"]
+
+
+def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, store):
+    campaign = make()
+    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).bounds["y"] == (0.0, 5.0)
+
+
+def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
+    campaign = make()
+    campaign.exclude({"x": (0.0, 6.0)}, "a crack")
+    campaign.reject("a bubble")
+    other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
+    assert other.excluded == [] and set(other.peek()) >= {"y", "z"}
+
+
+def test_where_the_spread_of_a_regime_is_not_known_the_explorer_goes_without(make, technique):
+    technique.regime_width = None
+    campaign = make()
+    campaign.absorb(outcome("a"))
+    assert campaign.peek()["reason"] and campaign.map() is not None
+
+
+def test_positions_are_checked_in_words(make):
+    campaign = make()
+    assert campaign.position((1, 2.5)) == {"x": 1.0, "y": 2.5}
+    with pytest.raises(ValueError, match="has 2 numbers"):
+        campaign.position((1,))
+    with pytest.raises(ValueError, match="x = 11 lies outside"):
+        campaign.position((11, 2))

@@ -1,0 +1,63 @@
+import pytest
+from campaign_toys import outcome
+
+from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._ledger import Ledger
+from ainerd.campaign._notices import DRIFT, Notices
+
+
+class Drift:
+    """Has had enough after two p-values."""
+
+    verdict = ""
+
+    def __init__(self):
+        self.seen = []
+
+    def update(self, p):
+        self.seen.append(p)
+        self.verdict = "they drift" if len(self.seen) == 2 else ""
+
+
+@pytest.fixture
+def atlas(technique, store):
+    return Atlas(technique, store)
+
+
+@pytest.fixture
+def notices(store, atlas):
+    return Notices(Ledger(store, "toy", ("x", "y")), atlas, beam_size=0.1, drift=Drift())
+
+
+def texts(store):
+    return [text for text, _ in store.lines]
+
+
+def test_that_the_sample_is_explored_is_said_once_until_it_is_not(notices, store):
+    for explored in (False, True, True, False, True):
+        notices.post(outcome("a"), explored, "covered")
+    assert texts(store) == ["explored: covered"] * 2
+
+
+def test_a_drift_is_said_once(notices, store):
+    for p in (0.5, None, 0.01, 0.01, 0.01):
+        notices.post(outcome("a", novelty_p=p), False, "")
+    assert texts(store) == [DRIFT] and notices._drift.seen == [0.5, 0.01]
+
+
+def test_a_change_of_regime_at_one_place_is_said(notices, atlas, store):
+    for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
+        run = outcome(key, z=z)
+        run = outcome(key, z=z, regime=atlas.add(run))
+        notices.post(run, False, "")
+        assert said in notices.advice if said else notices.advice is None
+    assert [ids["result"] for _, ids in store.lines] == ["b", "d"]
+    assert "the regime at (5.00, 5.00) was 0, now it is 1: agent.stay(5)" in store.lines[0][0]
+
+
+@pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
+def test_nothing_is_said_of_a_change_that_nobody_can_tell(atlas, store, beam_size, regime):
+    atlas.add(outcome("a", z=0.0))
+    notices = Notices(Ledger(store, "toy", ("x", "y")), atlas, beam_size=beam_size, drift=None)
+    notices.post(outcome("b", z=3.0, regime=regime), False, "")
+    assert notices.advice is None and store.lines == []

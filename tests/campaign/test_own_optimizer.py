@@ -1,0 +1,135 @@
+"""A technique that chooses positions itself: suggest and ingest are enough."""
+
+import logging
+
+import numpy as np
+import pytest
+from campaign_toys import BOUNDS, Toy, outcome
+
+from ainerd.campaign._optimizer import TechniqueOptimizer
+
+
+class Line:
+    """Along x, and out of bounds after ten."""
+
+    def __init__(self):
+        self.x, self.found = 0.0, []
+
+    def suggest(self, num_points=None):
+        points = []
+        for _ in range(num_points or 1):
+            self.x += 1.0
+            points.append({"x": self.x, "y": np.float32(5.0), "gain": np.float32(0.5), "how": "along x"})
+        return points
+
+    def ingest(self, points):
+        self.found += points
+
+
+class Full(Line):
+    """With more of bluesky-adaptive."""
+
+    def __init__(self):
+        super().__init__()
+        self.failed = []
+
+    def suggest(self, num_points=None):
+        return [{**p, "_id": i, "reason": "next"} for i, p in enumerate(super().suggest(num_points))]
+
+    def get_best_points(self):
+        return [("a", {"x": 1.0}, {"p": 0.1})]
+
+    def register_suggestions(self, suggestions):
+        return [{**s, "_id": "registered"} for s in suggestions]
+
+    def register_failures(self, suggestions):
+        self.failed += suggestions
+
+    def should_stop(self):
+        return True, None
+
+
+class Broken(Line):
+    def suggest(self, num_points=None):
+        raise RuntimeError("no model")
+
+    ingest = should_stop = suggest
+
+
+@pytest.fixture
+def steered(make):
+    """A campaign whose technique brings an optimizer."""
+
+    def steered(optimizer):
+        technique = Toy()
+        technique.optimizer = lambda bounds: optimizer
+        return make(technique=technique)
+
+    return steered
+
+
+def test_suggest_and_ingest_are_enough(steered, store):
+    line = Line()
+    campaign = steered(line)
+    ready = campaign.peek()
+    assert (ready["x"], ready["y"], ready["gain"]) == (1.0, 5.0, 0.5) and "how" not in ready
+    assert store.saved[ready["_id"]].terms == {"gain": 0.5} and "technique toy" in ready["reason"]
+    (accepted,) = campaign.suggest(1)
+    campaign.absorb(outcome("result", 1.0, 5.0, trial_id=accepted["_id"], novelty_p=0.01, novel=True))
+    (found,) = line.found
+    assert found["_id"] == accepted["_id"] and found["x"] == 1.0 and found["novel"] and found["embedding"].shape == (2,)
+    campaign.absorb(outcome("dark", 2.0, 5.0, z=None))
+    assert len(line.found) == 1  # of a failed exposure it is not told
+    assert campaign.map() is None and campaign.get_best_points() == []
+    assert campaign.should_stop() == (False, "the optimizer of technique toy does not say when to stop")
+
+
+def test_what_may_not_be_measured_is_never_suggested(steered):
+    campaign = steered(Line())
+    campaign.exclude({"x": (2.5, 5.5)}, "a crack")  # the first is ready
+    assert [suggestion["x"] for suggestion in campaign.suggest(4)] == [1.0, 2.0, 6.0, 7.0]
+    assert campaign.suggest(1)[0]["x"] == 8.0
+    campaign.bounds = {"x": (0.0, 9.5), "y": (0.0, 10.0)}
+    assert campaign.suggest(1)[0]["x"] == 9.0
+    with pytest.raises(ValueError, match=r"technique toy suggested no position that may be measured, in \d+ tries"):
+        campaign.peek()
+    campaign.absorb(outcome("by hand"))
+    with pytest.raises(ValueError, match="lies in an excluded region"):
+        campaign.add({"x": 3.0, "y": 5.0}, "a scratch")
+    assert campaign.add({"x": 2.0, "y": 5.0}, "a scratch")["reason"] == "a scratch"
+
+
+def test_what_else_it_has_is_used(steered):
+    full = Full()
+    campaign = steered(full)
+    assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("1", "next")]
+    assert campaign.register_suggestions([{"x": 1.0, "y": 1.0}])[0]["_id"] == "registered"
+    campaign.absorb(outcome("dark", z=None))
+    assert [failed["_id"] for failed in full.failed] == ["dark"] and full.found == []
+    assert campaign.should_stop() == (True, "the optimizer of technique toy says stop")
+    assert campaign.get_best_points() == [("a", {"x": 1.0}, {"p": 0.1})]
+
+
+def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
+    campaign = steered(Broken())
+    with caplog.at_level(logging.ERROR):
+        campaign.absorb(outcome("by hand"))
+    assert "technique toy did not take what was found" in caplog.text
+    with pytest.raises(ValueError, match="technique toy suggests nothing: RuntimeError: no model"):
+        campaign.peek()
+    assert "RuntimeError: no model" in campaign.should_stop()[1]
+
+
+@pytest.mark.parametrize(
+    ("point", "message"), [({"x": 1.0}, "has no y"), ({"x": 1.0, "y": "far"}, "could not convert"), ({}, "has no x, y")]
+)
+def test_a_suggestion_that_is_no_position_is_named(steered, point, message):
+    line = Line()
+    line.suggest = lambda n=None: [point]
+    with pytest.raises(ValueError, match=f"suggests nothing: ValueError: .*{message}"):
+        steered(line).peek()
+
+
+def test_what_is_no_optimizer_is_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"technique toy: its optimizer, a object, has no suggest\(\)"):
+        TechniqueOptimizer(object(), BOUNDS, "toy")

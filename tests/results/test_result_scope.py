@@ -1,0 +1,137 @@
+"""Two agents on one catalogue: each store shows its own, an analyst's shows all and mixes nothing."""
+
+import pytest
+
+from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, digest
+
+FINE = {"size": 256}
+COARSE = {"size": 64}
+
+
+@pytest.fixture
+def both(ainerd, record, analysis):
+    """Stores of two agents of the same parameters, of a third with others, and a complete result of each, by name."""
+    stores, keys = {}, {}
+    for i, (name, parameters) in enumerate((("a", FINE), ("b", FINE), ("c", COARSE))):
+        stores[name] = ResultStore(ainerd, agent=name, digest=digest(parameters))
+        begun = record(agent=name, parameters=parameters, run_time=100.0 + i)
+        keys[name] = stores[name].begin(begun)
+        stores[name].complete(keys[name], analysis(embedding=[i, 0.0], only=["tau"], novelty_p=0.01))
+    return stores, keys
+
+
+def suggested(store, agent):
+    return store.add_suggestion(SuggestionRecord(id=f"of {agent}", agent=agent, positions={"x": 1.0}, reason="there"))
+
+
+def test_results_and_embeddings_are_the_agents_own(both, store, record):
+    stores, keys = both
+    for name, own in stores.items():
+        assert list(own.table().index) == list(own.search(novel=True).index) == [keys[name]] and len(own) == 1
+        assert list(own.embeddings().index) == [keys[name]] and own.similar(keys[name]).empty
+        assert f"of {name}: 1 results" in repr(own)
+        for other in keys.keys() - {name}:
+            with pytest.raises(KeyError, match="no complete result"):
+                own.similar(keys[other])
+    assert set(store.table().index) == set(keys.values())
+    done = set().union(*(stores["a"].analysed(d) for d in store.table()["digest"]))
+    assert done == set(store.table()["raw_uid"])  # what is done is done, by whomever
+    assert list(ResultStore(store.container, agent="a", digest=digest(COARSE)).table().index) == []
+    assert list(ResultStore(store.container, agent="b").table().index) == [keys["b"]]
+
+
+def test_an_analyst_compares_what_can_be_compared(both, store):
+    _, keys = both
+    assert list(store.embeddings().index) == [keys["c"]]  # the newest
+    assert list(store.embeddings(digest(FINE)).index) == [keys["a"], keys["b"]]  # asked for
+    assert store.similar(keys["a"]).empty and list(store.similar([0.0, 0.0]).index) == [keys["c"]]
+
+
+def test_another_process_sees_what_this_one_writes(both, record, analysis):
+    stores, _ = both
+    key = stores["a"].begin(record(agent="a", parameters=FINE))
+    assert stores["a"].table()["status"].tolist().count("computing") == 1
+    stores["a"].complete(key, analysis(only=["tau"]))
+    again = ResultStore(stores["a"].container, agent="a", digest=digest(FINE))
+    assert set(again.table("complete").index) == set(stores["a"].table("complete").index) and len(again) == 2
+
+
+def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis):
+    stores, _ = both
+    run = record(parameters=FINE)
+    for name in ("a", "b"):
+        stores[name].begin(run.changed(agent=name))
+    assert stores["a"].complete(run.key, analysis(only=["tau"]))
+    assert not stores["b"].complete(run.key, analysis(only=["tau"]))
+    assert run.key in stores["a"].table().index and run.key not in stores["b"].table().index
+
+
+def test_each_has_its_newest_atlas_and_the_newest_of_all_labels_every_result(both, store, ainerd):
+    stores, keys = both
+    for name, n in (("a", 1), ("b", 2), ("c", 3), ("a", 4)):
+        stores[name].add_atlas(AtlasRecord(n_regimes=n, supported_range=(1, n), labels={keys[name]: n}))
+    for name, n in (("a", 4), ("b", 2), ("c", 3)):
+        fresh = ResultStore(ainerd, agent=name, digest=stores[name].newest_atlas().digest)
+        for own in (fresh, stores[name]):
+            atlas = own.newest_atlas()
+            assert (atlas.agent, atlas.n_regimes) == (name, n) and own.table()["regime"].tolist() == [n]
+    assert store.newest_atlas().version == 4
+    assert store.newest_atlas().labels == store.current_labels() == {keys["a"]: 4, keys["b"]: 2, keys["c"]: 3}
+    assert store.table()["regime"].tolist() == [4, 2, 3]
+
+
+def test_what_is_the_newest_atlas_is_one_request(both, ainerd):
+    stores, keys = both
+    stores["a"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 0}))
+    stores["b"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["b"]: 0}))
+    labels, requests = stores["a"].current_labels(), []
+    ainerd.context.http_client.event_hooks["request"].append(requests.append)
+    assert stores["a"].current_labels() is labels and len(requests) == 1
+    ainerd.context.http_client.event_hooks["request"].remove(requests.append)
+
+
+def test_before_its_first_atlas_an_agent_has_the_labels_of_the_newest(both, store):
+    stores, keys = both
+    store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 7}))
+    assert stores["a"].newest_atlas() is None and stores["a"].table()["regime"].tolist() == [7]
+
+
+def test_suggestions_are_the_agents_own(both, store):
+    stores, _ = both
+    of_a, of_b = suggested(stores["a"], "a"), suggested(stores["b"], "b")
+    assert list(stores["a"].suggestions().index) == [of_a] and stores["b"].next_suggestion().id == of_b
+    assert stores["c"].next_suggestion() is None and store.next_suggestion("a").id == of_a
+    with pytest.raises(ValueError, match=r"several agents have suggestions \(a, b\): give one, agent='a'"):
+        store.next_suggestion()
+    assert not stores["b"].set_status(of_a, "failed") and store.next_suggestion("a").id == of_a
+    assert stores["a"].set_status(of_a, "accepted")
+    assert store.next_suggestion().id == of_b  # only one agent has any
+
+
+def test_a_status_says_who_and_when(both, store):
+    stores, _ = both
+    of_a = suggested(stores["a"], "a")
+    assert stores["a"].set_status(of_a, "accepted")
+    row = store.suggestions().loc[of_a]
+    assert row["status_by"] == "a" and row["created"] < row["status_time"]
+    assert not store.set_status(of_a, "superseded", instead_of=["proposed"])
+    assert store.set_status(of_a, "failed", "too dark", "run") and store.set_status(of_a, "measured")
+    assert (
+        store.suggestions().loc[of_a, "raw_uid"] == "run"
+        and "status_reason" not in store.container["suggestions", of_a].metadata
+    )
+    assert store.set_status(of_a, "rejected", "a bubble")
+    assert store.suggestions().loc[of_a, ["status", "status_by", "status_reason"]].tolist() == [
+        "rejected",
+        "person",
+        "a bubble",
+    ]
+
+
+def test_the_log_is_the_agents_own_and_that_of_people(both, store):
+    stores, _ = both
+    stores["a"].log("of a")
+    stores["b"].log("of b")
+    store.log("of a person")
+    assert stores["a"].logbook()["text"].tolist() == ["of a", "of a person"]
+    assert store.logbook()["text"].tolist() == ["of a", "of b", "of a person"]
