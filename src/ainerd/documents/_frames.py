@@ -31,14 +31,9 @@ class MissingFrames(FrameError):
 
 
 def local_path(uri: str, roots: Iterable[Path]) -> Path:
-    """The file a StreamResource's uri points to, if it is on this machine and lies under one of the allowed roots.
+    """The file a StreamResource's uri (file://localhost/…) points to, if it lies under one of the allowed roots.
 
-    Parameters
-    ----------
-    uri : str
-        file://localhost/…
-    roots : iterable of Path
-        Folders frames may be read from; links are followed before the check.
+    Links are followed before the check.
 
     Raises
     ------
@@ -80,8 +75,7 @@ class FrameReader:
     Raises
     ------
     FrameError
-        If the file or the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in
-        them.
+        If the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in them.
     """
 
     def __init__(
@@ -128,13 +122,7 @@ class FrameReader:
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Frames start … stop - 1, gathered to (stop - start, n_pixels).
-
-        Raises
-        ------
-        FrameError
-            If they are not in the file, or damaged.
-        """
+        """Frames start … stop - 1, (stop - start, n_pixels); FrameError if they are not in the file, or damaged."""
         try:
             self._dataset.refresh()  # not of its id: h5py keeps the shape of a file opened to read
         except RuntimeError as err:
@@ -153,10 +141,7 @@ class FrameReader:
     def blocks(self, start: int, stop: int, size: int = BLOCK) -> Iterator[NDArray]:
         """Frames start … stop - 1 in blocks (at most `size`, n_pixels), the next ones being read meanwhile.
 
-        Raises
-        ------
-        FrameError
-            As of `read`, where the block would have come.
+        FrameError as of `read`, where the block would have come.
         """
         pending: deque[Future[NDArray]] = deque()
         try:

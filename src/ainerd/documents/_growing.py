@@ -15,12 +15,9 @@ _set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint),
 
 
 def open_growing(path: Path) -> h5py.File:
-    """The file, read by SWMR.
+    """The file, read by SWMR; OSError if it cannot be opened.
 
-    Raises
-    ------
-    OSError
-        If it cannot be opened; reading a file that was cut short raises OSError or RuntimeError in under a second.
+    Reading a file that was cut short raises OSError or RuntimeError in under a second.
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)

@@ -23,18 +23,9 @@ def kafka_documents(
 ) -> Iterator[Document]:
     """Documents of a topic until `stop` is set, from where the group was when it left.
 
-    A message counts as read once the next one is asked for, so one whose handling was cut short comes again.
-
-    Parameters
-    ----------
-    servers : str
-        ``host:port``, several with commas.
-    topic : str
-    stop : threading.Event
-    group : str
-        Kafka's consumer group. A new one starts with the oldest message there is.
-    settings : dict, optional
-        Further settings of librdkafka, such as security.
+    A message counts as read once the next one is asked for, so one whose handling was cut short comes again. `servers`
+    is ``host:port``, several with commas. A new `group` of consumers starts with the oldest message there is.
+    `settings` are further ones of librdkafka, such as security.
 
     Raises
     ------

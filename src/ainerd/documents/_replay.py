@@ -12,17 +12,8 @@ from ainerd.documents._wire import Document
 def documents_of(run: Container) -> Iterator[Document]:
     """Documents of a finished run, as TiledWriter took them: start, then stream by stream, then stop.
 
-    Events carry scalars only; frames are announced as one StreamDatum for each data source.
-
-    Parameters
-    ----------
-    run : tiled.client.container.Container
-        A run written by `bluesky_tiled_plugins.TiledWriter`.
-
-    Raises
-    ------
-    KeyError
-        If the run has no stop document.
+    Events carry scalars only; frames are announced as one StreamDatum for each data source. KeyError if the run has no
+    stop document.
     """
     stop = run.metadata["stop"]
     reader = RunReader()

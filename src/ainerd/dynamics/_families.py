@@ -181,21 +181,7 @@ KNOWN: tuple[str, ...] = tuple(name for name in FAMILIES if name not in HELD_OUT
 
 
 def draw(family: str, rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Draw one exposure's dynamics of a family.
-
-    Parameters
-    ----------
-    family : str
-        A name in `FAMILIES`.
-    rng : numpy.random.Generator
-    duration_s : float
-        Length of the exposure in seconds; relaxation times are drawn relative to it.
-
-    Raises
-    ------
-    ValueError
-        If there is no such family.
-    """
+    """Draw the dynamics of one exposure, of a duration in seconds, of a family in `FAMILIES`; ValueError for others."""
     if family not in FAMILIES:
         raise ValueError(f"no family {family!r}: there are {', '.join(FAMILIES)}")
     return FAMILIES[family](rng, duration_s)

@@ -41,12 +41,7 @@ def age_lag() -> NDArray[np.float32]:
 
 
 def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Divide maps by their short-lag level.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 64, 64)
-        C2 maps of baseline 1.
+    """Divide maps (n, 64, 64) by their short-lag level.
 
     Returns
     -------
@@ -74,15 +69,11 @@ def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
 def noise_gauges(
     maps: NDArray[np.float32], level: NDArray[np.float32], gauges: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics.
+    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics: 22 gauges, and a variance.
 
-    Returns
-    -------
-    all_gauges : ndarray, shape (n, 22)
-        Those of `scaled`; in each band, logs of quartile and median size of the third difference along both axes, in
-        which hardly any dynamics is left, and the mean; mean and log spread of the diagonal.
-    white : ndarray, shape (n,)
-        Variance of (C - 1) / level if its noise were white, from the medians.
+    The gauges are those of `scaled`; in each band, logs of quartile and median size of the third difference along both
+    axes, in which hardly any dynamics is left, and the mean; mean and log spread of the diagonal. The variance is that
+    of (C - 1) / level if its noise were white, from the medians.
     """
     x = np.clip((maps - 1) / level[:, None, None], -8, 9)
     diagonal = x.diagonal(0, 1, 2)

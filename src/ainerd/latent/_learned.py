@@ -79,14 +79,7 @@ def _threads_for(n_maps: int) -> AbstractContextManager[None]:
 
 
 class LearnedEncoder(Encoder):
-    """A network of the shape, principal components of the rest.
-
-    Parameters
-    ----------
-    tensors : dict
-        As `ainerd train ours` writes them.
-    sha256 : str
-    """
+    """A network of the shape, principal components of the rest; `tensors` as `ainerd train ours` writes them."""
 
     name = "ours"
     n_latent = 2 + N_SHAPE + N_DETAIL

@@ -25,13 +25,7 @@ _RANKS = {"components": 2, "mean": 1}
 class PcaEncoder(Encoder):
     """Centred PCA of C - 1 at 64 px: distances in latent space are distances between maps.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (2080,)
-        Mean weighted triangle.
-    components : ndarray, shape (d, 2080)
-        Orthonormal rows.
-    name, sha256 : str
+    `mean` is the mean weighted triangle (2080,), `components` are orthonormal rows (d, 2080).
     """
 
     sizes = (MAP_SIZE, SIZE)

@@ -46,8 +46,6 @@ class EmbeddedServer:
         Where catalogue, arrays, tables, logs and the API key are kept.
     uri : str
         Address of the API, without the key.
-    api_key : str
-        Made with the directory, kept in its file ``api_key`` (mode 0600).
     owned : bool
         Whether this object started the server, and `close` ends it.
     """
@@ -62,14 +60,9 @@ class EmbeddedServer:
 
     @classmethod
     def start(cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = ()) -> Self:
-        """Serve a directory, or connect to the server that already does.
+        """Serve a directory, made if it does not exist, or connect to the server that already does.
 
-        Parameters
-        ----------
-        directory : path
-            Made if it does not exist.
-        readable_storage : iterable of path
-            Folders outside `directory` whose files (of detectors, say) the server may read.
+        `readable_storage` are folders outside it whose files (of detectors, say) the server may read.
 
         Raises
         ------
@@ -189,12 +182,7 @@ def connect(uri: str, api_key: str | None = None) -> Container:
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
-    """Make the two trees where they are missing, and return them.
-
-    Parameters
-    ----------
-    client : tiled.client.container.Container
-        Root of a server, or any container one may write into.
+    """The two trees of a server, or of a container one may write into, made where they are missing.
 
     Returns
     -------

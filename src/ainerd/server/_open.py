@@ -9,13 +9,7 @@ from ainerd.server._embedded import EmbeddedServer, connect
 
 
 def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
-    """The catalogue that the settings name, and what closes it.
-
-    Raises
-    ------
-    ServerError
-        If no server can be started or reached, in one line.
-    """
+    """The catalogue that the settings name, and what closes it; ServerError if none can be started or reached."""
     if storage.uri:
         client = connect(storage.uri, storage.api_key.get_secret_value() or None)
         return client, client.context.http_client.close

@@ -22,14 +22,9 @@ def check_counts(block: NDArray) -> NDArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
-    """Sums over the pixels of each static sub-bin, frame by frame, each (T, n_sub).
+    """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
-    Attributes
-    ----------
-    counts, squares, products : ndarray, shape (T, n_sub)
-        ΣI, ΣI², ΣI_t I_{t-1}; the latter two without a row where nobody wants them.
-    pixels : ndarray, shape (1, n_sub) or (T, n_sub)
-        How many pixels each sum is over.
+    The latter two have no row where nobody wants them. `pixels`, (1, n_sub) or (T, n_sub): how many each sum is over.
     """
 
     counts: NDArray[np.floating]

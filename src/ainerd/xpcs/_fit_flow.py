@@ -22,25 +22,23 @@ SURE = 40.0  # drop of chi square that thousands of trial velocities do not reac
 
 @dataclass(frozen=True, kw_only=True)
 class FlowFit:
-    """A flow seen in the bins of one ring.
+    """A flow seen in the bins of one ring; with ``_err``, one standard deviation.
 
     Attributes
     ----------
-    velocity, velocity_err : float
+    velocity : float
         In nm per unit of tau.
-    direction, direction_err : float
+    direction : float
         In degrees from 0 to 180: fringes do not tell forth from back.
-    static, static_err : float
+    static : float
         Part of the scattered intensity that stands still.
-    tau, tau_err : float
+    tau : float
         Relaxation time of the moving part's g1.
-    exponent, contrast, baseline : float
     chi2 : float
         Reduced chi square (sum of squares per degree of freedom without errors).
     ok : bool
         Whether fringes were found: the fit describes the data far better than one without flow, and velocity and
         direction are known to within a third of the velocity and 20 degrees. All is NaN where nothing could be fitted.
-    formula : str
     """
 
     velocity: float
@@ -79,10 +77,6 @@ def fit_flow(tau: ArrayLike, g2: ArrayLike, phi: ArrayLike, q: ArrayLike, error:
         In 1/nm.
     error : array_like, like g2, optional
         Standard errors; zero and NaN errors are not used.
-
-    Returns
-    -------
-    FlowFit
 
     Raises
     ------

@@ -5,12 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def g2_from_two_time(c2: ArrayLike) -> NDArray[np.float64]:
-    """g2 by lag: the mean along the diagonals of a map.
-
-    Parameters
-    ----------
-    c2 : array_like, shape (n_roi, n, n) or (n, n)
-        Two-time maps. Elements that are NaN, those of frames that are not valid, are left out.
+    """g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), NaN left out.
 
     Returns
     -------

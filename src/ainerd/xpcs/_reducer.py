@@ -69,13 +69,6 @@ class TwoTimeReducer:
     one. Otherwise the map is that of a slightly longer shutter. Of a sample that relaxes over 5 rows of the map,
     exp(-2 Δ / 5), it is off by 0.13 % of the contrast rms and 3.5 % next to the diagonal at most, and by 0.4 % and 7 %
     for a part of an announced run; by less, in proportion, where the sample is slower.
-
-    Examples
-    --------
-    >>> reducer = TwoTimeReducer(partition, 5000)                          # doctest: +SKIP
-    >>> for block in blocks:                                               # doctest: +SKIP
-    ...     reducer.push(block)
-    >>> maps = reducer.maps()                                              # doctest: +SKIP
     """
 
     def __init__(
@@ -145,8 +138,7 @@ class TwoTimeReducer:
         Raises
         ------
         ValueError
-            If the frames do not fit the partition, are more than announced, have come before, or hold negative or
-            non-finite numbers.
+            If the frames do not fit, are more than announced, have come before, or hold negative or non-finite numbers.
         """
         block = check_counts(self.partition.gather(frames))
         begin = self._admit(len(block), first, valid)
@@ -169,20 +161,10 @@ class TwoTimeReducer:
             )  # fmt: skip
 
     def push_events(self, events: sp.csr_array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
-        """Add the next frames, as events.
+        """Add the next frames as events, with the options and errors of `push`.
 
-        Parameters
-        ----------
-        events : scipy.sparse.csr_array, shape (b, n_pixels)
-            Counts by frame and pixel, in the order of ``partition.pixels``; of whole frames (b, ny * nx), those are
-            ``events[:, partition.pixels]``.
-        first, valid
-            As for `push`.
-
-        Raises
-        ------
-        ValueError
-            As from `push`.
+        `events`, (b, n_pixels), are counts by frame and pixel, in the order of ``partition.pixels``; of whole frames
+        (b, ny * nx), those are ``events[:, partition.pixels]``.
         """
         if not sp.issparse(events) or events.format != "csr" or events.shape[1] != len(self.partition.pixels):
             raise ValueError(
@@ -243,18 +225,15 @@ class TwoTimeReducer:
             yield a, b, (p.static_roi, n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products)
 
     def maps(self, *, partial: bool = False) -> NDArray:
-        """Two-time correlation maps, baseline 1.
+        """Two-time correlation maps (n_roi, size, size), baseline 1.
+
+        Rows without a single valid frame are NaN, and bins whose pixels have all saturated.
 
         Parameters
         ----------
         partial : bool
             Whether the frames that have come are enough though more were announced: the maps of a run that was
             aborted, or of one that still goes on. They span the frames that have come; see the notes above.
-
-        Returns
-        -------
-        ndarray, shape (n_roi, size, size)
-            Rows without a single valid frame are NaN, and bins whose pixels have all saturated.
 
         Raises
         ------

@@ -11,14 +11,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 class Saturation:
-    """Which pixels are left out, and from which frame on.
-
-    Parameters
-    ----------
-    level : float
-        Counts at or above it leave a pixel out.
-    partition : Partition
-    """
+    """Which pixels are left out, and from which frame on: those with counts at or above a level."""
 
     def __init__(self, level: float, partition: Partition) -> None:
         self.level, self._partition = level, partition

@@ -19,22 +19,10 @@ def two_time(
     valid: ArrayLike | None = None,
     dtype: str = "float32",
 ) -> NDArray:
-    """Two-time correlation C2(t1, t2) of each bin.
+    """Two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
-    Parameters
-    ----------
-    frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
-        Counts.
-    partition : Partition
-    size : int, optional
-        Rows of the map, by the area mean; the full T × T without it.
-    diagonal, normalization, valid, dtype
-        As in `TwoTimeReducer`.
-
-    Returns
-    -------
-    ndarray, shape (n_roi, size, size) or (n_roi, T, T)
-        Baseline 1; rows and columns of frames that are not valid are NaN.
+    Baseline 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
+    (T, n_pixels), and the options those of `TwoTimeReducer`.
     """
     options = {"diagonal": diagonal, "normalization": normalization, "valid": valid, "dtype": dtype}
     if size is not None:

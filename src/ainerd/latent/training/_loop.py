@@ -46,31 +46,11 @@ def trained(
     process: tuple[int, int],
     watch: Watch,
 ) -> Network:
-    """Train a network for `recipe["steps"]` steps.
+    """Train a network, in training mode, for `recipe["steps"]` steps.
 
     Each process draws batches of its own and the gradients are averaged, so that n processes see n times the maps
-    in a step. What is interrupted goes on at the last checkpoint.
-
-    Parameters
-    ----------
-    network : Network
-        In training mode, or what is to stay as it is in evaluation mode.
-    objective : Objective
-    checkpoint : Path
-        Read by every process, written by the first.
-    recipe : dict
-        With the seed and the number of steps; a checkpoint of another is refused.
-    learning_rate : float
-        The largest.
-    process : tuple of int
-        Which this is, of how many.
-    watch : callable
-        Told how many steps of how many are done, and what is worth watching.
-
-    Raises
-    ------
-    ModelError
-        If the checkpoint is of another recipe.
+    in a step. What is interrupted goes on at the last checkpoint, which every process reads and the first writes;
+    ModelError if it is of another recipe. `process` says which this is, of how many.
     """
     steps, seed, (rank, n) = recipe["steps"], recipe["seed"], process
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,13 +28,7 @@ def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
 class Network(nn.Module):
     """Features to a latent shape, and back to coefficients of the linear basis.
 
-    Parameters
-    ----------
-    n_features, n_basis : int
-        Lengths of what goes in and comes out.
-    n_families, n_parameters : int
-        What the linear heads tell of a latent shape in training: they draw alike dynamics together.
-    width, depth : int
+    Linear heads tell family and parameters of a latent shape in training: they draw alike dynamics together.
     """
 
     def __init__(

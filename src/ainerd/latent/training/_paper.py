@@ -46,10 +46,6 @@ def train_paper(
     watch : callable
         Told the stage, how many of how many are done, and the loss.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ModelError

@@ -22,18 +22,8 @@ def train_pca(
 ) -> Path:
     """Write `out`/pca.safetensors, and return its path.
 
-    The components are those of every simulated exposure twice: clean, and noisy at drawn statistics. One seed gives
-    one file.
-
-    Parameters
-    ----------
-    out : Path
-        Folder.
-    seed : int
-    exposures : int
-        Those that the components are fitted to.
-    advance : callable
-        Told how many exposures more were simulated.
+    The components are those of so many simulated exposures, each taken twice: clean, and noisy at drawn statistics. One
+    seed gives one file. `advance` is told how many exposures more were simulated.
     """
     if exposures < 1:
         raise ValueError(f"exposures must be at least 1, got {exposures}")

@@ -51,10 +51,6 @@ def train_ours(
     watch : callable
         Told the stage, how many of how many are done, and what is worth watching.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ModelError

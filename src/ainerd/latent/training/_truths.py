@@ -23,13 +23,8 @@ _COMPOSED_SHARE = 1 / 3
 class Truths:
     """Maps |g1|² and what is known of each.
 
-    Attributes
-    ----------
-    triangles : ndarray, shape (n, 2080), float16
-    family : ndarray of int, shape (n,)
-        Place in `KNOWN`; -1 for combinations.
-    parameters : ndarray, shape (n, 8), float32
-        Columns `PARAMETERS`, as `parameters` gives them; NaN where the map does not tell.
+    `triangles` are (n, 2080); `family` (n,) is the place in `KNOWN`, -1 for combinations; `parameters` (n, 8) are those
+    of the function `parameters`, NaN where the map does not tell.
     """
 
     triangles: NDArray[np.float16]

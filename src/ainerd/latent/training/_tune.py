@@ -54,10 +54,6 @@ def tune_ours(
     watch : callable
         Told the stage, how many of how many are done, and what is worth watching.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError

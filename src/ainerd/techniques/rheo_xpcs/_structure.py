@@ -29,16 +29,9 @@ _NEEDED = {2: 3, 4: 5}
 
 
 def structure(maps: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int) -> NDArray[np.float32]:
-    """Structure (n, 30) of runs.
+    """Structure (n, 30) of runs, of C2 maps (n, k, 64, 64) of baseline 1 at azimuths `phi`, equally spaced, in radians.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (n, k, 64, 64)
-        C2 maps of baseline 1.
-    phi : ndarray, shape (k,)
-        Their azimuths, equally spaced, in radians.
-    n_directions : int
-        Different ones among them on the half circle.
+    `n_directions` are different ones among them on the half circle.
     """
     triangles = to_triangle(maps) - 1
     mean = triangles.mean(1)

@@ -109,13 +109,7 @@ class RheoXPCS:
         }
 
     def begin(self, run: RunInfo) -> Exposure:
-        """Prepare for a run.
-
-        Raises
-        ------
-        AnalysisError
-            If its frames do not fit the partition, or are too few.
-        """
+        """Prepare for a run; AnalysisError if its frames do not fit the partition, or are too few."""
         if tuple(run.frame_shape) != self.partition.shape:
             raise AnalysisError(
                 f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "

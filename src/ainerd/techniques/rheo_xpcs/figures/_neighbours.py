@@ -49,19 +49,8 @@ def neighbourhood_figure(
     """For the azimuth in the middle of each cluster: its map, what is decoded, and that of noisy latent vectors.
 
     Where neighbouring points of the latent space decode to maps that could have been measured, distances in it mean
-    something. The noise of each component is 0.3 of its spread over all azimuths.
-
-    Parameters
-    ----------
-    azimuths : Azimuths
-    c2_of : callable
-        C2 maps (n_roi, t, t) of a result, by key.
-    decode : callable
-        Maps (n, t, t) of latent vectors (n, m), such as `ainerd.latent.Encoder.decode`.
-    n_noisy : int
-        Noisy vectors of each cluster.
-    seed : int
-        Of the noise.
+    something. The noise of each component is 0.3 of its spread over all azimuths. `c2_of` gives C2 maps (n_roi, t, t)
+    of a result, by key; `decode` maps (n, t, t) of latent vectors (n, m), such as `ainerd.latent.Encoder.decode`.
     """
     rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
     latents = azimuths.latents.reshape(-1, m)

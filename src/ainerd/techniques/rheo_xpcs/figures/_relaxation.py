@@ -21,11 +21,7 @@ _RELAXED_S = 240.0  # before that the stress falls by itself, off the panel
 def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Figure:
     """Azimuth × time map, cluster timeline, latent spread and stress over one axis of time; the paper's Fig. 3.
 
-    Parameters
-    ----------
-    azimuths : Azimuths
-    found : Coincidence, optional
-        Its dips are marked, and its correlation is drawn below.
+    If a coincidence was `found`, its dips are marked, and its correlation is drawn below.
     """
     figure = Figure(figsize=(11, 9.2 if found else 7.2), layout="constrained")
     above = figure
