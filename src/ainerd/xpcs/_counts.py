@@ -46,12 +46,9 @@ class Sums:
         _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
-    def first(self, n_frames: int, pixels: NDArray[np.int64] | None = None) -> "Sums":
-        """Those of the first frames, over `pixels` if given."""
-        return Sums(
-            **{name: getattr(self, name)[:n_frames] for name in NAMES},
-            pixels=self.pixels if pixels is None else pixels,
-        )
+    def first(self, n_frames: int, pixels: NDArray[np.int64]) -> "Sums":
+        """Those of the first frames, over `pixels`."""
+        return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=pixels)
 
     def doubled(self) -> "Sums":
         """The same with room for twice as many frames."""

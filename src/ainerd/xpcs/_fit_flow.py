@@ -12,9 +12,8 @@ FORMULA = (
     "g2(tau) = baseline + contrast * (x**2 * g**2 + static**2 + 2 * x * static * g * cos(q * v * tau * "
     "cos(phi - direction))), g = exp(-(tau / tau0)**exponent), x = 1 - static"
 )
-_LOW = np.array(
-    [0.0, 0.0, -100.0, 0.1, -np.inf, -np.inf, 0.5]
-)  # contrast, static, log tau0, exponent, qv (2), baseline
+# contrast, static, log tau0, exponent, qv (2), baseline
+_LOW = np.array([0.0, 0.0, -100.0, 0.1, -np.inf, -np.inf, 0.5])
 _HIGH = np.array([2.0, 1.0, 100.0, 2.0, np.inf, np.inf, 1.5])
 MOST_FRINGES = 30  # radians of phase within the relaxation time
 SURE = 40.0  # drop of chi square that thousands of trial velocities do not reach by chance
