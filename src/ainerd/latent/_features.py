@@ -25,11 +25,6 @@ def weighted(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return to_triangle(maps) * WEIGHT
 
 
-def unweighted(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Triangles (n, 2080) of such vectors."""
-    return vectors / WEIGHT
-
-
 @cache
 def age_lag() -> NDArray[np.float32]:
     """Means over age × log-lag cells of a weighted vector, (cells, 2080); cells without a pixel left out."""
@@ -83,14 +78,10 @@ def noise_gauges(
         quarter, half = size.shape[1] // 4, size.shape[1] // 2
         size.partition((quarter, half), axis=1)
         medians.append(np.log(size[:, half] / 0.6745 + 1e-3))
-        columns += [
-            np.log(size[:, quarter] / 0.3186 + 1e-3),
-            medians[-1],
-            x.reshape(len(x), SIZE**2)[:, _band(0, low, high)].mean(1),
-        ]
-    return np.column_stack([gauges, *columns]).astype(np.float32), np.exp(2 * np.mean(medians, axis=0)).astype(
-        np.float32
-    )
+        mean = x.reshape(len(x), SIZE**2)[:, _band(0, low, high)].mean(1)
+        columns += [np.log(size[:, quarter] / 0.3186 + 1e-3), medians[-1], mean]
+    white = np.exp(2 * np.mean(medians, axis=0))
+    return np.column_stack([gauges, *columns]).astype(np.float32), white.astype(np.float32)
 
 
 def _differences(x: NDArray[np.float32], order: int) -> NDArray[np.float32]:

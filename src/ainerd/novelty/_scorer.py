@@ -188,11 +188,7 @@ class _Fold:
 
     @classmethod
     def fitted(
-        cls,
-        scorer: NoveltyScorer,
-        features: NDArray[np.float64],
-        kinds: NDArray[np.intp],
-        held: NDArray[np.bool_],
+        cls, scorer: NoveltyScorer, features: NDArray[np.float64], kinds: NDArray[np.intp], held: NDArray[np.bool_]
     ) -> Self:
         densities = [_Density.fitted(scorer, features[~held][:, c], kinds[~held]) for c in scorer.terms_.values()]
         shape = len(scorer.kinds_), len(densities)

@@ -32,14 +32,7 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self,
-        n_features: int,
-        n_basis: int,
-        n_families: int,
-        n_parameters: int,
-        *,
-        width: int = 448,
-        depth: int = DEPTH,
+        self, n_features: int, n_basis: int, n_families: int, n_parameters: int, *, width: int = 448, depth: int = DEPTH
     ) -> None:
         super().__init__()
         self.encoder = tower(n_features, width, depth, N_SHAPE + 2)

@@ -32,8 +32,8 @@ class Truths:
     parameters: NDArray[np.float32]
 
     @classmethod
-    def drawn(cls, n: int, rng: np.random.Generator, advance: Callable[[int], None] = lambda n: None) -> "Truths":
-        """Draw n maps, each at an azimuth of its own."""
+    def drawn(cls, n: int, rng: np.random.Generator, told: Callable[[int], None] = lambda done: None) -> "Truths":
+        """Draw n maps, each at an azimuth of its own; `told` how many are done."""
         triangles, family, known = np.empty((n, 2080), np.float16), np.empty(n, np.int64), np.empty((n, 8), np.float32)
         for i in range(n):
             family[i] = -1 if rng.random() < _COMPOSED_SHARE else rng.integers(len(KNOWN))
@@ -45,7 +45,7 @@ class Truths:
             known[i] = parameters(dynamics, phi)
             if dynamics.static and dynamics.flow_rad_s and known[i, 3] < np.log1p(1.0):
                 family[i] = -1  # flow seen from across shows no fringes
-            advance(1)
+            told(i + 1)
         return cls(triangles, family, known)
 
 
