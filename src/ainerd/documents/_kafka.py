@@ -14,12 +14,7 @@ REACH_S = 10.0
 
 
 def kafka_documents(
-    servers: str,
-    topic: str,
-    stop: threading.Event,
-    *,
-    group: str = "ainerd",
-    settings: dict[str, Any] | None = None,
+    servers: str, topic: str, stop: threading.Event, *, group: str = "ainerd", settings: dict[str, Any] | None = None
 ) -> Iterator[Document]:
     """Documents of a topic until `stop` is set, from where the group was when it left.
 
@@ -36,12 +31,8 @@ def kafka_documents(
         from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
     except ImportError:
         raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
-    wanted = {
-        "bootstrap.servers": servers,
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-    }
+    wanted: dict[str, Any] = {"bootstrap.servers": servers, "group.id": group}
+    wanted |= {"auto.offset.reset": "earliest", "enable.auto.commit": False}
     try:
         consumer = Consumer(wanted | (settings or {}))
     except (KafkaException, ValueError) as error:

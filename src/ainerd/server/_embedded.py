@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Self
 
@@ -24,6 +24,8 @@ from tiled.client import from_uri
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
+
+from ainerd.config import Storage
 
 START_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 3.0
@@ -179,6 +181,15 @@ def connect(uri: str, api_key: str | None = None) -> Container:
     api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
     _probe(api, shown, api_key, trust_env)
     return from_uri(shown, api_key=api_key, trust_env=trust_env)
+
+
+def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
+    """The catalogue that the settings name, and what closes it; ServerError if none can be started or reached."""
+    if storage.uri:
+        client = connect(storage.uri, storage.api_key.get_secret_value() or None)
+        return client, client.context.http_client.close
+    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
+    return server.client(), server.close
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
