@@ -99,11 +99,7 @@ class Bank:
                 nearest = (2 * np.arange(k) + 1) * d // n_roi % d
             pixels = n_pixels * n_roi / k
             maps = noisy(
-                clean[:, nearest].reshape(-1, SIZE, SIZE),
-                n_pixels=pixels,
-                n_frames=n_frames,
-                counts=counts,
-                rng=rng,
+                clean[:, nearest].reshape(-1, SIZE, SIZE), n_pixels=pixels, n_frames=n_frames, counts=counts, rng=rng
             ).reshape(-1, k, SIZE, SIZE)
             add_systematics(maps, (contrast + SIZE / (n_frames * counts)) / np.sqrt(n_pixels * n_roi), rng)
             held = encoder.decode(encoder.encode(maps.mean(1)), size=SIZE)
@@ -112,14 +108,7 @@ class Bank:
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
-        self,
-        encoder: Encoder,
-        *,
-        n_frames: float,
-        counts: float,
-        n_pixels: float,
-        contrast: float,
-        n: int = 900,
+        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 900
     ) -> tuple[NDArray[np.float32], list[str]]:
         """Embeddings (n, 16) of the first exposures as runs of 18 bins would see them, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})

@@ -37,9 +37,7 @@ def write_bank(path: Path, clean: Sequence[NDArray[np.float32]], families: Seque
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(
-        path,
-        tensors,
-        {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)},
+        path, tensors, {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)}
     )
 
 

@@ -17,9 +17,8 @@ from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE, block_mean, to_triangle
 from ainerd.techniques.rheo_xpcs._structure import structure
 
-N_FEATURES = 46
 # Columns of the two densities of `NoveltyScorer`.
-TERMS = {"embedding": slice(0, 16), "structure": slice(16, N_FEATURES)}
+TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
 
 
 def run_features(

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from ainerd.latent._embedding import BIN, MEAN, decay_and_unsteadiness
 from ainerd.latent._grid import COLS, ROWS, SIZE, to_triangle
 
-N_STRUCTURE = 30
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of a cell among those of its lag, -1 to 1
 _FLOOR = 0.03
 # Directions, of the half circle, that a harmonic needs to be told from the others.
