@@ -16,18 +16,7 @@ from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
 
 
 class Display:
-    """Puts together what results and campaign tell.
-
-    Parameters
-    ----------
-    results : ResultStore
-    technique : Technique
-    campaign : Campaign
-    reader : SceneReader
-        Of what the figure shows.
-    name : str
-        Of the agent, for the figure's title.
-    """
+    """Puts together what results and campaign tell; the agent's `name` is the figure's title."""
 
     def __init__(
         self, results: ResultStore, technique: Technique, campaign: Campaign, reader: SceneReader, *, name: str

@@ -14,24 +14,11 @@ GROWTH = 1.02  # with more, how many times as many are a reason, whatever they a
 
 
 class Atlas:
-    """Embeddings of the results, and their regimes as the newest refit has them.
+    """Embeddings of an agent's results, and their `regimes` as the newest refit has them (None before the first).
 
     Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
     and a refit waits for one that is like none, for a few per cent more, or for other labels from another process of
-    the same agent.
-
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-        The agent's own.
-    known : sequence of Outcome
-        Earlier results, by time.
-
-    Attributes
-    ----------
-    regimes : Regimes or None
-        Of the newest refit.
+    the same agent. `known` are earlier results, by time.
     """
 
     def __init__(self, technique: Technique, store: ResultStore, known: Sequence[Outcome] = ()) -> None:

@@ -29,26 +29,11 @@ class Campaign:
     """Keeps the explorer, the regimes and the suggestions of one agent in step with its results in Tiled.
 
     A bluesky-adaptive `Optimizer` with all optional protocols. Results reach the explorer from the worker, so that runs
-    taken by hand count as well. Everything that writes to Tiled is deferred to the worker.
+    taken by hand count as well. Everything that writes to Tiled is deferred to the worker, by `defer`.
 
-    Parameters
-    ----------
-    technique : Technique
-        With an `optimizer` of its own that is asked, else an `Explorer`.
-    store : ResultStore
-        The agent's own.
-    bounds : mapping of str to (float, float)
-        Limits of each actuator.
-    agent : str
-        Whose campaign it is: its checkpoint is found again by this name.
-    age : str
-        Name in the results of the age of the sample, in s; empty if it is not known.
-    drift : Drift, optional
-        Watches the session's p-values.
-    defer : callable
-        Runs a job in the worker's thread.
-    **explorer
-        Options of `Explorer`.
+    `store` is the agent's own, and its checkpoint is found again by the name `agent`; `age` is what its results call
+    the age of the sample, in s, empty if it is not known. A technique with an `optimizer` of its own is asked that, any
+    other an `Explorer` with the options in `explorer`.
     """
 
     def __init__(
@@ -99,7 +84,7 @@ class Campaign:
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write what came of it, and have the next suggestion ready.
 
-        A result that is recalled (the run came again, or another process was faster) is learned once, and not logged.
+        A recalled result (the run came again, or another process was faster) is learned once, and not logged.
         """
         with self._lock:
             if outcome.is_recalled and outcome.key in self._known:

@@ -38,16 +38,7 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled what was decided and why.
-
-    Parameters
-    ----------
-    store : ResultStore
-        The agent's own.
-    agent : str
-    names : sequence of str
-        The actuators.
-    """
+    """Writes to Tiled, in the agent's own store, what was decided and why."""
 
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
         self._store, self._agent, self._names = store, agent, tuple(names)

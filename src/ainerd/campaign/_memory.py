@@ -15,13 +15,7 @@ _SAID = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "regime", "
 def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
     """Outcomes of the finished runs in an agent's own store, by time, the failed ones last.
 
-    Parameters
-    ----------
-    store : ResultStore
-    names : sequence of str
-        The actuators.
-    age : str
-        Name in the results of the age of the sample; empty if it is not known.
+    `names` are the actuators; `age` is what the results call the age of the sample, empty if it is not known.
     """
     embeddings, table = store.embeddings(), store.table()
     found = dict(zip(embeddings.index, embeddings.to_numpy(np.float32), strict=True))

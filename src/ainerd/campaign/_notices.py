@@ -28,19 +28,7 @@ class Drift(Protocol):
 class Notices:
     """Lines of the log for the operator: explored, changing, recalibrate.
 
-    Parameters
-    ----------
-    ledger : Ledger
-    atlas : Atlas
-    beam_size : float or None
-        Runs at most so far apart are at one place; None if that is not known.
-    drift : Drift or None
-        Watches the session's p-values.
-
-    Attributes
-    ----------
-    advice : str or None
-        What the latest run suggests to do.
+    `advice` is what the latest run suggests to do. Runs at most `beam_size` apart are at one place; None: not known.
     """
 
     def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:

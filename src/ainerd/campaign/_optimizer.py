@@ -23,20 +23,7 @@ class TechniqueOptimizer:
 
     Suggestions get an id and a reason where they have none, and numbers beside the position become terms. A position
     out of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`,
-    where there is such a method. The dose limit is up to the optimizer.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        With `suggest` and `ingest`; it may have more of bluesky-adaptive's protocols.
-    bounds : mapping of str to (float, float)
-    name : str
-        Of the technique, for messages.
-
-    Raises
-    ------
-    ValueError
-        If it has no `suggest` or no `ingest`.
+    where there is such a method. The dose limit is up to the optimizer. ValueError if it has no `suggest` or `ingest`.
     """
 
     def __init__(self, optimizer: Any, bounds: Limits, name: str) -> None:

@@ -19,11 +19,8 @@ _NO_LABELS: Mapping[str, int] = {}
 class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log.
 
-    Parameters
-    ----------
-    suggestions, atlas, log : tiled.client.container.Container
-    scope : mapping of str to str
-        The agent and the digest that atlases are of, as far as they are given; suggestions and the log are the agent's.
+    `scope` is the agent and the digest that atlases are of, as far as they are given; suggestions and the log are the
+    agent's.
     """
 
     def __init__(self, suggestions: Container, atlas: Container, log: Container, scope: Mapping[str, str]) -> None:
@@ -112,7 +109,7 @@ class CampaignRecords:
         return SuggestionRecord.from_metadata(found[-1]) if found else None
 
     def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
-        """Keep a refit of the regimes, and return it as it is kept: with a version, one more than the newest.
+        """Keep a refit of the regimes, and return it with its version, one more than the newest.
 
         Results that it does not name keep the label of the newest one, whoever writes at the same time, so that the
         newest atlas of all labels every result.

@@ -10,17 +10,7 @@ from ainerd.results._nodes import create_node
 
 
 def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
-    """Keep the state of an agent, instead of the one before.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container
-        ``client["ainerd"]``.
-    agent : str
-        Its name.
-    state : mapping
-        Numbers, strings, lists and mappings of them.
-    """
+    """Keep the state of an agent in ``client["ainerd"]``, instead of the one before: plain values, in any nesting."""
     metadata = {"agent": agent, "state": dict(state)}
     parent, _ = create_node(ainerd, "checkpoints", {}, None)
     node, is_new = create_node(parent, _key(agent), metadata, "AinerdCheckpoint")

@@ -32,13 +32,7 @@ class AinerdResult(Container):
 
     @property
     def raw(self) -> Container:
-        """The run behind the result, untouched.
-
-        Raises
-        ------
-        KeyError
-            If it is not on this server.
-        """
+        """The run behind the result, untouched; KeyError if it is not on this server."""
         path = self.metadata.get("raw_path") or f"raw/{self.metadata['raw_uid']}"
         return self._at([*self.path_parts[:-3], *path.split("/")], f"the run {path}")
 
@@ -55,13 +49,7 @@ class AinerdResult(Container):
         return self._at([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
 
     def image(self) -> NDArray[np.uint8]:
-        """The result as a grey picture (ny, nx), as its technique draws it.
-
-        Raises
-        ------
-        ValueError
-            If its technique draws none, or is not installed.
-        """
+        """The result as a grey picture (ny, nx); ValueError if its technique draws none, or is not installed."""
         draw = self._panel("image")
         if draw is None:
             raise ValueError(
@@ -73,12 +61,7 @@ class AinerdResult(Container):
     def plot(self) -> "Figure":
         """The result on one page, as its technique draws it; else its series, lines and images.
 
-        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``.
-
-        Raises
-        ------
-        ValueError
-            If there is neither an array nor a series.
+        A notebook shows it; elsewhere ``node.plot().savefig("result.png")``. ValueError if there is nothing to draw.
         """
         from matplotlib.figure import Figure
 

@@ -12,13 +12,7 @@ from ainerd.results._records import ConfigurationRecord
 
 @dataclass(frozen=True)
 class Configuration:
-    """A record and its arrays.
-
-    Attributes
-    ----------
-    record : ConfigurationRecord
-    arrays : dict of str to ndarray
-    """
+    """A record, and its arrays by name."""
 
     record: ConfigurationRecord
     arrays: dict[str, NDArray[Any]]

@@ -25,12 +25,7 @@ ATTEMPTS = 5
 
 
 class Draft:
-    """What is written into one node.
-
-    Parameters
-    ----------
-    node : tiled.client.container.Container
-    """
+    """What is written into one node."""
 
     def __init__(self, node: Container) -> None:
         self._node = node

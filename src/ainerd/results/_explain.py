@@ -4,12 +4,7 @@ from ainerd.results._records import ResultRecord
 
 
 def explain(record: ResultRecord) -> str:
-    """The verdict on a run and what it rests on, in one sentence.
-
-    Parameters
-    ----------
-    record : ResultRecord
-    """
+    """The verdict on a run and what it rests on, in one sentence."""
     said, bank = record.summary, record.calibration
     if record.embedding is None:
         return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")

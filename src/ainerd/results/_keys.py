@@ -10,12 +10,7 @@ _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_
 
 
 def digest(parameters: Mapping[str, Any]) -> str:
-    """Digest of everything that changes the numbers of a result.
-
-    Parameters
-    ----------
-    parameters : mapping
-        JSON-serialisable, without NaN; the order of keys does not matter.
+    """Digest of everything that changes the numbers of a result; the order of the keys does not matter.
 
     Returns
     -------
@@ -25,7 +20,7 @@ def digest(parameters: Mapping[str, Any]) -> str:
     Raises
     ------
     ValueError
-        If the parameters are not JSON.
+        If the parameters are not JSON, or have NaN.
     """
     try:
         text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -37,12 +32,7 @@ def digest(parameters: Mapping[str, Any]) -> str:
 def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
     """Key of the result of something analysed with these parameters: a uuid5, the same each time.
 
-    Parameters
-    ----------
-    identity : str
-        What the result is of: the uid of a run's start document, or what `event_identity` or `series_identity` gives.
-    parameters : mapping
-        As for `digest`.
+    `identity` is the uid of a run's start document, or what `event_identity` or `series_identity` gives.
     """
     return str(uuid.uuid5(_RESULTS, f"{identity}:{digest(parameters)}"))
 

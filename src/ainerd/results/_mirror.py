@@ -16,17 +16,10 @@ Nodes = dict[str, Metadata]
 class Mirror:
     """What the children of a container say, exact each time it is read, whoever writes.
 
-    That rests on two rules: a child that is final does not change, and Tiled lists children in the order they were
+    That rests on two rules: a child that `is_final` does not change, and Tiled lists children in the order they were
     made. So a reading asks for the last child known and what follows it, and for those that were not final. If the
-    last one known is not where it was, something was removed, and everything is read anew.
-
-    Parameters
-    ----------
-    container : tiled.client.container.Container
-    is_final : callable
-        Whether a child with these metadata will not change any more.
-    snapshot : Snapshot, optional
-        Where a first reading finds most of it.
+    last one known is not where it was, something was removed, and everything is read anew. A first reading finds most
+    of it in the `snapshot`.
     """
 
     def __init__(

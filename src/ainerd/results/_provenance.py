@@ -22,19 +22,8 @@ _LINK = "mutation($input: CreateLinkInput!) {createLink(input: $input) {id}}"
 def link_provenance(ainerd: Container, key: str) -> bool:
     """Say in the server's graph that a result was derived from its run, and which result it supersedes.
 
-    The same is in the metadata; the graph is for tools that read graphs. Linked twice is linked once.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container
-        ``client["ainerd"]``, or the ``container`` of a store.
-    key : str
-        Of a result.
-
-    Returns
-    -------
-    bool
-        False where the server keeps no graph, refuses, or does not know the run: nothing is raised.
+    The same is in the metadata; the graph is for tools that read graphs. Linked twice is linked once. False where the
+    server keeps no graph, refuses, or does not know the run: nothing is raised.
     """
     here = [part for part in ainerd.path_parts if part]
     try:

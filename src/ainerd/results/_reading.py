@@ -143,13 +143,7 @@ class ResultReader:
         return self._as_table(results).loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """One array of a result, by its name: ``store.record(key).arrays`` says which there are.
-
-        Raises
-        ------
-        KeyError
-            If there is no such result, or no such array in it.
-        """
+        """One array of a result by its name, see ``store.record(key).arrays``; KeyError if there is none."""
         return np.asarray(self._child(key, name).read())
 
     def series(self, key: str, name: str) -> pd.DataFrame:
@@ -170,23 +164,11 @@ class ResultReader:
             return None
 
     def record(self, key: str) -> ResultRecord:
-        """Everything but the arrays of a result.
-
-        Raises
-        ------
-        KeyError
-            If there is none of that key.
-        """
+        """Everything but the arrays of a result; KeyError if there is none of that key."""
         return ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def explain(self, key: str) -> str:
-        """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence.
-
-        Raises
-        ------
-        KeyError
-            If there is no result of that key.
-        """
+        """Why a run was called novel, or was not, in one sentence; KeyError if there is no result of that key."""
         return explain(self.record(key))
 
     def configuration(self, digest: str) -> Configuration | None:
@@ -199,11 +181,7 @@ class ResultReader:
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
         """How many finished results with that digest of their parameters each run has, by uid.
 
-        Parameters
-        ----------
-        digest : str
-        again : bool
-            Whether failed ones do not count.
+        With `again` failed ones do not count.
         """
         finished = USABLE if again else (*USABLE, "failed")
         counted: dict[str, int] = {}

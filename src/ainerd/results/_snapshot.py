@@ -25,10 +25,6 @@ class Snapshot:
 
     Rows are appended in the order of the results; where a key occurs twice, its last row counts. Who may not write
     reads without it.
-
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container
     """
 
     def __init__(self, ainerd: Container) -> None:

@@ -35,7 +35,7 @@ def validate(ainerd: Container | ResultStore) -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each problem; empty if there is none. Each complete result costs a request, some 20 ms.
+        A sentence for each problem. Each complete result costs a request, some 20 ms.
     """
     container = ainerd.container if isinstance(ainerd, ResultStore) else ainerd
     return list(_findings(container))

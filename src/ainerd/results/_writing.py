@@ -41,13 +41,7 @@ class ResultWriter:
         return record.key
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
-        """Make room for the arrays of a result that was begun, so that `complete` is sooner done.
-
-        Raises
-        ------
-        KeyError
-            If no such result was begun.
-        """
+        """Make room for the arrays of a result that was begun; KeyError if none was."""
         if key not in self._drafts:
             self._drafts[key] = Draft(result_node(self._results, key))
         self._drafts[key].make_room(layouts)
@@ -137,13 +131,7 @@ class ResultWriter:
     ) -> str:
         """Keep what the results with these parameters have in common, and return its key; what is there stays.
 
-        Parameters
-        ----------
-        record : ConfigurationRecord
-        arrays : mapping of str to array_like
-            Such as the label of each pixel.
-        dims : mapping of str to tuple of str, optional
-            Names of the dimensions of each array.
+        `arrays` are such as the label of each pixel, `dims` the names of their dimensions.
         """
         parent, _ = create_node(self._ainerd, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")

@@ -21,14 +21,8 @@ logger = logging.getLogger(__name__)
 class Delivery:
     """Keeps the documents of a run until its result is written.
 
-    Parameters
-    ----------
-    writer : Writer
-    spool : Spool
-    resolve : callable
-        Told the uid and the outcome of the run at its end; None for a run without frames.
-    late_s : float
-        How long after the end of the run its frames may come.
+    `resolve` is told the uid and the outcome of the run at its end, None for a run without frames. Frames may come for
+    `late_s` after the end of the run.
     """
 
     def __init__(

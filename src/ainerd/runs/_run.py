@@ -35,18 +35,8 @@ class Sink(Protocol):
 class RunState:
     """Feeds the frames of one run to its technique, event by event where the unit is the event.
 
-    Parameters
-    ----------
-    technique : Technique
-    run : Run
-    sink : Sink
-    late_s : float
-        How long after the end of the run its frames may come.
-
-    Attributes
-    ----------
-    outcome : Outcome or None
-        Of what ended last; None while nothing has, and of a run without frames.
+    Frames may come for `late_s` after the end of the run. `outcome` is of what ended last; None while nothing has, and
+    of a run without frames.
     """
 
     def __init__(self, technique: Technique, run: Run, sink: Sink, *, late_s: float = 0.0) -> None:
@@ -58,13 +48,7 @@ class RunState:
         self.outcome: Outcome | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document.
-
-        Raises
-        ------
-        httpx.HTTPError, tiled.client.utils.ClientError
-            If Tiled is away: the run must be taken again.
-        """
+        """Take a document; an error of Tiled is raised: the run must be taken again."""
         self.run(name, doc)
         if not self.run.has_frames:
             return
@@ -154,13 +138,7 @@ class RunState:
         return expected is not None and subject.n_read < expected
 
     def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
-        """An analysis that can be kept, marked if frames are missing.
-
-        Raises
-        ------
-        AnalysisError
-            If it breaks what the technique announces.
-        """
+        """An analysis that can be kept, marked if frames are missing; AnalysisError if it is not as announced."""
         embedding, name = np.asarray(analysis.embedding), self._technique.name
         if embedding.shape != (self._technique.embedding_size,):
             raise AnalysisError(
@@ -179,13 +157,7 @@ class RunState:
 
 
 class _Problems:
-    """Turns what goes wrong with a run into its subject's problem; what is not the run's fault goes through.
-
-    Attributes
-    ----------
-    is_of_frames : bool
-        Whether it was frames that could not be read.
-    """
+    """Turns what goes wrong with a run into its subject's problem; what is not the run's fault goes through."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject

@@ -22,22 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Writer:
-    """The sink of all runs of an agent.
-
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-    keys : DetectorKeys
-    wanted : Wanted
-    roots : tuple of Path
-        Folders frames may be read from.
-    listener : Listener
-    agent : str
-        Name of the agent in the results.
-    raw : tiled.client.container.Container or None
-        The raw runs: frames that are in no file here, and the runs of a series that grew in an earlier session.
-    """
+    """Writes the results of all runs of an agent."""
 
     technique: Technique
     store: ResultStore
@@ -46,7 +31,7 @@ class Writer:
     roots: tuple[Path, ...]
     listener: Listener
     agent: str
-    raw: Container | None = None
+    raw: Container | None = None  # frames that are in no file here, and runs of a series of an earlier session
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
     def begin(self, subject: Subject) -> Subject | Outcome:

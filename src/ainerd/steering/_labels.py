@@ -31,17 +31,8 @@ def join_aged(
     A regime that ages leaves a trail of embeddings that is cut into several. Its pieces are alike where they meet in
     age; two regimes are not alike at any age. So the two groups are joined whose `PAIRS` exposures nearest in the
     logarithm of age lie, in the mean, within `noise` of each other, as long as there are such. The joined regime
-    keeps the label of its latest exposure.
-
-    Parameters
-    ----------
-    noise : float
-        As in `regimes_at`.
-    labels : ndarray of int, shape (n,)
-        Negative: left alone.
-    embeddings : ndarray, shape (n, e)
-    age_s : sequence of float, length n
-        Age of the sample; nothing is joined unless all are known and positive.
+    keeps the label of its latest exposure. Negative labels are left alone, and nothing is joined unless all ages (s)
+    are known and positive.
     """
     age, labels = np.asarray(age_s, dtype=float), labels.copy()
     names = list(np.unique(labels[labels >= 0]))

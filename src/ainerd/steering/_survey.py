@@ -18,34 +18,15 @@ TravelTime = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.flo
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything a policy may look at.
+    """Everything a policy may look at."""
 
-    Parameters
-    ----------
-    hidden : Hidden
-        With the window.
-    visited : ndarray, shape (n, d)
-        Positions that were measured, have failed, or are about to be measured; in order.
-    found : ndarray, shape (l, d)
-        Positions of the exposures that have a regime.
-    regime : ndarray of int, shape (l,)
-        What it is called.
-    beam_size : float
-    dose_limit : int
-        Exposures that a spot of the size of the beam may get.
-    travel_time : callable
-        Seconds from a position (d,) to positions (n, d).
-    exposure_s : float
-    seed : int
-    """
-
-    hidden: Hidden
-    visited: NDArray[np.float64]
-    found: NDArray[np.float64]
-    regime: NDArray[np.int64]
+    hidden: Hidden  # with the window
+    visited: NDArray[np.float64]  # (n, d), measured, failed, or about to be measured; in order
+    found: NDArray[np.float64]  # (l, d), of the exposures that have a regime
+    regime: NDArray[np.int64]  # (l,), what it is called
     beam_size: float
-    dose_limit: int
-    travel_time: TravelTime
+    dose_limit: int  # exposures that a spot of the size of the beam may get
+    travel_time: TravelTime  # seconds from a position (d,) to positions (n, d)
     exposure_s: float
     seed: int
 

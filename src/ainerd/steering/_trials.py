@@ -18,40 +18,19 @@ Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Trial:
-    """A position that is to be measured, was measured (it has an embedding), or has failed.
+    """A position that is to be measured, was measured (it has an embedding), or has failed."""
 
-    Attributes
-    ----------
-    position : ndarray, shape (d,)
-    embedding : ndarray, shape (e,), or None
-    novelty_p : float or None
-    novel : bool
-    age_s : float
-        Age of the sample in s, NaN if it is not known.
-    label : int
-        Regime, -1 if none is known.
-    failed : bool
-    """
-
-    position: NDArray[np.float64]
-    embedding: NDArray[np.float32] | None = None
+    position: NDArray[np.float64]  # (d,)
+    embedding: NDArray[np.float32] | None = None  # (e,)
     novelty_p: float | None = None
     novel: bool = False
-    age_s: float = np.nan
-    label: int = -1
+    age_s: float = np.nan  # of the sample; NaN if it is not known
+    label: int = -1  # regime, -1 if none is known
     failed: bool = False
 
 
 class Trials:
-    """Trials by id, the last measured or suggested one last.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The actuators.
-    labeler, noise, alpha
-        As `Explorer` takes them.
-    """
+    """Trials by id, the last measured or suggested one last; labels, noise and alpha are as `Explorer` takes them."""
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha

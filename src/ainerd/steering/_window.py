@@ -10,32 +10,11 @@ Box = Mapping[str, tuple[float, float]]
 
 
 class Window:
-    """Limits of the actuators, and a grid of cell centres inside them.
+    """Limits of the actuators, and a grid of cell centres inside them, but for excluded boxes.
 
-    All actuators share one unit, in which distances are Euclidean.
-
-    Parameters
-    ----------
-    bounds : mapping of str to (float, float)
-        Limits by the actuators' names.
-    excluded : sequence of mapping
-        Boxes that must not be measured: limits by name; an actuator that is not named is not limited.
-
-    Attributes
-    ----------
-    axes : list of ndarray
-        Grid coordinates along each actuator.
-    nodes : ndarray, shape (m, d)
-        Grid points, the last actuator running fastest.
-    edge : ndarray, shape (m,)
-        Distance of each node to the nearest limit.
-    allowed : ndarray of bool, shape (m,)
-        Nodes that are not excluded.
-
-    Raises
-    ------
-    ValueError
-        If the bounds are empty, not finite or without width, or an exclusion names an unknown actuator.
+    All actuators share one unit, in which distances are Euclidean. A box has limits by the actuators' names; one that
+    is not named is not limited. ValueError if the bounds are empty, not finite or without width, or a box names an
+    unknown actuator.
     """
 
     def __init__(self, bounds: Box, excluded: Sequence[Box] = ()) -> None:
@@ -51,10 +30,11 @@ class Window:
         self.width = float(width.max())
         cell = (width.prod() / NODES) ** (1 / len(width))
         counts = np.maximum(np.round(width / cell), 1).astype(int)
+        # Grid coordinates along each actuator, and the nodes (m, d), the last actuator running fastest.
         self.axes = [low + w * (np.arange(n) + 0.5) / n for low, w, n in zip(self.low, width, counts, strict=True)]
         self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
         self.walls = np.hstack([self.nodes - self.low, self.high - self.nodes])  # (m, 2 d)
-        self.edge = self.walls.min(1)
+        self.edge = self.walls.min(1)  # distance of each node to the nearest limit
         self.allowed = self.free(self.nodes)
 
     @property
