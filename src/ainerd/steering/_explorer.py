@@ -8,12 +8,11 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering._belief import SampleMap
 from ainerd.steering._hidden import Hidden
 from ainerd.steering._novel import follow_up
 from ainerd.steering._policies import NewRegimes, Policy
 from ainerd.steering._stopping import verdict
-from ainerd.steering._survey import Survey, TravelTime
+from ainerd.steering._survey import SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Trials
 from ainerd.steering._window import Box, Window
 
