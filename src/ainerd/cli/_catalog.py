@@ -33,10 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     """Root of the server at an address, or of the one that an instrument's settings name.
 
-    Raises
-    ------
-    ValueError
-        If neither is given, the server cannot be reached, or it refuses something on the way.
+    ValueError if neither is given, the server cannot be reached, or it refuses something on the way.
     """
     import httpx
 
@@ -60,13 +57,7 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
 
 
 def store_of(client: "Container") -> "ResultStore":
-    """The results on a server.
-
-    Raises
-    ------
-    ValueError
-        If no agent has been there.
-    """
+    """The results on a server; ValueError if no agent has been there."""
     from ainerd.results import ResultStore
 
     if "ainerd" not in client:
@@ -75,13 +66,7 @@ def store_of(client: "Container") -> "ResultStore":
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """The key of a result, of which the first characters are enough.
-
-    Raises
-    ------
-    ValueError
-        If there is no such result, or several.
-    """
+    """The key of a result, of which the first characters are enough; ValueError unless it is one result's."""
     keys = [str(key) for key in store.table().index if str(key).startswith(given)]
     if len(keys) != 1:
         found = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"

@@ -16,9 +16,9 @@ _TURN = 2 * np.pi * np.arange(16) / 16
 
 @dataclass(frozen=True)
 class Novel:
-    """An exposure with a novel verdict."""
+    """An exposure with a novel verdict, at (d,); the label is its regime, -1 if none is known."""
 
-    position: NDArray[np.float64]  # (d,)
+    position: NDArray[np.float64]
     p: float
     label: int  # its regime, -1 if none is known
 
@@ -30,7 +30,7 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> tuple[NDArray[np.float6
     of the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
     interest, unless one that it is confirmed by has been.
 
-    Returned are the position (d,), the spot, and whether it is confirmed: then the position brackets it.
+    Returns the position (d,), the spot, and whether it is confirmed: the position brackets it then.
     """
     for spot in sorted(novel, key=lambda spot: spot.p):
         alike = [x for x in novel if x is not spot and _alike(x, spot, AROUND * survey.hidden.smallest)]
