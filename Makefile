@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo figures test soak faults ipython lint bench docs structure clean
+.PHONY: help demo figures test soak faults ipython lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ lint: $(READY) ## ruff, mypy, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions that it types
+	$(BIN)/python -m agents.demo.tutorial
 
 bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/benchmarks
 	$(BIN)/python -m benchmarks.two_time

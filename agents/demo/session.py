@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,19 +17,65 @@ from agents.rheo_xpcs import TOML
 
 LINES = (
     "agent",
-    "live = agent.plot()",
     "RE(agent.explore(3));",
     'agent.add(2.0, 8.0, reason="a scratch in the window")["reason"]',
     "RE(agent.explore(1));",
     "agent.log()",
-    'live.savefig("first-session.png")',
 )
 WIDTH = 110
 PROMPT = r"In \[\d+\]: "
 
 
+def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm-256color") -> Iterator[list[str]]:
+    """Type lines at the profile, one after the other, with an empty catalogue.
+
+    Parameters
+    ----------
+    lines : iterable of str
+    folder : Path
+        Where the session runs.
+    settings : Path
+        The TOML.
+    term : str
+        Kind of terminal; "dumb" has no colours, and no line that is drawn again and again.
+
+    Yields
+    ------
+    list of str
+        Prompt, line, and what the terminal showed.
+    """
+    with TemporaryDirectory() as kept:
+        environment = os.environ | {
+            "AINERD_CONFIG": str(settings),
+            "AINERD_STORAGE__DIRECTORY": f"{kept}/tiled",
+            "AINERD_STORAGE__FRAMES": json.dumps([f"{kept}/frames"]),
+            "IPYTHONDIR": kept,
+            "MPLBACKEND": "Agg",
+            "TERM": term,
+            "COLUMNS": str(WIDTH),
+        }
+        session = pexpect.spawn(
+            sys.executable,
+            ["-m", "IPython", f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner"],
+            cwd=folder,
+            env=environment,
+            encoding="utf8",
+            timeout=300,
+            dimensions=(50, WIDTH),
+            echo=False,
+        )
+        session.expect(PROMPT)
+        for line in lines:
+            prompt = session.after
+            session.sendline(line)
+            session.expect(PROMPT)
+            yield [prompt, line, re.sub(r"\r+\n", "\n", session.before).strip("\n")]
+        session.sendline("exit")
+        session.expect(pexpect.EOF)
+
+
 def picture(folder: Path) -> str:
-    """Type `LINES` at the profile with a small detector and an empty catalogue, and keep what the terminal showed.
+    """Type `LINES` with a small detector, and keep what the terminal showed.
 
     Parameters
     ----------
@@ -40,37 +87,9 @@ def picture(folder: Path) -> str:
     str
         The same as plain text.
     """
-    with TemporaryDirectory() as kept:
-        environment = os.environ | {
-            "AINERD_CONFIG": str(TOML.with_name("small.toml")),
-            "AINERD_STORAGE__DIRECTORY": f"{kept}/tiled",
-            "AINERD_STORAGE__FRAMES": json.dumps([f"{kept}/frames"]),
-            "IPYTHONDIR": kept,
-            "MPLBACKEND": "Agg",
-            "TERM": "xterm-256color",
-            "COLUMNS": str(WIDTH),
-        }
-        command = ["-m", "IPython", f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner"]
-        size = (50, WIDTH)
-        session = pexpect.spawn(
-            sys.executable,
-            command,
-            cwd=folder,
-            env=environment,
-            encoding="utf8",
-            timeout=300,
-            dimensions=size,
-            echo=False,
-        )
-        session.expect(PROMPT)
-        shown = []
-        for line in LINES:
-            prompt = session.after
-            session.sendline(line)
-            session.expect(PROMPT)
-            shown += [f"\x1b[32m{prompt}\x1b[0m{line}", re.sub(r"\r+\n", "\n", session.before).strip("\n"), ""]
-        session.sendline("exit")
-        session.expect(pexpect.EOF)
+    shown = []
+    for prompt, line, output in typed(LINES, folder, TOML.with_name("small.toml")):
+        shown += [f"\x1b[32m{prompt}\x1b[0m{line}", output, ""]
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)
     with console.file:
         lines = Text("\n").join(Text.from_ansi(text) for text in shown).split()

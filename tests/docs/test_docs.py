@@ -2,6 +2,8 @@
 
 import ast
 import atexit
+import contextlib
+import io
 import os
 import re
 import runpy
@@ -17,6 +19,7 @@ from IPython.lib.pretty import pretty
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from agents.demo import tutorial
 from ainerd.cli import app
 from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
@@ -31,8 +34,8 @@ SHORT = ("analyze", "encode", "calibrate", "train pca", "train ours", "train pap
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_page(name, namespace):
-    """Run the marked blocks of a page, in order, and show what IPython would show."""
+def run_page(name, namespace, shown=None):
+    """Run the marked blocks of a page, in order; what IPython would show of each goes into the list `shown`."""
     path = DOCS / name
     text = path.read_text()
     assert RUNS.search(text), f"{name} has no block that runs"
@@ -44,8 +47,26 @@ def run_page(name, namespace):
             continue
         tree = ast.parse(code)
         ast.increment_lineno(tree, text.count("\n", 0, block.start(2)))
-        exec(compile(ast.Interactive(tree.body), str(path), "single"), namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            exec(compile(ast.Interactive(tree.body), str(path), "single"), namespace)
+            if shown is not None:
+                namespace["agent"].drain()
+        if shown is not None:
+            shown.append((code, output.getvalue()))
     return namespace
+
+
+def form(shown):
+    """What stays the same from session to session: no number, no reason, and no chance verdict."""
+    text = " ".join(re.sub("[╭╮╰╯│─]", " ", shown).split())
+    text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ [A-Z][a-z]{2}\b", "date", text)
+    text = re.sub(r"http://\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b", "id", text)
+    text = re.sub(r" ● novel| \(novel\)", "", text).replace("True", "False")
+    text = re.sub(r"(why|explored) .*?(?= explored| queue)", r"\1 …", text)
+    text = re.sub(r"'reason': '.*?'", "'reason': …", text)
+    text = re.sub(r"-?\d+(\.\d+)?(e-\d+)?", "0", text)
+    text = re.sub(r"(→ next \(0, 0\)): .*?(?= run 0:| \(|$| False)", r"\1: …", text)
+    return text
 
 
 def section(page, heading):
@@ -76,7 +97,8 @@ def session(tmp_path_factory):
         for startup in sorted((ROOT / "profiles" / "rheo_xpcs" / "startup").glob("*.py")):
             names = runpy.run_path(str(startup), init_globals=names)
         try:
-            yield run_page("tutorial/first-session.md", names)
+            shown = []
+            yield run_page("tutorial/first-session.md", names, shown) | {"shown": shown}
         finally:
             for close in (names["agent"].close, names["close_tiled"]):
                 close()
@@ -91,6 +113,17 @@ def test_the_tutorial_leaves_what_it_says(session):
     asked = session["agent"].results.suggestions().set_index("reason")["status"]
     assert asked["a scratch in the window"] == "measured"
     assert "rejected (" in session["agent"].log()["text"].str.cat()
+
+
+def test_the_tutorial_shows_what_a_session_shows(session):
+    page = (DOCS / "tutorial/first-session.md").read_text()
+    said = {block[2]: block[4] for block in tutorial.BLOCK.finditer(page) if block[4]}
+    outputs = dict(session["shown"])
+    assert len(said) >= 8 and said.keys() <= outputs.keys()
+    for code, text in said.items():
+        assert form(text.removeprefix("\n```text").removesuffix("```\n")) == form(outputs[code]), (
+            f"make tutorial: {code}"
+        )
 
 
 def test_the_store_and_tiled_alone_find_the_same(session):

@@ -26,16 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """Where the next run will be.
-
-    Attributes
-    ----------
-    position : mapping of str to float
-        By motor.
-    reason : str
-    terms : mapping of str to float
-        What speaks for it and against it; see `ainerd.steering.Explorer.suggest`.
-    """
+    """Where the next run will be, by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
 
     position: Mapping[str, float]
     reason: str = ""
@@ -138,15 +129,7 @@ class _Shown:
 
 
 class SceneReader:
-    """Reads the scenes of one campaign; what does not change is read once.
-
-    Parameters
-    ----------
-    store : ResultStore
-    technique : Technique
-    bounds : mapping of str to (float, float)
-        Extent of the sample by motor.
-    """
+    """Reads the scenes of one campaign on a sample of these `bounds`; what does not change is read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds
