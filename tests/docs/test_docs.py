@@ -120,7 +120,9 @@ def test_the_tutorial_shows_what_a_session_shows(session):
     outputs = dict(session["shown"])
     assert len(said) >= 8 and said.keys() <= outputs.keys()
     for code, text in said.items():
-        assert form(text.removeprefix("\n```text").removesuffix("```\n")) == form(outputs[code]), f"make tutorial: {code}"
+        assert form(text.removeprefix("\n```text").removesuffix("```\n")) == form(outputs[code]), (
+            f"make tutorial: {code}"
+        )
 
 
 def test_the_store_and_tiled_alone_find_the_same(session):
