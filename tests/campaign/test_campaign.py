@@ -211,6 +211,12 @@ def test_an_agent_that_starts_again_knows_what_it_knew(make, store):
     assert again.explorer.snapshot()["trials"][: len(before["trials"])] == before["trials"]
 
 
+def test_a_point_that_nobody_measured_is_forgotten_at_the_next_start(make, store):
+    added = make().add({"x": 8.0, "y": 2.0}, "a scratch")
+    again = make().peek()
+    assert (again["x"], again["y"]) != (8.0, 2.0) and store.status(added["_id"]) == ("proposed", "person")
+
+
 def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, store):
     campaign = make()
     campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}

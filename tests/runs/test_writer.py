@@ -91,6 +91,15 @@ def test_a_run_is_begun_completed_and_told(toy, scanned, movies, writer, store, 
     assert values.tolist() == [300, 301] and np.isfinite(times).all()
 
 
+def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, writer, store, tmp_path):
+    delivery = Delivery(writer(toy()), Spool(tmp_path, lambda: True), {}.__setitem__, late_s=0.0)
+    for name, doc in scanned(movies(1, 2), num_points=2):
+        if name != "stop":
+            delivery(name, dict(doc))
+    (record,) = store.records.values()
+    assert record.status == "computing"
+
+
 def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, writer, store, deliver):
     documents = list(scanned(movies(1, 2), num_points=2))
     technique = toy()

@@ -1,0 +1,117 @@
+"""Limits that docs/explanation/limits.md states and no other test shows: a test that fails here is good news."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from event_model import compose_resource, compose_run
+
+from ainerd.documents import DetectorKeys, Run
+from ainerd.dynamics import KNOWN, clean_exposure, draw, noisy_runs
+from ainerd.latent import Encoder
+from ainerd.novelty import find_regimes
+from ainerd.technique import AnalysisError, RunInfo
+from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, calibrated, run_features
+from ainerd.xpcs import Partition
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "explanation" / "limits.md"
+PHOTONS, N_PIXELS, CONTRAST = 250.0, 570, 0.2
+
+
+@pytest.fixture(scope="module")
+def novelty_p():
+    """The p-values of clean exposures |g1|², (n, d, 64, 64), as runs of some contrast; the agent is told 0.2."""
+    encoder = Encoder.load()
+    scorer = calibrated(Bank.load(), encoder, photons=PHOTONS, n_pixels=N_PIXELS, contrast=CONTRAST, n_roi=18)
+
+    def p_values(clean, contrast=CONTRAST):
+        rng = np.random.default_rng(0)
+        runs = [
+            noisy_runs(contrast * each[None], n_pixels=N_PIXELS, n_frames=1, counts=PHOTONS, rng=rng)[0]
+            for each in clean
+        ]
+        maps = [np.repeat(np.repeat(run, 4, 1), 4, 2) for run in runs]
+        about = {"n_frames": 1, "counts": PHOTONS, "n_pixels": N_PIXELS}
+        return scorer.p_values(np.stack([run_features(encoder, each, **about) for each in maps]))
+
+    return p_values
+
+
+def stationary(tau, exponent, n=12):
+    """|g1|² of a sample in equilibrium, `tau` in units of the exposure."""
+    t = (np.arange(64) + 0.5) / 64
+    shape = np.exp(-2 * (np.abs(t[:, None] - t) / tau) ** exponent).astype(np.float32)
+    return np.broadcast_to(shape, (n, 1, 64, 64))
+
+
+def known(n=36):
+    rng = np.random.default_rng(0)
+    return [clean_exposure(draw(KNOWN[i % len(KNOWN)], rng, 1.0)) for i in range(n)]
+
+
+def test_ordinary_dynamics_between_the_families_of_the_bank_are_called_novel(novelty_p):
+    assert (novelty_p(stationary(0.03, 1.0)) <= 0.05).mean() < 0.2  # fluid
+    assert (novelty_p(stationary(0.2, 1.0)) <= 0.05).mean() > 0.5
+    assert (novelty_p(stationary(0.1, 1.5)) <= 0.05).mean() > 0.5
+
+
+def test_a_wrong_contrast_makes_false_alarms(novelty_p):
+    assert (novelty_p(known()) <= 0.05).mean() < 0.15
+    assert (novelty_p(known(), contrast=0.14) <= 0.05).mean() > 0.5
+
+
+def rheo_xpcs():
+    partition = Partition.from_roi_map(np.repeat(np.arange(1, 19), 300).reshape(60, 90))
+    return RheoXPCS(partition, Encoder.load(), Bank.load(), contrast=0.2)
+
+
+def test_a_map_is_of_one_exposure_whose_length_is_known():
+    about = {"raw_uid": "x", "frame_shape": (60, 90), "frame_time_s": 0.1}
+    with pytest.raises(AnalysisError, match="3 exposures in one run"):
+        rheo_xpcs().begin(RunInfo(n_frames=300, start={"num_points": 3}, **about))
+    with pytest.raises(AnalysisError, match="how many frames"):
+        rheo_xpcs().begin(RunInfo(n_frames=None, **about))
+
+
+def test_a_refit_assigns_every_result():
+    z = np.zeros((9, 3), np.float32)
+    z[8] = 100.0
+    assert find_regimes(z, width=1.0).labels.tolist() == [0] * 8 + [1]
+
+
+def test_resource_and_datum_documents_are_not_read(tmp_path):
+    bundle = compose_run()
+    key = {"dtype": "array", "shape": [1, 3, 4], "source": "sim", "external": "FILESTORE:"}
+    frames = bundle.compose_descriptor(name="primary", data_keys={"det": key})
+    resource = compose_resource(spec="AD_HDF5", root=str(tmp_path), resource_path="m.h5", resource_kwargs={})
+    datum = resource.compose_datum(datum_kwargs={})
+    event = frames.compose_event(data={"det": datum["datum_id"]}, timestamps={"det": 0.0}, filled={"det": False})
+    run = Run(DetectorKeys(image="det"), [tmp_path])
+    for name, doc in [
+        ("start", bundle.start_doc),
+        ("descriptor", frames.descriptor_doc),
+        ("resource", resource.resource_doc),
+        ("datum", datum),
+        ("event", event),
+        ("stop", bundle.compose_stop()),
+    ]:
+        run(name, doc)
+    assert run.has_frames and run.n_ready == 0
+
+
+def test_each_limit_names_what_shows_it():
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and not line.startswith("| limit")]
+    assert len(rows) > 15
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for row in rows:
+        *_, shown = row.strip("| ").split(" | ")
+        names = re.findall(r"`(?:test_\w+|python -m benchmarks\.\w+)`", shown)
+        assert names, row
+        for name in names:
+            name = name.strip("`")
+            if name.startswith("test_"):
+                assert f"def {name}(" in tests, name
+            else:
+                assert (ROOT / "benchmarks" / f"{name.removeprefix('python -m benchmarks.')}.py").exists(), name
