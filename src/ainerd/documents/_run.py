@@ -240,7 +240,7 @@ class Run(DocumentRouter):
             self._reader = None
 
     def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
-        if self._reader is None or self._reader_of != resource or self._reader_pixels is not pixels:
+        if self._reader is None or self._reader_of != resource or not np.array_equal(self._reader_pixels, pixels):
             self.close()
             if resource in self._held:
                 self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
