@@ -72,7 +72,7 @@ class Run(DocumentRouter):
         self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_of: str | None = None
-        self._reader_pixels: NDArray[np.int64] | None = None
+        self._reader_pixels = np.empty(0, np.int64)
         self.n_read = 0
 
     def start(self, doc: Any) -> None:
