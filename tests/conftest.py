@@ -45,6 +45,15 @@ def pytest_configure(config):
         config.pluginmanager.register(FaultTable(path))
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """One Tiled server for all tests of a process, which reads their files; each works in a container of its own."""
+    from ainerd.server import embedded_server
+
+    with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[tmp_path_factory.getbasetemp()]) as server:
+        yield server
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

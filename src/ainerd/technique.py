@@ -130,10 +130,22 @@ class Layout:
     dtype: str
     dims: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _check_array("layout", self.dtype, self.shape, self.dims)
+
     @classmethod
     def of(cls, array: NDArray[Any], dims: tuple[str, ...] | None = None) -> Self:
         """The form of an array."""
         return cls(array.shape, str(array.dtype), dims)
+
+
+def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str, ...] | None) -> None:
+    if np.dtype(dtype).kind in "OV":
+        raise ValueError(f"{what} must be of numbers or text, got {dtype}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{what} must have a shape of numbers from 0 on, got {shape}")
+    if dims is not None and (isinstance(dims, str) or len(set(dims)) != len(shape)):
+        raise ValueError(f"{what} has shape {shape}, its dims must be as many different names: {dims!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +170,11 @@ class Analysis:
         Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
     status : {"complete", "partial"}
         Partial: of fewer frames than were announced, and usable.
+
+    Raises
+    ------
+    ValueError
+        If an array has a name, a dtype or dimensions with which it cannot be kept.
     """
 
     embedding: NDArray[np.float32]
@@ -169,6 +186,12 @@ class Analysis:
     model: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     status: Literal["complete", "partial"] = "complete"
+
+    def __post_init__(self) -> None:
+        for name, array in self.arrays.items():
+            if not name or set(name) & set("./"):
+                raise ValueError(f"the name of an array, {name!r}, is empty or has a dot or a slash")
+            _check_array(f"arrays[{name!r}]", np.asarray(array).dtype, np.shape(array), self.dims.get(name))
 
     @property
     def novel(self) -> bool | None:

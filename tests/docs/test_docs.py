@@ -25,6 +25,7 @@ from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
 from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
+from tests.techniques.installing import TOY, installed
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -163,6 +164,19 @@ def test_shear_and_beam(session):
     assert len(page["baseline"]["attenuator_transmission"]) == 2
 
 
+def test_a_technique_of_ones_own(tmp_path, monkeypatch):
+    text = (DOCS / "how-to/your-technique.md").read_text()
+    for file in ("toy.py", "toy_panels.py", "pyproject.toml", "toy.toml"):
+        assert f"`{file}`" in text and f"\n{(TOY / file).read_text()}```" in text, file
+    with installed(TOY, tmp_path / "site"):
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(TOY / "toy.toml", tmp_path)
+        page = run_page("how-to/your-technique.md", {})
+    assert page["table"]["status"].tolist() == ["complete"] * 3
+    assert page["table"]["n_frames"].tolist() == [5] * 3 and page["table"]["temperature"].tolist() == [300.0] * 3
+    assert all((tmp_path / name).stat().st_size > 5000 for name in ("campaign.png", "result.png"))
+
+
 @pytest.mark.parametrize("name", ["explanation/reduced-two-time.md", "explanation/novelty.md"])
 def test_what_is_explained_is_so(name):
     page = run_page(name, {})
@@ -179,6 +193,7 @@ def test_every_marked_page_is_run():
         "how-to/your-beamline.md",
         "how-to/replay-rheology.md",
         "how-to/shear-and-beam.md",
+        "how-to/your-technique.md",
         "explanation/reduced-two-time.md",
         "explanation/novelty.md",
     }

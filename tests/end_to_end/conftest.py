@@ -13,12 +13,18 @@ FRAMES = 100
 
 
 class Session:
-    """Everything a person has in front of them: devices, a RunEngine, a Tiled client and the agent."""
+    """Everything a person has in front of them: devices, a RunEngine, a Tiled client and the agent.
 
-    def __init__(self, folder, **options):
+    Its catalogue is a container of `server`; without one, what the settings say.
+    """
+
+    def __init__(self, folder, server=None, **options):
         self.settings = Settings.load(SMALL)
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.client, self.close_tiled = open_tiled(self.settings.storage)
+        if server is None:
+            self.client, self.close_tiled = open_tiled(self.settings.storage)
+        else:
+            self.client, self.close_tiled = server.client().create_container(folder.name), lambda: None
         self.store = ResultStore(open_catalog(self.client)[1])
         self.RE = RunEngine({})
         self.use(**options)
@@ -65,19 +71,19 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    session = Session(tmp_path_factory.mktemp("session"))
+def session(server, tmp_path_factory):
+    session = Session(tmp_path_factory.mktemp("session"), server)
     yield session
     session.close()
 
 
 @pytest.fixture
-def session_in():
+def session_in(server):
     """Makes sessions in a folder, and closes them."""
     made = []
 
     def make(folder, **options):
-        made.append(Session(folder, **options))
+        made.append(Session(folder, server, **options))
         return made[-1]
 
     yield make

@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 
 from ainerd.results import AtlasRecord, ConfigurationRecord, ResultRecord, ResultStore, SuggestionRecord
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.xpcs import Partition
 
 PARAMETERS = {"size": 256, "reduction": "area"}
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
 from ainerd.runs._raw import RawWriter
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
-        yield open_catalog(server.client())[0]
+def raw(server):
+    return open_catalog(server.client().create_container("raw-runs"))[0]
 
 
 @pytest.fixture

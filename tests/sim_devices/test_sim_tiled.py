@@ -6,20 +6,12 @@ import hdf5plugin  # noqa: F401 - registers the filter
 import numpy as np
 import pytest
 from bluesky_tiled_plugins import TiledWriter
-from tiled.client import from_uri
-from tiled.server import SimpleTiledServer
 from tiled.structures.core import Spec
 
 
 @pytest.fixture
-def raw(tmp_path):
-    server = SimpleTiledServer(
-        tmp_path / "tiled", api_key="secret", port=0, readable_storage=[tmp_path / "frames of a run"]
-    )
-    client = from_uri(server.uri)
-    yield client.create_container("raw", specs=[Spec("CatalogOfBlueskyRuns", version="3.0")])
-    client.context.http_client.close()
-    server.close()
+def raw(server, tmp_path):
+    return server.client().create_container(tmp_path.name, specs=[Spec("CatalogOfBlueskyRuns", version="3.0")])
 
 
 def test_frames_through_tiled(run_engine, raw, instrument, fly, tmp_path):

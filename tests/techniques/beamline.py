@@ -34,7 +34,6 @@ class Beamline:
     """
 
     def __init__(self, folder, uri, *, toml=TOY / "toy.toml", **changes):
-        (folder / "frames").mkdir(parents=True)
         text = toml.read_text().replace('directory = "tiled"', f'directory = "tiled"\nuri = "{uri}"')
         for name, value in changes.items():
             before = next(line for line in text.splitlines() if line.startswith(f"{name} ="))

@@ -1,4 +1,4 @@
-"""A technique that fails costs its result, with the reason in it, or one clear line: the RunEngine goes on."""
+"""A technique that fails costs its result, which says why, or gives one clear line: the RunEngine goes on."""
 
 import threading
 import time
@@ -9,27 +9,62 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 
+from ainerd.agent import build_agent
 from ainerd.config import SettingsError
 from ainerd.runs import Worker
 from ainerd.technique import Layout
 from tests.techniques.beamline import Beamline
+from tests.techniques.toy.toy import Trajectory
 
 
 def fails(*_, **__):
-    raise RuntimeError("the detector of my dreams")
+    raise RuntimeError("out of order")
 
 
-FAILS = property(fails)
-SAID = "RuntimeError: the detector of my dreams"
+SAID = "RuntimeError: out of order"
+
+
+class Broken(Trajectory):
+    """An analysis of the toy in which something is replaced."""
+
+    def __init__(self, toy, run):
+        super().__init__(toy, run.frame_shape)
+
+
+def broken(**attributes):
+    """An analysis with properties that are given as callables of no name, and methods."""
+    return type("Broken", (Broken,), attributes)
 
 
 def says(**changes):
-    """A `finish` that gives an analysis with other fields."""
+    return broken(finish=lambda self: replace(Trajectory.finish(self), **changes))
 
-    def finish(self):
-        return replace(self.well(), **changes)
 
-    return finish
+def of_pixels(get):
+    return broken(pixels=property(get, lambda self, value: None))
+
+
+FAULTS = {
+    "begin raises": (fails, SAID),
+    "begin gives nothing": (lambda toy, run: None, "technique toy: begin() returned nothing"),
+    "pixels raises": (of_pixels(fails), SAID),
+    "pixels outside": (of_pixels(lambda self: np.array([0, 999])), "999"),
+    "layouts raises": (broken(layouts=property(fails)), SAID),
+    "layouts of no shape": (broken(layouts=property(lambda self: {"a": Layout((-1,), "f4")})), "from 0 on, got (-1,)"),
+    "push raises": (broken(push=fails), SAID),
+    "finish raises": (broken(finish=fails), SAID),
+    "finish gives nothing": (broken(finish=lambda self: None), "NoneType"),
+    "embedding of NaN": (says(embedding=np.full(4, np.nan, np.float32)), "an embedding that is not finite"),
+    "embedding of another size": (says(embedding=np.zeros(7, np.float32)), "of shape (7,), announced (4,)"),
+    "no probability": (says(novelty_p=3.0), "novelty_p = 3.0, which is no probability"),
+    "no alpha": (says(novelty_p=0.5, calibration={}), "calibration has no 'alpha'"),
+    "array of objects": (says(arrays={"a": np.array([{}])}), "arrays['a'] must be of numbers or text, got object"),
+    "array of no name": (says(arrays={"a/b": np.zeros(2)}), "'a/b', is empty or has a dot or a slash"),
+    "array of other dims": (says(dims={"trajectory": ("frame", "bin")}), "its dims must be as many different names"),
+    "array as not announced": (says(arrays={"trajectory": np.zeros((2, 3))}, dims={}), None),
+    "summary of a taken name": (says(summary={"status": "good"}), "'status' is taken"),
+    "nothing": (Broken, None),
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +72,7 @@ def shared(installed_toy, server, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
         folder = tmp_path_factory.mktemp("bad")
-        b = Beamline(folder, server.client().create_container(folder.name).uri)
+        b = Beamline(folder, server.client().create_container(folder.name).uri, unit='"event"')
         b.start_agent(acquire=bp.count)
         try:
             yield b
@@ -45,85 +80,82 @@ def shared(installed_toy, server, tmp_path_factory):
             b.close()
 
 
-@pytest.fixture
-def toy(shared, monkeypatch):
-    """The modules of the toy, to be broken; afterwards all works."""
+@pytest.fixture(scope="module")
+def results(shared):
+    """What became of one run, in which the technique breaks in another way at each event."""
     import toy
-    import toy_panels
 
-    monkeypatch.setattr(toy.Trajectory, "well", toy.Trajectory.finish, raising=False)
-    yield toy, toy_panels
+    kinds = [kind for kind, _ in FAULTS.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy.Toy, "begin", lambda self, run: kinds[run.event - 1](self, run))
+        shared.RE(bp.count([shared.camera, shared.x], num=len(kinds)))
+        table = shared.table()
+    return table.set_index("event").sort_index()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failed_result_says_why(results, fault):
+    row, reason = results.loc[1 + list(FAULTS).index(fault)], FAULTS[fault][1]
+    assert row["status"] == ("failed" if reason else "complete")
+    if reason is not None:
+        assert reason in row["reason"] and "\n" not in row["reason"]
+
+
+def outcome_of(b, plan):
+    """Take a run and wait for what becomes of it."""
+    (uid,) = b.RE(plan)
+    return b.agent._worker.outcome(uid).result(60)
+
+
+def test_regimes_that_fail(shared, monkeypatch):
+    import toy
+
+    monkeypatch.setattr(toy.Toy, "regimes", fails)
+    outcome = outcome_of(shared, bp.count([shared.camera]))
+    assert (outcome.status, outcome.reason) == ("failed", SAID)
     monkeypatch.undo()
+    assert outcome_of(shared, bp.count([shared.camera])).status == "complete"
+
+
+def test_parameters_that_fail(shared, monkeypatch, caplog):
+    """Not even the key of the result can be told: there is none, and the log says why."""
+    import toy
+
     before = len(shared.table())
-    shared.RE(shared.agent.sample((2.0,)))
-    assert shared.table()["status"].tolist()[before:] == ["complete"]
-
-
-@pytest.mark.parametrize(
-    ("where", "name", "does", "reason"),
-    [
-        ("Toy", "begin", fails, SAID),
-        ("Trajectory", "pixels", FAILS, SAID),
-        ("Trajectory", "layouts", FAILS, SAID),
-        ("Trajectory", "push", fails, SAID),
-        ("Trajectory", "finish", fails, SAID),
-        ("Toy", "regimes", fails, SAID),
-        ("Toy", "begin", lambda self, run: None, "'NoneType' object has no attribute"),
-        ("Trajectory", "pixels", property(lambda self: np.array([0, 999])), "999"),
-        ("Trajectory", "layouts", {"trajectory": Layout((-1,), "float64")}, "trajectory"),
-        ("Trajectory", "finish", lambda self: None, "NoneType"),
-        ("Trajectory", "finish", says(embedding=np.full(4, np.nan, np.float32)), "embedding that is not finite"),
-        ("Trajectory", "finish", says(embedding=np.zeros(7, np.float32)), "of shape (7,), announced (4,)"),
-        ("Trajectory", "finish", says(novelty_p=3.0), "novelty_p = 3.0, which is no probability"),
-        ("Trajectory", "finish", says(novelty_p=0.5, calibration={}), "calibration has no 'alpha'"),
-        ("Trajectory", "finish", says(arrays={"a": np.array([{}])}), "a"),
-        ("Trajectory", "finish", says(arrays={"a/b": np.zeros(2)}), "a/b"),
-        ("Trajectory", "finish", says(dims={"trajectory": ("frame", "bin")}), "trajectory"),
-        ("Trajectory", "finish", says(summary={"status": "good"}), "'status' is taken"),
-    ],
-    ids=str,
-)
-def test_a_failed_result_says_why(shared, toy, monkeypatch, where, name, does, reason):
-    before = len(shared.table())
-    monkeypatch.setattr(getattr(toy[0], where), name, does, raising=False)
-    shared.RE(shared.agent.sample((2.0,)))
-    rows = shared.table().iloc[before:]
-    assert rows["status"].tolist() == ["failed"]
-    said = rows["reason"].iloc[0]
-    assert reason in said and "\n" not in said
-
-
-def test_parameters_that_fail(shared, toy, monkeypatch, caplog):
-    before = len(shared.table())
-    monkeypatch.setattr(toy[0].Toy, "parameters", FAILS)
-    shared.RE(shared.agent.sample((2.0,)))
-    assert shared.agent.drain() and SAID.partition(": ")[2] in caplog.text
+    monkeypatch.setattr(toy.Toy, "parameters", property(fails))
+    outcome = outcome_of(shared, bp.count([shared.camera]))
+    assert (outcome.status, outcome.reason) == ("failed", SAID) and "out of order" in caplog.text
     monkeypatch.undo()
-    assert len(shared.table()) == before  # its key cannot be told
+    assert len(shared.table()) == before
+    assert outcome_of(shared, bp.count([shared.camera])).status == "complete"
 
 
-@pytest.mark.parametrize(("name", "does"), [("from_settings", classmethod(fails)), ("__init__", fails)])
-def test_settings_that_fail_are_told_in_a_line(shared, toy, monkeypatch, name, does):
-    from ainerd.agent import build_agent
+@pytest.mark.parametrize(("name", "does"), [("from_settings", classmethod(fails)), ("common", fails)])
+def test_what_fails_when_the_agent_is_built_is_told_in_a_line(shared, monkeypatch, name, does):
+    import toy
 
-    monkeypatch.setattr(toy[0].Toy, name, does)
-    with pytest.raises(SettingsError, match="^technique toy: .*the detector of my dreams$"):
+    monkeypatch.setattr(toy.Toy, name, does, raising=False)
+    with pytest.raises(SettingsError, match="^technique toy: RuntimeError: out of order$"):
         build_agent(shared.settings, shared.client, detector=shared.camera, actuators=[shared.x])
 
 
-def test_figures_without_what_fails(shared, toy, monkeypatch, caplog, tmp_path):
-    shared.RE(shared.agent.sample((2.0,)))
-    assert shared.agent.drain()
-    monkeypatch.setattr(toy[0].Toy, "landmarks", fails, raising=False)
-    monkeypatch.setattr(toy[1], "strip", fails)
+def test_figures_without_what_fails(shared, monkeypatch, caplog, tmp_path):
+    import toy
+    import toy_panels
+
+    outcome_of(shared, bp.count([shared.camera]))
+    monkeypatch.setattr(toy.Toy, "landmarks", fails, raising=False)
+    monkeypatch.setattr(toy_panels, "strip", fails)
     shared.agent.plot().savefig(tmp_path / "campaign.png")
     assert (tmp_path / "campaign.png").stat().st_size > 5000
-    monkeypatch.setattr(toy[1], "plot", fails)
-    with pytest.raises(RuntimeError, match="my dreams"):  # who asked for it sees where it fails
+    assert "the landmarks of technique 'toy' are not drawn" in caplog.text
+    monkeypatch.setattr(toy_panels, "plot", fails)
+    with pytest.raises(RuntimeError, match="out of order"):  # who asks for one result sees where it fails
         shared.client["ainerd/results"].values().last().plot()
 
 
 def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
+    """The plan waits for so long and no longer, and so does who closes the agent."""
     import toy
 
     import ainerd.agent._agent
@@ -140,6 +172,7 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b.RE(b.agent.explore(2))
     b.RE(bps.null())
     assert b.RE.state == "idle" and not b.agent.drain(0.1)
+    assert b.agent.health()["worker"] == "alive" and b.agent.health()["backlog"] > 0
     b.agent.close()
     assert time.monotonic() - began < 30
     goes_on.set()

@@ -24,23 +24,20 @@ from ainerd.technique import Technique
 class Agent(Observer):
     """Watches runs, says what they are, suggests where to measure next, and measures there.
 
-    Built by `ainerd.agent.build_agent`. Once attached to a RunEngine it analyses every run that has the detector
-    in it; with ``RE(agent.explore(n))`` it also drives.
+    Built by `ainerd.agent.build_agent`, which says what `detector`, `actuators`, `beside`, `shutter`, `before` and
+    `acquire` are. Once attached to a RunEngine it analyses every run that has the detector in it; with
+    ``RE(agent.explore(n))`` it also drives.
 
     Parameters
     ----------
-    technique, client
-        As `Observer` takes them.
-    detector, actuators, beside, monitored
-        Devices: what takes frames, what moves the sample, what is read once a run, and signals recorded during it.
-    shutter, before, acquire
-        Shutter of the exposures, a plan before each of them, and the plan of one; see `ainerd.steering.visit`.
+    monitored : sequence of signals
+        Recorded during each exposure.
     bounds : mapping of str to (float, float)
         Limits of the actuators.
     backup : Path
         Folder for the documents of runs that Tiled did not take.
     **options
-        Of `Observer`.
+        Of `Observer`, as are `technique` and `client`.
     """
 
     def __init__(
@@ -75,10 +72,7 @@ class Agent(Observer):
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
 
-        Raises
-        ------
-        RuntimeError
-            If the agent is attached to another RunEngine.
+        RuntimeError if the agent is attached to another RunEngine.
         """
         if self._attached is not None:
             if self._attached[0] is not RE:
@@ -154,12 +148,7 @@ class Agent(Observer):
     def stay(self, n: int) -> MsgGenerator[Any]:
         """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
 
-        Raises
-        ------
-        RuntimeError
-            If the agent is not attached.
-        ValueError
-            If `n` is no positive number.
+        Raises as `explore` does.
         """
         self._require_attached()
         if not isinstance(n, int) or n < 1:

@@ -24,10 +24,7 @@ from ainerd.technique import HasCommon, Technique, TechniqueError, load
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
     """How runs are analysed, with what its results have in common kept in `store`, if one is given.
 
-    Raises
-    ------
-    ValueError
-        If there is no such technique, or its section of the settings does not fit.
+    ValueError if there is no such technique, or its section of the settings does not fit.
     """
     with _asked(settings.technique):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)

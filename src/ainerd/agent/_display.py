@@ -16,7 +16,7 @@ from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
 
 
 class Display:
-    """Puts together what results and campaign tell; `reader` reads what the figure shows, `name` is its title."""
+    """Puts together what results and campaign tell; the agent's `name` is the figure's title."""
 
     def __init__(
         self, results: ResultStore, technique: Technique, campaign: Campaign, reader: SceneReader, *, name: str

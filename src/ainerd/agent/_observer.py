@@ -102,10 +102,7 @@ class Observer:
     # runs
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document from anywhere; returns at once.
-
-        A run that has its complete result already changes nothing.
-        """
+        """Take a document from anywhere; returns at once. A run that has its complete result changes nothing."""
         self._worker(name, doc)
 
     def follow(
@@ -128,17 +125,9 @@ class Observer:
                 then(name, doc)
 
     def catch_up(self, newest: int = 100) -> int:
-        """Analyse finished runs in Tiled that have no result yet, the oldest first.
+        """Analyse finished runs in Tiled that have no result yet, the oldest first, of the `newest` ones.
 
-        Parameters
-        ----------
-        newest : int
-            How many of the newest runs to look through.
-
-        Returns
-        -------
-        int
-            How many are analysed now; `drain` waits for them.
+        Returns how many are analysed now; `drain` waits for them.
         """
         done = self.results.analysed(digest(self.technique.parameters))
         finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
@@ -152,15 +141,7 @@ class Observer:
     def analyse(self, *uids: str) -> int:
         """Analyse runs that are in Tiled, by their uids; one that has its complete result already changes nothing.
 
-        Returns
-        -------
-        int
-            How many were taken; `drain` waits for them.
-
-        Raises
-        ------
-        KeyError
-            If there is no such run in Tiled.
+        Returns how many were taken, `drain` waits for them; KeyError if there is no such run in Tiled.
         """
         for uid in uids:
             if uid not in self._raw:
@@ -173,10 +154,7 @@ class Observer:
     def close_series(self, value: str) -> bool:
         """Say that nothing more comes to a series of runs: its result is complete then. False if there is none.
 
-        Raises
-        ------
-        ValueError
-            If the technique's results are not of series.
+        ValueError if the technique's results are not of series.
         """
         return self._worker.close_series(value).result()
 
@@ -230,23 +208,13 @@ class Observer:
     # a say in what comes next
 
     def suggest(self) -> dict[str, Any]:
-        """Where to measure next, and why. Asking changes nothing.
-
-        Raises
-        ------
-        ValueError
-            If no position is left that may be measured.
-        """
+        """Where to measure next, and why; ValueError if no position is left. Asking changes nothing."""
         return self._campaign.peek()
 
     def accept(self) -> dict[str, Any]:
-        """Take the suggestion, to measure it by hand.
+        """Take the suggestion, to measure it by hand: position, reason and ``_id``.
 
-        Returns
-        -------
-        dict
-            Position, reason and ``_id``; a run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to
-            have measured it.
+        A run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to have measured it.
         """
         return self._campaign.accept()
 

@@ -5,8 +5,7 @@ What a command needs is imported inside it, so that help is quick.
 
 from typing import Any
 
-from ainerd.cli._catalog import Config, Json, Tiled, key_of, opened, store_of
-from ainerd.cli._show import bars, show_file, show_near
+from ainerd.cli._shared import Config, Json, Tiled, bars, key_of, opened, show_file, show_near, store_of
 
 __all__ = ["Config", "Json", "Tiled", "bars", "key_of", "main", "opened", "show_file", "show_near", "store_of"]
 

@@ -11,11 +11,9 @@ from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE
 from ainerd.cli._doctor import doctor
-from ainerd.cli._export import export
 from ainerd.cli._replay import replay
-from ainerd.cli._similar import similar
-from ainerd.cli._steer import steer
-from ainerd.cli._watch import watch
+from ainerd.cli._results import export, similar
+from ainerd.cli._watch import steer, watch
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._catalog import Config, Json, Tiled, opened
+from ainerd.cli._shared import Config, Json, Tiled, opened
 
 if TYPE_CHECKING:
     from ainerd.technique import Finding

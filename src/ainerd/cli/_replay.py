@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._catalog import Config, Json, Tiled, opened
-from ainerd.cli._show import bars
+from ainerd.cli._shared import Config, Json, Tiled, bars, opened
 
 if TYPE_CHECKING:
     from rich.progress import Progress

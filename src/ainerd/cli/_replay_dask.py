@@ -37,13 +37,7 @@ RETRIES = 2  # of a run at which something around it failed, such as the network
 
 @contextmanager
 def cluster(address: str) -> Iterator[Client]:
-    """A client of the scheduler at an address; "local" starts one worker for each core of this machine.
-
-    Raises
-    ------
-    ValueError
-        If no scheduler answers there.
-    """
+    """A client of the scheduler at an address; "local" starts one worker for each core of this machine."""
     if address == LOCAL:
         with (
             LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
@@ -63,25 +57,13 @@ def cluster(address: str) -> Iterator[Client]:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker needs to know, the same for all runs.
+    """What a worker needs to know, the same for all runs."""
 
-    Attributes
-    ----------
-    settings, folder : str
-        JSON of the settings' tables, without the API key, and the folder that relative paths count from.
-    address : str
-        Root of the catalogue.
-    embedded : bool
-        Whether that is the server of ``settings.storage.directory``.
-    parameters : str
-        JSON of the parameters that the results are to have.
-    """
-
-    settings: str
-    folder: str
-    address: str
-    embedded: bool
-    parameters: str
+    settings: str  # JSON of their tables, without the API key
+    folder: str  # that relative paths count from
+    address: str  # root of the catalogue
+    embedded: bool  # whether that is the server of `settings.storage.directory`
+    parameters: str  # JSON of those that the results are to have
 
     @classmethod
     def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
@@ -93,13 +75,7 @@ class Workplace:
 def analysed(
     workers: Client, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
-    """What became of each run.
-
-    Raises
-    ------
-    ValueError
-        If a worker has other parameters, or cannot do its work for a reason that is not the run's.
-    """
+    """What became of each run; ValueError if a worker cannot do its work for a reason that is not the run's."""
     if uids and not workers.nthreads():
         progress.console.print("the cluster has no workers yet: waiting for some")
     waiting = iter(uids)

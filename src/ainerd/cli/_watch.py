@@ -1,25 +1,35 @@
-"""`ainerd watch`: the agent in a process of its own."""
+"""`ainerd watch` and `ainerd steer`: the agent in a process of its own, which may run for days."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._catalog import Tiled
-from ainerd.cli._process import Instrument, JsonLog, observing
+from ainerd.cli._shared import Tiled, opened
 
 if TYPE_CHECKING:
+    import threading
+
     from ainerd.agent import Observer
+
+Instrument = Annotated[Path, typer.Option(envvar="AINERD_CONFIG", help="Settings of the instrument (.toml).")]
+JsonLog = Annotated[bool, typer.Option("--json-log", help="Log lines as JSON.")]
+Documents = Annotated[
+    str,
+    typer.Option(
+        help="Where documents come from: tiled (follow the runs that are written there, and miss none), "
+        "zmq://host:port (a proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, or a .jsonl file or a folder "
+        "of them."
+    ),
+]
 
 
 def watch(
     config: Instrument,
-    documents: Annotated[
-        str,
-        typer.Option(
-            help="Where documents come from: tiled (follow the runs that are written there), zmq://host:port (a "
-            "proxy), zmq+bind://127.0.0.1:port, kafka://host:port/topic, or a .jsonl file or a folder of them."
-        ),
-    ] = "tiled",
+    documents: Documents = "tiled",
     tiled: Tiled = None,
     metrics: Annotated[
         int | None, typer.Option(help="Port on 127.0.0.1 where Prometheus finds how the agent is.")
@@ -55,3 +65,92 @@ def _serve(observer: "Observer", port: int) -> None:
     registry = CollectorRegistry()
     registry.register(Health())
     start_http_server(port, addr="127.0.0.1", registry=registry)
+
+
+def steer(
+    config: Instrument,
+    detector: Annotated[str, typer.Option(help="Name of the detector in the RE Manager's environment.")],
+    queueserver: Annotated[
+        str,
+        typer.Option(
+            envvar="QSERVER_ZMQ_CONTROL_ADDRESS",
+            help="Address of the RE Manager; its public key, if it has one: QSERVER_ZMQ_PUBLIC_KEY.",
+        ),
+    ] = "tcp://127.0.0.1:60615",
+    n: Annotated[int | None, typer.Option(min=1, help="Positions; without it, until the sample is explored.")] = None,
+    plan: Annotated[str, typer.Option(help="Plan of the RE Manager's environment that measures them.")] = "measure",
+    documents: Documents = "tiled",
+    tiled: Tiled = None,
+    json_log: JsonLog = False,
+) -> None:
+    """Watch runs, and have the queue of an RE Manager measure what is suggested, until n positions, or Ctrl-C.
+
+    People's own items in the queue run in their turn, and the agent learns from their runs.
+    """
+    import re
+    from contextlib import closing
+
+    from bluesky_queueserver_api.zmq import REManagerAPI
+
+    from ainerd.agent.queueserver import steer as steer_queue
+
+    if not re.fullmatch(r"tcp://.+:\d+", queueserver):
+        raise ValueError(f"--queueserver {queueserver}: give an address such as tcp://127.0.0.1:60615")
+    with closing(REManagerAPI(zmq_control_addr=queueserver)) as manager:
+        try:
+            with observing(config, tiled, f"steers {queueserver}", json_log=json_log) as (observer, stop):
+                uids = steer_queue(observer, manager, detector=detector, n=n, plan=plan, documents=documents, stop=stop)
+                measured = f"{len(uids)} position{'s' * (len(uids) != 1)} measured"
+                print(f"{measured}; {observer.optimizer.should_stop()[1]}", file=sys.stderr)
+        except (manager.RequestFailedError, manager.RequestTimeoutError) as error:
+            raise ValueError(f"RE Manager at {queueserver}: {error}") from None
+
+
+@contextmanager
+def observing(
+    config: Path, tiled: str | None, what: str, *, json_log: bool
+) -> "Iterator[tuple[Observer, threading.Event]]":
+    """An agent without devices, and what Ctrl-C or SIGTERM sets; what has come is analysed in the end, however long."""
+    import signal
+    import threading
+
+    from ainerd.agent import build_observer
+    from ainerd.config import Settings
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _log_to_stderr(as_json=json_log)
+    settings = Settings.load(config)
+    with opened(tiled, config) as client:
+        observer = build_observer(settings, client)
+        try:
+            print(f"{settings.name} {what}: Ctrl-C ends it", file=sys.stderr, flush=True)
+            yield observer, stop
+            while not observer.drain(1.0):
+                pass
+        finally:
+            observer.close()
+
+
+def _log_to_stderr(*, as_json: bool) -> None:
+    """Warnings and errors on stderr."""
+    import json
+    import logging
+    import time
+
+    class AsJson(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            line = {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+                "level": record.levelname,
+                "logger": record.name,
+                "text": record.getMessage(),
+            }
+            if record.exc_info:
+                line["traceback"] = self.formatException(record.exc_info)
+            return json.dumps(line)
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(AsJson() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -52,14 +52,7 @@ class _Plan(NamedTuple):
 class BitshuffleLZ4:
     """Decodes the frames of a dataset with bitshuffle-LZ4 chunks of one frame.
 
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        Little-endian unsigned integers of 1, 2 or 4 bytes.
-    n_pixels : int
-        In a frame.
-    pixels : ndarray of int, shape (n,)
-        Flat indices wanted, in the order wanted, from 0 to `n_pixels` - 1.
+    `pixels` are the flat indices wanted, in the order wanted, each from 0 to `n_pixels` - 1.
     """
 
     def __init__(self, dtype: np.dtype, n_pixels: int, pixels: NDArray[np.int64]) -> None:
@@ -83,13 +76,7 @@ class BitshuffleLZ4:
         )
 
     def decode(self, chunk: bytes, out: NDArray) -> None:
-        """Write the wanted pixels of one chunk to `out` (n,).
-
-        Raises
-        ------
-        ValueError
-            If the chunk is damaged where it matters for them.
-        """
+        """Write the wanted pixels of one chunk to `out` (n,); ValueError if it is damaged where it matters for them."""
         if len(chunk) < _HEADER_BYTES:
             raise ValueError(f"its chunk of {len(chunk)} bytes is too short")
         n_bytes, block_bytes = _HEADER.unpack_from(chunk)

@@ -15,21 +15,7 @@ AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GA
 
 
 class HeldFrames:
-    """The wanted pixels of frames that are here already.
-
-    Parameters
-    ----------
-    frames : ndarray, shape (ny, nx) or (n, ny, nx)
-    pixels : ndarray of int, shape (n,)
-        Flat indices in a frame, in the order wanted.
-    shape : tuple of int
-        Expected of `frames`.
-
-    Raises
-    ------
-    FrameError
-        If they have another shape.
-    """
+    """The wanted pixels of frames (ny, nx) or (n, ny, nx) that are here; FrameError if they have another shape."""
 
     def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
@@ -49,22 +35,9 @@ class HeldFrames:
 class TiledFrames:
     """The wanted pixels of frames that a Tiled server reads.
 
-    A file of frames that TiledWriter registered, or an array of another kind: whatever the server can slice.
-
-    Parameters
-    ----------
-    raw : tiled.client.container.Container
-        The raw runs.
-    path : (str, str, str)
-        Uid of the run, name of the stream, data key.
-    pixels : ndarray of int, shape (n,)
-        Flat indices in a frame, in the order wanted.
-    frame_shape : (int, int)
-        (ny, nx) expected.
-    offset : int
-        Frames in the stream before those of the resource: Tiled joins a stream's resources.
-    why : str
-        Why they are not read from a file, for messages.
+    A file of frames that TiledWriter registered, or an array of another kind: whatever the server can slice. `path` is
+    uid of the run, name of the stream, data key. `offset` counts frames in the stream before those of the resource,
+    which Tiled joins. `why` says in messages why they are not read from a file.
     """
 
     def __init__(
@@ -86,14 +59,8 @@ class TiledFrames:
     def blocks(self, start: int, stop: int) -> Iterator[NDArray]:
         """Frames start … stop - 1 of the resource in blocks (b, n_pixels).
 
-        Raises
-        ------
-        MissingFrames
-            If Tiled does not have them (yet), or cannot read them.
-        FrameError
-            If frames there have another shape.
-        httpx.HTTPError
-            If Tiled is away.
+        Raises MissingFrames if Tiled does not have them (yet) or cannot read them, FrameError if they have another
+        shape, and httpx.HTTPError if Tiled is away.
         """
         row, end = self._offset + start, self._offset + stop
         if end > self._n_frames:

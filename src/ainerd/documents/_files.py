@@ -11,14 +11,9 @@ logger = logging.getLogger(__name__)
 
 
 def file_documents(path: Path) -> Iterator[Document]:
-    """Documents of a ``.jsonl`` file, or of all those in a folder, the oldest file first.
+    """Documents of a ``.jsonl`` file, or of all those in a folder, the oldest file first; ValueError if there is none.
 
     Lines that hold no document, such as the last one of a file cut short, are logged and left out.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file or folder.
     """
     files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
     if not all(file.is_file() for file in files):

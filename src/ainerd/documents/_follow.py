@@ -31,21 +31,10 @@ def tiled_documents(
 ) -> Iterator[Document]:
     """Documents of the runs in a catalogue, the oldest first, then of those that come, until `stop` is set.
 
-    What is there is found by search and read from the nodes, so that nothing depends on having been there in time;
-    the server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that
-    has not changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that
-    says so.
-
-    Parameters
-    ----------
-    raw : tiled.client.container.Container
-        Where TiledWriter writes.
-    stop : threading.Event
-    since : float
-        Only runs that started later, in seconds since 1970.
-    skip : callable
-        Whether a run, by uid, need not be looked at.
-    patience_s : float
+    What is there is found by search and read from the nodes, so that nothing depends on having been there in time; the
+    server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that has not
+    changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that says so.
+    Only runs are taken that started after `since`, in seconds since 1970, and that `skip` does not name by uid.
     """
     open_runs: dict[str, _OpenRun] = {}
     ended: set[str] = set()

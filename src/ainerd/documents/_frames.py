@@ -1,5 +1,6 @@
 """Frames of an HDF5 file, also while it is being written."""
 
+import ctypes
 import math
 import os
 from collections import deque
@@ -14,12 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
-from ainerd.documents._growing import open_growing
 from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
 MOST_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
 AHEAD = 2  # blocks read or being read while another is in use
+
+# HDF5 reads metadata again while its checksum is wrong, and doubles its pause each time, from 1 ns: 28 times are a
+# quarter of a second. A SWMR reader's default of 100 is for ever, with h5py's lock held.
+ATTEMPTS = 28
+# h5py has no name for it (3.16); the symbol is looked up in the HDF5 that h5py itself is linked to.
+_set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
+_set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
 
 
 class FrameError(Exception):
@@ -31,14 +38,9 @@ class MissingFrames(FrameError):
 
 
 def local_path(uri: str, roots: Iterable[Path]) -> Path:
-    """The file a StreamResource's uri points to, if it is on this machine and lies under one of the allowed roots.
+    """The file a StreamResource's uri (file://localhost/…) points to, if it lies under one of the allowed roots.
 
-    Parameters
-    ----------
-    uri : str
-        file://localhost/…
-    roots : iterable of Path
-        Folders frames may be read from; links are followed before the check.
+    Links are followed before the check.
 
     Raises
     ------
@@ -80,18 +82,11 @@ class FrameReader:
     Raises
     ------
     FrameError
-        If the file or the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in
-        them.
+        If the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in them.
     """
 
     def __init__(
-        self,
-        path: Path,
-        dataset: str,
-        pixels: NDArray[np.int64],
-        frame_shape: tuple[int, int],
-        *,
-        swmr: bool = True,
+        self, path: Path, dataset: str, pixels: NDArray[np.int64], frame_shape: tuple[int, int], *, swmr: bool = True
     ) -> None:
         ny, nx = frame_shape
         pixels = np.ascontiguousarray(pixels, np.int64)
@@ -99,7 +94,7 @@ class FrameReader:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         self.path = path
         try:
-            self._file = open_growing(path) if swmr else h5py.File(path, "r")
+            self._file = _open_growing(path) if swmr else h5py.File(path, "r")
         except OSError as err:
             raise FrameError(f"cannot open {path}: {err}") from err
         try:
@@ -128,13 +123,7 @@ class FrameReader:
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Frames start … stop - 1, gathered to (stop - start, n_pixels).
-
-        Raises
-        ------
-        FrameError
-            If they are not in the file, or damaged.
-        """
+        """Frames start … stop - 1, (stop - start, n_pixels); FrameError if they are not in the file, or damaged."""
         try:
             self._dataset.refresh()  # not of its id: h5py keeps the shape of a file opened to read
         except RuntimeError as err:
@@ -153,10 +142,7 @@ class FrameReader:
     def blocks(self, start: int, stop: int, size: int = BLOCK) -> Iterator[NDArray]:
         """Frames start … stop - 1 in blocks (at most `size`, n_pixels), the next ones being read meanwhile.
 
-        Raises
-        ------
-        FrameError
-            As of `read`, where the block would have come.
+        FrameError as of `read`, where the block would have come.
         """
         pending: deque[Future[NDArray]] = deque()
         try:
@@ -214,3 +200,15 @@ class FrameReader:
             raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
         # mode: "raise" would fill a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
+
+
+def _open_growing(path: Path) -> h5py.File:
+    """The file, read by SWMR; OSError if it cannot be opened.
+
+    Reading a file that was cut short raises OSError or RuntimeError in under a second.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    if _set_attempts(access.id, ATTEMPTS) < 0:
+        raise OSError("HDF5 takes no number of attempts to read metadata")
+    return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))

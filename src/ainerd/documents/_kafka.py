@@ -14,27 +14,13 @@ REACH_S = 10.0
 
 
 def kafka_documents(
-    servers: str,
-    topic: str,
-    stop: threading.Event,
-    *,
-    group: str = "ainerd",
-    settings: dict[str, Any] | None = None,
+    servers: str, topic: str, stop: threading.Event, *, group: str = "ainerd", settings: dict[str, Any] | None = None
 ) -> Iterator[Document]:
     """Documents of a topic until `stop` is set, from where the group was when it left.
 
-    A message counts as read once the next one is asked for, so one whose handling was cut short comes again.
-
-    Parameters
-    ----------
-    servers : str
-        ``host:port``, several with commas.
-    topic : str
-    stop : threading.Event
-    group : str
-        Kafka's consumer group. A new one starts with the oldest message there is.
-    settings : dict, optional
-        Further settings of librdkafka, such as security.
+    A message counts as read once the next one is asked for, so one whose handling was cut short comes again. `servers`
+    is ``host:port``, several with commas. A new `group` of consumers starts with the oldest message there is.
+    `settings` are further ones of librdkafka, such as security.
 
     Raises
     ------
@@ -45,12 +31,8 @@ def kafka_documents(
         from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
     except ImportError:
         raise ValueError("Kafka needs its client: pip install 'ainerd[kafka]'") from None
-    wanted = {
-        "bootstrap.servers": servers,
-        "group.id": group,
-        "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
-    }
+    wanted: dict[str, Any] = {"bootstrap.servers": servers, "group.id": group}
+    wanted |= {"auto.offset.reset": "earliest", "enable.auto.commit": False}
     try:
         consumer = Consumer(wanted | (settings or {}))
     except (KafkaException, ValueError) as error:

@@ -12,17 +12,8 @@ from ainerd.documents._wire import Document
 def documents_of(run: Container) -> Iterator[Document]:
     """Documents of a finished run, as TiledWriter took them: start, then stream by stream, then stop.
 
-    Events carry scalars only; frames are announced as one StreamDatum for each data source.
-
-    Parameters
-    ----------
-    run : tiled.client.container.Container
-        A run written by `bluesky_tiled_plugins.TiledWriter`.
-
-    Raises
-    ------
-    KeyError
-        If the run has no stop document.
+    Events carry scalars only; frames are announced as one StreamDatum for each data source. KeyError if the run has no
+    stop document.
     """
     stop = run.metadata["stop"]
     reader = RunReader()
@@ -62,18 +53,10 @@ class RunReader:
             table = stream.base["internal"].read()
             keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
             for row in table.to_dict("records"):
-                yield (
-                    "event",
-                    {
-                        "uid": str(uuid.uuid4()),
-                        "descriptor": about["uid"],
-                        "seq_num": row["seq_num"],
-                        "time": row["time"],
-                        "data": {key: row[key] for key in keys},
-                        "timestamps": {key: row[f"ts_{key}"] for key in keys},
-                        "filled": {},
-                    },
-                )
+                event = {name: row[name] for name in ("seq_num", "time")}
+                event |= {"uid": str(uuid.uuid4()), "descriptor": about["uid"], "filled": {}}
+                data, times = {key: row[key] for key in keys}, {key: row[f"ts_{key}"] for key in keys}
+                yield "event", event | {"data": data, "timestamps": times}
 
     def _frames(self, node: Any, stream: str, key: str) -> Iterator[Document]:
         stop = node.shape[0]
@@ -82,27 +65,13 @@ class RunReader:
             resource = f"{self._start}/{stream}/{key}/{number}"
             if resource not in self._shown:
                 self._shown[resource] = 0
-                yield (
-                    "stream_resource",
-                    {
-                        "uid": resource,
-                        "run_start": self._start,
-                        "data_key": key,
-                        "mimetype": source.mimetype,
-                        "uri": files[0] if len(files) == 1 else node.uri,  # which frames are where, Tiled knows
-                        "parameters": dict(source.parameters),
-                    },
-                )
+                about = {"uid": resource, "run_start": self._start, "data_key": key, "mimetype": source.mimetype}
+                uri = files[0] if len(files) == 1 else node.uri  # which frames are where, Tiled knows
+                yield "stream_resource", about | {"uri": uri, "parameters": dict(source.parameters)}
             shown = self._shown[resource]
             if stop > shown:
                 self._shown[resource] = stop
-                yield (
-                    "stream_datum",
-                    {
-                        "uid": f"{resource}/{shown}",
-                        "descriptor": self._descriptors[stream]["uid"],
-                        "stream_resource": resource,
-                        "indices": {"start": shown, "stop": stop},
-                        "seq_nums": {"start": shown + 1, "stop": stop + 1},
-                    },
-                )
+                datum = {"uid": f"{resource}/{shown}", "descriptor": self._descriptors[stream]["uid"]}
+                datum |= {"indices": {"start": shown, "stop": stop}}
+                datum |= {"seq_nums": {"start": shown + 1, "stop": stop + 1}}
+                yield "stream_datum", datum | {"stream_resource": resource}

@@ -26,10 +26,9 @@ class DetectorKeys:
     ----------
     image : str
         Data key of the frames.
-    n_frames : str
-        Configuration key of the number of frames in an exposure; empty if the detector does not say.
-    frame_time_s : str
-        Configuration key of the time from frame to frame, in seconds; empty if the detector does not say.
+    n_frames, frame_time_s : str
+        Configuration keys of the number of frames in an exposure, and of the time from frame to frame in seconds; empty
+        if the detector does not say.
     """
 
     image: str
@@ -55,8 +54,6 @@ class Run(DocumentRouter):
     ----------
     start_doc, stop_doc : dict
         Empty until they come.
-    has_frames : bool
-        Whether the detector is in this run: known from its descriptor on.
     """
 
     def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
@@ -120,7 +117,7 @@ class Run(DocumentRouter):
 
     @property
     def has_frames(self) -> bool:
-        """Whether the detector is in this run."""
+        """Whether the detector is in this run: known from its descriptor on."""
         return self._image is not None
 
     @property

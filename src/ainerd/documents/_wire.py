@@ -20,10 +20,7 @@ class WireError(ValueError):
 def unpack(payload: bytes) -> Any:
     """Values from msgpack, arrays as msgpack-numpy writes them, but for object arrays: these would be pickle.
 
-    Raises
-    ------
-    WireError
-        If that is not what they are.
+    WireError if the bytes are not that.
     """
     try:
         # not msgpack.unpackb: once msgpack_numpy.patch() was called, in bluesky_kafka for one, that reads pickle
@@ -40,13 +37,7 @@ def unpack(payload: bytes) -> Any:
 
 
 def checked(name: Any, doc: Any) -> Document:
-    """A document that keeps event-model's schema.
-
-    Raises
-    ------
-    WireError
-        If it does not, or there is no such kind of document.
-    """
+    """A document that keeps event-model's schema; WireError if it does not, or there is no such kind of document."""
     try:
         validator = schema_validators[DocumentNames[name]]
         validator.validate(doc)

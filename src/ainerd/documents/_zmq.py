@@ -24,10 +24,8 @@ class Curve:
 
     Attributes
     ----------
-    secret : Path
-        Ours, with the secret key.
-    server : Path or None
-        The server's public one, where we connect.
+    secret, server : Path
+        Ours, with the secret key; the server's public one, where we connect.
     """
 
     secret: Path
@@ -39,17 +37,8 @@ def zmq_documents(
 ) -> Iterator[Document]:
     """Documents of publishers that connect to us, or of a proxy we connect to, until `stop` is set.
 
-    What is no document is logged and left out. There is no replay: a run whose start was missed is not seen.
-
-    Parameters
-    ----------
-    address : str
-        ``host:port``.
-    stop : threading.Event
-    bind : bool
-        Listen at `address` rather than connect to it.
-    curve : Curve, optional
-        Keys; required to listen on anything but this machine.
+    What is no document is logged and left out. There is no replay: a run whose start was missed is not seen. `address`
+    is ``host:port``; with `bind` we listen there. Keys are required to listen on anything but this machine.
 
     Raises
     ------

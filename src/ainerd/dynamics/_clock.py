@@ -18,12 +18,11 @@ def clock(part: Dynamics, t_s: ArrayLike) -> NDArray[np.float64]:
     1 / tau(t) = exp(-t / arrest_s) (1 + beam_speedup (dose_s + t)) / (tau_s (1 + age / ageing_onset_s)^ageing), and
     the age begins anew at each rejuvenation. With ageing alone the integral is a closed form. Else it is a
     Gauss-Legendre rule on panels that depend on the parameters only, exact to a relative 1e-13, so that a
-    reading does not depend on the other times asked for.
+    reading does not depend on the other times asked for. The `second` of `part` is not looked at.
 
     Parameters
     ----------
     part : Dynamics
-        Its `second` is not looked at.
     t_s : array_like, shape (T,)
         Times in the exposure, from 0 on, in seconds.
 

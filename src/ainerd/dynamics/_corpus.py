@@ -30,14 +30,10 @@ def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArray[np.float32]:
-    """|g1|² of an exposure of 1 s, averaged over bins of 20 degrees around these azimuths.
+    """|g1|² of an exposure of 1 s, averaged over bins of 20 degrees around these azimuths: (n_phi, 64, 64), float32.
 
-    Across a bin the fringes of a flow run out of step, so this is not |g1|² at its centre.
-
-    Returns
-    -------
-    ndarray, shape (n_phi, 64, 64), float32
-        (1, 64, 64) if all azimuths are alike.
+    Across a bin the fringes of a flow run out of step, so this is not |g1|² at its centre. (1, 64, 64) if all azimuths
+    are alike.
     """
     if dynamics.is_isotropic:
         return reduced_g1_squared(dynamics, _DURATION_S, SIZE).astype(np.float32)
@@ -48,10 +44,7 @@ def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArr
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counting statistics of n exposures, arrays of shape (n,).
-
-    Frames, photons per pixel and frame, pixels per bin, contrast beta.
-    """
+    """Counting statistics of n exposures, (n,): frames, photons per pixel and frame, pixels per bin, contrast beta."""
 
     n_frames: NDArray[np.float64]
     counts: NDArray[np.float64]
@@ -67,10 +60,7 @@ class Statistics:
 
     @classmethod
     def drawn(cls, n: int, rng: np.random.Generator) -> "Statistics":
-        """Draw from `RANGES`: contrast uniform, the rest log-uniform.
-
-        Photons per pixel are those of the whole exposure.
-        """
+        """Draw from `RANGES`: contrast uniform, the rest log-uniform; photons are those of the whole exposure."""
 
         def log_uniform(low: float, high: float) -> NDArray[np.float64]:
             return np.exp(rng.uniform(np.log(low), np.log(high), n))
@@ -143,20 +133,10 @@ def noisy_runs(
     rng: np.random.Generator,
     n_roi: int = 18,
 ) -> NDArray[np.float32]:
-    """C2 maps of whole runs: `noisy` at equal azimuthal bins around the full circle.
+    """C2 maps of whole runs, (n, n_roi, 64, 64): `noisy` at equal azimuthal bins around the full circle.
 
-    Parameters
-    ----------
-    clean : ndarray, shape (n, d, 64, 64)
-        beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 if all are alike.
-    n_pixels, n_frames, counts, rng
-        As in `noisy`, one number for all.
-    n_roi : int
-        Bins.
-
-    Returns
-    -------
-    ndarray, shape (n, n_roi, 64, 64), float32
+    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 if all
+    are alike. The statistics are as in `noisy`, one number for all.
     """
     n, d = clean.shape[:2]
     if d == 1:

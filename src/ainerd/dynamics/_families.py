@@ -37,11 +37,7 @@ def _fluid(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 def _slow(rng: np.random.Generator, duration_s: float) -> Dynamics:
     """Relaxes over about the exposure or longer; compressed where stress drives it (exponents above 1)."""
-    dynamics = Dynamics(
-        family="slow",
-        tau_s=_log_uniform(rng, 0.3, 8) * duration_s,
-        exponent=rng.uniform(0.8, 2.0),
-    )
+    dynamics = Dynamics(family="slow", tau_s=_log_uniform(rng, 0.3, 8) * duration_s, exponent=rng.uniform(0.8, 2.0))
     return _sheared(rng, dynamics)
 
 
@@ -162,40 +158,16 @@ def _ballistic(rng: np.random.Generator, duration_s: float) -> Dynamics:
     )
 
 
-FAMILIES: dict[str, Family] = {
-    "fluid": _fluid,
-    "slow": _slow,
-    "ageing": _ageing,
-    "rejuvenating": _rejuvenating,
-    "arrested": _arrested,
-    "avalanche": _avalanche,
-    "flow": _flow,
-    "populations": _populations,
-    "beam": _beam,
-    "echo": _echo,
-    "banded": _banded,
-    "ballistic": _ballistic,
-}
+_MADE_BY = (
+    _fluid, _slow, _ageing, _rejuvenating, _arrested, _avalanche, _flow, _populations, _beam, _echo, _banded, _ballistic
+)  # fmt: skip
+FAMILIES: dict[str, Family] = {made_by.__name__.removeprefix("_"): made_by for made_by in _MADE_BY}
 HELD_OUT: frozenset[str] = frozenset({"echo", "banded", "ballistic"})
 KNOWN: tuple[str, ...] = tuple(name for name in FAMILIES if name not in HELD_OUT)
 
 
 def draw(family: str, rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Draw one exposure's dynamics of a family.
-
-    Parameters
-    ----------
-    family : str
-        A name in `FAMILIES`.
-    rng : numpy.random.Generator
-    duration_s : float
-        Length of the exposure in seconds; relaxation times are drawn relative to it.
-
-    Raises
-    ------
-    ValueError
-        If there is no such family.
-    """
+    """Draw the dynamics of one exposure, of a duration in seconds, of a family in `FAMILIES`; ValueError for others."""
     if family not in FAMILIES:
         raise ValueError(f"no family {family!r}: there are {', '.join(FAMILIES)}")
     return FAMILIES[family](rng, duration_s)

@@ -45,18 +45,7 @@ def g1(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) -> Field
 def g1_squared(dynamics: Dynamics, t_s: ArrayLike, phi_deg: ArrayLike = (0.0,)) -> NDArray[np.float64]:
     """|g1(t1, t2)|², what a two-time correlation of contrast beta shows: C2 = 1 + beta |g1|².
 
-    Parameters
-    ----------
-    dynamics : Dynamics
-    t_s : array_like, shape (T,)
-        Times in the exposure, in seconds.
-    phi_deg : array_like, shape (n_phi,)
-        Azimuths, in degrees.
-
-    Returns
-    -------
-    ndarray, shape (n_phi, T, T)
-        Read-only.
+    Parameters as of `g1`; (n_phi, T, T), read-only.
     """
     phi_deg = np.atleast_1d(np.asarray(phi_deg, dtype=float))
     field = g1(dynamics, t_s, phi_deg[:1] if dynamics.is_isotropic else phi_deg)

@@ -33,7 +33,7 @@ REGIME_SCATTER = 0.25
 
 
 def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
-    """Embed one run: one point, whatever its contrast, direction of flow and time of events.
+    """Embed one run: one point (16,), whatever its contrast, direction of flow and time of events; columns as above.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
         Which made `z`.
     z : array_like, shape (n_roi, d)
         Latent vectors of the azimuthal bins, equal and in order around the full circle.
-
-    Returns
-    -------
-    ndarray, shape (16,), float32
-        Columns as above.
     """
     return _embed(encoder.decode(z, size=SIZE)[None])[0]
 

@@ -11,16 +11,12 @@ from ainerd.latent._weights import SHIPPED, ModelError, kind_of
 
 
 class Encoder(ABC):
-    """C2 maps to latent vectors and back.
-
-    Use `Encoder.load`.
+    """C2 maps to latent vectors and back; made by `Encoder.load`.
 
     Attributes
     ----------
-    name : str
-        Which encoder this is.
-    sha256 : str
-        Digest of the weight file.
+    name, sha256 : str
+        Which encoder this is, and the digest of its weight file.
     n_latent : int
         d, the length of a latent vector.
     sizes : tuple of int
@@ -61,16 +57,7 @@ class Encoder(ABC):
         raise ModelError(f"{model}: no such model; give 'pca', 'ours', a .safetensors of ainerd or the published .pth")
 
     def encode(self, maps: ArrayLike) -> NDArray[np.float32]:
-        """Latent vectors of C2 maps.
-
-        Parameters
-        ----------
-        maps : array_like, shape (n, 256, 256)
-            C2 maps of baseline 1.
-
-        Returns
-        -------
-        ndarray, shape (n, n_latent), float32
+        """Latent vectors (n, n_latent), float32, of C2 maps (n, 256, 256) of baseline 1.
 
         Raises
         ------
@@ -80,18 +67,9 @@ class Encoder(ABC):
         return self._encode(self._checked(maps))
 
     def decode(self, z: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
-        """Maps the latent vectors hold.
+        """C2 maps (n, size, size) of baseline 1 that latent vectors (n, n_latent) hold.
 
-        Parameters
-        ----------
-        z : array_like, shape (n, n_latent)
-        size : int
-            256, or 64 for the means over 4 × 4 cells.
-
-        Returns
-        -------
-        ndarray, shape (n, size, size), float32
-            C2 maps of baseline 1.
+        `size` is 256, or 64 for the means over 4 × 4 cells.
         """
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.n_latent:
@@ -99,26 +77,10 @@ class Encoder(ABC):
         return self._decode(z, _checked_size(size))
 
     def denoise(self, maps: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
-        """Maps without their noise.
+        """C2 maps (n, 256, 256) without their noise, (n, size, size); sizes as for `decode`, errors as of `encode`.
 
         What the latent vector holds, plus of the rest what exceeds the noise: a map the encoder does not know comes
         out nearly as it came in, and none is made worse (James and Stein's estimator).
-
-        Parameters
-        ----------
-        maps : array_like, shape (n, 256, 256)
-            C2 maps of baseline 1.
-        size : int
-            As for `decode`.
-
-        Returns
-        -------
-        ndarray, shape (n, size, size), float32
-
-        Raises
-        ------
-        ValueError
-            As `encode`.
         """
         return self._denoise(self._checked(maps), _checked_size(size))
 

@@ -25,11 +25,6 @@ def weighted(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return to_triangle(maps) * WEIGHT
 
 
-def unweighted(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Triangles (n, 2080) of such vectors."""
-    return vectors / WEIGHT
-
-
 @cache
 def age_lag() -> NDArray[np.float32]:
     """Means over age × log-lag cells of a weighted vector, (cells, 2080); cells without a pixel left out."""
@@ -41,12 +36,7 @@ def age_lag() -> NDArray[np.float32]:
 
 
 def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Divide maps by their short-lag level.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 64, 64)
-        C2 maps of baseline 1.
+    """Divide maps (n, 64, 64) by their short-lag level.
 
     Returns
     -------
@@ -74,15 +64,11 @@ def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
 def noise_gauges(
     maps: NDArray[np.float32], level: NDArray[np.float32], gauges: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics.
+    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics: 22 gauges, and a variance.
 
-    Returns
-    -------
-    all_gauges : ndarray, shape (n, 22)
-        Those of `scaled`; in each band, logs of quartile and median size of the third difference along both axes, in
-        which hardly any dynamics is left, and the mean; mean and log spread of the diagonal.
-    white : ndarray, shape (n,)
-        Variance of (C - 1) / level if its noise were white, from the medians.
+    The gauges are those of `scaled`; in each band, logs of quartile and median size of the third difference along both
+    axes, in which hardly any dynamics is left, and the mean; mean and log spread of the diagonal. The variance is that
+    of (C - 1) / level if its noise were white, from the medians.
     """
     x = np.clip((maps - 1) / level[:, None, None], -8, 9)
     diagonal = x.diagonal(0, 1, 2)
@@ -92,14 +78,10 @@ def noise_gauges(
         quarter, half = size.shape[1] // 4, size.shape[1] // 2
         size.partition((quarter, half), axis=1)
         medians.append(np.log(size[:, half] / 0.6745 + 1e-3))
-        columns += [
-            np.log(size[:, quarter] / 0.3186 + 1e-3),
-            medians[-1],
-            x.reshape(len(x), SIZE**2)[:, _band(0, low, high)].mean(1),
-        ]
-    return np.column_stack([gauges, *columns]).astype(np.float32), np.exp(2 * np.mean(medians, axis=0)).astype(
-        np.float32
-    )
+        mean = x.reshape(len(x), SIZE**2)[:, _band(0, low, high)].mean(1)
+        columns += [np.log(size[:, quarter] / 0.3186 + 1e-3), medians[-1], mean]
+    white = np.exp(2 * np.mean(medians, axis=0))
+    return np.column_stack([gauges, *columns]).astype(np.float32), white.astype(np.float32)
 
 
 def _differences(x: NDArray[np.float32], order: int) -> NDArray[np.float32]:

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.latent._encoder import Encoder
-from ainerd.latent._features import age_lag, noise_gauges, scaled, unweighted, weighted
-from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, block_mean, from_triangle, interpolate
+from ainerd.latent._features import age_lag, noise_gauges, scaled, weighted
+from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, WEIGHT, block_mean, from_triangle, interpolate
 from ainerd.latent._weights import ModelError, digest, read_weights
 from ainerd.threads import one_thread
 
@@ -79,14 +79,7 @@ def _threads_for(n_maps: int) -> AbstractContextManager[None]:
 
 
 class LearnedEncoder(Encoder):
-    """A network of the shape, principal components of the rest.
-
-    Parameters
-    ----------
-    tensors : dict
-        As `ainerd train ours` writes them.
-    sha256 : str
-    """
+    """A network of the shape, principal components of the rest; `tensors` as `ainerd train ours` writes them."""
 
     name = "ours"
     n_latent = 2 + N_SHAPE + N_DETAIL
@@ -172,7 +165,7 @@ class LearnedEncoder(Encoder):
     def _maps(
         x: NDArray[np.float32], contrast: NDArray[np.float32], offset: NDArray[np.float32], size: int
     ) -> NDArray[np.float32]:
-        maps = from_triangle((1 + offset + contrast * unweighted(x)).astype(np.float32))
+        maps = from_triangle((1 + offset + contrast * (x / WEIGHT)).astype(np.float32))
         return maps if size == SIZE else interpolate(maps)
 
     def _tower(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,16 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import (
-    MAP_SIZE,
-    ROWS,
-    SIZE,
-    WEIGHT,
-    block_mean,
-    from_triangle,
-    interpolate,
-    to_triangle,
-)
+from ainerd.latent._features import weighted
+from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, WEIGHT, block_mean, from_triangle, interpolate
 from ainerd.latent._weights import ModelError, digest, read_weights
 
 N_COMPONENTS = 16
@@ -25,24 +17,13 @@ _RANKS = {"components": 2, "mean": 1}
 class PcaEncoder(Encoder):
     """Centred PCA of C - 1 at 64 px: distances in latent space are distances between maps.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (2080,)
-        Mean weighted triangle.
-    components : ndarray, shape (d, 2080)
-        Orthonormal rows.
-    name, sha256 : str
+    `mean` is the mean weighted triangle (2080,), `components` are orthonormal rows (d, 2080).
     """
 
     sizes = (MAP_SIZE, SIZE)
 
     def __init__(
-        self,
-        mean: NDArray[np.float32],
-        components: NDArray[np.float32],
-        *,
-        name: str = "pca",
-        sha256: str = "",
+        self, mean: NDArray[np.float32], components: NDArray[np.float32], *, name: str = "pca", sha256: str = ""
     ) -> None:
         self.mean, self.components, self.name, self.sha256 = mean, components, name, sha256
         self.n_latent = len(components)
@@ -57,16 +38,11 @@ class PcaEncoder(Encoder):
         return cls(mean, components, sha256=digest(path))
 
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.matmul(weighted_triangle(block_mean(maps)) - self.mean, self.components.T)
+        return np.matmul(weighted(block_mean(maps) - 1) - self.mean, self.components.T)
 
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         maps = 1 + from_triangle((z @ self.components + self.mean) / WEIGHT)
         return maps if size == SIZE else interpolate(maps)
-
-
-def weighted_triangle(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors (n, 2080) whose distances are those between the maps (n, 64, 64); baseline taken off."""
-    return (to_triangle(maps) - 1) * WEIGHT
 
 
 class PcaFit:
@@ -79,7 +55,7 @@ class PcaFit:
 
     def push(self, maps: NDArray[np.float32]) -> None:
         """Take the next maps (n, 64, 64)."""
-        x = weighted_triangle(maps).astype(np.float64)
+        x = weighted(maps - 1).astype(np.float64)
         self.n += len(x)
         self._sum += x.sum(0)
         self._square += x.T @ x

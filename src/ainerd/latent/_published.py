@@ -58,11 +58,6 @@ class PublishedEncoder(Encoder):
     """The published network in eval mode.
 
     It was trained on maps scaled to [0, 1] over a whole data set: maps of baseline 1 go through `to_unit`.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    sha256 : str
     """
 
     name = "published"

@@ -26,21 +26,14 @@ class DriftMartingale:
     Parameters
     ----------
     level : float
-        Above 1.
+        Above 1, or ValueError.
 
     Attributes
     ----------
-    capital : float
-        Now; 1 at the start.
-    largest : float
-        So far.
+    capital, largest : float
+        Now, 1 at the start; and the largest so far.
     n : int
         P-values seen.
-
-    Raises
-    ------
-    ValueError
-        If the level is 1 or less.
     """
 
     def __init__(self, level: float = 100.0) -> None:
@@ -62,22 +55,9 @@ class DriftMartingale:
         return "recalibrate" if self.largest >= self.level else ""
 
     def update(self, p: float | Iterable[float | None]) -> float:
-        """Bet on the next p-values, in the order the runs were taken.
+        """Bet on the next p-values, in the order the runs were taken, and return the capital.
 
-        Parameters
-        ----------
-        p : float or iterable of float
-            Conformal p-values; None, a run without a claim, is passed over.
-
-        Returns
-        -------
-        float
-            The capital.
-
-        Raises
-        ------
-        ValueError
-            If a p-value is not in (0, 1].
+        None, a run without a claim, is passed over; ValueError if a p-value is not in (0, 1].
         """
         for value in [p] if isinstance(p, (int, float)) else p:
             if value is None:
@@ -92,14 +72,10 @@ class DriftMartingale:
 
 
 def session_ranks(scores: Iterable[float]) -> NDArray[np.int64]:
-    """Rank of each run among the session's own, 1 the strangest.
+    """Rank of each run among the session's own, 1 the strangest, by scores that are low where a run is strange.
 
     It orders candidates and claims nothing: positions that were chosen after earlier results are not exchangeable.
-
-    Parameters
-    ----------
-    scores : iterable of float
-        As `NoveltyScorer.score_samples` or the p-values: low is strange. Equal ones share the better rank.
+    Equal ones share the better rank.
     """
     values = np.fromiter(scores, dtype=np.float64)
     return 1 + (values[None] < values[:, None]).sum(1)

@@ -139,20 +139,10 @@ def _points(z: ArrayLike) -> NDArray[np.float64]:
 
 
 def match_labels(new: ArrayLike, old: ArrayLike) -> NDArray[np.int64]:
-    """Renumber the labels of a refit so that regimes that persist keep their numbers.
+    """Renumber the labels (n,) of a refit so that regimes that persist keep their numbers.
 
     Regimes are matched one to one so that most runs keep their number (Hungarian method). What is new gets
-    numbers above all old ones.
-
-    Parameters
-    ----------
-    new : array_like of int, shape (n,)
-    old : array_like of int, shape (m,), m <= n
-        Labels the first m runs had; -1 is unassigned, in both.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
+    numbers above all old ones. `old` are labels that the first m <= n runs had; -1 is unassigned, in both.
     """
     new, old = np.asarray(new, dtype=np.int64), np.asarray(old, dtype=np.int64)
     if new.ndim != 1 or old.ndim != 1 or len(old) > len(new):
@@ -176,14 +166,8 @@ def find_regimes(
 ) -> Regimes:
     """Regimes of many results, as `ainerd.technique.Technique.regimes` gives them.
 
-    Parameters
-    ----------
-    embeddings : ndarray, shape (n, d)
-    previous : ndarray of int, shape (n,), optional
-        Numbers they have; a regime that persists keeps its own. -1: none yet.
-    width : float, optional
-        Distance of embeddings that two results of one regime seldom exceed. Without it regimes are told apart by
-        gaps alone.
+    `width` is the distance of `embeddings` (n, d) that two results of one regime seldom exceed; without it regimes are
+    told apart by gaps alone. A regime that persists keeps its number in `previous` (n,), where -1 is none yet.
     """
     noise = None if width is None else width / RegimeModel.CUT
     model = RegimeModel(noise=noise, random_state=0).fit(embeddings)

@@ -93,14 +93,7 @@ class NoveltyScorer(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn what is familiar.
-
-        Parameters
-        ----------
-        features : array_like, shape (n, d)
-            What is known of each run.
-        y : array_like of str, shape (n,), optional
-            Kind of each run; all are of one kind by default.
+        """Learn what is familiar from features (n, d), and the kind of each run, (n,), one for all by default.
 
         Raises
         ------
@@ -182,16 +175,10 @@ class NoveltyScorer(BaseEstimator):
 
 @dataclass
 class _Fold:
-    """Densities fitted to the runs of other folds, calibrated by those of this one.
+    """Densities of each term fitted to the runs of other folds, calibrated by those of this one.
 
-    Attributes
-    ----------
-    densities : list of _Density
-        Of each term.
-    middle, spread : ndarray, shape (kinds, terms)
-        Median of the strangeness, and from there to its 90th percentile.
-    calibration : list of ndarray
-        Excess of this fold's runs nearest to each kind, sorted.
+    `middle` and `spread`, (kinds, terms), are the median of the strangeness, and from there to its 90th percentile;
+    `calibration` is the excess of this fold's runs nearest to each kind, sorted.
     """
 
     densities: "list[_Density]"
@@ -201,11 +188,7 @@ class _Fold:
 
     @classmethod
     def fitted(
-        cls,
-        scorer: NoveltyScorer,
-        features: NDArray[np.float64],
-        kinds: NDArray[np.intp],
-        held: NDArray[np.bool_],
+        cls, scorer: NoveltyScorer, features: NDArray[np.float64], kinds: NDArray[np.intp], held: NDArray[np.bool_]
     ) -> Self:
         densities = [_Density.fitted(scorer, features[~held][:, c], kinds[~held]) for c in scorer.terms_.values()]
         shape = len(scorer.kinds_), len(densities)
@@ -268,12 +251,8 @@ class _Fold:
 class _Density:
     """Density of one term under each kind, mixtures of Gaussians in coordinates that are white over all.
 
-    Attributes
-    ----------
-    mean, white : ndarray, shape (d,) and (d, e)
-        To white coordinates.
-    log_weights, means, factors : ndarray, shape (kinds, c), (kinds, c, e) and (kinds, c, e, e)
-        Of the Gaussians; a factor is the Cholesky factor of the precision.
+    `mean` (d,) and `white` (d, e) lead to these; of the c Gaussians are `log_weights` (kinds, c), `means` (kinds, c, e)
+    and `factors` (kinds, c, e, e), the Cholesky factors of the precisions.
     """
 
     mean: NDArray[np.float64]

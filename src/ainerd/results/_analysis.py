@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from ainerd.results._records import ResultRecord
 from ainerd.technique import Analysis
@@ -20,20 +21,24 @@ def completed(
         unit = record.units.get(name)
         units |= {"time": "s"} | ({f"{name}_{what}": unit for what in numbers} if unit else {})
         summary |= {f"{name}_{what}": number for what, number in numbers.items()}
-    return added(
-        record,
-        status=status,
-        reason=None,
-        embedding=analysis.embedding,
-        novelty_p=analysis.novelty_p,
-        novel=analysis.novel,
-        model=analysis.model,
-        calibration=analysis.calibration,
-        summary=summary,
-        units=units,
-        arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
-        series={name: len(table) for name, table in tables.items()},
-    )
+    try:
+        return added(
+            record,
+            status=status,
+            reason=None,
+            embedding=analysis.embedding,
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            model=analysis.model,
+            calibration=analysis.calibration,
+            summary=summary,
+            units=units,
+            arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
+            series={name: len(table) for name, table in tables.items()},
+        )
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
+        raise ValueError("; ".join(problems)) from None
 
 
 def added(record: ResultRecord, **changes: Any) -> ResultRecord:

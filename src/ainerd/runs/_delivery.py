@@ -21,14 +21,8 @@ logger = logging.getLogger(__name__)
 class Delivery:
     """Keeps the documents of a run until its result is written.
 
-    Parameters
-    ----------
-    writer : Writer
-    spool : Spool
-    resolve : callable
-        Told the uid and the outcome of the run at its end; None for a run without frames.
-    late_s : float
-        How long after the end of the run its frames may come.
+    `resolve` is told the uid and the outcome of the run at its end, None for a run without frames. Frames may come for
+    `late_s` after the end of the run.
     """
 
     def __init__(
@@ -87,7 +81,9 @@ class Delivery:
         run.close()
         if self._set_aside is None and self._given_up is not None and run.has_frames:
             try:
-                subject = replace(self._subject(), problem=self._given_up)
+                technique = self._writer.technique  # the record is of the run, or of its first event
+                subject = Subject.of_run(technique, run, 1 if technique.unit == "event" else None)
+                subject.problem = self._given_up
                 outcome = self._writer.end(subject, None, closes=True)
             except (ClientError, httpx.HTTPError) as err:
                 self._set_aside = str(err)
@@ -116,20 +112,7 @@ class Delivery:
         for document in documents:
             self(*document)
 
-    def _subject(self) -> Subject:
-        """What the run is of, or its first event."""
-        technique = self._writer.technique
-        return Subject.of_run(technique, self._state.run, 1 if technique.unit == "event" else None)
-
     def _failed(self, reason: str) -> Outcome:
         """The outcome of a run that has no result in Tiled."""
         run = self._state.run
-        positions = {name: run.reading(name) for name in self._writer.wanted.positions}
-        return Outcome(
-            raw_uid=run.uid,
-            key=run.uid,
-            trial_id=run.start_doc.get("suggestion_id") or run.uid,
-            status="failed",
-            positions={name: x for name, x in positions.items() if x is not None},
-            reason=reason,
-        )
+        return replace(self._writer.outcome(run, run.uid), status="failed", reason=reason)

@@ -22,16 +22,9 @@ BATCH = 20  # documents TiledWriter takes at a time: what keeps up with a 50 Hz 
 class RawWriter:
     """TiledWriter, which makes up for what Tiled did not take.
 
-    TiledWriter itself keeps a run at which Tiled fails, all its documents in a file. When the next run begins and Tiled
-    answers, such runs are written from their first document, and what is there of them is written anew.
-
-    Parameters
-    ----------
-    raw : tiled.client.container.Container
-    folder : Path
-        Of the files.
-    answers : callable
-        Whether Tiled answers now; quick.
+    TiledWriter itself keeps a run at which Tiled fails, all its documents in a file of `folder`. When the next run
+    begins and Tiled `answers`, such runs are written from their first document, and what is there of them is written
+    anew.
     """
 
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:

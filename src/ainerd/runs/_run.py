@@ -1,9 +1,11 @@
-"""One run on its way: documents in, analyses out. It writes nothing; a `Sink` is told."""
+"""One run on its way: documents in, analyses out. It writes nothing itself."""
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,6 +14,7 @@ from tiled.client.utils import ClientError
 from ainerd.documents import FrameError, Run
 from ainerd.runs._outcome import Outcome
 from ainerd.runs._subject import Subject
+from ainerd.runs._writer import Writer
 from ainerd.technique import Analysis, AnalysisError, Series, Technique
 
 logger = logging.getLogger(__name__)
@@ -19,52 +22,23 @@ logger = logging.getLogger(__name__)
 NOT_OURS = (ClientError, httpx.HTTPError, MemoryError)  # no verdict on the run: it is taken again
 
 
-class Sink(Protocol):
-    """Who takes what is found."""
-
-    def begin(self, subject: Subject) -> Subject | Outcome:
-        """Say that it is being analysed; returns what is there of it: a series that grows, or its outcome."""
-
-    def expect(self, subject: Subject) -> None:
-        """Make room for the arrays that are announced."""
-
-    def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
-        """Take the analysis, or the subject's problem."""
-
-
 class RunState:
     """Feeds the frames of one run to its technique, event by event where the unit is the event.
 
-    Parameters
-    ----------
-    technique : Technique
-    run : Run
-    sink : Sink
-    late_s : float
-        How long after the end of the run its frames may come.
-
-    Attributes
-    ----------
-    outcome : Outcome or None
-        Of what ended last; None while nothing has, and of a run without frames.
+    Frames may come for `late_s` after the end of the run. `outcome` is of what ended last; None while nothing has, and
+    of a run without frames.
     """
 
-    def __init__(self, technique: Technique, run: Run, sink: Sink, *, late_s: float = 0.0) -> None:
-        self._technique, self.run, self._sink, self._late_s = technique, run, sink, late_s
+    def __init__(self, technique: Technique, run: Run, writer: Writer, *, late_s: float = 0.0) -> None:
+        self._technique, self.run, self._writer, self._late_s = technique, run, writer, late_s
         self._subject: Subject | None = None
         self._is_recalled = False  # whether the subject has its result: its frames are left out
         self._n_ended = 0
-        self._unreadable: str | None = None  # why no more frames can be read
+        self._is_unreadable = False  # whether no more frames can be read
         self.outcome: Outcome | None = None
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document.
-
-        Raises
-        ------
-        httpx.HTTPError, tiled.client.utils.ClientError
-            If Tiled is away: the run must be taken again.
-        """
+        """Take a document; an error of Tiled is raised: the run must be taken again."""
         self.run(name, doc)
         if not self.run.has_frames:
             return
@@ -84,7 +58,7 @@ class RunState:
     def _advance(self, wait_s: float | None = None) -> None:
         """Take the frames that are there."""
         by_event = self._technique.unit == "event"
-        while self._unreadable is None:
+        while not self._is_unreadable:
             if self._subject is None and not self._begin(by_event):
                 return
             subject = self._subject
@@ -100,18 +74,20 @@ class RunState:
         if self._n_ended and not (by_event and self.run.n_ready > self.run.n_read):
             return False
         subject = Subject.of_run(self._technique, self.run, self._n_ended + 1 if by_event else None)
-        found = self._sink.begin(subject)
+        found = self._writer.begin(subject)
         self._is_recalled = isinstance(found, Outcome)
         if isinstance(found, Outcome):
             self._subject, self.outcome = subject, found
             return True
         self._subject = subject = found
-        with _Problems(subject):
+        with _noting_problems(subject):
             if subject.analysis is None:
                 subject.analysis = self._technique.begin(subject.info)
+                if subject.analysis is None:
+                    raise AnalysisError(f"technique {self._technique.name}: begin() returned nothing")
             elif hasattr(subject.analysis, "next_run"):
                 subject.analysis.next_run(subject.info)
-            self._sink.expect(subject)
+            self._writer.expect(subject)
         return True
 
     def _take(self, subject: Subject, until: int | None, wait_s: float | None) -> None:
@@ -120,13 +96,15 @@ class RunState:
             if until is not None:
                 self.run.skip(until)
             return
-        with _Problems(subject) as problems:
-            for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s):
-                subject.n_read += len(block)
-                subject.analysis.push(block)
-        if problems.is_of_frames:
-            self._unreadable = subject.problem
-        elif subject.problem is not None and until is not None:
+        with _noting_problems(subject):
+            try:
+                for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s):
+                    subject.n_read += len(block)
+                    subject.analysis.push(block)
+            except FrameError:
+                self._is_unreadable = True
+                raise
+        if subject.problem is not None and until is not None and not self._is_unreadable:
             self.run.skip(until)
 
     def _end(self) -> None:
@@ -138,7 +116,7 @@ class RunState:
             return
         analysis = None
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
-            with _Problems(subject):
+            with _noting_problems(subject):
                 analysis = self._checked(subject, subject.analysis.finish())
             if analysis is None and self._is_short(subject):
                 status = self.run.stop_doc.get("exit_status", "unknown")
@@ -146,7 +124,7 @@ class RunState:
                 subject.problem = f"{came}: {subject.problem}"
         unit = self._technique.unit
         closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
-        self.outcome = self._sink.end(subject, analysis, closes=closes)
+        self.outcome = self._writer.end(subject, analysis, closes=closes)
 
     def _is_short(self, subject: Subject) -> bool:
         """Whether frames are missing, as far as anybody said how many there should be."""
@@ -154,13 +132,7 @@ class RunState:
         return expected is not None and subject.n_read < expected
 
     def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
-        """An analysis that can be kept, marked if frames are missing.
-
-        Raises
-        ------
-        AnalysisError
-            If it breaks what the technique announces.
-        """
+        """An analysis that can be kept, marked if frames are missing; AnalysisError if it is not as announced."""
         embedding, name = np.asarray(analysis.embedding), self._technique.name
         if embedding.shape != (self._technique.embedding_size,):
             raise AnalysisError(
@@ -178,29 +150,15 @@ class RunState:
         return analysis
 
 
-class _Problems:
-    """Turns what goes wrong with a run into its subject's problem; what is not the run's fault goes through.
-
-    Attributes
-    ----------
-    is_of_frames : bool
-        Whether it was frames that could not be read.
-    """
-
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self.is_of_frames = False
-
-    def __enter__(self) -> "_Problems":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None or isinstance(error, NOT_OURS) or not isinstance(error, Exception):
-            return False
-        self.is_of_frames = isinstance(error, FrameError)
-        if isinstance(error, AnalysisError | FrameError | ValueError):
-            self._subject.problem = str(error)
-        else:  # a mistake of the technique is no reason to lose the run's record
-            logger.error("while analysing run %s", self._subject.run.uid, exc_info=error)
-            self._subject.problem = f"{type(error).__name__}: {error}"
-        return True
+@contextmanager
+def _noting_problems(subject: Subject) -> Iterator[None]:
+    """Turn what goes wrong with a run into its subject's problem; what is not the run's fault goes through."""
+    try:
+        yield
+    except NOT_OURS:
+        raise
+    except (AnalysisError, FrameError, ValueError) as error:
+        subject.problem = str(error)
+    except Exception as error:  # a mistake of the technique is no reason to lose the run's record
+        logger.exception("while analysing run %s", subject.run.uid)
+        subject.problem = f"{type(error).__name__}: {error}"

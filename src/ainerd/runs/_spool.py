@@ -20,18 +20,7 @@ class Spool:
     """The one state outside Tiled, bounded; the next agent with the same folder goes on with it.
 
     Documents rather than results are kept: frames are on disk anyway, and analysed again a run gives the same result.
-
-    Parameters
-    ----------
-    folder : Path
-        Made with the first run.
-    answers : callable
-        Whether Tiled answers now; quick.
-
-    Attributes
-    ----------
-    is_away : bool
-        Whether Tiled did not take the last run.
+    `answers` quickly says whether Tiled does; `is_away`, whether it did not take the last run.
     """
 
     def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:

@@ -20,31 +20,15 @@ def n_results(technique: Technique, start: Mapping[str, Any]) -> int:
 
 @dataclass
 class Subject:
-    """A run, an event or a series on its way to a result; to its technique it is the `Readings`.
+    """A run, an event or a series on its way to a result; to its technique it is the `Readings`."""
 
-    Attributes
-    ----------
-    key : str
-        Of the result.
-    runs : list of Run
-        Whose frames it has; the one that goes on is the last.
-    event : int or None
-    series_id : str or None
-    analysis : RunAnalysis or None
-        None before it begins, and where it cannot.
-    problem : str or None
-        Why nothing can be said.
-    n_read : int
-        Frames of the run that goes on which were taken.
-    """
-
-    key: str
-    runs: list[Run]
+    key: str  # of the result
+    runs: list[Run]  # whose frames it has; the one that goes on is the last
     event: int | None = None
     series_id: str | None = None
-    analysis: RunAnalysis | None = None
-    problem: str | None = None
-    n_read: int = 0
+    analysis: RunAnalysis | None = None  # None before it begins, and where it cannot
+    problem: str | None = None  # why nothing can be said
+    n_read: int = 0  # frames of the run that goes on which were taken
     _spans: list[tuple[int, int]] = field(default_factory=list)  # frames taken of the runs before
 
     @classmethod

@@ -30,25 +30,9 @@ BEHIND_S = 30.0  # a person wants to know of a lag that is longer
 class Worker:
     """A document callback, cheap for the RunEngine, with one worker thread behind it.
 
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-    keys : DetectorKeys
-    wanted : Wanted
-    roots : sequence of Path
-        Folders frames may be read from.
-    listener : Listener
-    agent : str
-        Name of the agent in the results.
-    spool : Path
-        Folder for runs whose results Tiled does not take, until it does.
-    raw : tiled.client.container.Container, optional
-        The raw runs, for frames that are in no file of this machine.
-    late_s : float
-        How long after the end of a run its frames may come.
-    on_outcome : callable, optional
-        Told of each finished run at the end, in the worker's thread; for a person's eyes.
+    Frames are read from files below `roots`, else from the runs in `raw`, up to `late_s` after the end of a run. Runs
+    whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each finished run at the end,
+    in the worker's thread; for a person's eyes.
     """
 
     def __init__(
@@ -91,13 +75,7 @@ class Worker:
         self._queue.put(job)
 
     def outcome(self, raw_uid: str) -> "Future[Outcome | None]":
-        """Future of a run's outcome; None once it is known that the run has no frames for us.
-
-        Raises
-        ------
-        KeyError
-            If the run's start document has not come.
-        """
+        """Future of a run's outcome, None for a run without frames; KeyError if its start document has not come."""
         return self._futures[raw_uid]
 
     @property

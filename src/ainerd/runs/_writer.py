@@ -22,22 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Writer:
-    """The sink of all runs of an agent.
-
-    Parameters
-    ----------
-    technique : Technique
-    store : ResultStore
-    keys : DetectorKeys
-    wanted : Wanted
-    roots : tuple of Path
-        Folders frames may be read from.
-    listener : Listener
-    agent : str
-        Name of the agent in the results.
-    raw : tiled.client.container.Container or None
-        The raw runs: frames that are in no file here, and the runs of a series that grew in an earlier session.
-    """
+    """Writes the results of all runs of an agent."""
 
     technique: Technique
     store: ResultStore
@@ -46,7 +31,7 @@ class Writer:
     roots: tuple[Path, ...]
     listener: Listener
     agent: str
-    raw: Container | None = None
+    raw: Container | None = None  # frames that are in no file here, and runs of a series of an earlier session
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
     def begin(self, subject: Subject) -> Subject | Outcome:
@@ -86,7 +71,7 @@ class Writer:
 
     def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
         """Write the result, and what it is called; a failed one, whatever goes wrong on the way."""
-        outcome = self._outcome(subject)
+        outcome = self.outcome(subject.run, subject.key, subject.event)
         try:
             outcome = self._write(subject, outcome, analysis, closes=closes)
             self.listener.absorb(outcome)
@@ -102,6 +87,17 @@ class Writer:
         else:
             self._growing.pop(subject.key, None)
         return outcome
+
+    def outcome(self, run: Run, key: str, event: int | None = None) -> Outcome:
+        """What is known of a run, or an event of it, without its analysis."""
+        readings = {name: run.reading(name, event) for name in self.wanted.positions}
+        return Outcome(
+            raw_uid=run.uid,
+            key=key,
+            trial_id=run.start_doc.get("suggestion_id") or key,
+            status="complete",
+            positions={name: x for name, x in readings.items() if x is not None},
+        )
 
     def forget(self) -> None:
         """Have growing series rebuilt from Tiled: what is in memory may be half of a run."""
@@ -152,17 +148,6 @@ class Writer:
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
         is_kept = self.store.complete(outcome.key, analysis, status=status, series=relative, **about, **placed)
         return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recalled(subject)
-
-    def _outcome(self, subject: Subject) -> Outcome:
-        run = subject.run
-        readings = {name: run.reading(name, subject.event) for name in self.wanted.positions}
-        return Outcome(
-            raw_uid=run.uid,
-            key=subject.key,
-            trial_id=run.start_doc.get("suggestion_id") or subject.key,
-            status="complete",
-            positions={name: x for name, x in readings.items() if x is not None},
-        )
 
     def _recalled(self, subject: Subject) -> Outcome:
         """The outcome that is in Tiled."""

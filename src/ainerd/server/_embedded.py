@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Self
 
@@ -24,6 +24,8 @@ from tiled.client import from_uri
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
+
+from ainerd.config import Storage
 
 START_TIMEOUT_S = 60.0
 PROBE_TIMEOUT_S = 3.0
@@ -46,8 +48,6 @@ class EmbeddedServer:
         Where catalogue, arrays, tables, logs and the API key are kept.
     uri : str
         Address of the API, without the key.
-    api_key : str
-        Made with the directory, kept in its file ``api_key`` (mode 0600).
     owned : bool
         Whether this object started the server, and `close` ends it.
     """
@@ -62,14 +62,9 @@ class EmbeddedServer:
 
     @classmethod
     def start(cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = ()) -> Self:
-        """Serve a directory, or connect to the server that already does.
+        """Serve a directory, made if it does not exist, or connect to the server that already does.
 
-        Parameters
-        ----------
-        directory : path
-            Made if it does not exist.
-        readable_storage : iterable of path
-            Folders outside `directory` whose files (of detectors, say) the server may read.
+        `readable_storage` are folders outside it whose files (of detectors, say) the server may read.
 
         Raises
         ------
@@ -188,13 +183,17 @@ def connect(uri: str, api_key: str | None = None) -> Container:
     return from_uri(shown, api_key=api_key, trust_env=trust_env)
 
 
-def open_catalog(client: Container) -> tuple[Container, Container]:
-    """Make the two trees where they are missing, and return them.
+def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
+    """The catalogue that the settings name, and what closes it; ServerError if none can be started or reached."""
+    if storage.uri:
+        client = connect(storage.uri, storage.api_key.get_secret_value() or None)
+        return client, client.context.http_client.close
+    server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
+    return server.client(), server.close
 
-    Parameters
-    ----------
-    client : tiled.client.container.Container
-        Root of a server, or any container one may write into.
+
+def open_catalog(client: Container) -> tuple[Container, Container]:
+    """The two trees of a server, or of a container one may write into, made where they are missing.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Where to measure next, and why; the plans that go there."""
 
-from ainerd.steering._belief import SampleMap
 from ainerd.steering._explorer import TERMS, Explorer
 from ainerd.steering._plans import explore, expose, visit
 from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
+from ainerd.steering._survey import SampleMap
 from ainerd.steering._window import Window
 
 __all__ = [

@@ -8,12 +8,11 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering._belief import SampleMap
 from ainerd.steering._hidden import Hidden
 from ainerd.steering._novel import follow_up
 from ainerd.steering._policies import NewRegimes, Policy
 from ainerd.steering._stopping import verdict
-from ainerd.steering._survey import Survey, TravelTime
+from ainerd.steering._survey import SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Trials
 from ainerd.steering._window import Box, Window
 
@@ -126,13 +125,7 @@ class Explorer:
         self._exposure_s = exposure_s
 
     def exclude(self, region: Box) -> None:
-        """Never suggest a position in a box: limits by the actuators' names, one left out is not limited.
-
-        Raises
-        ------
-        ValueError
-            If it names an unknown actuator.
-        """
+        """Never suggest a position in a box: limits by the actuators' names, one left out is not limited."""
         self._reshape(self.bounds, [*self._window.excluded, region])
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
@@ -190,13 +183,7 @@ class Explorer:
         self._trials.take(points)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Give a person's own points their ``_id``, reason and terms.
-
-        Raises
-        ------
-        ValueError
-            If a point lies outside the bounds or in an excluded region.
-        """
+        """Give a person's own points their ``_id``, reason and terms; ValueError if one may not be measured."""
         positions = [self._trials.position(suggestion) for suggestion in suggestions]
         for position in positions:
             if (objection := self._window.objection(position)) is not None:

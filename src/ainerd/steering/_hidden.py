@@ -32,7 +32,7 @@ class Hidden:
     """Chances of hidden regions in a window."""
 
     window: Window
-    smallest: float  # radius of the smallest region that must not be missed; inclusions are sought from 0.6 of it on
+    smallest: float  # radius of a region that must not be missed; inclusions are sought from 0.6 of it on
 
     def radius_below(self, distance: NDArray) -> NDArray[np.float32]:
         """F, the chance that the radius of an inclusion is smaller."""
@@ -52,14 +52,10 @@ class Hidden:
         return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
 
     def uncovered(self, nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What an exposure would hit that no earlier one has; `nearest` (m,) is the distance to the nearest exposure.
+        """What an exposure would hit that no earlier one has, `nearest` (m,) being the distance of each node to these.
 
-        Returns
-        -------
-        hit : ndarray, shape (2, m)
-            Chance that an exposure at the node is the first to hit a given inclusion, inside the limits and anywhere.
-        unhit : ndarray, shape (2,)
-            Chance that no exposure has hit it yet.
+        Returns the chance (2, m) that an exposure at the node is the first to hit a given inclusion, inside the limits
+        and anywhere, and the chance (2,) that no exposure has hit it yet.
         """
         hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
         centre, below, begins = self._pairs
@@ -73,9 +69,8 @@ class Hidden:
     def rates(self, unhit: NDArray[np.float64], found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Expected regimes of the two populations on this sample, (2,).
 
-        `unhit` (2,) is as from `uncovered`, `found` has the positions (n, d) of each regime but the commonest. One that
-        reaches farther than the widest inclusion, or closer to a limit than an inclusion inside would, speaks for the
-        second population.
+        `found` are the positions (n, d) of each regime but the commonest. One that reaches farther than the widest
+        inclusion, or closer to a limit than an inclusion inside would, speaks for the second population.
         """
         share = np.zeros(2)
         for positions in found:

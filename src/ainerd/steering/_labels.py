@@ -31,10 +31,8 @@ def join_aged(
     A regime that ages leaves a trail of embeddings that is cut into several. Its pieces are alike where they meet in
     age; two regimes are not alike at any age. So the two groups are joined whose `PAIRS` exposures nearest in the
     logarithm of age lie, in the mean, within `noise` of each other, as long as there are such. The joined regime
-    keeps the label of its latest exposure.
-
-    `labels` (n,) that are negative are left alone. Of `embeddings` (n, e) none are joined unless all of `age_s`, the
-    age of the sample at each, are known and positive.
+    keeps the label of its latest exposure. Negative labels are left alone, and nothing is joined unless all ages (s)
+    are known and positive.
     """
     age, labels = np.asarray(age_s, dtype=float), labels.copy()
     names = list(np.unique(labels[labels >= 0]))

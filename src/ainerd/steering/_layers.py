@@ -12,15 +12,12 @@ NEW = 0.5  # chance that an unseen layer is of a regime not seen elsewhere
 
 
 def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
-    """Belief that the sample lies in layers, and the chance that each node lies in an unseen, new one if it does.
+    """Belief that the sample lies in layers, and the chance (m,) that each node lies in an unseen, new one if it does.
 
     Along a direction the layers are a telegraph process: boundaries come at a rate of one more than the regimes known
     in the width of the window. Between two exposures of one regime an unseen layer needs a boundary on both sides;
     between two regimes there is one already. Directions are weighed by how many changes of regime they show beyond
-    the fewest possible.
-
-    `positions` are (n, d), `labels` (n,) their regimes 0 … k - 1. The belief is zero if fewer than two regimes are
-    known: one regime says nothing of layers. The chance is (m,).
+    the fewest possible. The labels are 0 … k - 1; the belief is zero below two: one regime says nothing of layers.
     """
     chance = np.zeros(len(window.nodes))
     known = np.unique(labels).size

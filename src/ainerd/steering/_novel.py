@@ -16,9 +16,9 @@ _TURN = 2 * np.pi * np.arange(16) / 16
 
 @dataclass(frozen=True)
 class Novel:
-    """An exposure with a novel verdict."""
+    """An exposure with a novel verdict, at (d,); the label is its regime, -1 if none is known."""
 
-    position: NDArray[np.float64]  # (d,)
+    position: NDArray[np.float64]
     p: float
     label: int  # its regime, -1 if none is known
 
@@ -30,11 +30,16 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> tuple[NDArray[np.float6
     of the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
     interest, unless one that it is confirmed by has been.
 
-    Returned are the position (d,), the spot, and whether it is confirmed: then the position brackets it.
+    Returns the position (d,), the spot, and whether it is confirmed: the position brackets it then.
     """
+    beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
     for spot in sorted(novel, key=lambda spot: spot.p):
-        alike = [x for x in novel if x is not spot and _alike(x, spot, AROUND * survey.hidden.smallest)]
-        if any(_neighbours(survey, x) >= NEIGHBOURS for x in (spot, *alike)) if alike else _seen_again(survey, spot):
+        alike = [x for x in novel if x is not spot and _alike(x, spot, smallest)]
+        if alike:
+            is_done = any(_n_visited(survey, x, beam, smallest) >= NEIGHBOURS for x in (spot, *alike))
+        else:
+            is_done = _n_visited(survey, spot, -1.0, beam) > 1  # itself among them
+        if is_done:
             continue
         distance = survey.hidden.smallest if alike else survey.beam_size
         ring = spot.position + distance * _directions(len(spot.position))
@@ -48,17 +53,9 @@ def _alike(a: Novel, b: Novel, near: float) -> bool:
     return a.label == b.label >= 0 or bool(np.linalg.norm(a.position - b.position) <= near)
 
 
-def _seen_again(survey: Survey, spot: Novel) -> bool:
-    return bool((_distances(survey, spot) <= AROUND * survey.beam_size).sum() > 1)
-
-
-def _neighbours(survey: Survey, spot: Novel) -> int:
-    distance = _distances(survey, spot)
-    return int(((distance > AROUND * survey.beam_size) & (distance <= AROUND * survey.hidden.smallest)).sum())
-
-
-def _distances(survey: Survey, spot: Novel) -> NDArray[np.float64]:
-    return np.linalg.norm(survey.visited - spot.position, axis=1)
+def _n_visited(survey: Survey, spot: Novel, beyond: float, within: float) -> int:
+    distance = np.linalg.norm(survey.visited - spot.position, axis=1)
+    return int(((distance > beyond) & (distance <= within)).sum())
 
 
 def _directions(dimensions: int) -> NDArray[np.float64]:

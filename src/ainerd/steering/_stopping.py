@@ -44,10 +44,7 @@ class Stability:
 
 
 def verdict(missed: float, radius: float, stability: Stability, failed: int) -> tuple[bool, str]:
-    """Whether to stop, and the sentence that says why or why not.
-
-    `missed` is the chance that a region of `radius` was missed, `failed` the number of positions without a result.
-    """
+    """Whether to stop, and the sentence that says why or why not; `missed` is the chance that a region was."""
     chance = f"the chance that a region of radius {radius:.2g} was missed is {missed:.2f}"
     if missed > RISK:
         return False, f"{chance}, more than {RISK}"

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from ainerd.steering._belief import SampleMap, regime_chances
 from ainerd.steering._hidden import Hidden
 from ainerd.steering._layers import layered
 from ainerd.steering._window import Window
@@ -17,13 +16,35 @@ TravelTime = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.flo
 
 
 @dataclass(frozen=True)
+class SampleMap:
+    """What is believed of the sample, on a grid.
+
+    Attributes
+    ----------
+    axes : dict of str to ndarray
+        Grid coordinates by actuator. The first one runs along the last axis of the arrays, (ny, nx) with two.
+    regime : ndarray of int
+        Most likely regime; -1 where none is known.
+    confidence : ndarray
+        Chance that it is this regime, and nothing unseen.
+    unexplored : ndarray
+        Chance that an exposure there hits a region that no exposure has hit.
+    """
+
+    axes: dict[str, NDArray[np.float64]]
+    regime: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    unexplored: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Survey:
     """Everything a policy may look at."""
 
     hidden: Hidden  # with the window
-    visited: NDArray[np.float64]  # (n, d) positions that were measured, have failed, or are about to be, in order
-    found: NDArray[np.float64]  # (l, d) positions of the exposures that have a regime
-    regime: NDArray[np.int64]  # (l,) what it is called
+    visited: NDArray[np.float64]  # (n, d), measured, failed, or about to be measured; in order
+    found: NDArray[np.float64]  # (l, d), of the exposures that have a regime
+    regime: NDArray[np.int64]  # (l,), what it is called
     beam_size: float
     dose_limit: int  # exposures that a spot of the size of the beam may get
     travel_time: TravelTime  # seconds from a position (d,) to positions (n, d)
@@ -59,8 +80,11 @@ class Survey:
 
     @cached_property
     def chances(self) -> NDArray[np.float64]:
-        """Chance of each known regime, (k, m)."""
-        return regime_chances(cdist(self.found, self.window.nodes), self.label)
+        """Chance of each known regime, (k, m): inverse to the distance to its nearest exposure."""
+        apart = cdist(self.found, self.window.nodes)
+        nearest = [apart[self.label == k].min(0) for k in range(len(self.regimes))]
+        nearness = 1 / np.maximum(nearest, 1e-9)
+        return nearness / nearness.sum(0)
 
     @cached_property
     def boundary(self) -> NDArray[np.float64]:

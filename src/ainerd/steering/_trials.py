@@ -25,12 +25,12 @@ class Trial:
     novelty_p: float | None = None
     novel: bool = False
     age_s: float = np.nan  # of the sample; NaN if it is not known
-    label: int = -1  # regime; -1 if none is known
+    label: int = -1  # regime, -1 if none is known
     failed: bool = False
 
 
 class Trials:
-    """Trials by id, the last measured or suggested one last; the parameters are those of `Explorer`."""
+    """Trials by id, the last measured or suggested one last; labels, noise and alpha are as `Explorer` takes them."""
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha

@@ -10,11 +10,11 @@ Box = Mapping[str, tuple[float, float]]
 
 
 class Window:
-    """Limits of the actuators, and a grid of cell centres inside them.
+    """Limits of the actuators, and a grid of cell centres inside them, but for excluded boxes.
 
-    All actuators share one unit, in which distances are Euclidean. In an excluded box, limits by name, an actuator that
-    is not named is not limited. ValueError if bounds are empty, not finite or without width, or a box names another
-    actuator.
+    All actuators share one unit, in which distances are Euclidean. A box has limits by the actuators' names; one that
+    is not named is not limited. ValueError if the bounds are empty, not finite or without width, or a box names an
+    unknown actuator.
     """
 
     def __init__(self, bounds: Box, excluded: Sequence[Box] = ()) -> None:
@@ -30,12 +30,12 @@ class Window:
         self.width = float(width.max())
         cell = (width.prod() / NODES) ** (1 / len(width))
         counts = np.maximum(np.round(width / cell), 1).astype(int)
-        # Grid coordinates along each actuator, and the m grid points, (m, d), the last actuator running fastest.
+        # Grid coordinates along each actuator, and the nodes (m, d), the last actuator running fastest.
         self.axes = [low + w * (np.arange(n) + 0.5) / n for low, w, n in zip(self.low, width, counts, strict=True)]
         self.nodes = np.stack([x.ravel() for x in np.meshgrid(*self.axes, indexing="ij")], axis=1)
         self.walls = np.hstack([self.nodes - self.low, self.high - self.nodes])  # (m, 2 d)
-        self.edge = self.walls.min(1)  # (m,) distance to the nearest limit
-        self.allowed = self.free(self.nodes)  # (m,) not excluded
+        self.edge = self.walls.min(1)  # distance of each node to the nearest limit
+        self.allowed = self.free(self.nodes)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -9,7 +9,6 @@ from ainerd.technique import Common, Finding, HasChecks, HasCommon, HasLandmarks
 from ainerd.testing._trial import Trial, require
 
 BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
-ID = "_id"  # of bluesky-adaptive
 
 
 def landmarks(trial: Trial) -> None:
@@ -67,30 +66,29 @@ def findings(trial: Trial) -> None:
 
 
 def optimizer(trial: Trial) -> None:
-    """The optimizer stays within its bounds, and outlives what could not be measured."""
+    """The optimizer stays within its bounds, and goes on after a point that gave nothing."""
     technique = trial.technique
     if not isinstance(technique, HasOptimizer):
         return
     found = technique.optimizer(BOUNDS)
     missing = [name for name in ("suggest", "ingest") if not callable(getattr(found, name, None))]
     require(not missing, f"optimizer() has no {', '.join(missing)}: see bluesky_adaptive.protocols.Optimizer")
-    sound = np.zeros(technique.embedding_size, np.float32)
-    for embedding, p in ((sound, 0.5), (np.full_like(sound, np.nan), math.nan), (np.full_like(sound, np.nan), None)):
-        (suggestion,) = _suggested(found)
-        found.ingest([{**suggestion, "embedding": embedding, "novelty_p": p}])
-    (last,) = _suggested(found)
-    require(last[ID] != suggestion[ID], f"two suggestions have the same {ID!r}")
+    for p in (0.5, None):
+        found.ingest([{"_id": "a", **_suggested(found), "embedding": trial.analyses[0].embedding, "novelty_p": p}])
+    failed = _suggested(found)
+    if hasattr(found, "register_failures"):
+        found.register_failures([{"_id": "b", **failed}])
+    _suggested(found)
 
 
-def _suggested(optimizer: Any) -> list[Any]:
+def _suggested(optimizer: Any) -> dict[str, Any]:
     suggestions = optimizer.suggest(1)
     require(len(suggestions) == 1, f"suggest(1) must give one suggestion, got {len(suggestions)}")
-    for suggestion in suggestions:
-        require(ID in suggestion, f"a suggestion needs {ID!r}, by which its result comes back: {dict(suggestion)}")
-        for name, (low, high) in BOUNDS.items():
-            x = suggestion.get(name, math.nan)
-            require(low <= x <= high, f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
-    return list(suggestions)
+    (suggestion,) = suggestions
+    for name, (low, high) in BOUNDS.items():
+        x = suggestion.get(name, math.nan)
+        require(low <= x <= high, f"suggest() says {name} = {x}, outside its bounds ({low}, {high})")
+    return dict(suggestion)
 
 
 OPTIONAL = (landmarks, common, findings, optimizer)

@@ -73,6 +73,43 @@ def plot_and_image(trial: Trial) -> None:
             )
 
 
+def gallery_and_strip(trial: Trial) -> None:
+    """`gallery` and `strip` draw a campaign, also one that has just begun."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ainerd.views import Scene
+
+    module = _panels(trial)
+    for n in (len(trial.runs), 1, 0) if module else ():
+        keys = [f"example {i}" for i in range(n)]
+        found, wanted = trial.analyses[:n], {name for names in getattr(module, "arrays", {}).values() for name in names}
+        table = pd.DataFrame(
+            {"status": "complete", "example_x": 1.0, "novelty_p": 0.5}, index=pd.Index(keys, dtype=object)
+        )
+        table["regime"], table["novel"] = pd.array([0] * n, "Int64"), pd.array([False] * n, "boolean")
+        scene = Scene(
+            table=table,
+            embeddings=pd.DataFrame([a.embedding for a in found], index=table.index),
+            alpha=trial.technique.alpha,
+            bounds={"example_x": (0.0, 10.0)},
+            panels=module,
+            arrays={
+                key: {name: a.arrays[name] for name in wanted & set(a.arrays)}
+                for key, a in zip(keys, found, strict=True)
+            },
+        )
+        figure = Figure(figsize=(8, 6), layout="constrained")
+        upper, lower = np.asarray(figure.subfigures(2, 1))
+        for name, region in (("gallery", upper), ("strip", lower.subplots())):
+            if hasattr(module, name):
+                try:
+                    getattr(module, name)(region, scene, scene.runs)
+                except Exception as error:
+                    raise CheckFailed(f"{name}() of {n} run(s): {type(error).__name__}: {error}") from error
+        figure.savefig(io.BytesIO(), format="png")
+
+
 class _Result:
     """Stands for an `ainerd.results.AinerdResult`: `metadata`, and arrays as children and attributes with `read`."""
 
@@ -129,4 +166,4 @@ def _panels(trial: Trial) -> Any:
     return None
 
 
-PANELS = (panels, plot_and_image)
+PANELS = (panels, plot_and_image, gallery_and_strip)

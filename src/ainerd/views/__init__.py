@@ -2,10 +2,8 @@
 
 from ainerd.views._figure import campaign_figure
 from ainerd.views._live import LiveFigure
-from ainerd.views._logbook import Logbook
-from ainerd.views._plain import plain
 from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
-from ainerd.views._summary import run_line, status_panel
+from ainerd.views._terminal import Logbook, plain, run_line, status_panel
 
 __all__ = [
     "LiveFigure",

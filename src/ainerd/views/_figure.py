@@ -18,12 +18,7 @@ SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
 
 
 def campaign_figure(scene: Scene) -> Figure:
-    """Draw a campaign on a figure of its own, without pyplot: save it with ``savefig``.
-
-    Parameters
-    ----------
-    scene : Scene
-    """
+    """Draw a campaign on a figure of its own, without pyplot: save it with ``savefig``."""
     figure = Figure(figsize=SIZE, layout="constrained")
     draw_campaign(figure, scene)
     return figure

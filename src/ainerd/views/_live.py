@@ -35,11 +35,6 @@ class LiveFigure:
     name : str
         Title of the window.
 
-    Attributes
-    ----------
-    figure : matplotlib.figure.Figure
-    has_window : bool
-
     Raises
     ------
     RuntimeError
@@ -130,10 +125,7 @@ class LiveFigure:
 def refresh_all(*, react: bool = False) -> None:
     """Draw the figures that have news, whatever becomes of one of them: a run must not end because of a picture.
 
-    Parameters
-    ----------
-    react : bool
-        Whether the windows' events wait for us, because no event loop is running.
+    With `react` the windows' events wait for us, because no event loop is running.
     """
     for live in list(_followed):
         try:

@@ -1,5 +1,6 @@
 """What a campaign's figure shows, read from Tiled: in any thread, while only the main one draws."""
 
+import logging
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from ainerd.views._style import colour
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
+logger = logging.getLogger(__name__)
+
 NEWEST = 60  # runs that have a column
 MOST_SERIES = 3  # strips there is room for
 
@@ -23,16 +26,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """Where the next run will be.
-
-    Attributes
-    ----------
-    position : mapping of str to float
-        By motor.
-    reason : str
-    terms : mapping of str to float
-        What speaks for it and against it; see `ainerd.steering.Explorer.suggest`.
-    """
+    """Where the next run will be, by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
 
     position: Mapping[str, float]
     reason: str = ""
@@ -135,15 +129,7 @@ class _Shown:
 
 
 class SceneReader:
-    """Reads the scenes of one campaign; what does not change is read once.
-
-    Parameters
-    ----------
-    store : ResultStore
-    technique : Technique
-    bounds : mapping of str to (float, float)
-        Extent of the sample by motor.
-    """
+    """Reads the scenes of one campaign on a sample of these `bounds`; what does not change is read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds
@@ -154,7 +140,11 @@ class SceneReader:
     def read(self, **about: Any) -> Scene:
         """The campaign as it is now; `about` is what Tiled does not know of a `Scene`: following, belief, truth."""
         if self._landmarks is None and isinstance(self._technique, HasLandmarks):
-            self._landmarks = self._technique.landmarks()
+            try:
+                self._landmarks = self._technique.landmarks()
+            except Exception:  # a figure without them is better than none
+                logger.exception("the landmarks of technique %r are not drawn", self._technique.name)
+                self._landmarks = Landmarks(embeddings=np.empty((0, 0), np.float32), names=[])
         table, embeddings = self._store.table(), self._store.embeddings()
         runs = runs_of(table, tuple(self._bounds))
         wanted = getattr(self._panels, "arrays", {})

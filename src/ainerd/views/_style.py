@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
 
-from ainerd.views._plain import plain
+from ainerd.views._terminal import plain
 
 logger = logging.getLogger(__name__)
 

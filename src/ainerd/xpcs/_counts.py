@@ -22,14 +22,9 @@ def check_counts(block: NDArray) -> NDArray:
 
 @dataclass(frozen=True, kw_only=True)
 class Sums:
-    """Sums over the pixels of each static sub-bin, frame by frame, each (T, n_sub).
+    """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
-    Attributes
-    ----------
-    counts, squares, products : ndarray, shape (T, n_sub)
-        ΣI, ΣI², ΣI_t I_{t-1}; the latter two without a row where nobody wants them.
-    pixels : ndarray, shape (1, n_sub) or (T, n_sub)
-        How many pixels each sum is over.
+    The latter two have no row where nobody wants them. `pixels`, (1, n_sub) or (T, n_sub): how many each sum is over.
     """
 
     counts: NDArray[np.floating]
@@ -51,12 +46,9 @@ class Sums:
         _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
-    def first(self, n_frames: int, pixels: NDArray[np.int64] | None = None) -> "Sums":
-        """Those of the first frames, over `pixels` if given."""
-        return Sums(
-            **{name: getattr(self, name)[:n_frames] for name in NAMES},
-            pixels=self.pixels if pixels is None else pixels,
-        )
+    def first(self, n_frames: int, pixels: NDArray[np.int64]) -> "Sums":
+        """Those of the first frames, over `pixels`."""
+        return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=pixels)
 
     def doubled(self) -> "Sums":
         """The same with room for twice as many frames."""

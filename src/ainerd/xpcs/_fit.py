@@ -13,19 +13,16 @@ _HIGH = np.array([2.0, 100.0, 3.0, 1.5])
 
 @dataclass(frozen=True, kw_only=True)
 class KwwFit:
-    """Stretched-exponential fits, one for each bin.
+    """Stretched-exponential fits, one for each bin: arrays (n_roi,), NaN where the fit failed.
 
     Attributes
     ----------
-    contrast, tau, exponent, baseline : ndarray, shape (n_roi,)
-        NaN where the fit failed; tau in the unit of the lags.
-    contrast_err, tau_err, exponent_err, baseline_err : ndarray, shape (n_roi,)
-        One standard deviation.
-    chi2 : ndarray, shape (n_roi,)
+    contrast, tau, exponent, baseline : ndarray
+        `tau` in the unit of the lags. With ``_err``: one standard deviation.
+    chi2 : ndarray
         Reduced chi square (sum of squares per degree of freedom without errors).
-    ok : ndarray of bool, shape (n_roi,)
+    ok : ndarray of bool
         False where the fit failed.
-    formula : str
     """
 
     contrast: NDArray[np.float64]
@@ -42,7 +39,7 @@ class KwwFit:
 
 
 def fit_kww(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None) -> KwwFit:
-    """Fit g2 = baseline + contrast exp(-2 (tau / tau0)^exponent) to each bin.
+    """Fit g2 = baseline + contrast exp(-2 (tau / tau0)^exponent) to each bin; failed fits are flagged, not raised.
 
     Parameters
     ----------
@@ -51,11 +48,6 @@ def fit_kww(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None) -> Kw
     g2 : array_like, shape (n_roi, n) or (n,)
     error : array_like, like g2, optional
         Standard errors; zero and NaN errors are not used.
-
-    Returns
-    -------
-    KwwFit
-        Bins whose fit fails are flagged in ``ok``, not raised.
     """
     lags, values = np.asarray(tau, dtype=float), np.atleast_2d(np.asarray(g2, dtype=float))
     if lags.ndim != 1 or values.shape[1] != lags.size:

@@ -12,9 +12,8 @@ FORMULA = (
     "g2(tau) = baseline + contrast * (x**2 * g**2 + static**2 + 2 * x * static * g * cos(q * v * tau * "
     "cos(phi - direction))), g = exp(-(tau / tau0)**exponent), x = 1 - static"
 )
-_LOW = np.array(
-    [0.0, 0.0, -100.0, 0.1, -np.inf, -np.inf, 0.5]
-)  # contrast, static, log tau0, exponent, qv (2), baseline
+# contrast, static, log tau0, exponent, qv (2), baseline
+_LOW = np.array([0.0, 0.0, -100.0, 0.1, -np.inf, -np.inf, 0.5])
 _HIGH = np.array([2.0, 1.0, 100.0, 2.0, np.inf, np.inf, 1.5])
 MOST_FRINGES = 30  # radians of phase within the relaxation time
 SURE = 40.0  # drop of chi square that thousands of trial velocities do not reach by chance
@@ -22,25 +21,23 @@ SURE = 40.0  # drop of chi square that thousands of trial velocities do not reac
 
 @dataclass(frozen=True, kw_only=True)
 class FlowFit:
-    """A flow seen in the bins of one ring.
+    """A flow seen in the bins of one ring; with ``_err``, one standard deviation.
 
     Attributes
     ----------
-    velocity, velocity_err : float
+    velocity : float
         In nm per unit of tau.
-    direction, direction_err : float
+    direction : float
         In degrees from 0 to 180: fringes do not tell forth from back.
-    static, static_err : float
+    static : float
         Part of the scattered intensity that stands still.
-    tau, tau_err : float
+    tau : float
         Relaxation time of the moving part's g1.
-    exponent, contrast, baseline : float
     chi2 : float
         Reduced chi square (sum of squares per degree of freedom without errors).
     ok : bool
         Whether fringes were found: the fit describes the data far better than one without flow, and velocity and
         direction are known to within a third of the velocity and 20 degrees. All is NaN where nothing could be fitted.
-    formula : str
     """
 
     velocity: float
@@ -79,10 +76,6 @@ def fit_flow(tau: ArrayLike, g2: ArrayLike, phi: ArrayLike, q: ArrayLike, error:
         In 1/nm.
     error : array_like, like g2, optional
         Standard errors; zero and NaN errors are not used.
-
-    Returns
-    -------
-    FlowFit
 
     Raises
     ------

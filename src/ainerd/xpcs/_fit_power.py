@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class PowerFit:
-    """A power law, value = amplitude * q**-exponent.
+    """A power law, value = amplitude * q**-exponent, fitted to `n` points.
 
     Attributes
     ----------
@@ -18,8 +18,6 @@ class PowerFit:
         At q = 1/nm, in the unit of the values.
     chi2 : float
         Reduced chi square, in the logarithm; NaN without a degree of freedom.
-    n : int
-        Points used.
     """
 
     exponent: float
@@ -31,9 +29,7 @@ class PowerFit:
 
 
 def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) -> PowerFit:
-    """Fit tau = amplitude * q^-n: n = 2 is diffusion, 1 ballistic motion.
-
-    A straight line in the logarithms, where an error is tau_err / tau.
+    """Fit tau = amplitude * q^-n, a straight line in the logarithms: n = 2 is diffusion, 1 ballistic motion.
 
     Parameters
     ----------
@@ -43,10 +39,6 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
         Points that are not finite and positive are left out, as those of failed fits.
     tau_err : array_like, shape (n,), optional
         One standard deviation. Without it the errors come from the scatter.
-
-    Returns
-    -------
-    PowerFit
 
     Raises
     ------

@@ -22,9 +22,8 @@ class G2:
     ----------
     lag : ndarray, shape (n,)
         In frames, from 1; multiply by the frame time for tau.
-    value : ndarray, shape (n_roi, n)
-    error : ndarray, shape (n_roi, n)
-        Standard error from the scatter of the bin's static sub-bins; NaN where a bin has only one.
+    value, error : ndarray, shape (n_roi, n)
+        g2, and its standard error from the scatter of the bin's static sub-bins; NaN where a bin has only one.
     """
 
     lag: NDArray[np.float64]
@@ -40,22 +39,16 @@ def g2(
     valid: ArrayLike | None = None,
     dtype: str = "float32",
 ) -> G2:
-    """g2 at every lag from 1 to T - 1, by FFT.
+    """g2 at every lag from 1 to T - 1, by FFT; NaN at lags that no pair of valid frames has.
 
     Parameters
     ----------
     frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
         Counts.
-    partition : Partition
-    normalization, valid
+    partition, normalization, valid
         As in `TwoTimeReducer`.
     dtype : {"float32", "float64"}
         Of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
-
-    Returns
-    -------
-    G2
-        NaN at lags that no pair of valid frames has.
     """
     check_choice("normalization", normalization, Normalization)
     counts = check_counts(partition.gather(frames))

@@ -52,13 +52,7 @@ class MultiTau:
         )  # fmt: skip
 
     def result(self) -> G2:
-        """g2 of the frames that have come.
-
-        Raises
-        ------
-        ValueError
-            If fewer than two have.
-        """
+        """g2 of the frames that have come; ValueError if fewer than two have."""
         if self._seen[0] < 2:
             raise ValueError(f"g2 wants at least 2 frames, {self._seen[0]} have come")
         p, size = self.partition, np.diff(self.partition.static_edges)

@@ -26,12 +26,7 @@ def check_choice(name: str, value: str, choices: object) -> None:
 class Scales:
     """Factors that turn counts of one bin into D: D[t, p] = frame[t] * sub[j(p)] * I[t, p].
 
-    Attributes
-    ----------
-    frame : ndarray, shape (T, n_roi)
-        0 where the frame is not valid in that bin.
-    sub : ndarray, shape (n_sub,)
-    valid : ndarray of bool, shape (T, n_roi)
+    `frame`, (T, n_roi), is 0 where the frame is not `valid` in that bin; `sub` is (n_sub,).
     """
 
     frame: NDArray[np.float64]

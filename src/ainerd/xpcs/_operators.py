@@ -10,28 +10,11 @@ Reduction = Literal["area", "gaussian", "decimate"]
 
 
 def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float | None = None) -> sp.csr_array:
-    """Operator of one reduction.
+    """R of one reduction, (size, n_frames), whose rows sum to 1; ValueError if it cannot be made.
 
-    Parameters
-    ----------
-    kind : {"area", "gaussian", "decimate"}
-        Mean over the frames each map pixel covers; the paper's Gaussian of `sigma` frames followed by linear
-        interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does; or that interpolation
-        alone.
-    n_frames, size : int
-        T and n.
-    sigma : float, optional
-        For "gaussian", in frames; the paper's is 2.
-
-    Returns
-    -------
-    scipy.sparse.csr_array, shape (size, n_frames)
-        Rows sum to 1.
-
-    Raises
-    ------
-    ValueError
-        If `kind` is unknown, `sigma` is missing or given without use, or a number is not positive.
+    "area": mean over the frames each map pixel covers. "gaussian": the paper's Gaussian of `sigma` frames followed by
+    linear interpolation, as ``skimage.transform.resize(order=1, anti_aliasing_sigma=sigma)`` does. "decimate": that
+    interpolation alone.
     """
     if n_frames < 2 or size < 1:
         raise ValueError(f"a reduction wants at least 2 frames and a size of 1, got {n_frames} and {size}")

@@ -25,15 +25,11 @@ class Partition:
 
     Attributes
     ----------
-    roi_map : ndarray of int, shape (ny, nx)
-        0 is unused; pixels of bin k give ``maps[k - 1]``.
-    static_map : ndarray of int, shape (ny, nx)
-        0 is unused; static label of a pixel, any number from 1.
-    q : ndarray, shape (n_roi,)
-        Centre of each bin in 1/nm; NaN where not known.
-    phi : ndarray, shape (n_roi,)
-        Centre of each bin in degrees, 0 along the columns (growing column index), 90 along the rows; NaN where not
-        known.
+    roi_map, static_map : ndarray of int, shape (ny, nx)
+        0 is unused; pixels of bin k give ``maps[k - 1]``, static labels are any numbers from 1.
+    q, phi : ndarray, shape (n_roi,)
+        Centre of each bin in 1/nm and in degrees, 0 along the columns (growing column index), 90 along the rows; NaN
+        where not known.
     static_q : ndarray or None
         Centre of static label r in 1/nm at ``static_q[r - 1]``; None where not known.
     """
@@ -249,13 +245,7 @@ class Partition:
         return self.static_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64)
 
     def gather(self, frames: NDArray) -> NDArray:
-        """Pixels in use of `frames`: (b, ny, nx) or already gathered (b, n) in, (b, n) out.
-
-        Raises
-        ------
-        ValueError
-            If the frames do not fit the partition.
-        """
+        """Pixels in use of `frames`: (b, ny, nx) or already gathered (b, n) in, (b, n) out; ValueError for others."""
         frames = np.asarray(frames)
         if frames.ndim == 3 and frames.shape[1:] == self.shape:
             return frames.reshape(len(frames), -1)[:, self.pixels]

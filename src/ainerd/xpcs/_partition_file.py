@@ -5,6 +5,7 @@ files; the older files name the maps ``dynamicMap`` and ``staticMap``.
 """
 
 from os import PathLike
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,7 +19,6 @@ PER_NM = {
     "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
     "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
 }  # fmt: skip
-KINDS = ("dynamic", "static")
 Path = str | PathLike[str]
 Array = np.ndarray
 
@@ -27,21 +27,16 @@ def save_partition(partition: Partition, path: Path) -> None:
     """Write `partition` to a new file; see `Partition.save`."""
     with h5py.File(path, "w") as file:
         file.attrs["default"] = "entry"
-        entry = file.create_group("entry")
-        entry.attrs["NX_class"] = "NXentry"
-        instrument = entry.create_group("instrument")
-        instrument.attrs["NX_class"] = "NXinstrument"
-        masks = instrument.create_group("masks")
-        masks.attrs["NX_class"] = "NXnote"
+        for name, kind in (("entry", "NXentry"), ("entry/instrument", "NXinstrument"), (NEXUS, "NXnote")):
+            file.create_group(name).attrs["NX_class"] = kind
+        masks = file[NEXUS]
         for name, labels in (("dynamic_roi_map", partition.roi_map), ("static_roi_map", partition.static_map)):
             masks.create_dataset(name, data=labels, compression="gzip", shuffle=True)
-        masks["dynamic_q_list"], masks["dynamic_phi_list"] = partition.q, partition.phi
-        masks["dynamic_phi_list"].attrs["units"] = "degree"
-        if partition.static_q is not None:
-            masks["static_q_list"] = partition.static_q
-        for name in ("dynamic_q_list", "static_q_list"):
-            if name in masks:
-                masks[name].attrs["units"] = "1/nm"
+        lists = {"dynamic_q_list": partition.q, "dynamic_phi_list": partition.phi, "static_q_list": partition.static_q}
+        for name, centres in lists.items():
+            if centres is not None:
+                masks[name] = centres
+                masks[name].attrs["units"] = "degree" if "phi" in name else "1/nm"
 
 
 def load_partition(path: Path) -> Partition:
@@ -61,18 +56,12 @@ def load_partition(path: Path) -> Partition:
 
 
 def _nexus(group: h5py.Group, path: Path) -> Partition:
-    roi_map = _labels(group, DYNAMIC, path)
-    q, phi, static_q = (_list(group, name) for name in ("dynamic_q_list", "dynamic_phi_list", "static_q_list"))
-    factors = [_per_nm(group[f"{kind}_q_list"], path) if f"{kind}_q_list" in group else 1.0 for kind in KINDS]
-    return _build(
-        path,
-        group,
-        roi_map=roi_map,
-        static_map=_labels(group, STATIC, path) if any(name in group for name in STATIC) else None,
-        q=None if q is None else q * factors[0],
-        phi=phi,
-        static_q=None if static_q is None else static_q * factors[1],
+    q, static_q = (
+        _list(group, name) * _per_nm(group[name], path) if name in group else None
+        for name in ("dynamic_q_list", "static_q_list")
     )
+    maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
+    return _build(path, group, **maps, q=q, phi=_list(group, "dynamic_phi_list"), static_q=static_q)
 
 
 def _aps(group: h5py.Group, path: Path) -> Partition:
@@ -84,8 +73,7 @@ def _aps(group: h5py.Group, path: Path) -> Partition:
         roi_map = np.where(good > 0, roi_map, 0)
     labels = np.unique(roi_map[roi_map > 0])
     q, phi = _aps_centres(group, path, "dynamic", labels)
-    static_map = _labels(group, STATIC, path) if any(name in group for name in STATIC) else None
-    static_q = None
+    static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
         static_q = _aps_centres(group, path, "static", np.arange(1, static_map.max() + 1))[0]
     numbered = np.where(roi_map > 0, np.searchsorted(labels, roi_map) + 1, 0)
@@ -118,15 +106,18 @@ def _build(path: Path, group: h5py.Group, **maps: Array | None) -> Partition:
         raise ValueError(f"{path}: {group.name}: {err}") from None
 
 
-def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Array:
-    name = next(name for name in names if name in group)
+def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
+    """Labels under one of these names; None if there is none."""
+    name = next((name for name in names if name in group), None)
+    if name is None:
+        return None
     labels = np.squeeze(group[name][()])
     if labels.ndim != 2 or labels.dtype.kind not in "uif" or not np.all(labels % 1 == 0):
         raise ValueError(f"{path}: {group.name}/{name} must be a 2-d array of whole numbers, got {labels.shape}")
     return labels.astype(np.int64)
 
 
-def _list(group: h5py.Group, name: str) -> Array | None:
+def _list(group: h5py.Group, name: str) -> Any:
     return np.ravel(group[name][()]) if name in group else None
 
 

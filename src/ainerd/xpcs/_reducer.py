@@ -69,13 +69,6 @@ class TwoTimeReducer:
     one. Otherwise the map is that of a slightly longer shutter. Of a sample that relaxes over 5 rows of the map,
     exp(-2 Δ / 5), it is off by 0.13 % of the contrast rms and 3.5 % next to the diagonal at most, and by 0.4 % and 7 %
     for a part of an announced run; by less, in proportion, where the sample is slower.
-
-    Examples
-    --------
-    >>> reducer = TwoTimeReducer(partition, 5000)                          # doctest: +SKIP
-    >>> for block in blocks:                                               # doctest: +SKIP
-    ...     reducer.push(block)
-    >>> maps = reducer.maps()                                              # doctest: +SKIP
     """
 
     def __init__(
@@ -108,21 +101,18 @@ class TwoTimeReducer:
         if valid is not None:
             keep = np.asarray(valid, dtype=bool)
             if keep.shape != (self.n_frames,):
-                raise ValueError(
-                    f"valid has shape {keep.shape}, wanted ({self.n_frames},); open-ended, give it to push"
-                )
+                wanted = f"({self.n_frames},); open-ended, give it to push"
+                raise ValueError(f"valid has shape {keep.shape}, wanted {wanted}")
             self._valid = keep.copy()
         self.n_pushed = 0
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
         self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
-        self._saturation = None if saturation is None else Saturation(saturation, partition)
+        self._saturation = Saturation(np.inf if saturation is None else saturation, partition)
 
     @property
     def saturated(self) -> NDArray[np.int64]:
         """Flat detector indices of the pixels left out because they saturated."""
-        if self._saturation is None:
-            return np.empty(0, np.int64)
         return np.sort(self.partition.pixels[~self._saturation.good])
 
     @property
@@ -145,22 +135,21 @@ class TwoTimeReducer:
         Raises
         ------
         ValueError
-            If the frames do not fit the partition, are more than announced, have come before, or hold negative or
-            non-finite numbers.
+            If the frames do not fit, are more than announced, have come before, or hold negative or non-finite numbers.
         """
         block = check_counts(self.partition.gather(frames))
         begin = self._admit(len(block), first, valid)
         if len(block) == 0:
             return
-        if self._saturation is not None and block.max() >= self._saturation.level:
-            high = (block >= self._saturation.level) & self._valid[begin : self.n_pushed, None]
-            frame, pixel = np.nonzero(high)
-            self._saturation.note(begin + frame, pixel)
-        if self._saturation is not None and not self._saturation.good.all():
-            out = np.flatnonzero(~self._saturation.good)
+        saturation = self._saturation
+        if saturation.level < np.inf and block.max() >= saturation.level:
+            frame, pixel = np.nonzero((block >= saturation.level) & self._valid[begin : self.n_pushed, None])
+            saturation.note(begin + frame, pixel)
+        if not saturation.good.all():
+            out = np.flatnonzero(~saturation.good)
             now = np.arange(begin, begin + len(block))[:, None]
             block = block.copy()
-            block[:, out] = np.where(now < self._saturation.since[out], block[:, out], 0)
+            block[:, out] = np.where(now < saturation.since[out], block[:, out], 0)
         p = self.partition
         for a, b, arguments in self._runs(begin, begin + len(block)):
             accumulate(
@@ -169,20 +158,10 @@ class TwoTimeReducer:
             )  # fmt: skip
 
     def push_events(self, events: sp.csr_array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
-        """Add the next frames, as events.
+        """Add the next frames as events, with the options and errors of `push`.
 
-        Parameters
-        ----------
-        events : scipy.sparse.csr_array, shape (b, n_pixels)
-            Counts by frame and pixel, in the order of ``partition.pixels``; of whole frames (b, ny * nx), those are
-            ``events[:, partition.pixels]``.
-        first, valid
-            As for `push`.
-
-        Raises
-        ------
-        ValueError
-            As from `push`.
+        `events`, (b, n_pixels), are counts by frame and pixel, in the order of ``partition.pixels``; of whole frames
+        (b, ny * nx), those are ``events[:, partition.pixels]``.
         """
         if not sp.issparse(events) or events.format != "csr" or events.shape[1] != len(self.partition.pixels):
             raise ValueError(
@@ -194,11 +173,10 @@ class TwoTimeReducer:
             events.sum_duplicates()
         count, pixel = check_counts(events.data), events.indices
         begin = self._admit(events.shape[0], first, valid)
-        if self._saturation is not None:
-            frame = begin + np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
-            high = (count >= self._saturation.level) & self._valid[frame]
-            self._saturation.note(frame[high], pixel[high])
-            count = np.where(frame < self._saturation.since[pixel], count, 0)
+        frame = begin + np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
+        high = (count >= self._saturation.level) & self._valid[frame]
+        self._saturation.note(frame[high], pixel[high])
+        count = np.where(frame < self._saturation.since[pixel], count, 0)
         count = count.astype(self._reduced.dtype)
         p = self.partition
         sub = np.repeat(np.arange(len(p.static_roi)), np.diff(p.static_edges))
@@ -236,25 +214,20 @@ class TwoTimeReducer:
     def _runs(self, begin: int, end: int) -> Iterator[tuple[int, int, tuple[NDArray, ...]]]:
         """Runs of frames over which the pixels in use stay the same, with what the kernels want for each."""
         p, sums = self.partition, self.sums
-        runs = [(begin, end)] if self._saturation is None else self._saturation.runs(begin, end)
-        for a, b in runs:
-            n_pixels = p.n_pixels if self._saturation is None else self._saturation.n_pixels(a)
-            columns = self._rows.columns(a, b)
+        for a, b in self._saturation.runs(begin, end):
+            n_pixels, columns = self._saturation.n_pixels(a), self._rows.columns(a, b)
             yield a, b, (p.static_roi, n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products)
 
     def maps(self, *, partial: bool = False) -> NDArray:
-        """Two-time correlation maps, baseline 1.
+        """Two-time correlation maps (n_roi, size, size), baseline 1.
+
+        Rows without a single valid frame are NaN, and bins whose pixels have all saturated.
 
         Parameters
         ----------
         partial : bool
             Whether the frames that have come are enough though more were announced: the maps of a run that was
             aborted, or of one that still goes on. They span the frames that have come; see the notes above.
-
-        Returns
-        -------
-        ndarray, shape (n_roi, size, size)
-            Rows without a single valid frame are NaN, and bins whose pixels have all saturated.
 
         Raises
         ------
@@ -267,7 +240,7 @@ class TwoTimeReducer:
             raise ValueError(f"{n} of {self.n_frames} frames have come; maps(partial=True) takes them for the whole")
         to_map, operator = self._rows.operators(n)
         p = self.partition
-        sums = self.sums.first(n, None if self._saturation is None else self._saturation.pixels(n))
+        sums = self.sums.first(n, self._saturation.pixels(n))
         scale = scales(sums, p, self.normalization, self._valid[:n])
         if not scale.valid.any():
             raise ValueError(f"no valid frame with a photon in the {p.n_roi} bins")
@@ -277,8 +250,7 @@ class TwoTimeReducer:
         with np.errstate(divide="ignore"):
             renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
         pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(self._reduced.dtype)
-        if self._saturation is not None:
-            pixel_scale *= self._saturation.good
+        pixel_scale *= self._saturation.good
         dtype = self._reduced.dtype
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))

@@ -11,14 +11,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 class Saturation:
-    """Which pixels are left out, and from which frame on.
-
-    Parameters
-    ----------
-    level : float
-        Counts at or above it leave a pixel out.
-    partition : Partition
-    """
+    """Which pixels are left out, and from which frame on: those with counts at or above a level."""
 
     def __init__(self, level: float, partition: Partition) -> None:
         self.level, self._partition = level, partition
@@ -46,8 +39,9 @@ class Saturation:
         return self._partition.n_pixels - np.bincount(dropped, minlength=self._partition.n_roi)
 
     def pixels(self, n_frames: int) -> NDArray[np.int64]:
-        """Pixels of each static sub-bin in use, frame by frame, (n_frames, n_sub)."""
-        pixels = np.tile(np.diff(self._partition.static_edges), (n_frames, 1))
-        for p in np.flatnonzero(self.since < n_frames):
+        """Pixels of each static sub-bin in use, frame by frame, (n_frames, n_sub); (1, n_sub) if all are in use."""
+        saturated = np.flatnonzero(self.since < n_frames)
+        pixels = np.tile(np.diff(self._partition.static_edges), (n_frames if saturated.size else 1, 1))
+        for p in saturated:
             pixels[self.since[p] :, self._sub[p]] -= 1
         return pixels

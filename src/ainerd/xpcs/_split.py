@@ -7,12 +7,11 @@ from ainerd.xpcs._partition import Partition
 
 
 def split(partition: Partition, n: int, *, normalization: Normalization = "smoothed") -> list[Partition]:
-    """Parts of a partition, each with the pixels of some whole bins, about as many in each.
+    """Parts of a partition, each with some whole bins, numbered from 1, and about as many pixels.
 
     Maps and g2 of the parts, one after the other along the first axis, are those of the whole partition: the same
     numbers, but for the rounding of float64 in what is added to the diagonal of a map. A bin is not cut: each frame is
-    scaled by its mean over all pixels of a bin before it is added up with others, and who sees a part of them does not
-    know that mean.
+    scaled by its mean over all pixels of a bin before it is added up with others.
 
     Parameters
     ----------
@@ -23,20 +22,10 @@ def split(partition: Partition, n: int, *, normalization: Normalization = "smoot
         What the maps will be made with. "paper" pools a static label over all bins that hold it, so that only between
         rings that share none can a partition be split for it.
 
-    Returns
-    -------
-    list of Partition
-        In the order of the bins, which are numbered from 1 in each part.
-
     Raises
     ------
     ValueError
         If `n` is not positive, or the normalisation unknown.
-
-    Examples
-    --------
-    >>> parts = split(partition, 4)                                        # doctest: +SKIP
-    >>> maps = np.concatenate(cluster.gather(cluster.map(maps_of, parts)))  # doctest: +SKIP
     """
     if n < 1:
         raise ValueError(f"a partition is split into at least one part, got {n}")

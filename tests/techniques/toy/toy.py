@@ -26,7 +26,7 @@ class Toy:
 
     @property
     def parameters(self):
-        return {"technique": self.name, "version": 1, "usual_counts": self.usual_counts}
+        return {"technique": self.name, "version": 1, "unit": str(self.unit), "usual_counts": self.usual_counts}
 
     def begin(self, run):
         return Trajectory(self, run.frame_shape)

@@ -18,18 +18,10 @@ _SPECKLED, _SUMS, _EMPTY, _CLEAN, _DRIFTING = 0.15, 0.08, 0.02, 0.08, 0.4
 
 @dataclass(frozen=True)
 class Examples:
-    """Noisy maps and the noise-free ones behind them.
+    """Noisy `maps` (n, 64, 64) of baseline 1 and |g1|² behind each, its `shape`.
 
-    Attributes
-    ----------
-    maps : ndarray, shape (n, 64, 64)
-        C2 maps of baseline 1.
-    shape : ndarray, shape (n, 64, 64)
-        |g1|² of each.
-    contrast, noise : ndarray, shape (n,)
-        Beta; variance of the noise of `shape`, roughly.
-    truth : ndarray of int, shape (n,)
-        Place in the truths; -1 where the map is another one's.
+    `noise` is roughly the variance of the noise of `shape`; `truth` its place in the truths, -1 where the map is
+    another one's.
     """
 
     maps: NDArray[np.float32]

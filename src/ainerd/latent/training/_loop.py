@@ -46,37 +46,17 @@ def trained(
     process: tuple[int, int],
     watch: Watch,
 ) -> Network:
-    """Train a network for `recipe["steps"]` steps.
+    """Train a network, in training mode, for `recipe["steps"]` steps.
 
     Each process draws batches of its own and the gradients are averaged, so that n processes see n times the maps
-    in a step. What is interrupted goes on at the last checkpoint.
-
-    Parameters
-    ----------
-    network : Network
-        In training mode, or what is to stay as it is in evaluation mode.
-    objective : Objective
-    checkpoint : Path
-        Read by every process, written by the first.
-    recipe : dict
-        With the seed and the number of steps; a checkpoint of another is refused.
-    learning_rate : float
-        The largest.
-    process : tuple of int
-        Which this is, of how many.
-    watch : callable
-        Told how many steps of how many are done, and what is worth watching.
-
-    Raises
-    ------
-    ModelError
-        If the checkpoint is of another recipe.
+    in a step. What is interrupted goes on at the last checkpoint, which every process reads and the first writes;
+    ModelError if it is of another recipe. `process` says which this is, of how many.
     """
     steps, seed, (rank, n) = recipe["steps"], recipe["seed"], process
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
-    start = _resume(checkpoint, network, optimizer, recipe)
+    start = resume(checkpoint, recipe, network=network, optimizer=optimizer)
     step_of = _Step(network, objective)
     loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
     threads = torch.get_num_threads()
@@ -101,9 +81,7 @@ def trained(
             mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
             watch("training", step + 1, steps, mean)
             if rank == 0 and ((step + 1) % _CHECKPOINT_EVERY == 0 or step + 1 == steps):
-                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                torch.save(state | {"recipe": recipe}, checkpoint.with_suffix(".part"))
-                checkpoint.with_suffix(".part").replace(checkpoint)
+                keep(checkpoint, recipe, step + 1, network=network, optimizer=optimizer)
     torch.set_num_threads(threads)
     return network.cpu().eval()
 
@@ -125,13 +103,20 @@ def _pace(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / _WARM_UP, 0.01 + 0.99 * left)
 
 
-def _resume(checkpoint: Path, network: Network, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> int:
-    """The step to go on at."""
+def keep(checkpoint: Path, recipe: dict[str, Any], step: int, **parts: Any) -> None:
+    """Write the state of the parts; it goes on at `step`."""
+    state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
+    torch.save(state, checkpoint.with_suffix(".part"))
+    checkpoint.with_suffix(".part").replace(checkpoint)
+
+
+def resume(checkpoint: Path, recipe: dict[str, Any], **parts: Any) -> int:
+    """Take up what `keep` wrote, if it did, and say at which step to go on; ModelError if of another recipe."""
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, weights_only=True)
     if state["recipe"] != recipe:
         raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
     return int(state["step"])

@@ -28,24 +28,11 @@ def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
 class Network(nn.Module):
     """Features to a latent shape, and back to coefficients of the linear basis.
 
-    Parameters
-    ----------
-    n_features, n_basis : int
-        Lengths of what goes in and comes out.
-    n_families, n_parameters : int
-        What the linear heads tell of a latent shape in training: they draw alike dynamics together.
-    width, depth : int
+    Linear heads tell family and parameters of a latent shape in training: they draw alike dynamics together.
     """
 
     def __init__(
-        self,
-        n_features: int,
-        n_basis: int,
-        n_families: int,
-        n_parameters: int,
-        *,
-        width: int = 448,
-        depth: int = DEPTH,
+        self, n_features: int, n_basis: int, n_families: int, n_parameters: int, *, width: int = 448, depth: int = DEPTH
     ) -> None:
         super().__init__()
         self.encoder = tower(n_features, width, depth, N_SHAPE + 2)

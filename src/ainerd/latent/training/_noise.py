@@ -16,20 +16,9 @@ _QUANTILE = 0.5
 
 
 def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Train the tower "noise": gauges to the log power of the noise of (C - 1) / level in each group.
+    """Train the tower "noise": gauges to the log power of the noise of (C - 1) / level in each group of the basis.
 
-    Parameters
-    ----------
-    truths : Truths
-    basis : ndarray, shape (400, 2080)
-    blocks : int
-        Of 500 examples each.
-    seed : int
-
-    Returns
-    -------
-    dict
-        Tensors of `LearnedEncoder`.
+    It sees `blocks` of 500 examples each.
     """
     seen, told = [], []
     for block in range(blocks):

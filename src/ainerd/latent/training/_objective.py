@@ -40,19 +40,11 @@ class Batch:
 
 
 class Objective:
-    """Draws batches and weighs errors.
+    """Draws batches of `n` truths and weighs errors.
 
     The map's squared error is what counts. Beside it the latent shape must tell the family and the parameters by
-    linear heads, and lie nearer to that of another noisy map of the same truth than to any other's.
-
-    Parameters
-    ----------
-    truths : Truths
-    basis, mean, spread : ndarray
-        Principal components (k, 2080) of weighted noise-free maps, their mean and spread.
-    n : int
-        Truths in a batch.
-    seed : int
+    linear heads, and lie nearer to that of another noisy map of the same truth than to any other's. Of the principal
+    components (k, 2080) of weighted noise-free maps it takes `basis`, `mean` and `spread`.
     """
 
     def __init__(
@@ -130,12 +122,8 @@ class Objective:
 class Anchored(Objective):
     """What a network is tuned to: maps that were measured, while what it knows of simulated ones stays where it is.
 
-    Parameters
-    ----------
-    before : Network
-        The network before, in evaluation mode. Latent shapes of simulated maps must stay near those it gives.
-    truths, basis, mean, spread, n, seed
-        As for `Objective`; parameters of truths that were measured are NaN.
+    Latent shapes of simulated maps must stay near those that the network gave `before`, in evaluation mode; parameters
+    of truths that were measured are NaN.
     """
 
     def __init__(self, before: Network, *args: Any, **kwargs: Any) -> None:

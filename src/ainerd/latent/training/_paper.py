@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ainerd.dynamics import KNOWN, Statistics, draw, noisy, reduced_g1_squared
 from ainerd.latent._grid import MAP_SIZE, to_unit
 from ainerd.latent._published import Autoencoder
-from ainerd.latent._weights import ModelError
-from ainerd.latent.training._loop import Watch
+from ainerd.latent.training._loop import Watch, keep, resume
 
 _BATCH, _LOWEST_RATE, _HIGHEST_RATE = 16, 1e-4, 1e-3
 
@@ -46,10 +45,6 @@ def train_paper(
     watch : callable
         Told the stage, how many of how many are done, and the loss.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ModelError
@@ -59,7 +54,7 @@ def train_paper(
         raise ValueError(f"maps must be at least {_BATCH} and epochs at least 1, got {maps} and {epochs}")
     recipe = {"seed": seed, "maps": maps, "epochs": epochs}
     out.mkdir(parents=True, exist_ok=True)
-    data = np.concatenate([_simulated(n, seed, first, watch, maps) for first, n in _blocks(maps)])
+    data = np.concatenate([_simulated(seed, first, watch, maps) for first in range(0, maps, 50)])
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
@@ -69,19 +64,9 @@ def train_paper(
     schedule = torch.optim.lr_scheduler.CyclicLR(
         optimizer, _LOWEST_RATE, _HIGHEST_RATE, 4 * a_pass, mode="triangular2", cycle_momentum=False
     )
-    checkpoint, first_epoch = out / "paper.checkpoint.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["recipe"] != recipe:
-            raise ModelError(
-                f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder"
-            )
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first_epoch = state["epoch"]
+    checkpoint, parts = out / "paper.checkpoint.pt", {"network": network, "optimizer": optimizer, "schedule": schedule}
     began = time.process_time()
-    for epoch in range(first_epoch, epochs):
+    for epoch in range(resume(checkpoint, recipe, **parts), epochs):
         rng = np.random.default_rng([seed, 1, epoch])
         torch.manual_seed(seed * 1_000_003 + epoch)  # dropout goes on the same after an interruption
         for step, which in enumerate(rng.permutation(maps)[: a_pass * _BATCH].reshape(-1, _BATCH)):
@@ -94,13 +79,7 @@ def train_paper(
             optimizer.step()
             schedule.step()
             watch("training", epoch * a_pass + step + 1, epochs * a_pass, {"map": float(loss.detach())})
-        state = {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-        }
-        torch.save(state | {"epoch": epoch + 1, "recipe": recipe}, checkpoint.with_suffix(".part"))
-        checkpoint.with_suffix(".part").replace(checkpoint)
+        keep(checkpoint, recipe, epoch + 1, **parts)
     return _written(network, out)
 
 
@@ -115,22 +94,14 @@ def shifted(maps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
     return np.stack([np.roll(a_map, (cells, cells), (0, 1)) for a_map, cells in zip(maps, by, strict=True)])
 
 
-def _blocks(maps: int) -> list[tuple[int, int]]:
-    return [(first, min(50, maps - first)) for first in range(0, maps, 50)]
-
-
-def _simulated(n: int, seed: int, first: int, watch: Watch, total: int) -> NDArray[np.float16]:
-    """Noisy maps (n, 256, 256) of known families."""
-    rng = np.random.default_rng([seed, 0, first])
+def _simulated(seed: int, first: int, watch: Watch, total: int) -> NDArray[np.float16]:
+    """Noisy maps (n, 256, 256) of known families: the fifty from the `first` on, or what is left of the total."""
+    rng, n = np.random.default_rng([seed, 0, first]), min(50, total - first)
     statistics = Statistics.drawn(n, rng)
-    clean = np.concatenate(
-        [
-            reduced_g1_squared(draw(str(family), rng, 1.0), 1.0, MAP_SIZE, [rng.uniform(0, 180)], oversample=1)
-            for family in rng.choice(KNOWN, n)
-        ]
-    )
+    drawn = (draw(str(family), rng, 1.0) for family in rng.choice(KNOWN, n))
+    clean = [reduced_g1_squared(known, 1.0, MAP_SIZE, [rng.uniform(0, 180)], oversample=1) for known in drawn]
     maps = noisy(
-        (statistics.contrast[:, None, None] * clean).astype(np.float32),
+        (statistics.contrast[:, None, None] * np.concatenate(clean)).astype(np.float32),
         n_pixels=np.maximum(statistics.n_pixels, MAP_SIZE + 1),
         n_frames=statistics.n_frames,
         counts=statistics.counts,

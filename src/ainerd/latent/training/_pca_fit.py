@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,31 +15,17 @@ _AT_ONCE = 50
 
 
 def train_pca(
-    out: Path,
-    *,
-    seed: int = 0,
-    exposures: int = 3000,
-    advance: Callable[[int], None] = lambda n: None,
+    out: Path, *, seed: int = 0, exposures: int = 3000, advance: Callable[[int], None] = lambda n: None
 ) -> Path:
     """Write `out`/pca.safetensors, and return its path.
 
-    The components are those of every simulated exposure twice: clean, and noisy at drawn statistics. One seed gives
-    one file.
-
-    Parameters
-    ----------
-    out : Path
-        Folder.
-    seed : int
-    exposures : int
-        Those that the components are fitted to.
-    advance : callable
-        Told how many exposures more were simulated.
+    The components are those of so many simulated exposures, each taken twice: clean, and noisy at drawn statistics. One
+    seed gives one file. `advance` is told how many exposures more were simulated.
     """
     if exposures < 1:
         raise ValueError(f"exposures must be at least 1, got {exposures}")
     for_fit = np.random.default_rng([seed, 0])
-    recipe = {"seed": seed, "families": list(KNOWN), "ainerd": ainerd.__version__}
+    recipe: dict[str, Any] = {"seed": seed, "families": list(KNOWN), "ainerd": ainerd.__version__}
 
     fit = PcaFit()
     for first in range(0, exposures, _AT_ONCE):
@@ -48,20 +35,12 @@ def train_pca(
         fit.push(1 + clean)
         fit.push(
             noisy(
-                clean,
-                n_pixels=statistics.n_pixels,
-                n_frames=statistics.n_frames,
-                counts=statistics.counts,
-                rng=for_fit,
+                clean, n_pixels=statistics.n_pixels, n_frames=statistics.n_frames, counts=statistics.counts, rng=for_fit
             )[:, 0]
         )
         advance(n)
     mean, components = fit.finish()
-    encoder_file = out / "pca.safetensors"
     ranges = {name: list(pair) for name, pair in Statistics.RANGES.items()}
-    write_weights(
-        encoder_file,
-        {"mean": mean, "components": components},
-        recipe | {"kind": "pca", "exposures": exposures, "statistics": ranges},
-    )
-    return encoder_file
+    recipe |= {"kind": "pca", "exposures": exposures, "statistics": ranges}
+    write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
+    return out / "pca.safetensors"

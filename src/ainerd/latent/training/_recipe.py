@@ -51,10 +51,6 @@ def train_ours(
     watch : callable
         Told the stage, how many of how many are done, and what is worth watching.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ModelError
@@ -106,15 +102,12 @@ def corpus(path: Path, recipe: dict[str, Any], watch: Watch) -> Truths:
         tensors, found = read_weights(path, "truths", ranks, finite=False)
         if found == wanted:
             return Truths(**tensors)
-    done = 0
 
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
+    def told(done: int) -> None:
         if done % 100 == 0:
             watch("simulating", done, recipe["truths"], {})
 
-    truths = Truths.drawn(recipe["truths"], np.random.default_rng([recipe["seed"], 77]), advance)
+    truths = Truths.drawn(recipe["truths"], np.random.default_rng([recipe["seed"], 77]), told)
     write_weights(path, {name: getattr(truths, name) for name in ranks}, wanted)
     return truths
 

@@ -23,13 +23,8 @@ _COMPOSED_SHARE = 1 / 3
 class Truths:
     """Maps |g1|² and what is known of each.
 
-    Attributes
-    ----------
-    triangles : ndarray, shape (n, 2080), float16
-    family : ndarray of int, shape (n,)
-        Place in `KNOWN`; -1 for combinations.
-    parameters : ndarray, shape (n, 8), float32
-        Columns `PARAMETERS`, as `parameters` gives them; NaN where the map does not tell.
+    `triangles` are (n, 2080); `family` (n,) is the place in `KNOWN`, -1 for combinations; `parameters` (n, 8) are those
+    of the function `parameters`, NaN where the map does not tell.
     """
 
     triangles: NDArray[np.float16]
@@ -37,8 +32,8 @@ class Truths:
     parameters: NDArray[np.float32]
 
     @classmethod
-    def drawn(cls, n: int, rng: np.random.Generator, advance: Callable[[int], None] = lambda n: None) -> "Truths":
-        """Draw n maps, each at an azimuth of its own."""
+    def drawn(cls, n: int, rng: np.random.Generator, told: Callable[[int], None] = lambda done: None) -> "Truths":
+        """Draw n maps, each at an azimuth of its own; `told` how many are done."""
         triangles, family, known = np.empty((n, 2080), np.float16), np.empty(n, np.int64), np.empty((n, 8), np.float32)
         for i in range(n):
             family[i] = -1 if rng.random() < _COMPOSED_SHARE else rng.integers(len(KNOWN))
@@ -50,7 +45,7 @@ class Truths:
             known[i] = parameters(dynamics, phi)
             if dynamics.static and dynamics.flow_rad_s and known[i, 3] < np.log1p(1.0):
                 family[i] = -1  # flow seen from across shows no fringes
-            advance(1)
+            told(i + 1)
         return cls(triangles, family, known)
 
 

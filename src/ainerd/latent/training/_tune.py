@@ -54,10 +54,6 @@ def tune_ours(
     watch : callable
         Told the stage, how many of how many are done, and what is worth watching.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError
@@ -84,15 +80,8 @@ def tune_ours(
     network.whiten.eval()  # its scale is that of the embeddings there are
     for head in (network.families, network.parameters_):
         head.requires_grad_(False)
-    trained(
-        network,
-        objective,
-        out / "tuned.checkpoint.pt",
-        recipe,
-        learning_rate=_LEARNING_RATE,
-        process=(0, 1),
-        watch=watch,
-    )
+    checkpoint = out / "tuned.checkpoint.pt"
+    trained(network, objective, checkpoint, recipe, learning_rate=_LEARNING_RATE, process=(0, 1), watch=watch)
     tuned = {name: np.asarray(array, np.float32) for name, array in tensors.items()} | network.exported()
     tuned["detail"] = detail(LearnedEncoder(tuned), both, seed)
     write_learned(out / "tuned.safetensors", tuned, {**origin, "tuned": recipe})

@@ -27,16 +27,8 @@ _ENOUGH_DIRECTIONS = 5  # where all are alike, more only divide the same pixels
 class Bank:
     """Clean exposures, to be noised to a run's statistics: what noise does to a map depends on them.
 
-    Use `Bank.load`.
-
-    Attributes
-    ----------
-    id : str
-        First twelve digits of the file's SHA-256.
-    n : int
-        Exposures held.
-    families : list of str
-        Family of each.
+    Use `Bank.load`. `n` exposures are held, each of a family in `families`; `id` is the first twelve digits of the
+    file's SHA-256.
     """
 
     def __init__(self, clean: list[NDArray[np.int16]], families: list[str], *, id: str) -> None:
@@ -73,7 +65,7 @@ class Bank:
         n_roi: int = 18,
         seed: int = 0,
     ) -> NDArray[np.float32]:
-        """Features of each exposure as a run of these statistics would see it.
+        """Features (n, 46) of each exposure as a run of these statistics would see it, as of `run_features`.
 
         Bins that see the same are drawn as one of all their pixels, which has the same mean and harmonics.
 
@@ -86,11 +78,6 @@ class Bank:
         n_roi : int
             Azimuthal bins.
         seed : int
-
-        Returns
-        -------
-        ndarray, shape (n, 46), float32
-            As `run_features`.
 
         Raises
         ------
@@ -112,11 +99,7 @@ class Bank:
                 nearest = (2 * np.arange(k) + 1) * d // n_roi % d
             pixels = n_pixels * n_roi / k
             maps = noisy(
-                clean[:, nearest].reshape(-1, SIZE, SIZE),
-                n_pixels=pixels,
-                n_frames=n_frames,
-                counts=counts,
-                rng=rng,
+                clean[:, nearest].reshape(-1, SIZE, SIZE), n_pixels=pixels, n_frames=n_frames, counts=counts, rng=rng
             ).reshape(-1, k, SIZE, SIZE)
             add_systematics(maps, (contrast + SIZE / (n_frames * counts)) / np.sqrt(n_pixels * n_roi), rng)
             held = encoder.decode(encoder.encode(maps.mean(1)), size=SIZE)
@@ -125,14 +108,7 @@ class Bank:
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
-        self,
-        encoder: Encoder,
-        *,
-        n_frames: float,
-        counts: float,
-        n_pixels: float,
-        contrast: float,
-        n: int = 900,
+        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 900
     ) -> tuple[NDArray[np.float32], list[str]]:
         """Embeddings (n, 16) of the first exposures as runs of 18 bins would see them, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})

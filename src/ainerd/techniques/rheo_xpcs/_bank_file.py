@@ -23,18 +23,10 @@ _BACK = _ALONG_DIAGONALS.argsort()
 
 
 def write_bank(path: Path, clean: Sequence[NDArray[np.float32]], families: Sequence[str], **recipe: Any) -> None:
-    """Write a file that `Bank.load` reads.
+    """Write a ``.safetensors`` file that `Bank.load` reads.
 
-    Parameters
-    ----------
-    path : Path
-        A ``.safetensors`` file.
-    clean : sequence of ndarray, shape (d, 64, 64)
-        |g1|² of each exposure at the nine `DIRECTIONS`; d = 1 if all are alike.
-    families : sequence of str
-        What each is known as.
-    **recipe
-        What it was made from.
+    `clean` is |g1|², (d, 64, 64), of each exposure at the nine `DIRECTIONS`, d = 1 if all are alike; `families` say
+    what each is known as, and `recipe` what it was made from.
     """
     triangles = np.concatenate([to_triangle(np.asarray(maps, dtype=np.float32)) for maps in clean])
     steps = np.round(triangles * STEPS).astype(np.int16)[:, _ALONG_DIAGONALS]
@@ -45,9 +37,7 @@ def write_bank(path: Path, clean: Sequence[NDArray[np.float32]], families: Seque
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(
-        path,
-        tensors,
-        {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)},
+        path, tensors, {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)}
     )
 
 

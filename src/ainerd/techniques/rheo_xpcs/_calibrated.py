@@ -36,14 +36,10 @@ def calibrated(
 
     Parameters
     ----------
-    bank : Bank
-    encoder : Encoder
     photons : float
         Per pixel in the whole exposure.
-    n_pixels, contrast : float
-        Pixels per bin, and beta.
-    n_roi : int
-        Azimuthal bins.
+    n_pixels, contrast, n_roi
+        Pixels per bin, beta, and azimuthal bins.
     """
     seen: dict[str, Any] = {"counts": photons, "n_pixels": n_pixels, "contrast": contrast, "n_roi": n_roi}
     key = hashlib.sha256(json.dumps([bank.id, encoder.sha256, _sources(), np.__version__, seen]).encode()).hexdigest()

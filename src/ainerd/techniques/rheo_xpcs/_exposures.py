@@ -19,22 +19,7 @@ def simulated_exposures(
 ) -> tuple[Clean, list[str]]:
     """Draw exposures for `write_bank`, as many of each family in `ainerd.dynamics.KNOWN`.
 
-    Parameters
-    ----------
-    n : int
-    seed : int
-    advance : callable
-        Told after each exposure that it was one more.
-
-    Returns
-    -------
-    clean : list of ndarray, shape (d, 64, 64)
-    families : list of str
-
-    Raises
-    ------
-    ValueError
-        If n is not positive.
+    Maps (d, 64, 64) and family of each; ValueError if n is not positive. `advance` is told that it was one more.
     """
     if n < 1:
         raise ValueError(f"a bank needs at least one exposure, got {n}")
@@ -47,7 +32,7 @@ def simulated_exposures(
 
 
 def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> NDArray[np.float32]:
-    """What is taken for |g1|² of a measured run, for `write_bank`.
+    """What is taken for |g1|² of a measured run, for `write_bank`: (9, 64, 64), float32.
 
     The maps of each direction are averaged and denoised, and brought to the nearest ones that are covariances. What
     the encoder leaves of the noise stays in the bank, which makes it a little too tolerant.
@@ -59,10 +44,6 @@ def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> 
         C2 maps of baseline 1, bins equal and in order around the full circle.
     contrast : float
         Beta.
-
-    Returns
-    -------
-    ndarray, shape (9, 64, 64), float32
 
     Raises
     ------

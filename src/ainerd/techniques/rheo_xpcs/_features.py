@@ -17,15 +17,14 @@ from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE, block_mean, to_triangle
 from ainerd.techniques.rheo_xpcs._structure import structure
 
-N_FEATURES = 46
 # Columns of the two densities of `NoveltyScorer`.
-TERMS = {"embedding": slice(0, 16), "structure": slice(16, N_FEATURES)}
+TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
 
 
 def run_features(
     encoder: Encoder, maps: ArrayLike, *, n_frames: float, counts: float, n_pixels: float
 ) -> NDArray[np.float32]:
-    """Describe one run for the novelty claim.
+    """Describe one run for the novelty claim, (46,); columns as above, errors as of `Encoder.encode`.
 
     Parameters
     ----------
@@ -34,16 +33,6 @@ def run_features(
         C2 maps of baseline 1, bins equal and in order around the full circle.
     n_frames, counts, n_pixels : float
         Frames; photons per pixel and frame; pixels per bin.
-
-    Returns
-    -------
-    ndarray, shape (46,), float32
-        Columns as above.
-
-    Raises
-    ------
-    ValueError
-        As `Encoder.encode`.
     """
     maps = np.asarray(maps, dtype=np.float32)
     n_roi = len(maps)
@@ -72,19 +61,10 @@ def features(
     photons: float,
     n_pixels: float,
 ) -> NDArray[np.float32]:
-    """Features (n, 46) of n runs.
+    """Features (n, 46) of n runs, of maps (n, k, 64, 64) and what the encoder holds of their mean, (n, 64, 64).
 
-    Parameters
-    ----------
-    held : ndarray, shape (n, 64, 64)
-        What the encoder holds of the mean map of each.
-    maps : ndarray, shape (n, k, 64, 64)
-    phi : ndarray, shape (k,)
-        Azimuths of the maps, equally spaced, in radians.
-    n_directions : int
-        Directions the run has, of which the maps may be fewer.
-    photons, n_pixels : float
-        Photons per pixel of the exposure; pixels of each map.
+    The maps are those of k azimuths `phi`, equally spaced, in radians; the run has `n_directions`, of which they may be
+    fewer. Photons are per pixel of the exposure, pixels per map.
     """
     steady, _ = decay_and_unsteadiness(to_triangle(held) - 1)
     residual = np.square(maps.mean(1) - held).sum((1, 2))

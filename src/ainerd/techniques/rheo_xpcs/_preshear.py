@@ -42,10 +42,7 @@ def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
 def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator[None]] | None:
     """What makes the plan of ``rheo_xpcs.preshear``, for `ainerd.agent.build_agent`; None if there is none.
 
-    Raises
-    ------
-    ValueError
-        If there is one and no rheometer.
+    ValueError if there is one and no rheometer.
     """
     steps = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").preshear
     if steps and rheometer is None:

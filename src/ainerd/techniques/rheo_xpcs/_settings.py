@@ -36,14 +36,7 @@ class PartitionSettings(Section):
 
 
 class Shear(Section):
-    """One step of a pre-shear.
-
-    Attributes
-    ----------
-    rate : float
-        Shear rate, 1/s.
-    duration_s : float
-    """
+    """One step of a pre-shear: shear rate in 1/s, duration in s."""
 
     rate: float
     duration_s: float = Field(gt=0)
@@ -92,26 +85,14 @@ class RheoXPCSSettings(Section):
 
 
 def build_partition(settings: PartitionSettings) -> Partition:
-    """The (q, phi) bins that the settings describe.
-
-    Raises
-    ------
-    ValueError
-        If the geometry makes no sense, or the mask cannot be read.
-    """
+    """The (q, phi) bins that the settings describe; ValueError if these make no sense, or the mask cannot be read."""
     mask = None if settings.mask is None else np.load(settings.mask, allow_pickle=False)
     about = settings.model_dump(exclude={"detector", "shape", "pixel_um", "mask"})
     return Partition.annular(detector=sensor(settings), mask=mask, **about)
 
 
 def sensor(settings: PartitionSettings) -> Detector:
-    """The detector that the settings name, or a plain one.
-
-    Raises
-    ------
-    ValueError
-        If they name none that pyFAI knows.
-    """
+    """The detector that the settings name, or a plain one; ValueError if they name none that pyFAI knows."""
     if settings.shape is not None:
         pixel_m = settings.pixel_um * 1e-6
         return Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)

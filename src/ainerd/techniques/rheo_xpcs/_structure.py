@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from ainerd.latent._embedding import BIN, MEAN, decay_and_unsteadiness
 from ainerd.latent._grid import COLS, ROWS, SIZE, to_triangle
 
-N_STRUCTURE = 30
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of a cell among those of its lag, -1 to 1
 _FLOOR = 0.03
 # Directions, of the half circle, that a harmonic needs to be told from the others.
@@ -29,16 +28,9 @@ _NEEDED = {2: 3, 4: 5}
 
 
 def structure(maps: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int) -> NDArray[np.float32]:
-    """Structure (n, 30) of runs.
+    """Structure (n, 30) of runs, of C2 maps (n, k, 64, 64) of baseline 1 at azimuths `phi`, equally spaced, in radians.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (n, k, 64, 64)
-        C2 maps of baseline 1.
-    phi : ndarray, shape (k,)
-        Their azimuths, equally spaced, in radians.
-    n_directions : int
-        Different ones among them on the half circle.
+    `n_directions` are different ones among them on the half circle.
     """
     triangles = to_triangle(maps) - 1
     mean = triangles.mean(1)

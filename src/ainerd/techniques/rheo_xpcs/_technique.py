@@ -67,12 +67,7 @@ class RheoXPCS:
             raise ValueError("the partition has several rings in q: an embedding is that of one, give n_q = 1")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
-        self.reduction = {
-            "reduction": "area",
-            "diagonal": "poisson",
-            "normalization": "smoothed",
-            **reduction,
-        }
+        self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
         self.regime_width = RegimeModel.CUT * REGIME_SCATTER
         self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
         self.pixels_per_bin = int(np.median(partition.n_pixels))
@@ -109,13 +104,7 @@ class RheoXPCS:
         }
 
     def begin(self, run: RunInfo) -> Exposure:
-        """Prepare for a run.
-
-        Raises
-        ------
-        AnalysisError
-            If its frames do not fit the partition, or are too few.
-        """
+        """Prepare for a run; AnalysisError if its frames do not fit the partition, or are too few."""
         if tuple(run.frame_shape) != self.partition.shape:
             raise AnalysisError(
                 f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "

@@ -54,19 +54,10 @@ class Coincidence:
 
 
 def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
-    """Compare label changes with stress dips.
+    """Compare label changes with stress dips, over lags of `most` exposures at most.
 
-    Parameters
-    ----------
-    azimuths : Azimuths
-        Consecutive exposures at one place.
-    most : int
-        Largest lag, in exposures.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer exposures than three times that, or no stress was monitored.
+    `azimuths` are consecutive exposures at one place. ValueError if there are fewer than three times `most`, or no
+    stress was monitored.
     """
     n = len(azimuths.runs)
     if n < 3 * most:

@@ -31,8 +31,9 @@ def similarity_figure(azimuths: Azimuths, c2_of: Maps, *, n_similar: int = 5) ->
     maps = {i: c2_of(str(azimuths.runs.index[i])) for i in {int(run[i]) for row in rows for i, _ in row}}
 
     def tile(i: int, distance: str) -> Tile:
-        name = f"run {run[i] + 1}, {_degrees(i % n_roi, n_roi)}{distance}"
-        return maps[run[i]][i % n_roi], name, colour(int(labels[i]))
+        k = i % n_roi
+        degrees = f"{360 * k / n_roi:.0f}–{360 * (k + 1) / n_roi:.0f}°"
+        return maps[run[i]][k], f"run {run[i] + 1}, {degrees}{distance}", colour(int(labels[i]))
 
     said = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
     return _in_rows(azimuths, [[tile(*of) for of in row] for row in rows], said)
@@ -49,19 +50,8 @@ def neighbourhood_figure(
     """For the azimuth in the middle of each cluster: its map, what is decoded, and that of noisy latent vectors.
 
     Where neighbouring points of the latent space decode to maps that could have been measured, distances in it mean
-    something. The noise of each component is 0.3 of its spread over all azimuths.
-
-    Parameters
-    ----------
-    azimuths : Azimuths
-    c2_of : callable
-        C2 maps (n_roi, t, t) of a result, by key.
-    decode : callable
-        Maps (n, t, t) of latent vectors (n, m), such as `ainerd.latent.Encoder.decode`.
-    n_noisy : int
-        Noisy vectors of each cluster.
-    seed : int
-        Of the noise.
+    something. The noise of each component is 0.3 of its spread over all azimuths. `c2_of` gives C2 maps (n_roi, t, t)
+    of a result, by key; `decode` maps (n, t, t) of latent vectors (n, m), such as `ainerd.latent.Encoder.decode`.
     """
     rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
     latents = azimuths.latents.reshape(-1, m)
@@ -101,7 +91,3 @@ def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], said: str) -> Figure:
     figure.colorbar(drawn, ax=panels.ravel().tolist(), label="$C_2$", shrink=0.6, pad=0.01)
     figure.suptitle(said, x=0.01, ha="left", fontsize=11)
     return figure
-
-
-def _degrees(roi: int, n_roi: int) -> str:
-    return f"{360 * roi / n_roi:.0f}–{360 * (roi + 1) / n_roi:.0f}°"

@@ -21,11 +21,7 @@ _RELAXED_S = 240.0  # before that the stress falls by itself, off the panel
 def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Figure:
     """Azimuth × time map, cluster timeline, latent spread and stress over one axis of time; the paper's Fig. 3.
 
-    Parameters
-    ----------
-    azimuths : Azimuths
-    found : Coincidence, optional
-        Its dips are marked, and its correlation is drawn below.
+    If a coincidence was `found`, its dips are marked, and its correlation is drawn below.
     """
     figure = Figure(figsize=(11, 9.2 if found else 7.2), layout="constrained")
     above = figure
@@ -36,7 +32,9 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
         _say(right, found)
     strips = above.subplots(4, 1, sharex=True, height_ratios=[1.25, 0.9, 0.9, 1.15])
     start, stop = (azimuths.runs[name].to_numpy(float) / 60 for name in ("start_s", "stop_s"))
-    _draw_azimuths(strips[0], azimuths, start, stop)
+    draw_columns(strips[0], zip(start, stop, azimuths.labels, strict=True))
+    title(strips[0], "Cluster of each azimuth")
+    _legend(strips[0], handles=cluster_marks(azimuths, "s"), ncols=8)
     _draw_clusters(strips[1], azimuths, (start + stop) / 2)
     _draw_spread(strips[2], azimuths, (start + stop) / 2)
     _draw_stress(strips[3], azimuths.stress)
@@ -48,12 +46,6 @@ def timeline_figure(azimuths: Azimuths, found: Coincidence | None = None) -> Fig
     margin = 0.01 * (stop.max() - start.min())
     strips[3].set_xlim(start.min() - margin, stop.max() + margin)
     return figure
-
-
-def _draw_azimuths(axes: Axes, azimuths: Azimuths, start: NDArray[np.float64], stop: NDArray[np.float64]) -> None:
-    draw_columns(axes, zip(start, stop, azimuths.labels, strict=True))
-    title(axes, "Cluster of each azimuth")
-    _legend(axes, handles=cluster_marks(azimuths, "s"), ncols=8)
 
 
 def _legend(axes: Axes, **options: Any) -> None:
@@ -113,7 +105,6 @@ def _draw_correlation(axes: Axes, found: Coincidence) -> None:
 def _say(axes: Axes, found: Coincidence) -> None:
     axes.set_axis_off()
     dipped = int((found.dips > _DIP_PA).sum())
-    text = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)\n\n" + "\n".join(
-        textwrap.wrap(str(found), 48)
-    )
+    counted = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)"
+    text = "\n".join([counted, "", *textwrap.wrap(str(found), 48)])
     axes.text(0, 0.9, text, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5)

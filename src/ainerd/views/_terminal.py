@@ -1,16 +1,26 @@
-"""What an agent says on the terminal.
+"""What an agent says on the terminal: how it is, a line for each run, and its log.
 
 Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, where markup is not interpreted.
 """
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+import pandas as pd
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.views._plain import plain
+LINES = 60  # shown at most, the newest
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: object) -> str:
+    """The text with control characters shown as �, so that an escape sequence in a name clears no screen."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def status_panel(status: Mapping[str, Any]) -> Panel:
@@ -89,3 +99,43 @@ def _known(value: Any) -> bool:
 def _place(positions: Mapping[str, Any], *, named: bool = False) -> str:
     shown = {name: f"{value:.2f}" for name, value in positions.items()}
     return ", ".join(f"{name} {value}" if named else value for name, value in shown.items())
+
+
+class Logbook(pd.DataFrame):
+    """Lines of the log by time, as `ainerd.results.ResultStore.logbook` gives them.
+
+    A DataFrame that shows itself as what happened when, in local time; what is computed from it is a plain one.
+    """
+
+    _repr_html_ = None  # the text is for notebooks too
+
+    def __repr__(self) -> str:
+        console = Console()
+        with console.capture() as capture:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+    def __rich__(self) -> Table | Text:
+        if self.empty:
+            return Text("nothing yet")
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(style="dim", no_wrap=True)
+        lines.add_column()
+        if len(self) > LINES:
+            lines.add_row("", Text(f"… {len(self) - LINES} lines before", "dim"))
+        newest = self.iloc[-LINES:]
+        times = newest["created"].dt.tz_convert(datetime.now().astimezone().tzinfo)
+        day = None
+        for time, text in zip(times, newest["text"], strict=True):
+            if time.date() != day:
+                day = time.date()
+                lines.add_row(Text(f"{time:%a %d %b}", "bold"), "")
+            lines.add_row(f"{time:%H:%M:%S}", _line(str(text)))
+        return lines
+
+
+def _line(text: str) -> Text:
+    line = Text(plain(text))
+    line.highlight_words(["(novel)"], "bold magenta")
+    line.highlight_words(["no result", "rejected"], "yellow")
+    return line

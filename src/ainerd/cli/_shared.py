@@ -1,4 +1,4 @@
-"""Where runs and results are: options that several commands share, and what they open.
+"""What commands share: options that say where runs and results are, what they open, and what is printed.
 
 The API key comes from the environment alone, so that it is in no list of processes and no history of a shell.
 """
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.progress import Progress, ProgressColumn
     from tiled.client.container import Container
 
     from ainerd.results import ResultStore
@@ -33,10 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     """Root of the server at an address, or of the one that an instrument's settings name.
 
-    Raises
-    ------
-    ValueError
-        If neither is given, the server cannot be reached, or it refuses something on the way.
+    ValueError if neither is given, the server cannot be reached, or it refuses something on the way.
     """
     import httpx
 
@@ -60,13 +59,7 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
 
 
 def store_of(client: "Container") -> "ResultStore":
-    """The results on a server.
-
-    Raises
-    ------
-    ValueError
-        If no agent has been there.
-    """
+    """The results on a server; ValueError if no agent has been there."""
     from ainerd.results import ResultStore
 
     if "ainerd" not in client:
@@ -75,15 +68,50 @@ def store_of(client: "Container") -> "ResultStore":
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """The key of a result, of which the first characters are enough.
-
-    Raises
-    ------
-    ValueError
-        If there is no such result, or several.
-    """
+    """The key of a result, of which the first characters are enough; ValueError unless it is one result's."""
     keys = [str(key) for key in store.table().index if str(key).startswith(given)]
     if len(keys) != 1:
         found = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
         raise ValueError(f"{given}: {found}")
     return keys[0]
+
+
+@contextmanager
+def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]":
+    """Bars that say how far it is, of how much, how long it will take, and more in columns of one's own."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, *more, disable=disable) as progress:
+        yield progress
+
+
+def show_file(file: Path) -> None:
+    """A file that was written, and its size."""
+    print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
+
+
+def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> None:
+    """Results by their distance, as `ResultStore.similar` gives them."""
+    if as_json:
+        print(near.reset_index().to_json(orient="records", date_format="iso"))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    positions = [*store.record(near.index[0]).positions] if len(near) else []
+    forms = {
+        "distance": ".3g",
+        "scan_id": ".0f",
+        **dict.fromkeys(positions, ".2f"),
+        "regime": ".0f",
+        "novelty_p": ".2g",
+    }
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("distance", "scan", *positions, "regime", "p", "time (UTC)", "key"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, row in near.iterrows():
+        cells = [format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()]
+        time = f"{row['run_time']:%Y-%m-%d %H:%M}" if row.notna()["run_time"] else "–"
+        table.add_row(*cells, time, str(key)[:8])
+    Console().print(table)

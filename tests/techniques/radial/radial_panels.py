@@ -1,0 +1,40 @@
+"""Scatter against temperature."""
+
+import numpy as np
+
+arrays = {"gallery": ["variance"], "strip": ["variance"]}
+
+
+def plot(result, figure):
+    left, right = figure.subplots(1, 2)
+    temperature, variance = result["temperature"].read(), result["variance"].read()
+    for k, radius in enumerate(result["radius"].read()):
+        left.plot(temperature, variance[:, k], label=f"{radius:g} px")
+    left.set(xlabel="temperature (K)", ylabel="variance of the counts")
+    left.legend()
+    right.imshow(variance, aspect="auto")
+
+
+def image(result):
+    variance = result["variance"].read()
+    return (255 * variance / max(variance.max(), 1e-9)).astype(np.uint8)
+
+
+def gallery(figure, scene, runs):
+    newest = [key for key in runs.index if "variance" in scene.arrays.get(key, {})][-1:]
+    axes = figure.subplots()
+    for key in newest:
+        axes.plot(scene.arrays[key]["variance"])
+    axes.set(xlabel="frame", ylabel="variance of the counts")
+
+
+def strip(axes, scene, runs):
+    for key, found in scene.arrays.items():
+        if "variance" in found:
+            axes.bar(runs["number"][key], found["variance"].mean(), color=runs["colour"][key])
+    axes.set_ylabel("mean variance")
+
+
+def export(store, key, path):
+    np.savez(path, variance=store.array(key, "variance"))
+    return path
