@@ -63,10 +63,8 @@ class CampaignRecords:
 
         Raises
         ------
-        KeyError
-            If there is no such suggestion.
-        ValueError
-            If there is no such status.
+        KeyError, ValueError
+            If there is no such suggestion, or no such status.
         """
         try:
             node = self._suggestions[id]
@@ -91,15 +89,7 @@ class CampaignRecords:
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
 
-        Parameters
-        ----------
-        agent : str, optional
-            Whose. It must be given where several agents have one.
-
-        Raises
-        ------
-        ValueError
-            If several agents have one and none is named.
+        ValueError if several agents have one and none is named, by `agent` or as whose store this is.
         """
         agent = agent or self._agent
         found = [said for _, said in read_nodes(self._suggestions, status="proposed", agent=agent)]
