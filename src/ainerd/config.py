@@ -38,13 +38,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
-    """The section `name` of the TOML, validated.
-
-    Raises
-    ------
-    SettingsError
-        In one line a problem, each naming its key, with the key that was meant where one is close.
-    """
+    """The section `name` of the TOML, validated; SettingsError has a line a problem, each naming its key."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -55,89 +49,40 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
 
 
 class Detector(Section):
-    """Data keys of the detector in the documents.
+    """Data keys of the detector in the documents."""
 
-    Attributes
-    ----------
-    image : str
-        Data key of the frames.
-    n_frames, frame_time_s : str
-        Configuration keys of the number of frames of an exposure and of the time between them (seconds); empty where
-        the detector does not say.
-    """
-
-    image: str
-    n_frames: str = ""
-    frame_time_s: str = ""
+    image: str  #: data key of the frames
+    n_frames: str = ""  #: configuration key of the frames of an exposure; empty where the detector does not say
+    frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty likewise
 
 
 class Steering(Section):
-    """Where the agent may go.
+    """Where the agent may go."""
 
-    Attributes
-    ----------
-    bounds : dict of str to (float, float)
-        Limits by the actuators' names.
-    smallest_feature : float or None
-        Radius of the smallest region that must not be missed, in the actuators' unit.
-    beam_size : float or None
-        Size of a spot, in the actuators' unit: how far beside a novel spot it is measured again.
-    dose_limit : int
-        Exposures that a spot may get.
-    age : str
-        Which of ``recorded.readings`` is the age of the sample, in s: regimes that age are then not taken for regions.
-        Empty: not known.
-    seed : int
-    """
-
-    bounds: dict[str, tuple[float, float]]
-    smallest_feature: float | None = Field(default=None, gt=0)
-    beam_size: float | None = Field(default=None, gt=0)
-    dose_limit: int = Field(default=1, ge=1)
-    age: str = ""
+    bounds: dict[str, tuple[float, float]]  #: limits by the actuators' names, which share one unit
+    smallest_feature: float | None = Field(default=None, gt=0)  #: radius of a region that must not be missed
+    beam_size: float | None = Field(default=None, gt=0)  #: how far beside a novel spot it is measured again
+    dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
+    age: str = ""  #: which of `recorded.readings` is the sample's age in s, so that ageing is not taken for regions
     seed: int = 0
 
 
 class Recorded(Section):
-    """What is kept of a run beside its frames.
+    """What is kept of a run beside its frames: names in the result, and data keys."""
 
-    Attributes
-    ----------
-    series : dict
-        Name in the result: data key of what is monitored during the run.
-    readings : dict
-        Name in the result: data key of what is read once.
-    units : dict
-        Units, by name in the result.
-    """
-
-    series: dict[str, str] = {}
-    readings: dict[str, str] = {}
-    units: dict[str, str] = {}
+    series: dict[str, str] = {}  #: what is monitored during the run
+    readings: dict[str, str] = {}  #: what is read once
+    units: dict[str, str] = {}  #: of all these
 
 
 class Storage(Section):
-    """Where data live.
+    """Where data live."""
 
-    Attributes
-    ----------
-    uri : str
-        A Tiled server; empty for the embedded one.
-    api_key : SecretStr
-        Of that server; give it by the environment (AINERD_STORAGE__API_KEY), not in a file.
-    directory : Path
-        Of the embedded server, and of documents that could not be written.
-    frames : list of Path
-        Folders that frames may be read from.
-    late_s : float
-        How long after the end of a run its frames may come.
-    """
-
-    uri: str = ""
-    api_key: SecretStr = SecretStr("")
-    directory: Path
-    frames: list[Path]
-    late_s: float = Field(default=5.0, ge=0)
+    uri: str = ""  #: of a Tiled server; empty for the embedded one
+    api_key: SecretStr = SecretStr("")  #: by the environment (AINERD_STORAGE__API_KEY), not in a file
+    directory: Path  #: of the embedded server, and of documents that could not be written
+    frames: list[Path]  #: folders that frames may be read from
+    late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
 
 
 class Settings(BaseSettings):
@@ -201,10 +146,7 @@ class Settings(BaseSettings):
     def load(cls, path: Path | str) -> Self:
         """Read a TOML file; its relative paths count from its own folder.
 
-        Raises
-        ------
-        SettingsError
-            In one line a problem, each naming the file and its key.
+        SettingsError has a line a problem, each naming the file and its key.
         """
         path = Path(path)
         try:
@@ -220,10 +162,7 @@ class Settings(BaseSettings):
     def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
         """Settings from tables as a TOML file has them, overridden by the environment; see `tables`.
 
-        Raises
-        ------
-        SettingsError
-            In one line a problem, each naming its key.
+        SettingsError has a line a problem, each naming its key.
         """
         given = dict(given)
         technique = os.environ.get(f"{_PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))

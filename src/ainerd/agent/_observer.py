@@ -192,17 +192,11 @@ class Observer:
         wait(futures, timeout_s)
         outcomes = []
         for future, suggestion in zip(futures, suggestions, strict=True):
+            nothing = {"embedding": np.full(self.technique.embedding_size, np.nan), "novelty_p": np.nan, "regime": -1}
             outcome = future.result() if future.done() else None
-            embedding = None if outcome is None else outcome.embedding
-            p = None if outcome is None else outcome.novelty_p
-            outcomes.append(
-                {
-                    ID_KEY: suggestion[ID_KEY],
-                    "embedding": np.full(self.technique.embedding_size, np.nan) if embedding is None else embedding,
-                    "novelty_p": np.nan if p is None else p,
-                    "regime": -1 if outcome is None else outcome.regime,
-                }
-            )
+            found = {name: getattr(outcome, name, None) for name in nothing}
+            known = {name: value for name, value in found.items() if value is not None}
+            outcomes.append({ID_KEY: suggestion[ID_KEY], **nothing, **known})
         return outcomes
 
     # a say in what comes next

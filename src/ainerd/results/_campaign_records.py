@@ -62,6 +62,11 @@ class CampaignRecords:
         -------
         bool
             False if nothing was changed; in an agent's own store that of another agent never is.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If there is no such suggestion, or no such status.
         """
         try:
             node = self._suggestions[id]
@@ -84,7 +89,7 @@ class CampaignRecords:
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
 
-        ValueError if several agents have one and none is named.
+        ValueError if several agents have one and none is named, by `agent` or as whose store this is.
         """
         agent = agent or self._agent
         found = [said for _, said in read_nodes(self._suggestions, status="proposed", agent=agent)]

@@ -7,7 +7,7 @@ from ainerd.technique import panels
 
 
 def export(store: ResultStore, key: str, path: str | Path) -> Path:
-    """Write a result to a file of the field's format, as its technique does.
+    """Write a result to a file of the field's format, as its technique does, and return its path.
 
     Parameters
     ----------
@@ -15,11 +15,6 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     key : str
     path : path
         A file that does not exist yet.
-
-    Returns
-    -------
-    Path
-        The file.
 
     Raises
     ------
@@ -44,18 +39,9 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
 
 
 def export_table(store: ResultStore, path: str | Path) -> Path:
-    """Write the table of all results.
+    """Write the table of all results: ``.csv``, with units in brackets in its header, or ``.parquet``, with attributes.
 
-    Parameters
-    ----------
-    store : ResultStore
-    path : path
-        ``.csv``, whose header has the units in brackets, or ``.parquet``, which has them among its attributes.
-
-    Raises
-    ------
-    ValueError
-        If the path ends otherwise.
+    ValueError if the path ends otherwise.
     """
     path, table = Path(path), store.table()
     if path.suffix == ".csv":

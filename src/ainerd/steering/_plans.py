@@ -155,14 +155,8 @@ def visit(
 def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[None]:
     """Measure what the optimizer suggests, one position after the other, in a run that records suggestion and outcome.
 
-    Unlike `bluesky_adaptive.plans.optimize` (1.0.0) it records the last step too when the optimizer stops, and with `n`
-    it leaves it to a person when to stop.
-
-    Parameters
-    ----------
-    problem : bluesky_adaptive.protocols.OptimizationProblem
-    n : int, optional
-        How many positions; without it, until ``problem.optimizer.should_stop()``.
+    `n` positions, or until ``problem.optimizer.should_stop()``. Unlike `bluesky_adaptive.plans.optimize` (1.0.0) it
+    records the last step too when the optimizer stops, and with `n` it leaves it to a person when to stop.
     """
     about = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 

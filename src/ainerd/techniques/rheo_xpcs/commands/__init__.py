@@ -4,8 +4,7 @@ import typer
 
 from ainerd.techniques.rheo_xpcs.commands._analyze import analyze
 from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
-from ainerd.techniques.rheo_xpcs.commands._encode import encode
-from ainerd.techniques.rheo_xpcs.commands._similar import similar
+from ainerd.techniques.rheo_xpcs.commands._encode import encode, similar
 from ainerd.techniques.rheo_xpcs.commands._train import train
 
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)

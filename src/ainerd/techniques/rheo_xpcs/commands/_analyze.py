@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
-    roi: Annotated[
-        Path,
-        typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml."),
-    ],
+    roi: Annotated[Path, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")],
     dataset: Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx).")] = "entry/data/data",
     frame_time: Annotated[float, typer.Option(help="Time from frame to frame, in seconds.")] = 1.0,
     contrast: Annotated[float, typer.Option(help="Speckle contrast of the instrument, for the novelty claim.")] = 0.2,
