@@ -15,7 +15,7 @@ from ainerd.techniques import rheo_xpcs
 from ainerd.techniques.rheo_xpcs import write_bank
 from ainerd.techniques.rheo_xpcs._bank_file import STEPS, read_bank
 
-BANK, PART = Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors", 10
+BANK, PART = Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors", 18
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
 

@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ainerd.cli import app
+from ainerd.results import ResultStore
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKFLOW = yaml.safe_load((CHECKOUT / "docs/how-to/files/ainerd-ci.yml").read_text())
@@ -52,7 +53,7 @@ def names(server, tmp_path_factory):
 
 @pytest.fixture
 def store(names):
-    return names["agent"].results
+    return ResultStore(names["client"]["ainerd"])
 
 
 def test_its_results_have_its_motors_and_its_ring(names, store):
