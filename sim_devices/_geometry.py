@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pyFAI.detectors import detector_factory
 from scipy.ndimage import binary_dilation
 
 from sim_devices._form_factor import scattering
@@ -70,6 +69,8 @@ class Geometry:
         """Shape, pixel size in metres, and mask of the gaps with the pixels that border them."""
         if self.shape is not None:
             return self.shape, (PIXEL_M, PIXEL_M), np.zeros(self.shape, bool)
+        from pyFAI.detectors import detector_factory  # slow to import, and only this needs it
+
         try:
             known = detector_factory(self.detector)
         except RuntimeError as error:

@@ -15,7 +15,7 @@ def place(suggestion):
 
 @pytest.fixture(scope="module")
 def started(session):
-    session.RE(session.agent.explore(2))
+    session.RE(session.agent.explore(1))
     return session
 
 

@@ -6,6 +6,7 @@ import bluesky.plans as bp
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from conftest import FRAMES
 from tiled.queries import Key
 
 from ainerd.steering import expose
@@ -13,10 +14,10 @@ from ainerd.steering import expose
 
 @pytest.fixture(scope="module")
 def explored(session):
-    """A session that has explored four positions, with all documents it emitted."""
+    """A session that has explored three positions, with all documents it emitted."""
     session.documents = []
     token = session.RE.subscribe(lambda name, doc: session.documents.append((name, doc)))
-    session.RE(session.agent.explore(4))
+    session.RE(session.agent.explore(3))
     session.RE.unsubscribe(token)
     return session
 
@@ -24,7 +25,7 @@ def explored(session):
 def test_every_position_has_one_complete_result(explored):
     table = explored.table()
     assert (table["status"] == "complete").all()
-    assert len(table) == 4 and table["raw_uid"].is_unique
+    assert len(table) == 3 and table["raw_uid"].is_unique
     assert table["novelty_p"].between(0, 1).all()
     assert table["stress_mean"].between(80, 25_000).all()
     assert (table["time_since_shear"].diff().dropna() > 0).all()
@@ -79,7 +80,7 @@ def test_the_raw_runs_are_in_tiled(explored):
     explored.agent.attach(explored.RE)
     raw = explored.client["raw"]
     exposures = raw.search(Key("start.plan_name") == "expose")
-    assert len(exposures) == 4
+    assert len(exposures) == 3
     assert len(raw.search(Key("start.plan_name") == "explore")) == 1
     run = raw[explored.table()["raw_uid"].iloc[0]]
     assert run.metadata["start"]["suggestion_id"] and run.metadata["start"]["reason"]
@@ -87,22 +88,22 @@ def test_the_raw_runs_are_in_tiled(explored):
 
 
 def test_stream_datums_come_while_the_detector_acquires(explored):
-    explored.expect(3000)
+    explored.detector.cam.acquire_period.put(10.0)  # 10 ms on the wall
     documents = []
     explored.RE(expose(explored.detector, shutter=explored.shutter), lambda name, doc: documents.append(name))
-    explored.expect(100)
+    explored.expect(FRAMES)
     assert documents.count("stream_datum") > 1
 
 
 def test_outcomes_are_recorded_by_the_optimize_run(explored):
     events = [doc["data"] for name, doc in explored.documents if name == "event" and "novelty_p" in doc["data"]]
-    assert len(events) == 4
+    assert len(events) == 3
     assert {"sample_x", "sample_y", "reason", "unexplored", "boundary", "novel_neighbour", "travel"} <= set(events[0])
 
 
 def test_the_log_reads_like_sentences(explored):
     lines = explored.agent.log()["text"]
-    assert lines.str.match(r"at \(\d+\.\d\d, \d+\.\d\d\): regime \d+, p = ").sum() >= 4
+    assert lines.str.match(r"at \(\d+\.\d\d, \d+\.\d\d\): regime \d+, p = ").sum() >= 3
 
 
 def test_another_process_finds_the_results_with_tiled_alone(explored):
@@ -117,7 +118,7 @@ some = results.search(Key("novelty_p") <= 1.0).search(Key("sample_x") >= 0.5).so
 print(json.dumps([node.metadata["sample_x"] for node in some.values()]), len(results.search(Key("novelty_p") <= 0.0)))
 assert not any(name in sys.modules for name in ("bluesky", "torch", "scipy"))
 """
-    uri, key = str(explored.client.context.api_uri), explored.client.context.api_key
+    uri, key = explored.client.uri, explored.client.context.api_key
     done = subprocess.run(
         [sys.executable, "-c", script], input=f'["{uri}", "{key}"]', capture_output=True, text=True, timeout=60
     )
@@ -145,9 +146,9 @@ def test_the_agent_remembers_and_goes_on(explored):
     assert agent.status()["regimes"] >= 1
     next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
     assert np.linalg.norm(visited - next_point, axis=1).min() > 0.09  # beside a novel spot, by a beam, at the nearest
-    explored.RE(agent.explore(2))
+    explored.RE(agent.explore(1))
     after = explored.table()
-    assert len(after) == len(before) + 2
+    assert len(after) == len(before) + 1
     assert (after.loc[before.index, "created"] == before["created"]).all()
 
 
@@ -157,6 +158,31 @@ def test_count_is_analysed_as_flying_is(explored):
     explored.RE(bp.count([explored.detector]))
     table = explored.table()
     assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
+
+
+@pytest.mark.fault("runs are taken while no agent is there", "analysed later, bit for bit the same")
+def test_runs_that_the_agent_missed_are_caught_up_with(explored):
+    """Rebuilt from Tiled, a run gives the same maps, bit for bit, as it gave while it was taken.
+
+    Results of other parameters stand beside the old ones.
+    """
+    agent = explored.start_agent(contrast=0.21)
+    assert agent.status()["regimes"] == 0  # embeddings of other parameters are not its own
+    before = explored.table()
+    complete = before[before["status"] == "complete"]
+    agent.detach()  # so that all raw runs are written
+    assert agent.catch_up() == len(complete)
+    after = explored.table()
+    found = after.drop(before.index).set_index("raw_uid")
+    assert (found["status"] == "complete").all() and len(found) == len(complete)
+    assert agent.catch_up() == 0
+    for key, row in complete.head(3).iterrows():
+        again = found.loc[row["raw_uid"]]
+        new_key = after.index[(after["raw_uid"] == row["raw_uid"]) & (after["created"] == again["created"])][0]
+        assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
+        for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):
+            assert again[name] == row[name] or (np.isnan(again[name]) and np.isnan(row[name]))
+    explored.start_agent()
 
 
 def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
@@ -194,39 +220,6 @@ def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
     assert (explored.table()["time_since_shear"].iloc[-2:] < old / 3).all()
     assert explored.rheometer.shear_number.get() == 2
     monkeypatch.undo()
-    explored.start_agent()
-
-
-@pytest.mark.fault("runs are taken while no agent is there", "analysed later, bit for bit the same")
-def test_runs_that_the_agent_missed_are_caught_up_with(explored):
-    """Rebuilt from Tiled, a run gives the same result, bit for bit, as it gave while it was taken."""
-    agent = explored.start_agent(contrast=0.21)  # knows none of the results
-    before = explored.table()
-    complete = before[before["status"] == "complete"]
-    agent.detach()  # so that all raw runs are written
-    assert agent.catch_up() == len(complete)
-    after = explored.table()
-    found = after.drop(before.index).set_index("raw_uid")
-    assert (found["status"] == "complete").all() and len(found) == len(complete)
-    assert agent.catch_up() == 0
-    for key, row in complete.head(3).iterrows():
-        again = found.loc[row["raw_uid"]]
-        new_key = after.index[(after["raw_uid"] == row["raw_uid"]) & (after["created"] == again["created"])][0]
-        assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
-        for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):
-            assert again[name] == row[name] or (np.isnan(again[name]) and np.isnan(row[name]))
-    explored.start_agent()
-
-
-def test_other_parameters_give_other_results_beside_the_old_ones(explored):
-    before = explored.table()
-    agent = explored.start_agent(contrast=0.19)
-    assert agent.status()["regimes"] == 0  # embeddings of other parameters are not its own
-    for name, doc in explored.documents:
-        agent(name, doc)
-    after = explored.table()
-    assert len(after) == len(before) + 4
-    assert after["raw_uid"].duplicated().sum() == before["raw_uid"].duplicated().sum() + 4
     explored.start_agent()
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from ainerd.dynamics import HELD_OUT
 
 
-def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in):
+def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in, monkeypatch):
+    monkeypatch.delenv("AINERD_RHEO_XPCS__BANK")  # the shipped one
     session = session_in(tmp_path)
     agent, sample = session.agent, session.instrument.sample
     session.expect(300)

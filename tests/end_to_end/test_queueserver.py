@@ -76,7 +76,7 @@ class Beamline:
             **os.environ,
             "AINERD_CONFIG": str(SMALL),
             "QSERVER_ZMQ_CONTROL_ADDRESS": self.address,
-            "AINERD_STORAGE__URI": str(self.client.context.api_uri),
+            "AINERD_STORAGE__URI": self.client.uri,
             "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
             "AINERD_STORAGE__DIRECTORY": str(storage.directory),
             "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),

@@ -46,7 +46,7 @@ class Beamline:
         """Start the agent's process."""
         storage = self.settings.storage
         environment = os.environ | {
-            "AINERD_STORAGE__URI": str(self.client.context.api_uri),
+            "AINERD_STORAGE__URI": self.client.uri,
             "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
             "AINERD_STORAGE__DIRECTORY": str(storage.directory),
             "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),

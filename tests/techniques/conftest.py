@@ -1,6 +1,5 @@
 import pytest
 
-from ainerd.server import embedded_server
 from tests.techniques.installing import TOY, installed
 
 
@@ -9,12 +8,6 @@ def installed_toy(tmp_path_factory):
     """The toy as a distribution: its modules can be imported, its entry points are found."""
     with installed(TOY, tmp_path_factory.mktemp("site")) as folder:
         yield folder
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
-        yield server
 
 
 @pytest.fixture

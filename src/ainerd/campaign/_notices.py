@@ -8,7 +8,7 @@ from ainerd.runs import Outcome
 
 DRIFT = (
     "recalibrate: this session's p-values are not those of runs like the bank's, so that much of the sample is new, or "
-    "the bank does not describe the instrument any more; `ainerd calibrate` makes one from runs that are known"
+    "the bank does not describe the instrument any more: make one from runs that are known"
 )
 
 

@@ -72,7 +72,7 @@ class Run(DocumentRouter):
         self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_of: str | None = None
-        self._reader_pixels: NDArray[np.int64] | None = None
+        self._reader_pixels = np.empty(0, np.int64)
         self.n_read = 0
 
     def start(self, doc: Any) -> None:
@@ -240,7 +240,7 @@ class Run(DocumentRouter):
             self._reader = None
 
     def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
-        if self._reader is None or self._reader_of != resource or self._reader_pixels is not pixels:
+        if self._reader is None or self._reader_of != resource or not np.array_equal(self._reader_pixels, pixels):
             self.close()
             if resource in self._held:
                 self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))

@@ -1,9 +1,10 @@
 """Which pixel belongs to which (q, phi) bin."""
 
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -260,9 +261,18 @@ class Partition:
 def _detector(detector: "str | Detector") -> "Detector":
     if not isinstance(detector, str):
         return detector
-    from pyFAI import detector_factory  # slow to import, and only this needs it
-
     try:
-        return detector_factory(detector)
+        return pyfai_detectors().detector_factory(detector)
     except RuntimeError as err:
         raise ValueError(f"pyFAI knows no detector {detector!r}: {err}") from None
+
+
+def pyfai_detectors() -> Any:
+    """`pyFAI.detectors`, which is slow to import, without the windows of pyFAI: they bring Qt where it is installed."""
+    windows = "pyFAI.gui.model.GeometryModel"
+    sys.modules.setdefault(windows, None)  # type: ignore[arg-type]
+    import pyFAI.detectors
+
+    if sys.modules[windows] is None:
+        del sys.modules[windows]
+    return pyFAI.detectors

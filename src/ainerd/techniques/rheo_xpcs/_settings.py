@@ -1,14 +1,17 @@
 """The technique's section of the TOML: geometry, bins, and how a run is analysed."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from pydantic import Field
-from pyFAI.detectors import Detector, detector_factory
 
 from ainerd.config import Section
 from ainerd.xpcs import Partition
+from ainerd.xpcs._partition import pyfai_detectors
+
+if TYPE_CHECKING:
+    from pyFAI.detectors import Detector
 
 
 class PartitionSettings(Section):
@@ -91,13 +94,13 @@ def build_partition(settings: PartitionSettings) -> Partition:
     return Partition.annular(detector=sensor(settings), mask=mask, **about)
 
 
-def sensor(settings: PartitionSettings) -> Detector:
+def sensor(settings: PartitionSettings) -> "Detector":
     """The detector that the settings name, or a plain one; ValueError if they name none that pyFAI knows."""
     if settings.shape is not None:
         pixel_m = settings.pixel_um * 1e-6
-        return Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
+        return pyfai_detectors().Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
     try:
-        return detector_factory(settings.detector)
+        return pyfai_detectors().detector_factory(settings.detector)
     except (RuntimeError, ValueError):
         raise ValueError(
             f"partition: pyFAI knows no detector {settings.detector!r}: give one it knows, or shape and pixel_um"
