@@ -11,11 +11,13 @@ FIGURES_READY := $(VENV)/.ready-figures
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
+# xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "ainerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[agent,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps xpcs-viewer
 	@touch $@
 
 $(DOCS_READY): $(READY)

@@ -1,6 +1,7 @@
 """A table of the faults that were tried, from the tests that try them: `make faults`."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "fault(what, happens, lost='nothing'): a fault, for the table in the docs")
     if (path := config.getoption("--fault-table")) is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(FaultTable(path))
+
+
+def pytest_terminal_summary(terminalreporter):
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    user, system = sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
+    terminalreporter.write_line(
+        f"CPU: {(user + system) / 60:.1f} min, user {user:.0f} s and system {system:.0f} s, with all processes started"
+    )
 
 
 @pytest.fixture(scope="session")

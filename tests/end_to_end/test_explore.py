@@ -87,14 +87,6 @@ def test_the_raw_runs_are_in_tiled(explored):
     assert run["rheometer_stress_monitor"].base["internal"].read().shape[0] > 0
 
 
-def test_stream_datums_come_while_the_detector_acquires(explored):
-    explored.detector.cam.acquire_period.put(10.0)  # 10 ms on the wall
-    documents = []
-    explored.RE(expose(explored.detector, shutter=explored.shutter), lambda name, doc: documents.append(name))
-    explored.expect(FRAMES)
-    assert documents.count("stream_datum") > 1
-
-
 def test_outcomes_are_recorded_by_the_optimize_run(explored):
     events = [doc["data"] for name, doc in explored.documents if name == "event" and "novelty_p" in doc["data"]]
     assert len(events) == 3
@@ -138,20 +130,6 @@ def test_documents_that_come_again_change_nothing(explored):
     assert (after["created"] == before["created"]).all()
 
 
-def test_the_agent_remembers_and_goes_on(explored):
-    before = explored.table()
-    visited = before[["sample_x", "sample_y"]].dropna().to_numpy(float)
-    agent = explored.start_agent()
-    assert len(agent.results) == len(before)
-    assert agent.status()["regimes"] >= 1
-    next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
-    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.09  # beside a novel spot, by a beam, at the nearest
-    explored.RE(agent.explore(1))
-    after = explored.table()
-    assert len(after) == len(before) + 1
-    assert (after.loc[before.index, "created"] == before["created"]).all()
-
-
 def test_count_is_analysed_as_flying_is(explored):
     before = len(explored.table())
     explored.shutter.set("open").wait(1)
@@ -176,13 +154,35 @@ def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     found = after.drop(before.index).set_index("raw_uid")
     assert (found["status"] == "complete").all() and len(found) == len(complete)
     assert agent.catch_up() == 0
-    for key, row in complete.head(3).iterrows():
+    for key, row in complete.head(2).iterrows():
         again = found.loc[row["raw_uid"]]
         new_key = after.index[(after["raw_uid"] == row["raw_uid"]) & (after["created"] == again["created"])][0]
         assert np.array_equal(agent.results.array(new_key, "c2"), agent.results.array(key, "c2"))
         for name in ("sample_x", "sample_y", "stress_mean", "time_since_shear", "n_frames", "frame_time_s"):
             assert again[name] == row[name] or (np.isnan(again[name]) and np.isnan(row[name]))
     explored.start_agent()
+
+
+def test_stream_datums_come_while_the_detector_acquires(explored):
+    explored.detector.cam.acquire_period.put(10.0)  # 10 ms on the wall
+    documents = []
+    explored.RE(expose(explored.detector, shutter=explored.shutter), lambda name, doc: documents.append(name))
+    explored.expect(FRAMES)
+    assert documents.count("stream_datum") > 1
+
+
+def test_the_agent_remembers_and_goes_on(explored):
+    before = explored.table()
+    visited = before[["sample_x", "sample_y"]].dropna().to_numpy(float)
+    agent = explored.start_agent()
+    assert len(agent.results) == (before["digest"] == before["digest"].iloc[0]).sum()
+    assert agent.status()["regimes"] >= 1
+    next_point = [agent.suggest()[name] for name in ("sample_x", "sample_y")]
+    assert np.linalg.norm(visited - next_point, axis=1).min() > 0.09  # beside a novel spot, by a beam, at the nearest
+    explored.RE(agent.explore(1))
+    after = explored.table()
+    assert len(after) == len(before) + 1
+    assert (after.loc[before.index, "created"] == before["created"]).all()
 
 
 def test_a_persons_point_is_measured_next_and_a_rejected_one_is_not(explored):
@@ -225,8 +225,8 @@ def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
 
 def test_bad_pixels_are_masked(explored, tmp_path):
     explored.use(bad_share=5e-3)
-    explored.settings.section["partition"].mask = tmp_path / "bad.npy"
-    np.save(explored.settings.section["partition"].mask, explored.detector.geometry.bad_pixels)
+    explored.settings.section["partition"]["mask"] = tmp_path / "bad.npy"
+    np.save(tmp_path / "bad.npy", explored.detector.geometry.bad_pixels)
     agent = explored.start_agent()
     agent.add(5.0, 5.0)
     explored.RE(agent.explore(1))

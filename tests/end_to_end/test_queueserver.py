@@ -20,7 +20,7 @@ from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 from conftest import SMALL
 
-from ainerd.agent import build_observer, open_tiled
+from ainerd.agent import build_observer
 from ainerd.agent.queueserver import steer
 from ainerd.config import Settings
 from ainerd.results import ResultStore
@@ -52,12 +52,11 @@ def until(condition, what):
 class Beamline:
     """Tiled and an RE Manager, each in processes of its own, and what a person sees of them."""
 
-    def __init__(self, folder, stack):
+    def __init__(self, folder, server, stack):
         self.folder, self.stack = folder, stack
         self.settings = Settings.load(SMALL)
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.client, close_tiled = open_tiled(self.settings.storage)
-        stack.callback(close_tiled)
+        self.client = server.client().create_container(folder.name)
         self.store = ResultStore(open_catalog(self.client)[1])
         redis, control, info = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.address = f"tcp://{control}"
@@ -149,9 +148,9 @@ class Beamline:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory):
+def closed(server, tmp_path_factory):
     with ExitStack() as stack:
-        yield Beamline(tmp_path_factory.mktemp("queueserver"), stack)
+        yield Beamline(tmp_path_factory.mktemp("queueserver"), server, stack)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def ainerd(*arguments):
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory):
+def names(server, tmp_path_factory):
     """What a session of the profile has, after what the workflow does in it."""
     folder = tmp_path_factory.mktemp("second")
     (command, profile, flag, code) = STEPS["The agent measures two positions"]
@@ -34,6 +34,8 @@ def names(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("AINERD_CONFIG", str(CHECKOUT / WORKFLOW["jobs"]["agent"]["env"]["AINERD_CONFIG"]))
+        patch.setenv("AINERD_STORAGE__URI", server.client().create_container(folder.name).uri)
+        patch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "tiled"))
         patch.setenv("AINERD_STORAGE__FRAMES", json.dumps([str(folder / "frames")]))
         names = {}

@@ -15,7 +15,8 @@ from bluesky_tiled_plugins import TiledWriter
 from conftest import SMALL
 
 from agents.demo.simulated import simulated_instrument
-from ainerd.agent import explore_remote, open_tiled
+from ainerd.agent import explore_remote
+from ainerd.cli import main
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
@@ -28,10 +29,10 @@ METRICS = 18_431
 class Beamline:
     """The RunEngine's side: devices, a RunEngine that writes its runs to Tiled, and no agent."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, server):
         self.settings = Settings.load(SMALL)
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.client, self.close_tiled = open_tiled(self.settings.storage)
+        self.client = server.client().create_container(folder.name)
         raw, ainerd = open_catalog(self.client)
         self.store, self.log = ResultStore(ainerd), folder / "watch.log"
         self.instrument = simulated_instrument(self.settings, speed=1000)
@@ -42,17 +43,19 @@ class Beamline:
         self.RE.subscribe(self.writer)
         self.agents = []
 
-    def watch(self, *options):
-        """Start the agent's process."""
+    def environment(self):
         storage = self.settings.storage
-        environment = os.environ | {
+        return {
             "AINERD_STORAGE__URI": self.client.uri,
             "AINERD_STORAGE__API_KEY": str(self.client.context.api_key),
             "AINERD_STORAGE__DIRECTORY": str(storage.directory),
             "AINERD_STORAGE__FRAMES": json.dumps([str(path) for path in storage.frames]),
         }
+
+    def watch(self, *options):
+        """Start the agent's process."""
         with open(self.log, "a") as log:
-            agent = subprocess.Popen([*COMMAND, *options], env=environment, stdout=log, stderr=log)
+            agent = subprocess.Popen([*COMMAND, *options], env=os.environ | self.environment(), stdout=log, stderr=log)
         self.agents.append(agent)
         return agent
 
@@ -86,12 +89,11 @@ class Beamline:
         for agent in self.agents:
             agent.kill()
             agent.wait()
-        self.close_tiled()
 
 
 @pytest.fixture(scope="module")
-def beamline(tmp_path_factory):
-    beamline = Beamline(tmp_path_factory.mktemp("beamline"))
+def beamline(server, tmp_path_factory):
+    beamline = Beamline(tmp_path_factory.mktemp("beamline"), server)
     yield beamline
     beamline.close()
 
@@ -160,9 +162,14 @@ def test_an_aborted_plan_does_not_wait_for_the_agent(beamline):
         (["--tiled", "http://127.0.0.1:9"], "127.0.0.1:9"),
     ],
 )
-def test_what_cannot_be_watched_is_one_line(beamline, options, message):
-    beamline.log.unlink(missing_ok=True)
-    agent = beamline.watch(*options)
-    assert agent.wait(60) == 2
-    said = beamline.log.read_text().strip().splitlines()
+def test_what_cannot_be_watched_is_one_line(beamline, options, message, monkeypatch, capsys):
+    for name, value in beamline.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
+    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
+    monkeypatch.setattr(sys, "argv", ["ainerd", *COMMAND[3:], *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
     assert message in said[-1] and said[-1].startswith("ainerd: ")

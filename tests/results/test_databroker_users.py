@@ -46,8 +46,6 @@ print(cat.v2[-1]["primary"].read()["det1"].values.tolist())
 
 @pytest.mark.filterwarnings("ignore")
 def test_broker(run):
-    for extra in ("humanize", "boltons", "doct", "prettytable", "pims", "mongomock"):
-        pytest.importorskip(extra)
     from databroker import Broker
 
     cat, uid = run
