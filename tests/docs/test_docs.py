@@ -65,7 +65,7 @@ def form(shown):
     text = re.sub(r"(why|explored) .*?(?= explored| queue)", r"\1 …", text)
     text = re.sub(r"'reason': '.*?'", "'reason': …", text)
     text = re.sub(r"-?\d+(\.\d+)?(e-\d+)?", "0", text)
-    text = re.sub(r"(→ next \(0, 0\)): .*?(?= run 0:| \(|$| False)", r"\1: …", text)
+    text = re.sub(r"(→ next \(0, 0\)): .*?(?= run 0:| \('|$| False)", r"\1: …", text)
     return text
 
 

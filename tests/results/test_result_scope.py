@@ -66,6 +66,15 @@ def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis)
     assert run.key in stores["a"].table().index and run.key not in stores["b"].table().index
 
 
+def test_what_supersedes_a_result_is_said_where_it_is_not_shown(both, store, record, analysis):
+    stores, keys = both
+    old = store.record(keys["a"])
+    newer = record(agent="a", raw_uid=old.raw_uid, parameters=COARSE)
+    stores["a"].complete(stores["a"].begin(newer), analysis(only=["tau"]))
+    assert stores["a"].table()["superseded_by"].to_dict() == {keys["a"]: newer.key}
+    assert stores["b"].table()["superseded_by"].isna().all()
+
+
 def test_each_has_its_newest_atlas_and_the_newest_of_all_labels_every_result(both, store, ainerd):
     stores, keys = both
     for name, n in (("a", 1), ("b", 2), ("c", 3), ("a", 4)):

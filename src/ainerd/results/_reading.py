@@ -206,7 +206,7 @@ class ResultReader:
     def _as_table(self, results: Nodes) -> pd.DataFrame:
         labels = self._current_labels()
         if self._made is None or self._made[0] is not results or self._made[1] is not labels:
-            self._made = results, labels, result_table(results, labels)
+            self._made = results, labels, result_table(results, labels, self._shown[0] if self._scope else results)
         return self._made[2]
 
     def _child(self, key: str, name: str) -> Any:

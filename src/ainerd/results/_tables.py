@@ -34,14 +34,15 @@ _DTYPES = {
 }
 
 
-def result_table(results: Nodes, labels: Mapping[str, int]) -> pd.DataFrame:
-    """Results by time of the run; `labels` are those of the newest atlas, by key."""
+def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd.DataFrame:
+    """Results by time of the run; `labels` are those of the newest atlas by key, those `beside` may supersede them."""
     rows = {key: _row(metadata) for key, metadata in results.items()}
     for key, row in rows.items():
         row["regime_then"] = row.get("regime")
         row["regime"] = labels.get(key, row["regime_then"])
-        if row.get("status") in FINAL and row.get("supersedes") in rows:
-            rows[row["supersedes"]]["superseded_by"] = key
+    for key, said in beside.items():
+        if said.get("status") in FINAL and said.get("supersedes") in rows:
+            rows[said["supersedes"]]["superseded_by"] = key
     table = _table(rows, "key", _RESULT)
     table["run_time"] = pd.to_datetime(table["run_time"], unit="s", utc=True)
     table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
