@@ -292,7 +292,8 @@ def test_agents_of_different_names_show_their_own(recorded, beside):
 
 def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
     _, store, agent = beside
-    agents = [agent("sample"), agent("furnace", bounds={"temperature": (300.0, 400.0)}, normalization="symmetric")]
+    furnace = {"bounds": {"temperature": (300.0, 400.0)}, "normalization": "symmetric"}
+    agents = [agent("sample", late_s=5.0), agent("furnace", late_s=5.0, **furnace)]
     first = [observer.suggest()["_id"] for observer in agents]
     assert all(observer.drain(120) for observer in agents)
     actuators = [session.stage.x, session.stage.y]
@@ -307,11 +308,15 @@ def test_a_plan_takes_the_suggestions_of_the_agent_it_names(session, beside):
         explore(agent="furnace")
     assert store.suggestions()["status"].tolist() == ["proposed"] * 2
 
-    tokens = [session.RE.subscribe(observer) for observer in agents]
+    documents = []
+    tokens = [session.RE.subscribe(agents[0]), session.RE.subscribe(lambda *document: documents.append(document))]
     explore(agent="sample")
     for token in tokens:
         session.RE.unsubscribe(token)
+    for document in documents:  # one reader of the file at a time
+        agents[1](*document)
     assert all(observer.drain(120) for observer in agents)
+    assert [observer.results.table()["reason"].dropna().tolist() for observer in agents] == [[], []]
     suggestions = store.suggestions()
     assert suggestions.loc[first[0], ["status", "status_by"]].tolist() == ["measured", "sample"]
     assert suggestions.loc[first[1], "status"] in ("proposed", "superseded")
