@@ -88,6 +88,7 @@ def session(tmp_path_factory):
     shutil.copy(SMALL, folder / "profiles" / "rheo_xpcs" / "agent.toml")  # the pages' instrument, with a small detector
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("COLUMNS", "120")  # as wide as the terminal that the page was made in
         patch.setenv("AINERD_CONFIG", str(SMALL))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
         patch.setenv("AINERD_STORAGE__FRAMES", f'["{folder / "output" / "session" / "frames"}"]')

@@ -78,14 +78,20 @@ class Session:
         self.close_tiled()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def small_bank(tmp_path_factory):
-    """A part of the shipped bank, for all processes of these tests: it is calibrated in a tenth of the time."""
+@pytest.fixture(scope="session")
+def bank_file(tmp_path_factory):
+    """A part of the shipped bank: it is calibrated in a tenth of the time."""
     tensors, families = read_bank(BANK)
     path = tmp_path_factory.mktemp("bank") / "bank.safetensors"
     write_bank(path, [from_triangle(maps / np.float32(STEPS)) for maps in tensors[::PART]], families[::PART])
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_bank(bank_file):
+    """That bank, for all processes of these tests, and of no others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AINERD_RHEO_XPCS__BANK", str(path))
+        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         yield
 
 

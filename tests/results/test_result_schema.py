@@ -91,8 +91,9 @@ def test_links_in_the_graph(night):
     client, store, keys = night
     assert all(link_provenance(store.container, keys[i]) for i in (0, 8, 8))
     graph = _provenance._Graph(client)
-    named = "{links(limit: 9, offset: 0) {predicate subject {name} object {name}}}"
+    named = "{links(limit: 999, offset: 0) {predicate subject {name} object {name}}}"
     links = [(x["subject"]["name"], x["predicate"], x["object"]["name"]) for x in graph.ask(named)["links"]]
+    links = [link for link in links if link[0] in keys]  # other tests of this process have theirs
     run = store.record(keys[0]).raw_uid
     assert sorted(links) == sorted(
         [
