@@ -32,7 +32,9 @@ _ANISOTROPY = 0.03
 REGIME_SCATTER = 0.25
 
 
-def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
+def run_embedding(
+    encoder: Encoder, z: ArrayLike, weights: ArrayLike | None = None, *, by_azimuth: bool = True
+) -> NDArray[np.float32]:
     """Embed one run: one point (16,), whatever its contrast, direction of flow and time of events; columns as above.
 
     Parameters
@@ -40,15 +42,16 @@ def run_embedding(encoder: Encoder, z: ArrayLike) -> NDArray[np.float32]:
     encoder : Encoder
         Which made `z`.
     z : array_like, shape (n_roi, d)
-        Latent vectors of the azimuthal bins, equal and in order around the full circle.
+        Latent vectors of the azimuthal bins of a ring.
+    weights : array_like, shape (n_roi,), optional
+        Of the bins in their mean, such as their pixels; equal without it.
+    by_azimuth : bool
+        Whether the bins are equal and in order around the full circle. Of others no anisotropy is told.
     """
-    return _embed(encoder.decode(z, size=SIZE)[None])[0]
-
-
-def _embed(held: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Embeddings (n, 16) of the maps (n, n_roi, 64, 64) that latent vectors hold."""
-    columns, plateau = decay_and_unsteadiness(to_triangle(held.mean(1)) - 1)
-    return np.hstack([columns, np.log1p(_second_harmonic(held)[:, None] / plateau / _ANISOTROPY)])
+    held = encoder.decode(z, size=SIZE)
+    columns, plateau = decay_and_unsteadiness(to_triangle(np.average(held, axis=0, weights=weights)[None]) - 1)
+    harmonic = _second_harmonic(held[None]) if by_azimuth else np.zeros(1, np.float32)
+    return np.hstack([columns, np.log1p(harmonic[:, None] / plateau / _ANISOTROPY)])[0].astype(np.float32)
 
 
 def decay_and_unsteadiness(triangles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

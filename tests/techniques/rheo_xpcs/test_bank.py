@@ -42,17 +42,18 @@ def test_the_shipped_bank_is_large_and_balanced():
     assert len({bank.families.count(family) for family in KNOWN}) == 1
 
 
-@pytest.mark.parametrize("n_roi", [18, 4, 9, 1])
-def test_bank_and_run_are_described_alike(encoder, small, n_roi):
+@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)])
+def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     """Means over many draws of the bank's features are those of runs of all bins, seen the public way."""
     bank = Bank.load(small[0])
-    draws = np.stack([bank.features(encoder, contrast=0.2, n_roi=n_roi, seed=s, **RUN) for s in range(12)])
+    told = {"by_azimuth": by_azimuth, **RUN}
+    draws = np.stack([bank.features(encoder, contrast=0.2, n_roi=n_roi, seed=s, **told) for s in range(12)])
     rng = np.random.default_rng(3)
     for number in (0, 5, 6):  # alike in all directions; flow
         clean = np.float32(0.2) * small[1][number][None]
         runs = np.concatenate([noisy_runs(clean, n_roi=n_roi, rng=rng, **RUN) for _ in range(12)])
         add_systematics(runs, (0.2 + 64 / 250) / np.sqrt(570 * n_roi), rng)
-        seen = np.stack([run_features(encoder, np.kron(run, np.ones((4, 4))), **RUN) for run in runs])
+        seen = np.stack([run_features(encoder, np.kron(run, np.ones((4, 4))), **told) for run in runs])
         spread = np.hypot(seen.std(0), draws[:, number].std(0)) + 0.02
         assert (np.abs(seen.mean(0) - draws[:, number].mean(0)) / spread).max() < 2
         assert draws[:, number].std(0).mean() == pytest.approx(seen.std(0).mean(), rel=0.5)

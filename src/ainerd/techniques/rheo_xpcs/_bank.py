@@ -63,6 +63,7 @@ class Bank:
         n_pixels: float,
         contrast: float,
         n_roi: int = 18,
+        by_azimuth: bool = True,
         seed: int = 0,
     ) -> NDArray[np.float32]:
         """Features (n, 46) of each exposure as a run of these statistics would see it, as of `run_features`.
@@ -77,6 +78,8 @@ class Bank:
             Frames; photons per pixel and frame; pixels per bin, more than 64; beta.
         n_roi : int
             Azimuthal bins.
+        by_azimuth : bool
+            Whether the bins are told apart; without it a run is their mean alone.
         seed : int
 
         Raises
@@ -102,9 +105,12 @@ class Bank:
                 clean[:, nearest].reshape(-1, SIZE, SIZE), n_pixels=pixels, n_frames=n_frames, counts=counts, rng=rng
             ).reshape(-1, k, SIZE, SIZE)
             add_systematics(maps, (contrast + SIZE / (n_frames * counts)) / np.sqrt(n_pixels * n_roi), rng)
-            held = encoder.decode(encoder.encode(maps.mean(1)), size=SIZE)
-            photons = n_frames * counts
-            out.append(features(held, maps, phi=phi, n_directions=n_directions, photons=photons, n_pixels=pixels))
+            mean = maps.mean(1)
+            held = encoder.decode(encoder.encode(mean), size=SIZE)
+            if not by_azimuth:
+                maps, phi = mean[:, None], np.zeros(1)
+            about = {"phi": phi, "photons": n_frames * counts, "n_pixels": n_pixels * n_roi}
+            out.append(features(held, mean, maps, n_directions=n_directions if by_azimuth else 1, **about))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(

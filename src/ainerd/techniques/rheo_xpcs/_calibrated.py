@@ -27,7 +27,14 @@ _known: dict[str, NoveltyScorer] = {}
 
 
 def calibrated(
-    bank: Bank, encoder: Encoder, *, photons: float, n_pixels: float, contrast: float, n_roi: int
+    bank: Bank,
+    encoder: Encoder,
+    *,
+    photons: float,
+    n_pixels: float,
+    contrast: float,
+    n_roi: int,
+    by_azimuth: bool = True,
 ) -> NoveltyScorer:
     """A scorer fitted to the bank's exposures as runs of these statistics see them.
 
@@ -38,10 +45,11 @@ def calibrated(
     ----------
     photons : float
         Per pixel in the whole exposure.
-    n_pixels, contrast, n_roi
-        Pixels per bin, beta, and azimuthal bins.
+    n_pixels, contrast, n_roi, by_azimuth
+        Pixels per bin, beta, azimuthal bins, and whether these are told apart.
     """
-    seen: dict[str, Any] = {"counts": photons, "n_pixels": n_pixels, "contrast": contrast, "n_roi": n_roi}
+    seen: dict[str, Any] = {"counts": photons, "n_pixels": n_pixels, "contrast": contrast}
+    seen |= {"n_roi": n_roi, "by_azimuth": by_azimuth}
     key = hashlib.sha256(json.dumps([bank.id, encoder.sha256, _sources(), np.__version__, seen]).encode()).hexdigest()
     if key not in _known:
         path = user_cache_path("ainerd") / f"{key}.safetensors"

@@ -22,7 +22,14 @@ TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
 
 
 def run_features(
-    encoder: Encoder, maps: ArrayLike, *, n_frames: float, counts: float, n_pixels: float
+    encoder: Encoder,
+    maps: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    n_frames: float,
+    counts: float,
+    n_pixels: float,
+    by_azimuth: bool = True,
 ) -> NDArray[np.float32]:
     """Describe one run for the novelty claim, (46,); columns as above, errors as of `Encoder.encode`.
 
@@ -30,20 +37,26 @@ def run_features(
     ----------
     encoder : Encoder
     maps : array_like, shape (n_roi, 256, 256)
-        C2 maps of baseline 1, bins equal and in order around the full circle.
+        C2 maps of baseline 1 of the bins of a ring.
+    weights : array_like, shape (n_roi,), optional
+        Of the bins in their mean, such as their pixels; equal without it.
     n_frames, counts, n_pixels : float
-        Frames; photons per pixel and frame; pixels per bin.
+        Frames; photons per pixel and frame; mean pixels per bin.
+    by_azimuth : bool
+        Whether the bins are equal and in order around the full circle. Others are averaged.
     """
     maps = np.asarray(maps, dtype=np.float32)
     n_roi = len(maps)
-    held = encoder.decode(encoder.encode(maps.mean(0, keepdims=True)), size=SIZE)
+    mean = np.average(maps, axis=0, weights=weights)[None].astype(np.float32)
+    held = encoder.decode(encoder.encode(mean), size=SIZE)
     return features(
         held,
-        block_mean(maps)[None],
-        phi=2 * np.pi * (np.arange(n_roi) + 0.5) / n_roi,
-        n_directions=directions(n_roi),
+        block_mean(mean),
+        block_mean(maps if by_azimuth else mean)[None],
+        phi=2 * np.pi * (np.arange(n_roi) + 0.5) / n_roi if by_azimuth else np.zeros(1),
+        n_directions=directions(n_roi) if by_azimuth else 1,
         photons=n_frames * counts,
-        n_pixels=n_pixels,
+        n_pixels=n_pixels * n_roi,
     )[0]
 
 
@@ -54,6 +67,7 @@ def directions(n_roi: int) -> int:
 
 def features(
     held: NDArray[np.float32],
+    mean: NDArray[np.float32],
     maps: NDArray[np.float32],
     *,
     phi: NDArray[np.float64],
@@ -61,16 +75,16 @@ def features(
     photons: float,
     n_pixels: float,
 ) -> NDArray[np.float32]:
-    """Features (n, 46) of n runs, of maps (n, k, 64, 64) and what the encoder holds of their mean, (n, 64, 64).
+    """Features (n, 46) of n runs, of their mean maps and what the encoder holds of them, (n, 64, 64), and their maps.
 
-    The maps are those of k azimuths `phi`, equally spaced, in radians; the run has `n_directions`, of which they may be
-    fewer. Photons are per pixel of the exposure, pixels per map.
+    The maps, (n, k, 64, 64), are those of k azimuths `phi`, equally spaced, in radians; the run has `n_directions`, of
+    which they may be fewer. Photons are per pixel of the exposure, pixels those of all bins.
     """
     steady, _ = decay_and_unsteadiness(to_triangle(held) - 1)
-    residual = np.square(maps.mean(1) - held).sum((1, 2))
+    residual = np.square(mean - held).sum((1, 2))
     # Noise of a Wishart map: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a
     # reduced frame.
     signal = held - 1
     total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / (n_pixels * maps.shape[1])
-    return np.column_stack([steady, np.log(residual / expected), structure(maps, phi, n_directions)])
+    expected = (total**2 + np.square(signal).sum((1, 2))) / n_pixels
+    return np.column_stack([steady, np.log(residual / expected), structure(mean, maps, phi, n_directions)])

@@ -27,13 +27,14 @@ _FLOOR = 0.03
 _NEEDED = {2: 3, 4: 5}
 
 
-def structure(maps: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int) -> NDArray[np.float32]:
+def structure(
+    average: NDArray[np.float32], maps: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int
+) -> NDArray[np.float32]:
     """Structure (n, 30) of runs, of C2 maps (n, k, 64, 64) of baseline 1 at azimuths `phi`, equally spaced, in radians.
 
-    `n_directions` are different ones among them on the half circle.
+    `average`, (n, 64, 64), are their means; `n_directions` are different ones among them on the half circle.
     """
-    triangles = to_triangle(maps) - 1
-    mean = triangles.mean(1)
+    triangles, mean = to_triangle(maps) - 1, to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
     deviation = mean - (mean @ MEAN.T)[:, BIN]
     trend = 3 * (deviation * _AGE) @ MEAN[1:-1].T

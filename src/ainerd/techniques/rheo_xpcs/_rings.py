@@ -1,0 +1,62 @@
+"""The bins of a partition, ring by ring in q: an embedding and a p-value are of one ring."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs import Partition
+
+ALIKE = 0.02  # relative difference of q below which bins are of one ring
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """Bins of one q.
+
+    Attributes
+    ----------
+    bins : ndarray of int, shape (n,)
+        Bins of the partition, from 0, by azimuth where it is known.
+    q : float
+        In 1/nm; NaN where it is not known.
+    n_pixels : int
+        Of all its bins.
+    weights : ndarray, shape (n,)
+        Share of each bin in them.
+    by_azimuth : bool
+        Whether the bins are equal sectors around the full circle. Others are averaged, and nothing is said of azimuth.
+    missing_deg : float
+        Part of the circle that no bin covers, in degrees; 0 for a single bin, and where azimuths are not known.
+    """
+
+    bins: NDArray[np.int64]
+    q: float
+    n_pixels: int
+    weights: NDArray[np.float64]
+    by_azimuth: bool
+    missing_deg: float
+
+    @property
+    def directions(self) -> int:
+        """Azimuths that are told apart: 1 where the bins are averaged."""
+        return len(self.bins) if self.by_azimuth else 1
+
+
+def rings(partition: Partition) -> list[Ring]:
+    """The rings of a partition by growing q; bins whose q is not known are one ring."""
+    order = np.argsort(partition.q, kind="stable")
+    q = partition.q[order]
+    new = np.append(True, ~(np.isnan(q[1:]) | (np.diff(q) <= ALIKE * q[:-1]))) if q.size > 1 else np.array([True])
+    return [_ring(partition, order[part]) for part in np.split(np.arange(q.size), np.flatnonzero(new)[1:])]
+
+
+def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
+    bins = bins[np.argsort(partition.phi[bins], kind="stable")]
+    phi, pixels = partition.phi[bins], partition.n_pixels[bins]
+    missing, is_whole = 0.0, False
+    if len(bins) > 1 and np.isfinite(phi).all():
+        gaps = np.diff(np.append(phi, phi[0] + 360))
+        is_whole = bool(np.allclose(gaps, 360 / len(bins), atol=0.5))
+        missing = 0.0 if is_whole else float(max(360 - len(bins) * gaps.min(), 0.0))
+    return Ring(bins, float(partition.q[bins].mean()), int(pixels.sum()), pixels / pixels.sum(), is_whole, missing)
