@@ -169,7 +169,7 @@ class Analysis:
     model, calibration : mapping
         Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
     status : {"complete", "partial"}
-        Partial: of fewer frames than were announced, and usable.
+        Partial: of fewer frames than were announced, or of a run that announced none; usable.
 
     Raises
     ------

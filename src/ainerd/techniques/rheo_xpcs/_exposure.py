@@ -24,19 +24,23 @@ DIMS = {
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
 }
+FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
+OPEN_FRAMES = 1_000_000  # lags of a run that announces no number of frames go as far as those of one with so many
 DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
 
 
 class Exposure:
-    """One run being analysed; with the options of its technique."""
+    """One exposure being analysed, with the options of its technique.
+
+    One that ends early, or that never said how long it would be, is that of the frames that came.
+    """
 
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
-        assert run.n_frames is not None and run.frame_time_s is not None  # seen to by `begin`
+        assert run.frame_time_s is not None  # seen to by `begin`
         self._technique, self._run = technique, run
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
-        self._correlator = MultiTau(technique.partition, run.n_frames)
-        self._tau = self._correlator.lag * run.frame_time_s
+        self._correlator = MultiTau(technique.partition, run.n_frames or OPEN_FRAMES)
         self._prepared = False  # whether the calibration has been asked for
 
     @property
@@ -46,16 +50,19 @@ class Exposure:
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        """All that `finish` gives."""
-        n_roi, n_tau = self._technique.partition.n_roi, self._tau.size
-        size = self._reducer.size
-        shapes = {
+        """All that `finish` gives of as many frames as were announced."""
+        n_roi, size = self._technique.partition.n_roi, self._reducer.size
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
             "c2": ((n_roi, size, size), "float32"),
             "latent": ((n_roi, self._technique.encoder.n_latent), "float32"),
-            "g2": ((n_roi, n_tau), "float64"),
-            "g2_err": ((n_roi, n_tau), "float64"),
-            "tau": ((n_tau,), "float64"),
         }
+        if self._n_frames is not None:
+            n_tau = self._correlator.lag.size
+            shapes |= {
+                "g2": ((n_roi, n_tau), "float64"),
+                "g2_err": ((n_roi, n_tau), "float64"),
+                "tau": ((n_tau,), "float64"),
+            }
         if self._technique.denoiser:
             shapes |= {
                 "denoised": ((n_roi, DENOISED, DENOISED), "float32"),
@@ -71,7 +78,7 @@ class Exposure:
             self._correlator.push(block)
         except ValueError as error:  # no counts, or more frames than were announced
             raise AnalysisError(str(error)) from error
-        if not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
+        if self._n_frames is not None and not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
             # a second's work, better done while frames still come
             self._prepared = True
             photons = self._photons * self._n_frames / self._reducer.n_pushed
@@ -84,7 +91,7 @@ class Exposure:
             return {}, {}
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
         g2 = g2_from_two_time(denoised)
-        tau = np.arange(1, DENOISED) * self._n_frames / DENOISED * self._frame_time_s
+        tau = np.arange(1, DENOISED) * self._reducer.n_pushed / DENOISED * self._frame_time_s
         fit = fit_kww(tau, g2)
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None}
@@ -96,14 +103,17 @@ class Exposure:
 
     @one_thread
     def finish(self) -> Analysis:
-        """Say what the run was."""
-        technique = self._technique
-        if self._reducer.n_pushed != self._n_frames:
-            raise AnalysisError("a map needs all of them")
+        """Say what the exposure was, as far as it came."""
+        technique, n_frames = self._technique, self._reducer.n_pushed
+        if n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         photons = self._photons
         if photons == 0:
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
-        maps = self._reducer.maps()
+        try:
+            maps = self._reducer.maps(partial=True)
+        except ValueError as error:  # only "area" maps a part of a run
+            raise AnalysisError(str(error)) from error
         empty = int(np.isnan(maps).all(2).any(0).sum())
         if empty:
             raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
@@ -112,15 +122,16 @@ class Exposure:
         no_claim = technique.gap(photons)
         verdict = None if no_claim else technique.scorer(photons).explain(features[None])[0]
         g2 = self._correlator.result()
-        fit = fit_kww(self._tau, g2.value)
+        tau = g2.lag * self._frame_time_s
+        fit = fit_kww(tau, g2.value)
         denoised, told = self._denoised(maps)
         return Analysis(
             embedding=run_embedding(technique.encoder, latent),
             novelty_p=verdict.p if verdict else None,
-            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": self._tau, **denoised},
+            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": tau, **denoised},
             dims=DIMS,
             summary={
-                "counts_per_pixel": photons / self._n_frames,
+                "counts_per_pixel": photons / n_frames,
                 "no_claim": no_claim,
                 "nearest_known": verdict.nearest if verdict else None,
                 "strangest_in": verdict.spoke if verdict else None,
@@ -138,4 +149,5 @@ class Exposure:
             | dict.fromkeys((f"strangeness_{term}" for term in (verdict.excess if verdict else ())), "1"),
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+            status="complete" if n_frames == self._n_frames else "partial",
         )

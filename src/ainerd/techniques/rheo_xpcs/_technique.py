@@ -14,12 +14,11 @@ from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
 from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Regimes, RunInfo, Unit
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
-from ainerd.techniques.rheo_xpcs._exposure import Exposure
+from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._settings import RheoXPCSSettings, build_partition, instrument
 from ainerd.xpcs import Partition
 
 FEWEST_PIXELS = 64
-FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
@@ -46,7 +45,7 @@ class RheoXPCS:
     """
 
     name = "rheo_xpcs"
-    unit: Unit = "run"
+    unit: Unit = "event"
 
     def __init__(
         self,
@@ -104,20 +103,18 @@ class RheoXPCS:
         }
 
     def begin(self, run: RunInfo) -> Exposure:
-        """Prepare for a run; AnalysisError if its frames do not fit the partition, or are too few."""
+        """Prepare for an exposure; AnalysisError if its frames do not fit the partition, or are to be too few."""
         if tuple(run.frame_shape) != self.partition.shape:
             raise AnalysisError(
                 f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "
                 f"{self.partition.shape[0]} × {self.partition.shape[1]}"
             )
-        if run.n_frames is None or run.frame_time_s is None:
+        if run.frame_time_s is None:
             raise AnalysisError(
-                "the detector does not say how many frames it takes, or how fast: name its configuration keys in "
-                "[detector] n_frames and frame_time_s"
+                "the detector does not say how fast it takes frames: name its configuration key in "
+                "[detector] frame_time_s"
             )
-        if run.start.get("num_points", 1) != 1:
-            raise AnalysisError(f"{run.start['num_points']} exposures in one run: a map is of one, take a run for each")
-        if run.n_frames < FEWEST_FRAMES:
+        if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         return Exposure(self, run)
 
