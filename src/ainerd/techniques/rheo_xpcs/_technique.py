@@ -15,13 +15,14 @@ from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Regimes,
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
+from ainerd.techniques.rheo_xpcs._rings import Ring, rings
 from ainerd.techniques.rheo_xpcs._settings import RheoXPCSSettings, build_partition, instrument
 from ainerd.xpcs import Partition
 
 FEWEST_PIXELS = 64
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-STEP = 0.1  # calibrations are shared by runs whose counts differ by less, in natural logarithm
+STEP, CONTRAST_STEP = 0.1, 0.04  # calibrations are shared by runs whose photons and contrast differ by less, in logarithm
 
 
 class RheoXPCS:
@@ -35,7 +36,7 @@ class RheoXPCS:
     bank : Bank, optional
         Frozen exposures that novelty is calibrated against; the shipped ones without it.
     contrast : float, optional
-        Speckle contrast beta of the instrument. Without it nothing is said of novelty.
+        Speckle contrast beta of the instrument. Without it that of each run is found in the run.
     alpha : float
         Level at which an exposure is called novel.
     denoiser : Encoder, optional
@@ -62,14 +63,12 @@ class RheoXPCS:
         bank = Bank.load() if bank is None else bank
         if 64 not in encoder.sizes:
             raise ValueError(f"encoder {encoder.name!r} cannot be calibrated, it takes no maps of 64 px: give 'pca'")
-        if len(np.unique(partition.q)) > 1:
-            raise ValueError("the partition has several rings in q: an embedding is that of one, give n_q = 1")
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
         self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
         self.regime_width = RegimeModel.CUT * REGIME_SCATTER
         self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
-        self.pixels_per_bin = int(np.median(partition.n_pixels))
+        self.rings = rings(partition)
         self._landmarks: Landmarks | None = None
         self._instrument: dict[str, float | str | None] = {}
 
@@ -150,22 +149,30 @@ class RheoXPCS:
         said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
         yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
 
-    def gap(self, photons: float) -> str | None:
-        """Why nothing can be said of the novelty of a run with so many photons a pixel; None if something can."""
+    def gap(self, ring: Ring, photons: float, contrast: float | None) -> str | None:
+        """Why nothing can be said of the novelty of a ring with so many photons a pixel; None if something can."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        if self.contrast is None:
-            return "the speckle contrast is not known: give rheo_xpcs.contrast"
-        return self.bank.gap(n_frames=1, counts=photons, n_pixels=self.pixels_per_bin, contrast=self.contrast)
+        if ring.missing_deg:
+            return f"no bin covers {ring.missing_deg:.0f} of the 360 degrees around the beam, the bank is of full circles"
+        if contrast is None:
+            return "no speckle was found in the run: tell its contrast in rheo_xpcs.contrast if you know it"
+        n_pixels = ring.n_pixels / len(ring.bins)
+        return self.bank.gap(n_frames=1, counts=photons, n_pixels=n_pixels, contrast=contrast)
 
-    def scorer(self, photons: float) -> NoveltyScorer:
+    def scorer(self, ring: Ring, photons: float, contrast: float) -> NoveltyScorer:
         """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
-        assert self.contrast is not None  # or there is a gap
         return calibrated(
             self.bank,
             self.encoder,
-            photons=float(np.exp(np.round(np.log(photons) / STEP) * STEP)),
-            n_pixels=self.pixels_per_bin,
-            contrast=self.contrast,
-            n_roi=self.partition.n_roi,
+            photons=_rounded(photons, STEP),
+            n_pixels=ring.n_pixels / len(ring.bins),
+            contrast=contrast if contrast == self.contrast else _rounded(contrast, CONTRAST_STEP),
+            n_roi=len(ring.bins),
+            by_azimuth=ring.by_azimuth,
         )
+
+
+def _rounded(value: float, step: float) -> float:
+    """The nearest of values that lie a step apart in natural logarithm."""
+    return float(np.exp(np.round(np.log(value) / step) * step))
