@@ -10,11 +10,12 @@ from scipy.fft import fft, irfft, next_fast_len, rfft
 
 from ainerd.threads import n_cores, one_thread
 from ainerd.xpcs._counts import Sums, check_counts
-from ainerd.xpcs._normalize import Normalization, check_choice, scales
+from ainerd.xpcs._normalize import Normalization, Scales, check_choice, scales
 from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._parts import Parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class G2:
     """A one-time correlation function.
 
@@ -23,12 +24,39 @@ class G2:
     lag : ndarray, shape (n,)
         In frames, from 1; multiply by the frame time for tau.
     value, error : ndarray, shape (n_roi, n)
-        g2, and its standard error from the scatter of the bin's static sub-bins; NaN where a bin has only one.
+        g2, and its standard error from the scatter of the bin's parts, the finite number of speckles included; NaN
+        where a bin has only one part.
+    parts : ndarray, shape (n_part, n)
+        g2 of the parts that each bin is cut into: neighbouring pixels of one static sub-bin. `value` is their mean,
+        weighted with `part_weight`. With e = D - 1, a part's value is the mean of e e', so that its own mean brightness
+        does not count: the total of e over a bin is zero, and parts would else scatter more than the bin does.
+    part_roi : ndarray of int, shape (n_part,)
+        Bin of each part, from 0.
+    part_weight : ndarray, shape (n_part,)
+        Share of the bin's pixels.
+    contrast0, contrast0_err : ndarray, shape (n_roi,)
+        Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which shot noise does not enter (Goodman,
+        Speckle Phenomena in Optics, 2007; Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005), corrected for
+        the finite number of photons and pixels.
+    parts0 : ndarray, shape (n_part,)
+        That of the parts.
+    bias : ndarray, shape (n_roi, n)
+        Expected `value` less the truth, to first order: intensities are divided by means over few pixels, of each frame
+        over the n of the bin and of the run over the m of a sub-bin, which speckle and photons move too. With c the
+        mean of g2 - 1 over all pairs of frames and C the photons of the sub-bin, it is -g2 times the mean over pixels
+        of c (1 / m - 1 / n) + 1 / C - 1 / C_bin + (g2 - 1) / n: of a static sample -contrast (1 + contrast) / m.
     """
 
     lag: NDArray[np.float64]
     value: NDArray[np.float64]
     error: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    part_roi: NDArray[np.int64]
+    part_weight: NDArray[np.float64]
+    contrast0: NDArray[np.float64]
+    contrast0_err: NDArray[np.float64]
+    parts0: NDArray[np.float64]
+    bias: NDArray[np.float64]
 
 
 def g2(
@@ -60,8 +88,9 @@ def g2(
     keep = None if valid is None else np.asarray(valid, dtype=bool)
     scale = scales(Sums.of(counts, partition), partition, normalization, keep)
     size = next_fast_len(2 * n_frames)
-    edges, roi = partition.static_edges, partition.static_roi
-    sub = np.empty((len(roi), n_frames - 1))
+    parts = Parts.of(partition)
+    edges, roi, of_sub = parts.edges, parts.roi, scale.sub[parts.sub]
+    plain, centred = np.empty((2, len(roi), n_frames - 1))
 
     def correlate(some: NDArray[np.int64]) -> None:
         # two pixels in one complex series, transformed in place: fresh memory would cost as much as the transform
@@ -69,19 +98,41 @@ def g2(
         for j in some:
             n, valid_now = edges[j + 1] - edges[j], scale.valid[:, roi[j]].astype(float)
             e = room[: -(-n // 2)]
-            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * scale.sub[j], valid_now, e)
+            mean = _centre(counts, edges[j], n, scale.frame[:, roi[j]] * of_sub[j], valid_now, e)
             # with d = 1 + e on valid frames, the sum of d d' over pairs is that of e e' + e + e' + 1
             window = rfft(valid_now, size)
             total = _autocorrelate(e, n_frames) / n
-            total += 2 * irfft((rfft(mean, size).conj() * window).real, size)[1:n_frames]
+            ends = 2 * irfft((rfft(mean, size).conj() * window).real, size)[1:n_frames]
             pairs = np.rint(irfft(np.abs(window) ** 2, size)[1:n_frames])
             with np.errstate(divide="ignore", invalid="ignore"):
-                sub[j] = np.where(pairs > 0, 1 + total / pairs, np.nan)
+                centred[j] = np.where(pairs > 0, total / pairs, np.nan)
+                plain[j] = np.where(pairs > 0, (total + ends) / pairs, np.nan)
 
     threads = n_cores()
     with one_thread, ThreadPoolExecutor(threads) as pool:
         list(pool.map(correlate, np.array_split(np.arange(len(roi)), threads)))
-    return from_sub_bins(np.arange(1.0, n_frames), sub, partition)
+    zero, photons = _within_a_frame(counts, scale, parts)
+    return from_parts(np.arange(1.0, n_frames), plain, centred, zero, photons, parts.size, parts, n_frames)
+
+
+def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Contrast of each part without a lag, mean of e e less shot noise, and its photons; (n_part,)."""
+    begins, roi = parts.edges[:-1], parts.roi
+    sums = np.add.reduceat(counts, begins, axis=1, dtype=float) * scale.valid[:, roi]
+    squares = np.stack([np.add.reduceat(row.astype(float) ** 2, begins) for row in counts]) * scale.valid[:, roi]
+    member = roi[:, None] == np.arange(roi[-1] + 1)
+    n_pixels, total = parts.size @ member, sums @ member
+    pairs = total * np.maximum(total - 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_mean = np.where(total > 0, n_pixels / total, 0)
+        profile = scale.sub[parts.sub]
+        profile = (
+            profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]
+        )  # mean 1 in a bin, however normalised
+        products = (squares - sums).sum(0) * profile**2
+        ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
+        zero = (products - ends) / ((pairs / n_pixels**2).sum(0)[roi] * parts.size) + 1
+    return zero, sums.sum(0)
 
 
 def _autocorrelate(e: NDArray, n_frames: int) -> NDArray[np.float64]:
@@ -114,14 +165,74 @@ def _centre(counts, first, n, factor, seen, out):
     return mean
 
 
-def from_sub_bins(lag: NDArray[np.float64], sub: NDArray[np.float64], partition: Partition) -> G2:
-    """G2 of the bins from that of their static sub-bins, (n_sub, n)."""
-    roi = partition.static_roi
-    weight = np.diff(partition.static_edges) / partition.n_pixels[roi]
-    value, error = np.empty((2, partition.n_roi, len(lag)))
-    for k in range(partition.n_roi):
-        w, x = weight[roi == k, None], sub[roi == k]
-        value[k] = (w * x).sum(0)
-        m = len(w)
-        error[k] = np.sqrt((w * (x - value[k]) ** 2).sum(0) / (m - 1)) if m > 1 else np.nan
-    return G2(lag, value, error)
+def from_parts(
+    lag: NDArray[np.float64],
+    plain: NDArray[np.float64],
+    centred: NDArray[np.float64],
+    zero: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    size: NDArray[np.int64],
+    parts: Parts,
+    n_frames: int,
+) -> G2:
+    """G2 of the bins from what was found in their parts.
+
+    `plain`, (n_part, n), is the mean of d d' - 1 over pairs and pixels; `centred` that of e e' with e = d - 1, and
+    `zero`, (n_part,), the same without a lag and without shot noise. `counts` are photons in each part, `size` pixels.
+    """
+    roi, n_roi = parts.roi, int(parts.roi[-1]) + 1
+    n_pixels = np.bincount(roi, size, n_roi)
+    weight = np.divide(size, n_pixels[roi], out=np.zeros(len(size)), where=n_pixels[roi] > 0)
+    value = 1 + _mean(plain, weight, roi)
+    found = centred + (value - 1 - _mean(centred, weight, roi))[roi] + 1
+    contrast0 = _mean(zero[:, None], weight, roi)[:, 0]
+    return G2(
+        lag=lag,
+        value=value,
+        error=_scatter(found, value, weight, roi),
+        parts=found,
+        part_roi=roi,
+        part_weight=weight,
+        contrast0=contrast0,
+        contrast0_err=_scatter(zero[:, None], contrast0[:, None], weight, roi)[:, 0],
+        parts0=zero,
+        bias=_bias(lag, value, contrast0, counts, size, parts, n_frames),
+    )
+
+
+def _mean(x: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
+    """Weighted mean over the parts of each bin that have a value, (n_roi, n)."""
+    known = np.isfinite(x) * weight[:, None]
+    total, n = _add(np.where(known > 0, x, 0) * known, roi), _add(known, roi)
+    return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+
+
+def _add(x: NDArray, roi: NDArray) -> NDArray:
+    """Sums over the parts of each bin, which lie side by side."""
+    return np.add.reduceat(x, np.flatnonzero(np.diff(roi, prepend=-1)), axis=0)
+
+
+def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
+    """Standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts."""
+    n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
+    variance = _mean((x - mean[roi]) ** 2, weight, roi)
+    return np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=n > 1))
+
+
+def _bias(
+    lag: NDArray, value: NDArray, contrast0: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int
+) -> NDArray[np.float64]:
+    """What dividing by a mean over few pixels takes from g2, (n_roi, n)."""
+    edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
+    pairs = np.diff(edges) * np.maximum(n_frames - lag, 0)
+    total = n_frames * np.nan_to_num(contrast0) + 2 * np.nan_to_num(value - 1) @ pairs
+    correlated = np.maximum(total / n_frames**2, 0)  # mean of g2 - 1 over all pairs of frames
+    roi = parts.roi
+    n_sub = np.bincount(parts.sub, size)[parts.sub]
+    c_sub = np.bincount(parts.sub, counts)[parts.sub]
+    n, c = (np.bincount(roi, x)[roi] for x in (size, counts))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = correlated[roi] * (1 / n_sub - 1 / n) + 1 / c_sub - 1 / c
+        of_profile = np.minimum(_mean(variance[:, None], size / np.maximum(n, 1), roi), 0.5)
+        of_frame = (value - 1) / np.bincount(roi, size)[:, None]
+    return -(of_profile + of_frame) * value

@@ -1,14 +1,52 @@
-"""One-time correlation g2(tau) while frames come."""
+"""One-time correlation g2(tau) while frames come, by lag and by age."""
+
+from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import add_up, check_counts
-from ainerd.xpcs._g2 import G2, from_sub_bins
+from ainerd.xpcs._g2 import G2, from_parts
 from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._parts import Parts
 
 CHANNELS = 16
+YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class G2ByAge:
+    """g2 by the age of the sample and the lag, both on logarithmic scales.
+
+    Attributes
+    ----------
+    edges : ndarray, shape (n_age + 1,)
+        A pair of frames is of age a if the later one has a number (from 0) from ``edges[a]`` to ``edges[a + 1] - 1``.
+    lag : ndarray, shape (n,)
+        In frames.
+    value, error : ndarray, shape (n_roi, n_age, n)
+        g2 and its standard error; NaN where no pair is.
+    parts : ndarray, shape (n_part, n_age, n)
+        Of the parts that `part_roi` and `part_weight` of `G2` tell of.
+    """
+
+    edges: NDArray[np.int64]
+    lag: NDArray[np.float64]
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    parts: NDArray[np.float64]
+
+
+class _Age:
+    """Sums over the pairs whose later frame is of one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
+
+    Channel 0 of level 0 is a frame with itself, less shot noise. `lost` is what of `pairs` a part has no products of.
+    """
+
+    def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
+        self.products, self.ends, self.lost = np.zeros((3, levels, CHANNELS, n_part))
+        self.pairs = np.zeros((levels, CHANNELS, n_roi))
 
 
 class MultiTau:
@@ -16,104 +54,281 @@ class MultiTau:
 
     Sixteen channels a level, frames averaged in pairs from level to level (Schätzel, Drewel & Stimac, J. Mod. Opt. 35,
     711, 1988). Each frame is divided by its mean count in the bin when it arrives, and by the static profile S_q when
-    g2 is asked for.
+    g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
+    Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
 
     Parameters
     ----------
     partition : Partition
-    n_frames : int
-        Frames that will come; sets the number of levels.
+    n_frames : int or None
+        Frames that will come, which `lag` then tells of; None for an open-ended run.
     """
 
-    def __init__(self, partition: Partition, n_frames: int) -> None:
+    def __init__(self, partition: Partition, n_frames: int | None) -> None:
         self.partition, self._n_frames = partition, n_frames
-        levels = max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1)
-        n_sub = len(partition.static_roi)
-        self._ring = np.zeros((levels, CHANNELS, len(partition.pixels)), np.float32)
-        self._half = np.zeros((levels, len(partition.pixels)), np.float32)
-        self._seen = np.zeros(levels, np.int64)
-        self._products = np.zeros((levels, CHANNELS, n_sub))
-        self._pairs = np.zeros((levels, CHANNELS), np.int64)
-        self._counts = np.zeros(n_sub)
+        self._parts = parts = Parts.of(partition)
+        n_part, n_pixels = len(parts.roi), len(partition.pixels)
+        self._good = np.ones(n_pixels, np.float32)
+        self._ring = np.zeros((1, CHANNELS, n_pixels), np.float32)  # frames, averaged in pairs from level to level
+        self._sums = np.zeros((1, CHANNELS, n_part), np.float32)  # of each part, of the same
+        self._weight = np.zeros((1, CHANNELS, n_part), np.float32)  # how much of each is of valid frames
+        self._seen = np.zeros(1, np.int64)
+        self._ages: list[_Age] = []
+        self._counts = np.zeros(n_pixels)
+        self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
 
     @property
     def lag(self) -> NDArray[np.float64]:
         """Lags in frames that `result` will have when all frames have come, (n_lag,)."""
-        levels = range(len(self._seen))
-        return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < self._n_frames >> level])
+        return _lags(int(self._seen[0]) if self._n_frames is None else self._n_frames)
 
-    def push(self, frames: NDArray) -> None:
-        """Add the next frames, (b, ny, nx) or gathered (b, n_pixels)."""
-        p = self.partition
-        block = check_counts(p.gather(frames))
-        _correlate(
-            block, p.static_edges, p.static_roi, p.n_pixels,
-            self._ring, self._half, self._seen, self._products, self._pairs, self._counts,
-        )  # fmt: skip
+    def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
+        """Add the next frames.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
+            Counts, whole frames or gathered.
+        valid : array_like of bool, shape (b,), optional
+            False for frames to leave out. Frames without a photon in a bin are left out of that bin in any case.
+        """
+        block = check_counts(self.partition.gather(frames))
+        keep = np.ones(len(block), bool) if valid is None else np.asarray(valid, dtype=bool)
+        if keep.shape != (len(block),):
+            raise ValueError(f"valid has shape {keep.shape}, wanted ({len(block)},)")
+        begin = 0
+        while begin < len(block):
+            end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # where the age begins that is next
+            if self._seen[0] == end:
+                self._grow()
+                continue
+            some = slice(begin, min(len(block), begin + int(end - self._seen[0])))
+            age = self._ages[-1]
+            _correlate(
+                block[some], keep[some], self._good, self._parts.edges, self._parts.roi, self._pixels, self._ring,
+                self._sums, self._weight, self._seen, age.products, age.ends, age.pairs, self._counts,
+            )  # fmt: skip
+            begin = some.stop
+
+    def _grow(self) -> None:
+        """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
+        before = (self._ring, self._sums, self._weight)
+        self._ring, self._sums, self._weight = (np.concatenate([x, np.zeros_like(x[:1])]) for x in before)
+        for x in (self._ring, self._sums, self._weight):
+            x[-1, : CHANNELS // 2] = (x[-2, ::2] + x[-2, 1::2]) / 2
+        self._seen = np.append(self._seen, self._seen[-1] // 2)
+        self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
+
+    def leave_out(self, pixels: ArrayLike) -> None:
+        """Leave pixels out from the next frame on, as though they were masked, and what they did to g2 before.
+
+        Parameters
+        ----------
+        pixels : array_like of int
+            Positions in the order of ``partition.pixels``.
+
+        Notes
+        -----
+        The parts that hold one of them begin anew. In the others the brightness of the frames before is set right: of
+        the last sixteen of each level exactly, of those that have been added up on average over the run.
+        """
+        out = np.unique(np.asarray(pixels, dtype=np.int64))
+        out = out[self._good[out] > 0]
+        if out.size == 0:
+            return
+        parts, roi = self._parts, self._parts.roi
+        before, n_before = self._bin_counts(), self._pixels
+        self._good[out], self._counts[out], self._ring[..., out] = 0, 0, 0
+        of_part = np.searchsorted(parts.edges, out, side="right") - 1
+        self._size = self._size - np.bincount(of_part, minlength=len(roi))
+        self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
+        touched = np.unique(roi[of_part])
+        for k in touched:
+            mine = np.flatnonzero(roi == k)
+            bin_ = slice(parts.edges[mine[0]], parts.edges[mine[-1] + 1])
+            for j in np.unique(of_part[roi[of_part] == k]):
+                self._sums[..., j] = self._ring[..., parts.edges[j] : parts.edges[j + 1]].sum(-1)
+            total = self._sums[..., mine].sum(-1)
+            wanted = self._weight[..., mine[0]] * self._pixels[k]
+            factor = np.divide(wanted, total, out=np.zeros_like(wanted), where=total > 0).astype(np.float32)
+            self._ring[..., bin_] *= factor[..., None]
+            self._sums[..., mine] *= factor[..., None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)[roi]
+        mean[mean == 0] = 1
+        for age in self._ages:
+            age.products /= mean**2
+            age.ends /= mean
+            age.products[..., of_part] = age.ends[..., of_part] = 0
+            age.lost[..., of_part] = age.pairs[..., roi[of_part]]
+
+    def _bin_counts(self) -> NDArray[np.float64]:
+        return np.bincount(self._parts.roi, np.add.reduceat(self._counts, self._parts.edges[:-1]))
 
     def result(self) -> G2:
         """g2 of the frames that have come; ValueError if fewer than two have."""
-        if self._seen[0] < 2:
-            raise ValueError(f"g2 wants at least 2 frames, {self._seen[0]} have come")
-        p, size = self.partition, np.diff(self.partition.static_edges)
-        lag, sub = [], []
+        levels = len(self._seen)
+        products, ends, lost, pairs = (
+            sum(np.pad(getattr(age, name), ((0, levels - len(age.pairs)), (0, 0), (0, 0))) for age in self._ages)
+            for name in ("products", "ends", "lost", "pairs")
+        )
+        lag, plain, centred, zero = self._per_part(products, ends, lost, pairs)
+        photons = np.add.reduceat(self._counts, self._parts.edges[:-1])
+        return from_parts(lag, plain, centred, zero, photons, self._size, self._parts, int(self._seen[0]))
+
+    def by_age(self) -> G2ByAge:
+        """g2 of the frames that have come, by the age of the later one in octaves; ValueError for fewer than two."""
+        found = []
+        n_frames, n_lag = int(self._seen[0]), len(_lags(int(self._seen[0])))
+        for age in self._ages:
+            lag, plain, centred, zero = self._per_part(age.products, age.ends, age.lost, age.pairs)
+            more = ((0, 0), (0, n_lag - len(lag)))
+            plain, centred = (np.pad(x, more, constant_values=np.nan) for x in (plain, centred))
+            photons = np.add.reduceat(self._counts, self._parts.edges[:-1])
+            found.append(from_parts(_lags(n_frames), plain, centred, zero, photons, self._size, self._parts, n_frames))
+        edges = [0, *(YOUNGEST << a for a in range(len(found) - 1)), n_frames]
+        stacked = (np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts"))
+        value, error, parts = stacked
+        return G2ByAge(edges=np.array(edges), lag=found[0].lag, value=value, error=error, parts=parts)
+
+    def _per_part(
+        self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, n_lag); the latter without a lag, (n_part,)."""
+        n_frames = int(self._seen[0])
+        if n_frames < 2:
+            raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
+        parts, size = self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.bincount(p.static_roi, self._counts, p.n_roi) / p.n_pixels
-            profile = self._counts / size / mean[p.static_roi]
-            for level in range(len(self._seen)):
-                for channel in _channels(level):
-                    if self._pairs[level, channel]:
-                        lag.append(channel * 2.0**level)
-                        sub.append(self._products[level, channel] / (self._pairs[level, channel] * size * profile**2))
-        return from_sub_bins(np.array(lag), np.array(sub).T, self.partition)
+            photons = np.add.reduceat(self._counts, parts.edges[:-1])
+            of_sub = np.bincount(parts.sub, photons) / np.bincount(parts.sub, size)
+            mean = np.bincount(parts.roi, photons) / self._pixels
+            profile = of_sub[parts.sub] / mean[parts.roi]
+            area = (pairs[..., parts.roi] - lost) * size
+            plain = np.where(area > 0, products / (area * profile**2), np.nan) - 1
+            centred = plain - np.where(area > 0, ends / (area * profile), np.nan) + 2
+        levels = range(len(pairs))
+        where = [(level, c) for level in levels for c in _channels(level) if c < n_frames >> level]
+        level, channel = np.array(where).T
+        return channel * 2.0**level, plain[level, channel].T, centred[level, channel].T, centred[0, 0]
 
 
 def _channels(level: int) -> range:
     return range(1 if level == 0 else CHANNELS // 2, CHANNELS)
 
 
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _dot(a, b):
-    s = np.float32(0)
-    for i in range(a.size):
-        s += a[i] * b[i]
-    return s
+def _lags(n_frames: int) -> NDArray[np.float64]:
+    levels = range(max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1))
+    return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < n_frames >> level])
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _correlate(block, edges, roi, n_pixels, ring, half, seen, products, pairs, counts):
+def _dots(now, b0, b1, b2, b3, edges, products):
+    """Add what a frame gives with four others, part by part: each pixel of it is read once."""
+    for j in range(edges.size - 1):
+        part = slice(edges[j], edges[j + 1])
+        a, c0, c1, c2, c3 = now[part], b0[part], b1[part], b2[part], b3[part]
+        s0 = s1 = s2 = s3 = np.float32(0)
+        for i in range(a.size):
+            v = a[i]
+            s0 += v * c0[i]
+            s1 += v * c1[i]
+            s2 += v * c2[i]
+            s3 += v * c3[i]
+        products[0, j] += s0
+        products[1, j] += s1
+        products[2, j] += s2
+        products[3, j] += s3
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _scaled(x, factor, out):
+    for i in range(x.size):
+        out[i] = factor * x[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _middle(x, y, out):
+    for i in range(x.size):
+        out[i] = np.float32(0.5) * (x[i] + y[i])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _take(frame, good, now, counts):
+    for p in range(now.size):
+        now[p] = np.float32(frame[p]) * good[p]
+        counts[p] += now[p]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _ends(weight, weight_before, sums, sums_before, ends):
+    for j in range(sums.size):
+        ends[j] += weight[j] * sums_before[j] + weight_before[j] * sums[j]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _correlate(
+    block, keep, good, edges, roi, n_pixels, ring, sums, weight, seen, products, ends, pairs, counts
+):  # fmt: skip
     levels, channels, n = ring.shape
-    n_sub = roi.size
-    total = np.zeros(n_pixels.size)
-    now = np.empty(n, np.float32)
+    n_part, n_roi = roi.size, n_pixels.size
+    total, mean, share = np.zeros((3, n_roi))
+    now, counted = np.zeros((2, n), np.float32)
+    few = np.empty((4, n_part))
+    first_part = np.searchsorted(roi, np.arange(n_roi))
     for b in range(block.shape[0]):
+        slot = seen[0] % channels
+        row, row_sums, row_weight = ring[0, slot], sums[0, slot], weight[0, slot]
+        now[:] = 0
         total[:] = 0
-        frame = block[b]
-        for p in range(n):
-            now[p] = frame[p]
-        for j in range(n_sub):
-            s = add_up(now[edges[j] : edges[j + 1]], np.float32(0))
-            counts[j] += s
-            total[roi[j]] += s
-        for j in range(n_sub):
-            scale = np.float32(n_pixels[roi[j]] / total[roi[j]] if total[roi[j]] > 0 else 0.0)
-            mine = now[edges[j] : edges[j + 1]]
-            for p in range(mine.size):
-                mine[p] *= scale
+        if keep[b]:
+            _take(block[b], good, now, counted)
+        for j in range(n_part):
+            row_sums[j] = add_up(now[edges[j] : edges[j + 1]], np.float32(0))
+            total[roi[j]] += row_sums[j]
+        for k in range(n_roi):
+            mean[k] = total[k] / n_pixels[k] if total[k] > 0 else 0.0
+            share[k] = mean[k] * max(mean[k] - 1 / n_pixels[k], 0.0)  # of N photons there are N (N - 1) pairs
+            pairs[0, 0, k] += share[k]
+        for j in range(n_part):
+            k = roi[j]
+            scale = np.float32(1 / mean[k] if total[k] > 0 else 0.0)
+            row_weight[j] = 1.0 if total[k] > 0 else 0.0
+            part = slice(edges[j], edges[j + 1])
+            _scaled(now[part], scale, row[part])
+            row_sums[j] *= scale
         for level in range(levels):
-            slot = seen[level] % channels
-            ring[level, slot] = now
-            first = 1 if level == 0 else channels // 2
-            for channel in range(first, min(channels, seen[level] + 1)):
-                pairs[level, channel] += 1
-                before = ring[level, (seen[level] - channel) % channels]
-                for j in range(n_sub):
-                    products[level, channel, j] += _dot(now[edges[j] : edges[j + 1]], before[edges[j] : edges[j + 1]])
+            at = seen[level]
+            slot = at % channels
+            for channel in range(0 if level == 0 else channels // 2, channels, 4):
+                s1, s2, s3 = (at - channel - 1) % channels, (at - channel - 2) % channels, (at - channel - 3) % channels
+                into = products[level, channel : channel + 4]
+                if channel == 0:
+                    few[:] = 0
+                    into = few
+                here = ring[level]
+                _dots(here[slot], here[(at - channel) % channels], here[s1], here[s2], here[s3], edges, into)
+                for c in range(max(channel, 1), channel + 4):
+                    before = (at - c) % channels
+                    w, w_before = weight[level, slot], weight[level, before]
+                    _ends(w, w_before, sums[level, slot], sums[level, before], ends[level, c])
+                    for k in range(n_roi):
+                        pairs[level, c, k] += w[first_part[k]] * w_before[first_part[k]]
+            if level == 0:
+                products[0, 1:4] += few[1:]
+                for j in range(n_part):
+                    k = roi[j]
+                    products[0, 0, j] += few[0, j] * mean[k] ** 2 - row_sums[j] * mean[k]
+                    ends[0, 0, j] += 2 * share[k] * row_sums[j]
+            last = (at - 1) % channels
             seen[level] += 1
-            if level + 1 == levels:
+            if level + 1 == levels or seen[level] % 2:
                 break
-            if seen[level] % 2:
-                half[level] = now
-                break
+            up = seen[level + 1] % channels
+            _middle(ring[level, slot], ring[level, last], ring[level + 1, up])
+            _middle(sums[level, slot], sums[level, last], sums[level + 1, up])
+            _middle(weight[level, slot], weight[level, last], weight[level + 1, up])
+        if b % 64 == 63 or b + 1 == block.shape[0]:
             for p in range(n):
-                now[p] = np.float32(0.5) * (now[p] + half[level, p])
+                counts[p] += counted[p]
+                counted[p] = 0
