@@ -306,6 +306,27 @@ class Technique(Protocol):
 
 
 @runtime_checkable
+class SeesWholeFrames(Protocol):
+    """An analysis of a run that sees some of the frames whole, beside its pixels of all: for a mean frame, say.
+
+    They cost more than the pixels do: one in fifty is not noticed. An analysis without `whole` is given none.
+    """
+
+    @property
+    def every(self) -> int | None:
+        """Of so many frames the last is wanted: with 10 numbers 9, 19, …; None: none.
+
+        It is asked again as frames come, and may grow to a multiple of what it was.
+        """
+
+    def whole(self, frame: NDArray[Any], number: int) -> None:
+        """Take a frame, (ny, nx), in the dtype of the detector, not to be changed, after the block that holds it.
+
+        `number` counts frames of the run (the event) that goes on, from 0.
+        """
+
+
+@runtime_checkable
 class HasLandmarks(Protocol):
     """Knows runs of known kinds, which fix the axes of pictures of the latent space."""
 

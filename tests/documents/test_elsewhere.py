@@ -9,8 +9,10 @@ import pytest
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, compose_run, compose_stream_resource
 
-from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, documents_of
+from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, Whole, documents_of
+from ainerd.documents._elsewhere import HeldFrames
 from ainerd.server import embedded_server, open_catalog
+from tests.documents.test_whole_frames import Sees
 
 KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
 PIXELS = np.array([13, 29, 2, 17])
@@ -137,3 +139,48 @@ def test_frames_in_events_are_taken_and_come_back_from_tiled(raw, movie):
     assert np.array_equal(gathered(documents_of(raw[docs[0][1]["uid"]]), raw), expected)
     with pytest.raises(FrameError, match=r"shape \(4, 6\)"):
         gathered(documents(None, {}, held=movie[:, 1:]), None)
+
+
+@pytest.mark.parametrize(("per_index", "every"), [(1, 4), (20, 4), (20, 1)])
+def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
+    writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"all": N}, per_index=per_index))
+    for name, doc in docs:
+        writer(name, doc)
+    sees = run_of(docs, raw, every)
+    sees.require(movie, range(every - 1, N, every))
+
+
+def test_whole_frames_of_a_resource_count_in_the_run(raw, folder, movie):
+    docs = list(documents(folder, {"first": 25, "second": 35}))
+    writer = TiledWriter(raw, batch_size=1)
+    for name, doc in docs:
+        writer(name, doc)
+    run_of(docs, raw, 10).require(movie, range(9, N, 10))
+
+
+def test_whole_frames_come_in_events(movie):
+    run_of(documents(None, {}, held=movie), None, 7).require(movie, range(6, N, 7))
+    held, sees = HeldFrames(movie, PIXELS, movie.shape), Sees(7)
+    sees.take(held.blocks(0, N, whole=Whole(sees)))
+    sees.require(movie, range(6, N, 7))
+
+
+def test_events_count_for_themselves(movie):
+    run = Run(KEYS, ())
+    for name, doc in documents(None, {}, held=movie):
+        run(name, doc)
+    run.skip(20)
+    sees = Sees(8)
+    sees.take(run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))
+    sees.require(movie[20:], [7, 15])
+    assert Whole.of(object()) is None
+
+
+def run_of(docs, raw, every):
+    run, sees = Run(KEYS, (), raw), Sees(every)
+    for name, doc in docs:
+        run(name, doc)
+    blocks = sees.take(run.blocks(PIXELS, wait_s=0.0, whole=Whole.of(sees)))
+    run.close()
+    assert len(blocks) == N
+    return sees

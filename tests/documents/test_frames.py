@@ -82,8 +82,8 @@ def test_blocks_come_in_order_and_cover_all(written, movie):
 
 def test_blocks_are_read_ahead_but_not_far(written, monkeypatch):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
-    asked, read = [], reader.read
-    monkeypatch.setattr(reader, "read", lambda start, stop: asked.append(start) or read(start, stop))
+    asked, read = [], reader._read
+    monkeypatch.setattr(reader, "_read", lambda start, *more: asked.append(start) or read(start, *more))
     blocks = reader.blocks(0, 12, size=1)
     next(blocks)
     reader._pool.submit(lambda: None).result()

@@ -116,6 +116,34 @@ class PromisesMore(Passes):
     layouts = {"map": Layout((5,), "float64", ("frame",))}
 
 
+class Draws(Passes):
+    every = 5
+
+    def whole(self, frame, number):
+        frame -= 1
+
+
+class DrawsFewer(Passes):
+    @property
+    def every(self):
+        return 2 + len(self.inner.means) // 6
+
+    def whole(self, frame, number):
+        assert number % 2 or number % 3
+
+
+class DrawsNone(Passes):
+    every = 0.5
+
+    def whole(self, frame, number):
+        raise AssertionError
+
+
+class ForgetsEvery(Passes):
+    def whole(self, frame, number):
+        raise AssertionError
+
+
 class Blockwise(Passes):
     def push(self, block):
         self.means.append(block.mean())
@@ -289,6 +317,10 @@ BROKEN = [
     ("common", has(common=lambda self: Common(arrays={"q": [1.0]})), "must be a numpy array"),
     ("findings", has(check=lambda self: ["all well"]), "Finding(what, said, todo)"),
     ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(what, said, todo)"),
+    ("whole_frames", begins(Draws), "the technique raised ValueError: output array is read-only"),
+    ("whole_frames", begins(DrawsFewer), "every was 2 and became 3: it may only grow, to a multiple"),
+    ("whole_frames", begins(DrawsNone), "every must be None or a whole number from 1 on, got 0.5"),
+    ("whole_frames", begins(ForgetsEvery), "whole() needs the attribute every"),
     ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
     ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised TypeError"),
 ]  # fmt: skip
@@ -375,6 +407,24 @@ def test_readings_grow_with_the_frames():
     run = ExampleRun(frames=FRAMES, readings={"t": np.arange(12), "once": 7})
     analyse(begins(Looks), run, block=5)
     assert seen == [(0.0, 7.0, None, 5, 5), (0.0, 7.0, None, 10, 10), (0.0, 7.0, None, 12, 12)]
+
+
+def test_whole_frames_come_after_the_blocks_that_hold_them():
+    seen = []
+
+    class Draws(Passes):
+        every = 3
+
+        def whole(self, frame, number):
+            seen.append((number, len(self.inner.means)))
+            np.testing.assert_array_equal(frame, FRAMES[number])
+
+    technique = begins(Draws)
+    analyse(technique, ExampleRun(frames=FRAMES), block=4)
+    assert seen == [(2, 4), (5, 8), (8, 12), (11, 12)]
+    (check,) = (c for c in technique_checks(technique) if c.name == "whole_frames")
+    with pytest.raises(TechniqueCheckError):  # 64 other frames
+        check()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFram
 from ainerd.documents._replay import documents_of
 from ainerd.documents._run import DetectorKeys, Run
 from ainerd.documents._sources import open_documents
+from ainerd.documents._whole import Whole
 from ainerd.documents._wire import Document, WireError, checked
 from ainerd.documents._zmq import Curve
 
@@ -17,6 +18,7 @@ __all__ = [
     "FrameReader",
     "MissingFrames",
     "Run",
+    "Whole",
     "WireError",
     "checked",
     "documents_of",

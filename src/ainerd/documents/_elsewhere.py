@@ -1,5 +1,6 @@
 """Frames that lie in no file of this machine: in Tiled, or in the documents themselves."""
 
+import math
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +10,7 @@ from tiled.client.container import Container
 from tiled.ndslice import NDSlice
 
 from ainerd.documents._frames import BLOCK, FrameError, MissingFrames
+from ainerd.documents._whole import Whole
 
 MOST_BYTES = 32 * 2**20  # of an answer
 AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
@@ -20,13 +22,16 @@ class HeldFrames:
     def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
             raise FrameError(f"an event holds frames of shape {frames.shape} and type {frames.dtype}, wanted {shape}")
-        self._frames = frames.reshape(-1, shape[-2] * shape[-1])
+        self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 
-    def blocks(self, start: int, stop: int) -> Iterator[NDArray]:
-        """Frames start … stop - 1 in blocks (b, n_pixels)."""
+    def blocks(self, start: int, stop: int, *, whole: Whole | None = None) -> Iterator[NDArray]:
+        """Frames start … stop - 1 in blocks (b, n_pixels); those wanted whole go to `whole`, after their block."""
         for first in range(start, stop, BLOCK):
-            yield self._frames[first : min(first + BLOCK, stop), self._pixels]
+            last = min(first + BLOCK, stop)
+            yield self._frames[first:last].reshape(last - first, -1)[:, self._pixels]
+            if whole is not None:
+                whole.give({index: self._frames[index] for index in whole.indices(first, last)})
 
     def close(self) -> None:
         """Nothing is open."""
@@ -56,8 +61,10 @@ class TiledFrames:
         self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         self._wanted = rows - rows.min(), columns - columns.min()
 
-    def blocks(self, start: int, stop: int) -> Iterator[NDArray]:
+    def blocks(self, start: int, stop: int, *, whole: Whole | None = None) -> Iterator[NDArray]:
         """Frames start … stop - 1 of the resource in blocks (b, n_pixels).
+
+        Frames that are wanted whole are asked one by one, and handed to `whole` after their block.
 
         Raises MissingFrames if Tiled does not have them (yet) or cannot read them, FrameError if they have another
         shape, and httpx.HTTPError if Tiled is away.
@@ -70,15 +77,18 @@ class TiledFrames:
         height, width = (s.stop - s.start for s in self._window)
         most = max(MOST_BYTES // (height * width * self._dtype.itemsize), 1)
         while row < end:
-            index, within = divmod(row, self._per_index)
             n = min(BLOCK, most, end - row)
+            if whole is not None:
+                n = min(n, whole.block(n, math.prod(self._frame_shape) * self._dtype.itemsize))
             if self._per_index > 1:  # an index at a time
-                n = min(n, self._per_index - within)
-                frames: tuple[slice | int, ...] = index, slice(within, within + n)
-            else:
-                frames = slice(row, row + n), *(0,) * self._has_exposures
-            window = self._read((*frames, *self._window), (n, height, width))
+                n = min(n, self._per_index - row % self._per_index)
+            window = self._read(self._slices(row, n, self._window), (n, height, width))
+            index = row - self._offset
+            wanted = whole.indices(index, index + n) if whole is not None else ()
+            frames = {i: self._whole(window, i - index, row) for i in wanted}
             yield window[:, *self._wanted]
+            if whole is not None:
+                whole.give(frames)
             row += n
 
     def close(self) -> None:
@@ -105,6 +115,20 @@ class TiledFrames:
         self._has_exposures = len(shape) == 4
         self._per_index = shape[1] if self._has_exposures else 1
         self._n_frames = shape[0] * self._per_index
+
+    def _whole(self, window: NDArray, place: int, row: int) -> NDArray:
+        """Frame `place` of those read from `row` on."""
+        if window.shape[1:] == self._frame_shape:
+            return window[place]
+        everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
+        return self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0]
+
+    def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
+        """Where `n` frames from `row` on are in Tiled's array, and their window."""
+        if self._per_index > 1:
+            index, within = divmod(row, self._per_index)
+            return index, slice(within, within + n), *window
+        return slice(row, row + n), *(0,) * self._has_exposures, *window
 
     def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray:
         # Not through the array's client: it repeats for most of a minute what the server says it cannot read.

@@ -4,7 +4,7 @@ import ctypes
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
+from ainerd.documents._whole import Whole
 from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
@@ -124,6 +125,10 @@ class FrameReader:
 
     def read(self, start: int, stop: int) -> NDArray:
         """Frames start … stop - 1, (stop - start, n_pixels); FrameError if they are not in the file, or damaged."""
+        return self._read(start, stop, ())[0]
+
+    def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray, dict[int, NDArray]]:
+        """The same, and the `wanted` among them whole, by index."""
         try:
             self._dataset.refresh()  # not of its id: h5py keeps the shape of a file opened to read
         except RuntimeError as err:
@@ -131,27 +136,42 @@ class FrameReader:
         if stop > len(self._dataset):
             raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
         block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
+        whole = {}
         try:
             # frame by frame: HDF5's lock is held for one frame at a time, not for a block's
             for out, index in zip(block, range(start, stop), strict=True):
-                self._gather(index, out)
+                frame = self._whole(index) if index in wanted else None
+                if frame is None:
+                    self._gather(index, out)
+                else:
+                    frame.ravel().take(self._pixels, out=out, mode="clip")
+                    whole[index] = frame
         except (OSError, ValueError, RuntimeError) as err:
             raise FrameError(f"frame {index} of {self.path} cannot be read: {err}") from err
-        return block
+        return block, whole
 
-    def blocks(self, start: int, stop: int, size: int = BLOCK) -> Iterator[NDArray]:
+    def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole | None = None) -> Iterator[NDArray]:
         """Frames start … stop - 1 in blocks (at most `size`, n_pixels), the next ones being read meanwhile.
 
-        FrameError as of `read`, where the block would have come.
+        Frames that are wanted whole are handed to `whole` after the block that holds them. FrameError as of `read`,
+        where the block would have come.
         """
-        pending: deque[Future[NDArray]] = deque()
+        pending: deque[Future[tuple[NDArray, dict[int, NDArray]]]] = deque()
         try:
-            for first in range(start, stop, size):
-                pending.append(self._pool.submit(self.read, first, min(first + size, stop)))
-                if len(pending) > AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            first = start
+            while first < stop or pending:
+                if first < stop and len(pending) <= AHEAD:
+                    n = size if whole is None else whole.block(size, self._frame_bytes)
+                    last = min(first + n, stop)
+                    pending.append(
+                        self._pool.submit(self._read, first, last, whole.indices(first, last) if whole else ())
+                    )
+                    first = last
+                    continue
+                block, frames = pending.popleft().result()
+                yield block
+                if whole is not None:
+                    whole.give(frames)
         finally:
             for future in pending:
                 future.cancel()
@@ -160,6 +180,15 @@ class FrameReader:
         """Close the file, once what is being read has been."""
         self._pool.shutdown(cancel_futures=True)
         self._file.close()
+
+    def _whole(self, index: int) -> NDArray | None:
+        """A frame, (ny, nx), as HDF5 reads it: as quick as need be for one in fifty. None if it cannot."""
+        if self._unfiltered:
+            self._require(index)
+        try:
+            return self._dataset[index]
+        except (OSError, RuntimeError):
+            return None  # it may be damaged where nobody else looks
 
     def _gather(self, index: int, out: NDArray) -> None:
         if self._unfiltered:

@@ -14,6 +14,7 @@ from tiled.client.container import Container
 
 from ainerd.documents._elsewhere import HeldFrames, TiledFrames
 from ainerd.documents._frames import FrameError, FrameReader, MissingFrames, local_path
+from ainerd.documents._whole import Whole
 
 AGAIN_S = 0.2  # between two looks for frames that are late
 
@@ -187,7 +188,12 @@ class Run(DocumentRouter):
         return int(min(self.n_read + waiting - self._taken, self._limit))
 
     def blocks(
-        self, pixels: NDArray[np.int64], *, until: int | None = None, wait_s: float | None = None
+        self,
+        pixels: NDArray[np.int64],
+        *,
+        until: int | None = None,
+        wait_s: float | None = None,
+        whole: Whole | None = None,
     ) -> Iterator[NDArray]:
         """Gathered blocks of the frames that have been announced and not been read yet, (b, n_pixels).
 
@@ -199,6 +205,8 @@ class Run(DocumentRouter):
             Frames of the run after which to stop.
         wait_s : float, optional
             For how long to wait for frames that are not there. Without it they are left for the next call.
+        whole : Whole, optional
+            Gets some of the frames whole, each after the block that holds it; it counts frames of the run.
 
         Raises
         ------
@@ -216,7 +224,8 @@ class Run(DocumentRouter):
             if stop == start:
                 return
             try:
-                for block in self._open(resource, start, pixels).blocks(start, stop):
+                seen = None if whole is None else whole.moved(start - self.n_read)
+                for block in self._open(resource, start, pixels).blocks(start, stop, whole=seen):
                     self._advance(len(block))
                     yield block
             except MissingFrames:

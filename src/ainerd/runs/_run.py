@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 from tiled.client.utils import ClientError
 
-from ainerd.documents import FrameError, Run
+from ainerd.documents import FrameError, Run, Whole
 from ainerd.runs._outcome import Outcome
 from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
@@ -98,7 +98,8 @@ class RunState:
             return
         with _noting_problems(subject):
             try:
-                for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s):
+                whole = Whole.of(subject.analysis, subject.first)
+                for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
                     subject.n_read += len(block)
                     subject.analysis.push(block)
             except FrameError:

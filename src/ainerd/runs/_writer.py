@@ -11,7 +11,7 @@ import numpy as np
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.documents import DetectorKeys, Run, documents_of
+from ainerd.documents import DetectorKeys, Run, Whole, documents_of
 from ainerd.results import FINAL, ResultRecord, ResultStore, result_key, series_identity
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._subject import Subject
@@ -204,7 +204,7 @@ def _replay(technique: Technique, subject: Subject) -> None:
             subject.analysis = technique.begin(subject.info)
         elif hasattr(subject.analysis, "next_run"):
             subject.analysis.next_run(subject.info)
-        for block in subject.run.blocks(subject.analysis.pixels):
+        for block in subject.run.blocks(subject.analysis.pixels, whole=Whole.of(subject.analysis)):
             subject.n_read += len(block)
             subject.analysis.push(block)
     except (AnalysisError, ValueError) as err:

@@ -101,7 +101,18 @@ class Feed:
             taken = frames[first : min(first + block, last)]
             self._taken[-1] += len(taken)
             self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels])
+            if hasattr(self.analysis, "whole"):
+                self._show(taken, first)
         return self
+
+    def _show(self, frames: NDArray[Any], first: int) -> None:
+        """Hand over those of the frames from number `first` on that are wanted whole."""
+        for number, frame in enumerate(frames, first):
+            every = self.analysis.every  # type: ignore[attr-defined]
+            if every is not None and (number + 1) % every == 0:
+                shown = frame.view()
+                shown.flags.writeable = False
+                self.analysis.whole(shown, number)  # type: ignore[attr-defined]
 
     def finish(self) -> Analysis:
         """What the technique says."""

@@ -1,11 +1,22 @@
-"""What a technique may have as well: landmarks, something in common, checks for doctor, an optimizer."""
+"""What a technique may have as well: landmarks, something in common, checks for doctor, an optimizer, whole frames."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from ainerd.technique import Common, Finding, HasChecks, HasCommon, HasLandmarks, HasOptimizer, Landmarks
+from ainerd.technique import (
+    AnalysisError,
+    Common,
+    Finding,
+    HasChecks,
+    HasCommon,
+    HasLandmarks,
+    HasOptimizer,
+    Landmarks,
+    SeesWholeFrames,
+)
+from ainerd.testing._example import Feed
 from ainerd.testing._trial import Trial, require
 
 BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
@@ -91,4 +102,32 @@ def _suggested(optimizer: Any) -> dict[str, Any]:
     return dict(suggestion)
 
 
-OPTIONAL = (landmarks, common, findings, optimizer)
+def whole_frames(trial: Trial) -> None:
+    """`every` is None or a number from 1 on, which may grow to a multiple of itself; there may be no `whole`."""
+    for n_frames in (len(trial.run.frames), None):
+        try:
+            feed = Feed(trial.technique, trial.run, n_frames=n_frames)
+        except AnalysisError:
+            continue  # it says so where it is checked
+        if not hasattr(feed.analysis, "whole"):
+            return
+        require(
+            isinstance(feed.analysis, SeesWholeFrames) and callable(feed.analysis.whole),
+            "an analysis with whole() needs the attribute every: of how many frames it wants one whole",
+        )
+        before = None
+        for _ in trial.run.frames:
+            every = feed.analysis.every
+            require(
+                every is None or (isinstance(every, int | np.integer) and every >= 1),
+                f"every must be None or a whole number from 1 on, got {every!r}",
+            )
+            require(
+                before in (None, every) or (every is not None and every % before == 0),
+                f"every was {before} and became {every}: it may only grow, to a multiple",
+            )
+            before = every
+            feed.push(1)
+
+
+OPTIONAL = (landmarks, common, findings, optimizer, whole_frames)

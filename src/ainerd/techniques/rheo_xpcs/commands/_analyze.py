@@ -27,7 +27,7 @@ def analyze(
     import h5py
     from rich.console import Console
 
-    from ainerd.documents import FrameError, FrameReader
+    from ainerd.documents import FrameError, FrameReader, Whole
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs import RheoXPCS
     from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
@@ -43,7 +43,7 @@ def analyze(
         reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
         with closing(reader), bars() as progress:
             task = progress.add_task("frames", total=n_frames)
-            for block in reader.blocks(0, n_frames):
+            for block in reader.blocks(0, n_frames, whole=Whole.of(exposure)):
                 exposure.push(block)
                 progress.advance(task, len(block))
         analysis = exposure.finish()

@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 
 from ainerd.results._configuration import Configuration
 from ainerd.results._records import ResultRecord
+from ainerd.techniques.rheo_xpcs.exports._beam import unbinned
 
 Arrays = Mapping[str, NDArray[Any]]
+
+SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_total", "intensity_time")
+COUNTS = "photons/pixel/frame"
+# arrays that have a group of their own
+NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
 
 
 def write_nexus(
@@ -25,7 +31,8 @@ def write_nexus(
 ) -> None:
     """Write the entry.
 
-    What NXxpcs has no name for, the reduction and what the agent made of the map, is in ``process``, an NXprocess.
+    The mean frame is ``data/frame_average``, over all pixels of the detector; I(q) and I(t) are groups NXdata of their
+    own. What NXxpcs has no name for, the reduction and what the agent made of the map, is in ``process``, an NXprocess.
     """
     file.attrs["default"] = "entry"
     entry = _group(file, "entry", "NXentry")
@@ -38,6 +45,7 @@ def write_nexus(
             end = record.run_time + record.n_frames * record.frame_time_s
             entry["end_time"] = datetime.fromtimestamp(end, UTC).isoformat()
     _correlations(entry, record, arrays)
+    _beam(entry, record, arrays, configuration)
     _instrument(_group(entry, "instrument", "NXinstrument"), record, configuration)
     _sample(_group(entry, "sample", "NXsample"), record, series)
     _process(_group(entry, "process", "NXprocess"), record, arrays)
@@ -69,6 +77,24 @@ def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> No
         if record.n_frames and record.frame_time_s:
             step = record.n_frames / arrays["c2"].shape[-1]
             _put(maps, "row_duration", step * record.frame_time_s, "s")
+
+
+def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration: Configuration | None) -> None:
+    shape = None if configuration is None else np.shape(configuration.arrays.get("roi_map"))
+    if "mean_frame" in arrays and shape:
+        data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
+        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), shape)
+        _put(data, "frame_average", image, COUNTS)
+    if set(SAXS) <= set(arrays):
+        saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
+        _put(saxs, "Q", arrays["saxs_q"], "1/nm")
+        _put(saxs, "I", arrays["saxs"], COUNTS)
+        _put(saxs, "I_segments", arrays["saxs_segments"], COUNTS)
+    if set(INTENSITY) <= set(arrays):
+        intensity = _group(entry, "intensity", "NXdata", signal="total", axes="time")
+        _put(intensity, "time", arrays["intensity_time"], "s")
+        _put(intensity, "total", arrays["intensity_total"], COUNTS)
+        _put(intensity, "bins", arrays["intensity"], COUNTS)
 
 
 def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Configuration | None) -> None:
@@ -126,7 +152,7 @@ def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
         if getattr(record, name) is not None:
             process[name] = getattr(record, name)
     process["key"], process["embedding"] = record.key, record.embedding
-    others = {name: array for name, array in arrays.items() if name not in ("c2", "g2", "g2_err", "tau")}
+    others = {name: array for name, array in arrays.items() if name not in NAMED}
     for kind, values in (("summary", record.summary), ("arrays", others)):
         group = _group(process, kind, "NXcollection")
         for name, value in values.items():

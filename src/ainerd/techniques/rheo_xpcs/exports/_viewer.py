@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ainerd.results._configuration import Configuration
 from ainerd.results._records import ResultRecord
+from ainerd.techniques.rheo_xpcs._field import q_of_pixels
+from ainerd.techniques.rheo_xpcs.exports._beam import resampled, ring_map, unbinned
 from ainerd.techniques.rheo_xpcs.exports._nexus import along_diagonals
 
 MASKS = {"roi_map", "static_map", "q", "phi"}  # what a configuration must hold
@@ -17,14 +19,19 @@ MASKS = {"roi_map", "static_map", "q", "phi"}  # what a configuration must hold
 def write_viewer(
     file: h5py.File, record: ResultRecord, arrays: Mapping[str, NDArray[Any]], configuration: Configuration
 ) -> None:
-    """Write the group; what we do not keep, such as intensities, is NaN."""
+    """Write the group; what the result does not hold is NaN.
+
+    The viewer has one step of time for intensities, g2 and maps: here it is a row of the map. Where I(q) is known, its
+    rings are the viewer's static bins, over the whole detector.
+    """
     n_roi, size, _ = arrays["c2"].shape
     known = configuration.record.instrument
-    # The viewer has one step of time for g2 and maps: here it is a row of the map.
     per_row = (record.n_frames or size) / size
     row_s = per_row * (record.frame_time_s or np.nan)
     bins = _bins(configuration.arrays)
-    n_static = bins["static_num_pts"][0]
+    q = q_of_pixels(bins["mask"].shape, known)
+    if "saxs" in arrays and q is not None:
+        bins |= _static(ring_map(q, arrays["saxs_q"]), arrays["saxs_q"] / 10)
     g2 = along_diagonals(arrays["c2"]).T
     groups: dict[str, dict[str, Any]] = {
         "entry": {
@@ -42,12 +49,8 @@ def write_viewer(
             "detector_distance": known.get("distance_m", np.nan),
             "pixel_size": known.get("pixel_m", np.nan),
         },
-        "xpcs/temporal_mean": {
-            "scattering_2d": np.full(configuration.arrays["roi_map"].shape, np.nan, np.float32),
-            "scattering_1d": np.full((1, n_static), np.nan),
-            "scattering_1d_segments": np.full((1, n_static), np.nan),
-        },
-        "xpcs/spatial_mean": {"intensity_vs_time": np.full((2, size), np.nan)},
+        "xpcs/temporal_mean": _temporal_mean(record, arrays, bins),
+        "xpcs/spatial_mean": {"intensity_vs_time": _intensity(arrays, size, per_row)},
         "xpcs/multitau": {
             "delay_list": arrays["tau"] / row_s,
             "normalized_g2": arrays["g2"].T,
@@ -73,6 +76,28 @@ def write_viewer(
     file["xpcs/qmap"].attrs["hash"] = configuration.record.digest
 
 
+def _temporal_mean(
+    record: ResultRecord, arrays: Mapping[str, NDArray[Any]], bins: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """Mean frame, and I(q) of the static bins, of the run and of its parts."""
+    shape, n_static = bins["mask"].shape, bins["static_num_pts"][0]
+    image, saxs = np.full(shape, np.nan, np.float32), np.full((1, n_static), np.nan)
+    parts = saxs
+    if "mean_frame" in arrays:
+        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), shape)
+    if "saxs" in arrays and arrays["saxs"].size == n_static:
+        saxs, parts = arrays["saxs"][None], arrays["saxs_segments"]
+    return {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": parts}
+
+
+def _intensity(arrays: Mapping[str, NDArray[Any]], size: int, per_row: float) -> NDArray[np.float64]:
+    """Number of the first frame and counts a pixel and frame, of each row of the map."""
+    total = np.full(size, np.nan)
+    if "intensity_total" in arrays:
+        total = resampled(arrays["intensity_total"], arrays["intensity_time"], size)
+    return np.stack([per_row * np.arange(size), total])
+
+
 def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Both maps with their centres: q in 1/Å, and phi that grows anticlockwise on a screen, against ours."""
     roi_map, static_map = arrays["roi_map"], arrays["static_map"]
@@ -88,9 +113,15 @@ def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         "dynamic_v_list_dim1": phi,
         "dynamic_num_pts": [len(q), len(phi)],
         "dynamic_index_mapping": index_q * len(phi) + index_phi,
+    } | _static(static_map, static_q)
+
+
+def _static(static_map: NDArray[Any], q: NDArray[np.float64]) -> dict[str, Any]:
+    """The static bins, with q in 1/Å."""
+    return {
         "static_roi_map": static_map,
-        "static_v_list_dim0": static_q,
+        "static_v_list_dim0": q,
         "static_v_list_dim1": [0.0],
-        "static_num_pts": [len(static_q), 1],
-        "static_index_mapping": np.arange(len(static_q)),
+        "static_num_pts": [len(q), 1],
+        "static_index_mapping": np.arange(len(q)),
     }

@@ -1,0 +1,82 @@
+"""What a detector sees: q of each pixel, the rings of I(q), and pixels that count nothing of use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RINGS = 150  # of I(q), at most
+HC_KEV_NM = 1.23984198
+
+
+def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """Of the centre of each pixel, (ny, nx), in 1/nm: q = 4π/λ sin(θ/2); None where the geometry is not known.
+
+    `instrument` is what a result's configuration keeps of it, with ``distance_m``, ``energy_keV``, ``pixel_m``,
+    ``beam_center_row_px`` and ``beam_center_column_px``.
+    """
+    names = ("distance_m", "energy_keV", "pixel_m", "beam_center_row_px", "beam_center_column_px")
+    known = [instrument.get(name) for name in names]
+    if None in known:
+        return None
+    distance, energy, pixel, row, column = (float(value) for value in known)
+    rows = (np.arange(shape[0]) + 0.5 - row)[:, None]
+    columns = (np.arange(shape[1]) + 0.5 - column)[None, :]
+    angle = np.arctan(np.hypot(rows, columns) * pixel / distance)
+    return 4 * np.pi * energy / HC_KEV_NM * np.sin(angle / 2)
+
+
+def rings(q: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Ring of each pixel, (ny, nx), -1 where it is bad, and the mean q of each, (n,).
+
+    Rings are equally wide, at least a pixel, and have a pixel each.
+    """
+    low, high = q[~bad].min(), q[~bad].max()
+    steps = [np.abs(np.diff(np.where(bad, np.nan, q), axis=axis)) for axis in (0, 1)]
+    pixel = max(float(np.nanmax(step, initial=0.0)) for step in steps)
+    n = int(np.clip((high - low) / pixel, 1, RINGS)) if pixel > 0 else 1
+    number = np.where(bad, -1, np.minimum(((q - low) / max(high - low, 1e-300) * n).astype(int), n - 1))
+    _, inside = np.unique(number[~bad], return_inverse=True)
+    ring = np.full(q.shape, -1, np.int32)
+    ring[~bad] = inside
+    return ring, np.bincount(inside, q[~bad]) / np.bincount(inside)
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The pixels of a detector.
+
+    Attributes
+    ----------
+    bad : ndarray of bool, shape (ny, nx)
+        Gaps and pixels that are masked.
+    ring : ndarray of int, shape (ny, nx)
+        Of I(q), from 0; -1 where the pixel is bad, or q is not known.
+    q : ndarray, shape (n,)
+        Mean q of each ring in 1/nm; empty where q is not known.
+    """
+
+    bad: NDArray[np.bool_]
+    ring: NDArray[np.int32]
+    q: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], q: ArrayLike | None = None, bad: ArrayLike | None = None) -> Self:
+        """From q of each pixel in 1/nm and what is masked, (ny, nx), as far as they are known.
+
+        Raises
+        ------
+        ValueError
+            If they have another shape.
+        """
+        masked = np.zeros(shape, bool) if bad is None else np.array(bad, bool)
+        known = np.full(shape, np.nan) if q is None else np.asarray(q, float)
+        for name, array in (("q", known), ("bad", masked)):
+            if array.shape != tuple(shape):
+                raise ValueError(f"{name} has shape {array.shape}, the frames have {tuple(shape)}")
+        left_out = masked | ~np.isfinite(known)
+        if left_out.all():
+            return cls(masked, np.full(shape, -1, np.int32), np.empty(0))
+        return cls(masked, *rings(known, left_out))

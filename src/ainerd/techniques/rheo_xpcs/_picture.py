@@ -1,0 +1,249 @@
+"""The picture of the beam: mean frame and I(q) from a few whole frames, I(t) of every bin from all."""
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_dilation, uniform_filter
+
+from ainerd.technique import Layout
+from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
+from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, instrument, sensor
+
+FEWEST, MOST = 50, 200  # whole frames of a run
+SHARE = 100  # of so many frames one, between these
+SEGMENTS = 10  # of a run, for I(q) as it changes
+FRAME_BYTES = 850_000  # of a mean frame, at most
+TIME_BYTES = 100_000  # of I(t)
+POINTS = 1000  # of I(t)
+# A pixel is hot that counts HOT times what the SURROUND × SURROUND pixels around it do, and HOT_COUNTS more: speckle
+# of contrast 1 does so once in e^20.
+HOT, HOT_COUNTS, SURROUND = 20.0, 10.0, 7
+
+DIMS = {
+    "mean_frame": ("frame_row", "frame_column"),
+    "saxs": ("saxs_q",),
+    "saxs_q": ("saxs_q",),
+    "saxs_segments": ("segment", "saxs_q"),
+    "intensity": ("roi", "intensity_time"),
+    "intensity_total": ("intensity_time",),
+    "intensity_time": ("intensity_time",),
+}
+UNITS = {
+    **dict.fromkeys(("mean_frame", "saxs", "saxs_segments", "intensity", "intensity_total"), "photons/pixel/frame"),
+    "saxs_q": "1/nm",
+    "intensity_time": "s",
+    "mean_frame_binning": "px",
+    "whole_frames": "1",
+}
+
+
+class Picture:
+    """Mean frame, I(q) and I(t) of an exposure, under 1 MB in all.
+
+    Of an announced number of frames T every k-th is looked at whole: at least 50, all of fewer, and of more than 2500
+    at most 2 %. Of an open-ended run k doubles as frames come, and each frame counts for the k it stands for: the means
+    are over equal shares of the run, however long it gets.
+
+    Parameters
+    ----------
+    field : Field
+    n_frames : int or None
+        Frames that will come; None: as many as come.
+    n_roi : int
+        Bins of I(t).
+
+    Attributes
+    ----------
+    n_whole : int
+        Frames that were looked at.
+    """
+
+    def __init__(self, field: Field, n_frames: int | None, n_roi: int) -> None:
+        self._field, self._n_frames, self._n_roi = field, n_frames, n_roi
+        self._total = np.zeros(field.bad.size)  # weighted counts of each pixel
+        self._bad = field.bad.ravel().copy()
+        self._ring = field.ring.ravel()
+        self._weights: list[int] = []  # of the frames: how many each stands for
+        self._by_ring: list[NDArray[np.float64]] = []  # their counts in the rings
+
+    @property
+    def n_whole(self) -> int:
+        """Frames that were looked at."""
+        return len(self._weights)
+
+    @property
+    def every(self) -> int:
+        """Of so many frames the last is looked at; see `ainerd.technique.SeesWholeFrames`."""
+        if self._n_frames is not None:
+            return max(self._n_frames // int(np.clip(self._n_frames // SHARE, FEWEST, MOST)), 1)
+        return int(2 ** max(self.n_whole // (FEWEST // 2) - 1, 0))
+
+    def see(self, frame: NDArray[Any], number: int) -> None:
+        """Look at a whole frame, (ny, nx); those that `every` does not ask for are left out.
+
+        A pixel that once counts the highest number its type holds, or less than nothing, is left out of everything: it
+        is saturated, or the detector marks it so.
+        """
+        every = self.every
+        if (number + 1) % every:
+            return
+        top = np.iinfo(frame.dtype).max if frame.dtype.kind in "iu" else np.inf
+        by_ring = np.zeros(self._field.q.size)
+        _add(np.ascontiguousarray(frame).ravel(), float(every), float(top), self._ring, self._total, self._bad, by_ring)
+        self._weights.append(every)
+        self._by_ring.append(by_ring)
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """Arrays that `finish` will give, as far as is known."""
+        ny, nx = self._field.bad.shape
+        factor = binning((ny, nx))
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
+            "mean_frame": ((-(-ny // factor), -(-nx // factor)), "float32")
+        }
+        if n_q := self._field.q.size:
+            shapes |= {"saxs": ((n_q,), "float32"), "saxs_q": ((n_q,), "float64")}
+        if self._n_frames:
+            n = len(stretches(self._n_frames, self._n_roi)) - 1
+            shapes |= {
+                "intensity": ((self._n_roi, n), "float32"),
+                "intensity_total": ((n,), "float32"),
+                "intensity_time": ((n,), "float64"),
+            }
+        return {name: Layout(shape, dtype, DIMS[name]) for name, (shape, dtype) in shapes.items()}
+
+    def finish(
+        self, counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float, bad: ArrayLike = ()
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
+        """Arrays, with `DIMS` and `UNITS`, and numbers for the summary.
+
+        Parameters
+        ----------
+        counts : ndarray, shape (T, n_roi)
+            Counts of each bin in each frame.
+        n_pixels : array_like, shape (n_roi,) or (T, n_roi)
+            Pixels these are sums over.
+        frame_time_s : float
+        bad : array_like of int
+            Flat indices of pixels that were found to be bad.
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            ``intensity`` (n_roi, n) over ``intensity_time``, in s from the first frame on, and ``intensity_total``. If
+            a whole frame came, ``mean_frame``, binned, NaN where all pixels of a cell are bad; and if q is known,
+            ``saxs`` over ``saxs_q``, and the same in up to 10 equal stretches of the run, ``saxs_segments``.
+        summary : dict of str to int
+            ``whole_frames`` looked at, and ``mean_frame_binning``, pixels of the detector along a side of one of the
+            mean frame's.
+        """
+        arrays = intensities(counts, n_pixels, frame_time_s)
+        if not self._weights:
+            return arrays, {"whole_frames": 0}
+        weights = np.array(self._weights, float)
+        mean = self._total / weights.sum()
+        out = self._bad.copy()
+        out[np.asarray(bad, int)] = True
+        out |= hot(np.where(out, 0.0, mean * len(weights)).reshape(self._field.bad.shape), out).ravel()
+        factor = binning(self._field.bad.shape)
+        image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
+        arrays["mean_frame"] = binned(image, factor)
+        if self._field.q.size:
+            arrays |= self._saxs(mean, out, weights)
+        return arrays, {"whole_frames": len(weights), "mean_frame_binning": factor}
+
+    def _saxs(
+        self, mean: NDArray[np.float64], out: NDArray[np.bool_], weights: NDArray[np.float64]
+    ) -> dict[str, NDArray[Any]]:
+        n_q, inside = self._field.q.size, self._ring >= 0
+        good, left = inside & ~out, inside & out
+        n = np.bincount(self._ring[good], minlength=n_q).astype(float)
+        n[n == 0] = np.nan
+        # what the pixels left out gave while they were not known, as much in each frame
+        taken = np.bincount(self._ring[left], mean[left], n_q)
+        segment = np.minimum((np.cumsum(weights) - weights / 2) * SEGMENTS // weights.sum(), SEGMENTS - 1)
+        parts = [
+            np.average(np.array(self._by_ring)[segment == number], axis=0, weights=weights[segment == number])
+            for number in np.unique(segment)
+        ]
+        return {
+            "saxs": (np.bincount(self._ring[good], mean[good], n_q) / n).astype(np.float32),
+            "saxs_q": self._field.q,
+            "saxs_segments": ((np.array(parts) - taken) / n).astype(np.float32),
+        }
+
+
+def field_of(settings: PartitionSettings) -> Field:
+    """What the detector of the settings sees; gaps are masked with a pixel beside them, as `Partition.annular` does."""
+    detector = sensor(settings)
+    bad = np.zeros(detector.shape, bool)
+    if detector.mask is not None:
+        bad |= binary_dilation(np.asarray(detector.mask, bool), np.ones((3, 3), bool))
+    if settings.mask is not None:
+        bad |= np.load(settings.mask, allow_pickle=False)
+    return Field.of(bad.shape, q_of_pixels(bad.shape, instrument(settings)), bad)
+
+
+def intensities(counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float) -> dict[str, NDArray[Any]]:
+    """I(t) of each bin and of all, in counts a pixel and frame, over equal stretches; the last may be short."""
+    n_frames, n_roi = counts.shape
+    edges = stretches(n_frames, n_roi)
+    sums = np.add.reduceat(counts.astype(float), edges[:-1], axis=0)
+    pixels = np.add.reduceat(np.broadcast_to(np.asarray(n_pixels, float), counts.shape), edges[:-1], axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "intensity": np.ascontiguousarray((sums / pixels).T, np.float32),
+            "intensity_total": (sums.sum(axis=1) / pixels.sum(axis=1)).astype(np.float32),
+            "intensity_time": (edges[:-1] + edges[1:]) / 2 * frame_time_s,
+        }
+
+
+def stretches(n_frames: int, n_roi: int) -> NDArray[np.int64]:
+    """First frame of each point of I(t), and the end."""
+    most = max(min(POINTS, TIME_BYTES // (4 * (n_roi + 3))), 1)
+    step = -(-n_frames // most)
+    return np.append(np.arange(0, n_frames, step), n_frames)
+
+
+def hot(counts: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels, (ny, nx), that shine out of what is around them; `bad` ones, whose counts are zero, do not count.
+
+    Nothing is said of a pixel with fewer than eight others around it.
+    """
+    good = uniform_filter((~bad).reshape(counts.shape).astype(float), SURROUND, mode="constant") * SURROUND**2
+    around = uniform_filter(counts, SURROUND, mode="constant") * SURROUND**2 - counts
+    return (good > 8.5) & (counts > HOT * around / np.maximum(good - 1, 1) + HOT_COUNTS)
+
+
+def binning(shape: tuple[int, int]) -> int:
+    """Pixels along a side of the cells of a mean frame, which is to be small."""
+    factor = 1
+    while -(-shape[0] // factor) * -(-shape[1] // factor) * 4 > FRAME_BYTES:
+        factor += 1
+    return factor
+
+
+def binned(image: NDArray[np.float64], factor: int) -> NDArray[np.float32]:
+    """Mean of the pixels of each cell that are not NaN."""
+    ny, nx = image.shape
+    padded = np.pad(image, ((0, -ny % factor), (0, -nx % factor)), constant_values=np.nan)
+    cells = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
+    there = ~np.isnan(cells)
+    with np.errstate(invalid="ignore"):
+        return (np.where(there, cells, 0.0).sum((1, 3)) / there.sum((1, 3))).astype(np.float32)
+
+
+@nb.njit(nogil=True, cache=True)
+def _add(frame, weight, top, ring, total, bad, by_ring):  # pragma: no cover - compiled
+    for p in range(frame.size):
+        if frame[p] == 0:  # most are, where counts are small
+            continue
+        v = np.float64(frame[p])
+        if not 0 < v < top:  # NaN neither
+            bad[p] = True
+            continue
+        total[p] += weight * v
+        if ring[p] >= 0:
+            by_ring[ring[p]] += v

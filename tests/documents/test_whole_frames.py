@@ -1,0 +1,96 @@
+"""Frames of a file that are wanted whole; test_elsewhere.py has those that come in other ways."""
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from ainerd.documents import FrameReader, Whole
+from ainerd.documents._whole import MOST_BYTES
+
+PIXELS = np.array([13, 29, 2, 17])
+N, NY, NX = 60, 5, 6
+LAYOUTS = {
+    "bitshuffle": {"chunks": True, **hdf5plugin.Bitshuffle(cname="lz4")},
+    "plain chunks": {"chunks": True},
+    "contiguous": {},
+    "gzip, four at a time": {"chunks": (4, 5, 6), "compression": "gzip"},
+}
+
+
+class Sees:
+    """Keeps what it gets; with `until`, `every` doubles after so many frames."""
+
+    def __init__(self, every, until=10**9):
+        self.every, self.until, self.seen, self.pushed = every, until, {}, 0
+
+    def whole(self, frame, number):
+        assert number not in self.seen and not frame.flags.writeable
+        assert self.pushed > number  # its block has come
+        self.seen[number] = frame.copy()
+        if len(self.seen) == self.until:
+            self.every *= 2
+
+    def take(self, blocks):
+        taken = []
+        for block in blocks:
+            self.pushed += len(block)
+            taken.append(block)
+        return np.concatenate(taken)
+
+    def require(self, movie, numbers):
+        assert list(self.seen) == list(numbers)
+        assert all(np.array_equal(frame, movie[number]) for number, frame in self.seen.items())
+
+
+@pytest.fixture(scope="module")
+def movie():
+    return np.random.default_rng(0).poisson(1.0, (N, NY, NX)).astype(np.uint16)
+
+
+@pytest.fixture(params=LAYOUTS)
+def reader(request, tmp_path, movie):
+    layout = LAYOUTS[request.param]
+    layout = layout | ({"chunks": (1, 5, 6)} if layout.get("chunks") is True else {})
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("d", data=movie, **layout)
+    reader = FrameReader(tmp_path / "m.h5", "d", PIXELS, movie.shape[1:], swmr=False)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize(("every", "numbers"), [(None, []), (1, range(N)), (7, range(6, N, 7)), (61, [])])
+def test_every_kth_frame_of_a_file_is_seen(reader, movie, every, numbers):
+    sees = Sees(every)
+    blocks = sees.take(reader.blocks(0, N, 8, whole=Whole(sees)))
+    np.testing.assert_array_equal(blocks, movie.reshape(N, -1)[:, PIXELS])
+    sees.require(movie, numbers)
+
+
+@pytest.mark.parametrize("size", [1, 4, 50])
+def test_every_may_grow_while_frames_are_read_ahead(reader, movie, size):
+    sees = Sees(2, until=5)
+    sees.take(reader.blocks(0, N, size, whole=Whole(sees)))
+    sees.require(movie, [1, 3, 5, 7, 9, *range(11, N, 4)])
+
+
+def test_few_frames_are_held_whole():
+    sees = Sees(3)
+    assert Whole(sees).block(50, MOST_BYTES // 4) == 12
+    assert Whole(sees).block(50, 10 * MOST_BYTES) == 3
+    assert Whole(Sees(None)).block(50, 10 * MOST_BYTES) == 50
+
+
+def test_a_frame_damaged_beside_the_wanted_pixels_is_left_out(tmp_path):
+    frames = np.random.default_rng(0).poisson(3.0, (6, 64, 128)).astype(np.uint16)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        data = file.create_dataset("d", data=frames, chunks=(1, 64, 128), **hdf5plugin.Bitshuffle(cname="lz4"))
+        where = data.id.get_chunk_info(3)
+    with open(tmp_path / "m.h5", "r+b") as file:
+        file.seek(where.byte_offset + where.size - 40)
+        file.write(b"\xff" * 40)
+    reader, sees = FrameReader(tmp_path / "m.h5", "d", np.arange(4), (64, 128), swmr=False), Sees(1)
+    blocks = sees.take(reader.blocks(0, 6, whole=Whole(sees)))
+    reader.close()
+    np.testing.assert_array_equal(blocks, frames[:, 0, :4])
+    sees.require(frames, [0, 1, 2, 4, 5])

@@ -1,0 +1,140 @@
+"""The picture of the beam in an exported file, read back by h5py and by the reader of pyXpcsViewer."""
+
+import h5py
+import numpy as np
+import pytest
+
+from ainerd.results import ResultStore, export
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
+from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture
+from ainerd.techniques.rheo_xpcs.exports._beam import resampled, unbinned
+from tests.results.conftest import add_partition, make_analysis, make_record
+
+T, FRAME_TIME_S = 1600, 0.01
+BINNING = 3
+
+
+@pytest.fixture(scope="module")
+def seen(partition):
+    """Frames whose intensity halves meanwhile, and the picture of them, its mean frame binned as if it were larger."""
+    shape = partition.shape
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    mean = 3 / (1 + np.hypot(rows + 0.5 - 258, columns + 0.5 - 250) / 50)
+    bad = np.zeros(shape, bool)
+    bad[255:261] = True
+    instrument = {"distance_m": 4.0, "energy_keV": 11.0, "pixel_m": 55e-6}
+    q = q_of_pixels(shape, {**instrument, "beam_center_row_px": 258.0, "beam_center_column_px": 250.0})
+    fading, rng = np.linspace(1, 0.5, T), np.random.default_rng(0)
+    picture = Picture(Field.of(shape, q, bad), T, partition.n_roi)
+    frames = []
+    for number in range(picture.every - 1, T, picture.every):
+        frames.append(rng.poisson(mean * fading[number]).astype(np.uint16))
+        picture.see(frames[-1], number)
+    counts = fading[:, None] * partition.n_pixels
+    arrays, told = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ainerd.techniques.rheo_xpcs._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
+        small, told = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+    assert told["mean_frame_binning"] == BINNING
+    return np.mean(frames, axis=0), bad, small, told
+
+
+@pytest.fixture(scope="module")
+def file(server, partition, seen, tmp_path_factory):
+    _, ainerd = open_catalog(server.client().create_container("beam"))
+    store = ResultStore(ainerd)
+    add_partition(store, partition)
+    _, _, arrays, told = seen
+    base = make_analysis()
+    analysis = Analysis(
+        embedding=base.embedding,
+        novelty_p=None,
+        arrays={**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays},
+        dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
+        summary=told,
+        units=UNITS,
+    )
+    key = store.begin(make_record(scan_id=3, run_time=1.7e9))
+    store.complete(key, analysis, n_frames=T, frame_time_s=FRAME_TIME_S)
+    return export(store, key, tmp_path_factory.mktemp("beam") / "scan_3.nxs")
+
+
+@pytest.fixture(scope="module")
+def opened(file):
+    from pyxpcsviewer.core.xpcs_file import XpcsFile
+
+    return XpcsFile(str(file))
+
+
+def test_nexus_names_hold_the_picture(file, seen):
+    mean, bad, arrays, _ = seen
+    with h5py.File(file) as found:
+        image = found["entry/data/frame_average"]
+        assert image.shape == bad.shape and image.attrs["units"] == "photons/pixel/frame"
+        assert image[300, 100] == pytest.approx(mean[300:303, 99:102].mean(), rel=1e-5)
+        assert np.isnan(image[255:261]).all() and not np.isnan(image[:255]).any()
+        saxs = found["entry/saxs"]
+        assert saxs.attrs["signal"] == "I" and saxs["Q"].attrs["units"] == "1/nm"
+        np.testing.assert_array_equal(saxs["I"], arrays["saxs"])
+        intensity = found["entry/intensity"]
+        np.testing.assert_array_equal(intensity[intensity.attrs["signal"]], arrays["intensity_total"])
+        assert intensity["bins"].shape == (18, intensity["time"].size)
+        assert {"mean_frame", "latent"} <= set(found["entry/process/arrays"])
+        assert not {"saxs", "intensity"} & set(found["entry/process/arrays"])
+        assert found["entry/process/summary/whole_frames"][()] == 50
+
+
+def test_the_viewer_shows_the_mean_frame(opened, seen):
+    mean, bad, _, _ = seen
+    image = opened.saxs_2d
+    assert image.shape == mean.shape
+    good = ~bad & ~np.isnan(image)
+    assert abs(image[good] / mean[good] - 1).mean() < 0.25 and image[good].mean() == pytest.approx(mean[good].mean())
+    assert np.isfinite(opened.saxs_2d_log).all()
+    assert "I=" in opened.get_info_at_position(100, 300)
+
+
+def test_the_viewer_shows_i_of_q(opened, seen):
+    mean, bad, arrays, _ = seen
+    q, i_q, _, _ = opened.get_saxs1d_data()
+    assert q.size == i_q.shape[1] == arrays["saxs_q"].size and q.size > 100
+    own = 10 * opened.qmap.qmap["q"]  # per pixel, by the viewer's geometry
+    for k in (10, q.size // 2, q.size - 10):
+        ring = (opened.sqmap == k + 1) & ~bad
+        assert np.abs(own[ring] - 10 * q[k]).max() < 2 * (q[1] - q[0]) * 10
+        assert i_q[0, k] == pytest.approx(mean[ring].mean(), rel=0.02)
+
+
+def test_the_viewer_shows_how_i_of_q_changes(opened):
+    q, parts, _, _ = opened.get_saxs1d_data(target="saxs1d_partial")
+    assert parts.shape == (10, q.size)
+    np.testing.assert_allclose(np.nanmedian(parts / parts[0], axis=1), np.linspace(1, 0.54, 10), atol=0.02)
+
+
+def test_the_viewer_shows_the_intensity_in_its_time(opened):
+    frame, intensity = opened.Int_t
+    seconds = np.arange(intensity.size) * opened.t0  # as its tab does
+    np.testing.assert_allclose(seconds, frame * FRAME_TIME_S)
+    np.testing.assert_allclose(intensity, 1 - 0.5 * (seconds + opened.t0 / 2) / (T * FRAME_TIME_S), rtol=1e-3)
+    assert np.isfinite(opened.Int_t_fft).all()
+
+
+def test_the_viewer_shows_g2_with_its_errors(opened):
+    _, t_el, g2, error, _ = opened.get_g2_data()
+    assert t_el.size == 40 and (error > 0).all()
+    np.testing.assert_allclose(error, g2 / 10)
+
+
+def test_means_are_kept_when_intensities_are_resampled():
+    frames = np.random.default_rng(0).random(1003)
+    centres, values = (
+        (np.arange(0, 1003, 5) + np.append(np.full(200, 2.5), 1.5)),
+        np.add.reduceat(frames, np.arange(0, 1003, 5)) / np.append(np.full(200, 5), 3),
+    )
+    for n in (16, 59, 256):
+        assert resampled(values, centres, n).mean() == pytest.approx(frames.mean())
+    fine = resampled(values, centres, 59)  # parts of 17 frames, whose borders cut some stretches of 5
+    np.testing.assert_allclose(fine, frames.reshape(59, 17).mean(axis=1), atol=0.13)
+    assert unbinned(np.ones((2, 3), np.float32), 3, (5, 7)).shape == (5, 7)
