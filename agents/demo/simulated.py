@@ -30,11 +30,14 @@ def simulated_instrument(
         Of `sim_devices.SimulatedInstrument`.
     """
     technique = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs")
-    seen = technique.partition.model_dump(include=set(Geometry.__dataclass_fields__))
+    if not technique.partition.by_geometry:
+        raise ValueError("rheo_xpcs.partition: simulated devices need a geometry, not bins from a file")
+    seen = technique.partition.model_dump(include=set(Geometry.__dataclass_fields__), exclude_none=True)
+    if technique.contrast is not None:
+        options["contrast"] = technique.contrast
     return SimulatedInstrument(
         directory=settings.storage.frames[0],
         geometry=Geometry(**seen, bad_share=bad_share),
         sample=hidden_sample(sample, sample_seed),
-        contrast=technique.contrast,
         **options,
     )

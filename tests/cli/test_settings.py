@@ -74,7 +74,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: Input should be greater than 0"),
+        ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: must be at least 0.05"),
         ("alpha = 0.05", "alfa = 0.05", "rheo_xpcs.alfa: unknown key, did you mean 'alpha'?"),
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
         ('encoder = "pca"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
@@ -120,7 +120,7 @@ def test_another_techniques_settings_too(marble, before, after, message):
 
 def test_a_section_that_is_needed_is_missed_by_name(marble):
     marble.write_text(marble.read_text().replace('technique = "marble"', "").replace("[marble]\nwidth = 3", ""))
-    assert refused(marble) == "there is no section [rheo_xpcs], which needs partition, contrast"
+    assert refused(marble) == "there is no section [rheo_xpcs], which needs partition"
 
 
 @pytest.mark.parametrize(

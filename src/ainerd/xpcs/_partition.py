@@ -1,15 +1,14 @@
 """Which pixel belongs to which (q, phi) bin."""
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.constants import c, e, h
-from scipy.ndimage import binary_dilation
+
+from ainerd.xpcs._detector import checked_mask
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
@@ -33,6 +32,8 @@ class Partition:
         where not known.
     static_q : ndarray or None
         Centre of static label r in 1/nm at ``static_q[r - 1]``; None where not known.
+    left_out : ndarray, shape (m, 2)
+        q in 1/nm and phi in degrees of bins that were asked for and hold no pixel.
     """
 
     roi_map: NDArray[np.int32]
@@ -40,6 +41,7 @@ class Partition:
     q: NDArray[np.float64]
     phi: NDArray[np.float64]
     static_q: NDArray[np.float64] | None = None
+    left_out: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     _order: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class Partition:
         object.__setattr__(self, "_order", used[np.lexsort((used, static, roi))])
         empty = np.flatnonzero(self.n_pixels == 0) + 1
         if empty.size:
-            raise ValueError(f"bins without a pixel: {empty.tolist()}; widen the q range or take fewer bins")
+            raise ValueError(f"bins without a pixel: {empty.tolist()}; `from_roi_map` leaves them out")
 
     @classmethod
     def annular(
@@ -60,33 +62,42 @@ class Partition:
         beam_center_px: tuple[float, float],
         distance_m: float,
         energy_keV: float,
-        q_range_inv_nm: tuple[float, float],
-        n_q: int = 1,
+        q_range_inv_nm: tuple[float, float] | None = None,
+        n_q: int | None = None,
+        q_edges_inv_nm: ArrayLike | None = None,
         n_phi: int = 18,
+        phi_range_deg: tuple[float, float] = (0.0, 360.0),
         n_static: int = 4,
         mask: ArrayLike | None = None,
         gap_border_px: int = 1,
         beamstop_px: float = 0.0,
     ) -> "Partition":
-        """Rings of equal width in q, cut in equal sectors.
+        """Rings around the beam, cut in equal sectors.
 
         Bin (i_q, i_phi) is number ``i_q * n_phi + i_phi + 1``; with 18 sectors, sector k covers 20 (k - 1) to 20 k
-        degrees.
+        degrees. Bins that hold no pixel, because the beam is near an edge, say, are left out and the others numbered
+        afresh: see `left_out`.
 
         Parameters
         ----------
         detector : str or pyFAI.detectors.Detector
             Any detector of pyFAI; its gaps are masked.
         beam_center_px : (float, float)
-            (row, column) of the direct beam; the centre of pixel i is at i + 0.5.
+            (row, column) of the direct beam; the centre of pixel i is at i + 0.5. It may lie off the detector.
         distance_m : float
             Sample to detector, in metres.
         energy_keV : float
             Photon energy, in keV.
-        q_range_inv_nm : (float, float)
-            Inner and outer limit, in 1/nm.
-        n_q, n_phi, n_static : int
-            Rings, sectors, and static rings in each ring.
+        q_range_inv_nm : (float, float), optional
+            Inner and outer limit, in 1/nm, of `n_q` rings of equal width.
+        n_q : int, optional
+            Rings; 1 without it.
+        q_edges_inv_nm : array_like, shape (n_q + 1,), optional
+            In place of these two: where each ring ends and the next begins, in 1/nm.
+        n_phi, n_static : int
+            Sectors, and static rings in each ring.
+        phi_range_deg : (float, float)
+            Where the first sector begins and the last one ends, in degrees; (-40, 40) lies across 0.
         mask : array_like of bool, shape (ny, nx), optional
             True where a pixel must not be used.
         gap_border_px : int
@@ -97,42 +108,24 @@ class Partition:
         Raises
         ------
         ValueError
-            If an argument makes no sense, or a bin stays without a pixel.
+            If an argument makes no sense, or no bin holds a pixel: then with what the detector does see, and the
+            argument that is most probably in another unit or order.
         """
-        low, high = q_range_inv_nm
-        if not 0 <= low < high:
-            raise ValueError(f"q_range_inv_nm must be (low, high) with 0 <= low < high, got {q_range_inv_nm}")
-        if min(n_q, n_phi, n_static) < 1:
-            raise ValueError(f"n_q, n_phi, n_static must be at least 1, got {n_q}, {n_phi}, {n_static}")
-        if distance_m <= 0 or energy_keV <= 0:
-            raise ValueError(f"distance_m and energy_keV must be positive, got {distance_m} and {energy_keV}")
-        sensor = _detector(detector)
-        shape = sensor.shape
-        gaps = np.zeros(shape, bool) if sensor.mask is None else np.asarray(sensor.mask, bool)
-        unusable = binary_dilation(gaps, np.ones((3, 3), bool), iterations=gap_border_px) if gap_border_px else gaps
-        if mask is not None:
-            mask = np.asarray(mask, bool)
-            if mask.shape != shape:
-                raise ValueError(f"mask has shape {mask.shape}, detector {sensor.name!r} has {shape}")
-            unusable = unusable | mask
-        rows = (np.arange(shape[0]) + 0.5 - beam_center_px[0])[:, None]
-        cols = (np.arange(shape[1]) + 0.5 - beam_center_px[1])[None, :]
-        unusable = unusable | (np.hypot(rows, cols) < beamstop_px)
-        dy, dx = rows * sensor.pixel1, cols * sensor.pixel2
-        wavelength_nm = h * c / (e * energy_keV * 1e3) * 1e9
-        q = 4 * np.pi / wavelength_nm * np.sin(np.arctan(np.hypot(dy, dx) / distance_m) / 2)
-        phi = np.rad2deg(np.arctan2(dy, dx)) % 360
-        ring = np.floor((q - low) / (high - low) * n_q * n_static).astype(int)
-        used = (ring >= 0) & (ring < n_q * n_static) & ~unusable
-        sector = np.minimum((phi / 360 * n_phi).astype(int), n_phi - 1)
-        centres = np.arange(n_q * n_phi)
-        return cls(
-            roi_map=np.where(used, ring // n_static * n_phi + sector + 1, 0).astype(np.int32),
-            static_map=np.where(used, ring + 1, 0).astype(np.int32),
-            q=low + (centres // n_phi + 0.5) * (high - low) / n_q,
-            phi=(centres % n_phi + 0.5) * 360 / n_phi,
-            static_q=low + (np.arange(n_q * n_static) + 0.5) * (high - low) / (n_q * n_static),
+        from ainerd.xpcs._annular import annular, annulus_of
+
+        rings = annulus_of(
+            detector=detector,
+            beam_center_px=beam_center_px,
+            distance_m=distance_m,
+            energy_keV=energy_keV,
+            q_range_inv_nm=q_range_inv_nm,
+            n_q=n_q,
+            q_edges_inv_nm=q_edges_inv_nm,
+            n_phi=n_phi,
+            phi_range_deg=phi_range_deg,
+            n_static=n_static,
         )
+        return annular(rings, mask=mask, gap_border_px=gap_border_px, beamstop_px=beamstop_px)
 
     @classmethod
     def from_roi_map(
@@ -148,9 +141,9 @@ class Partition:
         Parameters
         ----------
         roi_map : array_like of int, shape (ny, nx)
-            0 is unused, 1 … n_roi are bins; every number up to the largest must occur.
-        q, phi : array_like, shape (n_roi,), optional
-            Centres in 1/nm and degrees.
+            0 is unused, 1 … n are bins; numbers that do not occur are left out and the others numbered afresh.
+        q, phi : array_like, shape (n,), optional
+            Centres in 1/nm and degrees, by number from 1.
         static_map : array_like of int, shape (ny, nx), optional
             Static labels, 1 or more where roi_map is not 0; without it S(q) is taken constant over a bin.
         static_q : array_like, optional
@@ -169,20 +162,14 @@ class Partition:
         static = (labels > 0).astype(np.int32) if static_map is None else np.asarray(static_map)
         if static.shape != labels.shape or np.any((labels > 0) & (static < 1)):
             raise ValueError("static_map must have the shape of roi_map and be at least 1 wherever roi_map is used")
-        n = int(labels.max())
+        n = max(int(labels.max()), *(0 if x is None else np.size(x) for x in (q, phi)))
         centres = []
         for name, value in (("q", q), ("phi", phi)):
             centre = np.full(n, np.nan) if value is None else np.asarray(value, dtype=float)
             if centre.shape != (n,):
                 raise ValueError(f"{name} must hold one value for each of the {n} bins, got shape {centre.shape}")
             centres.append(centre)
-        return cls(
-            roi_map=labels.astype(np.int32),
-            static_map=np.where(labels > 0, static, 0).astype(np.int32),
-            q=centres[0],
-            phi=centres[1],
-            static_q=None if static_q is None else np.asarray(static_q, dtype=float),
-        )
+        return numbered(labels, static, *centres, None if static_q is None else np.asarray(static_q, dtype=float))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Partition":
@@ -191,7 +178,7 @@ class Partition:
         Read are the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
         result files of boost_corr) or ``data`` (before those) of APS, whose `mask` is 1 where a pixel is good. The q
         values of APS are in 1/Å and become 1/nm; its phi, which runs against ours, is turned. Bins without a good
-        pixel are taken out and the others numbered afresh.
+        pixel are left out and the others numbered afresh.
 
         Raises
         ------
@@ -201,6 +188,18 @@ class Partition:
         from ainerd.xpcs._partition_file import load_partition
 
         return load_partition(path)
+
+    def without(self, mask: ArrayLike) -> "Partition":
+        """The same without the pixels where `mask`, (ny, nx), is True; bins that then hold none are left out.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another shape, leaves no pixel, or is taken for inverted.
+        """
+        out = checked_mask(mask, self.roi_map > 0)
+        rest = numbered(np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q)
+        return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the masks of NXxpcs, ``entry/instrument/masks``, to a new HDF5 file."""
@@ -258,21 +257,20 @@ class Partition:
         )
 
 
-def _detector(detector: "str | Detector") -> "Detector":
-    if not isinstance(detector, str):
-        return detector
-    try:
-        return pyfai_detectors().detector_factory(detector)
-    except RuntimeError as err:
-        raise ValueError(f"pyFAI knows no detector {detector!r}: {err}") from None
+def numbered(
+    roi_map: NDArray, static_map: NDArray, q: NDArray, phi: NDArray, static_q: NDArray | None = None
+) -> Partition:
+    """The partition of labels of which some may not occur: those are left out and the others numbered afresh.
 
-
-def pyfai_detectors() -> Any:
-    """`pyFAI.detectors`, which is slow to import, without the windows of pyFAI: they bring Qt where it is installed."""
-    windows = "pyFAI.gui.model.GeometryModel"
-    sys.modules.setdefault(windows, None)  # type: ignore[arg-type]
-    import pyFAI.detectors
-
-    if sys.modules[windows] is None:
-        del sys.modules[windows]
-    return pyFAI.detectors
+    `q` and `phi` are those of all labels, from 1. ValueError if none occurs.
+    """
+    there = np.bincount(roi_map.ravel(), minlength=len(q) + 1)[1:] > 0
+    number = np.concatenate([[0], np.where(there, np.cumsum(there), 0)])
+    return Partition(
+        roi_map=number[roi_map].astype(np.int32),
+        static_map=np.where(roi_map > 0, static_map, 0).astype(np.int32),
+        q=q[there],
+        phi=phi[there],
+        static_q=static_q,
+        left_out=np.column_stack([q, phi])[~there],
+    )

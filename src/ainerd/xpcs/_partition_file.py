@@ -61,23 +61,25 @@ def _nexus(group: h5py.Group, path: Path) -> Partition:
         for name in ("dynamic_q_list", "static_q_list")
     )
     maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
-    return _build(path, group, **maps, q=q, phi=_list(group, "dynamic_phi_list"), static_q=static_q)
+    phi = _list(group, "dynamic_phi_list")
+    if phi is not None and _text(group["dynamic_phi_list"].attrs.get("units", "degree")).startswith("rad"):
+        phi = np.rad2deg(phi)
+    return _build(path, group, **maps, q=q, phi=phi, static_q=static_q)
 
 
 def _aps(group: h5py.Group, path: Path) -> Partition:
     roi_map = _labels(group, DYNAMIC, path)
+    labels = np.arange(1, roi_map.max() + 1)
     if "mask" in group:
         good = np.squeeze(group["mask"][()])
         if good.shape != roi_map.shape:
             raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
         roi_map = np.where(good > 0, roi_map, 0)
-    labels = np.unique(roi_map[roi_map > 0])
     q, phi = _aps_centres(group, path, "dynamic", labels)
     static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
         static_q = _aps_centres(group, path, "static", np.arange(1, static_map.max() + 1))[0]
-    numbered = np.where(roi_map > 0, np.searchsorted(labels, roi_map) + 1, 0)
-    return _build(path, group, roi_map=numbered, static_map=static_map, q=q, phi=phi, static_q=static_q)
+    return _build(path, group, roi_map=roi_map, static_map=static_map, q=q, phi=phi, static_q=static_q)
 
 
 def _aps_centres(group: h5py.Group, path: Path, kind: str, labels: Array) -> tuple[Array | None, Array | None]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._bank import Bank
     from ainerd.techniques.rheo_xpcs._bank_file import write_bank
+    from ainerd.techniques.rheo_xpcs._bins import build_partition
     from ainerd.techniques.rheo_xpcs._calibrated import calibrated
     from ainerd.techniques.rheo_xpcs._exposures import FEWEST_OF_A_KIND, measured_exposure, simulated_exposures
     from ainerd.techniques.rheo_xpcs._features import TERMS, run_features
     from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
-    from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings, build_partition
+    from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 
 _WHERE = {
@@ -23,7 +24,7 @@ _WHERE = {
     "PartitionSettings": "_settings",
     "RheoXPCS": "_technique",
     "RheoXPCSSettings": "_settings",
-    "build_partition": "_settings",
+    "build_partition": "_bins",
     "calibrated": "_calibrated",
     "measured_exposure": "_exposures",
     "preshear": "_preshear",

@@ -1,48 +1,105 @@
-"""The technique's section of the TOML: geometry, bins, and how a run is analysed."""
+"""The technique's section of the TOML: which bins, and how a run is analysed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ainerd.config import Section
-from ainerd.xpcs import Partition
-from ainerd.xpcs._partition import pyfai_detectors
+from ainerd.techniques.rheo_xpcs._ranges import Within
 
-if TYPE_CHECKING:
-    from pyFAI.detectors import Detector
+PIXELS = Within(-1e6, 1e6, "pixels")
+PER_NM = Within(0, 500, "1/nm", {"1/m": 1e-9})
+DEGREES = Within(-360, 720, "degrees")
+METRES = Within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})
+KEV = Within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})
+MICRONS = Within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})
+SHARE = {"percent": 0.01}
+
+PixelPosition = Annotated[float, AfterValidator(PIXELS)]
+Q = Annotated[float, AfterValidator(PER_NM)]
+Angle = Annotated[float, AfterValidator(DEGREES)]
 
 
 class PartitionSettings(Section):
-    """Geometry and bins; see `ainerd.xpcs.Partition.annular`.
+    """The bins: by geometry (`ainerd.xpcs.Partition.annular`), by labels, or in a file.
 
     Attributes
     ----------
     detector : str
         pyFAI's name, or empty for a plain one of `shape` and `pixel_um`.
+    q_edges_inv_nm : list of float or None
+        In place of `q_range_inv_nm` and `n_q`.
+    roi_map : Path or None
+        In place of the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
+    file : Path or None
+        In place of the geometry: what `ainerd.xpcs.Partition.load` reads.
     mask : Path or None
-        A .npy of booleans, True where a pixel must not be used.
+        A .npy of booleans, True where a pixel must not be used; with any of the three.
     """
 
     detector: str = ""
-    shape: tuple[int, int] | None = None
-    pixel_um: float = 55.0
-    beam_center_px: tuple[float, float]
-    distance_m: float = Field(gt=0)
-    energy_keV: float = Field(gt=0)
-    q_range_inv_nm: tuple[float, float]
-    n_q: int = Field(default=1, ge=1)
-    n_phi: int = Field(default=18, ge=1)
-    beamstop_px: float = Field(default=0.0, ge=0)
+    shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    pixel_um: Annotated[float, AfterValidator(MICRONS)] = 55.0
+    beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
+    distance_m: Annotated[float, AfterValidator(METRES)] | None = None
+    energy_keV: Annotated[float, AfterValidator(KEV)] | None = None
+    q_range_inv_nm: tuple[Q, Q] | None = None
+    n_q: int = Field(default=1, ge=1, le=1000)
+    q_edges_inv_nm: list[Q] | None = None
+    n_phi: int = Field(default=18, ge=1, le=3600)
+    phi_range_deg: tuple[Angle, Angle] | None = None
+    beamstop_px: float = Field(default=0.0, ge=0, le=1e5)
+    roi_map: Path | None = None
+    q_inv_nm: list[Q] | None = None
+    phi_deg: list[Angle] | None = None
+    file: Path | None = None
     mask: Path | None = None
+
+    @property
+    def by_geometry(self) -> bool:
+        """Whether the bins are rings in a geometry, not labels of a file."""
+        return self.roi_map is None and self.file is None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in type(self).model_fields if name in self.model_fields_set]
+        ways = [name for name in ("file", "roi_map") if name in given]
+        labels = {"roi_map", "q_inv_nm", "phi_deg"}
+        allowed = {"file": {"file", "mask"}, "roi_map": labels | {"mask"}}
+        if ways and (more := [name for name in given if name not in allowed[ways[0]]]):
+            raise ValueError(f"{ways[0]} brings the bins, remove {', '.join(more)}; or remove {ways[0]}")
+        if ways:
+            return self
+        if more := [name for name in given if name in labels]:
+            raise ValueError(f"{', '.join(more)} only with roi_map")
+        if not self.detector and self.shape is None:
+            given_of_it = [name for name in given if name not in ("mask", "pixel_um")]
+            if not given_of_it:
+                raise ValueError(
+                    "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
+                    "or file, HDF5 with bins, or roi_map, a .npy of labels"
+                )
+            raise ValueError("detector is missing, a name that pyFAI knows; or shape and pixel_um")
+        if self.detector and (more := [name for name in ("shape", "pixel_um") if name in given]):
+            raise ValueError(f"detector {self.detector!r} has a shape and pixels of its own, remove {', '.join(more)}")
+        missing = [name for name in ("beam_center_px", "distance_m", "energy_keV") if name not in given]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing")
+        if ("q_range_inv_nm" in given) == ("q_edges_inv_nm" in given):
+            raise ValueError("must have q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        return self
+
+    def anchored(self, folder: Path) -> Self:
+        """The same with paths that count from `folder`."""
+        return self.model_copy(update=_anchored(self, ("roi_map", "file", "mask"), folder))
 
 
 class Shear(Section):
     """One step of a pre-shear: shear rate in 1/s, duration in s."""
 
-    rate: float
-    duration_s: float = Field(gt=0)
+    rate: Annotated[float, AfterValidator(Within(-1e6, 1e6, "1/s"))]
+    duration_s: Annotated[float, AfterValidator(Within(0, 1e5, "s", {"ms": 1e-3}, above=True))]
 
 
 class RheoXPCSSettings(Section):
@@ -51,10 +108,10 @@ class RheoXPCSSettings(Section):
     Attributes
     ----------
     partition : PartitionSettings
-    contrast : float
-        Speckle contrast beta of the instrument, measured on a static sample.
+    contrast : float or None
+        Speckle contrast beta of the instrument, measured on a static sample; None: found in each run.
     reduction, sigma, diagonal, normalization
-        As in `ainerd.xpcs.TwoTimeReducer`.
+        As in `ainerd.xpcs.TwoTimeReducer`; sigma in frames.
     encoder : str
         "pca", "ours", or a path of weights.
     denoiser : str
@@ -68,52 +125,30 @@ class RheoXPCSSettings(Section):
     """
 
     partition: PartitionSettings
-    contrast: float = Field(gt=0, le=1)
+    contrast: Annotated[float, AfterValidator(Within(0, 1, "", SHARE, above=True))] | None = None
     reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: float | None = None
+    sigma: Annotated[float, AfterValidator(Within(0, 1e5, "frames", above=True))] | None = None
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "pca"
     denoiser: str = "ours"
     bank: Path | None = None
-    alpha: float = Field(default=0.05, gt=0, lt=1)
+    alpha: Annotated[float, AfterValidator(Within(0, 1, "", SHARE, above=True, below=True))] = 0.05
     preshear: list[Shear] = []
+
+    @model_validator(mode="after")
+    def _sigma_is_of_gaussian(self) -> Self:
+        if (self.reduction == "gaussian") != (self.sigma is not None):
+            raise ValueError('reduction = "gaussian" needs sigma, in frames, and no other takes it')
+        return self
 
     def anchored(self, folder: Path) -> Self:
         """The same with paths that count from `folder`."""
-        paths = {"mask": self.partition.mask, "bank": self.bank}
-        full = {name: None if path is None else (folder / path).resolve() for name, path in paths.items()}
-        partition = self.partition.model_copy(update={"mask": full["mask"]})
-        return self.model_copy(update={"partition": partition, "bank": full["bank"]})
+        return self.model_copy(
+            update={"partition": self.partition.anchored(folder), **_anchored(self, ("bank",), folder)}
+        )
 
 
-def build_partition(settings: PartitionSettings) -> Partition:
-    """The (q, phi) bins that the settings describe; ValueError if these make no sense, or the mask cannot be read."""
-    mask = None if settings.mask is None else np.load(settings.mask, allow_pickle=False)
-    about = settings.model_dump(exclude={"detector", "shape", "pixel_um", "mask"})
-    return Partition.annular(detector=sensor(settings), mask=mask, **about)
-
-
-def sensor(settings: PartitionSettings) -> "Detector":
-    """The detector that the settings name, or a plain one; ValueError if they name none that pyFAI knows."""
-    if settings.shape is not None:
-        pixel_m = settings.pixel_um * 1e-6
-        return pyfai_detectors().Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
-    try:
-        return pyfai_detectors().detector_factory(settings.detector)
-    except (RuntimeError, ValueError):
-        raise ValueError(
-            f"partition: pyFAI knows no detector {settings.detector!r}: give one it knows, or shape and pixel_um"
-        ) from None
-
-
-def instrument(settings: PartitionSettings) -> dict[str, float | str | None]:
-    """What is known of the instrument, with the units of its numbers in their names."""
-    return {
-        "detector": settings.detector,
-        "pixel_m": sensor(settings).pixel1,
-        "distance_m": settings.distance_m,
-        "energy_keV": settings.energy_keV,
-        "beam_center_row_px": settings.beam_center_px[0],
-        "beam_center_column_px": settings.beam_center_px[1],
-    }
+def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:
+    paths = {name: getattr(section, name) for name in names}
+    return {name: None if path is None else (folder / path).resolve() for name, path in paths.items()}

@@ -13,13 +13,13 @@ from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
 from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Regimes, RunInfo, Unit
 from ainerd.techniques.rheo_xpcs._bank import Bank
+from ainerd.techniques.rheo_xpcs._bins import build_partition, instrument, look_at
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._rings import Ring, rings
-from ainerd.techniques.rheo_xpcs._settings import RheoXPCSSettings, build_partition, instrument
+from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.xpcs import Partition
 
-FEWEST_PIXELS = 64
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
 STEP, CONTRAST_STEP = 0.1, 0.04  # calibrations are shared by runs whose photons and contrast differ by less, in logarithm
@@ -71,6 +71,7 @@ class RheoXPCS:
         self.rings = rings(partition)
         self._landmarks: Landmarks | None = None
         self._instrument: dict[str, float | str | None] = {}
+        self._bins: PartitionSettings | None = None
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -83,7 +84,7 @@ class RheoXPCS:
             denoiser=None if settings.denoiser == "none" else Encoder.load(settings.denoiser),
             **settings.model_dump(include={"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization"}),
         )
-        technique._instrument = instrument(settings.partition)
+        technique._instrument, technique._bins = instrument(settings.partition), settings.partition
         return technique
 
     @property
@@ -139,15 +140,12 @@ class RheoXPCS:
         )
 
     def check(self) -> Iterator[Finding]:
-        """Models, and pixels of the bins."""
+        """Models, and the bins."""
         models = {"encoder": self.encoder} | ({"denoiser": self.denoiser} if self.denoiser else {})
         for role, model in models.items():
             yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
         yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
-        pixels = self.partition.n_pixels
-        few = f"a wider q_range_inv_nm or fewer bins: each needs {FEWEST_PIXELS} pixels"
-        said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
-        yield Finding("partition", said, few if pixels.min() < FEWEST_PIXELS else "")
+        yield from look_at(self.partition, self._bins)
 
     def gap(self, ring: Ring, photons: float, contrast: float | None) -> str | None:
         """Why nothing can be said of the novelty of a ring with so many photons a pixel; None if something can."""

@@ -97,7 +97,8 @@ def _partition(roi: Path) -> "Partition":
     if roi.suffix == ".toml":
         try:
             table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition", {})
-            return build_partition(read_section(PartitionSettings, table, "rheo_xpcs.partition"))
+            section = read_section(PartitionSettings, table, "rheo_xpcs.partition")
+            return build_partition(section.anchored(roi.resolve().parent))
         except ValueError as err:
             raise ValueError(f"{roi}: {err}") from None
     if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
