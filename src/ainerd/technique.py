@@ -162,10 +162,12 @@ class Analysis:
         Everything worth keeping, by name.
     dims : mapping of str to tuple of str
         Names of the dimensions of each array.
+    tables : mapping of str to mapping of str to ndarray
+        Tables, each of columns (n,) by name: many numbers of the same things, which one request reads.
     summary : mapping of str to number or str
         Technique's own numbers a person may filter on; units in `units`.
     units : mapping of str to str
-        Units of the numbers in `summary` and of the arrays.
+        Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
         Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
     status : {"complete", "partial"}
@@ -174,13 +176,14 @@ class Analysis:
     Raises
     ------
     ValueError
-        If an array has a name, a dtype or dimensions with which it cannot be kept.
+        If an array or a table has a name, a dtype or dimensions with which it cannot be kept.
     """
 
     embedding: NDArray[np.float32]
     novelty_p: float | None
     arrays: Mapping[str, NDArray[Any]]
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     summary: Mapping[str, float | int | str | None] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -188,10 +191,19 @@ class Analysis:
     status: Literal["complete", "partial"] = "complete"
 
     def __post_init__(self) -> None:
-        for name, array in self.arrays.items():
+        for name in (*self.arrays, *self.tables):
             if not name or set(name) & set("./"):
-                raise ValueError(f"the name of an array, {name!r}, is empty or has a dot or a slash")
+                raise ValueError(f"the name of an array or a table, {name!r}, is empty or has a dot or a slash")
+        for name, array in self.arrays.items():
             _check_array(f"arrays[{name!r}]", np.asarray(array).dtype, np.shape(array), self.dims.get(name))
+        for name, columns in self.tables.items():
+            if name in self.arrays:
+                raise ValueError(f"{name!r} is an array and a table: give one of them another name")
+            shapes = {column: np.shape(values) for column, values in columns.items()}
+            if not shapes or len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+                raise ValueError(f"tables[{name!r}] must hold columns of one dimension and length, got {shapes}")
+            for column, values in columns.items():
+                _check_array(f"tables[{name!r}][{column!r}]", np.asarray(values).dtype, np.shape(values), None)
 
     @property
     def novel(self) -> bool | None:

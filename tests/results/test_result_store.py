@@ -3,6 +3,7 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord
+from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, validate
 from ainerd.technique import Layout
 
 
@@ -77,6 +78,28 @@ def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
     assert put(store, begun, said) == key
     assert_holds(ainerd["results"][key], said)
     assert store.analysed(begun.digest) == {begun.raw_uid: 1}
+
+
+def test_tables_of_a_technique(store, ainerd, record, analysis):
+    key = store.begin(record())
+    bins = {"q": np.linspace(0.02, 0.03, 4), "fit": np.array(["ok", "ok", "above", "none"])}
+    assert store.complete(key, replace(analysis(), tables={"bins": bins}, units={"q": "1/nm"}))
+    read = store.rows(key, "bins")
+    assert read["q"].tolist() == bins["q"].tolist() and read["fit"].tolist() == bins["fit"].tolist()
+    assert ainerd["results", key].metadata["tables"] == {"bins": 4}
+    assert not any("table" in problem for problem in validate(ainerd))
+    with pytest.raises(KeyError, match="has no 'pins': there are"):
+        store.rows(key, "pins")
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [{"a.b": {"x": np.ones(2)}}, {"bins": {}}, {"bins": {"x": np.ones(2), "y": np.ones(3)}},
+     {"bins": {"x": np.ones((2, 2))}}, {"c2": {"x": np.ones(2)}}, {"bins": {"x": np.array([None, {}])}}],
+)  # fmt: skip
+def test_tables_that_cannot_be_kept(analysis, tables):
+    with pytest.raises(ValueError, match="table"):
+        replace(analysis(), tables=tables)
 
 
 def test_room_is_made_before_the_arrays_are_there(store, ainerd, record, analysis):

@@ -35,6 +35,7 @@ def completed(
             units=units,
             arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
             series={name: len(table) for name, table in tables.items()},
+            tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
         )
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())

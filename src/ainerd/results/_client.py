@@ -112,7 +112,7 @@ class AinerdResult(Container):
         return explain(self.record)
 
     def __repr__(self) -> str:
-        inside = ", ".join([*self.metadata.get("arrays", {}), *self.metadata.get("series", {})])
+        inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
         return f"<AinerdResult of scan {self.metadata.get('scan_id', '?')}: {self.verdict}; {inside or 'no arrays'}>"
 
     def __getattr__(self, name: str) -> "ArrayClient":

@@ -150,6 +150,10 @@ class ResultReader:
         """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""
         return self._child(key, name).read()
 
+    def rows(self, key: str, name: str) -> pd.DataFrame:
+        """One table of a result, as its technique wrote it; KeyError, which says what there is, if there is none."""
+        return self._child(key, name).read()
+
     def status(self, key: str) -> str | None:
         """Status of a result; None if there is none of that key."""
         try:

@@ -82,8 +82,8 @@ class ResultRecord(Record):
         Units of positions, summary and arrays; "1" is a number without one.
     arrays : dict of str to list of int
         Shapes of the arrays in a complete result.
-    series : dict of str to int
-        Rows of the tables in a complete result.
+    series, tables : dict of str to int
+        Rows of the series in a complete result, and of the technique's tables.
     """
 
     _flat = ("positions", "summary")
@@ -118,6 +118,7 @@ class ResultRecord(Record):
     units: dict[str, str] = Field(default_factory=dict)
     arrays: dict[str, list[int]] = Field(default_factory=dict)
     series: dict[str, int] = Field(default_factory=dict)
+    tables: dict[str, int] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:

@@ -105,7 +105,7 @@ def _inside(results: Container, key: str, record: ResultRecord) -> Iterator[str]
             yield f"has no array {name}"
         elif shapes[name] != shape:
             yield f"has {name} of shape {shapes[name]}, and says {shape}"
-    yield from (f"has no table {name}" for name in record.series if name not in shapes)
+    yield from (f"has no table {name}" for name in (*record.series, *record.tables) if name not in shapes)
 
 
 def _first(error: ValidationError | KeyError) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from tiled.client.container import Container
 from tiled.queries import Key
@@ -93,7 +94,7 @@ class ResultWriter:
         metadata = record.metadata()
         for name in record.arrays:
             draft.write(name, analysis.arrays[name], analysis.dims.get(name))
-        for name, table in tables.items():
+        for name, table in (tables | {name: pd.DataFrame(dict(x)) for name, x in analysis.tables.items()}).items():
             draft.write_table(name, table)
         node.replace_metadata(metadata, drop_revision=True)
         return True

@@ -178,6 +178,8 @@ def _different(one: Analysis, two: Analysis) -> Iterator[str]:
     if (p is None) != (q is None) or (p is not None and q is not None and not _alike(p, q)):
         yield "novelty_p"
     yield from _different_items("arrays", one.arrays, two.arrays)
+    for name in {**one.tables, **two.tables}:
+        yield from _different_items(f"tables[{name!r}]", one.tables.get(name, {}), two.tables.get(name, {}))
     yield from _different_items("summary", one.summary, two.summary)
 
 
