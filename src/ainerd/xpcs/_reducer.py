@@ -101,6 +101,7 @@ class TwoTimeReducer:
         self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
+        self._n_pixels = partition.n_pixels
 
     @property
     def operator(self) -> sp.csr_array:
@@ -181,6 +182,7 @@ class TwoTimeReducer:
             self._good[new] = False
             sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
             self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
+        self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
         self._last[new] = 0
 
     def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> int:
@@ -211,9 +213,8 @@ class TwoTimeReducer:
     def _where(self, begin: int) -> tuple[NDArray, ...]:
         """What the kernels want to know of frames from `begin` on."""
         p, sums = self.partition, self.sums
-        n_pixels = per_bin(sums.pixels, p)[0].astype(np.int64)
         columns = self._rows.columns(begin, self.n_pushed)
-        return p.static_roi, n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products
+        return p.static_roi, self._n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products
 
     def maps(self, *, partial: bool = False) -> NDArray:
         """Two-time correlation maps (n_roi, size, size), baseline 1.
@@ -243,7 +244,7 @@ class TwoTimeReducer:
             raise ValueError(f"no valid frame with a photon in the {p.n_roi} bins")
         diagonal = diagonal_correction(sums, p, scale, self.diagonal)
         weight = operator @ scale.valid
-        n_pixels = per_bin(sums.pixels, p)[0]
+        n_pixels = self._n_pixels
         with np.errstate(divide="ignore"):
             renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
         pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(self._reduced.dtype)

@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts
 from ainerd.xpcs._partition import Partition
-from ainerd.xpcs._screen_counts import add_block
+from ainerd.xpcs._screen_counts import add_block, summed
 from ainerd.xpcs._screen_frames import LAG, FrameScreen
 from ainerd.xpcs._screen_pixels import PixelScreen
 
 WINDOW = 64  # frames that are looked at before the first is given on
+ALL = 512  # frames whose counts are all added up, pixel by pixel; after them a quarter of the frames
 SHARE = 0.01  # of the pixels, or of the pixels of a frame: more is not a matter of single pixels
 FEW = 3  # pixels that may be bad in any case
 
@@ -188,10 +189,11 @@ class Screen:
             return
         self._held.append((block, keep))
         if self._begun:
-            counts, over, column = add_block(block, self.partition.static_edges, self._limit)
+            step = 1 if self._pixels.n_seen < ALL else 4
+            counts, over, column = add_block(block, self.partition.static_edges, self._limit, step)
             if over.any():
                 self._catch(block, keep, counts, over)
-            self._add(block, keep, column)
+            self._add(block, keep, column, step)
             self._frames.add(self._pixels.without_bad(counts, block), keep)
             if self._pixels.n_seen >= self._next:
                 self._look()
@@ -205,11 +207,12 @@ class Screen:
         self._top = min(self._saturation, np.iinfo(block.dtype).max if block.dtype.kind in "ui" else np.inf)
         edges, n_sub = self.partition.static_edges, len(self._limit)
         self._limit = np.full(n_sub, np.nextafter(self._top, 0))
-        counts, over, column = add_block(block, edges, self._limit)
+        counts, over, column = add_block(block, edges, self._limit, 1)
         self._catch(block, keep, counts, over)
-        self._add(block, keep, column)
+        self._add(block, keep, column, 1)
         # what is too high raises the limits that it is held against, so again without it
         for _ in range(10):
+            self._pixels.fit()
             self._limit = self._limits()
             if not self._catch(block, keep, counts, add_block(block, edges, self._limit)[1]):
                 break
@@ -219,10 +222,12 @@ class Screen:
         self._frames.add(counts, keep)
         self._n_came = len(block)
 
-    def _add(self, block: NDArray[Any], keep: NDArray[np.bool_], column: NDArray[np.float64]) -> None:
+    def _add(self, block: NDArray[Any], keep: NDArray[np.bool_], column: NDArray[Any], step: int) -> None:
+        """Add sums over frames, less those of frames that are left out."""
+        which = summed(len(block), step)
         if not keep.all():
-            column = column - block[~keep].sum(0, dtype=float)
-        self._pixels.add(column, int(keep.sum()))
+            column = column - block[which & ~keep].sum(0, dtype=float)
+        self._pixels.add(column, int((which & keep).sum()))
 
     def _limits(self) -> NDArray[np.float64]:
         return np.minimum(self._pixels.limits(), np.nextafter(self._top, 0))
@@ -250,11 +255,12 @@ class Screen:
 
     def _look(self) -> None:
         """Judge the means of the pixels."""
+        self._pixels.fit()
         hot, dead = self._pixels.judge()
         self._drop("hot", hot)
         self._drop("dead", dead)
         self._limit = self._limits()
-        self._next = 4 * max(self._pixels.n_seen, 1)
+        self._next = 8 * max(self._pixels.n_seen, 1)
 
     @property
     def _few(self) -> float:

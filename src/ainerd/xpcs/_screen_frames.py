@@ -17,6 +17,7 @@ from ainerd.xpcs._partition import Partition
 TOLD, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
 WINDOWS = (1, 4, 16)  # frames
 LAG = 16  # frames: the longest window
+EVERY = 4  # frames a time: how often the longest window is looked at
 BEFORE = 32  # frames that it is compared with
 FOR_GOOD = 64  # displaced frames on end after which the picture is another one
 DARK = 0.1  # of the usual counts
@@ -71,10 +72,9 @@ class FrameScreen:
             self._moments = np.concatenate([self._moments, np.zeros((more, 6))])
             self._state = np.concatenate([self._state, np.zeros(more, np.int8)])
         now = slice(self._at, n)
-        self._moments[now, :5] = counts @ self._basis.T
-        self._moments[now, 5] = counts.sum(1)
         self._state[now] = np.where(valid, GOOD, TOLD)
         numbers = np.array([self._usual, self._on_end])
+        _project(counts, self._basis, self._moments[now])
         _judge(self._moments, self._state, self._at, n, self._picture, self._speckle, self._excess, self._sure,
                self._dark, numbers)  # fmt: skip
         self._usual, self._on_end = numbers[0], int(numbers[1])
@@ -114,10 +114,20 @@ def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> 
 
 
 @nb.njit(nogil=True, cache=True)
+def _project(counts, basis, moments):
+    for t in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            moments[t, 5] += counts[t, j]
+            for k in range(5):
+                moments[t, k] += counts[t, j] * basis[k, j]
+
+
+@nb.njit(nogil=True, cache=True)
 def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, numbers):
     base = np.empty(5)
     mean = np.empty(5)
     away = np.empty(5)
+    counted = 0.0
     for t in range(first, last):
         if state[t] == TOLD:
             continue
@@ -129,20 +139,23 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
         numbers[0] += (min(total, 2 * usual) - usual) / 64
         if total <= 0 or sure == np.inf:
             continue
-        seen, counted, i = 0, 0.0, t - LAG
-        base[:] = 0
-        while i >= 0 and seen < BEFORE:
-            if state[i] == GOOD or state[i] >= ACCEPTED:
-                base += moments[i, :5]
-                counted += moments[i, 5]
-                seen += 1
-            i -= 1
-        if seen < BEFORE // 2:
-            base[:] = picture
-            counted = BEFORE * usual
-        else:
-            base /= counted
+        if t % EVERY == 0 or counted == 0:
+            seen, counted, i = 0, 0.0, t - LAG
+            base[:] = 0
+            while i >= 0 and seen < BEFORE:
+                if state[i] == GOOD or state[i] >= ACCEPTED:
+                    base += moments[i, :5]
+                    counted += moments[i, 5]
+                    seen += 1
+                i -= 1
+            if seen < BEFORE // 2:
+                base[:] = picture
+                counted = BEFORE * usual
+            else:
+                base /= counted
         for w in range(3):
+            if w == 2 and t % EVERY:
+                continue
             here = 0.0
             n = 0
             mean[:] = 0

@@ -44,6 +44,8 @@ class PixelScreen:
         self.n_seen = 0
         rows, columns = np.divmod(partition.pixels, partition.shape[1])
         self._basis = _quadratics(self._edges, rows.astype(float), columns.astype(float))
+        self._coefficient = np.zeros((len(self.size), 6))
+        self._n_fit = np.ones(len(self.size), np.int64)
 
     def add(self, column: NDArray[np.float64], n_frames: int) -> None:
         """Add sums over frames, (n_pixels,)."""
@@ -65,6 +67,7 @@ class PixelScreen:
 
     def contrast(self, block: NDArray, counts: NDArray[np.float64]) -> float:
         """Contrast of the speckle in single frames, (b, n_pixels), or what it is at most."""
+        block, counts = block[::4], counts[::4]
         x = block[:, self.good].astype(np.float32)
         pairs = float(np.einsum("tp,tp->", x, x)) - float(x.sum(dtype=np.float64))
         alone = float(((counts**2 - counts) / self.size).sum())
@@ -74,7 +77,7 @@ class PixelScreen:
 
     def limits(self) -> NDArray[np.float64]:
         """Counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
-        mu, n_fit = self._profile()
+        mu, n_fit = self._mu, self._n_fit
         n_good = np.bincount(self.sub, self.good, len(self.size))
         seen = np.add.reduceat(mu * self.good, self._edges[:-1]) + 1  # counts
         mean = np.maximum(np.maximum.reduceat(mu, self._edges[:-1]), seen / np.maximum(n_good, 1)) / max(self.n_seen, 1)
@@ -86,7 +89,7 @@ class PixelScreen:
 
     def judge(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Positions of the good pixels that turn out hot, and dead."""
-        mu, n_fit = self._profile()
+        mu, n_fit = self._mu, self._n_fit
         level = np.log(max(self.good.sum(), 1) / CHANCE_OF_MEANS)
         hot, use = np.zeros(len(mu), bool), self.good & (mu > 0)
         if not use.any():
@@ -120,12 +123,12 @@ class PixelScreen:
         of_bin = (np.bincount(roi, cut**2 - noise) / np.maximum(n, 1))[n >= ENOUGH]
         return float(np.clip(1.2 * max(v, *of_bin, 0) + 4 * error, SPREAD, 1))
 
-    def _profile(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Counts expected of each pixel, (n_pixels,), and parameters they hang on, (n_sub,)."""
+    def fit(self) -> None:
+        """Fit the profile again, to what has been counted so far by the pixels that are still good."""
         counts = np.where(self.good, self.total, 0.0)
         fitted = (self.size >= ENOUGH) & (np.add.reduceat(counts, self._edges[:-1]) >= 6 * LEAST)
-        n_fit = np.where(fitted, 6, 1)
-        return _fit(self._edges, self._basis, counts, self.good, n_fit), n_fit
+        self._n_fit = np.where(fitted, 6, 1)
+        self._mu = _fit(self._edges, self._basis, counts, self.good, self._n_fit, self._coefficient)
 
 
 def _highest(mu: NDArray[np.float64], spread: float, level: float) -> NDArray[np.float64]:
@@ -160,11 +163,15 @@ def _quadratics(edges, rows, columns):
 
 
 @nb.njit(nogil=True, cache=True)
-def _fit(edges, basis, counts, good, n_fit):
-    """Mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean."""
+def _fit(edges, basis, counts, good, n_fit, coefficient):
+    """Mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
+
+    `coefficient`, (n_sub, 6), are where it begins and where it ends, the first of them over the plain mean.
+    """
     mu = np.zeros(counts.size)
+    step = np.zeros(6)
     for j in range(edges.size - 1):
-        a, b = edges[j], edges[j + 1]
+        a, b, m = edges[j], edges[j + 1], n_fit[j]
         n, s = 0, 0.0
         for p in range(a, b):
             if good[p]:
@@ -172,25 +179,23 @@ def _fit(edges, basis, counts, good, n_fit):
                 s += counts[p]
         if s == 0:
             continue
-        mu[a:b] = s / n
-        coefficient, step = np.zeros(n_fit[j]), np.zeros(n_fit[j])
         for _ in range(30):
             step[:] = 0
             for p in range(a, b):
+                eta = 0.0
+                for i in range(m):
+                    eta += basis[i, p] * coefficient[j, i]
+                mu[p] = s / n * np.exp(max(eta, -20.0))
                 if good[p]:
                     r = min(counts[p] / mu[p], 8 * (1 + 1 / mu[p])) - 1
-                    for i in range(step.size):
+                    for i in range(m):
                         step[i] += basis[i, p] * r
             most = 0.0
-            for i in range(step.size):
-                step[i] = min(max(step[i] / n, -0.5), 0.5)
-                coefficient[i] += step[i]
+            for i in range(m):
+                step[i] /= n
                 most = max(most, abs(step[i]))
-            for p in range(a, b):
-                eta = 0.0
-                for i in range(step.size):
-                    eta += basis[i, p] * coefficient[i]
-                mu[p] = s / n * np.exp(max(eta, -20.0))
-            if most < 1e-3:
+            if most < 0.01:
                 break
+            for i in range(m):
+                coefficient[j, i] += min(max(step[i], -0.5), 0.5)
     return mu
