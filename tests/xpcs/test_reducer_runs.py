@@ -1,4 +1,4 @@
-"""Runs that do not go as announced: parts, open ends, gaps, saturated pixels, events."""
+"""Runs that do not go as announced: parts, open ends, gaps, events."""
 
 import numpy as np
 import pytest
@@ -160,76 +160,6 @@ def test_frames_that_came_before_are_refused(frames, partition):
         reducer.push(frames[:5], valid=[True] * 3)
     assert reducer.n_pushed == 20
     reducer.push(frames[20:40])
-
-
-@pytest.mark.parametrize("events", [False, True])
-@pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
-@pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_a_pixel_that_is_saturated_from_the_start_is_as_if_masked(frames, partition, diagonal, normalization, events):
-    bad = partition.pixels[[3, 40, 41, 200]]
-    spoilt = frames.reshape(60, -1).copy()
-    spoilt[:, bad] = 65535
-    roi_map = partition.roi_map.copy()
-    roi_map.flat[bad] = 0
-    masked = Partition.from_roi_map(roi_map, static_map=np.maximum(partition.static_map, 1))
-    options = {"size": 12, "diagonal": diagonal, "normalization": normalization}
-    reducer = reduce(spoilt.reshape(frames.shape), partition, 60, events=events, saturation=65535, **options)
-    assert np.array_equal(reducer.saturated, np.sort(bad))
-    assert np.abs(reducer.maps() - reduce(frames, masked, 60, **options).maps()).max() < 1e-12
-
-
-@settings(max_examples=20, deadline=None)
-@given(blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5), events=st.booleans())
-def test_a_pixel_that_saturates_later_is_left_out_whatever_the_blocks(frames, partition, blocks, events):
-    spoilt = frames.reshape(60, -1).copy()
-    spoilt[33, partition.pixels[17]] = 5000
-    spoilt[50, partition.pixels[90]] = 4000
-    spoilt = spoilt.reshape(frames.shape)
-    options = {"size": 12, "saturation": 4000}
-    reducer = reduce(spoilt, partition, 60, blocks, events, **options)
-    whole = reduce(spoilt, partition, 60, (60,), **options)
-    assert np.array_equal(reducer.saturated, np.sort(partition.pixels[[17, 90]]))
-    assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
-
-
-def test_what_a_pixel_counted_before_it_saturated_hardly_matters():
-    """One of 2000 pixels: the maps are those of a partition without it but for its part in the mean."""
-    rng = np.random.default_rng(8)
-    partition = Partition.from_roi_map(np.ones((40, 50), int))
-    frames = rng.poisson(rng.gamma(4, 0.25, (40, 50)), (60, 40, 50))
-    spoilt = frames.copy()
-    spoilt[40, 7, 7] = 5000
-    without = np.ones((40, 50), int)
-    without[7, 7] = 0
-    found = reduce(spoilt, partition, 60, size=12, saturation=4000).maps()
-    wanted = reduce(frames, Partition.from_roi_map(without), 60, size=12).maps()
-    assert np.abs(found - wanted).max() < 2e-3
-    assert np.abs(reduce(spoilt, partition, 60, size=12).maps() - wanted).max() > 1
-
-
-@pytest.mark.parametrize("events", [False, True])
-def test_a_frame_that_is_left_out_saturates_nothing(frames, partition, events):
-    spoilt = frames.copy()
-    spoilt[20] = 5000
-    valid = np.arange(60) != 20
-    options = {"size": 12, "valid": valid, "diagonal": "neighbour"}
-    reducer = reduce(spoilt, partition, 60, events=events, saturation=4000, **options)
-    assert reducer.saturated.size == 0
-    assert np.abs(reducer.maps() - reduce(frames, partition, 60, **options).maps()).max() < 1e-12
-
-
-def test_a_bin_whose_pixels_have_all_saturated_is_nan(frames, partition):
-    spoilt = np.where(partition.roi_map == 2, 9999, frames)
-    reducer = reduce(spoilt, partition, 60, size=12, saturation=9999)
-    maps = reducer.maps()
-    assert np.isnan(maps[1]).all() and np.isfinite(maps[[0, 2, 3, 4, 5]]).all()
-    assert len(reducer.saturated) == partition.n_pixels[1]
-
-
-def test_nothing_saturates_unless_asked(frames, partition):
-    assert reduce(frames, partition, 60, size=12).saturated.size == 0
-    with pytest.raises(ValueError, match="saturation must be positive"):
-        TwoTimeReducer(partition, 60, saturation=0)
 
 
 @settings(max_examples=25, deadline=None)

@@ -7,6 +7,7 @@ from ainerd.xpcs._g2 import G2, g2
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._reducer import TwoTimeReducer
+from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
 
@@ -15,9 +16,13 @@ __all__ = [
     "G2",
     "G2ByAge",
     "KwwFit",
+    "LeftOut",
     "MultiTau",
     "Partition",
     "PowerFit",
+    "Screen",
+    "Screened",
+    "SpoiltRunError",
     "TwoTimeReducer",
     "fit_flow",
     "fit_kww",

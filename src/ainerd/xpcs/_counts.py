@@ -24,7 +24,7 @@ def check_counts(block: NDArray) -> NDArray:
 class Sums:
     """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
-    The latter two have no row where nobody wants them. `pixels`, (1, n_sub) or (T, n_sub): how many each sum is over.
+    The latter two have no row where nobody wants them. `pixels`, (1, n_sub): how many each sum is over.
     """
 
     counts: NDArray[np.floating]
@@ -46,9 +46,9 @@ class Sums:
         _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
-    def first(self, n_frames: int, pixels: NDArray[np.int64]) -> "Sums":
-        """Those of the first frames, over `pixels`."""
-        return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=pixels)
+    def first(self, n_frames: int) -> "Sums":
+        """Those of the first frames."""
+        return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=self.pixels)
 
     def doubled(self) -> "Sums":
         """The same with room for twice as many frames."""
@@ -92,11 +92,12 @@ def _add(row, factor, x):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def accumulate(
-    block, last, t0, keep, unit, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares, products
+    block, last, t0, keep, unit, left_out, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares,
+    products,
 ):  # fmt: skip
     """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums.
 
-    With room for squares, `last` is the frame before and becomes the last one.
+    Pixels `left_out` count nothing. With room for squares, `last` is the frame before and becomes the last one.
     """
     n_sub = roi.size
     total = np.zeros(n_pixels.size)
@@ -108,6 +109,8 @@ def accumulate(
         frame = block[b]
         for p in range(now.size):
             now[p] = frame[p]
+        for p in left_out:
+            now[p] = 0
         for j in range(n_sub):
             counts[t, j] = add_up(now[edges[j] : edges[j + 1]], factor[1])
             total[roi[j]] += counts[t, j]

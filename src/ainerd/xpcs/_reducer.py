@@ -5,19 +5,17 @@ of R D it touches and then forgotten. Memory and the work after the last frame d
 but for three sums of each frame and static sub-bin.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.threads import one_thread
 from ainerd.xpcs._counts import Sums, accumulate, accumulate_events, check_counts
+from ainerd.xpcs._leave_out import take_out
 from ainerd.xpcs._normalize import Diagonal, Normalization, check_choice, diagonal_correction, per_bin, scales
 from ainerd.xpcs._operators import Reduction
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._rows import AreaRows, make_rows
-from ainerd.xpcs._saturation import Saturation
 
 
 class TwoTimeReducer:
@@ -42,9 +40,6 @@ class TwoTimeReducer:
         False for frames to leave out. Frames without a photon in a bin are left out of that bin in any case.
     dtype : {"float32", "float64"}
         Of the accumulated rows and the maps.
-    saturation : float, optional
-        Counts at or above which, in a valid frame, a pixel is left out of the maps for good, as if it were masked. What
-        it counted in frames before remains in the sums of its bin, where it is one pixel among many.
 
     Attributes
     ----------
@@ -83,14 +78,11 @@ class TwoTimeReducer:
         normalization: Normalization = "smoothed",
         valid: ArrayLike | None = None,
         dtype: str = "float32",
-        saturation: float | None = None,
     ) -> None:
         check_choice("diagonal", diagonal, Diagonal)
         check_choice("normalization", normalization, Normalization)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-        if saturation is not None and not saturation > 0:
-            raise ValueError(f"saturation must be positive, got {saturation}")
         self.partition, self.size = partition, size
         self.n_frames = None if n_frames is None else int(n_frames)
         self.diagonal: Diagonal = diagonal
@@ -108,12 +100,8 @@ class TwoTimeReducer:
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
         self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
-        self._saturation = Saturation(np.inf if saturation is None else saturation, partition)
-
-    @property
-    def saturated(self) -> NDArray[np.int64]:
-        """Flat detector indices of the pixels left out because they saturated."""
-        return np.sort(self.partition.pixels[~self._saturation.good])
+        self._good = np.ones(len(partition.pixels), bool)
+        self._n_pixels = partition.n_pixels
 
     @property
     def operator(self) -> sp.csr_array:
@@ -141,21 +129,11 @@ class TwoTimeReducer:
         begin = self._admit(len(block), first, valid)
         if len(block) == 0:
             return
-        saturation = self._saturation
-        if saturation.level < np.inf and block.max() >= saturation.level:
-            frame, pixel = np.nonzero((block >= saturation.level) & self._valid[begin : self.n_pushed, None])
-            saturation.note(begin + frame, pixel)
-        if not saturation.good.all():
-            out = np.flatnonzero(~saturation.good)
-            now = np.arange(begin, begin + len(block))[:, None]
-            block = block.copy()
-            block[:, out] = np.where(now < saturation.since[out], block[:, out], 0)
         p = self.partition
-        for a, b, arguments in self._runs(begin, begin + len(block)):
-            accumulate(
-                block[a - begin : b - begin], self._last, a, self._valid[a:b], self.normalization == "paper",
-                p.static_edges, *arguments,
-            )  # fmt: skip
+        accumulate(
+            block, self._last, begin, self._valid[begin : self.n_pushed], self.normalization == "paper",
+            np.flatnonzero(~self._good), p.static_edges, *self._where(begin),
+        )  # fmt: skip
 
     def push_events(self, events: sp.csr_array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames as events, with the options and errors of `push`.
@@ -173,18 +151,39 @@ class TwoTimeReducer:
             events.sum_duplicates()
         count, pixel = check_counts(events.data), events.indices
         begin = self._admit(events.shape[0], first, valid)
-        frame = begin + np.repeat(np.arange(events.shape[0]), np.diff(events.indptr))
-        high = (count >= self._saturation.level) & self._valid[frame]
-        self._saturation.note(frame[high], pixel[high])
-        count = np.where(frame < self._saturation.since[pixel], count, 0)
-        count = count.astype(self._reduced.dtype)
+        count = np.where(self._good[pixel], count, 0).astype(self._reduced.dtype)
         p = self.partition
         sub = np.repeat(np.arange(len(p.static_roi)), np.diff(p.static_edges))
-        for a, b, arguments in self._runs(begin, begin + events.shape[0]):
-            accumulate_events(
-                events.indptr[a - begin : b - begin + 1], pixel, count, self._last, a, self._valid[a:b],
-                self.normalization == "paper", sub, *arguments,
-            )  # fmt: skip
+        accumulate_events(
+            events.indptr, pixel, count, self._last, begin, self._valid[begin : self.n_pushed],
+            self.normalization == "paper", sub, *self._where(begin),
+        )  # fmt: skip
+
+    def leave_out(self, pixels: ArrayLike) -> None:
+        """Leave pixels out of the maps, as if they had been masked from the first frame.
+
+        Exact if no frame has been pushed, and for a pixel whose share of its bin's counts has been constant, such as a
+        dead one. Otherwise each row that the frames were added up in is exact in the mean over its pixels; see
+        `ainerd.xpcs._leave_out`.
+
+        Parameters
+        ----------
+        pixels : array_like of int
+            Positions in ``partition.pixels``.
+        """
+        new = np.unique(np.asarray(pixels, dtype=np.int64))
+        new = new[self._good[new]]
+        if self.n_pushed and new.size:
+            by_frame = self._rows.by_frame(self.n_pushed)
+            by_frame.data *= self._valid[by_frame.indices]
+            rows = self._reduced[: by_frame.shape[0]]
+            take_out(new, self._good, rows, by_frame, self.sums, self.partition, self.normalization == "paper")
+        elif new.size:
+            self._good[new] = False
+            sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
+            self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
+        self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
+        self._last[new] = 0
 
     def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> int:
         """Make room for `n` frames and say which the first is."""
@@ -211,17 +210,16 @@ class TwoTimeReducer:
         self.n_pushed = end
         return begin
 
-    def _runs(self, begin: int, end: int) -> Iterator[tuple[int, int, tuple[NDArray, ...]]]:
-        """Runs of frames over which the pixels in use stay the same, with what the kernels want for each."""
+    def _where(self, begin: int) -> tuple[NDArray, ...]:
+        """What the kernels want to know of frames from `begin` on."""
         p, sums = self.partition, self.sums
-        for a, b in self._saturation.runs(begin, end):
-            n_pixels, columns = self._saturation.n_pixels(a), self._rows.columns(a, b)
-            yield a, b, (p.static_roi, n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products)
+        columns = self._rows.columns(begin, self.n_pushed)
+        return p.static_roi, self._n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products
 
     def maps(self, *, partial: bool = False) -> NDArray:
         """Two-time correlation maps (n_roi, size, size), baseline 1.
 
-        Rows without a single valid frame are NaN, and bins whose pixels have all saturated.
+        Rows without a single valid frame are NaN, and bins whose pixels are all left out.
 
         Parameters
         ----------
@@ -240,17 +238,16 @@ class TwoTimeReducer:
             raise ValueError(f"{n} of {self.n_frames} frames have come; maps(partial=True) takes them for the whole")
         to_map, operator = self._rows.operators(n)
         p = self.partition
-        sums = self.sums.first(n, self._saturation.pixels(n))
+        sums = self.sums.first(n)
         scale = scales(sums, p, self.normalization, self._valid[:n])
         if not scale.valid.any():
             raise ValueError(f"no valid frame with a photon in the {p.n_roi} bins")
         diagonal = diagonal_correction(sums, p, scale, self.diagonal)
         weight = operator @ scale.valid
-        n_pixels = per_bin(sums.pixels[-1:], p)[0]
+        n_pixels = self._n_pixels
         with np.errstate(divide="ignore"):
             renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
         pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(self._reduced.dtype)
-        pixel_scale *= self._saturation.good
         dtype = self._reduced.dtype
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))

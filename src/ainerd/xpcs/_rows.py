@@ -47,6 +47,10 @@ class MapRows:
             raise ValueError(f"{n_frames} of {self.n_frames} frames have come; only 'area' maps a part of a run")
         return sp.eye_array(self.n_rows, format="csr"), self._operator
 
+    def by_frame(self, n_frames: int) -> sp.csr_array:
+        """How much of each of the frames that have come is in which row, (n_rows, n_frames)."""
+        return self._operator[:, :n_frames].tocsr()
+
 
 class AreaRows:
     """Sums over rows of equal length, that double when all are full.
@@ -91,12 +95,17 @@ class AreaRows:
         if n_frames < 2:
             raise ValueError(f"a map wants at least 2 frames, {n_frames} have come")
         end = n_frames * self.unit
-        frames = np.arange(n_frames + 1) * self.unit
         rows = np.append(np.arange(0, end, self.length), end)
         cells = np.arange(self.size + 1) * (end // self.size)
         to_map = overlap(cells, rows)
         to_map.data *= self.size / n_frames / np.diff(rows)[to_map.indices]
-        return to_map, (to_map @ overlap(rows, frames) / self.unit).tocsr()
+        return to_map, (to_map @ self.by_frame(n_frames)).tocsr()
+
+    def by_frame(self, n_frames: int) -> sp.csr_array:
+        """How much of each of the frames that have come is in which of the rows in use, (n, n_frames)."""
+        end = n_frames * self.unit
+        rows = np.append(np.arange(0, end, self.length), end)
+        return overlap(rows, np.arange(n_frames + 1) * self.unit) / self.unit
 
     def double(self) -> None:
         """Make the rows twice as long, for twice as many frames."""

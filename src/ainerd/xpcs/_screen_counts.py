@@ -1,0 +1,61 @@
+"""One pass over frames for all that a screen wants to know: sums by sub-bin and by pixel, and what is too high."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _kernel(number: Any) -> Callable[..., None]:
+    @nb.njit(nogil=True, fastmath=True, cache=True)
+    def add(block, edges, limit, step, counts, over, column):
+        n_frames, n_pixels = block.shape
+        for b in range(n_frames):
+            for j in range(edges.size - 1):
+                x = block[b, edges[j] : edges[j + 1]]
+                s, highest = number(0), x[0]
+                for p in range(x.size):
+                    s = number(s + x[p])
+                    highest = max(highest, x[p])
+                counts[b, j] = s
+                over[b, j] = highest > limit[j]
+        if step == 0:
+            return
+        whole = n_frames - n_frames % 4
+        for b in range(0, whole, 4 * step):  # four at once: the columns are read and written less often
+            one, two, three, four = block[b], block[b + 1], block[b + 2], block[b + 3]
+            for p in range(n_pixels):
+                column[p] = number(column[p] + one[p] + two[p] + three[p] + four[p])
+        if step == 1:
+            for b in range(whole, n_frames):
+                for p in range(n_pixels):
+                    column[p] = number(column[p] + block[b, p])
+
+    return add
+
+
+_add_short, _add = _kernel(np.uint32), _kernel(np.float64)
+
+
+def add_block(
+    block: NDArray[Any], edges: NDArray[np.int64], limit: NDArray[np.float64], step: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[Any]]:
+    """Sums over sub-bins, (b, n_sub), where one of their pixels is above `limit`, and sums over frames, (n_pixels,).
+
+    The latter are of the frames `summed` with this step.
+    """
+    # sums of 16 bits fit into 32 for any block and sub-bin of a size that is met
+    short = block.dtype.kind == "u" and block.dtype.itemsize <= 2 and max(len(block), edges[-1]) < 1 << 16
+    counts = np.empty((len(block), len(edges) - 1))
+    over = np.empty(counts.shape, bool)
+    column = np.zeros(block.shape[1], np.uint32 if short else np.float64)
+    (_add_short if short else _add)(block, edges, limit, step, counts, over, column)
+    return counts, over, column
+
+
+def summed(n_frames: int, step: int) -> NDArray[np.bool_]:
+    """Which frames of a block `add_block` sums over: all, or every `step`-th group of four."""
+    group = np.arange(n_frames) // 4
+    return (group % step == 0) & ((step == 1) | (group < n_frames // 4))

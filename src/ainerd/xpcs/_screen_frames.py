@@ -1,0 +1,191 @@
+"""Which frames are dark, or show the picture displaced.
+
+The picture is told by the shares of the static sub-bins in a frame's counts, c_j / sum c. They are projected on what is
+smooth over the detector, x, y, x², y², xy of the sub-bins' centres, orthonormal under the run's own shares: a ring of a
+steep S(q) that moves shows in x and y, a beam that widens in the others. In 1, 4 and 16 frames these numbers are
+compared with those of the 32 frames before the last 16. What they may differ by is what photons and speckle allow
+(of the contrast that single frames show), or what they did differ by so far if that is more.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs._partition import Partition
+
+# of a frame; DISPLACED, and the two after it, as found by each of the windows
+TOLD, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
+WINDOWS = (1, 4, 16)  # frames
+LAG = 16  # frames: the longest window
+EVERY = 4  # frames a time: how often the longest window is looked at
+BEFORE = 32  # frames that it is compared with
+FOR_GOOD = 64  # displaced frames on end after which the picture is another one
+DARK = 0.1  # of the usual counts
+LIT = 30  # counts that a frame usually has, so that a tenth of them is no chance
+SURE = 45.0  # chi-square of five numbers; chance 1e-8 where all is Gaussian
+SPECKLE = 2.0  # pixels in a speckle, by which fewer of them are independent
+
+
+class FrameScreen:
+    """Judges frames by the counts of their sub-bins.
+
+    Parameters
+    ----------
+    partition : Partition
+    """
+
+    def __init__(self, partition: Partition) -> None:
+        self._size = np.diff(partition.static_edges)
+        sums = (
+            np.add.reduceat(x, partition.static_edges[:-1]) for x in np.divmod(partition.pixels, partition.shape[1])
+        )
+        y, x = (s / self._size for s in sums)
+        y, x = ((each - each.mean()) / (np.ptp(each) or 1.0) for each in (y, x))
+        self._smooth = np.stack([x, y, x * x, y * y, x * y])
+        self._moments = np.zeros((0, 6))  # of each frame: the projected counts, and their sum
+        self._state = np.zeros(0, np.int8)
+        self._usual = self._share = 0.0
+        self._excess = np.ones((3, 5))
+        self._speckle = np.zeros(5)
+        self._at = self._on_end = 0
+
+    def begin(self, counts: NDArray[np.float64], contrast: float) -> None:
+        """Take the picture from frames that were looked at: sums over sub-bins, (b, n_sub)."""
+        total = counts.sum(1)
+        lit = total > DARK * np.quantile(total, 0.9) if len(total) else np.zeros(0, bool)
+        self._usual = float(np.median(total[lit])) if lit.any() else 0.0
+        # the median of frames: those displaced do not count
+        share = counts[lit].mean(0) if lit.any() else np.zeros(len(self._size))
+        self._basis = _orthonormal(self._smooth, share / (share.sum() or 1.0))
+        moments = np.column_stack([counts @ self._basis.T, total])[lit]
+        self._picture = np.median(moments[:, :5] / moments[:, 5:], 0) if lit.any() else np.zeros(5)
+        self._speckle = SPECKLE * contrast * ((share / (share.sum() or 1.0)) ** 2 / self._size * self._basis**2).sum(1)
+        big_enough = self._size.sum() >= 50 and len(self._size) >= 4
+        self._sure = SURE * (1 + 15 / np.sqrt(self._size.sum())) ** 2 if big_enough else np.inf
+        self._dark = DARK if self._size.sum() >= LAG else 0.0
+
+    def add(self, counts: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
+        """Judge the next frames, by the sums over their sub-bins, (b, n_sub)."""
+        n = self._at + len(counts)
+        while n > len(self._state):
+            more = max(1024, len(self._state))
+            self._moments = np.concatenate([self._moments, np.zeros((more, 6))])
+            self._state = np.concatenate([self._state, np.zeros(more, np.int8)])
+        now = slice(self._at, n)
+        self._state[now] = np.where(valid, GOOD, TOLD)
+        numbers = np.array([self._usual, self._on_end])
+        _project(counts, self._basis, self._moments[now])
+        _judge(self._moments, self._state, self._at, n, self._picture, self._speckle, self._excess, self._sure,
+               self._dark, numbers)  # fmt: skip
+        self._usual, self._on_end = numbers[0], int(numbers[1])
+        self._at = n
+
+    def good(self, first: int, last: int) -> NDArray[np.bool_]:
+        """Whether frames first to last - 1 are to be used."""
+        return self._state[first:last] == GOOD
+
+    @property
+    def dark(self) -> NDArray[np.int64]:
+        """Frames without light."""
+        return np.flatnonzero(self._state[: self._at] == NO_LIGHT)
+
+    @property
+    def displaced(self) -> NDArray[np.int64]:
+        """Frames whose picture is another."""
+        return np.flatnonzero(self._state[: self._at] >= DISPLACED)
+
+    @property
+    def moved(self) -> NDArray[np.int64]:
+        """Frames from which on the picture is another for good."""
+        accepted = self._state[: self._at] >= ACCEPTED
+        return np.flatnonzero(accepted[:-1] & ~accepted[1:]) + 1
+
+
+def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The functions, orthonormal to each other and to a constant under `share`; 0 where nothing is left."""
+    out = [np.ones(len(share))]
+    for f in functions:
+        before = np.sqrt((f**2 * share).sum())
+        for g in out:
+            f = f - (f * g * share).sum() * g
+        norm = np.sqrt((f**2 * share).sum())
+        out.append(f / norm if norm > 1e-3 * before else np.zeros(len(share)))
+    return np.array(out[1:])
+
+
+@nb.njit(nogil=True, cache=True)
+def _project(counts, basis, moments):
+    for t in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            moments[t, 5] += counts[t, j]
+            for k in range(5):
+                moments[t, k] += counts[t, j] * basis[k, j]
+
+
+@nb.njit(nogil=True, cache=True)
+def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, numbers):
+    base = np.empty(5)
+    mean = np.empty(5)
+    away = np.empty(5)
+    counted = 0.0
+    for t in range(first, last):
+        if state[t] == TOLD:
+            continue
+        total = moments[t, 5]
+        usual = numbers[0]
+        if total < dark * usual and usual >= LIT:
+            state[t] = NO_LIGHT
+            continue
+        numbers[0] += (min(total, 2 * usual) - usual) / 64
+        if total <= 0 or sure == np.inf:
+            continue
+        if t % EVERY == 0 or counted == 0:
+            seen, counted, i = 0, 0.0, t - LAG
+            base[:] = 0
+            while i >= 0 and seen < BEFORE:
+                if state[i] == GOOD or state[i] >= ACCEPTED:
+                    base += moments[i, :5]
+                    counted += moments[i, 5]
+                    seen += 1
+                i -= 1
+            if seen < BEFORE // 2:
+                base[:] = picture
+                counted = BEFORE * usual
+            else:
+                base /= counted
+        for w in range(3):
+            if w == 2 and t % EVERY:
+                continue
+            here = 0.0
+            n = 0
+            mean[:] = 0
+            for i in range(max(t - WINDOWS[w] + 1, 0), t + 1):
+                s = state[i]
+                if s == GOOD or s >= DISPLACED + w:
+                    mean += moments[i, :5]
+                    here += moments[i, 5]
+                    n += 1
+            if state[t] != GOOD or n < WINDOWS[w] // 2 or here <= 0:
+                continue
+            chance = 1 / here + 1 / counted
+            chi = 0.0
+            for k in range(5):
+                away[k] = (mean[k] / here - base[k]) ** 2
+                chi += away[k] / max(chance * excess[w, k], chance + speckle[k])
+            if chi > sure:
+                for i in range(max(t - WINDOWS[w] + 1, 0), t + 1):
+                    if state[i] == GOOD:
+                        state[i] = DISPLACED + w
+                numbers[1] += 1
+                break
+            for k in range(5):
+                ratio = away[k] / chance
+                excess[w, k] += (min(ratio, 9 * excess[w, k]) - excess[w, k]) / 128
+        if state[t] == GOOD:
+            numbers[1] = 0
+        elif numbers[1] >= FOR_GOOD:
+            # what came in this while is what the next frames are compared with
+            for i in range(max(t - FOR_GOOD + 1, 0), t + 1):
+                if state[i] >= DISPLACED:
+                    state[i] = ACCEPTED
+            numbers[1] = 0

@@ -1,0 +1,201 @@
+"""Which pixels cannot be counting the scattering that the pixels around them count.
+
+The counts N of a pixel over a run are Poisson with a mean that static speckle spreads. Where speckle of any number of
+modes is static in part, no tail is longer than that of one mode,
+
+    I = mu (1 - x) + mu x E,    E exponential, x**2 = v the relative variance of the means,
+
+and no lower end more common than that of the gamma distribution of shape 1/v. v is found from the means themselves,
+without what is called hot, and 1 where they are too few to say. mu is a smooth profile, exp of a quadratic in the
+detector's coordinates, of each static sub-bin: S(q) may be as steep as it likes. Its own error is allowed for.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from ainerd.xpcs._partition import Partition
+
+CHANCE = 1e-6  # of calling one good pixel of a run bad for a single count
+CHANCE_OF_MEANS = 1e-4  # for its mean, in one look: the bounds are bounds
+ENOUGH = 64  # pixels of a sub-bin for a profile of six parameters; fewer have a mean alone
+LEAST = 20.0  # counts a parameter of it
+SPREAD = 0.02  # relative variance that any detector's pixels are allowed
+
+
+class PixelScreen:
+    """Sums of each pixel, and what they say.
+
+    Parameters
+    ----------
+    partition : Partition
+    n_frames : int or None
+        Frames that will come.
+    """
+
+    def __init__(self, partition: Partition, n_frames: int | None) -> None:
+        self._edges, self._n_frames = partition.static_edges, n_frames
+        self.size = np.diff(self._edges)
+        self._roi = np.repeat(partition.static_roi, self.size)
+        self.sub = np.repeat(np.arange(len(self.size)), self.size)
+        self.good = np.ones(len(partition.pixels), bool)
+        self.total = np.zeros(len(partition.pixels))
+        self.n_seen = 0
+        rows, columns = np.divmod(partition.pixels, partition.shape[1])
+        self._basis = _quadratics(self._edges, rows.astype(float), columns.astype(float))
+        self._coefficient = np.zeros((len(self.size), 6))
+        self._n_fit = np.ones(len(self.size), np.int64)
+
+    def add(self, column: NDArray[np.float64], n_frames: int) -> None:
+        """Add sums over frames, (n_pixels,)."""
+        self.total += column
+        self.n_seen += n_frames
+
+    def without_bad(self, counts: NDArray[np.float64], block: NDArray) -> NDArray[np.float64]:
+        """Sums over sub-bins, (b, n_sub), less what the bad pixels of the block count."""
+        bad = np.flatnonzero(~self.good)
+        if bad.size:
+            counts = counts.copy()
+            np.subtract.at(counts.T, self.sub[bad], block[:, bad].T)
+        return counts
+
+    def brightness(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Frames over the mean frame so far, (b,): the median over the sub-bins; 1 where there is no mean yet."""
+        mean = np.bincount(self.sub, self.total, len(self.size)) / max(self.n_seen, 1)
+        return np.median(counts[:, mean > 0] / mean[mean > 0], 1) if mean.any() else np.ones(len(counts))
+
+    def contrast(self, block: NDArray, counts: NDArray[np.float64]) -> float:
+        """Contrast of the speckle in single frames, (b, n_pixels), or what it is at most."""
+        block, counts = block[::4], counts[::4]
+        x = block[:, self.good].astype(np.float32)
+        pairs = float(np.einsum("tp,tp->", x, x)) - float(x.sum(dtype=np.float64))
+        alone = float(((counts**2 - counts) / self.size).sum())
+        if self.size.mean() < 16 or alone <= 0:
+            return 1.0
+        return float(np.clip((pairs + 3 * np.sqrt(2 * max(pairs, 0) + 4)) / alone - 1, 0, 1))
+
+    def limits(self) -> NDArray[np.float64]:
+        """Counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
+        mu, n_fit = self._mu, self._n_fit
+        n_good = np.bincount(self.sub, self.good, len(self.size))
+        seen = np.add.reduceat(mu * self.good, self._edges[:-1]) + 1  # counts
+        mean = np.maximum(np.maximum.reduceat(mu, self._edges[:-1]), seen / np.maximum(n_good, 1)) / max(self.n_seen, 1)
+        # what the mean may be, of so few speckles, which may be slow, and so few counts
+        equal = 1 / (1 / np.maximum(n_good, 1) + 1 / seen) / n_fit
+        mean = np.minimum(mean * equal / gammaincinv(equal, CHANCE), 1e12)
+        frames = max(self._n_frames or 100_000, 2 * self.n_seen)
+        return np.log(len(self.good) * frames / CHANCE) / np.log1p(1 / mean)
+
+    def judge(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Positions of the good pixels that turn out hot, and dead."""
+        mu, n_fit = self._mu, self._n_fit
+        level = np.log(max(self.good.sum(), 1) / CHANCE_OF_MEANS)
+        hot, use = np.zeros(len(mu), bool), self.good & (mu > 0)
+        if not use.any():
+            return np.flatnonzero(hot), np.flatnonzero(hot)
+        counts, mu = self.total, np.where(use, mu, 1)
+        fitted = (n_fit / np.maximum(np.bincount(self.sub, self.good, len(self.size)), 1))[self.sub]
+        spread = 1.0
+        for _ in range(10):
+            error = np.exp(2 * np.sqrt((spread + 1 / mu) * fitted))
+            high = mu * error
+            maybe = np.flatnonzero(use & (counts > high + 4 * np.sqrt(high + spread * high**2)) & (counts > 1))
+            found = maybe[counts[maybe] > _highest(high[maybe], spread, level)]
+            hot[found] = True
+            use &= ~hot
+            now = min(self._spread(use, mu, fitted), spread)
+            if not found.size and now >= 0.9 * spread:
+                break
+            spread = now
+        low = mu / error
+        dead = use & (counts == 0) & (np.log1p(spread * low) / spread > level)
+        return np.flatnonzero(hot), np.flatnonzero(dead)
+
+    def _spread(self, use: NDArray[np.bool_], mu: NDArray, fitted: NDArray) -> float:
+        """Relative variance of the means of pixels, with its error, in the bin where it is largest; at most 1."""
+        away, noise, roi = self.total[use] / mu[use] - 1, 1 / mu[use], self._roi[use]
+        v = max((away**2).mean() - noise.mean(), 0) / max(1 - fitted[use].mean(), 0.1)
+        of_all = noise.mean()
+        error = (of_all + v) * np.sqrt((2 + 6 * max(of_all, v)) / len(away))
+        n = np.bincount(roi)
+        cut = np.minimum(away, 6 * np.sqrt(v + noise))  # so that no pixel makes a bin's spread its own
+        of_bin = (np.bincount(roi, cut**2 - noise) / np.maximum(n, 1))[n >= ENOUGH]
+        return float(np.clip(1.2 * max(v, *of_bin, 0) + 4 * error, SPREAD, 1))
+
+    def fit(self) -> None:
+        """Fit the profile again, to what has been counted so far by the pixels that are still good."""
+        counts = np.where(self.good, self.total, 0.0)
+        fitted = (self.size >= ENOUGH) & (np.add.reduceat(counts, self._edges[:-1]) >= 6 * LEAST)
+        self._n_fit = np.where(fitted, 6, 1)
+        self._mu = _fit(self._edges, self._basis, counts, self.good, self._n_fit, self._coefficient)
+
+
+def _highest(mu: NDArray[np.float64], spread: float, level: float) -> NDArray[np.float64]:
+    """Counts that a pixel of mean `mu` exceeds with a chance below exp(-level): Chernoff's bound."""
+    x = np.sqrt(spread)
+    # z between 1 and the pole of the generating function of Poisson((1 - x) mu) + geometric(x mu)
+    u = (1 - np.geomspace(1e-4, 0.999, 48)) / (x * mu[:, None])
+    z = (1 - x) * mu[:, None] * u - np.log1p(-x * mu[:, None] * u)
+    return ((level + z) / np.log1p(u)).min(1)
+
+
+@nb.njit(nogil=True, cache=True)
+def _quadratics(edges, rows, columns):
+    """1, x, y, x², y², xy of each sub-bin's pixels, made orthonormal over them, (6, n_pixels)."""
+    out = np.zeros((6, rows.size))
+    for j in range(edges.size - 1):
+        a, b = edges[j], edges[j + 1]
+        y, x = rows[a:b] - rows[a:b].mean(), columns[a:b] - columns[a:b].mean()
+        y, x = y / (np.abs(y).max() + 1e-9), x / (np.abs(x).max() + 1e-9)
+        for i in range(6):
+            f = np.ones(b - a) if i == 0 else x if i == 1 else y if i == 2 else x * x if i == 3 else y * y
+            if i == 5:
+                f = x * y
+            f = f.copy()
+            before = np.sqrt((f * f).mean())
+            for k in range(i):
+                f -= (f * out[k, a:b]).mean() * out[k, a:b]
+            norm = np.sqrt((f * f).mean())
+            if norm > 1e-3 * before:
+                out[i, a:b] = f / norm
+    return out
+
+
+@nb.njit(nogil=True, cache=True)
+def _fit(edges, basis, counts, good, n_fit, coefficient):
+    """Mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
+
+    `coefficient`, (n_sub, 6), are where it begins and where it ends, the first of them over the plain mean.
+    """
+    mu = np.zeros(counts.size)
+    step = np.zeros(6)
+    for j in range(edges.size - 1):
+        a, b, m = edges[j], edges[j + 1], n_fit[j]
+        n, s = 0, 0.0
+        for p in range(a, b):
+            if good[p]:
+                n += 1
+                s += counts[p]
+        if s == 0:
+            continue
+        for _ in range(30):
+            step[:] = 0
+            for p in range(a, b):
+                eta = 0.0
+                for i in range(m):
+                    eta += basis[i, p] * coefficient[j, i]
+                mu[p] = s / n * np.exp(max(eta, -20.0))
+                if good[p]:
+                    r = min(counts[p] / mu[p], 8 * (1 + 1 / mu[p])) - 1
+                    for i in range(m):
+                        step[i] += basis[i, p] * r
+            most = 0.0
+            for i in range(m):
+                step[i] /= n
+                most = max(most, abs(step[i]))
+            if most < 0.01:
+                break
+            for i in range(m):
+                coefficient[j, i] += min(max(step[i], -0.5), 0.5)
+    return mu
