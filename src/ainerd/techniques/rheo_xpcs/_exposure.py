@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent import run_embedding
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
-from ainerd.techniques.rheo_xpcs._features import run_features
+from ainerd.techniques.rheo_xpcs import _picture
+from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
+from ainerd.techniques.rheo_xpcs._picture import Picture
+from ainerd.techniques.rheo_xpcs._verdict import filled, judge
 from ainerd.threads import one_thread
-from ainerd.xpcs import MultiTau, TwoTimeReducer, fit_kww, g2_from_two_time
+from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time
+from ainerd.xpcs._normalize import per_bin
 
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
@@ -20,12 +23,21 @@ DIMS = {
     "g2": ("roi", "tau"),
     "g2_err": ("roi", "tau"),
     "tau": ("tau",),
+    "g2_by_age": ("roi", "age", "tau"),
+    "age": ("age",),
     "denoised": ("roi", "t1", "t2"),
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
+    **_picture.DIMS,
+}
+UNITS = {
+    "counts_per_pixel": "photons/pixel/frame",
+    **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
+    **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
+    **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
+    **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
-OPEN_FRAMES = 1_000_000  # lags of a run that announces no number of frames go as far as those of one with so many
 DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
 
 
@@ -39,8 +51,11 @@ class Exposure:
         assert run.frame_time_s is not None  # seen to by `begin`
         self._technique, self._run = technique, run
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
-        self._reducer = TwoTimeReducer(technique.partition, run.n_frames, **technique.reduction)
-        self._correlator = MultiTau(technique.partition, run.n_frames or OPEN_FRAMES)
+        partition = technique.partition
+        self._screen = Screen(partition, run.n_frames)
+        self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
+        self._correlator = MultiTau(partition, run.n_frames)
+        self._picture = Picture(technique.field, run.n_frames, partition.n_roi)
         self._prepared = False  # whether the calibration has been asked for
 
     @property
@@ -49,8 +64,17 @@ class Exposure:
         return self._technique.partition.pixels
 
     @property
+    def every(self) -> int:
+        """Of so many frames one is seen whole."""
+        return self._picture.every
+
+    def whole(self, frame: NDArray[Any], number: int) -> None:
+        """Look at a whole frame, for the mean frame and I(q)."""
+        self._picture.see(frame, number)
+
+    @property
     def layouts(self) -> dict[str, Layout]:
-        """All that `finish` gives of as many frames as were announced."""
+        """Of what `finish` gives the larger part, of as many frames as were announced."""
         n_roi, size = self._technique.partition.n_roi, self._reducer.size
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             "c2": ((n_roi, size, size), "float32"),
@@ -74,16 +98,93 @@ class Exposure:
     def push(self, block: NDArray[Any]) -> None:
         """Take the next frames."""
         try:
-            self._reducer.push(block)
-            self._correlator.push(block)
-        except ValueError as error:  # no counts, or more frames than were announced
+            for screened in self._screen.push(block):
+                screened.to(self._reducer, self._correlator)
+        except ValueError as error:  # no counts, more frames than were announced, or more bad pixels than can be
             raise AnalysisError(str(error)) from error
         if self._n_frames is not None and not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
-            # a second's work, better done while frames still come
             self._prepared = True
-            photons = self._photons * self._n_frames / self._reducer.n_pushed
-            if photons > 0 and not self._technique.gap(photons):
-                self._technique.scorer(photons)
+            self._prepare(self._n_frames / self._reducer.n_pushed)
+
+    def _prepare(self, share: float) -> None:
+        """Calibrate for what the run will be: seconds' work, better done while frames still come."""
+        technique, photons = self._technique, self._photons(self._screen.left_out)
+        contrast = technique.contrast or float(np.nanmedian(self._correlator.result().contrast0))
+        for ring in technique.rings:
+            of_ring = float(ring.weights @ photons[ring.bins]) * share
+            if of_ring > 0 and contrast > 0 and not technique.gap(ring, of_ring, contrast):
+                technique.scorer(ring, of_ring, contrast)
+
+    @one_thread
+    def finish(self) -> Analysis:
+        """Say what the exposure was, as far as it came."""
+        try:
+            for screened in self._screen.flush():
+                screened.to(self._reducer, self._correlator)
+        except ValueError as error:
+            raise AnalysisError(str(error)) from error
+        technique, n_frames, left_out = self._technique, self._reducer.n_pushed, self._screen.left_out
+        if n_frames < FEWEST_FRAMES:
+            raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
+        photons = self._photons(left_out)
+        if not photons.any():
+            raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
+        try:
+            maps = self._reducer.maps(partial=True)
+        except ValueError as error:  # only "area" maps a part of a run
+            raise AnalysisError(str(error)) from error
+        whole = filled(maps)
+        if whole is None:
+            empty = int(np.isnan(maps).all(2).any(0).sum())
+            raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
+        g2 = self._correlator.result()
+        found = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
+        judged = judge(technique, whole, photons, self._contrast(found))
+        denoised, told = self._denoised(whole)
+        counts = per_bin(self._reducer.sums.counts[:n_frames], technique.partition)
+        n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
+        bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
+        pictured, seen = self._picture.finish(counts, n_pixels, self._frame_time_s, bad)
+        summary = {
+            "counts_per_pixel": float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames)),
+            **judged.summary,
+            **found.summary,
+            **told,
+            **seen,
+            "pixels_left_out": left_out.n_pixels,
+            "frames_left_out": left_out.n_frames,
+        }
+        arrays = {"c2": maps, "latent": judged.latent, **found.arrays, **denoised, **pictured}
+        units = UNITS | found.units | {name: "1" for name in summary if name.startswith("strangeness_")}
+        tables = found.tables(judged.p_of_ring) | _left_out_table(left_out)
+        kept = {*arrays, *summary, *(column for table in tables.values() for column in table)}
+        return Analysis(
+            embedding=judged.embedding,
+            novelty_p=judged.p,
+            arrays=arrays,
+            dims={name: DIMS[name] for name in arrays},
+            tables=tables,
+            summary=summary,
+            units={name: unit for name, unit in units.items() if name in kept},
+            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
+            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
+            status="complete" if n_frames == self._n_frames else "partial",
+        )
+
+    def _photons(self, left_out: LeftOut) -> NDArray[np.float64]:
+        """Photons a pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
+        n, sums = self._reducer.n_pushed, self._reducer.sums
+        valid = np.ones(n)
+        for frames in left_out.frames.values():
+            valid[frames[frames < n]] = 0
+        partition = self._technique.partition
+        counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
+        return counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1)
+
+    def _contrast(self, found: Numbers) -> list[float | None]:
+        """Of each ring: what was told, or else what was found."""
+        told = self._technique.contrast
+        return found.contrasts if told is None else [told] * len(self._technique.rings)
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
         """The maps without their noise, g2 along their diagonals, and the median of its relaxation times."""
@@ -96,58 +197,16 @@ class Exposure:
         arrays: dict[str, NDArray[Any]] = {"denoised": denoised, "g2_denoised": g2, "tau_denoised": tau}
         return arrays, {"tau_denoised_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None}
 
-    @property
-    def _photons(self) -> float:
-        """Photons a pixel so far."""
-        return float(self._reducer.sums.counts.sum(dtype=np.float64) / len(self.pixels))
 
-    @one_thread
-    def finish(self) -> Analysis:
-        """Say what the exposure was, as far as it came."""
-        technique, n_frames = self._technique, self._reducer.n_pushed
-        if n_frames < FEWEST_FRAMES:
-            raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
-        photons = self._photons
-        if photons == 0:
-            raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
-        try:
-            maps = self._reducer.maps(partial=True)
-        except ValueError as error:  # only "area" maps a part of a run
-            raise AnalysisError(str(error)) from error
-        empty = int(np.isnan(maps).all(2).any(0).sum())
-        if empty:
-            raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
-        latent = technique.encoder.encode(maps)
-        features = run_features(technique.encoder, maps, n_frames=1, counts=photons, n_pixels=technique.pixels_per_bin)
-        no_claim = technique.gap(photons)
-        verdict = None if no_claim else technique.scorer(photons).explain(features[None])[0]
-        g2 = self._correlator.result()
-        tau = g2.lag * self._frame_time_s
-        fit = fit_kww(tau, g2.value)
-        denoised, told = self._denoised(maps)
-        return Analysis(
-            embedding=run_embedding(technique.encoder, latent),
-            novelty_p=verdict.p if verdict else None,
-            arrays={"c2": maps, "latent": latent, "g2": g2.value, "g2_err": g2.error, "tau": tau, **denoised},
-            dims=DIMS,
-            summary={
-                "counts_per_pixel": photons / n_frames,
-                "no_claim": no_claim,
-                "nearest_known": verdict.nearest if verdict else None,
-                "strangest_in": verdict.spoke if verdict else None,
-                **({f"strangeness_{term}": x for term, x in verdict.excess.items()} if verdict else {}),
-                "tau_s": float(np.nanmedian(fit.tau)) if fit.ok.any() else None,
-                "kww_exponent": float(np.nanmedian(fit.exponent)) if fit.ok.any() else None,
-                "g2_contrast": float(np.nanmedian(fit.contrast)) if fit.ok.any() else None,
-                "g2_fits": int(fit.ok.sum()),
-                **told,
-            },
-            units={"counts_per_pixel": "photons/pixel/frame", "tau_s": "s", "tau": "s"}
-            | dict.fromkeys(("tau_denoised", *told) if denoised else (), "s")
-            | dict.fromkeys(("kww_exponent", "g2_contrast", "g2_fits", "c2", "g2", "g2_err", "latent"), "1")
-            | dict.fromkeys(("denoised", "g2_denoised") if denoised else (), "1")
-            | dict.fromkeys((f"strangeness_{term}" for term in (verdict.excess if verdict else ())), "1"),
-            model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
-            calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
-            status="complete" if n_frames == self._n_frames else "partial",
-        )
+def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
+    """Each pixel (its flat index) and frame (its number, from 0) that is left out, and why."""
+    rows = [
+        (what, reason, index)
+        for what, found in (("pixel", left_out.pixels), ("frame", left_out.frames))
+        for reason, indices in found.items()
+        for index in indices.tolist()
+    ]
+    if not rows:
+        return {}
+    what, reason, index = zip(*rows, strict=True)
+    return {"left_out": {"what": np.array(what), "reason": np.array(reason), "index": np.array(index)}}

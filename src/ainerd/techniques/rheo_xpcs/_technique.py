@@ -16,6 +16,8 @@ from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import build_partition, instrument, look_at
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
+from ainerd.techniques.rheo_xpcs._field import Field
+from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._rings import Ring, rings
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.xpcs import Partition
@@ -72,6 +74,7 @@ class RheoXPCS:
         self._landmarks: Landmarks | None = None
         self._instrument: dict[str, float | str | None] = {}
         self._bins: PartitionSettings | None = None
+        self._field: Field | None = None
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
@@ -86,6 +89,14 @@ class RheoXPCS:
         )
         technique._instrument, technique._bins = instrument(settings.partition), settings.partition
         return technique
+
+    @property
+    def field(self) -> Field:
+        """What the detector sees, as far as the geometry is known."""
+        if self._field is None:
+            known = self._bins is not None and self._bins.by_geometry
+            self._field = field_of(self._bins) if known else Field.of(self.partition.shape)
+        return self._field
 
     @property
     def parameters(self) -> Mapping[str, Any]:

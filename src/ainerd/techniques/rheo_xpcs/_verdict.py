@@ -1,5 +1,6 @@
 """Where a run lies in the latent space, and how surprising it is: ring by ring, and of all rings together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,15 @@ class Judged:
 
 
 def judge(
-    technique: "RheoXPCS", maps: NDArray[np.float32], photons: NDArray[np.float64], contrast: float | None
+    technique: "RheoXPCS", maps: NDArray[np.float32], photons: NDArray[np.float64], contrasts: Sequence[float | None]
 ) -> Judged:
-    """Judge the maps (n_roi, 256, 256) of a run with so many photons a pixel in each bin, (n_roi,), and this beta."""
+    """Judge the maps (n_roi, 256, 256) of a run with so many photons a pixel in each bin, (n_roi,).
+
+    `contrasts` are beta of each ring, None where no speckle was found.
+    """
     latent = technique.encoder.encode(maps)
     embeddings, found, gaps = [], [], []
-    for ring in technique.rings:
+    for ring, contrast in zip(technique.rings, contrasts, strict=True):
         embeddings.append(
             run_embedding(technique.encoder, latent[ring.bins], ring.weights, by_azimuth=ring.by_azimuth)
         )

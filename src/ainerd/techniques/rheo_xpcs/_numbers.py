@@ -1,0 +1,112 @@
+"""Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.techniques.rheo_xpcs._rings import Ring
+from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation, fit_relaxation
+
+# Names of what a `Relaxation` says, as results have them.
+NAMES = {
+    "tau": "tau_s",
+    "tau_err": "tau_s_err",
+    "tau_above": "tau_s_above",
+    "tau_below": "tau_s_below",
+    "exponent": "kww_exponent",
+    "exponent_err": "kww_exponent_err",
+    "contrast": "contrast",
+    "contrast_err": "contrast_err",
+    "plateau": "plateau",
+    "plateau_err": "plateau_err",
+    "speckle": "speckle",
+    "p_same": "bins_alike_p",
+}
+UNITS = {
+    **{name: "s" if name.startswith("tau_s") else "1" for name in NAMES.values() if name != "speckle"},
+    **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
+    "q": "1/nm",
+    "phi": "degree",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What g2 says of an exposure.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        g2 with its errors, and by age.
+    summary : dict
+        Of the run: those of its ring, the middle one of several.
+    rings, bins : dict of str to ndarray
+        Columns of numbers, of each ring and bin.
+    contrasts : list of float or None
+        Of each ring; None where no speckle was found.
+    units : dict of str to str
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    summary: dict[str, float | str | None]
+    rings: dict[str, NDArray[Any]]
+    bins: dict[str, NDArray[Any]]
+    contrasts: list[float | None]
+    units: dict[str, str]
+
+    def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
+        """Tables of a result: the bins, and the rings if there are several."""
+        rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
+        return {"bins": self.bins, **rings}
+
+
+def numbers(
+    g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float
+) -> Numbers:
+    """Fit the g2 of an exposure, bin by bin and ring by ring."""
+    of_rings = [_said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True)) for ring in rings]
+    together = {name: np.array([said[name][0] for said in of_rings]) for name in of_rings[0]}
+    bins = {
+        "bin": np.arange(1, partition.n_roi + 1),
+        "q": partition.q,
+        "phi": partition.phi,
+        "n_pixels": partition.n_pixels,
+        **_said(fit_relaxation(g2, frame_time_s)),
+        "contrast0": g2.contrast0,
+        "contrast0_err": g2.contrast0_err,
+    }
+    middle = len(rings) // 2
+    summary = {name: _plain(values[middle]) for name, values in together.items()}
+    if len(rings) > 1:
+        summary["q"] = rings[middle].q
+    return Numbers(
+        arrays={
+            "g2": g2.value,
+            "g2_err": g2.error,
+            "tau": g2.lag * frame_time_s,
+            "g2_by_age": by_age.value.astype(np.float32),
+            "age": by_age.edges[1:] * frame_time_s,
+        },
+        summary=summary,
+        rings={"q": np.array([ring.q for ring in rings]), **together},
+        bins=bins,
+        contrasts=[
+            float(c) if s == "yes" and c > 0 else None
+            for c, s in zip(together["contrast"], together["speckle"], strict=True)
+        ],
+        units=UNITS,
+    )
+
+
+def _said(fit: Relaxation) -> dict[str, NDArray[Any]]:
+    return {NAMES[field.name]: getattr(fit, field.name) for field in fields(fit) if field.name in NAMES}
+
+
+def _plain(value: Any) -> float | str | None:
+    """A number or text for the summary; None where nothing is known."""
+    if isinstance(value, str):
+        return str(value)
+    return float(value) if np.isfinite(value) else None
