@@ -199,5 +199,5 @@ def test_fit_of_fringes_returns_velocity_and_direction(ring):
     seen = g2(counts, ring[0])
     use = seen.lag < 250
     fit = fit_flow(seen.lag[use] / 10, seen.value[:, use], ring[0].phi, ring[0].q)
-    assert fit.ok and fit.velocity * 0.024 == pytest.approx(drawn.flow_rad_s, rel=0.05)
-    assert fit.direction == pytest.approx(110, abs=3)
+    assert fit.kind == "velocity" and fit.velocity * 0.024 == pytest.approx(drawn.flow_rad_s, rel=0.05)
+    assert fit.flow_direction == pytest.approx(110, abs=3)

@@ -1,81 +1,131 @@
-"""Velocity from heterodyne fringes: a flow that interferes with what stands still."""
+"""What moves across a ring: a velocity, a spread of velocities, an anisotropic relaxation, or nothing of the kind."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import least_squares
+from scipy.stats import f as f_distribution
 
+from ainerd.xpcs._anisotropy import differ
 from ainerd.xpcs._fit import fit_kww
+from ainerd.xpcs._fringes import N, Ring, fit
+from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (
-    "g2(tau) = baseline + contrast * (x**2 * g**2 + static**2 + 2 * x * static * g * cos(q * v * tau * "
-    "cos(phi - direction))), g = exp(-(tau / tau0)**exponent), x = 1 - static"
+    "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * cos(q * velocity * tau * "
+    "cos(phi - direction))), x = 1 - static, g = exp(-(tau / tau0(phi))**exponent - (q * velocity_spread * tau * "
+    "cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - direction)))"
 )
-# contrast, static, log tau0, exponent, qv (2), baseline
-_LOW = np.array([0.0, 0.0, -100.0, 0.1, -np.inf, -np.inf, 0.5])
-_HIGH = np.array([2.0, 1.0, 100.0, 2.0, np.inf, np.inf, 1.5])
 MOST_FRINGES = 30  # radians of phase within the relaxation time
-SURE = 40.0  # drop of chi square that thousands of trial velocities do not reach by chance
+SURE_P = 0.01
+SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
+SHAPE = [0, 1, 2]  # log tau, exponent, static
+Kind = Literal["none", "velocity", "spread", "anisotropy"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowFit:
-    """A flow seen in the bins of one ring; with ``_err``, one standard deviation.
+    """What g2 of the bins of one ring says of motion across azimuth; with ``_err``, one standard deviation.
 
     Attributes
     ----------
-    velocity : float
-        In nm per unit of tau.
-    direction : float
-        In degrees from 0 to 180: fringes do not tell forth from back.
-    static : float
+    kind : {"none", "velocity", "spread", "anisotropy"}
+        The model that the data choose: all bins alike (but for their contrast), a uniform flow that interferes with what
+        stands still, a spread of velocities without fringes, or a relaxation time with a second harmonic.
+    velocity, velocity_err : float
+        Of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
+    velocity_spread, velocity_spread_err : float
+        Standard deviation of the velocities, in nm per unit of tau; NaN unless `kind` is "spread". A linear profile
+        between walls of speeds 0 and V has V / sqrt(12).
+    flow_direction, flow_direction_err : float
+        Of either, in degrees from 0 to 180: speckle does not tell forth from back.
+    flow_p : float
+        Chance that bins which are alike differ so much across azimuth: of `differ` with parts, else of the drop of chi
+        square, independent lags taken for granted.
+    flow_bic : float
+        Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) less that of
+        the better flow. A flow is claimed above 10 with `flow_p` below .01. NaN where no flow was tried, as the bins
+        do not differ.
+    anisotropy, anisotropy_err : float
+        Amplitude of the second harmonic of log tau; NaN unless claimed, and where there are fringes.
+    anisotropy_direction, anisotropy_direction_err : float
+        Where relaxation is quickest, in degrees from 0 to 180.
+    anisotropy_p : float
+        Of an amplitude of zero; claimed below .01.
+    static, static_err : float
         Part of the scattered intensity that stands still.
-    tau : float
-        Relaxation time of the moving part's g1.
+    tau, tau_err : float
+        Relaxation time of the moving part's g1, in all directions alike unless `kind` is "anisotropy".
+    exponent, contrast : float
+        `contrast` is the mean over bins.
     chi2 : float
-        Reduced chi square (sum of squares per degree of freedom without errors).
-    ok : bool
-        Whether fringes were found: the fit describes the data far better than one without flow, and velocity and
-        direction are known to within a third of the velocity and 20 degrees. All is NaN where nothing could be fitted.
+        Reduced chi square of the chosen model (sum of squares per degree of freedom without parts or errors).
     """
 
+    kind: Kind
     velocity: float
     velocity_err: float
-    direction: float
-    direction_err: float
+    velocity_spread: float
+    velocity_spread_err: float
+    flow_direction: float
+    flow_direction_err: float
+    flow_p: float
+    flow_bic: float
+    anisotropy: float
+    anisotropy_err: float
+    anisotropy_direction: float
+    anisotropy_direction_err: float
+    anisotropy_p: float
     static: float
     static_err: float
     tau: float
     tau_err: float
     exponent: float
     contrast: float
-    baseline: float
     chi2: float
-    ok: bool
     formula: str = FORMULA
 
 
-def fit_flow(tau: ArrayLike, g2: ArrayLike, phi: ArrayLike, q: ArrayLike, error: ArrayLike | None = None) -> FlowFit:
-    """Fit the fringes that a uniform flow makes in the bins of a ring.
+def fit_flow(
+    tau: ArrayLike,
+    g2: ArrayLike,
+    phi: ArrayLike,
+    q: ArrayLike,
+    error: ArrayLike | None = None,
+    *,
+    parts: ArrayLike | None = None,
+    part_roi: ArrayLike | None = None,
+    part_weight: ArrayLike | None = None,
+) -> FlowFit:
+    """Find what depends on azimuth in the bins of a ring, and say nothing where a test does not.
 
     Moving and static scatterers together give |g1|² = x² g² + (1 - x)² + 2 x (1 - x) g cos(q·v tau) (Livet et al., J.
-    Synchrotron Rad. 13, 453, 2006). A search over velocities and relaxation times finds where the fit begins: up to 30
-    radians of phase within the relaxation time.
+    Synchrotron Rad. 13, 453, 2006). Velocities that are spread about their mean, as in shear, let speckle decay without
+    fringes, by exp(-(q·s tau)²) for a normal spread (Fuller et al., J. Fluid Mech. 100, 555, 1980; Burghardt et al.,
+    Phys. Rev. E 85, 021402, 2012). Each bin has a contrast of its own.
 
     Parameters
     ----------
     tau : array_like, shape (n,)
         Lags, in any unit.
     g2 : array_like, shape (n_roi, n)
-        NaN is left out. Contrast, relaxation time and static part are taken to be the same in all bins: take one ring
-        at a time, and `fit_power` for what depends on q.
+        NaN is left out. Relaxation time and static part are taken to be the same in all bins: take one ring at a time,
+        and `fit_power` for what depends on q.
     phi : array_like, shape (n_roi,)
-        Azimuth of the bins, in degrees.
+        Azimuth of the bins, in degrees; part of a circle will do.
     q : float or array_like, shape (n_roi,)
         In 1/nm.
     error : array_like, like g2, optional
-        Standard errors; zero and NaN errors are not used.
+        Standard errors, for want of parts; zero and NaN errors are not used.
+    parts : array_like, shape (n_part, n), optional
+        g2 of groups of pixels of the bins, three or more a bin. Lags of g2 vary together, as the same speckles are in
+        all of them; the scatter of parts tells how, and sets errors and `flow_p`. Without parts lags are taken to be
+        independent, and errors and p values of real frames are too small.
+    part_roi : array_like of int, shape (n_part,)
+        Bin of each part, from 0.
+    part_weight : array_like, shape (n_part,), optional
+        Pixels of each part, for bins of unequal size; the shares that `G2` has are as good where bins are equal.
 
     Raises
     ------
@@ -91,56 +141,178 @@ def fit_flow(tau: ArrayLike, g2: ArrayLike, phi: ArrayLike, q: ArrayLike, error:
     errors = np.full_like(values, np.nan) if error is None else np.asarray(error, dtype=float)
     if errors.shape != values.shape:
         raise ValueError(f"errors of shape {errors.shape} do not fit g2 of shape {values.shape}")
-    use = np.isfinite(values) & (lags > 0)
-    weighted = bool(np.all(np.isfinite(errors[use]) & (errors[use] > 0)))
-    if use.sum() < 20:
+    noise, p = None, np.nan
+    if parts is not None:
+        order = np.argsort(lags)
+        order = order[lags[order] > 0]
+        noise, bins, data = scatter(values[:, order], np.asarray(parts)[..., order], part_roi, part_weight)
+        order = order[data]
+        lags, values, errors = lags[order], values[np.ix_(bins, order)], errors[np.ix_(bins, order)]
+        azimuth, momentum = azimuth[bins], momentum[bins]
+        if lags.size < 4 or bins.size < 3:
+            return _nothing()
+        p = differ(values, azimuth, noise)
+        if not p < SURE_P:  # nothing to explain: nearly all runs end here
+            return _nothing(flow_p=p, anisotropy_p=p)
+    ring, known = _ring(lags, values, azimuth, momentum, errors, noise)
+    if (ring.weight > 0).sum() < 20 or len(azimuth) < 3:
         return _nothing()
-    t, y = np.broadcast_to(lags, values.shape)[use], values[use]
-    weight = 1 / errors[use] if weighted else np.ones_like(y)
-    # q·v tau = (u1, u2)·reach, with u the mean q times the velocity
+    return _Choice(ring, momentum.mean(), noise, known, p).report()
+
+
+def _ring(lags, values, azimuth, momentum, errors, noise: Scatter | None) -> tuple[Ring, bool]:
+    """What is fitted, and whether its noise is known."""
+    use = np.isfinite(values) & (lags > 0)
+    known = noise is not None or bool(np.all(np.isfinite(errors[use]) & (errors[use] > 0)))
+    if noise is not None:
+        weight = np.broadcast_to(np.sqrt(noise.size)[:, None], values.shape)
+    else:
+        weight = np.where(use, 1 / np.where(use & known, errors, 1.0), 0.0)
     angle = np.deg2rad(azimuth)
     along = momentum / momentum.mean() * np.stack([np.cos(angle), np.sin(angle)])
-    reach = t * np.repeat(along, use.sum(1), axis=1)
-    fits = [_refine(start, t, reach, y, weight) for start in _search(t, reach, y, weight)]
-    if not fits:
-        return _nothing()
-    best = min(fits, key=lambda fit: fit.cost)
-    order = np.argsort(t)
-    plain = fit_kww(t[order], y[order], 1 / weight[order])
-    return _report(best, plain.chi2[0] * max(y.size - 4, 1), y.size, momentum.mean(), weighted)
+    lags = np.where(lags > 0, lags, 1.0)
+    mix = None if noise is None else noise.whitening()
+    return Ring(lags, angle, along[..., None] * lags, np.where(use, values, 1.0), weight, mix), known
 
 
-def _model(x: NDArray, t: NDArray, reach: NDArray) -> NDArray:
-    contrast, static, log_tau, exponent, u1, u2, baseline = x
-    g = np.exp(-np.exp(np.clip(exponent * (np.log(t) - log_tau), -700, 6)))
-    fringe = np.cos(u1 * reach[0] + u2 * reach[1])
-    moving = 1 - static
-    return baseline + contrast * (moving**2 * g * g + static**2 + 2 * moving * static * g * fringe)
+class _Choice:
+    """Fits of every model to one ring, and what they say."""
+
+    def __init__(self, ring: Ring, q: float, noise: Scatter | None, known: bool, p: float) -> None:
+        self.ring, self.q, self.noise, self.known, self.p = ring, q, noise, known, p
+        self.n = int((ring.weight > 0).sum())
+        self.bins = list(range(N, N + len(ring.angle)))
+        self.free = {
+            "none": SHAPE + self.bins,
+            "velocity": [*SHAPE, 3, 4, *self.bins],
+            "spread": [*SHAPE, 5, 6, *self.bins],
+            "anisotropy": [*SHAPE, 7, 8, *self.bins],
+        }
+        begin = self._begin()
+        self.fits = {"none": fit(begin, ring, self.free["none"])}
+        plain = self.fits["none"][0]
+        rate = np.exp(-plain[0])
+        starts = {
+            "anisotropy": np.stack([_at(plain, 7, a) for a in ((0.1, 0.0), (0.0, 0.1), (-0.1, 0.0), (0.0, -0.1))]),
+            "spread": np.stack(
+                [_at(plain, 5, rate * np.array(w)) for w in ((0.7, 0.0), (0.5, 0.5), (0.0, 0.7), (-0.5, 0.5))]
+            ),
+            "velocity": _search(ring, plain),
+        }
+        for kind, start in starts.items():
+            if len(start):
+                self.fits[kind] = fit(start, ring, self.free[kind])
+        cost = {kind: found[1] for kind, found in self.fits.items()}
+        chi2 = cost if known else {kind: self.n * np.log(max(c, 1e-300)) for kind, c in cost.items()}
+        self.bic = {kind: c + len(self.free[kind]) * np.log(self.n) for kind, c in chi2.items()}
+
+    def _begin(self) -> NDArray:
+        """Starts of the fit in which all bins are alike: with a static part, and without."""
+        ring = self.ring
+        weight = (ring.weight**2).sum(0)
+        seen = weight > 0
+        lag = ring.lag[seen]
+        mean = (ring.weight**2 * ring.value).sum(0)[seen] / weight[seen]
+        order = np.argsort(lag)
+        first = fit_kww(lag[order], mean[order])
+        height = max(mean[order[0]] - 1, 1e-3)
+        middle = np.sqrt(lag.min() * lag.max())
+        log_tau, exponent = (np.log(first.tau[0]), first.exponent[0]) if first.ok[0] else (np.log(middle), 1.0)
+        n_roi = len(ring.angle)
+        log_tau = np.clip(log_tau, np.log(lag.min() / 4), np.log(lag.max() * 4))
+        rows = [
+            [log_tau, min(exponent, 2.0), 0.05, *6 * [0.0], *n_roi * [height]],
+            [log_tau, 1.0, 0.4, *6 * [0.0], *n_roi * [height]],
+        ]
+        return np.array(rows)
+
+    def report(self) -> FlowFit:
+        """The chosen model's numbers."""
+        flow = min((kind for kind in ("velocity", "spread") if kind in self.bic), key=self.bic.__getitem__)
+        gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
+        p = self.p
+        if self.noise is None:  # thousands of trial velocities: the p of one, times their number
+            drop = (self.fits["none"][1] - self.fits[flow][1]) / 2
+            freedom = max(self.n - len(self.free[flow]), 1)
+            left = 1.0 if self.known else max(self.fits[flow][1] / freedom, 1e-300)
+            p = min(1.0, 1000 * float(f_distribution.sf(drop / left, 2, freedom)))
+        out = {"flow_p": p, "flow_bic": gain}
+        kind: Kind = "none"
+        length, length_err, direction, direction_err, _ = self._vector(flow)
+        surely = length_err < length / 3 and direction_err < 20 and p < SURE_P and gain > SURE_BIC
+        if surely:
+            kind = flow  # type: ignore[assignment]
+            name = "velocity" if flow == "velocity" else "velocity_spread"
+            out |= {name: length / self.q, f"{name}_err": length_err / self.q}
+            out |= {"flow_direction": direction, "flow_direction_err": direction_err}
+        size, size_err, twice, twice_err, out["anisotropy_p"] = self._vector("anisotropy")
+        if kind != "velocity" and out["anisotropy_p"] < SURE_P and self.bic["anisotropy"] < self.bic["none"]:
+            kind = "anisotropy" if kind == "none" else kind
+            out |= {"anisotropy": size, "anisotropy_err": size_err}
+            out |= {"anisotropy_direction": twice / 2 % 180, "anisotropy_direction_err": twice_err / 2}
+        x, cost, _ = self.fits[kind]
+        sd = np.sqrt(np.diag(self._covariance(kind))[:3])
+        shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
+        shape |= {"exponent": x[1], "contrast": x[N:].mean()}
+        shape["chi2"] = cost / max(self.n - len(self.free[kind]), 1)
+        return _nothing(kind=kind, **out, **shape)
+
+    def _covariance(self, kind: str) -> NDArray:
+        """Of the free parameters: the sandwich of the scatter of parts, or what independent lags have."""
+        _, cost, jacobian = self.fits[kind]
+        flat = jacobian.reshape(len(jacobian), -1)
+        scale = np.sqrt(np.maximum((flat * flat).sum(1), 1e-300))
+        bread = np.linalg.pinv((flat / scale[:, None]) @ (flat / scale[:, None]).T, rcond=1e-10, hermitian=True)
+        bread /= scale * scale[:, None]
+        noise = self.noise
+        if noise is None:
+            return bread * (1.0 if self.known else cost / max(self.n - len(flat), 1))
+        weighted = np.sqrt(noise.size)[noise.roi, None] * noise.deviation @ self.ring.mix.T  # type: ignore[union-attr]
+        score = np.einsum("nrl,rl->rn", jacobian[:, noise.roi], weighted) * np.sqrt(noise.factor)[:, None]
+        return bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1))
+
+    def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
+        """Length, its error, direction in degrees modulo 180 (360 for the anisotropy), its error, and p of a length of zero."""
+        x, _, _ = self.fits[kind]
+        first = {"velocity": 3, "spread": 5, "anisotropy": 7}[kind]
+        v, covariance = x[first : first + 2], self._covariance(kind)[3:5, 3:5]
+        length = float(np.hypot(*v))
+        if not length > 0:
+            return 0.0, np.inf, np.nan, np.inf, 1.0
+        along, across = v / length, np.array([-v[1], v[0]]) / length**2
+        direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
+        freedom = self.n - len(self.free[kind]) if self.noise is None else self.noise.freedom - 1
+        p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
+        length_err, direction_err = np.sqrt(along @ covariance @ along), np.sqrt(across @ covariance @ across)
+        return length, float(length_err), float(direction), float(np.rad2deg(direction_err)), float(p)
 
 
-def _search(t: NDArray, reach: NDArray, y: NDArray, weight: NDArray, n_best: int = 4) -> list[NDArray]:
-    """Where fits should begin: the best of trial velocities and relaxation times, amplitudes solved for."""
-    w2 = weight**2
+def _search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
+    """Where fits of fringes should begin: the best of trial velocities and relaxation times, amplitudes solved for."""
+    lag = ring.lag
     radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
     u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
     inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
     u = np.stack([u1[inside], u2[inside]], axis=1)
+    y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
     found = []
-    for tau in np.geomspace(t.min(), t.max(), 9)[1:]:
+    for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
         trial = u / tau
-        trial = trial[np.hypot(*trial.T) <= np.pi / t.min()]  # no faster than the lags can tell
+        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # no faster than the lags can tell
         if len(trial) == 0:
             continue
-        g = np.exp(-t / tau)
-        fringe = np.cos(trial @ reach)
+        g = np.exp(-lag / tau)
+        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))
+        fringe *= g.astype(np.float32)
+        fringe = ring.whiten(fringe).reshape(len(trial), -1)
+        ones = np.ones_like(ring.value)
+        fixed = np.stack([ring.whiten(ones).ravel(), ring.whiten(ones * g * g).ravel()]).astype(np.float32)
         normal = np.empty((len(trial), 3, 3))
-        normal[:, 0, 0], normal[:, 0, 1], normal[:, 1, 1] = w2.sum(), (w2 * g * g).sum(), (w2 * g**4).sum()
-        normal[:, 0, 2], normal[:, 1, 2] = fringe @ (w2 * g), fringe @ (w2 * g**3)
-        normal[:, 2, 2] = (fringe * fringe) @ (w2 * g * g)
-        normal[:, 1, 0], normal[:, 2, 0], normal[:, 2, 1] = normal[:, 0, 1], normal[:, 0, 2], normal[:, 1, 2]
-        right = np.stack([np.full(len(trial), (w2 * y).sum()), np.full(len(trial), (w2 * g * g * y).sum())], axis=1)
-        right = np.column_stack([right, fringe @ (w2 * g * y)])
-        normal += 1e-9 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
+        normal[:, :2, :2] = fixed @ fixed.T
+        normal[:, 2, :2] = normal[:, :2, 2] = fringe @ fixed.T
+        normal[:, 2, 2] = np.einsum("kn,kn->k", fringe, fringe)
+        right = np.column_stack([np.tile(fixed @ y, (len(trial), 1)), fringe @ y]).astype(float)
+        normal += 1e-6 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
         level, decay, beat = np.linalg.solve(normal, right[..., None])[..., 0].T
         explained = level * right[:, 0] + decay * right[:, 1] + beat * right[:, 2]
         explained[(decay <= 0) | (beat <= 0)] = -np.inf
@@ -148,46 +320,20 @@ def _search(t: NDArray, reach: NDArray, y: NDArray, weight: NDArray, n_best: int
             if np.isfinite(explained[i]):
                 static = beat[i] / (2 * decay[i] + beat[i])
                 contrast = decay[i] / (1 - static) ** 2
-                start = [contrast, static, np.log(tau), 1.0, *trial[i], level[i] - contrast * static**2]
-                found.append((explained[i], np.clip(start, _LOW + 1e-6, _HIGH - 1e-6)))
+                start = plain.copy()
+                start[:5] = np.log(tau), 1.0, static, *trial[i]
+                start[N:] = contrast
+                found.append((explained[i], start))
     found.sort(key=lambda pair: -pair[0])
-    return [start for _, start in found[:n_best]]
+    return np.array([start for _, start in found[:n_best]])
 
 
-def _refine(start: NDArray, t: NDArray, reach: NDArray, y: NDArray, weight: NDArray):
-    scale = np.array([0.1, 0.1, 1.0, 1.0, 1 / t.max(), 1 / t.max(), 0.1])
-    return least_squares(
-        lambda x: weight * (_model(x, t, reach) - y), start, bounds=(_LOW, _HIGH), x_scale=scale, max_nfev=100
-    )
+def _at(x: NDArray, first: int, vector: ArrayLike) -> NDArray:
+    out = x.copy()
+    out[first : first + 2] = vector
+    return out
 
 
-def _report(best, plain: float, n: int, q: float, weighted: bool) -> FlowFit:
-    contrast, static, log_tau, exponent, u1, u2, baseline = best.x
-    chi2 = 2 * best.cost / max(n - len(best.x), 1)
-    covariance = np.linalg.pinv(best.jac.T @ best.jac, hermitian=True) * (1 if weighted else chi2)
-    speed = np.hypot(u1, u2)
-    to_speed, to_angle = np.array([u1, u2]) / speed, np.array([-u2, u1]) / speed**2
-    flow = covariance[4:6, 4:6]
-    velocity_err, direction_err = np.sqrt(to_speed @ flow @ to_speed), np.rad2deg(np.sqrt(to_angle @ flow @ to_angle))
-    static_err, log_tau_err = np.sqrt(covariance[1, 1]), np.sqrt(covariance[2, 2])
-    sure = plain - 2 * best.cost > SURE * (1 if weighted else chi2)
-    return FlowFit(
-        velocity=float(speed / q),
-        velocity_err=float(velocity_err / q),
-        direction=float(np.rad2deg(np.arctan2(u2, u1)) % 180),
-        direction_err=float(direction_err),
-        static=float(static),
-        static_err=float(static_err),
-        tau=float(np.exp(log_tau)),
-        tau_err=float(np.exp(log_tau) * log_tau_err),
-        exponent=float(exponent),
-        contrast=float(contrast),
-        baseline=float(baseline),
-        chi2=float(chi2),
-        ok=bool(best.success and sure and velocity_err < speed / 3 and direction_err < 20),
-    )
-
-
-def _nothing() -> FlowFit:
+def _nothing(kind: Kind = "none", **known: float) -> FlowFit:
     names = (field.name for field in fields(FlowFit) if field.type is float)
-    return FlowFit(**dict.fromkeys(names, np.nan), ok=False)  # type: ignore[arg-type]
+    return FlowFit(kind=kind, **(dict.fromkeys(names, np.nan) | {name: float(x) for name, x in known.items()}))

@@ -1,0 +1,210 @@
+"""How the relaxation time changes with the age of the sample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
+from scipy.stats import t as t_distribution
+
+from ainerd.xpcs._scatter import Scatter, scatter
+
+FORMULA = (
+    "g2(age, tau) = 1 + contrast * (x * g + static)**2, x = 1 - static, g = exp(-(tau / tau0(age))**exponent), "
+    "tau0 ~ age**ageing_exponent"
+)
+SURE_P = 0.01
+_LOW = np.array([-0.5, 0.0, 0.1])  # contrast, static, exponent; then the logarithms of relaxation times
+_HIGH = np.array([2.0, 0.98, 2.0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgeingFit:
+    """Relaxation time against age in one ring; with ``_err``, one standard deviation.
+
+    Attributes
+    ----------
+    ageing_exponent, ageing_exponent_err : float
+        mu of tau ~ age^mu: above zero the sample slows down, below it rejuvenates. NaN unless `ageing_p` is below .01
+        and `ageing_bic` above zero.
+    ageing_p : float
+        Chance of a mu so far from zero in a sample of one relaxation time; NaN where nothing could be fitted.
+    ageing_bic : float
+        Bayesian information criterion of one relaxation time less that of the power law.
+    age : ndarray, shape (n_age,)
+        Mean age of the pairs of frames with short lags, in the unit of the ages given.
+    tau, tau_err : ndarray, shape (n_age,)
+        Relaxation time of each age, in the unit of the lags, with one contrast, static part and exponent for all ages;
+        NaN where an age does not tell it within a factor of two.
+    """
+
+    ageing_exponent: float
+    ageing_exponent_err: float
+    ageing_p: float
+    ageing_bic: float
+    age: NDArray[np.float64]
+    tau: NDArray[np.float64]
+    tau_err: NDArray[np.float64]
+    formula: str = FORMULA
+
+
+def fit_ageing(
+    tau: ArrayLike,
+    age: ArrayLike,
+    g2: ArrayLike,
+    *,
+    parts: ArrayLike | None = None,
+    part_roi: ArrayLike | None = None,
+    part_weight: ArrayLike | None = None,
+) -> AgeingFit:
+    """Fit tau ~ age^mu to g2 by age, and say so where a test against one relaxation time does (Wald's, with the errors
+    that the scatter of parts gives).
+
+    Parameters
+    ----------
+    tau : array_like, shape (n,)
+        Lags, in any unit.
+    age : array_like, shape (n_age,) or (n_age, n)
+        Positive, in any unit, counted from where the power law begins: (t1 + t2) / 2 of the pairs of frames, as of
+        `g2_by_age`; of each lag where ages are told by the later frame, for which see `middle_age`.
+    g2 : array_like, shape (n_roi, n_age, n)
+        Of the bins of one ring; NaN is left out. Bins are averaged: an anisotropic relaxation still has an age.
+    parts : array_like, shape (n_part, n_age, n), optional
+        As in `fit_flow`. Without them the scatter of the bins counts, of which there must be three.
+    part_roi : array_like of int, shape (n_part,), optional
+    part_weight : array_like, shape (n_part,), optional
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or ages are not positive.
+    """
+    lags, values, ages = (np.asarray(x, dtype=float) for x in (tau, g2, age))
+    ages = ages[:, None] if ages.ndim == 1 else ages
+    if values.ndim != 3 or lags.shape != values.shape[2:] or len(ages) != values.shape[1]:
+        raise ValueError(f"g2 of shape {values.shape} does not fit {ages.shape} ages and {lags.shape} lags")
+    ages = np.broadcast_to(ages, values.shape[1:])
+    n_roi, n_age, n = values.shape
+    every, roi = (values, np.zeros(n_roi, int)) if parts is None else (np.asarray(parts, dtype=float), part_roi)
+    if every.shape[1:] != values.shape[1:]:
+        raise ValueError(f"parts of shape {every.shape} do not fit g2 of shape {values.shape}")
+    flat = values.reshape(n_roi, -1)
+    ring = np.nanmean(flat, axis=0, keepdims=True) if parts is None else flat  # bins are the parts of a ring
+    noise, bins, data = scatter(ring, every.reshape(len(every), -1), roi, part_weight)
+    use = np.zeros(n_age * n, bool)
+    use[data] = True
+    use = use.reshape(n_age, n) & (lags > 0)
+    if not (ages[use] > 0).all():
+        raise ValueError("ages must be positive: count them from before the first frame")
+    empty = np.full(n_age, np.nan)
+    middle = np.array([row[seen][0] if seen.any() else np.nan for row, seen in zip(ages, use, strict=True)])
+    enough = use.sum(1) >= 3
+    use &= enough[:, None]
+    if enough.sum() < 3:
+        return AgeingFit(**dict.fromkeys(_FLOATS, np.nan), age=middle, tau=empty, tau_err=empty)
+    kept = use.ravel()[data]
+    noise = Scatter(noise.deviation[:, kept], noise.roi, noise.factor, noise.size)
+    mean = noise.size @ ring[np.ix_(bins, data[kept])] / noise.size.sum()
+    row, column = np.nonzero(use)
+    data = _Data(lags[column], mean, noise)
+    log_age = np.log(ages[use])
+    centre = log_age.mean()
+    one = data.fit(np.ones((len(row), 1)))
+    law = data.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0])
+    kinds, where = np.unique(row, return_inverse=True)
+    each = data.fit(
+        np.eye(len(kinds))[where], np.r_[one[0][:3], law[0][3] + law[0][4] * (np.log(middle[kinds]) - centre)]
+    )
+    mu, mu_err = law[0][4], law[1][4]
+    p = 2 * t_distribution.sf(abs(mu) / mu_err, max(noise.freedom - 1, 1)) if mu_err > 0 else np.nan
+    # lags vary together: chi square in units of what a mean residual of the better model is
+    gain = len(mean) * np.log(one[2] / law[2]) - np.log(len(mean)) if law[2] > 0 else np.nan
+    out_tau, out_err = empty.copy(), empty.copy()
+    inside = (each[0][3:] > np.log(data.lag.min() / 4)) & (each[0][3:] < np.log(4 * data.lag.max()))
+    known = inside & (each[1][3:] < np.log(2))
+    out_tau[kinds[known]] = np.exp(each[0][3:][known])
+    out_err[kinds[known]] = out_tau[kinds[known]] * each[1][3:][known]
+    sure = p < SURE_P and gain > 0 and known.sum() > 1
+    return AgeingFit(
+        ageing_exponent=float(mu) if sure else np.nan,
+        ageing_exponent_err=float(mu_err) if sure else np.nan,
+        ageing_p=float(p),
+        ageing_bic=float(gain),
+        age=middle,
+        tau=out_tau,
+        tau_err=out_err,
+    )
+
+
+_FLOATS = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
+
+
+def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:
+    """Mean of (t1 + t2) / 2 over the pairs of frames whose later one is of an age, (n_age, n), in frames.
+
+    Frames are counted from one half, the middle of the first.
+
+    Parameters
+    ----------
+    edges : array_like of int, shape (n_age + 1,)
+        An age holds pairs whose later frame, from 0, is from ``edges[a]`` to ``edges[a + 1] - 1``.
+    lag : array_like, shape (n,)
+        In frames.
+    """
+    ends, lags = np.asarray(edges, dtype=float), np.asarray(lag, dtype=float)
+    last = ends[1:, None] - 1
+    first = np.minimum(np.maximum(ends[:-1, None], lags), last)
+    return np.maximum((first + last - lags + 1) / 2, 0.5)  # lags that are means reach a little before the first frame
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Mean g2 of a ring at all ages and lags that count, in one row, with the scatter of its parts."""
+
+    lag: NDArray[np.float64]
+    value: NDArray[np.float64]
+    noise: Scatter
+
+    def fit(self, design: NDArray, start: NDArray | None = None) -> tuple[NDArray, NDArray, float]:
+        """Parameters (contrast, static, exponent, then what `design` makes log tau of), their errors, chi square."""
+        weight = 1 / np.sqrt(np.maximum(np.diag(self.noise.covariance()), 1e-300))
+        log_lag = np.log(self.lag)
+
+        def model(x: NDArray) -> tuple[NDArray, NDArray]:
+            contrast, static, exponent = x[:3]
+            ratio = log_lag - design @ x[3:]
+            z = np.exp(np.clip(exponent * ratio, -700, 6))
+            g = np.exp(-z)
+            f = (1 - static) * g + static
+            by_z = -2 * contrast * f * (1 - static) * g
+            slopes = [f * f, 2 * contrast * f * (1 - g), by_z * z * ratio]
+            return 1 + contrast * f * f, np.column_stack([*slopes, -(by_z * z * exponent)[:, None] * design])
+
+        n = design.shape[1]
+        best = None
+        for x in self._starts(n) if start is None else [np.r_[start, np.zeros(3 + n - len(start))]]:
+            low, high = np.r_[_LOW, n * [-np.inf]], np.r_[_HIGH, n * [np.inf]]
+            found = least_squares(
+                lambda x: weight * (model(x)[0] - self.value),
+                np.clip(x, low + 1e-6, high - 1e-6),
+                jac=lambda x: weight[:, None] * model(x)[1],
+                bounds=(low, high),
+                x_scale="jac",
+                max_nfev=60,
+            )
+            best = found if best is None or found.cost < best.cost else best
+        jacobian = best.jac  # type: ignore[union-attr]
+        scale = np.sqrt(np.maximum((jacobian * jacobian).sum(0), 1e-300))
+        bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)
+        bread /= scale * scale[:, None]
+        noise = self.noise
+        of_ring = (noise.size / noise.size.sum())[noise.roi] * np.sqrt(noise.factor)
+        score = (of_ring[:, None] * noise.deviation * weight) @ jacobian
+        covariance = bread @ (score.T @ score) @ bread
+        return best.x, np.sqrt(np.diag(covariance)), 2 * best.cost  # type: ignore[union-attr]
+
+    def _starts(self, n: int) -> list[NDArray]:
+        height = max(float(self.value[self.lag == self.lag.min()].mean() - 1), 1e-3)
+        below = self.lag[self.value - 1 < height * np.exp(-2)]
+        log_tau = np.log(below.min() if below.size else self.lag.max())
+        return [np.r_[height, static, 1.0, n * [log_tau]] for static in (0.05, 0.4)]
