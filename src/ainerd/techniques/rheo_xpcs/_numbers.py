@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.techniques.rheo_xpcs import _motion
+from ainerd.techniques.rheo_xpcs._motion import motion, of_q
 from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation, fit_relaxation
 
@@ -30,6 +32,7 @@ UNITS = {
     **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
     "q": "1/nm",
     "phi": "degree",
+    **_motion.UNITS,
 }
 
 
@@ -67,8 +70,10 @@ def numbers(
     g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float
 ) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
-    of_rings = [_said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True)) for ring in rings]
-    together = {name: np.array([said[name][0] for said in of_rings]) for name in of_rings[0]}
+    relaxations = [_said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True)) for ring in rings]
+    moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+    together = {name: np.array([said[name][0] for said in relaxations]) for name in relaxations[0]}
+    together |= {name: np.array([said[name] for said in moved]) for name in moved[0]}
     bins = {
         "bin": np.arange(1, partition.n_roi + 1),
         "q": partition.q,
@@ -81,7 +86,7 @@ def numbers(
     middle = len(rings) // 2
     summary = {name: _plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
-        summary["q"] = rings[middle].q
+        summary |= {"q": rings[middle].q, **of_q(rings, together["tau_s"], together["tau_s_err"])}
     return Numbers(
         arrays={
             "g2": g2.value,
