@@ -435,6 +435,9 @@ class Panels(Protocol):
     def strip(self, axes: Any, scene: Any, runs: Any) -> None:
         """Something of each run, a column each, under the novelty of the campaign's figure."""
 
+    def sentences(self, summary: Mapping[str, Any]) -> list[str]:
+        """What the numbers of a result mean, in words, for ``agent.explain()``."""
+
     def export(self, store: Any, key: str, path: Path) -> Path:
         """Write one result to a file of the field's format: ``ainerd export KEY FILE``."""
 

@@ -1,10 +1,17 @@
-"""Why a run was called novel, or was not: from what is stored of it alone."""
+"""What was found in a run, and why it was called novel or was not: from what is stored of it alone."""
 
 from ainerd.results._records import ResultRecord
+from ainerd.technique import panels
 
 
 def explain(record: ResultRecord) -> str:
-    """The verdict on a run and what it rests on, in one sentence."""
+    """The verdict on a run and what it rests on, and what its technique says of its numbers."""
+    say = getattr(panels(record.technique), "sentences", None)
+    said = [_verdict(record), *(say(record.summary) if say and record.embedding is not None else ())]
+    return ". ".join(said)
+
+
+def _verdict(record: ResultRecord) -> str:
     said, bank = record.summary, record.calibration
     if record.embedding is None:
         return f"there is no verdict: the analysis is {record.status}" + (f", {record.reason}" if record.reason else "")

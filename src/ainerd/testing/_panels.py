@@ -19,6 +19,7 @@ ARGUMENTS = {
     "image": ("result",),
     "gallery": ("figure", "scene", "runs"),
     "strip": ("axes", "scene", "runs"),
+    "sentences": ("summary",),
     "export": ("store", "key", "path"),
 }
 

@@ -1,0 +1,59 @@
+"""The numbers of an exposure in words: what is measured, and how sure it is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SURE = 0.95  # of limits
+
+
+def sentences(said: Mapping[str, Any]) -> list[str]:
+    """What a result's summary says of the exposure, a sentence each."""
+    return [*_relaxation(said), *_motion(said), *_left_out(said)]
+
+
+def _relaxation(said: Mapping[str, Any]) -> Iterator[str]:
+    speckle = said.get("speckle")
+    if speckle == "no":
+        yield "no speckle: the contrast, of the first lags and within a frame, is no larger than its error"
+        return
+    if "tau_s" in said:
+        shape = f", exponent {_with_error(said, 'kww_exponent')}" if "kww_exponent" in said else ""
+        yield f"tau = {_with_error(said, 'tau_s', 's')}{shape}"
+    elif "tau_s_above" in said and "tau_s_below" in said:
+        yield f"tau lies between {said['tau_s_above']:.3g} and {said['tau_s_below']:.3g} s ({SURE:.0%} each)"
+    elif "tau_s_above" in said:
+        yield f"it does not decay within the exposure: tau above {said['tau_s_above']:.3g} s ({SURE:.0%})"
+    elif "tau_s_below" in said:
+        yield f"it is faster than a frame: tau below {said['tau_s_below']:.3g} s ({SURE:.0%})"
+    if "contrast" in said:
+        yield f"contrast {_with_error(said, 'contrast')}"
+    if said.get("plateau"):
+        yield f"{_with_error(said, 'plateau')} of it does not decay"
+    if said.get("bins_alike_p", 1.0) < 1e-3:
+        yield f"the bins differ (p = {said['bins_alike_p']:.1g}): see the table bins"
+
+
+def _motion(said: Mapping[str, Any]) -> Iterator[str]:
+    for name, what in (("velocity_nm_s", "flow of"), ("velocity_spread_nm_s", "a spread of velocities of")):
+        if name in said:
+            direction = f", direction {_with_error(said, 'flow_direction_deg', 'degrees')} modulo 180"
+            yield f"{what} {_with_error(said, name, 'nm/s')}{direction} (p = {said['flow_p']:.1g})"
+    if "anisotropy" in said:
+        direction = f", quickest along {_with_error(said, 'anisotropy_direction_deg', 'degrees')}"
+        yield f"tau depends on azimuth: {_with_error(said, 'anisotropy')} in log tau{direction}"
+    if "ageing_exponent" in said:
+        yield f"tau goes with age to the power of {_with_error(said, 'ageing_exponent')} (p = {said['ageing_p']:.1g})"
+    if "q_exponent" in said:
+        yield f"tau goes with q to the power of -{_with_error(said, 'q_exponent')}"
+
+
+def _left_out(said: Mapping[str, Any]) -> Iterator[str]:
+    counts = [(said.get(f"{what}s_left_out", 0), what) for what in ("pixel", "frame")]
+    if found := [f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n]:
+        yield f"{' and '.join(found)} left out: see the table left_out"
+
+
+def _with_error(said: Mapping[str, Any], name: str, unit: str = "") -> str:
+    error = said.get(f"{name}_err")
+    number = f"{said[name]:.3g}" if error is None else f"{said[name]:.3g} ± {error:.2g}"
+    return f"{number} {unit}".rstrip()
