@@ -56,7 +56,9 @@ def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diag
     diagonal=st.sampled_from(["poisson", "neighbour", "raw"]),
     blocks=st.lists(st.integers(1, 70), min_size=1, max_size=4),
 )
-def test_a_dead_pixel_is_taken_out_exactly_whenever(frames, partition, at, announced, kind, normalization, diagonal, blocks):
+def test_a_dead_pixel_is_taken_out_exactly_whenever(
+    frames, partition, at, announced, kind, normalization, diagonal, blocks
+):
     if kind != "area":
         announced = 60
     options = {"reduction": kind, "sigma": 2.0 if kind == "gaussian" else None}

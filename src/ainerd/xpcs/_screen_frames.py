@@ -148,7 +148,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                     counted += moments[i, 5]
                     seen += 1
                 i -= 1
-            if seen < BEFORE // 2:
+            if seen < BEFORE // 2 or counted == 0:
                 base[:] = picture
                 counted = BEFORE * usual
             else:
@@ -165,7 +165,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                     mean += moments[i, :5]
                     here += moments[i, 5]
                     n += 1
-            if state[t] != GOOD or n < WINDOWS[w] // 2 or here <= 0:
+            if state[t] != GOOD or n < WINDOWS[w] // 2 or here <= 0 or counted <= 0:
                 continue
             chance = 1 / here + 1 / counted
             chi = 0.0
