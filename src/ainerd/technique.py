@@ -14,7 +14,7 @@ group                 what the entry, named as the technique, points to
 
 import difflib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -348,10 +348,30 @@ class HasLandmarks(Protocol):
 
 @runtime_checkable
 class HasChecks(Protocol):
-    """Has something for ``ainerd doctor`` to look at: models, geometry."""
+    """Has something for ``ainerd check`` and ``ainerd doctor`` to look at: models, geometry."""
 
     def check(self) -> Iterable["Finding"]:
         """One finding for each thing that was looked at."""
+
+
+@runtime_checkable
+class HasSketch(Protocol):
+    """Can draw what it wants of a frame, before there is a run."""
+
+    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
+        """Draw it in a matplotlib figure for ``ainerd check --draw``, on a mean frame (ny, nx) or an empty one.
+
+        NaN are pixels that the detector marks itself. ValueError if the frame does not fit.
+        """
+
+
+@runtime_checkable
+class HasQuestions(Protocol):
+    """Has ``ainerd init`` ask for what belongs into its section of the TOML."""
+
+    @classmethod
+    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator["Question", Any, None]:
+        """Questions in turn; each gives the answer, a value of TOML or None. `frame` is as for `HasSketch.sketch`."""
 
 
 @runtime_checkable
@@ -388,6 +408,31 @@ class Common:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One thing that ``ainerd init`` asks, and writes into the TOML.
+
+    Attributes
+    ----------
+    key : str
+        In the technique's section, such as ``"width"`` or ``"size.inner"``.
+    asked : str
+        What it is, with its unit; a comment in the file, too.
+    default : value of TOML or None
+        The answer of somebody who gives none; None: the key is left out.
+    example : value of TOML or None
+        What stands in the file, behind a #, where the key is left out.
+    array : ndarray or None
+        What is kept as a .npy beside the TOML, under the name that is answered.
+    """
+
+    key: str
+    asked: str
+    default: Any = None
+    example: Any = None
+    array: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

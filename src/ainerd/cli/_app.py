@@ -10,7 +10,9 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE
+from ainerd.cli._check import check
 from ainerd.cli._doctor import doctor
+from ainerd.cli._init import init
 from ainerd.cli._replay import replay
 from ainerd.cli._results import export, similar
 from ainerd.cli._watch import steer, watch
@@ -37,7 +39,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (watch, steer, replay, similar, export, doctor):
+    for command in (watch, steer, replay, similar, export, init, check, doctor):
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:

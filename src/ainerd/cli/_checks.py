@@ -1,12 +1,13 @@
-"""What `ainerd doctor` checks, one line a finding."""
+"""What `ainerd doctor` and `ainerd check` look at, one line a finding."""
 
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from getpass import getuser
 from importlib import metadata, util
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ainerd.technique import Finding, HasChecks, TechniqueError, load, names
@@ -40,6 +41,20 @@ def versions() -> Iterator[Finding]:
             yield Finding(what, said, f"pip install -U {install}")
         else:
             yield Finding(what, f"{len(named)} within their ranges")
+
+
+def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
+    """The settings of a file, None if they cannot be read, and what there is to say of that."""
+    from ainerd.config import Settings, SettingsError
+
+    try:
+        settings = Settings.load(config)
+    except SettingsError as error:
+        todo = "correct the file, or the environment"
+        yield from (Finding("settings", line, todo) for line in str(error).splitlines())
+        return None
+    yield Finding("settings", f"{config}: instrument {settings.name!r}")
+    return settings
 
 
 def storage(settings: "Settings") -> Iterator[Finding]:

@@ -1,11 +1,11 @@
 """`ainerd doctor`: whether everything is as an agent or an analyst needs it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ainerd.cli._check import show
 from ainerd.cli._shared import Config, Json, Tiled, opened
 
 if TYPE_CHECKING:
@@ -24,39 +24,19 @@ def doctor(
 
     On the server a small node is written and removed.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(soft_wrap=True)
-    findings = []
-    for finding in _findings(tiled, config, results):
-        findings.append(finding)
-        if not json:
-            mark = Text("ok      ", "green") if finding.ok else Text("problem ", "bold red")
-            console.print(mark, Text(f"{finding.what}: {' '.join(finding.said.split())}"), sep="")
-            if not finding.ok:
-                console.print(Text(f"        → {finding.todo}", "yellow"))
-    if json:
-        console.print_json(data=[{**asdict(finding), "ok": finding.ok} for finding in findings], indent=None)
-    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+    raise typer.Exit(0 if show(_findings(tiled, config, results), json=json) else 1)
 
 
 def _findings(tiled: Tiled, config: Config, results: bool) -> Iterator["Finding"]:
     from ainerd.cli import _checks
-    from ainerd.config import Settings, SettingsError
     from ainerd.results import validate
     from ainerd.technique import Finding
 
     yield from _checks.versions()
     settings = None
     if config is not None:
-        try:
-            settings = Settings.load(config)
-        except SettingsError as error:
-            todo = "correct the file, or the environment"
-            yield from (Finding("settings", line, todo) for line in str(error).splitlines())
-        else:
-            yield Finding("settings", f"{config}: instrument {settings.name!r}")
+        settings = yield from _checks.read(config)
+        if settings is not None:
             yield from _checks.storage(settings)
             yield from _checks.technique(settings)
     else:

@@ -1,22 +1,40 @@
+<<<<<<< HEAD
 """What a technique may have as well: landmarks, something in common, checks for doctor, an optimizer, whole frames."""
+=======
+"""What a technique may have as well: landmarks, something in common, checks, a sketch, questions, an optimizer."""
+>>>>>>> parts
 
 import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ainerd.technique import (
+<<<<<<< HEAD
     AnalysisError,
+=======
+>>>>>>> parts
     Common,
     Finding,
     HasChecks,
     HasCommon,
     HasLandmarks,
     HasOptimizer,
+<<<<<<< HEAD
     Landmarks,
     SeesWholeFrames,
 )
 from ainerd.testing._example import Feed
+=======
+    HasQuestions,
+    HasSketch,
+    Landmarks,
+    Question,
+)
+>>>>>>> parts
 from ainerd.testing._trial import Trial, require
 
 BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
@@ -76,6 +94,47 @@ def findings(trial: Trial) -> None:
         )
 
 
+def sketch(trial: Trial) -> None:
+    """What the technique wants of a frame is drawn, on a frame of an example and without one."""
+    technique = trial.technique
+    if not isinstance(technique, HasSketch):
+        return
+    for frame in (None, np.mean(trial.runs[0].frames, axis=0, dtype=float)):
+        figure = Figure()
+        technique.sketch(figure, frame)
+        require(bool(figure.axes or figure.subfigs), "sketch() leaves the figure empty")
+
+
+def questions(trial: Trial) -> None:
+    """With the defaults for answers, the questions make a section from which the technique can be built."""
+    technique = trial.technique
+    if not isinstance(technique, HasQuestions):
+        return
+    section: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        asked = technique.questions(None)
+        answer: Any = None
+        while True:
+            try:
+                question = asked.send(answer)
+            except StopIteration:
+                break
+            require(
+                isinstance(question, Question) and bool(question.key) and bool(question.asked),
+                f"questions() must yield ainerd.technique.Question(key=…, asked=…), got {question!r}",
+            )
+            answer = question.default
+            if answer is not None:
+                *outer, last = question.key.split(".")
+                inner = section
+                for name in outer:
+                    inner = inner.setdefault(name, {})
+                inner[last] = answer
+            if question.array is not None:
+                np.save(Path(folder) / str(answer), question.array)
+        type(technique).from_settings(section, Path(folder))
+
+
 def optimizer(trial: Trial) -> None:
     """The optimizer stays within its bounds, and goes on after a point that gave nothing."""
     technique = trial.technique
@@ -102,6 +161,7 @@ def _suggested(optimizer: Any) -> dict[str, Any]:
     return dict(suggestion)
 
 
+<<<<<<< HEAD
 def whole_frames(trial: Trial) -> None:
     """`every` is None or a number from 1 on, which may grow to a multiple of itself; there may be no `whole`."""
     for n_frames in (len(trial.run.frames), None):
@@ -131,3 +191,6 @@ def whole_frames(trial: Trial) -> None:
 
 
 OPTIONAL = (landmarks, common, findings, optimizer, whole_frames)
+=======
+OPTIONAL = (landmarks, common, findings, sketch, questions, optimizer)
+>>>>>>> parts

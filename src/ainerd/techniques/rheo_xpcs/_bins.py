@@ -101,6 +101,16 @@ def look_at(partition: Partition, settings: PartitionSettings | None = None) -> 
         yield Finding("mask", f"{settings.mask.name} takes {out.mean():.2%} of the pixels away", todo)
 
 
+def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, float] | None, NDArray[np.bool_] | None]:
+    """(row, column) of the beam, and which pixels the detector or the mask takes away, as far as the settings say."""
+    if settings is None:
+        return None, None
+    masks = [] if settings.mask is None else [_array(settings.mask, "mask").astype(bool)]
+    if settings.by_geometry and (gaps := sensor(settings).mask) is not None:
+        masks.append(np.asarray(gaps, bool))
+    return settings.beam_center_px, np.logical_or.reduce(masks) if masks else None
+
+
 def _seen(annulus: Annulus) -> Finding:
     q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, annulus.sensor.shape
     on = 0 <= row < ny and 0 <= column < nx

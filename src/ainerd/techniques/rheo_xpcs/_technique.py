@@ -1,7 +1,7 @@
 """Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from ainerd.config import read_section
 from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
-from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Regimes, RunInfo, Unit
+from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Question, Regimes, RunInfo, Unit
 from ainerd.techniques.rheo_xpcs._bank import Bank
-from ainerd.techniques.rheo_xpcs._bins import build_partition, instrument, look_at
+from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, instrument, look_at
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._field import Field
 from ainerd.techniques.rheo_xpcs._picture import field_of
+from ainerd.techniques.rheo_xpcs._questions import questions
 from ainerd.techniques.rheo_xpcs._rings import Ring, rings
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
+from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
@@ -157,6 +159,15 @@ class RheoXPCS:
             yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
         yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
         yield from look_at(self.partition, self._bins)
+
+    @classmethod
+    def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
+        """What ``ainerd init`` asks: geometry, bins, contrast."""
+        return questions(frame)
+
+    def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
+        """Bins, masked pixels and beam on a mean frame; ValueError if that is of another shape."""
+        draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
     def gap(self, ring: Ring, photons: float, contrast: float | None) -> str | None:
         """Why nothing can be said of the novelty of a ring with so many photons a pixel; None if something can."""

@@ -1,0 +1,178 @@
+"""`ainerd init`: a commented TOML from a few questions, or from a frame."""
+
+import json
+import tomllib
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ainerd import DEFAULT_TECHNIQUE
+from ainerd.cli._check import Dataset, looked_at, show
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ainerd.technique import Question
+
+HEAD = """\
+# Settings of an instrument for ainerd. Relative paths count from this file's folder; the environment overrides any key,
+# e.g. AINERD_STEERING__SEED=1. To look whether all is well: ainerd check {name} --draw picture.png
+"""
+
+
+def init(
+    out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
+    technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
+    frame: Annotated[
+        Path | None, typer.Option(help="A frame or more (.npy, HDF5), from which values are guessed.")
+    ] = None,
+    dataset: Dataset = None,
+    answers: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, an answer in advance, as in the TOML; any key.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write the settings of an instrument, with comments, from a few questions; then check them."""
+    from ainerd.cli._frame import mean_frame
+
+    if out.exists() and not force:
+        raise ValueError(f"{out} is there: give another name, or --force")
+    told = dict(_told(answer) for answer in answers or [])
+    told.setdefault("technique", technique)
+    mean = None if frame is None else mean_frame(frame, dataset)
+    asked: list[tuple[Question, Any]] = []
+    for conversation, section in _conversations(str(told["technique"]), frame, mean):
+        answer: Any = None
+        while (question := _next(conversation, answer)) is not None:
+            key = f"{section}{question.key}"
+            answer = told.pop(key) if key in told else question.default if yes else _ask(key, question)
+            asked.append((_named(question, key), answer))
+    text = HEAD.format(name=out.name) + _toml(asked, told)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the answers make no TOML, nothing is written: {error}") from None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for question, answer in asked:
+        if question.array is not None and answer:
+            _keep(out.parent / str(answer), question.array, force)
+    out.write_text(text)
+    print(f"{out} is written")
+    raise typer.Exit(0 if show(looked_at(out)) else 1)
+
+
+def _conversations(
+    technique: str, frame: Path | None, mean: "NDArray[np.float64] | None"
+) -> Iterator[tuple[Generator["Question", Any, None], str]]:
+    """What is asked, and the section that it belongs to: everybody's, then the technique's own."""
+    from ainerd.technique import HasQuestions, load
+
+    found = load(technique)
+    yield _everybodys(technique, frame), ""
+    if isinstance(found, HasQuestions):
+        yield found.questions(mean), f"{technique}."
+
+
+def _everybodys(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
+    from ainerd.technique import Question
+
+    yield Question(key="name", asked="name of the agent, which stands in every result", default="my_beamline")
+    yield Question(key="technique", asked="how runs are analysed", default=technique)
+    image = yield Question(key="detector.image", asked="data key of the frames", default="detector_image")
+    stem = str(image).removesuffix("_image")
+    for key, of, what in (
+        ("n_frames", "num_images", "configuration key of the number of frames of an exposure"),
+        ("frame_time_s", "acquire_period", "configuration key of the time from frame to frame, in s"),
+    ):
+        yield Question(
+            key=f"detector.{key}", asked=f"{what}; empty if the detector does not say", default=f"{stem}_cam_{of}"
+        )
+    bounds = {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]}
+    yield Question(key="steering.bounds", asked="limits by the motors' names, in their unit", default=bounds)
+    yield Question(
+        key="steering.smallest_feature",
+        asked="radius of the smallest region that must not be missed, in the motors' unit",
+        example=1.0,
+    )
+    yield Question(key="storage.uri", asked="address of a Tiled server; empty for one of its own", default="")
+    yield Question(
+        key="storage.directory", asked="folder of that server, and of what Tiled did not take", default="output/tiled"
+    )
+    folder = "." if frame is None else str(frame.resolve().parent)
+    yield Question(key="storage.frames", asked="folders that frames may be read from", default=[folder])
+
+
+def _next(conversation: Generator["Question", Any, None], answer: Any) -> "Question | None":
+    try:
+        return conversation.send(answer)
+    except StopIteration:
+        return None
+
+
+def _named(question: "Question", key: str) -> "Question":
+    from dataclasses import replace
+
+    return replace(question, key=key)
+
+
+def _told(answer: str) -> tuple[str, Any]:
+    key, equals, text = answer.partition("=")
+    if not equals:
+        raise ValueError(f"--set wants KEY=VALUE, got {answer!r}")
+    return key.strip(), _read(text)
+
+
+def _ask(key: str, question: "Question") -> Any:
+    shown = "" if question.default is None else _value(question.default)
+    text = typer.prompt(f"{question.asked}\n  {key}", default=shown, show_default=bool(shown))
+    return question.default if text == shown else _read(text)
+
+
+def _read(text: str) -> Any:
+    """A value of TOML, or else text; None for nothing."""
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _keep(path: Path, array: "NDArray[Any]", force: bool) -> None:
+    import numpy as np
+
+    if path.exists() and not force:
+        raise ValueError(f"{path} is there: give another name, or --force")
+    np.save(path, array)
+    print(f"{path} is written")
+
+
+def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
+    """Lines of a TOML by section, each key with what was asked as its comment."""
+    lines: dict[str, list[str]] = {"": []}
+    for question, value in asked:
+        section, _, name = question.key.rpartition(".")
+        shown = question.example if value is None else value
+        text = f"{'# ' * (value is None)}{name} = {'' if shown is None else _value(shown)}"
+        if value is not None or shown is not None:
+            lines.setdefault(section, []).append(f"{text}  # {question.asked}")
+    for key, value in more.items():
+        section, _, name = key.rpartition(".")
+        lines.setdefault(section, []).append(f"{name} = {_value(value)}")
+    return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_value(x)}" for key, x in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(x) for x in value)}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
