@@ -23,7 +23,7 @@ def read(keys, *, configuration=None, image_shape=(2, 3), n=3, **start):
     run("event", baseline.compose_event(data={"x": 0.5, "slit": 7.0}, timestamps={"x": 1.0, "slit": 1.0}))
     for i in range(n):
         data = {"det": np.full(image_shape, i), "x": 10.0 + i}
-        run("event", primary.compose_event(data=data, timestamps=dict.fromkeys(data, 10.0 + i)))
+        run("event", primary.compose_event(data=data, timestamps=dict.fromkeys(data, 10.0 + i), time=10.0 + i))
     run("event", baseline.compose_event(data={"x": 99.0, "slit": 8.0}, timestamps={"x": 50.0, "slit": 50.0}))
     run("stop", bundle.compose_stop())
     return run

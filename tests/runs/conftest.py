@@ -99,7 +99,7 @@ def scan(frames, *, status="success", temperatures=None, uid=None, **start):
     yield "descriptor", primary.descriptor_doc
     for i, frame in enumerate(frames):
         read = {"det": np.asarray(frame), "x": 10.0 + i, "temperature": (temperatures or range(300, 999))[i]}
-        yield "event", primary.compose_event(data=read, timestamps=dict.fromkeys(read, 100.0 + i))
+        yield "event", primary.compose_event(data=read, timestamps=dict.fromkeys(read, 100.0 + i), time=100.0 + i)
     yield "stop", bundle.compose_stop(exit_status=status)
 
 

@@ -74,7 +74,7 @@ def deliver(tmp_path):
         delivery = Delivery(writer, spool, resolved.__setitem__, late_s=0.0)
         for name, doc in documents:
             delivery(name, dict(doc))
-        (outcome,) = resolved.values()
+        ((*_, outcome),) = resolved.values()
         return outcome, spool
 
     return give

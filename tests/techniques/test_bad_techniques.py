@@ -104,7 +104,8 @@ def test_a_failed_result_says_why(results, fault):
 def outcome_of(b, plan):
     """Take a run and wait for what becomes of it."""
     (uid,) = b.RE(plan)
-    return b.agent._worker.outcome(uid).result(60)
+    (outcome,) = b.agent._worker.outcomes(uid).result(60)
+    return outcome
 
 
 def test_regimes_that_fail(shared, monkeypatch):

@@ -64,7 +64,7 @@ class Agent(Observer):
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
         self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
-            self._worker.outcome, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
+            self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None

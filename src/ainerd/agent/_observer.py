@@ -23,7 +23,7 @@ from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, digest
-from ainerd.runs import Outcome, Wanted, Worker, n_results
+from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -115,27 +115,22 @@ class Observer:
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
 
-        Of ``tiled``, runs that have a result already are left out, so that whoever starts again goes on. `then` gets
-        each document after the agent.
+        Of ``tiled``, runs that have their results already are left out, so that whoever starts again goes on. `then`
+        gets each document after the agent.
         """
-        done = self.results.analysed(digest(self.technique.parameters))
-        for name, doc in open_documents(source, stop, raw=self._raw, skip=done.__contains__, curve=curve):
+        for name, doc in open_documents(source, stop, raw=self._raw, skip=self._analysed(), curve=curve):
             self(name, doc)
             if then is not None:
                 then(name, doc)
 
     def catch_up(self, newest: int = 100) -> int:
-        """Analyse finished runs in Tiled that have no result yet, the oldest first, of the `newest` ones.
+        """Analyse finished runs in Tiled that lack a result, the oldest first, of the `newest` ones.
 
         Returns how many are analysed now; `drain` waits for them.
         """
-        done = self.results.analysed(digest(self.technique.parameters))
+        is_done = self._analysed()
         finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-        missing = [
-            uid
-            for uid, run in finished.items().head(newest)
-            if done.get(uid, 0) < n_results(self.technique, run.metadata["start"]) and self._has_frames(run)
-        ]
+        missing = [uid for uid, run in finished.items().head(newest) if not is_done(run) and self._has_frames(run)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
@@ -187,13 +182,17 @@ class Observer:
     def evaluate(
         self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
-        """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time."""
-        futures = [self._worker.outcome(uid) for uid in uids]
+        """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time.
+
+        Of a run with several results it is the first that can be used.
+        """
+        futures = [self._worker.outcomes(uid) for uid in uids]
         wait(futures, timeout_s)
         outcomes = []
         for future, suggestion in zip(futures, suggestions, strict=True):
             nothing = {"embedding": np.full(self.technique.embedding_size, np.nan), "novelty_p": np.nan, "regime": -1}
-            outcome = future.result() if future.done() else None
+            results = future.result() if future.done() else []
+            outcome = next((each for each in results if each.embedding is not None), None)
             found = {name: getattr(outcome, name, None) for name in nothing}
             known = {name: value for name, value in found.items() if value is not None}
             outcomes.append({ID_KEY: suggestion[ID_KEY], **nothing, **known})
@@ -314,6 +313,15 @@ class Observer:
         printer.text(capture.get().rstrip())
 
     # inside
+
+    def _analysed(self) -> Callable[[Container], bool]:
+        """Tells of a run in Tiled whether it has its results, as far as they are there now."""
+        done = self.results.analysed(digest(self.technique.parameters))
+
+        def is_done(run: Container) -> bool:
+            return is_analysed(self.technique, self._keys, run, done.get(run.metadata["start"]["uid"], 0))
+
+        return is_done
 
     def _has_frames(self, run: Container) -> bool:
         return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)

@@ -39,24 +39,25 @@ class Reanalysis:
             raw=raw,
         )
 
-    def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> Outcome | None:
-        """What became of a finished run; None if it has no frames for us.
+    def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
+        """What became of a finished run, or of its events; nothing of one that has no frames for us.
 
         `tell` is called now and then with the frames that have been read, and that there are.
         """
         run = self._raw[uid]
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
-            return None
+            return []
         for name, doc in list(documents_of(run)):  # all, so that an interruption finds a whole run
             self._worker(name, doc)
-        future = self._worker.outcome(uid)
+        future = self._worker.outcomes(uid)
         while not wait([future], POLL_S).done:
             if tell is not None:
                 tell(*(self._worker.progress or (0, None)))
-        outcome = future.result()
-        if outcome is not None and outcome.status != "failed":
-            link_provenance(self._ainerd, outcome.key)
-        return outcome
+        outcomes = future.result()
+        for outcome in outcomes:
+            if outcome.status != "failed":
+                link_provenance(self._ainerd, outcome.key)
+        return outcomes
 
     @property
     def kept(self) -> int:

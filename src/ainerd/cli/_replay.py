@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
     from ainerd.config import Settings
+    from ainerd.documents import DetectorKeys
     from ainerd.results import ResultStore
     from ainerd.runs import Outcome
     from ainerd.technique import Technique
@@ -42,6 +43,7 @@ def replay(
 
     from ainerd.agent import build_technique
     from ainerd.config import Settings
+    from ainerd.documents import DetectorKeys
     from ainerd.results import ResultStore, digest
     from ainerd.server import open_catalog
     from ainerd.technique import Series
@@ -55,7 +57,7 @@ def replay(
         technique = build_technique(settings, store)
         if dask is not None and isinstance(technique.unit, Series):
             raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
-        waiting = _waiting(raw, store, technique, uids, again=all)
+        waiting = _waiting(raw, store, technique, DetectorKeys(**settings.detector.model_dump()), uids, again=all)
         with bars(disable=json or not waiting) as progress:
             if dask is None:
                 outcomes = _analysed(waiting, technique, store, settings, raw, progress)
@@ -67,33 +69,46 @@ def replay(
                 with on.cluster(dask) as workers:
                     outcomes = on.analysed(workers, waiting, workplace, store, progress)
         _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
-    complete = {outcome.raw_uid: outcome.key for outcome in outcomes if outcome.status != "failed"}
-    failed = {outcome.raw_uid: outcome.reason for outcome in outcomes if outcome.status == "failed"}
+    complete = {_name(outcome): outcome.key for outcome in outcomes if outcome.status != "failed"}
+    failed = {_name(outcome): outcome.reason for outcome in outcomes if outcome.status == "failed"}
     console = Console()
     if json:
         console.print_json(data={"complete": complete, "failed": failed}, indent=None)
         return
-    for uid, reason in failed.items():
-        console.print(f"run {uid} failed: {reason}", markup=False, highlight=False)
+    for name, reason in failed.items():
+        console.print(f"run {name} failed: {reason}", markup=False, highlight=False)
     console.print(f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed")
 
 
+def _name(outcome: "Outcome") -> str:
+    """What it is of: a run by its uid, an event of one as ``uid/1``."""
+    from ainerd.results import event_identity
+
+    return outcome.raw_uid if outcome.event is None else event_identity(outcome.raw_uid, outcome.event)
+
+
 def _waiting(
-    raw: "Container", store: "ResultStore", technique: "Technique", uids: list[str] | None, *, again: bool
+    raw: "Container",
+    store: "ResultStore",
+    technique: "Technique",
+    keys: "DetectorKeys",
+    uids: list[str] | None,
+    *,
+    again: bool,
 ) -> list[str]:
-    """Uids of finished runs that have no result of these parameters yet, the oldest first."""
+    """Uids of finished runs that lack a result of these parameters, the oldest first."""
     from tiled.queries import KeyPresent
 
     from ainerd.results import digest
-    from ainerd.runs import n_results
+    from ainerd.runs import is_analysed
 
     if uids:
         runs = [_run(raw, uid) for uid in uids]
     else:
         runs = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    wanted = {run.metadata["start"]["uid"]: n_results(technique, run.metadata["start"]) for run in runs}
     done = store.analysed(digest(technique.parameters), again=again or bool(uids))
-    return [uid for uid, n in wanted.items() if done.get(uid, 0) < n]
+    named = ((run.metadata["start"]["uid"], run) for run in runs)
+    return [uid for uid, run in named if not is_analysed(technique, keys, run, done.get(uid, 0))]
 
 
 def _run(raw: "Container", uid: str) -> "Container":
@@ -114,17 +129,17 @@ def _analysed(
     raw: "Container",
     progress: "Progress",
 ) -> list["Outcome"]:
-    """What became of each run."""
+    """What became of the runs."""
     from ainerd.cli._reanalysis import Reanalysis
 
     done, frames = progress.add_task("runs", total=len(uids)), progress.add_task("frames", total=None)
     unwritten = settings.storage.directory / "unwritten" / "results"
-    outcomes = []
+    outcomes: list[Outcome] = []
     with closing(Reanalysis(technique, store, settings, raw, unwritten)) as reanalysis:
         for uid in uids:
-            outcomes.append(reanalysis(uid, lambda n, of: progress.update(frames, completed=n, total=of)))
+            outcomes += reanalysis(uid, lambda n, of: progress.update(frames, completed=n, total=of))
             progress.advance(done)
-    return [outcome for outcome in outcomes if outcome is not None]
+    return outcomes
 
 
 def _dask() -> Any:

@@ -75,7 +75,7 @@ class Workplace:
 def analysed(
     workers: Client, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
-    """What became of each run; ValueError if a worker cannot do its work for a reason that is not the run's."""
+    """What became of the runs; ValueError if a worker cannot do its work for a reason that is not the run's."""
     if uids and not workers.nthreads():
         progress.console.print("the cluster has no workers yet: waiting for some")
     waiting = iter(uids)
@@ -90,27 +90,26 @@ def analysed(
     bar = progress.add_task("runs", total=len(uids))
     finished = as_completed(give(AHEAD), loop=workers.loop)
     for future in finished:
-        outcome = _outcome(future, given.pop(future), workplace, store)
-        outcomes += [] if outcome is None else [outcome]
+        outcomes += _outcomes(future, given.pop(future), workplace, store)
         finished.update(give(1))
         progress.update(bar, advance=1, description=f"runs, {len(workers.nthreads())} workers")
     return outcomes
 
 
-def analyse(uid: str, workplace: Workplace) -> Outcome | None:
-    """Analyse a run on a worker and write its result; None if it has no frames for us.
+def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
+    """Analyse a run on a worker and write its results; none if it has no frames for us.
 
-    Whatever is wrong with the run is in the outcome; what is raised is not its fault.
+    Whatever is wrong with the run is in the outcomes; what is raised is not its fault.
     """
     settings, raw, store, technique = _furnished(workplace)
     with (
         TemporaryDirectory() as folder,  # what Tiled does not take is in Tiled anyway, as a run
         closing(Reanalysis(technique, store, settings, raw, Path(folder))) as reanalysis,
     ):
-        outcome = reanalysis(uid)
-        if outcome is not None and reanalysis.kept:
-            raise ServerError(f"its result is not written: {outcome.reason}")
-        return outcome
+        outcomes = reanalysis(uid)
+        if outcomes and reanalysis.kept:
+            raise ServerError(f"its results are not written: {outcomes[-1].reason}")
+        return outcomes
 
 
 @lru_cache(maxsize=1)  # one command at a time, as a rule
@@ -150,15 +149,18 @@ def _api_key(settings: Settings, embedded: bool) -> str | None:
         ) from None
 
 
-def _outcome(future: Future, uid: str, workplace: Workplace, store: ResultStore) -> Outcome | None:
+def _outcomes(future: Future, uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
     try:
         return future.result()
     except KilledWorker as error:
         reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
         begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
-        for key in begun:
-            store.fail(str(key), reason)
-        key = str(begun[0]) if len(begun) else uid
-        return Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
+        keys = [str(key) for key in begun]
+        for key in keys:
+            store.fail(key, reason)
+        return [
+            Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
+            for key in keys or [uid]
+        ]
     except Exception as error:  # of whatever kind: it comes from another process
         raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None

@@ -100,15 +100,17 @@ def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> N
     from rich.table import Table
 
     positions = [*store.record(near.index[0]).positions] if len(near) else []
+    events = ["event"] if near["event"].notna().any() else []
     forms = {
         "distance": ".3g",
         "scan_id": ".0f",
+        **dict.fromkeys(events, ".0f"),
         **dict.fromkeys(positions, ".2f"),
         "regime": ".0f",
         "novelty_p": ".2g",
     }
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("distance", "scan", *positions, "regime", "p", "time (UTC)", "key"):
+    for name in ("distance", "scan", *events, *positions, "regime", "p", "time (UTC)", "key"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, row in near.iterrows():
         cells = [format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()]

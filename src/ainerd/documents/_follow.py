@@ -26,7 +26,7 @@ def tiled_documents(
     stop: threading.Event,
     *,
     since: float = 0.0,
-    skip: Callable[[str], bool] = lambda uid: False,
+    skip: Callable[[Container], bool] = lambda run: False,
     patience_s: float = 600.0,
 ) -> Iterator[Document]:
     """Documents of the runs in a catalogue, the oldest first, then of those that come, until `stop` is set.
@@ -34,7 +34,7 @@ def tiled_documents(
     What is there is found by search and read from the nodes, so that nothing depends on having been there in time; the
     server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that has not
     changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that says so.
-    Only runs are taken that started after `since`, in seconds since 1970, and that `skip` does not name by uid.
+    Only runs are taken that started after `since`, in seconds since 1970, and that are not to `skip`.
     """
     open_runs: dict[str, _OpenRun] = {}
     ended: set[str] = set()
@@ -46,7 +46,7 @@ def tiled_documents(
                     if uid in ended:
                         continue
                     if uid not in open_runs:
-                        if skip(uid):
+                        if skip(run):
                             ended.add(uid)
                             continue
                         open_runs[uid] = _OpenRun()
@@ -74,7 +74,7 @@ class _OpenRun:
 
     def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
         last = run.metadata.get("stop")
-        for document in self._reader.news(run):
+        for document in self._reader.news(run) if last is None else self._reader.rest(run):
             self._changed = time.monotonic()
             yield document
         if last is None and time.monotonic() - self._changed > abandoned_s:
@@ -85,8 +85,8 @@ class _OpenRun:
                 "exit_status": "fail",
                 "reason": f"nothing came for {abandoned_s:.0f} s, and no stop document",
             }
+            yield from self._reader.rest(run)
         if last is not None:
-            yield from self._reader.events(run)
             self.is_over = True
             yield "stop", last
 

@@ -10,15 +10,9 @@ from ainerd.documents._wire import Document
 
 
 def documents_of(run: Container) -> Iterator[Document]:
-    """Documents of a finished run, as TiledWriter took them: start, then stream by stream, then stop.
-
-    Events carry scalars only; frames are announced as one StreamDatum for each data source. KeyError if the run has no
-    stop document.
-    """
+    """Documents of a finished run, in the order of `RunReader.rest`; KeyError if it has no stop document."""
     stop = run.metadata["stop"]
-    reader = RunReader()
-    yield from reader.news(run)
-    yield from reader.events(run)
+    yield from RunReader().rest(run)
     yield "stop", stop
 
 
@@ -44,8 +38,18 @@ class RunReader:
             for key in set(self._descriptors[name]["data_keys"]) & set(stream.base):
                 yield from self._frames(stream.base[key], name, key)
 
-    def events(self, run: Container) -> Iterator[Document]:
-        """All events, scalars only: their tables are written in batches, so they are asked for at the end."""
+    def rest(self, run: Container) -> Iterator[Document]:
+        """All of a run that ended which was not given: descriptors, events, then the frames, for readings come first.
+
+        Events carry scalars only; frames are announced as one StreamDatum for each data source.
+        """
+        new = list(self.news(run))
+        yield from (document for document in new if not document[0].startswith("stream_"))
+        yield from sorted(self._events(run), key=lambda document: document[1]["time"])
+        yield from (document for document in new if document[0].startswith("stream_"))
+
+    def _events(self, run: Container) -> Iterator[Document]:
+        """All events, stream by stream: their tables are written in batches, so they are asked for at the end."""
         for name, about in self._descriptors.items():
             stream = run[name]
             if "internal" not in list(stream.base):

@@ -66,6 +66,7 @@ class Run(DocumentRouter):
         self._resources: dict[str, dict[str, Any]] = {}
         self._streams: dict[str, str] = {}  # names by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
+        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
         self._taken = 0  # frames of the first announcement that have been read
@@ -89,6 +90,7 @@ class Run(DocumentRouter):
     def event(self, doc: Any) -> Any:
         """Keep every scalar number of an event with its time, and frames."""
         stream = self._streams[doc["descriptor"]]
+        self._times[stream, doc["seq_num"]] = doc["time"]
         self._n_events += self._image is not None and stream == self._image["name"]
         for key, value in doc["data"].items():
             if key == self._keys.image and isinstance(value, (list, np.ndarray)):
@@ -132,9 +134,24 @@ class Run(DocumentRouter):
         return None if not self._keys.n_frames else int(self._configured(self._keys.n_frames))
 
     @property
-    def n_event(self) -> int:
-        """Frames that belong together in one event: an exposure's, or those of one index where it does not say."""
+    def n_event(self) -> int | None:
+        """Frames that belong together in one event: an exposure's, or those of one index where it does not say.
+
+        None of a detector that flies and does not say: all frames are of one event.
+        """
+        if self.n_exposure is None and self._per_index == 1 and self.flies:
+            return None
         return max(self.n_exposure or 1, self._per_index)
+
+    @property
+    def n_events(self) -> int:
+        """Events that the frames announced so far belong to, one that is not full among them."""
+        return -(-self.n_ready // self.n_event) if self.n_event else int(self.n_ready > 0)
+
+    @property
+    def flies(self) -> bool:
+        """Whether nothing but frames is in their stream: no event says which of them belong together."""
+        return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
 
     @property
     def n_frames(self) -> int | None:
@@ -142,12 +159,12 @@ class Run(DocumentRouter):
 
         A detector that flies says it. One that is triggered takes an exposure at each of ``num_points``.
         """
-        n_points = self.start_doc.get("num_points")
-        if (self.n_exposure or 1) > self._per_index:
+        if self.n_event is None or self.n_event > self._per_index:
             return self.n_exposure
+        n_points = self.start_doc.get("num_points")
         if isinstance(n_points, int) and n_points > 0:
             return n_points * self._per_index
-        return self.n_exposure if self.n_event > 1 or self._is_alone else None
+        return self.n_exposure if self.n_event > 1 or self.flies else None
 
     @property
     def frame_time_s(self) -> float | None:
@@ -155,9 +172,25 @@ class Run(DocumentRouter):
         return None if not self._keys.frame_time_s else float(self._configured(self._keys.frame_time_s))
 
     def reading(self, key: str, event: int | None = None) -> float | None:
-        """First value of a scalar in the run, or its value in an event (from 1); None if it was not read."""
-        found = self._of_event(key, event)
-        return min(found)[1] if found else None
+        """First value of a scalar in the run, or its value in an event (from 1); None if it was not read.
+
+        Of what is not read with the frames, the value at an event is the first one that came since the event before, or
+        else the latest before that.
+        """
+        read = self._read.get(key, [])
+        found = sorted((time, value) for _, _, time, value in read)
+        if event is not None and read:
+            numbers = self._numbers(event)
+            own = sorted((time, value) for stream, n, time, value in read if (stream, n) in numbers)
+            since, until = self._span(event)
+            lately = [x for x in found if since < x[0] <= until] or [x for x in found if x[0] <= since][-1:]
+            found = own or lately or found
+        return found[0][1] if found else None
+
+    def event_time(self, event: int) -> float | None:
+        """When an event (from 1) was read, in seconds since the epoch; None if it was not."""
+        times = [self._times[stream, n] for stream, n in self._numbers(event) if (stream, n) in self._times]
+        return max(times, default=None)
 
     def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
         """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one.
@@ -168,15 +201,15 @@ class Run(DocumentRouter):
         table = np.array(found, dtype=float).reshape(-1, 2).T
         if event is None:
             return table
-        since, until = self._time(event - 1), self._time(event)
+        since, until = self._span(event)
         return table[:, (table[0] > since) & (table[0] <= until)]
 
-    def of_frames(self, key: str, first: int, last: int) -> NDArray[np.float64]:
-        """Value of a scalar at the frames first … last - 1 of the run, NaN where it was not read."""
+    def of_frames(self, key: str, first: int, last: int, event: int | None = None) -> NDArray[np.float64]:
+        """Value of a scalar at the frames first … last - 1 of the run (of an event), NaN where it was not read."""
         image = self._image["name"] if self._image else ""
         values = {number: value for stream, number, _, value in self._read.get(key, []) if stream == image}
         if not values:  # it was read beside them
-            once = self.reading(key)
+            once = self.reading(key, event)
             return np.full(last - first, np.nan if once is None else once)
         numbers = np.arange(first, last) // self._per_index + 1
         return np.array([values.get(int(number), np.nan) for number in numbers])
@@ -288,32 +321,28 @@ class Run(DocumentRouter):
         return int(shape[0]) if len(shape) == 3 else 1
 
     @property
-    def _is_alone(self) -> bool:
-        """Whether nothing but frames is in their stream, as of a detector that flies."""
-        return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
-
-    @property
     def _limit(self) -> float:
         """Frames that may be given: all, or those of the events that have come."""
-        if self.stop_doc or self._is_alone:
+        if self.stop_doc or self.flies:
             return np.inf
         return self._n_events * self._per_index
 
-    def _of_event(self, key: str, event: int | None) -> list[tuple[float, float]]:
-        """Times and values of a scalar: in an event, where it is read with the frames or in the stream primary."""
-        found = self._read.get(key, [])
-        if event is not None:
-            streams = {self._image["name"] if self._image else "", "primary"}
-            own = [(time, value) for stream, number, time, value in found if stream in streams and number == event]
-            if own:
-                return own
-        return [(time, value) for _, _, time, value in found]
+    def _numbers(self, event: int) -> set[tuple[str, int]]:
+        """Stream and number of what was read in an event: with its frames, or in the stream primary."""
+        assert self._image is not None
+        image, n_indices = self._image["name"], (self.n_event or 1) // self._per_index
+        own = set() if self.flies else {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)}
+        return own if image == "primary" else {*own, ("primary", event)}
 
-    def _time(self, event: int) -> float:
-        """When an event of the frames' stream was read; without it, the end or the beginning of time."""
-        image = self._image["name"] if self._image else ""
-        times = [t for rows in self._read.values() for stream, n, t, _ in rows if stream == image and n == event]
-        return max(times, default=-np.inf if event < 1 else np.inf)
+    def _span(self, event: int) -> tuple[float, float]:
+        """From when, and until when, what is recorded belongs to an event; infinite at either end of the run.
+
+        An event is read when its frames have been taken. Where the detector flies it begins with what is read.
+        """
+        first = event if self.flies else event - 1
+        since = self.event_time(first) if event > 1 else None
+        until = self.event_time(first + 1)
+        return -np.inf if since is None else since, np.inf if until is None else until
 
     @property
     def _data_key(self) -> dict[str, Any]:

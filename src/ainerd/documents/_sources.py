@@ -21,7 +21,7 @@ def open_documents(
     stop: threading.Event,
     *,
     raw: Container,
-    skip: Callable[[str], bool] = lambda uid: False,
+    skip: Callable[[Container], bool] = lambda run: False,
     curve: Curve | None = None,
 ) -> Iterator[Document]:
     """Documents from a source named in words.
@@ -36,7 +36,7 @@ def open_documents(
     raw : tiled.client.container.Container
         The raw runs, for ``tiled``.
     skip : callable
-        Whether a run, by uid, need not be looked at; for ``tiled``.
+        Whether a run need not be looked at; for ``tiled``.
     curve : Curve, optional
         For 0MQ.
 

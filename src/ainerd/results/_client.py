@@ -90,7 +90,7 @@ class AinerdResult(Container):
         (self._panel("plot") or draw_result)(self, figure)
         where = ", ".join(f"{name} = {self.metadata[name]:.3g}" for name in self.metadata["positions"])
         at = f" at {where}" if where else ""
-        figure.suptitle(f"scan {self.metadata.get('scan_id', '?')}{at}: {self.verdict}", parse_math=False)
+        figure.suptitle(f"{self._what}{at}: {self.verdict}", parse_math=False)
         return figure
 
     @property
@@ -113,7 +113,13 @@ class AinerdResult(Container):
 
     def __repr__(self) -> str:
         inside = ", ".join(name for kind in ("arrays", "tables", "series") for name in self.metadata.get(kind, {}))
-        return f"<AinerdResult of scan {self.metadata.get('scan_id', '?')}: {self.verdict}; {inside or 'no arrays'}>"
+        return f"<AinerdResult of {self._what}: {self.verdict}; {inside or 'no arrays'}>"
+
+    @property
+    def _what(self) -> str:
+        """What it is of, in words."""
+        event = f", event {self.metadata['event']}" if "event" in self.metadata else ""
+        return f"scan {self.metadata.get('scan_id', '?')}{event}"
 
     def __getattr__(self, name: str) -> "ArrayClient":
         if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed

@@ -12,6 +12,7 @@ Nodes = Mapping[str, Mapping[str, Any]]
 
 _RESULT = [
     "scan_id",
+    "event",
     "run_time",
     "status",
     "regime",
@@ -26,6 +27,7 @@ _SCALARS = (str, int, float)  # a union would take three times as long
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 _DTYPES = {
     "scan_id": "Int64",
+    "event": "Int64",
     "n_frames": "Int64",
     "regime": "Int64",
     "regime_then": "Int64",
@@ -35,7 +37,10 @@ _DTYPES = {
 
 
 def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd.DataFrame:
-    """Results by time of the run; `labels` are those of the newest atlas by key, those `beside` may supersede them."""
+    """Results by time of the run and number of the event.
+
+    `labels` are those of the newest atlas by key, those `beside` may supersede them.
+    """
     rows = {key: _row(metadata) for key, metadata in results.items()}
     for key, row in rows.items():
         row["regime_then"] = row.get("regime")
@@ -50,7 +55,7 @@ def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd
     for said in results.values():
         units.update(said.get("units", {}))
     table.attrs["units"] = units
-    return table.sort_values("run_time", kind="stable")
+    return table.sort_values(["run_time", "event"], kind="stable")
 
 
 def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
@@ -80,7 +85,7 @@ def embedding_table(results: Nodes, like: Mapping[str, str]) -> pd.DataFrame:
     """Embeddings of the results that have the metadata in `like`, by time of the run."""
     usable = {key: said for key, said in results.items() if said.get("embedding") is not None}
     done = {key: said for key, said in usable.items() if all(said.get(name) == x for name, x in like.items())}
-    ordered = sorted(done.items(), key=lambda item: item[1].get("run_time", float("inf")))
+    ordered = sorted(done.items(), key=lambda item: (item[1].get("run_time", float("inf")), item[1].get("event", 0)))
     index = pd.Index([key for key, _ in ordered], name="key", dtype=object)
     return pd.DataFrame(np.array([said["embedding"] for _, said in ordered], np.float32), index=index)
 

@@ -28,7 +28,7 @@ class ResultWriter:
         """Say that a run is being analysed, and return the key of its result.
 
         A complete (partial, growing) result of the same key is left as it is; a failed or half-written one begins
-        anew. If the same agent has a complete result of the run with other parameters, the new one says that it
+        anew. If the same agent has a complete result of the same with other parameters, the new one says that it
         supersedes that.
         """
         if record.supersedes is None:
@@ -146,9 +146,10 @@ class ResultWriter:
 
     def _predecessor(self, record: ResultRecord) -> str | None:
         same = self._results.search(Key("raw_uid") == record.raw_uid).search(Key("agent") == record.agent)
+        events = (record.event, None) if record.event == 1 else (record.event,)  # None: it was of the whole run
         done = {
             key: node.metadata["created"]
             for key, node in same.items()
-            if node.metadata["status"] == "complete" and key != record.key
+            if node.metadata["status"] in FINAL and key != record.key and node.metadata.get("event") in events
         }
         return max(done, key=done.__getitem__, default=None)

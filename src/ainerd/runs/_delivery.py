@@ -1,7 +1,7 @@
 """One run from its first document to its last: analysed again if that dies, kept on disk while Tiled is away."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,16 +19,23 @@ logger = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Keeps the documents of a run until its result is written.
+    """Keeps the documents of a run until its results are written.
 
-    `resolve` is told the uid and the outcome of the run at its end, None for a run without frames. Frames may come for
-    `late_s` after the end of the run.
+    `tell` gets each outcome as it comes, `resolve` the uid of the run and all its outcomes at its end. Frames may come
+    for `late_s` after the end of the run.
     """
 
     def __init__(
-        self, writer: Writer, spool: Spool, resolve: Callable[[str, Outcome | None], None], *, late_s: float
+        self,
+        writer: Writer,
+        spool: Spool,
+        resolve: Callable[[str, list[Outcome]], None],
+        *,
+        late_s: float,
+        tell: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
-        self._writer, self._spool, self._resolve, self._late_s = writer, spool, resolve, late_s
+        self._writer, self._spool, self._resolve, self._late_s, self._tell = writer, spool, resolve, late_s, tell
+        self._n_told = 0  # outcomes; those of a run that is analysed once more come in the same order
         self._documents: list[Document] = []
         self._has_died = False
         self._set_aside: str | None = None  # why Tiled does not take it
@@ -73,28 +80,34 @@ class Delivery:
             except Exception as err:  # a mistake of ours, or of the technique, is no reason to lose the run's record
                 logger.exception("while analysing run %s", run.uid)
                 self._given_up = f"{type(err).__name__}: {err}"
+            self._tell_new(self._state.outcomes)
         if name == "stop":
             self._finish()
 
     def _finish(self) -> None:
-        run, outcome = self._state.run, self._state.outcome
+        run, outcomes = self._state.run, list(self._state.outcomes)
         run.close()
         if self._set_aside is None and self._given_up is not None and run.has_frames:
             try:
-                technique = self._writer.technique  # the record is of the run, or of its first event
-                subject = Subject.of_run(technique, run, 1 if technique.unit == "event" else None)
+                subject = Subject.of_run(self._writer.technique, run, self._state.event)
                 subject.problem = self._given_up
-                outcome = self._writer.end(subject, None, closes=True)
+                outcomes.append(self._writer.end(subject, None, closes=True))
             except (ClientError, httpx.HTTPError) as err:
                 self._set_aside = str(err)
             except Exception:  # not even its key can be told
-                outcome = self._failed(self._given_up)
+                outcomes.append(self._failed(self._given_up))
         if self._set_aside is not None:
             reason = f"Tiled does not take results, the run is kept until it does: {self._set_aside}"
             logger.warning("run %s: %s", run.uid, reason)
             self._spool.keep(run.uid, self._documents)
-            outcome = self._failed(reason)
-        self._resolve(run.uid, outcome)
+            outcomes.append(self._failed(reason))
+        self._tell_new(outcomes)
+        self._resolve(run.uid, outcomes)
+
+    def _tell_new(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes[self._n_told :]:
+            self._n_told += 1
+            self._tell(outcome)
 
     def _outlive(self, err: BaseException, name: str) -> None:
         """What would end the worker: the run is analysed once more from its start, then given up."""

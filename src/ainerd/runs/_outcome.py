@@ -17,6 +17,7 @@ class Outcome:
     trial_id: str  # the suggestion that led to the run; the result's key for a run taken by hand
     status: str  # complete, partial, growing or failed
     positions: Mapping[str, float]
+    event: int | None = None  # number in the run, where it is one's
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
     novel: bool | None = None  # as `ainerd.technique.Analysis.novel` says

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,17 +25,17 @@ NOT_OURS = (ClientError, httpx.HTTPError, MemoryError)  # no verdict on the run:
 class RunState:
     """Feeds the frames of one run to its technique, event by event where the unit is the event.
 
-    Frames may come for `late_s` after the end of the run. `outcome` is of what ended last; None while nothing has, and
-    of a run without frames.
+    Frames may come for `late_s` after the end of the run. `outcomes` are of what has ended, a run without frames has
+    none.
     """
 
     def __init__(self, technique: Technique, run: Run, writer: Writer, *, late_s: float = 0.0) -> None:
         self._technique, self.run, self._writer, self._late_s = technique, run, writer, late_s
         self._subject: Subject | None = None
-        self._is_recalled = False  # whether the subject has its result: its frames are left out
-        self._n_ended = 0
+        self._until: int | None = None  # frames of the run after which the subject ends; None: with the run
+        self._recalled: Outcome | None = None  # of a subject that has its result: its frames are left out
         self._is_unreadable = False  # whether no more frames can be read
-        self.outcome: Outcome | None = None
+        self.outcomes: list[Outcome] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document; an error of Tiled is raised: the run must be taken again."""
@@ -53,33 +53,43 @@ class RunState:
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected; None before any are announced, and of a run that has its result."""
-        return None if self._subject is None or self._is_recalled else (self.run.n_read, self.run.n_frames)
+        begun = self._subject is not None or (self.outcomes and self.event is not None)
+        return (self.run.n_read, self.run.n_frames) if begun and self._recalled is None else None
+
+    @property
+    def event(self) -> int | None:
+        """Number of the event that goes on or comes next, where the unit is the event."""
+        return len(self.outcomes) + 1 if self._technique.unit == "event" else None
 
     def _advance(self, wait_s: float | None = None) -> None:
-        """Take the frames that are there."""
-        by_event = self._technique.unit == "event"
+        """Take the frames that are there; `wait_s` is how long to wait for those that are not, in all."""
+        end = time.monotonic() + (wait_s or 0.0)
         while not self._is_unreadable:
-            if self._subject is None and not self._begin(by_event):
+            if self._subject is None and not self._begin():
                 return
-            subject = self._subject
-            assert subject is not None
-            until = subject.first + self.run.n_event if by_event else None
-            self._take(subject, until, wait_s)
-            if until is None or self.run.n_read < until:
+            assert self._subject is not None
+            self._take(self._subject, None if wait_s is None else max(end - time.monotonic(), 0.0))
+            if self._until is None or self.run.n_read < self._until:
                 return
+            if self.run.flies and self.run.n_ready == self.run.n_read:
+                return  # what is read beside its last frames comes after them: it ends with the next frames, or the run
             self._end()
 
-    def _begin(self, by_event: bool) -> bool:
+    def _begin(self) -> bool:
         """Begin what comes next; False if nothing does. The first begins before its frames: room is made meanwhile."""
-        if self._n_ended and not (by_event and self.run.n_ready > self.run.n_read):
+        event = self.event
+        if self.outcomes and (event is None or self.run.n_ready <= self.run.n_read):
             return False
-        subject = Subject.of_run(self._technique, self.run, self._n_ended + 1 if by_event else None)
+        subject = Subject.of_run(self._technique, self.run, event)
+        self._until = None
+        with suppress(FrameError):  # the technique's `RunInfo` cannot be made either, and that is the reason
+            if event is not None and self.run.n_event is not None:
+                self._until = event * self.run.n_event
         found = self._writer.begin(subject)
-        self._is_recalled = isinstance(found, Outcome)
-        if isinstance(found, Outcome):
-            self._subject, self.outcome = subject, found
+        self._recalled = found if isinstance(found, Outcome) else None
+        self._subject = subject = subject if isinstance(found, Outcome) else found
+        if self._recalled is not None:
             return True
-        self._subject = subject = found
         with _noting_problems(subject):
             if subject.analysis is None:
                 subject.analysis = self._technique.begin(subject.info)
@@ -90,9 +100,10 @@ class RunState:
             self._writer.expect(subject)
         return True
 
-    def _take(self, subject: Subject, until: int | None, wait_s: float | None) -> None:
-        """Push frames up to number `until` of the run, or leave them out."""
-        if self._is_recalled or subject.problem is not None or subject.analysis is None:
+    def _take(self, subject: Subject, wait_s: float | None) -> None:
+        """Push the subject's frames, or leave them out."""
+        until = self._until
+        if self._recalled is not None or subject.problem is not None or subject.analysis is None:
             if until is not None:
                 self.run.skip(until)
             return
@@ -103,17 +114,18 @@ class RunState:
                     subject.n_read += len(block)
                     subject.analysis.push(block)
             except FrameError:
-                self._is_unreadable = True
+                self._is_unreadable = until is None  # the next event's may be another file's
                 raise
-        if subject.problem is not None and until is not None and not self._is_unreadable:
+        if subject.problem is not None and until is not None:
             self.run.skip(until)
 
     def _end(self) -> None:
         """Say what the subject was."""
         subject, self._subject = self._subject, None
         assert subject is not None
-        self._n_ended += 1
-        if self._is_recalled:
+        if self._recalled is not None:
+            self.outcomes.append(self._recalled)
+            self._recalled = None
             return
         analysis = None
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
@@ -125,7 +137,7 @@ class RunState:
                 subject.problem = f"{came}: {subject.problem}"
         unit = self._technique.unit
         closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
-        self.outcome = self._writer.end(subject, analysis, closes=closes)
+        self.outcomes.append(self._writer.end(subject, analysis, closes=closes))
 
     def _is_short(self, subject: Subject) -> bool:
         """Whether frames are missing, as far as anybody said how many there should be."""

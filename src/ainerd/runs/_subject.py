@@ -1,8 +1,6 @@
 """What one result is of: a run, an event of it, or a series of runs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +8,6 @@ from numpy.typing import NDArray
 from ainerd.documents import Run
 from ainerd.results import event_identity, result_key, series_identity
 from ainerd.technique import RunAnalysis, RunInfo, Series, Technique
-
-
-def n_results(technique: Technique, start: Mapping[str, Any]) -> int:
-    """Results that a finished run should have, as far as its start document says."""
-    n_points = start.get("num_points")
-    return n_points if technique.unit == "event" and isinstance(n_points, int) else 1
 
 
 @dataclass
@@ -50,7 +42,7 @@ class Subject:
     @property
     def first(self) -> int:
         """Number in the run of the subject's first frame."""
-        return 0 if self.event is None else (self.event - 1) * self.run.n_event
+        return 0 if self.event is None else (self.event - 1) * (self.run.n_event or 0)
 
     @property
     def n_frames(self) -> int | None:
@@ -84,7 +76,8 @@ class Subject:
     def of_frames(self, key: str) -> NDArray[np.float64]:
         """Value at each frame that was taken, (n,)."""
         spans = [*self._spans, (self.first, self.first + self.n_read)]
-        return np.concatenate([run.of_frames(key, *span) for run, span in zip(self.runs, spans, strict=True)])
+        found = [run.of_frames(key, *span, self.event) for run, span in zip(self.runs, spans, strict=True)]
+        return np.concatenate(found)
 
     def series(self, key: str) -> NDArray[np.float64]:
         """Times (seconds since 1970) and values, (2, n)."""

@@ -31,8 +31,8 @@ class Worker:
     """A document callback, cheap for the RunEngine, with one worker thread behind it.
 
     Frames are read from files below `roots`, else from the runs in `raw`, up to `late_s` after the end of a run. Runs
-    whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each finished run at the end,
-    in the worker's thread; for a person's eyes.
+    whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each result once it is
+    written, in the worker's thread; for a person's eyes.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Worker:
         self._spool = Spool(spool, store.answers)
         self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw)
         self._late_s, self._on_outcome = late_s, on_outcome
-        self._futures: dict[str, Future[Outcome | None]] = {}
+        self._futures: dict[str, Future[list[Outcome]]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
         self._current: Delivery | None = None
@@ -74,8 +74,11 @@ class Worker:
         """Have the worker do something in its turn."""
         self._queue.put(job)
 
-    def outcome(self, raw_uid: str) -> "Future[Outcome | None]":
-        """Future of a run's outcome, None for a run without frames; KeyError if its start document has not come."""
+    def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
+        """Future of what became of a run, or of its events; KeyError if its start document has not come.
+
+        Nothing becomes of a run without frames.
+        """
         return self._futures[raw_uid]
 
     @property
@@ -173,23 +176,27 @@ class Worker:
         return done
 
     def _new_delivery(self) -> Delivery:
-        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s)
+        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s, tell=self._tell)
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         self._current = self._new_delivery()
         return [self._current], []
 
-    def _resolve(self, raw_uid: str, outcome: Outcome | None) -> None:
-        self._current = None
-        if outcome is not None:
-            self.concluded, self._last_run = self.concluded + 1, raw_uid
+    def _tell(self, outcome: Outcome) -> None:
+        if self._on_outcome is None:
+            return
         try:
-            if outcome is not None and self._on_outcome is not None:
-                self._on_outcome(outcome)
-        finally:
-            future = self._futures.get(raw_uid)
-            if future is not None and not future.done():
-                future.set_result(outcome)
+            self._on_outcome(outcome)
+        except Exception:  # what a person sees is no reason to lose a run
+            logger.exception("while telling of run %s", outcome.raw_uid)
+
+    def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
+        self._current = None
+        if outcomes:
+            self.concluded, self._last_run = self.concluded + 1, raw_uid
+        future = self._futures.get(raw_uid)
+        if future is not None and not future.done():
+            future.set_result(outcomes)
 
 
 def _complain(item: Any, error: BaseException) -> None:

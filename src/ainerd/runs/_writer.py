@@ -97,6 +97,7 @@ class Writer:
             trial_id=run.start_doc.get("suggestion_id") or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
+            event=event,
         )
 
     def forget(self) -> None:
@@ -158,6 +159,7 @@ class Writer:
             trial_id=record.suggestion_id or record.key,
             status=record.status,
             positions=record.positions,
+            event=record.event,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,
             novel=record.novel,

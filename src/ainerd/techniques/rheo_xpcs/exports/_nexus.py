@@ -128,7 +128,7 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Con
             if ours in configuration.arrays:
                 _put(masks, name, configuration.arrays[ours], unit)
     run = instrument.create_group("bluesky/metadata")
-    for name in ("raw_uid", "raw_path", "scan_id", "suggestion_id"):
+    for name in ("raw_uid", "raw_path", "scan_id", "event", "suggestion_id"):
         if getattr(record, name) is not None:
             run[name] = getattr(record, name)
 
