@@ -2,7 +2,8 @@
 
 One simulated exposure is written twice, compressed by bitshuffle and LZ4 as detectors do, and uncompressed. Each file
 is read from the page cache by `FrameReader`, with and without the `TwoTimeReducer` behind it, and, to compare with, by
-h5py and `numpy.take` with the same reducer. The ways take turns, so that all see the same machine; the best counts.
+h5py and `numpy.take` with the same reducer. Once more some of the frames are looked at whole, for the picture of the
+beam. The ways take turns, so that all see the same machine; the best counts.
 """
 
 import argparse
@@ -18,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd.documents import FrameReader
+from ainerd.documents import FrameReader, Whole
 from ainerd.dynamics import Dynamics
+from ainerd.techniques.rheo_xpcs._field import Field
+from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.xpcs import Partition, TwoTimeReducer
 from benchmarks._report import report
 from sim_devices._frame_file import DATASET, FrameFile
@@ -58,11 +61,18 @@ def measure(folder: Path, frames: int, level: float, rounds: int) -> list[dict[s
         n_phi=18,
         mask=geometry.bad_pixels,
     )
+    field = Field.of(geometry.bad_pixels.shape, geometry.q_inv_nm, geometry.bad_pixels)
+
+    def picture(n_frames: int) -> Whole:
+        return Whole(Sees(Picture(field, n_frames, partition.n_roi)))
+
     compressed = write_compressed(folder, geometry, frames, level)
     files = {"bitshuffle-LZ4": compressed, "uncompressed": write_uncompressed(folder, compressed)}
     ways = {
         "reader": lambda path: sum(len(block) for block in by_reader(path, partition)),
         "reader to maps": lambda path: to_maps(by_reader(path, partition), partition, frames),
+        "reader, picture": lambda path: sum(len(block) for block in by_reader(path, partition, picture(frames))),
+        "reader to maps, picture": lambda path: to_maps(by_reader(path, partition, picture(frames)), partition, frames),
         "h5py to maps": lambda path: to_maps(by_h5py(path, partition), partition, frames),
     }
     for path in files.values():  # fills the page cache, compiles, and shows that both ways give the same
@@ -77,6 +87,7 @@ def measure(folder: Path, frames: int, level: float, rounds: int) -> list[dict[s
             "file": name,
             "MB": path.stat().st_size / 1e6,
             **{f"{way} (frames/s)": frames / found[name, way] for way in ways},
+            "time with picture / without": found[name, "reader to maps, picture"] / found[name, "reader to maps"],
             "to maps, reader / h5py": found[name, "h5py to maps"] / found[name, "reader to maps"],
         }
         for name, path in files.items()
@@ -90,12 +101,23 @@ def seconds(way: Callable[[Path], object], path: Path) -> float:
     return time.perf_counter() - began
 
 
-def by_reader(path: Path, partition: Partition) -> Iterator[NDArray]:
+def by_reader(path: Path, partition: Partition, whole: Whole | None = None) -> Iterator[NDArray]:
     reader = FrameReader(path, DATASET, partition.pixels, partition.roi_map.shape, swmr=False)
     with h5py.File(path) as file:
         n_frames = len(file[DATASET])
-    yield from reader.blocks(0, n_frames, BLOCK)
+    yield from reader.blocks(0, n_frames, BLOCK, whole=whole)
     reader.close()
+
+
+class Sees:
+    """A picture without the rest of an exposure."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture, self.whole = picture, picture.see
+
+    @property
+    def every(self) -> int:
+        return self.picture.every
 
 
 def by_h5py(path: Path, partition: Partition) -> Iterator[NDArray]:

@@ -14,7 +14,7 @@ from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 FEWEST, MOST = 50, 200  # whole frames of a run
 SHARE = 100  # of so many frames one, between these
-SEGMENTS = 10  # of a run, for I(q) as it changes
+SEGMENTS, FRAMES = 10, 5  # of a run, for I(q) as it changes; whole frames of one, at least
 FRAME_BYTES = 850_000  # of a mean frame, at most
 TIME_BYTES = 100_000  # of I(t)
 POINTS = 1000  # of I(t)
@@ -66,13 +66,9 @@ class Picture:
         self._total = np.zeros(field.bad.size)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
-        self._weights: list[int] = []  # of the frames: how many each stands for
-        self._by_ring: list[NDArray[np.float64]] = []  # their counts in the rings
-
-    @property
-    def n_whole(self) -> int:
-        """Frames that were looked at."""
-        return len(self._weights)
+        self._weight = 0.0  # of the frames: how many they stand for
+        self._until: list[tuple[float, NDArray[np.float64]]] = []  # weight and sums over the rings, now and then
+        self.n_whole = 0
 
     @property
     def every(self) -> int:
@@ -91,10 +87,15 @@ class Picture:
         if (number + 1) % every:
             return
         top = np.iinfo(frame.dtype).max if frame.dtype.kind in "iu" else np.inf
-        by_ring = np.zeros(self._field.q.size)
-        _add(np.ascontiguousarray(frame).ravel(), float(every), float(top), self._ring, self._total, self._bad, by_ring)
-        self._weights.append(every)
-        self._by_ring.append(by_ring)
+        _add(np.ascontiguousarray(frame).ravel(), float(every), float(top), self._total, self._bad)
+        self._weight += every
+        self.n_whole += 1
+        if self._field.q.size and self.n_whole % FRAMES == 0:
+            self._until.append((self._weight, self._over_rings(self._total)))
+
+    def _over_rings(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the pixels of each ring."""
+        return _sums(self._ring, values, np.zeros(self._field.q.size + 1))[1:]
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -141,38 +142,33 @@ class Picture:
             mean frame's.
         """
         arrays = intensities(counts, n_pixels, frame_time_s)
-        if not self._weights:
+        if not self.n_whole:
             return arrays, {"whole_frames": 0}
-        weights = np.array(self._weights, float)
-        mean = self._total / weights.sum()
+        mean = self._total / self._weight
         out = self._bad.copy()
         out[np.asarray(bad, int)] = True
-        out |= hot(np.where(out, 0.0, mean * len(weights)).reshape(self._field.bad.shape), out).ravel()
+        out |= hot(np.where(out, 0.0, mean * self.n_whole).reshape(self._field.bad.shape), out).ravel()
         factor = binning(self._field.bad.shape)
         image = np.where(out, np.nan, mean).reshape(self._field.bad.shape)
         arrays["mean_frame"] = binned(image, factor)
         if self._field.q.size:
-            arrays |= self._saxs(mean, out, weights)
-        return arrays, {"whole_frames": len(weights), "mean_frame_binning": factor}
+            arrays |= self._saxs(mean, out)
+        return arrays, {"whole_frames": self.n_whole, "mean_frame_binning": factor}
 
-    def _saxs(
-        self, mean: NDArray[np.float64], out: NDArray[np.bool_], weights: NDArray[np.float64]
-    ) -> dict[str, NDArray[Any]]:
-        n_q, inside = self._field.q.size, self._ring >= 0
-        good, left = inside & ~out, inside & out
-        n = np.bincount(self._ring[good], minlength=n_q).astype(float)
+    def _saxs(self, mean: NDArray[np.float64], out: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        n = self._over_rings((~out).astype(float))
         n[n == 0] = np.nan
-        # what the pixels left out gave while they were not known, as much in each frame
-        taken = np.bincount(self._ring[left], mean[left], n_q)
-        segment = np.minimum((np.cumsum(weights) - weights / 2) * SEGMENTS // weights.sum(), SEGMENTS - 1)
-        parts = [
-            np.average(np.array(self._by_ring)[segment == number], axis=0, weights=weights[segment == number])
-            for number in np.unique(segment)
-        ]
+        good, whole = self._over_rings(np.where(out, 0.0, mean)), self._over_rings(mean)
+        taken = whole - good  # what the pixels left out gave while they were not known, as much in each frame
+        begin, end = (0.0, np.zeros_like(n)), (self._weight, whole * self._weight)
+        weights, sums = zip(begin, *self._until, end, strict=True)
+        cuts = np.linspace(0.0, self._weight, 1 + int(np.clip(self.n_whole // FRAMES, 1, SEGMENTS)))
+        until = np.stack([np.interp(cuts, weights, ring) for ring in np.transpose(sums)], axis=1)
+        parts = np.diff(until, axis=0) / np.diff(cuts)[:, None]
         return {
-            "saxs": (np.bincount(self._ring[good], mean[good], n_q) / n).astype(np.float32),
+            "saxs": (good / n).astype(np.float32),
             "saxs_q": self._field.q,
-            "saxs_segments": ((np.array(parts) - taken) / n).astype(np.float32),
+            "saxs_segments": ((parts - taken) / n).astype(np.float32),
         }
 
 
@@ -237,14 +233,16 @@ def binned(image: NDArray[np.float64], factor: int) -> NDArray[np.float32]:
 
 
 @nb.njit(nogil=True, cache=True)
-def _add(frame, weight, top, ring, total, bad, by_ring):  # pragma: no cover - compiled
-    for p in range(frame.size):
-        if frame[p] == 0:  # most are, where counts are small
-            continue
+def _add(frame, weight, top, total, bad):  # pragma: no cover - compiled
+    for p in range(frame.size):  # without a branch, so that it vectorises
         v = np.float64(frame[p])
-        if not 0 < v < top:  # NaN neither
-            bad[p] = True
-            continue
-        total[p] += weight * v
-        if ring[p] >= 0:
-            by_ring[ring[p]] += v
+        fits = (v >= 0) & (v < top)  # NaN does not
+        total[p] += weight * v if fits else 0.0
+        bad[p] |= not fits
+
+
+@nb.njit(nogil=True, cache=True)
+def _sums(ring, values, out):  # pragma: no cover - compiled
+    for p in range(ring.size):
+        out[ring[p] + 1] += values[p]
+    return out
