@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What a technique may have as well: landmarks, something in common, checks for doctor, an optimizer, whole frames."""
-=======
-"""What a technique may have as well: landmarks, something in common, checks, a sketch, questions, an optimizer."""
->>>>>>> parts
+"""What a technique may have as well: landmarks, checks, a sketch, questions, an optimizer, whole frames."""
 
 import math
 from pathlib import Path
@@ -13,28 +9,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ainerd.technique import (
-<<<<<<< HEAD
     AnalysisError,
-=======
->>>>>>> parts
     Common,
     Finding,
     HasChecks,
     HasCommon,
     HasLandmarks,
     HasOptimizer,
-<<<<<<< HEAD
-    Landmarks,
-    SeesWholeFrames,
-)
-from ainerd.testing._example import Feed
-=======
     HasQuestions,
     HasSketch,
     Landmarks,
     Question,
+    SeesWholeFrames,
 )
->>>>>>> parts
+from ainerd.testing._example import Feed
 from ainerd.testing._trial import Trial, require
 
 BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
@@ -161,7 +149,6 @@ def _suggested(optimizer: Any) -> dict[str, Any]:
     return dict(suggestion)
 
 
-<<<<<<< HEAD
 def whole_frames(trial: Trial) -> None:
     """`every` is None or a number from 1 on, which may grow to a multiple of itself; there may be no `whole`."""
     for n_frames in (len(trial.run.frames), None):
@@ -190,7 +177,4 @@ def whole_frames(trial: Trial) -> None:
             feed.push(1)
 
 
-OPTIONAL = (landmarks, common, findings, optimizer, whole_frames)
-=======
-OPTIONAL = (landmarks, common, findings, sketch, questions, optimizer)
->>>>>>> parts
+OPTIONAL = (landmarks, common, findings, sketch, questions, optimizer, whole_frames)

@@ -47,9 +47,7 @@ class _Part:
         return cls(ring.bins, kept, {"part_roi": number[g2.part_roi[kept]], "part_weight": pixels})
 
 
-def motion(
-    g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float
-) -> dict[str, float]:
+def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
     """Flow, anisotropy and ageing of a ring, by the names of results; NaN where nothing is claimed."""
     said = dict.fromkeys((name for name, _ in FLOW.values()), np.nan) | dict.fromkeys(AGEING, np.nan)
     part, tau = _Part.of(g2, ring, partition), g2.lag * frame_time_s
@@ -63,7 +61,7 @@ def motion(
 
 
 def of_q(rings: Sequence[Ring], tau_s: NDArray[np.float64], tau_s_err: NDArray[np.float64]) -> dict[str, float]:
-    """tau ~ q^-n over the rings, where three or more have a tau."""
+    """Tau ~ q^-n over the rings, where three or more have a tau."""
     fit = fit_power([ring.q for ring in rings], tau_s, tau_s_err)
     if fit.n < 3:
         return {}

@@ -66,9 +66,7 @@ class Numbers:
         return {"bins": self.bins, **rings}
 
 
-def numbers(
-    g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float
-) -> Numbers:
+def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
     relaxations = [_said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True)) for ring in rings]
     moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]

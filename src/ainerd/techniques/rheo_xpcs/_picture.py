@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
 from ainerd.technique import Layout
-from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._bins import instrument, sensor
+from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 FEWEST, MOST = 50, 200  # whole frames of a run

@@ -26,7 +26,10 @@ from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-STEP, CONTRAST_STEP = 0.1, 0.04  # calibrations are shared by runs whose photons and contrast differ by less, in logarithm
+STEP, CONTRAST_STEP = (
+    0.1,
+    0.04,
+)  # calibrations are shared by runs whose photons and contrast differ by less, in logarithm
 
 
 class RheoXPCS:
@@ -174,7 +177,9 @@ class RheoXPCS:
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
         if ring.missing_deg:
-            return f"no bin covers {ring.missing_deg:.0f} of the 360 degrees around the beam, the bank is of full circles"
+            return (
+                f"no bin covers {ring.missing_deg:.0f} of the 360 degrees around the beam, the bank is of full circles"
+            )
         if contrast is None:
             return "no speckle was found in the run: tell its contrast in rheo_xpcs.contrast if you know it"
         n_pixels = ring.n_pixels / len(ring.bins)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ainerd.latent import run_embedding
 from ainerd.techniques.rheo_xpcs._features import run_features
+
 if TYPE_CHECKING:
     from ainerd.novelty import Verdict
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
@@ -65,9 +66,7 @@ def judge(
     latent = technique.encoder.encode(maps)
     embeddings, found, gaps = [], [], []
     for ring, contrast in zip(technique.rings, contrasts, strict=True):
-        embeddings.append(
-            run_embedding(technique.encoder, latent[ring.bins], ring.weights, by_azimuth=ring.by_azimuth)
-        )
+        embeddings.append(run_embedding(technique.encoder, latent[ring.bins], ring.weights, by_azimuth=ring.by_azimuth))
         of_ring = float(ring.weights @ photons[ring.bins])
         gap = technique.gap(ring, of_ring, contrast)
         if gap is not None:
