@@ -127,6 +127,11 @@ class Exposure:
         if n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         photons = self._photons(left_out)
+        if left_out.frames["overflow"].size > n_frames / 2:
+            raise AnalysisError(
+                f"in {left_out.frames['overflow'].size} of {n_frames} frames more than 1 % of the pixels are at the top "
+                "of the detector's range: are its gaps and bad pixels masked?"
+            )
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         try:
@@ -136,7 +141,11 @@ class Exposure:
         whole = filled(maps)
         if whole is None:
             empty = int(np.isnan(maps).all(2).any(0).sum())
-            raise AnalysisError(f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon")
+            why = ", ".join(f"{len(frames)} {reason}" for reason, frames in left_out.frames.items() if len(frames))
+            raise AnalysisError(
+                f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
+                + (f"; left out are frames: {why}" if why else "")
+            )
         g2 = self._correlator.result()
         found = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
         judged = judge(technique, whole, photons, self._contrast(found))

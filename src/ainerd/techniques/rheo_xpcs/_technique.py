@@ -26,10 +26,8 @@ from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-STEP, CONTRAST_STEP = (
-    0.1,
-    0.04,
-)  # calibrations are shared by runs whose photons and contrast differ by less, in logarithm
+# Calibrations are shared by runs whose photons and contrast differ by less, in natural logarithm.
+STEP, CONTRAST_STEP = 0.1, 0.06
 
 
 class RheoXPCS:
