@@ -28,12 +28,15 @@ class G2:
         where a bin has only one part.
     parts : ndarray, shape (n_part, n)
         g2 of the parts that each bin is cut into: neighbouring pixels of one static sub-bin. `value` is their mean,
-        weighted with `part_weight`. With e = D - 1, a part's value is the mean of e e', so that its own mean brightness
-        does not count: the total of e over a bin is zero, and parts would else scatter more than the bin does.
+        weighted with `part_weight`. With e = D - 1, a part's value is the mean of e e' - (g2 - 1) (e + e'): the total
+        of e over a bin is zero, since each frame is divided by its mean, and parts whose brightness counted would
+        scatter more than bins do (the linearised variance of a ratio).
     part_roi : ndarray of int, shape (n_part,)
         Bin of each part, from 0.
     part_weight : ndarray, shape (n_part,)
         Share of the bin's pixels.
+    n_pixels : ndarray of int, shape (n_roi,)
+        Pixels of each bin that were in use.
     contrast0, contrast0_err : ndarray, shape (n_roi,)
         Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which shot noise does not enter (Goodman,
         Speckle Phenomena in Optics, 2007; Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005), corrected for
@@ -53,6 +56,7 @@ class G2:
     parts: NDArray[np.float64]
     part_roi: NDArray[np.int64]
     part_weight: NDArray[np.float64]
+    n_pixels: NDArray[np.int64]
     contrast0: NDArray[np.float64]
     contrast0_err: NDArray[np.float64]
     parts0: NDArray[np.float64]
@@ -111,12 +115,13 @@ def g2(
     threads = n_cores()
     with one_thread, ThreadPoolExecutor(threads) as pool:
         list(pool.map(correlate, np.array_split(np.arange(len(roi)), threads)))
-    zero, photons = _within_a_frame(counts, scale, parts)
-    return from_parts(np.arange(1.0, n_frames), plain, centred, zero, photons, parts.size, parts, n_frames)
+    *zero, photons = _within_a_frame(counts, scale, parts)
+    plain, centred = (np.column_stack([of_frame, x]) for of_frame, x in zip(zero, (plain, centred), strict=True))
+    return from_parts(np.arange(1.0, n_frames), plain, centred, photons, parts.size, parts, n_frames)
 
 
-def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Contrast of each part without a lag, mean of e e less shot noise, and its photons; (n_part,)."""
+def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray, NDArray, NDArray]:
+    """Of each part and frames with themselves, less shot noise: mean of d d - 1, of e e, and photons; (n_part,)."""
     begins, roi = parts.edges[:-1], parts.roi
     sums = np.add.reduceat(counts, begins, axis=1, dtype=float) * scale.valid[:, roi]
     squares = np.stack([np.add.reduceat(row.astype(float) ** 2, begins) for row in counts]) * scale.valid[:, roi]
@@ -131,8 +136,8 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
         )  # mean 1 in a bin, however normalised
         products = (squares - sums).sum(0) * profile**2
         ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
-        zero = (products - ends) / ((pairs / n_pixels**2).sum(0)[roi] * parts.size) + 1
-    return zero, sums.sum(0)
+        area = (pairs / n_pixels**2).sum(0)[roi] * parts.size
+        return products / area - 1, (products - ends) / area + 1, sums.sum(0)
 
 
 def _autocorrelate(e: NDArray, n_frames: int) -> NDArray[np.float64]:
@@ -169,7 +174,6 @@ def from_parts(
     lag: NDArray[np.float64],
     plain: NDArray[np.float64],
     centred: NDArray[np.float64],
-    zero: NDArray[np.float64],
     counts: NDArray[np.float64],
     size: NDArray[np.int64],
     parts: Parts,
@@ -177,26 +181,31 @@ def from_parts(
 ) -> G2:
     """G2 of the bins from what was found in their parts.
 
-    `plain`, (n_part, n), is the mean of d d' - 1 over pairs and pixels; `centred` that of e e' with e = d - 1, and
-    `zero`, (n_part,), the same without a lag and without shot noise. `counts` are photons in each part, `size` pixels.
+    `plain`, (n_part, 1 + n), is the mean of d d' - 1 over pairs and pixels, and `centred` that of e e' with e = d - 1:
+    first of frames with themselves, less shot noise, then at each lag. `counts` are photons in each part, `size`
+    pixels.
     """
     roi, n_roi = parts.roi, int(parts.roi[-1]) + 1
     n_pixels = np.bincount(roi, size, n_roi)
     weight = np.divide(size, n_pixels[roi], out=np.zeros(len(size)), where=n_pixels[roi] > 0)
-    value = 1 + _mean(plain, weight, roi)
-    found = centred + (value - 1 - _mean(centred, weight, roi))[roi] + 1
-    contrast0 = _mean(zero[:, None], weight, roi)[:, 0]
+    excess = _mean(plain, weight, roi)
+    # the first order of what a part does to mean(d d') / mean(d) / mean(d'): a brighter part weighs in all three
+    found = centred - excess[roi] * (plain - centred)
+    found += (excess - _mean(found, weight, roi))[roi]
+    error = _scatter(found, excess, weight, roi)
+    bias = _bias(lag, excess, counts, size, parts, n_frames)
     return G2(
         lag=lag,
-        value=value,
-        error=_scatter(found, value, weight, roi),
-        parts=found,
+        value=1 + excess[:, 1:],
+        error=error[:, 1:],
+        parts=1 + found[:, 1:],
         part_roi=roi,
         part_weight=weight,
-        contrast0=contrast0,
-        contrast0_err=_scatter(zero[:, None], contrast0[:, None], weight, roi)[:, 0],
-        parts0=zero,
-        bias=_bias(lag, value, contrast0, counts, size, parts, n_frames),
+        n_pixels=n_pixels.astype(np.int64),
+        contrast0=(excess - bias)[:, 0],
+        contrast0_err=error[:, 0],
+        parts0=found[:, 0] - bias[roi, 0],
+        bias=bias[:, 1:],
     )
 
 
@@ -220,19 +229,21 @@ def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArra
 
 
 def _bias(
-    lag: NDArray, value: NDArray, contrast0: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int
+    lag: NDArray, excess: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int
 ) -> NDArray[np.float64]:
-    """What dividing by a mean over few pixels takes from g2, (n_roi, n)."""
+    """What dividing by a mean over few pixels takes from g2 - 1, (n_roi, 1 + n)."""
     edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
-    pairs = np.diff(edges) * np.maximum(n_frames - lag, 0)
-    total = n_frames * np.nan_to_num(contrast0) + 2 * np.nan_to_num(value - 1) @ pairs
-    correlated = np.maximum(total / n_frames**2, 0)  # mean of g2 - 1 over all pairs of frames
+    pairs = np.append(n_frames, 2 * np.diff(edges) * np.maximum(n_frames - lag, 0)) / n_frames**2
     roi = parts.roi
     n_sub = np.bincount(parts.sub, size)[parts.sub]
     c_sub = np.bincount(parts.sub, counts)[parts.sub]
     n, c = (np.bincount(roi, x)[roi] for x in (size, counts))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = correlated[roi] * (1 / n_sub - 1 / n) + 1 / c_sub - 1 / c
-        of_profile = np.minimum(_mean(variance[:, None], size / np.maximum(n, 1), roi), 0.5)
-        of_frame = (value - 1) / np.bincount(roi, size)[:, None]
-    return -(of_profile + of_frame) * value
+    bias = np.zeros_like(excess)
+    for _ in range(2):  # the second time with what the first has set right
+        correlated = np.maximum(np.nan_to_num(excess - bias) @ pairs, 0)  # mean of g2 - 1 over all pairs of frames
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variance = correlated[roi] * (1 / n_sub - 1 / n) + 1 / c_sub - 1 / c
+            of_profile = np.minimum(_mean(variance[:, None], size / np.maximum(n, 1), roi), 0.5)
+            of_frame = (excess - bias) / np.bincount(roi, size)[:, None]
+        bias = -(of_profile + of_frame) * (1 + excess)
+    return bias

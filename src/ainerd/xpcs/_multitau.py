@@ -163,7 +163,7 @@ class MultiTau:
             age.lost[..., of_part] = age.pairs[..., roi[of_part]]
 
     def _bin_counts(self) -> NDArray[np.float64]:
-        return np.bincount(self._parts.roi, np.add.reduceat(self._counts, self._parts.edges[:-1]))
+        return np.bincount(self._parts.roi, self._photons)
 
     def result(self) -> G2:
         """g2 of the frames that have come; ValueError if fewer than two have."""
@@ -172,35 +172,36 @@ class MultiTau:
             sum(np.pad(getattr(age, name), ((0, levels - len(age.pairs)), (0, 0), (0, 0))) for age in self._ages)
             for name in ("products", "ends", "lost", "pairs")
         )
-        lag, plain, centred, zero = self._per_part(products, ends, lost, pairs)
-        photons = np.add.reduceat(self._counts, self._parts.edges[:-1])
-        return from_parts(lag, plain, centred, zero, photons, self._size, self._parts, int(self._seen[0]))
+        lag, plain, centred = self._per_part(products, ends, lost, pairs)
+        return from_parts(lag, plain, centred, self._photons, self._size, self._parts, int(self._seen[0]))
 
     def by_age(self) -> G2ByAge:
         """g2 of the frames that have come, by the age of the later one in octaves; ValueError for fewer than two."""
-        found = []
-        n_frames, n_lag = int(self._seen[0]), len(_lags(int(self._seen[0])))
+        n_frames, lags, found = int(self._seen[0]), _lags(int(self._seen[0])), []
         for age in self._ages:
-            lag, plain, centred, zero = self._per_part(age.products, age.ends, age.lost, age.pairs)
-            more = ((0, 0), (0, n_lag - len(lag)))
-            plain, centred = (np.pad(x, more, constant_values=np.nan) for x in (plain, centred))
-            photons = np.add.reduceat(self._counts, self._parts.edges[:-1])
-            found.append(from_parts(_lags(n_frames), plain, centred, zero, photons, self._size, self._parts, n_frames))
+            lag, *sums = self._per_part(age.products, age.ends, age.lost, age.pairs)
+            more = ((0, 0), (0, len(lags) - len(lag)))
+            plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
+            found.append(from_parts(lags, plain, centred, self._photons, self._size, self._parts, n_frames))
         edges = [0, *(YOUNGEST << a for a in range(len(found) - 1)), n_frames]
-        stacked = (np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts"))
-        value, error, parts = stacked
-        return G2ByAge(edges=np.array(edges), lag=found[0].lag, value=value, error=error, parts=parts)
+        arrays = {name: np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts")}
+        return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
+
+    @property
+    def _photons(self) -> NDArray[np.float64]:
+        """In the pixels of each part that are in use, (n_part,)."""
+        return np.add.reduceat(self._counts, self._parts.edges[:-1])
 
     def _per_part(
         self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, n_lag); the latter without a lag, (n_part,)."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first without a lag."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
         parts, size = self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
-            photons = np.add.reduceat(self._counts, parts.edges[:-1])
+            photons = self._photons
             of_sub = np.bincount(parts.sub, photons) / np.bincount(parts.sub, size)
             mean = np.bincount(parts.roi, photons) / self._pixels
             profile = of_sub[parts.sub] / mean[parts.roi]
@@ -209,8 +210,8 @@ class MultiTau:
             centred = plain - np.where(area > 0, ends / (area * profile), np.nan) + 2
         levels = range(len(pairs))
         where = [(level, c) for level in levels for c in _channels(level) if c < n_frames >> level]
-        level, channel = np.array(where).T
-        return channel * 2.0**level, plain[level, channel].T, centred[level, channel].T, centred[0, 0]
+        level, channel = np.array([(0, 0), *where]).T
+        return (channel * 2.0**level)[1:], plain[level, channel].T, centred[level, channel].T
 
 
 def _channels(level: int) -> range:
