@@ -1,6 +1,7 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
 from ainerd.xpcs._fit import KwwFit, fit_kww
+from ainerd.xpcs._fit_ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._fit_flow import FlowFit, fit_flow
 from ainerd.xpcs._fit_power import PowerFit, fit_power
 from ainerd.xpcs._g2 import G2, g2
@@ -12,6 +13,7 @@ from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
 
 __all__ = [
+    "AgeingFit",
     "FlowFit",
     "G2",
     "G2ByAge",
@@ -24,12 +26,14 @@ __all__ = [
     "Screened",
     "SpoiltRunError",
     "TwoTimeReducer",
+    "fit_ageing",
     "fit_flow",
     "fit_kww",
     "fit_power",
     "g2",
     "g2_by_age",
     "g2_from_two_time",
+    "middle_age",
     "split",
     "two_time",
 ]

@@ -9,7 +9,7 @@ from scipy.stats import f as f_distribution
 
 from ainerd.xpcs._anisotropy import differ
 from ainerd.xpcs._fit import fit_kww
-from ainerd.xpcs._fringes import N, Ring, fit
+from ainerd.xpcs._fringes import N, Ring, fit, search
 from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (
@@ -17,9 +17,10 @@ FORMULA = (
     "cos(phi - direction))), x = 1 - static, g = exp(-(tau / tau0(phi))**exponent - (q * velocity_spread * tau * "
     "cos(phi - direction))**2 / 2), tau0(phi) = tau0 * exp(-anisotropy * cos(2 * (phi - direction)))"
 )
-MOST_FRINGES = 30  # radians of phase within the relaxation time
 SURE_P = 0.01
 SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
+ALIKE = 2.0  # two kinds of flow that differ by less are not told apart
+KNOWN = 1 / 12  # a velocity that is known no better is found where noise happens to enlarge it
 SHAPE = [0, 1, 2]  # log tau, exponent, static
 Kind = Literal["none", "velocity", "spread", "anisotropy"]
 
@@ -31,8 +32,8 @@ class FlowFit:
     Attributes
     ----------
     kind : {"none", "velocity", "spread", "anisotropy"}
-        The model that the data choose: all bins alike (but for their contrast), a uniform flow that interferes with what
-        stands still, a spread of velocities without fringes, or a relaxation time with a second harmonic.
+        The model that the data choose: all bins alike (but for their contrast), a uniform flow that interferes with
+        what stands still, a spread of velocities without fringes, or a relaxation time with a second harmonic.
     velocity, velocity_err : float
         Of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
     velocity_spread, velocity_spread_err : float
@@ -45,8 +46,8 @@ class FlowFit:
         square, independent lags taken for granted.
     flow_bic : float
         Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) less that of
-        the better flow. A flow is claimed above 10 with `flow_p` below .01. NaN where no flow was tried, as the bins
-        do not differ.
+        the better flow. A flow is claimed above 10, with `flow_p` below .01, where the other kind of flow is worse and
+        its velocity is known to a twelfth. NaN where none was tried, as the bins do not differ.
     anisotropy, anisotropy_err : float
         Amplitude of the second harmonic of log tau; NaN unless claimed, and where there are fringes.
     anisotropy_direction, anisotropy_direction_err : float
@@ -181,12 +182,11 @@ class _Choice:
     def __init__(self, ring: Ring, q: float, noise: Scatter | None, known: bool, p: float) -> None:
         self.ring, self.q, self.noise, self.known, self.p = ring, q, noise, known, p
         self.n = int((ring.weight > 0).sum())
-        self.bins = list(range(N, N + len(ring.angle)))
         self.free = {
-            "none": SHAPE + self.bins,
-            "velocity": [*SHAPE, 3, 4, *self.bins],
-            "spread": [*SHAPE, 5, 6, *self.bins],
-            "anisotropy": [*SHAPE, 7, 8, *self.bins],
+            "none": SHAPE,
+            "velocity": [*SHAPE, 3, 4],
+            "spread": [*SHAPE, 5, 6],
+            "anisotropy": [*SHAPE, 7, 8],
         }
         begin = self._begin()
         self.fits = {"none": fit(begin, ring, self.free["none"])}
@@ -197,14 +197,18 @@ class _Choice:
             "spread": np.stack(
                 [_at(plain, 5, rate * np.array(w)) for w in ((0.7, 0.0), (0.5, 0.5), (0.0, 0.7), (-0.5, 0.5))]
             ),
-            "velocity": _search(ring, plain),
+            "velocity": search(ring, plain),
         }
         for kind, start in starts.items():
             if len(start):
                 self.fits[kind] = fit(start, ring, self.free[kind])
         cost = {kind: found[1] for kind, found in self.fits.items()}
         chi2 = cost if known else {kind: self.n * np.log(max(c, 1e-300)) for kind, c in cost.items()}
-        self.bic = {kind: c + len(self.free[kind]) * np.log(self.n) for kind, c in chi2.items()}
+        self.bic = {kind: c + self._size(kind) * np.log(self.n) for kind, c in chi2.items()}
+
+    def _size(self, kind: str) -> int:
+        """Parameters of a model, a contrast for each bin among them."""
+        return len(self.free[kind]) + len(self.ring.angle)
 
     def _begin(self) -> NDArray:
         """Starts of the fit in which all bins are alike: with a static part, and without."""
@@ -233,13 +237,15 @@ class _Choice:
         p = self.p
         if self.noise is None:  # thousands of trial velocities: the p of one, times their number
             drop = (self.fits["none"][1] - self.fits[flow][1]) / 2
-            freedom = max(self.n - len(self.free[flow]), 1)
+            freedom = max(self.n - self._size(flow), 1)
             left = 1.0 if self.known else max(self.fits[flow][1] / freedom, 1e-300)
             p = min(1.0, 1000 * float(f_distribution.sf(drop / left, 2, freedom)))
         out = {"flow_p": p, "flow_bic": gain}
         kind: Kind = "none"
         length, length_err, direction, direction_err, _ = self._vector(flow)
-        surely = length_err < length / 3 and direction_err < 20 and p < SURE_P and gain > SURE_BIC
+        other = min((bic for kind, bic in self.bic.items() if kind not in ("none", "anisotropy", flow)), default=np.inf)
+        surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and p < SURE_P
+        surely = surely and length_err < KNOWN * length and direction_err < 20
         if surely:
             kind = flow  # type: ignore[assignment]
             name = "velocity" if flow == "velocity" else "velocity_spread"
@@ -254,7 +260,7 @@ class _Choice:
         sd = np.sqrt(np.diag(self._covariance(kind))[:3])
         shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
         shape |= {"exponent": x[1], "contrast": x[N:].mean()}
-        shape["chi2"] = cost / max(self.n - len(self.free[kind]), 1)
+        shape["chi2"] = cost / max(self.n - self._size(kind), 1)
         return _nothing(kind=kind, **out, **shape)
 
     def _covariance(self, kind: str) -> NDArray:
@@ -272,7 +278,7 @@ class _Choice:
         return bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1))
 
     def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
-        """Length, its error, direction in degrees modulo 180 (360 for the anisotropy), its error, and p of a length of zero."""
+        """Length, error, direction in degrees modulo 180 (360 for anisotropy), error, and p of a length of zero."""
         x, _, _ = self.fits[kind]
         first = {"velocity": 3, "spread": 5, "anisotropy": 7}[kind]
         v, covariance = x[first : first + 2], self._covariance(kind)[3:5, 3:5]
@@ -281,51 +287,10 @@ class _Choice:
             return 0.0, np.inf, np.nan, np.inf, 1.0
         along, across = v / length, np.array([-v[1], v[0]]) / length**2
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
-        freedom = self.n - len(self.free[kind]) if self.noise is None else self.noise.freedom - 1
+        freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
         length_err, direction_err = np.sqrt(along @ covariance @ along), np.sqrt(across @ covariance @ across)
         return length, float(length_err), float(direction), float(np.rad2deg(direction_err)), float(p)
-
-
-def _search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
-    """Where fits of fringes should begin: the best of trial velocities and relaxation times, amplitudes solved for."""
-    lag = ring.lag
-    radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
-    u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
-    inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
-    u = np.stack([u1[inside], u2[inside]], axis=1)
-    y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
-    found = []
-    for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
-        trial = u / tau
-        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # no faster than the lags can tell
-        if len(trial) == 0:
-            continue
-        g = np.exp(-lag / tau)
-        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))
-        fringe *= g.astype(np.float32)
-        fringe = ring.whiten(fringe).reshape(len(trial), -1)
-        ones = np.ones_like(ring.value)
-        fixed = np.stack([ring.whiten(ones).ravel(), ring.whiten(ones * g * g).ravel()]).astype(np.float32)
-        normal = np.empty((len(trial), 3, 3))
-        normal[:, :2, :2] = fixed @ fixed.T
-        normal[:, 2, :2] = normal[:, :2, 2] = fringe @ fixed.T
-        normal[:, 2, 2] = np.einsum("kn,kn->k", fringe, fringe)
-        right = np.column_stack([np.tile(fixed @ y, (len(trial), 1)), fringe @ y]).astype(float)
-        normal += 1e-6 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
-        level, decay, beat = np.linalg.solve(normal, right[..., None])[..., 0].T
-        explained = level * right[:, 0] + decay * right[:, 1] + beat * right[:, 2]
-        explained[(decay <= 0) | (beat <= 0)] = -np.inf
-        for i in np.argsort(-explained)[:n_best]:
-            if np.isfinite(explained[i]):
-                static = beat[i] / (2 * decay[i] + beat[i])
-                contrast = decay[i] / (1 - static) ** 2
-                start = plain.copy()
-                start[:5] = np.log(tau), 1.0, static, *trial[i]
-                start[N:] = contrast
-                found.append((explained[i], start))
-    found.sort(key=lambda pair: -pair[0])
-    return np.array([start for _, start in found[:n_best]])
 
 
 def _at(x: NDArray, first: int, vector: ArrayLike) -> NDArray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2 as chi2_distribution
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class PowerFit:
         At q = 1/nm, in the unit of the values.
     chi2 : float
         Reduced chi square, in the logarithm; NaN without a degree of freedom.
+    p : float
+        Chance that a power law with these errors scatters so much: below .01 there is none, or the errors are too
+        small. NaN without errors or a degree of freedom.
     """
 
     exponent: float
@@ -25,6 +29,7 @@ class PowerFit:
     amplitude: float
     amplitude_err: float
     chi2: float
+    p: float
     n: int
 
 
@@ -34,9 +39,9 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
     Parameters
     ----------
     q : array_like, shape (n,)
-        In 1/nm.
+        In 1/nm: of the bins, or the mean of each ring.
     tau : array_like, shape (n,)
-        Points that are not finite and positive are left out, as those of failed fits.
+        Relaxation times, in any unit. Points that are not finite and positive are left out, as those of failed fits.
     tau_err : array_like, shape (n,), optional
         One standard deviation. Without it the errors come from the scatter.
 
@@ -53,7 +58,7 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
     use[use] = (x[use] > 0) & (y[use] > 0)
     n = int(use.sum())
     if n < 2 or np.ptp(x[use]) == 0:
-        return PowerFit(np.nan, np.nan, np.nan, np.nan, np.nan, n)
+        return PowerFit(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, n)
     x, y, sd = np.log(x[use]), np.log(y[use]), np.ones(n) if tau_err is None else error[use] / y[use]
     design = np.stack([-x, np.ones(n)], axis=1) / sd[:, None]
     covariance = np.linalg.inv(design.T @ design)
@@ -61,6 +66,8 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
     chi2 = (((y + exponent * x - log_amplitude) / sd) ** 2).sum() / (n - 2) if n > 2 else np.nan
     if tau_err is None:
         covariance = covariance * chi2
+    p = chi2_distribution.sf(chi2 * (n - 2), n - 2) if n > 2 and tau_err is not None else np.nan
     amplitude = np.exp(log_amplitude)
     spread = np.sqrt(np.diag(covariance))
-    return PowerFit(float(exponent), float(spread[0]), float(amplitude), float(amplitude * spread[1]), float(chi2), n)
+    numbers = exponent, spread[0], amplitude, amplitude * spread[1], chi2, p
+    return PowerFit(*map(float, numbers), n)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 NAMES = ("log_tau", "exponent", "static", "u1", "u2", "w1", "w2", "a1", "a2")
 N = len(NAMES)
+MOST_FRINGES = 30  # radians of phase within the relaxation time
 _LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
 _HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
 CONTRAST = (-0.5, 2.0)
@@ -44,11 +45,12 @@ class Ring:
         return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
 
 
-def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray]:
-    """g2 (k, n_roi, n_lag) for parameters (k, 9 + n_roi), and its derivatives (k, n, n_roi, n_lag) by those `free`.
+def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
+    """g2 (k, n_roi, n_lag) for parameters (k, 9 + n_roi), its derivatives by those `free` and by each bin's contrast.
 
-    Parameters are those of `NAMES`, then each bin's contrast. Vectors are in radians per lag: u the phase of the fringes,
-    w the spread; a is the second harmonic of log tau, and relaxation is quickest along it.
+    Parameters are those of `NAMES`, then the contrasts; derivatives are (k, len(free), n_roi, n_lag) and (k, n_roi,
+    n_lag). Vectors are in radians per lag: u the phase of the fringes, w the spread; a is the second harmonic of log
+    tau, and relaxation is quickest along it.
     """
     log_tau, exponent, static, u1, u2, w1, w2, a1, a2 = x[:, :N].T[..., None, None]
     contrast = x[:, N:, None]
@@ -61,65 +63,118 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray]:
     phase = u1 * r1 + u2 * r2
     fringe, moving = np.cos(phase), 1 - static
     shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
-    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # times g: of the logarithm
-    out = []
-    for i in free:
-        if i >= N:
-            out.append(np.zeros_like(shape))
-            out[-1][:, i - N] = shape[:, i - N]
-        elif i == 0:
-            out.append(by_g * exponent * z)
+    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # times g: by its logarithm
+    out = np.empty((len(x), len(free), *shape.shape[1:]))
+    for j, i in enumerate(free):
+        if i == 0:
+            out[:, j] = by_g * exponent * z
         elif i == 1:
-            out.append(-by_g * z * ratio)
+            out[:, j] = -by_g * z * ratio
         elif i == 2:
-            out.append(contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe))
+            out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
         elif i < 5:
-            out.append(-2 * contrast * moving * static * g * np.sin(phase) * (r1, r2)[i - 3])
+            out[:, j] = -2 * contrast * moving * static * g * np.sin(phase) * (r1, r2)[i - 3]
         elif i < 7:
-            out.append(-by_g * k * (r1, r2)[i - 5])
+            out[:, j] = -by_g * k * (r1, r2)[i - 5]
         else:
-            out.append(-by_g * exponent * z * (c2, s2)[i - 7])
-    return 1 + contrast * shape, np.stack(out, axis=1)
+            out[:, j] = -by_g * exponent * z * (c2, s2)[i - 7]
+    return 1 + contrast * shape, out, shape
 
 
 def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, NDArray]:
     """Levenberg and Marquardt's way from several starts (k, 9 + n_roi): the best, its chi square, its derivatives.
 
-    The derivatives are whitened, (len(free), n_roi, n_lag).
+    The derivatives, by those free and by the contrasts, are whitened, (len(free) + n_roi, n_roi, n_lag).
     """
-    n_roi = len(ring.angle)
-    low = np.r_[_LOW, n_roi * [CONTRAST[0]]][free]
-    high = np.r_[_HIGH, n_roi * [CONTRAST[1]]][free]
+    n_roi, n_free = len(ring.angle), len(free)
+    moved = [*free, *range(N, N + n_roi)]
+    low = np.r_[_LOW[free], n_roi * [CONTRAST[0]]]
+    high = np.r_[_HIGH[free], n_roi * [CONTRAST[1]]]
     x = start.copy()
-    x[:, free] = np.clip(x[:, free], low, high)
-    y, jacobian = _whitened(x, ring, free)
-    cost, damping = (y * y).sum(1), np.full(len(x), 1e-3)
+    x[:, moved] = np.clip(x[:, moved], low, high)
+    cost, normal, gradient = _normal(x, ring, free)
+    damping = np.full(len(x), 1e-3)
     going = np.arange(len(x))
     for _ in range(ROUNDS):
-        here, slope = x[going][:, free], jacobian[going]
-        normal, gradient = slope @ slope.transpose(0, 2, 1), (slope @ y[going, :, None])[..., 0]
-        stuck = (here <= low) & (gradient > 0) | (here >= high) & (gradient < 0)
-        normal = np.where(stuck[:, :, None] | stuck[:, None, :], 0, normal)
-        diagonal = np.einsum("kii->ki", normal)  # a view
+        here, slope = x[going][:, moved], gradient[going]
+        stuck = (here <= low) & (slope > 0) | (here >= high) & (slope < 0)
+        left = np.where(stuck[:, :, None] | stuck[:, None, :], 0, normal[going])
+        diagonal = np.einsum("kii->ki", left)  # a view
         diagonal += damping[going, None] * diagonal + 1e-9 * diagonal.max(1, keepdims=True) + stuck
-        step = np.linalg.solve(normal, np.where(stuck, 0, -gradient)[..., None])[..., 0]
+        step = np.linalg.solve(left, np.where(stuck, 0, -slope)[..., None])[..., 0]
         trial = x[going]
-        trial[:, free] = np.clip(here + step, low, high)
-        y_new, jacobian_new = _whitened(trial, ring, free)
-        new = (y_new * y_new).sum(1)
+        trial[:, moved] = np.clip(here + step, low, high)
+        new, normal_new, gradient_new = _normal(trial, ring, free)
         gain = cost[going] - new
         better = gain > 0
         who = going[better]
-        x[who], cost[who], y[who], jacobian[who] = trial[better], new[better], y_new[better], jacobian_new[better]
+        x[who], cost[who], normal[who], gradient[who] = (
+            some[better] for some in (trial, new, normal_new, gradient_new)
+        )
         damping[going] *= np.where(better, 0.2, 5)
         going = going[~(better & (gain <= 1e-6 * new)) & (damping[going] < 1e7)]
         if going.size == 0:
             break
     best = int(cost.argmin())
-    return x[best], float(cost[best]), jacobian[best].reshape(len(free), *ring.value.shape)
+    _, by_free, by_contrast = model(x[best][None], ring, free)
+    jacobian = np.zeros((n_free + n_roi, *ring.value.shape))
+    jacobian[:n_free] = ring.whiten(by_free[0])
+    jacobian[n_free + np.arange(n_roi), np.arange(n_roi)] = ring.whiten(by_contrast[0])
+    return x[best], float(cost[best]), jacobian
 
 
-def _whitened(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray]:
-    y, jacobian = model(x, ring, free)
-    residual = ring.whiten(y - ring.value)
-    return residual.reshape(len(x), -1), ring.whiten(jacobian).reshape(len(x), len(free), -1)
+def _normal(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
+    """Chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast matters to its own bin alone."""
+    y, by_free, by_contrast = model(x, ring, free)
+    n, n_free = len(x), len(free)
+    residual, by_free, by_contrast = (ring.whiten(some) for some in (y - ring.value, by_free, by_contrast))
+    normal = np.zeros((n, n_free + y.shape[1], n_free + y.shape[1]))
+    flat = by_free.reshape(n, n_free, -1)
+    normal[:, :n_free, :n_free] = flat @ flat.transpose(0, 2, 1)
+    normal[:, :n_free, n_free:] = np.einsum("knbl,kbl->knb", by_free, by_contrast)
+    normal[:, n_free:, :n_free] = normal[:, :n_free, n_free:].transpose(0, 2, 1)
+    np.einsum("kii->ki", normal)[:, n_free:] = np.einsum("kbl,kbl->kb", by_contrast, by_contrast)
+    by_bin = np.einsum("kbl,kbl->kb", by_contrast, residual)
+    gradient = np.concatenate([(flat @ residual.reshape(n, -1, 1))[..., 0], by_bin], axis=1)
+    return np.einsum("kbl,kbl->k", residual, residual), normal, gradient
+
+
+def search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
+    """Where fits of fringes should begin: the best of trial velocities and relaxation times, amplitudes solved for."""
+    lag = ring.lag
+    radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
+    u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
+    inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
+    u = np.stack([u1[inside], u2[inside]], axis=1)
+    y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
+    found = []
+    for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
+        trial = u / tau
+        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # no faster than the lags can tell
+        if len(trial) == 0:
+            continue
+        g = np.exp(-lag / tau)
+        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))
+        fringe *= g.astype(np.float32)
+        fringe = ring.whiten(fringe).reshape(len(trial), -1)
+        ones = np.ones_like(ring.value)
+        fixed = np.stack([ring.whiten(ones).ravel(), ring.whiten(ones * g * g).ravel()]).astype(np.float32)
+        normal = np.empty((len(trial), 3, 3))
+        normal[:, :2, :2] = fixed @ fixed.T
+        normal[:, 2, :2] = normal[:, :2, 2] = fringe @ fixed.T
+        normal[:, 2, 2] = np.einsum("kn,kn->k", fringe, fringe)
+        right = np.column_stack([np.tile(fixed @ y, (len(trial), 1)), fringe @ y]).astype(float)
+        normal += 1e-6 * np.einsum("kii->ki", normal)[:, :, None] * np.eye(3)
+        level, decay, beat = np.linalg.solve(normal, right[..., None])[..., 0].T
+        explained = level * right[:, 0] + decay * right[:, 1] + beat * right[:, 2]
+        explained[(decay <= 0) | (beat <= 0)] = -np.inf
+        for i in np.argsort(-explained)[:n_best]:
+            if np.isfinite(explained[i]):
+                static = beat[i] / (2 * decay[i] + beat[i])
+                contrast = decay[i] / (1 - static) ** 2
+                start = plain.copy()
+                start[:5] = np.log(tau), 1.0, static, *trial[i]
+                start[N:] = contrast
+                found.append((explained[i], start))
+    found.sort(key=lambda pair: -pair[0])
+    return np.array([start for _, start in found[:n_best]])

@@ -1,0 +1,196 @@
+"""What fits across azimuth and age say of samples whose motion is known.
+
+Frames are those of scatterers that move: their fields are summed at every pixel of a detector, with the field of
+scatterers that stand still, and photons are drawn. Nothing of it knows of g2.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs import MultiTau, Partition, fit_ageing, fit_flow, middle_age
+
+SIDE, INNER, OUTER = 96, 36.0, 44.0  # pixels; with one speckle a pixel q is the distance to the middle, times STEP
+STEP = 2 * np.pi / 1000  # 1/nm: positions lie in a box of 1000 nm, round which fields are the same
+MODES, SCATTERERS = 4, 48  # a contrast of a quarter
+N_FRAMES = 400
+PHOTONS = (0.05, 0.5, 5.0)
+
+
+def partition(arc: float = 360.0, n_phi: int = 18, keep: float = 1.0) -> Partition:
+    """A ring cut in sectors of the part of a circle from 0 to `arc` degrees, with `keep` of its pixels."""
+    y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
+    radius, phi = np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
+    used = (radius >= INNER) & (radius < OUTER) & (phi < arc)
+    used &= np.random.default_rng(0).random(used.shape) < keep
+    roi = np.where(used, 1 + (phi * n_phi / arc).astype(int), 0)
+    q = [radius[roi == k].mean() * STEP for k in range(1, n_phi + 1)]
+    return Partition.from_roi_map(roi, q=q, phi=(np.arange(n_phi) + 0.5) * arc / n_phi)
+
+
+def intensities(
+    rng: np.random.Generator,
+    *,
+    diffusion: Callable[[NDArray], NDArray] | float = 0.0,
+    velocity: float = 0.0,
+    direction: float = 0.0,
+    static: float = 0.0,
+    spread: float = 0.0,
+    stretch: float = 0.0,
+) -> NDArray[np.float32]:
+    """Frames of mean one, (N_FRAMES, SIDE, SIDE).
+
+    `diffusion` is in nm² a frame (or of the frame's number), `velocity` and `spread` (of the scatterers' own) in nm a
+    frame; `static` is the part of the intensity that stands still, and diffusion along `direction` is `stretch` times
+    that across, if given.
+    """
+    k = (np.arange(SIDE) - (SIDE - 1) / 2) * STEP
+    along = np.array([np.cos(np.deg2rad(direction)), np.sin(np.deg2rad(direction))])
+    at = rng.uniform(0, 1000, (2, MODES, SCATTERERS))
+    speed = velocity + spread * rng.standard_normal((MODES, SCATTERERS))
+
+    def field(x: NDArray) -> NDArray:
+        ex, ey = (np.exp(1j * k[:, None] * x[i, :, None]).astype(np.complex64) for i in (0, 1))
+        return ey @ ex.transpose(0, 2, 1) / np.float32(np.sqrt(SCATTERERS))  # (MODES, ny, nx)
+
+    reference = field(rng.uniform(0, 1000, at.shape)) * np.float32(np.sqrt(static))
+    out = np.empty((N_FRAMES, SIDE, SIDE), np.float32)
+    for t in range(N_FRAMES):
+        moving = field(at) if t == 0 or diffusion or velocity or spread else moving
+        out[t] = (np.abs(np.float32(np.sqrt(1 - static)) * moving + reference) ** 2).mean(0)
+        sd = np.sqrt(2 * (diffusion(np.array(t)) if callable(diffusion) else diffusion))
+        step = rng.standard_normal(at.shape) * sd
+        if stretch:
+            step += (np.sqrt(stretch) - 1) * along[:, None, None] * np.tensordot(along, step, 1)
+        at = at + along[:, None, None] * speed + step
+    return out
+
+
+def seen(counts: NDArray, where: Partition) -> tuple[Any, Any]:
+    """g2 by lag, and by age and lag."""
+    multi_tau = MultiTau(where, len(counts))
+    multi_tau.push(counts)
+    return multi_tau.result(), multi_tau.by_age()
+
+
+def across(one: Any, where: Partition) -> Any:
+    """The fit across azimuth, lags of more than half of the run left out."""
+    use = one.lag < N_FRAMES / 2
+    weight = one.part_weight * where.n_pixels[one.part_roi]
+    return fit_flow(
+        one.lag[use],
+        (one.value - one.bias)[:, use],
+        where.phi,
+        where.q,
+        parts=(one.parts - one.bias[one.part_roi])[:, use],
+        part_roi=one.part_roi,
+        part_weight=weight,
+    )
+
+
+def by_age(one: Any, table: Any) -> Any:
+    """The fit of ageing."""
+    middle = middle_age(table.edges, table.lag)
+    return fit_ageing(
+        table.lag, middle, table.value, parts=table.parts, part_roi=one.part_roi, part_weight=one.part_weight
+    )
+
+
+def _diffusion(tau: float) -> float:
+    """With which the field at the ring's mean q is forgotten in tau frames."""
+    return 1 / (tau * (40 * STEP) ** 2)
+
+
+def flows(n: int) -> list[dict[str, Any]]:
+    """Uniform flow against a static reference: how near velocity and direction are, and whether errors are right."""
+    out = []
+    for name, arc, n_phi, keep in (
+        ("18 bins", 360.0, 18, 1.0),
+        ("18 small bins", 360.0, 18, 0.5),
+        ("quarter", 90.0, 9, 1.0),
+    ):
+        where = partition(arc, n_phi, keep)
+        found: dict[float, list[tuple[float, ...]]] = {photons: [] for photons in PHOTONS}
+        for seed in range(n):
+            rng = np.random.default_rng([seed, n_phi])
+            turn, direction = rng.uniform(4, 12), rng.uniform(0, 180)  # radians within tau
+            truth, tau = turn / 50 / (40 * STEP), 50.0
+            movie = intensities(
+                rng, diffusion=_diffusion(tau), velocity=truth, direction=direction, static=rng.uniform(0.3, 0.6)
+            )
+            for photons in PHOTONS:
+                fit = across(seen(rng.poisson(movie * photons), where)[0], where)
+                off = (fit.flow_direction - direction + 90) % 180 - 90
+                found[photons].append(
+                    (
+                        fit.velocity / truth - 1,
+                        (fit.velocity - truth) / fit.velocity_err,
+                        off,
+                        off / fit.flow_direction_err,
+                    )
+                )
+        for photons, rows_ in found.items():
+            every = np.array(rows_)
+            told = every[np.isfinite(every[:, 0])]
+            out.append(
+                {
+                    "what": f"flow, {name}, {where.n_pixels.mean():.0f} px",
+                    "photons": photons,
+                    "runs": n,
+                    "claimed": len(told) / n,
+                    "mean": told[:, 0].mean() if len(told) else np.nan,
+                    "sd": told[:, 0].std() if len(told) else np.nan,
+                    "direction off (degrees, rms)": np.sqrt((told[:, 2] ** 2).mean()) if len(told) else np.nan,
+                    "|z|<1": (np.abs(told[:, [1, 3]]) < 1).mean() if len(told) else np.nan,
+                    "|z|<2": (np.abs(told[:, [1, 3]]) < 2).mean() if len(told) else np.nan,
+                }
+            )
+    return out
+
+
+STILL: dict[str, dict[str, Any]] = {
+    "diffusion": {"diffusion": _diffusion(50)},
+    "quick diffusion": {"diffusion": _diffusion(4)},
+    "slow diffusion": {"diffusion": _diffusion(1000)},
+    "static": {"static": 1.0},
+    "plateau": {"diffusion": _diffusion(40), "static": 0.4},
+    "ageing": {"diffusion": lambda t: _diffusion(30) / ((t + 1) / 100)},
+    "flat": {},
+}
+
+
+def without(n: int) -> list[dict[str, Any]]:
+    """Runs without flow or anisotropy: how often one is claimed, and the exponent of ageing."""
+    out = []
+    for name, sample in STILL.items():
+        for photons in PHOTONS:
+            claims, mu = [], []
+            where = partition()
+            for seed in range(n):
+                rng = np.random.default_rng([seed, len(name)])
+                movie = np.ones((N_FRAMES, SIDE, SIDE), np.float32) if name == "flat" else intensities(rng, **sample)
+                one, table = seen(rng.poisson(movie * photons), where)
+                claims.append(across(one, where).kind != "none")
+                mu.append(by_age(one, table).ageing_exponent)
+            told = np.isfinite(mu)
+            out.append(
+                {
+                    "what": f"no flow: {name}",
+                    "photons": photons,
+                    "runs": n,
+                    "flow or anisotropy claimed": np.mean(claims),
+                    "ageing claimed": told.mean(),
+                    "its exponent": np.mean(np.array(mu)[told]) if told.any() else np.nan,
+                }
+            )
+    return out
+
+
+def rows(quick: bool) -> list[dict[str, Any]]:
+    """Of flows, and of runs without; every row has all columns."""
+    n = 3 if quick else 40
+    found = flows(n) + without(max(n // 2, 2))
+    columns = dict.fromkeys(column for row in found for column in row)
+    return [{column: row.get(column, np.nan) for column in columns} for row in found]
