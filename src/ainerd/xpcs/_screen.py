@@ -96,7 +96,7 @@ class LeftOut:
 class Screen:
     """Finds bad pixels and frames as they come, before they are correlated.
 
-    The first 64 frames are held back and looked at as a whole; after that the last 16. Pixels are left out that reach
+    The first 88 frames are held back and looked at as a whole; after that the last 24, and the block they are in. Pixels are left out that reach
     the top of the detector's range, that count what no speckle of their mean can give, or whose mean over the run is
     too high or zero. Frames are left out that are dark, that overflow, or during which the picture is displaced.
 
@@ -156,7 +156,7 @@ class Screen:
         Raises
         ------
         SpoiltRunError
-            If more than 1 % of the pixels are bad.
+            If more than 1 % of the pixels are bad, or more than half of the frames overflow.
         ValueError
             If the frames do not fit, have come before, or hold negative or non-finite numbers.
         """
@@ -179,9 +179,12 @@ class Screen:
 
     def flush(self) -> list[Screened]:
         """Give what is still held, at the end of the run; with the pixels that only the whole run shows to be bad."""
-        if not self._begun and self._n_came:
+        if self._n_came == 0:
+            return []
+        if not self._begun:
             self._begin()
         self._look()
+        self._refuse_overflow()
         return list(self._give(self._n_came))
 
     def _hold(self, block: NDArray[Any], keep: NDArray[np.bool_]) -> None:
@@ -221,6 +224,15 @@ class Screen:
         self._frames.begin(counts[keep], self._pixels.contrast(block[keep], counts[keep]))
         self._frames.add(counts, keep)
         self._n_came = len(block)
+        self._refuse_overflow()
+
+    def _refuse_overflow(self) -> None:
+        n = sum(map(len, self._spoilt["overflow"]))
+        if n > self._n_came / 2:
+            raise SpoiltRunError(
+                f"in {n} of {self._n_came} frames more than {SHARE:.0%} of the pixels are at the top of their range or "
+                "count what no speckle can: are gaps and bad pixels of the detector masked?"
+            )
 
     def _add(self, block: NDArray[Any], keep: NDArray[np.bool_], column: NDArray[Any], step: int) -> None:
         """Add sums over frames, less those of frames that are left out."""

@@ -3,7 +3,7 @@
 The picture is told by the shares of the static sub-bins in a frame's counts, c_j / sum c. They are projected on what is
 smooth over the detector, x, y, x², y², xy of the sub-bins' centres, orthonormal under the run's own shares: a ring of a
 steep S(q) that moves shows in x and y, a beam that widens in the others. In 1, 4 and 16 frames these numbers are
-compared with those of the 32 frames before the last 16. What they may differ by is what photons and speckle allow
+compared with those of the 32 frames before the last 24. What they may differ by is what photons and speckle allow
 (of the contrast that single frames show), or what they did differ by so far if that is more.
 """
 
@@ -16,12 +16,13 @@ from ainerd.xpcs._partition import Partition
 # of a frame; DISPLACED, and the two after it, as found by each of the windows
 TOLD, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
 WINDOWS = (1, 4, 16)  # frames
-LAG = 16  # frames: the longest window
+LAG = 24  # frames: the longest window, and half of it
+GAP = 4  # frames
 EVERY = 4  # frames a time: how often the longest window is looked at
 BEFORE = 32  # frames that it is compared with
-FOR_GOOD = 64  # displaced frames on end after which the picture is another one
+FOR_GOOD = 64  # displaced frames, with few others among them, after which the picture is another one
 DARK = 0.1  # of the usual counts
-LIT = 30  # counts that a frame usually has, so that a tenth of them is no chance
+LIT = 30  # counts of a frame, or window, below which too few of them, or shares of them, are no wonder
 SURE = 45.0  # chi-square of five numbers; chance 1e-8 where all is Gaussian
 SPECKLE = 2.0  # pixels in a speckle, by which fewer of them are independent
 
@@ -97,8 +98,7 @@ class FrameScreen:
     @property
     def moved(self) -> NDArray[np.int64]:
         """Frames from which on the picture is another for good."""
-        accepted = self._state[: self._at] >= ACCEPTED
-        return np.flatnonzero(accepted[:-1] & ~accepted[1:]) + 1
+        return np.flatnonzero(self._state[: self._at] > ACCEPTED) + 1
 
 
 def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -165,7 +165,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                     mean += moments[i, :5]
                     here += moments[i, 5]
                     n += 1
-            if state[t] != GOOD or n < WINDOWS[w] // 2 or here <= 0 or counted <= 0:
+            if state[t] != GOOD or n < WINDOWS[w] // 2 or min(here, counted) < LIT:
                 continue
             chance = 1 / here + 1 / counted
             chi = 0.0
@@ -173,7 +173,13 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                 away[k] = (mean[k] / here - base[k]) ** 2
                 chi += away[k] / max(chance * excess[w, k], chance + speckle[k])
             if chi > sure:
-                for i in range(max(t - WINDOWS[w] + 1, 0), t + 1):
+                # it may have begun before the window, and frames between two that are displaced are no better
+                begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, 0)
+                for i in range(max(begin - GAP, 0), begin):
+                    if state[i] >= DISPLACED:
+                        begin = i
+                        break
+                for i in range(begin, t + 1):
                     if state[i] == GOOD:
                         state[i] = DISPLACED + w
                 numbers[1] += 1
@@ -182,10 +188,11 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                 ratio = away[k] / chance
                 excess[w, k] += (min(ratio, 9 * excess[w, k]) - excess[w, k]) / 128
         if state[t] == GOOD:
-            numbers[1] = 0
+            numbers[1] = max(numbers[1] - 3, 0)
         elif numbers[1] >= FOR_GOOD:
             # what came in this while is what the next frames are compared with
             for i in range(max(t - FOR_GOOD + 1, 0), t + 1):
                 if state[i] >= DISPLACED:
                     state[i] = ACCEPTED
+            state[t] = ACCEPTED + 1
             numbers[1] = 0
