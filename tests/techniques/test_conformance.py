@@ -15,6 +15,7 @@ from ainerd.technique import (
     Finding,
     Landmarks,
     Layout,
+    Question,
     Regimes,
     RunInfo,
 )
@@ -232,6 +233,12 @@ class Wild(Optimizer):
     x = 30.0
 
 
+def asks(*questions):
+    for question in questions:
+        yield question  # noqa: UP028  (a tuple takes no answers)
+
+
+MISSPELT = Question(key="alfa", asked="level", default=0.1)
 POINTS = itertools.count()
 BROKEN = [
     ("protocol", Toy, "give an instance"),
@@ -289,6 +296,9 @@ BROKEN = [
     ("common", has(common=lambda self: Common(arrays={"q": [1.0]})), "must be a numpy array"),
     ("findings", has(check=lambda self: ["all well"]), "Finding(what, said, todo)"),
     ("findings", has(check=lambda self: [Finding("", "x")]), "Finding(what, said, todo)"),
+    ("sketch", has(sketch=lambda self, figure, frame=None: None), "leaves the figure empty"),
+    ("questions", has(questions=classmethod(lambda cls, frame=None: asks("unit"))), "must yield ainerd.technique.Qu"),
+    ("questions", has(questions=classmethod(lambda cls, frame=None: asks(MISSPELT))), "toy.alfa: unknown key"),
     ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
     ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised TypeError"),
 ]  # fmt: skip
