@@ -41,10 +41,10 @@ def test_a_frame_that_shows_nothing_gives_no_guess():
 
 
 def test_dead_pixels_of_a_frame():
-    frame = np.ones((20, 30))
+    frame = np.ones((40, 30))
     frame[4], frame[:, 7], frame[10, 10], frame[12, 12] = 0, 0, 0, np.nan
     dead = dead_pixels(frame)
-    assert dead[4].all() and dead[:, 7].all() and dead[12, 12] and not dead[10, 10] and dead.sum() == 20 + 30 - 1 + 1
+    assert dead[4].all() and dead[:, 7].all() and dead[12, 12] and not dead[10, 10] and dead.sum() == 40 + 30 - 1 + 1
     sparse = np.zeros((200, 300))
     sparse[3, 4] = 1
     assert not dead_pixels(sparse).any()
