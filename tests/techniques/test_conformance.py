@@ -15,6 +15,7 @@ from ainerd.technique import (
     Finding,
     Landmarks,
     Layout,
+    Question,
     Regimes,
     RunInfo,
 )
@@ -260,6 +261,11 @@ class Wild(Optimizer):
     x = 30.0
 
 
+def asks(*questions):
+    yield from (question for question in questions)  # a tuple itself takes no answers
+
+
+MISSPELT = Question(key="alfa", asked="level", default=0.1)
 POINTS = itertools.count()
 BROKEN = [
     ("protocol", Toy, "give an instance"),
@@ -321,6 +327,9 @@ BROKEN = [
     ("whole_frames", begins(DrawsFewer), "every was 2 and became 3: it may only grow, to a multiple"),
     ("whole_frames", begins(DrawsNone), "every must be None or a whole number from 1 on, got 0.5"),
     ("whole_frames", begins(ForgetsEvery), "whole() needs the attribute every"),
+    ("sketch", has(sketch=lambda self, figure, frame=None: None), "leaves the figure empty"),
+    ("questions", has(questions=classmethod(lambda cls, frame=None: asks("unit"))), "must yield ainerd.technique.Qu"),
+    ("questions", has(questions=classmethod(lambda cls, frame=None: asks(MISSPELT))), "toy.alfa: unknown key"),
     ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
     ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised TypeError"),
 ]  # fmt: skip

@@ -106,7 +106,7 @@ def annulus_of(
     else:
         edges = np.asarray(q_edges_inv_nm, dtype=float)
         if edges.ndim != 1 or edges.size < 2 or not edges[0] >= 0 or not np.all(np.diff(edges) > 0):
-            raise ValueError(f"q_edges_inv_nm must be two or more growing numbers from 0 on, got {q_edges_inv_nm}")
+            raise ValueError(f"q_edges_inv_nm must be two or more growing numbers from 0 on, got {q_edges_inv_nm!r}")
     begin, end = phi_range_deg
     if not 0 < end - begin <= 360:
         raise ValueError(
@@ -171,8 +171,8 @@ def _mistakes(annulus: Annulus) -> Iterator[tuple[str, str, Annulus]]:
     row, column = annulus.beam_center_px
     distance, energy, edges = annulus.distance_m, annulus.energy_keV, annulus.q_edges_inv_nm
     if row != column:
-        meant = f"beam_center_px = [{column:g}, {row:g}]"
-        yield meant, "the order is row, column", replace(annulus, beam_center_px=(column, row))
+        said = f"beam_center_px = [{column:g}, {row:g}]"
+        yield said, "the order is row, column", replace(annulus, beam_center_px=(column, row))
     if distance >= 50:
         meant = distance / 1e3
         yield f"distance_m = {meant:g}", f"is {distance:g} in mm?", replace(annulus, distance_m=meant)

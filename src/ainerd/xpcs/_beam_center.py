@@ -65,7 +65,7 @@ def _binned(
     if values.size > 4 * COARSE:  # nearer the end all pixels would be slow, and say no more
         kept = np.random.default_rng(0).choice(values.size, 4 * COARSE, replace=False)
         values, row, column = values[kept], row[kept], column[kept]
-    return values, (row + 0.5) * step, (column + 0.5) * step
+    return values, np.asarray((row + 0.5) * step), np.asarray((column + 0.5) * step)
 
 
 def _spread(values: NDArray[np.float64], rows: NDArray, columns: NDArray, width: float) -> float:

@@ -169,7 +169,9 @@ class Partition:
             if centre.shape != (n,):
                 raise ValueError(f"{name} must hold one value for each of the {n} bins, got shape {centre.shape}")
             centres.append(centre)
-        return numbered(labels, static, *centres, None if static_q is None else np.asarray(static_q, dtype=float))
+        return numbered(
+            labels, static, centres[0], centres[1], None if static_q is None else np.asarray(static_q, dtype=float)
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Partition":

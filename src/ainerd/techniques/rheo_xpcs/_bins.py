@@ -153,4 +153,4 @@ def _list(numbers: NDArray[np.float64]) -> str:
 
 
 def _bins(numbers: NDArray[np.int64]) -> str:
-    return f"bin{'s' * (numbers.size > 1)} {_list(numbers)}"
+    return f"bin{'s' * (numbers.size > 1)} {_list(numbers.astype(float))}"

@@ -37,7 +37,7 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
         yield from _rings(frame)
     yield Question(
         key="contrast",
-        asked="speckle contrast beta, above 0 and at most 1, of a static sample; without it, found in each run",
+        asked="speckle contrast beta, above 0 and at most 1, of a static sample; without it no p-value",
         example=0.2,
     )
     yield Question(key="alpha", asked="an exposure is called novel if its p-value is at most this", default=0.05)
@@ -98,7 +98,7 @@ def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
         default=_ring(annulus, usable),
     )
     yield Question(key="partition.n_q", asked="rings between these limits", default=1)
-    sectors, n_phi = _sectors(annulus, usable, tuple(limits))
+    sectors, n_phi = _sectors(annulus, usable, (float(limits[0]), float(limits[1])))
     yield Question(
         key="partition.phi_range_deg",
         asked="part of the circle in degrees, 0 along growing columns, 90 along growing rows; [-40, 40] is across 0",
@@ -109,16 +109,24 @@ def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
 
 
 def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pixels of a mean frame that are marked (NaN), or lie in rows or columns without a count: (ny, nx).
+    """Pixels of a mean frame that are marked (NaN), or lie in dead rows or columns: (ny, nx).
 
-    Rows and columns count as dead where the frame as a whole has enough photons for them to have one.
+    A row or column is dead if none of its pixels counted, and on both sides of it, within 60, there is one in which so
+    many did that this is no chance.
     """
-    marked = ~np.isfinite(frame)
-    counted = np.where(marked, 0, frame)
-    dead = marked.copy()
-    if np.count_nonzero(counted) > 0.05 * counted.size:
-        dead |= ~counted.any(axis=1)[:, None] | ~counted.any(axis=0)[None, :]
-    return dead
+    marked: NDArray[np.bool_] = ~np.isfinite(frame)
+    counted = np.where(marked, 0, frame) > 0
+    dead_rows, dead_columns = (_dark_between(counted.sum(axis=axis)) for axis in (1, 0))
+    return marked | dead_rows[:, None] | dead_columns[None, :]
+
+
+def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a number is 0 between two of 20 or more that are not far."""
+    sides = [
+        [lit[max(0, i - 60) : i].max(initial=0), lit[i + 1 : i + 61].max(initial=0)] if n == 0 else [0, 0]
+        for i, n in enumerate(lit)
+    ]
+    return np.min(sides, axis=1) >= 20
 
 
 def _shape(name: str) -> tuple[int, int] | None:

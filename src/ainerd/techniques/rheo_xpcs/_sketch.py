@@ -62,7 +62,7 @@ def draw_bins(
     box = _box(rows, columns)
     _frame_all(whole, partition.shape, beam)
     for colour, width, style in (("white", 2.2, "-"), ("black", 1.0, "--")):
-        around = {"fill": False, "color": colour, "linewidth": width, "linestyle": style}
+        around: dict[str, Any] = {"fill": False, "color": colour, "linewidth": width, "linestyle": style}
         whole.add_patch(Rectangle((box[0], box[2]), box[1] - box[0], box[3] - box[2], **around))
     whole.set_title(_whole_title(partition, beam, masked, frame), fontsize=10, loc="left")
     near.set(xlim=(box[0], box[1]), ylim=(box[3], box[2]))

@@ -1,0 +1,179 @@
+"""`ainerd init` and `ainerd check`, with a technique that is not ours: what they ask, write, say and draw."""
+
+import json
+import tomllib
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import ainerd.cli
+from ainerd.cli._frame import mean_frame
+from ainerd.config import Settings
+
+PEBBLE = '''
+from typing import Any
+from ainerd.config import Section, read_section
+from ainerd.technique import Finding, Question
+
+class PebbleSettings(Section):
+    width: float
+    size: dict[str, float] = {}
+    mask: str = ""
+    note: str = ""
+
+class Pebble:
+    """What a pebble sees."""
+    name, parameters = "pebble", {"technique": "pebble"}
+
+    @classmethod
+    def from_settings(cls, section, folder):
+        pebble = cls()
+        pebble.settings = read_section(PebbleSettings, section, "pebble")
+        return pebble
+
+    @classmethod
+    def questions(cls, frame=None):
+        width = yield Question(key="width", asked="its width in mm", default=3 if frame is None else frame.shape[1])
+        if width > 100:
+            yield Question(key="size.inner", asked="of a wide one", default=2.5)
+        yield Question(key="note", asked="anything", example='of "note"')
+        if frame is not None:
+            yield Question(key="mask", asked="what is marked", default="marked.npy", array=(frame != frame))
+
+    def check(self):
+        yield Finding("pebbles", f"{self.settings.width:g} wide", "" if self.settings.width > 0 else "make it wider")
+
+    def sketch(self, figure, frame=None):
+        if frame is not None and frame.shape[1] != self.settings.width:
+            raise ValueError("the frame is not as wide")
+        figure.subplots().plot([0, self.settings.width])
+'''
+
+
+@pytest.fixture
+def pebble(site, tmp_path, monkeypatch):
+    site.install("pebble", {"a_pebble": PEBBLE}, techniques="a_pebble:Pebble")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments, **options):
+    env = {"COLUMNS": "200"}
+    return CliRunner().invoke(ainerd.cli.app, [str(a) for a in arguments], env=env, **options)
+
+
+def init(*arguments, **options):
+    return run("init", "here/agent.toml", "--technique", "pebble", *arguments, **options)
+
+
+def test_with_defaults_alone_the_file_loads_and_passes(pebble):
+    done = init("--yes")
+    assert done.exit_code == 0, done.output
+    settings = Settings.load("here/agent.toml")
+    assert (settings.technique, settings.section) == ("pebble", {"width": 3})
+    assert settings.detector.n_frames == "detector_cam_num_images"
+    text = (pebble / "here" / "agent.toml").read_text()
+    assert 'width = 3  # its width in mm\n# note = "of \\"note\\""  # anything\n' in text
+    assert all("  # " in line for line in text.splitlines() if " = " in line and not line.startswith("#"))
+    checked = run("check", "here/agent.toml", "--draw", "p.png")
+    assert checked.exit_code == 0 and "pebbles: 3 wide" in checked.stdout and (pebble / "p.png").stat().st_size > 5000
+
+
+def test_every_question_can_be_answered_in_advance(pebble):
+    answers = {
+        "name": "P1",
+        "detector.image": '"eiger_image"',
+        "detector.n_frames": "",
+        "steering.bounds": "{ x = [-1.0, 1.0] }",
+        "pebble.width": "120",
+        "pebble.note": "it's round",
+        "steering.seed": "4",
+    }
+    done = init("--yes", *(x for key, value in answers.items() for x in ("--set", f"{key}={value}")))
+    assert done.exit_code == 0, done.output
+    settings = Settings.load("here/agent.toml")
+    assert settings.section == {"width": 120, "size": {"inner": 2.5}, "note": "it's round"}
+    assert (settings.name, settings.steering.seed, settings.steering.bounds) == ("P1", 4, {"x": (-1.0, 1.0)})
+    assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "eiger_cam_acquire_period")
+
+
+def test_it_asks_and_takes_enter_for_what_it_shows(pebble):
+    answers = ["my line", "cam_image", "", "", "{ x = [0, 2] }", "0.5", "", "", "", "7", ""]
+    done = init(input="\n".join(answers) + "\n")
+    assert done.exit_code == 0, done.output
+    assert "name of the agent" in done.output and '["."]' in done.output
+    settings = Settings.load("here/agent.toml")
+    assert settings.name == "my line" and settings.detector.n_frames == "cam_cam_num_images"
+    assert settings.steering.smallest_feature == 0.5 and settings.section == {"width": 7}
+
+
+def test_a_frame_gives_defaults_and_arrays(pebble):
+    frames = np.ones((3, 4, 6), np.uint16)
+    frames[:, 1, 2] = 65535
+    np.save("frame.npy", frames)
+    done = init("--yes", "--frame", "frame.npy")
+    assert done.exit_code == 0, done.output
+    settings = Settings.load("here/agent.toml")
+    assert settings.section == {"width": 6, "mask": "marked.npy"} and settings.storage.frames == [pebble]
+    assert np.argwhere(np.load("here/marked.npy")).tolist() == [[1, 2]]
+    assert run("check", "here/agent.toml", "--draw", "p.png", "--frame", "frame.npy").exit_code == 0
+    np.save("other.npy", np.ones((4, 5)))
+    other = json.loads(run("check", "here/agent.toml", "--draw", "p.png", "--frame", "other.npy", "--json").stdout)
+    assert other[-1] == {
+        "what": "picture", "said": "the frame is not as wide", "todo": "correct what it names", "ok": False
+    }  # fmt: skip
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(pebble):
+    assert init("--yes").exit_code == 0
+    again = init("--yes")
+    assert isinstance(again.exception, ValueError) and "is there: give another name, or --force" in str(again.exception)
+    assert init("--yes", "--force", "--set", "pebble.width=9").exit_code == 0
+    for bad, message in (("no equals", "wants KEY=VALUE"), ("steering.bounds.x=[0,1]", "the answers make no TOML")):
+        refused = run("init", "new.toml", "--technique", "pebble", "--yes", "--set", bad)
+        assert message in str(refused.exception) and not (pebble / "new.toml").exists()
+    assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel", "--yes").exception)
+
+
+def test_what_is_wrong_is_said_with_what_to_do(pebble):
+    done = init("--yes", "--set", "pebble.width=-1", "--set", "pebble.wide=2")
+    assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
+    init("--yes", "--force", "--set", "pebble.width=-1")
+    found = json.loads(run("check", "here/agent.toml", "--json").stdout)
+    assert [f["todo"] for f in found if not f["ok"]] == ["make it wider"]
+    assert {"settings", "storage.directory", "technique pebble", "pebbles"} <= {f["what"] for f in found}
+    assert run("check", "nowhere.toml").exit_code == 1
+    assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
+
+
+def test_a_technique_that_asks_and_draws_nothing(marble, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("init", "m.toml", "--technique", "marble", "--yes").exit_code == 0
+    assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"
+    done = run("check", "m.toml", "--draw", "m.png")
+    assert done.exit_code == 1 and "technique marble draws none" in done.stdout
+
+
+def test_a_mean_frame_of_a_file(tmp_path):
+    frames = np.random.default_rng(0).poisson(3.0, (120, 5, 7)).astype(np.int32)
+    frames[:, 2, 3] = -1
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["entry/data/data"], file["entry/flat"], file["entry/times"] = frames, np.ones((5, 7)), np.arange(120)
+    mean = mean_frame(tmp_path / "f.h5")
+    assert np.isnan(mean[2, 3]) and np.isnan(mean).sum() == 1
+    taken = frames[np.unique(np.linspace(0, 119, 50).astype(int))]
+    assert np.allclose(np.delete(mean, 17), np.delete(taken.mean(axis=0), 17))
+    assert (mean_frame(tmp_path / "f.h5", "entry/flat") == 1).all()
+    for path, dataset, message in (
+        (tmp_path / "no.h5", None, "there is no file"),
+        (tmp_path / "f.h5", "entry/time", "has no dataset 'entry/time'"),
+        (tmp_path / "f.h5", "entry/times", r"must be of \(ny, nx\)"),
+        (tmp_path / "text.h5", None, "cannot be read as HDF5"),
+        (tmp_path / "text.npy", None, "text.npy: "),
+    ):
+        if path.stem == "text":
+            path.write_text("text")
+        with pytest.raises(ValueError, match=message):
+            mean_frame(path, dataset)
