@@ -67,12 +67,9 @@ def rheo_xpcs():
     return RheoXPCS(partition, Encoder.load(), Bank.load(), contrast=0.2)
 
 
-def test_a_map_is_of_one_exposure_whose_length_is_known():
-    about = {"raw_uid": "x", "frame_shape": (60, 90), "frame_time_s": 0.1}
-    with pytest.raises(AnalysisError, match="3 exposures in one run"):
-        rheo_xpcs().begin(RunInfo(n_frames=300, start={"num_points": 3}, **about))
-    with pytest.raises(AnalysisError, match="how many frames"):
-        rheo_xpcs().begin(RunInfo(n_frames=None, **about))
+def test_the_time_of_a_frame_must_be_known():
+    with pytest.raises(AnalysisError, match=r"\[detector\] frame_time_s"):
+        rheo_xpcs().begin(RunInfo(raw_uid="x", n_frames=300, frame_shape=(60, 90)))
 
 
 def test_a_refit_assigns_every_result():

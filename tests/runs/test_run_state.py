@@ -1,8 +1,10 @@
 """A run's frames reach its technique, unit by unit, and nothing is written here: without RunEngine and Tiled."""
 
+import h5py
 import httpx
 import numpy as np
 import pytest
+from event_model import compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, Run
 from ainerd.runs import Outcome
@@ -83,6 +85,85 @@ def test_an_event_that_has_its_result_is_left_out(toy, scanned, movies):
     _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), Sink(there))
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [3]]
     assert len(technique.made) == 2 and len(sink.begun) == 3
+
+
+def flown(folder, sums, *, exposures, num=None, readings=True):
+    """Documents of a detector that flies some times in a run, after x is read each time; all frames in one file."""
+    path = folder / "frames.h5"
+    with h5py.File(path, "w") as file:
+        file["data"] = np.array([[[x, 0, 0], [0, 0, 0]] for x in sums], float)
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    x = bundle.compose_descriptor(name="primary", data_keys={"x": {"dtype": "number", "shape": [], "source": "sim"}})
+    yield "descriptor", x.descriptor_doc
+    image = {"dtype": "array", "shape": [1, 2, 3], "source": "sim", "external": "STREAM:"}
+    configuration = {"det": {"data": {"num": num}, "timestamps": {}, "data_keys": {}}} if num else {}
+    det = bundle.compose_descriptor(
+        name="det", data_keys={"det": image}, configuration=configuration, object_keys={"det": ["det"]}
+    )
+    yield "descriptor", det.descriptor_doc
+    resource = compose_stream_resource(
+        mimetype="application/x-hdf5", uri=f"file://localhost{path}", data_key="det", parameters={"dataset": "data"}
+    )
+    yield "stream_resource", {**resource.stream_resource_doc, "run_start": bundle.start_doc["uid"]}
+    each = len(sums) // exposures
+    for i in range(exposures):
+        yield "event", x.compose_event(data={"x": 10.0 + i}, timestamps={"x": 99.0 + i}, time=100.0 + i)
+        for first in range(i * each, (i + 1) * each):
+            datum = {"uid": f"d{first}", "stream_resource": resource.stream_resource_doc["uid"]}
+            datum |= {"descriptor": det.descriptor_doc["uid"], "indices": {"start": first, "stop": first + 1}}
+            yield "stream_datum", datum | {"seq_nums": {"start": first + 1, "stop": first + 2}}
+    yield "stop", bundle.compose_stop()
+
+
+def fed_flown(technique, documents, folder, **keys):
+    sink = Sink()
+    state = RunState(technique, Run(DetectorKeys(image="det", **keys), [folder]), sink)
+    for name, doc in documents:
+        state(name, doc)
+    return sink.ended
+
+
+def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(toy, tmp_path):
+    technique = toy(unit="event")
+    for keys in ({}, {"n_frames": "num"}):
+        ((subject, analysis, _),) = fed_flown(
+            technique, flown(tmp_path, [1, 2, 3], exposures=1, num=3), tmp_path, **keys
+        )
+        assert analysis.arrays["sums"].tolist() == [1, 2, 3] and subject.event == 1
+        assert technique.made[-1].info.n_frames == (3 if keys else None)
+
+
+def test_a_detector_that_flies_twice_has_two_results(toy, tmp_path):
+    technique = toy(unit="event")
+    ended = fed_flown(technique, flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2), tmp_path, n_frames="num")
+    assert [analysis.arrays["sums"].tolist() for _, analysis, _ in ended] == [[1, 2], [3, 4]]
+    assert [subject.value("x") for subject, _, _ in ended] == [10, 11]
+    assert [subject.run.event_time(subject.event) for subject, _, _ in ended] == [100, 101]
+
+
+def test_a_detector_that_flies_is_cut_short_in_its_second_exposure(toy, tmp_path):
+    ended = fed_flown(
+        toy(unit="event"), flown(tmp_path, [1, 2, 3, 4, 5, 6], exposures=1, num=4), tmp_path, n_frames="num"
+    )
+    assert [analysis.status for _, analysis, _ in ended] == ["complete", "partial"]
+
+
+def test_frames_that_cannot_be_read_are_the_end_of_their_event_alone(toy, tmp_path):
+    documents = list(flown(tmp_path, [1, 2, 3, 4], exposures=2, num=2))
+    with h5py.File(tmp_path / "frames.h5", "a") as file:
+        file["other"] = file["data"][:]
+    for name, doc in documents:
+        if name == "stream_resource":
+            resource, doc["uri"] = dict(doc), doc["uri"].replace("frames", "gone")
+    second = {**resource, "uid": "second"}
+    documents.insert([name for name, _ in documents].index("stream_resource"), ("stream_resource", second))
+    for name, doc in documents:
+        if name == "stream_datum" and doc["indices"]["start"] >= 2:
+            doc["stream_resource"] = "second"
+    ended = fed_flown(toy(unit="event"), documents, tmp_path, n_frames="num")
+    assert "no file" in ended[0][0].problem and ended[0][1] is None
+    assert ended[1][1].arrays["sums"].tolist() == [3, 4]
 
 
 def test_a_run_with_too_few_frames_is_partial(toy, scanned, movies):

@@ -46,8 +46,8 @@ class ResultRecord(Record):
         Why it failed, or has no numbers yet.
     raw_uid, raw_path, scan_id, run_time
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
-    event : int
-        Number of the event in the run, from 1, if the result is of one.
+    event, event_time : int, float
+        Number of the event in the run, from 1, and when it was read, in seconds since 1970, if the result is of one.
     series_id, raw_uids : str, list of str
         Key and value by which a series of runs is known (``ramp=cooling 1``), and the runs in the result.
     suggestion_id : str
@@ -95,6 +95,7 @@ class ResultRecord(Record):
     scan_id: int | None = None
     run_time: float | None = None
     event: int | None = Field(default=None, ge=1)
+    event_time: float | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
     suggestion_id: str | None = None

@@ -49,7 +49,8 @@ def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd
         if said.get("status") in FINAL and said.get("supersedes") in rows:
             rows[said["supersedes"]]["superseded_by"] = key
     table = _table(rows, "key", _RESULT)
-    table["run_time"] = pd.to_datetime(table["run_time"], unit="s", utc=True)
+    for name in {"run_time", "event_time"} & set(table):
+        table[name] = pd.to_datetime(table[name], unit="s", utc=True)
     table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
     units: dict[str, str] = {}
     for said in results.values():

@@ -123,6 +123,8 @@ class Writer:
             "summary": {name: subject.value(key) for name, key in wanted.readings.items()},
             "units": dict(wanted.units),
         }
+        if subject.event is not None:
+            about["event_time"] = run.event_time(subject.event)
         if subject.series_id:
             about["raw_uids"] = [run.uid for run in subject.runs]
         if analysis is None:

@@ -35,9 +35,12 @@ def speckle(n_frames, photons, seed=0, tau_s=20.0):
     return rng.poisson((field**2).mean(1) * photons / n_frames).astype(np.uint16)
 
 
-def analyse(subject, frames):
+def analyse(subject, frames, n_frames="as many as there are", frame_time_s=None):
+    n_frames = len(frames) if isinstance(n_frames, str) else n_frames
     exposure = subject.begin(
-        RunInfo(raw_uid="x", n_frames=len(frames), frame_shape=ROI_MAP.shape, frame_time_s=50 / len(frames))
+        RunInfo(
+            raw_uid="x", n_frames=n_frames, frame_shape=ROI_MAP.shape, frame_time_s=frame_time_s or 50 / len(frames)
+        )
     )
     flat = frames.reshape(len(frames), -1)[:, exposure.pixels]
     for start in range(0, len(frames), 30):
@@ -181,3 +184,36 @@ def test_an_encoder_that_cannot_be_calibrated_is_refused():
 def test_too_few_frames_are_refused():
     with pytest.raises(AnalysisError, match="at least 64"):
         technique().begin(RunInfo(raw_uid="x", n_frames=63, frame_shape=ROI_MAP.shape, frame_time_s=1.0))
+
+
+@pytest.mark.parametrize("n_frames", [200, None])
+def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that_came(n_frames):
+    subject, frames = technique(), speckle(200, 400, tau_s=5.0)[:140]
+    partial, whole = analyse(subject, frames, n_frames, 0.25), analyse(subject, frames, frame_time_s=0.25)
+    assert (partial.status, whole.status) == ("partial", "complete")
+    assert partial.summary["tau_s"] == pytest.approx(whole.summary["tau_s"], rel=1e-6)
+    assert partial.summary["counts_per_pixel"] == whole.summary["counts_per_pixel"]
+    for name in ("g2", "tau"):
+        np.testing.assert_allclose(partial.arrays[name], whole.arrays[name], rtol=1e-5)
+    difference = partial.arrays["c2"] - whole.arrays["c2"]
+    assert np.sqrt(np.square(difference).mean()) < 0.1 * np.sqrt(np.square(whole.arrays["c2"] - 1).mean())
+    assert partial.novelty_p is not None  # the bank is calibrated for the photons that came
+
+
+def test_an_exposure_that_ends_too_early_says_why():
+    with pytest.raises(AnalysisError, match=r"63 frame\(s\): a map needs at least 64"):
+        analyse(technique(), speckle(63, 60), 100)
+
+
+def test_only_area_maps_a_part_of_an_exposure():
+    with pytest.raises(AnalysisError, match="70 of 100 frames have come; only 'area'"):
+        analyse(technique(reduction="decimate"), speckle(70, 60), 100)
+
+
+def test_a_million_frames_take_no_more_memory_than_their_sums():
+    subject, frames = technique(), speckle(64, 60)
+    exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
+    exposure.push(frames.reshape(64, -1)[:, exposure.pixels])
+    sums = exposure._reducer.sums
+    assert sum(np.size(array) for array in vars(sums).values()) <= 10**6 * len(subject.partition.static_roi) * 3
+    assert exposure.layouts["g2"].shape[1] < 200 and exposure.finish().status == "partial"
