@@ -117,6 +117,7 @@ class Sees:
 
     @property
     def every(self) -> int:
+        """Of how many frames one is wanted whole."""
         return self.picture.every
 
 

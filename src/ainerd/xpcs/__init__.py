@@ -8,6 +8,7 @@ from ainerd.xpcs._g2 import G2, g2
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._reducer import TwoTimeReducer
+from ainerd.xpcs._relaxation import Relaxation, fit_relaxation
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
 from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
@@ -22,6 +23,7 @@ __all__ = [
     "MultiTau",
     "Partition",
     "PowerFit",
+    "Relaxation",
     "Screen",
     "Screened",
     "SpoiltRunError",
@@ -30,6 +32,7 @@ __all__ = [
     "fit_flow",
     "fit_kww",
     "fit_power",
+    "fit_relaxation",
     "g2",
     "g2_by_age",
     "g2_from_two_time",

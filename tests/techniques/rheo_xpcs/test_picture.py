@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from ainerd.documents import FrameReader, Whole
 from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture, binned, binning, field_of, hot
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, build_partition
+from ainerd.techniques.rheo_xpcs.figures import draw_exposure
 from ainerd.xpcs import Partition, TwoTimeReducer
 from ainerd.xpcs._normalize import per_bin
 
@@ -123,6 +125,20 @@ def test_arrays_are_as_announced_named_and_small(exposure):
         assert (layout.shape, layout.dtype, layout.dims) == (arrays[name].shape, str(arrays[name].dtype), DIMS[name])
     assert {name: len(dims) for name, dims in DIMS.items()} == {name: array.ndim for name, array in arrays.items()}
     assert {*arrays, *told} <= set(UNITS)
+
+
+def test_it_is_drawn_as_far_as_it_is_there(exposure):
+    arrays, _ = exposure.finish()
+    arrays |= {"g2": np.ones((6, 3)), "tau": np.array([0.1, 0.2, 0.4])}
+    for missing, labels in (([], 3), (["saxs_q"], 2), (["mean_frame", "intensity_time", "saxs"], 0)):
+        figure = Figure(layout="constrained")
+        there = {name: array for name, array in arrays.items() if name not in missing}
+        draw_exposure(figure, there, duration_s=3.0, names=list("123456"))
+        figure.draw_without_rendering()
+        said = [axes.get_title() or axes.get_ylabel() for axes in figure.axes]
+        assert len({"mean frame", "$I(q)$", "$I(t)$"} & set(said)) == labels and "all bins" in said
+        lines = [len(axes.lines) for axes in figure.axes if axes.get_ylabel() == "$I(t)$"]
+        assert lines == [7] * (labels > 0)  # six bins and all
 
 
 def test_pixels_found_bad_elsewhere_are_marked_and_left_out(exposure, movie):

@@ -63,7 +63,7 @@ class Picture:
 
     def __init__(self, field: Field, n_frames: int | None, n_roi: int) -> None:
         self._field, self._n_frames, self._n_roi = field, n_frames, n_roi
-        self._total = np.zeros(field.bad.size)  # weighted counts of each pixel
+        self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
         self._weight = 0.0  # of the frames: how many they stand for
@@ -87,15 +87,16 @@ class Picture:
         if (number + 1) % every:
             return
         top = np.iinfo(frame.dtype).max if frame.dtype.kind in "iu" else np.inf
-        _add(np.ascontiguousarray(frame).ravel(), float(every), float(top), self._total, self._bad)
-        self._weight += every
+        weight = every if self._n_frames is None else 1
+        _add(np.ascontiguousarray(frame).ravel(), np.float32(weight), float(top), self._total, self._bad)
+        self._weight += weight
         self.n_whole += 1
         if self._field.q.size and self.n_whole % FRAMES == 0:
             self._until.append((self._weight, self._over_rings(self._total)))
 
     def _over_rings(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums over the pixels of each ring."""
-        return _sums(self._ring, values, np.zeros(self._field.q.size + 1))[1:]
+        return _sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:]
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -144,7 +145,7 @@ class Picture:
         arrays = intensities(counts, n_pixels, frame_time_s)
         if not self.n_whole:
             return arrays, {"whole_frames": 0}
-        mean = self._total / self._weight
+        mean = self._total / np.float64(self._weight)
         out = self._bad.copy()
         out[np.asarray(bad, int)] = True
         out |= hot(np.where(out, 0.0, mean * self.n_whole).reshape(self._field.bad.shape), out).ravel()
@@ -237,12 +238,18 @@ def _add(frame, weight, top, total, bad):  # pragma: no cover - compiled
     for p in range(frame.size):  # without a branch, so that it vectorises
         v = np.float64(frame[p])
         fits = (v >= 0) & (v < top)  # NaN does not
-        total[p] += weight * v if fits else 0.0
+        total[p] += weight * np.float32(v) if fits else np.float32(0)
         bad[p] |= not fits
 
 
 @nb.njit(nogil=True, cache=True)
-def _sums(ring, values, out):  # pragma: no cover - compiled
-    for p in range(ring.size):
-        out[ring[p] + 1] += values[p]
-    return out
+def _sums(ring, values, lanes):  # pragma: no cover - compiled
+    """Add each value to one of four sums of its ring: neighbours are of one ring, and would wait for each other."""
+    for p in range(0, ring.size - 3, 4):
+        lanes[0, ring[p] + 1] += values[p]
+        lanes[1, ring[p + 1] + 1] += values[p + 1]
+        lanes[2, ring[p + 2] + 1] += values[p + 2]
+        lanes[3, ring[p + 3] + 1] += values[p + 3]
+    for p in range(ring.size // 4 * 4, ring.size):
+        lanes[0, ring[p] + 1] += values[p]
+    return lanes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultStore
 from ainerd.techniques.rheo_xpcs._sentences import sentences
-from ainerd.techniques.rheo_xpcs.figures._exposure import draw_exposure
+from ainerd.techniques.rheo_xpcs.figures._exposure import BEAM, draw_exposure
 from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, highest, montage
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
@@ -27,9 +27,10 @@ def image(result: AinerdResult) -> NDArray[np.uint8]:
 
 
 def plot(result: AinerdResult, figure: Any) -> None:
-    """Maps, g2 and each series, as far as there are any."""
+    """Maps, g2, the picture of the beam and each series, as far as there are any."""
     said = result.metadata
-    there = {name: result[name].read() for name in ("c2", "g2", "tau") if name in said["arrays"]}
+    wanted = {"c2", "g2", "tau"}.union(*BEAM.values())
+    there = {name: result[name].read() for name in said["arrays"] if name in wanted}
     series = {}
     for name in said["series"]:
         table = result[name].read()
