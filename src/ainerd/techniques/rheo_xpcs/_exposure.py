@@ -127,11 +127,6 @@ class Exposure:
         if n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         photons = self._photons(left_out)
-        if left_out.frames["overflow"].size > n_frames / 2:
-            raise AnalysisError(
-                f"in {left_out.frames['overflow'].size} of {n_frames} frames more than 1 % of the pixels are at the top "
-                "of the detector's range: are its gaps and bad pixels masked?"
-            )
         if not photons.any():
             raise AnalysisError("zero photons in the bins: is the shutter open, the beam on the centre?")
         try:
