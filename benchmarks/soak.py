@@ -35,12 +35,12 @@ def soak(folder: Path, n: int, seed: int) -> tuple[list[dict[str, Any]], list[st
     tried: dict[str, Counter[str]] = {}
     for uid, fault in soaked.fault_of.items():
         found = results.get(uid, [])
-        if found not in (["complete"], ["failed"]):
+        if found not in (["complete"], ["partial"], ["failed"]):
             wrong.append(f"run {uid} ({fault}) has results {found}")
         tried.setdefault(fault, Counter()).update(["runs", *found])
     rows = [
-        {"fault": fault, "runs": c["runs"], "complete": c["complete"], "failed": c["failed"],
-         "lost": c["runs"] - c["complete"] - c["failed"]}
+        {"fault": fault, "runs": c["runs"], "complete": c["complete"], "partial": c["partial"], "failed": c["failed"],
+         "lost": c["runs"] - c["complete"] - c["partial"] - c["failed"]}
         for fault in FAULTS if (c := tried.get(fault))
     ]  # fmt: skip
     quarters = np.array_split(memory, 4)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from agents.demo.simulated import simulated_instrument
 from ainerd.agent import build_technique
 from ainerd.cli import app
-from ainerd.cli._replay_dask import Workplace, _outcome, analyse
+from ainerd.cli._replay_dask import Workplace, _outcomes, analyse
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
@@ -179,7 +179,7 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
         settings, archive.server.client(), build_technique(settings, archive.store), embedded=False
     )
     assert settings.storage.api_key and archive.server.api_key not in str(workplace)
-    uid = next(iter(serial[0]["complete"]))
+    uid = next(iter(serial[0]["complete"])).partition("/")[0]
     with pytest.raises(ServerError, match="wants an API key"):
         cluster[1].submit(analyse, uid, workplace, pure=False).result()
     other = replace(workplace, embedded=True, parameters='{"technique": "rheo_xpcs", "n_roi": 2}')
@@ -213,11 +213,11 @@ def test_runs_that_belong_together_are_not_shared_out(archive, address, monkeypa
 
 def test_a_run_that_kills_its_workers_is_a_failed_one(archive, cluster, serial, monkeypatch):
     monkeypatch.setattr(cluster[0].scheduler, "allowed_failures", 0)
-    uid, key = next(iter(serial[0]["complete"].items()))
+    event, key = next(iter(serial[0]["complete"].items()))
     begun = archive.store.record(key).changed(status="computing", arrays={}, series={})
     archive.forget(key)
     archive.store.begin(begun)
     dead = cluster[1].submit(os._exit, 1)
-    outcome = _outcome(dead, uid, archive.workplace(embedded=True), archive.store)
+    (outcome,) = _outcomes(dead, event.partition("/")[0], archive.workplace(embedded=True), archive.store)
     assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
     assert archive.store.record(key).reason == outcome.reason

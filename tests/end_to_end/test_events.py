@@ -103,7 +103,7 @@ def test_an_aborted_exposure_is_the_map_of_what_came(session, monkeypatch):
     session.RE.abort()
     row = session.table().iloc[-1]
     assert (row["status"], row["n_frames"], row["event"]) == ("partial", 350, 1)
-    assert row["tau_s"] > 0 and row["regime"] >= 0 and np.isfinite(row["sample_x"])
+    assert row["tau_s"] > 0 and row["novelty_p"] > 0 and row["regime"] >= 0 and np.isfinite(row["sample_x"])
     assert session.agent.results.array(row.name, "tau")[-1] < 350 * row["frame_time_s"]
     assert np.isfinite(session.agent.results.array(row.name, "c2")).all()
     session.expect(FRAMES)

@@ -104,9 +104,10 @@ def test_other_parameters_make_another_result_beside_the_old_one(names, store, m
     first = before["raw_uid"].iloc[0]
     monkeypatch.setenv("AINERD_RHEO_XPCS__NORMALIZATION", "symmetric")
     done = json.loads(ainerd("replay", first[:8], "--json"))["complete"]
-    assert set(done) == {first} and done[first] not in before.index
+    (new,) = done.values()
+    assert set(done) == {f"{first}/1"} and new not in before.index
     table = store.table()
-    assert table["superseded_by"].dropna().to_dict() == {before.index[0]: done[first]}
+    assert table["superseded_by"].dropna().to_dict() == {before.index[0]: new}
     assert table["regime"].notna().all() and table.loc[before.index, "regime"].equals(before["regime"])
-    assert not np.array_equal(store.array(done[first], "c2"), store.array(before.index[0], "c2"))
+    assert not np.array_equal(store.array(new, "c2"), store.array(before.index[0], "c2"))
     assert len(store.suggestions()) == said

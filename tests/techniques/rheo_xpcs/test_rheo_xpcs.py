@@ -188,7 +188,7 @@ def test_too_few_frames_are_refused():
 
 @pytest.mark.parametrize("n_frames", [200, None])
 def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that_came(n_frames):
-    subject, frames = technique(), speckle(200, 400, tau_s=5.0)[:140]
+    subject, frames = technique(contrast=None), speckle(200, 400, tau_s=5.0)[:140]
     partial, whole = analyse(subject, frames, n_frames, 0.25), analyse(subject, frames, frame_time_s=0.25)
     assert (partial.status, whole.status) == ("partial", "complete")
     assert partial.summary["tau_s"] == pytest.approx(whole.summary["tau_s"], rel=1e-6)
@@ -196,22 +196,21 @@ def test_an_exposure_that_ends_early_or_is_open_ended_is_that_of_the_frames_that
     for name in ("g2", "tau"):
         np.testing.assert_allclose(partial.arrays[name], whole.arrays[name], rtol=1e-5)
     difference = partial.arrays["c2"] - whole.arrays["c2"]
-    assert np.sqrt(np.square(difference).mean()) < 0.1 * np.sqrt(np.square(whole.arrays["c2"] - 1).mean())
-    assert partial.novelty_p is not None  # the bank is calibrated for the photons that came
+    assert np.sqrt(np.square(difference).mean()) < 0.2 * np.sqrt(np.square(whole.arrays["c2"] - 1).mean())
 
 
 def test_an_exposure_that_ends_too_early_says_why():
     with pytest.raises(AnalysisError, match=r"63 frame\(s\): a map needs at least 64"):
-        analyse(technique(), speckle(63, 60), 100)
+        analyse(technique(contrast=None), speckle(63, 60), 100)
 
 
 def test_only_area_maps_a_part_of_an_exposure():
     with pytest.raises(AnalysisError, match="70 of 100 frames have come; only 'area'"):
-        analyse(technique(reduction="decimate"), speckle(70, 60), 100)
+        analyse(technique(contrast=None, reduction="decimate"), speckle(70, 60), 100)
 
 
 def test_a_million_frames_take_no_more_memory_than_their_sums():
-    subject, frames = technique(), speckle(64, 60)
+    subject, frames = technique(contrast=None), speckle(64, 60)
     exposure = subject.begin(RunInfo(raw_uid="x", n_frames=10**6, frame_shape=ROI_MAP.shape, frame_time_s=1e-3))
     exposure.push(frames.reshape(64, -1)[:, exposure.pixels])
     sums = exposure._reducer.sums
