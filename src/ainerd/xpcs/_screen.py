@@ -96,9 +96,10 @@ class LeftOut:
 class Screen:
     """Finds bad pixels and frames as they come, before they are correlated.
 
-    The first 88 frames are held back and looked at as a whole; after that the last 24, and the block they are in. Pixels are left out that reach
-    the top of the detector's range, that count what no speckle of their mean can give, or whose mean over the run is
-    too high or zero. Frames are left out that are dark, that overflow, or during which the picture is displaced.
+    The first 92 frames are held back and looked at as a whole; after that the last 28, and the block that they are in.
+    Pixels are left out that reach the top of the detector's range, that count what no speckle of their mean can give,
+    or whose mean over the run is too high, or zero. Frames are left out that are dark, that overflow, or during which
+    the picture is displaced.
 
     Parameters
     ----------

@@ -49,9 +49,9 @@ _add_short, _add = _kernel(np.uint32), _kernel(np.float64)
 def add_block(
     block: NDArray[Any], edges: NDArray[np.int64], limit: NDArray[np.float64], step: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[Any]]:
-    """Sums over sub-bins, (b, n_sub), where one of their pixels may be above `limit`, and sums over frames, (n_pixels,).
+    """Sums over sub-bins, (b, n_sub), where one of their pixels may be above `limit`, and sums over frames.
 
-    The latter are of the frames `summed` with this step.
+    The latter, (n_pixels,), are of the frames `summed` with this step.
     """
     # sums of 16 bits fit into 32 for any block and sub-bin of a size that is met
     short = block.dtype.kind == "u" and block.dtype.itemsize <= 2 and max(len(block), edges[-1]) < 1 << 16

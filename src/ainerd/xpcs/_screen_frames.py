@@ -3,7 +3,7 @@
 The picture is told by the shares of the static sub-bins in a frame's counts, c_j / sum c. They are projected on what is
 smooth over the detector, x, y, x², y², xy of the sub-bins' centres, orthonormal under the run's own shares: a ring of a
 steep S(q) that moves shows in x and y, a beam that widens in the others. In 1, 4 and 16 frames these numbers are
-compared with those of the 32 frames before the last 24. What they may differ by is what photons and speckle allow
+compared with those of the 32 frames before the last 28. What they may differ by is what photons and speckle allow
 (of the contrast that single frames show), or what they did differ by so far if that is more.
 """
 
@@ -16,7 +16,7 @@ from ainerd.xpcs._partition import Partition
 # of a frame; DISPLACED, and the two after it, as found by each of the windows
 TOLD, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
 WINDOWS = (1, 4, 16)  # frames
-LAG = 24  # frames: the longest window, and half of it
+LAG = 28  # frames: how far back one is found displaced, the longest window, half of it, and a gap
 GAP = 4  # frames
 EVERY = 4  # frames a time: how often the longest window is looked at
 BEFORE = 32  # frames that it is compared with
@@ -48,7 +48,7 @@ class FrameScreen:
         self._usual = self._share = 0.0
         self._excess = np.ones((3, 5))
         self._speckle = np.zeros(5)
-        self._at = self._on_end = 0
+        self._at, self._latest = 0, -LAG  # the latter: the last frame that was found displaced
 
     def begin(self, counts: NDArray[np.float64], contrast: float) -> None:
         """Take the picture from frames that were looked at: sums over sub-bins, (b, n_sub)."""
@@ -74,11 +74,11 @@ class FrameScreen:
             self._state = np.concatenate([self._state, np.zeros(more, np.int8)])
         now = slice(self._at, n)
         self._state[now] = np.where(valid, GOOD, TOLD)
-        numbers = np.array([self._usual, self._on_end])
+        numbers = np.array([self._usual, self._latest])
         _project(counts, self._basis, self._moments[now])
         _judge(self._moments, self._state, self._at, n, self._picture, self._speckle, self._excess, self._sure,
                self._dark, numbers)  # fmt: skip
-        self._usual, self._on_end = numbers[0], int(numbers[1])
+        self._usual, self._latest = numbers[0], int(numbers[1])
         self._at = n
 
     def good(self, first: int, last: int) -> NDArray[np.bool_]:
@@ -182,17 +182,19 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                 for i in range(begin, t + 1):
                     if state[i] == GOOD:
                         state[i] = DISPLACED + w
-                numbers[1] += 1
+                numbers[1] = t
+                since = max(t - FOR_GOOD + 1, 0)
+                n = 0
+                for i in range(since, t + 1):
+                    n += DISPLACED <= state[i] < ACCEPTED
+                if n >= 0.9 * FOR_GOOD:
+                    # what came in this while is what the next frames are compared with
+                    for i in range(since, t):
+                        if state[i] >= DISPLACED:
+                            state[i] = ACCEPTED
+                    state[t] = ACCEPTED + 1
                 break
-            for k in range(5):
-                ratio = away[k] / chance
-                excess[w, k] += (min(ratio, 9 * excess[w, k]) - excess[w, k]) / 128
-        if state[t] == GOOD:
-            numbers[1] = max(numbers[1] - 3, 0)
-        elif numbers[1] >= FOR_GOOD:
-            # what came in this while is what the next frames are compared with
-            for i in range(max(t - FOR_GOOD + 1, 0), t + 1):
-                if state[i] >= DISPLACED:
-                    state[i] = ACCEPTED
-            state[t] = ACCEPTED + 1
-            numbers[1] = 0
+            if t - numbers[1] > LAG:
+                for k in range(5):
+                    ratio = away[k] / chance
+                    excess[w, k] += (min(ratio, 9 * excess[w, k]) - excess[w, k]) / 128
