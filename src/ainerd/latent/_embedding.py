@@ -33,7 +33,7 @@ REGIME_SCATTER = 0.25
 
 
 def run_embedding(
-    encoder: Encoder, z: ArrayLike, weights: ArrayLike | None = None, *, by_azimuth: bool = True
+    encoder: Encoder, z: ArrayLike, weights: NDArray[np.float64] | None = None, *, by_azimuth: bool = True
 ) -> NDArray[np.float32]:
     """Embed one run: one point (16,), whatever its contrast, direction of flow and time of events; columns as above.
 
@@ -43,7 +43,7 @@ def run_embedding(
         Which made `z`.
     z : array_like, shape (n_roi, d)
         Latent vectors of the azimuthal bins of a ring.
-    weights : array_like, shape (n_roi,), optional
+    weights : ndarray, shape (n_roi,), optional
         Of the bins in their mean, such as their pixels; equal without it.
     by_azimuth : bool
         Whether the bins are equal and in order around the full circle. Of others no anisotropy is told.

@@ -158,13 +158,14 @@ def whole_frames(trial: Trial) -> None:
             continue  # it says so where it is checked
         if not hasattr(feed.analysis, "whole"):
             return
+        sees: Any = feed.analysis
         require(
-            isinstance(feed.analysis, SeesWholeFrames) and callable(feed.analysis.whole),
+            isinstance(sees, SeesWholeFrames) and callable(sees.whole),
             "an analysis with whole() needs the attribute every: of how many frames it wants one whole",
         )
         before = None
         for _ in trial.run.frames:
-            every = feed.analysis.every
+            every = sees.every
             require(
                 every is None or (isinstance(every, int | np.integer) and every >= 1),
                 f"every must be None or a whole number from 1 on, got {every!r}",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Bank:
             held = encoder.decode(encoder.encode(mean), size=SIZE)
             if not by_azimuth:
                 maps, phi = mean[:, None], np.zeros(1)
-            about = {"phi": phi, "photons": n_frames * counts, "n_pixels": n_pixels * n_roi}
+            about: dict[str, Any] = {"phi": phi, "photons": n_frames * counts, "n_pixels": n_pixels * n_roi}
             out.append(features(held, mean, maps, n_directions=n_directions if by_azimuth else 1, **about))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 

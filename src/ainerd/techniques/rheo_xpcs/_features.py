@@ -24,7 +24,7 @@ TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
 def run_features(
     encoder: Encoder,
     maps: ArrayLike,
-    weights: ArrayLike | None = None,
+    weights: NDArray[np.float64] | None = None,
     *,
     n_frames: float,
     counts: float,
@@ -38,7 +38,7 @@ def run_features(
     encoder : Encoder
     maps : array_like, shape (n_roi, 256, 256)
         C2 maps of baseline 1 of the bins of a ring.
-    weights : array_like, shape (n_roi,), optional
+    weights : ndarray, shape (n_roi,), optional
         Of the bins in their mean, such as their pixels; equal without it.
     n_frames, counts, n_pixels : float
         Frames; photons per pixel and frame; mean pixels per bin.

@@ -18,10 +18,9 @@ def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArra
     ``beam_center_row_px`` and ``beam_center_column_px``.
     """
     names = ("distance_m", "energy_keV", "pixel_m", "beam_center_row_px", "beam_center_column_px")
-    known = [instrument.get(name) for name in names]
-    if None in known:
+    if any(instrument.get(name) is None for name in names):
         return None
-    distance, energy, pixel, row, column = (float(value) for value in known)
+    distance, energy, pixel, row, column = (float(instrument[name]) for name in names)
     rows = (np.arange(shape[0]) + 0.5 - row)[:, None]
     columns = (np.arange(shape[1]) + 0.5 - column)[None, :]
     angle = np.arctan(np.hypot(rows, columns) * pixel / distance)

@@ -94,7 +94,7 @@ class Picture:
         if self._field.q.size and self.n_whole % FRAMES == 0:
             self._until.append((self._weight, self._over_rings(self._total)))
 
-    def _over_rings(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sums over the pixels of each ring."""
         return _sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:]
 

@@ -97,8 +97,8 @@ class RheoXPCS:
     def field(self) -> Field:
         """What the detector sees, as far as the geometry is known."""
         if self._field is None:
-            known = self._bins is not None and self._bins.by_geometry
-            self._field = field_of(self._bins) if known else Field.of(self.partition.shape)
+            bins = self._bins
+            self._field = field_of(bins) if bins is not None and bins.by_geometry else Field.of(self.partition.shape)
         return self._field
 
     @property

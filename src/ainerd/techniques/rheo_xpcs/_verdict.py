@@ -101,13 +101,13 @@ def filled(maps: NDArray[np.float32]) -> NDArray[np.float32] | None:
 
     None if more than a tenth of the rows of a map are missing.
     """
-    missing = np.isnan(maps).all(2)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(maps).all(2))
     if missing.mean(1).max() > MOST_MISSING:
         return None
     if not missing.any():
         return maps
     out, n = maps.copy(), maps.shape[1]
-    for k in np.flatnonzero(missing.any(1)):
+    for k in np.flatnonzero(missing.any(axis=1)):
         there = np.flatnonzero(~missing[k])
         nearest = there[np.abs(there[:, None] - np.arange(n)).argmin(0)]
         for i in np.flatnonzero(missing[k]):

@@ -80,10 +80,10 @@ def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> No
 
 
 def _beam(entry: h5py.Group, record: ResultRecord, arrays: Arrays, configuration: Configuration | None) -> None:
-    shape = None if configuration is None else np.shape(configuration.arrays.get("roi_map"))
-    if "mean_frame" in arrays and shape:
+    roi_map = None if configuration is None else configuration.arrays.get("roi_map")
+    if "mean_frame" in arrays and roi_map is not None:
         data = entry["data"] if "data" in entry else _group(entry, "data", "NXdata")
-        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), shape)
+        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), roi_map.shape)
         _put(data, "frame_average", image, COUNTS)
     if set(SAXS) <= set(arrays):
         saxs = _group(entry, "saxs", "NXdata", signal="I", axes="Q")
