@@ -7,6 +7,7 @@ from ainerd.xpcs._g2 import G2, g2
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._reducer import TwoTimeReducer
+from ainerd.xpcs._relaxation import Relaxation, fit_relaxation
 from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
 
@@ -18,10 +19,12 @@ __all__ = [
     "MultiTau",
     "Partition",
     "PowerFit",
+    "Relaxation",
     "TwoTimeReducer",
     "fit_flow",
     "fit_kww",
     "fit_power",
+    "fit_relaxation",
     "g2",
     "g2_by_age",
     "g2_from_two_time",
