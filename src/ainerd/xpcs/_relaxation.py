@@ -13,7 +13,7 @@ from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._speckle import Sample, has_speckle, slow_contrast, student_factor
 
 LOG_TAU_KNOWN = 0.4  # standard error of log tau above which a bound is all there is to say
-RESOLVED = 0.3  # (first lag / tau)^exponent: a decay that is mostly over by then is not resolved
+RESOLVED = 3.5  # lags within tau: of a faster decay the shape is not seen
 SURE = 0.12  # standard error of log tau below which its limits need not be looked at
 RANGE = 6.0  # between the limits of a tau that is determined
 PLATEAU_P = 1e-3
@@ -136,9 +136,9 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, floa
         if not fit.known or not limit[1] < RANGE * limit[0]:
             return said | _bound(s, said, limit)
     contrast, log_tau, exponent, base = fit.x
-    said |= {"tau": np.exp(log_tau), "tau_err": np.exp(log_tau) * fit.error[1]}
+    said |= {"tau": np.exp(log_tau), "tau_err": np.exp(log_tau) * _longer(fit.error[1])}
     said |= {"exponent": exponent, "exponent_err": fit.error[2], "p_same": fit.p_same, "plateau": 0.0}
-    said |= {"contrast": contrast, "contrast_err": fit.error[0]}
+    said |= {"contrast": contrast, "contrast_err": contrast * _longer(fit.error[0] / contrast)}
     if fit.free_baseline and baseline == "one":
         whole = contrast + base - 1
         slope = np.array([-(base - 1), 0, 0, contrast]) / whole**2
@@ -148,11 +148,20 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, floa
     return said
 
 
+def _longer(relative: float) -> float:
+    """Half of an interval for what scatters in proportion to its true value, about halfway between 1 and 2 errors.
+
+    It reaches from x / (1 + k r) to x / (1 - k r) for k errors (Fieller, J. R. Stat. Soc. B 16, 175, 1954): half of it,
+    over k, is r / (1 - k² r²).
+    """
+    return float(relative / (1 - 2 * min(relative, 0.5) ** 2))
+
+
 def _bound(s: Sample, said: dict[str, float | str], limit: tuple[float, float]) -> dict[str, float | str]:
     above, below = limit
     fast = faster_than_a_frame(s)
     if np.isfinite(fast):
-        below = np.nanmin([below, fast])
+        above, below = np.nan, fast
     out: dict[str, float | str] = {"tau_above": above, "tau_below": below}
     if above > s.lag[-1] / 10:
         out["contrast"], out["contrast_err"] = slow_contrast(s)
@@ -193,7 +202,7 @@ class _Fit:
         self.covariance[np.ix_(free, free)] = covariance
         self.error = np.sqrt(np.diag(self.covariance))
         inside = (self.x > low + 1e-6) & (self.x < high - 1e-6)
-        resolved = (s.lag[0] / np.exp(self.x[1])) ** self.x[2] < RESOLVED
+        resolved = np.exp(self.x[1]) > RESOLVED * s.lag[0]
         self.known = bool(inside[free].all() and self.error[1] < LOG_TAU_KNOWN and resolved)
 
 

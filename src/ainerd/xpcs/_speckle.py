@@ -60,7 +60,7 @@ def student_factor(dof: int) -> float:
 
 
 def has_speckle(s: Sample) -> str:
-    """ "yes", "no", or "unknown" where too few parts say how sure anything is.
+    """Whether there is any: "yes", "no", or "unknown" where too few parts say how sure anything is.
 
     Tested are the contrast without a lag and the mean of g2 - 1 over the first lag, up to the 4th, the 16th, and over
     all, each one-sided.
