@@ -71,6 +71,7 @@ def test_a_power_law_is_found_with_its_errors():
         pulls.append(
             ((fit.exponent - 2.2) / fit.exponent_err, (np.log(fit.amplitude / 3)) * fit.amplitude / fit.amplitude_err)
         )
+    assert 0 < fit.p < 1 and fit_power(q, clean + (q > 0.03) * clean, 0.03 * clean).p < 1e-6
     assert np.all(np.abs(np.mean(pulls, axis=0)) < 5 / np.sqrt(200))
     assert np.all((np.std(pulls, axis=0) > 0.8) & (np.std(pulls, axis=0) < 1.25))
     unweighted = fit_power(q, clean)

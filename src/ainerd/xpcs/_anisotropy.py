@@ -11,7 +11,7 @@ BANDS = 9
 
 
 def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
-    """P value of bins that differ across azimuth by no more than noise, but for a contrast of their own.
+    """Chance that bins which are alike, but for a contrast of their own, differ so much across azimuth.
 
     A velocity, a spread of velocities and an anisotropic relaxation all make g2 depend on twice the azimuth (speckle is
     the same at q and -q). The second harmonic of g2 in bands of lags is compared with the scatter of parts by Wilks'

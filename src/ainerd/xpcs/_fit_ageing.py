@@ -57,8 +57,9 @@ def fit_ageing(
     part_roi: ArrayLike | None = None,
     part_weight: ArrayLike | None = None,
 ) -> AgeingFit:
-    """Fit tau ~ age^mu to g2 by age, and say so where a test against one relaxation time does (Wald's, with the errors
-    that the scatter of parts gives).
+    """Fit tau ~ age^mu to g2 by age, and say so where a test against one relaxation time does.
+
+    The test is Wald's, with the error that the scatter of parts gives: lags and ages see the same speckles.
 
     Parameters
     ----------
@@ -89,7 +90,11 @@ def fit_ageing(
     if every.shape[1:] != values.shape[1:]:
         raise ValueError(f"parts of shape {every.shape} do not fit g2 of shape {values.shape}")
     flat = values.reshape(n_roi, -1)
-    ring = np.nanmean(flat, axis=0, keepdims=True) if parts is None else flat  # bins are the parts of a ring
+    if parts is None:  # bins are the parts of a ring
+        alive = np.isfinite(flat).any(1)
+        ring = flat[alive].mean(0, keepdims=True) if alive.any() else flat[:1]
+    else:
+        ring = flat
     noise, bins, data = scatter(ring, every.reshape(len(every), -1), roi, part_weight)
     use = np.zeros(n_age * n, bool)
     use[data] = True

@@ -30,6 +30,8 @@ class Ring:
         Zero where there is no datum.
     mix : ndarray, shape (n_lag, n_lag), or None
         Applied to a bin's weighted residuals, where lags vary together.
+    half : (float, float)
+        Half the width of a bin in azimuth, in radians, and in q, over the mean q: fringes are a mean over the bin.
     """
 
     lag: NDArray[np.float64]
@@ -38,6 +40,7 @@ class Ring:
     value: NDArray[np.float64]
     weight: NDArray[np.float64]
     mix: NDArray[np.float64] | None
+    half: tuple[float, float] = (0.0, 0.0)
 
     def whiten(self, x: NDArray) -> NDArray:
         """Of arrays (..., n_roi, n_lag)."""
@@ -60,8 +63,8 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
     z = np.exp(np.clip(exponent * ratio, -700, 6))
     k = w1 * r1 + w2 * r2
     g = np.exp(-z - k * k / 2)
-    phase = u1 * r1 + u2 * r2
-    fringe, moving = np.cos(phase), 1 - static
+    fringe, slopes = _fringe(u1, u2, ring)
+    moving = 1 - static
     shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
     by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # times g: by its logarithm
     out = np.empty((len(x), len(free), *shape.shape[1:]))
@@ -73,12 +76,40 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
         elif i == 2:
             out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
         elif i < 5:
-            out[:, j] = -2 * contrast * moving * static * g * np.sin(phase) * (r1, r2)[i - 3]
+            out[:, j] = 2 * contrast * moving * static * g * slopes[i - 3]
         elif i < 7:
             out[:, j] = -by_g * k * (r1, r2)[i - 5]
         else:
             out[:, j] = -by_g * exponent * z * (c2, s2)[i - 7]
     return 1 + contrast * shape, out, shape
+
+
+def _fringe(u1: NDArray, u2: NDArray, ring: Ring) -> tuple[NDArray, list[NDArray]]:
+    """Mean of cos(u·reach) over a bin, and its derivatives by u1 and u2.
+
+    The phase changes by its own tangent along the azimuth, to second order, and in proportion to q.
+    """
+    r1, r2 = ring.reach
+    c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
+    far = r1 * c + r2 * s
+    wide, deep = ring.half
+    shorter = 1 - wide**2 / 6
+    phase = (u1 * r1 + u2 * r2) * shorter
+    across = (u2 * c - u1 * s) * far
+    a, a_slope = _sinc(wide * across)
+    b, b_slope = _sinc(deep * phase)
+    cosine, sine = np.cos(phase), np.sin(phase)
+    by_phase = a * (cosine * b_slope * deep - sine * b) * shorter
+    by_across = cosine * b * a_slope * wide * far
+    return cosine * a * b, [by_phase * r1 - by_across * s, by_phase * r2 + by_across * c]
+
+
+def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
+    """sin(x) / x and its derivative."""
+    small = np.abs(x) < 1e-3
+    safe = np.where(small, 1.0, x)
+    sinc = np.where(small, 1 - x * x / 6, np.sin(safe) / safe)
+    return sinc, np.where(small, -x / 3, (np.cos(safe) - sinc) / safe)
 
 
 def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, NDArray]:
@@ -154,7 +185,7 @@ def search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
         if len(trial) == 0:
             continue
         g = np.exp(-lag / tau)
-        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))
+        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))  # of narrow bins: near enough
         fringe *= g.astype(np.float32)
         fringe = ring.whiten(fringe).reshape(len(trial), -1)
         ones = np.ones_like(ring.value)
