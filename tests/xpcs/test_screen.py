@@ -140,6 +140,14 @@ def test_hot_and_dead_pixels():
     assert np.array_equal(left.pixels["dead"], np.sort(RING.pixels[dead]))
 
 
+def test_a_pixel_that_is_a_little_hot_is_not_told_from_static_speckle():
+    rng = np.random.default_rng(4)
+    for tau, found in ((1.0, [BAD]), (1e9, [])):
+        frames = movie(rng, 400, 1.0, tau=tau, modes=1)
+        frames[:, BAD] = rng.poisson(10, 400)
+        assert screened(frames)[2] == found
+
+
 def test_a_pixel_that_heats_up_is_found_at_the_end():
     rng = np.random.default_rng(5)
     frames = movie(rng, 400, 1.0, tau=1.0)
@@ -182,6 +190,11 @@ def test_frames_of_a_displaced_beam_are_left_out(begin, photons):
 def test_few_photons_show_a_displaced_beam_in_many_frames_together():
     _, valid, _, _ = screened(movie(np.random.default_rng(5), photons=0.2, moved=range(130, 150)))
     assert (~valid[130:150]).sum() >= 16 and (~valid).sum() <= 40
+
+
+def test_one_bin_shows_no_displacement():
+    frames = movie(np.random.default_rng(0), photons=5.0, moved=range(130, 150))
+    assert screened(frames, Partition.from_roi_map((RING.roi_map > 0).astype(int)))[1].all()
 
 
 def test_a_picture_that_changes_for_good_is_not_left_out_for_good():

@@ -10,6 +10,8 @@ without what is called hot, and 1 where they are too few to say. mu is a smooth 
 detector's coordinates, of each static sub-bin: S(q) may be as steep as it likes. Its own error is allowed for.
 """
 
+from weakref import WeakKeyDictionary
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ CHANCE_OF_MEANS = 1e-4  # for its mean, in one look: the bounds are bounds
 ENOUGH = 64  # pixels of a sub-bin for a profile of six parameters; fewer have a mean alone
 LEAST = 20.0  # counts a parameter of it
 SPREAD = 0.02  # relative variance that any detector's pixels are allowed
+
+
+_BASES: WeakKeyDictionary[Partition, NDArray[np.float64]] = WeakKeyDictionary()  # one partition has many runs
 
 
 class PixelScreen:
@@ -42,8 +47,10 @@ class PixelScreen:
         self.good = np.ones(len(partition.pixels), bool)
         self.total = np.zeros(len(partition.pixels))
         self.n_seen = 0
-        rows, columns = np.divmod(partition.pixels, partition.shape[1])
-        self._basis = _quadratics(self._edges, rows.astype(float), columns.astype(float))
+        if partition not in _BASES:
+            rows, columns = np.divmod(partition.pixels, partition.shape[1])
+            _BASES[partition] = _quadratics(self._edges, rows.astype(float), columns.astype(float))
+        self._basis = _BASES[partition]
         self._coefficient = np.zeros((len(self.size), 6))
         self._n_fit = np.ones(len(self.size), np.int64)
 
