@@ -37,7 +37,7 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
         yield from _rings(frame)
     yield Question(
         key="contrast",
-        asked="speckle contrast beta, above 0 and at most 1, of a static sample; without it no p-value",
+        asked="speckle contrast beta, above 0 and at most 1, of a static sample; without it that of each run is found",
         example=0.2,
     )
     yield Question(key="alpha", asked="an exposure is called novel if its p-value is at most this", default=0.05)

@@ -109,7 +109,7 @@ class RheoXPCSSettings(Section):
     ----------
     partition : PartitionSettings
     contrast : float or None
-        Speckle contrast beta of the instrument, measured on a static sample; None: not known.
+        Speckle contrast beta of the instrument, measured on a static sample; None: that of each run is found in it.
     reduction, sigma, diagonal, normalization
         As in `ainerd.xpcs.TwoTimeReducer`; sigma in frames.
     encoder : str
