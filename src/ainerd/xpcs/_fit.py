@@ -41,6 +41,9 @@ class KwwFit:
 def fit_kww(tau: ArrayLike, g2: ArrayLike, error: ArrayLike | None = None) -> KwwFit:
     """Fit g2 = baseline + contrast exp(-2 (tau / tau0)^exponent) to each bin; failed fits are flagged, not raised.
 
+    For curves alone: errors are those of lags that are independent, which those of a measured g2 are not. Numbers to be
+    quoted come from `fit_relaxation`.
+
     Parameters
     ----------
     tau : array_like, shape (n,)

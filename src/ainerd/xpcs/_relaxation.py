@@ -126,12 +126,10 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, floa
         return said
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
     fit = _Fit(s, roi, free_baseline=baseline == "free")
-    if fit.known and baseline == "one":
-        more = _Fit(s, roi, free_baseline=True)
-        if more.known and more.x[3] > 1:
-            p = student.sf((more.x[3] - 1) / more.error[3], s.dof)
-            fit = more if p < PLATEAU_P else fit
-    if not fit.known or fit.error[1] > SURE:
+    rest = _Fit(s, roi, free_baseline=True) if baseline == "one" else fit
+    if rest is not fit and rest.has_plateau(s):
+        fit = rest
+    elif not fit.known or fit.error[1] > SURE:
         limit = bounds(s)
         if not fit.known or not limit[1] < RANGE * limit[0]:
             return said | _bound(s, said, limit)
@@ -204,6 +202,13 @@ class _Fit:
         inside = (self.x > low + 1e-6) & (self.x < high - 1e-6)
         resolved = np.exp(self.x[1]) > RESOLVED * s.lag[0]
         self.known = bool(inside[free].all() and self.error[1] < LOG_TAU_KNOWN and resolved)
+
+    def has_plateau(self, s: Sample) -> bool:
+        """Whether a part decays within the run and a part does not, both beyond doubt."""
+        if not self.known or self.x[3] <= 1 or np.exp(self.x[1]) > s.lag[-1] / 5:
+            return False
+        sure = student.isf(PLATEAU_P, s.dof)
+        return bool(self.x[3] - 1 > sure * self.error[3] and self.x[0] > sure * self.error[0])
 
 
 def _between(s: Sample, roi: NDArray, pull: NDArray) -> tuple[NDArray, int]:

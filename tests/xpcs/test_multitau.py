@@ -1,0 +1,160 @@
+"""The live g2: frames and pixels left out, open ends, ages, contrast within a frame, and errors from parts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ainerd.xpcs import MultiTau, Partition, g2, two_time
+
+
+def pushed(partition, frames, n_frames=None, valid=None, step=13):
+    live = MultiTau(partition, n_frames)
+    for a in range(0, len(frames), step):
+        live.push(frames[a : a + step], None if valid is None else valid[a : a + step])
+    return live
+
+
+def test_frames_left_out_are_those_of_the_maps(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[3, 20, 21]] = False
+    dark = frames.copy()
+    dark[40] = 0
+    dark[50, partition.roi_map == 2] = 0
+    full = two_time(dark, partition, valid=valid, dtype="float64")
+    wanted = np.array([[np.nanmean(np.diagonal(c2, lag)) for lag in range(1, 16)] for c2 in full])
+    found = pushed(partition, dark, 60, valid).result()
+    assert np.abs(found.value[:, :15] - wanted).max() < 1e-5
+    # at higher levels: the mean over all pairs of valid frames in the pairs of cells
+    level = np.flatnonzero(found.lag == 20)[0]
+    pairs = [(a, b) for a in range(30) for b in [a + 10] if b < 30]
+    cells = np.array([full[:, 2 * a : 2 * a + 2, 2 * b : 2 * b + 2].reshape(len(full), 4) for a, b in pairs])
+    assert np.abs(found.value[:, level] - np.nanmean(cells, axis=(0, 2))).max() < 1e-5
+
+
+def test_a_dark_frame_changes_nothing(frames, partition):
+    dark = np.insert(frames, [10, 30], 0, axis=0)
+    seen = pushed(partition, dark).result()
+    clean = g2(dark, partition, valid=(dark.sum((1, 2)) > 0), dtype="float64")
+    assert np.abs(seen.value[:, :15] - clean.value[:, :15]).max() < 1e-5
+
+
+@pytest.mark.parametrize("n", [2, 15, 16, 17, 32, 33, 60])
+def test_an_open_ended_run_gives_what_an_announced_one_does(frames, partition, n):
+    known, unknown = pushed(partition, frames[:n], n, step=60), pushed(partition, frames[:n], None, step=7)
+    np.testing.assert_array_equal(unknown.lag, known.lag)
+    np.testing.assert_array_equal(unknown.result().lag, known.lag)
+    np.testing.assert_allclose(unknown.result().value, known.result().value, rtol=1e-12)
+
+
+def test_a_run_broken_off_gives_g2_of_what_came(frames, partition):
+    np.testing.assert_array_equal(
+        pushed(partition, frames[:35], 5000).result().value, pushed(partition, frames[:35], 35).result().value
+    )
+    with pytest.raises(ValueError, match="at least 2 frames, 1 have come"):
+        pushed(partition, frames[:1]).result()
+    with pytest.raises(ValueError, match=r"valid has shape \(2,\), wanted \(3,\)"):
+        MultiTau(partition, None).push(frames[:3], [True, False])
+
+
+def test_pixels_left_out_at_the_beginning_are_masked(frames, partition):
+    out = np.array([3, 4, 100, 230])
+    roi_map = partition.roi_map.copy().ravel()
+    roi_map[partition.pixels[out]] = 0
+    masked = Partition.from_roi_map(roi_map.reshape(partition.shape), static_map=partition.static_map)
+    live = MultiTau(partition, 60)
+    live.leave_out(out)
+    live.push(frames)
+    found, wanted = live.result(), pushed(masked, frames).result()
+    np.testing.assert_allclose(found.value, wanted.value, atol=1e-6)
+    np.testing.assert_allclose(found.contrast0, wanted.contrast0, atol=1e-6)
+    np.testing.assert_array_equal(found.n_pixels, masked.n_pixels)
+
+
+def test_a_hot_pixel_left_out_late_is_as_good_as_masked(frames, partition):
+    hot = frames.copy().reshape(60, -1)
+    hot[:, partition.pixels[10]] = 60_000
+    hot = hot.reshape(frames.shape)
+    late, never, masked = (MultiTau(partition, 60) for _ in range(3))
+    masked.leave_out([10])
+    for live in (late, never, masked):
+        live.push(hot[:30])
+    late.leave_out([10])
+    for live in (late, never, masked):
+        live.push(hot[30:])
+    wanted, found = masked.result(), late.result()
+    assert np.abs(never.result().value[0] - wanted.value[0]).min() > 5
+    assert np.abs(found.value - wanted.value)[0].mean() < wanted.error[0].mean()
+    np.testing.assert_array_equal(found.value[1:], never.result().value[1:])
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), n_pixels=st.integers(1, 80), n_static=st.integers(1, 5), n=st.integers(2, 70))
+def test_parts_of_a_bin_and_ages_of_a_run_are_the_whole(seed, n_pixels, n_static, n):
+    rng = np.random.default_rng(seed)
+    roi = np.r_[1, 2, rng.integers(1, 3, n_pixels)][None]
+    partition = Partition.from_roi_map(roi, static_map=rng.integers(1, n_static + 1, roi.shape))
+    live = pushed(partition, rng.poisson(2.0, (n, *roi.shape)).astype(np.uint16))
+    whole, by_age = live.result(), live.by_age()
+    for k in range(2):
+        mine = whole.part_roi == k
+        assert whole.part_weight[mine].sum() == pytest.approx(1) and mine.sum() <= 16 + n_static
+        found = whole.part_weight[mine] @ whole.parts[mine]
+        np.testing.assert_allclose(found, whole.value[k], rtol=1e-9)
+    assert (
+        by_age.edges[0] == 0
+        and by_age.edges[-1] == n
+        and by_age.value.shape == (2, by_age.edges.size - 1, live.lag.size)
+    )
+    if np.isfinite(by_age.value[:, :, 0]).all():  # every age counts with the pairs whose later frame is in it
+        pairs = np.diff(np.maximum(by_age.edges, 1))
+        np.testing.assert_allclose(by_age.value[:, :, 0] @ pairs / pairs.sum(), whole.value[:, 0], rtol=1e-9)
+
+
+def speckle(rng, n_frames, n_pixels, modes, keep, photons):
+    """Counts of the mean of `modes` speckle patterns, whose fields keep `keep` of themselves from frame to frame."""
+    shape = (2, modes, n_pixels)
+    field, out = rng.normal(size=shape), np.empty((n_frames, n_pixels), np.uint16)
+    for t in range(n_frames):
+        if t:
+            field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=shape)
+        out[t] = rng.poisson(photons * (field**2).sum(0).mean(0) / 2)
+    return out
+
+
+@pytest.mark.parametrize("photons", [0.05, 2.0])
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+def test_contrast_within_a_frame_and_its_error_are_right(photons, keep):
+    rng = np.random.default_rng(3)
+    roi = np.repeat(np.arange(1, 101), 60).reshape(100, 60)
+    found = pushed(Partition.from_roi_map(roi), speckle(rng, 200, roi.size, 4, keep, photons)).result()
+    assert 0.8 < found.contrast0.std() / np.sqrt((found.contrast0_err**2).mean()) < 1.25
+    assert abs(found.contrast0.mean() - 0.25) < 4 * found.contrast0.std() / 10
+
+
+def test_contrast_within_a_frame_is_the_same_live_and_afterwards(frames, partition):
+    valid = np.ones(60, bool)
+    valid[[3, 20]] = False
+    live, after = pushed(partition, frames, 60, valid).result(), g2(frames, partition, valid=valid)
+    np.testing.assert_allclose(live.parts0, after.parts0, atol=2e-2)
+    np.testing.assert_allclose(live.contrast0, after.contrast0, atol=2e-2)
+    np.testing.assert_allclose(live.parts[:, :15], after.parts[:, :15], atol=1e-4)
+    # by hand, in one bin without static sub-bins
+    one = Partition.from_roi_map(np.ones((1, 50), int))
+    counts = frames[:, :5, :10].reshape(60, 1, 50)
+    mean = counts.sum(2)[:, 0]
+    plain = (counts * (counts - 1.0)).sum() / (mean * (mean - 1.0)).sum() * 50 - 1
+    found = pushed(one, counts).result()
+    assert found.contrast0[0] == pytest.approx(plain + (1 + plain) * (plain + plain * (1 + plain) / 50) / 50, rel=0.02)
+
+
+def test_errors_and_bias_of_a_static_sample_are_those_of_few_speckles():
+    rng = np.random.default_rng(5)
+    roi = np.repeat(np.arange(1, 151), 60).reshape(150, 60)
+    static = np.tile(np.repeat([1, 2], 30), (150, 1))
+    found = pushed(Partition.from_roi_map(roi, static_map=static), speckle(rng, 40, roi.size, 4, 1.0, 20.0)).result()
+    value = (found.value - found.bias)[:, 5] - 1
+    error = value.std() / np.sqrt(150)
+    assert abs(value.mean() - 0.25) < 4 * error  # (m - 1) / (4 m + 1) of bins of m would be .016 less
+    assert found.value[:, 5].mean() - 1 < 0.25 - 2 * error
+    assert 0.85 < value.std() / np.sqrt((found.error[:, 5] ** 2).mean()) < 1.2

@@ -1,0 +1,114 @@
+"""Relaxation times with errors or limits, on AR(1) speckle made here: g2 - 1 is contrast exp(-2 t / tau)."""
+
+import numpy as np
+import pytest
+
+from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+
+
+def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0):
+    """g2 of fields that forget with exp(-t / tau), with a part `still` of the bins' speckle that does not move."""
+    rng = np.random.default_rng(seed)
+    shape = (2, contrast_modes, n_bins * n_pixels)
+    keep = np.exp(-1 / tau)
+    field, rest = rng.normal(size=shape), rng.normal(size=shape)
+    correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, n_bins + 1), n_pixels)[None]), None)
+    for t in range(n_frames):
+        if t:
+            field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=shape)
+        bright = ((np.sqrt(1 - still) * field + np.sqrt(still) * rest) ** 2).sum(0).mean(0) / 2
+        correlator.push(rng.poisson(photons * bright)[None].astype(np.uint16))
+    return correlator.result()
+
+
+def test_numbers_scatter_as_their_errors_say():
+    fits = [fit_relaxation(measured(seed, 12.0), 0.5) for seed in range(3)]
+    assert all(np.isfinite(fit.tau).all() for fit in fits)
+    for name, truth in (("tau", 6.0), ("exponent", 1.0), ("contrast", 0.25)):
+        found, error = (np.concatenate([getattr(fit, name + end) for fit in fits]) for end in ("", "_err"))
+        z = (found - truth) / error
+        assert abs(z.mean()) < 0.6 and 0.7 < z.std() < 1.4, name
+    one = fit_relaxation(measured(0, 12.0), 0.5, together=True)
+    assert one.tau.shape == (1,) and one.tau_err[0] < np.median(fits[0].tau_err) / 3
+    assert abs(one.tau[0] - 6) < 3 * one.tau_err[0] and one.speckle[0] == "yes"
+    assert one.plateau[0] == 0 and one.p_same[0] > 1e-3
+
+
+def test_a_static_sample_gets_a_limit_and_its_contrast():
+    g2 = measured(1, np.inf)
+    for fit in (fit_relaxation(g2), fit_relaxation(g2, together=True)):
+        assert np.isnan(fit.tau).all() and np.isnan(fit.exponent).all()
+        assert np.isfinite(fit.tau_above).mean() > 0.9 and np.median(fit.tau_above) > 100
+        assert np.isfinite(fit.tau_below).mean() < 0.2
+        assert np.abs((fit.contrast - 0.25) / fit.contrast_err).max() < 4
+
+
+def test_a_flat_field_has_no_speckle():
+    rng = np.random.default_rng(2)
+    correlator = MultiTau(Partition.from_roi_map(np.repeat([1, 2, 3], 300)[None]), 200)
+    correlator.push(rng.poisson(0.5, (200, 900)).astype(np.uint16))
+    fit = fit_relaxation(correlator.result(), together=True)
+    assert fit.speckle[0] == "no" and abs(fit.contrast[0]) < 3 * fit.contrast_err[0]
+    assert all(np.isnan(getattr(fit, name)[0]) for name in ("tau", "tau_above", "tau_below"))
+
+
+def test_speckle_that_is_gone_in_the_next_frame_is_fast():
+    fit = fit_relaxation(measured(3, 0.3), together=True)
+    assert fit.speckle[0] == "yes" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
+    assert 0.3 < fit.tau_below[0] < 1.5
+    assert abs(fit.contrast[0] - 0.25) < 3 * fit.contrast_err[0]
+
+
+def test_what_does_not_decay_is_a_plateau():
+    fit = fit_relaxation(measured(4, 6.0, contrast_modes=1, still=0.5, photons=5.0), together=True)
+    # |x g + 1 - x|² with x = 1/2: half of the contrast decays as exp(-t / tau), a quarter stays
+    assert abs(fit.plateau[0] - 0.25) < 4 * fit.plateau_err[0] and fit.plateau_err[0] < 0.1
+
+
+def test_bins_that_differ_are_told_and_widen_the_error():
+    slow, fast = (measured(seed, tau, n_bins=9) for seed, tau in ((5, 25.0), (6, 6.0)))
+    joined = {
+        name: np.concatenate([getattr(g2, name) for g2 in (slow, fast)])
+        for name in (
+            "value",
+            "error",
+            "parts",
+            "part_weight",
+            "n_pixels",
+            "contrast0",
+            "contrast0_err",
+            "parts0",
+            "bias",
+        )
+    }
+    both = type(slow)(lag=slow.lag, part_roi=np.concatenate([slow.part_roi, fast.part_roi + 9]), **joined)
+    fit, alone = fit_relaxation(both, together=True), fit_relaxation(both, together=True, bins=range(9))
+    assert fit.p_same[0] < 1e-3 < alone.p_same[0]
+    assert fit.tau_err[0] / fit.tau[0] > 2 * alone.tau_err[0] / alone.tau[0]
+
+
+def test_too_few_pixels_are_no_statement():
+    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1]])), 40)
+    correlator.push(np.random.default_rng(0).poisson(5.0, (40, 2)).astype(np.uint16))
+    fit = fit_relaxation(correlator.result())
+    assert fit.speckle[0] == "unknown" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
+
+
+def test_a_baseline_can_be_left_free():
+    fit = fit_relaxation(measured(0, 12.0), together=True, baseline="free")
+    assert abs(fit.tau[0] - 12) < 4 * fit.tau_err[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frame_time": 0.0}, "frame_time must be positive, got 0.0"),
+        ({"baseline": "two"}, "baseline must be 'one' or 'free', got 'two'"),
+        ({"bins": [2]}, "bins must be numbers from 0 to 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(options, message):
+    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1, 2, 2]])), 20)
+    correlator.push(np.ones((20, 4), np.uint16))
+    with pytest.raises(ValueError, match=message):
+        fit_relaxation(correlator.result(), **options)
