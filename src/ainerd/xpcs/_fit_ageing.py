@@ -106,18 +106,26 @@ def fit_ageing(
     enough = use.sum(1) >= 3
     use &= enough[:, None]
     if enough.sum() < 3:
-        return AgeingFit(**dict.fromkeys(_FLOATS, np.nan), age=middle, tau=empty, tau_err=empty)
+        return AgeingFit(
+            ageing_exponent=np.nan,
+            ageing_exponent_err=np.nan,
+            ageing_p=np.nan,
+            ageing_bic=np.nan,
+            age=middle,
+            tau=empty,
+            tau_err=empty,
+        )
     kept = use.ravel()[data]
     noise = Scatter(noise.deviation[:, kept], noise.roi, noise.factor, noise.size)
     mean = noise.size @ ring[np.ix_(bins, data[kept])] / noise.size.sum()
     row, column = np.nonzero(use)
-    data = _Data(lags[column], mean, noise)
+    of_age = _Data(lags[column], mean, noise)
     log_age = np.log(ages[use])
     centre = log_age.mean()
-    one = data.fit(np.ones((len(row), 1)))
-    law = data.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0])
+    one = of_age.fit(np.ones((len(row), 1)))
+    law = of_age.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0])
     kinds, where = np.unique(row, return_inverse=True)
-    each = data.fit(
+    each = of_age.fit(
         np.eye(len(kinds))[where], np.r_[one[0][:3], law[0][3] + law[0][4] * (np.log(middle[kinds]) - centre)]
     )
     mu, mu_err = law[0][4], law[1][4]
@@ -125,7 +133,7 @@ def fit_ageing(
     # lags vary together: chi square in units of what a mean residual of the better model is
     gain = len(mean) * np.log(one[2] / law[2]) - np.log(len(mean)) if law[2] > 0 else np.nan
     out_tau, out_err = empty.copy(), empty.copy()
-    inside = (each[0][3:] > np.log(data.lag.min() / 4)) & (each[0][3:] < np.log(4 * data.lag.max()))
+    inside = (each[0][3:] > np.log(of_age.lag.min() / 4)) & (each[0][3:] < np.log(4 * of_age.lag.max()))
     known = inside & (each[1][3:] < np.log(2))
     out_tau[kinds[known]] = np.exp(each[0][3:][known])
     out_err[kinds[known]] = out_tau[kinds[known]] * each[1][3:][known]
@@ -139,9 +147,6 @@ def fit_ageing(
         tau=out_tau,
         tau_err=out_err,
     )
-
-
-_FLOATS = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
 
 
 def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:

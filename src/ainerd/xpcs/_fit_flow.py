@@ -256,7 +256,7 @@ class _Choice:
         surely = gain > SURE_BIC and other - self.bic[flow] > ALIKE and p < SURE_P
         surely = surely and length_err < KNOWN * length and direction_err < 20
         if surely:
-            kind = flow  # type: ignore[assignment]
+            kind = flow
             name = "velocity" if flow == "velocity" else "velocity_spread"
             out |= {name: length / self.q, f"{name}_err": length_err / self.q}
             out |= {"flow_direction": direction, "flow_direction_err": direction_err}
@@ -310,4 +310,4 @@ def _at(x: NDArray, first: int, vector: ArrayLike) -> NDArray:
 
 def _nothing(kind: Kind = "none", **known: float) -> FlowFit:
     names = (field.name for field in fields(FlowFit) if field.type is float)
-    return FlowFit(kind=kind, **(dict.fromkeys(names, np.nan) | {name: float(x) for name, x in known.items()}))
+    return FlowFit(kind=kind, **(dict.fromkeys(names, np.nan) | {name: float(x) for name, x in known.items()}))  # type: ignore[arg-type]

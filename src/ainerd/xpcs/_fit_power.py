@@ -69,5 +69,12 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
     p = chi2_distribution.sf(chi2 * (n - 2), n - 2) if n > 2 and tau_err is not None else np.nan
     amplitude = np.exp(log_amplitude)
     spread = np.sqrt(np.diag(covariance))
-    numbers = exponent, spread[0], amplitude, amplitude * spread[1], chi2, p
-    return PowerFit(*map(float, numbers), n)
+    return PowerFit(
+        exponent=float(exponent),
+        exponent_err=float(spread[0]),
+        amplitude=float(amplitude),
+        amplitude_err=float(amplitude * spread[1]),
+        chi2=float(chi2),
+        p=float(p),
+        n=n,
+    )

@@ -27,7 +27,7 @@ FLOW = {
     "anisotropy_p": ("anisotropy_p", "1"),
 }
 AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
-UNITS = dict(FLOW.values()) | dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_chi2"), "1")
+UNITS = dict(FLOW.values()) | dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_p"), "1")
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,4 @@ def of_q(rings: Sequence[Ring], tau_s: NDArray[np.float64], tau_s_err: NDArray[n
     fit = fit_power([ring.q for ring in rings], tau_s, tau_s_err)
     if fit.n < 3:
         return {}
-    return {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_chi2": fit.chi2}
+    return {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
