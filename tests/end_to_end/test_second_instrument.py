@@ -90,7 +90,10 @@ def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
     store.fail(store.begin(record), "the disk was full")
     store.refresh()
     assert "0 analysed" in ainerd("replay")  # it has been looked at
-    assert json.loads(ainerd("replay", "--all", "--json")) == {"complete": {record.raw_uid: key}, "failed": {}}
+    assert json.loads(ainerd("replay", "--all", "--json")) == {
+        "complete": {f"{record.raw_uid}/1": key},
+        "failed": {},
+    }
     np.testing.assert_array_equal(store.array(key, "c2"), c2)
     pd.testing.assert_frame_equal(store.series(key, "stress"), stress)
     again = store.record(key)
