@@ -177,6 +177,13 @@ def test_frames_that_are_dark_or_overflow_are_left_out(clean):
     assert left.frames["overflow"].tolist() == [20, 150]
 
 
+@pytest.mark.parametrize("dim", [1 / 20, 1 / 200])
+def test_a_beam_that_comes_late_costs_nothing_of_what_comes_after(clean, dim):
+    rng = np.random.default_rng(6)
+    _, valid, told, _ = screened(rng.poisson(np.where(np.arange(N) < 120, dim, 1.0)[:, None] * clean * 4))
+    assert not told and valid[120:].all()
+
+
 @pytest.mark.parametrize("begin", [20, 130])
 @pytest.mark.parametrize("photons", [1.0, 5.0])
 def test_frames_of_a_displaced_beam_are_left_out(begin, photons):

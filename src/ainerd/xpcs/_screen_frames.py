@@ -48,6 +48,7 @@ class FrameScreen:
         self._usual = self._share = 0.0
         self._excess = np.ones((3, 5))
         self._speckle = np.zeros(5)
+        self._since = 0  # the first frame that the picture is of
         self._at, self._latest = 0, -LAG  # the latter: the last frame that was found displaced
 
     def begin(self, counts: NDArray[np.float64], contrast: float) -> None:
@@ -60,6 +61,7 @@ class FrameScreen:
         self._basis = _orthonormal(self._smooth, share / (share.sum() or 1.0))
         moments = np.column_stack([counts @ self._basis.T, total])[lit]
         self._picture = np.median(moments[:, :5] / moments[:, 5:], 0) if lit.any() else np.zeros(5)
+        self._contrast = contrast
         self._speckle = SPECKLE * contrast * ((share / (share.sum() or 1.0)) ** 2 / self._size * self._basis**2).sum(1)
         big_enough = self._size.sum() >= 50 and len(self._size) >= 4
         self._sure = SURE * (1 + 15 / np.sqrt(self._size.sum())) ** 2 if big_enough else np.inf
@@ -67,6 +69,11 @@ class FrameScreen:
 
     def add(self, counts: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
         """Judge the next frames, by the sums over their sub-bins, (b, n_sub)."""
+        total = counts.sum(1)[valid]
+        if self._at and total.size and np.quantile(total, 0.9) * self._dark > max(self._usual, LIT):
+            # what came before was dark, or nearly: the picture begins here
+            self.begin(counts[valid], self._contrast)
+            self._since = self._at
         n = self._at + len(counts)
         while n > len(self._state):
             more = max(1024, len(self._state))
@@ -76,8 +83,10 @@ class FrameScreen:
         self._state[now] = np.where(valid, GOOD, TOLD)
         numbers = np.array([self._usual, self._latest])
         _project(counts, self._basis, self._moments[now])
-        _judge(self._moments, self._state, self._at, n, self._picture, self._speckle, self._excess, self._sure,
-               self._dark, numbers)  # fmt: skip
+        _judge(
+            self._moments, self._state, self._since, self._at, n, self._picture, self._speckle, self._excess,
+            self._sure, self._dark, numbers,
+        )  # fmt: skip
         self._usual, self._latest = numbers[0], int(numbers[1])
         self._at = n
 
@@ -123,7 +132,7 @@ def _project(counts, basis, moments):
 
 
 @nb.njit(nogil=True, cache=True)
-def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, numbers):
+def _judge(moments, state, origin, first, last, picture, speckle, excess, sure, dark, numbers):
     base = np.empty(5)
     mean = np.empty(5)
     away = np.empty(5)
@@ -142,7 +151,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
         if t % EVERY == 0 or counted == 0:
             seen, counted, i = 0, 0.0, t - LAG
             base[:] = 0
-            while i >= 0 and seen < BEFORE:
+            while i >= origin and seen < BEFORE:
                 if state[i] == GOOD or state[i] >= ACCEPTED:
                     base += moments[i, :5]
                     counted += moments[i, 5]
@@ -159,7 +168,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
             here = 0.0
             n = 0
             mean[:] = 0
-            for i in range(max(t - WINDOWS[w] + 1, 0), t + 1):
+            for i in range(max(t - WINDOWS[w] + 1, origin), t + 1):
                 s = state[i]
                 if s == GOOD or s >= DISPLACED + w:
                     mean += moments[i, :5]
@@ -174,8 +183,8 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                 chi += away[k] / max(chance * excess[w, k], chance + speckle[k])
             if chi > sure:
                 # it may have begun before the window, and frames between two that are displaced are no better
-                begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, 0)
-                for i in range(max(begin - GAP, 0), begin):
+                begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, origin)
+                for i in range(max(begin - GAP, origin), begin):
                     if state[i] >= DISPLACED:
                         begin = i
                         break
@@ -183,7 +192,7 @@ def _judge(moments, state, first, last, picture, speckle, excess, sure, dark, nu
                     if state[i] == GOOD:
                         state[i] = DISPLACED + w
                 numbers[1] = t
-                since = max(t - FOR_GOOD + 1, 0)
+                since = max(t - FOR_GOOD + 1, origin)
                 n = 0
                 for i in range(since, t + 1):
                     n += DISPLACED <= state[i] < ACCEPTED

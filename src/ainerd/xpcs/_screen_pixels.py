@@ -52,6 +52,7 @@ class PixelScreen:
             _BASES[partition] = _quadratics(self._edges, rows.astype(float), columns.astype(float))
         self._basis = _BASES[partition]
         self._coefficient = np.zeros((len(self.size), 6))
+        self._mean = np.zeros(len(self.size))
         self._n_fit = np.ones(len(self.size), np.int64)
 
     def add(self, column: NDArray[np.float64], n_frames: int) -> None:
@@ -68,9 +69,9 @@ class PixelScreen:
         return counts
 
     def brightness(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Frames over the mean frame so far, (b,): the median over the sub-bins; 1 where there is no mean yet."""
-        mean = np.bincount(self.sub, self.total, len(self.size)) / max(self.n_seen, 1)
-        return np.median(counts[:, mean > 0] / mean[mean > 0], 1) if mean.any() else np.ones(len(counts))
+        """Frames over the mean frame that the limits are for, (b,): the median over the sub-bins; 1 without any."""
+        seen = self._mean > 0
+        return np.median(counts[:, seen] / self._mean[seen], 1) if seen.any() else np.ones(len(counts))
 
     def contrast(self, block: NDArray, counts: NDArray[np.float64]) -> float:
         """Contrast of the speckle in single frames, (b, n_pixels), or what it is at most."""
@@ -133,7 +134,9 @@ class PixelScreen:
     def fit(self) -> None:
         """Fit the profile again, to what has been counted so far by the pixels that are still good."""
         counts = np.where(self.good, self.total, 0.0)
-        fitted = (self.size >= ENOUGH) & (np.add.reduceat(counts, self._edges[:-1]) >= 6 * LEAST)
+        of_sub = np.add.reduceat(counts, self._edges[:-1])
+        self._mean = of_sub / max(self.n_seen, 1)
+        fitted = (self.size >= ENOUGH) & (of_sub >= 6 * LEAST)
         self._n_fit = np.where(fitted, 6, 1)
         self._mu = _fit(self._edges, self._basis, counts, self.good, self._n_fit, self._coefficient)
 
