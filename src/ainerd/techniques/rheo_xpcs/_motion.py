@@ -36,7 +36,7 @@ class _Part:
 
     bins: NDArray[np.int64]
     kept: NDArray[np.bool_]
-    about: Mapping[str, NDArray[Any]]
+    about: Mapping[str, Any]
 
     @classmethod
     def of(cls, g2: G2, ring: Ring, partition: Partition) -> "_Part":
