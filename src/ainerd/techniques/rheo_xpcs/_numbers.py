@@ -72,6 +72,7 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
     moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
     together = {name: np.array([said[name][0] for said in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([said[name] for said in moved]) for name in moved[0]}
+    together |= _within_a_frame(g2, rings)
     bins = {
         "bin": np.arange(1, partition.n_roi + 1),
         "q": partition.q,
@@ -97,8 +98,8 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins=bins,
         contrasts=[
-            float(c) if s == "yes" and c > 0 else None
-            for c, s in zip(together["contrast"], together["speckle"], strict=True)
+            float(c) if s == "yes" and c > 0 else None  # what has decayed after a frame is contrast all the same
+            for c, s in zip(together["contrast0"], together["speckle"], strict=True)
         ],
         units=UNITS,
     )
@@ -106,6 +107,13 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
 
 def _said(fit: Relaxation) -> dict[str, NDArray[Any]]:
     return {NAMES[field.name]: getattr(fit, field.name) for field in fields(fit) if field.name in NAMES}
+
+
+def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float64]]:
+    """Contrast of each ring by photon statistics: the mean of its bins, by their pixels."""
+    value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
+    error = [np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings]
+    return {"contrast0": np.array(value), "contrast0_err": np.array(error)}
 
 
 def _plain(value: Any) -> float | str | None:
