@@ -122,9 +122,10 @@ def g2(
 
 def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray, NDArray, NDArray]:
     """Of each part and frames with themselves, less shot noise: mean of d d - 1, of e e, and photons; (n_part,)."""
-    begins, roi = parts.edges[:-1], parts.roi
-    sums = np.add.reduceat(counts, begins, axis=1, dtype=float) * scale.valid[:, roi]
-    squares = np.stack([np.add.reduceat(row.astype(float) ** 2, begins) for row in counts]) * scale.valid[:, roi]
+    roi = parts.roi
+    sums, squares = _sums(counts, parts.edges)
+    seen = scale.valid[:, roi]
+    sums, squares = sums * seen, squares * seen
     member = roi[:, None] == np.arange(roi[-1] + 1)
     n_pixels, total = parts.size @ member, sums @ member
     pairs = total * np.maximum(total - 1, 0)
@@ -168,6 +169,23 @@ def _centre(counts, first, n, factor, seen, out):
             total += e
         mean[t] = total / n
     return mean
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _sums(counts, edges):
+    """Sum of counts and of their squares, (T, n_part)."""
+    sums, squares = np.zeros((2, len(counts), edges.size - 1))
+    for t in range(len(counts)):
+        for j in range(edges.size - 1):
+            s1 = 0.0
+            s2 = 0.0
+            for p in range(edges[j], edges[j + 1]):
+                v = np.float64(counts[t, p])
+                s1 += v
+                s2 += v * v
+            sums[t, j] = s1
+            squares[t, j] = s2
+    return sums, squares
 
 
 def from_parts(

@@ -90,12 +90,12 @@ def fit_relaxation(
         If the frame time is not positive, or a bin or baseline unknown.
     """
     if not frame_time > 0:
-        raise ValueError(f"frame_time must be positive, got {frame_time}")
+        raise ValueError(f"frame_time must be positive, got {frame_time!r}")
     if baseline not in ("one", "free"):
         raise ValueError(f"baseline must be 'one' or 'free', got {baseline!r}")
     which = np.arange(len(g2.value)) if bins is None else np.asarray(bins, dtype=int)
     if which.size == 0 or which.min() < 0 or which.max() >= len(g2.value):
-        raise ValueError(f"bins must be numbers from 0 to {len(g2.value) - 1}, got {bins}")
+        raise ValueError(f"bins must be numbers from 0 to {len(g2.value) - 1}, got {bins!r}")
     groups = [which] if together else [np.array([k]) for k in which]
     found = [_fit_one(*_sample(g2, group), baseline) for group in groups]
     names = [field.name for field in fields(Relaxation) if field.name != "formula"]
@@ -103,7 +103,7 @@ def fit_relaxation(
     for name in names:
         if name.startswith("tau"):
             arrays[name] = arrays[name] * frame_time
-    return Relaxation(**arrays)
+    return Relaxation(**arrays)  # type: ignore[arg-type]
 
 
 def _sample(g2: G2, group: NDArray) -> tuple[Sample, NDArray[np.int64]]:
