@@ -14,6 +14,8 @@ FORMULA = (
     "tau0 ~ age**ageing_exponent"
 )
 SURE_P = 0.01
+FAR = 5.0  # how far, in the logarithm, a relaxation time may lie outside the lags
+STEEPEST = 10.0
 _LOW = np.array([-0.5, 0.0, 0.1])  # contrast, static, exponent; then the logarithms of relaxation times
 _HIGH = np.array([2.0, 0.98, 2.0])
 
@@ -123,7 +125,7 @@ def fit_ageing(
     log_age = np.log(ages[use])
     centre = log_age.mean()
     one = of_age.fit(np.ones((len(row), 1)))
-    law = of_age.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0])
+    law = of_age.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0], law=True)
     kinds, where = np.unique(row, return_inverse=True)
     each = of_age.fit(
         np.eye(len(kinds))[where], np.r_[one[0][:3], law[0][3] + law[0][4] * (np.log(middle[kinds]) - centre)]
@@ -175,8 +177,11 @@ class _Data:
     value: NDArray[np.float64]
     noise: Scatter
 
-    def fit(self, design: NDArray, start: NDArray | None = None) -> tuple[NDArray, NDArray, float]:
-        """Parameters (contrast, static, exponent, then what `design` makes log tau of), their errors, chi square."""
+    def fit(self, design: NDArray, start: NDArray | None = None, law: bool = False) -> tuple[NDArray, NDArray, float]:
+        """Parameters (contrast, static, exponent, then what `design` makes log tau of), errors, chi square.
+
+        Of a `law` the second of these is its exponent.
+        """
         weight = 1 / np.sqrt(np.maximum(np.diag(self.noise.covariance()), 1e-300))
         log_lag = np.log(self.lag)
 
@@ -191,9 +196,12 @@ class _Data:
             return 1 + contrast * f * f, np.column_stack([*slopes, -(by_z * z * exponent)[:, None] * design])
 
         n = design.shape[1]
+        bounds = np.full((2, n), [[log_lag.min() - FAR], [log_lag.max() + FAR]])
+        if law:
+            bounds[:, 1] = -STEEPEST, STEEPEST
         best = None
         for x in self._starts(n) if start is None else [np.r_[start, np.zeros(3 + n - len(start))]]:
-            low, high = np.r_[_LOW, n * [-np.inf]], np.r_[_HIGH, n * [np.inf]]
+            low, high = np.r_[_LOW, bounds[0]], np.r_[_HIGH, bounds[1]]
             found = least_squares(
                 lambda x: weight * (model(x)[0] - self.value),
                 np.clip(x, low + 1e-6, high - 1e-6),

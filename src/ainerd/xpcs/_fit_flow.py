@@ -134,7 +134,8 @@ def fit_flow(
     phi_width : float
         Of a bin, in degrees: 20 where there are 18. Fringes that differ within a bin are less deep.
     q_width : float
-        Of a bin, in 1/nm.
+        Of a bin, in 1/nm. At larger q relaxation is quicker, here as q², and late fringes are those of smaller q: in a
+        ring of q ± 10 % velocities would else come out 1 % too low.
 
     Raises
     ------

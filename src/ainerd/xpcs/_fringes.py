@@ -10,6 +10,7 @@ N = len(NAMES)
 MOST_FRINGES = 30  # radians of phase within the relaxation time
 _LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
 _HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
+LATE = 3.0  # of the field's e^-z no more is left to see
 CONTRAST = (-0.5, 2.0)
 ROUNDS = 60
 
@@ -63,16 +64,18 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
     z = np.exp(np.clip(exponent * ratio, -700, 6))
     k = w1 * r1 + w2 * r2
     g = np.exp(-z - k * k / 2)
-    fringe, slopes = _fringe(u1, u2, ring)
+    lower = np.minimum(z, LATE)  # what of z lowers the mean q of what is still correlated
+    fringe, slopes, by_lower = _fringe(u1, u2, lower, ring)
     moving = 1 - static
     shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
     by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # times g: by its logarithm
+    by_z = contrast * 2 * moving * static * g * by_lower * (z < LATE) - by_g
     out = np.empty((len(x), len(free), *shape.shape[1:]))
     for j, i in enumerate(free):
         if i == 0:
-            out[:, j] = by_g * exponent * z
+            out[:, j] = -by_z * exponent * z
         elif i == 1:
-            out[:, j] = -by_g * z * ratio
+            out[:, j] = by_z * z * ratio
         elif i == 2:
             out[:, j] = contrast * 2 * (static - moving * g * g + (1 - 2 * static) * g * fringe)
         elif i < 5:
@@ -80,28 +83,33 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
         elif i < 7:
             out[:, j] = -by_g * k * (r1, r2)[i - 5]
         else:
-            out[:, j] = -by_g * exponent * z * (c2, s2)[i - 7]
+            out[:, j] = by_z * exponent * z * (c2, s2)[i - 7]
     return 1 + contrast * shape, out, shape
 
 
-def _fringe(u1: NDArray, u2: NDArray, ring: Ring) -> tuple[NDArray, list[NDArray]]:
-    """Mean of cos(u·reach) over a bin, and its derivatives by u1 and u2.
+def _fringe(u1: NDArray, u2: NDArray, z: NDArray, ring: Ring) -> tuple[NDArray, list[NDArray], NDArray]:
+    """Mean of cos(u·reach) over a bin, and its derivatives by u1 and u2, and by the exponent z of what is moving.
 
-    The phase changes by its own tangent along the azimuth, to second order, and in proportion to q.
+    The phase changes by its own tangent along the azimuth, to second order, and in proportion to q. Relaxation is
+    quicker at larger q, z as q² where scatterers diffuse: the mean q of what is still correlated falls by
+    2 z half² / 3, to first order.
     """
     r1, r2 = ring.reach
     c, s = np.cos(ring.angle)[:, None], np.sin(ring.angle)[:, None]
     far = r1 * c + r2 * s
     wide, deep = ring.half
-    shorter = 1 - wide**2 / 6
-    phase = (u1 * r1 + u2 * r2) * shorter
+    fall = 2 * deep**2 / 3
+    shorter = (1 - wide**2 / 6) * (1 - fall * z)
+    whole = u1 * r1 + u2 * r2
+    phase = whole * shorter
     across = (u2 * c - u1 * s) * far
     a, a_slope = _sinc(wide * across)
     b, b_slope = _sinc(deep * phase)
     cosine, sine = np.cos(phase), np.sin(phase)
-    by_phase = a * (cosine * b_slope * deep - sine * b) * shorter
+    by_phase = a * (cosine * b_slope * deep - sine * b)
     by_across = cosine * b * a_slope * wide * far
-    return cosine * a * b, [by_phase * r1 - by_across * s, by_phase * r2 + by_across * c]
+    by_u = [by_phase * shorter * r1 - by_across * s, by_phase * shorter * r2 + by_across * c]
+    return cosine * a * b, by_u, -by_phase * whole * (1 - wide**2 / 6) * fall
 
 
 def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
