@@ -81,7 +81,7 @@ def rows(text):
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
+def session(tmp_path_factory, bank_file):
     """The tutorial, in a folder where its paths mean what they say, after the profile's startup files."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "profiles" / "rheo_xpcs").mkdir(parents=True)
@@ -90,6 +90,7 @@ def session(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("COLUMNS", "120")  # as wide as the terminal that the page was made in
         patch.setenv("AINERD_CONFIG", str(SMALL))
+        patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         patch.setenv("AINERD_STORAGE__DIRECTORY", str(folder / "output" / "session" / "tiled"))
         patch.setenv("AINERD_STORAGE__FRAMES", f'["{folder / "output" / "session" / "frames"}"]')
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

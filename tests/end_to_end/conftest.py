@@ -1,6 +1,3 @@
-from pathlib import Path
-
-import numpy as np
 import pytest
 from bluesky import RunEngine
 
@@ -8,14 +5,9 @@ from agents.demo.simulated import simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings
-from ainerd.latent._grid import from_triangle
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
-from ainerd.techniques import rheo_xpcs
-from ainerd.techniques.rheo_xpcs import write_bank
-from ainerd.techniques.rheo_xpcs._bank_file import STEPS, read_bank
 
-BANK, PART = Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors", 18
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100
 
@@ -76,15 +68,6 @@ class Session:
     def close(self):
         self.agent.close()
         self.close_tiled()
-
-
-@pytest.fixture(scope="session")
-def bank_file(tmp_path_factory):
-    """A part of the shipped bank: it is calibrated in a tenth of the time."""
-    tensors, families = read_bank(BANK)
-    path = tmp_path_factory.mktemp("bank") / "bank.safetensors"
-    write_bank(path, [from_triangle(maps / np.float32(STEPS)) for maps in tensors[::PART]], families[::PART])
-    return path
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from ainerd.xpcs._bounds import EXPONENT, bounds, faster_than_a_frame
 from ainerd.xpcs._fit import FORMULA, HIGH, LOW, least_squares, model, slopes
 from ainerd.xpcs._g2 import G2
+from ainerd.xpcs._misfit import SIZE, P, misfit
 from ainerd.xpcs._speckle import Sample, has_speckle, slow_contrast, student_factor
 
 LOG_TAU_KNOWN = 0.4  # standard error of log tau above which a bound is all there is to say
@@ -42,6 +43,9 @@ class Relaxation:
     p_same : ndarray
         Chance of bins that differ as much as these if all were the same; NaN for a single bin. Errors of bins that
         differ (below .001) are those of numbers that scatter from bin to bin.
+    misfit_p : ndarray
+        Chance of residuals as large if g2 were of this form, with a plateau if need be. Where it is below 1e-4, and the
+        residuals are larger than .15 of the contrast, nothing is said of tau.
     formula : str
     """
 
@@ -57,6 +61,7 @@ class Relaxation:
     plateau_err: NDArray[np.float64]
     speckle: NDArray[np.str_]
     p_same: NDArray[np.float64]
+    misfit_p: NDArray[np.float64]
     formula: str = FORMULA
 
 
@@ -127,6 +132,9 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, floa
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
     fit = _Fit(s, roi, free_baseline=baseline == "free")
     rest = _Fit(s, roi, free_baseline=True) if baseline == "one" else fit
+    said["misfit_p"], off = misfit(s, model(s.lag, rest.x[None])[0])
+    if said["misfit_p"] < P and off > SIZE:  # no parameter means anything
+        return said
     if rest is not fit and rest.has_plateau(s):
         fit = rest
     elif not fit.known or fit.error[1] > SURE:

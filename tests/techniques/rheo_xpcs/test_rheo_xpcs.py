@@ -170,7 +170,7 @@ def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
 def test_too_many_bad_pixels_are_no_matter_of_single_pixels(movie):
     spoilt = movie.copy()
     spoilt[:, :2] = 65535
-    with pytest.raises(AnalysisError, match="90 of 90 frames more than 1% of the pixels"):
+    with pytest.raises(AnalysisError, match="100 of 100 frames more than 1% of the pixels"):
         analyse(technique(), spoilt)
 
 

@@ -26,6 +26,7 @@ NAMES = {
     "plateau_err": "plateau_err",
     "speckle": "speckle",
     "p_same": "bins_alike_p",
+    "misfit_p": "misfit_p",
 }
 UNITS = {
     **{name: "s" if name.startswith("tau_s") else "1" for name in NAMES.values() if name != "speckle"},

@@ -16,7 +16,9 @@ def _relaxation(said: Mapping[str, Any]) -> Iterator[str]:
     if speckle == "no":
         yield "no speckle: the contrast, of the first lags and within a frame, is no larger than its error"
         return
-    if "tau_s" in said:
+    if not {"tau_s", "tau_s_above", "tau_s_below"} & set(said) and said.get("misfit_p", 1.0) < 1e-3:
+        yield f"g2 is no stretched exponential (p = {said['misfit_p']:.1g}): no relaxation time is given"
+    elif "tau_s" in said:
         shape = f", exponent {_with_error(said, 'kww_exponent')}" if "kww_exponent" in said else ""
         yield f"tau = {_with_error(said, 'tau_s', 's')}{shape}"
     elif "tau_s_above" in said and "tau_s_below" in said:

@@ -50,7 +50,8 @@ def draw_exposure(
     if "mean_frame" in axes:
         _draw_mean_frame(figure, axes["mean_frame"], arrays["mean_frame"])
     if "saxs" in axes:
-        axes["saxs"].loglog(arrays["saxs_q"], arrays["saxs"], ".-", color="0.2", ms=3, lw=0.8)
+        seen = arrays["saxs"] > 0  # not behind the beamstop
+        axes["saxs"].loglog(arrays["saxs_q"][seen], arrays["saxs"][seen], ".-", color="0.2", ms=3, lw=0.8)
         axes["saxs"].set(xlabel="$q$ (1/nm)", ylabel="$I(q)$")
     if "intensity" in axes:
         axes["intensity"].set_prop_cycle(color=colours)
@@ -68,7 +69,8 @@ def _draw_mean_frame(figure: Any, axes: Any, image: NDArray[Any]) -> None:
     axes.set_facecolor("0.85")  # masked pixels
     drawn = axes.imshow(np.maximum(image, low), norm=LogNorm(low, max(high, 1.001 * low)))
     axes.set(xticks=[], yticks=[], title="mean frame")
-    figure.colorbar(drawn, ax=axes, pad=0.02, shrink=0.5, aspect=8)
+    ticks = {"ticks": np.geomspace(low, high, 3), "format": "{x:.2g}", "label": "photons/px/frame"}
+    figure.colorbar(drawn, ax=axes, pad=0.02, shrink=0.9, aspect=12, **ticks).minorticks_off()
 
 
 def _draw_maps(figure: Any, axes: Any, maps: NDArray[Any], duration_s: float | None, names: Sequence[str]) -> None:
