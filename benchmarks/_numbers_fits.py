@@ -87,13 +87,13 @@ def pulls(fit: Relaxation, tau: float, exponent: float, contrast: float) -> NDAr
     return np.stack(z, 1)[known]
 
 
-def _covered(what: str, photons: float, pixels: float, fits: int, z: NDArray, right: float) -> dict[str, Any]:
+def _covered(what: str, photons: float, pixels: float, fits: int, z: NDArray, limits: list[bool]) -> dict[str, Any]:
     held = {
         f"{name}_{k}s": float(np.mean(np.abs(z[:, i]) < k)) if len(z) else np.nan
         for i, name in enumerate(("tau", "exponent", "contrast"))
         for k in (1, 2)
     }
-    return _row(what, photons, pixels, fits, len(z), right=right, **held)
+    return _row(what, photons, pixels, fits, len(z), right=float(np.mean(limits)) if limits else np.nan, **held)
 
 
 def _limits(fit: Relaxation, tau: float) -> list[bool]:
@@ -104,29 +104,33 @@ def _limits(fit: Relaxation, tau: float) -> list[bool]:
 
 def _coverage(quick: bool) -> list[dict[str, Any]]:
     """Bins one by one, over relaxation times, exponents and contrasts; cells and all of them pooled."""
-    out, every, every_fit, every_right = [], [], 0, []
+    out, every, limits = [], [], []
     for photons in (0.05, 0.5, 5.0):
-        for n_pixels, n_bins, n_runs in ((50, 48, 1), (500, 12, 1), (5000, 3, 1)):
-            z, fits, right = [], 0, []
-            for i, of_run in enumerate(TAUS):
-                for j, (exponent, contrast) in enumerate(SHAPES):
-                    if quick and (i + j) % 4:
-                        continue
-                    tau = of_run * N_FRAMES
-                    for run in range(n_runs):
-                        seed = run + 10 * j + 100 * i + n_pixels * 1000
-                        some = n_bins // 3 if quick else n_bins
-                        g1 = stretched(N_FRAMES, tau, exponent)
-                        fit = fit_relaxation(measured(seed, g1, contrast, photons, some, n_pixels))
-                        z.append(pulls(fit, tau, exponent, contrast))
-                        fits += some
-                        right += _limits(fit, tau)
-            out.append(_covered("bins", photons, n_pixels, fits, np.concatenate(z), float(np.mean(right or [np.nan]))))
-            every += z
-            every_fit += fits
-            every_right += right
-    pooled = _covered("bins, pooled", np.nan, np.nan, every_fit, np.concatenate(every), float(np.mean(every_right)))
-    return [*out, pooled]
+        for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 3)):
+            row, z, right = cell(photons, n_pixels, n_bins, quick)
+            out.append(row)
+            every.append(z)
+            limits += right
+    fits = sum(row["fits"] for row in out)
+    return [*out, _covered("bins, pooled", np.nan, np.nan, fits, np.concatenate(every), limits)]
+
+
+def cell(photons: float, n_pixels: int, n_bins: int, quick: bool) -> tuple[dict[str, Any], NDArray, list[bool]]:
+    """A row, the pulls of fits that give a number, and which limits hold of the others."""
+    z, right, fits = [], [], 0
+    some = n_bins // 3 if quick else n_bins
+    for i, of_run in enumerate(TAUS):
+        for j, (exponent, contrast) in enumerate(SHAPES):
+            if quick and (i + j) % 4:
+                continue
+            tau, seed = of_run * N_FRAMES, 10 * j + 100 * i + n_pixels * 1000
+            g1 = stretched(N_FRAMES, tau, exponent)
+            fit = fit_relaxation(measured(seed, g1, contrast, photons, some, n_pixels))
+            z.append(pulls(fit, tau, exponent, contrast))
+            right += _limits(fit, tau)
+            fits += some
+    found = np.concatenate(z)
+    return _covered("bins", photons, n_pixels, fits, found, right), found, right
 
 
 def _together(quick: bool) -> list[dict[str, Any]]:
@@ -141,4 +145,4 @@ def _together(quick: bool) -> list[dict[str, Any]]:
                 z.append(pulls(fit, tau, exponent, contrast))
                 right += _limits(fit, tau)
     fits = len(z)
-    return [_covered("runs", 0.5, 100, fits, np.concatenate(z), float(np.mean(right)) if right else np.nan)]
+    return [_covered("runs", 0.5, 100, fits, np.concatenate(z), right)]

@@ -14,6 +14,7 @@ from ainerd.xpcs._misfit import SIZE, P, misfit
 from ainerd.xpcs._speckle import Sample, has_speckle, slow_contrast, student_factor
 
 LOG_TAU_KNOWN = 0.4  # standard error of log tau above which a bound is all there is to say
+EXPONENT_KNOWN = 0.5  # relative error of the exponent above which its shape, and so tau, is not known
 RESOLVED = 3.5  # lags within tau: of a faster decay the shape is not seen
 SURE = 0.12  # standard error of log tau below which its limits need not be looked at
 RANGE = 6.0  # between the limits of a tau that is determined
@@ -209,7 +210,8 @@ class _Fit:
         self.error = np.sqrt(np.diag(self.covariance))
         inside = (self.x > low + 1e-6) & (self.x < high - 1e-6)
         resolved = np.exp(self.x[1]) > RESOLVED * s.lag[0]
-        self.known = bool(inside[free].all() and self.error[1] < LOG_TAU_KNOWN and resolved)
+        shape_known = self.error[1] < LOG_TAU_KNOWN and self.error[2] < EXPONENT_KNOWN * self.x[2]
+        self.known = bool(inside[free].all() and shape_known and resolved)
 
     def has_plateau(self, s: Sample) -> bool:
         """Whether a part decays within the run and a part does not, both beyond doubt."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 WIDTH = 11  # lags that variances are smoothed over
-ALPHA = 0.025  # chance that a flat field is said to have speckle, over all that is looked at
+ALPHA = 0.015  # chance that a flat field is said to have speckle, over all that is looked at
 
 
 @dataclass(frozen=True)
