@@ -175,7 +175,7 @@ class Found:
             tau = fit_kww(lags, seen.mean((0, 1)), error(seen.mean(1))).tau[0]
         if dynamics.family == "flow":
             p = bench.partition
-            velocity = np.mean([fit_flow(lags, one, p.phi, p.q).velocity * p.q[0] for one in seen])
+            velocity = np.nanmean([fit_flow(lags, one, p.phi, p.q).velocity * p.q[0] for one in seen])
         return {
             "deviation": np.mean(self.deviation),
             "/ error": np.mean(self.deviation) / error(self.deviation),
