@@ -133,8 +133,9 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, floa
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
     fit = _Fit(s, roi, free_baseline=baseline == "free")
     rest = _Fit(s, roi, free_baseline=True) if baseline == "one" else fit
-    said["misfit_p"], off = misfit(s, model(s.lag, rest.x[None])[0])
-    if said["misfit_p"] < P and off > SIZE:  # no parameter means anything
+    p, off = misfit(s, model(s.lag, rest.x[None])[0])
+    said["misfit_p"] = p
+    if p < P and off > SIZE:  # no parameter means anything
         return said
     if rest is not fit and rest.has_plateau(s):
         fit = rest

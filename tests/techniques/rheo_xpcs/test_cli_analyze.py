@@ -35,13 +35,15 @@ def test_a_plain_file_is_analysed(movie, tmp_path):
     options = ("--dataset", "somewhere/frames", "--roi", tmp_path / "roi.npy", "--frame-time", 0.1, "--contrast", 0.3)
     done = run("analyze", movie, *options, "--out", out)
     assert done.exit_code == 0, done.output
-    assert "bin 8" in done.output and "p = " in done.output
+    assert "bin 8" in done.output and "p = " in done.output and "tau = " in done.output
     with h5py.File(movie) as file, h5py.File(out) as results:
         frames = file["somewhere/frames"][()]
         partition = Partition.from_roi_map(np.load(tmp_path / "roi.npy"))
         assert np.allclose(results["c2"], two_time(frames, partition, size=256), atol=1e-5)
         assert results["tau"][0] == pytest.approx(0.1)
         assert 0 <= results.attrs["novelty_p"] <= 1
+        assert results["bins/speckle"].asstr()[:].tolist() == ["yes"] * 8
+        assert abs(results.attrs["tau_s"] + 0.1 / np.log(0.95)) < 3 * results.attrs["tau_s_err"] < 1
     assert out.with_suffix(".png").stat().st_size > 20_000
 
 

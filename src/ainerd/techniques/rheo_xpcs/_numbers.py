@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from ainerd.techniques.rheo_xpcs import _motion
 from ainerd.techniques.rheo_xpcs._motion import motion, of_q
 from ainerd.techniques.rheo_xpcs._rings import Ring
-from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation, fit_relaxation
+from ainerd.xpcs import G2, AgeingFit, FlowFit, G2ByAge, Partition, Relaxation, fit_relaxation
 
+# What numbers are computed by; a version grows when its numbers change, and then results have other keys.
+VERSIONS = {"g2": 2, "relaxation": 1, "flow": 1, "ageing": 1, "left_out": 1}
+FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
 # Names of what a `Relaxation` says, as results have them.
 NAMES = {
     "tau": "tau_s",

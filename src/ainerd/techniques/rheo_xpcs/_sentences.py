@@ -11,6 +11,20 @@ def sentences(said: Mapping[str, Any]) -> list[str]:
     return [*_relaxation(said), *_motion(said), *_left_out(said)]
 
 
+def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Speckle, contrast, relaxation time and exponent of a row of the table of bins, as text; empty if not known."""
+    known = {name: value for name, value in row.items() if value == value}
+    tau = " ".join(
+        f"{sign}{known[name]:.3g}" for sign, name in (("> ", "tau_s_above"), ("< ", "tau_s_below")) if name in known
+    )
+    return (
+        str(known["speckle"]),
+        _with_error(known, "contrast") if "contrast" in known else "",
+        _with_error(known, "tau_s") if "tau_s" in known else tau,
+        _with_error(known, "kww_exponent") if "kww_exponent" in known else "",
+    )
+
+
 def _relaxation(said: Mapping[str, Any]) -> Iterator[str]:
     speckle = said.get("speckle")
     if speckle == "no":

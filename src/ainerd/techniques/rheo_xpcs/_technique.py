@@ -17,6 +17,7 @@ from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, 
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._field import Field
+from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._questions import questions
 from ainerd.techniques.rheo_xpcs._rings import Ring, rings
@@ -114,6 +115,7 @@ class RheoXPCS:
             **({"denoiser": self.denoiser.sha256} if self.denoiser else {}),
             "bank": self.bank.id,
             "contrast": self.contrast,
+            "formulas": VERSIONS,
         }
 
     def begin(self, run: RunInfo) -> Exposure:
@@ -147,7 +149,7 @@ class RheoXPCS:
         """The partition: what an export needs beside the results."""
         names = ("roi_map", "static_map", "q", "phi", "static_q")
         return Common(
-            instrument=self._instrument,
+            instrument=self._instrument | {f"formula_{name}": text for name, text in FORMULAS.items()},
             arrays={name: getattr(self.partition, name) for name in names},
             dims={"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)},
             units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},

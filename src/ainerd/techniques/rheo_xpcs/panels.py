@@ -111,9 +111,10 @@ def export(store: ResultStore, key: str, path: Path) -> Path:
     record = store.record(key)
     there = {name: store.array(key, name) for name in record.arrays}
     series = {name: store.series(key, name) for name in record.series}
+    tables = {name: store.rows(key, name) for name in record.tables}
     configuration = store.configuration(record.digest)
     with h5py.File(path, "x") as file:
-        write_nexus(file, record, there, series, configuration)
+        write_nexus(file, record, there, series, tables, configuration)
         if configuration is not None and {"c2", "g2", "tau"} <= set(there) and MASKS <= set(configuration.arrays):
             write_viewer(file, record, there, configuration)
     return path

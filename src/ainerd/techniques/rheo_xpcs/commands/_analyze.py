@@ -20,7 +20,7 @@ def analyze(
     roi: Annotated[Path, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")],
     dataset: Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx).")] = "entry/data/data",
     frame_time: Annotated[float, typer.Option(help="Time from frame to frame, in seconds.")] = 1.0,
-    contrast: Annotated[float, typer.Option(help="Speckle contrast of the instrument, for the novelty claim.")] = 0.2,
+    contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
 ) -> None:
     """Two-time maps, g2, latent vectors and novelty of a file of frames."""
@@ -32,7 +32,7 @@ def analyze(
     from ainerd.techniques.rheo_xpcs import RheoXPCS
     from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
 
-    if not (frame_time > 0 and 0 < contrast <= 1):
+    if not (frame_time > 0 and (contrast is None or 0 < contrast <= 1)):
         raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
     n_frames, shape = _find(file, dataset)
     technique = RheoXPCS(_partition(roi), contrast=contrast)
@@ -54,6 +54,10 @@ def analyze(
         for name, array in analysis.arrays.items():
             results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
             results[name].attrs["dims"] = list(analysis.dims[name])
+        for name, columns in analysis.tables.items():
+            group = results.create_group(name)
+            for column, values in columns.items():
+                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
         results["embedding"] = analysis.embedding
         about = {**analysis.summary, "novelty_p": analysis.novelty_p, "source": str(file), "dataset": dataset}
         results.attrs.update({name: value for name, value in about.items() if value is not None})
@@ -123,16 +127,13 @@ def _verdict(technique: "RheoXPCS", analysis: "Analysis") -> str:
 def _table(technique: "RheoXPCS", analysis: "Analysis", names: list[str], title: str) -> object:
     from rich.table import Table
 
-    from ainerd.xpcs import fit_kww
+    from ainerd.techniques.rheo_xpcs._sentences import bin_cells, sentences
 
-    fit = fit_kww(analysis.arrays["tau"], analysis.arrays["g2"])
-    table = Table(
-        "bin", "pixels", "contrast", "τ (s)", "exponent", "baseline", title=title,
-        caption=f"{analysis.summary['counts_per_pixel']:.3g} photons/pixel/frame; {fit.formula}\n"
-        f"{_verdict(technique, analysis)}",
-    )  # fmt: skip
+    known = {name: value for name, value in analysis.summary.items() if value is not None}
+    lines = [f"{known['counts_per_pixel']:.3g} photons/pixel/frame", *sentences(known), _verdict(technique, analysis)]
+    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=title, caption="\n".join(lines))
+    bins = analysis.tables["bins"]
     for k, name in enumerate(names):
-        numbers = (fit.contrast[k], fit.tau[k], fit.exponent[k], fit.baseline[k])
-        cells = [f"{x:.3g}" for x in numbers] if fit.ok[k] else ["no fit", "", "", ""]
-        table.add_row(name, str(technique.partition.n_pixels[k]), *cells)
+        row = {column: values[k] for column, values in bins.items()}
+        table.add_row(name, str(technique.partition.n_pixels[k]), *bin_cells(row))
     return table

@@ -27,6 +27,7 @@ def write_nexus(
     record: ResultRecord,
     arrays: Arrays,
     series: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame],
     configuration: Configuration | None,
 ) -> None:
     """Write the entry.
@@ -48,7 +49,7 @@ def write_nexus(
     _beam(entry, record, arrays, configuration)
     _instrument(_group(entry, "instrument", "NXinstrument"), record, configuration)
     _sample(_group(entry, "sample", "NXsample"), record, series)
-    _process(_group(entry, "process", "NXprocess"), record, arrays)
+    _process(_group(entry, "process", "NXprocess"), record, arrays, tables)
 
 
 def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
@@ -143,7 +144,7 @@ def _sample(sample: h5py.Group, record: ResultRecord, series: Mapping[str, pd.Da
         _put(log, "value", table[name].to_numpy(), record.units.get(name, ""))
 
 
-def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
+def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays, tables: Mapping[str, pd.DataFrame]) -> None:
     process["program"], process["version"] = str(record.software["name"]), str(record.software["version"])
     process["date"] = record.created
     for name in ("parameters", "software", "model", "calibration", "units"):
@@ -153,7 +154,8 @@ def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays) -> None:
             process[name] = getattr(record, name)
     process["key"], process["embedding"] = record.key, record.embedding
     others = {name: array for name, array in arrays.items() if name not in NAMED}
-    for kind, values in (("summary", record.summary), ("arrays", others)):
+    columns = {name: {str(column): table[column].to_numpy() for column in table} for name, table in tables.items()}
+    for kind, values in (("summary", record.summary), ("arrays", others), *columns.items()):
         group = _group(process, kind, "NXcollection")
         for name, value in values.items():
             _put(group, name, value, record.units.get(name, ""))
@@ -173,6 +175,8 @@ def _group(parent: h5py.Group, name: str, kind: str, **attributes: Any) -> h5py.
 
 def _put(group: h5py.Group, name: str, value: Any, unit: str, **attributes: Any) -> None:
     compression = "gzip" if np.ndim(value) > 1 else None
+    if getattr(value, "dtype", None) is not None and value.dtype.kind in "OU":
+        value = value.astype(h5py.string_dtype())
     group.create_dataset(name, data=value, compression=compression)
     if unit:
         group[name].attrs["units"] = unit
