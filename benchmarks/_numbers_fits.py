@@ -106,7 +106,7 @@ def _coverage(quick: bool) -> list[dict[str, Any]]:
     """Bins one by one, over relaxation times, exponents and contrasts; cells and all of them pooled."""
     out, every, limits = [], [], []
     for photons in (0.05, 0.5, 5.0):
-        for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 3)):
+        for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 6)):
             row, z, right = cell(photons, n_pixels, n_bins, quick)
             out.append(row)
             every.append(z)
