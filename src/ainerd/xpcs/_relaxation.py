@@ -11,7 +11,7 @@ from ainerd.xpcs._bounds import EXPONENT, bounds, faster_than_a_frame
 from ainerd.xpcs._fit import FORMULA, HIGH, LOW, least_squares, model, slopes
 from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._misfit import SIZE, P, misfit
-from ainerd.xpcs._speckle import Sample, has_speckle, slow_contrast, student_factor
+from ainerd.xpcs._speckle import Sample, has_speckle, shared, slow_contrast, student_factor
 
 LOG_TAU_KNOWN = 0.4  # standard error of log tau above which a bound is all there is to say
 EXPONENT_KNOWN = 0.5  # relative error of the exponent above which its shape, and so tau, is not known
@@ -67,7 +67,13 @@ class Relaxation:
 
 
 def fit_relaxation(
-    g2: G2, frame_time: float = 1.0, *, bins: ArrayLike | None = None, together: bool = False, baseline: str = "one"
+    g2: G2,
+    frame_time: float = 1.0,
+    *,
+    bins: ArrayLike | None = None,
+    together: bool = False,
+    baseline: str = "one",
+    opposite: ArrayLike | None = None,
 ) -> Relaxation:
     """Fit g2 = 1 + contrast exp(-2 (tau / tau0)^exponent) to bins, one by one or together.
 
@@ -89,6 +95,9 @@ def fit_relaxation(
     baseline : {"one", "free"}
         Value at long lags. The normalisation makes it 1; a part that does not decay (`Relaxation.plateau`) is looked
         for in any case.
+    opposite : array_like of int, shape (n_roi,), optional
+        Of each bin the one at the other side of the beam, -1 for none. They see the same speckle (Friedel), so that the
+        error of both together is up to a root of two larger than that of as many bins which do not.
 
     Raises
     ------
@@ -103,7 +112,10 @@ def fit_relaxation(
     if which.size == 0 or which.min() < 0 or which.max() >= len(g2.value):
         raise ValueError(f"bins must be numbers from 0 to {len(g2.value) - 1}, got {bins!r}")
     groups = [which] if together else [np.array([k]) for k in which]
-    found = [_fit_one(*_sample(g2, group), baseline) for group in groups]
+    across = np.full(len(g2.value), -1) if opposite is None else np.asarray(opposite, dtype=int)
+    if across.shape != (len(g2.value),):
+        raise ValueError(f"opposite must have one number for each of the {len(g2.value)} bins, got {across.shape}")
+    found = [_fit_one(*_sample(g2, group), baseline, across) for group in groups]
     names = [field.name for field in fields(Relaxation) if field.name != "formula"]
     arrays = {name: np.array([one[name] for one in found]) for name in names}
     for name in names:
@@ -121,18 +133,19 @@ def _sample(g2: G2, group: NDArray) -> tuple[Sample, NDArray[np.int64]]:
     return Sample(g2.lag, weight / max(weight.sum(), 1), x, g2.parts0[mine]), roi
 
 
-def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str) -> dict[str, float | str]:
+def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str, opposite: NDArray[np.int64]) -> dict[str, float | str]:
     said: dict[str, float | str] = {
         field.name: np.nan for field in fields(Relaxation) if field.name not in ("formula", "speckle")
     }
     said["speckle"] = has_speckle(s) if len(s.w) > 1 else "unknown"
-    said["contrast"], said["contrast_err"] = s.estimate(s.zero)
+    said["contrast"], error = s.estimate(s.zero)
+    said["contrast_err"] = error * np.sqrt(shared(s, s.zero[:, None], roi, opposite)[0])
     use = np.isfinite(s.mean)
     if said["speckle"] != "yes" or use.sum() < 5:
         return said
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
-    fit = _Fit(s, roi, free_baseline=baseline == "free")
-    rest = _Fit(s, roi, free_baseline=True) if baseline == "one" else fit
+    fit = _Fit(s, roi, opposite, free_baseline=baseline == "free")
+    rest = _Fit(s, roi, opposite, free_baseline=True) if baseline == "one" else fit
     p, off = misfit(s, model(s.lag, rest.x[None])[0])
     said["misfit_p"] = p
     if p < P and off > SIZE:  # no parameter means anything
@@ -181,7 +194,7 @@ def _bound(s: Sample, said: dict[str, float | str], limit: tuple[float, float]) 
 class _Fit:
     """Least squares of the mean of the parts, with the covariance of the parameters from their scores."""
 
-    def __init__(self, s: Sample, roi: NDArray[np.int64], *, free_baseline: bool) -> None:
+    def __init__(self, s: Sample, roi: NDArray[np.int64], opposite: NDArray[np.int64], *, free_baseline: bool) -> None:
         self.free_baseline = free_baseline
         low, high = LOW.copy(), HIGH.copy()
         low[2], high[2] = EXPONENT
@@ -206,6 +219,8 @@ class _Fit:
         covariance = s.covariance(pull) * factor**2
         if self.p_same < DIFFER_P:
             covariance = np.maximum(of_bins * student_factor(dof) ** 2, 0)
+        more = np.sqrt(shared(s, pull, roi, opposite))
+        covariance *= more[:, None] * more
         self.covariance = np.zeros((4, 4))
         self.covariance[np.ix_(free, free)] = covariance
         self.error = np.sqrt(np.diag(self.covariance))

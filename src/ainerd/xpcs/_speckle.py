@@ -54,6 +54,30 @@ class Sample:
         return float(mean), float(np.sqrt(w @ (x[known] - mean) ** 2 / (known.sum() - 1)))
 
 
+def shared(
+    s: Sample, x: NDArray[np.float64], roi: NDArray[np.int64], opposite: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What variances of the means of `x` (m, k) grow by as opposite bins see the same speckle, (k,): 1 to 2.
+
+    From the products of what both bins of a pair deviate by. `roi` (m,) are the bins of the parts, `opposite` (n_roi,)
+    the one across of each bin, or -1.
+    """
+    known = np.isfinite(x).all(1)
+    w, x, roi = s.w[known], x[known], roi[known]
+    if not known.any():
+        return np.ones(x.shape[1])
+    w = w / w.sum()
+    off = w[:, None] * (x - w @ x)
+    of_bins = np.stack([np.bincount(roi, column, len(opposite)) for column in off.T], axis=1)
+    pairs = np.flatnonzero((opposite > np.arange(len(opposite))) & np.isin(np.arange(len(opposite)), roi))
+    pairs = pairs[np.isin(opposite[pairs], roi)]
+    if len(pairs) < 3:  # of one or two nothing is known
+        return np.where(np.ones(x.shape[1], bool) & bool(len(pairs)), 2.0, 1.0)
+    both = 2 * (of_bins[pairs] * of_bins[opposite[pairs]]).sum(0)
+    variance = w @ (x - w @ x) ** 2 / max(len(w) - 1, 1)
+    return 1 + np.clip(np.divide(both, variance, out=np.zeros_like(both), where=variance > 0), 0, 1)
+
+
 def student_factor(dof: int) -> float:
     """What a standard error from few parts is widened by, for one and two of it to hold what they do of a normal."""
     return float(np.sqrt(dof / max(dof - 2, 1)))

@@ -72,7 +72,10 @@ class Numbers:
 
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
-    relaxations = [_said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True)) for ring in rings]
+    relaxations = [
+        _said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True, opposite=_opposite(partition, ring)))
+        for ring in rings
+    ]
     moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
     together = {name: np.array([said[name][0] for said in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([said[name] for said in moved]) for name in moved[0]}
@@ -111,6 +114,17 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
 
 def _said(fit: Relaxation) -> dict[str, NDArray[Any]]:
     return {NAMES[field.name]: getattr(fit, field.name) for field in fields(fit) if field.name in NAMES}
+
+
+def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
+    """Of each bin the one of the ring across the beam, (n_roi,); -1 for none."""
+    phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
+    if len(ring.bins) > 1 and np.isfinite(phi).all():
+        away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
+        nearest = away.argmin(1)
+        near = away.min(1) < np.diff(phi).min() / 2
+        out[ring.bins[near]] = ring.bins[nearest[near]]
+    return out
 
 
 def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float64]]:
