@@ -146,7 +146,7 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str, opposite: NDArray
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
     fit = _Fit(s, roi, opposite, free_baseline=baseline == "free")
     rest = _Fit(s, roi, opposite, free_baseline=True) if baseline == "one" else fit
-    p, off = misfit(s, model(s.lag, rest.x[None])[0])
+    p, off = max(misfit(s, model(s.lag, one.x[None])[0]) for one in (fit, rest))
     said["misfit_p"] = p
     if p < P and off > SIZE:  # no parameter means anything
         return said

@@ -154,8 +154,9 @@ def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays, tables: 
             process[name] = getattr(record, name)
     process["key"], process["embedding"] = record.key, record.embedding
     others = {name: array for name, array in arrays.items() if name not in NAMED}
-    columns = {name: {str(column): table[column].to_numpy() for column in table} for name, table in tables.items()}
-    for kind, values in (("summary", record.summary), ("arrays", others), *columns.items()):
+    groups: dict[str, Mapping[str, Any]] = {"summary": record.summary, "arrays": others}
+    groups |= {name: {str(column): table[column].to_numpy() for column in table} for name, table in tables.items()}
+    for kind, values in groups.items():
         group = _group(process, kind, "NXcollection")
         for name, value in values.items():
             _put(group, name, value, record.units.get(name, ""))
