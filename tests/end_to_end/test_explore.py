@@ -233,4 +233,4 @@ def test_bad_pixels_are_masked(explored, tmp_path):
     row = explored.table().iloc[-1]
     assert row["status"] == "complete"
     # unmasked, these pixels take the counts to 11 a pixel and the contrast to 1.1
-    assert row["counts_per_pixel"] < 4 and 0.1 < row["g2_contrast"] < 0.3
+    assert row["counts_per_pixel"] < 4 and 0.1 < row["contrast"] < 0.3

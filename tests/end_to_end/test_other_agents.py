@@ -179,7 +179,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     told = settings.model_dump_json(exclude={"storage": {"api_key"}}), json.dumps(settings.section)
     uri, documents = raw.uri.removesuffix("/raw"), str(tmp_path / "documents.json")
     key = raw.context.http_client.headers["Authorization"].removeprefix("Apikey ")
-    for writes in (2, 5):  # of five arrays
+    for writes in (2, 5):  # of more arrays
         command = [sys.executable, "-c", KILLED, *told, uri, documents, str(writes)]
         environment = os.environ | {"TILED_API_KEY": key}
         done = subprocess.run(command, env=environment, cwd=settings.folder, timeout=170, capture_output=True)
@@ -189,7 +189,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
         observer(name, doc)
     assert observer.drain(120)
     (result,) = store.table("complete").index
-    assert len(store.table()) == 1 and set(store.record(result).arrays) == {"c2", "latent", "g2", "g2_err", "tau"}
+    assert len(store.table()) == 1 and {"c2", "latent", "g2", "saxs"} <= set(store.record(result).arrays)
     off = np.abs(np.subtract.outer(range(256), range(256))) > 8  # but for the diagonal the maps are the same
     beside_the_detector = session.agent.results
     (same,) = [k for k, row in session.table().iterrows() if row["raw_uid"] == store.record(result).raw_uid]

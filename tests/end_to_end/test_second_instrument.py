@@ -71,7 +71,7 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
 
 
 def test_the_contrast_is_the_one_it_was_made_with(names, store):
-    fitted = store.table()["g2_contrast"]  # a fit to a decay that is seen whole
+    fitted = store.table()["contrast"]  # a fit to a decay that is seen whole
     assert fitted.median() == pytest.approx(names["settings"].section["contrast"], rel=0.3)
 
 

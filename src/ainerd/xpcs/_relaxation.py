@@ -146,7 +146,8 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str, opposite: NDArray
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
     fit = _Fit(s, roi, opposite, free_baseline=baseline == "free")
     rest = _Fit(s, roi, opposite, free_baseline=True) if baseline == "one" else fit
-    p, off = max(misfit(s, model(s.lag, one.x[None])[0]) for one in (fit, rest))
+    still = np.full(s.lag.size, 1 + s.mean @ (1 / s.variance) / (1 / s.variance).sum())  # beyond what is fitted
+    p, off = max(misfit(s, curve) for curve in (*(model(s.lag, one.x[None])[0] for one in (fit, rest)), still))
     said["misfit_p"] = p
     if p < P and off > SIZE:  # no parameter means anything
         return said
