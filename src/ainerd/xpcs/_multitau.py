@@ -13,6 +13,10 @@ from ainerd.xpcs._parts import Parts
 
 CHANNELS = 16
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
+BLOCK = 32  # frames correlated at a time: what small parts cost is shared by them
+KEPT = CHANNELS + BLOCK
+STRIP = 1024  # pixels, about, added up at a time
+WIDTH = 64  # pixels correlated at a time: with all frames that are kept they fit the first cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,9 @@ class MultiTau:
     g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
     Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
 
+    Frames wait until 32 of a level can be correlated at a time: each pixel by itself, in single precision, and then
+    added up part by part in double precision. Many small bins so cost hardly more than few large ones.
+
     Parameters
     ----------
     partition : Partition
@@ -69,18 +76,22 @@ class MultiTau:
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
-        self._ring = np.zeros((1, CHANNELS, n_pixels), np.float32)  # frames, averaged in pairs from level to level
-        self._sums = np.zeros((1, CHANNELS, n_part), np.float32)  # of each part, of the same
-        self._weight = np.zeros((1, CHANNELS, n_part), np.float32)  # how much of each is of valid frames
-        self._seen = np.zeros(1, np.int64)
+        # of each level, entries: frames, averaged in pairs from level to level; and how much of each is of valid frames
+        self._ring = [np.zeros((KEPT, n_pixels), np.float32)]
+        self._weight = [np.zeros((KEPT, partition.n_roi), np.float32)]
+        self._seen, self._done = [0], [0]  # entries of each level that have come, and that have been correlated
         self._ages: list[_Age] = []
+        self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames with themselves
         self._counts = np.zeros(n_pixels)
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
+        self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
+        strip = parts.edges[:-1] // STRIP
+        self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
 
     @property
     def lag(self) -> NDArray[np.float64]:
         """Lags in frames that `result` will have when all frames have come, (n_lag,)."""
-        return _lags(int(self._seen[0]) if self._n_frames is None else self._n_frames)
+        return _lags(self._seen[0] if self._n_frames is None else self._n_frames)
 
     def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -100,23 +111,56 @@ class MultiTau:
         while begin < len(block):
             end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # where the age begins that is next
             if self._seen[0] == end:
+                self._settle()
                 self._grow()
                 continue
-            some = slice(begin, min(len(block), begin + int(end - self._seen[0])))
-            age = self._ages[-1]
-            _correlate(
-                block[some], keep[some], self._good, self._parts.edges, self._parts.roi, self._pixels, self._ring,
-                self._sums, self._weight, self._seen, age.products, age.ends, age.pairs, self._counts,
+            if self._seen[0] - self._done[0] == BLOCK:
+                self._correlate(0)
+            room = min(self._done[0] + BLOCK, end) - self._seen[0]
+            some = slice(begin, min(len(block), begin + room))
+            _take(
+                block[some], keep[some], self._good, self._parts.edges[self._bins].astype(np.uintp), self._pixels, self._seen[0],
+                self._ring[0], self._weight[0], *self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
+            self._seen[0] += some.stop - begin
             begin = some.stop
+
+    def _settle(self) -> None:
+        """Correlate what waits."""
+        for level in range(len(self._seen)):
+            self._correlate(level)
+
+    def _correlate(self, level: int) -> None:
+        """Correlate what waits of a level, and hand its means in pairs to the next."""
+        done, seen = self._done[level], self._seen[level]
+        if done == seen:
+            return
+        age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
+        window = done, seen - done, CHANNELS // 2 if level else 1
+        products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
+        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        if level == 0:
+            counts, products, ends = self._alone
+            self._counts += counts
+            age.products[0, 0] += np.add.reduceat(products, edges[:-1], dtype=float)
+            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1], dtype=float)
+            self._alone[:] = 0
+        if level + 1 < len(self._seen):
+            if seen // 2 - self._done[level + 1] > BLOCK:
+                self._correlate(level + 1)
+            _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            self._seen[level + 1] = seen // 2
+        self._done[level] = seen
 
     def _grow(self) -> None:
         """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
-        before = (self._ring, self._sums, self._weight)
-        self._ring, self._sums, self._weight = (np.concatenate([x, np.zeros_like(x[:1])]) for x in before)
-        for x in (self._ring, self._sums, self._weight):
-            x[-1, : CHANNELS // 2] = (x[-2, ::2] + x[-2, 1::2]) / 2
-        self._seen = np.append(self._seen, self._seen[-1] // 2)
+        self._ring.append(np.zeros_like(self._ring[0]))
+        self._weight.append(np.zeros_like(self._weight[0]))
+        first = self._seen[-1] // 2
+        _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        self._seen.append(first)
+        self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
 
     def leave_out(self, pixels: ArrayLike) -> None:
@@ -136,23 +180,20 @@ class MultiTau:
         out = out[self._good[out] > 0]
         if out.size == 0:
             return
+        self._settle()
         parts, roi = self._parts, self._parts.roi
         before, n_before = self._bin_counts(), self._pixels
-        self._good[out], self._counts[out], self._ring[..., out] = 0, 0, 0
+        self._good[out], self._counts[out] = 0, 0
         of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
-        touched = np.unique(roi[of_part])
-        for k in touched:
-            mine = np.flatnonzero(roi == k)
-            bin_ = slice(parts.edges[mine[0]], parts.edges[mine[-1] + 1])
-            for j in np.unique(of_part[roi[of_part] == k]):
-                self._sums[..., j] = self._ring[..., parts.edges[j] : parts.edges[j + 1]].sum(-1)
-            total = self._sums[..., mine].sum(-1)
-            wanted = self._weight[..., mine[0]] * self._pixels[k]
-            factor = np.divide(wanted, total, out=np.zeros_like(wanted), where=total > 0).astype(np.float32)
-            self._ring[..., bin_] *= factor[..., None]
-            self._sums[..., mine] *= factor[..., None]
+        for k in np.unique(roi[of_part]):
+            bin_ = slice(parts.edges[self._bins[k]], parts.edges[self._bins[k + 1]])
+            for ring, weight in zip(self._ring, self._weight, strict=True):
+                entries = ring[:, bin_]
+                entries *= self._good[bin_]
+                total, wanted = entries.sum(-1), weight[:, k] * self._pixels[k]
+                entries *= np.divide(wanted, total, out=np.zeros_like(total), where=total > 0)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)[roi]
         mean[mean == 0] = 1
@@ -167,17 +208,19 @@ class MultiTau:
 
     def result(self) -> G2:
         """g2 of the frames that have come; ValueError if fewer than two have."""
+        self._settle()
         levels = len(self._seen)
         products, ends, lost, pairs = (
             sum(np.pad(getattr(age, name), ((0, levels - len(age.pairs)), (0, 0), (0, 0))) for age in self._ages)
             for name in ("products", "ends", "lost", "pairs")
         )
         lag, plain, centred = self._per_part(products, ends, lost, pairs)
-        return from_parts(lag, plain, centred, self._photons, self._size, self._parts, int(self._seen[0]))
+        return from_parts(lag, plain, centred, self._photons, self._size, self._parts, self._seen[0])
 
     def by_age(self) -> G2ByAge:
         """g2 of the frames that have come, by the age of the later one in octaves; ValueError for fewer than two."""
-        n_frames, lags, found = int(self._seen[0]), _lags(int(self._seen[0])), []
+        self._settle()
+        n_frames, lags, found = self._seen[0], _lags(self._seen[0]), []
         for age in self._ages:
             lag, *sums = self._per_part(age.products, age.ends, age.lost, age.pairs)
             more = ((0, 0), (0, len(lags) - len(lag)))
@@ -196,7 +239,7 @@ class MultiTau:
         self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first without a lag."""
-        n_frames = int(self._seen[0])
+        n_frames = self._seen[0]
         if n_frames < 2:
             raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
         parts, size = self._parts, self._size
@@ -224,28 +267,27 @@ def _lags(n_frames: int) -> NDArray[np.float64]:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _dots(now, b0, b1, b2, b3, edges, products):
-    """Add what a frame gives with four others, part by part: each pixel of it is read once."""
-    for j in range(edges.size - 1):
-        part = slice(edges[j], edges[j + 1])
-        a, c0, c1, c2, c3 = now[part], b0[part], b1[part], b2[part], b3[part]
-        s0 = s1 = s2 = s3 = np.float32(0)
-        for i in range(a.size):
-            v = a[i]
-            s0 += v * c0[i]
-            s1 += v * c1[i]
-            s2 += v * c2[i]
-            s3 += v * c3[i]
-        products[0, j] += s0
-        products[1, j] += s1
-        products[2, j] += s2
-        products[3, j] += s3
+def _scale(x, factor, out):
+    for i in range(x.size):
+        out[i] = factor * x[i]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _scaled(x, factor, out):
+def _copy(x, out):
     for i in range(x.size):
-        out[i] = factor * x[i]
+        out[i] = x[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _slide(x, more, less, out):
+    for i in range(x.size):
+        out[i] = x[i] + more[i] - less[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add(x, factor, out):
+    for i in range(x.size):
+        out[i] += factor * x[i]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -255,81 +297,161 @@ def _middle(x, y, out):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _take(frame, good, now, counts):
+def _count(frame, good, now, counts):
     for p in range(now.size):
         now[p] = np.float32(frame[p]) * good[p]
         counts[p] += now[p]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _ends(weight, weight_before, sums, sums_before, ends):
-    for j in range(sums.size):
-        ends[j] += weight[j] * sums_before[j] + weight_before[j] * sums[j]
+def _square(now, squares):
+    for p in range(now.size):
+        squares[p] += now[p] * (now[p] - np.float32(1))
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _correlate(
-    block, keep, good, edges, roi, n_pixels, ring, sums, weight, seen, products, ends, pairs, counts
-):  # fmt: skip
-    levels, channels, n = ring.shape
-    n_part, n_roi = roi.size, n_pixels.size
-    total, mean, share = np.zeros((3, n_roi))
-    now, counted = np.zeros((2, n), np.float32)
-    few = np.empty((4, n_part))
-    first_part = np.searchsorted(roi, np.arange(n_roi))
+def _take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares, ends, pairs):
+    """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
+    now = np.empty(good.size, np.float32)
     for b in range(block.shape[0]):
-        slot = seen[0] % channels
-        row, row_sums, row_weight = ring[0, slot], sums[0, slot], weight[0, slot]
-        now[:] = 0
-        total[:] = 0
-        if keep[b]:
-            _take(block[b], good, now, counted)
-        for j in range(n_part):
-            row_sums[j] = add_up(now[edges[j] : edges[j + 1]], np.float32(0))
-            total[roi[j]] += row_sums[j]
-        for k in range(n_roi):
-            mean[k] = total[k] / n_pixels[k] if total[k] > 0 else 0.0
-            share[k] = mean[k] * max(mean[k] - 1 / n_pixels[k], 0.0)  # of N photons there are N (N - 1) pairs
-            pairs[0, 0, k] += share[k]
-        for j in range(n_part):
-            k = roi[j]
-            scale = np.float32(1 / mean[k] if total[k] > 0 else 0.0)
-            row_weight[j] = 1.0 if total[k] > 0 else 0.0
-            part = slice(edges[j], edges[j + 1])
-            _scaled(now[part], scale, row[part])
-            row_sums[j] *= scale
-        for level in range(levels):
-            at = seen[level]
-            slot = at % channels
-            for channel in range(0 if level == 0 else channels // 2, channels, 4):
-                s1, s2, s3 = (at - channel - 1) % channels, (at - channel - 2) % channels, (at - channel - 3) % channels
-                into = products[level, channel : channel + 4]
-                if channel == 0:
-                    few[:] = 0
-                    into = few
-                here = ring[level]
-                _dots(here[slot], here[(at - channel) % channels], here[s1], here[s2], here[s3], edges, into)
-                for c in range(max(channel, 1), channel + 4):
-                    before = (at - c) % channels
-                    w, w_before = weight[level, slot], weight[level, before]
-                    _ends(w, w_before, sums[level, slot], sums[level, before], ends[level, c])
-                    for k in range(n_roi):
-                        pairs[level, c, k] += w[first_part[k]] * w_before[first_part[k]]
-            if level == 0:
-                products[0, 1:4] += few[1:]
-                for j in range(n_part):
-                    k = roi[j]
-                    products[0, 0, j] += few[0, j] * mean[k] ** 2 - row_sums[j] * mean[k]
-                    ends[0, 0, j] += 2 * share[k] * row_sums[j]
-            last = (at - 1) % channels
-            seen[level] += 1
-            if level + 1 == levels or seen[level] % 2:
-                break
-            up = seen[level + 1] % channels
-            _middle(ring[level, slot], ring[level, last], ring[level + 1, up])
-            _middle(sums[level, slot], sums[level, last], sums[level + 1, up])
-            _middle(weight[level, slot], weight[level, last], weight[level + 1, up])
-        if b % 64 == 63 or b + 1 == block.shape[0]:
-            for p in range(n):
-                counts[p] += counted[p]
-                counted[p] = 0
+        row, row_weight = ring[(seen + b) % KEPT], weight[(seen + b) % KEPT]
+        if not keep[b]:
+            row[:] = 0
+            row_weight[:] = 0
+            continue
+        _count(block[b], good, now, counts)
+        _square(now, squares)
+        for k in range(n_pixels.size):
+            total = np.float32(0)
+            for p in range(bins[k], bins[k + 1]):
+                total += now[p]
+            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(bins[k], bins[k + 1]):
+                row[p] = scale * now[p]
+                ends[p] += twice * now[p]
+            row_weight[k] = 1.0 if total > 0 else 0.0
+            pairs[k] += mean * others
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_products(ring, first, n, least, edges, strips, whole, products, ends):
+    """Add x x' of `n` entries with those c before, part by part, c from `least`; and x + x' where all are valid."""
+    room = 0
+    for a, b in zip(strips[:-1], strips[1:]):
+        room = max(room, edges[b] - edges[a])
+    xx = np.zeros((CHANNELS, room), np.float32)
+    xs = np.zeros((CHANNELS, room), np.float32)
+    for a, b in zip(strips[:-1], strips[1:]):
+        _correlate(ring, first, n, least, edges[a], edges[b], xx, xs)
+        _add_parts(xx, edges, a, b, whole, False, least, products)
+        _add_parts(xs, edges, a, b, whole, True, least, ends)
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _correlate(ring, first, n, least, begin, end, products, ends):
+    """Pixel by pixel, x x' and x + x' of `n` entries with those c before, as though all were valid, c from `least`."""
+    # unsigned: an index that may be negative does not vectorise
+    one, two, three, n_kept, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(CHANNELS + n), np.uintp(WIDTH)
+    x = np.zeros((KEPT, WIDTH), np.float32)
+    xx = np.empty((CHANNELS, WIDTH), np.float32)
+    xs = np.empty((CHANNELS, WIDTH), np.float32)
+    for begin_ in range(begin, end, WIDTH):
+        p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
+        for r in range(n_kept):
+            row = np.uintp((first - CHANNELS + r) % KEPT)
+            for i in range(some):
+                x[r, i] = ring[row, p + i]
+        xx[:] = 0
+        xs[0] = 0
+        for t_ in range(CHANNELS, CHANNELS + n, 4):  # behind the last x is zero
+            t = np.uintp(t_)
+            for i in range(width):
+                xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
+        for c_ in range(1, CHANNELS):
+            c = np.uintp(c_)
+            came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
+            for i in range(width):
+                xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
+        for c_ in range(least // 4 * 4, CHANNELS, 4):
+            for t_ in range(CHANNELS, CHANNELS + n, 4):
+                c, t = np.uintp(c_), np.uintp(t_)
+                u = t - c
+                for i in range(width):
+                    t0, t1, t2, t3 = x[t, i], x[t + one, i], x[t + two, i], x[t + three, i]
+                    u0, u1, u2, u3 = x[u, i], x[u + one, i], x[u + two, i], x[u + three, i]
+                    v1, v2, v3 = x[u - one, i], x[u - two, i], x[u - three, i]
+                    xx[c, i] += t0 * u0 + t1 * u1 + t2 * u2 + t3 * u3
+                    xx[c + one, i] += t0 * v1 + t1 * u0 + t2 * u1 + t3 * u2
+                    xx[c + two, i] += t0 * v2 + t1 * v1 + t2 * u0 + t3 * u1
+                    xx[c + three, i] += t0 * v3 + t1 * v2 + t2 * v1 + t3 * u0
+        for c_ in range(least, CHANNELS):
+            c = np.uintp(c_)
+            for i in range(some):
+                products[c, o + i] = xx[c, i]
+                ends[c, o + i] = xs[c, i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_parts(x, edges, first, last, whole, only_whole, least, into):
+    """Add the sums over the pixels of each part, of four channels at a time."""
+    begin = edges[first]
+    for c in range(least // 4 * 4, CHANNELS, 4):
+        x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
+        for j in range(first, last):
+            if only_whole and not whole[j]:
+                continue
+            s0 = s1 = s2 = s3 = np.float32(0)
+            for i in range(np.uintp(edges[j] - begin), np.uintp(edges[j + 1] - begin)):
+                s0 += x0[i]
+                s1 += x1[i]
+                s2 += x2[i]
+                s3 += x3[i]
+            into[c, j] += s0
+            into[c + 1, j] += s1
+            into[c + 2, j] += s2
+            into[c + 3, j] += s3
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
+    """Count the pairs of valid entries; add x + x' where not all are valid, and say where they are."""
+    n_parts = bins[1:] - bins[:-1]
+    w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
+    whole = np.ones(n_parts.size, np.bool_)
+    for r in range(CHANNELS + n):
+        row = weight[(first - CHANNELS + r) % KEPT]
+        for k in range(n_parts.size):
+            whole[k] &= row[k] == 1
+    for k in range(n_parts.size):
+        if whole[k]:
+            pairs[least:, k] += n
+            continue
+        for r in range(CHANNELS + n):
+            row = np.uintp((first - CHANNELS + r) % KEPT)
+            w[r] = weight[row, k]
+            for j in range(n_parts[k]):
+                total = np.float32(0)
+                for p in range(np.uintp(edges[bins[k] + j]), np.uintp(edges[bins[k] + j + 1])):
+                    total += ring[row, p]
+                sums[r, j] = total
+        for c in range(least, CHANNELS):
+            into = ends[c, bins[k] : bins[k + 1]]
+            for t in range(CHANNELS, CHANNELS + n):
+                now, before = np.uintp(t), np.uintp(t - c)
+                if w[now] + w[before] == 0:
+                    continue
+                pairs[c, k] += w[now] * w[before]
+                for j in range(np.uintp(into.size)):
+                    into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
+    return whole
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _halve(ring, weight, begin, end, into, weight_into):
+    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
+    for i in range(begin, end):
+        a, b = 2 * i % KEPT, (2 * i + 1) % KEPT
+        _middle(ring[a], ring[b], into[i % KEPT])
+        _middle(weight[a], weight[b], weight_into[i % KEPT])
