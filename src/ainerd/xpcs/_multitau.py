@@ -7,12 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts
 from ainerd.xpcs._g2 import G2, from_parts
-from ainerd.xpcs._multitau_sums import correlate
+from ainerd.xpcs._multitau_sums import BLOCK, CHANNELS, KEPT, add_pairs, add_products, halve, take
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._parts import Parts
 
-CHANNELS = 16
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
+STRIP = 1024  # pixels, about, added up at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,9 @@ class MultiTau:
     g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
     Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
 
+    Frames wait until 32 of a level can be correlated at a time: each pixel by itself, in single precision, and then
+    added up part by part in double precision. Many small bins so cost hardly more than few large ones.
+
     Parameters
     ----------
     partition : Partition
@@ -69,18 +72,22 @@ class MultiTau:
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
-        self._ring = np.zeros((1, CHANNELS, n_pixels), np.float32)  # frames, averaged in pairs from level to level
-        self._sums = np.zeros((1, CHANNELS, n_part), np.float32)  # of each part, of the same
-        self._weight = np.zeros((1, CHANNELS, n_part), np.float32)  # how much of each is of valid frames
-        self._seen = np.zeros(1, np.int64)
+        # of each level, entries: frames, averaged in pairs from level to level; and how much of each is of valid frames
+        self._ring = [np.zeros((KEPT, n_pixels), np.float32)]
+        self._weight = [np.zeros((KEPT, partition.n_roi), np.float32)]
+        self._seen, self._done = [0], [0]  # entries of each level that have come, and that have been correlated
         self._ages: list[_Age] = []
+        self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames with themselves
         self._counts = np.zeros(n_pixels)
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
+        self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
+        strip = parts.edges[:-1] // STRIP
+        self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
 
     @property
     def lag(self) -> NDArray[np.float64]:
         """Lags in frames that `result` will have when all frames have come, (n_lag,)."""
-        return _lags(int(self._seen[0]) if self._n_frames is None else self._n_frames)
+        return _lags(self._seen[0] if self._n_frames is None else self._n_frames)
 
     def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -100,23 +107,57 @@ class MultiTau:
         while begin < len(block):
             end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # where the age begins that is next
             if self._seen[0] == end:
+                self._settle()
                 self._grow()
                 continue
-            some = slice(begin, min(len(block), begin + int(end - self._seen[0])))
-            age = self._ages[-1]
-            correlate(
-                block[some], keep[some], self._good, self._parts.edges, self._parts.roi, self._pixels, self._ring,
-                self._sums, self._weight, self._seen, age.products, age.ends, age.pairs, self._counts,
+            if self._seen[0] - self._done[0] == BLOCK:
+                self._correlate(0)
+            room = min(self._done[0] + BLOCK, end) - self._seen[0]
+            some = slice(begin, min(len(block), begin + room))
+            counts, squares, ends = self._alone
+            take(
+                block[some], keep[some], self._good, self._parts.edges[self._bins].astype(np.uintp), self._pixels,
+                self._seen[0], self._ring[0], self._weight[0], counts, squares, ends, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
+            self._seen[0] += some.stop - begin
             begin = some.stop
+
+    def _settle(self) -> None:
+        """Correlate what waits."""
+        for level in range(len(self._seen)):
+            self._correlate(level)
+
+    def _correlate(self, level: int) -> None:
+        """Correlate what waits of a level, and hand its means in pairs to the next."""
+        done, seen = self._done[level], self._seen[level]
+        if done == seen:
+            return
+        age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
+        window = done, seen - done, CHANNELS // 2 if level else 1
+        products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
+        whole = add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+        add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        if level == 0:
+            counts, products, ends = self._alone
+            self._counts += counts
+            age.products[0, 0] += np.add.reduceat(products, edges[:-1], dtype=float)
+            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1], dtype=float)
+            self._alone[:] = 0
+        if level + 1 < len(self._seen):
+            if seen // 2 - self._done[level + 1] > BLOCK:
+                self._correlate(level + 1)
+            halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            self._seen[level + 1] = seen // 2
+        self._done[level] = seen
 
     def _grow(self) -> None:
         """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
-        before = (self._ring, self._sums, self._weight)
-        self._ring, self._sums, self._weight = (np.concatenate([x, np.zeros_like(x[:1])]) for x in before)
-        for x in (self._ring, self._sums, self._weight):
-            x[-1, : CHANNELS // 2] = (x[-2, ::2] + x[-2, 1::2]) / 2
-        self._seen = np.append(self._seen, self._seen[-1] // 2)
+        self._ring.append(np.zeros_like(self._ring[0]))
+        self._weight.append(np.zeros_like(self._weight[0]))
+        first = self._seen[-1] // 2
+        halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        self._seen.append(first)
+        self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
 
     def leave_out(self, pixels: ArrayLike) -> None:
@@ -136,23 +177,20 @@ class MultiTau:
         out = out[self._good[out] > 0]
         if out.size == 0:
             return
+        self._settle()
         parts, roi = self._parts, self._parts.roi
         before, n_before = self._bin_counts(), self._pixels
-        self._good[out], self._counts[out], self._ring[..., out] = 0, 0, 0
+        self._good[out], self._counts[out] = 0, 0
         of_part = np.searchsorted(parts.edges, out, side="right") - 1
         self._size = self._size - np.bincount(of_part, minlength=len(roi))
         self._pixels = np.bincount(roi, self._size, self.partition.n_roi).astype(np.int64)
-        touched = np.unique(roi[of_part])
-        for k in touched:
-            mine = np.flatnonzero(roi == k)
-            bin_ = slice(parts.edges[mine[0]], parts.edges[mine[-1] + 1])
-            for j in np.unique(of_part[roi[of_part] == k]):
-                self._sums[..., j] = self._ring[..., parts.edges[j] : parts.edges[j + 1]].sum(-1)
-            total = self._sums[..., mine].sum(-1)
-            wanted = self._weight[..., mine[0]] * self._pixels[k]
-            factor = np.divide(wanted, total, out=np.zeros_like(wanted), where=total > 0).astype(np.float32)
-            self._ring[..., bin_] *= factor[..., None]
-            self._sums[..., mine] *= factor[..., None]
+        for k in np.unique(roi[of_part]):
+            bin_ = slice(parts.edges[self._bins[k]], parts.edges[self._bins[k + 1]])
+            for ring, weight in zip(self._ring, self._weight, strict=True):
+                entries = ring[:, bin_]
+                entries *= self._good[bin_]
+                total, wanted = entries.sum(-1), weight[:, k] * self._pixels[k]
+                entries *= np.divide(wanted, total, out=np.zeros_like(total), where=total > 0)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.nan_to_num(self._bin_counts() / self._pixels / (before / n_before), nan=1, posinf=1)[roi]
         mean[mean == 0] = 1
@@ -189,10 +227,11 @@ class MultiTau:
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
     def _enough(self) -> int:
-        """Frames that have come, if they are enough."""
+        """Frames that have come, if they are enough; all are correlated then."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
+        self._settle()
         return n_frames
 
     @property
@@ -204,7 +243,7 @@ class MultiTau:
         self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first without a lag."""
-        n_frames, parts, size = int(self._seen[0]), self._parts, self._size
+        n_frames, parts, size = self._seen[0], self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
             photons = self._photons
             of_sub = np.bincount(parts.sub, photons) / np.bincount(parts.sub, size)

@@ -1,34 +1,36 @@
-"""What a multi-tau correlator adds up, frame by frame."""
+"""What a multi-tau correlator adds up, a block of frames at a time."""
 
 import numba as nb
 import numpy as np
 
-from ainerd.xpcs._counts import add_up
+CHANNELS = 16
+BLOCK = 32  # frames correlated at a time: what small parts cost is shared by them
+KEPT = CHANNELS + BLOCK
+WIDTH = 64  # pixels correlated at a time: with all frames that are kept they fit the first cache
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _dots(now, b0, b1, b2, b3, edges, products):
-    """Add what a frame gives with four others, part by part: each pixel of it is read once."""
-    for j in range(edges.size - 1):
-        part = slice(edges[j], edges[j + 1])
-        a, c0, c1, c2, c3 = now[part], b0[part], b1[part], b2[part], b3[part]
-        s0 = s1 = s2 = s3 = np.float32(0)
-        for i in range(a.size):
-            v = a[i]
-            s0 += v * c0[i]
-            s1 += v * c1[i]
-            s2 += v * c2[i]
-            s3 += v * c3[i]
-        products[0, j] += s0
-        products[1, j] += s1
-        products[2, j] += s2
-        products[3, j] += s3
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _scaled(x, factor, out):
+def _scale(x, factor, out):
     for i in range(x.size):
         out[i] = factor * x[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _copy(x, out):
+    for i in range(x.size):
+        out[i] = x[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _slide(x, more, less, out):
+    for i in range(x.size):
+        out[i] = x[i] + more[i] - less[i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add(x, factor, out):
+    for i in range(x.size):
+        out[i] += factor * x[i]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -38,87 +40,163 @@ def _middle(x, y, out):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _take(frame, good, now, counts):
+def _count(frame, good, now, counts):
     for p in range(now.size):
         now[p] = np.float32(frame[p]) * good[p]
         counts[p] += now[p]
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _ends(weight, weight_before, sums, sums_before, ends):
-    for j in range(sums.size):
-        ends[j] += weight[j] * sums_before[j] + weight_before[j] * sums[j]
+def _square(now, squares):
+    for p in range(now.size):
+        squares[p] += now[p] * (now[p] - np.float32(1))
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def correlate(
-    block, keep, good, edges, roi, n_pixels, ring, sums, weight, seen, products, ends, pairs, counts
-):  # fmt: skip
-    """Add frames, (b, n_pixels), to the rings of the levels and their products.
-
-    Of a frame and one `channel` before it on a level, `products` get the sum of d d' over each part's pixels, `ends`
-    that of w' d + w d' with w the weights, and `pairs` w w' of each bin; d is 0 where w is. Channel 0 of level 0 is a
-    frame with itself: I (I - 1) of the counts, with the bin's pairs of photons, N (N - 1), over its pixels squared.
-    """
-    levels, channels, n = ring.shape
-    n_part, n_roi = roi.size, n_pixels.size
-    total, mean, share = np.zeros((3, n_roi))
-    now, counted = np.zeros((2, n), np.float32)
-    few = np.empty((4, n_part))
-    first_part = np.searchsorted(roi, np.arange(n_roi))
+def take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares, ends, pairs):
+    """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
+    now = np.empty(good.size, np.float32)
     for b in range(block.shape[0]):
-        slot = seen[0] % channels
-        row, row_sums, row_weight = ring[0, slot], sums[0, slot], weight[0, slot]
-        now[:] = 0
-        total[:] = 0
-        if keep[b]:
-            _take(block[b], good, now, counted)
-        for j in range(n_part):
-            row_sums[j] = add_up(now[edges[j] : edges[j + 1]], np.float32(0))
-            total[roi[j]] += row_sums[j]
-        for k in range(n_roi):
-            mean[k] = total[k] / n_pixels[k] if total[k] > 0 else 0.0
-            share[k] = mean[k] * max(mean[k] - 1 / n_pixels[k], 0.0)  # of N photons there are N (N - 1) pairs
-            pairs[0, 0, k] += share[k]
-        for j in range(n_part):
-            k = roi[j]
-            scale = np.float32(1 / mean[k] if total[k] > 0 else 0.0)
-            row_weight[j] = 1.0 if total[k] > 0 else 0.0
-            part = slice(edges[j], edges[j + 1])
-            _scaled(now[part], scale, row[part])
-            row_sums[j] *= scale
-        for level in range(levels):
-            at = seen[level]
-            slot = at % channels
-            for channel in range(0 if level == 0 else channels // 2, channels, 4):
-                s1, s2, s3 = (at - channel - 1) % channels, (at - channel - 2) % channels, (at - channel - 3) % channels
-                into = products[level, channel : channel + 4]
-                if channel == 0:
-                    few[:] = 0
-                    into = few
-                here = ring[level]
-                _dots(here[slot], here[(at - channel) % channels], here[s1], here[s2], here[s3], edges, into)
-                for c in range(max(channel, 1), channel + 4):
-                    before = (at - c) % channels
-                    w, w_before = weight[level, slot], weight[level, before]
-                    _ends(w, w_before, sums[level, slot], sums[level, before], ends[level, c])
-                    for k in range(n_roi):
-                        pairs[level, c, k] += w[first_part[k]] * w_before[first_part[k]]
-            if level == 0:
-                products[0, 1:4] += few[1:]
-                for j in range(n_part):
-                    k = roi[j]
-                    products[0, 0, j] += few[0, j] * mean[k] ** 2 - row_sums[j] * mean[k]
-                    ends[0, 0, j] += 2 * share[k] * row_sums[j]
-            last = (at - 1) % channels
-            seen[level] += 1
-            if level + 1 == levels or seen[level] % 2:
-                break
-            up = seen[level + 1] % channels
-            _middle(ring[level, slot], ring[level, last], ring[level + 1, up])
-            _middle(sums[level, slot], sums[level, last], sums[level + 1, up])
-            _middle(weight[level, slot], weight[level, last], weight[level + 1, up])
-        if b % 64 == 63 or b + 1 == block.shape[0]:
-            for p in range(n):
-                counts[p] += counted[p]
-                counted[p] = 0
+        row, row_weight = ring[(seen + b) % KEPT], weight[(seen + b) % KEPT]
+        if not keep[b]:
+            row[:] = 0
+            row_weight[:] = 0
+            continue
+        _count(block[b], good, now, counts)
+        _square(now, squares)
+        for k in range(n_pixels.size):
+            total = np.float32(0)
+            for p in range(bins[k], bins[k + 1]):
+                total += now[p]
+            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(bins[k], bins[k + 1]):
+                row[p] = scale * now[p]
+                ends[p] += twice * now[p]
+            row_weight[k] = 1.0 if total > 0 else 0.0
+            pairs[k] += mean * others
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def add_products(ring, first, n, least, edges, strips, whole, products, ends):
+    """Add x x' of `n` entries with those c before, part by part, c from `least`; and x + x' where all are valid."""
+    room = 0
+    for i in range(strips.size - 1):
+        a, b = strips[i], strips[i + 1]
+        room = max(room, edges[b] - edges[a])
+    xx = np.zeros((CHANNELS, room), np.float32)
+    xs = np.zeros((CHANNELS, room), np.float32)
+    for i in range(strips.size - 1):
+        a, b = strips[i], strips[i + 1]
+        _correlate(ring, first, n, least, edges[a], edges[b], xx, xs)
+        _add_parts(xx, edges, a, b, whole, False, least, products)
+        _add_parts(xs, edges, a, b, whole, True, least, ends)
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _correlate(ring, first, n, least, begin, end, products, ends):
+    """Pixel by pixel, x x' and x + x' of `n` entries with those c before, as though all were valid, c from `least`."""
+    # unsigned: an index that may be negative does not vectorise
+    one, two, three, n_kept, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(CHANNELS + n), np.uintp(WIDTH)
+    x = np.zeros((KEPT, WIDTH), np.float32)
+    xx = np.empty((CHANNELS, WIDTH), np.float32)
+    xs = np.empty((CHANNELS, WIDTH), np.float32)
+    for begin_ in range(begin, end, WIDTH):
+        p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
+        for r in range(n_kept):
+            row = np.uintp((first - CHANNELS + r) % KEPT)
+            for i in range(some):
+                x[r, i] = ring[row, p + i]
+        xx[:] = 0
+        xs[0] = 0
+        for t_ in range(CHANNELS, CHANNELS + n, 4):  # behind the last x is zero
+            t = np.uintp(t_)
+            for i in range(width):
+                xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
+        for c_ in range(1, CHANNELS):
+            c = np.uintp(c_)
+            came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
+            for i in range(width):
+                xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
+        for c_ in range(least // 4 * 4, CHANNELS, 4):
+            for t_ in range(CHANNELS, CHANNELS + n, 4):
+                c, t = np.uintp(c_), np.uintp(t_)
+                u = t - c
+                for i in range(width):
+                    t0, t1, t2, t3 = x[t, i], x[t + one, i], x[t + two, i], x[t + three, i]
+                    u0, u1, u2, u3 = x[u, i], x[u + one, i], x[u + two, i], x[u + three, i]
+                    v1, v2, v3 = x[u - one, i], x[u - two, i], x[u - three, i]
+                    xx[c, i] += t0 * u0 + t1 * u1 + t2 * u2 + t3 * u3
+                    xx[c + one, i] += t0 * v1 + t1 * u0 + t2 * u1 + t3 * u2
+                    xx[c + two, i] += t0 * v2 + t1 * v1 + t2 * u0 + t3 * u1
+                    xx[c + three, i] += t0 * v3 + t1 * v2 + t2 * v1 + t3 * u0
+        for c_ in range(least, CHANNELS):
+            c = np.uintp(c_)
+            for i in range(some):
+                products[c, o + i] = xx[c, i]
+                ends[c, o + i] = xs[c, i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_parts(x, edges, first, last, whole, only_whole, least, into):
+    """Add the sums over the pixels of each part, of four channels at a time."""
+    begin = edges[first]
+    for c in range(least // 4 * 4, CHANNELS, 4):
+        x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
+        for j in range(first, last):
+            if only_whole and not whole[j]:
+                continue
+            s0 = s1 = s2 = s3 = np.float32(0)
+            for i in range(np.uintp(edges[j] - begin), np.uintp(edges[j + 1] - begin)):
+                s0 += x0[i]
+                s1 += x1[i]
+                s2 += x2[i]
+                s3 += x3[i]
+            into[c, j] += s0
+            into[c + 1, j] += s1
+            into[c + 2, j] += s2
+            into[c + 3, j] += s3
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
+    """Count the pairs of valid entries; add x + x' where not all are valid, and say where they are."""
+    n_parts = bins[1:] - bins[:-1]
+    w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
+    whole = np.ones(n_parts.size, np.bool_)
+    for r in range(CHANNELS + n):
+        row = weight[(first - CHANNELS + r) % KEPT]
+        for k in range(n_parts.size):
+            whole[k] &= row[k] == 1
+    for k in range(n_parts.size):
+        if whole[k]:
+            pairs[least:, k] += n
+            continue
+        for r in range(CHANNELS + n):
+            row = np.uintp((first - CHANNELS + r) % KEPT)
+            w[r] = weight[row, k]
+            for j in range(n_parts[k]):
+                total = np.float32(0)
+                for p in range(np.uintp(edges[bins[k] + j]), np.uintp(edges[bins[k] + j + 1])):
+                    total += ring[row, p]
+                sums[r, j] = total
+        for c in range(least, CHANNELS):
+            into = ends[c, bins[k] : bins[k + 1]]
+            for t in range(CHANNELS, CHANNELS + n):
+                now, before = np.uintp(t), np.uintp(t - c)
+                if w[now] + w[before] == 0:
+                    continue
+                pairs[c, k] += w[now] * w[before]
+                for j in range(np.uintp(into.size)):
+                    into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
+    return whole
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def halve(ring, weight, begin, end, into, weight_into):
+    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
+    for i in range(begin, end):
+        a, b = 2 * i % KEPT, (2 * i + 1) % KEPT
+        _middle(ring[a], ring[b], into[i % KEPT])
+        _middle(weight[a], weight[b], weight_into[i % KEPT])
