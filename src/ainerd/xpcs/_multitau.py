@@ -143,8 +143,8 @@ class MultiTau:
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
-            age.products[0, 0] += np.add.reduceat(products, edges[:-1], dtype=float)
-            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1], dtype=float)
+            age.products[0, 0] += np.add.reduceat(products, edges[:-1])
+            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1])
             self._alone[:] = 0
         if level + 1 < len(self._seen):
             if seen // 2 - self._done[level + 1] > BLOCK:
@@ -374,6 +374,13 @@ def _correlate(ring, first, n, least, begin, end, products, ends):
             came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
             for i in range(width):
                 xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
+        for c_ in range(first + 1, CHANNELS):  # those whose partner would have come before the first are in no pair
+            c = np.uintp(c_)
+            xs[c_] = 0
+            for t_ in range(c_ - first, n):
+                t = np.uintp(CHANNELS + t_)
+                for i in range(width):
+                    xs[c, i] += x[t, i] + x[t - c, i]
         for c_ in range(least // 4 * 4, CHANNELS, 4):
             for t_ in range(CHANNELS, CHANNELS + n, 4):
                 c, t = np.uintp(c_), np.uintp(t_)
@@ -420,13 +427,14 @@ def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
     n_parts = bins[1:] - bins[:-1]
     w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
     whole = np.ones(n_parts.size, np.bool_)
-    for r in range(CHANNELS + n):
+    for r in range(max(CHANNELS - first, 0), CHANNELS + n):
         row = weight[(first - CHANNELS + r) % KEPT]
         for k in range(n_parts.size):
             whole[k] &= row[k] == 1
     for k in range(n_parts.size):
         if whole[k]:
-            pairs[least:, k] += n
+            for c in range(least, CHANNELS):
+                pairs[c, k] += n - min(max(c - first, 0), n)
             continue
         for r in range(CHANNELS + n):
             row = np.uintp((first - CHANNELS + r) % KEPT)
