@@ -6,17 +6,15 @@ import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._counts import add_up, check_counts
+from ainerd.xpcs._counts import check_counts
 from ainerd.xpcs._g2 import G2, from_parts
+from ainerd.xpcs._lagged import CHANNELS, add_pairs, add_products
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._parts import Parts
 
-CHANNELS = 16
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
-BLOCK = 32  # frames correlated at a time: what small parts cost is shared by them
-KEPT = CHANNELS + BLOCK
-STRIP = 1024  # pixels, about, added up at a time
-WIDTH = 64  # pixels correlated at a time: with all frames that are kept they fit the first cache
+FRAMES, MEANS = 64, 32  # correlated at a time, of the first level and of the others: they share what small parts cost
+STRIP = 1024  # pixels, about, whose sums over pairs are added up part by part at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +59,8 @@ class MultiTau:
     g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
     Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
 
-    Frames wait until 32 of a level can be correlated at a time: each pixel by itself, in single precision, and then
-    added up part by part in double precision. Many small bins so cost hardly more than few large ones.
+    Frames are correlated 64 at a time, and their means 32 at a time: pixel by pixel, and then part by part, so that
+    many small bins cost little more than few large ones.
 
     Parameters
     ----------
@@ -77,14 +75,15 @@ class MultiTau:
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
         # of each level, entries: frames, averaged in pairs from level to level; and how much of each is of valid frames
-        self._ring = [np.zeros((KEPT, n_pixels), np.float32)]
-        self._weight = [np.zeros((KEPT, partition.n_roi), np.float32)]
+        self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
+        self._weight = [np.zeros((CHANNELS + FRAMES, partition.n_roi), np.float32)]
         self._seen, self._done = [0], [0]  # entries of each level that have come, and that have been correlated
         self._ages: list[_Age] = []
         self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames with themselves
         self._counts = np.zeros(n_pixels)
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
         self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
+        self._begins = parts.edges[self._bins].astype(np.uintp)
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
 
@@ -114,13 +113,13 @@ class MultiTau:
                 self._settle()
                 self._grow()
                 continue
-            if self._seen[0] - self._done[0] == BLOCK:
+            if self._seen[0] - self._done[0] == FRAMES:
                 self._correlate(0)
-            room = min(self._done[0] + BLOCK, end) - self._seen[0]
+            room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
             _take(
-                block[some], keep[some], self._good, self._parts.edges[self._bins].astype(np.uintp), self._pixels, self._seen[0],
-                self._ring[0], self._weight[0], *self._alone, self._ages[-1].pairs[0, 0],
+                block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
+                self._weight[0], *self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
@@ -138,8 +137,8 @@ class MultiTau:
         age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
         window = done, seen - done, CHANNELS // 2 if level else 1
         products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
-        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
-        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        whole = add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+        add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
@@ -147,7 +146,7 @@ class MultiTau:
             age.ends[0, 0] += np.add.reduceat(ends, edges[:-1])
             self._alone[:] = 0
         if level + 1 < len(self._seen):
-            if seen // 2 - self._done[level + 1] > BLOCK:
+            if seen // 2 - self._done[level + 1] > MEANS:
                 self._correlate(level + 1)
             _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
@@ -155,8 +154,8 @@ class MultiTau:
 
     def _grow(self) -> None:
         """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
-        self._ring.append(np.zeros_like(self._ring[0]))
-        self._weight.append(np.zeros_like(self._weight[0]))
+        for rows in (self._ring, self._weight):
+            rows.append(np.zeros((CHANNELS + MEANS, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
         _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
         self._seen.append(first)
@@ -267,30 +266,6 @@ def _lags(n_frames: int) -> NDArray[np.float64]:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _scale(x, factor, out):
-    for i in range(x.size):
-        out[i] = factor * x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _copy(x, out):
-    for i in range(x.size):
-        out[i] = x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _slide(x, more, less, out):
-    for i in range(x.size):
-        out[i] = x[i] + more[i] - less[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _add(x, factor, out):
-    for i in range(x.size):
-        out[i] += factor * x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
 def _middle(x, y, out):
     for i in range(x.size):
         out[i] = np.float32(0.5) * (x[i] + y[i])
@@ -314,7 +289,7 @@ def _take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares
     """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
     now = np.empty(good.size, np.float32)
     for b in range(block.shape[0]):
-        row, row_weight = ring[(seen + b) % KEPT], weight[(seen + b) % KEPT]
+        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
         if not keep[b]:
             row[:] = 0
             row_weight[:] = 0
@@ -336,130 +311,9 @@ def _take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_products(ring, first, n, least, edges, strips, whole, products, ends):
-    """Add x x' of `n` entries with those c before, part by part, c from `least`; and x + x' where all are valid."""
-    room = 0
-    for a, b in zip(strips[:-1], strips[1:]):
-        room = max(room, edges[b] - edges[a])
-    xx = np.zeros((CHANNELS, room), np.float32)
-    xs = np.zeros((CHANNELS, room), np.float32)
-    for a, b in zip(strips[:-1], strips[1:]):
-        _correlate(ring, first, n, least, edges[a], edges[b], xx, xs)
-        _add_parts(xx, edges, a, b, whole, False, least, products)
-        _add_parts(xs, edges, a, b, whole, True, least, ends)
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _correlate(ring, first, n, least, begin, end, products, ends):
-    """Pixel by pixel, x x' and x + x' of `n` entries with those c before, as though all were valid, c from `least`."""
-    # unsigned: an index that may be negative does not vectorise
-    one, two, three, n_kept, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(CHANNELS + n), np.uintp(WIDTH)
-    x = np.zeros((KEPT, WIDTH), np.float32)
-    xx = np.empty((CHANNELS, WIDTH), np.float32)
-    xs = np.empty((CHANNELS, WIDTH), np.float32)
-    for begin_ in range(begin, end, WIDTH):
-        p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
-        for r in range(n_kept):
-            row = np.uintp((first - CHANNELS + r) % KEPT)
-            for i in range(some):
-                x[r, i] = ring[row, p + i]
-        xx[:] = 0
-        xs[0] = 0
-        for t_ in range(CHANNELS, CHANNELS + n, 4):  # behind the last x is zero
-            t = np.uintp(t_)
-            for i in range(width):
-                xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
-        for c_ in range(1, CHANNELS):
-            c = np.uintp(c_)
-            came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
-            for i in range(width):
-                xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
-        for c_ in range(first + 1, CHANNELS):  # those whose partner would have come before the first are in no pair
-            c = np.uintp(c_)
-            xs[c_] = 0
-            for t_ in range(c_ - first, n):
-                t = np.uintp(CHANNELS + t_)
-                for i in range(width):
-                    xs[c, i] += x[t, i] + x[t - c, i]
-        for c_ in range(least // 4 * 4, CHANNELS, 4):
-            for t_ in range(CHANNELS, CHANNELS + n, 4):
-                c, t = np.uintp(c_), np.uintp(t_)
-                u = t - c
-                for i in range(width):
-                    t0, t1, t2, t3 = x[t, i], x[t + one, i], x[t + two, i], x[t + three, i]
-                    u0, u1, u2, u3 = x[u, i], x[u + one, i], x[u + two, i], x[u + three, i]
-                    v1, v2, v3 = x[u - one, i], x[u - two, i], x[u - three, i]
-                    xx[c, i] += t0 * u0 + t1 * u1 + t2 * u2 + t3 * u3
-                    xx[c + one, i] += t0 * v1 + t1 * u0 + t2 * u1 + t3 * u2
-                    xx[c + two, i] += t0 * v2 + t1 * v1 + t2 * u0 + t3 * u1
-                    xx[c + three, i] += t0 * v3 + t1 * v2 + t2 * v1 + t3 * u0
-        for c_ in range(least, CHANNELS):
-            c = np.uintp(c_)
-            for i in range(some):
-                products[c, o + i] = xx[c, i]
-                ends[c, o + i] = xs[c, i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_parts(x, edges, first, last, whole, only_whole, least, into):
-    """Add the sums over the pixels of each part, of four channels at a time."""
-    begin = edges[first]
-    for c in range(least // 4 * 4, CHANNELS, 4):
-        x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
-        for j in range(first, last):
-            if only_whole and not whole[j]:
-                continue
-            s0 = s1 = s2 = s3 = np.float32(0)
-            for i in range(np.uintp(edges[j] - begin), np.uintp(edges[j + 1] - begin)):
-                s0 += x0[i]
-                s1 += x1[i]
-                s2 += x2[i]
-                s3 += x3[i]
-            into[c, j] += s0
-            into[c + 1, j] += s1
-            into[c + 2, j] += s2
-            into[c + 3, j] += s3
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
-    """Count the pairs of valid entries; add x + x' where not all are valid, and say where they are."""
-    n_parts = bins[1:] - bins[:-1]
-    w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
-    whole = np.ones(n_parts.size, np.bool_)
-    for r in range(max(CHANNELS - first, 0), CHANNELS + n):
-        row = weight[(first - CHANNELS + r) % KEPT]
-        for k in range(n_parts.size):
-            whole[k] &= row[k] == 1
-    for k in range(n_parts.size):
-        if whole[k]:
-            for c in range(least, CHANNELS):
-                pairs[c, k] += n - min(max(c - first, 0), n)
-            continue
-        for r in range(CHANNELS + n):
-            row = np.uintp((first - CHANNELS + r) % KEPT)
-            w[r] = weight[row, k]
-            for j in range(n_parts[k]):
-                total = np.float32(0)
-                for p in range(np.uintp(edges[bins[k] + j]), np.uintp(edges[bins[k] + j + 1])):
-                    total += ring[row, p]
-                sums[r, j] = total
-        for c in range(least, CHANNELS):
-            into = ends[c, bins[k] : bins[k + 1]]
-            for t in range(CHANNELS, CHANNELS + n):
-                now, before = np.uintp(t), np.uintp(t - c)
-                if w[now] + w[before] == 0:
-                    continue
-                pairs[c, k] += w[now] * w[before]
-                for j in range(np.uintp(into.size)):
-                    into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
-    return whole
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
 def _halve(ring, weight, begin, end, into, weight_into):
     """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
     for i in range(begin, end):
-        a, b = 2 * i % KEPT, (2 * i + 1) % KEPT
-        _middle(ring[a], ring[b], into[i % KEPT])
-        _middle(weight[a], weight[b], weight_into[i % KEPT])
+        a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
+        _middle(ring[a], ring[b], into[half])
+        _middle(weight[a], weight[b], weight_into[half])
