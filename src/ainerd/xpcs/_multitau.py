@@ -119,7 +119,7 @@ class MultiTau:
             some = slice(begin, min(len(block), begin + room))
             _take(
                 block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
-                self._weight[0], *self._alone, self._ages[-1].pairs[0, 0],
+                self._weight[0], self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
@@ -285,9 +285,10 @@ def _square(now, squares):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares, ends, pairs):
+def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
     """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
     now = np.empty(good.size, np.float32)
+    counts, squares, ends = alone[0], alone[1], alone[2]
     for b in range(block.shape[0]):
         row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
         if not keep[b]:
