@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts
 from ainerd.xpcs._g2 import G2, from_parts
-from ainerd.xpcs._multitau_sums import BLOCK, CHANNELS, KEPT, add_pairs, add_products, halve, take
+from ainerd.xpcs._lagged import CHANNELS, add_pairs, add_products
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._parts import Parts
 
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
-STRIP = 1024  # pixels, about, added up at a time
+FRAMES, MEANS = 64, 32  # correlated at a time, of the first level and of the others: they share what small parts cost
+STRIP = 1024  # pixels, about, whose sums over pairs are added up part by part at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,8 @@ class MultiTau:
     g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
     Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
 
-    Frames wait until 32 of a level can be correlated at a time: each pixel by itself, in single precision, and then
-    added up part by part in double precision. Many small bins so cost hardly more than few large ones.
+    Frames are correlated 64 at a time, and their means 32 at a time: pixel by pixel, and then part by part, so that
+    many small bins cost little more than few large ones.
 
     Parameters
     ----------
@@ -73,14 +75,15 @@ class MultiTau:
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
         # of each level, entries: frames, averaged in pairs from level to level; and how much of each is of valid frames
-        self._ring = [np.zeros((KEPT, n_pixels), np.float32)]
-        self._weight = [np.zeros((KEPT, partition.n_roi), np.float32)]
+        self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
+        self._weight = [np.zeros((CHANNELS + FRAMES, partition.n_roi), np.float32)]
         self._seen, self._done = [0], [0]  # entries of each level that have come, and that have been correlated
         self._ages: list[_Age] = []
         self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames with themselves
         self._counts = np.zeros(n_pixels)
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
         self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
+        self._begins = parts.edges[self._bins].astype(np.uintp)
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
 
@@ -110,14 +113,13 @@ class MultiTau:
                 self._settle()
                 self._grow()
                 continue
-            if self._seen[0] - self._done[0] == BLOCK:
+            if self._seen[0] - self._done[0] == FRAMES:
                 self._correlate(0)
-            room = min(self._done[0] + BLOCK, end) - self._seen[0]
+            room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
-            counts, squares, ends = self._alone
-            take(
-                block[some], keep[some], self._good, self._parts.edges[self._bins].astype(np.uintp), self._pixels,
-                self._seen[0], self._ring[0], self._weight[0], counts, squares, ends, self._ages[-1].pairs[0, 0],
+            _take(
+                block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
+                self._weight[0], self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
             self._seen[0] += some.stop - begin
             begin = some.stop
@@ -140,22 +142,22 @@ class MultiTau:
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
-            age.products[0, 0] += np.add.reduceat(products, edges[:-1], dtype=float)
-            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1], dtype=float)
+            age.products[0, 0] += np.add.reduceat(products, edges[:-1])
+            age.ends[0, 0] += np.add.reduceat(ends, edges[:-1])
             self._alone[:] = 0
         if level + 1 < len(self._seen):
-            if seen // 2 - self._done[level + 1] > BLOCK:
+            if seen // 2 - self._done[level + 1] > MEANS:
                 self._correlate(level + 1)
-            halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
         self._done[level] = seen
 
     def _grow(self) -> None:
         """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
-        self._ring.append(np.zeros_like(self._ring[0]))
-        self._weight.append(np.zeros_like(self._weight[0]))
+        for rows in (self._ring, self._weight):
+            rows.append(np.zeros((CHANNELS + MEANS, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
-        halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
         self._seen.append(first)
         self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
@@ -265,3 +267,58 @@ def _channels(level: int) -> range:
 def _lags(n_frames: int) -> NDArray[np.float64]:
     levels = range(max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1))
     return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < n_frames >> level])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _middle(x, y, out):
+    for i in range(x.size):
+        out[i] = np.float32(0.5) * (x[i] + y[i])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _count(frame, good, now, counts):
+    for p in range(now.size):
+        now[p] = np.float32(frame[p]) * good[p]
+        counts[p] += now[p]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _square(now, squares):
+    for p in range(now.size):
+        squares[p] += now[p] * (now[p] - np.float32(1))
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
+    """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
+    now = np.empty(good.size, np.float32)
+    counts, squares, ends = alone[0], alone[1], alone[2]
+    for b in range(block.shape[0]):
+        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
+        if not keep[b]:
+            row[:] = 0
+            row_weight[:] = 0
+            continue
+        _count(block[b], good, now, counts)
+        _square(now, squares)
+        for k in range(n_pixels.size):
+            total = np.float32(0)
+            for p in range(bins[k], bins[k + 1]):
+                total += now[p]
+            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(bins[k], bins[k + 1]):
+                row[p] = scale * now[p]
+                ends[p] += twice * now[p]
+            row_weight[k] = 1.0 if total > 0 else 0.0
+            pairs[k] += mean * others
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _halve(ring, weight, begin, end, into, weight_into):
+    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
+    for i in range(begin, end):
+        a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
+        _middle(ring[a], ring[b], into[half])
+        _middle(weight[a], weight[b], weight_into[half])

@@ -25,16 +25,13 @@ class Parts:
     @classmethod
     def of(cls, partition: Partition) -> "Parts":
         """About sixteen parts of about equal size for each bin; no fewer than it has static sub-bins."""
-        begins: list[int] = []
-        sub: list[int] = []
-        for j, (first, last) in enumerate(zip(partition.static_edges[:-1], partition.static_edges[1:], strict=True)):
-            size = last - first
-            wanted = PARTS * size / partition.n_pixels[partition.static_roi[j]]
-            n = min(max(1, round(wanted)), size)
-            begins += (first + np.arange(n) * size // n).tolist()
-            sub += [j] * n
-        of_sub = np.array(sub)
-        return cls(np.append(begins, len(partition.pixels)), of_sub, partition.static_roi[of_sub])
+        size, first = np.diff(partition.static_edges), partition.static_edges[:-1]
+        wanted = np.rint(PARTS * size / partition.n_pixels[partition.static_roi])
+        n = np.clip(wanted.astype(np.int64), 1, size)
+        sub = np.repeat(np.arange(len(size)), n)
+        number = np.arange(len(sub)) - np.repeat(np.cumsum(n) - n, n)  # in its sub-bin
+        begins = first[sub] + number * size[sub] // n[sub]
+        return cls(np.append(begins, len(partition.pixels)), sub, partition.static_roi[sub])
 
     @property
     def size(self) -> NDArray[np.int64]:

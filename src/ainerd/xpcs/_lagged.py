@@ -1,90 +1,24 @@
-"""What a multi-tau correlator adds up, a block of frames at a time."""
+"""What frames give with frames before, at all lags of one level of a multi-tau correlator."""
 
 import numba as nb
 import numpy as np
 
 CHANNELS = 16
-BLOCK = 32  # frames correlated at a time: what small parts cost is shared by them
-KEPT = CHANNELS + BLOCK
-WIDTH = 64  # pixels correlated at a time: with all frames that are kept they fit the first cache
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _scale(x, factor, out):
-    for i in range(x.size):
-        out[i] = factor * x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _copy(x, out):
-    for i in range(x.size):
-        out[i] = x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _slide(x, more, less, out):
-    for i in range(x.size):
-        out[i] = x[i] + more[i] - less[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _add(x, factor, out):
-    for i in range(x.size):
-        out[i] += factor * x[i]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _middle(x, y, out):
-    for i in range(x.size):
-        out[i] = np.float32(0.5) * (x[i] + y[i])
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _count(frame, good, now, counts):
-    for p in range(now.size):
-        now[p] = np.float32(frame[p]) * good[p]
-        counts[p] += now[p]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _square(now, squares):
-    for p in range(now.size):
-        squares[p] += now[p] * (now[p] - np.float32(1))
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def take(block, keep, good, bins, n_pixels, seen, ring, weight, counts, squares, ends, pairs):
-    """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
-    now = np.empty(good.size, np.float32)
-    for b in range(block.shape[0]):
-        row, row_weight = ring[(seen + b) % KEPT], weight[(seen + b) % KEPT]
-        if not keep[b]:
-            row[:] = 0
-            row_weight[:] = 0
-            continue
-        _count(block[b], good, now, counts)
-        _square(now, squares)
-        for k in range(n_pixels.size):
-            total = np.float32(0)
-            for p in range(bins[k], bins[k + 1]):
-                total += now[p]
-            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
-            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
-            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
-            for p in range(bins[k], bins[k + 1]):
-                row[p] = scale * now[p]
-                ends[p] += twice * now[p]
-            row_weight[k] = 1.0 if total > 0 else 0.0
-            pairs[k] += mean * others
+WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def add_products(ring, first, n, least, edges, strips, whole, products, ends):
-    """Add x x' of `n` entries with those c before, part by part, c from `least`; and x + x' where all are valid."""
+    """Add what entries of a ring give with those c before, part by part, for c from `least` on.
+
+    ring : (rows, n_pixels), entry i in row i modulo rows; those from `first` to `first` + `n` - 1 are added.
+    edges : (n_part + 1,), the pixels of each part. strips : the parts that are added up at a time begin there.
+    whole : (n_part,), True where `add_pairs` has left x + x' to be added.
+    products, ends : (CHANNELS, n_part), to which x x' and x + x' are added.
+    """
     room = 0
     for i in range(strips.size - 1):
-        a, b = strips[i], strips[i + 1]
-        room = max(room, edges[b] - edges[a])
+        room = max(room, edges[strips[i + 1]] - edges[strips[i]])
     xx = np.zeros((CHANNELS, room), np.float32)
     xs = np.zeros((CHANNELS, room), np.float32)
     for i in range(strips.size - 1):
@@ -96,16 +30,16 @@ def add_products(ring, first, n, least, edges, strips, whole, products, ends):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _correlate(ring, first, n, least, begin, end, products, ends):
-    """Pixel by pixel, x x' and x + x' of `n` entries with those c before, as though all were valid, c from `least`."""
+    """Write x x' and x + x' of `n` entries with those c before, summed over the entries and not over the pixels."""
     # unsigned: an index that may be negative does not vectorise
-    one, two, three, n_kept, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(CHANNELS + n), np.uintp(WIDTH)
-    x = np.zeros((KEPT, WIDTH), np.float32)
+    one, two, three, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(WIDTH)
+    x = np.zeros((CHANNELS + n + 3, WIDTH), np.float32)
     xx = np.empty((CHANNELS, WIDTH), np.float32)
     xs = np.empty((CHANNELS, WIDTH), np.float32)
     for begin_ in range(begin, end, WIDTH):
         p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
-        for r in range(n_kept):
-            row = np.uintp((first - CHANNELS + r) % KEPT)
+        for r_ in range(CHANNELS + n):
+            r, row = np.uintp(r_), np.uintp((first - CHANNELS + r_) % len(ring))
             for i in range(some):
                 x[r, i] = ring[row, p + i]
         xx[:] = 0
@@ -119,6 +53,13 @@ def _correlate(ring, first, n, least, begin, end, products, ends):
             came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
             for i in range(width):
                 xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
+        for c_ in range(first + 1, CHANNELS):  # those whose partner would have come before the first are in no pair
+            c = np.uintp(c_)
+            xs[c_] = 0
+            for t_ in range(c_ - first, n):
+                t = np.uintp(CHANNELS + t_)
+                for i in range(width):
+                    xs[c, i] += x[t, i] + x[t - c, i]
         for c_ in range(least // 4 * 4, CHANNELS, 4):
             for t_ in range(CHANNELS, CHANNELS + n, 4):
                 c, t = np.uintp(c_), np.uintp(t_)
@@ -161,20 +102,25 @@ def _add_parts(x, edges, first, last, whole, only_whole, least, into):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
-    """Count the pairs of valid entries; add x + x' where not all are valid, and say where they are."""
+    """Add the pairs of valid entries to `pairs`, (CHANNELS, n_roi), and x + x' of bins where not all are valid.
+
+    Arguments are as in `add_products`, `weight`, (rows, n_roi), how much of each entry is of valid frames (x is zero
+    where nothing is), and `bins`, (n_roi + 1,), the parts of each bin. Returns where all entries are valid, (n_roi,).
+    """
     n_parts = bins[1:] - bins[:-1]
     w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
     whole = np.ones(n_parts.size, np.bool_)
-    for r in range(CHANNELS + n):
-        row = weight[(first - CHANNELS + r) % KEPT]
+    for r in range(max(CHANNELS - first, 0), CHANNELS + n):
+        row = weight[(first - CHANNELS + r) % len(ring)]
         for k in range(n_parts.size):
             whole[k] &= row[k] == 1
     for k in range(n_parts.size):
         if whole[k]:
-            pairs[least:, k] += n
+            for c in range(least, CHANNELS):
+                pairs[c, k] += n - min(max(c - first, 0), n)
             continue
         for r in range(CHANNELS + n):
-            row = np.uintp((first - CHANNELS + r) % KEPT)
+            row = np.uintp((first - CHANNELS + r) % len(ring))
             w[r] = weight[row, k]
             for j in range(n_parts[k]):
                 total = np.float32(0)
@@ -191,12 +137,3 @@ def add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
                 for j in range(np.uintp(into.size)):
                     into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
     return whole
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def halve(ring, weight, begin, end, into, weight_into):
-    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
-    for i in range(begin, end):
-        a, b = 2 * i % KEPT, (2 * i + 1) % KEPT
-        _middle(ring[a], ring[b], into[i % KEPT])
-        _middle(weight[a], weight[b], weight_into[i % KEPT])
