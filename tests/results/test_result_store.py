@@ -1,10 +1,12 @@
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlparse
 
 import numpy as np
 import pandas as pd
@@ -78,6 +80,17 @@ def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
     assert put(store, begun, said) == key
     assert_holds(ainerd["results"][key], said)
     assert store.analysed(begun.digest) == {begun.raw_uid: 1}
+
+
+def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(store, ainerd, record, caplog):
+    """Its database names the folder of an array that was never made, or is gone."""
+    key = store.begin(record())
+    store.expect(key, {"c2": Layout((4, 8, 8), "float32")})
+    (source,) = ainerd["results", key, "c2"].data_sources()
+    shutil.rmtree(urlparse(source.assets[0].data_uri).path)
+    assert store.fail(key, "it broke off")
+    assert store.record(key).reason == "it broke off" and store.status(key) == "failed"
+    assert "stays: Server error" in caplog.text
 
 
 def test_tables_of_a_technique(store, ainerd, record, analysis):

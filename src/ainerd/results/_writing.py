@@ -1,8 +1,10 @@
 """The part of the store that writes results."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -14,6 +16,8 @@ from ainerd.results._draft import Draft, series_table
 from ainerd.results._nodes import create_node, result_node
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
 from ainerd.technique import Analysis, Layout
+
+logger = logging.getLogger(__name__)
 
 
 class ResultWriter:
@@ -108,7 +112,10 @@ class ResultWriter:
         node = result_node(self._results, key)
         if node.metadata["status"] in FINAL:
             return False
-        node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
+        try:
+            node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
+        except httpx.HTTPStatusError as error:  # a server that was killed does not find what it had begun to make
+            logger.warning("what is left of result %s stays: %s", key, error)
         record = ResultRecord.from_metadata(node.metadata)
         record = added(record, **self._signature | changes).changed(status=status, reason=reason)
         node.replace_metadata(record.metadata(), drop_revision=True)

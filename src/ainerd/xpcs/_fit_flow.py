@@ -299,7 +299,8 @@ class _Choice:
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
         freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
-        length_err, direction_err = np.sqrt(along @ covariance @ along), np.sqrt(across @ covariance @ across)
+        # a covariance that is singular to rounding may have less than nothing in a direction
+        length_err, direction_err = (np.sqrt(max(x @ covariance @ x, 0.0)) for x in (along, across))
         return length, float(length_err), float(direction), float(np.rad2deg(direction_err)), float(p)
 
 

@@ -165,8 +165,8 @@ def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str, opposite: NDArray
         whole = contrast + base - 1
         slope = np.array([-(base - 1), 0, 0, contrast]) / whole**2
         total = np.array([1.0, 0, 0, 1])
-        said |= {"plateau": (base - 1) / whole, "plateau_err": np.sqrt(slope @ fit.covariance @ slope)}
-        said |= {"contrast": whole, "contrast_err": np.sqrt(total @ fit.covariance @ total)}
+        said |= {"plateau": (base - 1) / whole, "plateau_err": np.sqrt(max(slope @ fit.covariance @ slope, 0.0))}
+        said |= {"contrast": whole, "contrast_err": np.sqrt(max(total @ fit.covariance @ total, 0.0))}
     return said
 
 
@@ -224,7 +224,7 @@ class _Fit:
         covariance *= more[:, None] * more
         self.covariance = np.zeros((4, 4))
         self.covariance[np.ix_(free, free)] = covariance
-        self.error = np.sqrt(np.diag(self.covariance))
+        self.error = np.sqrt(np.maximum(np.diag(self.covariance), 0))
         inside = (self.x > low + 1e-6) & (self.x < high - 1e-6)
         resolved = np.exp(self.x[1]) > RESOLVED * s.lag[0]
         shape_known = self.error[1] < LOG_TAU_KNOWN and self.error[2] < EXPONENT_KNOWN * self.x[2]

@@ -76,7 +76,8 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         _said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True, opposite=_opposite(partition, ring)))
         for ring in rings
     ]
-    moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+    with np.errstate(all="ignore"):  # NaN where nothing can be said
+        moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
     together = {name: np.array([said[name][0] for said in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([said[name] for said in moved]) for name in moved[0]}
     together |= _within_a_frame(g2, rings)
