@@ -90,7 +90,7 @@ def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(store, ainer
     shutil.rmtree(urlparse(source.assets[0].data_uri).path)
     assert store.fail(key, "it broke off")
     assert store.record(key).reason == "it broke off" and store.status(key) == "failed"
-    assert "stays: Server error" in caplog.text
+    assert f"what is left of result {key} stays" in caplog.text
 
 
 def test_tables_of_a_technique(store, ainerd, record, analysis):
