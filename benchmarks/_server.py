@@ -10,9 +10,10 @@ KEY = "soak0soak"
 _SERVE = """
 import pathlib, sys, threading
 from tiled.server import SimpleTiledServer
-from ainerd.server._child import spare_repetition
+from ainerd.server._child import replace_orphans, spare_repetition
 directory, port, key, frames = sys.argv[1:]
 spare_repetition(pathlib.Path(directory, "catalog.db"))
+replace_orphans(pathlib.Path(directory, "catalog.db"))
 with SimpleTiledServer(directory, port=int(port), api_key=key, readable_storage=[frames]) as server:
     print("port", server.port if int(port) == 0 else port, flush=True)
     threading.Event().wait()

@@ -1,6 +1,7 @@
 import http.server
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlparse
 
 import h5py
 import httpx
@@ -129,6 +131,27 @@ def test_a_killed_session_leaves_its_data_and_no_server(tmp_path):
         pid = child(tmp_path)
     assert not Path(f"/proc/{pid}").exists()  # ended, and no zombie
     assert not (tmp_path / "server.json").exists()
+
+
+def test_a_server_that_was_killed_while_it_made_an_array_makes_it_again(tmp_path):
+    """It leaves a folder that is in no catalogue, which the next one replaces; it replaces no other."""
+
+    def make(server):
+        return server.client().write_array(np.arange(6.0), key="map")
+
+    with embedded_server(tmp_path) as server:
+        (source,) = make(server).data_sources()
+        folder = Path(urlparse(source.assets[0].data_uri).path)
+        shutil.copytree(folder, tmp_path / "copy")
+        server.client().delete_contents("map", external_only=False)
+        shutil.copytree(tmp_path / "copy", folder)
+        with pytest.raises(httpx.HTTPStatusError, match="500"):  # it may be that of a request that goes on
+            make(server)
+    with embedded_server(tmp_path) as server:
+        assert make(server).read().tolist() == [0, 1, 2, 3, 4, 5]
+        with pytest.raises(httpx.HTTPStatusError):
+            make(server)
+        assert server.client()["map"].read().size == 6
 
 
 @pytest.mark.parametrize("interpreter", [["python", "-X", "dev", "-W", "error"], ["ipython"]])

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from ainerd.server._orphans import replace_orphans
+
 STOP_TIMEOUT_S = 3.0
 
 
@@ -22,6 +24,7 @@ def main() -> None:
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
     spare_repetition(args.directory / "catalog.db")
+    replace_orphans(args.directory / "catalog.db")
     api_key = (args.directory / "api_key").read_text().strip()
     note = args.directory / "server.json"
     with SimpleTiledServer(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
