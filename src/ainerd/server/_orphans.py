@@ -13,7 +13,7 @@ from urllib.parse import quote_plus, urljoin
 
 
 def replace_orphans(catalog: Path) -> None:
-    """Let the server of this process make arrays where older ones lie, from before it began, that are in no catalogue."""
+    """Let the server of this process make an array where one lies from before it began that is in no catalogue."""
     from tiled.adapters.zarr import ZarrArrayAdapter
     from tiled.utils import path_from_uri
     from zarr.errors import ContainsArrayError
