@@ -63,6 +63,7 @@ tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions
 bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/benchmarks
 	$(BIN)/python -m benchmarks.two_time
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.numbers
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.instrument
 	$(BIN)/python -m benchmarks.latent
