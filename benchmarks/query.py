@@ -118,7 +118,6 @@ def record(i: int) -> ResultRecord:
             "counts_per_pixel": 0.05,
             "kww_exponent": 1.1,
             "contrast": 0.2,
-            "g2_fits": 18,
             "shear_rate": 0.0,
             "time_since_shear": 60.0 * i,
         }

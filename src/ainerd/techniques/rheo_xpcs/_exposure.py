@@ -109,7 +109,9 @@ class Exposure:
     def _prepare(self, share: float) -> None:
         """Calibrate for what the run will be: seconds' work, better done while frames still come."""
         technique, photons = self._technique, self._photons(self._screen.left_out)
-        contrast = technique.contrast or float(np.nanmedian(self._correlator.result().contrast0))
+        if not photons.any():
+            return
+        contrast = technique.contrast or float(np.nan_to_num(self._correlator.result().contrast0).mean())
         for ring in technique.rings:
             of_ring = float(ring.weights @ photons[ring.bins]) * share
             if of_ring > 0 and contrast > 0 and not technique.gap(ring, of_ring, contrast):
