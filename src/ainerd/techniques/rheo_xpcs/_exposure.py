@@ -49,7 +49,7 @@ class Exposure:
 
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
         assert run.frame_time_s is not None  # seen to by `begin`
-        self._technique, self._run = technique, run
+        self._technique = technique
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         partition = technique.partition
         self._screen = Screen(partition, run.n_frames)

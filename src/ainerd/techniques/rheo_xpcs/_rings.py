@@ -37,11 +37,6 @@ class Ring:
     by_azimuth: bool
     missing_deg: float
 
-    @property
-    def directions(self) -> int:
-        """Azimuths that are told apart: 1 where the bins are averaged."""
-        return len(self.bins) if self.by_azimuth else 1
-
 
 def rings(partition: Partition) -> list[Ring]:
     """The rings of a partition by growing q; bins whose q is not known are one ring."""
