@@ -23,11 +23,15 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
-    spare_repetition(args.directory / "catalog.db")
+    from ainerd.server._result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
+
+    spare_repetition(args.directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
     replace_orphans(args.directory / "catalog.db")
+    count_what_files_hold()
     api_key = (args.directory / "api_key").read_text().strip()
     note = args.directory / "server.json"
     with SimpleTiledServer(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
+        server.app.include_router(router, prefix="/custom")
         try:
             said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = note.with_suffix(".part")
@@ -44,8 +48,8 @@ def main() -> None:
             patience.start()
 
 
-def spare_repetition(catalog: Path) -> None:
-    """Save half of each start, and a quarter of each request.
+def spare_repetition(catalog: Path, **more: Any) -> None:
+    """Save half of each start, and a quarter of each request; the catalogue is opened with `more` options.
 
     Tiled starts another interpreter at each start to make the tables of the catalogue. As it overrides one dependency,
     FastAPI inspects all of them again at each request.
@@ -63,7 +67,7 @@ def spare_repetition(catalog: Path) -> None:
             known[key] = inspect(**of)
         return known[key]
 
-    tiled.catalog.from_uri = lambda *at, **options: from_uri(*at, **options | {"init_if_not_exists": False})
+    tiled.catalog.from_uri = lambda *at, **options: from_uri(*at, **options | more | {"init_if_not_exists": False})
     utils.get_dependant = inspect_once
 
 
