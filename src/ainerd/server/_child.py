@@ -23,7 +23,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
-    from ainerd.server._result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
+    from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
     spare_repetition(args.directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
     replace_orphans(args.directory / "catalog.db")
