@@ -9,9 +9,13 @@ import httpx
 import numpy as np
 import pytest
 from tiled.adapters.hdf5 import HDF5Adapter
+from tiled.client import from_uri
+from tiled.server import SimpleTiledServer
 from tiled.utils import path_from_uri
 
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
+from ainerd.technique import Analysis
 
 C2 = np.arange(24.0).reshape(2, 3, 4)
 
@@ -78,6 +82,21 @@ def test_what_was_begun_as_nodes_is_made_a_file(results):
     results.create_container("four", metadata={"status": "computing"}).write_array(np.zeros(3), key="c2")
     assert put(results, "four", of_hdf5(whole), unless=["complete"]).json() == {"found": "computing", "written": True}
     assert np.array_equal(results["four", "c2"].read(), C2)
+
+
+def test_a_server_without_this_gets_a_node_for_each_array(tmp_path):
+    dims = {"c2": ("a", "b", "c")}
+    analysis = Analysis(embedding=np.zeros(2, np.float32), novelty_p=None, arrays={"c2": C2}, dims=dims)
+    record = ResultRecord(raw_uid=str(uuid.uuid4()), technique="t", agent="a", parameters={})
+    with SimpleTiledServer(tmp_path) as server:
+        client = from_uri(server.uri)
+        store = ResultStore(open_catalog(client)[1])
+        key = store.begin(record)
+        assert store.complete(key, analysis, series={"x": ([0.0, 1.0], [2.0, 3.0])})
+        node = client["ainerd/results", key]
+        assert node["c2"].dims == dims["c2"] and np.array_equal(node["c2"].read(), C2)
+        assert store.series(key, "x")["x"].tolist() == [2, 3] and store.status(key) == "complete"
+        client.context.http_client.close()
 
 
 def leads_out(file):

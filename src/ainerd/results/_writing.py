@@ -104,9 +104,7 @@ class ResultWriter:
         if record.status in FINAL:
             return False
         tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
-        record = completed(
-            added(record, **self._signature | changes), analysis, tables, status or analysis.status
-        )
+        record = completed(added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         metadata = record.metadata()
         arrays = {name: analysis.arrays[name] for name in record.arrays}
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
@@ -175,9 +173,7 @@ class ResultWriter:
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _put(
-        self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]
-    ) -> bool | None:
+    def _put(self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]) -> bool | None:
         """Write a result as a file; None if the server takes none, False if there is one with a status in `unless`."""
         written = put_file(self._results, key, metadata, file, unless=unless) if self._takes_files else None
         self._takes_files = written is not None

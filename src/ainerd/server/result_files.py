@@ -12,12 +12,11 @@ import os
 import re
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import anyio
 import h5py
-import numpy as np
 import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
 from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
@@ -34,6 +33,8 @@ from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
+
+from ainerd.results._file import table_of
 
 HDF5 = "application/x-hdf5"
 OURS = "AinerdResult"
@@ -75,11 +76,11 @@ class ResultFileAdapter(HDF5Adapter):
 async def put_result(
     request: Request,
     path: str,
-    principal: Any = Depends(get_current_principal),
-    access_tags: Any = Depends(get_current_access_tags),
-    scopes: Any = Depends(get_current_scopes),
-    root_tree: Any = Depends(get_root_tree),
-    _: Any = Security(check_scopes, scopes=_SCOPES),
+    principal: Annotated[Any, Depends(get_current_principal)],
+    access_tags: Annotated[Any, Depends(get_current_access_tags)],
+    scopes: Annotated[Any, Depends(get_current_scopes)],
+    root_tree: Annotated[Any, Depends(get_root_tree)],
+    _: Annotated[Any, Security(check_scopes, scopes=_SCOPES)],
 ) -> dict[str, Any]:
     """Write the node of a result, and the file behind it, in one request.
 
@@ -98,7 +99,7 @@ async def put_result(
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}") from None
     policy = getattr(request.app.state, "access_policy", None)
-    about = (principal, access_tags, scopes, root_tree, {}, request.state.metrics, None, policy)
+    about: Any = (principal, access_tags, scopes, root_tree, {}, request.state.metrics, None, policy)
     parent = await get_entry("/".join(parents), _SCOPES, *about)
     target = _target(parent, [*parents, key])
     async with _one_at_a_time:
@@ -205,4 +206,4 @@ def _wrong(file: bytes) -> str | None:
 def _table(uri: str, name: str) -> pd.DataFrame:
     with h5py.File(path_from_uri(uri), "r") as file:
         columns = {column: dataset[()] for column, dataset in file[name].items()}
-    return pd.DataFrame({column: np.char.decode(x, "utf-8") if x.dtype.kind == "S" else x for column, x in columns.items()})
+    return table_of(columns)
