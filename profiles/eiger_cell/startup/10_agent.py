@@ -1,7 +1,6 @@
 """The agent, attached."""
 # ruff: noqa: F821  (the names come from the startup file before this one)
 
-import atexit
 import sys
 
 from agents.rheo_xpcs import build_agent
@@ -16,4 +15,3 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
 agent.catch_up()
-atexit.register(agent.close)

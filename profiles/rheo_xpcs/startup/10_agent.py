@@ -1,7 +1,6 @@
 """The agent, attached: ``agent`` shows it, ``RE(agent.explore(3))`` lets it drive."""
 # ruff: noqa: F821  (the names come from the startup file before this one)
 
-import atexit
 import sys
 
 from agents.rheo_xpcs import build_agent
@@ -21,4 +20,3 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
 agent.catch_up()
-atexit.register(agent.close)

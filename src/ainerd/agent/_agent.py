@@ -80,7 +80,8 @@ class Agent(Observer):
             return
         self._worker.submit(self._writer.make_up)
         buffered = BufferingWrapper(self._writer)
-        self._attached = RE, [RE.subscribe(buffered), RE.subscribe(self)], buffered
+        tokens = [RE.subscribe(each) for each in (self._writer.journal, buffered, self)]
+        self._attached = RE, tokens, buffered
 
     def detach(self) -> None:
         """Unsubscribe, after everything that came is written."""
@@ -92,6 +93,11 @@ class Agent(Observer):
             engine.unsubscribe(token)
         buffered.shutdown()
 
+    def catch_up(self, newest: int = 100) -> int:
+        """As `Observer.catch_up`, once what an earlier session has left on disk of raw runs is in Tiled."""
+        self._writer.make_up()
+        return super().catch_up(newest)
+
     def health(self) -> dict[str, Any]:
         """As `Observer.health`; ``raw_kept`` runs are on disk because Tiled did not take them."""
         return {**super().health(), "raw_kept": len(self._writer.kept())}
@@ -99,6 +105,7 @@ class Agent(Observer):
     def close(self) -> None:
         """Detach and end the worker; what has come is analysed first."""
         self.detach()
+        self._writer.journal.close()
         super().close()
 
     def explore(self, n: int | None = None) -> MsgGenerator[None]:

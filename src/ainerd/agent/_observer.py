@@ -19,6 +19,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import KeyPresent
 
 from ainerd.agent._display import Display
+from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
@@ -96,8 +97,9 @@ class Observer:
         )
         reader = SceneReader(self.results, technique, bounds)
         self._display = Display(self.results, technique, self._campaign, reader, name=name)
-        self.quiet = False
+        self.quiet, self._is_closed = False, False
         show_progress_of(self)
+        close_at_exit(self)
 
     # runs
 
@@ -167,10 +169,17 @@ class Observer:
         """Wait until every run that has come is analysed and written; False if it takes longer."""
         return self._worker.drain(timeout_s)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that has come is not written yet."""
+        return self._worker.progress is not None or self._worker.backlog > 0
+
     def close(self) -> None:
-        """End the worker; what has come is analysed first."""
-        self._campaign.withdraw("the session ended")
-        self._worker.close()
+        """End the worker; what has come is analysed first. The interpreter's end does so too."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._campaign.withdraw("the session ended")
+            self._worker.close()
 
     # for bluesky-adaptive
 

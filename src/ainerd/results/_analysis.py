@@ -26,6 +26,7 @@ def completed(
             record,
             status=status,
             reason=None,
+            retake=None,
             embedding=analysis.embedding,
             novelty_p=analysis.novelty_p,
             novel=analysis.novel,

@@ -180,6 +180,8 @@ class ResultReader:
     def analysed(self, digest: str, *, again: bool = False) -> dict[str, int]:
         """How many finished results with that digest of their parameters each run has, by uid.
 
+        Those that failed through no fault of the data are not counted: they are to be taken again.
+
         Parameters
         ----------
         digest : str
@@ -189,7 +191,7 @@ class ResultReader:
         finished = USABLE if again else (*USABLE, "failed")
         counted: dict[str, int] = {}
         for said in self._mirror.read().values():
-            if said.get("digest") == digest and said.get("status") in finished:
+            if said.get("digest") == digest and said.get("status") in finished and not said.get("retake"):
                 for uid in said.get("raw_uids") or [said["raw_uid"]]:
                     counted[uid] = counted.get(uid, 0) + 1
         return counted

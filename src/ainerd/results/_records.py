@@ -44,6 +44,8 @@ class ResultRecord(Record):
         Partial: of fewer frames than were announced. Growing: of a series that is not closed.
     reason : str
         Why it failed, or has no numbers yet.
+    retake : bool
+        True if it failed through no fault of the data: the agent analyses the run again when it starts next.
     raw_uid, raw_path, scan_id, run_time
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
     event, event_time : int, float
@@ -90,6 +92,7 @@ class ResultRecord(Record):
 
     status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
     reason: str | None = None
+    retake: bool | None = None
     raw_uid: str
     raw_path: str | None = None
     scan_id: int | None = None

@@ -90,7 +90,7 @@ class Delivery:
         if self._set_aside is None and self._given_up is not None and run.has_frames:
             try:
                 subject = Subject.of_run(self._writer.technique, run, self._state.event)
-                subject.problem = self._given_up
+                subject.problem, subject.retake = self._given_up, True
                 outcomes.append(self._writer.end(subject, None, closes=True))
             except (ClientError, httpx.HTTPError) as err:
                 self._set_aside = str(err)

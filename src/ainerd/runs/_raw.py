@@ -13,6 +13,7 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.documents import Document, file_documents
+from ainerd.runs._journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +25,14 @@ class RawWriter:
 
     TiledWriter itself keeps a run at which Tiled fails, all its documents in a file of `folder`. When the next run
     begins and Tiled `answers`, such runs are written from their first document, and what is there of them is written
-    anew.
+    anew. So are runs of a session that was killed: `journal` is to be told of each document as it comes.
     """
 
     def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._raw, self._folder, self._answers = raw, folder, answers
         self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder))
+        self.journal = Journal(folder / "journal")
         self._lock = threading.Lock()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
@@ -38,6 +40,8 @@ class RawWriter:
         if name == "start":
             self.make_up()
         self._writer(name, doc)
+        if name == "stop":
+            self.journal.done(doc["run_start"])
 
     def kept(self) -> list[Path]:
         """Files of runs that Tiled did not take, the oldest first."""
@@ -50,15 +54,19 @@ class RawWriter:
     def make_up(self) -> None:
         """Write the runs that are kept and have ended; what Tiled does not take now either stays kept."""
         with self._lock:
-            files = self.kept()
-            if not files or not self._answers():
+            waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
+            if not waiting or not self._answers():
                 return
-            for path in files:
+            killed = {documents[0][1]["uid"] for _, documents in waiting if documents}
+            for path, left in waiting:
                 try:
-                    documents = list(file_documents(path))
-                    if not documents or documents[0][0] != "start" or documents[-1][0] != "stop":
-                        continue  # it goes on, or its session was killed
-                    self._write_anew(documents)
+                    documents = left or list(file_documents(path))
+                    if not documents or documents[0][0] != "start":
+                        continue
+                    if documents[-1][0] == "stop":
+                        self._write_anew(documents)
+                    elif documents[0][1]["uid"] not in killed:
+                        continue  # it goes on
                     path.unlink()
                 except (ClientError, httpx.HTTPError) as err:
                     logger.warning("the raw run in %s is still not written: %s", path, err)

@@ -174,4 +174,4 @@ def _noting_problems(subject: Subject) -> Iterator[None]:
         subject.problem = str(error)
     except Exception as error:  # a mistake of the technique is no reason to lose the run's record
         logger.exception("while analysing run %s", subject.run.uid)
-        subject.problem = f"{type(error).__name__}: {error}"
+        subject.problem, subject.retake = f"{type(error).__name__}: {error}", True

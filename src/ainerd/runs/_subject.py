@@ -20,6 +20,7 @@ class Subject:
     series_id: str | None = None
     analysis: RunAnalysis | None = None  # None before it begins, and where it cannot
     problem: str | None = None  # why nothing can be said
+    retake: bool = False  # whether that is no fault of the data
     n_read: int = 0  # frames of the run that goes on which were taken
     _spans: list[tuple[int, int]] = field(default_factory=list)  # frames taken of the runs before
 
@@ -66,7 +67,7 @@ class Subject:
         """Take the next run of a series."""
         self._spans.append((self.first, self.first + self.n_read))
         self.runs.append(run)
-        self.problem, self.n_read = None, 0
+        self.problem, self.retake, self.n_read = None, False, 0
 
     def value(self, key: str) -> float | None:
         """First value in the run, the event or the series."""

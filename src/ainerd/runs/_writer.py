@@ -81,7 +81,7 @@ class Writer:
             logger.exception("run %s is not concluded", subject.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
             with suppress(ClientError, httpx.HTTPError, KeyError):
-                self.store.fail(outcome.key, outcome.reason)
+                self.store.fail(outcome.key, outcome.reason, retake=True)
         if subject.series_id and not closes:
             self._growing[subject.key] = subject
         else:
@@ -130,7 +130,7 @@ class Writer:
         if analysis is None:
             status = "failed" if closes else "growing"
             reason = subject.problem or "unknown"
-            is_kept = self.store.fail(outcome.key, reason, status=status, **about)
+            is_kept = self.store.fail(outcome.key, reason, status=status, retake=subject.retake or None, **about)
             return replace(outcome, status=status, reason=reason) if is_kept else self._recalled(subject)
         status = analysis.status if closes else "growing"
         n_frames = len(subject.of_frames(""))

@@ -1,0 +1,69 @@
+"""Documents that are on disk until Tiled has them."""
+
+import json
+import subprocess
+import sys
+
+from ainerd.runs._journal import Journal
+
+START = {"uid": "a", "time": 1.0}
+DESCRIPTOR = {"uid": "d", "run_start": "a", "time": 1.0, "name": "primary", "data_keys": {}, "object_keys": {}}
+EVENT = {"uid": "e", "descriptor": "d", "time": 1.0, "seq_num": 1, "data": {}, "timestamps": {}}
+STOP = {"uid": "s", "run_start": "a", "time": 2.0, "exit_status": "success", "num_events": {"primary": 1}}
+
+SESSION = """
+import json, os, sys
+from pathlib import Path
+from ainerd.runs._journal import Journal
+journal = Journal(Path(sys.argv[1]))
+for name, doc in json.loads(sys.argv[2]):
+    journal(name, doc)
+os._exit(0)
+"""
+
+
+def killed(folder, *documents):
+    subprocess.run([sys.executable, "-c", SESSION, str(folder), json.dumps(documents)], check=True)
+
+
+def test_a_run_is_left_once_its_session_is_gone(tmp_path):
+    journal = Journal(tmp_path)
+    for document in (("start", START), ("descriptor", DESCRIPTOR)):
+        journal(*document)
+    assert list(Journal(tmp_path).left()) == []  # its session lives
+    journal.close()
+    ((path, documents),) = Journal(tmp_path).left()
+    assert [name for name, _ in documents] == ["start", "descriptor", "stop"] and path.parent == tmp_path
+    stop = documents[-1][1]
+    assert (stop["run_start"], stop["exit_status"], stop["reason"]) == ("a", "abort", "the session was killed")
+
+
+def test_what_a_killed_session_has_written_is_whole(tmp_path):
+    killed(tmp_path, ("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP))
+    ((path, documents),) = Journal(tmp_path).left()
+    (first, described, (name, page), last) = documents
+    assert [first, described, last] == [("start", START), ("descriptor", DESCRIPTOR), ("stop", STOP)]
+    assert name == "event_page" and page["seq_num"] == [1]
+    text = path.read_text()
+    path.write_text(text[: len(text) - 30])  # it was killed in the middle of a line
+    ((_, documents),) = Journal(tmp_path).left()
+    assert [name for name, _ in documents] == ["start", "descriptor", "event_page", "stop"] and documents[-1][1] != STOP
+
+
+def test_a_run_that_tiled_has_leaves_nothing(tmp_path):
+    journal = Journal(tmp_path)
+    for document in (("start", START), ("descriptor", DESCRIPTOR), ("stop", STOP)):
+        journal(*document)
+    journal.done("a")
+    journal.done("b")  # never came
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_stops_no_run(tmp_path, caplog):
+    journal = Journal(tmp_path)
+    journal("start", START)
+    journal("descriptor", DESCRIPTOR | {"configuration": {"x": object()}})  # what is no JSON either
+    assert "not written down any more" in caplog.text and list(tmp_path.iterdir()) == []
+    tmp_path.rmdir()
+    journal("start", START | {"uid": "b"})
+    assert "run b is not written down" in caplog.text
