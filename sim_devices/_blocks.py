@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim_devices._scattering import BLOCK
 
 SIDE = 32  # blocks
-IN_A_BLOCK = 2  # scatterers
+IN_A_BLOCK = 4  # scatterers
 JUMP_NM = 150.0  # rms along each axis, of a scatterer whose block has yielded: several 1 / q
 STRAINED = 8.0  # thresholds, by which the whole is strained before the exposure: more than a steady state takes
 RATTLE_NM, RATTLE_S = 10.0, 0.5

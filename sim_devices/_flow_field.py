@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sim_devices._scattering import BLOCK
 
-PARTICLES = 1200
+PARTICLES = 4000  # with fewer, the noise of C2 is that of their number
 
 
 @dataclass(frozen=True, kw_only=True)

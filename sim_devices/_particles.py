@@ -11,7 +11,7 @@ from sim_devices._scattering import BLOCK
 
 STIFFNESS = 500.0  # kT, of the repulsion of two particles at no distance
 SPREAD = 0.25  # diameters are even from 1 - SPREAD to 1 + SPREAD of their mean, so that nothing crystallises
-FEWEST = 1200  # that scatter, however dilute: the sample is as thick as that takes
+FEWEST = 4000  # that scatter, in as many layers as it takes: with fewer, the noise is that of their number
 SETTLING = 300  # steps without Brownian motion that part what overlaps after shear
 WAITING = 4000  # steps of Brownian motion at most before the exposure
 
