@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie
-from sim_devices import _particles
+from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie, _particles
 from sim_devices._blocks import SIDE, _redistribution
 
 GEOMETRY = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), distance_m=6.0)
