@@ -40,7 +40,7 @@ PICTURED = 3  # seed of the pictures in the documentation
 SEEDS = 1000
 Runs = tuple[tuple[int, int, float], ...]
 RUNS: Runs = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
-RUNS_MOVED: Runs = ((9, 250, 0.2), (1, 1000, 0.05), (8, 250, 0.2))
+RUNS_MOVED: Runs = ((9, 200, 0.25), (1, 500, 0.1), (8, 200, 0.25))
 SPEED = 60.0  # simulated seconds in one of the wall's
 console = Console()
 
