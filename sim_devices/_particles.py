@@ -11,9 +11,9 @@ from sim_devices._scattering import BLOCK
 
 STIFFNESS = 500.0  # kT, of the repulsion of two particles at no distance
 SPREAD = 0.25  # diameters are even from 1 - SPREAD to 1 + SPREAD of their mean, so that nothing crystallises
-FEWEST = 4000  # that scatter, in as many layers as it takes: with fewer, the noise is that of their number
+FEWEST = 2400  # that scatter, in as many layers as it takes: with fewer, the noise is that of their number
 SETTLING = 300  # steps without Brownian motion that part what overlaps after shear
-WAITING = 4000  # steps of Brownian motion at most before the exposure
+WAITING = 2000  # steps of Brownian motion at most before the exposure
 
 
 @dataclass(frozen=True, kw_only=True)
