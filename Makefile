@@ -72,6 +72,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.restart
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.novelty
+	$(BIN)/python -m benchmarks.campaign
 	$(BIN)/python -m benchmarks.discovery
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html

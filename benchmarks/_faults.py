@@ -12,7 +12,7 @@ import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky import RunEngine
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import Agent
 from ainerd.config import Settings
@@ -59,13 +59,15 @@ class Soak:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._rng, self._folder = np.random.default_rng(seed), folder
-        self.settings = Settings.load(TOML.with_name("small.toml"))
+        small = TOML.with_name("small.toml")
+        self.settings = Settings.load(small)
         self.settings.storage.directory, self.settings.storage.frames = folder / "tiled", [folder / "frames"]
         self.settings.section["denoiser"] = "none"  # a third of the arrays less: Tiled is what sets the pace
         self._port = 0
         self._start_tiled()
         self.client = connect(f"http://127.0.0.1:{self._port}", KEY)
-        self.instrument = simulated_instrument(self.settings, speed=1000)  # at 1e6 it soon is years old
+        # At 1e6 it soon is years old.
+        self.instrument = simulated_instrument(folder / "frames", hardware_beside(small), speed=1000)
         self.RE = RunEngine({})
         self.agent = self._start_agent()
         self.fault_of: dict[str, str] = {}

@@ -17,7 +17,7 @@ import pandas as pd
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import Agent, open_tiled
 from ainerd.config import Settings
@@ -66,10 +66,11 @@ class _Session:
     agent: Agent
 
     def __init__(self, folder: Path) -> None:
-        self._settings = Settings.load(TOML.with_name("small.toml"))
+        small = TOML.with_name("small.toml")
+        self._settings = Settings.load(small)
         self._settings.storage.directory, self._settings.storage.frames = folder / "tiled", [folder / "frames"]
         self.client, self.close_tiled = open_tiled(self._settings.storage)
-        instrument = simulated_instrument(self._settings, speed=1000)
+        instrument = simulated_instrument(folder / "frames", hardware_beside(small), speed=1000)
         self.detector, self.stage, self.shutter = instrument.detector, instrument.stage, instrument.shutter
         self.RE = RunEngine({})
         self.restart()

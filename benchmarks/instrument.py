@@ -22,11 +22,12 @@ from threadpoolctl import threadpool_limits
 from ainerd.dynamics import Dynamics, g1_squared
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_flow, fit_kww
 from benchmarks._report import report
+from sim_devices._coherence import mode_weights
 from sim_devices._frame_file import FrameFile
 from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._grain import Grain
-from sim_devices._speckle import SpeckleMovie, mode_weights
+from sim_devices._speckle import SpeckleMovie
 
 DURATION_S, CONTRAST, SIZE, LEVELS = 50.0, 0.2, 256, (0.05, 0.5)
 TURN = 2 * np.pi / DURATION_S

@@ -66,7 +66,7 @@ class Bench:
         settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
         self.frames = folder / "frames"
         self.client, self.close_tiled = open_tiled(settings.storage)
-        instrument = simulated_instrument(settings, speed=1e6)
+        instrument = simulated_instrument(self.frames, speed=1e6)
         self.detector, self.rheometer = instrument.detector, instrument.rheometer
         self.actuators = [instrument.stage.x, instrument.stage.y]
         instrument.shutter.set("open").wait(1)

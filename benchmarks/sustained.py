@@ -47,7 +47,7 @@ def sustained(folder: Path, rate: float, frames: int, minutes: float) -> tuple[l
     settings = Settings.load(TOML)
     settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
     client, close = open_tiled(settings.storage)
-    taken = a_run(settings, frames, 1 / rate)
+    taken = a_run(folder, frames, 1 / rate)
     duration = frames / rate
     n = max(4, round(60 * minutes / duration))
     observer = build_observer(settings, client)
@@ -96,9 +96,9 @@ def sustained(folder: Path, rate: float, frames: int, minutes: float) -> tuple[l
     return [row | {"frames/s over all": pace} for row in parts], whole
 
 
-def a_run(settings: Settings, frames: int, frame_time_s: float) -> Documents:
+def a_run(folder: Path, frames: int, frame_time_s: float) -> Documents:
     """Documents of a run of full frames, which are in a file."""
-    instrument = simulated_instrument(settings, speed=1e6)
+    instrument = simulated_instrument(folder / "frames", speed=1e6)
     cam, stage = instrument.detector.cam, instrument.stage
     cam.num_images.put(frames), cam.acquire_period.put(frame_time_s), cam.acquire_time.put(frame_time_s)
     documents: Documents = []

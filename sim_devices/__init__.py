@@ -4,13 +4,18 @@ Nothing here knows of the agent; what the agent learns of the sample it learns f
 """
 
 from sim_devices._beam import Attenuator, DetectorArm, Shutter, Source
+from sim_devices._blocks import Blocks
 from sim_devices._clock import SimClock
+from sim_devices._flow_field import FlowField
 from sim_devices._geometry import Geometry
+from sim_devices._hardware import read_hardware
 from sim_devices._instrument import SimulatedInstrument
 from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
+from sim_devices._particles import Crowd
 from sim_devices._rheometer import Rheometer
 from sim_devices._sample import HiddenSample, Layout
 from sim_devices._samples import SAMPLES, hidden_sample
+from sim_devices._scattering import Motion, ScatteredMovie
 from sim_devices._speckle import SpeckleMovie
 from sim_devices._stage import Stage
 from sim_devices._yielding import Yielding
@@ -19,12 +24,17 @@ __all__ = [
     "SAMPLES",
     "AcquisitionStopped",
     "Attenuator",
+    "Blocks",
+    "Crowd",
     "DetectorArm",
+    "FlowField",
     "Geometry",
     "HiddenSample",
     "Lambda750k",
     "Layout",
+    "Motion",
     "Rheometer",
+    "ScatteredMovie",
     "Shutter",
     "SimClock",
     "SimulatedInstrument",
@@ -33,4 +43,5 @@ __all__ = [
     "Stage",
     "Yielding",
     "hidden_sample",
+    "read_hardware",
 ]

@@ -15,6 +15,7 @@ from sim_devices._lambda750k import Lambda750k
 from sim_devices._rheometer import Rheometer
 from sim_devices._sample import HiddenSample
 from sim_devices._samples import hidden_sample
+from sim_devices._scattering import Motion
 from sim_devices._stage import Stage
 from sim_devices._yielding import Yielding
 
@@ -105,7 +106,7 @@ class SimulatedInstrument:
         """Intensity at the sample, as a share of the most that the source gives."""
         return self.shutter.is_open * self.attenuator.transmission.get() * self.source.intensity()
 
-    def _in_the_beam(self, began_s: float, duration_s: float, rng: np.random.Generator) -> Dynamics:
+    def _in_the_beam(self, began_s: float, duration_s: float, rng: np.random.Generator) -> Dynamics | Motion:
         """What the detector sees in an exposure that begins now; the spot gets its dose."""
         x, y = self.stage.x.true_position, self.stage.y.true_position
         beam_mm = self.source.beam_size_x.get() / 1000, self.source.beam_size_y.get() / 1000
@@ -114,7 +115,7 @@ class SimulatedInstrument:
         self._dose.add(x, y, intensity * duration_s)
         events = self._yielding.between(age_s, age_s + duration_s, self.rheometer.shear_number.get())
         dynamics = self.sample.dynamics(x, y, age_s, duration_s, rng, dose_s=dose_s, events=events)
-        if not intensity:
+        if not (isinstance(dynamics, Dynamics) and intensity):
             return dynamics
         # A beam weakened to a tenth does in ten seconds what the full one does in one.
         return replace(dynamics, beam_speedup=dynamics.beam_speedup * intensity, dose_s=dynamics.dose_s / intensity)

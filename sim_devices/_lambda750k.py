@@ -9,21 +9,23 @@ from typing import Any
 
 import numpy as np
 from event_model import compose_stream_resource
+from numpy.typing import NDArray
 from ophyd import Component, Device, DeviceStatus
 from ophyd.status import Status
 
 from ainerd.dynamics import Dynamics
 from sim_devices._cam import ABORTED, ERROR, IDLE, LambdaCam
 from sim_devices._clock import SimClock
-from sim_devices._flicker import flicker
+from sim_devices._flicker import flicker, unlit
 from sim_devices._frame_file import DATASET, FrameFile
 from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._grain import Grain
 from sim_devices._quantity import Quantity
+from sim_devices._scattering import Motion, ScatteredMovie
 from sim_devices._speckle import SpeckleMovie
 
-SampleNow = Callable[[float, float, np.random.Generator], Dynamics]
+SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
 
 
 class AcquisitionStopped(Exception):
@@ -48,8 +50,8 @@ class Lambda750k(Device):
     geometry : Geometry
     clock : SimClock
     sample_now : callable
-        ``sample_now(now_s, duration_s, rng)`` gives the `Dynamics` in the beam; called as an acquisition begins, with
-        the time on the clock.
+        ``sample_now(now_s, duration_s, rng)`` gives what is in the beam, `Dynamics` or a `Motion`; called as an
+        acquisition begins, with the time on the clock.
     seed : int
         The same seed, settings and dynamics give the same frames.
     count_rate : float
@@ -60,6 +62,14 @@ class Lambda750k(Device):
         Size of the speckles in rows and columns; see `sim_devices._grain.Grain`.
     flicker_rms : float
         Of the beam's intensity, as a share of it; see `sim_devices._flicker.flicker`.
+    noise_rms : float
+        Of the beam's intensity from frame to frame, as a share of it, without memory.
+    drift : float
+        By how much the beam grows over each exposure, as a share of its mean; below 0 it fades.
+    unlit_share : float
+        Part of the frames that no beam comes in; see `sim_devices._flicker.unlit`. Nobody says which.
+    dark_hz : float
+        What every pixel counts without a photon, per second.
     lost_share : float
         Part of the frames that is lost between detector and file: zeros in their place, and `cam.bad_frame_counter`
         counts them.
@@ -84,12 +94,19 @@ class Lambda750k(Device):
         contrast: float = 0.2,
         speckle_px: tuple[float, float] = (0.8, 0.8),
         flicker_rms: float = 0.02,
+        noise_rms: float = 0.0,
+        drift: float = 0.0,
+        unlit_share: float = 0.0,
+        dark_hz: float = 0.0,
         lost_share: float = 0.0,
         transmission: Callable[[], float] = lambda: 1.0,
         **kwargs: Any,
     ) -> None:
         self.geometry, self.count_rate, self.contrast, self.speckle_px = geometry, count_rate, contrast, speckle_px
-        self.flicker_rms, self.lost_share = flicker_rms, lost_share
+        if not abs(drift) < 2:
+            raise ValueError(f"drift must lie between -2 and 2, so that there is a beam throughout, got {drift}")
+        self.flicker_rms, self.noise_rms, self.drift = flicker_rms, noise_rms, drift
+        self.unlit_share, self.dark_hz, self.lost_share = unlit_share, dark_hz, lost_share
         self._directory, self._clock, self._seed = Path(directory), clock, seed
         self._sample_now, self._transmission = sample_now, transmission
         self._exposures = 0
@@ -182,18 +199,15 @@ class Lambda750k(Device):
     def _acquire(self, file: FrameFile) -> None:
         n_frames, exposure_s, maker = self.cam.n_frames, self.cam.exposure_s, self._maker
         self._exposures += 1
-        sample, beam, speckle, photons, losses = np.random.default_rng((self._seed, self._exposures)).spawn(5)
+        seeds = np.random.default_rng((self._seed, self._exposures)).spawn(6)
+        sample, beam, speckle, photons, losses, unsteady = seeds
         began, start_s = self._clock.now(), np.arange(n_frames) * self.cam.acquire_period.get()
-        dynamics = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
-        movie = SpeckleMovie(
-            dynamics,
-            start_s + exposure_s / 2,
-            self.geometry.phi_deg.ravel()[maker.ring],
-            contrast=self.contrast,
-            rng=speckle,
-            grain=self._grain,
-        )
+        seen = self._sample_now(began, n_frames * self.cam.acquire_period.get(), sample)
+        movie = self._movie(seen, start_s + exposure_s / 2, speckle)
         level = self.count_rate * exposure_s * flicker(start_s, exposure_s, self.flicker_rms, beam)
+        level *= 1 + self.drift * (np.arange(n_frames) + 0.5 - n_frames / 2) / n_frames
+        level *= (1 + self.noise_rms * unsteady.standard_normal(n_frames)).clip(min=0)
+        level[unlit(n_frames, self.unlit_share, unsteady)] = 0
         if self.cam.energy_threshold.get() >= self.geometry.energy_keV:
             level[:] = 0
         lost = losses.random(n_frames) < self.lost_share
@@ -216,9 +230,18 @@ class Lambda750k(Device):
             self.cam.show_frames(len(chunks), int(lost[rows].sum()))
         self.mean_counts.put(counted / (n_frames * maker.ring.size))
 
+    def _movie(
+        self, seen: Dynamics | Motion, t_s: NDArray[np.float64], rng: np.random.Generator
+    ) -> SpeckleMovie | ScatteredMovie:
+        if not isinstance(seen, Dynamics):
+            size = float(np.mean(self.speckle_px))
+            return ScatteredMovie(seen, t_s, self.geometry, contrast=self.contrast, rng=rng, speckle_px=size)
+        phi = self.geometry.phi_deg.ravel()[self._maker.ring]
+        return SpeckleMovie(seen, t_s, phi, contrast=self.contrast, rng=rng, grain=self._grain)
+
     @cached_property
     def _maker(self) -> FrameMaker:
-        return FrameMaker(self.geometry)
+        return FrameMaker(self.geometry, self.dark_hz)
 
     @cached_property
     def _grain(self) -> Grain:

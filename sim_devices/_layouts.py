@@ -1,5 +1,7 @@
 """Maps of regimes over the face of the sample, drawn at random."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,21 +46,27 @@ def inclusions(rng: np.random.Generator) -> Layout:
             if apart and names(*middle) == MATRIX:
                 break
         discs.append((middle, radius))
-    return Layout(regions=regions, names=names)
+    return Layout(regions=regions, names=names, unknown=frozenset({NOVEL}))
+
+
+def grains(rng: np.random.Generator, of_each: Sequence[str]) -> Callable[[Floats, Floats], Names]:
+    """Twelve convex grains, shuffled, of these regimes."""
+    regimes = rng.permutation(of_each)
+    cell = np.stack(np.meshgrid(np.arange(4), np.arange(3)), axis=-1).reshape(12, 2)
+    sites = (cell + rng.uniform(0.2, 0.8, (12, 2))) * SIZE_MM / (4, 3)
+
+    def names(x: Floats, y: Floats) -> Names:
+        return regimes[np.argmin(np.hypot(x[..., None] - sites[:, 0], y[..., None] - sites[:, 1]), axis=-1)]
+
+    return names
 
 
 def voronoi(rng: np.random.Generator) -> Layout:
     """Twelve grains: one of a family that is held out, the others of four known ones."""
     known = rng.choice(KNOWN, 4, replace=False).tolist()
     novel = str(rng.choice(sorted(HELD_OUT)))
-    grains = rng.permutation([*(known * 3)[:11], novel])
-    cell = np.stack(np.meshgrid(np.arange(4), np.arange(3)), axis=-1).reshape(12, 2)
-    sites = (cell + rng.uniform(0.2, 0.8, (12, 2))) * SIZE_MM / (4, 3)
-
-    def names(x: Floats, y: Floats) -> Names:
-        return grains[np.argmin(np.hypot(x[..., None] - sites[:, 0], y[..., None] - sites[:, 1]), axis=-1)]
-
-    return Layout(regions=(*known, novel), names=names)
+    names = grains(rng, [*(known * 3)[:11], novel])
+    return Layout(regions=(*known, novel), names=names, unknown=frozenset({novel}))
 
 
 def gradient(rng: np.random.Generator) -> Layout:
@@ -97,7 +105,7 @@ def bands(rng: np.random.Generator) -> Layout:
         height = y + tilt * (x - SIZE_MM / 2) + 0.2 * np.sin(0.8 * x + wave)
         return stack[np.searchsorted(edges, height)]
 
-    return Layout(regions=regions, names=names)
+    return Layout(regions=regions, names=names, unknown=frozenset({"banded"}))
 
 
 def null(rng: np.random.Generator) -> Layout:

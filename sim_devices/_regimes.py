@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ainerd.dynamics import Dynamics
+from sim_devices._scattering import Motion
 
 JUMP_PER_PA = 5.0  # of the internal clock, where the sample yields by 1 Pa
 REJUVENATING_PA = 0.5
@@ -55,7 +56,7 @@ class Spot:
         return self.tau * (1 + 0.1 * np.log1p(self.age_s / 300))
 
 
-Recipe = Callable[[Spot], Dynamics]
+Recipe = Callable[[Spot], Dynamics | Motion]
 
 
 def _fluid(spot: Spot) -> Dynamics:

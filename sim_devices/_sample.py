@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics import Dynamics
 from sim_devices._regimes import REGIMES, Recipe, Spot
+from sim_devices._scattering import Motion
 
 SIZE_MM = 10.0
 
@@ -24,11 +25,14 @@ class Layout:
         ``names(x, y)`` gives the name at each position in mm; x and y are arrays, broadcast against each other.
     recipes : mapping
         What each regime is like at a `Spot`.
+    unknown : frozenset of str
+        Regimes of a kind that nobody who looks at the sample has seen before.
     """
 
     regions: tuple[str, ...]
     names: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.str_]]
     recipes: Mapping[str, Recipe] = field(default_factory=lambda: REGIMES)
+    unknown: frozenset[str] = frozenset()
 
 
 class HiddenSample:
@@ -48,13 +52,15 @@ class HiddenSample:
     bounds : tuple of (float, float)
         ((x low, x high), (y low, y high)) in mm.
     regions : tuple of str
-        Names of the regimes; each is a family of `ainerd.dynamics`.
+        Names of the regimes.
+    unknown : frozenset of str
+        Those of a kind that nobody who looks at the sample has seen before.
     """
 
     bounds = ((0.0, SIZE_MM), (0.0, SIZE_MM))
 
     def __init__(self, layout: Layout, rng: np.random.Generator) -> None:
-        self._layout, self.regions = layout, layout.regions
+        self._layout, self.regions, self.unknown = layout, layout.regions, layout.unknown
         self._waves = rng.uniform(-0.5, 0.5, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
 
     def _names(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.str_]:
@@ -87,7 +93,7 @@ class HiddenSample:
         *,
         dose_s: float = 0.0,
         events: Sequence[tuple[float, float]] = (),
-    ) -> Dynamics:
+    ) -> Dynamics | Motion:
         """What the sample does at a position during one exposure.
 
         Parameters

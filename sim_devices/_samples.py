@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sim_devices._layouts import bands, gradient, inclusions, null, voronoi
+from sim_devices._moving_layouts import blocks, flow_field, particles
 from sim_devices._sample import HiddenSample, Layout
 
 SAMPLES: dict[str, Callable[[np.random.Generator], Layout]] = {
@@ -13,6 +14,9 @@ SAMPLES: dict[str, Callable[[np.random.Generator], Layout]] = {
     "gradient": gradient,
     "bands": bands,
     "null": null,
+    "particles": particles,
+    "blocks": blocks,
+    "flow_field": flow_field,
 }
 
 

@@ -7,29 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.dynamics import Dynamics, clock, rate_factor
+from sim_devices._coherence import mode_weights
 from sim_devices._gaussian import BLOCK, Draw, Process
 from sim_devices._grain import Grain
 
 SECTOR_DEG = 5.0  # of azimuth, within which anisotropic dynamics are taken to be the same
-
-
-def mode_weights(contrast: float) -> NDArray[np.float64]:
-    """Intensities of the ceil(1 / contrast) coherent modes: they sum to 1, their squares to the contrast.
-
-    One mode differs from the others, which are equal, so that any contrast in (0, 1] is met exactly.
-
-    Raises
-    ------
-    ValueError
-        If the contrast is not in (0, 1].
-    """
-    if not 0 < contrast <= 1:
-        raise ValueError(f"contrast must lie in (0, 1], got {contrast}")
-    modes = int(np.ceil(1 / contrast - 1e-9))
-    if modes == 1:
-        return np.ones(1)
-    first = (1 + np.sqrt(max(modes - 1, 0) * max(contrast * modes - 1, 0))) / modes
-    return np.r_[first, np.full(modes - 1, (1 - first) / (modes - 1))]
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 import agents.demo.campaign
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
@@ -40,6 +40,7 @@ from sim_devices import SimulatedInstrument, Yielding
 OUTPUT = Path(__file__).resolve().parents[2] / "output"
 EXPOSURES, FRAMES, SECONDS = 60, 256, 50.0  # at one place: fifty minutes in all
 SPEED = 15.0  # simulated seconds in one of the wall's
+SMALL = TOML.with_name("small.toml")
 AVALANCHES = 12  # seed of a sample of one regime, which yields
 GAP_S = 200.0  # between two of its events at first: most exposures see none
 console = Console()
@@ -47,12 +48,13 @@ console = Console()
 
 def main() -> None:
     """Draw all; one line and exit code 2 if that cannot start."""
+    config = os.environ.get("AINERD_CONFIG")
     try:
-        settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+        settings = Settings.load(config or TOML)
         if not (agents.demo.campaign.OUTPUT / "campaign.png").exists():  # the last thing that the demo writes
-            agents.demo.campaign.run(settings)
+            agents.demo.campaign.run(settings, seed=agents.demo.campaign.PICTURED, hardware=hardware_beside(config))
         draw(settings, agents.demo.campaign.OUTPUT, OUTPUT / "figures" / "campaign")
-        settings, relaxing = Settings.load(TOML.with_name("small.toml")), OUTPUT / "relaxation"
+        settings, relaxing = Settings.load(SMALL), OUTPUT / "relaxation"
         if not (relaxing / "done").exists():
             relax(settings, relaxing)
         draw(settings, relaxing, OUTPUT / "figures" / "relaxation", k=4, at_one_place=True)
@@ -80,7 +82,12 @@ def relax(settings: Settings, output: Path, *, exposures: int = EXPOSURES, speed
     client, close = open_tiled(settings.storage)
     try:
         instrument = simulated_instrument(
-            settings, sample="null", sample_seed=AVALANCHES, speed=speed, yielding=Yielding(gap_s=GAP_S)
+            output / "frames",
+            hardware_beside(SMALL),
+            sample="null",
+            sample_seed=AVALANCHES,
+            speed=speed,
+            yielding=Yielding(gap_s=GAP_S),
         )
         RE = RunEngine({})
         agent = build_agent(

@@ -16,7 +16,7 @@ from bluesky_tiled_plugins import TiledWriter
 from distributed import Client, LocalCluster
 from typer.testing import CliRunner
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
 from ainerd.cli import app
 from ainerd.cli._replay_dask import Workplace, _outcomes, analyse
@@ -40,7 +40,7 @@ class Archive:
         self.store = ResultStore(ainerd)
         settings = Settings.load(SMALL)
         settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-        devices = simulated_instrument(settings, speed=1000)
+        devices = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
         cam = devices.detector.cam
         cam.num_images.put(FRAMES), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
         engine = RunEngine({})

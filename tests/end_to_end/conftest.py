@@ -1,7 +1,7 @@
 import pytest
 from bluesky import RunEngine
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings
@@ -31,9 +31,10 @@ class Session:
         self.agent = None
         self.start_agent()
 
-    def use(self, settings=None, **options):
+    def use(self, **options):
         """Put another simulated instrument at the beamline."""
-        self.instrument = simulated_instrument(settings or self.settings, speed=1000, **options)
+        frames = self.settings.storage.frames[0]
+        self.instrument = simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options)
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
         self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
         self.expect(FRAMES)

@@ -10,7 +10,7 @@ import bluesky.preprocessors as bpp
 import pytest
 from conftest import SMALL
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
@@ -80,9 +80,7 @@ def test_one_frame(session, last_result):
 
 @pytest.mark.fault("frames of another shape than the partition", "a failed result names both shapes")
 def test_a_wrong_shape(session, last_result):
-    other = session.settings.model_copy(deep=True)
-    other.section["partition"] |= {"shape": [120, 180], "beam_center_px": [60.0, 90.0]}
-    session.use(other)
+    session.use(geometry={"shape": (120, 180), "beam_center_px": (60.0, 90.0)})
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]
 
@@ -204,7 +202,7 @@ def test_a_wrong_url_or_key_is_one_line(session, what):
 
 
 def test_names_that_do_not_fit_are_said(session):
-    instrument = simulated_instrument(session.settings)
+    instrument = simulated_instrument(session.settings.storage.frames[0], hardware_beside(SMALL))
     with pytest.raises(ValueError, match="same names.*sample_y"):
         build_agent(
             session.client, detector=instrument.detector, actuators=[instrument.stage.x], settings=session.settings

@@ -224,7 +224,7 @@ def test_a_sample_that_is_sheared_afresh_is_young(explored, monkeypatch):
 
 
 def test_bad_pixels_are_masked(explored, tmp_path):
-    explored.use(bad_share=5e-3)
+    explored.use(geometry={"bad_share": 5e-3})
     explored.settings.section["partition"]["mask"] = tmp_path / "bad.npy"
     np.save(tmp_path / "bad.npy", explored.detector.geometry.bad_pixels)
     agent = explored.start_agent()

@@ -8,7 +8,7 @@ import pytest
 from bluesky import RunEngine
 from conftest import SMALL
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Settings
 from ainerd.runs._spool import Spool
@@ -27,7 +27,7 @@ def beamline(tmp_path, monkeypatch):
     settings.storage.directory, settings.storage.frames = tmp_path / "tiled", [tmp_path / "frames"]
     servers = [start_server(tmp_path, PORT)[0]]
     client = connect(f"http://127.0.0.1:{PORT}", KEY)
-    instrument = simulated_instrument(settings, speed=1000)
+    instrument = simulated_instrument(tmp_path / "frames", hardware_beside(SMALL), speed=1000)
     cam = instrument.detector.cam
     cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
     stage = instrument.stage

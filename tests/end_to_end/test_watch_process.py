@@ -14,7 +14,7 @@ from bluesky import RunEngine, RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 from conftest import SMALL
 
-from agents.demo.simulated import simulated_instrument
+from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import explore_remote
 from ainerd.cli import main
 from ainerd.config import Settings
@@ -35,7 +35,7 @@ class Beamline:
         self.client = server.client().create_container(folder.name)
         raw, ainerd = open_catalog(self.client)
         self.store, self.log = ResultStore(ainerd), folder / "watch.log"
-        self.instrument = simulated_instrument(self.settings, speed=1000)
+        self.instrument = simulated_instrument(folder / "frames", hardware_beside(SMALL), speed=1000)
         cam = self.instrument.detector.cam
         cam.num_images.put(100), cam.acquire_period.put(0.5), cam.acquire_time.put(0.5)
         self.RE = RunEngine({})

@@ -15,16 +15,19 @@ from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
 from ainerd.server import ServerError  # noqa: E402
 
+TOML = Path(__file__).resolve().parents[1] / "agent.toml"
 NAMES = {"lambda750k": "eiger", "sample_x": "stage_h", "sample_y": "stage_v", "rheometer": "mcr"}
 
 try:
-    settings = Settings.load(os.environ.get("AINERD_CONFIG", Path(__file__).resolve().parents[1] / "agent.toml"))
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
     client, close_tiled = open_tiled(settings.storage)
 except (SettingsError, ServerError) as err:
     sys.exit(f"ainerd: {err}")
 atexit.register(close_tiled)
 
 RE = RunEngine({}, during_task=WhileRunning())
-instrument = simulated_instrument(settings, speed=60, names=NAMES)
+instrument = simulated_instrument(
+    settings.storage.frames[0], TOML.with_suffix(".instrument.toml"), speed=60, names=NAMES
+)
 eiger, stage, mcr, shutter = instrument.detector, instrument.stage, instrument.rheometer, instrument.shutter
 RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))

@@ -19,7 +19,7 @@ from bluesky.plans import count  # noqa: E402, F401
 from bluesky_tiled_plugins import TiledWriter  # noqa: E402
 
 import ainerd.steering  # noqa: E402
-from agents.demo.simulated import simulated_instrument  # noqa: E402
+from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
 from ainerd.agent import open_tiled  # noqa: E402
 from ainerd.config import Settings  # noqa: E402
@@ -33,7 +33,8 @@ writer = BufferingWrapper(TiledWriter(open_catalog(client)[0], batch_size=20, ba
 
 RE = RunEngine({})
 RE.subscribe(writer)
-instrument = simulated_instrument(settings, speed=60)  # a minute of the sample's in a second of ours
+hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # what the instrument is, whatever the settings say
+instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60)  # a minute of its time in a second
 lambda750k, rheometer, shutter = instrument.detector, instrument.rheometer, instrument.shutter
 sample_x, sample_y = instrument.stage.x, instrument.stage.y  # by the names that steering.bounds has
 

@@ -15,7 +15,7 @@ import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
 from bluesky import RunEngine, SupplementalData  # noqa: E402
 
-from agents.demo.simulated import simulated_instrument  # noqa: E402
+from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
 from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
 from ainerd.config import Settings, SettingsError  # noqa: E402
@@ -31,7 +31,8 @@ except (SettingsError, ServerError) as err:
 atexit.register(close_tiled)
 
 RE = RunEngine({}, during_task=WhileRunning())  # counts frames and redraws agent.plot() while it is busy
-instrument = simulated_instrument(settings, speed=60)  # a minute of the sample's in a second of ours
+hardware = hardware_beside(os.environ.get("AINERD_CONFIG"))  # what the instrument is, whatever the settings say
+instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60)  # a minute of its time in a second
 lambda750k, stage, rheometer = instrument.detector, instrument.stage, instrument.rheometer
 shutter, attenuator, source, arm = instrument.shutter, instrument.attenuator, instrument.source, instrument.arm
 sd = SupplementalData(baseline=instrument.baseline)  # read as each run opens and closes

@@ -1,0 +1,242 @@
+"""Campaigns on samples that share nothing with the bank, to see how often ordinary physics is called new.
+
+Particles that crowd, blocks that yield in avalanches, and a fluid that flows (`sim_devices.SAMPLES`), each with three
+or four regimes of ordinary physics; no correlation function is prescribed, scattering is summed over what moves. An
+agent explores them in closed loop: devices, RunEngine, Tiled, verdicts that steer. A campaign is a sample of its own
+seed. Counted are exposures of ordinary regimes that got a p-value; that of the flow has one more regime, swinging,
+which is held out of every bank and counted apart. Intervals are 95 %, from a bootstrap over campaigns.
+
+"As told": the instrument is what the agent's settings say. "Not as told": contrast, beam centre, distance, bad pixels
+and beam differ, by `SPOILT`. Each campaign is written to ``output/benchmarks/campaign.jsonl`` as it is done; a run
+that was stopped goes on there, as long as nothing that decides was changed.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from bluesky import RunEngine
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sklearn.metrics import adjusted_rand_score
+
+import ainerd
+import sim_devices
+from agents.demo.simulated import hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.agent import open_tiled
+from ainerd.config import Settings
+from benchmarks._report import FOLDER, report
+
+SAMPLES = ("particles", "blocks", "flow_field")
+SMALL = TOML.with_name("small.toml")
+FRAMES, EXPOSURE_S, SPEED = 250, 50.0, 100.0
+ALPHA = 0.05
+DRAWS = 4000
+SPOILT: dict[str, Any] = {
+    "contrast": 0.17,
+    "noise_rms": 0.02,
+    "drift": -0.1,
+    "unlit_share": 0.01,
+    "geometry": {"beam_center_px": (65.5, 95.0), "distance_m": 6.1, "unlisted_share": 5e-4},
+}
+Row = dict[str, Any]
+
+
+def campaign(seed: int, exposures: int, which: tuple[str, int]) -> Row:
+    """One campaign: what each exposure was, and what the agent made of it."""
+    hardware, i = which
+    sample = SAMPLES[i % len(SAMPLES)]
+    settings = Settings.load(SMALL)
+    settings.section["alpha"] = ALPHA
+    with TemporaryDirectory() as folder:
+        frames = Path(folder) / "frames"
+        settings.storage.directory, settings.storage.frames = Path(folder) / "tiled", [frames]
+        client, close = open_tiled(settings.storage)
+        try:
+            instrument = simulated_instrument(
+                frames,
+                hardware_beside(SMALL),
+                sample=sample,
+                sample_seed=seed + i,
+                speed=SPEED,
+                seed=seed + i,
+                **(SPOILT if hardware == "not as told" else {}),
+            )
+            cam = instrument.detector.cam
+            cam.num_images.put(FRAMES)
+            cam.acquire_period.put(EXPOSURE_S / FRAMES)
+            cam.acquire_time.put(EXPOSURE_S / FRAMES)
+            agent = build_agent(
+                client,
+                detector=instrument.detector,
+                actuators=[instrument.stage.x, instrument.stage.y],
+                rheometer=instrument.rheometer,
+                shutter=instrument.shutter,
+                settings=settings,
+            )
+            agent.quiet = True
+            RE = RunEngine({})
+            agent.attach(RE)
+            try:
+                RE(agent.explore(exposures))
+                if not agent.drain(600):
+                    raise TimeoutError("the analysis takes longer than ten minutes")
+                table = agent.results.table()
+            finally:
+                agent.close()
+        finally:
+            close()
+    truth = [instrument.truth(x, y) for x, y in zip(table["sample_x"], table["sample_y"], strict=True)]
+    p = [None if np.isnan(value) else float(value) for value in table["novelty_p"].astype(float)]
+    return {
+        "hardware": hardware,
+        "i": i,
+        "sample": sample,
+        "truth": truth,
+        "unknown": sorted(instrument.sample.unknown),
+        "p": p,
+        "regime": [int(value) for value in table["regime"].fillna(-1)],
+        "status": table["status"].tolist(),
+    }
+
+
+def measured(wanted: list[tuple[str, int]], seed: int, exposures: int, workers: int) -> list[Row]:
+    """Every campaign, those that the record holds already from there."""
+    record, run = FOLDER / "campaign.jsonl", {"run": fingerprint(), "seed": seed, "exposures": exposures}
+    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not lines or lines[0] != run:
+        lines = [run]
+        record.write_text(json.dumps(run) + "\n")
+    done = {(line["hardware"], line["i"]): line for line in lines[1:]}
+    left = [which for which in wanted if which not in done]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as bar, record.open("a") as file, ProcessPoolExecutor(workers) as pool:
+        task = bar.add_task("campaigns", total=len(wanted), completed=len(wanted) - len(left))
+        for row in pool.map(partial(campaign, seed, exposures), left):
+            done[row["hardware"], row["i"]] = row
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            bar.advance(task)
+    return [done[which] for which in wanted]
+
+
+def fingerprint() -> str:
+    """Of the instrument, of what judges, and of the benchmark: what was measured with others is not taken."""
+    room = Path(ainerd.__file__).parent
+    folders = [
+        Path(sim_devices.__file__).parent,
+        *(room / name for name in ("techniques", "novelty", "latent", "xpcs")),
+    ]
+    sources = [
+        path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".safetensors")
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()
+
+
+def ordinary(row: Row) -> tuple[int, int, int]:
+    """Exposures of ordinary regimes: with a p-value, flagged, and all."""
+    mine = [p for p, truth in zip(row["p"], row["truth"], strict=True) if truth not in row["unknown"]]
+    told = [p for p in mine if p is not None]
+    return len(told), sum(p <= ALPHA for p in told), len(mine)
+
+
+def agreement(row: Row) -> float:
+    """Adjusted Rand index of the regimes."""
+    return float(adjusted_rand_score(row["truth"], row["regime"]))
+
+
+def flagged(rows: list[Row]) -> float:
+    """Share of the exposures of ordinary regimes with a p-value that is at most `ALPHA`."""
+    told, called, _ = np.sum([ordinary(row) for row in rows], axis=0)
+    return float(called / told) if told else np.nan
+
+
+def interval(rows: list[Row], figure: Callable[[list[Row]], float]) -> NDArray[np.float64]:
+    """95 % of a bootstrap over campaigns."""
+    rng = np.random.default_rng(0)
+    drawn = [figure([rows[k] for k in rng.integers(len(rows), size=len(rows))]) for _ in range(DRAWS)]
+    return np.nanquantile(drawn, [0.025, 0.975])
+
+
+def mean_agreement(rows: list[Row]) -> float:
+    """Of the campaigns."""
+    return float(np.mean([agreement(row) for row in rows]))
+
+
+def overview(rows: list[Row]) -> Iterator[Row]:
+    """A row for each instrument and sample, and one for each instrument."""
+    for hardware in dict.fromkeys(row["hardware"] for row in rows):
+        of_it = [row for row in rows if row["hardware"] == hardware]
+        for sample in ("all", *SAMPLES):
+            some = [row for row in of_it if sample in ("all", row["sample"])]
+            if some:
+                told, _, everything = np.sum([ordinary(row) for row in some], axis=0)
+                low, high = interval(some, flagged)
+                worst, best = interval(some, mean_agreement)
+                yield {
+                    "instrument": hardware,
+                    "sample": sample,
+                    "campaigns": len(some),
+                    "ordinary": int(everything),
+                    "with p": int(told),
+                    "flagged": flagged(some),
+                    "from": low,
+                    "to": high,
+                    "ARI": mean_agreement(some),
+                    "ARI from": worst,
+                    "ARI to": best,
+                    "regimes met": np.mean([len(set(row["truth"])) for row in some]),
+                    "found": np.mean([len(set(row["regime"]) - {-1}) for row in some]),
+                }
+
+
+def by_regime(rows: list[Row]) -> Iterator[Row]:
+    """How often each regime was flagged: what is held out, of right."""
+    for hardware in dict.fromkeys(row["hardware"] for row in rows):
+        of_it = [row for row in rows if row["hardware"] == hardware]
+        for name in dict.fromkeys(truth for row in of_it for truth in row["truth"]):
+            pairs = [pair for row in of_it for pair in zip(row["p"], row["truth"], strict=True) if pair[1] == name]
+            told = [p for p, _ in pairs if p is not None]
+            yield {
+                "instrument": hardware,
+                "regime": name,
+                "held out": "yes" if any(name in row["unknown"] for row in of_it) else "no",
+                "exposures": len(pairs),
+                "with p": len(told),
+                "flagged": float(np.mean([p <= ALPHA for p in told])) if told else np.nan,
+            }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--campaigns", type=int, default=20)
+    parser.add_argument("--spoilt", type=int, default=6, help="campaigns with an instrument that is not as told")
+    parser.add_argument("--exposures", type=int, default=10, help="of each campaign")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="three campaigns of five exposures")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.campaigns, arguments.spoilt, arguments.exposures = 3, 0, 5
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    wanted = [("as told", i) for i in range(arguments.campaigns)]
+    wanted += [("not as told", i) for i in range(arguments.spoilt)]
+    rows = measured(wanted, arguments.seed, arguments.exposures, arguments.workers)
+    about = {"seed": arguments.seed, "exposures": arguments.exposures, "frames": FRAMES, "spoilt": SPOILT}
+    report("campaign_regimes", list(by_regime(rows)), **about)
+    report("campaign", list(overview(rows)), **about)
+
+
+if __name__ == "__main__":
+    main()

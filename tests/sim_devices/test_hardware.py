@@ -1,0 +1,132 @@
+"""An instrument that is not as it is taken for: what its file says is what its frames show."""
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import h5py
+import hdf5plugin  # noqa: F401 - registers the filter
+import numpy as np
+import pytest
+
+from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
+from ainerd.config import Settings
+from sim_devices import read_hardware
+from sim_devices._flicker import AWAY, unlit
+
+SMALL = TOML.with_name("small.toml")
+FRAMES = 100
+
+
+@pytest.fixture
+def expose(tmp_path, run_engine):
+    """Frames (T, ny, nx) and the file's mask of an instrument with these options; a fast fluid at 1 photon a pixel."""
+
+    def frames(**options):
+        made = simulated_instrument(
+            tmp_path, hardware_beside(SMALL), sample="particles", sample_seed=1, speed=1e5, flicker_rms=0.0, **options
+        )
+        made.detector.cam.num_images.put(FRAMES)
+        made.detector.cam.acquire_period.put(0.2)
+        made.detector.cam.acquire_time.put(0.2)
+        names = made.sample.regime_map(20)
+        row, column = np.argwhere(names == "dilute")[0]
+        run_engine(bps.mv(made.stage.x, (column + 0.5) / 2, made.stage.y, (row + 0.5) / 2, made.shutter, "open"))
+        run_engine(bp.count([made.detector]))
+        (path,) = tmp_path.glob("*.h5")
+        with h5py.File(path) as file:
+            taken = file["entry/data/data"][:].astype(float), file["entry/instrument/detector/pixel_mask"][:]
+        path.unlink()
+        return made.detector.geometry, *taken
+
+    return frames
+
+
+def contrast(geometry, frames):
+    """Of the counts without their shot noise, at no lag, in the mean over frames."""
+    ring = frames.reshape(len(frames), -1)[:, geometry.ring] / geometry.profile.ravel()[geometry.ring]
+    noise = (ring / geometry.profile.ravel()[geometry.ring]).mean(1)
+    return np.mean((ring.var(1) - noise) / ring.mean(1) ** 2)
+
+
+def test_the_files_of_the_profiles_are_what_their_settings_say():
+    """Told and true are two files, and as they are shipped they agree."""
+    for toml in (TOML, SMALL, TOML.parents[1] / "eiger_cell" / "agent.toml"):
+        assert hardware_beside(toml) == toml.with_suffix(".instrument.toml")
+        told, true = Settings.load(toml).section, read_hardware(hardware_beside(toml))
+        for name in set(told["partition"]) - {"n_phi"}:
+            assert np.array_equal(getattr(true["geometry"], name), told["partition"][name])
+        assert true["contrast"] == told["contrast"]
+    assert hardware_beside("elsewhere/agent.toml") == hardware_beside(None) == HARDWARE
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("[geometry]\ncentre = [1, 2]", "no geometry.centre: there are bad_seed"),
+        ("[detector]\nbeta = 0.2", "no detector.beta: there are contrast"),
+        ("[beam]\ndrift = 1", "no beam: there are geometry and detector"),
+        ("[geometry]\nunlisted_share = 1.5", "unlisted_share must lie in"),
+    ],
+)
+def test_a_file_that_is_wrong_says_what_there_is(tmp_path, text, says):
+    path = tmp_path / "some.instrument.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read_hardware(path)
+
+
+def test_contrast_and_centre_are_the_instruments_own(expose):
+    centre = (60.0, 101.0)
+    geometry, frames, _ = expose(contrast=0.35, geometry={"beam_center_px": centre})
+    assert contrast(geometry, frames) == pytest.approx(0.35, rel=0.05)
+    mean = frames.mean(0)
+    rows, columns = np.indices(mean.shape) + 0.5
+    far = np.hypot(rows - centre[0], columns - centre[1])
+    stop = (far < 27) & (mean == 0)  # the beamstop's shadow, 30 pixels in radius
+    assert stop.sum() == (far < 27).sum()
+    assert (rows[stop].mean(), columns[stop].mean()) == pytest.approx(centre, abs=0.1)
+
+
+def test_pixels_that_went_bad_since_are_in_no_mask(expose):
+    geometry, frames, mask = expose(geometry={"bad_share": 2e-3, "unlisted_share": 2e-3})
+    mean = frames.mean(0)
+    hot, dead = mean > 15, mean == 0
+    listed = mask > 0
+    for bad in (hot & ~listed, dead & ~listed):
+        assert bad.sum() == pytest.approx(1e-3 * mean.size, rel=0.5)
+    assert np.array_equal(listed, geometry.bad_pixels)
+    assert not (hot | dead).ravel()[geometry.ring].any()
+
+
+def test_the_beam_drifts_and_is_noisy(expose):
+    _, frames, _ = expose(drift=-0.4)
+    level = frames.mean((1, 2))
+    slope, middle = np.polyfit((np.arange(FRAMES) - FRAMES / 2) / FRAMES, level, 1)
+    assert slope / middle == pytest.approx(-0.4, abs=0.03)
+    _, frames, _ = expose(noise_rms=0.1)
+    level = frames.mean((1, 2))
+    assert level.std() / level.mean() == pytest.approx(0.1, rel=0.2)
+    assert abs(np.corrcoef(level[1:], level[:-1])[0, 1]) < 0.2
+
+
+def test_the_beam_stays_away_and_pixels_count_in_the_dark(expose):
+    geometry, frames, _ = expose(unlit_share=0.15, dark_hz=0.5)
+    level = frames.mean((1, 2))
+    dark = level < 0.5 * np.median(level)
+    assert 0.03 < dark.mean() < 0.35
+    good = ~geometry.bad_pixels
+    assert frames[dark][:, good].mean() == pytest.approx(0.5 * 0.2, rel=0.03)
+    ring = np.zeros(good.shape, bool)
+    ring.ravel()[geometry.ring] = True
+    assert frames[dark][:, ring].mean() == pytest.approx(frames[dark][:, good & ~ring].mean(), rel=0.05)
+    assert not frames[:, ~good].any()
+
+
+def test_stretches_without_beam():
+    away = unlit(200_000, 0.1, np.random.default_rng(0))
+    assert away.mean() == pytest.approx(0.1, rel=0.1)
+    stretches = (np.diff(away.astype(int)) == 1).sum()
+    assert away.sum() / stretches == pytest.approx(AWAY, rel=0.1)
+    assert not unlit(1000, 0.0, np.random.default_rng(0)).any()
+    with pytest.raises(ValueError, match="unlit_share must lie in"):
+        unlit(10, 1.0, np.random.default_rng(0))

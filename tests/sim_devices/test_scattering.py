@@ -1,0 +1,169 @@
+"""Speckle of scatterers that are moved one by one, against what theory says of it."""
+
+import numpy as np
+import pytest
+
+from sim_devices import Blocks, Crowd, FlowField, Geometry, ScatteredMovie, _particles
+from sim_devices._blocks import SIDE, _redistribution
+
+GEOMETRY = Geometry(shape=(128, 192), beam_center_px=(64.0, 96.0), distance_m=6.0)
+T = 120
+TIMES = (np.arange(T) + 0.5) * 0.4
+LAGS = (1, 3, 8, 20, 50)
+Q, PHI = (values.ravel()[GEOMETRY.ring] for values in (GEOMETRY.q_inv_nm, GEOMETRY.phi_deg))
+
+
+def movie(motion, *, seed=0, contrast=0.2, **options):
+    rng = np.random.default_rng(seed)
+    source = ScatteredMovie(motion, TIMES, GEOMETRY, contrast=contrast, rng=rng, **options)
+    return np.concatenate(list(source.blocks()))
+
+
+def decay(frames, where=slice(None)):
+    """g2 - 1 at the lags, over its value at no lag, in the mean over time."""
+    some = frames[:, where]
+    two_time = some @ some.T / some.shape[1] / np.outer(some.mean(1), some.mean(1)) - 1
+    return np.array([np.diagonal(two_time, lag).mean() for lag in LAGS]) / np.diagonal(two_time).mean()
+
+
+def seconds(lags=LAGS):
+    return 0.4 * np.array(lags)
+
+
+@pytest.mark.parametrize("contrast", [0.1, 0.35, 1.0])
+def test_contrast_and_mean_are_what_was_asked_for(contrast):
+    frames = movie(FlowField(family="fast", diffusion_nm2_s=1e5), contrast=contrast)
+    assert frames.mean() == pytest.approx(1, abs=0.02)
+    assert (frames.var(1) / frames.mean(1) ** 2).mean() == pytest.approx(contrast, rel=0.03)
+
+
+@pytest.mark.parametrize("size", [0.8, 2.5])
+def test_speckles_have_the_size_that_was_asked_for(size):
+    """Intensities a pixel apart correlate as a Hann window's power spectrum; at half the size it is half."""
+    picture = np.full((T, 128 * 192), np.nan)
+    picture[:, GEOMETRY.ring] = movie(FlowField(family="fast", diffusion_nm2_s=1e5), speckle_px=size) - 1
+    picture = picture.reshape(T, 128, 192)
+
+    def at(pixels):
+        return np.nanmean(picture[:, :, pixels:] * picture[:, :, : 192 - pixels]) / np.nanmean(picture**2)
+
+    x = np.array([1, 2]) * 1.44 / size  # in units of 2 pi over the box
+    hann = (np.sinc(x) / (1 - x**2)) ** 2
+    assert [at(1), at(2)] == pytest.approx(hann, abs=0.03)
+
+
+def test_friedel_pairs_are_not_alike():
+    frames = movie(FlowField(family="slow", diffusion_nm2_s=1.0))
+    other = np.full(128 * 192, 0)
+    other[GEOMETRY.ring] = np.arange(GEOMETRY.ring.size)
+    pairs = frames[:, other[128 * 192 - 1 - GEOMETRY.ring]]
+    assert np.corrcoef(frames[0], pairs[0])[0, 1] == pytest.approx(0, abs=0.05)
+
+
+def test_free_particles_forget_as_brownian_motion_says():
+    free = 600.0
+    expected = [np.mean(np.exp(-2 * free * Q**2 * t)) for t in seconds()]
+    for motion in (
+        FlowField(family="still", diffusion_nm2_s=free),
+        Crowd(family="dilute", fraction=0.0, diffusion_nm2_s=free),
+    ):
+        assert decay(movie(motion, seed=1)) == pytest.approx(expected, abs=0.025)
+
+
+def test_two_velocities_beat_and_the_azimuth_says_their_direction():
+    """Two-point heterodyne: x² + (1 - x)² + 2 x (1 - x) cos(q v t cos(phi - phi_v))."""
+    flow = FlowField(family="slipping", diffusion_nm2_s=0.0, velocity_nm_s=30.0, sticking=0.4, direction_deg=50.0)
+    frames = np.concatenate([movie(flow, seed=seed) for seed in range(3)], axis=1)
+    for azimuth in (50.0, 90.0, 140.0):
+        near = np.abs((PHI - azimuth + 90) % 180 - 90) < 8
+        phase = np.multiply.outer(seconds(), Q * 30.0 * np.cos(np.deg2rad(PHI - 50.0)))[:, near]
+        expected = (0.4**2 + 0.6**2 + 2 * 0.4 * 0.6 * np.cos(phase)).mean(1)
+        assert decay(frames, np.tile(near, 3)) == pytest.approx(expected, abs=0.09)
+
+
+def test_shear_decorrelates_by_doppler_shifts():
+    """Velocities spread evenly over the gap: sinc² of half the phase between the plates."""
+    flow = FlowField(family="sheared", diffusion_nm2_s=0.0, shear_nm_s=50.0, direction_deg=0.0)
+    frames = movie(flow, seed=2)
+    for azimuth in (0.0, 60.0):
+        near = np.abs((PHI - azimuth + 90) % 180 - 90) < 8
+        phase = np.multiply.outer(seconds(), Q * 50.0 * np.cos(np.deg2rad(PHI)))[:, near]
+        assert decay(frames, near) == pytest.approx((np.sinc(phase / 2 / np.pi) ** 2).mean(1), abs=0.06)
+
+
+def test_a_flow_that_comes_to_rest_and_one_that_swings_back():
+    rest = FlowField(family="recovering", diffusion_nm2_s=0.0, shear_nm_s=200.0, resting_s=8.0)
+    frames = movie(rest)
+    early, late = (frames[part] for part in (slice(0, 60), slice(60, None)))
+    assert decay(early)[2] < 0.7 < 0.95 < decay(late)[2]
+    hertz = 1 / (0.4 * 20)  # back after 20 frames
+    swung = decay(movie(FlowField(family="swinging", diffusion_nm2_s=0.0, swing=(500.0, hertz))))
+    assert swung[3] > 0.95 and swung[2] < 0.6
+
+
+def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
+    monkeypatch.setattr(_particles, "FEWEST", 600)
+    times = np.arange(40) * 0.4
+
+    def after(fraction, waited_s=0.0):
+        """Correlation over 8 s, of how far particles go."""
+        crowd = Crowd(family="crowd", fraction=fraction, diffusion_nm2_s=800.0, waited_s=waited_s)
+        where = np.concatenate(list(crowd.positions(times, 15_000.0, np.random.default_rng(0))))
+        return np.mean(np.cos(0.024 * (where[20:] - where[:-20])))
+
+    dilute, crowded, jammed, aged = after(0.1), after(0.8), after(1.15), after(1.15, 300.0)
+    assert dilute < 0.1 < crowded - 0.1 < jammed - 0.2 < aged - 0.22
+
+
+def test_the_repulsion_keeps_particles_apart():
+    rng = np.random.default_rng(0)
+    box = 10_000.0
+    (*_, last) = Crowd(family="crowd", fraction=0.6, diffusion_nm2_s=500.0).positions(TIMES[:50], box, rng)
+    where = last[-1][: round(0.6 * box**2 / (np.pi / 4 * 600**2 * (1 + 0.25**2 / 3)))]
+    apart = where[:, None] - where
+    distance = np.hypot(*np.moveaxis(apart - box * np.round(apart / box), -1, 0))[np.triu_indices(len(where), 1)]
+    expected = len(where) ** 2 / 2 * np.pi * 400**2 / box**2  # pairs nearer than 400 nm if they did not know each other
+    assert (distance < 400).sum() < 0.1 * expected
+
+
+def test_what_a_block_passes_on_is_eshelbys_quadrupole():
+    """All stress falls together by what the plates hold; the others gain along the axes and lose across them."""
+    kernel = _redistribution()
+    assert kernel[0, 0] == -1 and kernel.sum() < 0
+    assert kernel[4, 0] > 0 > kernel[4, 4] and kernel[0, 4] == pytest.approx(kernel[4, 0])
+    assert kernel[3, 0] / kernel[6, 0] == pytest.approx(4, rel=0.35)  # falls off as 1 / r² in two dimensions
+
+
+def test_stress_that_is_put_on_is_what_events_take_off():
+    """In a steady state, and so their rate is that of the load."""
+    strain, takes = 12.0, -_redistribution().sum()
+    for strained_in_s in (10.0, 40.0):
+        blocks = Blocks(family="blocks", strained_in_s=strained_in_s)
+        when, block, drop = blocks.events(strain * strained_in_s, np.random.default_rng(3))
+        assert (np.diff(when) >= 0).all() and when[-1] <= strain * strained_in_s
+        assert takes * drop.sum() == pytest.approx(strain * SIDE**2, rel=0.05)
+        assert np.unique(block).size > 0.8 * SIDE**2
+
+
+def test_avalanches_have_all_sizes():
+    """Up to the size of the system a power law, not far from that of the mean field, 3/2 (Dahmen et al., 2009)."""
+    when, _, _ = Blocks(family="blocks", strained_in_s=1.0).events(30.0, np.random.default_rng(0))
+    size = np.unique(when, return_counts=True)[1]
+    octaves = np.bincount(np.floor(np.log2(size)).astype(int))[:6]  # 1, 2 and 3, 4 to 7, ... 32 to 63
+    assert size.max() > 100 and octaves.min() > 50
+    assert 1 - np.polyfit(np.arange(6), np.log2(octaves), 1)[0] == pytest.approx(1.5, abs=0.25)
+
+
+def test_speckle_jumps_when_blocks_yield_and_stays_otherwise():
+    solid = Blocks(family="blocks", strained_in_s=15.0)
+    rng = np.random.default_rng(5)
+    when, block, _ = solid.events(TIMES[-1] - TIMES[0], np.random.default_rng(5))
+    frames = np.concatenate(list(ScatteredMovie(solid, TIMES, GEOMETRY, contrast=0.3, rng=rng).blocks()))
+    far = 6  # frames apart: rattling has been forgotten
+    kept = np.array([np.corrcoef(frames[t], frames[t + far])[0, 1] for t in range(T - far)])
+    light = np.cos(np.pi * ((np.arange(SIDE) + 0.5) / SIDE - 0.5)) ** 2
+    light = np.outer(light, light).ravel() / light.sum() ** 2
+    during = [(when > TIMES[t] - TIMES[0]) & (when <= TIMES[t + far] - TIMES[0]) for t in range(T - far)]
+    still = np.array([1 - light[np.unique(block[events])].sum() for events in during])
+    assert np.ptp(still) > 0.1
+    assert np.corrcoef(kept, still**2)[0, 1] > 0.9
