@@ -5,6 +5,7 @@ Nothing here knows of the agent; what the agent learns of the sample it learns f
 
 from sim_devices._beam import Attenuator, DetectorArm, Shutter, Source
 from sim_devices._clock import SimClock
+from sim_devices._diffraction_crystal import Crystal, Transition
 from sim_devices._geometry import Geometry
 from sim_devices._instrument import SimulatedInstrument
 from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
@@ -19,6 +20,7 @@ __all__ = [
     "SAMPLES",
     "AcquisitionStopped",
     "Attenuator",
+    "Crystal",
     "DetectorArm",
     "Geometry",
     "HiddenSample",
@@ -31,6 +33,7 @@ __all__ = [
     "Source",
     "SpeckleMovie",
     "Stage",
+    "Transition",
     "Yielding",
     "hidden_sample",
 ]
