@@ -8,10 +8,11 @@ from sklearn.metrics import adjusted_rand_score
 
 from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities
 
-HALF = 4000  # trajectories of a half that stability is tried on
+HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
-SMOOTHED_STEPS = 100
+# How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
+SMOOTHED_STEPS, SMOOTHED_SHARE = 45, 0.25
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def find_clusters(
     starts = float(adjusted_rand_score(*labels))
     mixture = max(two, key=lambda m: m.score)
     if smooth is not None:
-        mixture = improve(x, mixture, steps=SMOOTHED_STEPS, smooth=smooth)
+        mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
     size = np.bincount(found, minlength=k)
     order = np.lexsort((mixture.means[:, 0], -size))

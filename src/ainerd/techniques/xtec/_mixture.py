@@ -11,7 +11,7 @@ from ainerd.techniques.xtec._cut import BLOCK
 from ainerd.threads import one_thread
 
 SAMPLE = 20_000  # trajectories that starts are tried on
-STARTS, SHORT, BEST = 30, 15, 6  # starts, steps after which they are compared, and how many of them go on
+STARTS, SHORT, BEST = 30, 15, 5  # starts, steps after which they are compared; one in so many goes on
 MOST_STEPS, TOLERANCE = 300, 1e-6  # in log-likelihood a trajectory
 FLOOR = 1e-6  # of variances, as a share of the data's
 
@@ -61,7 +61,7 @@ def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) 
     rng = np.random.default_rng(seed)
     some = x if len(x) <= SAMPLE else x[np.sort(rng.choice(len(x), SAMPLE, replace=False))]
     tried = [improve(some, _start(some, k, rng), steps=SHORT) for _ in range(starts)]
-    best = sorted(tried, key=lambda m: -m.score)[:BEST]
+    best = sorted(tried, key=lambda m: -m.score)[: max(starts // BEST, 2)]
     found = max((improve(some, mixture) for mixture in best), key=lambda m: m.score)
     return found if some is x else improve(x, found)
 
@@ -73,14 +73,19 @@ def improve(
     *,
     steps: int = MOST_STEPS,
     tolerance: float = TOLERANCE,
+    share: float = 1.0,
     smooth: Smooth | None = None,
 ) -> Mixture:
-    """Expectation and maximisation from a mixture on; `smooth` changes the responsibilities (k, n) in between."""
+    """Expectation and maximisation from a mixture on, `share` of each step.
+
+    `smooth` changes the responsibilities (k, n) in between.
+    """
     floor = FLOOR * max(float(x.var(axis=0, dtype=np.float64).mean()), 1e-30)
     score = -np.inf
     for _ in range(steps):
-        mixture, before = _step(x, mixture, floor, smooth), score
-        score = mixture.score
+        new, before = _step(x, mixture, floor, smooth), score
+        means, variances = ((1 - share) * getattr(mixture, n) + share * getattr(new, n) for n in ("means", "variances"))
+        mixture, score = Mixture(new.weights, means, variances, new.score), new.score
         if abs(score - before) < tolerance:
             break
     return mixture

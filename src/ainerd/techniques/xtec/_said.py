@@ -13,7 +13,7 @@ from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._odd import odd_patches
 from ainerd.techniques.xtec._smooth import averages, patches, smoothing
-from ainerd.techniques.xtec._transitions import EVIDENT, Profile, Transition, profile, transitions
+from ainerd.techniques.xtec._transitions import Profile, Transition, profile, transitions
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
@@ -158,7 +158,7 @@ def _resampled(
 
 
 def _guess(of: Profile | None, bright: bool) -> str:
-    if of is not None and of.misfit < EVIDENT:
+    if of is not None and of.evident:
         return "order parameter" if of.order > 0.5 else "critical scattering"
     return "Bragg" if bright else "background"
 

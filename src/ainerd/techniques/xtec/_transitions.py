@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from ainerd.threads import one_thread
 
-FEWEST = 6  # temperatures: the model has up to seven numbers, three of them on a grid
+FEWEST = 8  # temperatures: the model has up to seven numbers, three of them on a grid
 FINE = 8  # temperatures tried between two that were measured
 EXPONENTS = (0.25, 0.5, 0.66, 0.8, 1.0, 1.5)  # 2 beta
 WIDTHS = (0.012, 0.025, 0.04, 0.07, 0.13)  # of critical scattering, as a share of the range
 SHAPES = ("none", "cusp", "lorentzian", "cusp, narrow below", "lorentzian, narrow below")
-EVIDENT = 0.3  # sum of squares that may be left, as a share of that around a cubic
+# Sum of squares that may be left, as a share of that around a cubic: less for few temperatures, where noise alone comes
+# below it in one of a hundred (by simulation, 8 to 15 temperatures).
+EVIDENT, EVIDENT_PER_TEMPERATURE, EVIDENT_FROM = 0.3, 0.035, 8.0
 TOGETHER = 1.5  # steps between what clusters say of one transition
 LIKELY = 1.4  # in the sum of log misfits over clusters, for each: shapes that fit nearly as well as the best
 SURE = 1.64  # sd in a 90 % interval
@@ -35,6 +37,8 @@ class Profile:
         Where it is.
     order : float
         Share of the order parameter in what changes at the transition; the rest is critical scattering.
+    evident : bool
+        Whether there is a transition at all.
     """
 
     grid: NDArray[np.float64]
@@ -42,6 +46,7 @@ class Profile:
     misfit: float
     at: float
     order: float
+    evident: bool
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,15 @@ def profile(t: NDArray[np.float64], y: NDArray[np.float64]) -> Profile | None:
         rest = np.where((order < 0) | (critical < 0), np.inf, rest).reshape(-1, grid.size, len(y))
         best = rest[:, :, 0].argmin(axis=0), np.arange(grid.size)
         left.append(rest.min(axis=0))
-        parts = (part[:, 0].reshape(-1, grid.size)[best] for part in (order, critical))
-        shares.append(np.divide(next(parts), 1.0) if shape == "none" else _share(*parts))
+        ordered, scattered = (part[:, 0].reshape(-1, grid.size)[best] for part in (order, critical))
+        shares.append(ordered / np.maximum(ordered + scattered, 1e-30))
     every = np.array(left)
     best_shape, best_at = np.unravel_index(every[:, :, 0].argmin(), every.shape[:2])
     least = float(every[best_shape, best_at, 0])
-    share = 1.0 if SHAPES[best_shape] == "none" else float(shares[best_shape][best_at])
-    return Profile(grid, every, least / max(around, 1e-30), float(grid[best_at]), share)
+    share = float(shares[best_shape][best_at])
+    misfit = least / max(around, 1e-30)
+    evident = misfit < min(EVIDENT, EVIDENT_PER_TEMPERATURE * (t.size - EVIDENT_FROM))
+    return Profile(grid, every, misfit, float(grid[best_at]), share, evident)
 
 
 def transitions(t: NDArray[np.float64], profiles: Sequence[Profile | None]) -> list[Transition]:
@@ -106,7 +113,7 @@ def transitions(t: NDArray[np.float64], profiles: Sequence[Profile | None]) -> l
     Each is where the product of the misfits of its clusters is least. The interval is a third of a step to either side,
     and what shapes of the critical scattering, clusters and resampled peaks differ by, in squares.
     """
-    evident = sorted((p.at, k) for k, p in enumerate(profiles) if p is not None and p.misfit < EVIDENT)
+    evident = sorted((p.at, k) for k, p in enumerate(profiles) if p is not None and p.evident)
     groups: list[list[tuple[float, int]]] = []
     for at, k in evident:
         if groups and at - groups[-1][-1][0] <= TOGETHER * _step(t, at):
@@ -130,10 +137,6 @@ def _joint(t: NDArray[np.float64], profiles: Sequence[Profile | None], which: li
 def _step(t: NDArray[np.float64], at: float) -> float:
     """Between the two temperatures on either side."""
     return float(np.diff(t)[np.clip(np.searchsorted(t, at) - 1, 0, t.size - 2)])
-
-
-def _share(order: NDArray[np.float64], critical: NDArray[np.float64]) -> NDArray[np.float64]:
-    return order / np.maximum(order + critical, 1e-30)
 
 
 @lru_cache(maxsize=2 * len(SHAPES))
