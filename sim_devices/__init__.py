@@ -6,6 +6,7 @@ Nothing here knows of the agent; what the agent learns of the sample it learns f
 from sim_devices._beam import Attenuator, DetectorArm, Shutter, Source
 from sim_devices._clock import SimClock
 from sim_devices._diffraction_crystal import Crystal, Transition
+from sim_devices._diffraction_detector import DiffractionDetector
 from sim_devices._geometry import Geometry
 from sim_devices._instrument import SimulatedInstrument
 from sim_devices._lambda750k import AcquisitionStopped, Lambda750k
@@ -14,6 +15,7 @@ from sim_devices._sample import HiddenSample, Layout
 from sim_devices._samples import SAMPLES, hidden_sample
 from sim_devices._speckle import SpeckleMovie
 from sim_devices._stage import Stage
+from sim_devices._temperature_controller import TemperatureController
 from sim_devices._yielding import Yielding
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Attenuator",
     "Crystal",
     "DetectorArm",
+    "DiffractionDetector",
     "Geometry",
     "HiddenSample",
     "Lambda750k",
@@ -33,6 +36,7 @@ __all__ = [
     "Source",
     "SpeckleMovie",
     "Stage",
+    "TemperatureController",
     "Transition",
     "Yielding",
     "hidden_sample",

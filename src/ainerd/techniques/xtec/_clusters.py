@@ -12,7 +12,7 @@ HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
 # How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
-SMOOTHED_STEPS, SMOOTHED_SHARE = 45, 0.25
+SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 
 
 @dataclass(frozen=True)

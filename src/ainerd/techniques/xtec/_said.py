@@ -127,7 +127,7 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         | ({"transition": _table(shared)} if shared else {}),
         summary=summary,
         units=units | {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"},
-        calibration={"n": int(np.isfinite(odd).sum()), "alpha": settings.alpha},
+        calibration={"id": "own-patches", "n": int(np.isfinite(odd).sum()), "alpha": settings.alpha},
     )
 
 

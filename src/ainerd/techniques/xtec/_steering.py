@@ -21,7 +21,7 @@ class NextTemperature:
     """A bluesky-adaptive `Optimizer` of one temperature; other actuators stay in the middle of their bounds.
 
     The first temperatures are spread evenly. After that it halves the gap in which a straight line between measured
-    points is least sure, by how much the trajectories of the clusters bend there.
+    points is least sure: where the trajectories of the clusters bend at both its ends.
 
     Parameters
     ----------
@@ -80,23 +80,23 @@ class NextTemperature:
         low, high = self._bounds[self._name]
         edges = np.unique(np.clip([low, high, *self._at], low, high))
         gap = np.diff(edges) / (high - low)
-        bend = self._bend(edges)
-        scale = bend.max() if bend.size and bend.max() > 0 else 1.0
-        return np.where(gap > CLOSE, bend / scale + CURIOUS * gap, 0.0), edges
+        unsure = self._unsure(edges)
+        score = unsure / max(float(unsure.max()), 1e-30) + CURIOUS * gap
+        return np.where(gap > CLOSE, score, 0.0), edges
 
-    def _bend(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Error of a straight line across each gap, as the second differences beside it have it."""
+    def _unsure(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Area of the triangle between the chord across each gap and the lines that go on from either side."""
         known = self._technique.known
-        if known is None or known.temperatures.size < 3:
+        if known is None or known.temperatures.size < 4:
             return np.zeros(len(edges) - 1)
         t = known.temperatures
         y = known.means / np.maximum(np.ptp(known.means, axis=1, keepdims=True), 0.3)
-        slope = np.diff(y, axis=1) / np.diff(t)
-        second = np.zeros_like(y)
-        second[:, 1:-1] = np.abs(np.diff(slope, axis=1)) / (t[2:] - t[:-2]) * 2
-        at_edges = np.stack([np.interp(edges, t, row) for row in second])
-        bend = np.maximum(at_edges[:, :-1], at_edges[:, 1:]) * np.diff(edges) ** 2 / 8
-        return bend.max(axis=0)
+        kink = np.abs(np.diff(np.diff(y, axis=1) / np.diff(t), axis=1))
+        kink = np.pad(kink, ((0, 0), (1, 1)))
+        left, right = kink[:, :-1], kink[:, 1:]
+        area = np.diff(t) ** 2 * left * right / np.maximum(left + right, 1e-30) / 2
+        of_gap = np.clip(np.searchsorted(t, (edges[:-1] + edges[1:]) / 2) - 1, 0, t.size - 2)
+        return area.max(axis=0)[of_gap]
 
     def _why(self, low: float, high: float) -> str:
         unit, known = self._technique.settings.unit, self._technique.known
