@@ -13,7 +13,8 @@ from tests.techniques.xtec.ramps import TEMPERATURES, ramp
 
 RUN = ramp()
 SECTION = {"clusters": 3, "unit": "K"}
-CHECKS = list(technique_checks(XTEC(**SECTION), [RUN, ramp(1)], section=SECTION))
+SMALL = [ramp(seed, np.linspace(30, 180, 6), 48) for seed in range(2)]
+CHECKS = list(technique_checks(XTEC(**SECTION), SMALL, section=SECTION))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
