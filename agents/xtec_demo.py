@@ -1,4 +1,4 @@
-"""``make demo-xtec``: two ramps of a simulated crystal, one by the agent, one even; and a look at the truth at the end."""
+"""``make demo-xtec``: two ramps of a simulated crystal, one by the agent, one even; at the end the truth."""
 
 import shutil
 import sys

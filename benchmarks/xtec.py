@@ -1,8 +1,8 @@
-"""X-TEC beside `xtec` of PyPI and scikit-learn, and against simulated crystals whose transitions are known.
+"""X-TEC beside `xtec` of PyPI and scikit-learn, and on simulated crystals whose transitions are known.
 
-Parts: ``oracle`` (the same pixels, the same clusters), ``speed`` (time and memory), ``transitions`` (errors and intervals of
-temperatures, clusters found by itself), ``steering`` (temperatures chosen by the agent), ``novel`` (false alarms, and an
-odd peak found). `oracle` and a row of `speed` need ``xtec`` (``pip install xtec==0.1.1``).
+Parts: ``oracle`` (the same pixels, the same clusters), ``speed`` (time and memory), ``transitions`` (errors and
+intervals of temperatures, clusters found by itself), ``steering`` (temperatures chosen by the agent), ``novel`` (false
+alarms, and an odd peak found). `oracle` and a row of `speed` need ``xtec`` (``pip install xtec==0.1.1``).
 """
 
 import argparse
@@ -39,7 +39,10 @@ def crystal(seed: int, shape: str = "cusp", **options: Any) -> tuple[Crystal, li
     """A crystal with two transitions at random, their temperatures, and a generator for its counts."""
     rng = np.random.default_rng((seed, 20))
     at = [float(rng.uniform(60, 100)), float(rng.uniform(115, 155))]
-    two = [Transition(at[0], rng.uniform(0.25, 0.4), shape=shape), Transition(at[1], rng.uniform(0.3, 0.5), shape=shape)]
+    two = [
+        Transition(at[0], rng.uniform(0.25, 0.4), shape=shape),
+        Transition(at[1], rng.uniform(0.3, 0.5), shape=shape),
+    ]
     return Crystal(200, seed=seed, transitions=two, **options), at, rng
 
 
@@ -119,7 +122,9 @@ def oracle(quick: bool) -> list[dict[str, Any]]:
                 "xtec from ours, ARI": stays,
                 "other seeds, worst ARI": other,
                 "called": "stable" if stable else "unstable",
-                "smoothed, ARI": adjusted_rand_score(smoothed, peer(x[some], k, start, matrix=matrix).cluster_assignments),
+                "smoothed, ARI": adjusted_rand_score(
+                    smoothed, peer(x[some], k, start, matrix=matrix).cluster_assignments
+                ),
             }
         )
     return rows
@@ -195,7 +200,7 @@ def one(way: str, n: int) -> None:
 
 
 def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:
-    """For each true transition the error of the nearest that was found, its interval's width, whether that covers it."""
+    """For each true transition: error of the nearest that was found, width of its interval, whether that covers it."""
     table = {} if analysis is None else analysis.tables.get("transition", {})
     if not table:
         return [(np.inf, np.nan, False)] * len(truth)
@@ -223,7 +228,7 @@ def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> d
 
 
 def transitions(quick: bool) -> list[dict[str, Any]]:
-    """Even ramps of 30 temperatures, 5.17 K apart: critical scattering of a shape that is fitted, and of one that is not."""
+    """Even ramps, 30 temperatures 5.17 K apart: critical scattering of a shape that is fitted and of one that is not."""
     rows = []
     for shape in ("cusp", "rounded"):
         found, extra, k = [], 0, []

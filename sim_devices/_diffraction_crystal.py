@@ -86,7 +86,10 @@ class Crystal:
         self.odd_peak = odd_peak
         rng = np.random.default_rng((seed, n))
         places = [[(i + 0.5, j + 0.5) for i in range(8) for j in range(8)]]
-        places += [[(i + 1.0, j + 1.0) for i in range(7) for j in range(7)], [(i + 1.0, j + 0.5) for i in range(7) for j in range(8)]]
+        places += [
+            [(i + 1.0, j + 1.0) for i in range(7) for j in range(7)],
+            [(i + 1.0, j + 0.5) for i in range(7) for j in range(8)],
+        ]
         self._places = [np.array(p) * n / 8 for p in places]
         self._factors = [rng.lognormal(0.0, 0.6, len(p)) for p in places]
         y, x = np.mgrid[:n, :n]

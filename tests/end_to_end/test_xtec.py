@@ -1,4 +1,4 @@
-"""X-TEC from a RunEngine to Tiled: runs of one temperature each, in any order, with a process that is killed between."""
+"""X-TEC from a RunEngine to Tiled: runs of one temperature each, in any order, and a process that is killed between."""
 
 import os
 import signal

@@ -81,7 +81,9 @@ def test_repeated_temperatures_are_summed_and_half_a_ramp_is_half_a_ramp():
     frames = np.concatenate([run.frames, run.frames])
     twice = replace(run, frames=frames, readings={"temperature": np.tile(TEMPERATURES, 2)})
     once, two = analyse(XTEC(clusters=3), run), analyse(XTEC(clusters=3), twice)
-    assert np.array_equal(once.arrays["labels"], two.arrays["labels"]) and two.summary["temperatures"] == len(TEMPERATURES)
+    assert np.array_equal(once.arrays["labels"], two.arrays["labels"]) and two.summary["temperatures"] == len(
+        TEMPERATURES
+    )
     half = analyse(XTEC(clusters=3), ramp(4, TEMPERATURES[:5]))
     assert (half.summary["temperatures"], half.summary["highest"]) == (5, TEMPERATURES[4])
 

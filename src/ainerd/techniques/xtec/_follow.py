@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,24 +42,25 @@ class Moves:
         middle, stretch = np.array(self.shape) / 2 - 0.5, 1 + self.stretch[number]
         offset = middle - stretch * middle + self.shift[number]
         blank = ~np.isfinite(image)
-        moved = ndimage.affine_transform(np.where(blank, 0, image), np.full(2, stretch), offset, order=3, mode="nearest")
+        moved = ndimage.affine_transform(
+            np.where(blank, 0, image), np.full(2, stretch), offset, order=3, mode="nearest"
+        )
         grown = ndimage.affine_transform(blank.astype(float), np.full(2, stretch), offset, order=1, cval=1.0)
         return np.where(grown > 0, np.nan, np.maximum(moved, 0))
 
 
 def followed(images: Iterable[NDArray[np.float64]]) -> Moves:
     """How peaks move through images (ny, nx), from each to the next; NaN are pixels that do not count."""
-    at, height, places, reference = None, None, [], np.zeros((0, 2))
+    places: list[NDArray[np.float64]] = []
+    reference, height = np.zeros((0, 2)), np.zeros(0)
     shape, known = (0, 0), True
     for image in images:
         image = np.where(np.isfinite(image), image, 0.0)
         shape = image.shape
         middle = np.array(shape) / 2 - 0.5
-        if at is None:
-            at = reference = _peaks(image)
-            at, height = _centred(image, at)
-            lone = height <= 0
-            at, height, reference = at[~lone], height[~lone], at[~lone]
+        if not places:
+            reference, height = _centred(image, _peaks(image))
+            reference, height = reference[height > 0], height[height > 0]
             places.append(np.zeros(3))
         if len(reference) < FEWEST:
             known = False
@@ -80,7 +80,7 @@ def followed(images: Iterable[NDArray[np.float64]]) -> Moves:
             good &= off < max(0.5, 3 * float(np.median(off[good])))
         if not known:
             break
-        places.append(move)
+        places.append(np.asarray(move, np.float64))
         reference, height = reference[now > 0.3 * height], height[now > 0.3 * height]
     moves = np.array(places[1:] if known else [np.zeros(3)])
     return Moves(moves[:, :2], moves[:, 2], known and len(moves) > 0, shape)
@@ -91,10 +91,17 @@ def _peaks(image: NDArray[np.float64]) -> NDArray[np.float64]:
     smooth = ndimage.gaussian_filter(image, 1.0)
     top = (smooth == ndimage.maximum_filter(smooth, 2 * REACH + 1)) & (smooth > np.median(smooth))
     rows, columns = np.nonzero(top)
-    inside = (np.minimum(rows, columns) > REACH) & (rows < image.shape[0] - REACH - 1) & (columns < image.shape[1] - REACH - 1)
+    inside = (
+        (np.minimum(rows, columns) > REACH)
+        & (rows < image.shape[0] - REACH - 1)
+        & (columns < image.shape[1] - REACH - 1)
+    )
     rows, columns = rows[inside], columns[inside]
     single = image[rows, columns] > 0.6 * np.array(
-        [np.maximum(w - np.median(w), 0).sum() for w in (_window(image, y, x) for y, x in zip(rows, columns, strict=True))]
+        [
+            np.maximum(w - np.median(w), 0).sum()
+            for w in (_window(image, y, x) for y, x in zip(rows, columns, strict=True))
+        ]
     )
     rows, columns = rows[~single], columns[~single]
     best = np.argsort(-smooth[rows, columns], kind="stable")[:PEAKS]

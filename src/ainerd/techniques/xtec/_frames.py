@@ -100,7 +100,8 @@ def grouped(
             groups.append([frame])
     total = math.fsum(exposure[order]) / len(order)
     return [
-        Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total) for g in map(np.array, groups)
+        Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
+        for g in map(np.array, groups)
     ]
 
 
@@ -113,4 +114,5 @@ def intensities(
         counts = np.zeros(frames[0].shape, kind)
         for number in group.frames:
             counts += frames[number]
-        yield (counts if dark is None else counts - len(group.frames) * dark) / group.exposure
+        less = 0.0 if dark is None else len(group.frames) * dark
+        yield (counts.astype(np.float64) - less) / group.exposure

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
-from ainerd.techniques.xtec._cut import cut, rescale
+from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
 from ainerd.techniques.xtec._frames import Frames, Group, grouped, intensities
 from ainerd.techniques.xtec._said import Ramped, said
@@ -65,7 +65,10 @@ class Ramp:
             )
         moves = followed(self._images(groups, None)) if settings.follow else None
         applied = moves if moves is not None and moves.known and moves.farthest_px > MOVED_PX else None
-        mean = sum(self._images(groups, applied)).ravel() / len(groups)  # type: ignore[attr-defined]
+        mean = np.zeros(self._shape)
+        for image in self._images(groups, applied):
+            mean += image
+        mean = mean.ravel() / len(groups)
         try:
             bright = cut(np.where(np.isfinite(mean), mean, 0.0), settings.cut)
         except ValueError as error:

@@ -92,7 +92,11 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         "oddest_column": float(columns[oddest].mean()) if oddest.any() else None,
     }
     for number, s in enumerate(sorted(sorted(shared, key=lambda s: s.misfit)[:MOST_NAMED], key=lambda s: s.at), 1):
-        summary |= {f"transition_{number}": s.at, f"transition_{number}_low": s.low, f"transition_{number}_high": s.high}
+        summary |= {
+            f"transition_{number}": s.at,
+            f"transition_{number}_low": s.low,
+            f"transition_{number}_high": s.high,
+        }
     numbers = [name for name, value in summary.items() if isinstance(value, int | float)]
     in_unit = {name for name in numbers if name.startswith("transition_") or name in ("lowest", "highest")}
     pixels = {"expansion_px", "oddest_row", "oddest_column"}

@@ -103,7 +103,8 @@ class NextTemperature:
         where = f"between {low:.4g} and {high:.4g} {unit}"
         near = [s for s in (known.transitions if known else ()) if s.low <= high and s.high >= low]
         if near:
-            return f"{where} lies the transition at {near[0].at:.4g} {unit}, known to ± {(near[0].high - near[0].low) / 2:.2g}"
+            half = (near[0].high - near[0].low) / 2
+            return f"{where} lies the transition at {near[0].at:.4g} {unit}, known to ± {half:.2g}"
         return f"{where} the trajectories of the clusters bend most, or the gap is the widest"
 
     def _is_near(self, x: float, distance: float) -> bool:

@@ -108,7 +108,9 @@ class XTEC:
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
         """What ``ainerd init`` asks."""
-        yield Question(key="temperature", asked="data key of what is ramped, read with each frame", default="temperature")
+        yield Question(
+            key="temperature", asked="data key of what is ramped, read with each frame", default="temperature"
+        )
         yield Question(key="unit", asked="its unit", default="K")
         yield Question(key="series", asked="key of the start document that runs of one ramp share", default="series_id")
         yield Question(key="monitor", asked="data key of the beam's intensity at each frame", example="i0")
@@ -122,7 +124,7 @@ class XTEC:
         yield Question(key="clusters", asked="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Kept pixels on a mean frame, and the histogram that they are cut from; ValueError if the mask does not fit."""
+        """Kept pixels on a mean frame, and the histogram they are cut from; ValueError if the mask does not fit."""
         image, logs = figure.subplots(1, 2)
         if frame is None:
             image.set_title("no frame: pixels are kept by their counts")

@@ -126,7 +126,7 @@ def transitions(t: NDArray[np.float64], profiles: Sequence[Profile | None]) -> l
 def _joint(t: NDArray[np.float64], profiles: Sequence[Profile | None], which: list[int]) -> Transition:
     some = [p for k in which if (p := profiles[k]) is not None]
     grid = some[0].grid
-    at = grid[sum(np.log(p.left.min(axis=0)) for p in some).argmin(axis=0)]  # type: ignore[union-attr]
+    at = grid[sum(np.log(p.left.min(axis=0)) for p in some).argmin(axis=0)]
     by_shape = sum(np.log(np.minimum(p.left[:, :, 0], 1e30)) for p in some)
     likely = np.min(by_shape, axis=1) < np.min(by_shape) + LIKELY * len(some)
     spreads = [np.ptp(grid[np.argmin(by_shape, axis=1)][likely]) / 2, np.ptp([p.at for p in some]) / 2]

@@ -70,7 +70,9 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             f"; they are unstable: other starts agree with {summary['starts_agree']:.2f}, halves of the pixels with "
             f"{summary['halves_agree']:.2f} (adjusted Rand index)"
         )
-    said += [f"a transition at {at:.1f}, between {low:.1f} and {high:.1f} (90 %)" for at, low, high in _transitions(summary)]
+    said += [
+        f"a transition at {at:.1f}, between {low:.1f} and {high:.1f} (90 %)" for at, low, high in _transitions(summary)
+    ]
     if not summary.get("transitions"):
         said.append("no transition that can be told")
     if summary.get("expansion_px", 0) > 1 or str(summary.get("followed", "")).startswith("no: too few"):
@@ -85,7 +87,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 def _transitions(said: Mapping[str, Any]) -> Iterator[tuple[float, float, float]]:
     number = 1
     while f"transition_{number}" in said:
-        yield tuple(said[f"transition_{number}{end}"] for end in ("", "_low", "_high"))  # type: ignore[misc]
+        yield tuple(said[f"transition_{number}{end}"] for end in ("", "_low", "_high"))
         number += 1
 
 
