@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities
+from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
 
 HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
@@ -63,10 +63,12 @@ def find_clusters(
     agree = np.flatnonzero(table["halves"] >= STABLE)
     best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
     k = int(table["clusters"][best])
-    two = [fit(x, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
-    labels = [responsibilities(x, mixture)[0].argmax(axis=0) for mixture in two]
+    some = sample(x, np.random.default_rng(seed))
+    two = [fit(some, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
+    labels = [responsibilities(some, mixture)[0].argmax(axis=0) for mixture in two]
     starts = float(adjusted_rand_score(*labels))
     mixture = max(two, key=lambda m: m.score)
+    mixture = mixture if some is x else improve(x, mixture)
     if smooth is not None:
         mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)

@@ -11,7 +11,7 @@ from ainerd.techniques.xtec._cut import BLOCK
 from ainerd.threads import one_thread
 
 SAMPLE = 20_000  # trajectories that starts are tried on
-STARTS, SHORT, BEST = 30, 15, 5  # starts, steps after which they are compared; one in so many goes on
+STARTS, SHORT, BEST = 24, 15, 5  # starts, steps after which they are compared; one in so many goes on
 MOST_STEPS, TOLERANCE = 300, 1e-6  # in log-likelihood a trajectory
 FLOOR = 1e-6  # of variances, as a share of the data's
 
@@ -59,11 +59,16 @@ def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) 
     starts : int
     """
     rng = np.random.default_rng(seed)
-    some = x if len(x) <= SAMPLE else x[np.sort(rng.choice(len(x), SAMPLE, replace=False))]
+    some = sample(x, rng)
     tried = [improve(some, _start(some, k, rng), steps=SHORT) for _ in range(starts)]
     best = sorted(tried, key=lambda m: -m.score)[: max(starts // BEST, 2)]
     found = max((improve(some, mixture) for mixture in best), key=lambda m: m.score)
     return found if some is x else improve(x, found)
+
+
+def sample(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Some of the trajectories, where there are many; else all."""
+    return x if len(x) <= SAMPLE else x[np.sort(rng.choice(len(x), SAMPLE, replace=False))]
 
 
 @one_thread

@@ -53,6 +53,7 @@ def strip(axes: Any, scene: Any, runs: Any) -> None:
     for key, found in scene.arrays.items():
         if {"trajectories", "temperature"} <= set(found) and key in runs.index:
             t, change = found["temperature"], np.abs(np.diff(found["trajectories"], axis=1)).max(axis=0)
+            change = change / np.diff(t)
             shade = change / max(change.max(), 1e-9)
             middle = np.full(len(change), float(runs["number"][key]))
             axes.vlines(middle, t[:-1], t[1:], color=colormaps["Greys"](0.1 + 0.9 * shade), linewidth=6)
