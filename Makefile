@@ -6,10 +6,10 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo figures test soak faults ipython lint bench docs structure tutorial clean
+.PHONY: help demo demo-xtec figures test soak faults ipython lint bench docs structure tutorial clean
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 # xpcs-viewer reads our exports in a test, without its windows and most of what it depends on.
 $(READY): pyproject.toml constraints.txt
@@ -34,6 +34,9 @@ $(FIGURES_READY): $(READY)
 
 demo: $(READY) ## the whole loop on an embedded Tiled server with the simulated instrument (1.5 GB in output/demo)
 	$(BIN)/python -m agents.demo
+
+demo-xtec: $(READY) ## X-TEC: two ramps of a simulated crystal, in output/demo-xtec
+	$(BIN)/python -m agents.xtec_demo
 
 figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
 	$(BIN)/python -m agents.demo.figures
@@ -74,6 +77,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.novelty
 	$(BIN)/python -m benchmarks.campaign
 	$(BIN)/python -m benchmarks.discovery
+	$(BIN)/python -m benchmarks.xtec
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

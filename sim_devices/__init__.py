@@ -6,6 +6,8 @@ Nothing here knows of the agent; what the agent learns of the sample it learns f
 from sim_devices._beam import Attenuator, DetectorArm, Shutter, Source
 from sim_devices._blocks import Blocks
 from sim_devices._clock import SimClock
+from sim_devices._diffraction_crystal import Crystal, Transition
+from sim_devices._diffraction_detector import DiffractionDetector
 from sim_devices._flow_field import FlowField
 from sim_devices._geometry import Geometry
 from sim_devices._hardware import read_hardware
@@ -18,6 +20,7 @@ from sim_devices._samples import SAMPLES, hidden_sample
 from sim_devices._scattering import Motion, ScatteredMovie
 from sim_devices._speckle import SpeckleMovie
 from sim_devices._stage import Stage
+from sim_devices._temperature_controller import TemperatureController
 from sim_devices._yielding import Yielding
 
 __all__ = [
@@ -28,6 +31,9 @@ __all__ = [
     "Crowd",
     "DetectorArm",
     "FlowField",
+    "Crystal",
+    "DetectorArm",
+    "DiffractionDetector",
     "Geometry",
     "HiddenSample",
     "Lambda750k",
@@ -41,6 +47,8 @@ __all__ = [
     "Source",
     "SpeckleMovie",
     "Stage",
+    "TemperatureController",
+    "Transition",
     "Yielding",
     "hidden_sample",
     "read_hardware",

@@ -25,6 +25,7 @@ from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
 from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, _exposure, _numbers
+from ainerd.techniques.xtec import XTECSettings
 from tests.techniques.installing import TOY, installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,7 +249,9 @@ def test_numbers_and_arrays_of_a_result(session):
 def test_keys_of_the_settings():
     page = (DOCS / "reference/configuration.md").read_text()
     text = page.split("## Environment")[0]
-    assert rows(text) == dict(keys(Settings)) | dict(keys(RheoXPCSSettings, "rheo_xpcs."))
+    assert rows(text) == dict(keys(Settings)) | dict(keys(RheoXPCSSettings, "rheo_xpcs.")) | dict(
+        keys(XTECSettings, "xtec.")
+    )
 
 
 def keys(model, prefix=""):

@@ -1,0 +1,32 @@
+"""The agent of the diffraction instrument: its TOML, and one frame a temperature.
+
+For another instrument copy this file and the TOML, and change the names in the TOML.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bluesky.plans as bp
+from bluesky.utils import MsgGenerator
+from tiled.client.container import Container
+
+import ainerd.agent
+from ainerd.agent import Agent
+from ainerd.config import Settings
+
+TOML = Path(__file__).with_name("xtec.toml")
+
+
+def build_agent(client: Container, *, detector: Any, temperature: Any, settings: Settings | None = None) -> Agent:
+    """An agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
+
+    It takes a run of one frame at each temperature. Runs are of one ramp if they have the same ``series_id``, which
+    ``RE.md["series_id"] = "heating 1"`` gives to all.
+    """
+    settings = Settings.load(TOML) if settings is None else settings
+
+    def acquire(devices: Sequence[Any], md: Mapping[str, Any]) -> MsgGenerator[str]:
+        return bp.count(devices, md=dict(md))
+
+    return ainerd.agent.build_agent(settings, client, detector=detector, actuators=[temperature], acquire=acquire)

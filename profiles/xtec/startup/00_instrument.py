@@ -1,0 +1,29 @@
+"""RunEngine, devices and Tiled: here a simulated crystal; a beamline puts its own devices in this file."""
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+import bluesky.plan_stubs as bps  # noqa: E402, F401
+import bluesky.plans as bp  # noqa: E402, F401
+from bluesky import RunEngine  # noqa: E402
+
+from agents.xtec import TOML  # noqa: E402
+from agents.xtec_demo import devices  # noqa: E402
+from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
+from ainerd.config import Settings, SettingsError  # noqa: E402
+from ainerd.server import ServerError  # noqa: E402
+from sim_devices import Crystal  # noqa: E402
+
+try:
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+    client, close_tiled = open_tiled(settings.storage)
+except (SettingsError, ServerError) as err:
+    sys.exit(f"ainerd: {err}")
+atexit.register(close_tiled)
+
+RE = RunEngine({}, during_task=WhileRunning())
+detector, temperature = devices(settings, crystal=Crystal())

@@ -1,0 +1,92 @@
+"""How many clusters there are, which pixel belongs to which, and whether that is stable."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score
+
+from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
+
+HALF = 3000  # trajectories of a half that stability is tried on
+ALIKE = 0.95  # adjusted Rand index of two sets of starts
+STABLE = 0.9  # and of two halves of the trajectories
+# How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
+SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A mixture, and what it says of each trajectory.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        Clusters by size, the largest first.
+    labels : ndarray of int, shape (n,)
+    starts, halves : float
+        Adjusted Rand index between two sets of starts, and between fits to two halves of the trajectories.
+    tried : mapping of str to ndarray
+        For each number of clusters that was tried: ``clusters``, ``halves``, ``bic``.
+    """
+
+    mixture: Mixture
+    labels: NDArray[np.int64]
+    starts: float
+    halves: float
+    tried: dict[str, NDArray]
+
+    @property
+    def stable(self) -> bool:
+        """Whether starts agree, and halves."""
+        return self.starts >= ALIKE and self.halves >= STABLE
+
+
+def find_clusters(
+    x: NDArray[np.float32], k: int | None, most: int, *, seed: int = 0, smooth: Smooth | None = None
+) -> Clusters:
+    """Clusters of trajectories.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n, n_temperatures)
+    k : int or None
+        How many. None: the largest number, up to `most`, for which fits to two halves of the trajectories agree.
+    most : int
+    seed : int
+    smooth : callable, optional
+        Of responsibilities (k, n), between expectation and maximisation.
+    """
+    most = min(most if k is None else k, max(len(x) // 10, 1))
+    tried = [_tried(x, n, seed) for n in (range(2, most + 1) if k is None else [most])] or [(1, 1.0, np.nan)]
+    table = dict(zip(("clusters", "halves", "bic"), map(np.array, zip(*tried, strict=True)), strict=True))
+    agree = np.flatnonzero(table["halves"] >= STABLE)
+    best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
+    k = int(table["clusters"][best])
+    some = sample(x, np.random.default_rng(seed))
+    two = [fit(some, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
+    labels = [responsibilities(some, mixture)[0].argmax(axis=0) for mixture in two]
+    starts = float(adjusted_rand_score(*labels))
+    mixture = max(two, key=lambda m: m.score)
+    mixture = mixture if some is x else improve(x, mixture)
+    if smooth is not None:
+        mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
+    found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
+    size = np.bincount(found, minlength=k)
+    order = np.lexsort((mixture.means[:, 0], -size))
+    order = order[size[order] > 0]
+    number = np.zeros(k, np.int64)
+    number[order] = np.arange(len(order))
+    mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
+    return Clusters(mixture, number[found], starts, float(table["halves"][best]), table)
+
+
+def _tried(x: NDArray[np.float32], k: int, seed: int) -> tuple[int, float, float]:
+    """A number of clusters, how well fits to two halves agree, and the BIC by one of them."""
+    rng = np.random.default_rng((seed, k))
+    some = x[rng.permutation(len(x))[: 2 * HALF]]
+    fits = [fit(half, k, seed=seed + i, starts=STARTS // 3) for i, half in enumerate(np.array_split(some, 2))]
+    said = [responsibilities(some, mixture) for mixture in fits]
+    halves = float(adjusted_rand_score(*[shares.argmax(axis=0) for shares, _ in said]))
+    means, score = fits[0], said[0][1]
+    return k, halves, Mixture(means.weights, means.means, means.variances, score).bic(len(some))

@@ -1,0 +1,125 @@
+"""Which pixels are kept, and how their trajectories are scaled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_STEPS = 100
+BLOCK = 1 << 15  # pixels at a time: more would only cost memory
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Pixels that are bright enough.
+
+    Attributes
+    ----------
+    keep : ndarray of bool, shape (n_pixels,)
+    level : float
+        The cut, on the natural logarithm of the mean intensity.
+    plausible : bool
+        Whether it lies between mean - sd and mean + 2 sd of all logarithms, as the cut of a detector frame with a
+        background and peaks does.
+    """
+
+    keep: NDArray[np.bool_]
+    level: float
+    plausible: bool
+
+
+def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
+    """Keep the pixels whose mean intensity is above a background.
+
+    Venderley et al., PNAS 119, e2109665119 (2022); the same pixels as `Threshold_Background` of ``xtec`` 0.1.1.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_pixels,)
+        Mean intensity of each pixel; what is not above 0 is left out.
+    how : {"kl", "simple", "none"} or float
+        "kl": where a Gaussian fits the part of the histogram of log intensity below it best (Kullback and Leibler);
+        "simple": mean + 2 sd of log intensity; "none": all; a number: this mean intensity.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to cut: no pixel above 0, or all the same.
+    """
+    ok = mean > 0
+    if not ok.any():
+        raise ValueError("no pixel has a mean intensity above 0: is the shutter open?")
+    logs = np.log(mean[ok])
+    low, high = logs.mean() - logs.std(), logs.mean() + 2 * logs.std()
+    if isinstance(how, str):
+        level = {"kl": _by_kl, "simple": lambda _: high, "none": lambda _: -np.inf}[how](logs)
+    else:
+        level = np.log(how)
+    keep = np.zeros(mean.shape, bool)
+    keep[np.flatnonzero(ok)[logs > level]] = True
+    return Cut(keep, float(level), bool(low <= level <= high))
+
+
+def _by_kl(logs: NDArray[np.float64]) -> float:
+    """Descend the logarithm of the divergence, bin by bin, from halfway between the mode and mean + sd."""
+    values = np.sort(logs)
+    n = values.size
+    quartiles = values[[min(round(n * share), n - 1) for share in (0.25, 0.75)]]
+    step = (quartiles[1] - quartiles[0]) / n ** (1 / 3)  # half the width of Freedman and Diaconis
+    if not step > 0 or not np.isfinite((values[-1] - values[0]) / step):
+        raise ValueError("all pixels have the same mean intensity: there is no background to cut")
+    counts, edges = np.histogram(logs, int(np.ceil((values[-1] - values[0]) / step)))
+    p, x = counts / (n * step), edges[:-1]
+    sums = np.append(0.0, np.cumsum(values)), np.append(0.0, np.cumsum(values**2))
+    if len(x) < 4:
+        raise ValueError(f"the mean intensities of {n} pixels make a histogram of {len(x)} bins: too few to cut")
+
+    def divergence(i: int) -> float:
+        below = np.searchsorted(values, x[i])
+        if not below:
+            return np.nan
+        mean = sums[0][below] / below
+        variance = sums[1][below] / below - mean**2
+        if not variance > 0:
+            return np.nan
+        q = np.exp(-((x[:i] - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance) + 1e-12
+        w = p[:i] / (p[:i].sum() * (x[1] - x[0]))
+        some = w > 0
+        return float(np.sum(w[some] * np.log(w[some])) - np.sum(w * np.log(q)))
+
+    i = int(0.5 * np.argmax(p) + 0.5 * np.searchsorted(x, logs.mean() + logs.std()))
+    i = i if i < len(p) else int(np.argmax(p)) - 2
+    for _ in range(MOST_STEPS):
+        slope = (np.log(divergence(min(i + 1, len(x) - 1))) - np.log(divergence(i))) / step
+        if not np.isfinite(slope):
+            raise ValueError("no Gaussian fits the background: give the cut as a mean intensity")
+        i = min(max(int(np.searchsorted(x, x[i] - step * slope)), 1), len(x) - 2)
+        if abs(step * slope) <= step:
+            break
+    return float(x[i])
+
+
+def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.float32]:
+    """Scale each trajectory (n_pixels, n_temperatures), in place.
+
+    Parameters
+    ----------
+    trajectories : ndarray of float32
+    how : {"mean", "zscore", "log"}
+        I / mean - 1; (I - mean) / sd; log(1 + I) less its mean.
+    """
+    for first in range(0, len(trajectories), BLOCK):
+        x = trajectories[first : first + BLOCK]
+        if how == "log":
+            np.log1p(x, out=x)
+        mean = x.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+        if how == "zscore":
+            sd = x.std(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+            x -= mean
+            x /= np.where(sd > 0, sd, 1)
+        elif how == "mean":
+            x /= mean
+            x -= 1
+        else:
+            x -= mean
+    return trajectories

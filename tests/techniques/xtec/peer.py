@@ -1,0 +1,31 @@
+"""What ``xtec`` 0.1.1 computes, written down again: its damped expectation and maximisation, and its matrix."""
+
+import numpy as np
+
+
+def damped(x, means, variances, epochs=551, alpha=0.7, smooth=None):
+    """Labels after stepwise EM from a start, (n,); `smooth` (n, n) is applied after 50 epochs, as RunEM does."""
+    means, variances, weights = means.copy(), variances.copy(), np.full(len(means), 1 / len(means))
+    for epoch in range(epochs):
+        logs = np.stack(
+            [-0.5 * np.log(v).sum() - 0.5 * ((x - m) ** 2 / v).sum(1) for m, v in zip(means, variances, strict=True)]
+        )
+        shares = weights[:, None] * np.exp(logs - logs.max(0))
+        shares /= shares.sum(0)
+        if smooth is not None and epoch >= 50:
+            shares = (smooth @ shares.T).T
+        weights = np.maximum(shares.mean(1), 1e-10)
+        size = len(x) * weights[:, None]
+        new = shares @ x / size
+        new_variances = np.stack([r @ (x - m) ** 2 for r, m in zip(shares, new, strict=True)]) / size
+        eta = (epoch + 2) ** -alpha
+        means, variances = (1 - eta) * means + eta * new, (1 - eta) * variances + eta * new_variances
+    return shares.argmax(0)
+
+
+def neighbours(positions, length, cell=None):
+    """Its Markov matrix with equal weights, (n, n)."""
+    d = positions[:, None] - positions
+    square = d**2 if cell is None else np.sin(np.pi / np.array(cell) * d) ** 2
+    near = np.exp(-(square / length**2).sum(-1)) > 1e-2
+    return near / near.sum(1, keepdims=True)

@@ -1,0 +1,169 @@
+"""X-TEC as a technique: what every technique keeps, bad input, and any order of runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd.technique import AnalysisError
+from ainerd.techniques.xtec import XTEC
+from ainerd.testing import ExampleRun, analyse, technique_checks
+from ainerd.testing._example import Feed
+from tests.techniques.xtec.ramps import TEMPERATURES, ramp
+
+RUN = ramp()
+SECTION = {"clusters": 3, "unit": "K"}
+SMALL = [ramp(seed, np.linspace(30, 180, 6), 48) for seed in range(2)]
+CHECKS = list(technique_checks(XTEC(**SECTION), SMALL, section=SECTION))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_it_keeps_what_is_asked_of_a_technique(check):
+    check()
+
+
+def same_bits(one, two):
+    assert one.embedding.tobytes() == two.embedding.tobytes() and one.summary == two.summary
+    for name, array in one.arrays.items():
+        assert array.tobytes() == two.arrays[name].tobytes(), name
+    for name, table in one.tables.items():
+        assert all(np.array_equal(a, two.tables[name][c], equal_nan=a.dtype.kind == "f") for c, a in table.items())
+
+
+def singles(run, order):
+    """A run for each frame."""
+    return [
+        replace(
+            run,
+            frames=run.frames[i : i + 1],
+            readings={name: np.asarray(values)[i : i + 1] for name, values in run.readings.items()},
+            start={"series_id": "a", "time": 1e9 + i},
+            uid=f"single {i}",
+        )
+        for i in order
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"monitor": "i0"}], ids=["plain", "by monitor"])
+def test_one_run_or_a_run_for_each_temperature_in_any_order_give_the_same_bits(options):
+    technique = XTEC(clusters=3, **options)
+    run = ramp(2, exposures=1 + 0.1 * np.sin(np.arange(len(TEMPERATURES))))
+    whole = analyse(technique, run)
+    for seed in range(2):
+        first, *others = singles(run, np.random.default_rng(seed).permutation(len(TEMPERATURES)))
+        feed = Feed(technique, first, n_frames=None).push()
+        for other in others:
+            feed.next_run(other).push()
+        same_bits(whole, feed.finish())
+
+
+def test_the_monitor_takes_out_what_the_beam_does():
+    beam = np.where(np.arange(len(TEMPERATURES)) % 2, 1.0, 0.8)
+    steady, by_monitor, plain = (
+        mean_trajectory(analyse(XTEC(clusters=3, cut=30.0, **options), run))
+        for options, run in (
+            ({}, ramp(3)),
+            ({"monitor": "i0"}, ramp(3, exposures=beam)),
+            ({}, ramp(3, exposures=beam)),
+        )
+    )
+    assert np.abs(by_monitor - steady).max() < 0.03 < 0.08 < np.abs(plain - steady).max()
+
+
+def mean_trajectory(found):
+    """Of all kept pixels."""
+    pixels = found.tables["cluster"]["pixels"]
+    return pixels @ found.arrays["trajectories"] / pixels.sum()
+
+
+def test_repeated_temperatures_are_summed_and_half_a_ramp_is_half_a_ramp():
+    run = ramp(4)
+    frames = np.concatenate([run.frames, run.frames])
+    twice = replace(run, frames=frames, readings={"temperature": np.tile(TEMPERATURES, 2)})
+    once, two = analyse(XTEC(clusters=3), run), analyse(XTEC(clusters=3), twice)
+    assert np.array_equal(once.arrays["labels"], two.arrays["labels"]) and two.summary["temperatures"] == len(
+        TEMPERATURES
+    )
+    half = analyse(XTEC(clusters=3), ramp(4, TEMPERATURES[:5]))
+    assert (half.summary["temperatures"], half.summary["highest"]) == (5, TEMPERATURES[4])
+
+
+def test_a_direction_leaves_the_other_branch_out():
+    there, back = ramp(5), ramp(6, TEMPERATURES[-2::-1])
+    run = replace(
+        there,
+        frames=np.concatenate([there.frames, back.frames]),
+        readings={"temperature": np.concatenate([TEMPERATURES, TEMPERATURES[-2::-1]])},
+    )
+    heating = analyse(XTEC(clusters=3, direction="heating"), run)
+    same_bits(replace(heating, summary={}), replace(analyse(XTEC(clusters=3), there), summary={}))
+    assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
+
+
+def test_a_temperature_that_is_recorded_while_the_detector_flies():
+    class Monitored:
+        def value(self, key):
+            return TEMPERATURES[0]
+
+        def of_frames(self, key):
+            return np.full(len(TEMPERATURES), TEMPERATURES[0])
+
+        def series(self, key):
+            return np.array([1.7e9 + 0.5 + np.arange(len(TEMPERATURES)), TEMPERATURES])
+
+    for frame_time_s in (1.0, None):
+        feed = Feed(XTEC(clusters=3), RUN, frame_time_s=frame_time_s, readings=Monitored()).push()
+        if frame_time_s is None:
+            with pytest.raises(AnalysisError, match="changed during a run"):
+                feed.finish()
+        else:
+            np.testing.assert_allclose(feed.finish().arrays["temperature"], TEMPERATURES)
+
+
+POISSON = np.random.default_rng(0).poisson(5.0, RUN.frames.shape).astype(np.uint16)
+BAD = {
+    "no temperature": ({"readings": {}}, "was not read"),
+    "one temperature": ({"readings": {"temperature": 80.0}}, r"frames at 1 temperature\(s\) \(80 K\)"),
+    "pure background": ({"frames": POISSON}, "stand out of the background|no Gaussian|no background"),
+    "all zero": ({"frames": np.zeros_like(RUN.frames)}, "no pixel has a mean intensity above 0"),
+    "saturated": ({"frames": np.full_like(RUN.frames, 65535)}, "no pixel has"),
+}
+
+
+@pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
+def test_bad_input_says_why(changes, why):
+    with pytest.raises(AnalysisError, match=why):
+        analyse(XTEC(), replace(RUN, **changes))
+
+
+def test_one_frame_and_frames_of_another_shape():
+    feed = Feed(XTEC(clusters=3), RUN)
+    with pytest.raises(AnalysisError, match="frames at 1 temperature"):
+        feed.push(1).finish()
+    feed.push()
+    whole = feed.finish()
+    other = ExampleRun(frames=np.zeros((3, 5, 7), np.uint16), readings={"temperature": 1.0})
+    with pytest.raises(AnalysisError, match="5 × 7 pixels in a series of 64 × 64"):
+        feed.next_run(other)
+    feed._runs.pop(), feed._taken.pop()  # its frames are skipped
+    same_bits(whole, feed.finish())
+
+
+def test_frames_beyond_the_memory_lie_on_disk_and_give_the_same_bits():
+    small = XTEC(clusters=3, memory_gb=1e-6)
+    same_bits(analyse(XTEC(clusters=3), RUN, block=3), analyse(small, RUN, block=3))
+
+
+def test_expansion_is_followed_or_it_is_said():
+    moving = ramp(7, n=128, expansion_per_k=4e-4)  # 0.06 of 64 px: almost 4 px at the edge
+    found = {follow: analyse(XTEC(clusters=4, follow=follow), moving).summary for follow in (True, False)}
+    assert found[True]["followed"] == "yes"
+    assert found[True]["expansion_px"] == pytest.approx(4e-4 * 150 * 64 * 2**0.5, rel=0.1)
+    assert found[False]["followed"] == "not asked for"
+
+
+def test_a_peak_like_none_other_is_novel():
+    plain, odd = (analyse(XTEC(clusters=4), ramp(8, n=128, odd_peak=at)) for at in (None, 150.0))
+    assert not plain.novel
+    assert odd.novel and odd.summary["odd_patches"] == 1
+    assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
