@@ -5,30 +5,48 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.dynamics import DIRECTIONS, KNOWN, clean_exposure, draw, nearest_covariances
+from ainerd.dynamics import DIRECTIONS, nearest_covariances, ordinary
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE
+from ainerd.techniques.rheo_xpcs._clean import Clean
 
 # Runs of one kind below which it cannot be calibrated: what `NoveltyScorer` asks for.
 FEWEST_OF_A_KIND = 24
-Clean = list[NDArray[np.float32]]
+# Exposures of each kind in a bank of 5350: more of those that fill more of the space of what can be seen.
+SHARES = {
+    "stationary": 1400,
+    "arrested": 600,
+    "ageing": 700,
+    "rejuvenating": 450,
+    "intermittent": 500,
+    "flow": 700,
+    "populations": 600,
+    "beam": 400,
+}
 
 
 def simulated_exposures(
-    n: int = 5400, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
-) -> tuple[Clean, list[str]]:
-    """Draw exposures for `write_bank`, as many of each family in `ainerd.dynamics.KNOWN`.
+    n: int = 5350, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
+) -> tuple[list[Clean], list[str]]:
+    """Draw ordinary exposures for `write_bank`, of the kinds in `SHARES` in these proportions.
 
-    Maps (d, 64, 64) and family of each; ValueError if n is not positive. `advance` is told that it was one more.
+    ValueError if n is not positive. `advance` is told that it was one more.
     """
     if n < 1:
         raise ValueError(f"a bank needs at least one exposure, got {n}")
     rng = np.random.default_rng([seed, 1])
-    families, clean = [KNOWN[i % len(KNOWN)] for i in range(n)], []
-    for family in families:
-        clean.append(clean_exposure(draw(family, rng, 1.0)))
+    kinds, clean = _spread(n), []
+    for kind in kinds:
+        clean.append(Clean.of(ordinary(kind, rng)))
         advance(1)
-    return clean, families
+    return clean, kinds
+
+
+def _spread(n: int) -> list[str]:
+    """Kinds in turn, so that the first ones of a bank are of all: where each has its next place by its share."""
+    places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
+    kinds = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
+    return [str(kind) for kind in np.resize(kinds, n)]
 
 
 def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> NDArray[np.float32]:

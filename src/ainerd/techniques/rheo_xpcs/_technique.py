@@ -27,8 +27,6 @@ from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-# Calibrations are shared by runs whose photons and contrast differ by less, in natural logarithm.
-STEP, CONTRAST_STEP = 0.1, 0.06
 
 
 class RheoXPCS:
@@ -172,32 +170,14 @@ class RheoXPCS:
         """Bins, masked pixels and beam on a mean frame; ValueError if that is of another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
-    def gap(self, ring: Ring, photons: float, contrast: float | None) -> str | None:
-        """Why nothing can be said of the novelty of a ring with so many photons a pixel; None if something can."""
+    def gap(self, contrast: tuple[float, float] | None) -> str | None:
+        """Why nothing can be said of the novelty of a ring of this contrast and error; None if something can."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        if ring.missing_deg:
-            return (
-                f"no bin covers {ring.missing_deg:.0f} of the 360 degrees around the beam, the bank is of full circles"
-            )
         if contrast is None:
-            return "no speckle was found in the run: tell its contrast in rheo_xpcs.contrast if you know it"
-        n_pixels = ring.n_pixels / len(ring.bins)
-        return self.bank.gap(n_frames=1, counts=photons, n_pixels=n_pixels, contrast=contrast)
+            return "no speckle was found in the run"
+        return None
 
-    def scorer(self, ring: Ring, photons: float, contrast: float) -> NoveltyScorer:
-        """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
-        return calibrated(
-            self.bank,
-            self.encoder,
-            photons=_rounded(photons, STEP),
-            n_pixels=ring.n_pixels / len(ring.bins),
-            contrast=contrast if contrast == self.contrast else _rounded(contrast, CONTRAST_STEP),
-            n_roi=len(ring.bins),
-            by_azimuth=ring.by_azimuth,
-        )
-
-
-def _rounded(value: float, step: float) -> float:
-    """The nearest of values that lie a step apart in natural logarithm."""
-    return float(np.exp(np.round(np.log(value) / step) * step))
+    def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
+        """The scorer calibrated for rings of which `Seen` says this to the bank."""
+        return calibrated(self.bank, self.encoder, **given)
