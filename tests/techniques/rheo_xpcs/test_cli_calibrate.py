@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd.dynamics import KNOWN, Dynamics, reduced_g1_squared
+from ainerd.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
 from ainerd.dynamics._corpus import noisy_runs
 from ainerd.latent import Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer
@@ -73,7 +73,7 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     out = tmp_path / "new" / "bank.safetensors"
     done = CliRunner().invoke(app, ["calibrate", "--n", "9", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert sorted(Bank.load(out).families) == sorted(KNOWN)
+    assert len(Bank.load(out).families) == 9 and set(Bank.load(out).families) <= set(MECHANISMS)
 
 
 @pytest.mark.parametrize(

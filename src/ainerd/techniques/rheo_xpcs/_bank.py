@@ -27,6 +27,7 @@ BASELINE, FLICKER = 0.04, 1.0
 # Relative standard deviation of a contrast whose error is not known.
 CONTRAST_ERR = 0.12
 _ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
+_FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
 _LANDMARK_PHI = np.arange(10.0, 360.0, 20.0)
 
 
@@ -106,8 +107,7 @@ class Bank:
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
             some = [self.clean[i] for i in chunk]
-            alike = len(some[0].steps) == ALIKE
-            seen = _fewer(sectors) if alike else sectors
+            seen = _drawn(sectors, alike=len(some[0].steps) == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
             clean = seen_from(some, seen.phi_deg, seen.width_deg) * scale[:, None, None, None].astype(np.float32)
             k = len(seen.phi_deg)
@@ -115,6 +115,8 @@ class Bank:
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, seen.share, (1, 0)).astype(np.float32)
             held = encoder.decode(encoder.encode(mean), size=SIZE)
+            if len(sectors.phi_deg) == 1:
+                maps, seen = mean[:, None], sectors
             out.append(features(held, mean, maps, seen, photons=photons))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
@@ -141,29 +143,49 @@ class Bank:
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
 
-def _fewer(sectors: Sectors) -> Sectors:
-    """Sectors that tell as much where all are alike."""
+def _drawn(sectors: Sectors, *, alike: bool) -> Sectors:
+    """Sectors to draw: fewer that tell as much where all are alike, and several where one is all around."""
+    several = len(sectors.phi_deg) > 1
     k = _ENOUGH_SECTORS
-    if len(sectors.phi_deg) <= k or not sectors.are_even:
-        return sectors
-    return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
+    if (len(sectors.phi_deg) > k and sectors.are_even) if alike else not several:
+        return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
+    return sectors
 
 
 def _noisy(
     clean: NDArray[np.float32], n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Maps of `clean`, beta |g1|² (n, k, 64, 64), with the noise of sectors of so many pixels, (k,)."""
+    few = n_pixels < _FEW
+    if few.any():
+        maps = np.empty(clean.shape, dtype=np.float32)
+        for k in np.flatnonzero(few):
+            maps[:, k] = _of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
+        if not few.all():
+            maps[:, ~few] = _noisy(clean[:, ~few], n_pixels[~few], photons, rng)
+        return maps
     flat = np.ascontiguousarray(clean).reshape(-1, SIZE, SIZE)
     pixels = np.tile(n_pixels, len(clean))
     try:
         maps = noisy(flat, n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
-    except np.linalg.LinAlgError:  # what steps of 1/4096 lack of a covariance shows where there is next to no shot noise
+    except np.linalg.LinAlgError:  # what steps of 1/4096 lack of a covariance shows where there is no shot noise
         maps = noisy(nearest_covariances(flat), n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
     return maps.reshape(clean.shape)
 
 
+def _of_few(
+    clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Maps (n, 64, 64) with the noise of fewer pixels than a map has cells along each time, drawn one by one."""
+    shot = SIZE / photons
+    values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
+    root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+    pixels = root @ rng.standard_normal((len(clean), SIZE, n_pixels), dtype=np.float32)
+    return 1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - np.eye(SIZE, dtype=np.float32) * shot
+
+
 def add_systematics(
-    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float, flicker: float = 0.0
+    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.008, flicker: float = 0.0
 ) -> None:
     """Errors that all azimuths of a run share, added in place to maps (n, k, 64, 64) of n runs.
 
