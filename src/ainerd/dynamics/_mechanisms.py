@@ -7,7 +7,7 @@ held-out family is in none: no echo, no two velocities, no rate that dies out.
 kind         what it is; times in units of the exposure T
 ============ =====================================================================================================
 stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
-arrested     the same, tau .002 to 5, over a plateau of .05 to .95 that is never left
+arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
 rejuvenating ages, and returns to age zero once or twice
 intermittent one to five sudden jumps of .35 to 2.5, over relaxation of tau .8 to 12
@@ -16,7 +16,7 @@ populations  two parts, the faster 3 to 3000 times as fast
 beam         relaxes the faster the more beam it has had
 ============ =====================================================================================================
 
-A fourth of all but flow relaxes faster along one direction, a seventh of ageing has a plateau.
+A fourth of all but flow relaxes faster along one direction, a seventh of stationary and ageing has a plateau of .1 to .9.
 """
 
 from collections.abc import Callable
@@ -37,11 +37,11 @@ def _plateau(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _stationary(rng: np.random.Generator) -> dict[str, Any]:
-    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": rng.uniform(0.4, 2)}
+    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": rng.uniform(0.4, 2), **_plateau(rng)}
 
 
 def _arrested(rng: np.random.Generator) -> dict[str, Any]:
-    return {"tau_s": _log_uniform(rng, 2e-3, 5), "exponent": rng.uniform(0.4, 2), "plateau": rng.uniform(0.05, 0.95)}
+    return {"tau_s": _log_uniform(rng, 4e-3, 0.4), "exponent": rng.uniform(0.5, 2), "plateau": rng.uniform(0.35, 0.9)}
 
 
 def _ageing(rng: np.random.Generator) -> dict[str, Any]:

@@ -68,6 +68,13 @@ def test_measured_runs_become_known(run, catalogue, tmp_path):
     assert scorer.p_values(jumps[None])[0] == pytest.approx(1 / 26)
 
 
+def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
+    chosen = [x for key in catalogue[1][:5] for x in ("--key", key)]
+    done = run("--n", 0, "--from-tiled", "--out", tmp_path / "few.safetensors", *chosen)
+    assert done.exit_code == 0, done.output
+    assert Bank.load(tmp_path / "few.safetensors").families == ["chosen runs"] * 25
+
+
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
@@ -80,8 +87,9 @@ def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         (("--n", 0), "nothing to make a bank of"),
+        (("--from-tiled",), "say what is known, by --regime or --key"),
         (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
-        (("--regime", 3), "regime 3: 0 complete results, a known kind needs 24"),
+        (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, arguments, said):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
 from ainerd.dynamics import DIRECTIONS, nearest_covariances, ordinary
 from ainerd.latent._encoder import Encoder
@@ -12,10 +13,13 @@ from ainerd.techniques.rheo_xpcs._clean import Clean
 
 # Runs of one kind below which it cannot be calibrated: what `NoveltyScorer` asks for.
 FEWEST_OF_A_KIND = 24
-# Exposures of each kind in a bank of 5350: more of those that fill more of the space of what can be seen.
+# Measured runs that a kind is made of at least: of fewer nothing is known of how they scatter.
+FEWEST_MEASURED = 4
+_STRETCH = 0.2  # in natural logarithm, to either side
+# Exposures of each kind in a bank of 5200: more of those that fill more of the space of what can be seen.
 SHARES = {
     "stationary": 1400,
-    "arrested": 600,
+    "arrested": 450,
     "ageing": 700,
     "rejuvenating": 450,
     "intermittent": 500,
@@ -26,7 +30,7 @@ SHARES = {
 
 
 def simulated_exposures(
-    n: int = 5350, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
+    n: int = 5200, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
 ) -> tuple[list[Clean], list[str]]:
     """Draw ordinary exposures for `write_bank`, of the kinds in `SHARES` in these proportions.
 
@@ -76,3 +80,17 @@ def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> 
     nearest = np.isclose(away, away.min(1, keepdims=True))
     averaged = np.tensordot(nearest / nearest.sum(1, keepdims=True), maps, 1).astype(np.float32)
     return nearest_covariances((encoder.denoise(averaged, size=SIZE) - 1) / contrast)
+
+
+def stretched(exposure: NDArray[np.float32], times: int) -> list[NDArray[np.float32]]:
+    """An exposure (d, 64, 64) several times, as if its dynamics were up to a fifth faster or slower.
+
+    Lags are stretched at each age; the maps are brought to the nearest ones that are covariances.
+    """
+    out, cells = [], np.arange(SIZE)
+    lag, middle = cells[:, None] - cells, (cells[:, None] + cells) / 2
+    for factor in np.exp(np.linspace(-_STRETCH, _STRETCH, times)) if times > 1 else [1.0]:
+        at = (np.clip(middle + lag * factor / 2, 0, SIZE - 1), np.clip(middle - lag * factor / 2, 0, SIZE - 1))
+        maps = np.stack([map_coordinates(each, at, order=1) for each in exposure])
+        out.append(nearest_covariances(maps.astype(np.float32)))
+    return out
