@@ -96,9 +96,9 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> list[di
         ),
         "flow, full circle": (USUAL, False),
     }
-    rows = []
+    rows, told = [], as_told()
     for name, (instrument, isotropic) in cases.items():
-        judge, told = as_seen(rng), as_told()
+        judge = as_seen(rng)
         p, blind = [], []
         for _ in progress.track(range((400 if isotropic else 200) // share), description=name):
             drawn = ordinary(rng) if isotropic else flow(rng)
@@ -223,15 +223,20 @@ def as_seen(rng: np.random.Generator) -> Judge:
     """The technique's own judge of maps, told a contrast of .2, given what a run shows of contrast and speckle.
 
     The contrast that a run of these statistics would show is the true one with an error of 4 %, the size of speckle is
-    found to 10 %.
+    found to 10 %; both are drawn once for a judge.
     """
+    contrast_error, size_error = 0.04 * rng.standard_normal(), 0.1 * rng.standard_normal()
+
+    techniques: dict[Instrument, RheoXPCS] = {}
 
     def p_value(drawn: Squared, instrument: Instrument, isotropic: bool) -> float:
-        technique = RheoXPCS(bins(instrument.n_pixels, instrument.phi_deg), contrast=0.2)
+        if instrument not in techniques:
+            techniques[instrument] = RheoXPCS(bins(instrument.n_pixels, instrument.phi_deg), contrast=0.2)
+        technique = techniques[instrument]
         run = maps(drawn, instrument, rng, isotropic=isotropic)
-        beta = instrument.contrast * (1 + 0.04 * rng.standard_normal())
+        beta = instrument.contrast * (1 + contrast_error)
         contrast = _seen.pooled_contrast(beta, 0.04 * beta, technique.contrast)
-        size = instrument.speckle_px * (1 + 0.1 * rng.standard_normal() * (instrument.speckle_px > 1))
+        size = instrument.speckle_px * (1 + size_error * (instrument.speckle_px > 1))
         photons = np.full(len(instrument.n_pixels), instrument.photons)
         judged = _verdict.judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
         assert judged.p is not None

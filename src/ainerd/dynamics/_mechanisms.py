@@ -10,7 +10,7 @@ stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
 arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
 rejuvenating ages, and returns to age zero once or twice
-intermittent one to five sudden jumps of .35 to 2.5, over relaxation of tau .8 to 12
+intermittent one to four sudden jumps of .45 to 2.5, over relaxation of tau 1 to 10
 flow         moves as one past a static reference: 3 to 12 turns of phase, static part .3 to .6, tau .3 to 2
 populations  two parts, the faster 3 to 3000 times as fast
 beam         relaxes the faster the more beam it has had
@@ -37,7 +37,8 @@ def _plateau(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _stationary(rng: np.random.Generator) -> dict[str, Any]:
-    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": rng.uniform(0.4, 2), **_plateau(rng)}
+    exponent = min(rng.uniform(0.4, 2.15), 2.0)  # a tenth is 2: motion along straight lines is a limit, and common
+    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": exponent, **_plateau(rng)}
 
 
 def _arrested(rng: np.random.Generator) -> dict[str, Any]:
@@ -67,11 +68,11 @@ def _rejuvenating(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
-    times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 6)))
+    times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 5)))
     return {
-        "tau_s": _log_uniform(rng, 0.8, 12),
+        "tau_s": _log_uniform(rng, 1, 10),
         "exponent": rng.uniform(0.8, 1.5),
-        "events": tuple((float(t), _log_uniform(rng, 0.35, 2.5)) for t in times),
+        "events": tuple((float(t), _log_uniform(rng, 0.45, 2.5)) for t in times),
     }
 
 

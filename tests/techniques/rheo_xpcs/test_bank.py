@@ -76,7 +76,7 @@ def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     for number in (0, flow):
         clean = np.broadcast_to(0.2 * seen_in(small[1][number], n_roi), (n_roi, 64, 64))
         runs = np.stack([noisy(clean, rng=rng, **RUN)[:, 0] for _ in range(12)])
-        add_systematics(runs, (0.2 + 64 / 250) / np.sqrt(570 * n_roi), rng, baseline=0.008)
+        add_systematics(runs, (0.2 + 64 / 250) / np.sqrt(570 * n_roi), rng, baseline=0.005)
         seen = np.stack([run_features(encoder, run, by_azimuth=by_azimuth, **RUN) for run in runs])
         spread = np.hypot(seen.std(0), draws[:, number].std(0)) + 0.02
         assert (np.abs(seen.mean(0) - draws[:, number].mean(0)) / spread).max() < 2.5
@@ -93,7 +93,7 @@ def test_bins_of_part_of_a_circle_and_of_unequal_pixels_have_their_own_bank(enco
     seen = []
     for _ in range(12):
         run = noisy(clean, n_pixels=pixels, n_frames=500, counts=0.5, rng=rng).swapaxes(0, 1)
-        add_systematics(run, (0.2 + 64 / 250) / np.sqrt(pixels.sum()), rng, baseline=0.008)
+        add_systematics(run, (0.2 + 64 / 250) / np.sqrt(pixels.sum()), rng, baseline=0.005)
         seen.append(run_features(encoder, run[0], **told))
     spread = np.hypot(np.std(seen, axis=0), draws[:, flow].std(0)) + 0.02
     assert (np.abs(np.mean(seen, axis=0) - draws[:, flow].mean(0)) / spread).max() < 2.5

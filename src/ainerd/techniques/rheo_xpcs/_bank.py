@@ -23,7 +23,7 @@ _AT_ONCE = 32
 # contrast, and largest standard deviation of an error that a moment has against all others, in units of the noise of
 # the mean map. Both were found in runs of the simulated instrument, whose scattering varies within a sub-bin; what a
 # run shows beyond is added.
-BASELINE, FLICKER = 0.04, 1.0
+BASELINE, FLICKER = 0.025, 1.0
 # Relative standard deviation of a contrast whose error is not known.
 CONTRAST_ERR = 0.12
 _ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
@@ -185,7 +185,7 @@ def _of_few(
 
 
 def add_systematics(
-    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.008, flicker: float = 0.0
+    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.005, flicker: float = 0.0
 ) -> None:
     """Errors that all azimuths of a run share, added in place to maps (n, k, 64, 64) of n runs.
 

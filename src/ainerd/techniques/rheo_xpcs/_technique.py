@@ -40,7 +40,7 @@ class RheoXPCS:
     bank : Bank, optional
         Frozen exposures that novelty is calibrated against; the shipped ones without it.
     contrast : float, optional
-        Speckle contrast beta of the instrument. Without it that of each run is found in the run.
+        Speckle contrast beta of the instrument, pooled with what is found in each run.
     alpha : float
         Level at which an exposure is called novel.
     denoiser : Encoder, optional
