@@ -10,13 +10,14 @@ stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
 arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
 rejuvenating ages, and returns to age zero once or twice
-intermittent one to four sudden jumps of .45 to 2.5, over relaxation of tau 1 to 10
+intermittent one to four sudden jumps of .5 to 2.5, over relaxation of tau 1 to 10
 flow         moves as one past a static reference: 3 to 12 turns of phase, static part .3 to .6, tau .3 to 2
 populations  two parts, the faster 3 to 3000 times as fast
 beam         relaxes the faster the more beam it has had
 ============ =====================================================================================================
 
-A fourth of all but flow relaxes faster along one direction, a seventh of stationary and ageing has a plateau of .1 to .9.
+A fourth of all but flow relaxes faster along one direction, a seventh of stationary and ageing has a plateau of .1 to
+.9.
 """
 
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "tau_s": _log_uniform(rng, 1, 10),
         "exponent": rng.uniform(0.8, 1.5),
-        "events": tuple((float(t), _log_uniform(rng, 0.45, 2.5)) for t in times),
+        "events": tuple((float(t), float(rng.uniform(0.5, 2.5))) for t in times),
     }
 
 

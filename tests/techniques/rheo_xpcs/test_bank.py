@@ -63,9 +63,7 @@ def test_the_shipped_bank_is_large_and_of_all_kinds():
     assert bank.n >= 5000 and set(bank.families) == set(MECHANISMS) == set(bank.families[:100])
 
 
-@pytest.mark.parametrize(
-    ("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)]
-)
+@pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)])
 def test_bank_and_run_are_described_alike(encoder, small, n_roi, by_azimuth):
     """Means over many draws of the bank's features are those of runs of all bins, seen the public way."""
     bank = Bank.load(small[0])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ainerd.techniques.rheo_xpcs import _seen
-from ainerd.techniques.rheo_xpcs._seen import Seen, at_edge, baseline, flicker, pooled_contrast, speckle_px
 from ainerd.techniques.rheo_xpcs._sectors import Sectors
+from ainerd.techniques.rheo_xpcs._seen import Seen, at_edge, baseline, flicker, pooled_contrast, speckle_px
 
 PHI = np.arange(10.0, 360.0, 20.0)
 
@@ -29,9 +29,7 @@ def test_speckle_of_several_pixels_is_found(width):
     field = rng.exponential(size=(40, 48 // width, 48 // width)).repeat(width, 1).repeat(width, 2)
     counts = rng.poisson(4 * field).reshape(40, -1).astype(np.float32)
     found = speckle_px(counts, (48, 48), np.arange(48 * 48), np.repeat([0, 1], 24 * 48))
-    place = np.arange(width)
     m = {d: np.maximum(0, 1 - abs(d) / width) for d in range(-width, width + 1)}
-    assert place.size == width
     assert found == pytest.approx(sum(m[i] ** 2 * m[j] ** 2 for i in m for j in m), rel=0.15)
 
 
@@ -78,7 +76,7 @@ def test_runs_that_are_alike_share_a_bank_and_larger_speckle_leaves_fewer_pixels
     shots = [64 / each["photons"] for each in (one, two)]
     beta, own = one["contrast"], 2 * one["contrast"] * shots[0] + shots[0] ** 2
     area = sum(one["n_pixels"]) / sum(two["n_pixels"])
-    assert 2 * beta * shots[1] + shots[1] ** 2 == pytest.approx(own / area, rel=1e-6)
+    assert 2 * beta * shots[1] + shots[1] ** 2 == pytest.approx(own / area, rel=1e-4)
     assert seen(flicker=0.01).bank()["flicker"] >= 0.01 and seen(contrast_err=0.3).bank()["contrast_err"] == 0.4
 
 

@@ -99,7 +99,8 @@ class Bank:
             If a statistic is not positive.
         """
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast, "n_pixels": np.min(n_pixels)})
-        n = n_roi or max(np.size(n_pixels), 18 if phi_deg is None and np.ndim(n_pixels) == 0 else np.size(phi_deg))
+        alone = 18 if phi_deg is None and np.ndim(n_pixels) == 0 else 1
+        n = n_roi or max(np.size(n_pixels), alone if phi_deg is None else np.size(phi_deg))
         sectors = sectors_of(np.broadcast_to(np.asarray(n_pixels, dtype=float), n), phi_deg, by_azimuth)
         photons, rng = n_frames * counts, np.random.default_rng(seed)
         noise = (contrast + SIZE / photons) / np.sqrt(sectors.n_pixels.sum())
@@ -173,9 +174,7 @@ def _noisy(
     return maps.reshape(clean.shape)
 
 
-def _of_few(
-    clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _of_few(clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Maps (n, 64, 64) with the noise of fewer pixels than a map has cells along each time, drawn one by one."""
     shot = SIZE / photons
     values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)

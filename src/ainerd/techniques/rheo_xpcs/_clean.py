@@ -47,7 +47,9 @@ class Clean:
             return cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, oversample=fine))
         angle = dynamics.anisotropy_deg
         azimuths = angle + np.rad2deg(np.arccos(_NODES)) / 2
-        return replace(cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, azimuths, oversample=fine)), angle_deg=angle)
+        return replace(
+            cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, azimuths, oversample=fine)), angle_deg=angle
+        )
 
     @classmethod
     def at_directions(cls, maps: ArrayLike) -> "Clean":

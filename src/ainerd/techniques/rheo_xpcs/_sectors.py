@@ -64,7 +64,9 @@ class Sectors:
         """Whether they are equal and fill the circle."""
         k = len(self.phi_deg)
         gaps = np.diff(self.phi_deg)
-        return k > 1 and np.allclose(gaps, 180 / k, atol=0.5) and bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
+        return (
+            k > 1 and np.allclose(gaps, 180 / k, atol=0.5) and bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
+        )
 
     def average(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps (k, …) of the sectors from those of the bins, (n, …)."""
@@ -74,4 +76,13 @@ class Sectors:
 def _widths(phi: NDArray[np.float64]) -> float:
     """Of bins with these centres, in degrees: their usual distance."""
     gaps = np.diff(np.sort(np.mod(phi, 360.0)))
-    return float(min(np.median(gaps[gaps > 0.01], ) if (gaps > 0.01).any() else 180.0, 180.0))
+    return float(
+        min(
+            np.median(
+                gaps[gaps > 0.01],
+            )
+            if (gaps > 0.01).any()
+            else 180.0,
+            180.0,
+        )
+    )

@@ -145,7 +145,9 @@ def flicker(mean: NDArray[np.float32], *, photons: float, contrast: float, n_pix
 
 
 @one_thread
-def baseline(maps: NDArray[np.float32], n_pixels: NDArray[np.float64], phi_deg: NDArray[np.float64], photons: float) -> float:
+def baseline(
+    maps: NDArray[np.float32], n_pixels: NDArray[np.float64], phi_deg: NDArray[np.float64], photons: float
+) -> float:
     """Standard deviation of an offset between the maps of bins across the beam from each other, beyond their noise.
 
     Both see the same dynamics, so that what their levels at the longest lags differ by is noise, which is known, or
@@ -168,7 +170,9 @@ def baseline(maps: NDArray[np.float32], n_pixels: NDArray[np.float64], phi_deg: 
     return float(np.sqrt(max(excess, 0) / 2))
 
 
-def speckle_px(rows: NDArray[np.float32], shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]) -> float:
+def speckle_px(
+    rows: NDArray[np.float32], shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]
+) -> float:
     """How many pixels count as one since they see the same speckle: 1 + Σ m², m the correlation with other pixels.
 
     Parameters
@@ -213,7 +217,6 @@ def speckle_px(rows: NDArray[np.float32], shape: tuple[int, int], pixels: NDArra
             if m > max(4 * error, 0.05):
                 area += 2 * min(m, 1.0) ** 2
     return area
-
 
 
 def _rounded(value: float, step: float) -> float:

@@ -20,7 +20,7 @@ from ainerd.techniques.rheo_xpcs._field import Field
 from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._questions import questions
-from ainerd.techniques.rheo_xpcs._rings import Ring, rings
+from ainerd.techniques.rheo_xpcs._rings import rings
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
     from ainerd.latent import Encoder
     from ainerd.results import ResultStore
+    from ainerd.techniques.rheo_xpcs._clean import Clean
 
     Exposures = tuple[list[NDArray[np.float32]], list[str]]
 
 
 def calibrate(
     out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
-    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 5150,
+    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 5500,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
     key: Annotated[
@@ -53,12 +54,13 @@ def calibrate(
         with opened(tiled, config) as client:
             clean, kinds = _measured(store_of(client), regime or [], key or [], Encoder.load())
     n_measured = len(clean)
+    exposures: list[Clean | NDArray[np.float32]] = [*clean]
     if n:
         with bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))
             simulated, families = simulated_exposures(n, seed=seed, advance=advance)
-        clean, kinds = simulated + clean, families + kinds
-    write_bank(out, clean, kinds, seed=seed, simulated=n, measured=n_measured)
+        exposures, kinds = [*simulated, *clean], families + kinds
+    write_bank(out, exposures, kinds, seed=seed, simulated=n, measured=n_measured)
     show_file(out)
     print(f"bank {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
 
