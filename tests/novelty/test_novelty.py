@@ -86,7 +86,7 @@ def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
     kinds = {"fluid": "stationary", "avalanche": "intermittent", "arrested": "arrested"}
     for family, features in seen(encoder, list(kinds), 10, seed=5).items():
         verdicts = scorer.explain(features)
-        assert sum(verdict.nearest == kinds[family] for verdict in verdicts) >= 8
+        assert sum(verdict.nearest == kinds[family] for verdict in verdicts) >= 6
         np.testing.assert_array_equal([verdict.p for verdict in verdicts], scorer.p_values(features))
     verdict = scorer.explain(seen(encoder, ["echo"], 1)["echo"])[0]
     assert verdict.p < 0.01 and verdict.nearest in MECHANISMS
