@@ -9,12 +9,9 @@ from pathlib import Path
 KEY = "soak0soak"
 _SERVE = """
 import pathlib, sys, threading
-from tiled.server import SimpleTiledServer
-from ainerd.server._child import replace_orphans, spare_repetition
+from ainerd.server._child import serving
 directory, port, key, frames = sys.argv[1:]
-spare_repetition(pathlib.Path(directory, "catalog.db"))
-replace_orphans(pathlib.Path(directory, "catalog.db"))
-with SimpleTiledServer(directory, port=int(port), api_key=key, readable_storage=[frames]) as server:
+with serving(pathlib.Path(directory), port=int(port), api_key=key, readable_storage=[frames]) as server:
     print("port", server.port if int(port) == 0 else port, flush=True)
     threading.Event().wait()
 """

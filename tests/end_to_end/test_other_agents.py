@@ -27,21 +27,37 @@ KILLED = """
 import json, os, signal, sys
 from ainerd.config import Settings
 from ainerd.agent import build_observer
-from ainerd.results._draft import Draft
+from ainerd.results import _writing
 from ainerd.server import connect
-told, section, uri, documents, writes = sys.argv[1:]
+told, section, uri, documents, way = sys.argv[1:]
 settings = Settings(**json.loads(told))
 settings.section.update(json.loads(section))
-write, left = Draft.write, [int(writes)]
+write, put, left = _writing.Draft.write, _writing.put_file, [3]
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 def write_and_die(self, name, array, dims):
     write(self, name, array, dims)
-    left[0] -= name != "roi_map"
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    left[0] or die()
+
+def half(content):
+    yield content[: len(content) // 2]
+    die()
+
+def put_half(results, key, metadata, file, **more):
+    if file:
+        http = results.context.http_client
+        send = http.put
+        http.put = lambda url, content, **rest: send(url, content=half(content), **rest)
+    return put(results, key, metadata, file, **more)
 
 observer = build_observer(settings, connect(uri))
-Draft.write = write_and_die
+if way == "nodes":  # of a server that takes no files
+    _writing.put_file, _writing.Draft.write = lambda *args, **more: None, write_and_die
+else:
+    _writing.put_file = put_half
 for name, doc in json.load(open(documents)):
     observer(name, doc)
 observer.drain(120)
@@ -167,7 +183,10 @@ def test_a_late_file_is_waited_for(recorded, beside, tmp_path):
     assert store.table()["status"].tolist() == ["complete"]
 
 
-@pytest.mark.fault("kill -9 of the agent between two arrays, and after the last", "the next one writes the result anew")
+@pytest.mark.fault(
+    "kill -9 of the agent while it writes a result: between two arrays, and in the middle of a file",
+    "the next one writes the result anew",
+)
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_path):
     raw, store, agent = beside
     plain = {"diagonal": "raw", "denoiser": "none"}  # so that no process has to calibrate
@@ -179,8 +198,8 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     told = settings.model_dump_json(exclude={"storage": {"api_key"}}), json.dumps(settings.section)
     uri, documents = raw.uri.removesuffix("/raw"), str(tmp_path / "documents.json")
     key = raw.context.http_client.headers["Authorization"].removeprefix("Apikey ")
-    for writes in (2, 5):  # of more arrays
-        command = [sys.executable, "-c", KILLED, *told, uri, documents, str(writes)]
+    for way in ("nodes", "file"):
+        command = [sys.executable, "-c", KILLED, *told, uri, documents, way]
         environment = os.environ | {"TILED_API_KEY": key}
         done = subprocess.run(command, env=environment, cwd=settings.folder, timeout=170, capture_output=True)
         assert done.returncode == -signal.SIGKILL, done.stderr

@@ -18,6 +18,7 @@ import yaml
 from conftest import Session
 from tiled.client.utils import ClientError
 from tiled.queries import Key
+from tiled.utils import path_from_uri
 
 from ainerd.agent import build_observer
 from ainerd.results import ResultStore
@@ -67,15 +68,22 @@ def postgres():
         shutil.rmtree(folder)
 
 
-def without_postgres(folder):
+def configured(folder):
+    """Configuration of the page, with what takes results as files."""
+    config, more = (yaml.safe_load((FILES / name).read_text()) for name in ("config.yml", "files.yml"))
+    config["catalog"] |= more.pop("catalog")
+    shutil.copy(FILES / "services_write.py", folder)
+    (folder / "config.yml").write_text(yaml.safe_dump(config | more))
+    return folder / "config.yml"
+
+
+def without_postgres(path):
     """The same configuration with its databases in files."""
-    config = yaml.safe_load((FILES / "config.yml").read_text())
+    folder, config = path.parent, yaml.safe_load(path.read_text())
     config["database"]["uri"] = f"sqlite:///{folder}/people.db"
     config["catalog"]["uri"] = f"sqlite:///{folder}/catalog.db"
     config["catalog"]["writable_storage"][1] = f"duckdb:///{folder}/tables.duckdb"
-    shutil.copy(FILES / "services_write.py", folder)
-    (folder / "config.yml").write_text(yaml.safe_dump(config))
-    return folder / "config.yml"
+    path.write_text(yaml.safe_dump(config))
 
 
 def free_port():
@@ -110,11 +118,11 @@ def folder(tmp_path_factory):
 def server(folder):
     """Address of the server."""
     with ExitStack() as stack:
-        where, config = {}, None
+        where, config = {}, configured(folder)
         if POSTGRES is None:
-            config = without_postgres(folder)
+            without_postgres(config)
         else:
-            where, config = stack.enter_context(postgres()), FILES / "config.yml"
+            where = stack.enter_context(postgres())
         environment = os.environ | where | {
             "TILED_SECRET_KEY": secrets.token_hex(32),
             "DATA_DIRECTORY": str(folder / "data"),
@@ -182,6 +190,9 @@ def test_an_agent_writes_to_postgresql(explored, page, client):
     assert len(results.search(Key("novelty_p") <= 1.0)) == len(results.search(Key("sample_x") >= 0.0)) == 1
     assert len(results.search(Key("sample_x") > 100.0)) == 0
     assert len(session.agent.results.series(table.index[0], "stress")) > 0
+    (source,) = results[table.index[0]].data_sources()  # one file, in the server's storage
+    assert path_from_uri(source.assets[0].data_uri).is_relative_to(session.settings.storage.directory.parent / "data")
+    assert results[table.index[0], "c2"].dims == ("roi", "t1", "t2")
     for secret in (*PASSWORDS.values(), page["engine"], page["agent"], page["reader"]):
         assert secret not in (session.settings.storage.directory.parent / "tiled.log").read_text()
 

@@ -26,7 +26,7 @@ TRIPS = {
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
         "the result gets its regime": {("the technique", "regimes")},
-        "the result is written": {("tiled/client/array.py", "write"), ("tiled/client/base.py", "replace_metadata")},
+        "the result is written": {("results/_file.py", "put_file")},
     },
     "verdict-to-move.md": {
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},

@@ -24,6 +24,12 @@ def store(ainerd):
     return ResultStore(ainerd)
 
 
+@pytest.fixture
+def as_nodes(monkeypatch):
+    """The server is one without ainerd, which takes no results as files: arrays and tables are nodes."""
+    monkeypatch.setattr("ainerd.results._writing.put_file", lambda *args, **kwargs: None)
+
+
 def make_record(**changes):
     fields = {
         "raw_uid": str(uuid.uuid4()),

@@ -24,7 +24,7 @@ def results(store, analysis, record):
     return [store.container["results"][key] for key in keys]
 
 
-def test_what_is_wrong_is_said(store, results, record):
+def test_what_is_wrong_is_said(as_nodes, store, results, record):
     first, second, third = results
     store.container.parent["raw"].create_container(second.metadata["raw_uid"])
     first.update_metadata({"novelty_p": 3.0})

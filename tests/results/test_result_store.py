@@ -70,7 +70,7 @@ def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
     assert_holds(ainerd["results"][key], first)
 
 
-def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
+def test_a_half_written_result_is_repaired(as_nodes, store, ainerd, record, analysis):
     said, begun = analysis(), record()
     key = store.begin(begun)
     node = ainerd["results"][key]
@@ -82,7 +82,7 @@ def test_a_half_written_result_is_repaired(store, ainerd, record, analysis):
     assert store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
-def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(store, ainerd, record, caplog):
+def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(as_nodes, store, ainerd, record, caplog):
     """Its database names the folder of an array that was never made, or is gone."""
     key = store.begin(record())
     store.expect(key, {"c2": Layout((4, 8, 8), "float32")})
@@ -115,7 +115,7 @@ def test_tables_that_cannot_be_kept(analysis, tables):
         replace(analysis(), tables=tables)
 
 
-def test_room_is_made_before_the_arrays_are_there(store, ainerd, record, analysis):
+def test_room_is_made_before_the_arrays_are_there(as_nodes, store, ainerd, record, analysis):
     said, begun = analysis(), record()
     layouts = {name: Layout.of(array, said.dims.get(name)) for name, array in said.arrays.items()}
     layouts["tau"] = Layout((3,), "float32")  # not what will come

@@ -50,9 +50,13 @@ class Ledger:
             terms=terms_of(suggestion, self._names),
             status_by=by or self._agent,
         )
-        self._store.add_suggestion(record.changed(status_time=record.created))
         if status != "proposed":
-            self._store.set_status(record.id, status, by=by)
+            try:
+                self._store.set_status(record.id, status, by=by)
+                return
+            except KeyError:  # Tiled was away when it was proposed
+                record = record.changed(status=status)
+        self._store.add_suggestion(record.changed(status_time=record.created))
 
     @_softly
     def status(

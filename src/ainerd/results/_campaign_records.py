@@ -104,13 +104,14 @@ class CampaignRecords:
         Results that it does not name keep the label of the newest one, whoever writes at the same time, so that the
         newest atlas of all labels every result.
         """
-        is_new = False
-        while not is_new:  # another writer may be faster
-            newest = self._newest({})
+        newest = self._known[False][1] if False in self._known else self._newest({})
+        while True:
             version, labels = ((newest.version or 0) + 1, newest.labels) if newest else (1, {})
             about = {"version": version, "labels": {**labels, **record.labels}}
             kept, key = record.changed(**about, **self._atlas_scope), f"{version:06d}"
-            _, is_new = create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")
+            if create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")[1]:
+                break
+            newest = self._newest({})  # another writer was faster
         self._known = {False: (key, kept), True: (key, kept)}
         return kept
 

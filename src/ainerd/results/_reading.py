@@ -10,6 +10,7 @@ from tiled.client.container import Container
 
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
+from ainerd.results._file import read_table
 from ainerd.results._mirror import Mirror, Nodes
 from ainerd.results._nodes import result_node
 from ainerd.results._records import FINAL, USABLE, ResultRecord
@@ -148,11 +149,11 @@ class ResultReader:
 
     def series(self, key: str, name: str) -> pd.DataFrame:
         """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""
-        return self._child(key, name).read()
+        return self.rows(key, name)
 
     def rows(self, key: str, name: str) -> pd.DataFrame:
         """One table of a result, as its technique wrote it; KeyError, which says what there is, if there is none."""
-        return self._child(key, name).read()
+        return read_table(self._child(key, name))
 
     def status(self, key: str) -> str | None:
         """Status of a result; None if there is none of that key."""
@@ -215,9 +216,10 @@ class ResultReader:
 
     def _child(self, key: str, name: str) -> Any:
         node = result_node(self._results, key)
-        if name not in (names := list(node)):
-            raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(names) or 'none'}")
-        return node[name]
+        try:
+            return node[name]
+        except KeyError:
+            raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(node) or 'none'}") from None
 
 
 def _is_finished(said: Mapping[str, Any]) -> bool:

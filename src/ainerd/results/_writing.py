@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from tiled.client.container import Container
-from tiled.queries import Key
 
 from ainerd.results._analysis import added, completed
 from ainerd.results._draft import Draft, series_table
-from ainerd.results._nodes import create_node, result_node
+from ainerd.results._file import packed, put_file
+from ainerd.results._nodes import create_node, read_nodes, result_node
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
 from ainerd.technique import Analysis, Layout
 
@@ -26,7 +26,9 @@ class ResultWriter:
     def __init__(self, ainerd: Container, results: Container, agent: str | None) -> None:
         self._ainerd, self._results = ainerd, results
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self._drafts: dict[str, Draft] = {}  # of results that were begun
+        self._takes_files = True  # until the server says that it does not
+        self._begun: dict[str, ResultRecord] = {}  # what was said last of results that are files
+        self._drafts: dict[str, Draft] = {}  # of results that are nodes
 
     def begin(self, record: ResultRecord) -> str:
         """Say that a run is being analysed, and return the key of its result.
@@ -37,7 +39,12 @@ class ResultWriter:
         """
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
-        metadata = record.changed(status="computing").metadata()
+        record = record.changed(status="computing")
+        metadata = record.metadata()
+        if (written := self._put(record.key, metadata, unless=(*FINAL, "growing"))) is not None:
+            if written:
+                self._begun[record.key] = record
+            return record.key
         node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
         if is_new or node.metadata["status"] not in (*FINAL, "growing"):
             if not is_new:
@@ -46,7 +53,12 @@ class ResultWriter:
         return record.key
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
-        """Make room for the arrays of a result that was begun (else KeyError), so that `complete` is sooner done."""
+        """Make room for the arrays of a result that was begun (else KeyError), so that `complete` is sooner done.
+
+        A server that takes results as files needs none.
+        """
+        if key in self._begun:
+            return
         if key not in self._drafts:
             self._drafts[key] = Draft(result_node(self._results, key))
         self._drafts[key].make_room(layouts)
@@ -88,17 +100,25 @@ class ResultWriter:
         ValueError
             If the analysis does not make a valid `ResultRecord`.
         """
-        node = result_node(self._results, key)
-        if node.metadata["status"] in FINAL:
+        record = self._record(key)
+        if record.status in FINAL:
             return False
-        draft = self._drafts.pop(key, None) or Draft(node)
         tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
-        record = added(ResultRecord.from_metadata(node.metadata), **self._signature | changes)
-        record = completed(record, analysis, tables, status or analysis.status)
+        record = completed(added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         metadata = record.metadata()
-        for name in record.arrays:
-            draft.write(name, analysis.arrays[name], analysis.dims.get(name))
-        for name, table in (tables | {name: pd.DataFrame(dict(x)) for name, x in analysis.tables.items()}).items():
+        arrays = {name: analysis.arrays[name] for name in record.arrays}
+        tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
+        if self._takes_files:
+            file = packed(arrays, analysis.dims, record.units, tables)
+            if (written := self._put(key, metadata, file, unless=FINAL)) is not None:
+                if record.status == "growing":
+                    self._begun[key] = record
+                return written
+        node = result_node(self._results, key)
+        draft = self._drafts.pop(key, None) or Draft(node)
+        for name, array in arrays.items():
+            draft.write(name, array, analysis.dims.get(name))
+        for name, table in tables.items():
             draft.write_table(name, table)
         node.replace_metadata(metadata, drop_revision=True)
         return True
@@ -109,15 +129,17 @@ class ResultWriter:
         Returns False if there is a complete result: it stays.
         """
         self._drafts.pop(key, None)
-        node = result_node(self._results, key)
-        if node.metadata["status"] in FINAL:
+        record = self._record(key)
+        if record.status in FINAL:
             return False
+        record = added(record, **self._signature | changes).changed(status=status, reason=reason)
+        if (written := self._put(key, record.metadata(), unless=FINAL)) is not None:
+            return written
+        node = result_node(self._results, key)
         try:
             node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
         except httpx.HTTPStatusError as error:  # a server that was killed does not find what it had begun to make
             logger.warning("what is left of result %s stays: %s", key, error)
-        record = ResultRecord.from_metadata(node.metadata)
-        record = added(record, **self._signature | changes).changed(status=status, reason=reason)
         node.replace_metadata(record.metadata(), drop_revision=True)
         return True
 
@@ -151,12 +173,22 @@ class ResultWriter:
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
+    def _put(self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]) -> bool | None:
+        """Write a result as a file; None if the server takes none, False if there is one with a status in `unless`."""
+        written = put_file(self._results, key, metadata, file, unless=unless) if self._takes_files else None
+        self._takes_files = written is not None
+        return written
+
+    def _record(self, key: str) -> ResultRecord:
+        """What was said last of a result that was begun."""
+        begun = self._begun.pop(key, None)
+        return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
+
     def _predecessor(self, record: ResultRecord) -> str | None:
-        same = self._results.search(Key("raw_uid") == record.raw_uid).search(Key("agent") == record.agent)
         events = (record.event, None) if record.event == 1 else (record.event,)  # None: it was of the whole run
         done = {
-            key: node.metadata["created"]
-            for key, node in same.items()
-            if node.metadata["status"] in FINAL and key != record.key and node.metadata.get("event") in events
+            key: said["created"]
+            for key, said in read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
+            if said["status"] in FINAL and key != record.key and said.get("event") in events
         }
         return max(done, key=done.__getitem__, default=None)

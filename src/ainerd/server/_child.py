@@ -5,6 +5,8 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,9 @@ def main() -> None:
     args = parser.parse_args()
     ready = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    from tiled.server import SimpleTiledServer  # not in an analyst's install
-
-    spare_repetition(args.directory / "catalog.db")
-    replace_orphans(args.directory / "catalog.db")
     api_key = (args.directory / "api_key").read_text().strip()
     note = args.directory / "server.json"
-    with SimpleTiledServer(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
+    with serving(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
         try:
             said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = note.with_suffix(".part")
@@ -44,8 +42,23 @@ def main() -> None:
             patience.start()
 
 
-def spare_repetition(catalog: Path) -> None:
-    """Save half of each start, and a quarter of each request.
+@contextmanager
+def serving(directory: Path, **options: Any) -> Iterator[Any]:
+    """A server of `directory` in this process, which takes results as files; `options` are `SimpleTiledServer`'s."""
+    from tiled.server import SimpleTiledServer  # not in an analyst's install
+
+    from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
+
+    spare_repetition(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
+    replace_orphans(directory / "catalog.db")
+    count_what_files_hold()
+    with SimpleTiledServer(directory, **options) as server:
+        server.app.include_router(router, prefix="/custom")
+        yield server
+
+
+def spare_repetition(catalog: Path, **more: Any) -> None:
+    """Save half of each start, and a quarter of each request; the catalogue is opened with `more` options.
 
     Tiled starts another interpreter at each start to make the tables of the catalogue. As it overrides one dependency,
     FastAPI inspects all of them again at each request.
@@ -63,7 +76,7 @@ def spare_repetition(catalog: Path) -> None:
             known[key] = inspect(**of)
         return known[key]
 
-    tiled.catalog.from_uri = lambda *at, **options: from_uri(*at, **options | {"init_if_not_exists": False})
+    tiled.catalog.from_uri = lambda *at, **options: from_uri(*at, **options | more | {"init_if_not_exists": False})
     utils.get_dependant = inspect_once
 
 

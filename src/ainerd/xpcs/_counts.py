@@ -91,6 +91,18 @@ def _add(row, factor, x):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
+def _sum_four(now, first, last, s):  # unsigned bounds: no index can be one from the end
+    x0, x1, x2, x3 = now[0], now[1], now[2], now[3]
+    s0, s1, s2, s3 = s, s, s, s
+    for p in range(np.uint32(first), np.uint32(last)):
+        s0 += x0[p]
+        s1 += x1[p]
+        s2 += x2[p]
+        s3 += x3[p]
+    return s0, s1, s2, s3
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
 def accumulate(
     block, last, t0, keep, unit, left_out, edges, roi, n_pixels, indptr, rows, weights, reduced, counts, squares,
     products,
@@ -100,45 +112,53 @@ def accumulate(
     Pixels `left_out` count nothing. With room for squares, `last` is the frame before and becomes the last one.
     """
     n_sub = roi.size
-    total = np.zeros(n_pixels.size)
+    total = np.zeros((4, n_pixels.size))
     factor = np.zeros(2, reduced.dtype)  # numbers in the dtype of the rows, so that the innermost loops stay in it
-    now = np.empty_like(last)  # one frame at a time, which stays in the cache
-    for b in range(block.shape[0]):
-        t = t0 + b
+    now = np.zeros((4, last.size), last.dtype)  # four frames at a time, which stay in the cache
+    for b in range(0, block.shape[0], 4):
+        n = min(4, block.shape[0] - b)
         total[:] = 0
-        frame = block[b]
-        for p in range(now.size):
-            now[p] = frame[p]
-        for p in left_out:
-            now[p] = 0
+        for a in range(n):
+            frame, x = block[b + a], now[a]
+            for p in range(x.size):
+                x[p] = frame[p]
+            for p in left_out:
+                x[p] = 0
         for j in range(n_sub):
-            counts[t, j] = add_up(now[edges[j] : edges[j + 1]], factor[1])
-            total[roi[j]] += counts[t, j]
+            s = _sum_four(now, edges[j], edges[j + 1], factor[1])
+            for a in range(n):
+                counts[t0 + b + a, j] = s[a]
+                total[a, roi[j]] += s[a]
         if squares.shape[0] > 0:
-            for j in range(n_sub):
-                s2 = 0.0
-                s1 = 0.0
-                for p in range(edges[j], edges[j + 1]):
-                    v = np.float64(now[p])
-                    s2 += v * v
-                    s1 += v * np.float64(last[p])
-                squares[t, j] = s2
-                products[t, j] = s1
-            last[:] = now
-        if not keep[b]:
-            continue
+            for a in range(n):
+                x = now[a]
+                for j in range(n_sub):
+                    s2 = 0.0
+                    s1 = 0.0
+                    for p in range(edges[j], edges[j + 1]):
+                        v = np.float64(x[p])
+                        s2 += v * v
+                        s1 += v * np.float64(last[p])
+                    squares[t0 + b + a, j] = s2
+                    products[t0 + b + a, j] = s1
+                last[:] = x
         first = 0
-        while first < n_sub:
-            k, last_sub = roi[first], first
-            while last_sub < n_sub and roi[last_sub] == k:
-                last_sub += 1
-            if total[k] > 0:
-                scale = 1.0 if unit else n_pixels[k] / total[k]
-                for i in range(indptr[b], indptr[b + 1]):
-                    factor[0] = weights[i] * scale
-                    bin_ = slice(edges[first], edges[last_sub])
-                    _add(reduced[rows[i], bin_], factor[0], now[bin_])
-            first = last_sub
+        while first < n_sub and not unit:
+            k, end = roi[first], first
+            while end < n_sub and roi[end] == k:
+                end += 1
+            for a in range(n):
+                if total[a, k] > 0:
+                    x = now[a]
+                    factor[0] = n_pixels[k] / total[a, k]
+                    for p in range(np.uint32(edges[first]), np.uint32(edges[end])):
+                        x[p] *= factor[0]
+            first = end
+        for a in range(n):
+            if keep[b + a]:
+                for i in range(indptr[b + a], indptr[b + a + 1]):
+                    factor[0] = weights[i]
+                    _add(reduced[rows[i]], factor[0], now[a])
 
 
 @nb.njit(nogil=True, cache=True)

@@ -9,6 +9,7 @@ from ainerd.dynamics import Dynamics, clock, g1_moving
 from ainerd.latent import Encoder
 from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
+from ainerd.techniques.rheo_xpcs._sentences import sentences
 from ainerd.xpcs import Partition
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
@@ -162,6 +163,16 @@ def test_a_static_sample_has_a_bound_and_what_spoils_the_run_is_left_out(movie):
     assert analysis.tables["left_out"]["index"].tolist() == [3 * ROI_MAP.shape[1] + 4, 60, 61, 62]
     np.testing.assert_allclose(analysis.arrays["g2"], clean.arrays["g2"], atol=0.02)
     assert np.isnan(analysis.arrays["c2"]).any() and np.isfinite(analysis.embedding).all()
+
+
+def test_a_beam_that_has_moved_is_said():
+    rng = np.random.default_rng(3)
+    frames = rng.poisson(1.0, (800, *ROI_MAP.shape)).astype(np.uint16)
+    frames[400:] = rng.binomial(frames[400:], np.linspace(0.3, 1, len(ROI_MAP))[:, None])
+    analysis = analyse(technique(), frames)
+    assert 0 < analysis.summary["frames_left_out"] < 80 and 25 < analysis.summary["moved_s"] < 31
+    said = {name: value for name, value in analysis.summary.items() if value is not None}
+    assert "the picture changed for good" in " ".join(sentences(said))
 
 
 def test_too_many_bad_pixels_are_no_matter_of_single_pixels(movie):

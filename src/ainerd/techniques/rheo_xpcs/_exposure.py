@@ -36,6 +36,7 @@ UNITS = {
     **dict.fromkeys(("tau", "age", "tau_denoised", "tau_denoised_s"), "s"),
     **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
+    "moved_s": "s",
     **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
@@ -176,6 +177,7 @@ class Exposure:
             **seen,
             "pixels_left_out": left_out.n_pixels,
             "frames_left_out": left_out.n_frames,
+            "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
         arrays = {"c2": maps, "latent": judged.latent, **found.arrays, **denoised, **pictured}
         units = UNITS | found.units | {name: "1" for name in summary if name.startswith("strangeness_")}

@@ -67,6 +67,9 @@ def _left_out(said: Mapping[str, Any]) -> Iterator[str]:
     counts = [(said.get(f"{what}s_left_out", 0), what) for what in ("pixel", "frame")]
     if found := [f"{n} {what}{'s' * (n != 1)}" for n, what in counts if n]:
         yield f"{' and '.join(found)} left out: see the table left_out"
+    if "moved_s" in said:
+        when = f"{said['moved_s']:.3g} s after the first frame"
+        yield f"the picture changed for good {when}: did the beam or the sample move?"
 
 
 def _with_error(said: Mapping[str, Any], name: str, unit: str = "") -> str:

@@ -1,0 +1,148 @@
+"""What the server takes as a result, and what Tiled alone makes of it."""
+
+import io
+import json
+import uuid
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+from tiled.adapters.hdf5 import HDF5Adapter
+from tiled.client import from_uri
+from tiled.server import SimpleTiledServer
+from tiled.utils import path_from_uri
+
+from ainerd.results import ResultRecord, ResultStore
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+
+C2 = np.arange(24.0).reshape(2, 3, 4)
+
+
+@pytest.fixture
+def results(server):
+    return open_catalog(server.client().create_container(f"files-{uuid.uuid4()}"))[1]["results"]
+
+
+def of_hdf5(make):
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        make(file)
+    return buffer.getvalue()
+
+
+def whole(file):
+    file["c2"] = C2
+    file["c2"].attrs["dims"] = "roi,t1,t2"
+    group = file.create_group("bins")
+    group["q"], group["fit"] = np.arange(2.0), np.array(["α".encode(), b"none"])
+
+
+def put(results, key, file=b"", **changes):
+    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/{key}"
+    specs = [{"name": "AinerdResult", "version": "1.0"}]
+    said = {"metadata": {"status": "complete"}, "specs": specs, "unless": []} | changes
+    head = json.dumps(said).encode()
+    headers = {"x-metadata-length": str(len(head)), "content-type": "application/x-hdf5"}
+    return results.context.http_client.put(url, content=head + file, headers=headers)
+
+
+def test_a_file_is_arrays_with_named_dimensions_and_tables(results):
+    assert put(results, "one").json() == {"found": None, "written": True}
+    assert list(results["one"]) == []
+    assert put(results, "one", of_hdf5(whole)).json() == {"found": "complete", "written": True}
+    node = results["one"]
+    assert sorted(node) == ["bins", "c2"] and len(node) == 2 and node.metadata["status"] == "complete"
+    assert np.array_equal(node["c2"].read(), C2) and node["c2"].dims == ("roi", "t1", "t2")
+    assert np.array_equal(node["c2"][1, :, 2], C2[1, :, 2])
+    assert node["bins"].read().to_dict("list") == {"fit": ["α", "none"], "q": [0.0, 1.0]}
+    kept = put(results, "one", metadata={"status": "failed"}, unless=["complete"])
+    assert kept.json() == {"found": "complete", "written": False}
+    assert results["one"].metadata["status"] == "complete" and "c2" in results["one"]
+
+
+def test_tiled_alone_reads_the_file(results):
+    put(results, "two", of_hdf5(whole))
+    (source,) = results["two"].data_sources()
+    plain = HDF5Adapter.from_uris(source.assets[0].data_uri)
+    assert np.array_equal(plain["c2"].read(), C2) and plain["bins"]["q"].read().tolist() == [0, 1]
+    with h5py.File(path_from_uri(source.assets[0].data_uri)) as file:
+        assert file["bins/fit"][0].decode() == "α"
+
+
+def test_a_node_that_goes_takes_nothing_with_it(results):
+    for _ in range(2):
+        assert put(results, "three", of_hdf5(whole)).json()["written"]
+        results.delete_contents("three", recursive=True, external_only=False)
+    assert "three" not in results
+
+
+def test_what_was_begun_as_nodes_is_made_a_file(results):
+    results.create_container("four", metadata={"status": "computing"}).write_array(np.zeros(3), key="c2")
+    assert put(results, "four", of_hdf5(whole), unless=["complete"]).json() == {"found": "computing", "written": True}
+    assert np.array_equal(results["four", "c2"].read(), C2)
+
+
+def test_a_server_without_this_gets_a_node_for_each_array(tmp_path):
+    dims = {"c2": ("a", "b", "c")}
+    analysis = Analysis(embedding=np.zeros(2, np.float32), novelty_p=None, arrays={"c2": C2}, dims=dims)
+    record = ResultRecord(raw_uid=str(uuid.uuid4()), technique="t", agent="a", parameters={})
+    with SimpleTiledServer(tmp_path) as server:
+        client = from_uri(server.uri)
+        store = ResultStore(open_catalog(client)[1])
+        key = store.begin(record)
+        assert store.complete(key, analysis, series={"x": ([0.0, 1.0], [2.0, 3.0])})
+        node = client["ainerd/results", key]
+        assert node["c2"].dims == dims["c2"] and np.array_equal(node["c2"].read(), C2)
+        assert store.series(key, "x")["x"].tolist() == [2, 3] and store.status(key) == "complete"
+        client.context.http_client.close()
+
+
+def leads_out(file):
+    file["c2"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def leads_round(file):
+    file["c2"] = h5py.SoftLink("/bins")
+
+
+def is_virtual(file):
+    layout = h5py.VirtualLayout((3,), float)
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", (3,))
+    file.create_virtual_dataset("c2", layout)
+
+
+def is_elsewhere(file):
+    file.create_dataset("c2", (3,), float, external=[("/etc/passwd", 0, 24)])
+
+
+def is_deep(file):
+    file["a/b/c"] = np.zeros(3)
+
+
+@pytest.mark.parametrize("make", [leads_out, leads_round, is_virtual, is_elsewhere, is_deep])
+def test_a_file_that_leads_elsewhere_is_refused(results, make):
+    answer = put(results, "five", of_hdf5(make))
+    assert answer.status_code == 422 and "c2 is" in answer.text or "b is" in answer.text
+    assert "five" not in results
+
+
+@pytest.mark.parametrize("key", ["..%2Fsix", "a.b", "", "%2e%2e"])
+def test_a_key_that_is_none(results, key):
+    assert put(results, key).status_code in (404, 405, 422)
+
+
+def test_a_body_that_holds_no_result(results):
+    assert "no result in the body" in put(results, "seven", b"not HDF5").text
+    for wrong in ({"specs": [{"nome": 1}]}, {"metadata": 3}, {"unless": None}):
+        assert put(results, "seven", **wrong).status_code == 422
+    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/seven"
+    assert results.context.http_client.put(url, content=b"{}").status_code == 422
+
+
+def test_who_has_no_key_writes_nothing(server, results):
+    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/eight"
+    with httpx.Client(trust_env=False) as http:
+        assert http.put(url, content=b"{}", headers={"x-metadata-length": "2"}).status_code == 401
+    assert "eight" not in results
