@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from ainerd.dynamics import HELD_OUT, KNOWN, draw
+from ainerd.dynamics import HELD_OUT, MECHANISMS, draw, ordinary
 from ainerd.dynamics._corpus import clean_exposure, noisy_runs
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
@@ -31,13 +31,13 @@ def scorer(encoder, bank):
     return NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=CONTRAST, **RUN), bank.families)
 
 
-def seen(encoder, families, n, seed=11):
+def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, rng, 1.0)):
     """Features of n exposures of each family, fresh, in 18 bins."""
     rng, out, noise = np.random.default_rng(seed), {}, (CONTRAST + 64 / 500) / np.sqrt(18 * 570)
     for family in families:
         runs = []
         for _ in range(n):
-            signal = np.float32(CONTRAST) * clean_exposure(draw(family, rng, 1.0))
+            signal = np.float32(CONTRAST) * clean_exposure(drawn(family, rng))
             maps = noisy_runs(signal[None], rng=rng, **RUN)
             add_systematics(maps, noise, rng)
             runs.append(run_features(encoder, maps[0], **RUN))
@@ -49,24 +49,47 @@ def seen(encoder, families, n, seed=11):
 LEAST_POWER = {"echo": 0.95, "ballistic": 0.8, "banded": 0.5}
 
 
+def plain(tau, exponent):
+    """|g1|² of a sample in equilibrium, `tau` in units of the exposure, by no code of ainerd; (64, 64)."""
+    t = (np.arange(1024) + 0.5) / 1024
+    squared = np.exp(-2 * (np.abs(t[:, None] - t) / tau) ** exponent)
+    return squared.reshape(64, 16, 64, 16).mean((1, 3))
+
+
 def test_false_alarms_and_power(encoder, scorer):
-    known = seen(encoder, [family for family in KNOWN if family != "flow"], 22)
+    known = seen(encoder, [kind for kind in MECHANISMS if kind != "flow"], 22, drawn=ordinary)
     p = scorer.p_values(np.concatenate(list(known.values())))
-    assert (p <= 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 176)
-    assert (p <= 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / 176)
+    assert (p <= 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 154)
+    assert (p <= 0.01).mean() < 0.01 + 3 * np.sqrt(0.01 * 0.99 / 154)
     assert 0.4 < p.mean() < 0.6
-    assert max((scorer.p_values(x) <= 0.05).mean() for x in known.values()) < 0.2  # in every family
+    assert max((scorer.p_values(x) <= 0.05).mean() for x in known.values()) < 0.25  # in every kind
     for family, new in seen(encoder, sorted(HELD_OUT), 14).items():
         assert (scorer.p_values(new) <= 0.01).mean() >= LEAST_POWER[family], family
 
 
+def test_ordinary_relaxation_is_not_called_novel_whatever_its_time_and_exponent(encoder, scorer):
+    """Independent maps, of a contrast that is told wrong by an eighth."""
+    rng, shot, p = np.random.default_rng(4), 64 / 500, []
+    for tau in (0.006, 0.02, 0.06, 0.15, 0.3, 2.0):
+        for exponent in (0.5, 1.0, 1.5, 2.0):
+            covariance = 0.175 * plain(tau, exponent) + shot * np.eye(64)
+            values, vectors = np.linalg.eigh(covariance)
+            pixels = (vectors * np.sqrt(np.maximum(values, 0))) @ rng.standard_normal((3, 64, 18 * 570))
+            bins = pixels.reshape(3, 64, 18, 570).transpose(0, 2, 1, 3)
+            maps = 1 + bins @ bins.swapaxes(2, 3) / 570 - shot * np.eye(64)
+            p.append(scorer.p_values([run_features(encoder, run, **RUN) for run in maps]))
+    assert np.mean(np.array(p) <= 0.05) < 0.09
+    assert (np.array(p) <= 0.05).mean(1).max() < 1
+
+
 def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
-    for family, features in seen(encoder, ["fluid", "avalanche", "arrested"], 10, seed=5).items():
+    kinds = {"fluid": "stationary", "avalanche": "intermittent", "arrested": "arrested"}
+    for family, features in seen(encoder, list(kinds), 10, seed=5).items():
         verdicts = scorer.explain(features)
-        assert sum(verdict.nearest == family for verdict in verdicts) >= 9
+        assert sum(verdict.nearest == kinds[family] for verdict in verdicts) >= 6
         np.testing.assert_array_equal([verdict.p for verdict in verdicts], scorer.p_values(features))
     verdict = scorer.explain(seen(encoder, ["echo"], 1)["echo"])[0]
-    assert verdict.p < 0.01 and verdict.nearest in KNOWN
+    assert verdict.p < 0.01 and verdict.nearest in MECHANISMS
     assert verdict.excess[verdict.spoke] == max(verdict.excess.values()) > 3
 
 

@@ -18,6 +18,7 @@ from ainerd.dynamics._corpus import (
 from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._field import g1, g1_moving, g1_squared, phase, reduced_g1_squared
+from ainerd.dynamics._mechanisms import MECHANISMS, ordinary
 
 __all__ = [
     "DIRECTIONS",
@@ -26,11 +27,13 @@ __all__ = [
     "known_exposures",
     "known_maps",
     "nearest_covariances",
+    "ordinary",
     "noisy",
     "noisy_runs",
     "FAMILIES",
     "HELD_OUT",
     "KNOWN",
+    "MECHANISMS",
     "Dynamics",
     "clock",
     "draw",

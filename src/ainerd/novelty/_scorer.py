@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from ainerd.threads import one_thread
 
 _LEAST_SPREAD = 1e-6
+_NO_WEIGHT = -1e6  # logarithm
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class NoveltyScorer(BaseEstimator):
     terms : mapping of str to slice, optional
         Columns of each density, by a name that `Verdict` repeats; without it one density takes all columns.
     n_components : int
-        Gaussians of each density.
+        Gaussians of each density, at least.
+    runs_per_component : int
+        A kind of many runs has a Gaussian for each so many.
     regularisation : float
         Added to the variances of the whitened features.
     folds : int
@@ -82,12 +85,14 @@ class NoveltyScorer(BaseEstimator):
         *,
         terms: Mapping[str, slice] | None = None,
         n_components: int = 4,
+        runs_per_component: int = 200,
         regularisation: float = 0.005,
         folds: int = 10,
         random_state: int = 0,
     ) -> None:
         self.terms = terms
         self.n_components = n_components
+        self.runs_per_component = runs_per_component
         self.regularisation = regularisation
         self.folds = folds
         self.random_state = random_state
@@ -268,18 +273,23 @@ class _Density:
         there = sizes > _LEAST_SPREAD * sizes[0]
         # Laid out as a file has it: the last bits of a product depend on that.
         white = np.ascontiguousarray((axes[there] / scale).T / (sizes[there] / np.sqrt(len(x))))
-        mixtures = [
-            GaussianMixture(scorer.n_components, reg_covar=scorer.regularisation, random_state=scorer.random_state).fit(
-                (x[kinds == kind] - mean) @ white
-            )
-            for kind in range(len(scorer.kinds_))
-        ]
+        mixtures = []
+        for kind in range(len(scorer.kinds_)):
+            runs = (x[kinds == kind] - mean) @ white
+            count = max(scorer.n_components, round(len(runs) / scorer.runs_per_component))
+            mixture = GaussianMixture(count, reg_covar=scorer.regularisation, random_state=scorer.random_state)
+            mixtures.append(mixture.fit(runs))
+        # Kinds of fewer Gaussians than others are filled up with ones of no weight.
+        place = np.arange(max(mixture.n_components for mixture in mixtures))
+        taken = [np.minimum(place, mixture.n_components - 1) for mixture in mixtures]
+        pairs = list(zip(mixtures, taken, strict=True))
+        log_weights = [np.where(place < m.n_components, np.log(m.weights_[at]), _NO_WEIGHT) for m, at in pairs]
         return cls(
             mean,
             white,
-            np.log([mixture.weights_ for mixture in mixtures]),
-            np.array([mixture.means_ for mixture in mixtures]),
-            np.array([mixture.precisions_cholesky_ for mixture in mixtures]),
+            np.array(log_weights),
+            np.array([mixture.means_[at] for mixture, at in pairs]),
+            np.array([mixture.precisions_cholesky_[at] for mixture, at in pairs]),
         )
 
     def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -289,8 +299,10 @@ class _Density:
         constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)
         logs = np.empty((len(x), len(self.means)))
         for kind, (means, factors) in enumerate(zip(self.means, self.factors, strict=True)):
-            distances = [np.square((white - m) @ factor).sum(1) for m, factor in zip(means, factors, strict=True)]
-            logs[:, kind] = logsumexp(constant[kind] - np.stack(distances, 1) / 2, axis=1)
+            some = self.log_weights[kind] > _NO_WEIGHT
+            pairs = zip(means[some], factors[some], strict=True)
+            distances = [np.square((white - m) @ factor).sum(1) for m, factor in pairs]
+            logs[:, kind] = logsumexp(constant[kind, some] - np.stack(distances, 1) / 2, axis=1)
         return logs
 
 

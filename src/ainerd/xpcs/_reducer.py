@@ -108,6 +108,11 @@ class TwoTimeReducer:
         """R, (size, n_pushed): what reduces the frames that have come to the rows of the map."""
         return self._rows.operators(self.n_pushed)[1]
 
+    @property
+    def rows(self) -> NDArray:
+        """Counts of each pixel added up over a few frames at a time, (n, n_pixels); zero where none has come."""
+        return self._reduced
+
     def push(self, frames: NDArray, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
 

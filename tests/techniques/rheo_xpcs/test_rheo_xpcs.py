@@ -17,9 +17,9 @@ ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)
 
 @cache
 def small_bank():
-    """A part of the shipped bank, which is calibrated in a quarter of the time."""
+    """A part of the shipped bank, which is calibrated in a tenth of the time."""
     bank = Bank.load()
-    return Bank(bank._clean[::4], bank.families[::4], id="small")
+    return Bank(bank.clean[::9], bank.families[::9], id="small")
 
 
 def technique(**options):
@@ -90,11 +90,8 @@ def test_denoised_maps_are_kept_beside_the_measured_ones():
     assert set(analysis.units) >= {*analysis.arrays, "tau_denoised_s"}
 
 
-def test_outside_the_bank_there_is_no_claim_and_the_reason_is_said():
-    analysis = analyse(technique(), speckle(100, 20))
-    assert analysis.novelty_p is None
-    assert "photons_per_pixel = " in analysis.summary["no_claim"]
-    assert "contrast = 0.9" in analyse(technique(contrast=0.9), speckle(100, 200)).summary["no_claim"]
+def test_few_photons_are_no_reason_to_say_nothing_and_another_diagonal_is():
+    assert 0 < analyse(technique(), speckle(100, 20)).novelty_p <= 1
     assert "area" in analyse(technique(diagonal="raw"), speckle(100, 200)).summary["no_claim"]
 
 
@@ -129,10 +126,10 @@ def test_of_several_rings_each_has_its_numbers_and_the_run_one_verdict(movie):
     assert analysis.summary["tau_s"] == rings["tau_s"][1] and analysis.summary["q"] == rings["q"][1]
 
 
-def test_of_part_of_a_circle_there_are_numbers_and_no_claim(movie):
+def test_of_part_of_a_circle_there_is_a_claim(movie):
     partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(5, 95, 5))
     analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
-    assert analysis.novelty_p is None and "covers 270 of the 360 degrees" in analysis.summary["no_claim"]
+    assert analysis.novelty_p > 0.05
     assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.15) and analysis.embedding[-1] == 0
 
 

@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._bank_file import write_bank
     from ainerd.techniques.rheo_xpcs._bins import build_partition
     from ainerd.techniques.rheo_xpcs._calibrated import calibrated
-    from ainerd.techniques.rheo_xpcs._exposures import FEWEST_OF_A_KIND, measured_exposure, simulated_exposures
+    from ainerd.techniques.rheo_xpcs._exposures import (
+        FEWEST_MEASURED,
+        FEWEST_OF_A_KIND,
+        measured_exposure,
+        simulated_exposures,
+        stretched,
+    )
     from ainerd.techniques.rheo_xpcs._features import TERMS, run_features
     from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
     from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
 
 _WHERE = {
+    "FEWEST_MEASURED": "_exposures",
     "FEWEST_OF_A_KIND": "_exposures",
     "TERMS": "_features",
     "Bank": "_bank",
@@ -31,6 +38,7 @@ _WHERE = {
     "preshear_of": "_preshear",
     "run_features": "_features",
     "simulated_exposures": "_exposures",
+    "stretched": "_exposures",
     "write_bank": "_bank_file",
 }
 __all__ = list(_WHERE)

@@ -1,28 +1,34 @@
 """The frozen calibration bank: exposures of known dynamics, kept without noise."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ainerd.dynamics import Statistics, noisy, noisy_runs
+from ainerd.dynamics import nearest_covariances, noisy
 from ainerd.latent._embedding import run_embedding
 from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import SIZE, from_triangle
+from ainerd.latent._grid import SIZE
 from ainerd.latent._weights import digest
-from ainerd.techniques.rheo_xpcs._bank_file import STEPS, read_bank
-from ainerd.techniques.rheo_xpcs._features import directions, features
+from ainerd.techniques.rheo_xpcs._bank_file import read_bank
+from ainerd.techniques.rheo_xpcs._clean import ALIKE, Clean, seen_from
+from ainerd.techniques.rheo_xpcs._features import features, sectors_of
+from ainerd.techniques.rheo_xpcs._sectors import Sectors
 from ainerd.threads import one_thread
 
 _AT_ONCE = 32
-# What instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline, and
-# largest standard deviation of an error that a moment has against all others, in units of the noise of the mean map.
-# Both were found in runs of the simulated instrument, whose scattering varies within a sub-bin.
-_BASELINE, _FLICKER = 0.008, 1.0
-_ENOUGH_DIRECTIONS = 5  # where all are alike, more only divide the same pixels
+# What instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over the
+# contrast, and largest standard deviation of an error that a moment has against all others, in units of the noise of
+# the mean map. Both were found in runs of the simulated instrument, whose scattering varies within a sub-bin; what a
+# run shows beyond is added.
+BASELINE, FLICKER = 0.025, 1.0
+# Relative standard deviation of a contrast whose error is not known.
+CONTRAST_ERR = 0.12
+_ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
+_FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
+_LANDMARK_PHI = np.arange(10.0, 360.0, 20.0)
 
 
 class Bank:
@@ -32,9 +38,9 @@ class Bank:
     file's SHA-256.
     """
 
-    def __init__(self, clean: list[NDArray[np.int16]], families: list[str], *, id: str) -> None:
-        self._clean, self.families, self.id = clean, families, id
-        self.n = len(clean)
+    def __init__(self, clean: Sequence[Clean], families: Sequence[str], *, id: str) -> None:
+        self.clean, self.families, self.id = list(clean), list(families), id
+        self.n = len(self.clean)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Bank":
@@ -44,16 +50,6 @@ class Bank:
         clean, families = read_bank(Path(path))
         return cls(clean, families, id=digest(Path(path))[:12])
 
-    @staticmethod
-    def gap(*, n_frames: float, counts: float, n_pixels: float, contrast: float) -> str | None:
-        """Why a run of these statistics lies outside what the bank covers; None if it does not."""
-        found = {"photons_per_pixel": n_frames * counts, "n_pixels": n_pixels, "contrast": contrast}
-        for name, value in found.items():
-            low, high = Statistics.RANGES[name]
-            if not low <= value <= high:
-                return f"{name} = {value:.3g}, the bank covers {low:g} to {high:g}"
-        return None
-
     @one_thread  # many small products: more would only wait for each other
     def features(
         self,
@@ -61,57 +57,68 @@ class Bank:
         *,
         n_frames: float,
         counts: float,
-        n_pixels: float,
+        n_pixels: ArrayLike,
         contrast: float,
-        n_roi: int = 18,
+        contrast_err: float = CONTRAST_ERR,
+        phi_deg: ArrayLike | None = None,
+        n_roi: int | None = None,
         by_azimuth: bool = True,
+        baseline: float | None = None,
+        flicker: float = 0.0,
         seed: int = 0,
     ) -> NDArray[np.float32]:
         """Features (n, 46) of each exposure as a run of these statistics would see it, as of `run_features`.
 
-        Bins that see the same are drawn as one of all their pixels, which has the same mean and harmonics.
+        Each exposure has a contrast of its own, within the error of the run's. Bins that see the same are drawn as one
+        of all their pixels, which has the same mean and harmonics.
 
         Parameters
         ----------
         encoder : Encoder
             One that takes maps of 64 px.
-        n_frames, counts, n_pixels, contrast : float
-            Frames; photons per pixel and frame; pixels per bin, more than 64; beta.
-        n_roi : int
-            Azimuthal bins.
+        n_frames, counts, contrast : float
+            Frames; photons per pixel and frame; beta.
+        n_pixels : float or array_like, shape (n_roi,)
+            Pixels per bin.
+        contrast_err : float
+            Relative standard deviation of `contrast`.
+        phi_deg : array_like, shape (n_roi,), optional
+            Centres of the bins; equal and in order around the full circle without them.
+        n_roi : int, optional
+            Bins; 18 if neither this nor an array says it.
         by_azimuth : bool
             Whether the bins are told apart; without it a run is their mean alone.
+        baseline, flicker : float
+            Standard deviation of an offset of all maps (`BASELINE` contrasts without it), and of an error that each of
+            64 moments has against all others; in units of C2.
         seed : int
 
         Raises
         ------
         ValueError
-            If a statistic is not positive, or there are too few pixels.
+            If a statistic is not positive.
         """
-        _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast, "n_roi": n_roi})
-        rng, n_directions = np.random.default_rng(seed), directions(n_roi)
+        _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast, "n_pixels": np.min(n_pixels)})
+        alone = 18 if phi_deg is None and np.ndim(n_pixels) == 0 else 1
+        n = n_roi or max(np.size(n_pixels), alone if phi_deg is None else np.size(phi_deg))
+        sectors = sectors_of(np.broadcast_to(np.asarray(n_pixels, dtype=float), n), phi_deg, by_azimuth)
+        photons, rng = n_frames * counts, np.random.default_rng(seed)
+        noise = (contrast + SIZE / photons) / np.sqrt(sectors.n_pixels.sum())
+        offset = BASELINE * contrast if baseline is None else baseline
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
-            clean = self._signal(chunk, contrast)
-            d = clean.shape[1]
-            if d == 1:
-                k = min(n_directions, _ENOUGH_DIRECTIONS)
-                phi, nearest = np.pi * (np.arange(k) + 0.5) / k, np.zeros(k, dtype=int)
-            else:
-                k = n_directions
-                phi = 2 * np.pi * (np.arange(k) + 0.5) / n_roi
-                nearest = (2 * np.arange(k) + 1) * d // n_roi % d
-            pixels = n_pixels * n_roi / k
-            maps = noisy(
-                clean[:, nearest].reshape(-1, SIZE, SIZE), n_pixels=pixels, n_frames=n_frames, counts=counts, rng=rng
-            ).reshape(-1, k, SIZE, SIZE)
-            add_systematics(maps, (contrast + SIZE / (n_frames * counts)) / np.sqrt(n_pixels * n_roi), rng)
-            mean = maps.mean(1)
+            some = [self.clean[i] for i in chunk]
+            seen = _drawn(sectors, alike=len(some[0].steps) == ALIKE)
+            scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
+            clean = seen_from(some, seen.phi_deg, seen.width_deg) * scale[:, None, None, None].astype(np.float32)
+            k = len(seen.phi_deg)
+            maps = _noisy(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), seen.n_pixels, photons, rng)
+            add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
+            mean = np.tensordot(maps, seen.share, (1, 0)).astype(np.float32)
             held = encoder.decode(encoder.encode(mean), size=SIZE)
-            if not by_azimuth:
-                maps, phi = mean[:, None], np.zeros(1)
-            about: dict[str, Any] = {"phi": phi, "photons": n_frames * counts, "n_pixels": n_pixels * n_roi}
-            out.append(features(held, mean, maps, n_directions=n_directions if by_azimuth else 1, **about))
+            if len(sectors.phi_deg) == 1:
+                maps, seen = mean[:, None], sectors
+            out.append(features(held, mean, maps, seen, photons=photons))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
@@ -120,35 +127,75 @@ class Bank:
         """Embeddings (n, 16) of the first exposures as runs of 18 bins would see them, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})
         which, rng = np.arange(min(n, self.n)), np.random.default_rng(0)
+        pixels, width = np.full(_LANDMARK_PHI.size, float(n_pixels)), np.full(_LANDMARK_PHI.size, 20.0)
         out = np.empty((which.size, 16), dtype=np.float32)
         for chunk in self._chunks(which):
-            runs = noisy_runs(
-                self._signal(chunk, contrast), n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng
-            )
+            clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
+            clean = np.broadcast_to(clean, (len(chunk), pixels.size, SIZE, SIZE))
+            runs = _noisy(clean, pixels, n_frames * counts, rng)
             out[chunk] = [run_embedding(encoder, encoder.encode(run)) for run in runs]
         return out, self.families[: which.size]
 
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-        """A few exposures at a time, with as many maps each."""
-        n_maps = np.array([len(self._clean[i]) for i in which])
+        """A few exposures at a time, of as many maps each."""
+        n_maps = np.array([len(self.clean[i].steps) for i in which])
         for count in np.unique(n_maps):
             some = which[n_maps == count]
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
-    def _signal(self, which: NDArray[np.intp], contrast: float) -> NDArray[np.float32]:
-        """Beta |g1|², (n, d, 64, 64)."""
-        return np.float32(contrast / STEPS) * from_triangle(np.stack([self._clean[i] for i in which]))
+
+def _drawn(sectors: Sectors, *, alike: bool) -> Sectors:
+    """Sectors to draw: fewer that tell as much where all are alike, and several where one is all around."""
+    several = len(sectors.phi_deg) > 1
+    k = _ENOUGH_SECTORS
+    if (len(sectors.phi_deg) > k and sectors.are_even) if alike else not several:
+        return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
+    return sectors
 
 
-def add_systematics(maps: NDArray[np.float32], noise: float, rng: np.random.Generator) -> None:
+def _noisy(
+    clean: NDArray[np.float32], n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Maps of `clean`, beta |g1|² (n, k, 64, 64), with the noise of sectors of so many pixels, (k,)."""
+    few = n_pixels < _FEW
+    if few.any():
+        maps = np.empty(clean.shape, dtype=np.float32)
+        for k in np.flatnonzero(few):
+            maps[:, k] = _of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
+        if not few.all():
+            maps[:, ~few] = _noisy(clean[:, ~few], n_pixels[~few], photons, rng)
+        return maps
+    flat = np.ascontiguousarray(clean).reshape(-1, SIZE, SIZE)
+    pixels = np.tile(n_pixels, len(clean))
+    try:
+        maps = noisy(flat, n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
+    except np.linalg.LinAlgError:  # what steps of 1/4096 lack of a covariance shows where there is no shot noise
+        maps = noisy(nearest_covariances(flat), n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
+    return maps.reshape(clean.shape)
+
+
+def _of_few(clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Maps (n, 64, 64) with the noise of fewer pixels than a map has cells along each time, drawn one by one."""
+    shot = SIZE / photons
+    values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
+    root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+    pixels = root @ rng.standard_normal((len(clean), SIZE, n_pixels), dtype=np.float32)
+    return 1 + pixels @ pixels.swapaxes(1, 2) / n_pixels - np.eye(SIZE, dtype=np.float32) * shot
+
+
+def add_systematics(
+    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.005, flicker: float = 0.0
+) -> None:
     """Errors that all azimuths of a run share, added in place to maps (n, k, 64, 64) of n runs.
 
-    `noise` is the standard deviation of a cell of the mean map over azimuth.
+    `noise` is the standard deviation of a cell of the mean map over azimuth, `baseline` that of an offset, `flicker`
+    that of an error of a moment against all others.
     """
     n = len(maps)
-    flicker = _FLICKER * noise * rng.random((n, 1)) * rng.standard_normal((n, SIZE))
-    baseline = _BASELINE * rng.standard_normal((n, 1, 1))
-    maps += (baseline + flicker[:, :, None] + flicker[:, None, :])[:, None].astype(np.float32)
+    spread = np.hypot(FLICKER * noise * rng.random((n, 1)), flicker)
+    wander = spread * rng.standard_normal((n, SIZE))
+    offset = baseline * rng.standard_normal((n, 1, 1))
+    maps += (offset + wander[:, :, None] + wander[:, None, :])[:, None].astype(np.float32)
 
 
 def _check_positive(values: Mapping[str, float]) -> None:

@@ -1,7 +1,6 @@
 """The bank on disk: clean maps without loss that matters, a kilobyte an exposure.
 
-|g1|² is kept in steps of 1/4096, a hundredth of the least noise a run can have. Along a diagonal of a map it changes
-little, so differences along diagonals compress well.
+Along a diagonal of a map |g1|² changes little, so differences along diagonals compress well.
 """
 
 import zlib
@@ -13,27 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ainerd
-from ainerd.dynamics import DIRECTIONS
-from ainerd.latent._grid import COLS, ROWS, to_triangle
+from ainerd.latent._grid import COLS, ROWS
 from ainerd.latent._weights import ModelError, read_weights, write_weights
+from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean
 
-STEPS = 4096
 _ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))
 _BACK = _ALONG_DIAGONALS.argsort()
 
 
-def write_bank(path: Path, clean: Sequence[NDArray[np.float32]], families: Sequence[str], **recipe: Any) -> None:
+def write_bank(
+    path: Path, clean: Sequence[Clean | NDArray[np.float32]], families: Sequence[str], **recipe: Any
+) -> None:
     """Write a ``.safetensors`` file that `Bank.load` reads.
 
-    `clean` is |g1|², (d, 64, 64), of each exposure at the nine `DIRECTIONS`, d = 1 if all are alike; `families` say
-    what each is known as, and `recipe` what it was made from.
+    `clean` are exposures, or |g1|², (d, 64, 64), of each at the nine `DIRECTIONS`, d = 1 if all are alike; `families`
+    say what each is known as, and `recipe` what it was made from.
     """
-    triangles = np.concatenate([to_triangle(np.asarray(maps, dtype=np.float32)) for maps in clean])
-    steps = np.round(triangles * STEPS).astype(np.int16)[:, _ALONG_DIAGONALS]
+    kept = [each if isinstance(each, Clean) else Clean.at_directions(each) for each in clean]
+    steps = np.concatenate([each.steps for each in kept])[:, _ALONG_DIAGONALS]
     packed = zlib.compress(np.diff(steps, axis=1, prepend=np.int16(0)).astype("<i2").tobytes(), 9)
     tensors = {
         "g1_squared": np.frombuffer(packed, dtype=np.uint8),
-        "directions": np.array([len(maps) for maps in clean]),
+        "maps": np.array([len(each.steps) for each in kept]),
+        "angle_deg": np.array([each.angle_deg for each in kept], dtype=np.float64),
+        "phase": np.array([each.phase for each in kept], dtype=np.float64),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(
@@ -41,13 +43,15 @@ def write_bank(path: Path, clean: Sequence[NDArray[np.float32]], families: Seque
     )
 
 
-def read_bank(path: Path) -> tuple[list[NDArray[np.int16]], list[str]]:
-    """Triangles (d, 2080) of each exposure, |g1|² in steps of 1 / `STEPS`, and its family; raises `ModelError`."""
-    tensors, recipe = read_weights(path, "bank", {"g1_squared": 1, "directions": 1})
-    directions, families = tensors["directions"], recipe.get("exposure_families", [])
-    if len(directions) != len(families) or not set(directions.tolist()) <= {1, DIRECTIONS.size}:
-        raise ModelError(f"{path}: {len(families)} families do not fit {len(directions)} exposures")
-    size = 2 * int(directions.sum()) * ROWS.size
+def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
+    """The exposures and what each is known as; raises `ModelError`."""
+    ranks = dict.fromkeys(("g1_squared", "maps", "angle_deg", "phase"), 1)
+    tensors, recipe = read_weights(path, "bank", ranks)
+    counts, families = tensors["maps"], recipe.get("exposure_families", [])
+    sizes = {len(tensors[name]) for name in ("maps", "angle_deg", "phase")}
+    if sizes != {len(families)} or not set(counts.tolist()) <= {ALIKE, FLOW, TURNED, MEASURED}:
+        raise ModelError(f"{path}: {len(families)} families do not fit {len(counts)} exposures")
+    size = 2 * int(counts.sum()) * ROWS.size
     unpacker = zlib.decompressobj()
     try:
         packed = unpacker.decompress(tensors["g1_squared"].tobytes(), size + 1)
@@ -55,5 +59,6 @@ def read_bank(path: Path) -> tuple[list[NDArray[np.int16]], list[str]]:
         raise ModelError(f"{path}: damaged ({error})") from None
     if len(packed) != size:
         raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
-    steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)
-    return np.split(steps[:, _BACK], directions.cumsum()[:-1]), families
+    steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)[:, _BACK]
+    about = zip(np.split(steps, counts.cumsum()[:-1]), tensors["angle_deg"], tensors["phase"], strict=True)
+    return [Clean(maps, float(angle), float(phase)) for maps, angle, phase in about], families

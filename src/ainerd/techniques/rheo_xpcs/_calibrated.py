@@ -4,12 +4,15 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ainerd.latent._encoder import Encoder
@@ -24,18 +27,10 @@ KIND = "calibration"
 _ROOMS = ("latent", "novelty", "dynamics")
 MOST = 30  # files, of 4 MB each
 _known: dict[str, NoveltyScorer] = {}
+_making = Lock()  # so that two runs that end together do the work once
 
 
-def calibrated(
-    bank: Bank,
-    encoder: Encoder,
-    *,
-    photons: float,
-    n_pixels: float,
-    contrast: float,
-    n_roi: int,
-    by_azimuth: bool = True,
-) -> NoveltyScorer:
+def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> NoveltyScorer:
     """A scorer fitted to the bank's exposures as runs of these statistics see them.
 
     It is kept for this process, and in a file of the user's cache for the next one: there is nothing in the file that
@@ -45,29 +40,42 @@ def calibrated(
     ----------
     photons : float
         Per pixel in the whole exposure.
-    n_pixels, contrast, n_roi, by_azimuth
-        Pixels per bin, beta, azimuthal bins, and whether these are told apart.
+    **seen
+        What else `Bank.features` takes.
     """
-    seen: dict[str, Any] = {"counts": photons, "n_pixels": n_pixels, "contrast": contrast}
-    seen |= {"n_roi": n_roi, "by_azimuth": by_azimuth}
+    seen["counts"] = photons
     key = hashlib.sha256(json.dumps([bank.id, encoder.sha256, _sources(), np.__version__, seen]).encode()).hexdigest()
-    if key not in _known:
-        path = user_cache_path("ainerd") / f"{key}.safetensors"
-        try:
-            tensors, recipe = read_kept(path, KIND)
-            _known[key] = NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
-        except (ModelError, KeyError):  # not there, or damaged
-            features = bank.features(encoder, n_frames=1, seed=0, **seen)
-            _known[key] = NoveltyScorer(terms=TERMS).fit(features, bank.families)
-            _keep(path, _known[key])
+    with _making:
+        if key not in _known:
+            path = user_cache_path("ainerd") / f"{key}.safetensors"
+            try:
+                _known[key] = _read(path)
+            except (ModelError, KeyError):  # not there, or damaged
+                features = bank.features(encoder, n_frames=1, seed=0, **seen)
+                _known[key] = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                _keep(path, _known[key])
     return _known[key]
+
+
+def _read(path: Path) -> NoveltyScorer:
+    """A scorer that was kept; ModelError if it is not what was written."""
+    tensors, recipe = read_kept(path, KIND)
+    if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
+        raise ModelError(f"{path}: damaged")
+    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    parts = (name.encode() + np.ascontiguousarray(tensors[name]).tobytes() for name in sorted(tensors))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _keep(path: Path, scorer: NoveltyScorer) -> None:
     """Write a file, and remove the oldest if there are many; whoever cannot goes without."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
-        write_weights(part, scorer.state(), {"kind": KIND, "kinds": scorer.kinds_.tolist()})
+        state = scorer.state()
+        write_weights(part, state, {"kind": KIND, "kinds": scorer.kinds_.tolist(), "digest": _digest(state)})
         part.replace(path)
         for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)[:-MOST]:
             old.unlink()

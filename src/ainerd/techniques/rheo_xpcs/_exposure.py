@@ -9,6 +9,7 @@ from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.rheo_xpcs import _picture
 from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
 from ainerd.techniques.rheo_xpcs._picture import Picture
+from ainerd.techniques.rheo_xpcs._seen import Seen, pooled_contrast, speckle_px
 from ainerd.techniques.rheo_xpcs._verdict import filled, judge
 from ainerd.threads import one_thread
 from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time
@@ -112,11 +113,27 @@ class Exposure:
         technique, photons = self._technique, self._photons(self._screen.left_out)
         if not photons.any():
             return
-        contrast = technique.contrast or float(np.nan_to_num(self._correlator.result().contrast0).mean())
+        g2 = self._correlator.result()
+        value, error = np.nan_to_num(g2.contrast0), np.nan_to_num(g2.contrast0_err)
+        size = self._speckle_px()
         for ring in technique.rings:
             of_ring = float(ring.weights @ photons[ring.bins]) * share
-            if of_ring > 0 and contrast > 0 and not technique.gap(ring, of_ring, contrast):
-                technique.scorer(ring, of_ring, contrast)
+            beta, sigma = (
+                float(ring.weights @ value[ring.bins]),
+                float(np.hypot.reduce(ring.weights * error[ring.bins])),
+            )
+            contrast = pooled_contrast(beta, sigma * share**-0.5, technique.contrast)
+            if of_ring > 0 and contrast is not None and not technique.gap(contrast):
+                technique.scorer(
+                    Seen(
+                        photons=of_ring,
+                        contrast=contrast[0],
+                        contrast_err=contrast[1],
+                        n_pixels=ring.pixels,
+                        phi_deg=ring.phi_deg,
+                        speckle_px=size,
+                    ).bank()
+                )
 
     @one_thread
     def finish(self) -> Analysis:
@@ -146,7 +163,7 @@ class Exposure:
             )
         g2 = self._correlator.result()
         found = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
-        judged = judge(technique, whole, photons, self._contrast(found))
+        judged = judge(technique, whole, photons, self._contrast(found), self._speckle_px())
         denoised, told = self._denoised(whole)
         counts = per_bin(self._reducer.sums.counts[:n_frames], technique.partition)
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
@@ -189,10 +206,20 @@ class Exposure:
         counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
         return counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1)
 
-    def _contrast(self, found: Numbers) -> list[float | None]:
-        """Of each ring: what was told, or else what was found."""
-        told = self._technique.contrast
-        return found.contrasts if told is None else [told] * len(self._technique.rings)
+    def _contrast(self, found: Numbers) -> list[tuple[float, float] | None]:
+        """Of each ring, with its relative error: what was found and what was told; None if there is no speckle."""
+        said = found.rings
+        return [
+            None if speckle == "no" else pooled_contrast(beta, float(error), self._technique.contrast)
+            for beta, error, speckle in zip(found.contrasts, said["contrast0_err"], said["speckle"], strict=True)
+        ]
+
+    def _speckle_px(self) -> float:
+        """Pixels that see the same speckle, from the frames that have come."""
+        partition, reducer = self._technique.partition, self._reducer
+        rows = reducer.rows
+        roi = np.repeat(np.arange(partition.n_roi), partition.n_pixels)
+        return speckle_px(rows, partition.shape, partition.pixels, roi)
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
         """The maps without their noise, g2 along their diagonals, and the median of its relaxation times."""

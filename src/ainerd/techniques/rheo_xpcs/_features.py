@@ -5,7 +5,7 @@ columns
 ======= ====================================================================================================
 0–14    what the encoder holds of the mean map over azimuth: columns 0–14 of `run_embedding`
 15      log residual ratio: mean square of what the encoder does not hold, over what noise alone would leave
-16–45   structure of the maps themselves, see `ainerd.latent._structure`
+16–45   structure of the maps themselves, see `ainerd.techniques.rheo_xpcs._structure`
 ======= ====================================================================================================
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.latent._embedding import decay_and_unsteadiness
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE, block_mean, to_triangle
+from ainerd.techniques.rheo_xpcs._sectors import Sectors
 from ainerd.techniques.rheo_xpcs._structure import structure
 
 # Columns of the two densities of `NoveltyScorer`.
@@ -28,7 +29,8 @@ def run_features(
     *,
     n_frames: float,
     counts: float,
-    n_pixels: float,
+    n_pixels: ArrayLike,
+    phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
 ) -> NDArray[np.float32]:
     """Describe one run for the novelty claim, (46,); columns as above, errors as of `Encoder.encode`.
@@ -39,46 +41,48 @@ def run_features(
     maps : array_like, shape (n_roi, 256, 256)
         C2 maps of baseline 1 of the bins of a ring.
     weights : ndarray, shape (n_roi,), optional
-        Of the bins in their mean, such as their pixels; equal without it.
-    n_frames, counts, n_pixels : float
-        Frames; photons per pixel and frame; mean pixels per bin.
+        Share of the bins in all pixels, if `n_pixels` is their mean.
+    n_frames, counts : float
+        Frames; photons per pixel and frame.
+    n_pixels : float or array_like, shape (n_roi,)
+        Pixels per bin.
+    phi_deg : array_like, shape (n_roi,), optional
+        Centres of the bins; equal and in order around the full circle without them.
     by_azimuth : bool
-        Whether the bins are equal and in order around the full circle. Others are averaged.
+        Whether the bins are told apart. Without it a run is their mean alone.
     """
     maps = np.asarray(maps, dtype=np.float32)
-    n_roi = len(maps)
-    mean = np.average(maps, axis=0, weights=weights)[None].astype(np.float32)
-    held = encoder.decode(encoder.encode(mean), size=SIZE)
-    return features(
-        held,
-        block_mean(mean),
-        block_mean(maps if by_azimuth else mean)[None],
-        phi=2 * np.pi * (np.arange(n_roi) + 0.5) / n_roi if by_azimuth else np.zeros(1),
-        n_directions=directions(n_roi) if by_azimuth else 1,
-        photons=n_frames * counts,
-        n_pixels=n_pixels * n_roi,
-    )[0]
+    pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
+    if weights is not None:
+        pixels = np.asarray(weights) * pixels.sum()
+    sectors = sectors_of(pixels, phi_deg, by_azimuth)
+    whole = np.average(maps, axis=0, weights=pixels)[None].astype(np.float32)
+    held = encoder.decode(encoder.encode(whole), size=SIZE)
+    of_sectors = block_mean(sectors.average(maps))
+    return features(held, block_mean(whole), of_sectors[None], sectors, photons=n_frames * counts)[0]
 
 
-def directions(n_roi: int) -> int:
-    """How many different directions equal bins around the full circle look along, by Friedel's symmetry."""
-    return n_roi // 2 if n_roi % 2 == 0 else n_roi
+def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool) -> Sectors:
+    """The sectors of bins; of those around the full circle if it is not said where they are."""
+    n = np.size(n_pixels)
+    if phi_deg is None:
+        phi_deg = 360 / n * (np.arange(n) + 0.5)
+    return Sectors.of(n_pixels, phi_deg if by_azimuth else None)
 
 
 def features(
     held: NDArray[np.float32],
     mean: NDArray[np.float32],
     maps: NDArray[np.float32],
+    sectors: Sectors,
     *,
-    phi: NDArray[np.float64],
-    n_directions: int,
     photons: float,
-    n_pixels: float,
+    n_pixels: float | None = None,
 ) -> NDArray[np.float32]:
     """Features (n, 46) of n runs, of their mean maps and what the encoder holds of them, (n, 64, 64), and their maps.
 
-    The maps, (n, k, 64, 64), are those of k azimuths `phi`, equally spaced, in radians; the run has `n_directions`, of
-    which they may be fewer. Photons are per pixel of the exposure, pixels those of all bins.
+    The maps, (n, k, 64, 64), are those of the k `sectors`. Photons are per pixel of the exposure; `n_pixels` those of
+    the ring, all of the sectors without it.
     """
     steady, _ = decay_and_unsteadiness(to_triangle(held) - 1)
     residual = np.square(mean - held).sum((1, 2))
@@ -86,5 +90,6 @@ def features(
     # reduced frame.
     signal = held - 1
     total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / n_pixels
-    return np.column_stack([steady, np.log(residual / expected), structure(mean, maps, phi, n_directions)])
+    expected = (total**2 + np.square(signal).sum((1, 2))) / (n_pixels or sectors.n_pixels.sum())
+    told = structure(mean, maps, np.deg2rad(sectors.phi_deg), sectors.share)
+    return np.column_stack([steady, np.log(residual / expected), told])

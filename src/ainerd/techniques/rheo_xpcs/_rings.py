@@ -25,9 +25,11 @@ class Ring:
     weights : ndarray, shape (n,)
         Share of each bin in them.
     by_azimuth : bool
-        Whether the bins are equal sectors around the full circle. Others are averaged, and nothing is said of azimuth.
-    missing_deg : float
-        Part of the circle that no bin covers, in degrees; 0 for a single bin, and where azimuths are not known.
+        Whether the bins are equal sectors around the full circle. Of others the embedding tells no anisotropy.
+    pixels : ndarray, shape (n,)
+        Of each bin.
+    phi_deg : ndarray, shape (n,), or None
+        Centres of the bins; None where they are not known, and of a single bin.
     """
 
     bins: NDArray[np.int64]
@@ -35,7 +37,8 @@ class Ring:
     n_pixels: int
     weights: NDArray[np.float64]
     by_azimuth: bool
-    missing_deg: float
+    pixels: NDArray[np.float64]
+    phi_deg: NDArray[np.float64] | None
 
 
 def rings(partition: Partition) -> list[Ring]:
@@ -49,9 +52,15 @@ def rings(partition: Partition) -> list[Ring]:
 def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
     bins = bins[np.argsort(partition.phi[bins], kind="stable")]
     phi, pixels = partition.phi[bins], partition.n_pixels[bins]
-    missing, is_whole = 0.0, False
-    if len(bins) > 1 and np.isfinite(phi).all():
-        gaps = np.diff(np.append(phi, phi[0] + 360))
-        is_whole = bool(np.allclose(gaps, 360 / len(bins), atol=0.5))
-        missing = 0.0 if is_whole else float(max(360 - len(bins) * gaps.min(), 0.0))
-    return Ring(bins, float(partition.q[bins].mean()), int(pixels.sum()), pixels / pixels.sum(), is_whole, missing)
+    known, is_whole = len(bins) > 1 and bool(np.isfinite(phi).all()), False
+    if known:
+        is_whole = bool(np.allclose(np.diff(np.append(phi, phi[0] + 360)), 360 / len(bins), atol=0.5))
+    return Ring(
+        bins,
+        float(partition.q[bins].mean()),
+        int(pixels.sum()),
+        pixels / pixels.sum(),
+        is_whole,
+        pixels.astype(float),
+        phi if known else None,
+    )

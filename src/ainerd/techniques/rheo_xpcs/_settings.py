@@ -109,7 +109,7 @@ class RheoXPCSSettings(Section):
     ----------
     partition : PartitionSettings
     contrast : float or None
-        Speckle contrast beta of the instrument, measured on a static sample; None: that of each run is found in it.
+        Speckle contrast beta of the instrument, measured on a static sample: pooled with what is found in each run.
     reduction, sigma, diagonal, normalization
         As in `ainerd.xpcs.TwoTimeReducer`; sigma in frames.
     encoder : str

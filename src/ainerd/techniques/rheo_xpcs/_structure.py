@@ -23,38 +23,40 @@ from ainerd.latent._grid import COLS, ROWS, SIZE, to_triangle
 
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of a cell among those of its lag, -1 to 1
 _FLOOR = 0.03
-# Directions, of the half circle, that a harmonic needs to be told from the others.
+# Sectors of the half circle that a harmonic needs to be told from the others.
 _NEEDED = {2: 3, 4: 5}
 
 
 def structure(
-    average: NDArray[np.float32], maps: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int
+    average: NDArray[np.float32], maps: NDArray[np.float32], phi: NDArray[np.float64], share: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Structure (n, 30) of runs, of C2 maps (n, k, 64, 64) of baseline 1 at azimuths `phi`, equally spaced, in radians.
+    """Structure (n, 30) of runs, of C2 maps (n, k, 64, 64) of baseline 1 of sectors at azimuths `phi`, in radians.
 
-    `average`, (n, 64, 64), are their means; `n_directions` are different ones among them on the half circle.
+    `average`, (n, 64, 64), are their means, in which each sector has its `share`; (k,) as `phi`.
     """
     triangles, mean = to_triangle(maps) - 1, to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
     deviation = mean - (mean @ MEAN.T)[:, BIN]
     trend = 3 * (deviation * _AGE) @ MEAN[1:-1].T
     skewness = np.cbrt(deviation**3 @ MEAN[1:-2].T)
-    sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, phi, n_directions)]
+    sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, mean, phi, share)]
     return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes]).astype(np.float32)
 
 
 def _harmonics(
-    triangles: NDArray[np.float32], phi: NDArray[np.float64], n_directions: int
+    triangles: NDArray[np.float32], mean: NDArray[np.float32], phi: NDArray[np.float64], share: NDArray[np.float64]
 ) -> list[NDArray[np.float32]]:
     """Rms over the bins of lag of the second and the fourth harmonic, (n,) each; zero where they cannot be told."""
     n, k, _ = triangles.shape
     turned = np.zeros((2, n, MEAN.shape[0]), dtype=np.float32)
-    by_lag = (triangles @ MEAN.T).astype(np.complex64)
+    if k < min(_NEEDED.values()):
+        return list(turned[:, :, 0])
+    by_lag = (triangles @ MEAN.T - (mean @ MEAN.T)[:, None]).astype(np.complex64)
     direction = np.ones(n)
     for i, (order, needed) in enumerate(_NEEDED.items()):
-        if n_directions < needed:
+        if k < needed:
             continue
-        wave = np.tensordot(np.exp(1j * order * phi).astype(np.complex64) * 2 / k, by_lag, (0, 1))
+        wave = np.tensordot((2 * share * np.exp(1j * order * phi)).astype(np.complex64), by_lag, (0, 1))
         if order == 2:
             direction = np.exp(-0.5j * np.angle(np.square(wave).sum(1)))
         turned[i] = (wave * (direction ** (order // 2))[:, None]).real

@@ -20,15 +20,13 @@ from ainerd.techniques.rheo_xpcs._field import Field
 from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._questions import questions
-from ainerd.techniques.rheo_xpcs._rings import Ring, rings
+from ainerd.techniques.rheo_xpcs._rings import rings
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-# Calibrations are shared by runs whose photons and contrast differ by less, in natural logarithm.
-STEP, CONTRAST_STEP = 0.1, 0.06
 
 
 class RheoXPCS:
@@ -42,7 +40,7 @@ class RheoXPCS:
     bank : Bank, optional
         Frozen exposures that novelty is calibrated against; the shipped ones without it.
     contrast : float, optional
-        Speckle contrast beta of the instrument. Without it that of each run is found in the run.
+        Speckle contrast beta of the instrument, pooled with what is found in each run.
     alpha : float
         Level at which an exposure is called novel.
     denoiser : Encoder, optional
@@ -172,32 +170,14 @@ class RheoXPCS:
         """Bins, masked pixels and beam on a mean frame; ValueError if that is of another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
-    def gap(self, ring: Ring, photons: float, contrast: float | None) -> str | None:
-        """Why nothing can be said of the novelty of a ring with so many photons a pixel; None if something can."""
+    def gap(self, contrast: tuple[float, float] | None) -> str | None:
+        """Why nothing can be said of the novelty of a ring of this contrast and error; None if something can."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        if ring.missing_deg:
-            return (
-                f"no bin covers {ring.missing_deg:.0f} of the 360 degrees around the beam, the bank is of full circles"
-            )
         if contrast is None:
-            return "no speckle was found in the run: tell its contrast in rheo_xpcs.contrast if you know it"
-        n_pixels = ring.n_pixels / len(ring.bins)
-        return self.bank.gap(n_frames=1, counts=photons, n_pixels=n_pixels, contrast=contrast)
+            return "no speckle was found in the run"
+        return None
 
-    def scorer(self, ring: Ring, photons: float, contrast: float) -> NoveltyScorer:
-        """The scorer calibrated for runs of so many photons a pixel, spread over however many frames."""
-        return calibrated(
-            self.bank,
-            self.encoder,
-            photons=_rounded(photons, STEP),
-            n_pixels=ring.n_pixels / len(ring.bins),
-            contrast=contrast if contrast == self.contrast else _rounded(contrast, CONTRAST_STEP),
-            n_roi=len(ring.bins),
-            by_azimuth=ring.by_azimuth,
-        )
-
-
-def _rounded(value: float, step: float) -> float:
-    """The nearest of values that lie a step apart in natural logarithm."""
-    return float(np.exp(np.round(np.log(value) / step) * step))
+    def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
+        """The scorer calibrated for rings of which `Seen` says this to the bank."""
+        return calibrated(self.bank, self.encoder, **given)

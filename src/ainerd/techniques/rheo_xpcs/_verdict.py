@@ -1,6 +1,6 @@
 """Where a run lies in the latent space, and how surprising it is: ring by ring, and of all rings together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.latent import run_embedding
-from ainerd.techniques.rheo_xpcs._features import run_features
+from ainerd.latent._grid import SIZE, block_mean
+from ainerd.techniques.rheo_xpcs._features import features, sectors_of
+from ainerd.techniques.rheo_xpcs._rings import Ring
+from ainerd.techniques.rheo_xpcs._seen import at_edge, of_bins
 
 if TYPE_CHECKING:
     from ainerd.novelty import Verdict
@@ -28,7 +31,7 @@ class Judged:
     embedding : ndarray, shape (16,)
         Mean of those of the rings.
     p : float or None
-        Of the run: the smallest of the rings' p-values, times their number (Bonferroni).
+        Of the run: the smallest of the rings' p-values, times how many have one (Bonferroni).
     p_of_ring : ndarray, shape (n_ring,)
         NaN without a claim.
     no_claim : str or None
@@ -57,43 +60,51 @@ class Judged:
 
 
 def judge(
-    technique: "RheoXPCS", maps: NDArray[np.float32], photons: NDArray[np.float64], contrasts: Sequence[float | None]
+    technique: "RheoXPCS",
+    maps: NDArray[np.float32],
+    photons: NDArray[np.float64],
+    contrasts: Sequence[tuple[float, float] | None],
+    speckle_px: float = 1.0,
 ) -> Judged:
     """Judge the maps (n_roi, 256, 256) of a run with so many photons a pixel in each bin, (n_roi,).
 
-    `contrasts` are beta of each ring, None where no speckle was found.
+    `contrasts` are beta of each ring and its relative error, None where no speckle was found; `speckle_px` are the
+    pixels that see the same speckle.
     """
     latent = technique.encoder.encode(maps)
     embeddings, found, gaps = [], [], []
-    for ring, contrast in zip(technique.rings, contrasts, strict=True):
+    p_of_ring = np.full(len(technique.rings), np.nan)
+    for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
         embeddings.append(run_embedding(technique.encoder, latent[ring.bins], ring.weights, by_azimuth=ring.by_azimuth))
-        of_ring = float(ring.weights @ photons[ring.bins])
-        gap = technique.gap(ring, of_ring, contrast)
+        gap = technique.gap(contrast)
         if gap is not None:
             gaps.append(gap)
             continue
         assert contrast is not None  # or there is a gap
-        features = run_features(
-            technique.encoder,
-            maps[ring.bins],
-            ring.weights,
-            n_frames=1,
-            counts=of_ring,
-            n_pixels=ring.n_pixels / len(ring.bins),
-            by_azimuth=ring.by_azimuth,
-        )
-        found.append(technique.scorer(ring, of_ring, contrast).explain(features[None])[0])
-    p_of_ring = np.full(len(technique.rings), np.nan)
-    if not gaps:
-        p_of_ring[:] = [verdict.p for verdict in found]
+        of_ring = block_mean(maps[ring.bins])
+        seen = of_bins(ring, of_ring, float(ring.weights @ photons[ring.bins]), contrast, speckle_px)
+        given = seen.bank()
+        found.append(technique.scorer(given).explain(_described(technique, of_ring, ring, given)[None])[0])
+        p_of_ring[number] = found[-1].p
     return Judged(
         latent=latent,
         embedding=np.mean(embeddings, axis=0, dtype=np.float32),
-        p=None if gaps else min(1.0, float(p_of_ring.min()) * len(found)),
+        p=min(1.0, float(np.nanmin(p_of_ring)) * len(found)) if found else None,
         p_of_ring=p_of_ring,
-        no_claim=gaps[0] if gaps else None,
-        verdict=None if gaps else min(found, key=lambda verdict: verdict.p),
+        no_claim=None if found else gaps[0],
+        verdict=min(found, key=lambda verdict: verdict.p) if found else None,
     )
+
+
+def _described(
+    technique: "RheoXPCS", maps: NDArray[np.float32], ring: Ring, given: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """Features of the maps (n, 64, 64) of a ring, with the noise of the bank that is given."""
+    own, told = (sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (ring.pixels, given["n_pixels"]))
+    of_sectors = at_edge(own.average(maps), own, given)
+    mean = np.tensordot(told.share, of_sectors, 1)[None].astype(np.float32)
+    held = technique.encoder.decode(technique.encoder.encode(mean), size=SIZE)
+    return features(held, mean, of_sectors[None], told, photons=given["photons"])[0]
 
 
 def filled(maps: NDArray[np.float32]) -> NDArray[np.float32] | None:

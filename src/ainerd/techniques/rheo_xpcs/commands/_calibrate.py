@@ -14,30 +14,38 @@ if TYPE_CHECKING:
 
     from ainerd.latent import Encoder
     from ainerd.results import ResultStore
+    from ainerd.techniques.rheo_xpcs._clean import Clean
 
     Exposures = tuple[list[NDArray[np.float32]], list[str]]
 
 
 def calibrate(
     out: Annotated[Path, typer.Option(help="The bank to write (.safetensors).")] = Path("bank.safetensors"),
-    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of known dynamics; 0 for none.")] = 5400,
+    n: Annotated[int, typer.Option("--n", min=0, help="Simulated exposures of ordinary dynamics; 0 for none.")] = 5500,
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
     key: Annotated[
         list[str] | None, typer.Option(help="Take this result for known: its key, or the first characters.")
     ] = None,
+    from_tiled: Annotated[
+        bool, typer.Option("--from-tiled", help="With --regime or --key: what a person calls known, from a server.")
+    ] = False,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
     """Make a bank of simulated exposures, of measured runs, or of both.
 
-    Each regime is a known kind, and so are the results given by key together. A kind needs 24 runs.
+    Each regime is a known kind, and so are the results given by key together. Of a kind of fewer than 24 runs, four at
+    least, each is taken several times, with its time stretched a little. The next session takes the bank by
+    `rheo_xpcs.bank`; one that runs keeps its own.
     """
     from ainerd.latent import Encoder
     from ainerd.techniques.rheo_xpcs import Bank, simulated_exposures, write_bank
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
+    if from_tiled and not (regime or key):
+        raise ValueError("--from-tiled: say what is known, by --regime or --key")
     if not (n or regime or key):
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
     clean: list[NDArray[np.float32]] = []
@@ -46,19 +54,20 @@ def calibrate(
         with opened(tiled, config) as client:
             clean, kinds = _measured(store_of(client), regime or [], key or [], Encoder.load())
     n_measured = len(clean)
+    exposures: list[Clean | NDArray[np.float32]] = [*clean]
     if n:
         with bars() as progress:
             advance = partial(progress.advance, progress.add_task("simulating", total=n))
             simulated, families = simulated_exposures(n, seed=seed, advance=advance)
-        clean, kinds = simulated + clean, families + kinds
-    write_bank(out, clean, kinds, seed=seed, simulated=n, measured=n_measured)
+        exposures, kinds = [*simulated, *clean], families + kinds
+    write_bank(out, exposures, kinds, seed=seed, simulated=n, measured=n_measured)
     show_file(out)
     print(f"bank {Bank.load(out).id}: {n} simulated exposures, {n_measured} measured")
 
 
 def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder: "Encoder") -> "Exposures":
     """Measured runs as exposures without noise, and what they are known as."""
-    from ainerd.techniques.rheo_xpcs import FEWEST_OF_A_KIND, measured_exposure
+    from ainerd.techniques.rheo_xpcs import FEWEST_MEASURED, FEWEST_OF_A_KIND, measured_exposure, stretched
 
     chosen: dict[str, list[str]] = {}
     for regime in regimes:
@@ -66,12 +75,26 @@ def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder
     if keys:
         chosen["chosen runs"] = [key_of(store, given) for given in keys]
     for kind, found in chosen.items():
-        if len(found) < FEWEST_OF_A_KIND:
-            raise ValueError(f"{kind}: {len(found)} complete results, a known kind needs {FEWEST_OF_A_KIND}")
+        if len(found) < FEWEST_MEASURED:
+            raise ValueError(f"{kind}: {len(found)} complete results, a known kind needs {FEWEST_MEASURED}")
     clean, kinds = [], []
     for kind, found in chosen.items():
+        times = -(-FEWEST_OF_A_KIND // len(found))
         for result in found:
-            contrast = float(store.record(result).parameters["contrast"])
-            clean.append(measured_exposure(encoder, store.array(result, "c2"), contrast=contrast))
-            kinds.append(kind)
+            exposure = measured_exposure(encoder, store.array(result, "c2"), contrast=_contrast(store, result))
+            clean += stretched(exposure, times)
+            kinds += [kind] * times
     return clean, kinds
+
+
+def _contrast(store: "ResultStore", key: str) -> float:
+    """Of a result: what was found in the run, or told."""
+    record = store.record(key)
+    found = store.table().get("contrast0")
+    value = float("nan") if found is None else float(found.get(key, float("nan")))
+    told = record.parameters.get("contrast")
+    if value > 0:
+        return value
+    if told is None:
+        raise ValueError(f"{key}: its speckle contrast is not known, leave it out")
+    return float(told)

@@ -27,7 +27,7 @@ def pca(
     out: Annotated[Path, typer.Option(help="Folder for pca.safetensors and bank.safetensors.")] = Path("weights"),
     seed: Annotated[int, typer.Option(min=0, help="One seed, one pair of files.")] = 0,
     exposures: Annotated[int, typer.Option(min=1, help="Simulated exposures to fit.")] = 3000,
-    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5400,
+    bank: Annotated[int, typer.Option(min=1, help="Simulated exposures to keep for calibration.")] = 5500,
 ) -> None:
     """Fit the principal components, and freeze the bank that novelty is calibrated on."""
     from ainerd.latent.training import train_pca

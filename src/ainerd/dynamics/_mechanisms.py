@@ -1,0 +1,120 @@
+"""Ordinary dynamics without gaps: mechanisms over continuous ranges, in combination.
+
+What the calibration bank is drawn from. The families of `ainerd.dynamics.FAMILIES` are places in it. What makes a
+held-out family is in none: no echo, no two velocities, no rate that dies out.
+
+============ =====================================================================================================
+kind         what it is; times in units of the exposure T
+============ =====================================================================================================
+stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
+arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
+ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
+rejuvenating ages, and returns to age zero once or twice
+intermittent one to four sudden jumps of .5 to 2.5, over relaxation of tau 1 to 10
+flow         moves as one past a static reference: 3 to 12 turns of phase, static part .3 to .6, tau .3 to 2
+populations  two parts, the faster 3 to 3000 times as fast
+beam         relaxes the faster the more beam it has had
+============ =====================================================================================================
+
+A fourth of all but flow relaxes faster along one direction, a seventh of stationary and ageing has a plateau of .1 to
+.9.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ainerd.dynamics._dynamics import Dynamics
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _plateau(rng: np.random.Generator) -> dict[str, Any]:
+    return {"plateau": rng.uniform(0.1, 0.9)} if rng.random() < 1 / 7 else {}
+
+
+def _stationary(rng: np.random.Generator) -> dict[str, Any]:
+    exponent = min(rng.uniform(0.4, 2.15), 2.0)  # a tenth is 2: motion along straight lines is a limit, and common
+    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": exponent, **_plateau(rng)}
+
+
+def _arrested(rng: np.random.Generator) -> dict[str, Any]:
+    return {"tau_s": _log_uniform(rng, 4e-3, 0.4), "exponent": rng.uniform(0.5, 2), "plateau": rng.uniform(0.35, 0.9)}
+
+
+def _ageing(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "tau_s": _log_uniform(rng, 2e-3, 1),
+        "exponent": rng.uniform(0.4, 1.8),
+        "ageing": rng.uniform(0.15, 1.9),
+        "ageing_onset_s": _log_uniform(rng, 0.03, 0.5),
+        "age_s": rng.uniform(0, 2) * rng.uniform(0, 1),
+        **_plateau(rng),
+    }
+
+
+def _rejuvenating(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "tau_s": _log_uniform(rng, 0.02, 0.1),
+        "exponent": rng.uniform(0.8, 1.5),
+        "ageing": rng.uniform(0.9, 1.8),
+        "ageing_onset_s": 0.05,
+        "age_s": rng.uniform(0.1, 1),
+        "rejuvenation": tuple(float(t) for t in np.sort(rng.uniform(0.15, 0.85, rng.integers(1, 3)))),
+    }
+
+
+def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
+    times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 5)))
+    return {
+        "tau_s": _log_uniform(rng, 1, 10),
+        "exponent": rng.uniform(0.8, 1.5),
+        "events": tuple((float(t), float(rng.uniform(0.5, 2.5))) for t in times),
+    }
+
+
+def _flow(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "tau_s": _log_uniform(rng, 0.3, 2),
+        "static": rng.uniform(0.3, 0.6),
+        "flow_rad_s": 2 * np.pi * _log_uniform(rng, 3, 12),
+        "flow_deg": rng.uniform(0, 180),
+    }
+
+
+def _populations(rng: np.random.Generator) -> dict[str, Any]:
+    slow, ratio = _log_uniform(rng, 0.1, 20), _log_uniform(rng, 3, 3000)
+    fast = Dynamics(family="populations", tau_s=max(slow / ratio, 1e-3), exponent=rng.uniform(0.5, 1.9))
+    return {"tau_s": slow, "exponent": rng.uniform(0.5, 1.9), "second": fast, "second_share": rng.uniform(0.1, 0.9)}
+
+
+def _beam(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "tau_s": _log_uniform(rng, 0.05, 5),
+        "exponent": rng.uniform(0.5, 1.9),
+        "beam_speedup": _log_uniform(rng, 0.5, 30),
+        "dose_s": rng.uniform(0, 0.5),
+    }
+
+
+_MADE_BY: tuple[Callable[[np.random.Generator], dict[str, Any]], ...] = (
+    _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _flow, _populations, _beam
+)  # fmt: skip
+MECHANISMS: dict[str, Callable[[np.random.Generator], dict[str, Any]]] = {
+    made_by.__name__.removeprefix("_"): made_by for made_by in _MADE_BY
+}
+
+
+def ordinary(kind: str, rng: np.random.Generator) -> Dynamics:
+    """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; KeyError for others."""
+    drawn = Dynamics(family=kind, **MECHANISMS[kind](rng))
+    if kind == "flow" or rng.random() > 0.25:
+        return drawn
+    turned: dict[str, Any] = {"anisotropy": rng.uniform(0.05, 0.45), "anisotropy_deg": rng.uniform(0, 180)}
+    if drawn.second is not None:
+        turned["second"] = replace(drawn.second, **turned)
+    return replace(drawn, **turned)
