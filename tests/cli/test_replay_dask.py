@@ -106,7 +106,7 @@ def cluster():
 def environment(cluster, archive, tmp_path_factory):
     """What the command finds: where the archive is, and a small bank, which is soon calibrated."""
     bank = tmp_path_factory.mktemp("bank") / "bank.safetensors"
-    calibrated = CliRunner().invoke(app, ["calibrate", "--n", "300", "--out", str(bank)])
+    calibrated = CliRunner().invoke(app, ["calibrate", "--n", "330", "--out", str(bank)])
     assert calibrated.exit_code == 0, calibrated.output
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_CONFIG", str(SMALL))

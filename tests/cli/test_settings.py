@@ -9,6 +9,7 @@ from ainerd.config import Settings, SettingsError
 from ainerd.techniques.rheo_xpcs import RheoXPCSSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+PROFILES = sorted(path for path in (ROOT / "profiles").glob("*/*.toml") if ".instrument" not in path.suffixes)
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 
 
@@ -20,7 +21,7 @@ def refused(path):
     return str(error.value)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*/*.toml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.parent.name)
 def test_the_settings_of_each_profile_are_read(path):
     settings = Settings.load(path)
     assert settings.technique == "rheo_xpcs" and settings.folder == path.parent

@@ -78,15 +78,16 @@ def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["calibrate", "--n", "9", "--seed", "3", "--out", str(out)])
+    done = CliRunner().invoke(app, ["calibrate", "--n", "330", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert len(Bank.load(out).families) == 9 and set(Bank.load(out).families) <= set(MECHANISMS)
+    assert len(Bank.load(out).families) == 330 and set(Bank.load(out).families) == set(MECHANISMS)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--n", 0), "nothing to make a bank of"),
+        (("--n", 300), "--n 300: a bank with enough of each kind needs 330 exposures"),
         (("--from-tiled",), "say what is known, by --regime or --key"),
         (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),

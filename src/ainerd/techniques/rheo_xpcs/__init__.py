@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._exposures import (
         FEWEST_MEASURED,
         FEWEST_OF_A_KIND,
+        FEWEST_SIMULATED,
         measured_exposure,
         simulated_exposures,
         stretched,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "FEWEST_MEASURED": "_exposures",
     "FEWEST_OF_A_KIND": "_exposures",
+    "FEWEST_SIMULATED": "_exposures",
     "TERMS": "_features",
     "Bank": "_bank",
     "PartitionSettings": "_settings",

@@ -27,6 +27,7 @@ SHARES = {
     "populations": 600,
     "beam": 400,
 }
+FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.values()))  # with enough of each kind
 
 
 def simulated_exposures(

@@ -40,7 +40,7 @@ def calibrate(
     `rheo_xpcs.bank`; one that runs keeps its own.
     """
     from ainerd.latent import Encoder
-    from ainerd.techniques.rheo_xpcs import Bank, simulated_exposures, write_bank
+    from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, Bank, simulated_exposures, write_bank
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")
@@ -48,6 +48,8 @@ def calibrate(
         raise ValueError("--from-tiled: say what is known, by --regime or --key")
     if not (n or regime or key):
         raise ValueError("nothing to make a bank of: give --n, or --regime or --key with --tiled")
+    if 0 < n < FEWEST_SIMULATED:
+        raise ValueError(f"--n {n}: a bank with enough of each kind needs {FEWEST_SIMULATED} exposures")
     clean: list[NDArray[np.float32]] = []
     kinds: list[str] = []
     if regime or key:
