@@ -81,7 +81,12 @@ def test_doctor_lists_what_is_installed(marble, site):
     site.install("lost", {}, techniques="nowhere:Lost")
     found = doctor()
     assert ("technique marble", "What a marble sees.", "") in found
-    assert [what for what, *_ in found] == ["technique lost", "technique marble", "technique rheo_xpcs"]
+    assert [what for what, *_ in found] == [
+        "technique lost",
+        "technique marble",
+        "technique rheo_xpcs",
+        "technique xtec",
+    ]
     assert "'lost' (nowhere:Lost) cannot be imported: No module named 'nowhere'" in found[0][1] and found[0][2]
 
 

@@ -37,8 +37,9 @@ def test_trajectories_are_scaled():
 
 
 def test_the_pixels_and_the_clusters_are_those_of_xtec():
-    preprocessing = pytest.importorskip("xtec.Preprocessing")
-    gmm = pytest.importorskip("xtec.GMM")
+    from xtec import GMM as gmm
+    from xtec import Preprocessing as preprocessing
+
     masked = preprocessing.Mask_Zeros(FRAMES.astype(float))
     theirs = preprocessing.Threshold_Background(masked)
     assert np.array_equal(np.flatnonzero(KEEP), np.ravel_multi_index(theirs.ind_thresholded.T, FRAMES.shape[1:]))
