@@ -23,6 +23,7 @@ STEP, CONTRAST_STEP = 0.15, 0.15
 CONTRAST_ERRS = (0.1, 0.15, 0.25, 0.4, 0.6)
 # Of a contrast that a person told.
 TOLD_ERR = 0.25
+FEWEST_PX = SIZE + 1.0  # of a bin: maps of fewer independent pixels cannot be drawn
 _LEVELS = 1.4  # steps of what a run shows of flicker and baseline beyond what every bank is given
 _FAR = 5  # cells from the diagonal where a row is looked at
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
@@ -66,7 +67,7 @@ class Seen:
         shot = float(np.sqrt(contrast**2 + (2 * contrast * shot + shot**2) / area) - contrast)
         pixels = self.n_pixels / area
         least = ((1 + shot / contrast) / EDGE) ** 2
-        pixels = pixels * min(1.0, least / pixels.sum())
+        pixels = np.maximum(pixels * min(1.0, least / pixels.sum()), FEWEST_PX)
         noise = (contrast + shot) / np.sqrt(pixels.sum())
         wander, offset = _level(self.flicker / noise), max(_level(self.baseline / (BASELINE * contrast)), 1.0)
         return {
