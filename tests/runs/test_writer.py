@@ -1,5 +1,7 @@
 """What is written of a run, an event and a series, and when: with a store that only remembers what it is told."""
 
+import datetime
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import httpx
@@ -7,9 +9,11 @@ import numpy as np
 import pytest
 from tiled.client.container import Container
 
+from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.runs import Outcome, Wanted
 from ainerd.runs._delivery import Delivery
+from ainerd.runs._journal import Journal
 from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Writer
 from ainerd.technique import Series
@@ -204,3 +208,59 @@ def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, st
     outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)
+
+
+@pytest.mark.fault("metadata of a run are of another type than they should be", "left out of its result, and named")
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
+     ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
+)  # fmt: skip
+def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, writer, store, deliver, caplog, name, value, field):
+    documents = list(scanned(movies(1, 2)))
+    documents[0][1][name] = value
+    outcome, _ = deliver(writer(toy()), documents)
+    (record,) = store.records.values()
+    assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
+    assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
+
+
+def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, writer, store, deliver):
+    begin, errors = store.begin.side_effect, iter([RuntimeError("at first")])
+
+    def begins(record):
+        for error in errors:
+            raise error
+        begin(record)
+
+    store.begin.side_effect = begins
+    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2)))
+    (record,) = store.records.values()
+    assert outcome.status == record.status == "failed"
+
+
+@pytest.mark.fault("metadata of a run hold a path, a time or bytes while Tiled is away", "the run is kept, as text")
+def test_whatever_is_in_a_run_it_is_kept(toy, scanned, movies, writer, store, deliver):
+    documents = list(scanned(movies(1, 2)))
+    documents[0][1].update(
+        {"file": Path("/a"), "day": datetime.date(2026, 1, 5), "raw": b"x", "set": {1}, "odd": object()}
+    )
+    store.begin.side_effect = httpx.ConnectError("away")
+    outcome, spool = deliver(writer(toy()), documents)
+    assert outcome.status == "failed" and len(spool.runs()) == 1
+    store.begin.side_effect = lambda record: store.records.update({record.key: record})
+    again, _ = deliver(writer(toy()), file_documents(spool.runs()[0]))
+    assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
+
+
+@pytest.mark.fault("the uid of a run is no name of a file", "the run is kept under a digest of it")
+@pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
+def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):
+    spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
+    documents = list(scanned(movies(1), uid=uid))
+    spool.keep(uid, documents)
+    for name, doc in documents:
+        journal(name, doc)
+    journal.close()
+    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
+        assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]

@@ -5,14 +5,16 @@ import uuid
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from ainerd import __version__
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._record import Numbers, Record, Scalars, now
+from ainerd.results._sound import LATEST_S
 
+Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
 FINAL = ("complete", "partial")  # statuses of results that do not change any more
 USABLE = (*FINAL, "growing")
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
@@ -95,10 +97,10 @@ class ResultRecord(Record):
     retake: bool | None = None
     raw_uid: str
     raw_path: str | None = None
-    scan_id: int | None = None
-    run_time: float | None = None
+    scan_id: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    run_time: Time | None = None
     event: int | None = Field(default=None, ge=1)
-    event_time: float | None = None
+    event_time: Time | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
     suggestion_id: str | None = None

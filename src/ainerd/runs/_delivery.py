@@ -87,22 +87,35 @@ class Delivery:
     def _finish(self) -> None:
         run, outcomes = self._state.run, list(self._state.outcomes)
         run.close()
-        if self._set_aside is None and self._given_up is not None and run.has_frames:
-            try:
-                subject = Subject.of_run(self._writer.technique, run, self._state.event)
-                subject.problem, subject.retake = self._given_up, True
-                outcomes.append(self._writer.end(subject, None, closes=True))
-            except (ClientError, httpx.HTTPError) as err:
-                self._set_aside = str(err)
-            except Exception:  # not even its key can be told
-                outcomes.append(self._failed(self._given_up))
-        if self._set_aside is not None:
-            reason = f"Tiled does not take results, the run is kept until it does: {self._set_aside}"
-            logger.warning("run %s: %s", run.uid, reason)
-            self._spool.keep(run.uid, self._documents)
-            outcomes.append(self._failed(reason))
-        self._tell_new(outcomes)
-        self._resolve(run.uid, outcomes)
+        try:
+            if self._set_aside is None and self._given_up is not None and run.has_frames:
+                outcomes += self._give_up(self._given_up)
+            if self._set_aside is not None:
+                outcomes.append(self._keep(self._set_aside))
+            self._tell_new(outcomes)
+        finally:  # a plan may wait for it
+            self._resolve(run.uid, outcomes)
+
+    def _give_up(self, reason: str) -> list[Outcome]:
+        """The outcome of a run that has none; nothing, if Tiled does not take it now."""
+        run = self._state.run
+        try:
+            subject = Subject.of_run(self._writer.technique, run, self._state.event)
+            subject.problem, subject.retake = reason, True
+            return [self._writer.end(subject, None, closes=True)]
+        except (ClientError, httpx.HTTPError) as err:
+            self._set_aside = str(err)
+            return []
+        except Exception:  # not even its key can be told
+            logger.exception("run %s has no result", run.uid)
+            return [self._failed(reason)]
+
+    def _keep(self, reason: str) -> Outcome:
+        run = self._state.run
+        reason = f"Tiled does not take results, the run is kept until it does: {reason}"
+        logger.warning("run %s: %s", run.uid, reason)
+        self._spool.keep(run.uid, self._documents)
+        return self._failed(reason)
 
     def _tell_new(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes[self._n_told :]:
