@@ -303,7 +303,9 @@ class Run(DocumentRouter):
                 raise
             at = self.uid, self._image["name"], self._keys.image
             return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
-        return FrameReader(path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr")))
+        return FrameReader(
+            path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr", True)), roots=self._roots
+        )
 
     def _advance(self, n: int) -> None:
         """Count frames of the first announcement as read, and drop it after its last one."""
