@@ -124,7 +124,9 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
 
 
 @pytest.mark.fault("HDF5 itself leads out of the allowed folders", "a failed result; nothing is read")
-@pytest.mark.parametrize("way", ["link", "link to a link", "source", "source of a source", "raw", "relative raw", "fifo"])
+@pytest.mark.parametrize(
+    "way", ["link", "link to a link", "source", "source of a source", "raw", "relative raw", "fifo"]
+)
 def test_nothing_leaves_the_roots(folder, movie, way, monkeypatch):
     secret = put(folder.parent / "out" / "secret.h5", movie)
     (folder / "shown.h5").symlink_to(secret)

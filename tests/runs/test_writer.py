@@ -11,7 +11,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Outcome, Wanted
+from ainerd.runs import Outcome, Wanted, _delivery
 from ainerd.runs._delivery import Delivery
 from ainerd.runs._journal import Journal
 from ainerd.runs._spool import Spool
@@ -267,3 +267,13 @@ def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):
     journal.close()
     for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
         assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
+
+
+@pytest.mark.fault("frames in events are more than fit into memory while Tiled is away", "said so; the run is not kept")
+def test_a_run_too_large_to_be_kept_is_said(toy, scanned, movies, writer, store, deliver, monkeypatch):
+    monkeypatch.setattr(_delivery, "MOST_BYTES", movies(1).nbytes)
+    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2, 3)))
+    assert outcome.status == "complete"
+    store.complete.side_effect = httpx.ConnectError("away")
+    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2, 3)))
+    assert outcome.status == "failed" and "too large to be kept" in outcome.reason and spool.runs() == []

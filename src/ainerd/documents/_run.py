@@ -17,6 +17,7 @@ from ainerd.documents._frames import FrameError, FrameReader, MissingFrames, loc
 from ainerd.documents._whole import Whole
 
 AGAIN_S = 0.2  # between two looks for frames that are late
+MOST_FRAMES = 5_000_000  # of a run: at 2 kHz, 40 minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,8 @@ class Run(DocumentRouter):
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
+        self._n_announced = 0  # frames
+        self._refused: str | None = None  # why no more of them are read
         self._taken = 0  # frames of the first announcement that have been read
         # by key: stream, number of the event, time, value
         self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
@@ -106,8 +109,16 @@ class Run(DocumentRouter):
 
     def stream_datum(self, doc: Any) -> None:
         """Remember which frames have been written."""
-        if doc["stream_resource"] in self._resources:
-            self._announced.append((doc["stream_resource"], doc["indices"]["start"], doc["indices"]["stop"]))
+        if doc["stream_resource"] not in self._resources:
+            return
+        start, stop = doc["indices"]["start"], doc["indices"]["stop"]
+        self._n_announced += (stop - start) * self._per_index
+        if not 0 <= start <= stop:
+            self._refused = f"frames {start} to {stop} are announced, which are none"
+        elif self._n_announced > MOST_FRAMES:
+            self._refused = f"{self._n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
+        elif start < stop:
+            self._announced.append((doc["stream_resource"], start, stop))
 
     def stop(self, doc: Any) -> None:
         """Take the stop document."""
@@ -244,10 +255,13 @@ class Run(DocumentRouter):
         Raises
         ------
         FrameError
-            If a file is outside the allowed roots, of another shape, or damaged, or frames do not come in time.
+            If a file is outside the allowed roots, of another shape, or damaged, frames do not come in time, or more
+            are announced than a run may have.
         httpx.HTTPError
             If they are asked from Tiled, and it is away.
         """
+        if self._refused is not None:
+            raise FrameError(self._refused)
         end = time.monotonic() + (wait_s or 0.0)
         while self._announced:
             resource, first, last = self._announced[0]
