@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class Journal:
     """A file for each run that goes on, locked as long as its session lives.
 
-    It is written in the RunEngine's thread, a line a document: some 50 µs. A disk that takes nothing is no reason to
+    It is written in the RunEngine's thread, a line a document. A disk that takes nothing is no reason to
     stop a run.
     """
 
