@@ -182,6 +182,7 @@ class Observer:
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
+            self._campaign.settle()
             self._worker.close()
 
     # for bluesky-adaptive

@@ -182,7 +182,7 @@ def _named(source: Any, path: Path) -> Iterable[tuple[str, str]]:
     file, name = source.file_name, source.dset_name
     if "%b" not in file:
         return [(file, name.replace("%b", "0"))]
-    found = []
+    found: list[tuple[str, str]] = []
     for number in count():
         each = file.replace("%b", str(number))
         if number and not ((path.parent / each).exists() or len(found) > MOST_SOURCES):

@@ -19,6 +19,7 @@ from ainerd.results._tables import log_table, suggestion_table
 
 logger = logging.getLogger(__name__)
 
+MOST_WRITTEN = 100
 _NO_LABELS: Mapping[str, int] = {}
 
 
@@ -33,17 +34,20 @@ class CampaignRecords:
         self._suggestions, self._atlas, self._log = suggestions, atlas, log
         self._atlas_scope, self._agent = dict(scope), scope.get("agent")
         self._lines = Mirror(log, lambda line: True)
-        self._sound_lines, self._sound_suggestions = (
-            Sound("log line", wrong_line),
-            Sound("suggestion", wrong_suggestion),
-        )
-        self._known: dict[
-            bool, tuple[str, AtlasRecord | None]
-        ] = {}  # newest atlas that was read or written: of all, of ours
+        self._sound_lines = Sound("log line", wrong_line)
+        self._sound_suggestions = Sound("suggestion", wrong_suggestion)
+        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # suggestions of this store that are open
+        # newest atlas that was read or written: of all, of ours
+        self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
+        self._own_atlas: str | None = None  # key of the newest one, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Keep a suggestion, and return its id; one of the same id is left as it is."""
-        create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        if is_new:
+            self._written[record.id] = node, record
+            for old in list(self._written)[:-MOST_WRITTEN]:
+                del self._written[old]
         return record.id
 
     def set_status(
@@ -80,11 +84,13 @@ class CampaignRecords:
         KeyError, ValueError
             If there is no such suggestion, or no such status.
         """
-        try:
-            node = self._suggestions[id]
-        except KeyError:
-            raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
-        record = SuggestionRecord.from_metadata(node.metadata)
+        node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
+        if node is None or record is None:  # else it is as this store wrote it, but for its status
+            try:
+                node = self._suggestions[id]
+            except KeyError:
+                raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+            record = SuggestionRecord.from_metadata(node.metadata)
         if self._agent and record.agent not in (None, self._agent):
             return False
         if instead_of is not None and record.status not in instead_of:
@@ -92,6 +98,8 @@ class CampaignRecords:
         about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": now()}
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **about)
         node.replace_metadata(changed.metadata())
+        if status == "accepted":  # what becomes of it follows
+            self._written[id] = node, changed
         return True
 
     def suggestions(self) -> pd.DataFrame:
@@ -113,11 +121,12 @@ class CampaignRecords:
                 return SuggestionRecord.from_metadata(said)
         return None
 
-    def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
+    def add_atlas(self, record: AtlasRecord, *, if_newest: bool = False) -> AtlasRecord | None:
         """Keep a refit of the regimes, and return it as it is kept: with a version, one more than the newest.
 
         Results that it does not name keep the label of the newest one, whoever writes at the same time, so that the
-        newest atlas of all labels every result.
+        newest atlas of all labels every result. With `if_newest`, None if that was not the one this store wrote: look
+        at its labels first.
         """
         newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
         while True:
@@ -127,9 +136,18 @@ class CampaignRecords:
             kept, key = record.changed(**about, **self._atlas_scope), f"{version:06d}"
             if create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")[1]:
                 break
+            if if_newest and self._own_atlas is not None:
+                self._own_atlas = None
+                return None
             newest = self._newest({})  # another writer was faster
         self._known = {False: (key, kept), True: (key, kept)}
+        self._own_atlas = key
         return kept
+
+    def own_labels(self) -> Mapping[str, int]:
+        """As `current_labels`, but not asked for where this store wrote the newest atlas it knows; see `add_atlas`."""
+        known = self._known.get(True, (None, None))
+        return known[1].labels if known[1] and known[0] == self._own_atlas else self.current_labels()
 
     def newest_atlas(self) -> AtlasRecord | None:
         """The regimes as the newest refit saw them; None before the first."""
@@ -166,7 +184,7 @@ class CampaignRecords:
             return AtlasRecord.from_metadata(self._atlas[key].metadata)
         except (ValidationError, KeyError, TypeError) as error:
             logger.warning("atlas %s is left out: %s", key, type(error).__name__)
-        for _, said in reversed(list(read_nodes(self._atlas, **scope))):
+        for _, said in reversed(list(read_nodes(self._atlas, 0, **scope))):
             with suppress(ValidationError, KeyError, TypeError):
                 return AtlasRecord.from_metadata(said)
         return None

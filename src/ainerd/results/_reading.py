@@ -1,6 +1,7 @@
 """The part of the store that reads results."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from tiled.client.container import Container
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._file import read_table
-from ainerd.results._mirror import Mirror, Nodes
+from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import result_node
 from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._snapshot import Snapshot
-from ainerd.results._sound import Sound, alike, wrong_result
+from ainerd.results._sound import Nodes, Sound, alike, wrong_result
 from ainerd.results._tables import comparable, embedding_table, result_table
 
 
@@ -32,6 +33,7 @@ class ResultReader:
     ) -> None:
         self._ainerd, self._results, self._current_labels, self._scope = ainerd, results, labels, scope
         self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
+        self._seen_digests: tuple[int, set[str]] = 0, set()  # after how many results they are of
         self._sound = Sound("result", wrong_result)
         self._shown: tuple[Nodes, Nodes] = {}, {}  # all results as they were last, and those of the scope
         self._made: tuple[Nodes, Mapping[str, int], pd.DataFrame] | None = None  # the last table, after what it is of
@@ -197,6 +199,18 @@ class ResultReader:
                 for uid in said.get("raw_uids") or [said["raw_uid"]]:
                     counted[uid] = counted.get(uid, 0) + 1
         return counted
+
+    def _digests(self) -> set[str] | None:
+        """Of the parameters of all results that were there at the last reading; None before the first."""
+        known = self._mirror.known
+        if known is None:
+            return None
+        n, digests = self._seen_digests
+        if len(known) < n:
+            n, digests = 0, set()
+        digests |= {digest for said in islice(known.values(), n, None) if isinstance(digest := said.get("digest"), str)}
+        self._seen_digests = len(known), digests
+        return digests
 
     def refresh(self) -> None:
         """Read every result anew: needed only after somebody changed a complete result by hand."""

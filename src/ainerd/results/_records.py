@@ -132,13 +132,18 @@ class ResultRecord(Record):
         return digest(self.parameters)
 
     @property
+    def identities(self) -> list[str]:
+        """What it is of, as `result_key` takes it; of a first event also its run, as earlier versions had it."""
+        if self.series_id is not None:
+            return [series_identity(self.series_id)]
+        if self.event is None:
+            return [self.raw_uid]
+        return [event_identity(self.raw_uid, self.event), *([self.raw_uid] if self.event == 1 else [])]
+
+    @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        if self.series_id is not None:
-            identity = series_identity(self.series_id)
-        else:
-            identity = self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
-        return result_key(identity, self.parameters)
+        return result_key(self.identities[0], self.parameters)
 
     def metadata(self) -> dict[str, Any]:
         """Metadata of the node, with the digest."""

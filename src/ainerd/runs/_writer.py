@@ -37,6 +37,8 @@ class Writer:
 
     def begin(self, subject: Subject) -> Subject | Outcome:
         """Say in Tiled that it is being analysed, unless it has its result; a series goes on where it was."""
+        if subject.series_id is None:
+            return subject if self.store.take(self._record(subject)) is None else self._told(subject)
         growing = self._growing.get(subject.key)
         status = self.store.status(subject.key)
         if status in FINAL:
