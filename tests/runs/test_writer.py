@@ -11,7 +11,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Outcome, Wanted, _delivery
+from ainerd.runs import Outcome, Wanted, Worker, _delivery
 from ainerd.runs._delivery import Delivery
 from ainerd.runs._journal import Journal
 from ainerd.runs._spool import Spool
@@ -277,3 +277,17 @@ def test_a_run_too_large_to_be_kept_is_said(toy, scanned, movies, writer, store,
     store.complete.side_effect = httpx.ConnectError("away")
     outcome, spool = deliver(writer(toy()), scanned(movies(1, 2, 3)))
     assert outcome.status == "failed" and "too large to be kept" in outcome.reason and spool.runs() == []
+
+
+@pytest.mark.fault("a run that was kept is damaged on disk", "it is set aside, and named; the others are analysed")
+def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, keys):
+    worker = Worker(
+        toy(), MagicMock(spec=ResultStore, **{"answers.return_value": True}), keys=keys, wanted=WANTED, roots=(),
+        listener=Listener(), agent="me", spool=tmp_path,
+    )  # fmt: skip
+    (tmp_path / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
+    worker._spool.is_away = True
+    worker.submit(worker._write_kept)
+    assert worker.drain()
+    worker.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["1.unreadable"] and "set aside" in caplog.text

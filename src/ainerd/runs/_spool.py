@@ -47,6 +47,13 @@ class Spool:
                 part.unlink()
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
 
+    def set_aside(self, path: Path, why: str) -> None:
+        """Put a file that cannot be used where nobody looks for it again, and a person finds it."""
+        aside = path.with_suffix(".unreadable")
+        logger.error("%s: it is set aside as %s", why, aside)
+        with suppress(OSError):
+            path.replace(aside)
+
     def waiting(self) -> list[Path]:
         """What may be written now: nothing while Tiled is away."""
         if self.is_away and self._answers():
