@@ -122,10 +122,11 @@ class Run(DocumentRouter):
         }
         self._per_point[doc["uid"]] = int(about.get("frame_per_point") or 1)
 
-    def datum(self, doc: Any) -> None:
+    def datum(self, doc: Any) -> Any:
         """Remember which frames a datum is."""
         if doc["resource"] in self._resources:
             self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
+        return doc
 
     def stream_resource(self, doc: Any) -> None:
         """Remember where frames lie."""

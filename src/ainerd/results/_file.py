@@ -16,7 +16,7 @@ from tiled.utils import safe_json_dump
 from ainerd.results._nodes import SPEC_VERSION
 
 ATTEMPTS, PAUSE_S = 2, 0.5
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+QUICK_S, FILE_S = 10.0, 30.0  # for an answer, without a file and with one
 _ABSENT = {"Not Found", "Method Not Allowed"}  # what a server says of a route it does not have
 
 
@@ -55,7 +55,7 @@ def put_file(
     """Write the node `key` of a result and the file behind it in one request.
 
     One with a status in `unless` stays. None if the server does not take results as files. A server that is away is
-    asked `ATTEMPTS` times within a second: who wants to write waits for it elsewhere.
+    asked `ATTEMPTS` times within a second, one that hangs is waited for `QUICK_S`: runs wait for it elsewhere.
     """
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
     said = safe_json_dump({"metadata": metadata, "specs": specs, "unless": list(unless)})
@@ -63,8 +63,10 @@ def put_file(
     headers = {"x-metadata-length": str(len(said)), "content-type": "application/x-hdf5"}
     for attempt in range(ATTEMPTS):
         try:
-            response = results.context.http_client.put(url, content=said + file, headers=headers, timeout=TIMEOUT)
-        except httpx.TransportError:
+            response = results.context.http_client.put(
+                url, content=said + file, headers=headers, timeout=FILE_S if file else QUICK_S
+            )
+        except httpx.ConnectError:
             if attempt + 1 == ATTEMPTS:
                 raise
             time.sleep(PAUSE_S)
