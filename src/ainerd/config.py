@@ -6,6 +6,7 @@ The sections defined here are the same for all techniques. A technique validates
 
 import difflib
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +14,16 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
@@ -65,6 +75,20 @@ class Steering(Section):
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     age: str = ""  #: which of `recorded.readings` is the sample's age in s, so that ageing is not taken for regions
     seed: int = 0
+
+    @field_validator("bounds")
+    @classmethod
+    def _bounds_are_limits(cls, bounds: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        if not bounds:
+            raise ValueError("name at least one actuator")
+        for name, (low, high) in bounds.items():
+            if not name or set(name) & set("./"):
+                raise ValueError(
+                    f"{name!r} cannot be kept as the name of an actuator: it has a dot or a slash, or nothing"
+                )
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"{name} = [{low}, {high}] is no range: give [low, high]")
+        return bounds
 
 
 class Recorded(Section):
@@ -169,6 +193,8 @@ class Settings(BaseSettings):
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
+        if private := [name for name in given if name.startswith("_")]:  # options of pydantic's, which read files
+            raise SettingsError(f"{private[0]}: unknown key")
         if problems := _misplaced([name for name in given if name not in cls.model_fields], technique):
             raise SettingsError("\n".join(problems))
         try:

@@ -87,6 +87,11 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ("[recorded.series]", "[beside.series]", "of an earlier version: [beside] is now in [recorded]"),
         ("[rheo_xpcs.partition]", "[partition]", "of an earlier version: [partition] is now in [rheo_xpcs.partition]"),
         ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
+        ("sample_x = [0.0, 10.0]", "sample_x = [nan, 10.0]", "steering.bounds: sample_x = [nan, 10.0] is no range"),
+        ("sample_x = [0.0, 10.0]", "sample_x = [10.0, 0.0]", "steering.bounds: sample_x = [10.0, 0.0] is no range"),
+        ("sample_x = [0.0, 10.0]", "sample_x = [0.0, inf]", "steering.bounds: sample_x = [0.0, inf] is no range"),
+        ("sample_x = [0.0, 10.0]", '"sample.x" = [0.0, 10.0]', "steering.bounds: 'sample.x' cannot be kept"),
+        ('name = "rheo_xpcs"', 'name = "x"\n_env_file = "/etc/passwd"', "_env_file: unknown key"),
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
 )

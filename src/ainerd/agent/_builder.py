@@ -18,6 +18,7 @@ from ainerd.novelty import DriftMartingale
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import Wanted
 from ainerd.server import open_catalog
+from ainerd.steering import check_limits
 from ainerd.technique import HasCommon, Technique, TechniqueError, load
 
 
@@ -91,6 +92,12 @@ def build_agent(
     ValueError
         If settings, technique and devices do not fit each other.
     """
+    for corner in zip(*settings.steering.bounds.values(), strict=True):
+        position = dict(zip(settings.steering.bounds, corner, strict=True))
+        try:
+            check_limits([actuator for actuator in actuators if actuator.name in position], position)
+        except ValueError as error:
+            raise SettingsError(f"steering.bounds: {error}") from None
     return Agent(
         client=client,
         detector=detector,

@@ -2,7 +2,7 @@
 
 from ainerd.documents._files import file_documents
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
-from ainerd.documents._replay import RunReader, documents_of
+from ainerd.documents._replay import RunReader, documents_of, streams_of
 from ainerd.documents._run import DetectorKeys, Run
 from ainerd.documents._sources import open_documents
 from ainerd.documents._whole import Whole
@@ -26,4 +26,5 @@ __all__ = [
     "file_documents",
     "local_path",
     "open_documents",
+    "streams_of",
 ]

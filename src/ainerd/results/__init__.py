@@ -20,11 +20,13 @@ from ainerd.results._records import (
     ResultRecord,
     SuggestionRecord,
 )
+from ainerd.results._sound import LATEST_S
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
 
 __all__ = [
     "FINAL",
+    "LATEST_S",
     "SPEC_VERSION",
     "AinerdResult",
     "AtlasRecord",

@@ -6,6 +6,7 @@ from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
+from ainerd.results._records import ResultRecord
 from ainerd.results._writing import ResultWriter
 
 QUICK_S = 2.0
@@ -54,6 +55,10 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         ResultWriter.__init__(self, ainerd, results, agent)
         ResultReader.__init__(self, ainerd, results, self.current_labels, scope)
         self.container, self.agent = ainerd, agent
+
+    def _other_digests(self, record: ResultRecord) -> list[str] | None:
+        digests = self._digests()
+        return None if digests is None else sorted(digests - {record.digest})
 
     def answers(self) -> bool:
         """Whether the server answers now, and takes the key; says so quickly."""
