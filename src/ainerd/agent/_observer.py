@@ -25,6 +25,7 @@ from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, digest
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
+from ainerd.server import Presence
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -99,6 +100,7 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
 
     # runs
@@ -180,6 +182,7 @@ class Observer:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
             self._worker.close()
+            self._presence.leave()
 
     # for bluesky-adaptive
 
