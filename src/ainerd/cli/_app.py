@@ -10,6 +10,7 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
+from ainerd.cli._archive import archive
 from ainerd.cli._check import check
 from ainerd.cli._doctor import doctor
 from ainerd.cli._init import init
@@ -42,7 +43,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         callback=_version,
     )
-    for command in (watch, steer, serve, status, log, replay, similar, export, init, check, doctor):
+    for command in (watch, steer, serve, status, log, replay, similar, export, archive, init, check, doctor):
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:

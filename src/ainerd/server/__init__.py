@@ -1,5 +1,6 @@
 """Tiled for a session: an embedded server in a process of its own, and the way to any server."""
 
+from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running
 from ainerd.server._presence import Presence, at_work, told
@@ -9,6 +10,7 @@ __all__ = [
     "EmbeddedServer",
     "Presence",
     "ServerError",
+    "archive",
     "at_work",
     "connect",
     "embedded_server",

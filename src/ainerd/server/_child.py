@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ainerd.server._home import settle
 from ainerd.server._orphans import replace_orphans
 from ainerd.server._users import wait_until_unused
 
@@ -66,6 +67,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
 
     from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
+    settle(directory)
     spare_repetition(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
     replace_orphans(directory / "catalog.db")
     count_what_files_hold()
