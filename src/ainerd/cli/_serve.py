@@ -34,6 +34,8 @@ def serve(
         directory, frames = _of_settings(config, frames)
     elif not directory.is_dir():
         raise ValueError(f"{directory} is no folder: give that of an embedded server, or --config")
+    elif any(directory.iterdir()) and not (directory / "catalog.db").exists():
+        raise ValueError(f"{directory} is no folder of an embedded server: it has no catalog.db, and is not empty")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

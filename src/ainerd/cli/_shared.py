@@ -47,6 +47,8 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
 
     try:
         if tiled is not None and Path(tiled).is_dir():
+            if not (Path(tiled) / "catalog.db").exists():
+                raise ValueError(f"{tiled} is no folder of an embedded server: it has no catalog.db")
             server = EmbeddedServer.start(tiled)
             client, close = server.client(), server.close
         elif tiled is not None:

@@ -46,7 +46,7 @@ def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TI
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
-        raise ServerError(f"{uri.partition('?')[0]!r} is no address of a server: give http://host:port")
+        raise ServerError(f"{uri.partition('?')[0]!r} is no address of a server, and no folder: give http://host:port")
     api_key = api_key or url.params.get("api_key") or os.environ.get("TILED_API_KEY")
     if api_key and not re.fullmatch(r"[A-Za-z0-9_]+", api_key):
         raise ServerError("the API key has characters no Tiled key has: letters and digits only")
