@@ -1,6 +1,7 @@
 """A person and the agent steer together; what was said is known after a restart."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +131,12 @@ def test_a_campaign_without_results_ends_by_itself(started):
     assert "the last 5 exposures gave no result" in agent.status()["explored"]
     assert agent.log()["text"].str.contains("explored: the last 5").any()
     started.expect(100)
+    reports = started.settings.storage.directory / "reports"
+    deadline = time.monotonic() + 90
+    while not (done := list(reports.glob("another-*.html"))) or list(reports.glob("*.log")):
+        assert time.monotonic() < deadline, [log.read_text() for log in reports.glob("*.log")]
+        time.sleep(0.1)
+    assert "5 × " in done[0].read_text()
 
 
 def test_health_is_plain_numbers(started):
@@ -152,7 +159,7 @@ def test_mistakes_at_the_prompt_are_told(started):
         "stay wants a number of exposures, got 0.5": lambda: agent.stay(0.5),
         "agent.detach() first": lambda: agent.attach(other),
         "no result 'x'": lambda: agent.explain("x"),
-        "no run 'x' in Tiled": lambda: agent.analyse("x"),
+        "no run 'nothing' in Tiled": lambda: agent.analyse("nothing"),
         "bounds must be of sample_x, sample_y": lambda: setattr(agent, "bounds", {"x": (0, 1)}),
     }.items():
         with pytest.raises((ValueError, KeyError, RuntimeError, TypeError)) as error:

@@ -15,6 +15,7 @@ from ainerd.cli._check import check
 from ainerd.cli._doctor import doctor
 from ainerd.cli._init import init
 from ainerd.cli._replay import replay
+from ainerd.cli._report import report
 from ainerd.cli._results import export, similar
 from ainerd.cli._serve import serve
 from ainerd.cli._status import log, status
@@ -43,7 +44,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         callback=_version,
     )
-    for command in (watch, steer, serve, status, log, replay, similar, export, archive, init, check, doctor):
+    for command in (watch, steer, serve, status, log, replay, similar, export, archive, report, init, check, doctor):
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:
