@@ -30,7 +30,7 @@ from benchmarks._report import report
 
 AFTER_S = 2.0
 READY_S, END_S = 240.0, 120.0
-N_FRAMES = 4000
+N_FRAMES = 2000
 PROMPT = r"In \[\d+\]: "
 PREPARE = f"""
 import time

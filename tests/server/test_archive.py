@@ -1,8 +1,10 @@
 """A campaign is copied while it goes on, and opens elsewhere: after `ainerd archive`, and after `cp -r`."""
 
 import shutil
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 
 import h5py
 import numpy as np
@@ -16,6 +18,7 @@ from tiled.structures.data_source import Asset, DataSource
 from ainerd.cli import main
 from ainerd.results import ResultRecord, ResultStore, export_table
 from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
+from ainerd.server._home import addresses, path_of, settle
 from ainerd.technique import Analysis
 
 N = 20
@@ -86,10 +89,20 @@ def home(tmp_path_factory):
     return folder, keys
 
 
-@pytest.mark.parametrize("way", ["live", "copied"])
-def test_a_copy_opens_where_it_is(home, tmp_path, way):
+def test_what_was_copied_by_hand_finds_its_files(home):
+    folder, _ = home
+    assert settle(folder / "copied") > N and settle(folder / "copied") == 0
+    with closing(sqlite3.connect(folder / "copied" / "catalog.db")) as catalog:
+        known = addresses(catalog)
+    assert f"duckdb://localhost/{folder / 'copied'}/storage.duckdb" in known
+    paths = {path for uri in known if (path := path_of(uri)) is not None}
+    missing = [path for path in paths if not path.exists()]
+    assert missing == [folder / "frames" / "one.h5"] and all(path.is_relative_to(folder) for path in paths)
+
+
+def test_a_copy_opens_where_it_is(home, tmp_path):
     folder, keys = home
-    shutil.copytree(folder / way, tmp_path / "on a stick")  # and again somewhere else
+    shutil.copytree(folder / "live", tmp_path / "on a stick")  # and again somewhere else
     with EmbeddedServer.start(tmp_path / "on a stick") as server:
         client = server.client()
         store = ResultStore(client["ainerd"])
@@ -100,8 +113,7 @@ def test_a_copy_opens_where_it_is(home, tmp_path, way):
         assert store.similar(keys[0], 3).index.tolist() == keys[1:4]
         assert client["raw", "readings"].read()["stress"].tolist() == [1.0, 2.0]
         assert client["raw", "events"].read()["t"].tolist() == [0.5, 1.5]
-        if way == "live":  # with its frames
-            assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
+        assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
         assert export_table(store, tmp_path / "all.csv").stat().st_size > 1000
         assert client["ainerd", "results", keys[5]].plot().axes
         add(store, 10_000)  # and the campaign may go on
