@@ -26,6 +26,7 @@ from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import ResultStore, digest
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
+from ainerd.server import Presence
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -102,6 +103,7 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
 
     # runs
@@ -184,6 +186,7 @@ class Observer:
             self._campaign.withdraw("the session ended")
             self._campaign.settle()
             self._worker.close()
+            self._presence.leave()
 
     # for bluesky-adaptive
 
