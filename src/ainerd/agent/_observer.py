@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
-from tiled.queries import KeyPresent
+from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
-from ainerd.results import ResultStore, digest
+from ainerd.results import ResultStore, digest, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
@@ -284,12 +284,36 @@ class Observer:
         """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
         return Logbook(self.results.logbook())
 
-    def explain(self, key: str | None = None) -> str:
-        """Why a run was called novel, or was not; the newest result without a key."""
+    def explain(self, run: str | float | None = None) -> str:
+        """Why a run was called novel, or was not: by its scan number or key; the newest result without either."""
         keys = self.results.embeddings().index
-        if key is None and not len(keys):
+        if run is None and not len(keys):
             return "there is no complete result yet"
-        return self.results.explain(str(keys[-1]) if key is None else key)
+        return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
+
+    def note(self, run: str | float, text: str) -> None:
+        """Note something on a run: ``agent.note(12, "a bubble")``; it is shown with its result, and in the log.
+
+        Parameters
+        ----------
+        run : int, float or str
+            The number of the scan; ``"12.2"`` for its second event; or the first characters of a result's key.
+        text : str
+
+        Raises
+        ------
+        KeyError
+            If there is neither such a result nor such a run.
+        """
+        if isinstance(run, int) and not isinstance(run, bool):  # the whole run, with a result or without
+            found = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
+            if not found:
+                raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
+            self.results.note(text, raw_uid=found[0], scan=str(run))
+            return
+        record = self.results.record(self.results.key(run))
+        scan = scan_text(record.scan_id, record.event)
+        self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
     def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.

@@ -10,7 +10,7 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
-from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint
+from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint, scan_text
 from ainerd.runs import Outcome
 
 logger = logging.getLogger(__name__)
@@ -89,11 +89,12 @@ class Ledger:
 
     def finding(self, outcome: Outcome) -> str:
         """What was found at a position, in words."""
-        where = self.position_text(outcome.positions)
+        scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
+        where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
-            return f"at {where}: no result, {outcome.reason}"
+            return f"{where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
+        return f"{where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

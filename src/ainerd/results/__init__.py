@@ -22,6 +22,7 @@ from ainerd.results._records import (
 )
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
+from ainerd.results._which import scan_text
 
 __all__ = [
     "FINAL",
@@ -43,6 +44,7 @@ __all__ = [
     "read_checkpoint",
     "result_key",
     "save_checkpoint",
+    "scan_text",
     "series_identity",
     "validate",
 ]

@@ -10,7 +10,9 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.results._explain import explain
+from ainerd.results._notes import notes_on, read_notes
 from ainerd.results._records import ResultRecord
+from ainerd.results._which import scan_text
 from ainerd.technique import panels
 
 if TYPE_CHECKING:
@@ -107,6 +109,12 @@ class AinerdResult(Container):
         return found
 
     @property
+    def notes(self) -> list[str]:
+        """What people noted on it, or on its run, oldest first."""
+        log = self._at([*self.path_parts[:-2], "log"], "the log")
+        return notes_on(self.path_parts[-1], self.metadata, read_notes(log))
+
+    @property
     def explanation(self) -> str:
         """Why the run was called novel, or was not."""
         return explain(self.record)
@@ -118,8 +126,7 @@ class AinerdResult(Container):
     @property
     def _what(self) -> str:
         """What it is of, in words."""
-        event = f", event {self.metadata['event']}" if "event" in self.metadata else ""
-        return f"scan {self.metadata.get('scan_id', '?')}{event}"
+        return f"scan {scan_text(self.metadata.get('scan_id'), self.metadata.get('event'))}"
 
     def __getattr__(self, name: str) -> "ArrayClient":
         if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed

@@ -1,11 +1,14 @@
 """The store: everything the agent keeps in Tiled."""
 
+from collections.abc import Callable
+
 import httpx
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
+from ainerd.results._shown import ResultTable
 from ainerd.results._writing import ResultWriter
 
 QUICK_S = 2.0
@@ -52,7 +55,7 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         scope = {name: value for name, value in given.items() if value is not None}
         CampaignRecords.__init__(self, suggestions, atlas, log, scope)
         ResultWriter.__init__(self, ainerd, results, agent)
-        ResultReader.__init__(self, ainerd, results, self.current_labels, scope)
+        ResultReader.__init__(self, ainerd, results, self.current_labels, self.notes, scope)
         self.container, self.agent = ainerd, agent
 
     def answers(self) -> bool:
@@ -64,12 +67,22 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
             return False
 
     def __repr__(self) -> str:
-        results = self.table()
+        return self._shown_with(repr)
+
+    def _repr_html_(self) -> str:
+        return self._shown_with(ResultTable._repr_html_)
+
+    def _shown_with(self, show: Callable[[ResultTable], str]) -> str:
+        """What there is in a line, and the table; that Tiled is away, if it is: a person asked, no program."""
+        of = f" of {self.agent}" if self.agent else ""
+        if not self.answers():
+            return f"<ResultStore{of}: Tiled does not answer at {self.container.uri}>"
+        results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()
         regimes = "no regimes yet"
         if atlas:
             low, high = atlas.supported_range
             regimes = f"{atlas.n_regimes} regimes ({low} to {high} supported, atlas {atlas.version})"
-        of = f" of {self.agent}" if self.agent else ""
-        return f"<ResultStore{of}: {len(self)} results, {failed} failed, {novel} novel, {regimes}>"
+        line = f"{len(self)} results{of}, {failed} failed, {novel} novel, {regimes}"
+        return f"{line}\n{show(results)}" if len(results) else line

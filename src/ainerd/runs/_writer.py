@@ -14,6 +14,7 @@ from tiled.client.utils import ClientError
 from ainerd.documents import DetectorKeys, Run, Whole, documents_of
 from ainerd.results import FINAL, ResultRecord, ResultStore, result_key, series_identity
 from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.runs._start import said_at_start
 from ainerd.runs._subject import Subject
 from ainerd.technique import Analysis, AnalysisError, Series, Technique
 
@@ -56,6 +57,7 @@ class Writer:
             series_id=subject.series_id,
             scan_id=run.start_doc.get("scan_id"),
             run_time=run.start_doc["time"],
+            start=said_at_start(run.start_doc, self.wanted),
             suggestion_id=run.start_doc.get("suggestion_id"),
             technique=self.technique.name,
             agent=self.agent,
@@ -97,6 +99,7 @@ class Writer:
             trial_id=run.start_doc.get("suggestion_id") or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
+            scan_id=run.start_doc.get("scan_id"),
             event=event,
         )
 
@@ -161,6 +164,7 @@ class Writer:
             trial_id=record.suggestion_id or record.key,
             status=record.status,
             positions=record.positions,
+            scan_id=record.scan_id,
             event=record.event,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,

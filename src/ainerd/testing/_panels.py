@@ -20,6 +20,7 @@ ARGUMENTS = {
     "gallery": ("figure", "scene", "runs"),
     "strip": ("axes", "scene", "runs"),
     "sentences": ("summary",),
+    "columns": ("summary", "units"),
     "export": ("store", "key", "path"),
 }
 

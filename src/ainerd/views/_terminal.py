@@ -3,7 +3,6 @@
 Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, where markup is not interpreted.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,13 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ainerd.results._text import plain
+
 LINES = 60  # shown at most, the newest
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def plain(text: object) -> str:
-    """The text with control characters shown as �, so that an escape sequence in a name clears no screen."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def status_panel(status: Mapping[str, Any]) -> Panel:
