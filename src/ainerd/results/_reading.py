@@ -194,7 +194,8 @@ class ResultReader:
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
-        return np.asarray(self._child(key, name).read())
+        values = np.asarray(self._child(key, name).read())
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
     def series(self, key: str, name: str) -> pd.DataFrame:
         """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""

@@ -1,6 +1,8 @@
 """The store: everything the agent keeps in Tiled."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from tiled.client.container import Container
@@ -8,8 +10,12 @@ from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
+from ainerd.results._records import USABLE
 from ainerd.results._shown import ResultTable
 from ainerd.results._writing import ResultWriter
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 QUICK_S = 2.0
 _PARTS = ("results", "suggestions", "atlas", "log")
@@ -57,6 +63,35 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         ResultWriter.__init__(self, ainerd, results, agent)
         ResultReader.__init__(self, ainerd, results, self.current_labels, self.notes, scope)
         self.container, self.agent = ainerd, agent
+
+    def export(self, path: str | Path) -> Path:
+        """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.
+
+        One result as its technique writes it: ``results[12].export("scan_12.nxs")``. ValueError if the path ends
+        otherwise, or there is such an HDF5 file.
+        """
+        from ainerd.results._export import export_all
+
+        return export_all(self, path)
+
+    def to_xarray(self, *arrays: str, **asked: Any) -> "xr.Dataset":
+        """The table of the usable results as an xarray dataset along ``result``, with these arrays of each.
+
+        ``results.to_xarray("g2", regime=1)`` has g2 of those in regime 1; what is asked is as for `search`. Units are
+        in the attribute ``units`` of each variable.
+
+        Raises
+        ------
+        KeyError
+            If a result has no array of a name.
+        ValueError
+            If arrays cannot be put side by side.
+        """
+        from ainerd.results._xarray import dataset_of_all
+
+        table = self.search(**asked)
+        table = table[table["status"].isin(USABLE)]
+        return dataset_of_all(table, {str(key): self[str(key)] for key in table.index if arrays}, arrays)
 
     def answers(self) -> bool:
         """Whether the server answers now, and takes the key; says so quickly."""

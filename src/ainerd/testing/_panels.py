@@ -21,6 +21,7 @@ ARGUMENTS = {
     "strip": ("axes", "scene", "runs"),
     "sentences": ("summary",),
     "columns": ("summary", "units"),
+    "coordinates": ("result", "sizes"),
     "export": ("store", "key", "path"),
 }
 

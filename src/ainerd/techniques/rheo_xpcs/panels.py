@@ -10,13 +10,14 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultStore
+from ainerd.techniques.rheo_xpcs._axes import coordinates
 from ainerd.techniques.rheo_xpcs._sentences import columns, sentences
 from ainerd.techniques.rheo_xpcs.figures._exposure import BEAM, draw_exposure
 from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, highest, montage
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 
-__all__ = ["arrays", "columns", "export", "gallery", "image", "plot", "sentences", "strip"]
+__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip"]
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 
