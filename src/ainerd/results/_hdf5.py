@@ -40,5 +40,5 @@ def put_table(group: "h5py.Group", name: str, table: pd.DataFrame, units: Mappin
     """Keep a table as a group of its columns."""
     columns = group.create_group(name.replace("/", "_"), track_order=True)
     for column in table:
-        unit = {"units": units[column]} if column in units else {}
-        put_array(columns, str(column), table[column].to_numpy(), unit)
+        unit = units.get(str(column))
+        put_array(columns, str(column), table[column].to_numpy(), {"units": unit})

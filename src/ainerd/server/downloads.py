@@ -75,6 +75,8 @@ def table_as_xlsx(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_in
 def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
     """Rows of an array; of more than two dimensions in blocks, with a comment that says where each is."""
     array = np.asarray(array)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
     text, blocks = io.StringIO(), array.reshape(-1, *array.shape[-2:]) if array.ndim > 2 else [array]
     for where, block in zip(np.ndindex(array.shape[:-2]), blocks, strict=True):
         if where:
