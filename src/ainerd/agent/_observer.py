@@ -21,12 +21,16 @@ from tiled.queries import Key, KeyPresent
 from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
+from ainerd.agent._saying import waiting
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
 from ainerd.results import ResultStore, digest, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
+
+SOON_S = 0.4  # who types `agent` has an answer within a second
+AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
 
 class Observer:
@@ -96,7 +100,8 @@ class Observer:
             on_outcome=self._announce,
         )
         reader = SceneReader(self.results, technique, bounds)
-        self._display = Display(self.results, technique, self._campaign, reader, name=name)
+        units = {name: unit for name, unit in wanted.units.items() if name in bounds}
+        self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
         close_at_exit(self)
@@ -167,7 +172,8 @@ class Observer:
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until every run that has come is analysed and written; False if it takes longer."""
-        return self._worker.drain(timeout_s)
+        with waiting("analysing what has come"):
+            return self._worker.drain(timeout_s)
 
     @property
     def is_busy(self) -> bool:
@@ -224,15 +230,38 @@ class Observer:
         """Turn the suggestion down; returns the next one."""
         return self._campaign.reject(reason)
 
-    def add(self, *position: float, reason: str = "asked for by a person") -> dict[str, Any]:
-        """Measure here next; one number for each actuator.
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+        """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
         Raises
         ------
         ValueError
-            If the position lies outside the bounds, or in an excluded region.
+            If it is not one number for each actuator, or the position lies outside the bounds or in an excluded region.
         """
-        return self._campaign.add(self._campaign.position(position), reason)
+        return self._campaign.add(self._position(position, by_name), reason)
+
+    def exclude_border(self, width: float) -> dict[str, Any]:
+        """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
+
+        Returns the next suggestion. ``agent.excluded`` has the boxes, which may be set.
+
+        Raises
+        ------
+        ValueError
+            If that is no width, or nothing would be left.
+        """
+        narrowest = min(high - low for low, high in self.bounds.values())
+        if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
+            raise ValueError(
+                f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
+            )
+        sides = [
+            {name: side}
+            for name, (low, high) in self.bounds.items()
+            for side in ((low, low + width), (high - width, high))
+        ]
+        self.excluded = [*self.excluded, *sides]
+        return self.suggest()
 
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
@@ -328,16 +357,19 @@ class Observer:
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the bounds, whose borders are drawn.
         """
-        return self._display.figure(truth)
+        with waiting("drawing"):
+            return self._display.figure(truth)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}, {len(self.results)} results at {self._uri}>"
+        return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
 
     def __rich__(self) -> Any:
-        return status_panel(self.status())
+        if self.results.answers(SOON_S):
+            return status_panel(self.status())
+        return status_panel({"tiled": self._uri, "away": f"{AWAY}", "queue": self._worker.backlog})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         console = Console()
@@ -346,6 +378,13 @@ class Observer:
         printer.text(capture.get().rstrip())
 
     # inside
+
+    def _position(self, numbers: Sequence[float], by_name: Mapping[str, float]) -> dict[str, float]:
+        """A position that is given by numbers or by names."""
+        names = self._campaign.names
+        if by_name and (numbers or set(by_name) != set(names)):
+            raise ValueError(f"a position has {', '.join(names)}, got {', '.join([*map(str, numbers), *by_name])}")
+        return self._campaign.position([by_name[name] for name in names] if by_name else numbers)
 
     def _analysed(self) -> Callable[[Container], bool]:
         """Tells of a run in Tiled whether it has its results, as far as they are there now."""

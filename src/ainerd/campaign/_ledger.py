@@ -34,10 +34,13 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled, in an agent's own store, what was decided and why; `names` are the actuators."""
+    """Writes to Tiled, in an agent's own store, what was decided and why.
 
-    def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
-        self._store, self._agent, self._names = store, agent, tuple(names)
+    `names` are the actuators, which share the `unit`.
+    """
+
+    def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
+        self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
 
     @_softly
     def suggested(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
@@ -85,7 +88,8 @@ class Ledger:
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""
-        return "(" + ", ".join(f"{position[name]:.2f}" for name in self._names if name in position) + ")"
+        numbers = ", ".join(f"{position[name]:.2f}" for name in self._names if name in position)
+        return f"({numbers}) {self._unit}".rstrip() if numbers else "an unknown position"
 
     def finding(self, outcome: Outcome) -> str:
         """What was found at a position, in words."""

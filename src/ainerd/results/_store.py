@@ -93,11 +93,11 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         table = table[table["status"].isin(USABLE)]
         return dataset_of_all(table, {str(key): self[str(key)] for key in table.index if arrays}, arrays)
 
-    def answers(self) -> bool:
+    def answers(self, within_s: float = QUICK_S) -> bool:
         """Whether the server answers now, and takes the key; says so quickly."""
         http = self.container.context.http_client
         try:
-            return bool(http.get(self.container.uri, timeout=QUICK_S).is_success)
+            return bool(http.get(self.container.uri, timeout=within_s).is_success)
         except httpx.HTTPError:
             return False
 
