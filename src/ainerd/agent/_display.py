@@ -1,6 +1,7 @@
 """What a person sees of an agent: its state, a line for each run, and the campaign's figure."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from ainerd.campaign import Campaign, terms_of
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Outcome
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line, save_panel
 
 
 class Display:
@@ -68,11 +69,15 @@ class Display:
         )
         say(line, *([Text(plain(self._campaign.advice), "yellow")] if self._campaign.advice else []))
 
-    def figure(self, truth: NDArray[Any] | None) -> LiveFigure:
+    def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
+        """One panel of the campaign's figure, to a file."""
+        return save_panel(self._scene(), panel, path, width_mm=width_mm)
+
+    def figure(self, truth: NDArray[Any] | None, style: str) -> LiveFigure:
         """The campaign's figure, drawn now."""
         self._truth = truth
-        if self._live is None or not self._live.is_open:
-            self._live = LiveFigure(self._scene, self._name)
+        if self._live is None or not self._live.is_open or self._live.style != style:
+            self._live = LiveFigure(self._scene, self._name, style)
         self._live.update()
         self._live.refresh()
         return self._live

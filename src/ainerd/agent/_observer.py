@@ -344,7 +344,27 @@ class Observer:
         scan = scan_text(record.scan_id, record.event)
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
-    def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
+    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
+        """One panel for a paper or a talk: ``agent.figure("map", "map.pdf", width_mm=85)``; returns the path.
+
+        Parameters
+        ----------
+        panel : {"map", "latent", "novelty", "timeline", "gallery"}
+            The last, if the technique draws one.
+        path : path
+            Ends in .pdf, .svg or .png.
+        width_mm : float
+            85 is a column of most journals.
+
+        Raises
+        ------
+        ValueError
+            If there is no such panel, the path ends otherwise, or the width makes no sense.
+        """
+        with waiting("drawing"):
+            return self._display.panel(panel, path, width_mm)
+
+    def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and what was
@@ -354,11 +374,13 @@ class Observer:
 
         Parameters
         ----------
+        style : {"desk", "wall"}
+            Wall: large type, light on dark, fewer panels, for a screen in a control room.
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the bounds, whose borders are drawn.
         """
         with waiting("drawing"):
-            return self._display.figure(truth)
+            return self._display.figure(truth, style)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self._uri}>"

@@ -2,6 +2,7 @@
 
 from ainerd.views._figure import campaign_figure
 from ainerd.views._live import LiveFigure
+from ainerd.views._panel import panel_names, save_panel
 from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
 from ainerd.views._terminal import Logbook, plain, run_line, status_panel
 
@@ -13,7 +14,9 @@ __all__ = [
     "SceneReader",
     "campaign_figure",
     "newest_and_nearest",
+    "panel_names",
     "plain",
     "run_line",
+    "save_panel",
     "status_panel",
 ]
