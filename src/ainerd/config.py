@@ -111,6 +111,7 @@ class Recorded(Section):
 
     series: dict[str, str] = {}  #: what is monitored during the run
     readings: dict[str, str] = {}  #: what is read once
+    start: dict[str, str] = {}  #: keys of the start document, beside sample, user, proposal and plan
     units: dict[str, str] = {}  #: of all these
 
     @model_validator(mode="after")

@@ -17,6 +17,8 @@ from tiled.client.container import Container
 
 from ainerd.agent._night import reported, write_report
 from ainerd.agent._observer import Observer
+from ainerd.agent._plan import AgentPlan
+from ainerd.agent._welcome import GUIDE
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
@@ -70,6 +72,7 @@ class Agent(Observer):
         )
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+        self.__doc__ = GUIDE  # what `agent?` shows
 
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
@@ -130,7 +133,9 @@ class Agent(Observer):
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
         plan = explore(self.problem, n)
-        return plan if n is not None else reported(plan, lambda: write_report(self.results, self._backup.parent))
+        if n is None:
+            plan = reported(plan, lambda: write_report(self.results, self._backup.parent))
+        return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
         """Plan: measure points of your own: ``RE(agent.sample((2.0, 3.5), (8.0, 1.0)))``, or ``agent.accept()``.
@@ -153,7 +158,7 @@ class Agent(Observer):
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:
             self._campaign.position([point[name] for name in self._campaign.names])
-        return sample_suggestions(self.problem, named)
+        return AgentPlan("agent.sample(…)", sample_suggestions(self.problem, named))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
         """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
@@ -163,7 +168,7 @@ class Agent(Observer):
         self._require_attached()
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"stay wants a number of exposures, got {n!r}")
-        return self._stay(n)
+        return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""

@@ -169,9 +169,16 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
         "bounds": settings.steering.bounds,
         "backup": settings.storage.directory / "unwritten",
         "name": settings.name,
+        "unit": _unit_of(settings),
         "drift": DriftMartingale(),
         **settings.steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
     }
+
+
+def _unit_of(settings: Settings) -> str:
+    """The unit that the actuators share, as far as the settings say."""
+    units = {settings.recorded.units.get(name, "") for name in settings.steering.bounds}
+    return units.pop() if len(units) == 1 else ""
 
 
 def _signals(devices: Sequence[Any], names: Iterable[str]) -> list[Any]:

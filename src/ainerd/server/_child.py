@@ -65,12 +65,14 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     """A server of `directory` in this process, which takes results as files; `options` are `SimpleTiledServer`'s."""
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
+    from ainerd.server.downloads import offer_downloads
     from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
     settle(directory)
     spare_repetition(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
     replace_orphans(directory / "catalog.db")
     count_what_files_hold()
+    offer_downloads()
     with SimpleTiledServer(directory, **options) as server:
         server.app.include_router(router, prefix="/custom")
         yield server
