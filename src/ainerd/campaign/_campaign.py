@@ -67,7 +67,7 @@ class Campaign:
         self._size, self._defer = technique.embedding_size, defer
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in bounds.items()}
-        self._ledger = Ledger(store, agent, tuple(bounds))
+        self._ledger = Ledger(store, agent, tuple(bounds), explorer.get("unit", ""))
         self._atlas = Atlas(technique, store, known)
         self._notices = Notices(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)
         self.explorer: Explorer | TechniqueOptimizer

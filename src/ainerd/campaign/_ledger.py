@@ -10,7 +10,7 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
-from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint
+from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint, scan_text
 from ainerd.runs import Outcome
 
 logger = logging.getLogger(__name__)
@@ -38,10 +38,13 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled, in an agent's own store, what was decided and why; `names` are the actuators."""
+    """Writes to Tiled, in an agent's own store, what was decided and why.
 
-    def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
-        self._store, self._agent, self._names = store, agent, tuple(names)
+    `names` are the actuators, which share the `unit`.
+    """
+
+    def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
+        self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
         self._unlinked: list[str] = []  # keys of results
 
     @_softly
@@ -98,15 +101,17 @@ class Ledger:
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""
-        return "(" + ", ".join(f"{position[name]:.2f}" for name in self._names if name in position) + ")"
+        numbers = ", ".join(f"{position[name]:.2f}" for name in self._names if name in position)
+        return f"({numbers}) {self._unit}".rstrip() if numbers else "an unknown position"
 
     def finding(self, outcome: Outcome) -> str:
         """What was found at a position, in words."""
-        where = self.position_text(outcome.positions)
+        scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
+        where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
-            return f"at {where}: no result, {outcome.reason}"
+            return f"{where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
+        return f"{where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

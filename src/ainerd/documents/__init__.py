@@ -4,7 +4,7 @@ from ainerd.documents._files import file_documents
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
 from ainerd.documents._replay import RunReader, documents_of, streams_of
 from ainerd.documents._run import DetectorKeys, Run
-from ainerd.documents._sources import open_documents
+from ainerd.documents._sources import check_source, open_documents
 from ainerd.documents._whole import Whole
 from ainerd.documents._wire import Document, WireError, checked
 from ainerd.documents._zmq import Curve
@@ -22,6 +22,7 @@ __all__ = [
     "Whole",
     "WireError",
     "checked",
+    "check_source",
     "documents_of",
     "file_documents",
     "local_path",

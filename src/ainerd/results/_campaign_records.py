@@ -12,6 +12,7 @@ from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import create_node, newest_key, read_nodes
+from ainerd.results._notes import KIND, Notes, read_notes
 from ainerd.results._record import now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
 from ainerd.results._sound import Sound, wrong_line, wrong_suggestion
@@ -155,9 +156,16 @@ class CampaignRecords:
 
     def log(self, text: str, **ids: str | int | float | None) -> None:
         """Write a line; `ids` say what it is about, such as ``raw_uid=...``."""
-        key = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        record = LogRecord.model_validate({"text": text, "agent": self._agent, "ids": ids})
-        create_node(self._log, key, record.metadata(), "AinerdLog")
+        self._add_line(LogRecord.model_validate({"text": text, "agent": self._agent, "ids": ids}))
+
+    def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
+        """Write what a person notes on a run, or on one `result` of it; `scan` is how the line calls it."""
+        ids = {"kind": KIND, "note": text, "raw_uid": raw_uid, "result": result}
+        self._add_line(LogRecord.model_validate({"text": f"a person noted on scan {scan}: {text}", "ids": ids}))
+
+    def notes(self) -> Notes:
+        """What people noted on runs, oldest first, each with ``note``, ``raw_uid`` and ``created``. One request."""
+        return read_notes(self._log)
 
     def logbook(self) -> pd.DataFrame:
         """All lines by time, with what they are about; in an agent's own store its lines and those of nobody."""
@@ -169,6 +177,10 @@ class CampaignRecords:
         """Regime of each result by its key, as in the newest atlas; the same object as long as that is the newest."""
         atlas = self.newest_atlas() or (self._newest({}) if self._atlas_scope else None)
         return atlas.labels if atlas else _NO_LABELS
+
+    def _add_line(self, record: LogRecord) -> None:
+        key = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+        create_node(self._log, key, record.metadata(), "AinerdLog")
 
     def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
         key, ours = newest_key(self._atlas, **scope), bool(scope)

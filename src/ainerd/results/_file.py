@@ -39,7 +39,7 @@ def packed(
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
         for name, array in arrays.items():
-            dataset = file.create_dataset(name, data=np.ascontiguousarray(array))
+            dataset = file.create_dataset(name, data=_plain(np.ascontiguousarray(array)))
             said = {"dims": ",".join(dims.get(name) or ()), "units": units.get(name, "")}
             dataset.attrs.update({what: text for what, text in said.items() if text})
         for name, table in tables.items():

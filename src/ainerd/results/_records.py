@@ -54,6 +54,9 @@ class ResultRecord(Record):
         Number of the event in the run, from 1, and when it was read, in seconds since 1970, if the result is of one.
     series_id, raw_uids : str, list of str
         Key and value by which a series of runs is known (``ramp=cooling 1``), and the runs in the result.
+    start : dict
+        What was asked of the start document, such as ``sample``, ``user``, ``proposal`` and ``plan``; top-level keys
+        of the metadata.
     suggestion_id : str
         The suggestion that led to the run.
     supersedes : str
@@ -90,7 +93,8 @@ class ResultRecord(Record):
         Rows of the series in a complete result, and of the technique's tables.
     """
 
-    _flat = ("positions", "summary")
+    _flat = ("positions", "summary", "start")
+    _newer = ("start",)
 
     status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
     reason: str | None = None
@@ -103,6 +107,7 @@ class ResultRecord(Record):
     event_time: Time | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
+    start: Scalars = Field(default_factory=dict)
     suggestion_id: str | None = None
     supersedes: str | None = None
     technique: str

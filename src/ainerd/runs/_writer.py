@@ -15,6 +15,7 @@ from tiled.client.utils import ClientError
 from ainerd.documents import DetectorKeys, Run, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, result_key, series_identity
 from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.runs._start import said_at_start
 from ainerd.runs._subject import Subject
 from ainerd.technique import Analysis, AnalysisError, Series, Technique
 
@@ -87,6 +88,7 @@ class Writer:
             trial_id=_suggestion(run) or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
+            scan_id=run.start_doc.get("scan_id"),
             event=event,
         )
 
@@ -113,6 +115,7 @@ class Writer:
             "scan_id": start.get("scan_id"),
             "run_time": _time(start.get("time")),
             "suggestion_id": _suggestion(run),
+            "start": said_at_start(start, self.wanted),
         }
         about: dict[str, Any] = {
             "raw_uid": run.uid,
@@ -188,6 +191,7 @@ class Writer:
             trial_id=record.suggestion_id or record.key,
             status=record.status,
             positions=record.positions,
+            scan_id=record.scan_id,
             event=record.event,
             embedding=None if record.embedding is None else np.array(record.embedding, np.float32),
             novelty_p=record.novelty_p,
