@@ -87,13 +87,16 @@ class Ledger:
         """A position in words."""
         return "(" + ", ".join(f"{position[name]:.2f}" for name in self._names if name in position) + ")"
 
-    def finding(self, outcome: Outcome) -> str:
-        """What was found at a position, in words."""
+    def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
+        """What was found at a position, in words; `told_apart`: whether a novel one's point is unlike known ones."""
         where = self.position_text(outcome.positions)
         if outcome.status == "failed":
             return f"at {where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        return f"at {where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
+        novel = (
+            "" if not outcome.novel else " (novel)" if told_apart else " (novel, but its point is one of the regime)"
+        )
+        return f"at {where}: regime {outcome.regime}, {p}{novel}"
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
