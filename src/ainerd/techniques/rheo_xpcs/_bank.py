@@ -27,7 +27,8 @@ BASELINE, FLICKER = 0.025, 1.0
 CONTRAST_ERR = 0.12
 _ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
 _FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
-_LANDMARK_PHI = np.arange(10.0, 360.0, 20.0)
+# Nine bins around the circle that see nine directions: by Friedel's symmetry as much as eighteen do.
+_LANDMARK_PHI = np.arange(10.0, 360.0, 40.0)
 
 
 class Bank:
@@ -121,12 +122,12 @@ class Bank:
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
-        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 450
+        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 300
     ) -> tuple[NDArray[np.float32], list[str]]:
         """Points (n, n_point) of the first exposures as runs of 18 bins would see them, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})
         which, rng = np.arange(min(n, self.n)), np.random.default_rng(0)
-        pixels, width = np.full(_LANDMARK_PHI.size, float(n_pixels)), np.full(_LANDMARK_PHI.size, 20.0)
+        pixels, width = np.full(_LANDMARK_PHI.size, 2.0 * n_pixels), np.full(_LANDMARK_PHI.size, 20.0)
         out = np.empty((which.size, encoder.n_point), dtype=np.float32)
         for chunk in self._chunks(which):
             clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
