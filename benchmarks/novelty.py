@@ -14,7 +14,7 @@ time         CPU of a verdict and of a calibration
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -48,39 +48,41 @@ def main() -> None:
     for name, part in PARTS.items():
         if arguments.part in ("all", name):
             with Progress() as progress:
-                rows = part(10 if arguments.quick else 1, np.random.default_rng(arguments.seed), progress)
+                rows = []
+                for row in part(10 if arguments.quick else 1, np.random.default_rng(arguments.seed), progress):
+                    progress.console.print(*row.values())  # they come minutes apart
+                    rows.append(row)
             report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, seed=arguments.seed, quick=arguments.quick)
 
 
-def grid(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
+def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
     """Plain physics."""
-    judge, cells, rows = as_told(), {}, []
+    judge, cells = as_told(), {}
     for tau in progress.track(TAUS, description="plain"):
         for exponent in EXPONENTS:
             drawn = (plain(tau * rng.uniform(0.95, 1.05), exponent) for _ in range(100 // share))
             cells[f"τ/T {tau:g}, γ {exponent:g}"] = [judge(each, USUAL, True) for each in drawn]
-    rows.append(alarms("plain, maps", np.concatenate(list(cells.values())), 0.055))
+    yield alarms("plain, maps", np.concatenate(list(cells.values())), 0.055)
     of_ageing = {}
     for tau, exponent, mu in progress.track(AGEING, description="ageing"):
         drawn = (ageing(tau * rng.uniform(0.95, 1.05), exponent, mu, 0.1) for _ in range(100 // share))
         of_ageing[f"ageing, τ/T {tau:g}, γ {exponent:g}, μ {mu:g}"] = [judge(each, USUAL, True) for each in drawn]
-    rows.append(alarms("ageing, maps", np.concatenate(list(of_ageing.values())), 0.055))
+    yield alarms("ageing, maps", np.concatenate(list(of_ageing.values())), 0.055)
     worst = sorted((cells | of_ageing).items(), key=lambda item: -np.mean(np.array(item[1]) <= 0.05))[:5]
-    rows += [alarms(f"worst cells: {name}", np.array(p), 0.15) for name, p in worst]
+    yield from (alarms(f"worst cells: {name}", np.array(p), 0.15) for name, p in worst)
     technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
     found, n = [], max(10 // share, 1)
     for tau in progress.track(TAUS, description="frames"):
         for exponent in EXPONENTS:
             for _ in range(n):
                 found.append(framed(technique, plain(tau, exponent), 1000, 500.0, rng))
-    rows.append(alarms("plain, frames, T = 1000", np.array(found), 0.055))
+    yield alarms("plain, frames, T = 1000", np.array(found), 0.055)
     long = ((0.005, 1.5), (0.02, 2.0), (0.1, 1.5), (0.2, 1.0), (1.0, 2.0))
     p = [framed(technique, plain(*cell), 5000, 500.0, rng) for cell in progress.track(long * max(4 // share, 1))]
-    rows.append(alarms("plain, frames, T = 5000", np.array(p), 0.055))
-    return rows
+    yield alarms("plain, frames, T = 5000", np.array(p), 0.055)
 
 
-def fragile(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
+def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
     """What an instrument really is."""
     quarter = tuple(np.arange(5.0, 95.0, 10.0))
     gaps = tuple(90 if k % 3 == 1 else 570 for k in range(18))
@@ -96,7 +98,7 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> list[di
         ),
         "flow, full circle": (USUAL, False),
     }
-    rows, told = [], as_told()
+    told = as_told()
     for name, (instrument, isotropic) in cases.items():
         judge = as_seen(rng)
         p, blind = [], []
@@ -105,13 +107,12 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> list[di
             p.append(judge(drawn, instrument, isotropic))
             if name.startswith("told"):
                 blind.append(told(drawn, instrument, isotropic))
-        rows.append(alarms(f"{name}: as the run shows", np.array(p), 0.07))
+        yield alarms(f"{name}: as the run shows", np.array(p), 0.07)
         if blind:
-            rows.append(alarms(f"{name}: as told alone", np.array(blind), 0.07))
-    return rows
+            yield alarms(f"{name}: as told alone", np.array(blind), 0.07)
 
 
-def instruments(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
+def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
     """Instruments that got no p-value once; small detectors stand for large ones where the bins are alike."""
     whole = tuple(np.arange(10.0, 360.0, 20.0))
     cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
@@ -131,7 +132,6 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress) -> lis
         "β .01": ((20000,), None, 300, 500.0, 100),
         "1e5 photons": ((300,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 1e5, 5),
     }
-    rows = []
     for name, (pixels, phi, n_frames, photons, modes) in cases.items():
         technique = RheoXPCS(bins(pixels, phi))
         p = np.array(
@@ -141,17 +141,16 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress) -> lis
             ]
         )
         row = alarms(name, p[np.isfinite(p)], 0.08)
-        rows.append({"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row})
-    return rows
+        yield {"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row}
 
 
-def power(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
+def power(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
     """Power at .01, ours and of rivals on the same features."""
     encoder, bank, told = Encoder.load(), Bank.load(), {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
     known = bank.features(encoder, contrast=USUAL.contrast, **told)
     methods = {"ainerd": NoveltyScorer(terms=TERMS).fit(known, bank.families).p_values} | rivals(known)
     least = {"echo": 0.9, "ballistic": 0.9, "LAOS": 0.9, "moving front": 0.9, "two-step reset": 0.8, "banded": 0.58}
-    rows, means = [], []
+    means = []
     for name, drawn in NEW.items():
         seen = [
             run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in AZIMUTHAL), **told)
@@ -160,23 +159,21 @@ def power(share: int, rng: np.random.Generator, progress: Progress) -> list[dict
         found = {method: np.asarray(p_values(np.array(seen)) <= 0.01) for method, p_values in methods.items()}
         means.append({method: hit.mean() for method, hit in found.items()})
         ours = found["ainerd"]
-        rows.append(
-            {
-                "new dynamics": name,
-                "n": len(seen),
-                "ainerd": f"{ours.mean():.3f} {interval(int(ours.sum()), ours.size)}",
-                **{method: f"{hit.mean():.3f}" for method, hit in found.items() if method != "ainerd"},
-                "wanted": f"≥ {least[name]:g}",
-                "reached": "yes" if ours.mean() >= least[name] else "no",
-            }
-        )
+        yield {
+            "new dynamics": name,
+            "n": len(seen),
+            "ainerd": f"{ours.mean():.3f} {interval(int(ours.sum()), ours.size)}",
+            **{method: f"{hit.mean():.3f}" for method, hit in found.items() if method != "ainerd"},
+            "wanted": f"≥ {least[name]:g}",
+            "reached": "yes" if ours.mean() >= least[name] else "no",
+        }
     mean = {method: float(np.mean([each[method] for each in means])) for method in methods}
     reached = "yes" if mean["ainerd"] >= 0.88 else "no"
     said = {method: f"{value:.3f}" for method, value in mean.items()}
-    return [*rows, {"new dynamics": "mean", "n": 0, **said, "wanted": "≥ 0.88", "reached": reached}]
+    yield {"new dynamics": "mean", "n": 0, **said, "wanted": "≥ 0.88", "reached": reached}
 
 
-def cpu(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
+def cpu(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
     """CPU, without the cache."""
     encoder, bank = Encoder.load(), Bank.load()
     given = {"n_frames": 1.0, "counts": 500.0, "n_pixels": 570.0}
@@ -187,11 +184,11 @@ def cpu(share: int, rng: np.random.Generator, progress: Progress) -> list[dict]:
     started = time.process_time()
     scorer.explain(run_features(encoder, run, **given)[None])
     verdict = time.process_time() - started
-    return [
+    yield from (
         {"what": "verdict", "s of CPU": verdict, "wanted": "≤ .3", "reached": "yes" if verdict <= 0.3 else "no"},
         {"what": f"calibration of {bank.n}", "s of CPU": calibration, "wanted": "≤ 10",
          "reached": "yes" if calibration <= 10 else "no"},
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 PARTS = {"grid": grid, "fragile": fragile, "instruments": instruments, "power": power, "time": cpu}

@@ -507,6 +507,12 @@ class Panels(Protocol):
     def sentences(self, summary: Mapping[str, Any]) -> list[str]:
         """What the numbers of a result mean, in words, for ``agent.explain()``."""
 
+    def columns(self, summary: Mapping[str, Any], units: Mapping[str, str]) -> Mapping[str, str]:
+        """What the table of results shows of one, as text by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
+
+    def coordinates(self, result: Any, sizes: Mapping[str, int]) -> Mapping[str, tuple[str, NDArray[Any], str]]:
+        """What is known of the dimensions of a result's arrays, of these `sizes`: by name, dimension, values, unit."""
+
     def export(self, store: Any, key: str, path: Path) -> Path:
         """Write one result to a file of the field's format: ``ainerd export KEY FILE``."""
 

@@ -130,14 +130,25 @@ class Beamline:
         queue = {"running": "executing_queue"}.get(state, state)
         return (status["re_state"], status["manager_state"]) == (state, queue)
 
-    def clear(self):
-        """Abort what runs, and forget what waits."""
-        if not self.is_in("idle"):
+    def pause(self):
+        """Pause the plan, which may just be starting."""
+        until(lambda: self.is_in("running"), "the plan runs")
+        self.manager.re_pause("deferred")
+        until(lambda: self.is_in("paused"), "the plan is paused")
+
+    def is_clear(self):
+        """Whether nothing runs; what does is brought a step nearer to its end."""
+        with suppress(self.manager.RequestFailedError):  # it went on by itself meanwhile
             if self.is_in("running"):
                 self.manager.re_pause("immediate")
-            until(lambda: self.is_in("paused"), "the plan is paused")
-            self.manager.re_abort()
-            until(lambda: self.is_in("idle"), "the plan is aborted")
+            elif self.is_in("paused"):
+                self.manager.re_abort()
+        return self.is_in("idle")
+
+    def clear(self):
+        """Abort what runs, and forget what waits."""
+        self.manager.queue_autostart(False)
+        until(self.is_clear, "nothing runs")
         self.manager.queue_clear()
 
     def hang_up(self):
@@ -207,13 +218,10 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     own = until(beamline.waiting_of_the_agent, "the agent's item waits behind the others")
     assert [item["name"] for item in beamline.waiting()] == ["measure", "measure"]
 
-    manager.re_pause("deferred")
-    until(lambda: beamline.is_in("paused"), "the count is paused")
+    beamline.pause()
     manager.item_add(BPlan("measure_at", 2.0, 8.0), pos="front")
     manager.re_resume()
-    until(lambda: beamline.is_in("running"), "the count goes on")
-    manager.re_pause("deferred")
-    until(lambda: beamline.is_in("paused"), "the count is paused")
+    beamline.pause()
     manager.re_stop()
     until(lambda: beamline.is_in("idle"), "the queue is stopped")
 
@@ -266,9 +274,7 @@ def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
     until(lambda: "the RE Manager is away" in caplog.text, "the agent notices")
     beamline.signal_manager(signal.SIGCONT)
     until(beamline.answers, "the RE Manager answers again")
-    until(lambda: beamline.is_in("running"), "the count goes on")
-    beamline.manager.re_pause("deferred")
-    until(lambda: beamline.is_in("paused"), "the count is paused")
+    beamline.pause()
     beamline.manager.re_stop()
     until(lambda: beamline.is_in("idle"), "the queue is stopped")
     assert beamline.waiting_of_the_agent() == own

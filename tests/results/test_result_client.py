@@ -138,7 +138,7 @@ def test_a_technique_that_draws_nothing_has_a_plain_page_and_no_picture(toy, tmp
     assert figure.get_supxlabel() == "not drawn: cube" and "scan 4" in figure.get_suptitle()
     with pytest.raises(ValueError, match=r"picture of a result of technique 'toy': try plot\(\)$"):
         node.image()
-    with pytest.raises(ValueError, match="writes a result of technique 'toy' to a file: its arrays are read"):
+    with pytest.raises(ValueError, match="writes a result of technique 'toy' to .txt: give a name that ends in .h5"):
         export(store, key, tmp_path / "toy.txt")
 
 

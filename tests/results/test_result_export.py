@@ -119,3 +119,31 @@ def test_the_table_as_a_file(night, tmp_path):
     np.testing.assert_array_equal(csv["stress_min [Pa]"], table["stress_min"])
     with pytest.raises(ValueError, match="csv or .parquet"):
         export_table(store, tmp_path / "results.xlsx")
+
+
+def test_results_write_themselves(night, tmp_path):
+    _, store, keys = night
+    with h5py.File(store[2].export(tmp_path / "scan_2.h5")) as opened:
+        np.testing.assert_array_equal(opened["entry/data/g2"], store.array(keys[2], "g2"))
+    (row,) = pd.read_csv(store[2].export(tmp_path / "scan_2.csv")).to_dict("records")
+    assert row["key"] == keys[2] and row["sample_x [mm]"] == 2.5
+    store[2].export(str(tmp_path / "scan_2.json"))  # by the server
+    assert keys[2] not in (tmp_path / "scan_2.json").read_text() and "two_time" not in store[2].metadata
+    with h5py.File(store.export(tmp_path / "all.h5")) as opened:
+        assert set(opened) == {keys[i] for i in (0, 1, 2, 3, 4, 7, 8)}
+        np.testing.assert_array_equal(opened[keys[2]]["c2"], store.array(keys[2], "c2"))
+        assert opened[keys[2]].attrs["scan_id"] == 2 and opened[keys[2]]["stress/stress"].attrs["units"] == "Pa"
+    assert len(pd.read_parquet(store.export(tmp_path / "all.parquet"))) == 9
+    for path, message in (("all.h5", "exists already"), ("all.nxs", "csv, .parquet or .h5; .nxs holds one")):
+        with pytest.raises(ValueError, match=message):
+            store.export(tmp_path / path)
+
+
+def test_a_table_in_csv_holds_no_live_formula(store, record, analysis, tmp_path):
+    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"]
+    for i, name in enumerate(names):
+        key = store.begin(record(scan_id=i, run_time=float(i), raw_uid=str(i), start={"sample": name}))
+        store.complete(key, analysis(only=["tau"], tau_s=-1.0))
+    csv = pd.read_csv(store.export(tmp_path / "results.csv"))
+    assert csv["sample"].tolist() == [f"'{name}" for name in names] and csv["tau_s [s]"].tolist() == [-1.0] * 5
+    assert pd.read_parquet(store.export(tmp_path / "results.parquet"))["sample"].tolist() == names

@@ -137,8 +137,8 @@ def test_the_gallery_has_the_newest_the_same_without_noise_and_the_nearest():
     scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01
     scene.arrays["run-2"]["denoised"] = np.full((18, 4, 4), 1.5)
     newest, clean, nearest = gallery(campaign_figure(scene))
-    assert "newest\nrun 3 at (" in newest.get_title() and "run 1" in nearest.get_title()
-    assert "without noise\nrun 3" in clean.get_title()
+    assert "newest\nscan 3 at (" in newest.get_title() and "scan 1" in nearest.get_title()
+    assert "without noise\nscan 3" in clean.get_title()
     assert newest.images[0].get_array().max() == pytest.approx(1.02)
     assert clean.images[0].get_array().max() == 1.5 and nearest.images[0].get_array().max() == 1
     assert len({axes.images[0].get_clim() for axes in (newest, clean, nearest)}) == 1

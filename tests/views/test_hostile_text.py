@@ -21,7 +21,7 @@ def shown(renderable):
 def test_no_control_character_reaches_the_terminal():
     log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
     renderables = [
-        run_line(1, reason=HOSTILE, next_point={"x": 1.0}, why=HOSTILE),
+        run_line("1", reason=HOSTILE, next_point={"x": 1.0}, why=HOSTILE),
         status_panel({"tiled": HOSTILE, "why": HOSTILE, "explored": HOSTILE}),
         log,
     ]

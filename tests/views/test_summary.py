@@ -2,6 +2,8 @@ from rich.console import Console
 
 from ainerd.views import run_line, status_panel
 
+UNITS = {"sample_x": "mm", "sample_y": "mm"}
+
 
 def shown(renderable, width=120):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))
@@ -23,6 +25,7 @@ def test_the_panel_says_what_is_known():
         "next": {"sample_x": 3.25, "sample_y": 1.0},
         "why": "edge of [bold]regime 2[/bold]",
         "queue": 3,
+        "units": UNITS,
     }
     text = shown(status_panel(status))
     for said in [
@@ -31,7 +34,7 @@ def test_the_panel_says_what_is_known():
         "12, 1 failed",
         "2 (0.6 expected by chance)",
         "4 (3 to 5 supported)",
-        "sample_x 3.25, sample_y 1.00",
+        "sample_x 3.25 mm, sample_y 1.00 mm",
         "edge of [bold]regime 2[/bold]",
         "3 waiting",
     ]:
@@ -46,9 +49,11 @@ def test_the_panel_leaves_out_what_is_not_known():
 
 def test_a_line_after_a_run():
     next_point = {"sample_x": 3.25, "sample_y": 1.0}
-    line = run_line(3, regime=2, novelty_p=0.0032, novel=True, next_point=next_point, why="edge [x]")
-    said = "run 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00): edge [x]"
+    line = run_line("3", regime=2, novelty_p=0.0032, novel=True, next_point=next_point, units=UNITS, why="edge [x]")
+    said = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
     assert shown(line).strip() == said == line.plain
-    assert run_line(4, reason="[/] no frames").plain == "run 4: failed, [/] no frames"
-    assert run_line(5, regime=-1).plain == "run 5: no regime, no claim of novelty"
-    assert run_line(6, regime=0, novelty_p=0.5).plain == "run 6: regime 0, p = 0.5"
+    assert run_line("4", reason="[/] no frames").plain == "scan 4: failed, [/] no frames"
+    assert run_line("5.2", regime=-1).plain == "scan 5.2: no regime, no claim of novelty"
+    assert run_line("6", regime=0, novelty_p=0.5).plain == "scan 6: regime 0, p = 0.5"
+    different = run_line("7", next_point=next_point, units=UNITS | {"sample_y": "deg"}).plain
+    assert different.endswith("→ next (3.25 mm, 1.00 deg)")

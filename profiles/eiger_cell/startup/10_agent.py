@@ -3,7 +3,10 @@
 
 import sys
 
+from rich import get_console
+
 from agents.rheo_xpcs import build_agent
+from ainerd.agent import ScanTable, welcome
 
 try:
     agent = build_agent(
@@ -14,4 +17,7 @@ except ValueError as err:  # settings, models and devices that do not fit each o
 for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
+RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
+if sys.stdout.isatty():
+    get_console().print(welcome(agent, devices="eiger, stage, mcr, shutter"))

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+if sys.stderr.isatty():
+    print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import bluesky.plan_stubs as bps  # noqa: E402, F401

@@ -4,12 +4,18 @@
 import atexit
 import sys
 
+from rich import get_console
+
 from agents.xtec import build_agent
+from ainerd.agent import ScanTable, welcome
 
 try:
     agent = build_agent(client, detector=detector, temperature=temperature, settings=settings)
 except ValueError as err:  # settings and devices that do not fit each other
     sys.exit(f"ainerd: {err}")
 agent.attach(RE)
+RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
 atexit.register(agent.close)
+if sys.stdout.isatty():
+    get_console().print(welcome(agent, devices="detector, temperature; plans bp, bps"))

@@ -5,11 +5,14 @@ from ainerd.agent._builder import build_agent, build_observer, build_technique, 
 from ainerd.agent._observer import Observer
 from ainerd.agent._progress import WhileRunning, show_progress_of
 from ainerd.agent._remote import explore_remote
+from ainerd.agent._scan_table import ScanTable
+from ainerd.agent._welcome import welcome
 from ainerd.server import open_tiled
 
 __all__ = [
     "Agent",
     "Observer",
+    "ScanTable",
     "WhileRunning",
     "build_agent",
     "build_observer",
@@ -18,4 +21,5 @@ __all__ = [
     "open_tiled",
     "show_progress_of",
     "wanted_of",
+    "welcome",
 ]

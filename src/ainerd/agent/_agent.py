@@ -15,7 +15,10 @@ from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
 from tiled.client.container import Container
 
+from ainerd.agent._night import reported, write_report
 from ainerd.agent._observer import Observer
+from ainerd.agent._plan import AgentPlan
+from ainerd.agent._welcome import GUIDE
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
@@ -62,12 +65,14 @@ class Agent(Observer):
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
+        self._backup = backup
         self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
+        self.__doc__ = GUIDE  # what `agent?` shows
 
     def attach(self, RE: RunEngine) -> None:
         """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
@@ -115,7 +120,7 @@ class Agent(Observer):
         ----------
         n : int, optional
             How many positions. Without it, until the sample is explored; ``agent.status()["explored"]`` says how far
-            that is, in words.
+            that is, in words. Then a report is written, as by ``ainerd report``.
 
         Raises
         ------
@@ -127,7 +132,10 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        return explore(self.problem, n)
+        plan = explore(self.problem, n)
+        if n is None:
+            plan = reported(plan, lambda: write_report(self.results, self._backup.parent))
+        return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
         """Plan: measure points of your own: ``RE(agent.sample((2.0, 3.5), (8.0, 1.0)))``, or ``agent.accept()``.
@@ -150,7 +158,7 @@ class Agent(Observer):
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:
             self._campaign.position([point[name] for name in self._campaign.names])
-        return sample_suggestions(self.problem, named)
+        return AgentPlan("agent.sample(…)", sample_suggestions(self.problem, named))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
         """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
@@ -160,7 +168,7 @@ class Agent(Observer):
         self._require_attached()
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"stay wants a number of exposures, got {n!r}")
-        return self._stay(n)
+        return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""

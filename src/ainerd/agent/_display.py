@@ -1,28 +1,38 @@
 """What a person sees of an agent: its state, a line for each run, and the campaign's figure."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from rich import get_console
 from rich.text import Text
 
+from ainerd.agent._saying import say
 from ainerd.campaign import Campaign, terms_of
-from ainerd.results import ResultStore
+from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Outcome
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line, save_panel
 
 
 class Display:
-    """Puts together what results and campaign tell; the agent's `name` is the figure's title."""
+    """Puts together what results and campaign tell.
+
+    The agent's `name` is the figure's title, `units` are those of its actuators.
+    """
 
     def __init__(
-        self, results: ResultStore, technique: Technique, campaign: Campaign, reader: SceneReader, *, name: str
+        self,
+        results: ResultStore,
+        technique: Technique,
+        campaign: Campaign,
+        reader: SceneReader,
+        *,
+        name: str,
+        units: Mapping[str, str],
     ) -> None:
-        self._results, self._technique, self._campaign, self._reader, self._name = (
-            results, technique, campaign, reader, name
+        self._results, self._technique, self._campaign, self._reader, self._name, self._units = (
+            results, technique, campaign, reader, name, units
         )  # fmt: skip
         self._truth: NDArray[Any] | None = None
         self._live: LiveFigure | None = None
@@ -39,6 +49,7 @@ class Display:
             "regimes": regimes.n_regimes if regimes else 0,
             "supported_range": regimes.supported_range if regimes else (0, 0),
             "next": following.position,
+            "units": self._units,
             "why": following.reason,
             "explored": self._campaign.should_stop()[1],
         }
@@ -47,24 +58,26 @@ class Display:
         """Print a line on a run, and advice if there is any."""
         following = self._following()
         line = run_line(
-            len(self._results),
+            scan_text(outcome.scan_id, outcome.event),
             regime=outcome.regime,
             novelty_p=outcome.novelty_p,
             novel=bool(outcome.novel),
             reason=outcome.reason or None,
             next_point=following.position,
+            units=self._units,
             why=following.reason,
         )
-        with suppress(OSError):  # a closed terminal is no reason to lose the worker
-            get_console().print(line)
-            if self._campaign.advice:
-                get_console().print(Text(plain(self._campaign.advice), "yellow"))
+        say(line, *([Text(plain(self._campaign.advice), "yellow")] if self._campaign.advice else []))
 
-    def figure(self, truth: NDArray[Any] | None) -> LiveFigure:
+    def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
+        """One panel of the campaign's figure, to a file."""
+        return save_panel(self._scene(), panel, path, width_mm=width_mm)
+
+    def figure(self, truth: NDArray[Any] | None, style: str) -> LiveFigure:
         """The campaign's figure, drawn now."""
         self._truth = truth
-        if self._live is None or not self._live.is_open:
-            self._live = LiveFigure(self._scene, self._name)
+        if self._live is None or not self._live.is_open or self._live.style != style:
+            self._live = LiveFigure(self._scene, self._name, style)
         self._live.update()
         self._live.refresh()
         return self._live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -16,17 +17,23 @@ from numpy.typing import NDArray
 from rich.console import Console
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
-from tiled.queries import KeyPresent
+from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
+from ainerd.agent._saying import waiting
 from ainerd.campaign import Campaign
-from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
-from ainerd.results import ResultStore, digest
+from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
+from ainerd.results import ResultStore, digest, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
+from ainerd.server import Presence
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
+
+logger = logging.getLogger(__name__)
+SOON_S = 0.4  # who types `agent` has an answer within a second
+AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
 
 class Observer:
@@ -96,9 +103,11 @@ class Observer:
             on_outcome=self._announce,
         )
         reader = SceneReader(self.results, technique, bounds)
-        self._display = Display(self.results, technique, self._campaign, reader, name=name)
+        units = {name: unit for name, unit in wanted.units.items() if name in bounds}
+        self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
 
     # runs
@@ -132,7 +141,7 @@ class Observer:
         """
         is_done = self._analysed()
         finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-        missing = [uid for uid, run in finished.items().head(newest) if not is_done(run) and self._has_frames(run)]
+        missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
@@ -167,7 +176,8 @@ class Observer:
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until every run that has come is analysed and written; False if it takes longer."""
-        return self._worker.drain(timeout_s)
+        with waiting("analysing what has come"):
+            return self._worker.drain(timeout_s)
 
     @property
     def is_busy(self) -> bool:
@@ -179,7 +189,9 @@ class Observer:
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
+            self._campaign.settle()
             self._worker.close()
+            self._presence.leave()
 
     # for bluesky-adaptive
 
@@ -224,15 +236,38 @@ class Observer:
         """Turn the suggestion down; returns the next one."""
         return self._campaign.reject(reason)
 
-    def add(self, *position: float, reason: str = "asked for by a person") -> dict[str, Any]:
-        """Measure here next; one number for each actuator.
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+        """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
 
         Raises
         ------
         ValueError
-            If the position lies outside the bounds, or in an excluded region.
+            If it is not one number for each actuator, or the position lies outside the bounds or in an excluded region.
         """
-        return self._campaign.add(self._campaign.position(position), reason)
+        return self._campaign.add(self._position(position, by_name), reason)
+
+    def exclude_border(self, width: float) -> dict[str, Any]:
+        """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
+
+        Returns the next suggestion. ``agent.excluded`` has the boxes, which may be set.
+
+        Raises
+        ------
+        ValueError
+            If that is no width, or nothing would be left.
+        """
+        narrowest = min(high - low for low, high in self.bounds.values())
+        if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
+            raise ValueError(
+                f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
+            )
+        sides = [
+            {name: side}
+            for name, (low, high) in self.bounds.items()
+            for side in ((low, low + width), (high - width, high))
+        ]
+        self.excluded = [*self.excluded, *sides]
+        return self.suggest()
 
     def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
         """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
@@ -284,14 +319,58 @@ class Observer:
         """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
         return Logbook(self.results.logbook())
 
-    def explain(self, key: str | None = None) -> str:
-        """Why a run was called novel, or was not; the newest result without a key."""
+    def explain(self, run: str | float | None = None) -> str:
+        """Why a run was called novel, or was not: by its scan number or key; the newest result without either."""
         keys = self.results.embeddings().index
-        if key is None and not len(keys):
+        if run is None and not len(keys):
             return "there is no complete result yet"
-        return self.results.explain(str(keys[-1]) if key is None else key)
+        return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
 
-    def plot(self, *, truth: NDArray[Any] | None = None) -> LiveFigure:
+    def note(self, run: str | float, text: str) -> None:
+        """Note something on a run: ``agent.note(12, "a bubble")``; it is shown with its result, and in the log.
+
+        Parameters
+        ----------
+        run : int, float or str
+            The number of the scan; ``"12.2"`` for its second event; or the first characters of a result's key.
+        text : str
+
+        Raises
+        ------
+        KeyError
+            If there is neither such a result nor such a run.
+        """
+        if isinstance(run, int) and not isinstance(run, bool):  # the whole run, with a result or without
+            found = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
+            if not found:
+                raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
+            self.results.note(text, raw_uid=found[0], scan=str(run))
+            return
+        record = self.results.record(self.results.key(run))
+        scan = scan_text(record.scan_id, record.event)
+        self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
+
+    def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
+        """One panel for a paper or a talk: ``agent.figure("map", "map.pdf", width_mm=85)``; returns the path.
+
+        Parameters
+        ----------
+        panel : {"map", "latent", "novelty", "timeline", "gallery"}
+            The last, if the technique draws one.
+        path : path
+            Ends in .pdf, .svg or .png.
+        width_mm : float
+            85 is a column of most journals.
+
+        Raises
+        ------
+        ValueError
+            If there is no such panel, the path ends otherwise, or the width makes no sense.
+        """
+        with waiting("drawing"):
+            return self._display.panel(panel, path, width_mm)
+
+    def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None) -> LiveFigure:
         """The campaign's figure, which follows it from now on.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and what was
@@ -301,19 +380,24 @@ class Observer:
 
         Parameters
         ----------
+        style : {"desk", "wall"}
+            Wall: large type, light on dark, fewer panels, for a screen in a control room.
         truth : ndarray of int, shape (ny, nx), optional
             Regions of a simulated sample over the bounds, whose borders are drawn.
         """
-        return self._display.figure(truth)
+        with waiting("drawing"):
+            return self._display.figure(truth, style)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}, {len(self.results)} results at {self._uri}>"
+        return f"<{type(self).__name__} {self.name!r} at {self._uri}>"
 
     def __dir__(self) -> Iterable[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
 
     def __rich__(self) -> Any:
-        return status_panel(self.status())
+        if self.results.answers(SOON_S):
+            return status_panel(self.status())
+        return status_panel({"tiled": self._uri, "away": f"{AWAY}", "queue": self._worker.backlog})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         console = Console()
@@ -322,6 +406,13 @@ class Observer:
         printer.text(capture.get().rstrip())
 
     # inside
+
+    def _position(self, numbers: Sequence[float], by_name: Mapping[str, float]) -> dict[str, float]:
+        """A position that is given by numbers or by names."""
+        names = self._campaign.names
+        if by_name and (numbers or set(by_name) != set(names)):
+            raise ValueError(f"a position has {', '.join(names)}, got {', '.join([*map(str, numbers), *by_name])}")
+        return self._campaign.position([by_name[name] for name in names] if by_name else numbers)
 
     def _analysed(self) -> Callable[[Container], bool]:
         """Tells of a run in Tiled whether it has its results, as far as they are there now."""
@@ -332,8 +423,15 @@ class Observer:
 
         return is_done
 
-    def _has_frames(self, run: Container) -> bool:
-        return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
+    def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
+        """Whether a run has frames, and not all its results; no node that is no run, which a catalogue may have."""
+        try:
+            return not is_done(run) and any(
+                self._keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s is left out, it is no run: %s: %s", run.path_parts[-1], type(error).__name__, error)
+            return False
 
     def _announce(self, outcome: Outcome) -> None:
         self._display.redraw(self._worker.submit)

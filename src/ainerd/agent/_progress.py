@@ -64,6 +64,7 @@ def _progress() -> Table | Text:
             read, announced = counted
             line = Table.grid(padding=(0, 1))
             of = "" if announced is None else f" of {announced}"
-            line.add_row("analysed", ProgressBar(announced, read, width=30), f"{read}{of} frames")
+            first = "; the first run of a session takes longest" if not read and not agent.concluded else ""
+            line.add_row("analysed", ProgressBar(announced, read, width=30), f"{read}{of} frames{first}")
             return line
     return Text()

@@ -10,11 +10,12 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
-from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint
+from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint, scan_text
 from ainerd.runs import Outcome
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
+LINKED_TOGETHER = 10  # results
 
 # A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
 _INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
@@ -25,6 +26,9 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
     @wraps(write)
     def inner(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
+        if self._store.seems_away and not self._store.answers():  # else each line would wait for half a minute
+            logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
+            return
         try:
             write(self, *args, **kwargs)
         except (ClientError, httpx.HTTPError):
@@ -34,10 +38,14 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled, in an agent's own store, what was decided and why; `names` are the actuators."""
+    """Writes to Tiled, in an agent's own store, what was decided and why.
 
-    def __init__(self, store: ResultStore, agent: str, names: Sequence[str]) -> None:
-        self._store, self._agent, self._names = store, agent, tuple(names)
+    `names` are the actuators, which share the `unit`.
+    """
+
+    def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
+        self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
+        self._unlinked: list[str] = []  # keys of results
 
     @_softly
     def suggested(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
@@ -73,10 +81,18 @@ class Ledger:
         """Write a line of the log."""
         self._store.log(text, **ids)
 
-    @_softly
     def link(self, key: str) -> None:
-        """Link a result to its run in the server's graph, if it keeps one."""
-        link_provenance(self._store.container, key)
+        """Have a result linked to its run in the server's graph, together with others."""
+        self._unlinked.append(key)
+        if len(self._unlinked) >= LINKED_TOGETHER:
+            self.link_all()
+
+    @_softly
+    def link_all(self) -> None:
+        """Link what is not linked yet, in four requests, if the server keeps a graph."""
+        keys, self._unlinked = self._unlinked, []
+        if keys:
+            link_provenance(self._store.container, *keys)
 
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -85,18 +101,18 @@ class Ledger:
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""
-        return "(" + ", ".join(f"{position[name]:.2f}" for name in self._names if name in position) + ")"
+        numbers = ", ".join(f"{position[name]:.2f}" for name in self._names if name in position)
+        return f"({numbers}) {self._unit}".rstrip() if numbers else "an unknown position"
 
     def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
         """What was found at a position, in words; `told_apart`: whether a novel one's point is unlike known ones."""
-        where = self.position_text(outcome.positions)
+        scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
+        where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
-            return f"at {where}: no result, {outcome.reason}"
+            return f"{where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        novel = (
-            "" if not outcome.novel else " (novel)" if told_apart else " (novel, but its point is one of the regime)"
-        )
-        return f"at {where}: regime {outcome.regime}, {p}{novel}"
+        close = "" if told_apart else ", but its point is one of the regime"
+        return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

@@ -20,11 +20,14 @@ from ainerd.results._records import (
     ResultRecord,
     SuggestionRecord,
 )
+from ainerd.results._sound import LATEST_S
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
+from ainerd.results._which import scan_text
 
 __all__ = [
     "FINAL",
+    "LATEST_S",
     "SPEC_VERSION",
     "AinerdResult",
     "AtlasRecord",
@@ -43,6 +46,7 @@ __all__ = [
     "read_checkpoint",
     "result_key",
     "save_checkpoint",
+    "scan_text",
     "series_identity",
     "validate",
 ]

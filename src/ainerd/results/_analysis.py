@@ -33,6 +33,7 @@ def completed(
             model=analysis.model,
             calibration=analysis.calibration,
             summary=summary,
+            start={name: x for name, x in record.start.items() if name not in summary | record.summary},
             units=units,
             arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
             series={name: len(table) for name, table in tables.items()},

@@ -1,6 +1,7 @@
 """What a Tiled client makes of the node of a result, where ainerd is installed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,15 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.results._explain import explain
+from ainerd.results._export import NEXUS, TABLES, export, write_table
+from ainerd.results._notes import notes_on, read_notes
 from ainerd.results._records import ResultRecord
+from ainerd.results._store import ResultStore
+from ainerd.results._which import scan_text
 from ainerd.technique import panels
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
     from tiled.client.array import ArrayClient  # imports dask
 
@@ -53,6 +59,45 @@ class AinerdResult(Container):
         """
         digest = self.metadata["digest"]
         return self._at([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
+
+    def to_xarray(self, *arrays: str) -> "xr.Dataset":
+        """The result as an xarray dataset, or only some of its arrays: ``result.to_xarray("c2", "g2")``.
+
+        Dimensions have their coordinates, as far as the technique knows them, and each variable its unit as the
+        attribute ``units``. Numbers and texts of the metadata are attributes of the dataset.
+
+        Raises
+        ------
+        KeyError
+            If there is no array of a name.
+        """
+        from ainerd.results._xarray import dataset
+
+        return dataset(self, arrays or None)
+
+    def export(self, filepath: Any, fields: Any = None, *, format: str | None = None) -> Any:
+        """Write the result to a file, and return its path.
+
+        Parameters
+        ----------
+        filepath : path or writable buffer
+            ``.nxs`` or ``.h5``: everything, as the technique writes it. ``.csv`` or ``.parquet``: its row of the table.
+        fields, format
+            With these, or another ending, Tiled's server packs it; see `tiled.client.container.Container.export`.
+
+        Raises
+        ------
+        ValueError
+            If it holds nothing yet, or there is such a file.
+        """
+        suffix = "" if hasattr(filepath, "write") else Path(filepath).suffix
+        if fields is not None or format is not None or suffix not in (*NEXUS, *TABLES):
+            return super().export(filepath, fields, format=format)
+        store = ResultStore(self._at(self.path_parts[:-2], "what agents wrote"))
+        key = str(self.path_parts[-1])
+        if suffix in TABLES:
+            return write_table(store.table().loc[[key]], Path(filepath))
+        return export(store, key, filepath)
 
     def image(self) -> NDArray[np.uint8]:
         """The result as a grey picture (ny, nx), as its technique draws it.
@@ -107,6 +152,12 @@ class AinerdResult(Container):
         return found
 
     @property
+    def notes(self) -> list[str]:
+        """What people noted on it, or on its run, oldest first."""
+        log = self._at([*self.path_parts[:-2], "log"], "the log")
+        return notes_on(self.path_parts[-1], self.metadata, read_notes(log))
+
+    @property
     def explanation(self) -> str:
         """Why the run was called novel, or was not."""
         return explain(self.record)
@@ -118,8 +169,7 @@ class AinerdResult(Container):
     @property
     def _what(self) -> str:
         """What it is of, in words."""
-        event = f", event {self.metadata['event']}" if "event" in self.metadata else ""
-        return f"scan {self.metadata.get('scan_id', '?')}{event}"
+        return f"scan {scan_text(self.metadata.get('scan_id'), self.metadata.get('event'))}"
 
     def __getattr__(self, name: str) -> "ArrayClient":
         if name.startswith("_") or hasattr(type(self), name):  # the latter: a property that failed

@@ -1,7 +1,8 @@
 """The part of the store that reads results."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,19 @@ from tiled.client.container import Container
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._file import read_table
-from ainerd.results._mirror import Mirror, Nodes
+from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import result_node
+from ainerd.results._notes import Notes, notes_on
 from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
+from ainerd.results._shown import ResultTable
 from ainerd.results._snapshot import Snapshot
+from ainerd.results._sound import Nodes, Sound, alike, wrong_result
 from ainerd.results._tables import comparable, embedding_table, result_table
+from ainerd.results._which import LONG, found_key
+
+if TYPE_CHECKING:
+    from ainerd.results._client import AinerdResult
 
 
 class ResultReader:
@@ -27,32 +35,70 @@ class ResultReader:
         ainerd: Container,
         results: Container,
         labels: Callable[[], Mapping[str, int]],
+        notes: Callable[[], Notes],
         scope: Mapping[str, str],
     ) -> None:
-        self._ainerd, self._results, self._current_labels, self._scope = ainerd, results, labels, scope
+        self._ainerd, self._results, self._scope = ainerd, results, scope
+        self._current_labels, self._current_notes = labels, notes
         self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
+        self._seen_digests: tuple[int, set[str]] = 0, set()  # after how many results they are of
+        self._sound = Sound("result", wrong_result)
         self._shown: tuple[Nodes, Nodes] = {}, {}  # all results as they were last, and those of the scope
-        self._made: tuple[Nodes, Mapping[str, int], pd.DataFrame] | None = None  # the last table, after what it is of
+        self._made: tuple[Nodes, Mapping[str, int], Notes, pd.DataFrame] | None = None  # the last table
 
     def __len__(self) -> int:
         """How many results there are, complete or failed."""
         return sum(_is_finished(said) for said in self._read().values())
 
-    def table(self, status: str | None = None) -> pd.DataFrame:
+    def table(self, status: str | None = None, *, columns: str | Sequence[str] | None = None) -> pd.DataFrame:
         """All results, a row each, by time of the run.
 
         Parameters
         ----------
         status : {"computing", "complete", "partial", "growing", "failed"}, optional
+        columns : "all" or sequence of str, optional
+            What it shows of itself; it holds everything in any case, but for names that are given one by one. Without
+            it, what people ask for: scan, time, sample, position, regime, p, the technique's numbers, status, key.
 
         Returns
         -------
         pandas.DataFrame
             Index ``key``. ``regime`` is the label of the newest atlas, ``regime_then`` the one the result
             got; -1 is unassigned, <NA> is none. Times are UTC timestamps. ``superseded_by`` is the result of the
-            same run with newer parameters. Units of the columns are in ``table.attrs["units"]``.
+            same run with newer parameters, ``note`` what people noted on it. Units of the columns are in
+            ``table.attrs["units"]``.
+
+        Raises
+        ------
+        KeyError
+            If there is no column of a name that is given.
         """
-        return self.search(status=status)
+        table = self.search(status=status)
+        if columns is None:
+            return table
+        plain = pd.DataFrame(table)
+        plain.attrs = table.attrs
+        return plain if isinstance(columns, str) and columns == "all" else plain[list(columns)]
+
+    def __iter__(self) -> Iterator[str]:
+        """Keys of the results, by time of the run."""
+        return iter(map(str, self.table().index))
+
+    def __getitem__(self, run: str | int | float) -> "AinerdResult":
+        """One result, by the number of its scan or the first characters of its key: ``results[12]``, its arrays inside.
+
+        ``results["12.2"]`` is that of the second event of scan 12. KeyError if there is none.
+        """
+        return self._results[self.key(run)]
+
+    def key(self, run: str | int | float) -> str:
+        """Key of the result that is meant by the number of its scan, or by the first characters of its key.
+
+        KeyError, which says what there is, if that is none.
+        """
+        if isinstance(run, str) and len(run) == LONG:
+            return run
+        return found_key(self._read(), run)
 
     def search(
         self,
@@ -62,7 +108,7 @@ class ResultReader:
         status: str | None = None,
         text: str | None = None,
         **where: Any,
-    ) -> pd.DataFrame:
+    ) -> ResultTable:
         """Results that fulfil all of this, as in `table`.
 
         Parameters
@@ -72,7 +118,7 @@ class ResultReader:
             The label of the newest atlas.
         status : str, optional
         text : str, optional
-            Words that all occur in the texts of the metadata, in any case.
+            Words that all occur in the texts of the metadata and in notes, in any case.
         **where
             Any other metadata: ``sample_x=(2, 3)`` is a range (None: open), ``scan_id=7`` one value. Limits of
             ``run_time`` may be a datetime with its time zone. For nested metadata give
@@ -89,11 +135,17 @@ class ResultReader:
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
         results = self._read()
-        table = self._as_table(results)
+        made = self._as_table(results)
+        table = made
         if wanted or text:
-            found = [key for key, said in results.items() if matches(said, wanted, text)]
+            notes = self._current_notes() if text else ()
+            found = [key for key, said in results.items() if matches(said, wanted, text, notes_on(key, said, notes))]
             table = table[table.index.isin(found)]
-        return table.copy() if regime is None else table[table["regime"].eq(regime).fillna(False)].copy()
+        if regime is not None:
+            table = table[table["regime"].eq(regime).fillna(False)]
+        shown = ResultTable(table.copy())
+        shown.attrs = dict(made.attrs)
+        return shown
 
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
         """Points of the latent space, by time of the run.
@@ -109,7 +161,7 @@ class ResultReader:
         pandas.DataFrame, shape (n, d)
             Index ``key``, float32.
         """
-        results = self._read()
+        results = alike(self._read())
         return embedding_table(results, comparable(results) if digest is None else {"digest": digest})
 
     def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
@@ -129,8 +181,9 @@ class ResultReader:
         ValueError
             If the point has another number of components than the results.
         """
-        results = self._read()
+        results = alike(self._read())
         if isinstance(like, str):
+            like = self.key(like)
             said = results.get(like, {})
             if said.get("embedding") is None:
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
@@ -141,11 +194,12 @@ class ResultReader:
             if not points.empty and point.shape != points.shape[1:]:
                 raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
         distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
-        return self._as_table(results).loc[distance.index].assign(distance=distance)
+        return self._as_table(self._read()).loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
-        return np.asarray(self._child(key, name).read())
+        values = np.asarray(self._child(key, name).read())
+        return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
     def series(self, key: str, name: str) -> pd.DataFrame:
         """One series of a result: columns ``time``, in seconds from the run's start, and `name`; KeyError if none."""
@@ -164,7 +218,7 @@ class ResultReader:
 
     def record(self, key: str) -> ResultRecord:
         """Everything but the arrays of a result; KeyError if there is none of that key."""
-        return ResultRecord.from_metadata(result_node(self._results, key).metadata)
+        return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
 
     def explain(self, key: str) -> str:
         """Why a run was called novel, or was not: the verdict and what it rests on, in one sentence."""
@@ -190,11 +244,23 @@ class ResultReader:
         """
         finished = USABLE if again else (*USABLE, "failed")
         counted: dict[str, int] = {}
-        for said in self._mirror.read().values():
+        for said in self._sound.of(self._mirror.read()).values():
             if said.get("digest") == digest and said.get("status") in finished and not said.get("retake"):
                 for uid in said.get("raw_uids") or [said["raw_uid"]]:
                     counted[uid] = counted.get(uid, 0) + 1
         return counted
+
+    def _digests(self) -> set[str] | None:
+        """Of the parameters of all results that were there at the last reading; None before the first."""
+        known = self._mirror.known
+        if known is None:
+            return None
+        n, digests = self._seen_digests
+        if len(known) < n:
+            n, digests = 0, set()
+        digests |= {digest for said in islice(known.values(), n, None) if isinstance(digest := said.get("digest"), str)}
+        self._seen_digests = len(known), digests
+        return digests
 
     def refresh(self) -> None:
         """Read every result anew: needed only after somebody changed a complete result by hand."""
@@ -202,7 +268,7 @@ class ResultReader:
 
     def _read(self) -> Nodes:
         """Metadata of the results of the scope; the same object as long as nothing changes."""
-        results = self._mirror.read()
+        results = self._sound.of(self._mirror.read())
         if not self._scope:
             return results
         if self._shown[0] is not results:
@@ -212,12 +278,14 @@ class ResultReader:
 
     def _as_table(self, results: Nodes) -> pd.DataFrame:
         labels = self._current_labels()
-        if self._made is None or self._made[0] is not results or self._made[1] is not labels:
-            self._made = results, labels, result_table(results, labels, self._shown[0] if self._scope else results)
-        return self._made[2]
+        notes, made = self._current_notes(), self._made
+        if made is None or made[0] is not results or made[1] is not labels or made[2] != notes:
+            beside = self._shown[0] if self._scope else results
+            made = self._made = results, labels, notes, result_table(results, labels, beside, notes)
+        return made[3]
 
     def _child(self, key: str, name: str) -> Any:
-        node = result_node(self._results, key)
+        node = result_node(self._results, self.key(key))
         try:
             return node[name]
         except KeyError:

@@ -44,6 +44,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     _flat: ClassVar[tuple[str, ...]] = ()
+    _newer: ClassVar[tuple[str, ...]] = ()  # those of `_flat` that catalogues of earlier versions are without
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +75,8 @@ class Record(BaseModel):
         """The record that `metadata` came from."""
         record = {name: metadata[name] for name in cls.model_fields if name in metadata}
         for field in cls._flat:
-            record[field] = {name: metadata[name] for name in record[field]}
+            if field in record or field not in cls._newer:
+                record[field] = {name: metadata[name] for name in record[field]}
         return cls.model_validate(record)
 
     def changed(self, **changes: Any) -> Self:

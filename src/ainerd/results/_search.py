@@ -1,15 +1,15 @@
 """Which results fulfil what was asked: numbers compared as numbers, on any server."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 Metadata = Mapping[str, Any]
 
 
-def matches(metadata: Metadata, where: Mapping[str, Any], text: str | None = None) -> bool:
-    """Whether a result has all these values, ranges (low, high), and words in its texts.
+def matches(metadata: Metadata, where: Mapping[str, Any], text: str | None = None, notes: Sequence[str] = ()) -> bool:
+    """Whether a result has all these values, ranges (low, high), and words in its texts and what is noted on it.
 
     A name with dots goes into nested metadata: ``model.name``. What is absent matches nothing.
     """
@@ -17,7 +17,7 @@ def matches(metadata: Metadata, where: Mapping[str, Any], text: str | None = Non
         return False
     if not text:
         return True
-    said = " ".join(_texts(metadata)).lower()
+    said = " ".join([*_texts(metadata), *notes]).lower()
     return all(word in said for word in re.findall(r"\w+", text.lower()))
 
 

@@ -1,12 +1,21 @@
 """The store: everything the agent keeps in Tiled."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import httpx
 from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
+from ainerd.results._records import USABLE, ResultRecord
+from ainerd.results._shown import ResultTable
 from ainerd.results._writing import ResultWriter
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 QUICK_S = 2.0
 _PARTS = ("results", "suggestions", "atlas", "log")
@@ -52,24 +61,67 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         scope = {name: value for name, value in given.items() if value is not None}
         CampaignRecords.__init__(self, suggestions, atlas, log, scope)
         ResultWriter.__init__(self, ainerd, results, agent)
-        ResultReader.__init__(self, ainerd, results, self.current_labels, scope)
+        ResultReader.__init__(self, ainerd, results, self.current_labels, self.notes, scope)
         self.container, self.agent = ainerd, agent
 
-    def answers(self) -> bool:
+    def _other_digests(self, record: ResultRecord) -> list[str] | None:
+        digests = self._digests()
+        return None if digests is None else sorted(digests - {record.digest})
+
+    def export(self, path: str | Path) -> Path:
+        """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.
+
+        One result as its technique writes it: ``results[12].export("scan_12.nxs")``. ValueError if the path ends
+        otherwise, or there is such an HDF5 file.
+        """
+        from ainerd.results._export import export_all
+
+        return export_all(self, path)
+
+    def to_xarray(self, *arrays: str, **asked: Any) -> "xr.Dataset":
+        """The table of the usable results as an xarray dataset along ``result``, with these arrays of each.
+
+        ``results.to_xarray("g2", regime=1)`` has g2 of those in regime 1; what is asked is as for `search`. Units are
+        in the attribute ``units`` of each variable.
+
+        Raises
+        ------
+        KeyError
+            If a result has no array of a name.
+        ValueError
+            If arrays cannot be put side by side.
+        """
+        from ainerd.results._xarray import dataset_of_all
+
+        table = self.search(**asked)
+        table = table[table["status"].isin(USABLE)]
+        return dataset_of_all(table, {str(key): self[str(key)] for key in table.index if arrays}, arrays)
+
+    def answers(self, within_s: float = QUICK_S) -> bool:
         """Whether the server answers now, and takes the key; says so quickly."""
         http = self.container.context.http_client
         try:
-            return bool(http.get(self.container.uri, timeout=QUICK_S).is_success)
+            return bool(http.get(self.container.uri, timeout=within_s).is_success)
         except httpx.HTTPError:
             return False
 
     def __repr__(self) -> str:
-        results = self.table()
+        return self._shown_with(repr)
+
+    def _repr_html_(self) -> str:
+        return self._shown_with(ResultTable._repr_html_)
+
+    def _shown_with(self, show: Callable[[ResultTable], str]) -> str:
+        """What there is in a line, and the table; that Tiled is away, if it is: a person asked, no program."""
+        of = f" of {self.agent}" if self.agent else ""
+        if not self.answers():
+            return f"<ResultStore{of}: Tiled does not answer at {self.container.uri}>"
+        results = self.search()
         failed, novel = int(results["status"].eq("failed").sum()), int(results["novel"].fillna(False).sum())
         atlas = self.newest_atlas()
         regimes = "no regimes yet"
         if atlas:
             low, high = atlas.supported_range
             regimes = f"{atlas.n_regimes} regimes ({low} to {high} supported, atlas {atlas.version})"
-        of = f" of {self.agent}" if self.agent else ""
-        return f"<ResultStore{of}: {len(self)} results, {failed} failed, {novel} novel, {regimes}>"
+        line = f"{len(self)} results{of}, {failed} failed, {novel} novel, {regimes}"
+        return f"{line}\n{show(results)}" if len(results) else line

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ainerd.results._notes import Notes, notes_on
 from ainerd.results._records import FINAL, with_status
 
 Nodes = Mapping[str, Mapping[str, Any]]
@@ -22,6 +23,7 @@ _RESULT = [
     "reason",
     "raw_uid",
     "superseded_by",
+    "note",
 ]
 _SCALARS = (str, int, float)  # a union would take three times as long
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
@@ -36,7 +38,7 @@ _DTYPES = {
 }
 
 
-def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd.DataFrame:
+def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes, notes: Notes = ()) -> pd.DataFrame:
     """Results by time of the run and number of the event.
 
     `labels` are those of the newest atlas by key, those `beside` may supersede them.
@@ -45,6 +47,8 @@ def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd
     for key, row in rows.items():
         row["regime_then"] = row.get("regime")
         row["regime"] = labels.get(key, row["regime_then"])
+        if noted := notes and notes_on(key, results[key], notes):
+            row["note"] = "; ".join(map(str, noted))
     for key, said in beside.items():
         if said.get("status") in FINAL and said.get("supersedes") in rows:
             rows[said["supersedes"]]["superseded_by"] = key
@@ -56,6 +60,8 @@ def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes) -> pd
     for said in results.values():
         units.update(said.get("units", {}))
     table.attrs["units"] = units
+    motors = (name for said in results.values() for name in said.get("positions", ()))
+    table.attrs["positions"] = list(dict.fromkeys(motors))
     return table.sort_values(["run_time", "event"], kind="stable")
 
 

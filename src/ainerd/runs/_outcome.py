@@ -1,7 +1,7 @@
 """What is wanted of a run, what became of it, and who is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ class Outcome:
     trial_id: str  # the suggestion that led to the run; the result's key for a run taken by hand
     status: str  # complete, partial, growing or failed
     positions: Mapping[str, float]
+    scan_id: int | None = None
     event: int | None = None  # number in the run, where it is one's
     embedding: NDArray[np.float32] | None = None  # (d,)
     novelty_p: float | None = None
@@ -45,5 +46,6 @@ class Wanted:
     positions: tuple[str, ...]  # data keys of where the run was taken
     series: Mapping[str, str]  # what is monitored
     readings: Mapping[str, str]  # what is read once
+    start: Mapping[str, str] = field(default_factory=dict)  # of the start document, beside what is kept of each
     units: Mapping[str, str]  # of all these
     age: str = ""  # which of the readings is the age of the sample, in s; empty if none is

@@ -55,6 +55,8 @@ class Explorer:
         `NewRegimes` without it; `Sobol`, `R2` and `Raster` are others.
     seed : int
         Settles ties.
+    unit : str
+        Of the actuators, for sentences.
 
     Raises
     ------
@@ -76,8 +78,9 @@ class Explorer:
         alpha: float = 0.05,
         policy: Policy | None = None,
         seed: int = 0,
+        unit: str = "",
     ) -> None:
-        window = Window(bounds)
+        window = Window(bounds, unit=unit)
         if (travel_time is None) != (exposure_s is None):
             raise ValueError("travel_time and exposure_s belong together")
         smallest = 0.1 * window.width if smallest_feature is None else smallest_feature
@@ -214,7 +217,9 @@ class Explorer:
         it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
-        return verdict(missed, self._hidden.smallest, self._trials.stability, self._trials.n_failed)
+        return verdict(
+            missed, self._window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that was learned, as plain numbers, strings and lists."""

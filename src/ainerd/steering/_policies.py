@@ -66,7 +66,7 @@ class NewRegimes:
         if survey.boundary[node] > 0.5:
             first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
             between = f"between regime {first} and regime {second}"
-        radius = f"{survey.nearest[node]:.2g}"
+        radius = survey.window.length(survey.nearest[node])
         if covered:
             return f"{between or 'covered'}, {radius} from the nearest exposure"
         if survey.layers[node] > survey.inclusions[node]:

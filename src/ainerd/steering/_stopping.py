@@ -43,9 +43,12 @@ class Stability:
         return len({label for label in self._past[-1].values() if label >= 0}) if self._past else 0
 
 
-def verdict(missed: float, radius: float, stability: Stability, failed: int) -> tuple[bool, str]:
-    """Whether to stop, and the sentence that says why or why not; `missed` is the chance that a region was."""
-    chance = f"the chance that a region of radius {radius:.2g} was missed is {missed:.2f}"
+def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tuple[bool, str]:
+    """Whether to stop, and the sentence that says why or why not.
+
+    `missed` is the chance that a region of `radius`, a length in words, was missed.
+    """
+    chance = f"the chance that a region of radius {radius} was missed is {missed:.2f}"
     if missed > RISK:
         return False, f"{chance}, more than {RISK}"
     objection = stability.objection()

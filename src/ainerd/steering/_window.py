@@ -17,13 +17,13 @@ class Window:
     unknown actuator.
     """
 
-    def __init__(self, bounds: Box, excluded: Sequence[Box] = ()) -> None:
+    def __init__(self, bounds: Box, excluded: Sequence[Box] = (), unit: str = "") -> None:
         if not bounds:
             raise ValueError("bounds are empty: name at least one actuator")
         for name, (low, high) in bounds.items():
             if not (np.isfinite([low, high]).all() and low < high):
                 raise ValueError(f"bounds of {name!r} have no width: ({low}, {high})")
-        self.names = tuple(bounds)
+        self.names, self.unit = tuple(bounds), unit
         self.low, self.high = np.array(list(bounds.values()), dtype=float).T
         self.excluded = [self._checked(box) for box in excluded]
         width = self.high - self.low
@@ -69,13 +69,17 @@ class Window:
 
     def text(self, position: NDArray[np.float64]) -> str:
         """A position (d,) in words."""
-        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")"
+        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")" + (f" {self.unit}" if self.unit else "")
+
+    def length(self, x: float) -> str:
+        """A length in words."""
+        return f"{x:.2g} {self.unit}".rstrip()
 
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
         """The same actuators with these limits and exclusions; the same window if nothing changes."""
         if set(bounds) != set(self.names):
             raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
-        window = Window({name: bounds[name] for name in self.names}, excluded)
+        window = Window({name: bounds[name] for name in self.names}, excluded, self.unit)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
     def image(self, field: NDArray) -> NDArray:

@@ -20,6 +20,8 @@ ARGUMENTS = {
     "gallery": ("figure", "scene", "runs"),
     "strip": ("axes", "scene", "runs"),
     "sentences": ("summary",),
+    "columns": ("summary", "units"),
+    "coordinates": ("result", "sizes"),
     "export": ("store", "key", "path"),
 }
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from ainerd.views._latent_map import draw_latent
 from ainerd.views._sample_map import draw_map, draw_terms
 from ainerd.views._scene import Scene
+from ainerd.views._spread import spread
 from ainerd.views._style import NOVEL, attempt, colour, in_order, name
 from ainerd.views._timeline import draw_timeline
 
@@ -42,22 +43,25 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
     for what, place, draw in drawn:
         attempt(what, place, draw)
     figure.legend(
-        handles=_legend(scene, runs),
+        handles=legend_of(scene, runs),
         loc="outside lower center",
         ncols=12,
         frameon=False,
         columnspacing=1.2,
         handletextpad=0.4,
     )
+    spread(figure)
 
 
-def _legend(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
+def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
+    """What the marks mean."""
+
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
         options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(name(regime), color=colour(regime), markeredgecolor="white")
+        mark(name(regime, scene.kinds), color=colour(regime), markeredgecolor="white")
         for regime in in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():

@@ -14,9 +14,14 @@ from matplotlib.figure import Figure
 
 from ainerd.views._figure import SIZE, draw_campaign
 from ainerd.views._scene import Scene
+from ainerd.views._wall import draw_wall
 
 logger = logging.getLogger(__name__)
 
+STYLES: dict[str, Callable[[Figure, Scene], None]] = {
+    "desk": lambda figure, scene: draw_campaign(figure, scene),
+    "wall": draw_wall,
+}
 PERIOD_S = 0.5  # how often a window looks for news
 _followed: "WeakSet[LiveFigure]" = WeakSet()
 
@@ -34,16 +39,22 @@ class LiveFigure:
         Gives the newest `Scene`; called by `update`, in whichever thread that is.
     name : str
         Title of the window.
+    style : {"desk", "wall"}
+        Wall: large and light on dark, for a screen that is read from across a room.
 
     Raises
     ------
     RuntimeError
         If made in another thread than the main one.
+    ValueError
+        If there is no such style.
     """
 
-    def __init__(self, read: Callable[[], Scene], name: str) -> None:
+    def __init__(self, read: Callable[[], Scene], name: str, style: str = "desk") -> None:
         _only_the_main_thread()
-        self._read, self.name = read, name
+        if style not in STYLES:
+            raise ValueError(f"there is no style {style!r}: there are {', '.join(STYLES)}")
+        self._read, self.name, self.style = read, name, style
         self._scene: Scene | None = None
         self._drawn: Scene | None = None
         self._image: Any = None  # where it is shown in a notebook
@@ -94,7 +105,7 @@ class LiveFigure:
     def _draw(self, scene: Scene) -> None:
         self._drawn = scene
         self.figure.clear()
-        draw_campaign(self.figure, scene)
+        STYLES[self.style](self.figure, scene)
 
     def _ipython_display_(self) -> None:
         from IPython import get_ipython

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyArrowPatch
+from numpy.typing import NDArray
 
 from ainerd.views._scene import Scene
 from ainerd.views._style import colour, discs, nothing, title
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 _NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
+STEPS = 30  # of the path that have an arrowhead
 _LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
 
 
@@ -31,6 +34,7 @@ def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
         style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
         axes.contour(region, levels=np.arange(region.max()) + 0.5, colors="0.3", zorder=1, **style)
     axes.plot(placed["x"], placed["y"], color="0.45", linewidth=0.8, zorder=1)
+    _point_forward(axes, placed[["x", "y"]].to_numpy(float))
     failed = placed[~placed["done"]]
     axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
     discs(axes, done, "x", "y", size=130)
@@ -45,6 +49,16 @@ def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     else:
         axes.set_yticks([])
     title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+
+
+def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
+    """An arrowhead in the middle of each of the newest steps of a path, (n, 2), which says where it went."""
+    steps = np.diff(path, axis=0)
+    for start, step in list(zip(path[:-1], steps, strict=True))[-STEPS:]:
+        if np.any(step):
+            middle, tip = start + 0.5 * step, start + 0.54 * step
+            arrow = FancyArrowPatch(middle, tip, arrowstyle="-|>", mutation_scale=9, color="0.35", lw=0.8, zorder=2)
+            axes.add_patch(arrow)
 
 
 def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, float]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results import ResultStore
+from ainerd.results import ResultStore, scan_text
 from ainerd.technique import HasLandmarks, Landmarks, Panels, Technique, panels
 from ainerd.views._style import colour
 
@@ -76,8 +76,21 @@ class Scene:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """The finished runs, numbered from 1: x, y, p, duration (s), regime, novel, done, colour."""
+        """The finished runs, numbered from 1: scan, x, y, p, duration (s), regime, novel, done, colour."""
         return runs_of(self.table, tuple(self.bounds))
+
+    @property
+    def kinds(self) -> Mapping[int, str]:
+        """Of each regime the known kind that most of its runs look like, where the technique says so."""
+        if "nearest_known" not in self.table:
+            return {}
+        known = self.table[self.table["regime"].ge(0).fillna(False)].dropna(subset=["nearest_known"])
+        found = {}
+        for regime, each in known.groupby("regime")["nearest_known"]:
+            kind, count = each.mode().iloc[0], each.eq(each.mode().iloc[0]).sum()
+            if 2 * count > len(each):
+                found[int(str(regime))] = str(kind)
+        return found
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -93,6 +106,9 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     """The columns that are drawn, plain and complete, of the finished runs; with one motor y is 0."""
     table = table[table["status"].ne("computing")]
     runs = pd.DataFrame({"number": np.arange(1, len(table) + 1)}, index=table.index)
+    scans = table["scan_id"] if "scan_id" in table else runs["number"]
+    events = table["event"] if "event" in table else [None] * len(table)
+    runs["scan"] = [scan_text(*scan) for scan in zip(scans.astype(object), events, strict=True)]
     wanted = dict(zip("xy", motors, strict=False)) | {"p": "novelty_p", "n": "n_frames", "frame": "frame_time_s"}
     for name, column in wanted.items():
         runs[name] = table[column].astype(float) if column in table else np.nan

@@ -1,7 +1,7 @@
 """Colours and marks that mean the same in every figure, and panels that fail alone."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
 
+from ainerd.views._spread import keep_apart
 from ainerd.views._terminal import plain
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,12 @@ def colour(regime: int) -> str:
     return to_hex((red, green, blue))
 
 
-def name(regime: int) -> str:
-    """What a regime is called."""
-    return "unassigned" if regime < 0 else f"regime {regime}"
+def name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
+    """What a regime is called, with the known kind that most of its runs look like, if there is one."""
+    if regime < 0:
+        return "unassigned"
+    kind = (kinds or {}).get(regime)
+    return f"regime {regime}" + (f" ({kind})" if kind else "")
 
 
 def in_order(regimes: Iterable[int]) -> list[int]:
@@ -71,20 +75,25 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
     numbered = len(runs) <= 60
     size = size if numbered else size / 4
     novel = runs[runs["novel"]]
-    axes.scatter(novel[x], novel[y], s=2.1 * size, facecolor="none", edgecolor=NOVEL, linewidth=1.5, zorder=4)
-    axes.scatter(runs[x], runs[y], s=size, c=list(runs["colour"]), edgecolor="white", linewidth=0.6, zorder=3)
+    ring: dict[str, Any] = {"facecolor": "none", "edgecolor": NOVEL, "linewidth": 1.5}
+    rings = axes.scatter(novel[x], novel[y], s=2.1 * size, zorder=4, **ring)
+    filled = axes.scatter(runs[x], runs[y], s=size, c=list(runs["colour"]), edgecolor="white", linewidth=0.6, zorder=3)
     if not numbered:
         return
+    labels = []
     for (px, py), same in runs.groupby([x, y], sort=False):
-        numbers = list(same["number"])
+        numbers = list(same["scan"] if "scan" in same else same["number"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
-        axes.annotate(
+        said = axes.annotate(
             label,
             (px, py),
             ha="center",
             va="center_baseline",
             fontsize=7 if len(label) < 3 else 5.5,
             color="white" if dark else "black",
+            gid="on a mark",
             zorder=5,
         )
+        labels.append(said)
+    keep_apart(axes, [filled, rings], labels, size**0.5 * (1.45 if len(novel) else 1.0))

@@ -3,7 +3,6 @@
 Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, where markup is not interpreted.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,13 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ainerd.results._text import plain
+
 LINES = 60  # shown at most, the newest
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def plain(text: object) -> str:
-    """The text with control characters shown as �, so that an escape sequence in a name clears no screen."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def status_panel(status: Mapping[str, Any]) -> Panel:
@@ -31,8 +26,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     status : mapping
         Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``results``, ``failed``, ``novel``,
         ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next`` (positions),
-        ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting). A key in the query of the address is not
-        shown.
+        ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions), ``away`` (why
+        the rest is not known). A key in the query of the address is not shown.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
@@ -45,6 +40,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
     if status.get("tiled"):
         line("tiled", str(status["tiled"]).partition("?")[0])
+    if status.get("away"):
+        line("", str(status["away"]), "yellow")
     if "results" in status:
         line("results", str(status["results"]) + (f", {status['failed']} failed" if status.get("failed") else ""))
     if "novel" in status:
@@ -54,7 +51,7 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         low, high = status.get("supported_range") or (None, None)
         line("regimes", str(status["regimes"]) + (f" ({low} to {high} supported)" if _known(low) else ""))
     if status.get("next"):
-        line("next", _place(status["next"], named=True))
+        line("next", named_place(status["next"], status.get("units", {})))
     for name in ("why", "explored"):
         if status.get(name):
             line(name, str(status[name]))
@@ -64,21 +61,22 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
 
 
 def run_line(
-    number: int,
+    scan: str,
     *,
     regime: int | None = None,
     novelty_p: float | None = None,
     novel: bool | None = None,
     reason: str | None = None,
     next_point: Mapping[str, float] | None = None,
+    units: Mapping[str, str] | None = None,
     why: str | None = None,
 ) -> Text:
     """One line after a run: what it was, and where next and why.
 
-    `novelty_p` is None where nothing could be said of novelty, `reason` says why the run could not be analysed, and
-    `next_point` is by motor.
+    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None where nothing could be said of novelty, `reason` says
+    why the run could not be analysed, and `next_point` and its `units` are by motor.
     """
-    line = Text(f"run {number}: ")
+    line = Text(f"scan {plain(scan)}: ")
     if reason is not None:
         line.append("failed", "red").append(f", {plain(reason)}")
     else:
@@ -87,7 +85,7 @@ def run_line(
         if novel:
             line.append(" ● novel", "bold magenta")
     if next_point:
-        line.append(f" → next ({_place(next_point)})", "cyan")
+        line.append(f" → next {place(next_point, units or {})}", "cyan")
         line.append(f": {plain(why)}" if why else "")
     return line
 
@@ -96,9 +94,21 @@ def _known(value: Any) -> bool:
     return value is not None and value == value  # NaN is not
 
 
-def _place(positions: Mapping[str, Any], *, named: bool = False) -> str:
-    shown = {name: f"{value:.2f}" for name, value in positions.items()}
-    return ", ".join(f"{name} {value}" if named else value for name, value in shown.items())
+def place(positions: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """A position in a sentence: ``(3.25, 1.00) mm``, with the unit of each motor where they differ."""
+    shared = {units.get(name, "") for name in positions}
+    if len(shared) == 1:
+        return f"({', '.join(f'{x:.2f}' for x in positions.values())}) {shared.pop()}".rstrip()
+    return f"({', '.join(_with_unit(x, units.get(name)) for name, x in positions.items())})"
+
+
+def named_place(positions: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """The same with the names of the motors: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
+    return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in positions.items())
+
+
+def _with_unit(x: float, unit: str | None) -> str:
+    return f"{x:.2f} {unit or ''}".rstrip()
 
 
 class Logbook(pd.DataFrame):

@@ -1,10 +1,12 @@
 """Run after run: how new, what the technique draws of it, and what was recorded."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
 from ainerd.views._style import NOVEL, attempt, discs, in_order, name, nothing, title
@@ -18,23 +20,39 @@ def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     strip = getattr(scene.panels, "strip", None)
     ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
     first, *rest = np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
-    title(first, "Run after run")
-    if runs["p"].notna().any():
-        _draw_novelty(first, scene, recent)
-    else:
-        _draw_regimes(first, recent)
+    _draw_first(first, scene, runs)
     if strip:
         attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
     for axes, each in zip(rest[-len(series) :], series, strict=False):
         _draw_series(axes, scene, recent, each)
     for axes in (first, *rest):
         axes.tick_params(labelbottom=False)
+    _number((first, *rest)[-1], recent)
+
+
+def draw_first_strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """Novelty of the newest runs alone, or their regimes where there is no claim of novelty."""
+    _draw_first(axes, scene, runs)
+    _number(axes, runs.iloc[-NEWEST:])
+
+
+def _draw_first(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    title(axes, "Run after run")
+    recent = runs.iloc[-NEWEST:]
+    if runs["p"].notna().any():
+        _draw_novelty(axes, scene, recent)
+    else:
+        _draw_regimes(axes, recent, scene.kinds)
+
+
+def _number(axes: Axes, recent: pd.DataFrame) -> None:
     low = recent["number"].min() if len(recent) else 1
     high = max(recent["number"].max() if len(recent) else 1, low + 5)
-    last = (first, *rest)[-1]
-    last.set(xlim=(low - 0.5, high + 0.5), xlabel="run, in order of time")
-    last.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    last.tick_params(labelbottom=True)
+    axes.set(xlim=(low - 0.5, high + 0.5), xlabel="scan, in order of time")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    scans = dict(zip(recent["number"], recent["scan"], strict=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: scans.get(round(number), "")))
+    axes.tick_params(labelbottom=True)
 
 
 def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
@@ -49,13 +67,13 @@ def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     axes.scatter(unclaimed["number"], np.full(len(unclaimed), 1.25), marker="$?$", s=36, c=list(unclaimed["colour"]))
 
 
-def _draw_regimes(axes: Axes, runs: pd.DataFrame) -> None:
+def _draw_regimes(axes: Axes, runs: pd.DataFrame, kinds: Mapping[int, str]) -> None:
     """A row for each regime: of a technique that says nothing of novelty."""
     done, failed = runs[runs["done"]], runs[~runs["done"]]
     order = in_order(done["regime"])
     discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
     axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
-    rows = [*map(name, order), *(["failed"] if len(failed) else [])]
+    rows = [*(name(regime, kinds) for regime in order), *(["failed"] if len(failed) else [])]
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:

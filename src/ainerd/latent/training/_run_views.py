@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.dynamics import KNOWN, MECHANISMS, Dynamics, clean_exposure, draw, noisy, ordinary
+from ainerd.dynamics import KNOWN, MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, ordinary
 from ainerd.latent._grid import SIZE
 from ainerd.latent._run import MapFeatures
 from ainerd.latent.training._textures import textured
@@ -47,7 +47,10 @@ def truth(rng: np.random.Generator) -> Dynamics:
         return composed(rng)
     if kind == 2:
         return draw(str(rng.choice(KNOWN)), rng, 1.0)
-    return ordinary(str(rng.choice(list(MECHANISMS))), rng)
+    made: Dynamics | Sheared | None = None
+    while not isinstance(made, Dynamics):  # shear is not among what it learns from
+        made = ordinary(str(rng.choice(list(MECHANISMS))), rng)
+    return made
 
 
 def variant(dynamics: Dynamics, rng: np.random.Generator) -> Dynamics:

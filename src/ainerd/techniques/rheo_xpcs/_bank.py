@@ -20,8 +20,7 @@ from ainerd.threads import one_thread
 _AT_ONCE = 32
 # What instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over the
 # contrast, and largest standard deviation of an error that a moment has against all others, in units of the noise of
-# the mean map. Both were found in runs of the simulated instrument, whose scattering varies within a sub-bin; what a
-# run shows beyond is added.
+# the mean map. What a run shows beyond is added.
 BASELINE, FLICKER = 0.025, 1.0
 # Relative standard deviation of a contrast whose error is not known.
 CONTRAST_ERR = 0.12
@@ -108,11 +107,11 @@ class Bank:
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
             some = [self.clean[i] for i in chunk]
-            seen = _drawn(sectors, alike=len(some[0].steps) == ALIKE)
+            seen = _drawn(sectors, alike=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
             clean = seen_from(some, seen.phi_deg, seen.width_deg) * scale[:, None, None, None].astype(np.float32)
             k = len(seen.phi_deg)
-            maps = _noisy(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), seen.n_pixels, photons, rng)
+            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), seen.n_pixels, photons, rng)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, seen.share, (1, 0)).astype(np.float32)
             held = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
@@ -132,15 +131,15 @@ class Bank:
         for chunk in self._chunks(which):
             clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
             clean = np.broadcast_to(clean, (len(chunk), pixels.size, SIZE, SIZE))
-            runs = _noisy(clean, pixels, n_frames * counts, rng)
+            runs = noised(clean, pixels, n_frames * counts, rng)
             out[chunk] = [encoder.encode_run(run) for run in runs]
         return out, self.families[: which.size]
 
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-        """A few exposures at a time, of as many maps each."""
-        n_maps = np.array([len(self.clean[i].steps) for i in which])
-        for count in np.unique(n_maps):
-            some = which[n_maps == count]
+        """A few exposures at a time, of one kind of maps."""
+        kinds = np.array([self.clean[i].kind for i in which])
+        for kind in np.unique(kinds):
+            some = which[kinds == kind]
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
 
@@ -153,7 +152,7 @@ def _drawn(sectors: Sectors, *, alike: bool) -> Sectors:
     return sectors
 
 
-def _noisy(
+def noised(
     clean: NDArray[np.float32], n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Maps of `clean`, beta |g1|² (n, k, 64, 64), with the noise of sectors of so many pixels, (k,)."""
@@ -163,7 +162,7 @@ def _noisy(
         for k in np.flatnonzero(few):
             maps[:, k] = _of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
         if not few.all():
-            maps[:, ~few] = _noisy(clean[:, ~few], n_pixels[~few], photons, rng)
+            maps[:, ~few] = noised(clean[:, ~few], n_pixels[~few], photons, rng)
         return maps
     flat = np.ascontiguousarray(clean).reshape(-1, SIZE, SIZE)
     pixels = np.tile(n_pixels, len(clean))

@@ -118,10 +118,8 @@ class Exposure:
         size = self._speckle_px()
         for ring in technique.rings:
             of_ring = float(ring.weights @ photons[ring.bins]) * share
-            beta, sigma = (
-                float(ring.weights @ value[ring.bins]),
-                float(np.hypot.reduce(ring.weights * error[ring.bins])),
-            )
+            beta = float(ring.weights @ value[ring.bins])
+            sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
             contrast = pooled_contrast(beta, sigma * share**-0.5, technique.contrast)
             if of_ring > 0 and contrast is not None and not technique.gap(contrast):
                 technique.scorer(

@@ -25,7 +25,6 @@ TERMS = {"embedding": slice(0, 16), "structure": slice(16, 46)}
 def run_features(
     encoder: Encoder,
     maps: ArrayLike,
-    weights: NDArray[np.float64] | None = None,
     *,
     n_frames: float,
     counts: float,
@@ -40,8 +39,6 @@ def run_features(
     encoder : Encoder
     maps : array_like, shape (n_roi, 256, 256)
         C2 maps of baseline 1 of the bins of a ring.
-    weights : ndarray, shape (n_roi,), optional
-        Share of the bins in all pixels, if `n_pixels` is their mean.
     n_frames, counts : float
         Frames; photons per pixel and frame.
     n_pixels : float or array_like, shape (n_roi,)
@@ -53,8 +50,6 @@ def run_features(
     """
     maps = np.asarray(maps, dtype=np.float32)
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
-    if weights is not None:
-        pixels = np.asarray(weights) * pixels.sum()
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
     whole = np.average(maps, axis=0, weights=pixels)[None].astype(np.float32)
     held = encoder.linear.decode(encoder.linear.encode(whole), size=SIZE)
@@ -77,12 +72,10 @@ def features(
     sectors: Sectors,
     *,
     photons: float,
-    n_pixels: float | None = None,
 ) -> NDArray[np.float32]:
     """Features (n, 46) of n runs, of their mean maps and what the encoder holds of them, (n, 64, 64), and their maps.
 
-    The maps, (n, k, 64, 64), are those of the k `sectors`. Photons are per pixel of the exposure; `n_pixels` those of
-    the ring, all of the sectors without it.
+    The maps, (n, k, 64, 64), are those of the k `sectors`. Photons are per pixel of the exposure.
     """
     steady, _ = decay_and_unsteadiness(to_triangle(held) - 1)
     residual = np.square(mean - held).sum((1, 2))
@@ -90,6 +83,6 @@ def features(
     # reduced frame.
     signal = held - 1
     total = np.maximum(np.trace(signal, axis1=1, axis2=2), 0) + SIZE * (SIZE / photons)
-    expected = (total**2 + np.square(signal).sum((1, 2))) / (n_pixels or sectors.n_pixels.sum())
+    expected = (total**2 + np.square(signal).sum((1, 2))) / sectors.n_pixels.sum()
     told = structure(mean, maps, np.deg2rad(sectors.phi_deg), sectors.share)
     return np.column_stack([steady, np.log(residual / expected), told])

@@ -14,7 +14,7 @@ from ainerd.latent._grid import SIZE
 from ainerd.latent._weights import ModelError, read_weights, write_weights
 from ainerd.novelty import LOOKS, RegimeTest
 from ainerd.technique import NullRegimes
-from ainerd.techniques.rheo_xpcs._bank import BASELINE, _noisy, add_systematics
+from ainerd.techniques.rheo_xpcs._bank import BASELINE, add_systematics, noised
 from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
 from ainerd.techniques.rheo_xpcs._features import features, sectors_of
 from ainerd.threads import one_thread
@@ -62,7 +62,7 @@ def views(
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
         signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = _noisy(signal, sectors.n_pixels, PHOTONS, rng)
+        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
         held = linear.decode(linear.encode(mean), size=SIZE)

@@ -20,10 +20,6 @@ class Ring:
         Bins of the partition, from 0, by azimuth where it is known.
     q : float
         In 1/nm; NaN where it is not known.
-    n_pixels : int
-        Of all its bins.
-    weights : ndarray, shape (n,)
-        Share of each bin in them.
     by_azimuth : bool
         Whether the bins are equal sectors around the full circle. Of others the embedding tells no anisotropy.
     pixels : ndarray, shape (n,)
@@ -34,11 +30,19 @@ class Ring:
 
     bins: NDArray[np.int64]
     q: float
-    n_pixels: int
-    weights: NDArray[np.float64]
     by_azimuth: bool
     pixels: NDArray[np.float64]
     phi_deg: NDArray[np.float64] | None
+
+    @property
+    def n_pixels(self) -> int:
+        """Of all its bins."""
+        return int(self.pixels.sum())
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Share of each bin in them, (n,)."""
+        return self.pixels / self.pixels.sum()
 
 
 def rings(partition: Partition) -> list[Ring]:
@@ -58,8 +62,6 @@ def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
     return Ring(
         bins,
         float(partition.q[bins].mean()),
-        int(pixels.sum()),
-        pixels / pixels.sum(),
         is_whole,
         pixels.astype(float),
         phi if known else None,

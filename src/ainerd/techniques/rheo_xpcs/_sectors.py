@@ -39,7 +39,7 @@ class Sectors:
         phi = np.full(len(pixels), np.nan) if phi_deg is None else np.asarray(phi_deg, dtype=float)
         if len(pixels) < 2 or not np.isfinite(phi).all():
             return cls(np.zeros(1), np.full(1, 180.0), pixels.sum(keepdims=True), (pixels / pixels.sum())[None])
-        width = _widths(phi)
+        width = _width(phi)
         half = np.mod(np.round(phi, 3), 180.0)
         order = np.argsort(half, kind="stable")
         new = np.append(True, np.diff(half[order]) > np.minimum(_SAME_DEG, width / 4))
@@ -73,16 +73,8 @@ class Sectors:
         return np.tensordot(self.members, maps, 1).astype(np.float32)
 
 
-def _widths(phi: NDArray[np.float64]) -> float:
+def _width(phi: NDArray[np.float64]) -> float:
     """Of bins with these centres, in degrees: their usual distance."""
     gaps = np.diff(np.sort(np.mod(phi, 360.0)))
-    return float(
-        min(
-            np.median(
-                gaps[gaps > 0.01],
-            )
-            if (gaps > 0.01).any()
-            else 180.0,
-            180.0,
-        )
-    )
+    gaps = gaps[gaps > 0.01]
+    return min(float(np.median(gaps)), 180.0) if gaps.size else 180.0

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.dynamics import noisy
+from ainerd.dynamics import nearest_covariances
 from ainerd.latent._grid import SIZE
-from ainerd.techniques.rheo_xpcs._bank import BASELINE
+from ainerd.techniques.rheo_xpcs._bank import BASELINE, noised
 from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.techniques.rheo_xpcs._sectors import Sectors
 from ainerd.threads import one_thread
@@ -23,7 +23,6 @@ STEP, CONTRAST_STEP = 0.15, 0.15
 CONTRAST_ERRS = (0.1, 0.15, 0.25, 0.4, 0.6)
 # Of a contrast that a person told.
 TOLD_ERR = 0.25
-FEWEST_PX = SIZE + 1.0  # of a bin: maps of fewer independent pixels cannot be drawn
 _LEVELS = 1.4  # steps of what a run shows of flicker and baseline beyond what every bank is given
 _FAR = 5  # cells from the diagonal where a row is looked at
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
@@ -67,7 +66,7 @@ class Seen:
         shot = float(np.sqrt(contrast**2 + (2 * contrast * shot + shot**2) / area) - contrast)
         pixels = self.n_pixels / area
         least = ((1 + shot / contrast) / EDGE) ** 2
-        pixels = np.maximum(pixels * min(1.0, least / pixels.sum()), FEWEST_PX)
+        pixels = pixels * min(1.0, least / pixels.sum())
         noise = (contrast + shot) / np.sqrt(pixels.sum())
         wander, offset = _level(self.flicker / noise), max(_level(self.baseline / (BASELINE * contrast)), 1.0)
         return {
@@ -121,12 +120,9 @@ def at_edge(maps: NDArray[np.float32], sectors: Sectors, given: Mapping[str, Any
         return maps
     pixels = 1 / (1 / (sectors.n_pixels * wanted / own) - 1 / sectors.n_pixels)
     rng = np.random.default_rng(0)  # the same each time a run is looked at
-    clean, values = maps - 1, np.arange(SIZE)
-    clean[:, values, values] += SIZE / given["photons"]
-    eigen, vectors = np.linalg.eigh(clean)
-    clean = (vectors * np.maximum(eigen, 0)[:, None]) @ vectors.swapaxes(1, 2)
-    clean[:, values, values] -= SIZE / given["photons"]
-    return noisy(clean, n_pixels=pixels, n_frames=1.0, counts=given["photons"], rng=rng)[:, 0]
+    shot = np.eye(SIZE, dtype=np.float32) * np.float32(SIZE / given["photons"])
+    clean = nearest_covariances(maps - 1 + shot) - shot
+    return noised(clean[None], pixels, given["photons"], rng)[0]
 
 
 @one_thread

@@ -11,18 +11,27 @@ def sentences(said: Mapping[str, Any]) -> list[str]:
     return [*_relaxation(said), *_motion(said), *_left_out(said)]
 
 
+def columns(said: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
+    """The relaxation time with its error, or the limit there is of it, for the table of results."""
+    return {"tau (s)": _tau(said)}
+
+
 def bin_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Speckle, contrast, relaxation time and exponent of a row of the table of bins, as text; empty if not known."""
     known = {name: value for name, value in row.items() if value == value}
-    tau = " ".join(
-        f"{sign}{known[name]:.3g}" for sign, name in (("> ", "tau_s_above"), ("< ", "tau_s_below")) if name in known
-    )
     return (
         str(known["speckle"]),
         _with_error(known, "contrast") if "contrast" in known else "",
-        _with_error(known, "tau_s") if "tau_s" in known else tau,
+        _tau(known),
         _with_error(known, "kww_exponent") if "kww_exponent" in known else "",
     )
+
+
+def _tau(said: Mapping[str, Any]) -> str:
+    if "tau_s" in said:
+        return _with_error(said, "tau_s")
+    limits = ("> ", "tau_s_above"), ("< ", "tau_s_below")
+    return " ".join(f"{sign}{said[name]:.3g}" for sign, name in limits if name in said)
 
 
 def _relaxation(said: Mapping[str, Any]) -> Iterator[str]:

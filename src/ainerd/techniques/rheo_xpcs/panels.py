@@ -10,13 +10,14 @@ from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultStore
-from ainerd.techniques.rheo_xpcs._sentences import sentences
+from ainerd.techniques.rheo_xpcs._axes import coordinates
+from ainerd.techniques.rheo_xpcs._sentences import columns, sentences
 from ainerd.techniques.rheo_xpcs.figures._exposure import BEAM, draw_exposure
 from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, highest, montage
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 
-__all__ = ["arrays", "export", "gallery", "image", "plot", "sentences", "strip"]
+__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip"]
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 
@@ -66,7 +67,7 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
         duration, unit = (run["duration"], "s") if in_seconds else (len(image), "cells")
         drawn = draw_map(axes, image, duration, 1.0, high, run["colour"])
         at = ", ".join(f"{run[axis]:.1f}" for axis, _ in zip("xy", scene.bounds, strict=False))
-        axes.set_title(f"{what}\nrun {run['number']}" + ("" if "nan" in at else f" at ({at})"), fontsize=9)
+        axes.set_title(f"{what}\nscan {run['scan']}" + ("" if "nan" in at else f" at ({at})"), fontsize=9)
         axes.set_xlabel(f"$t_1$ ({unit})", fontsize=9)
         axes.set_ylabel(f"$t_2$ ({unit})" if axes is panels[0] else "", fontsize=9)
         axes.tick_params(labelsize=8, labelleft=axes is panels[0])

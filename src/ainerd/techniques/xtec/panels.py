@@ -61,6 +61,16 @@ def strip(axes: Any, scene: Any, runs: Any) -> None:
     axes.set_title("where trajectories change", loc="right", fontsize=8, pad=2)
 
 
+def columns(summary: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
+    """How many clusters, and where the transitions are, for the table of results."""
+    unit = units.get("transition_1", "")
+    found = (f"{at:.1f} ({low:.1f}–{high:.1f})" for at, low, high in _transitions(summary))
+    return {
+        "clusters": f"{summary['clusters']:.0f}" if "clusters" in summary else "",
+        f"transitions ({unit})" if unit else "transitions": ", ".join(found),
+    }
+
+
 def sentences(summary: Mapping[str, Any]) -> list[str]:
     """The numbers of a ramp in words."""
     if "clusters" not in summary:

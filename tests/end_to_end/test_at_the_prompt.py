@@ -1,0 +1,145 @@
+"""What the terminal says of counts, scans and late results is what is in Tiled."""
+
+import gc
+import re
+import time
+import warnings
+
+import bluesky.plan_stubs as bps
+import bluesky.plans as bp
+import httpx
+import pytest
+from bluesky.utils import Plan
+from IPython.core.oinspect import Inspector
+from IPython.lib.pretty import pretty
+from rich import get_console
+
+from ainerd.agent import ScanTable, welcome
+from ainerd.agent._welcome import ACTIONS
+
+FEW = 64
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """A terminal on which no line is broken."""
+    monkeypatch.setattr(get_console(), "_width", 250)
+
+
+def told(text):
+    """What lines of results say: scan to regime, p and novel."""
+    found = {}
+    for scan, regime, p, novel in re.findall(
+        r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = (\S+)|no claim of novelty)( ● novel)?", text, re.MULTILINE
+    ):
+        assert scan not in found  # one line each
+        found[scan] = regime and int(regime), p and float(p), bool(novel)
+    return found
+
+
+def kept(table):
+    """The same of the table of results."""
+    found = {}
+    for row in table.to_dict("records"):
+        event = f".{row['event']}" if row["event"] > 1 else ""
+        p = row["novelty_p"]
+        regime = "" if row["regime_then"] < 0 else row["regime_then"]
+        found[f"{row['scan_id']}{event}"] = regime, "" if p != p else float(f"{p:.3g}"), bool(row["novel"] == True)  # noqa: E712
+    return found
+
+
+def test_a_line_for_each_result_says_what_is_in_tiled(session, capsys):
+    agent, RE = session.agent, session.RE
+    token = RE.subscribe(ScanTable())
+    RE(agent.explore(1))
+    RE(bps.mv(session.shutter, "open"))
+    session.expect(FEW)
+    RE.md |= {"sample": "PEG 3", "user": "ada"}
+    (count,) = RE(bp.count([session.detector, session.stage], num=3))
+    (scan,) = RE(bp.scan([session.rheometer], session.stage.x, 0, 1, 3))
+    assert agent.drain()  # the last results come after RE returned
+    RE.unsubscribe(token)
+    said, table = capsys.readouterr().out, agent.results.table()
+    assert told(said) == kept(table) and len(table) == 4
+    number = table["scan_id"].iloc[-1]
+    assert list(told(said))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
+    assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
+    assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
+    assert set(table["raw_uid"].iloc[1:]) == {count}
+    assert all(") mm" in line for line in said.splitlines() if "→ next" in line)
+    assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
+
+    # bluesky's table of the scan, and none of what the agent measured
+    stored = session.client["raw", scan, "primary"].read()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
+    heads = [row for row in rows if row[0] == "seq_num"]
+    assert len(heads) == 2 and "sample_x" in heads[1] and said.count("expose [") == 0
+    assert f"(scan num: {number + 1})" in said
+    column = heads[1].index("sample_x")
+    shown = [float(row[column]) for row in rows[rows.index(heads[1]) + 1 :]]
+    assert shown == pytest.approx(stored["sample_x"].values, abs=1e-3)
+
+
+def test_a_result_is_noted_on_by_its_number(session):
+    agent = session.agent
+    scans = agent.results.table()["scan_id"]
+    agent.note(int(scans.iloc[-1]), "a bubble")
+    agent.note(f"{scans.iloc[-1]}.2", "and a scratch")
+    assert agent.results.table()["note"].tolist()[1:] == ["a bubble", "a bubble; and a scratch", "a bubble"]
+    agent.note(int(scans.iloc[-1]) + 1, "a run without a result")
+    assert "a run without a result" in repr(agent.log()) and "a bubble" in repr(agent.results)
+    with pytest.raises(KeyError, match="there is no scan 999"):
+        agent.note(999, "nothing")
+
+
+def test_a_say_by_name_and_along_the_border(session):
+    agent = session.agent
+    added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
+    assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
+    for wrong in ({"sample_x": 3}, {"sample_x": 3, "sample_z": 4}):
+        with pytest.raises(ValueError, match="a position has sample_x, sample_y, got"):
+            agent.add(**wrong)
+    following = agent.exclude_border(1.0)
+    assert all(1 <= following[name] <= 9 for name in ("sample_x", "sample_y")) and len(agent.excluded) == 4
+    with pytest.raises(ValueError, match="narrower than 5, half of the bounds, got 6"):
+        agent.exclude_border(6)
+    agent.excluded = []
+
+
+def test_a_plan_that_is_not_handed_to_the_run_engine_says_so(session):
+    plan = session.agent.explore(3)
+    assert isinstance(plan, Plan) and repr(plan) == "<a plan, nothing is measured yet: RE(agent.explore(3))>"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del plan
+        gc.collect()
+    assert any("was never iterated" in str(warning.message) for warning in caught)
+
+
+def test_what_one_can_do_is_what_there_is(session):
+    agent = session.agent
+    shown = Inspector().info(agent)["docstring"]
+    for calls in ACTIONS.values():
+        for call in calls:
+            assert call in shown
+            name = re.match(r"(?:RE\()?agent(?:\.(\w+))?", call)[1]
+            assert name is None or hasattr(agent, name), call
+    assert "agent?" in pretty_of(welcome(agent, devices="stage"))
+
+
+def test_who_asks_while_tiled_is_away_has_an_answer(session, monkeypatch):
+    def away(*args, **kwargs):
+        time.sleep(min(kwargs["timeout"], 1.0))
+        raise httpx.ReadTimeout("nobody there")
+
+    monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
+    began = time.monotonic()
+    assert "does not answer" in pretty(session.agent)
+    assert time.monotonic() - began < 1.0
+
+
+def pretty_of(renderable):
+    console = get_console()
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()

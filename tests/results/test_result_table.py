@@ -1,0 +1,74 @@
+"""The table as people read it, and which result they mean."""
+
+import pandas as pd
+import pytest
+
+from ainerd.results import scan_text
+from ainerd.results._which import found_key
+
+
+@pytest.fixture
+def shift(store, record, analysis):
+    """A count of three and a scan that failed, of a sample with a name."""
+    about = {"start": {"sample": "PEG \x1b[2J3", "plan": "count"}, "scan_id": 12, "run_time": 1.8e9, "raw_uid": "a"}
+    keys = [store.begin(record(event=event, event_time=1.8e9 + event, **about)) for event in (1, 2, 3)]
+    for key, p in zip(keys, (0.003, 0.4, None), strict=True):
+        store.complete(key, analysis(novelty_p=p, tau_s=11.6539, only=["tau"]), regime=1, summary={"tau_s_err": 0.421})
+    keys.append(store.begin(record(scan_id=13, run_time=1.8e9 + 60, raw_uid="b")))
+    store.fail(keys[3], "zero photons")
+    return keys
+
+
+def test_the_store_shows_what_people_ask_for(store, shift, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    store.note("a bubble", raw_uid="a", scan="12")
+    store.note("the shutter", raw_uid="b", scan="13", result=shift[3])
+    head, first, names, *rows = repr(store).splitlines()
+    assert head.startswith("4 results, 1 failed, 1 novel")
+    assert names.split() == "scan time sample sample_y (mm) regime p tau (s) note status key".split()
+    assert first.strip() == "sample_x,"
+    assert [row.split()[0] for row in rows] == ["12", "12.2", "12.3", "13"]
+    assert "1.00, 2.00" in rows[0] and "0.003" in rows[0] and "●" in rows[0] and "11.7 ± 0.42" in rows[0]
+    assert all("a bubble" in row for row in rows[:3]) and shift[1][:8] in rows[1] and "●" not in rows[1]
+    assert "failed: zero photons" in rows[3] and "the shutter" in rows[3] and "tau" not in rows[3]
+    assert "\x1b" not in repr(store) and "PEG �[2J3" in rows[0]
+    assert "a bubble" in store._repr_html_() and store[12].notes == ["a bubble"]
+    assert store.logbook()["text"].tolist() == [
+        "a person noted on scan 12: a bubble",
+        "a person noted on scan 13: the shutter",
+    ]
+
+
+def test_the_rest_is_in_the_table_too(store, shift):
+    table = store.table()
+    assert {"raw_uid", "digest", "tau_s_err", "sample", "plan"} <= set(table) and store.table().equals(table)
+    everything = store.table(columns="all")
+    assert type(everything) is pd.DataFrame and list(everything) == list(table)
+    assert list(store.table("complete", columns=["tau_s", "plan"])) == ["tau_s", "plan"]
+    assert set(store.search(sample="PEG \x1b[2J3").index) == set(shift[:3])
+    assert list(store) == shift and len(store.search(text="bubble")) == 0
+    with pytest.raises(KeyError, match="tau_ms"):
+        store.table(columns=["tau_ms"])
+
+
+def test_a_result_is_meant_by_its_scan_or_its_short_key(store, shift):
+    assert [store.key(run) for run in (12, "12.2", 12.3, shift[3][:8])] == shift
+    assert store.record(12).key == shift[0] and store.array("12.2", "tau").shape == (40,)
+    assert store[13].metadata["reason"] == "zero photons"
+    for run, message in ((14, "scan 14 has none"), ("12.4", "there are 12, 12.2, 12.3"), ("zz", "no result has such")):
+        with pytest.raises(KeyError, match=message):
+            store[run]
+
+
+def test_of_two_scans_with_one_number_the_newest_is_meant():
+    said = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
+    results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in said.items()}
+    assert found_key(results, 3) == "b"  # what failed is another agent's, or was tried with other parameters
+    with pytest.raises(KeyError, match="2 results have keys"):
+        found_key({"ab1": {}, "ab2": {}}, "ab")
+    assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(None)] == ["7", "7", "7.2", "?"]
+
+
+def test_a_server_that_is_away_is_said(store, monkeypatch):
+    monkeypatch.setattr(store, "answers", lambda: False)
+    assert "Tiled does not answer at http" in repr(store)

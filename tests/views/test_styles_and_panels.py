@@ -1,0 +1,111 @@
+"""Pictures for a wall and for a paper, and marks that do not hide each other."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from test_campaign_figure import campaign, panel
+
+from ainerd.views import Next, campaign_figure, panel_names, save_panel
+from ainerd.views._figure import SIZE
+from ainerd.views._spread import apart
+from ainerd.views._wall import draw_wall
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Ten runs; the third and fourth lie on each other but for a hair, and scans are not numbered from one."""
+    scene = campaign(
+        [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
+        p=[0.5] * 9 + [0.004],
+        following=Next(position={"sample_x": 5, "sample_y": 1}, reason="why"),
+    )
+    scene.table["sample_x"] = [1, 9, 4, 4.02, 6, 7, 2, 3, 8, 5.5]
+    scene.table["sample_y"] = [1, 1, 2, 2.02, 4, 1, 4, 3, 4, 2.8]
+    scene.table["scan_id"], scene.table["nearest_known"] = range(11, 21), ["ageing", "flow"] * 5
+    return scene
+
+
+def test_marks_that_would_hide_each_other_stand_apart_with_a_line_to_their_place(scene):
+    figure = campaign_figure(scene)
+    figure.draw_without_rendering()
+    sample = panel(figure, "sample_y")
+    texts = [text for text in sample.texts if text.get_text()]
+    assert [text.get_text() for text in texts] == [str(scan) for scan in range(11, 21)]  # scans, as everywhere
+    at = sample.transData.transform([text.get_position() for text in texts]) * 72 / figure.dpi
+    distance = np.linalg.norm(at[:, None] - at[None], axis=2)[~np.eye(10, dtype=bool)]
+    assert distance.min() > 9  # points; a mark is 11 wide
+    stayed = [scene.table[["sample_x", "sample_y"]].iloc[i].tolist() for i in (0, 1, 4)]
+    assert [list(texts[i].get_position()) for i in (0, 1, 4)] == stayed
+    ends = {tuple(np.round(line.get_xydata()[0], 6)) for line in sample.lines[1:]}
+    assert {(4.0, 2.0), (4.02, 2.02)} <= ends
+
+
+def test_points_are_pushed_no_farther_than_needed():
+    at = np.array([[0.0, 0], [1, 0], [100, 0], [100, 0.5]])
+    moved = apart(at, 10.0)
+    between = np.linalg.norm(moved[:, None] - moved[None], axis=2)
+    assert between[0, 1] > 9 and between[2, 3] > 9 and np.abs(moved - at).max() < 10
+    alone = np.array([[0.0, 0], [50, 50]])
+    np.testing.assert_array_equal(apart(alone, 10.0), alone)
+
+
+def test_the_path_has_a_direction(scene):
+    heads = [patch for patch in panel(campaign_figure(scene), "sample_y").patches if hasattr(patch, "_posA_posB")]
+    steps = np.diff(scene.table[["sample_x", "sample_y"]].to_numpy(float), axis=0)
+    assert len(heads) == len(steps) == 9
+    for head, step in zip(heads, steps, strict=True):
+        tail, tip = head._posA_posB
+        assert np.dot(np.subtract(tip, tail), step) > 0
+
+
+def test_a_regime_has_the_name_of_what_its_runs_look_like(scene):
+    labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
+    assert labels[:2] == ["regime 0 (ageing)", "regime 1 (flow)"]
+    mixed = campaign([0, 0, 1])
+    mixed.table["nearest_known"] = ["ageing", "flow", None]
+    assert mixed.kinds == {}  # no half of them is no name
+
+
+def test_a_wall_has_large_type_light_on_dark(scene):
+    figure = Figure(figsize=SIZE, layout="constrained")
+    draw_wall(figure, scene)
+    figure.draw_without_rendering()
+    assert max(to_rgb(figure.get_facecolor())) < 0.15
+    written = [text for text in figure.findobj(Text) if text.get_text() and text.get_gid() != "on a mark"]
+    said = " ".join(text.get_text() for text in written)
+    assert "scan 20: regime 1 (flow)" in said and "● NOVEL, p = 0.004" in said
+    labels = [text for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label) if text.get_text()]
+    assert min(text.get_fontsize() for text in labels) >= 17
+    assert all(min(to_rgb(text.get_color())) > 0.4 for text in written)
+    draw_wall(Figure(figsize=SIZE, layout="constrained"), campaign(np.empty(0, int)))
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png"])
+def test_a_panel_for_a_paper_has_the_width_that_was_asked_for(scene, ending, tmp_path):
+    path = save_panel(scene, "map", tmp_path / f"map.{ending}", width_mm=85)
+    kept = path.read_bytes()
+    if ending == "pdf":
+        assert float(re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", kept)[1]) / 72 * 25.4 == pytest.approx(85, abs=0.5)
+        assert b"/FontFile2" in kept and b"/Type3" not in kept  # TrueType, embedded
+    elif ending == "svg":
+        assert float(re.search(rb'width="([\d.]+)pt"', kept)[1]) / 72 * 25.4 == pytest.approx(85, abs=0.5)
+        assert b">sample_x (mm)</text>" in kept  # text, not outlines
+    else:
+        assert int.from_bytes(kept[16:20], "big") == pytest.approx(85 / 25.4 * 600, abs=2)
+
+
+def test_what_cannot_be_drawn_is_said(scene, tmp_path):
+    assert panel_names(scene) == ["map", "latent", "novelty", "timeline", "gallery"]
+    for panel_name, path, width, message in (
+        ("mapp", "a.pdf", 85, "no panel 'mapp': there are map, latent"),
+        ("map", "a.jpg", 85, "ends in .pdf, .svg, .png"),
+        ("map", "a.pdf", 8.5, "from 20 to 1000, got 8.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            save_panel(scene, panel_name, tmp_path / path, width_mm=width)
+    for panel_name in ("latent", "gallery"):
+        assert save_panel(scene, panel_name, tmp_path / f"{panel_name}.svg").stat().st_size > 5000
