@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
-from event_model import RunRouter, compose_run
+from event_model import RunRouter, compose_run, pack_event_page
 from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
 from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
@@ -138,9 +138,21 @@ def test_ophyds_own_detector_is_read(tmp_path, movie, lambda750k):
     assert (run.frame_shape, run.n_event, run.n_events) == ((3, 4), N, POINTS)
 
 
-def test_ophyds_own_detector_comes_through_the_router_of_the_agent(tmp_path, movie, lambda750k):
-    taken_by, docs = [], []
-    router = RunRouter([lambda name, doc: ([lambda *document: taken_by.append(document)], [])])
-    engine = RunEngine({}, context_managers=[])
-    engine(count([lambda750k], 1), lambda name, doc: (docs.append(name), router(name, doc)))
-    assert [name for name, _ in taken_by] == docs == ["start", "descriptor", "resource", "datum", "event", "stop"]
+def test_what_the_router_of_the_agent_makes_of_it_is_read_too(tmp_path, movie, lambda750k):
+    docs = []
+    router = RunRouter([lambda name, doc: ([lambda *document: docs.append(document)], [])])
+    RunEngine({}, context_managers=[])(count([lambda750k], POINTS), router)
+    assert "datum_page" in [name for name, _ in docs]
+    (resource,) = [doc for name, doc in docs if name == "resource"]
+    (tmp_path / "frames" / "a b_000000.h5").rename(Path("/", resource["resource_path"]))
+    _, frames = taken(docs, tmp_path)
+    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
+
+
+def test_pages_of_events_are_read(tmp_path, movie):
+    docs = list(documents(tmp_path, shape=[N, 3, 4]))
+    events = [doc for name, doc in docs if name == "event"]
+    others = [document for document in docs if document[0] != "event"]
+    run, frames = taken([*others[:-1], ("event_page", pack_event_page(*events)), others[-1]], tmp_path)
+    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
+    assert run.reading("x", 2) == 11.0

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from event_model import DocumentRouter
+from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
@@ -126,6 +126,18 @@ class Run(DocumentRouter):
         """Remember which frames a datum is."""
         if doc["resource"] in self._resources:
             self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
+        return doc
+
+    def datum_page(self, doc: Any) -> Any:
+        """Take several datums: a router makes pages of them."""
+        for each in unpack_datum_page(doc):
+            self.datum(each)
+        return doc
+
+    def event_page(self, doc: Any) -> Any:
+        """Take several events."""
+        for each in unpack_event_page(doc):
+            self.event(each)
         return doc
 
     def stream_resource(self, doc: Any) -> None:
