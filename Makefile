@@ -6,7 +6,7 @@ DOCS_READY := $(VENV)/.ready-docs
 PEERS_READY := $(VENV)/.ready-peers
 FIGURES_READY := $(VENV)/.ready-figures
 
-.PHONY: help demo demo-xtec figures test soak faults ipython lint bench docs structure tutorial clean
+.PHONY: help serve demo demo-xtec figures test soak faults ipython lint bench docs structure tutorial clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ soak: $(READY) ## 500 runs with faults in between, then runs back to back at 2 k
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
 	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md
+
+serve: $(READY) ## the Tiled server of the session alone, until Ctrl-C; sessions find it
+	$(BIN)/ainerd serve --config profiles/rheo_xpcs/agent.toml
 
 ipython: $(READY) ## the session with the agent loaded
 	$(BIN)/ipython --profile-dir=profiles/rheo_xpcs

@@ -12,8 +12,6 @@ that was stopped goes on there, as long as nothing that decides was changed.
 """
 
 import argparse
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,7 +23,6 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.metrics import adjusted_rand_score
 
 import ainerd
@@ -34,7 +31,8 @@ from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
 from ainerd.config import Settings
-from benchmarks._report import FOLDER, report
+from benchmarks._report import report
+from benchmarks._resumed import Row, digest_of, resumed
 
 SAMPLES = ("particles", "blocks", "flow_field")
 SMALL = TOML.with_name("small.toml")
@@ -48,7 +46,6 @@ SPOILT: dict[str, Any] = {
     "unlit_share": 0.01,
     "geometry": {"beam_center_px": (65.5, 95.0), "distance_m": 6.1, "unlisted_share": 5e-4},
 }
-Row = dict[str, Any]
 
 
 def campaign(seed: int, exposures: int, which: tuple[str, int]) -> Row:
@@ -109,29 +106,8 @@ def campaign(seed: int, exposures: int, which: tuple[str, int]) -> Row:
     }
 
 
-def measured(wanted: list[tuple[str, int]], seed: int, exposures: int, workers: int) -> list[Row]:
-    """Every campaign, those that the record holds already from there."""
-    record, run = FOLDER / "campaign.jsonl", {"run": fingerprint(), "seed": seed, "exposures": exposures}
-    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    if not lines or lines[0] != run:
-        lines = [run]
-        record.write_text(json.dumps(run) + "\n")
-    done = {(line["hardware"], line["i"]): line for line in lines[1:]}
-    left = [which for which in wanted if which not in done]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as bar, record.open("a") as file, ProcessPoolExecutor(workers) as pool:
-        task = bar.add_task("campaigns", total=len(wanted), completed=len(wanted) - len(left))
-        for row in pool.map(partial(campaign, seed, exposures), left):
-            done[row["hardware"], row["i"]] = row
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            bar.advance(task)
-    return [done[which] for which in wanted]
-
-
 def fingerprint() -> str:
-    """Of the instrument, of what judges, and of the benchmark: what was measured with others is not taken."""
+    """Of the instrument, of what judges, and of the benchmark."""
     room = Path(ainerd.__file__).parent
     folders = [
         Path(sim_devices.__file__).parent,
@@ -140,7 +116,7 @@ def fingerprint() -> str:
     sources = [
         path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".safetensors")
     ]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, Path(__file__)])).hexdigest()
+    return digest_of([*sources, Path(__file__)])
 
 
 def ordinary(row: Row) -> tuple[int, int, int]:
@@ -232,7 +208,9 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     wanted = [("as told", i) for i in range(arguments.campaigns)]
     wanted += [("not as told", i) for i in range(arguments.spoilt)]
-    rows = measured(wanted, arguments.seed, arguments.exposures, arguments.workers)
+    run = {"run": fingerprint(), "seed": arguments.seed, "exposures": arguments.exposures}
+    measure = partial(campaign, arguments.seed, arguments.exposures)
+    rows = resumed("campaign", run, wanted, measure, ProcessPoolExecutor(arguments.workers))
     about = {"seed": arguments.seed, "exposures": arguments.exposures, "frames": FRAMES, "spoilt": SPOILT}
     report("campaign_regimes", list(by_regime(rows)), **about)
     report("campaign", list(overview(rows)), **about)

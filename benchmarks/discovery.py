@@ -10,8 +10,6 @@ when it is started again, as long as neither the policy nor the benchmark was ch
 """
 
 import argparse
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -19,18 +17,17 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 import ainerd.steering
 from benchmarks._discovery_tables import by_kind, overview, subset, targets
 from benchmarks._hidden_maps import MISSED, HiddenMap, hidden_map, null_map
-from benchmarks._report import FOLDER, report
+from benchmarks._report import report
+from benchmarks._resumed import Row, digest_of, resumed
 from benchmarks._strategies import (
     BASELINES,
     LIMITS,
@@ -47,7 +44,6 @@ from benchmarks._strategies import (
 
 TEST_SEED = 2026  # seeds below 100 are for tuning
 MAPS, NULLS, GPCAM_MAPS = 324, 108, 54
-Row = dict[str, Any]
 
 
 def score(hidden: HiddenMap, way: NDArray[np.float64]) -> Row:
@@ -107,34 +103,11 @@ def on_sample(seed: int, sample: tuple[str, int]) -> Row:
     return {"what": what, "i": i} | (on_map if what == "map" else on_null)(i, seed)
 
 
-def measured(samples: list[tuple[str, int]], seed: int, workers: int) -> list[Row]:
-    """Every sample, those that the record holds already from there."""
-    record, run = FOLDER / "discovery.jsonl", {"run": fingerprint(), "seed": seed}
-    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    if not lines or lines[0] != run:
-        lines = [run]
-        record.write_text(json.dumps(run) + "\n")
-    done = {(line["what"], line["i"]): line for line in lines[1:]}
-    left = [sample for sample in samples if sample not in done]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    pool = ProcessPoolExecutor(workers, initializer=partial(threadpool_limits, 1))
-    with pool, Progress(*columns) as bar, record.open("a") as file:
-        task = bar.add_task("hidden samples", total=len(samples), completed=len(samples) - len(left))
-        for row in pool.map(partial(on_sample, seed), left):
-            done[row["what"], row["i"]] = row
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            bar.advance(task)
-    return [done[sample] for sample in samples]
-
-
 def fingerprint() -> str:
-    """Of the policy and the benchmark: what was measured with others is not taken."""
+    """Of the policy and the benchmark."""
     here, room = Path(__file__).parent, Path(ainerd.steering.__file__).parent
     policy = [path for path in sorted(room.glob("*.py")) if path.name not in ("__init__.py", "_plans.py")]
-    sources = [*policy, here / "_hidden_maps.py", here / "_strategies.py", here / "discovery.py"]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return digest_of([*policy, here / "_hidden_maps.py", here / "_strategies.py", here / "discovery.py"])
 
 
 def decision_times() -> Iterator[Row]:
@@ -169,7 +142,9 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     samples = [("map", i) for i in range(arguments.maps)] + [("null", i) for i in range(arguments.nulls)]
-    rows = measured(samples, arguments.seed, arguments.workers)
+    run = {"run": fingerprint(), "seed": arguments.seed}
+    pool = ProcessPoolExecutor(arguments.workers, initializer=partial(threadpool_limits, 1))
+    rows = resumed("discovery", run, samples, partial(on_sample, arguments.seed), pool)
     maps, nulls = rows[: arguments.maps], rows[arguments.maps :]
     with threadpool_limits(1):
         times = list(decision_times())

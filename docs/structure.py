@@ -27,7 +27,7 @@ Imports = Mapping[str, set[str]]
 def imports_of_folders(package: str = "ainerd") -> dict[str, set[str]]:
     """Folders that each folder of a package imports."""
     graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
-    folders = {module: module.split(".")[1] for module in graph.modules - {package}}
+    folders = {module: module.split(".")[1] for module in graph.modules - {package, f"{package}.__main__"}}
     found: dict[str, set[str]] = {folder: set() for folder in sorted(folders.values())}
     for module, folder in folders.items():
         imported = graph.find_modules_directly_imported_by(module)

@@ -6,6 +6,7 @@ The sections defined here are the same for all techniques. A technique validates
 
 import difflib
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,7 +14,16 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
@@ -51,7 +61,7 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
 class Detector(Section):
     """Data keys of the detector in the documents."""
 
-    image: str  #: data key of the frames
+    image: str = Field(min_length=1)  #: data key of the frames
     n_frames: str = ""  #: configuration key of the frames of an exposure; empty where the detector does not say
     frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty likewise
 
@@ -66,6 +76,35 @@ class Steering(Section):
     age: str = ""  #: which of `recorded.readings` is the sample's age in s, so that ageing is not taken for regions
     seed: int = 0
 
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _are_limits(cls, bounds: Any) -> Any:
+        if not isinstance(bounds, Mapping) or not bounds:
+            raise ValueError(
+                f"limits by the actuators' names are needed, such as sample_x = [0.0, 10.0], got {bounds!r}"
+            )
+        for name, limits in bounds.items():
+            if not name or set(name) & set("./"):
+                raise ValueError(f"{name!r} is no name of an actuator: it has a dot or a slash, or nothing")
+            numbers = isinstance(limits, list | tuple) and len(limits) == 2
+            if not numbers or not all(type(x) in (int, float) and math.isfinite(x) for x in limits):
+                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {limits!r}")
+            low, high = limits
+            if low == high:
+                raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
+            if low > high:
+                raise ValueError(f"{name} is the wrong way round, did you mean [{high:g}, {low:g}]?")
+        return bounds
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        widest = max(high - low for low, high in self.bounds.values())
+        for name in ("smallest_feature", "beam_size"):
+            length = getattr(self, name)
+            if length is not None and length > widest:
+                raise ValueError(f"{name} = {length:g} is wider than the bounds ({widest:g}): is it in their unit?")
+        return self
+
 
 class Recorded(Section):
     """What is kept of a run beside its frames: names in the result, and data keys."""
@@ -74,6 +113,12 @@ class Recorded(Section):
     readings: dict[str, str] = {}  #: what is read once
     start: dict[str, str] = {}  #: keys of the start document, beside sample, user, proposal and plan
     units: dict[str, str] = {}  #: of all these
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if both := [name for name in self.series if name in self.readings]:
+            raise ValueError(f"{both[0]!r} is a series and a reading: give one another name")
+        return self
 
 
 class Storage(Section):
@@ -84,6 +129,14 @@ class Storage(Section):
     directory: Path  #: of the embedded server, and of documents that could not be written
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
+
+    @field_validator("uri")
+    @classmethod
+    def _is_address(cls, uri: str) -> str:
+        if uri and not uri.startswith(("http://", "https://")):
+            shown = uri.partition("?")[0]
+            raise ValueError(f"{shown!r} is no address, did you mean 'http://{shown.rpartition('//')[2]}'?")
+        return uri
 
 
 class Settings(BaseSettings):
@@ -105,7 +158,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid")
 
-    name: str
+    name: str = Field(min_length=1)
     technique: str = DEFAULT_TECHNIQUE
     detector: Detector
     steering: Steering
@@ -131,6 +184,14 @@ class Settings(BaseSettings):
             raise ValueError(f"steering.age: {age!r} is none of recorded.readings ({', '.join(readings) or 'empty'})")
         return self
 
+    @model_validator(mode="after")
+    def _units_are_of_something(self) -> Self:
+        known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
+        for name in self.recorded.units:
+            if name not in known:
+                raise ValueError(f"recorded.units.{name}: nothing is called so{_meant(name, known)}")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -153,7 +214,7 @@ class Settings(BaseSettings):
         try:
             return cls.of(tomllib.loads(path.read_text()), path.parent)
         except OSError as error:
-            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+            raise SettingsError(f"cannot read {path}: {error.strerror}{_near(path)}") from None
         except SettingsError as error:
             raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
         except ValueError as error:  # of TOML, or of its characters
@@ -170,14 +231,16 @@ class Settings(BaseSettings):
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
-        if problems := _misplaced([name for name in given if name not in cls.model_fields], technique):
+        if private := [name for name in given if name.startswith("_")]:  # options of pydantic's, which read files
+            raise SettingsError(f"{private[0]}: unknown key")
+        if problems := _misplaced({name: x for name, x in given.items() if name not in cls.model_fields}, technique):
             raise SettingsError("\n".join(problems))
         try:
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(_problems(error, cls, technique))) from None
         except ValueError as error:  # a variable that should be JSON and is not
-            raise SettingsError(f"the environment: {error}") from None
+            raise SettingsError(_no_json(error)) from None
         settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
         settings._folder = folder.resolve()
         storage = settings.storage
@@ -190,22 +253,23 @@ class Settings(BaseSettings):
         return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
 
 
-def _misplaced(sections: list[str], technique: str) -> list[str]:
+def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
     """What is wrong with sections that are neither everybody's nor the technique's, in the file or the environment."""
     variables = {
         v: v[len(_PREFIX) :].partition("__")[0].lower() for v in os.environ if v.startswith(_PREFIX) and "__" in v
     }
-    known = {*Settings.model_fields, technique.lower(), *names()}
-    strange = {name: f"[{name}]" for name in sections}
-    strange |= {name: variable for variable, name in variables.items() if name not in known}
+    everybodys = {*Settings.model_fields, technique.lower(), *names()}
+    strange = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
+    strange |= {name: variable for variable, name in variables.items() if name not in everybodys}
     if old := [f"{strange[name]} is now in [{new}]" for name, new in _MOVED.items() if name in strange]:
         return [f"of an earlier version: {', '.join(old)}"]
     if sections and technique not in names():
         return [f"technique: {technique!r} is not installed{_meant(technique, names())}"]
+    known = [*Settings.model_fields, technique]
     return [
         f"{where}: technique is {technique!r}, remove the section or write technique = {name!r}"
         if name in names()
-        else f"{where}: unknown section{_meant(name, [*Settings.model_fields, technique])}"
+        else f"{where}: unknown {'key' if where == name else 'section'}{_meant(name, known)}"
         for name, where in strange.items()
     ]
 
@@ -237,6 +301,8 @@ def _problems(error: ValidationError, model: type[BaseModel], technique: str = "
     found = []
     for e in error.errors():
         message = e["msg"].removeprefix("Value error, ")
+        if e["type"] not in ("missing", "extra_forbidden", "value_error") and "api_key" not in e["loc"]:
+            message += f", got {_short(e['input'])}"
         if e["type"] == "extra_forbidden":
             message = "unknown key" + _meant(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
             if technique and "did you mean" not in message:
@@ -256,6 +322,30 @@ def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
 def _meant(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, 1)
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
+
+
+def _near(path: Path) -> str:
+    """A settings file beside or in a path that is none."""
+    if path.is_dir():
+        found = [file for file in sorted(path.glob("*.toml")) if ".instrument" not in file.suffixes]
+        return f", did you mean {found[0]}?" if found else ""
+    there = {file.name: file for file in path.parent.glob("*.toml")}
+    close = difflib.get_close_matches(path.name, there, 1)
+    return f", did you mean {there[close[0]]}?" if close else ""
+
+
+def _no_json(error: ValueError) -> str:
+    """Which variable of the environment is to be JSON, and is not."""
+    text = getattr(error.__cause__, "doc", None)
+    wrong = [name for name, value in os.environ.items() if name.startswith(_PREFIX) and value == text]
+    if not wrong:
+        return f"the environment: {error}"
+    return f'{wrong[0]}: {_short(text)} is no JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _dotted(location: tuple[Any, ...]) -> str:

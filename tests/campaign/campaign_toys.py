@@ -37,6 +37,8 @@ class Toy:
 class Store:
     """What `ResultStore` has that a campaign uses, in memory; `agent` is whose it is."""
 
+    seems_away = False
+
     def __init__(self, agent="toy"):
         self.agent, self.container = agent, {}
         self.rows, self.points, self.owners = {}, {}, {}
@@ -60,7 +62,10 @@ class Store:
     def current_labels(self):
         return self.atlases[-1].labels if self.atlases else {}
 
-    def add_atlas(self, record):
+    def own_labels(self):
+        return self.current_labels()
+
+    def add_atlas(self, record, *, if_newest=False):
         labels = {**self.current_labels(), **record.labels}
         self.atlases.append(record.changed(version=len(self.atlases) + 1, labels=labels))
         return self.atlases[-1]

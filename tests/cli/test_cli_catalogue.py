@@ -1,7 +1,11 @@
 """The commands that talk to a server: `similar`, `export`, `doctor`."""
 
 import json
+import os
+import socket
+import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -9,12 +13,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from ainerd import __version__
 from ainerd.cli import app, main
 from ainerd.cli._checks import versions
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder, run_embedding
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import Presence, embedded_server, open_catalog
 from ainerd.technique import Analysis
 
 TAU_S = (0.05, 0.1, 0.2, 1.0)
@@ -130,6 +135,44 @@ def test_the_table_is_exported(run, catalogue, tmp_path, kind):
     assert table["sample_x [mm]" if kind == "csv" else "sample_x"].to_list() == [0, 1, 2, 3]
 
 
+def test_status_says_how_things_are(run, catalogue, tmp_path):
+    server, _, _ = catalogue
+    (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
+    journal = tmp_path / "tiled" / "unwritten" / "journal"
+    journal.mkdir(parents=True)
+    (journal / "1-killed.jsonl").touch()
+    os.utime(journal / "1-killed.jsonl", (1e9, 1e9))
+    (journal.parent / "kept.jsonl").touch()
+    presence = Presence(journal.parent, "ainerd")
+    done = run("status", "--config", tmp_path / "agent.toml")
+    presence.leave()
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert lines[0].startswith(f"agent ainerd: at work (process {os.getpid()} of ")
+    assert lines[2] == "runs here 1 left by a session that was killed, 1 kept for Tiled"
+    assert lines[3:5] == ["runs in Tiled 4, 4 without an end", "results 4 complete"]
+    assert lines[5].startswith("last scan 3 of ") and lines[5].endswith(": complete, p = 0.5")
+    assert lines[6] == "next no suggestion waits"
+    said = json.loads(run("status", "--json", "--config", tmp_path / "agent.toml").output)
+    assert said["at_work"] is None and said["results"] == {"complete": 4} and said["last"]["scan_id"] == 3
+
+
+@pytest.mark.parametrize("tiled", ["http://127.0.0.1:9", "folder", "silent"])
+def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}" if tiled == "silent" else tiled
+        begun = time.monotonic()
+        done = run("status", "--tiled", tmp_path if tiled == "folder" else uri)
+        assert time.monotonic() - begun < 10  # the server's clients would try for a minute
+    assert done.exit_code == 0 and ("no server answers" in done.output) != ("is not running" in done.output)
+
+
+def test_as_a_module_it_says_its_version():
+    done = subprocess.run([sys.executable, "-m", "ainerd", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ainerd {__version__}\n"
+
+
 def test_doctor_finds_a_server_in_good_health_and_leaves_it_as_it_was(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "frames").mkdir()
@@ -196,6 +239,10 @@ def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
         (["rheo-xpcs", "similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'pca'"),
         (["export"], "give KEY and OUT, or --table alone"),
         (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
+        (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),
+        (["serve"], "which server? give its FOLDER, or --config"),
+        (["serve", "nowhere"], "nowhere is no folder"),
+        (["serve", "--config", "agent.toml"], "agent.toml names a server, http://127.0.0.1:"),
         (["replay"], "how are the runs to be analysed?"),
         (["replay", "nowhere", "--config", "agent.toml"], "there is no run nowhere"),
         (["replay", "0000-run", "--config", "agent.toml"], "run 0000-run is not finished"),
@@ -218,4 +265,14 @@ def test_where_the_results_are_must_be_said(monkeypatch):
     for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     done = CliRunner().invoke(app, ["export", "--table", "t.csv"])
-    assert "give --tiled URL, or --config" in str(done.exception)
+    assert "give --tiled URL or FOLDER, or --config" in str(done.exception)
+
+
+def test_the_log_is_printed_newest_last(run, catalogue):
+    server, _, _ = catalogue
+    assert "nothing is noted yet" in run("log").output
+    store = ResultStore(server.client()["ainerd"])
+    for text in ("one", "two", "\x1b[2Jthree"):
+        store.log(text)
+    lines = run("log", "-n", 2).output.splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["two", "\N{REPLACEMENT CHARACTER}[2Jthree"]

@@ -87,6 +87,18 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ("[recorded.series]", "[beside.series]", "of an earlier version: [beside] is now in [recorded]"),
         ("[rheo_xpcs.partition]", "[partition]", "of an earlier version: [partition] is now in [rheo_xpcs.partition]"),
         ("[rheo_xpcs.partition]", "[rheo_xpcs.partition", "is not TOML"),
+        (
+            "sample_x = [0.0, 10.0]",
+            "sample_x = [nan, 10.0]",
+            "needs two numbers, such as [0.0, 10.0], got [nan, 10.0]",
+        ),
+        (
+            "sample_x = [0.0, 10.0]",
+            "sample_x = [0.0, inf]",
+            "needs two numbers, such as [0.0, 10.0], got [0.0, inf]",
+        ),
+        ("sample_x = [0.0, 10.0]", '"sample.x" = [0.0, 10.0]', "steering.bounds: 'sample.x' is no name of an actuator"),
+        ('name = "rheo_xpcs"', 'name = "x"\n_env_file = "/etc/passwd"', "_env_file: unknown key"),
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
 )

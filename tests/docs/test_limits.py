@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from event_model import compose_resource, compose_run
 
-from ainerd.documents import DetectorKeys, Run
 from ainerd.latent import Encoder
 from ainerd.novelty import find_regimes
 from ainerd.technique import AnalysisError, RunInfo
@@ -32,26 +30,6 @@ def test_a_refit_assigns_every_result():
     z = np.zeros((9, 3), np.float32)
     z[8] = 100.0
     assert find_regimes(z, width=1.0).labels.tolist() == [0] * 8 + [1]
-
-
-def test_resource_and_datum_documents_are_not_read(tmp_path):
-    bundle = compose_run()
-    key = {"dtype": "array", "shape": [1, 3, 4], "source": "sim", "external": "FILESTORE:"}
-    frames = bundle.compose_descriptor(name="primary", data_keys={"det": key})
-    resource = compose_resource(spec="AD_HDF5", root=str(tmp_path), resource_path="m.h5", resource_kwargs={})
-    datum = resource.compose_datum(datum_kwargs={})
-    event = frames.compose_event(data={"det": datum["datum_id"]}, timestamps={"det": 0.0}, filled={"det": False})
-    run = Run(DetectorKeys(image="det"), [tmp_path])
-    for name, doc in [
-        ("start", bundle.start_doc),
-        ("descriptor", frames.descriptor_doc),
-        ("resource", resource.resource_doc),
-        ("datum", datum),
-        ("event", event),
-        ("stop", bundle.compose_stop()),
-    ]:
-        run(name, doc)
-    assert run.has_frames and run.n_ready == 0
 
 
 def test_each_limit_names_what_shows_it():

@@ -84,3 +84,14 @@ def test_a_descriptor_without_the_number_of_frames_is_named(tmp_path, movie):
     gathered(run, documents(tmp_path, configured=False))
     with pytest.raises(FrameError, match="no configuration 'det_num'"):
         _ = run.n_frames
+
+
+@pytest.mark.fault("millions of frames are announced", "a failed result says so at once; what comes next does not wait")
+@pytest.mark.parametrize(("splits", "reason"), [((0, 10**8), "more than the 5000000"), ((0, -3), "which are none")])
+def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
+    run = Run(KEYS, [tmp_path])
+    for name, doc in documents(tmp_path, splits=splits):
+        run(name, doc)
+    with pytest.raises(FrameError, match=reason):
+        list(run.blocks(PIXELS))
+    assert run.n_ready == 0

@@ -1,9 +1,11 @@
 """A person and the agent steer together; what was said is known after a restart."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
+from bluesky import RunEngine
 
 from ainerd.results import read_checkpoint
 from ainerd.steering import expose
@@ -129,6 +131,12 @@ def test_a_campaign_without_results_ends_by_itself(started):
     assert "the last 5 exposures gave no result" in agent.status()["explored"]
     assert agent.log()["text"].str.contains("explored: the last 5").any()
     started.expect(100)
+    reports = started.settings.storage.directory / "reports"
+    deadline = time.monotonic() + 90
+    while not (done := list(reports.glob("another-*.html"))) or list(reports.glob("*.log")):
+        assert time.monotonic() < deadline, [log.read_text() for log in reports.glob("*.log")]
+        time.sleep(0.1)
+    assert "5 × " in done[0].read_text()
 
 
 def test_health_is_plain_numbers(started):
@@ -137,3 +145,23 @@ def test_health_is_plain_numbers(started):
     assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
     assert health["peak_memory_mb"] > 50 and health["results"] == len(started.agent.results.table())
     assert threading.active_count() > 1
+
+
+def test_mistakes_at_the_prompt_are_told(started):
+    agent, other = started.agent, RunEngine({})
+    for said, mistake in {
+        "lies outside its bounds": lambda: agent.add(11, 2),
+        "a position has 2 numbers (sample_x, sample_y), got 1": lambda: agent.add(3.0),
+        "sample_z": lambda: agent.exclude(sample_z=(1, 2)),
+        "the wrong way round": lambda: agent.exclude(sample_x=(3, 2)),
+        "explore wants a number of positions, got 0": lambda: agent.explore(0),
+        "explore wants a number of positions, got '3'": lambda: agent.explore("3"),
+        "stay wants a number of exposures, got 0.5": lambda: agent.stay(0.5),
+        "agent.detach() first": lambda: agent.attach(other),
+        "no result 'x'": lambda: agent.explain("x"),
+        "no run 'nothing' in Tiled": lambda: agent.analyse("nothing"),
+        "bounds must be of sample_x, sample_y": lambda: setattr(agent, "bounds", {"x": (0, 1)}),
+    }.items():
+        with pytest.raises((ValueError, KeyError, RuntimeError, TypeError)) as error:
+            mistake()
+        assert said in str(error.value).replace("\\'", "'"), error.value

@@ -208,6 +208,15 @@ def test_names_that_do_not_fit_are_said(session):
             session.client, detector=instrument.detector, actuators=[instrument.stage.x], settings=session.settings
         )
     settings = session.settings.model_copy(deep=True)
+    settings.steering.bounds = {"sample_x": (0.0, 10.0), "sample_y": (0.0, 100.0)}
+    with pytest.raises(ValueError, match=r"steering\.bounds: sample_y = 100 is not within the limits of the actuator"):
+        build_agent(
+            session.client,
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            settings=settings,
+        )
+    settings = session.settings.model_copy(deep=True)
     settings.section["preshear"] = [{"rate": 30, "duration_s": 190}]
     with pytest.raises(ValueError, match=r"rheo_xpcs\.preshear needs a rheometer"):
         build_agent(

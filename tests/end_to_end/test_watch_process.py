@@ -18,7 +18,7 @@ from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import explore_remote
 from ainerd.cli import main
 from ainerd.config import Settings
-from ainerd.results import ResultStore
+from ainerd.results import ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 from ainerd.steering import expose
 
@@ -145,6 +145,24 @@ def test_without_an_agent_the_plan_says_so(beamline):
     with pytest.raises(ValueError, match="number of positions"):
         explore_remote(beamline.client, 0, **beamline.options())
     assert beamline.RE.state == "idle"
+
+
+@pytest.mark.fault("a suggestion leads beyond the limits of a motor", "it is closed with the reason; nothing moves")
+@pytest.mark.parametrize(("x", "bounds", "reason"), [(50.0, {}, "limits of the actuator"), (9.0, (0, 5), "its bounds")])
+def test_a_suggestion_out_of_reach_moves_nothing(beamline, x, bounds, reason):
+    for record in beamline.store.suggestions().query("status == 'proposed'").index:
+        beamline.store.set_status(record, "rejected")
+    where = {"sample_x": 1.0, "sample_y": 1.0} | {"sample_y": x}
+    made = beamline.store.add_suggestion(SuggestionRecord(agent="far", positions=where, reason="there"))
+    before = [axis.position for axis in (beamline.instrument.stage.x, beamline.instrument.stage.y)]
+    limits = {"sample_y": bounds} if bounds else None
+    with pytest.raises(ValueError, match=f"agent 'far' suggests what cannot be measured: .*{reason}"):
+        beamline.RE(explore_remote(beamline.client, 1, timeout_s=5.0, bounds=limits, **beamline.options()))
+    row = beamline.store.suggestions().loc[made]
+    assert row["status"] == "failed" and reason in row["status_reason"]
+    assert [
+        axis.position for axis in (beamline.instrument.stage.x, beamline.instrument.stage.y)
+    ] == before and beamline.RE.state == "idle"
 
 
 def test_an_aborted_plan_does_not_wait_for_the_agent(beamline):

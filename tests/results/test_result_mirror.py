@@ -123,3 +123,22 @@ def test_the_log_is_read_once(store, asked):
     store.log("three")
     asked.clear()
     assert store.logbook()["text"].to_list() == ["one", "two", "three"] and len(asked) == 2
+
+
+def test_what_a_result_supersedes_is_asked_for_by_key_and_only_if_it_can_be(ainerd, record, analysis):
+    first = record(run_time=1.7e9, event=1)
+    writer = ResultStore(ainerd)
+    writer.complete(writer.begin(first), analysis(only=["tau"]))
+    store, requests = ResultStore(ainerd), []
+    assert len(store.table()) == 1
+    hooks = ainerd.context.http_client.event_hooks
+    hooks["request"].append(requests.append)
+    same, other = record(), first.changed(parameters={"size": 128})
+    assert store.take(same) is None and [request.method for request in requests] == ["PUT"]
+    assert store.take(first) == "complete"
+    requests.clear()
+    assert store.take(other) is None
+    hooks["request"].remove(requests.append)
+    assert [request.method for request in requests] == ["GET", "PUT"]
+    assert first.key in requests[0].url.params["filter[keys_filter][condition][keys]"]
+    assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None

@@ -62,7 +62,9 @@ def test_a_run_that_tiled_has_leaves_nothing(tmp_path):
 def test_a_disk_that_takes_nothing_stops_no_run(tmp_path, caplog):
     journal = Journal(tmp_path)
     journal("start", START)
-    journal("descriptor", DESCRIPTOR | {"configuration": {"x": object()}})  # what is no JSON either
+    itself: dict = {}
+    itself["x"] = itself
+    journal("descriptor", DESCRIPTOR | {"configuration": itself})  # what is no JSON either
     assert "not written down any more" in caplog.text and list(tmp_path.iterdir()) == []
     tmp_path.rmdir()
     journal("start", START | {"uid": "b"})

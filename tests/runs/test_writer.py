@@ -1,5 +1,7 @@
 """What is written of a run, an event and a series, and when: with a store that only remembers what it is told."""
 
+import datetime
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import httpx
@@ -7,9 +9,11 @@ import numpy as np
 import pytest
 from tiled.client.container import Container
 
+from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Outcome, Wanted
+from ainerd.runs import Outcome, Wanted, Worker, _delivery
 from ainerd.runs._delivery import Delivery
+from ainerd.runs._journal import Journal
 from ainerd.runs._spool import Spool
 from ainerd.runs._writer import Writer
 from ainerd.technique import Series
@@ -26,7 +30,13 @@ def store():
     store.records = records
     store.status.side_effect = lambda key: records[key].status if key in records else None
     store.record.side_effect = records.__getitem__
-    store.begin.side_effect = lambda record: records.update({record.key: record})
+
+    def take(record):
+        there = records.get(record.key)
+        if there is not None and there.status in ("complete", "partial", "growing"):
+            return there.status
+        records[record.key] = record
+        return None
 
     def complete(key, analysis, *, status, series, **about):
         about.pop("regime"), about.pop("atlas_version")
@@ -41,6 +51,7 @@ def store():
         records[key] = records[key].changed(status="complete")
         return True
 
+    store.take.side_effect = store.begin.side_effect = take
     store.complete.side_effect, store.fail.side_effect, store.close.side_effect = complete, fail, close
     return store
 
@@ -158,13 +169,13 @@ def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, writer, st
 
 
 def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, writer, store, deliver):
-    store.begin.side_effect = httpx.ConnectError("nobody there")
+    store.take.side_effect = httpx.ConnectError("nobody there")
     outcome, spool = deliver(writer(toy()), scanned(movies(1), num_points=1))
     assert outcome.status == "failed" and "kept until it does: nobody there" in outcome.reason
     assert len(spool.runs()) == 1 and spool.is_away
-    store.status.reset_mock()
+    store.take.reset_mock()
     deliver(writer(toy()), scanned(movies(1), num_points=1), lambda: False)
-    assert store.status.call_count == 0  # it is not asked again
+    assert store.take.call_count == 0  # it is not asked again
     assert len(spool.runs()) == 2
 
 
@@ -204,3 +215,79 @@ def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, st
     outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)
+
+
+@pytest.mark.fault("metadata of a run are of another type than they should be", "left out of its result, and named")
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
+     ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
+)  # fmt: skip
+def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, writer, store, deliver, caplog, name, value, field):
+    documents = list(scanned(movies(1, 2)))
+    documents[0][1][name] = value
+    outcome, _ = deliver(writer(toy()), documents)
+    (record,) = store.records.values()
+    assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
+    assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
+
+
+def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, writer, store, deliver):
+    store.take.side_effect = RuntimeError("at first")
+    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2)))
+    (record,) = store.records.values()
+    assert outcome.status == record.status == "failed"
+
+
+@pytest.mark.fault("metadata of a run hold a path, a time or bytes while Tiled is away", "the run is kept, as text")
+def test_whatever_is_in_a_run_it_is_kept(toy, scanned, movies, writer, store, deliver):
+    documents = list(scanned(movies(1, 2)))
+    documents[0][1].update(
+        {"file": Path("/a"), "day": datetime.date(2026, 1, 5), "raw": b"x", "set": {1}, "odd": object()}
+    )
+    take, store.take.side_effect = store.take.side_effect, httpx.ConnectError("away")
+    outcome, spool = deliver(writer(toy()), documents)
+    assert outcome.status == "failed" and len(spool.runs()) == 1
+    store.take.side_effect = take
+    (path,) = spool.runs()
+    kept = list(file_documents(path))
+    path.unlink()
+    again, _ = deliver(writer(toy()), kept)
+    assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
+
+
+@pytest.mark.fault("the uid of a run is no name of a file", "the run is kept under a digest of it")
+@pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
+def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):
+    spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
+    documents = list(scanned(movies(1), uid=uid))
+    spool.keep(uid, documents)
+    for name, doc in documents:
+        journal(name, doc)
+    journal.close()
+    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
+        assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
+
+
+@pytest.mark.fault("frames in events are more than fit into memory while Tiled is away", "said so; the run is not kept")
+def test_a_run_too_large_to_be_kept_is_said(toy, scanned, movies, writer, store, deliver, monkeypatch):
+    monkeypatch.setattr(_delivery, "MOST_BYTES", movies(1).nbytes)
+    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2, 3)))
+    assert outcome.status == "complete"
+    store.complete.side_effect = httpx.ConnectError("away")
+    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2, 3)))
+    assert outcome.status == "failed" and "too large to be kept" in outcome.reason and spool.runs() == []
+
+
+@pytest.mark.fault("a run that was kept is damaged on disk", "it is set aside, and named; the others are analysed")
+def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, keys):
+    worker = Worker(
+        toy(), MagicMock(spec=ResultStore, **{"answers.return_value": True}), keys=keys, wanted=WANTED, roots=(),
+        listener=Listener(), agent="me", spool=tmp_path,
+    )  # fmt: skip
+    (tmp_path / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
+    worker._spool.is_away = True
+    worker.submit(worker._write_kept)
+    assert worker.drain()
+    worker.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["1.unreadable"] and "set aside" in caplog.text

@@ -15,6 +15,7 @@ from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
 from tiled.client.container import Container
 
+from ainerd.agent._night import reported, write_report
 from ainerd.agent._observer import Observer
 from ainerd.agent._plan import AgentPlan
 from ainerd.agent._welcome import GUIDE
@@ -64,6 +65,7 @@ class Agent(Observer):
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
+        self._backup = backup
         self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
@@ -118,7 +120,7 @@ class Agent(Observer):
         ----------
         n : int, optional
             How many positions. Without it, until the sample is explored; ``agent.status()["explored"]`` says how far
-            that is, in words.
+            that is, in words. Then a report is written, as by ``ainerd report``.
 
         Raises
         ------
@@ -130,7 +132,10 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        return AgentPlan(f"agent.explore({'' if n is None else n})", explore(self.problem, n))
+        plan = explore(self.problem, n)
+        if n is None:
+            plan = reported(plan, lambda: write_report(self.results, self._backup.parent))
+        return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:
         """Plan: measure points of your own: ``RE(agent.sample((2.0, 3.5), (8.0, 1.0)))``, or ``agent.accept()``.

@@ -18,6 +18,7 @@ from ainerd.novelty import DriftMartingale
 from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import Wanted
 from ainerd.server import open_catalog
+from ainerd.steering import check_limits
 from ainerd.technique import HasCommon, Technique, TechniqueError, load
 
 
@@ -55,6 +56,7 @@ def _asked(name: str) -> Iterator[None]:
 
 def build_observer(settings: Settings, client: Container) -> Observer:
     """An agent without devices, for documents from elsewhere; see `build_agent`."""
+    _require(settings, client)
     return Observer(client=client, **_common(settings, client))
 
 
@@ -90,7 +92,22 @@ def build_agent(
     ------
     ValueError
         If settings, technique and devices do not fit each other.
+    TypeError
+        If one is given where another belongs.
     """
+    _require(settings, client)
+    for what, devices in {"actuators": actuators, "beside": beside}.items():
+        if hasattr(devices, "name"):
+            raise TypeError(f"{what} must be a list of devices: {what}=[{devices.name}]")
+    for device in (detector, *actuators, *beside):
+        if not hasattr(device, "name"):
+            raise TypeError(f"{device!r} is no device: give the object itself, not its name")
+    for corner in zip(*settings.steering.bounds.values(), strict=True):
+        position = dict(zip(settings.steering.bounds, corner, strict=True))
+        try:
+            check_limits([actuator for actuator in actuators if actuator.name in position], position)
+        except ValueError as error:
+            raise SettingsError(f"steering.bounds: {error}") from None
     return Agent(
         client=client,
         detector=detector,
@@ -103,6 +120,17 @@ def build_agent(
         **_beam_time(settings, detector, actuators),
         **_common(settings, client),
     )
+
+
+def _require(settings: Any, client: Any) -> None:
+    """TypeError, which says what to do, unless these are settings and a client of Tiled."""
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be Settings, got {settings!r}: Settings.load(path) reads a file")
+    if not isinstance(client, Container):
+        raise TypeError(
+            f"client must be a client of Tiled, got {client!r}: ainerd.server.connect(address), or "
+            "open_tiled(settings.storage)"
+        )
 
 
 def wanted_of(settings: Settings) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -23,12 +24,14 @@ from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._saying import waiting
 from ainerd.campaign import Campaign
-from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents
+from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import ResultStore, digest, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
+from ainerd.server import Presence
 from ainerd.technique import Technique
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
+logger = logging.getLogger(__name__)
 SOON_S = 0.4  # who types `agent` has an answer within a second
 AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
@@ -104,6 +107,7 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
 
     # runs
@@ -137,7 +141,7 @@ class Observer:
         """
         is_done = self._analysed()
         finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-        missing = [uid for uid, run in finished.items().head(newest) if not is_done(run) and self._has_frames(run)]
+        missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
@@ -185,7 +189,9 @@ class Observer:
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
+            self._campaign.settle()
             self._worker.close()
+            self._presence.leave()
 
     # for bluesky-adaptive
 
@@ -417,8 +423,15 @@ class Observer:
 
         return is_done
 
-    def _has_frames(self, run: Container) -> bool:
-        return any(self._keys.image in run[stream].metadata["data_keys"] for stream in run)
+    def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
+        """Whether a run has frames, and not all its results; no node that is no run, which a catalogue may have."""
+        try:
+            return not is_done(run) and any(
+                self._keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s is left out, it is no run: %s: %s", run.path_parts[-1], type(error).__name__, error)
+            return False
 
     def _announce(self, outcome: Outcome) -> None:
         self._display.redraw(self._worker.submit)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
 from ainerd.results import ResultStore, SuggestionRecord
-from ainerd.steering import visit
+from ainerd.steering import check_limits, visit
 
 POLL_S = 0.25
 
@@ -29,6 +29,7 @@ def explore_remote(
     monitored: Sequence[Any] = (),
     shutter: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
     timeout_s: float = 600.0,
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent elsewhere suggests: ``RE(explore_remote(client, 5, …))``.
@@ -46,6 +47,8 @@ def explore_remote(
         Name of the agent whose suggestions are measured. It must be given where several agents have one.
     detector, actuators, beside, monitored, shutter, before
         As `ainerd.agent.Agent` and `ainerd.steering.visit` take them.
+    bounds : mapping of str to (float, float), optional
+        Limits by the actuators' names, beside those that the actuators have of their own.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
 
@@ -57,15 +60,15 @@ def explore_remote(
     Raises
     ------
     ValueError
-        If `n` is no positive number, several agents have suggestions and none is named, or a suggestion is of other
-        actuators.
+        If `n` is no positive number, several agents have suggestions and none is named, a suggestion is of other
+        actuators, or it leads beyond `bounds` or the limits of an actuator: it is then closed with that reason.
     RuntimeError
         If no suggestion comes in time: no agent is there.
     """
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
     return _explore(
-        _Remote(client, agent, [actuator.name for actuator in actuators], timeout_s), n, detector, actuators, timeout_s,
+        _Remote(client, agent, actuators, bounds or {}, timeout_s), n, detector, actuators, timeout_s,
         beside=beside, monitored=monitored, shutter=shutter, before=before,
     )  # fmt: skip
 
@@ -104,9 +107,16 @@ def _explore(
 class _Remote:
     """Asks Tiled, again and again, off the RunEngine's thread."""
 
-    def __init__(self, client: Container, agent: str | None, actuators: Sequence[str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: Container,
+        agent: str | None,
+        actuators: Sequence[Any],
+        bounds: Mapping[str, tuple[float, float]],
+        timeout_s: float,
+    ) -> None:
         self._store, self._suggestions = ResultStore(client["ainerd"]), client["ainerd", "suggestions"]
-        self._agent, self._actuators, self._timeout_s = agent, set(actuators), timeout_s
+        self._agent, self._actuators, self._bounds, self._timeout_s = agent, list(actuators), bounds, timeout_s
         self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
@@ -115,13 +125,26 @@ class _Remote:
             record = self._store.next_suggestion(self._agent)
             if record is None:
                 continue
-            if set(record.positions) != self._actuators:
-                of, here = (", ".join(sorted(names)) for names in (record.positions, self._actuators))
+            names = {actuator.name for actuator in self._actuators}
+            if set(record.positions) != names:
+                of, here = (", ".join(sorted(each)) for each in (record.positions, names))
                 raise ValueError(f"agent {record.agent!r} suggests positions of {of}, the actuators are {here}")
+            try:
+                self._check(record.positions)
+            except ValueError as error:
+                self._store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
+                raise ValueError(f"agent {record.agent!r} suggests what cannot be measured: {error}") from None
             self._agent = record.agent  # the next one of the same agent, whoever else comes
             if self._store.set_status(record.id, "accepted", by=record.agent, instead_of=["proposed"]):
                 return record
         raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: is `ainerd watch` running on this catalogue?")
+
+    def _check(self, position: Mapping[str, float]) -> None:
+        """ValueError unless the actuators may and can go there."""
+        for name, (low, high) in self._bounds.items():
+            if name in position and not low <= position[name] <= high:
+                raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low}, {high})")
+        check_limits(self._actuators, position)
 
     def wait_for_result(self, trial_id: str) -> None:
         """Return once the agent has said what became of the suggestion, or not in time."""

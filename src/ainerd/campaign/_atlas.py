@@ -39,26 +39,25 @@ class Atlas:
 
     def add(self, outcome: Outcome) -> int:
         """Label of one more result; `keep` writes down where it comes from."""
-        current = self._store.current_labels()  # another process of this agent may have given other numbers
-        known = (self._labels.keys() & current.keys()) - self._others
-        if changed := {key: current[key] for key in known if current[key] != self._labels[key]}:
-            self._labels |= changed
-            self._n_fitted = 0
+        self._follow(self._store.own_labels())
         self._fit(outcome)
         return self._labels[outcome.key]
 
     def keep(self) -> int:
-        """Have the newest refit in Tiled; its version."""
-        if self._version is None:
-            assert self.regimes is not None
-            record = AtlasRecord(
-                n_regimes=self.regimes.n_regimes,
-                supported_range=self.regimes.supported_range,
-                labels={key: label for key, label in self._labels.items() if key not in self._others},
-            )
-            self._version = self._store.add_atlas(record).version
+        """Have the newest refit in Tiled; its version. Labels change if another process kept one since."""
+        while self._version is None:
+            kept = self._store.add_atlas(self._record(), if_newest=True)
+            if kept is not None:
+                self._version = kept.version
+                break
+            if self._follow(self._store.current_labels()):
+                self._refit()
         assert self._version is not None
         return self._version
+
+    def regime_of(self, key: str) -> int:
+        """Label of a result."""
+        return self._labels[key]
 
     def learn(self, outcome: Outcome) -> None:
         """Take up a result that another process wrote, unless it is known; labels of another agent's are not kept."""
@@ -81,6 +80,23 @@ class Atlas:
             if _apart(self._positions[key], outcome.positions) <= within:
                 return self._labels[key]
         return None
+
+    def _follow(self, current: Mapping[str, int]) -> bool:
+        """Take up labels that another process of this agent gave; whether there are any."""
+        known = (self._labels.keys() & current.keys()) - self._others
+        changed = {key: current[key] for key in known if current[key] != self._labels[key]}
+        if changed:
+            self._labels |= changed
+            self._n_fitted = 0
+        return bool(changed)
+
+    def _record(self) -> AtlasRecord:
+        assert self.regimes is not None
+        return AtlasRecord(
+            n_regimes=self.regimes.n_regimes,
+            supported_range=self.regimes.supported_range,
+            labels={key: label for key, label in self._labels.items() if key not in self._others},
+        )
 
     def _fit(self, outcome: Outcome) -> None:
         z = self._take(outcome)

@@ -93,8 +93,9 @@ class Campaign:
     def assign(self, outcome: Outcome) -> dict[str, Any]:
         """Give an analysed run its regime, and the version of the atlas that the regime comes from."""
         with self._lock:
-            regime = self._atlas.add(outcome)
-        return {"regime": regime, "atlas_version": self._atlas.keep()}
+            self._atlas.add(outcome)
+        version = self._atlas.keep()
+        return {"regime": self._atlas.regime_of(outcome.key), "atlas_version": version}
 
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write what came of it, and have the next suggestion ready.
@@ -284,6 +285,10 @@ class Campaign:
             if stale is not None:
                 self.explorer.withdraw(stale[ID_KEY])
                 self._later(self._ledger.status, stale[ID_KEY], status, reason, by=by)
+
+    def settle(self) -> None:
+        """Write what waits for more to be written with."""
+        self._later(self._ledger.link_all)
 
     # inside
 

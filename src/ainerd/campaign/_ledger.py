@@ -15,6 +15,7 @@ from ainerd.runs import Outcome
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
+LINKED_TOGETHER = 10  # results
 
 # A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
 _INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
@@ -25,6 +26,9 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
     @wraps(write)
     def inner(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
+        if self._store.seems_away and not self._store.answers():  # else each line would wait for half a minute
+            logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
+            return
         try:
             write(self, *args, **kwargs)
         except (ClientError, httpx.HTTPError):
@@ -41,6 +45,7 @@ class Ledger:
 
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
         self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
+        self._unlinked: list[str] = []  # keys of results
 
     @_softly
     def suggested(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
@@ -76,10 +81,18 @@ class Ledger:
         """Write a line of the log."""
         self._store.log(text, **ids)
 
-    @_softly
     def link(self, key: str) -> None:
-        """Link a result to its run in the server's graph, if it keeps one."""
-        link_provenance(self._store.container, key)
+        """Have a result linked to its run in the server's graph, together with others."""
+        self._unlinked.append(key)
+        if len(self._unlinked) >= LINKED_TOGETHER:
+            self.link_all()
+
+    @_softly
+    def link_all(self) -> None:
+        """Link what is not linked yet, in four requests, if the server keeps a graph."""
+        keys, self._unlinked = self._unlinked, []
+        if keys:
+            link_provenance(self._store.container, *keys)
 
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:

@@ -3,18 +3,22 @@
 import sys
 from copy import copy
 from importlib.metadata import entry_points
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
-from ainerd import DEFAULT_TECHNIQUE
+from ainerd import DEFAULT_TECHNIQUE, __version__
+from ainerd.cli._archive import archive
 from ainerd.cli._check import check
 from ainerd.cli._doctor import doctor
 from ainerd.cli._init import init
 from ainerd.cli._replay import replay
+from ainerd.cli._report import report
 from ainerd.cli._results import export, similar
+from ainerd.cli._serve import serve
+from ainerd.cli._status import log, status
 from ainerd.cli._watch import steer, watch
 
 
@@ -38,8 +42,9 @@ def build() -> typer.Typer:
         help="Notice when a sample does something it has not done before.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        callback=_version,
     )
-    for command in (watch, steer, replay, similar, export, init, check, doctor):
+    for command in (watch, steer, serve, status, log, replay, similar, export, archive, report, init, check, doctor):
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:
@@ -55,6 +60,19 @@ def build() -> typer.Typer:
         if entry.name == DEFAULT_TECHNIQUE:
             _shorten(app, commands, f"Short for ainerd {name} …")
     return app
+
+
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _say_version() if asked else None)
+    ] = False,
+) -> None:
+    """Nothing but the option --version, which is answered before."""
+
+
+def _say_version() -> NoReturn:
+    print(f"ainerd {__version__}")
+    raise typer.Exit
 
 
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:

@@ -46,6 +46,8 @@ def export(
 
     if (table is None) == (key is None) or (key is None) != (out is None):
         raise ValueError("give KEY and OUT, or --table alone")
+    if table is not None and table.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{table}: give a name that ends in .csv or .parquet")
     with opened(tiled, config) as client:
         store = store_of(client)
         if table is not None:

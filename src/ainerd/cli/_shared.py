@@ -22,7 +22,10 @@ KEY = "AINERD_STORAGE__API_KEY"
 
 Tiled = Annotated[
     str | None,
-    typer.Option(envvar="AINERD_STORAGE__URI", help=f"Address of a Tiled server; its key: {KEY}, TILED_API_KEY."),
+    typer.Option(
+        envvar="AINERD_STORAGE__URI",
+        help=f"Address of a Tiled server (its key: {KEY}, TILED_API_KEY), or folder of an embedded one.",
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -33,23 +36,28 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 @contextmanager
 def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
-    """Root of the server at an address, or of the one that an instrument's settings name.
+    """Root of the server at an address, of a folder, or of the one that an instrument's settings name.
 
     ValueError if neither is given, the server cannot be reached, or it refuses something on the way.
     """
     import httpx
 
     from ainerd.config import Settings
-    from ainerd.server import ServerError, connect, open_tiled
+    from ainerd.server import EmbeddedServer, ServerError, connect, open_tiled
 
     try:
-        if tiled is not None:
+        if tiled is not None and Path(tiled).is_dir():
+            if not (Path(tiled) / "catalog.db").exists():
+                raise ValueError(f"{tiled} is no folder of an embedded server: it has no catalog.db")
+            server = EmbeddedServer.start(tiled)
+            client, close = server.client(), server.close
+        elif tiled is not None:
             client = connect(tiled, os.environ.get(KEY) or None)
             close = client.context.http_client.close
         elif config is not None:
             client, close = open_tiled(Settings.load(config).storage)
         else:
-            raise ValueError("where are the results? give --tiled URL, or --config with an instrument's .toml")
+            raise ValueError("where are the results? give --tiled URL or FOLDER, or --config with a .toml")
         try:
             yield client
         finally:

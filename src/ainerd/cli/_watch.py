@@ -41,6 +41,9 @@ def watch(
     On the RunEngine's side `ainerd.agent.explore_remote` takes the suggestions up. After a crash the same command goes
     on: with --documents tiled no run is missed, each is analysed once.
     """
+    from ainerd.documents import check_source
+
+    check_source(documents)
     with observing(config, tiled, f"watches {documents}", json_log=json_log) as (observer, stop):
         if metrics is not None:
             _serve(observer, metrics)

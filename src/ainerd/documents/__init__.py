@@ -2,9 +2,9 @@
 
 from ainerd.documents._files import file_documents
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
-from ainerd.documents._replay import RunReader, documents_of
+from ainerd.documents._replay import RunReader, documents_of, streams_of
 from ainerd.documents._run import DetectorKeys, Run
-from ainerd.documents._sources import open_documents
+from ainerd.documents._sources import check_source, open_documents
 from ainerd.documents._whole import Whole
 from ainerd.documents._wire import Document, WireError, checked
 from ainerd.documents._zmq import Curve
@@ -22,8 +22,10 @@ __all__ = [
     "Whole",
     "WireError",
     "checked",
+    "check_source",
     "documents_of",
     "file_documents",
     "local_path",
     "open_documents",
+    "streams_of",
 ]

@@ -4,13 +4,14 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import Key
 
+from ainerd.documents._elsewhere import AWAY
 from ainerd.documents._replay import RunReader
 from ainerd.documents._wire import Document
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 OPEN_S = 0.3  # between two looks at runs that go on
 IDLE_S = 2.0  # between two looks for new runs, where the server does not tell
 AWAY_S = 5.0  # between two attempts to reach a server that is away
+REFUSALS = 3  # of one run, while others are read
+NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another node gives
 
 
 def tiled_documents(
@@ -34,6 +37,7 @@ def tiled_documents(
     What is there is found by search and read from the nodes, so that nothing depends on having been there in time; the
     server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that has not
     changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that says so.
+    A node that is no run, or cannot be read, is left out and named once in the log.
     Only runs are taken that started after `since`, in seconds since 1970, and that are not to `skip`.
     """
     open_runs: dict[str, _OpenRun] = {}
@@ -45,15 +49,24 @@ def tiled_documents(
                 for uid, run in raw.search(Key("start.time") > since).sort(("start.time", 1)).items():
                     if uid in ended:
                         continue
-                    if uid not in open_runs:
-                        if skip(run):
-                            ended.add(uid)
-                            continue
-                        open_runs[uid] = _OpenRun()
-                    yield from open_runs[uid].news(run, abandoned_s=patience_s if ended else float("inf"))
-                    if open_runs[uid].is_over:
+                    try:
+                        if uid not in open_runs:
+                            if skip(run):
+                                ended.add(uid)
+                                continue
+                            open_runs[uid] = _OpenRun()
+                        yield from open_runs[uid].news(run, abandoned_s=patience_s if ended else float("inf"))
+                        is_over = open_runs[uid].is_over
+                    except NO_RUN as error:  # others write into a catalogue too
+                        logger.warning("%s is left out, it is no run: %s: %s", uid, type(error).__name__, error)
+                        is_over = True
+                    except httpx.HTTPStatusError as error:
+                        is_over = open_runs.setdefault(uid, _OpenRun()).is_beyond(error)
+                        if is_over:
+                            logger.warning("%s is left out, Tiled cannot read it: %s", uid, error)
+                    if is_over:
                         ended.add(uid)
-                        del open_runs[uid]
+                        open_runs.pop(uid, None)
                     if stop.is_set():
                         return
                 if not open_runs:
@@ -71,9 +84,19 @@ class _OpenRun:
         self._reader = RunReader()
         self._changed = time.monotonic()
         self.is_over = False
+        self._n_refused = 0
+
+    def is_beyond(self, error: httpx.HTTPStatusError) -> bool:
+        """Whether Tiled has refused it so often that this is no passing fault; it is raised where Tiled is away."""
+        if error.response.status_code in AWAY:
+            raise error
+        self._n_refused += 1
+        return self._n_refused >= REFUSALS
 
     def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
         last = run.metadata.get("stop")
+        if not isinstance(last, Mapping | None):
+            raise TypeError("its stop is no document")
         for document in self._reader.news(run) if last is None else self._reader.rest(run):
             self._changed = time.monotonic()
             yield document

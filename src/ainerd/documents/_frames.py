@@ -1,6 +1,5 @@
 """Frames of an HDF5 file, also while it is being written."""
 
-import ctypes
 import math
 import os
 from collections import deque
@@ -9,25 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import h5py
 import hdf5plugin  # noqa: F401  (registers the filters)
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.documents._bslz4 import BitshuffleLZ4
+from ainerd.documents._growing import AbsentError, opened
+from ainerd.documents._storage import OutsideError, Roots, Storage, find
 from ainerd.documents._whole import Whole
 from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
 MOST_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
 AHEAD = 2  # blocks read or being read while another is in use
-
-# HDF5 reads metadata again while its checksum is wrong, and doubles its pause each time, from 1 ns: 28 times are a
-# quarter of a second. A SWMR reader's default of 100 is for ever, with h5py's lock held.
-ATTEMPTS = 28
-# h5py has no name for it (3.16); the symbol is looked up in the HDF5 that h5py itself is linked to.
-_set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
-_set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
 
 
 class FrameError(Exception):
@@ -79,25 +72,42 @@ class FrameReader:
         (ny, nx) expected.
     swmr : bool
         Whether the file may still be growing.
+    roots : sequence of Path, optional
+        Folders that links, virtual datasets and raw storage may lead to; that of the file without it.
 
     Raises
     ------
     FrameError
         If the dataset cannot be opened, or has frames of another shape, or `pixels` do not lie in them.
+    MissingFrames
+        If a link or source leads to a file that is not there.
     """
 
     def __init__(
-        self, path: Path, dataset: str, pixels: NDArray[np.int64], frame_shape: tuple[int, int], *, swmr: bool = True
+        self,
+        path: Path,
+        dataset: str,
+        pixels: NDArray[np.int64],
+        frame_shape: tuple[int, int],
+        *,
+        swmr: bool = True,
+        roots: Iterable[Path] | None = None,
     ) -> None:
         ny, nx = frame_shape
         pixels = np.ascontiguousarray(pixels, np.int64)
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
-        self.path = path
+        allowed = Roots([path.parent] if roots is None else [*roots])
         try:
-            self._file = _open_growing(path) if swmr else h5py.File(path, "r")
+            path, dataset = find(path, dataset, allowed)
+            self.path = path
+            self._file = opened(path, growing=swmr)
         except OSError as err:
             raise FrameError(f"cannot open {path}: {err}") from err
+        except OutsideError as err:
+            raise FrameError(str(err)) from err
+        except AbsentError as err:
+            raise MissingFrames(str(err)) from err
         try:
             found = self._file.get(dataset)
         except (OSError, RuntimeError) as err:
@@ -114,10 +124,19 @@ class FrameReader:
                 f"{path}, {dataset!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
             )
         self._dataset = found
+        try:
+            self._storage = Storage.of(path, found, allowed, ny * nx * found.dtype.itemsize)
+        except (OSError, OutsideError) as err:
+            self._file.close()
+            raise FrameError(str(err)) from err
+        except AbsentError as err:
+            self._file.close()
+            raise MissingFrames(str(err)) from err
         self._pixels, self._frame_bytes = pixels, ny * nx * found.dtype.itemsize
         self._decoder = BitshuffleLZ4(found.dtype, ny * nx, pixels) if BitshuffleLZ4.fits(found) else None
         self._unfiltered = found.id.get_create_plist().get_nfilters() == 0
         self._by_chunk = found.chunks == (1, ny, nx) and (self._unfiltered or self._decoder is not None)
+        self._is_here = self._unfiltered and not self._storage.is_elsewhere
         self._size = 0  # of the file, when it was last looked at
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = n_cores() - 1  # who takes the blocks needs a core as well
@@ -135,6 +154,12 @@ class FrameReader:
             raise FrameError(f"{self.path} cannot be read: {err}") from err
         if stop > len(self._dataset):
             raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
+        try:
+            self._storage.require(start, stop)
+        except (OSError, OutsideError) as err:
+            raise FrameError(str(err)) from err
+        except AbsentError as err:
+            raise MissingFrames(str(err)) from err
         block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
         whole = {}
         try:
@@ -183,7 +208,7 @@ class FrameReader:
 
     def _whole(self, index: int) -> NDArray | None:
         """A frame, (ny, nx), as HDF5 reads it: as quick as need be for one in fifty. None if it cannot."""
-        if self._unfiltered:
+        if self._is_here:
             self._require(index)
         try:
             return self._dataset[index]
@@ -191,7 +216,7 @@ class FrameReader:
             return None  # it may be damaged where nobody else looks
 
     def _gather(self, index: int, out: NDArray) -> None:
-        if self._unfiltered:
+        if self._is_here:
             self._require(index)
         if self._by_chunk:
             try:
@@ -229,15 +254,3 @@ class FrameReader:
             raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
         # mode: "raise" would fill a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")
-
-
-def _open_growing(path: Path) -> h5py.File:
-    """The file, read by SWMR; OSError if it cannot be opened.
-
-    Reading a file that was cut short raises OSError or RuntimeError in under a second.
-    """
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    if _set_attempts(access.id, ATTEMPTS) < 0:
-        raise OSError("HDF5 takes no number of attempts to read metadata")
-    return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))

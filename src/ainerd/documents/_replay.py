@@ -1,7 +1,7 @@
 """Documents of runs that are in Tiled, rebuilt from their nodes, of finished runs and of those that go on."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tiled.client.container import Container
@@ -14,6 +14,15 @@ def documents_of(run: Container) -> Iterator[Document]:
     stop = run.metadata["stop"]
     yield from RunReader().rest(run)
     yield "stop", stop
+
+
+def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
+    """Name and node of each stream of a run; what else lies beside them, a preview say, is left out."""
+    for name in run:
+        node = run[name]
+        keys = node.metadata.get("data_keys")
+        if isinstance(keys, Mapping) and "uid" in node.metadata and hasattr(node, "base"):
+            yield name, node
 
 
 class RunReader:
@@ -30,8 +39,7 @@ class RunReader:
             start = run.metadata["start"]
             self._start = start["uid"]
             yield "start", start
-        for name in run:
-            stream = run[name]
+        for name, stream in streams_of(run):
             if name not in self._descriptors:
                 about = self._descriptors[name] = stream.metadata
                 yield "descriptor", {"run_start": self._start, "name": name, "object_keys": {}, **about}

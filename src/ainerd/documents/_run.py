@@ -4,8 +4,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from event_model import DocumentRouter
@@ -17,6 +18,7 @@ from ainerd.documents._frames import FrameError, FrameReader, MissingFrames, loc
 from ainerd.documents._whole import Whole
 
 AGAIN_S = 0.2  # between two looks for frames that are late
+MOST_FRAMES = 5_000_000  # of a run: at 2 kHz, 40 minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,8 @@ class DetectorKeys:
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and gives its frames, readings and series.
 
-    Frames in an HDF5 file of this machine are read from it. Those in events are there. All others are asked from Tiled.
+    Frames in an HDF5 file of this machine are read from it, whether a StreamResource or a Resource of classic ophyd
+    names it. Those in events are there. All others are asked from Tiled.
     Where other things are read in the frames' own stream, frames are given once the event that they belong to has come.
 
     Parameters
@@ -64,11 +67,16 @@ class Run(DocumentRouter):
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # the descriptor that has the detector
         self._resources: dict[str, dict[str, Any]] = {}
+        self._datums: dict[str, tuple[str, int]] = {}  # resource and index by id
+        self._per_point: dict[str, int] = {}  # frames of one index, by resource of classic ophyd
+        self._of_point = 1  # of the resource in use
         self._streams: dict[str, str] = {}  # names by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
         self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
+        self._n_announced = 0  # frames
+        self._refused: str | None = None  # why no more of them are read
         self._taken = 0  # frames of the first announcement that have been read
         # by key: stream, number of the event, time, value
         self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
@@ -92,12 +100,33 @@ class Run(DocumentRouter):
         stream = self._streams[doc["descriptor"]]
         self._times[stream, doc["seq_num"]] = doc["time"]
         self._n_events += self._image is not None and stream == self._image["name"]
+        named = doc["data"].get(self._keys.image)
+        if isinstance(named, str) and self._image is not None and stream == self._image["name"]:
+            self._announce_point(named, doc["seq_num"])
         for key, value in doc["data"].items():
             if key == self._keys.image and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._announced.append((doc["uid"], 0, 1))
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
                 self._read[key].append((stream, doc["seq_num"], doc["timestamps"][key], float(value)))
+
+    def resource(self, doc: Any) -> None:
+        """Remember where frames lie, as classic ophyd says it: its events name them one by one, by datum."""
+        spec, about = str(doc["spec"]).upper(), doc["resource_kwargs"]
+        is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
+        path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
+        self._resources[doc["uid"]] = {
+            "mimetype": "application/x-hdf5" if is_hdf5 else spec,
+            "uri": f"file://localhost{quote(str(path))}",
+            "parameters": {"dataset": about.get("dataset", "/entry/data/data"), "swmr": about.get("swmr", True)},
+        }
+        self._per_point[doc["uid"]] = int(about.get("frame_per_point") or 1)
+
+    def datum(self, doc: Any) -> Any:
+        """Remember which frames a datum is."""
+        if doc["resource"] in self._resources:
+            self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
+        return doc
 
     def stream_resource(self, doc: Any) -> None:
         """Remember where frames lie."""
@@ -106,8 +135,25 @@ class Run(DocumentRouter):
 
     def stream_datum(self, doc: Any) -> None:
         """Remember which frames have been written."""
-        if doc["stream_resource"] in self._resources:
-            self._announced.append((doc["stream_resource"], doc["indices"]["start"], doc["indices"]["stop"]))
+        if doc["stream_resource"] not in self._resources:
+            return
+        start, stop = doc["indices"]["start"], doc["indices"]["stop"]
+        self._n_announced += (stop - start) * self._per_index
+        if not 0 <= start <= stop:
+            self._refused = f"frames {start} to {stop} are announced, which are none"
+        elif self._n_announced > MOST_FRAMES:
+            self._refused = f"{self._n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
+        elif start < stop:
+            self._announced.append((doc["stream_resource"], start, stop))
+
+    def _announce_point(self, datum_id: str, event: int) -> None:
+        if datum_id not in self._datums:
+            self._refused = f"the frames of event {event} are called {datum_id!r}, and no datum says which these are"
+            return
+        resource, point = self._datums.pop(datum_id)
+        self._of_point = self._per_point[resource]
+        self._n_announced += self._per_index
+        self._announced.append((resource, point, point + 1))
 
     def stop(self, doc: Any) -> None:
         """Take the stop document."""
@@ -244,10 +290,13 @@ class Run(DocumentRouter):
         Raises
         ------
         FrameError
-            If a file is outside the allowed roots, of another shape, or damaged, or frames do not come in time.
+            If a file is outside the allowed roots, of another shape, or damaged, frames do not come in time, or more
+            are announced than a run may have.
         httpx.HTTPError
             If they are asked from Tiled, and it is away.
         """
+        if self._refused is not None:
+            raise FrameError(self._refused)
         end = time.monotonic() + (wait_s or 0.0)
         while self._announced:
             resource, first, last = self._announced[0]
@@ -303,7 +352,9 @@ class Run(DocumentRouter):
                 raise
             at = self.uid, self._image["name"], self._keys.image
             return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
-        return FrameReader(path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr")))
+        return FrameReader(
+            path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr", True)), roots=self._roots
+        )
 
     def _advance(self, n: int) -> None:
         """Count frames of the first announcement as read, and drop it after its last one."""
@@ -318,7 +369,7 @@ class Run(DocumentRouter):
     def _per_index(self) -> int:
         """Frames of one index of the data key."""
         shape = self._data_key["shape"]
-        return int(shape[0]) if len(shape) == 3 else 1
+        return int(shape[0]) if len(shape) == 3 else self._of_point
 
     @property
     def _limit(self) -> float:

@@ -1,5 +1,6 @@
 """One way to say where documents come from."""
 
+import difflib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,17 @@ from ainerd.documents._zmq import Curve, zmq_documents
 
 KNOWN = """tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), zmq+bind://127.0.0.1:port
 (publishers connect here), kafka://host:port/topic, or a .jsonl file or a folder of them"""
+
+
+def check_source(source: str) -> None:
+    """ValueError unless documents may come from a source of that name; nothing is opened."""
+    scheme, _, address = source.partition("://")
+    is_known = source == "tiled" or (scheme in ("zmq", "zmq+bind") and address)
+    is_known = is_known or (scheme == "kafka" and address.partition("/")[2])
+    if not is_known and not (source and not address and Path(source).exists()):
+        close = difflib.get_close_matches(scheme, ["tiled", "zmq", "zmq+bind", "kafka"], 1)
+        meant = f", did you mean {close[0]!r}?" if close and close[0] != scheme else ":"
+        raise ValueError(f"no source {source!r}{meant} give {' '.join(KNOWN.split())}")
 
 
 def open_documents(
@@ -45,14 +57,13 @@ def open_documents(
     ValueError
         If there is no such source.
     """
+    check_source(source)
     scheme, _, address = source.partition("://")
     if source == "tiled":
         return tiled_documents(raw, stop, skip=skip)
     if scheme in ("zmq", "zmq+bind") and address:
         return zmq_documents(address, stop, bind=scheme == "zmq+bind", curve=curve)
-    if scheme == "kafka" and address.partition("/")[2]:
+    if scheme == "kafka":
         servers, _, topic = address.partition("/")
         return kafka_documents(servers, topic, stop)
-    if source and not address and Path(source).exists():
-        return file_documents(Path(source))
-    raise ValueError(f"no source {source!r}: give {' '.join(KNOWN.split())}")
+    return file_documents(Path(source))

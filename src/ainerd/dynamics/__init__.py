@@ -19,6 +19,7 @@ from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._field import g1, g1_moving, g1_squared, phase, reduced_g1_squared
 from ainerd.dynamics._mechanisms import MECHANISMS, ordinary
+from ainerd.dynamics._sheared import Sheared
 
 __all__ = [
     "DIRECTIONS",
@@ -35,6 +36,7 @@ __all__ = [
     "KNOWN",
     "MECHANISMS",
     "Dynamics",
+    "Sheared",
     "clock",
     "draw",
     "g1",

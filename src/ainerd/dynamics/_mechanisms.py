@@ -9,24 +9,27 @@ kind         what it is; times in units of the exposure T
 stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
 arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
-rejuvenating ages, and returns to age zero once or twice
-intermittent one to four sudden jumps of .5 to 2.5, over relaxation of tau 1 to 10
-flow         moves as one past a static reference: 3 to 12 turns of phase, static part .3 to .6, tau .3 to 2
+rejuvenating ages, tau .01 to .3 and mu .6 to 1.5, and returns to age zero once or twice
+intermittent one to six sudden jumps of .2 to 3, over relaxation of tau .2 to 20
+flow         moves as one past a static reference: 1 to 14 turns of phase, static part .25 to .7, tau .5 to 10
+sheared      a gradient of velocity across the beam: phases 3 to 100 rad apart in the end, half the time coming to rest
 populations  two parts, the faster 3 to 3000 times as fast
 beam         relaxes the faster the more beam it has had
 ============ =====================================================================================================
 
-A fourth of all but flow relaxes faster along one direction, a seventh of stationary and ageing has a plateau of .1 to
-.9.
+A fourth of all but the flows relaxes faster along one direction, a seventh of stationary and ageing has a plateau of
+.1 to .9.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from ainerd.dynamics._dynamics import Dynamics
+from ainerd.dynamics._sheared import Sheared
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -59,31 +62,39 @@ def _ageing(rng: np.random.Generator) -> dict[str, Any]:
 
 def _rejuvenating(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 0.02, 0.1),
-        "exponent": rng.uniform(0.8, 1.5),
-        "ageing": rng.uniform(0.9, 1.8),
-        "ageing_onset_s": 0.05,
+        "tau_s": _log_uniform(rng, 0.01, 0.3),
+        "exponent": rng.uniform(0.6, 1.5),
+        "ageing": rng.uniform(0.6, 1.5),
+        "ageing_onset_s": _log_uniform(rng, 0.03, 0.15),
         "age_s": rng.uniform(0.1, 1),
-        "rejuvenation": tuple(float(t) for t in np.sort(rng.uniform(0.15, 0.85, rng.integers(1, 3)))),
+        "rejuvenation": tuple(float(t) for t in np.sort(rng.uniform(0.1, 0.9, rng.integers(1, 3)))),
     }
 
 
 def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
-    times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 5)))
+    times = np.sort(rng.uniform(0.03, 0.97, rng.integers(1, 7)))
     return {
-        "tau_s": _log_uniform(rng, 1, 10),
-        "exponent": rng.uniform(0.8, 1.5),
-        "events": tuple((float(t), float(rng.uniform(0.5, 2.5))) for t in times),
+        "tau_s": _log_uniform(rng, 0.2, 20),
+        "exponent": rng.uniform(0.5, 1.6),
+        "events": tuple((float(t), float(rng.uniform(0.2, 3))) for t in times),
     }
 
 
 def _flow(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 0.3, 2),
-        "static": rng.uniform(0.3, 0.6),
-        "flow_rad_s": 2 * np.pi * _log_uniform(rng, 3, 12),
+        "tau_s": _log_uniform(rng, 0.5, 10),
+        "static": rng.uniform(0.25, 0.7),
+        "flow_rad_s": 2 * np.pi * _log_uniform(rng, 1, 14),
         "flow_deg": rng.uniform(0, 180),
     }
+
+
+def _sheared(rng: np.random.Generator) -> Sheared:
+    relaxation = Dynamics(family="sheared", tau_s=_log_uniform(rng, 0.2, 20), exponent=rng.uniform(0.7, 1.5))
+    rest_s = _log_uniform(rng, 0.15, 2) if rng.random() < 0.5 else inf
+    turned = _log_uniform(rng, 3, 100)  # by the end, so that those which come to rest are not all slow
+    shear = turned if rest_s == inf else turned / (rest_s * -np.expm1(-1 / rest_s))
+    return Sheared(relaxation=relaxation, shear_rad_s=shear, along_deg=rng.uniform(0, 180), rest_s=rest_s)
 
 
 def _populations(rng: np.random.Generator) -> dict[str, Any]:
@@ -101,17 +112,21 @@ def _beam(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-_MADE_BY: tuple[Callable[[np.random.Generator], dict[str, Any]], ...] = (
-    _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _flow, _populations, _beam
+Made = dict[str, Any] | Sheared
+_MADE_BY: tuple[Callable[[np.random.Generator], Made], ...] = (
+    _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _flow, _sheared, _populations, _beam
 )  # fmt: skip
-MECHANISMS: dict[str, Callable[[np.random.Generator], dict[str, Any]]] = {
+MECHANISMS: dict[str, Callable[[np.random.Generator], Made]] = {
     made_by.__name__.removeprefix("_"): made_by for made_by in _MADE_BY
 }
 
 
-def ordinary(kind: str, rng: np.random.Generator) -> Dynamics:
+def ordinary(kind: str, rng: np.random.Generator) -> Dynamics | Sheared:
     """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; KeyError for others."""
-    drawn = Dynamics(family=kind, **MECHANISMS[kind](rng))
+    made = MECHANISMS[kind](rng)
+    if isinstance(made, Sheared):
+        return made
+    drawn = Dynamics(family=kind, **made)
     if kind == "flow" or rng.random() > 0.25:
         return drawn
     turned: dict[str, Any] = {"anisotropy": rng.uniform(0.05, 0.45), "anisotropy_deg": rng.uniform(0, 180)}

@@ -20,12 +20,14 @@ from ainerd.results._records import (
     ResultRecord,
     SuggestionRecord,
 )
+from ainerd.results._sound import LATEST_S
 from ainerd.results._store import ResultStore
 from ainerd.results._validate import validate
 from ainerd.results._which import scan_text
 
 __all__ = [
     "FINAL",
+    "LATEST_S",
     "SPEC_VERSION",
     "AinerdResult",
     "AtlasRecord",

@@ -1,10 +1,13 @@
 """The part of the store that keeps what campaigns write beside results: suggestions, atlases and the log."""
 
+import logging
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import pandas as pd
+from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
@@ -12,8 +15,12 @@ from ainerd.results._nodes import create_node, newest_key, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
 from ainerd.results._record import now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
+from ainerd.results._sound import Sound, wrong_line, wrong_suggestion
 from ainerd.results._tables import log_table, suggestion_table
 
+logger = logging.getLogger(__name__)
+
+MOST_WRITTEN = 100
 _NO_LABELS: Mapping[str, int] = {}
 
 
@@ -28,11 +35,20 @@ class CampaignRecords:
         self._suggestions, self._atlas, self._log = suggestions, atlas, log
         self._atlas_scope, self._agent = dict(scope), scope.get("agent")
         self._lines = Mirror(log, lambda line: True)
-        self._known: dict[bool, tuple[str, AtlasRecord]] = {}  # newest atlas that was read or written: of all, of ours
+        self._sound_lines = Sound("log line", wrong_line)
+        self._sound_suggestions = Sound("suggestion", wrong_suggestion)
+        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # suggestions of this store that are open
+        # newest atlas that was read or written: of all, of ours
+        self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
+        self._own_atlas: str | None = None  # key of the newest one, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Keep a suggestion, and return its id; one of the same id is left as it is."""
-        create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        if is_new:
+            self._written[record.id] = node, record
+            for old in list(self._written)[:-MOST_WRITTEN]:
+                del self._written[old]
         return record.id
 
     def set_status(
@@ -69,11 +85,13 @@ class CampaignRecords:
         KeyError, ValueError
             If there is no such suggestion, or no such status.
         """
-        try:
-            node = self._suggestions[id]
-        except KeyError:
-            raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
-        record = SuggestionRecord.from_metadata(node.metadata)
+        node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
+        if node is None or record is None:  # else it is as this store wrote it, but for its status
+            try:
+                node = self._suggestions[id]
+            except KeyError:
+                raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+            record = SuggestionRecord.from_metadata(node.metadata)
         if self._agent and record.agent not in (None, self._agent):
             return False
         if instead_of is not None and record.status not in instead_of:
@@ -81,11 +99,13 @@ class CampaignRecords:
         about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": now()}
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **about)
         node.replace_metadata(changed.metadata())
+        if status == "accepted":  # what becomes of it follows
+            self._written[id] = node, changed
         return True
 
     def suggestions(self) -> pd.DataFrame:
         """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
-        return suggestion_table(dict(read_nodes(self._suggestions, agent=self._agent)))
+        return suggestion_table(self._sound_suggestions.of(dict(read_nodes(self._suggestions, agent=self._agent))))
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
@@ -97,24 +117,38 @@ class CampaignRecords:
         agents = sorted({str(said.get("agent")) for said in found})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
-        return SuggestionRecord.from_metadata(found[-1]) if found else None
+        for said in reversed(found):
+            with suppress(ValidationError, KeyError, TypeError):  # somebody else's, or changed by hand
+                return SuggestionRecord.from_metadata(said)
+        return None
 
-    def add_atlas(self, record: AtlasRecord) -> AtlasRecord:
+    def add_atlas(self, record: AtlasRecord, *, if_newest: bool = False) -> AtlasRecord | None:
         """Keep a refit of the regimes, and return it as it is kept: with a version, one more than the newest.
 
         Results that it does not name keep the label of the newest one, whoever writes at the same time, so that the
-        newest atlas of all labels every result.
+        newest atlas of all labels every result. With `if_newest`, None if that was not the one this store wrote: look
+        at its labels first.
         """
-        newest = self._known[False][1] if False in self._known else self._newest({})
+        newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
         while True:
-            version, labels = ((newest.version or 0) + 1, newest.labels) if newest else (1, {})
-            about = {"version": version, "labels": {**labels, **record.labels}}
+            # higher than a node that is no atlas, if there is one of that key
+            version = max(version, (newest.version or 0) if newest else 0) + 1
+            about = {"version": version, "labels": {**(newest.labels if newest else {}), **record.labels}}
             kept, key = record.changed(**about, **self._atlas_scope), f"{version:06d}"
             if create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")[1]:
                 break
+            if if_newest and self._own_atlas is not None:
+                self._own_atlas = None
+                return None
             newest = self._newest({})  # another writer was faster
         self._known = {False: (key, kept), True: (key, kept)}
+        self._own_atlas = key
         return kept
+
+    def own_labels(self) -> Mapping[str, int]:
+        """As `current_labels`, but not asked for where this store wrote the newest atlas it knows; see `add_atlas`."""
+        known = self._known.get(True, (None, None))
+        return known[1].labels if known[1] and known[0] == self._own_atlas else self.current_labels()
 
     def newest_atlas(self) -> AtlasRecord | None:
         """The regimes as the newest refit saw them; None before the first."""
@@ -135,7 +169,7 @@ class CampaignRecords:
 
     def logbook(self) -> pd.DataFrame:
         """All lines by time, with what they are about; in an agent's own store its lines and those of nobody."""
-        lines = self._lines.read()
+        lines = self._sound_lines.of(self._lines.read())
         mine = {key: said for key, said in lines.items() if said.get("agent") in (None, self._agent)}
         return log_table(mine if self._agent else lines)
 
@@ -153,5 +187,16 @@ class CampaignRecords:
         if key is None:
             return None
         if ours not in self._known or self._known[ours][0] != key:
-            self._known[ours] = key, AtlasRecord.from_metadata(self._atlas[key].metadata)
+            self._known[ours] = key, self._parsed(key, scope)
         return self._known[ours][1]
+
+    def _parsed(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
+        """The atlas of that key, or the newest before it that is one."""
+        try:
+            return AtlasRecord.from_metadata(self._atlas[key].metadata)
+        except (ValidationError, KeyError, TypeError) as error:
+            logger.warning("atlas %s is left out: %s", key, type(error).__name__)
+        for _, said in reversed(list(read_nodes(self._atlas, 0, **scope))):
+            with suppress(ValidationError, KeyError, TypeError):
+                return AtlasRecord.from_metadata(said)
+        return None

@@ -1,5 +1,6 @@
 """What an agent must not forget and no result says."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from tiled.client.container import Container
 
 from ainerd.results._keys import digest
 from ainerd.results._nodes import create_node
+
+logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
@@ -19,10 +22,13 @@ def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> 
 
 
 def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
-    """The state kept last; empty if there is none."""
+    """The state kept last; empty if there is none, or it is none."""
     try:
         return dict(ainerd["checkpoints", _key(agent)].metadata["state"])
     except KeyError:
+        return {}
+    except (TypeError, ValueError):
+        logger.warning("the checkpoint of %s is left out: it is no state", agent)
         return {}
 
 

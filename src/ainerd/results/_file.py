@@ -1,20 +1,30 @@
 """The arrays and tables of a result as one HDF5 file, and the request that takes it to the server."""
 
 import io
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tiled.client.container import Container
-from tiled.client.utils import handle_error, retry_context
+from tiled.client.utils import handle_error
 from tiled.utils import safe_json_dump
 
 from ainerd.results._nodes import SPEC_VERSION
 
+ATTEMPTS, PAUSE_S = 2, 0.5
+QUICK_S, FILE_S = 10.0, 30.0  # for an answer, without a file and with one
 _ABSENT = {"Not Found", "Method Not Allowed"}  # what a server says of a route it does not have
+
+
+class Found(NamedTuple):
+    """What a server said: the status of the node before, None if it is new, and whether anything was written."""
+
+    status: str | None
+    written: bool
 
 
 def packed(
@@ -41,22 +51,31 @@ def packed(
 
 def put_file(
     results: Container, key: str, metadata: Mapping[str, Any], file: bytes, *, unless: Sequence[str]
-) -> bool | None:
+) -> Found | None:
     """Write the node `key` of a result and the file behind it in one request.
 
-    False if there is one with a status in `unless`, which stays; None if the server does not take results as files.
+    One with a status in `unless` stays. None if the server does not take results as files. A server that is away is
+    asked `ATTEMPTS` times within a second, one that hangs is waited for `QUICK_S`: runs wait for it elsewhere.
     """
     specs = [{"name": "AinerdResult", "version": SPEC_VERSION}]
     said = safe_json_dump({"metadata": metadata, "specs": specs, "unless": list(unless)})
     url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result', 1)}/{key}"
     headers = {"x-metadata-length": str(len(said)), "content-type": "application/x-hdf5"}
-    for attempt in retry_context():
-        with attempt:
-            response = results.context.http_client.put(url, content=said + file, headers=headers)
-            if _is_absent(response):
-                return None
-            return bool(handle_error(response).json()["written"])
-    raise AssertionError("retry_context gives up by raising")
+    for attempt in range(ATTEMPTS):
+        try:
+            response = results.context.http_client.put(
+                url, content=said + file, headers=headers, timeout=FILE_S if file else QUICK_S
+            )
+        except httpx.ConnectError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            time.sleep(PAUSE_S)
+            continue
+        if _is_absent(response):
+            return None
+        answer = handle_error(response).json()
+        return Found(answer["found"], bool(answer["written"]))
+    raise AssertionError("the last attempt raises")
 
 
 def read_table(node: Any) -> pd.DataFrame:

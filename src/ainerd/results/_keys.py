@@ -32,7 +32,12 @@ def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
     parameters : mapping
         As for `digest`.
     """
-    return str(uuid.uuid5(_RESULTS, f"{identity}:{digest(parameters)}"))
+    return key_of(identity, digest(parameters))
+
+
+def key_of(identity: str, digest: str) -> str:
+    """The same, where the digest of the parameters is known."""
+    return str(uuid.uuid5(_RESULTS, f"{identity}:{digest}"))
 
 
 def event_identity(raw_uid: str, event: int) -> str:

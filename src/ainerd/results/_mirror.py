@@ -45,6 +45,11 @@ class Mirror:
                     self._snapshot = None
             return known
 
+    @property
+    def known(self) -> Nodes | None:
+        """What the last reading gave, without asking; None before the first."""
+        return self._known
+
     def forget(self) -> None:
         """Have the next reading read everything."""
         with self._lock:

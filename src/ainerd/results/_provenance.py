@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 from tiled.client.container import Container
 
+from ainerd.results._nodes import read_named
+
 _GRAPH = "/graphql"
 _PROV = "http://www.w3.org/ns/prov#"
 _DERIVED = "prov:wasDerivedFrom"
@@ -17,30 +19,36 @@ _MAKE = (
     "e{0}: createEntity(input: $i{0}) {{id}}",
 )
 _LINKS = (
-    "query($subject: ID, $object: ID, $predicate: String)"
-    " {links(subjectId: $subject, objectId: $object, predicate: $predicate, limit: 1, offset: 0) {id}}"
+    "query(%s) {%s}",
+    "$s{0}: ID, $o{0}: ID, $p{0}: String",
+    "e{0}: links(subjectId: $s{0}, objectId: $o{0}, predicate: $p{0}, limit: 1, offset: 0) {{id}}",
 )
-_LINK = "mutation($input: CreateLinkInput!) {createLink(input: $input) {id}}"
+_LINK = "mutation(%s) {%s}", "$i{0}: CreateLinkInput!", "e{0}: createLink(input: $i{0}) {{id}}"
+_ENDS = {"subjectId": "s", "predicate": "p", "objectId": "o"}
 
 
-def link_provenance(ainerd: Container, key: str) -> bool:
-    """Say in the server's graph that a result was derived from its run, and which result it supersedes.
+def link_provenance(ainerd: Container, *keys: str) -> bool:
+    """Say in the server's graph that results were derived from their runs, and which results they supersede.
 
     The same is in the metadata; the graph is for tools that read graphs. Linked twice is linked once. `ainerd` is
-    ``client["ainerd"]``. False where the server keeps no graph, refuses, or does not know the run: nothing is raised.
+    ``client["ainerd"]``. Many at once take as many requests as one. False where the server keeps no graph, refuses, or
+    does not know one of the runs: nothing is raised, and the others are linked.
     """
     here = [part for part in ainerd.path_parts if part]
     try:
-        said = ainerd["results", key].metadata
-        paths = [[*here, "results", key], [*here[:-1], *said["raw_path"].split("/")]]
-        if "supersedes" in said:
-            paths.append([*here, "results", said["supersedes"]])
-        graph = _Graph(ainerd)
-        (result, *others), is_new = graph.entities(paths)
-        for other, predicate in zip(others, (_DERIVED, _REPLACES), strict=False):
-            graph.link(result, predicate, other, is_new)
+        said = dict(read_named(ainerd["results"], keys))
+        links: list[tuple[list[str], str, list[str]]] = []
+        for key in keys:
+            result = [*here, "results", key]
+            links.append((result, _DERIVED, [*here[:-1], *said[key]["raw_path"].split("/")]))
+            if "supersedes" in said[key]:
+                links.append((result, _REPLACES, [*here, "results", said[key]["supersedes"]]))
+        _Graph(ainerd).link(links)
     except (httpx.HTTPError, KeyError, ValueError):
-        return False
+        if len(keys) < 2:
+            return False
+        linked = [link_provenance(ainerd, key) for key in keys]
+        return all(linked)
     return True
 
 
@@ -59,8 +67,8 @@ class _Graph:
             raise KeyError(answer["errors"][0].get("message"))
         return answer["data"]
 
-    def entities(self, paths: list[list[str]]) -> tuple[list[str], bool]:
-        """Ids of the entities of nodes, made where there is none, and whether that of the first was made.
+    def entities(self, paths: list[list[str]]) -> tuple[list[str], set[str]]:
+        """Ids of the entities of nodes, made where there is none, and which of them were made.
 
         All in two requests: every one costs the server some 10 ms.
         """
@@ -73,13 +81,23 @@ class _Graph:
             }
             made = self.ask(_each(_MAKE, missing), prefix="prov", uri=_PROV, **wanted)
             ids |= {i: made[f"e{i}"]["id"] for i in missing}
-        return [ids[i] for i in range(len(paths))], 0 in missing
+        return [ids[i] for i in range(len(paths))], {ids[i] for i in missing}
 
-    def link(self, subject: str, predicate: str, object: str, is_new: bool) -> None:
-        """Make a link unless it is there; it is not if the subject `is_new`."""
-        ends = {"subject": subject, "predicate": predicate, "object": object}
-        if is_new or not self.ask(_LINKS, **ends)["links"]:
-            self.ask(_LINK, input={"subjectId": subject, "predicate": predicate, "objectId": object})
+    def link(self, links: list[tuple[list[str], str, list[str]]]) -> None:
+        """Make links between nodes, (subject, predicate, object) by their paths, but for those that are there."""
+        paths = list({"/".join(path): path for subject, _, object in links for path in (subject, object)}.values())
+        ids, is_new = self.entities(paths)
+        by_path = {"/".join(path): id for path, id in zip(paths, ids, strict=True)}
+        ends = [
+            {"subjectId": by_path["/".join(subject)], "predicate": predicate, "objectId": by_path["/".join(object)]}
+            for subject, predicate, object in links
+        ]
+        old = [i for i, end in enumerate(ends) if end["subjectId"] not in is_new]
+        if old:
+            asked = self.ask(_each(_LINKS, old), **{f"{x}{i}": ends[i][name] for i in old for name, x in _ENDS.items()})
+            old = [i for i in old if asked[f"e{i}"]]
+        if missing := [i for i in range(len(ends)) if i not in old]:
+            self.ask(_each(_LINK, missing), **{f"i{i}": ends[i] for i in missing})
 
 
 def _each(request: tuple[str, str, str], numbers: Iterable[int]) -> str:

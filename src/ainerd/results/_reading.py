@@ -1,6 +1,7 @@
 """The part of the store that reads results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from tiled.client.container import Container
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._file import read_table
-from ainerd.results._mirror import Mirror, Nodes
+from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import result_node
 from ainerd.results._notes import Notes, notes_on
 from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._shown import ResultTable
 from ainerd.results._snapshot import Snapshot
+from ainerd.results._sound import Nodes, Sound, alike, wrong_result
 from ainerd.results._tables import comparable, embedding_table, result_table
 from ainerd.results._which import LONG, found_key
 
@@ -39,6 +41,8 @@ class ResultReader:
         self._ainerd, self._results, self._scope = ainerd, results, scope
         self._current_labels, self._current_notes = labels, notes
         self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
+        self._seen_digests: tuple[int, set[str]] = 0, set()  # after how many results they are of
+        self._sound = Sound("result", wrong_result)
         self._shown: tuple[Nodes, Nodes] = {}, {}  # all results as they were last, and those of the scope
         self._made: tuple[Nodes, Mapping[str, int], Notes, pd.DataFrame] | None = None  # the last table
 
@@ -157,7 +161,7 @@ class ResultReader:
         pandas.DataFrame, shape (n, d)
             Index ``key``, float32.
         """
-        results = self._read()
+        results = alike(self._read())
         return embedding_table(results, comparable(results) if digest is None else {"digest": digest})
 
     def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
@@ -177,7 +181,7 @@ class ResultReader:
         ValueError
             If the point has another number of components than the results.
         """
-        results = self._read()
+        results = alike(self._read())
         if isinstance(like, str):
             like = self.key(like)
             said = results.get(like, {})
@@ -190,7 +194,7 @@ class ResultReader:
             if not points.empty and point.shape != points.shape[1:]:
                 raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
         distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
-        return self._as_table(results).loc[distance.index].assign(distance=distance)
+        return self._as_table(self._read()).loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
@@ -240,11 +244,23 @@ class ResultReader:
         """
         finished = USABLE if again else (*USABLE, "failed")
         counted: dict[str, int] = {}
-        for said in self._mirror.read().values():
+        for said in self._sound.of(self._mirror.read()).values():
             if said.get("digest") == digest and said.get("status") in finished and not said.get("retake"):
                 for uid in said.get("raw_uids") or [said["raw_uid"]]:
                     counted[uid] = counted.get(uid, 0) + 1
         return counted
+
+    def _digests(self) -> set[str] | None:
+        """Of the parameters of all results that were there at the last reading; None before the first."""
+        known = self._mirror.known
+        if known is None:
+            return None
+        n, digests = self._seen_digests
+        if len(known) < n:
+            n, digests = 0, set()
+        digests |= {digest for said in islice(known.values(), n, None) if isinstance(digest := said.get("digest"), str)}
+        self._seen_digests = len(known), digests
+        return digests
 
     def refresh(self) -> None:
         """Read every result anew: needed only after somebody changed a complete result by hand."""
@@ -252,7 +268,7 @@ class ResultReader:
 
     def _read(self) -> Nodes:
         """Metadata of the results of the scope; the same object as long as nothing changes."""
-        results = self._mirror.read()
+        results = self._sound.of(self._mirror.read())
         if not self._scope:
             return results
         if self._shown[0] is not results:

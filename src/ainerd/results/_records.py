@@ -5,14 +5,16 @@ import uuid
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from ainerd import __version__
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._record import Numbers, Record, Scalars, now
+from ainerd.results._sound import LATEST_S
 
+Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
 FINAL = ("complete", "partial")  # statuses of results that do not change any more
 USABLE = (*FINAL, "growing")
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
@@ -99,10 +101,10 @@ class ResultRecord(Record):
     retake: bool | None = None
     raw_uid: str
     raw_path: str | None = None
-    scan_id: int | None = None
-    run_time: float | None = None
+    scan_id: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    run_time: Time | None = None
     event: int | None = Field(default=None, ge=1)
-    event_time: float | None = None
+    event_time: Time | None = None
     series_id: str | None = None
     raw_uids: list[str] | None = None
     start: Scalars = Field(default_factory=dict)
@@ -135,13 +137,18 @@ class ResultRecord(Record):
         return digest(self.parameters)
 
     @property
+    def identities(self) -> list[str]:
+        """What it is of, as `result_key` takes it; of a first event also its run, as earlier versions had it."""
+        if self.series_id is not None:
+            return [series_identity(self.series_id)]
+        if self.event is None:
+            return [self.raw_uid]
+        return [event_identity(self.raw_uid, self.event), *([self.raw_uid] if self.event == 1 else [])]
+
+    @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        if self.series_id is not None:
-            identity = series_identity(self.series_id)
-        else:
-            identity = self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
-        return result_key(identity, self.parameters)
+        return result_key(self.identities[0], self.parameters)
 
     def metadata(self) -> dict[str, Any]:
         """Metadata of the node, with the digest."""

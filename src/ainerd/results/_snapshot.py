@@ -47,7 +47,7 @@ class Snapshot:
                 for key, name, said in rows
                 if key
             }
-        except (httpx.HTTPError, pyarrow.ArrowInvalid, KeyError):
+        except (httpx.HTTPError, pyarrow.ArrowInvalid, KeyError, TypeError, ValueError):
             return {}
 
     def append(self, results: Mapping[str, Metadata]) -> bool:

@@ -10,7 +10,7 @@ from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._reading import ResultReader
-from ainerd.results._records import USABLE
+from ainerd.results._records import USABLE, ResultRecord
 from ainerd.results._shown import ResultTable
 from ainerd.results._writing import ResultWriter
 
@@ -63,6 +63,10 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         ResultWriter.__init__(self, ainerd, results, agent)
         ResultReader.__init__(self, ainerd, results, self.current_labels, self.notes, scope)
         self.container, self.agent = ainerd, agent
+
+    def _other_digests(self, record: ResultRecord) -> list[str] | None:
+        digests = self._digests()
+        return None if digests is None else sorted(digests - {record.digest})
 
     def export(self, path: str | Path) -> Path:
         """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.

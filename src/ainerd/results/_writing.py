@@ -12,8 +12,9 @@ from tiled.client.container import Container
 
 from ainerd.results._analysis import added, completed
 from ainerd.results._draft import Draft, series_table
-from ainerd.results._file import packed, put_file
-from ainerd.results._nodes import create_node, read_nodes, result_node
+from ainerd.results._file import Found, packed, put_file
+from ainerd.results._keys import key_of
+from ainerd.results._nodes import create_node, read_named, read_nodes, result_node
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
 from ainerd.technique import Analysis, Layout
 
@@ -26,6 +27,7 @@ class ResultWriter:
     def __init__(self, ainerd: Container, results: Container, agent: str | None) -> None:
         self._ainerd, self._results = ainerd, results
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
+        self.seems_away = False  # whether the server did not answer when it was asked last
         self._takes_files = True  # until the server says that it does not
         self._begun: dict[str, ResultRecord] = {}  # what was said last of results that are files
         self._drafts: dict[str, Draft] = {}  # of results that are nodes
@@ -37,20 +39,26 @@ class ResultWriter:
         anew. If the same agent has a complete result of the same with other parameters, the new one says that it
         supersedes that.
         """
+        self.take(record)
+        return record.key
+
+    def take(self, record: ResultRecord) -> str | None:
+        """As `begin`; returns the status of a result that is there and stays, None if there is none. One request."""
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
-        record = record.changed(status="computing")
+        record, stays = record.changed(status="computing"), (*FINAL, "growing")
         metadata = record.metadata()
-        if (written := self._put(record.key, metadata, unless=(*FINAL, "growing"))) is not None:
-            if written:
+        if (found := self._put(record.key, metadata, unless=stays)) is not None:
+            if found.written:
                 self._begun[record.key] = record
-            return record.key
+            return None if found.written else found.status
         node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
-        if is_new or node.metadata["status"] not in (*FINAL, "growing"):
-            if not is_new:
-                node.replace_metadata(metadata, drop_revision=True)
-            self._drafts[record.key] = Draft(node)
-        return record.key
+        if not is_new and node.metadata["status"] in stays:
+            return str(node.metadata["status"])
+        if not is_new:
+            node.replace_metadata(metadata, drop_revision=True)
+        self._drafts[record.key] = Draft(node)
+        return None
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
         """Make room for the arrays of a result that was begun (else KeyError), so that `complete` is sooner done.
@@ -110,10 +118,10 @@ class ResultWriter:
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
         if self._takes_files:
             file = packed(arrays, analysis.dims, record.units, tables)
-            if (written := self._put(key, metadata, file, unless=FINAL)) is not None:
+            if (found := self._put(key, metadata, file, unless=FINAL)) is not None:
                 if record.status == "growing":
                     self._begun[key] = record
-                return written
+                return found.written
         node = result_node(self._results, key)
         draft = self._drafts.pop(key, None) or Draft(node)
         for name, array in arrays.items():
@@ -133,8 +141,8 @@ class ResultWriter:
         if record.status in FINAL:
             return False
         record = added(record, **self._signature | changes).changed(status=status, reason=reason)
-        if (written := self._put(key, record.metadata(), unless=FINAL)) is not None:
-            return written
+        if (found := self._put(key, record.metadata(), unless=FINAL)) is not None:
+            return found.written
         node = result_node(self._results, key)
         try:
             node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
@@ -173,11 +181,19 @@ class ResultWriter:
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _put(self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]) -> bool | None:
-        """Write a result as a file; None if the server takes none, False if there is one with a status in `unless`."""
-        written = put_file(self._results, key, metadata, file, unless=unless) if self._takes_files else None
-        self._takes_files = written is not None
-        return written
+    def _put(
+        self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]
+    ) -> Found | None:
+        """Write a result as a file, unless there is one with such a status; None if the server takes none."""
+        if not self._takes_files:
+            return None
+        try:
+            found = put_file(self._results, key, metadata, file, unless=unless)
+        except httpx.TransportError:
+            self.seems_away = True
+            raise
+        self._takes_files, self.seems_away = found is not None, False
+        return found
 
     def _record(self, key: str) -> ResultRecord:
         """What was said last of a result that was begun."""
@@ -185,10 +201,24 @@ class ResultWriter:
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
+        """The newest result of the same by the same agent with other parameters; asked for only if there can be one."""
+        digests = self._other_digests(record)
+        if digests is None:
+            found = read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
+        else:
+            keys = [key_of(identity, digest) for identity in record.identities for digest in digests]
+            found = read_named(self._results, keys)
         events = (record.event, None) if record.event == 1 else (record.event,)  # None: it was of the whole run
         done = {
-            key: said["created"]
-            for key, said in read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
-            if said["status"] in FINAL and key != record.key and said.get("event") in events
+            key: str(said.get("created"))
+            for key, said in found
+            if said.get("status") in FINAL
+            and key != record.key
+            and said.get("event") in events
+            and said.get("agent") == record.agent
         }
         return max(done, key=done.__getitem__, default=None)
+
+    def _other_digests(self, record: ResultRecord) -> list[str] | None:
+        """Digests of other parameters that there are results of; None if nobody has looked."""
+        return None

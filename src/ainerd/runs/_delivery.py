@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import numpy as np
 from tiled.client.utils import ClientError
 
 from ainerd.documents import Document, Run
@@ -16,6 +17,8 @@ from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
 
 logger = logging.getLogger(__name__)
+
+MOST_BYTES = 2**30  # of the documents of a run: what frames in events may take
 
 
 class Delivery:
@@ -37,6 +40,7 @@ class Delivery:
         self._writer, self._spool, self._resolve, self._late_s, self._tell = writer, spool, resolve, late_s, tell
         self._n_told = 0  # outcomes; those of a run that is analysed once more come in the same order
         self._documents: list[Document] = []
+        self._n_bytes = 0
         self._has_died = False
         self._set_aside: str | None = None  # why Tiled does not take it
         self._given_up: str | None = None
@@ -44,7 +48,7 @@ class Delivery:
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document."""
-        self._documents.append((name, doc))
+        self._remember(name, doc)
         try:
             self._take(name, doc)
         except BaseException as err:
@@ -56,6 +60,19 @@ class Delivery:
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected; None before any are announced."""
         return self._state.progress
+
+    def _remember(self, name: str, doc: dict[str, Any]) -> None:
+        """For the case that it must be analysed once more, or kept; unless it is too large for that."""
+        frames = (value for value in doc.get("data", {}).values() if isinstance(value, np.ndarray))
+        self._n_bytes += sum(frame.nbytes for frame in frames)
+        if self._is_large:
+            self._documents.clear()
+        else:
+            self._documents.append((name, doc))
+
+    @property
+    def _is_large(self) -> bool:
+        return self._n_bytes > MOST_BYTES
 
     def _new_state(self) -> RunState:
         writer = self._writer
@@ -87,22 +104,38 @@ class Delivery:
     def _finish(self) -> None:
         run, outcomes = self._state.run, list(self._state.outcomes)
         run.close()
-        if self._set_aside is None and self._given_up is not None and run.has_frames:
-            try:
-                subject = Subject.of_run(self._writer.technique, run, self._state.event)
-                subject.problem, subject.retake = self._given_up, True
-                outcomes.append(self._writer.end(subject, None, closes=True))
-            except (ClientError, httpx.HTTPError) as err:
-                self._set_aside = str(err)
-            except Exception:  # not even its key can be told
-                outcomes.append(self._failed(self._given_up))
-        if self._set_aside is not None:
-            reason = f"Tiled does not take results, the run is kept until it does: {self._set_aside}"
-            logger.warning("run %s: %s", run.uid, reason)
+        try:
+            if self._set_aside is None and self._given_up is not None and run.has_frames:
+                outcomes += self._give_up(self._given_up)
+            if self._set_aside is not None:
+                outcomes.append(self._keep(self._set_aside))
+            self._tell_new(outcomes)
+        finally:  # a plan may wait for it
+            self._resolve(run.uid, outcomes)
+
+    def _give_up(self, reason: str) -> list[Outcome]:
+        """The outcome of a run that has none; nothing, if Tiled does not take it now."""
+        run = self._state.run
+        try:
+            subject = Subject.of_run(self._writer.technique, run, self._state.event)
+            subject.problem, subject.retake = reason, True
+            return [self._writer.end(subject, None, closes=True)]
+        except (ClientError, httpx.HTTPError) as err:
+            self._set_aside = str(err)
+            return []
+        except Exception:  # not even its key can be told
+            logger.exception("run %s has no result", run.uid)
+            return [self._failed(reason)]
+
+    def _keep(self, reason: str) -> Outcome:
+        run = self._state.run
+        if self._is_large:
+            reason = f"Tiled did not take its result, and it is too large to be kept (see `ainerd replay`): {reason}"
+        else:
+            reason = f"Tiled does not take results, the run is kept until it does: {reason}"
             self._spool.keep(run.uid, self._documents)
-            outcomes.append(self._failed(reason))
-        self._tell_new(outcomes)
-        self._resolve(run.uid, outcomes)
+        logger.warning("run %s: %s", run.uid, reason)
+        return self._failed(reason)
 
     def _tell_new(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes[self._n_told :]:
@@ -114,8 +147,9 @@ class Delivery:
         logger.error("the analysis of run %s died", self._state.run.uid, exc_info=err)
         self._state.run.close()
         self._writer.forget()
-        if self._has_died:
-            self._given_up = f"the analysis died twice, of {type(err).__name__}: {err}"
+        if self._has_died or self._is_large:
+            times = "twice" if self._has_died else "in a run too large to be analysed again"
+            self._given_up = f"the analysis died {times}, of {type(err).__name__}: {err}"
             if name == "stop":
                 self._finish()
             return

@@ -1,16 +1,17 @@
 """Documents on disk, from the moment they come until Tiled has them: what a session that is killed leaves behind."""
 
 import fcntl
-import json
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from event_model import NumpyEncoder, RunRouter
+from event_model import RunRouter
 
 from ainerd.documents import Document, file_documents
+from ainerd.runs._lines import as_line, file_name
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 class Journal:
     """A file for each run that goes on, locked as long as its session lives.
 
-    It is written in the RunEngine's thread, a line a document: some 50 µs. A disk that takes nothing is no reason to
+    It is written in the RunEngine's thread, a line a document. A disk that takes nothing is no reason to
     stop a run.
     """
 
@@ -62,8 +63,9 @@ class Journal:
         self._files.clear()
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
         try:
-            file = open(self._folder / f"{start['time']:017.6f}-{start['uid']}.jsonl", "x")  # noqa: SIM115
+            file = open(self._folder / f"{began:017.6f}-{file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             logger.warning("run %s is not written down as it comes: %s", start["uid"], error)
@@ -74,7 +76,7 @@ class Journal:
             if file.closed:
                 return
             try:
-                file.write(json.dumps({"name": name, "doc": doc}, cls=NumpyEncoder) + "\n")
+                file.write(as_line(name, doc))
                 file.flush()
             except (OSError, TypeError, ValueError) as error:
                 logger.warning("run %s is not written down any more: %s", start["uid"], error)

@@ -1,15 +1,13 @@
 """Runs whose results Tiled did not take: kept on disk as documents until it does."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from event_model import NumpyEncoder
-
 from ainerd.documents import Document
+from ainerd.runs._lines import as_line, file_name
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +35,24 @@ class Spool:
         if len(self.runs()) >= MOST:
             logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
             return
-        path = self._folder / f"{time.time_ns():020d}-{uid}.jsonl"
-        lines = [json.dumps({"name": name, "doc": doc}, cls=NumpyEncoder) + "\n" for name, doc in documents]
+        path = self._folder / f"{time.time_ns():020d}-{file_name(uid)}.jsonl"
         part = path.with_suffix(".part")
         try:
+            lines = [as_line(name, doc) for name, doc in documents]
             self._folder.mkdir(parents=True, exist_ok=True)
             part.write_text("".join(lines))
             part.rename(path)  # a file is whole, or not there
-        except OSError as error:
+        except (OSError, ValueError) as error:
             with suppress(OSError):
                 part.unlink()
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
+
+    def set_aside(self, path: Path, why: str) -> None:
+        """Put a file that cannot be used where nobody looks for it again, and a person finds it."""
+        aside = path.with_suffix(".unreadable")
+        logger.error("%s: it is set aside as %s", why, aside)
+        with suppress(OSError):
+            path.replace(aside)
 
     def waiting(self) -> list[Path]:
         """What may be written now: nothing while Tiled is away."""

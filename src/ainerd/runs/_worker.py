@@ -153,10 +153,14 @@ class Worker:
         for path in self._spool.waiting():
             delivery = self._current = self._new_delivery()
             try:
-                for name, doc in file_documents(path):
+                documents = list(file_documents(path))
+                if [name for name, _ in (documents[:1] + documents[-1:])] != ["start", "stop"]:
+                    raise ValueError("it is not a whole run")
+                for name, doc in documents:
                     delivery(name, dict(doc))
-            except Exception:
-                logger.exception("%s cannot be read: it is left there", path)
+            except Exception as error:
+                self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
+                self._current = None
                 continue
             path.unlink(missing_ok=True)
             if self._spool.is_away:

@@ -8,11 +8,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.documents import DetectorKeys, Run, Whole, documents_of
-from ainerd.results import FINAL, ResultRecord, ResultStore, result_key, series_identity
+from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, result_key, series_identity
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._start import said_at_start
 from ainerd.runs._subject import Subject
@@ -37,6 +38,8 @@ class Writer:
 
     def begin(self, subject: Subject) -> Subject | Outcome:
         """Say in Tiled that it is being analysed, unless it has its result; a series goes on where it was."""
+        if subject.series_id is None:
+            return subject if self.store.take(self._record(subject)) is None else self._told(subject)
         growing = self._growing.get(subject.key)
         status = self.store.status(subject.key)
         if status in FINAL:
@@ -49,21 +52,7 @@ class Writer:
         if growing is not None:
             growing.go_on(subject.run)
             return growing
-        run = subject.run
-        record = ResultRecord(
-            raw_uid=run.uid,
-            raw_path=f"raw/{run.uid}",
-            event=subject.event,
-            series_id=subject.series_id,
-            scan_id=run.start_doc.get("scan_id"),
-            run_time=run.start_doc["time"],
-            start=said_at_start(run.start_doc, self.wanted),
-            suggestion_id=run.start_doc.get("suggestion_id"),
-            technique=self.technique.name,
-            agent=self.agent,
-            parameters=dict(self.technique.parameters),
-        )
-        self.store.begin(record)
+        self.store.begin(self._record(subject))
         return subject
 
     def expect(self, subject: Subject) -> None:
@@ -83,7 +72,7 @@ class Writer:
             logger.exception("run %s is not concluded", subject.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
             with suppress(ClientError, httpx.HTTPError, KeyError):
-                self.store.fail(outcome.key, outcome.reason, retake=True)
+                self._fail(subject, outcome)
         if subject.series_id and not closes:
             self._growing[subject.key] = subject
         else:
@@ -96,7 +85,7 @@ class Writer:
         return Outcome(
             raw_uid=run.uid,
             key=key,
-            trial_id=run.start_doc.get("suggestion_id") or key,
+            trial_id=_suggestion(run) or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
             scan_id=run.start_doc.get("scan_id"),
@@ -119,6 +108,42 @@ class Writer:
         except KeyError:
             return False
 
+    def _record(self, subject: Subject) -> ResultRecord:
+        """What is said of a run that begins; what its metadata have in another form than it should is left out."""
+        run, start = subject.run, subject.run.start_doc
+        said: dict[str, Any] = {
+            "scan_id": start.get("scan_id"),
+            "run_time": _time(start.get("time")),
+            "suggestion_id": _suggestion(run),
+            "start": said_at_start(start, self.wanted),
+        }
+        about: dict[str, Any] = {
+            "raw_uid": run.uid,
+            "raw_path": f"raw/{run.uid}",
+            "event": subject.event,
+            "series_id": subject.series_id,
+            "technique": self.technique.name,
+            "agent": self.agent,
+            "parameters": dict(self.technique.parameters),
+        }
+        try:
+            record = ResultRecord(**about, **said)
+        except ValidationError as error:
+            odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
+            record = ResultRecord(**about, **{name: value for name, value in said.items() if name not in odd})
+        names = {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}
+        if odd_names := [n for n, field in names.items() if start.get(n) and getattr(record, field) is None]:
+            logger.warning("run %s: its %s is left out: %s", run.uid, odd_names[0], repr(start[odd_names[0]])[:80])
+        return record
+
+    def _fail(self, subject: Subject, outcome: Outcome) -> None:
+        """Say that it failed, if need be of a run that was not even begun."""
+        try:
+            self.store.fail(outcome.key, outcome.reason, retake=True)
+        except KeyError:
+            self.store.begin(self._record(subject))
+            self.store.fail(outcome.key, outcome.reason, retake=True)
+
     def _write(self, subject: Subject, outcome: Outcome, analysis: Analysis | None, *, closes: bool) -> Outcome:
         run, wanted = subject.run, self.wanted
         about: dict[str, Any] = {
@@ -127,7 +152,7 @@ class Writer:
             "units": dict(wanted.units),
         }
         if subject.event is not None:
-            about["event_time"] = run.event_time(subject.event)
+            about["event_time"] = _time(run.event_time(subject.event))
         if subject.series_id:
             about["raw_uids"] = [run.uid for run in subject.runs]
         if analysis is None:
@@ -149,8 +174,10 @@ class Writer:
             reason=subject.problem or "",
         )
         placed = self.listener.assign(outcome)
-        began = subject.runs[0].start_doc["time"]
         series = {name: subject.series(key) for name, key in wanted.series.items()}
+        began = _time(subject.runs[0].start_doc.get("time"))
+        if began is None:  # the first of what was monitored
+            began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
         relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
         is_kept = self.store.complete(outcome.key, analysis, status=status, series=relative, **about, **placed)
         return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recalled(subject)
@@ -217,6 +244,19 @@ def _replay(technique: Technique, subject: Subject) -> None:
             subject.analysis.push(block)
     except (AnalysisError, ValueError) as err:
         logger.warning("series %s: run %s: %s", subject.series_id, subject.run.uid, err)
+
+
+def _suggestion(run: Run) -> str | None:
+    """The suggestion that led to a run; None where its metadata have none, or one that is no text."""
+    said = run.start_doc.get("suggestion_id")
+    return said if isinstance(said, str) and said else None
+
+
+def _time(value: Any) -> float | None:
+    """Seconds since 1970; None if they are no number, or beyond what a table can show."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST_S:
+        return None
+    return float(value)
 
 
 def _number(value: Any) -> float | None:

@@ -1,13 +1,21 @@
 """Tiled for a session: an embedded server in a process of its own, and the way to any server."""
 
-from ainerd.server._embedded import (
-    SCOPES,
-    EmbeddedServer,
-    ServerError,
-    connect,
-    embedded_server,
-    open_catalog,
-    open_tiled,
-)
+from ainerd.server._archive import archive
+from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
+from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running
+from ainerd.server._presence import Presence, at_work, told
 
-__all__ = ["SCOPES", "EmbeddedServer", "ServerError", "connect", "embedded_server", "open_catalog", "open_tiled"]
+__all__ = [
+    "SCOPES",
+    "EmbeddedServer",
+    "Presence",
+    "ServerError",
+    "archive",
+    "at_work",
+    "connect",
+    "embedded_server",
+    "open_catalog",
+    "open_tiled",
+    "running",
+    "told",
+]

@@ -1,8 +1,9 @@
-"""The child process of an embedded server: serve a directory until standard input ends."""
+"""The child process of an embedded server: serve a directory while anybody uses it."""
 
 import argparse
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,14 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ainerd.server._home import settle
 from ainerd.server._orphans import replace_orphans
+from ainerd.server._users import wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
 
 
 def main() -> None:
     """Say the address in one line of JSON once it serves."""
-    parser = argparse.ArgumentParser(description="Serve a directory with Tiled until standard input ends.")
+    parser = argparse.ArgumentParser(description="Serve a directory with Tiled while anybody uses it.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("readable_storage", nargs="*")
     args = parser.parse_args()
@@ -25,21 +28,36 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
     api_key = (args.directory / "api_key").read_text().strip()
     note = args.directory / "server.json"
-    with serving(args.directory, api_key=api_key, readable_storage=args.readable_storage) as server:
+    port = args.directory / "port"
+    options = {"port": _kept(port), "readable_storage": args.readable_storage}
+    with serving(args.directory, api_key=api_key, **options) as server:
         try:
+            port.write_text(str(server.port))
             said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = note.with_suffix(".part")
             part.write_text(json.dumps(said | {"readable_storage": args.readable_storage}))
             part.replace(note)
             with ready:
                 print(json.dumps(said), file=ready)
-            sys.stdin.buffer.read()
+            wait_until_unused(args.directory)
         finally:
             note.unlink(missing_ok=True)
             # A client in the middle of a request must not keep us.
             patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
             patience.daemon = True
             patience.start()
+
+
+def _kept(note: Path) -> int:
+    """The port of last time, so that whoever knew it finds us again; 0, any other, if somebody has it now."""
+    try:
+        port = int(note.read_text())
+        with socket.socket() as there:
+            there.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            there.bind(("127.0.0.1", port))
+    except (OSError, ValueError, OverflowError):
+        return 0
+    return port
 
 
 @contextmanager
@@ -50,6 +68,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     from ainerd.server.downloads import offer_downloads
     from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
+    settle(directory)
     spare_repetition(directory / "catalog.db", adapters_by_mimetype={HDF5: ResultFileAdapter})
     replace_orphans(directory / "catalog.db")
     count_what_files_hold()

@@ -1,40 +1,39 @@
-"""Tiled for a session: an embedded server in a process of its own, and the way to any server.
+"""An embedded Tiled server, in a process of its own, which lives while anybody uses it.
 
-The server runs in a child process, so that it shares no interpreter lock with a RunEngine. The child lives as
-long as the pipe to its standard input: it ends with its parent, however that ends. Who asks for a directory
-that is already served is connected to the server that serves it.
+It shares no interpreter lock with a RunEngine. Who asks for a directory that is already served is connected to the
+server that serves it; when the last one leaves, however that ends, the server does. If it dies, those who use it start
+it again at the same port.
 """
 
 import fcntl
 import json
+import logging
 import os
 import re
 import secrets
 import select
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import httpx
-from tiled.client import from_uri
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
-from tiled.structures.core import Spec
 
 from ainerd.config import Storage
+from ainerd.server import _users
+from ainerd.server._connect import ServerError, connect, probe
+
+logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
-PROBE_TIMEOUT_S = 3.0
 END_TIMEOUT_S = 6.0  # it ends itself before
-SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:node", "delete:node")  # of an agent
-
-
-class ServerError(RuntimeError):
-    """No Tiled server could be started or reached; the message says why in one line."""
+WATCH_S = 0.5
+AGAIN_S = 30.0  # after a start that failed
 
 
 class EmbeddedServer:
@@ -46,19 +45,12 @@ class EmbeddedServer:
     ----------
     directory : Path
         Where catalogue, arrays, tables, logs and the API key are kept.
-    uri : str
-        Address of the API, without the key.
-    owned : bool
-        Whether this object started the server, and `close` ends it.
     """
 
-    def __init__(
-        self, directory: Path, uri: str, api_key: str, process: "subprocess.Popen[bytes] | None" = None
-    ) -> None:
-        self.directory, self.uri, self.api_key = directory, uri, api_key
-        self.owned = process is not None
-        self._clients: list[Container] = []
-        self._end = weakref.finalize(self, _end, self._clients, process)  # also at interpreter exit
+    def __init__(self, directory: Path, readable: list[str], user: int, api_key: str, lock: IO[str] | None) -> None:
+        self.directory, self.api_key = directory, api_key
+        self._service = _Service(directory, readable, user, lock)
+        self._end = weakref.finalize(self, self._service.end)  # also at interpreter exit
 
     @classmethod
     def start(cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = ()) -> Self:
@@ -77,59 +69,41 @@ class EmbeddedServer:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             while True:
-                with open(directory / "lock", "a") as lock:
+                if (user := _users.use(directory)) is not None:
                     try:
-                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    except BlockingIOError:
-                        pass
-                    else:
-                        return cls._spawn(directory, readable, lock)
-                if there := _served(directory, readable):
-                    return cls(directory, *there)
+                        with open(directory / "lock", "a") as lock:
+                            is_free = _taken(lock)
+                            if is_free or _served(directory, readable):
+                                return cls(directory, readable, user, _api_key(directory), lock if is_free else None)
+                    except BaseException:
+                        _users.leave(user)
+                        raise
+                    _users.leave(user)
                 if time.monotonic() > deadline:
                     raise ServerError(f"a process holds {directory / 'lock'} but serves nothing: end it")
                 time.sleep(0.2)  # it is starting, or just gone
         except OSError as error:
             raise ServerError(f"cannot serve {directory}: {error}") from None
 
-    @classmethod
-    def _spawn(cls, directory: Path, readable: list[str], lock: IO[str]) -> Self:
-        api_key = _api_key(directory)
-        (directory / "server.json").unlink(missing_ok=True)
-        log_path = directory / "server.log"
-        command = [sys.executable, "-m", "ainerd.server._child", str(directory), *readable]
-        with open(log_path, "wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                pass_fds=[lock.fileno()],  # the lock lasts as long as the child
-                start_new_session=True,  # Ctrl-C in the session is not for the server
-            )
-        try:
-            assert process.stdout is not None
-            with process.stdout:
-                said, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
-                line = process.stdout.readline() if said else b""
-            if not line:
-                raise ServerError(
-                    f"the Tiled server for {directory} did not start: {_complaint(log_path)} (see {log_path})"
-                )
-            return cls(directory, json.loads(line)["uri"], api_key, process)
-        except BaseException:
-            process.kill()
-            _end([], process)
-            raise
+    @property
+    def uri(self) -> str:
+        """Address of the API, without the key."""
+        return self._service.uri
+
+    @property
+    def owned(self) -> bool:
+        """Whether this object started the server. It lives on while others use it."""
+        return self._service.process is not None
 
     def client(self) -> Container:
         """Root of the server as a Tiled client; the same one each time, closed by `close`."""
-        if not self._clients:
-            self._clients.append(connect(self.uri, self.api_key))
-        return self._clients[0]
+        clients = self._service.clients
+        if not clients:
+            clients.append(connect(self.uri, self.api_key))
+        return clients[0]
 
     def close(self) -> None:
-        """Close the client and, if this object started it, the server."""
+        """Close the client, and use the server no more: it ends if nobody else uses it."""
         self._end()
 
     def __enter__(self) -> Self:
@@ -145,44 +119,6 @@ class EmbeddedServer:
 embedded_server = EmbeddedServer.start
 
 
-def connect(uri: str, api_key: str | None = None) -> Container:
-    """Connect to a Tiled server, or say within seconds why not.
-
-    The Tiled client alone retries for most of a minute; here one short request comes first.
-
-    Parameters
-    ----------
-    uri : str
-        Such as ``http://127.0.0.1:8000``; a key in its query is used.
-    api_key : str, optional
-        Otherwise that of the environment, ``TILED_API_KEY``.
-
-    Returns
-    -------
-    tiled.client.container.Container
-        The root, or the node the address names. Close ``client.context.http_client`` when done.
-
-    Raises
-    ------
-    ServerError
-        If the address is no address, nothing answers there, what answers is not Tiled, or it refuses the key.
-    """
-    try:
-        url = httpx.URL(uri)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ServerError(f"{uri.partition('?')[0]!r} is no address of a server: give http://host:port")
-    api_key = api_key or url.params.get("api_key") or os.environ.get("TILED_API_KEY")
-    if api_key and not re.fullmatch(r"[A-Za-z0-9_]+", api_key):
-        raise ServerError("the API key has characters no Tiled key has: letters and digits only")
-    shown = str(url.copy_with(query=None))
-    trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy on the way to this machine
-    api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
-    _probe(api, shown, api_key, trust_env)
-    return from_uri(shown, api_key=api_key, trust_env=trust_env)
-
-
 def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
     """The catalogue that the settings name, and what closes it; ServerError if none can be started or reached."""
     if storage.uri:
@@ -192,60 +128,112 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
     return server.client(), server.close
 
 
-def open_catalog(client: Container) -> tuple[Container, Container]:
-    """The two trees of a server, or of a container one may write into, made where they are missing.
-
-    Returns
-    -------
-    raw, ainerd : tiled.client.container.Container
-        `raw` is for TiledWriter; `ainerd` holds ``results``, ``suggestions``, ``atlas`` and ``log`` and is
-        for `ainerd.results.ResultStore`.
-
-    Raises
-    ------
-    ServerError
-        If the key may not write.
-    """
-    raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
-    ainerd = _container(client, "ainerd")
-    for key in ("results", "suggestions", "atlas", "log"):
-        _container(ainerd, key)
-    return raw, ainerd
-
-
-def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+def running(directory: Path) -> tuple[str, str] | None:
+    """Address and key of the server of a directory, if one is there; nothing is started, and nothing asked."""
     try:
-        return parent.create_container(key, specs=specs)
-    except ClientError as error:
-        status = error.response.status_code
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            shown = httpx.URL(parent.uri).copy_with(query=None)
+        with open(directory / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            return str(_note(directory)["uri"]), (directory / "api_key").read_text().strip()
+        except (OSError, ValueError, KeyError):
+            return None
+    except OSError:
+        pass
+    return None
+
+
+class _Service:
+    """What an `EmbeddedServer` does in the background; it does not refer to it, so that it can be forgotten."""
+
+    def __init__(self, directory: Path, readable: list[str], user: int, lock: IO[str] | None) -> None:
+        self._directory, self._readable, self._user = directory, readable, user
+        self.process: subprocess.Popen[bytes] | None = None
+        self.clients: list[Container] = []
+        if lock is not None:
+            self.process = _spawned(directory, readable, lock)
+        self.uri = str(_note(directory)["uri"])
+        self._ends = threading.Event()
+        self._watch = threading.Thread(target=self._keep_up, name="ainerd-server", daemon=True)
+        self._watch.start()
+
+    def end(self) -> None:
+        """Leave, and wait for the end of the server if it was started here and nobody else uses it."""
+        self._ends.set()
+        self._watch.join(START_TIMEOUT_S)
+        for client in self.clients:
+            client.context.http_client.close()
+        others, process = _users.leave(self._user), self.process
+        if process is not None and not others:
+            try:
+                process.wait(END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _keep_up(self) -> None:
+        """Start the server again if it dies, whoever of those that use it is first."""
+        pause = WATCH_S
+        while not self._ends.wait(pause):
+            pause = WATCH_S
+            with open(self._directory / "lock", "a") as lock:
+                if not _taken(lock):
+                    continue
+                try:
+                    there = set(_note(self._directory).get("readable_storage", []))
+                    self._readable = sorted({*self._readable, *there})  # what others wanted, too
+                    self.process = _spawned(self._directory, self._readable, lock)
+                    uri = str(_note(self._directory)["uri"])
+                except (ServerError, OSError, ValueError) as error:
+                    logger.error("the Tiled server died, and is not to be started again: %s", error)
+                    pause = AGAIN_S
+                    continue
+                if uri == self.uri:
+                    logger.warning("the Tiled server died, and was started again at %s", uri)
+                else:
+                    logger.error("the Tiled server died, and is at %s now, not %s: start anew", uri, self.uri)
+                    self.uri = uri
+
+
+def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
+    """A server in a process of its own, once it serves; ServerError if it does not."""
+    _api_key(directory)
+    (directory / "server.json").unlink(missing_ok=True)
+    log_path = directory / "server.log"
+    with open(log_path, "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ainerd.server._child", str(directory), *readable],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            pass_fds=[lock.fileno()],  # the lock lasts as long as the child
+            start_new_session=True,  # Ctrl-C in the session is not for the server
+        )
+    # It may end long after we left: somebody must have waited for it.
+    threading.Thread(target=process.wait, name="ainerd-server-end", daemon=True).start()
+    try:
+        assert process.stdout is not None
+        with process.stdout:
+            said, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+            line = process.stdout.readline() if said else b""
+        if not line:
             raise ServerError(
-                f"the API key may not write at {shown}: an agent needs one with the scopes {', '.join(SCOPES)}; "
-                "results are read with any key"
-            ) from None
-        if status != httpx.codes.CONFLICT:
-            raise
-        return parent[key]
+                f"the Tiled server for {directory} did not start: {_complaint(log_path)} (see {log_path})"
+            )
+        return process
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
-def _probe(api: httpx.URL, shown: str, api_key: str | None, trust_env: bool) -> None:
-    headers = {"Authorization": f"Apikey {api_key}"} if api_key else {}
+def _taken(lock: IO[str]) -> bool:
+    """Whether we have the lock of the server now: there is none."""
     try:
-        with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=trust_env, follow_redirects=True) as http:
-            about = http.get(api)
-            metadata = http.get(api.join("metadata/"), headers=headers)
-    except httpx.HTTPError as error:
-        raise ServerError(f"no server answers at {shown} ({type(error).__name__}): is it running?") from None
-    try:
-        about.json()["library_version"]
-    except (ValueError, KeyError, TypeError):
-        raise ServerError(f"what answers at {shown} is not a Tiled server") from None
-    if metadata.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        what = "refuses the API key" if api_key else "wants an API key"
-        raise ServerError(f"the Tiled server at {shown} {what}")
-    if metadata.is_error:
-        raise ServerError(f"the Tiled server at {shown} answers {metadata.status_code} {metadata.reason_phrase}")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _api_key(directory: Path) -> str:
@@ -262,20 +250,27 @@ def _api_key(directory: Path) -> str:
     raise ServerError(f"{path} is empty: remove it, and a new key is made")
 
 
-def _served(directory: Path, readable: list[str]) -> tuple[str, str] | None:
-    """Address and key of the server that serves a directory, if it answers."""
+def _note(directory: Path) -> dict[str, Any]:
+    """What the server of a directory says of itself: uri, pid, readable_storage; empty if it says nothing."""
     try:
-        said = json.loads((directory / "server.json").read_text())
-        api_key = _api_key(directory)
-        _probe(httpx.URL(said["uri"] + "/"), said["uri"], api_key, trust_env=False)
-    except (OSError, ServerError):
-        return None
+        return dict(json.loads((directory / "server.json").read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def _served(directory: Path, readable: list[str]) -> bool:
+    """Whether the server of a directory answers, and may read these folders; ServerError if it may not."""
+    try:
+        said = _note(directory)
+        probe(httpx.URL(said["uri"] + "/"), said["uri"], _api_key(directory), trust_env=False)
+    except (OSError, ValueError, KeyError, ServerError):
+        return False
     if missing := set(readable) - set(said["readable_storage"]):
         raise ServerError(
             f"{directory} is already served (process {said['pid']}), but without leave to read "
-            f"{', '.join(sorted(missing))}: end that process, or start it with these in readable_storage"
+            f"{', '.join(sorted(missing))}: end the sessions that use it, or have the first one name these folders"
         )
-    return said["uri"], api_key
+    return True
 
 
 def _complaint(log: Path) -> str:
@@ -283,16 +278,3 @@ def _complaint(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): [\w('\"\[]", line)]
     return (errors or lines or ["it said nothing"])[-1]
-
-
-def _end(clients: list[Container], process: "subprocess.Popen[bytes] | None") -> None:
-    for client in clients:
-        client.context.http_client.close()
-    if process is not None:
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -128,7 +128,7 @@ async def put_result(
             mimetype=HDF5,
             management=Management.external,
             parameters={},
-            assets=[Asset(data_uri=f"file://localhost{quote(str(target))}", **_ONE_FILE)],
+            assets=[Asset(data_uri=f"file://localhost{target}", **_ONE_FILE)],
         )
         await parent.create_node(
             structure_family=StructureFamily.container,

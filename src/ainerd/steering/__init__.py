@@ -1,7 +1,7 @@
 """Where to measure next, and why; the plans that go there."""
 
 from ainerd.steering._explorer import TERMS, Explorer
-from ainerd.steering._plans import explore, expose, visit
+from ainerd.steering._plans import check_limits, explore, expose, visit
 from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
 from ainerd.steering._survey import SampleMap
 from ainerd.steering._window import Window
@@ -16,6 +16,7 @@ __all__ = [
     "Sobol",
     "TERMS",
     "Window",
+    "check_limits",
     "explore",
     "expose",
     "visit",

@@ -1,9 +1,12 @@
 """Plans: one exposure, the visit of a suggested position that waits for its analysis, and visit after visit."""
 
 import asyncio
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import count
+from numbers import Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -115,6 +118,7 @@ def visit(
         (detector,) = sensors or ()
         uids = []
         for suggestion in suggestions:
+            check_limits(actuators, suggestion)
             yield from bps.mv(*(part for actuator in actuators for part in (actuator, suggestion[actuator.name])))
             if before is not None:
                 yield from before()
@@ -150,6 +154,24 @@ def visit(
         return (yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, "close")))
 
     return measure
+
+
+def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
+    """Ask each actuator whether it can go to its part of a position, before any of them moves.
+
+    ValueError, which says what it answers, if one cannot; one that cannot be asked without moving goes anywhere.
+    """
+    for actuator in actuators:
+        x = position[actuator.name]
+        if isinstance(x, bool) or not isinstance(x, Real) or not math.isfinite(x):
+            raise ValueError(f"{actuator.name} cannot go to {x!r}: that is no position")
+        check = getattr(actuator, "check_value", None)
+        if check is None or inspect.iscoroutinefunction(check):
+            continue
+        try:
+            check(x)
+        except Exception as error:  # LimitError is each control system's own
+            raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
 
 
 def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[None]:

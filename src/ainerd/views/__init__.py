@@ -3,6 +3,8 @@
 from ainerd.views._figure import campaign_figure
 from ainerd.views._live import LiveFigure
 from ainerd.views._panel import panel_names, save_panel
+from ainerd.views._report import Report, Section, read_report
+from ainerd.views._report_files import report_html, report_pdf, write_report
 from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
 from ainerd.views._terminal import Logbook, plain, run_line, status_panel
 
@@ -10,13 +12,19 @@ __all__ = [
     "LiveFigure",
     "Logbook",
     "Next",
+    "Report",
     "Scene",
     "SceneReader",
+    "Section",
     "campaign_figure",
     "newest_and_nearest",
     "panel_names",
     "plain",
+    "read_report",
+    "report_html",
+    "report_pdf",
     "run_line",
     "save_panel",
     "status_panel",
+    "write_report",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd.dynamics import MECHANISMS, Dynamics, clean_exposure, draw, noisy, noisy_runs
+from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, noisy_runs
 from ainerd.latent import Encoder, ModelError, run_embedding
 from ainerd.latent._weights import write_weights
 from ainerd.techniques.rheo_xpcs import Bank, measured_exposure, run_features, simulated_exposures, write_bank
@@ -38,7 +38,7 @@ def test_what_was_put_in_is_kept(small):
     assert bank.n == 18 and bank.families == families and set(families) <= set(MECHANISMS) and len(bank.id) == 12
     for kept, put in zip(bank.clean, clean, strict=True):
         np.testing.assert_array_equal(kept.steps, put.steps)
-        assert (kept.angle_deg, kept.phase) == (put.angle_deg, put.phase)
+        assert (kept.angle_deg, kept.phase, kept.shear) == (put.angle_deg, put.phase, put.shear)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,23 @@ def test_an_exposure_is_known_at_any_azimuth(dynamics):
     seen = seen_from([kept], phi, np.full(3, 20.0))[0]
     assert len(kept.steps) < 9
     np.testing.assert_allclose(seen, np.broadcast_to(clean_exposure(dynamics, phi), seen.shape), atol=8e-3)
+
+
+@pytest.mark.parametrize("rest_s", [np.inf, 0.4])
+def test_a_sheared_fluid_is_known_at_any_azimuth(rest_s):
+    """From two maps, against an average over heights of the gap, and over times and azimuths that a cell takes in."""
+    relaxation, fine = Dynamics(family="sheared", tau_s=0.8), 6
+    kept = Clean.of(Sheared(relaxation=relaxation, shear_rad_s=25.0, along_deg=70.0, rest_s=rest_s))
+    t, height = (np.arange(64 * fine) + 0.5) / (64 * fine), (np.arange(200) + 0.5) / 200 - 0.5
+    flowed = t if rest_s == np.inf else rest_s * (1 - np.exp(-t / rest_s))
+    phi, across = np.array([3.0, 47.5, 131.0]), 20 * ((np.arange(10) + 0.5) / 10 - 0.5)
+    for seen, centre in zip(seen_from([kept], phi, np.full(3, 20.0))[0], phi, strict=True):
+        truth = 0
+        for at in centre + across:
+            wave = np.exp(25j * np.cos(np.deg2rad(at - 70)) * np.outer(flowed, height))
+            truth = truth + np.abs(wave @ wave.conj().T / height.size) ** 2 / across.size
+        truth = truth * np.exp(-2 * np.abs(t[:, None] - t) / 0.8)
+        np.testing.assert_allclose(seen, truth.reshape(64, fine, 64, fine).mean((1, 3)), atol=0.01)
 
 
 def test_the_shipped_bank_is_large_and_of_all_kinds():

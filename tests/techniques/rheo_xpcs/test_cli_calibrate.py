@@ -12,7 +12,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import embedded_server, open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
+from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
 from ainerd.techniques.rheo_xpcs.commands._train import train
 
@@ -78,16 +78,16 @@ def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["calibrate", "--n", "330", "--seed", "3", "--out", str(out)])
+    done = CliRunner().invoke(app, ["calibrate", "--n", str(FEWEST_SIMULATED), "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert len(Bank.load(out).families) == 330 and set(Bank.load(out).families) == set(MECHANISMS)
+    assert len(Bank.load(out).families) == FEWEST_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--n", 0), "nothing to make a bank of"),
-        (("--n", 300), "--n 300: a bank with enough of each kind needs 330 exposures"),
+        (("--n", 300), "--n 300: a bank with enough of each kind needs 366 exposures"),
         (("--from-tiled",), "say what is known, by --regime or --key"),
         (("--out", "bank.pt"), "bank.pt: a bank is a .safetensors file"),
         (("--regime", 3), "regime 3: 0 complete results, a known kind needs 4"),

@@ -107,7 +107,7 @@ class Bank:
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
             some = [self.clean[i] for i in chunk]
-            seen = _drawn(sectors, alike=len(some[0].steps) == ALIKE)
+            seen = _drawn(sectors, alike=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
             clean = seen_from(some, seen.phi_deg, seen.width_deg) * scale[:, None, None, None].astype(np.float32)
             k = len(seen.phi_deg)
@@ -136,10 +136,10 @@ class Bank:
         return out, self.families[: which.size]
 
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-        """A few exposures at a time, of as many maps each."""
-        n_maps = np.array([len(self.clean[i].steps) for i in which])
-        for count in np.unique(n_maps):
-            some = which[n_maps == count]
+        """A few exposures at a time, of one kind of maps."""
+        kinds = np.array([self.clean[i].kind for i in which])
+        for kind in np.unique(kinds):
+            some = which[kinds == kind]
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
 

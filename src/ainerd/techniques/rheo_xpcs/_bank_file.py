@@ -18,6 +18,7 @@ from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Cl
 
 _ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))
 _BACK = _ALONG_DIAGONALS.argsort()
+_NUMBERS = ("angle_deg", "phase", "shear")  # of each exposure
 
 
 def write_bank(
@@ -36,6 +37,7 @@ def write_bank(
         "maps": np.array([len(each.steps) for each in kept]),
         "angle_deg": np.array([each.angle_deg for each in kept], dtype=np.float64),
         "phase": np.array([each.phase for each in kept], dtype=np.float64),
+        "shear": np.array([each.shear for each in kept], dtype=np.float64),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(
@@ -45,10 +47,10 @@ def write_bank(
 
 def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     """The exposures and what each is known as; raises `ModelError`."""
-    ranks = dict.fromkeys(("g1_squared", "maps", "angle_deg", "phase"), 1)
+    ranks = dict.fromkeys(("g1_squared", "maps", *_NUMBERS), 1)
     tensors, recipe = read_weights(path, "bank", ranks)
     counts, families = tensors["maps"], recipe.get("exposure_families", [])
-    sizes = {len(tensors[name]) for name in ("maps", "angle_deg", "phase")}
+    sizes = {len(tensors[name]) for name in ("maps", *_NUMBERS)}
     if sizes != {len(families)} or not set(counts.tolist()) <= {ALIKE, FLOW, TURNED, MEASURED}:
         raise ModelError(f"{path}: {len(families)} families do not fit {len(counts)} exposures")
     size = 2 * int(counts.sum()) * ROWS.size
@@ -60,5 +62,6 @@ def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
     if len(packed) != size:
         raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
     steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)[:, _BACK]
-    about = zip(np.split(steps, counts.cumsum()[:-1]), tensors["angle_deg"], tensors["phase"], strict=True)
-    return [Clean(maps, float(angle), float(phase)) for maps, angle, phase in about], families
+    about = np.column_stack([tensors[name] for name in _NUMBERS]).tolist()
+    maps = np.split(steps, counts.cumsum()[:-1])
+    return [Clean(of_it, *numbers) for of_it, numbers in zip(maps, about, strict=True)], families

@@ -16,7 +16,7 @@ FEWEST_OF_A_KIND = 24
 # Measured runs that a kind is made of at least: of fewer nothing is known of how they scatter.
 FEWEST_MEASURED = 4
 _STRETCH = 0.2  # in natural logarithm, to either side
-# Exposures of each kind in a bank of 5500: more of those that fill more of the space of what can be seen.
+# Exposures of each kind in a bank of 6100: more of those that fill more of the space of what can be seen.
 SHARES = {
     "stationary": 1400,
     "arrested": 400,
@@ -24,6 +24,7 @@ SHARES = {
     "rejuvenating": 500,
     "intermittent": 650,
     "flow": 900,
+    "sheared": 600,
     "populations": 600,
     "beam": 400,
 }
@@ -31,7 +32,7 @@ FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.valu
 
 
 def simulated_exposures(
-    n: int = 5500, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
+    n: int = 6100, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
 ) -> tuple[list[Clean], list[str]]:
     """Draw ordinary exposures for `write_bank`, of the kinds in `SHARES` in these proportions.
 

@@ -1,0 +1,64 @@
+"""`ainerd archive`: a campaign to take home."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ainerd.cli._shared import Config, Tiled
+
+
+def archive(
+    dest: Annotated[Path, typer.Argument(help="Folder for the copy: empty, or not there yet.")],
+    frames: Annotated[bool, typer.Option("--frames", help="Copy the files of the detectors, too.")] = False,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Copy a campaign from an embedded server: catalogue, results and raw runs, to open elsewhere.
+
+    The server may be in use meanwhile. The copy opens with ``ainerd serve DEST``, also after it was moved.
+    """
+    from ainerd.cli._shared import bars
+    from ainerd.cli._waiting import waiting
+    from ainerd.server import ServerError
+    from ainerd.server import archive as copy
+
+    directory = _embedded(tiled, config)
+    try:
+        with bars() as progress:
+            task = progress.add_task("MB", total=None)
+            done = copy(
+                directory,
+                dest,
+                frames=frames,
+                progress=lambda n, of: progress.update(task, completed=n // 10**6, total=of // 10**6),
+            )
+    except ServerError as error:
+        raise ValueError(str(error)) from None
+    with_frames = f", {done.frames} of them frames" if done.frames else ""
+    print(f"{dest}: {done.files} files{with_frames}, {done.size / 1e6:.3g} MB; to open it: ainerd serve {dest}")
+    if done.missing:
+        more = f" and {len(done.missing) - 1} more" if len(done.missing) > 1 else ""
+        print(f"not copied, as they are not there any more: {done.missing[0]}{more}")
+    if n := sum(waiting(directory / "unwritten").values()):
+        print(f"{n} runs wait on disk and are not in the copy: start an agent with these settings, then copy anew")
+
+
+def _embedded(tiled: str | None, config: Path | None) -> Path:
+    """Folder of the embedded server that is meant; ValueError says what to do with another one."""
+    from ainerd.config import Settings
+
+    uri = tiled or ""
+    if not uri and config is not None:
+        storage = Settings.load(config).storage
+        if not storage.uri:
+            return storage.directory
+        uri = storage.uri
+    if not uri:
+        raise ValueError("what is to be copied? give --config with an instrument's .toml, or --tiled FOLDER")
+    if Path(uri).is_dir():
+        return Path(uri)
+    raise ValueError(
+        f"{uri.partition('?')[0]} is no embedded server: whoever keeps it makes its copies (database and files, as its "
+        "configuration says); tables and single results: ainerd export"
+    )

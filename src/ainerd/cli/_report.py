@@ -1,0 +1,55 @@
+"""`ainerd report`: what a night brought, in one file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ainerd.cli._shared import Config, Tiled, opened, show_file, store_of
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from ainerd.results import ResultStore
+
+
+def report(
+    out: Annotated[Path, typer.Argument(help="The file to write, .html or .pdf.")] = Path("report.html"),
+    agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Write what was found, where, how sure, what people decided, what failed, and what to do next, to one file."""
+    if out.suffix not in (".html", ".pdf"):
+        raise ValueError(f"{out}: give a name that ends in .html or .pdf")
+    if out.exists() and not force:
+        raise ValueError(f"{out} is there: give another name, or --force")
+    from ainerd.config import Settings
+    from ainerd.views import read_report, write_report
+
+    bounds = None
+    if config is not None:
+        settings = Settings.load(config)
+        bounds, agent = settings.steering.bounds, agent or settings.name
+    with opened(tiled, config) as client:
+        said = read_report(_store(client, agent), bounds)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_report(said, out)
+    show_file(out)
+
+
+def _store(client: "Container", agent: str | None) -> "ResultStore":
+    """The results of one agent and its newest parameters; ValueError says which agents there are."""
+    from ainerd.results import ResultStore
+
+    table = store_of(client).table()
+    if agent is not None:
+        there = sorted(table["agent"].unique()) if len(table) else []
+        table = table[table["agent"].eq(agent)] if len(table) else table
+        if table.empty:
+            raise ValueError(f"agent {agent!r} has no results; there are those of {', '.join(there) or 'nobody'}")
+    elif table.empty:
+        raise ValueError("there is no result yet: nothing to report")
+    newest = table.iloc[-1]
+    return ResultStore(client["ainerd"], agent=str(newest["agent"]), digest=str(newest["digest"]))

@@ -1,0 +1,31 @@
+"""What waits on disk in the folder of an agent, for whoever asks from outside."""
+
+import fcntl
+import time
+from contextlib import suppress
+from pathlib import Path
+
+YOUNG_S = 2.0  # its session may be about to lock it
+
+
+def waiting(backup: Path) -> dict[str, int]:
+    """How many runs are on disk: ``going_on``, ``left`` by a killed session, ``raw_kept`` and ``spooled`` for Tiled."""
+    alive = left = 0
+    for path in (backup / "journal").glob("*.jsonl"):
+        with suppress(OSError):  # just written to Tiled
+            is_young = time.time() - path.stat().st_mtime < YOUNG_S
+            if is_young or _is_locked(path):
+                alive += 1
+            else:
+                left += 1
+    kept, spooled = (sum(1 for _ in folder.glob("*.jsonl")) for folder in (backup, backup / "results"))
+    return {"going_on": alive, "left": left, "raw_kept": max(kept - alive, 0), "spooled": spooled}
+
+
+def _is_locked(path: Path) -> bool:
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

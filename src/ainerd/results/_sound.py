@@ -1,0 +1,157 @@
+"""Which nodes can be shown: one that anybody has changed by hand must not cost the others their table."""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+Metadata = Mapping[str, Any]
+Nodes = Mapping[str, Metadata]
+
+LATEST_S = 9.2e9  # since 1970: the year 2261, the last that pandas counts in ns
+_STATUSES = ("computing", "complete", "partial", "growing", "failed")
+
+
+class Sound:
+    """Of the nodes that it is given, those that can be shown; each node is looked at once, and named once in the log.
+
+    `wrong` says what is wrong with the metadata of a node, which is a `kind`; None if nothing is.
+    """
+
+    def __init__(self, kind: str, wrong: Callable[[Metadata], str | None]) -> None:
+        self._kind, self._wrong = kind, wrong
+        self._seen: dict[str, Metadata] = {}
+        self._bad: dict[str, str] = {}
+        self._last: tuple[Nodes, Nodes] = {}, {}
+
+    def of(self, nodes: Nodes) -> Nodes:
+        """The same object as long as the nodes are; the nodes themselves if all are sound."""
+        if self._last[0] is not nodes:
+            for key, said in nodes.items():
+                if self._seen.get(key) is not said:
+                    self._look(key, said)
+            left_out = self._bad.keys() & nodes.keys()
+            self._last = nodes, {key: x for key, x in nodes.items() if key not in left_out} if left_out else nodes
+        return self._last[1]
+
+    def _look(self, key: str, said: Metadata) -> None:
+        self._seen[key] = said
+        try:
+            problem = self._wrong(said)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem is None:
+            self._bad.pop(key, None)
+        elif self._bad.get(key) != problem:
+            self._bad[key] = problem
+            logger.warning("%s %s is left out: %s", self._kind, key, problem)
+
+
+def alike(results: Nodes) -> Nodes:
+    """Results but for those whose embedding has another size than most of the same agent and parameters."""
+    sizes: dict[tuple[Any, Any], Counter[int]] = {}
+    for said in results.values():
+        if (embedding := said.get("embedding")) is not None:
+            sizes.setdefault(_group(said), Counter())[len(embedding)] += 1
+    if all(len(found) == 1 for found in sizes.values()):
+        return results
+    usual = {group: found.most_common(1)[0][0] for group, found in sizes.items()}
+    return {
+        key: said
+        for key, said in results.items()
+        if said.get("embedding") is None or len(said["embedding"]) == usual[_group(said)]
+    }
+
+
+def wrong_result(said: Metadata) -> str | None:
+    """What in the metadata of a result would spoil a table, or the start of an agent."""
+    for name, fits in _RESULT.items():
+        value = said.get(name)
+        if value is not None and not fits(value):
+            return f"{name} is {str(value)[:60]!r}"
+    if said.get("status") is None or said.get("raw_uid") is None:
+        return "it has no status, or no run"
+    for name in said.get("positions") or ():
+        if not _is_number(said.get(name)):
+            return f"the position {name} is {str(said.get(name))[:60]!r}"
+    return None
+
+
+def wrong_suggestion(said: Metadata) -> str | None:
+    """What in the metadata of a suggestion would spoil their table."""
+    for name in ("created", "status_time"):
+        if not (_is_stamp(said.get(name)) or (name != "created" and said.get(name) is None)):
+            return f"{name} is {str(said.get(name))[:60]!r}"
+    terms = said.get("terms")
+    if not isinstance(said.get("id"), str) or not isinstance(terms, Mapping):
+        return "it has no id, or no terms"
+    return None
+
+
+def wrong_line(said: Metadata) -> str | None:
+    """What in the metadata of a log line would spoil the log."""
+    return None if _is_stamp(said.get("created")) else f"created is {str(said.get('created'))[:60]!r}"
+
+
+def _group(said: Metadata) -> tuple[Any, Any]:
+    return said.get("agent"), said.get("digest")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_time(value: Any) -> bool:
+    return _is_number(value) and abs(value) <= LATEST_S
+
+
+def _is_stamp(value: Any) -> bool:
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+_RESULT: Mapping[str, Callable[[Any], bool]] = {
+    "status": lambda value: value in _STATUSES,
+    "raw_uid": _is_text,
+    "agent": _is_text,
+    "digest": _is_text,
+    "technique": _is_text,
+    "reason": _is_text,
+    "suggestion_id": _is_text,
+    "supersedes": _is_text,
+    "created": _is_stamp,
+    "scan_id": _is_whole,
+    "event": _is_whole,
+    "n_frames": _is_whole,
+    "regime": _is_whole,
+    "run_time": _is_time,
+    "event_time": _is_time,
+    "novelty_p": _is_number,
+    "novel": lambda value: isinstance(value, bool),
+    "embedding": lambda value: isinstance(value, list | tuple) and all(map(_is_number, value)) and len(value) > 0,
+    "positions": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
+    "raw_uids": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
+    "units": lambda value: _is_mapping(value) and all(map(_is_text, value.values())),
+    "arrays": _is_mapping,
+    "series": _is_mapping,
+    "parameters": _is_mapping,
+}

@@ -1,0 +1,134 @@
+"""A copy of a campaign, which opens wherever it is taken."""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from ainerd.server._connect import ServerError
+from ainerd.server._home import address, addresses, path_of, rewrite, settle
+
+TABLES = ("storage.duckdb", "storage.duckdb.wal")
+TRIES, PAUSE_S = 20, 0.5
+SPARE = 1.02  # files grow while they are copied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archived:
+    """What was copied: files, of them frames, their bytes, and files of frames that are not there any more."""
+
+    files: int
+    frames: int
+    size: int
+    missing: list[Path]
+
+
+def archive(
+    directory: Path, to: Path, *, frames: bool = False, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Archived:
+    """Copy the catalogue of an embedded server with its files; it may be in use meanwhile.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the embedded server.
+    to : Path
+        A folder that is empty, or not there yet. `EmbeddedServer.start` opens it, also after it was moved again.
+    frames : bool
+        Whether to copy the files of detectors, too; else they are looked for where they are now.
+    progress : callable
+        Called with bytes copied and bytes in all.
+
+    Raises
+    ------
+    ServerError
+        If there is no catalogue, the folder is not empty, or there is no room for it.
+    """
+    directory, to = directory.resolve(), to.resolve()
+    if not (directory / "catalog.db").is_file():
+        raise ServerError(f"{directory} has no catalogue of an embedded server")
+    if to.is_relative_to(directory) or directory.is_relative_to(to):
+        raise ServerError(f"{to} and {directory} lie within each other: give a folder elsewhere")
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ServerError(f"{to} is there and not empty: give another name")
+    place = next(path for path in (to, *to.parents) if path.exists())
+    with closing(sqlite3.connect(f"file:{directory / 'catalog.db'}?mode=ro", uri=True, timeout=30)) as catalog:
+        wanted, missing = _frames(directory, addresses(catalog)) if frames else ({}, [])
+        size = sum(path.stat().st_size for path in [directory / "catalog.db", *_data(directory), *wanted])
+        size += sum((directory / name).stat().st_size for name in TABLES if (directory / name).exists())
+        free = shutil.disk_usage(place).free
+        if size * SPARE > free:
+            hint = "; without --frames it is less" if frames else ""
+            raise ServerError(f"{to} needs {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there{hint}")
+        to.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(to / "catalog.db")) as copy:
+            catalog.backup(copy)  # one moment of it, also while somebody writes
+    # What the catalogue names was written before it was named: files copied after it hold all of it.
+    done, files = (to / "catalog.db").stat().st_size, 1
+    for path in _data(directory):
+        done += _copied(path, to / path.relative_to(directory))
+        files += 1
+        progress(done, max(size, done))
+    done += _copy_tables(directory, to)
+    (to / "home").write_text(str(directory))
+    settle(to)
+    for path, name in wanted.items():
+        done += _copied(path, to / "data" / name)
+        progress(done, max(size, done))
+    with closing(sqlite3.connect(to / "catalog.db")) as copy, copy:
+        names = {uri: wanted.get(found) for uri in addresses(copy) if (found := path_of(uri))}
+        rewrite(copy, {uri: address(to / "data" / name) for uri, name in names.items() if name is not None})
+    return Archived(files=files + len(wanted), frames=len(wanted), size=done, missing=missing)
+
+
+def _data(directory: Path) -> Iterator[Path]:
+    """Files of arrays and results, but for those that are being written."""
+    return (path for path in (directory / "data").rglob("*") if path.is_file() and path.suffix != ".part")
+
+
+def _frames(directory: Path, known: list[str]) -> tuple[dict[Path, str], list[Path]]:
+    """Files elsewhere that the catalogue names, each with a name in the archive; and those that are gone."""
+    found: dict[Path, str] = {}
+    missing = []
+    for path in sorted({path for uri in known if (path := path_of(uri))}):
+        if path.is_relative_to(directory):
+            continue
+        if path.is_file():
+            name, taken = f"frames/{path.name}", set(found.values())
+            found[path] = f"frames/{len(found)}-{path.name}" if name in taken else name
+        else:
+            missing.append(path)
+    return found, missing
+
+
+def _copied(path: Path, to: Path) -> int:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copy2(path, to)
+    except FileNotFoundError:  # written anew in this moment under its own name, or removed
+        if not path.exists():
+            return 0
+        shutil.copy2(path, to)
+    return to.stat().st_size
+
+
+def _copy_tables(directory: Path, to: Path) -> int:
+    """Copy the database of tables in a moment in which its main file does not change."""
+    main, log = (directory / name for name in TABLES)
+    for _ in range(TRIES):
+        before = _state(main)
+        size = sum(_copied(path, to / path.name) for path in (main, log) if path.exists())
+        if _state(main) == before:
+            return size
+        for name in TABLES:
+            (to / name).unlink(missing_ok=True)
+        time.sleep(PAUSE_S)
+    raise ServerError(f"{main} does not rest long enough to be copied: try again when no run goes on")
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat() if path.exists() else None
+    return (found.st_mtime_ns, found.st_size) if found else (0, 0)

@@ -1,0 +1,82 @@
+"""That an agent is at work: told to others of its name on this machine, and to `ainerd status`."""
+
+import fcntl
+import json
+import logging
+import os
+import time
+import weakref
+from contextlib import suppress
+from datetime import datetime
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+logger = logging.getLogger(__name__)
+
+LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
+
+
+class Presence:
+    """A locked file that says who is at work; the lock goes with its process, however that ends.
+
+    If there is an agent of the same name, a warning says so, and what that means.
+
+    Parameters
+    ----------
+    folder : Path
+        Of what agents on this machine keep on disk.
+    name : str
+        Of the agent.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(_path(folder, name), os.O_RDWR | os.O_CREAT, 0o644)
+        self.leave = weakref.finalize(self, os.close, file)  # a second call does nothing
+        for look in range(LOOKS):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.truncate(file, 0)
+                os.write(file, json.dumps({"pid": os.getpid(), "user": getuser(), "since": time.time()}).encode())
+                return
+            if look < LOOKS - 1:
+                time.sleep(PAUSE_S)
+        logger.warning(
+            "an agent %r is at work already%s. A run that both see gets one result, and they share suggestions. To "
+            "look on without a second agent: ainerd status, ainerd log. For another sample give it another name.",
+            name,
+            told(_read(_path(folder, name))),
+        )
+
+
+def at_work(folder: Path, name: str) -> dict[str, Any] | None:
+    """Who is at work under a name on this machine (pid, user, since), as far as that is known; None if nobody is."""
+    try:
+        with open(_path(folder, name)) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(_path(folder, name))
+    except OSError:
+        pass
+    return None
+
+
+def told(about: dict[str, Any]) -> str:
+    """Process, user and time in brackets."""
+    if not about:
+        return ""
+    since = datetime.fromtimestamp(about["since"])
+    return f" (process {about['pid']} of {about['user']}, since {since:%d %b %H:%M})"
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{quote(name, safe='')}.agent"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return {}

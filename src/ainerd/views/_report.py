@@ -1,0 +1,298 @@
+"""The report of a campaign, from Tiled alone: what was found, where, how sure, who decided what, what is next."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ainerd.results import USABLE, ResultRecord, ResultStore
+from ainerd.technique import Technique
+from ainerd.views._figure import campaign_figure
+from ainerd.views._scene import Next, SceneReader
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 6  # results that are drawn
+ROWS = 300  # of the table of results
+MOST = 40  # rows of the other tables
+NEAR = 0.02  # of the width of the bounds: measured again
+Table = Sequence[Sequence[str]]
+Bounds = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a report: sentences, a table whose first row is its header, figures with what they show."""
+
+    title: str
+    lines: Sequence[str] = ()
+    table: Table = ()
+    figures: Sequence[tuple[Figure, str]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What `report_html` and `report_pdf` write."""
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+
+
+def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
+    """The report of one agent's campaign.
+
+    Parameters
+    ----------
+    store : ResultStore
+        Of one agent, and one set of parameters.
+    bounds : mapping of str to (float, float), optional
+        Limits of the actuators; without them as far as the results lie apart.
+
+    Raises
+    ------
+    ValueError
+        If there is no result yet.
+    """
+    table = store.table()
+    table = table[table["status"].ne("computing")]
+    if table.empty:
+        raise ValueError("there is no result yet: nothing to report")
+    campaign = _Campaign(store, table, bounds)
+    first, last = (_local(table["run_time"].dropna(), at) for at in (0, -1))
+    parts = [
+        campaign.found(),
+        campaign.regimes(),
+        campaign.novel(),
+        campaign.decided(),
+        campaign.failed(),
+        campaign.tomorrow(),
+        campaign.all(),
+        campaign.origin(),
+    ]
+    return Report(
+        title=f"Campaign of {store.agent or 'all agents'}",
+        subtitle=f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time",
+        sections=[part for part in parts if part is not None],
+    )
+
+
+class _Campaign:
+    def __init__(self, store: ResultStore, table: pd.DataFrame, bounds: Bounds | None) -> None:
+        self._store, self._table = store, table
+        self._units: Mapping[str, str] = table.attrs.get("units", {})
+        self._newest: ResultRecord = store.record(str(table.index[-1]))
+        self._motors = [*bounds] if bounds else list(self._newest.positions)
+        self._bounds = bounds or {motor: _extent(table, motor) for motor in self._motors}
+        self._done = table[table["status"].isin(USABLE)]
+        self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
+        alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
+        self._alpha = float(alpha) if alpha is not None else None
+        sure = [name for name in table.columns if f"{name}_err" in table.columns]
+        self._measured = sure[:3]  # what has an error
+        suggested = store.suggestions()
+        self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
+        log = store.logbook()
+        agent = log["agent"] if "agent" in log else pd.Series(None, log.index, object)
+        self._log = log.assign(person=agent.isna() | log["text"].str.contains(r"\ba person\b"))
+
+    def found(self) -> Section:
+        counts = self._table["status"].value_counts()
+        with_p = int(self._table["novelty_p"].notna().sum())
+        lines = [f"{len(self._table)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."]
+        atlas = self._store.newest_atlas()
+        if atlas is not None:
+            low, high = atlas.supported_range
+            lines.append(f"{atlas.n_regimes} regimes; the data speak for {low} to {high}.")
+        if self._alpha is not None and with_p:
+            lines.append(
+                f"{len(self._novel)} of {with_p} results with a p-value are novel at the level {self._alpha:g}; by "
+                f"chance {self._alpha * with_p:.1f} would be. {len(self._done) - with_p} have no claim of novelty."
+            )
+        return Section(title="What was found", lines=lines, figures=self._campaign_figure())
+
+    def regimes(self) -> Section | None:
+        if self._done.empty:
+            return None
+        head = [
+            "regime",
+            "results",
+            *map(self._labelled, self._motors),
+            *map(self._labelled, self._measured),
+            "p, median",
+        ]
+        rows = []
+        for regime, of_it in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
+            p = of_it["novelty_p"].dropna()
+            cells = [_range(of_it[motor]) if motor in of_it else "" for motor in self._motors]
+            cells += [_range(of_it[name]) for name in self._measured]
+            called = "unassigned" if regime < 0 else str(regime)
+            rows.append([called, str(len(of_it)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
+        lines = ["Ranges are of the results of a regime; numbers with an error are in the table of all results."]
+        return Section(title="Regimes, and where", lines=lines, table=[head, *rows])
+
+    def novel(self) -> Section:
+        if len(self._novel):
+            lines = [f"{self._what(key)}: {self._store.explain(str(key))}." for key in self._novel.index[:MOST]]
+            title, shown = "What is novel, and how sure", self._novel.index[:SHOWN]
+        else:
+            lines = ["No result is novel. Drawn is the newest one of each regime."]
+            title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-SHOWN:]
+        return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
+
+    def decided(self) -> Section:
+        said = self._log[self._log["person"]].iloc[-MOST:]
+        rows = [[_time(line["created"]), str(line["text"])] for _, line in said.iterrows()]
+        if not rows:
+            return Section(title="What people decided", lines=["Nobody stepped in."])
+        return Section(title="What people decided", table=[["when", "what"], *rows])
+
+    def failed(self) -> Section:
+        failed = self._table[self._table["status"].eq("failed")]
+        if failed.empty:
+            return Section(title="What failed", lines=["Nothing failed."])
+        reasons = failed["reason"].fillna("no reason given").value_counts()
+        lines = [f"{n} × {reason}" for reason, n in reasons.items()]
+        again = failed["retake"].eq(True) if "retake" in failed else pd.Series(False, failed.index)
+        rows = [
+            [self._scan(row), self._place(row), str(row["reason"]), "yes, at the next start" if once_more else "no"]
+            for (_, row), once_more in list(zip(failed.iterrows(), again, strict=True))[-MOST:]
+        ]
+        return Section(
+            title="What failed, and why", lines=lines, table=[["scan", "where", "why", "taken again"], *rows]
+        )
+
+    def tomorrow(self) -> Section:
+        lines = [*self._todo()] or ["Nothing is left open."]
+        return Section(title="What to do tomorrow", lines=lines)
+
+    def all(self) -> Section:
+        table = self._table.iloc[-ROWS:]
+        head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "novel"]
+        head += [*map(self._labelled, self._measured), "status"]
+        rows = []
+        for _, row in table.iterrows():
+            cells = [self._scan(row), _time(row["run_time"])]
+            cells += [_number(row.get(motor)) for motor in self._motors]
+            cells += ["" if pd.isna(row["regime"]) else str(int(row["regime"])), _number(row["novelty_p"], ".2g")]
+            cells += ["novel" if pd.notna(row["novel"]) and row["novel"] else ""]
+            cells += [_with_error(row[name], row[f"{name}_err"]) for name in self._measured]
+            rows.append([*cells, str(row["status"])])
+        lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
+        return Section(title="All results", lines=lines, table=[head, *rows])
+
+    def origin(self) -> Section:
+        record = self._newest
+        packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
+        of = record.calibration
+        lines = [
+            f"Technique {record.technique}; parameters {record.digest}; key of the newest result {record.key}.",
+            f"ainerd {record.software.get('version', '?')} ({packages.removeprefix('name ainerd, ')}).",
+            f"Calibration {of.get('id', 'none')} of {of.get('n', 0)} exposures." if of else "No calibration.",
+        ]
+        return Section(title="Where the numbers come from", lines=lines)
+
+    def _todo(self) -> Iterator[str]:
+        for _, row in self._next.iterrows():
+            yield f"Measure at {self._place(row)} next: {row['reason']}."
+        for key, row in self._novel.iloc[:MOST].iterrows():
+            if self._times_at(row) == 1:
+                yield f"Measure {self._what(key)} again: novel, p = {row['novelty_p']:.2g}, and measured once."
+        alone = self._done.groupby("regime").size()
+        for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
+            (key,) = self._done.index[self._done["regime"].eq(regime)]
+            if key not in self._novel.index:
+                yield f"Regime {regime} rests on {self._what(key)} alone: measure beside it."
+        failed = self._table[self._table["status"].eq("failed")]
+        again = int(failed["retake"].eq(True).sum()) if "retake" in failed else 0
+        if again:
+            yield f"Start the agent: it takes {again} results again that failed through no fault of the data."
+        if len(failed) > again:
+            yield f"Look at {len(failed) - again} failed results above: their positions have no result."
+        if "no_claim" in self._done and (unclaimed := self._done["no_claim"].dropna()).size:
+            reason = unclaimed.value_counts().index[0]
+            yield f"{len(unclaimed)} results have no claim of novelty, most often: {reason}."
+        advice = self._log[self._log["text"].str.startswith("recalibrate")]
+        yield from (f"{text}." for text in advice["text"].iloc[-1:])
+
+    def _campaign_figure(self) -> Sequence[tuple[Figure, str]]:
+        following = None
+        for _, row in self._next.iterrows():
+            position = {name: float(row[name]) for name in self._motors if name in row and pd.notna(row[name])}
+            if len(position) == len(self._motors):
+                following = Next(position=position, reason=str(row["reason"]))
+        known = SimpleNamespace(name=self._newest.technique, alpha=self._alpha or 0.0)
+        try:
+            scene = SceneReader(self._store, cast(Technique, known), self._bounds).read(following=following)
+            return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
+        except Exception:  # a report without it is better than none
+            logger.exception("the campaign's figure cannot be drawn")
+            return []
+
+    def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
+        results = self._store.container["results"]
+        for key in keys:
+            try:
+                yield results[str(key)].plot(), self._what(key)
+            except Exception as error:  # it may be anybody's code; a report without it is better than none
+                logger.warning("result %s cannot be drawn: %s: %s", key, type(error).__name__, error)
+
+    def _what(self, key: Any) -> str:
+        row = self._table.loc[key]
+        return f"scan {self._scan(row)} at {self._place(row)}"
+
+    def _scan(self, row: pd.Series) -> str:
+        scan = "?" if pd.isna(row["scan_id"]) else str(int(row["scan_id"]))
+        many = self._table["raw_uid"].eq(row["raw_uid"]).sum() > 1
+        return f"{scan}/{int(row['event'])}" if many and pd.notna(row["event"]) else scan
+
+    def _place(self, row: pd.Series) -> str:
+        known = [name for name in self._motors if name in row and pd.notna(row[name])]
+        return ", ".join(f"{name} {row[name]:.2f} {self._units.get(name, '')}".rstrip() for name in known) or "?"
+
+    def _labelled(self, name: str) -> str:
+        unit = self._units.get(name, "1")
+        return name if unit in ("", "1") else f"{name} ({unit})"
+
+    def _times_at(self, row: pd.Series) -> int:
+        near = pd.Series(True, self._done.index)
+        for motor, (low, high) in self._bounds.items():
+            if motor in self._done and pd.notna(row[motor]):
+                near &= (self._done[motor] - row[motor]).abs() <= NEAR * (high - low)
+        return int(near.sum())
+
+
+def _extent(table: pd.DataFrame, motor: str) -> tuple[float, float]:
+    known = table[motor].dropna() if motor in table else pd.Series([0.0])
+    low, high = float(known.min()), float(known.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _range(values: pd.Series) -> str:
+    known = pd.to_numeric(values, errors="coerce").dropna()
+    if known.empty:
+        return ""
+    low, high = f"{known.min():.3g}", f"{known.max():.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: Any, form: str = ".4g") -> str:
+    return "" if value is None or pd.isna(value) else format(float(value), form)
+
+
+def _with_error(value: Any, error: Any) -> str:
+    shown, sure = _number(value, ".3g"), _number(error, ".1g")
+    return f"{shown} ± {sure}" if shown and sure else shown
+
+
+def _time(when: Any) -> str:
+    return "" if pd.isna(when) else f"{when.tz_convert(datetime.now().astimezone().tzinfo):%d %b %H:%M:%S}"
+
+
+def _local(times: pd.Series, at: int) -> str:
+    return _time(times.iloc[at]) if len(times) else "?"

@@ -1,0 +1,116 @@
+"""A report as one file: HTML that needs nothing else, or PDF."""
+
+import base64
+import io
+import textwrap
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from ainerd.views._report import Report, Section
+from ainerd.views._terminal import plain
+
+DPI = 110
+A4 = (8.27, 11.69)  # inches
+COLUMNS, LINES, SIZE = 98, 78, 7.5  # of a page of text, and of its type in points
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1a1a1a; }
+h1 { margin-bottom: 0; } h2 { margin-top: 1.8em; border-bottom: 1px solid #ccc; }
+p.when { color: #666; margin-top: 0.2em; } li { margin: 0.25em 0; }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.7em; text-align: left; vertical-align: top; }
+th { background: #f3f3f3; }
+figure { margin: 1.2em 0; }
+img { max-width: 100%; }
+figcaption { color: #444; font-size: 13px; }
+"""
+
+
+def write_report(report: Report, path: Path) -> Path:
+    """Write a report to a file that ends in .html or .pdf, and return its path; ValueError if it ends otherwise."""
+    if path.suffix == ".html":
+        path.write_text(report_html(report), encoding="utf-8")
+    elif path.suffix == ".pdf":
+        report_pdf(report, path)
+    else:
+        raise ValueError(f"{path}: give a name that ends in .html or .pdf")
+    return path
+
+
+def report_html(report: Report) -> str:
+    """One page that loads nothing from elsewhere and runs nothing; all text is escaped."""
+    title = escape(plain(report.title))
+    parts = "".join(_html(section) for section in report.sections)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title><style>{STYLE}</style></head>
+<body><h1>{title}</h1><p class="when">{escape(plain(report.subtitle))}</p>
+{parts}</body></html>
+"""
+
+
+def report_pdf(report: Report, path: Path) -> None:
+    """Pages of text, each figure on one of its own after the section that it belongs to."""
+    with PdfPages(path, metadata={"Title": plain(report.title)}) as pages:
+        lines = [plain(report.title).upper(), plain(report.subtitle), ""]
+        for section in report.sections:
+            lines += [*_text(section), ""]
+            if section.figures:
+                _write_text(pages, lines)
+                lines = []
+            for figure, caption in section.figures:
+                figure.supxlabel(plain(caption), fontsize=9, parse_math=False)
+                pages.savefig(figure)
+        _write_text(pages, lines)
+
+
+def _html(section: Section) -> str:
+    text = [f"<h2>{escape(plain(section.title))}</h2>"]
+    if section.lines:
+        text.append(f"<ul>{''.join(f'<li>{escape(plain(line))}</li>' for line in section.lines)}</ul>")
+    if section.table:
+        head, *rows = section.table
+        text.append(f"<table><tr>{''.join(f'<th>{escape(plain(cell))}</th>' for cell in head)}</tr>")
+        text += [f"<tr>{''.join(f'<td>{escape(plain(cell))}</td>' for cell in row)}</tr>" for row in rows]
+        text.append("</table>")
+    for figure, caption in section.figures:
+        said = escape(plain(caption))
+        text.append(f'<figure><img alt="{said}" src="{_png(figure)}"><figcaption>{said}</figcaption></figure>')
+    return "\n".join(text) + "\n"
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _text(section: Section) -> Iterator[str]:
+    """Lines of a page of type of one width."""
+    yield plain(section.title).upper()
+    for line in section.lines:
+        yield from textwrap.wrap(f"- {plain(line)}", COLUMNS, subsequent_indent="  ") or [""]
+    if section.table:
+        cells = [[plain(cell).replace("\n", " ") for cell in row] for row in section.table]
+        widths = [min(max(map(len, column)), 60) for column in zip(*cells, strict=True)]
+        for row in cells:
+            shown = [
+                text[: width - 1] + "…" if len(text) > width else text for text, width in zip(row, widths, strict=True)
+            ]
+            yield "  ".join(text.ljust(width) for text, width in zip(shown, widths, strict=True)).rstrip()
+
+
+def _write_text(pages: PdfPages, lines: list[str]) -> None:
+    for start in range(0, len(lines), LINES):
+        page = lines[start : start + LINES]
+        widest = max(map(len, page), default=0)
+        size = SIZE * min(1.0, (COLUMNS + 12) / max(widest, 1))
+        figure = Figure(figsize=A4)
+        figure.text(
+            0.06, 0.96, "\n".join(page), family="monospace", fontsize=size, va="top", linespacing=1.35, parse_math=False
+        )
+        pages.savefig(figure)

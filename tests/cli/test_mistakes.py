@@ -1,0 +1,128 @@
+"""Mistakes people make in a TOML, on the command line and in Python: the text they get, before anything is started."""
+
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import ainerd.server
+from ainerd.agent import build_agent, build_observer
+from ainerd.cli import main
+from ainerd.config import Settings, SettingsError
+from ainerd.results import ResultStore
+from ainerd.server import EmbeddedServer, connect, open_catalog
+from ainerd.technique import load
+
+SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
+X = "sample_x = [0.0, 10.0]"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (X, "sample_x = [10.0, 0.0]", "steering.bounds: sample_x is the wrong way round, did you mean [0, 10]?"),
+        (X, "sample_x = 10.0", "sample_x needs two numbers, such as [0.0, 10.0], got 10.0"),
+        (X, "sample_x = [0, nan]", "sample_x needs two numbers, such as [0.0, 10.0], got [0, nan]"),
+        (X, "sample_x = [3, 3]", "sample_x has no width: [3, 3]"),
+        (
+            f"{X}\nsample_y = [0.0, 10.0]",
+            "",
+            "limits by the actuators' names are needed, such as sample_x = [0.0, 10.0]",
+        ),
+        ("smallest_feature = 1.0", "smallest_feature = 300", "smallest_feature = 300 is wider than the bounds (10)"),
+        ("smallest_feature = 1.0", 'smallest_feature = "1 mm"', "steering.smallest_feature: Input should be a valid"),
+        ("smallest_feature = 1.0", 'smallest_feature = "1 mm"', "got '1 mm'"),
+        (
+            'sample_x = "mm"',
+            'sampel_x = "mm"',
+            "recorded.units.sampel_x: nothing is called so, did you mean 'sample_x'?",
+        ),
+        ('stress = "rh', 'shear_rate = "rh', "recorded: 'shear_rate' is a series and a reading: give one another name"),
+        ("[storage]", '[storage]\nuri = "localhost:8000"', "no address, did you mean 'http://localhost:8000'?"),
+        ('name = "rheo_xpcs"', 'nam = "rheo_xpcs"', "nam: unknown key, did you mean 'name'?"),
+        ('name = "rheo_xpcs"', 'name = ""', "name: String should have at least 1 character, got ''"),
+        ('["../../output/small/frames"]', '"frames"', "storage.frames: Input should be a valid list, got 'frames'"),
+    ],
+)
+def test_in_a_toml(tmp_path, before, after, said):
+    text = SMALL.read_text()
+    assert before in text
+    (tmp_path / "agent.toml").write_text(text.replace(before, after, 1))
+    with pytest.raises(SettingsError) as error:
+        Settings.load(tmp_path / "agent.toml")
+    assert str(error.value).startswith(f"{tmp_path / 'agent.toml'}: ") and said in str(error.value)
+
+
+def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "agent.toml").write_text(SMALL.read_text())
+    for path in (tmp_path, tmp_path / "agnet.toml"):
+        with pytest.raises(SettingsError, match=f"did you mean {tmp_path}/agent.toml"):
+            Settings.load(path)
+    monkeypatch.setenv("AINERD_STORAGE__FRAMES", "/data")
+    with pytest.raises(SettingsError, match="AINERD_STORAGE__FRAMES: '/data' is no JSON; a list is"):
+        Settings.load(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("statsu", "No such command 'statsu'. Did you mean 'status'?"),
+        ("watch", "Missing option '--config' (env var: 'AINERD_CONFIG')"),
+        ("watch --config agnet.toml", "cannot read agnet.toml: No such file or directory, did you mean agent.toml?"),
+        ("watch --config .", "cannot read .: Is a directory, did you mean agent.toml?"),
+        ("watch --config agent.toml --documents zqm://localhost:5", "'zqm://localhost:5', did you mean 'zmq'? give"),
+        ("watch --config agent.toml --documents runs.jsonl", "no source 'runs.jsonl': give tiled (follow the raw runs"),
+        ("steer --config agent.toml", "Missing option '--detector'"),
+        ("log", "where are the results? give --tiled URL or FOLDER, or --config"),
+        (
+            "log --tiled localhost:8000",
+            "'localhost:8000' is no address of a server, and no folder: give http://host:port",
+        ),
+        ("log --tiled .", ". is no folder of an embedded server: it has no catalog.db"),
+        ("serve .", ". is no folder of an embedded server: it has no catalog.db, and is not empty"),
+        ("export --table out.xlsx --tiled .", "out.xlsx: give a name that ends in .csv or .parquet"),
+        ("similar 1234 --n ten", "Invalid value for '--n' / '-n'"),
+        ("init --technique rheo_xpc new.toml", "there is no technique 'rheo_xpc': did you mean 'rheo_xpcs'?"),
+    ],
+)
+def test_on_the_command_line(tmp_path, monkeypatch, capsys, arguments, said):
+    def start(*args, **options):
+        raise AssertionError("a server was started")
+
+    monkeypatch.setattr(ainerd.server.EmbeddedServer, "start", start)
+    for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agent.toml").write_text(SMALL.read_text())
+    monkeypatch.setattr(sys, "argv", ["ainerd", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_in_python(server, tmp_path):
+    settings = Settings.load(SMALL)
+    client = server.client().create_container("mistakes")
+    open_catalog(client)
+    store = ResultStore(client["ainerd"])
+    (tmp_path / "file").touch()
+    for said, mistake in {
+        "Settings.load(path) reads a file": lambda: build_observer("agent.toml", client),
+        "client must be a client of Tiled, got 'http://…'": lambda: build_observer(settings, "http://…"),
+        "'lambda750k' is no device: give the object itself": lambda: build_agent(
+            settings, client, detector="lambda750k", actuators=[]
+        ),
+        "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),
+        "no address of a server": lambda: connect("127.0.0.1:8000"),
+        "give client['ainerd'] after ainerd.server.open_catalog(client)": lambda: ResultStore(client),
+        "no result 'x': see store.table()": lambda: store.record("x"),
+        "sample_x=(1, 2, 3) is no range: give (low, high)": lambda: store.search(sample_x=(1, 2, 3)),
+        "no suggestion 'x': see store.suggestions()": lambda: store.set_status("x", "rejected"),
+        "did you mean 'rheo_xpcs'?": lambda: load("rheo_xpc"),
+    }.items():
+        with pytest.raises((TypeError, ValueError, KeyError, RuntimeError)) as error:
+            mistake()
+        assert said in str(error.value).replace("\\'", "'"), error.value
+        assert not isinstance(error.value, httpx.HTTPError)

@@ -1,0 +1,146 @@
+"""Frames as classic ophyd announces them: a Resource, a Datum for each event, and the datum's id in the event."""
+
+import threading
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky.plans import count
+from event_model import RunRouter, compose_run
+from ophyd.areadetector import ADComponent, DetectorBase, SingleTrigger
+from ophyd.areadetector.cam import Lambda750kCam
+from ophyd.areadetector.filestore_mixins import FileStoreHDF5IterativeWrite
+from ophyd.areadetector.plugins import HDF5Plugin_V34
+from ophyd.sim import make_fake_device
+
+from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run
+
+KEYS = DetectorKeys(image="lambda750k_image", n_frames="lambda750k_cam_num_images")
+PIXELS = np.array([3, 0, 11])
+N, POINTS = 20, 3
+
+
+@pytest.fixture
+def movie(tmp_path):
+    frames = np.random.default_rng(0).poisson(1.0, (POINTS * N, 3, 4)).astype(np.uint16)
+    (tmp_path / "frames").mkdir()
+    with h5py.File(tmp_path / "frames" / "a b_000000.h5", "w", libver="latest") as file:
+        file.create_dataset("entry/data/data", data=frames, chunks=(1, 3, 4), **hdf5plugin.Bitshuffle(cname="lz4"))
+    return frames
+
+
+def documents(tmp_path, *, shape, spec="AD_HDF5", explained=True):
+    """Of `count(num=3)` with ophyd's Lambda750kCam and HDF5Plugin, as ophyd 1.11 and bluesky 1.15 emit them."""
+    bundle = compose_run()
+    yield "start", bundle.start_doc
+    image = {"dtype": "array", "shape": shape, "source": "PV:LAMBDA:", "external": "FILESTORE:"}
+    configuration = {"data": {"lambda750k_cam_num_images": N}, "timestamps": {}, "data_keys": {}}
+    detector = bundle.compose_descriptor(
+        name="primary",
+        data_keys={"lambda750k_image": image, "x": {"dtype": "number", "shape": [], "source": "sim"}},
+        configuration={"lambda750k": configuration},
+        object_keys={"lambda750k": ["lambda750k_image"], "x": ["x"]},
+    )
+    resource = bundle.compose_resource(
+        spec=spec,
+        root="/",
+        resource_path=str(tmp_path / "frames" / "a b_000000.h5").lstrip("/"),
+        resource_kwargs={"frame_per_point": N},
+    )
+    yield "resource", resource.resource_doc
+    yield "descriptor", detector.descriptor_doc
+    for point in range(POINTS):
+        datum = resource.compose_datum(datum_kwargs={"point_number": point})
+        if explained:
+            yield "datum", datum
+        yield (
+            "event",
+            detector.compose_event(
+                data={"lambda750k_image": datum["datum_id"], "x": 10.0 + point},
+                timestamps={"lambda750k_image": 100.0 + point, "x": 100.0 + point},
+                filled={"lambda750k_image": False},
+            ),
+        )
+    yield "stop", bundle.compose_stop()
+
+
+def taken(docs, tmp_path):
+    run, blocks = Run(KEYS, [tmp_path]), []
+    for name, doc in docs:
+        run(name, doc)
+        if name in ("event", "stop"):
+            blocks += run.blocks(PIXELS, wait_s=0.0 if name == "stop" else None)
+    run.close()
+    return run, np.concatenate(blocks)
+
+
+@pytest.mark.parametrize("shape", [[N, 3, 4], [3, 4]])
+def test_each_event_has_its_frames(tmp_path, movie, shape):
+    run, frames = taken(documents(tmp_path, shape=shape), tmp_path)
+    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
+    assert (run.n_event, run.n_events, run.n_read) == (N, POINTS, POINTS * N)
+    assert [run.reading("x", event) for event in (1, 2, 3)] == [10.0, 11.0, 12.0]
+
+
+@pytest.mark.fault("frames are announced in a way that nobody can read", "a failed result says which way")
+def test_what_nobody_can_read_is_said(tmp_path, movie):
+    with pytest.raises(FrameError, match="event 1 are called .*, and no datum says"):
+        taken(documents(tmp_path, shape=[N, 3, 4], explained=False), tmp_path)
+    with pytest.raises(MissingFrames, match="frames of type 'AD_TIFF' .* are not read"):
+        taken(documents(tmp_path, shape=[N, 3, 4], spec="AD_TIFF"), tmp_path)
+
+
+@pytest.fixture
+def lambda750k(tmp_path):
+    """ophyd's own Lambda750kCam and HDF5Plugin, on signals that only remember what they are set to."""
+
+    class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
+        source_plugin = property(lambda self: self.parent.cam)
+
+    class Lambda(SingleTrigger, DetectorBase):  # ophyd has no class of the whole detector
+        cam = ADComponent(Lambda750kCam, "cam1:")
+        hdf1 = ADComponent(HDF5, "HDF1:", write_path_template=str(tmp_path / "frames"), root="/")
+
+    made = make_fake_device(Lambda)
+    detector = made("LAMBDA:", name="lambda750k", read_attrs=["hdf1"], configuration_attrs=["cam"])
+    cam, hdf1 = detector.cam, detector.hdf1
+    cam.configuration_attrs, hdf1.configuration_attrs, hdf1.read_attrs = ["num_images"], [], []
+    size = cam.array_size
+    for signal, value in {
+        cam.num_images: N, cam.data_type: "UInt16", cam.acquire: 0, size.array_size_y: 3, size.array_size_x: 4,
+        hdf1.enable: 1, hdf1.plugin_type: "NDFileHDF5", hdf1.array_size.height: 3, hdf1.array_size.width: 4,
+        hdf1.file_path_exists: 1, hdf1.file_template: "%s%s_%6.6d.h5", hdf1.file_write_mode: "Stream",
+        hdf1.num_capture: 0, hdf1.capture: 0, hdf1.file_number: 0,
+    }.items():  # fmt: skip
+        signal.sim_put(value)
+    for device in (detector, cam, hdf1):
+        device.stage_sigs.clear()
+
+    def acquired(value=None, **kwargs):
+        if value == 1:
+            threading.Timer(0.1, cam.acquire.sim_put, [0]).start()
+
+    cam.acquire.subscribe(acquired)
+    return detector
+
+
+def test_ophyds_own_detector_is_read(tmp_path, movie, lambda750k):
+    docs = []
+    RunEngine({}, context_managers=[])(count([lambda750k], POINTS), lambda name, doc: docs.append((name, doc)))
+    assert [name for name, _ in docs][1:4] == ["descriptor", "resource", "datum"]
+    (resource,) = [doc for name, doc in docs if name == "resource"]
+    (tmp_path / "frames" / "a b_000000.h5").rename(Path("/", resource["resource_path"]))
+    run, frames = taken(docs, tmp_path)
+    assert np.array_equal(frames, movie.reshape(POINTS * N, -1)[:, PIXELS])
+    assert (run.frame_shape, run.n_event, run.n_events) == ((3, 4), N, POINTS)
+
+
+def test_ophyds_own_detector_comes_through_the_router_of_the_agent(tmp_path, movie, lambda750k):
+    taken_by, docs = [], []
+    router = RunRouter([lambda name, doc: ([lambda *document: taken_by.append(document)], [])])
+    engine = RunEngine({}, context_managers=[])
+    engine(count([lambda750k], 1), lambda name, doc: (docs.append(name), router(name, doc)))
+    assert [name for name, _ in taken_by] == docs == ["start", "descriptor", "resource", "datum", "event", "stop"]

@@ -1,0 +1,154 @@
+"""A campaign is copied while it goes on, and opens elsewhere: after `ainerd archive`, and after `cp -r`."""
+
+import shutil
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from tiled.structures.array import ArrayStructure
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import Asset, DataSource
+
+from ainerd.cli import main
+from ainerd.results import ResultRecord, ResultStore, export_table
+from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
+from ainerd.server._home import addresses, path_of, settle
+from ainerd.technique import Analysis
+
+N = 20
+
+
+def add(store, i):
+    record = ResultRecord(
+        raw_uid=f"run-{i}",
+        scan_id=i,
+        run_time=1.7e9 + i,
+        technique="nobodys",
+        agent="here",
+        parameters={"k": 3},
+        positions={"sample_x": float(i)},
+    )
+    key = store.begin(record)
+    arrays = {"centers": np.full((3, 4), float(i))}
+    store.complete(key, Analysis(embedding=np.array([i, 1.0], np.float32), novelty_p=None, arrays=arrays))
+    return key
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a campaign on a server, which is there no more, and its copies by both ways."""
+    folder = tmp_path_factory.mktemp("a campaign")  # a space in its name
+    frames = folder / "frames"
+    frames.mkdir()
+    with h5py.File(frames / "one.h5", "w") as file:
+        file["data"] = np.arange(24).reshape(2, 3, 4)
+    with EmbeddedServer.start(folder / "tiled", readable_storage=[frames]) as server:
+        raw, ainerd = open_catalog(server.client())
+        store = ResultStore(ainerd)
+        keys = [add(store, i) for i in range(N)]
+        raw.write_table(pd.DataFrame({"stress": [1.0, 2.0]}), key="readings")  # in a file
+        table = raw.create_appendable_table(  # in the database of tables
+            pyarrow.schema({"t": pyarrow.float64()}), key="events"
+        )
+        table.append_partition(0, pyarrow.table({"t": [0.5, 1.5]}))
+        asset = Asset(data_uri=(frames / "one.h5").as_uri(), is_directory=False, parameter="data_uris", num=0)
+        source = DataSource(
+            structure_family=StructureFamily.array,
+            structure=ArrayStructure.from_array(np.empty((2, 3, 4), int)),
+            mimetype="application/x-hdf5",
+            parameters={"dataset": "data"},
+            management="external",
+            assets=[asset],
+        )
+        raw.new(StructureFamily.array, [source], key="frames")
+        stop = threading.Event()
+
+        def write():
+            i = N
+            while not stop.is_set():
+                add(store, i)
+                i += 1
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            live = archive(folder / "tiled", folder / "live", frames=True)
+        finally:
+            stop.set()
+            writing.join()
+        assert live.frames == 1 and live.missing == []
+    shutil.copytree(folder / "tiled", folder / "copied")
+    (folder / "tiled").rename(folder / "gone")
+    frames.rename(folder / "gone frames")
+    return folder, keys
+
+
+def test_what_was_copied_by_hand_finds_its_files(home):
+    folder, _ = home
+    assert settle(folder / "copied") > N and settle(folder / "copied") == 0
+    with closing(sqlite3.connect(folder / "copied" / "catalog.db")) as catalog:
+        known = addresses(catalog)
+    assert f"duckdb://localhost/{folder / 'copied'}/storage.duckdb" in known
+    paths = {path for uri in known if (path := path_of(uri)) is not None}
+    missing = [path for path in paths if not path.exists()]
+    assert missing == [folder / "frames" / "one.h5"] and all(path.is_relative_to(folder) for path in paths)
+
+
+def test_a_copy_opens_where_it_is(home, tmp_path):
+    folder, keys = home
+    shutil.copytree(folder / "live", tmp_path / "on a stick")  # and again somewhere else
+    with EmbeddedServer.start(tmp_path / "on a stick") as server:
+        client = server.client()
+        store = ResultStore(client["ainerd"])
+        table = store.table("complete")
+        assert set(keys) <= set(table.index)
+        for i, key in enumerate(keys):
+            assert (store.array(key, "centers") == i).all()
+        assert store.similar(keys[0], 3).index.tolist() == keys[1:4]
+        assert client["raw", "readings"].read()["stress"].tolist() == [1.0, 2.0]
+        assert client["raw", "events"].read()["t"].tolist() == [0.5, 1.5]
+        assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
+        assert export_table(store, tmp_path / "all.csv").stat().st_size > 1000
+        assert client["ainerd", "results", keys[5]].plot().axes
+        add(store, 10_000)  # and the campaign may go on
+
+
+def test_what_is_not_copied_is_said(home, tmp_path, monkeypatch, capsys):
+    folder, _ = home
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    for source, to, message in (
+        (tmp_path, tmp_path / "x", "has no catalogue of an embedded server"),
+        (folder / "gone", tmp_path / "full", "is there and not empty: give another name"),
+        (folder / "gone", folder / "gone" / "data" / "x", "lie within each other"),
+    ):
+        with pytest.raises(ServerError, match=message):
+            archive(source, to)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1e6, 1e6, 1000))
+        with pytest.raises(ServerError, match="GB are free there; without --frames it is less"):
+            archive(folder / "gone", tmp_path / "new", frames=True)
+    assert not (tmp_path / "new").exists()
+
+    def said(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ainerd", "archive", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        found = capsys.readouterr()
+        return ended.value.code, found.out + found.err
+
+    for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    assert "is no embedded server: whoever keeps it" in said(tmp_path / "new", "--tiled", "http://127.0.0.1:9")[1]
+    assert "what is to be copied?" in said(tmp_path / "new")[1]
+    (folder / "gone" / "unwritten" / "results").mkdir(parents=True)
+    (folder / "gone" / "unwritten" / "results" / "1.jsonl").touch()
+    code, text = said(tmp_path / "new", "--tiled", folder / "gone", "--frames")
+    assert code == 0 and f"to open it: ainerd serve {tmp_path / 'new'}" in text
+    assert "one.h5" in text and "1 runs wait on disk and are not in the copy" in text

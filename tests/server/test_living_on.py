@@ -1,0 +1,95 @@
+"""The embedded server lives while anybody uses it, comes back at its port, and is told of."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from ainerd.server import EmbeddedServer, Presence, at_work, running
+
+STAY = """
+import sys
+from ainerd.server import EmbeddedServer
+server = EmbeddedServer.start(sys.argv[1])
+print(server.owned, server.uri, flush=True)
+sys.stdin.read()
+"""
+
+
+def session(folder):
+    """A process that uses the server until its standard input ends, what it found, and the process of the server."""
+    command = [sys.executable, "-c", STAY, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owned, uri = process.stdout.readline().split()
+    return process, owned == "True", uri
+
+
+def pid_of(folder):
+    return json.loads((folder / "server.json").read_text())["pid"]
+
+
+def wait_for(what, timeout_s=40):
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def answers(uri):
+    try:
+        return httpx.get(f"{uri}/", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.fault(
+    "the session that started the embedded server ends, or the server is killed, while another session uses it",
+    "the server lives on; killed, it is started again at the same port; it ends with its last user",
+)
+def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
+    assert running(tmp_path) is None
+    first, owned, uri = session(tmp_path)
+    assert owned
+    with EmbeddedServer.start(tmp_path) as second:
+        assert (second.owned, second.uri) == (False, uri)
+        second.client().create_container("kept")
+        first.communicate(timeout=30)
+        pid = pid_of(tmp_path)
+        assert answers(uri) and running(tmp_path) == (uri, second.api_key)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: second.owned)
+        assert second.uri == uri and pid_of(tmp_path) != pid
+        assert list(second.client()) == ["kept"]  # the same client goes on
+    assert running(tmp_path) is None and not answers(uri)
+
+
+def test_serve_keeps_its_port_and_is_found(tmp_path):
+    command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        said = [serving.stdout.readline() for _ in range(6)]
+        assert f"Tiled serves {tmp_path}" in said[0] and "Ctrl-C" in said[-1]
+        uri = running(tmp_path)[0]
+        assert uri.removesuffix("/api/v1") in said[1] and (tmp_path / "api_key").read_text() not in "".join(said)
+        with EmbeddedServer.start(tmp_path) as server:
+            assert not server.owned
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(30) == 0
+            assert answers(uri)  # it was in use
+    with EmbeddedServer.start(tmp_path) as server:
+        assert server.uri == uri
+
+
+def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
+    assert at_work(tmp_path, "here") is None
+    first = Presence(tmp_path, "here")
+    assert at_work(tmp_path, "here")["pid"] == os.getpid() and not caplog.records
+    other, second = Presence(tmp_path, "elsewhere/../x"), Presence(tmp_path, "here")
+    assert len(caplog.records) == 1 and f"process {os.getpid()} of" in caplog.messages[0]
+    for presence in (second, other, first):
+        presence.leave()
+    assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2

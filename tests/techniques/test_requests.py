@@ -1,0 +1,56 @@
+"""How many requests the agent needs for a result that it measured itself, by method and path."""
+
+import re
+from collections import Counter
+
+import bluesky.plans as bp
+import pytest
+
+pytestmark = pytest.mark.usefixtures("installed_toy")
+
+N = 4
+
+
+def asked(client, what):
+    """Requests of the agent meanwhile; those for raw runs are TiledWriter's."""
+    requests = []
+    hooks = client.context.http_client.event_hooks
+    hooks["request"].append(requests.append)
+    try:
+        what()
+    finally:
+        hooks["request"].remove(requests.append)
+    return [request for request in requests if "/raw" not in request.url.path]
+
+
+def named(request):
+    path = re.sub(r".*/ainerd(?=/|$)", "ainerd", request.url.path)
+    return f"{request.method} {re.sub(r'[0-9a-f]{8}[0-9a-f-]{8,}|[0-9]{20}.*|[0-9]{6}', '*', path)}"
+
+
+def test_a_result_costs_few_requests(beamline):
+    b = beamline(agent={"acquire": bp.count})
+    b.agent.quiet = True  # else each line asks how many results there are
+    b.RE(b.agent.explore(2))
+    assert b.agent.drain()
+
+    def explore():
+        b.RE(b.agent.explore(N))
+        assert b.agent.drain()
+
+    counted = Counter(map(named, asked(b.client, explore)))
+    assert {name: n / N for name, n in counted.items()} == {
+        "PUT ainerd/results/*": 2,  # computing, complete
+        "POST ainerd/suggestions": 1,  # proposed
+        "PUT ainerd/suggestions/*": 2,  # accepted, measured
+        "POST ainerd/atlas": 1,
+        "POST ainerd/log": 1,
+    }
+
+    def settle():
+        b.agent.optimizer.settle()
+        assert b.agent.drain()
+
+    b.agent.detach()  # all raw runs are there
+    links = Counter(map(named, asked(b.client, settle)))  # of up to ten results
+    assert links == {"GET ainerd/results": 2, "POST /api/graphql": 3}

@@ -1,0 +1,118 @@
+"""The report of a campaign: all that a night brought, in a file that loads nothing and obeys nothing."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from test_hostile_text import HOSTILE
+from typer.testing import CliRunner
+
+import ainerd.cli
+from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+from ainerd.views import Report, Section, read_report, report_html, write_report
+
+
+@pytest.fixture(scope="module")
+def campaign(server):
+    """Six results: one novel, one failed for good, one failed through our fault; what people said, and what is next."""
+    client = server.client().create_container("report")
+    store = ResultStore(open_catalog(client)[1], agent="night")
+    keys = []
+    for i, p in enumerate((0.5, 0.01, 0.7, None, 0.4, None)):
+        record = ResultRecord(
+            raw_uid=f"run-{i}", scan_id=i + 1, run_time=1.7e9 + 60 * i, technique="nobodys", agent="night",
+            parameters={"k": 3}, positions={"sample_x": 1.5 * i, "sample_y": 2.0}, units={"sample_x": "mm"},
+        )  # fmt: skip
+        keys.append(store.begin(record))
+        if p is None:
+            store.fail(keys[-1], HOSTILE if i == 3 else "our mistake", **({"retake": True} if i == 5 else {}))
+            continue
+        analysis = Analysis(
+            embedding=np.array([i, 1.0], np.float32),
+            novelty_p=p,
+            arrays={"map": np.full((4, 4), float(i))},
+            summary={"tau_s": 0.1 * (i + 1), "tau_s_err": 0.01},
+            units={"tau_s": "s"},
+            calibration={"alpha": 0.05, "id": "bank", "n": 9},
+        )
+        store.complete(keys[-1], analysis)
+    labels = {keys[0]: 0, keys[1]: 1, keys[2]: 0, keys[4]: 0}
+    scoped = ResultStore(client["ainerd"], agent="night", digest=store.record(keys[0]).digest)
+    scoped.add_atlas(AtlasRecord(n_regimes=2, supported_range=(1, 3), labels=labels))
+    scoped.log("a person rejected (3.00, 2.00): too near the wall")
+    scoped.add_suggestion(
+        SuggestionRecord(id="next", agent="night", positions={"sample_x": 8.0, "sample_y": 1.0}, reason="boundary")
+    )
+    return client, scoped
+
+
+def text_of(html):
+    found = []
+
+    class Text(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            assert tag not in ("script", "iframe", "link", "object") and not any(
+                n.startswith("on") for n, _ in attributes
+            )
+            assert all(v.startswith("data:image/png") for n, v in attributes if n in ("src", "href"))
+
+        def handle_data(self, data):
+            found.append(data)
+
+    Text().feed(html)
+    return " ".join(found)
+
+
+def test_it_says_what_a_night_brought(campaign, tmp_path):
+    _, store = campaign
+    report = read_report(store, {"sample_x": (0.0, 10.0), "sample_y": (0.0, 10.0)})
+    text = text_of(write_report(report, tmp_path / "r.html").read_text())
+    for said in (
+        "Campaign of night",
+        "6 results: 4 complete, 2 failed.",
+        "2 regimes; the data speak for 1 to 3.",
+        "1 of 4 results with a p-value are novel at the level 0.05; by chance 0.2 would be.",
+        "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel at alpha = 0.05: p = 0.01",
+        "a person rejected (3.00, 2.00): too near the wall",
+        "1 × our mistake",
+        "Measure at sample_x 8.00 mm, sample_y 1.00 next: boundary.",
+        "Measure scan 2 at sample_x 1.50 mm, sample_y 2.00 again: novel, p = 0.01, and measured once.",
+        "Start the agent: it takes 1 results again",
+        "0.2 ± 0.01",
+        "[red]markup[/]",
+        "<script>alert(1)</script>",
+    ):
+        assert said in text, said
+    figures = re.findall(r'<img alt="([^"]*)"', (tmp_path / "r.html").read_text())
+    assert len(figures) == 2 and figures[1] == "scan 2 at sample_x 1.50 mm, sample_y 2.00"
+    assert write_report(report, tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(ValueError, match=r"ends in \.html or \.pdf"):
+        write_report(report, tmp_path / "r.doc")
+
+
+def test_text_is_text(tmp_path):
+    evil = '"><img src=x onerror=alert(1)>\x1b[2J&lt;'
+    section = Section(title=evil, lines=[evil], table=[[evil], [evil]])
+    html = report_html(Report(title=evil, subtitle=evil, sections=[section]))
+    assert text_of(html).count('"><img src=x onerror=alert(1)>�[2J&lt;') == 7
+    assert "default-src 'none'" in html
+    write_report(Report(title="$x^{", subtitle=evil, sections=[section]), tmp_path / "r.pdf")  # no mathematics
+
+
+def test_the_command_writes_it(campaign, server, tmp_path, monkeypatch):
+    client, _ = campaign
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+
+    def run(*arguments):
+        return CliRunner().invoke(ainerd.cli.app, ["report", *map(str, arguments), "--tiled", client.uri])
+
+    out = tmp_path / "new" / "night.html"
+    assert run(out).exit_code == 0 and "Campaign of night" in out.read_text()
+    assert "is there: give another name, or --force" in str(run(out).exception)
+    assert "agent 'day' has no results; there are those of night" in str(
+        run(out, "--force", "--agent", "day").exception
+    )
+    assert "ends in .html or .pdf" in str(run(tmp_path / "r.txt").exception)
