@@ -61,7 +61,7 @@ class AinerdResult(Container):
         return self._at([*self.path_parts[:-2], "configurations", digest], f"the configuration {digest}")
 
     def to_xarray(self, *arrays: str) -> "xr.Dataset":
-        """The result as an xarray dataset, or only some of its arrays: ``result.to_xarray("c2", "g2")``.
+        """The result as an xarray dataset, or only some of its arrays: ``result.to_xarray("g2")``.
 
         Dimensions have their coordinates, as far as the technique knows them, and each variable its unit as the
         attribute ``units``. Numbers and texts of the metadata are attributes of the dataset.
