@@ -44,9 +44,10 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-soak: $(READY) ## 500 runs with faults in between, then runs back to back at 2 kHz
+soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, forty sessions left at any moment
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.sustained
+	$(BIN)/python -m benchmarks.leaving
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
 	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md

@@ -3,7 +3,8 @@
 Maps of a run of 5000 frames, 570 pixels a bin, contrast 0.1 to 0.3, of all families in `ainerd.dynamics`; flows are
 seen within 50 degrees of their direction. Nearest neighbours and mixtures see the latent vectors as they are, or
 standardised, whichever serves the representation better. The mixture has as many Gaussians as there are families, and
-the kind of covariance that BIC chooses. Squared errors are in units of the contrast. The published network (with
+the kind of covariance that BIC chooses. What is measured of whole exposures is said in `benchmarks._latent_runs`;
+``--quick`` measures that alone, on few truths. Squared errors are in units of the contrast. The published network (with
 AINERD_REFERENCE_DATA set) and the paper's recipe see 0.1 photons only, for they take seconds a map set.
 """
 
@@ -29,6 +30,7 @@ from ainerd.latent import Encoder, from_unit
 from ainerd.latent._pca import PcaEncoder, PcaFit
 from ainerd.threads import one_thread
 from benchmarks._latent_maps import FAMILIES, PARAMETERS, LabelledMaps, measured
+from benchmarks._latent_runs import Exposures, measures, stability
 from benchmarks._report import FOLDER, report
 
 LEVELS = (0.05, 0.1, 0.5)
@@ -66,7 +68,12 @@ def main() -> None:
     parser.add_argument("--ours", default="ours", help="a weight file instead of the shipped one")
     parser.add_argument("--paper", type=Path, help="weights of the paper's recipe, trained as long as ours")
     parser.add_argument("--fast", action="store_true", help="leave out the networks that take 256 px")
+    parser.add_argument("--runs", action="store_true", help="whole exposures alone")
+    parser.add_argument("--quick", action="store_true", help="whole exposures alone, and few")
     arguments = parser.parse_args()
+    whole_exposures(quick=arguments.quick)
+    if arguments.runs or arguments.quick:
+        return
     encoders = {"ours": Encoder.load(arguments.ours)} | baselines()
     reference = Path(os.environ.get("AINERD_REFERENCE_DATA", "/nowhere"))
     slow: dict[str, Encoder] = {}
@@ -101,6 +108,18 @@ def main() -> None:
         measured_map(table, np.load(target))
     speed(table)
     report("latent", table.rows(), seeds=arguments.seeds, each=arguments.each, families=list(FAMILIES))
+
+
+def whole_exposures(*, quick: bool) -> None:
+    """Points of exposures, and how well a map is found again under noise of other textures."""
+    encoders = {name: Encoder.load(name) for name in ("run", "pca", "ours")}
+    truths, campaigns, maps = (3, 60, 100) if quick else (10, 200, 300)
+    rng = np.random.default_rng(2026)
+    of = Exposures.drawn(encoders, truths, 10, rng)
+    worth = {name: measures(of, name, encoder.scatter, n=campaigns) for name, encoder in encoders.items()}
+    rows = [{"measure": measure} | {name: worth[name][measure] for name in encoders} for measure in worth["run"]]
+    report("latent_runs", rows, truths=truths, exposures=len(of.truth), campaigns=campaigns)
+    report("latent_noise", stability(encoders, maps, rng), maps=maps)
 
 
 class Table:

@@ -141,7 +141,7 @@ def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_pla
     """
     settings.storage.directory, settings.storage.frames = kept / "tiled", [kept / "frames"]
     folder.mkdir(parents=True, exist_ok=True)
-    encoder = Encoder.load(settings.section.get("encoder", "pca"))
+    encoder = Encoder.load(settings.section.get("encoder", "run"))
     client, close = open_tiled(settings.storage)
     try:
         store = ResultStore(client["ainerd"])

@@ -347,6 +347,14 @@ class HasLandmarks(Protocol):
 
 
 @runtime_checkable
+class KnowsNullRegimes(Protocol):
+    """Has simulated regimes of known kinds: then the agent says of a whole regime whether it is new."""
+
+    def null_regimes(self) -> "NullRegimes | None":
+        """What they say, as `ainerd.novelty.RegimeTest.calibrated` finds it; None where there is nothing to go by."""
+
+
+@runtime_checkable
 class HasChecks(Protocol):
     """Has something for ``ainerd check`` and ``ainerd doctor`` to look at: models, geometry."""
 
@@ -388,6 +396,22 @@ class HasOptimizer(Protocol):
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
         """A bluesky-adaptive `Optimizer`: `suggest` and `ingest`, and what else of `Explorer` it has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullRegimes:
+    """Simulated regimes of known kinds, as an agent that judges like the technique would have met them.
+
+    Attributes
+    ----------
+    by_look : ndarray, shape (6, n)
+        Evidence of n regimes, the mean of -log p of their exposures, after one, two, … exposures.
+    smallest : ndarray, shape (m,)
+        Smallest rank among these of m regimes of simulated nights.
+    """
+
+    by_look: NDArray[np.float64]
+    smallest: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

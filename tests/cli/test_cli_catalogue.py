@@ -17,7 +17,7 @@ from ainerd import __version__
 from ainerd.cli import app, main
 from ainerd.cli._checks import versions
 from ainerd.dynamics import Dynamics, reduced_g1_squared
-from ainerd.latent import Encoder, run_embedding
+from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import Presence, embedded_server, open_catalog
 from ainerd.technique import Analysis
@@ -68,7 +68,7 @@ def catalogue(tmp_path_factory):
                 units={"sample_x": "mm"},
             )
             analysis = Analysis(
-                embedding=run_embedding(encoder, encoder.encode(maps[i])),
+                embedding=encoder.encode_run(maps[i]),
                 novelty_p=0.5,
                 arrays={"c2": maps[i]},
                 model={"name": encoder.name, "sha256": encoder.sha256},
@@ -236,7 +236,7 @@ def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
             ["rheo-xpcs", "similar", "flat.npy"],
             "flat.npy: needs finite maps of shape (n, 256, 256), got float64 (256, 256)",
         ),
-        (["rheo-xpcs", "similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'pca'"),
+        (["rheo-xpcs", "similar", "maps.npy", "--encoder", "ours"], "the results are of encoder 'run'"),
         (["export"], "give KEY and OUT, or --table alone"),
         (["export", "--table", "table.txt"], "give a name that ends in .csv or .parquet"),
         (["status", "--config", "nowhere.toml"], "cannot read nowhere.toml"),

@@ -78,7 +78,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ("distance_m = 6.0", "distance_m = -6.0", "rheo_xpcs.partition.distance_m: must be at least 0.05"),
         ("alpha = 0.05", "alfa = 0.05", "rheo_xpcs.alfa: unknown key, did you mean 'alpha'?"),
         ("n_phi = 18", "n_fi = 18", "rheo_xpcs.partition.n_fi: unknown key, did you mean 'n_phi'?"),
-        ('encoder = "pca"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
+        ('encoder = "run"', "encoder = 'weights'", "technique rheo_xpcs: weights: no such model"),
         ('name = "rheo_xpcs"', "", "name: Field required"),
         ("[recorded.series]", "[recoded.series]", "[recoded]: unknown section, did you mean 'recorded'?"),
         ("[recorded.series]", "[recorded.serie]", "recorded.serie: unknown key, did you mean 'series'?"),

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
+import numpy as np
 import pytest
 import typer
 from IPython.lib.pretty import pretty
@@ -31,7 +32,7 @@ from tests.techniques.installing import TOY, installed
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
-SHORT = ("analyze", "encode", "calibrate", "train pca", "train ours", "train paper")
+SHORT = ("analyze", "encode", "calibrate", *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")))
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -181,12 +182,17 @@ def test_a_technique_of_ones_own(tmp_path, monkeypatch):
     assert all((tmp_path / name).stat().st_size > 5000 for name in ("campaign.png", "result.png"))
 
 
-@pytest.mark.parametrize("name", ["explanation/reduced-two-time.md", "explanation/novelty.md"])
+EXPLAINED = ["explanation/reduced-two-time.md", "explanation/novelty.md", "explanation/learned-encoder.md"]
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
 def test_what_is_explained_is_so(name):
     page = run_page(name, {})
     if "flagged" in page:
         assert page["flagged"] == pytest.approx(0.05, abs=0.03)
         assert page["why"].nearest in page["bank"].families and 0 < page["why"].p <= 1
+    if "same" in page:
+        np.testing.assert_allclose(page["same"], page["point"], atol=1e-4)
 
 
 def test_every_marked_page_is_run():
@@ -198,6 +204,7 @@ def test_every_marked_page_is_run():
         "how-to/replay-rheology.md",
         "how-to/shear-and-beam.md",
         "how-to/your-technique.md",
+        "explanation/learned-encoder.md",
         "explanation/reduced-two-time.md",
         "explanation/novelty.md",
     }

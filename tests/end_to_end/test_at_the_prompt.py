@@ -118,7 +118,7 @@ def test_a_plan_that_is_not_handed_to_the_run_engine_says_so(session):
 
 def test_what_one_can_do_is_what_there_is(session):
     agent = session.agent
-    shown = Inspector().info(agent)["docstring"]
+    shown = Inspector(theme_name="nocolor").info(agent)["docstring"]
     for calls in ACTIONS.values():
         for call in calls:
             assert call in shown

@@ -16,7 +16,7 @@ from ainerd.latent._weights import write_weights
 
 @pytest.fixture(scope="module")
 def encoder():
-    return Encoder.load()
+    return Encoder.load("pca")
 
 
 @pytest.fixture(scope="module")

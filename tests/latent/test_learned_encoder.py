@@ -8,6 +8,7 @@ from ainerd.dynamics import HELD_OUT, KNOWN, draw, reduced_g1_squared
 from ainerd.dynamics._corpus import noisy
 from ainerd.latent import Encoder, ModelError
 from ainerd.latent._learned import RANKS, LearnedEncoder
+from ainerd.latent._tower import through
 from ainerd.latent._weights import write_weights
 from ainerd.latent.training._network import Network
 
@@ -82,7 +83,7 @@ def test_what_runs_is_what_was_trained():
     with torch.inference_mode():
         z, level = network.encode(torch.from_numpy(x))
         coefficients = network.decode(z).numpy()
-    np.testing.assert_allclose(ours._tower("encoder", x), np.hstack([z, level]), atol=2e-4)
+    np.testing.assert_allclose(through(ours._t, "encoder", x), np.hstack([z, level]), atol=2e-4)
     np.testing.assert_allclose(ours._shape(z.numpy()) @ basis.T, coefficients, rtol=1e-3, atol=1e-3)
 
 

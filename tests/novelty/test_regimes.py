@@ -10,8 +10,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from ainerd.dynamics import draw
 from ainerd.dynamics._corpus import clean_exposure, noisy_runs
-from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
+from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
+from ainerd.novelty._leaders import MOST, leaders
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):
@@ -107,9 +108,30 @@ def test_simulated_campaigns():
         for label in labels:
             clean = 0.2 * clean_exposure(scattered(regimes[label], rng))[None]
             maps = noisy_runs(clean, n_pixels=570, n_frames=500, counts=0.5, rng=rng)[0]
-            z.append(run_embedding(encoder, encoder.encode(maps)))
-        scores.append(adjusted_rand_score(labels, RegimeModel(noise=REGIME_SCATTER).fit(np.array(z)).labels_))
-    assert np.mean(scores) > 0.75
+            z.append(encoder.encode_run(maps))
+        scores.append(adjusted_rand_score(labels, RegimeModel(noise=encoder.scatter).fit(np.array(z)).labels_))
+    assert np.mean(scores) > 0.85
+
+
+def test_very_many_runs_are_grouped_as_few_are(monkeypatch):
+    z, labels = blobs([3000, 1500, 40])
+    many = RegimeModel(noise=3.0).fit(z)
+    assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
+    assert adjusted_rand_score(labels, RegimeModel().fit(z).labels_) > 0.999
+    np.testing.assert_array_equal(many.predict(z[::50]), many.labels_[::50])
+    points, led = leaders(z, 0.5)  # few are so near each other
+    assert len(points) <= MOST and led.max() == len(points) - 1
+    np.testing.assert_allclose(points[led[7]], z[led == led[7]].mean(0))
+
+
+def test_the_range_holds_what_a_lower_and_a_higher_cut_leave():
+    z = np.array([[0.0], [1.0], [5.0], [9.5]])
+    model = RegimeModel(noise=1.5).fit(z)  # cut at 4.5, merges at 1, 4.5 and 7
+    assert (model.n_regimes_, model.supported_range_) == (2, (2, 3))
+
+
+def test_the_number_of_a_regime_that_is_gone_is_not_given_again():
+    np.testing.assert_array_equal(match_labels([0, 0, 1], [0, 0], highest=6), [0, 0, 7])
 
 
 def test_numbers_are_carried_over():

@@ -107,7 +107,37 @@ def night(server, partition):
 
     Number 3 is novel, 5 failed, 6 is under way, 7 got no claim, 8 is run 0 analysed with other parameters.
     """
-    client = server.client().create_container("night")
+    return make_night(server, partition, "night")
+
+
+@pytest.fixture(scope="session")
+def long_night(server, partition):
+    """That night, and a shift after it that has every other case.
+
+    Numbers 9 to 11 are the events of a count, the last one partial; 12 failed through no fault of the data. There are
+    notes on run 4 and on event 10, and a suggestion of each status.
+    """
+    client, store, keys = make_night(server, partition, "long-night")
+    about = {"sample": "PEG 4", "user": "bob", "proposal": 300, "plan": "count"}
+    place = {"positions": {"sample_x": 9.5, "sample_y": 8.0}, "scan_id": 20, "run_time": 1.9e9, "raw_uid": "count"}
+    stress = {"stress": ([0.0, 1.0], [5.0, 6.0])}
+    for event in (1, 2, 3):
+        keys.append(store.begin(make_record(event=event, event_time=1.9e9 + event, start=about, **place)))
+        said = make_analysis(seed=event, novelty_p=0.5, embedding=[99.0, event], only=["tau"])
+        store.complete(keys[-1], said, status="partial" if event == 3 else "complete", regime=5, series=stress)
+    late = {"raw_uid": "late", "scan_id": 21, "run_time": 1.9e9 + 60}
+    keys.append(store.begin(make_record(start=about | {"plan": "scan"}, **place | late)))
+    store.fail(keys[-1], "the disk was full", retake=True)
+    store.note("a bubble", raw_uid=store.record(keys[4]).raw_uid, scan="4")
+    store.note("the bubble is gone", raw_uid="count", scan="20.2", result=keys[10])
+    for status, by in (("accepted", "person"), ("withdrawn", "ainerd"), ("superseded", "ainerd")):
+        store.add_suggestion(SuggestionRecord(id=status, positions={"sample_x": 9.0}, reason="edge of regime 0"))
+        store.set_status(status, status, "newer results", by=by)
+    return client, store, keys
+
+
+def make_night(server, partition, name):
+    client = server.client().create_container(name)
     raw, ainerd = open_catalog(client)
     store = ResultStore(ainerd)
     add_partition(store, partition)
@@ -133,6 +163,7 @@ def night(server, partition):
             run_time=run_time,
             suggestion_id=suggested.id,
             positions={"sample_x": x, "sample_y": 2.0},
+            start={"sample": "PEG 3", "user": "ada" if i % 2 else "bob", "proposal": 271, "plan": "visit"},
             parameters=PARAMETERS if i < 8 else {**PARAMETERS, "size": 128},
         )
         keys.append(store.begin(record))

@@ -149,6 +149,12 @@ def test_what_is_not_copied_is_said(home, tmp_path, monkeypatch, capsys):
     assert "what is to be copied?" in said(tmp_path / "new")[1]
     (folder / "gone" / "unwritten" / "results").mkdir(parents=True)
     (folder / "gone" / "unwritten" / "results" / "1.jsonl").touch()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr(shutil, "copy2", lambda path, to: (_ for _ in ()).throw(OSError("full")))
+        archive(folder / "gone", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     code, text = said(tmp_path / "new", "--tiled", folder / "gone", "--frames")
     assert code == 0 and f"to open it: ainerd serve {tmp_path / 'new'}" in text
+    with closing(sqlite3.connect(tmp_path / "new" / "catalog.db")) as catalog:  # of one that was moved, and not served
+        assert not [uri for uri in addresses(catalog) if f"{folder}/tiled" in uri]
     assert "one.h5" in text and "1 runs wait on disk and are not in the copy" in text

@@ -51,10 +51,11 @@ def test_a_novel_exposure_is_confirmed_then_bracketed_then_left():
     spot = measure(surprised, novel)
     beside = measure(surprised, novel)
     assert 0 < np.linalg.norm(xy(beside) - xy(spot)) < 0.2 and "to confirm it" in beside["reason"]
-    around = [measure(surprised) for _ in range(2)]
+    later = [measure(surprised) for _ in range(120)]  # it goes on where more is expected, and comes back
+    around = [s for s in later if s["novel_neighbour"]]
     distances = [np.linalg.norm(xy(s) - xy(spot)) for s in around]
+    assert 0 < len(around) <= 2 and not later[0]["novel_neighbour"]
     assert np.all(np.array(distances) < 2.5) and np.all(np.array(distances) > 0.4)
-    assert np.linalg.norm(xy(around[0]) - xy(around[1])) > 0.5
     assert all("novel spot" in s["reason"] and "p = 0.003" in s["reason"] for s in around)
     assert np.linalg.norm(xy(measure(plain)) - xy(spot)) > 2  # without the novelty it would have gone elsewhere
 

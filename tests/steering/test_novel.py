@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ainerd.steering import Explorer
+from ainerd.steering._novel import chance_new
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 BEAM, SMALLEST = 0.1, 1.0
@@ -74,7 +75,16 @@ def test_the_most_novel_spot_comes_first():
 def test_a_novel_exposure_of_the_same_regime_elsewhere_confirms_it():
     explorer = surprised((2.0, 2.0), labeler=lambda z: np.zeros(len(z), int))
     explorer.ingest([found("other", (8.0, 8.0), 0.001)])
-    assert "how far does it reach?" in explorer.suggest(1)[0]["reason"]
+    assert explorer.suggest(1)[0]["novel_neighbour"] == 0  # nothing to confirm, and more to find elsewhere
+
+
+def test_the_smaller_the_p_value_the_more_a_second_exposure_is_worth():
+    p = np.array([0.05, 0.01, 0.001])
+    chances = [chance_new(x) for x in p]
+    assert chances == sorted(chances) and 0.2 < chances[0] < 0.5 and chances[-1] > 0.9
+    far = Explorer(BOUNDS, travel_time=lambda a, b: 1e4 * np.linalg.norm(b - a, axis=1), exposure_s=60.0)
+    far.ingest([found("spot", (1.0, 1.0), 0.05), {"_id": "away", "x": 9.0, "y": 9.0, "embedding": np.zeros(2)}])
+    assert far.suggest(1)[0]["novel_neighbour"] == 0  # the way back is long
 
 
 def test_where_nothing_beside_it_may_be_measured_it_goes_on():

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.novelty import grouped
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.runs import Outcome
 from ainerd.technique import Regimes, Technique
@@ -27,6 +28,10 @@ class Atlas:
         self._embeddings: dict[str, NDArray[np.float32]] = {}  # by result key
         self._labels: dict[str, int] = {}  # in the order the results came
         self._positions: dict[str, Mapping[str, float]] = {}
+        self._novel: dict[str, int] = {}  # 1 novel, 0 not, -1 no claim
+        self._p: dict[str, float | None] = {}
+        self._highest = -1  # number that a regime had, ever
+        self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
         self._others: set[str] = set()  # keys of other agents' results
         self._n_fitted = 0  # results that the newest refit saw
         self._version: int | None = None  # of the newest refit; None if it is not in Tiled
@@ -34,6 +39,8 @@ class Atlas:
             if outcome.embedding is not None:
                 self._take(outcome)
                 self._labels[outcome.key] = outcome.regime
+                self._highest = max(self._highest, outcome.regime)
+        self._highest = max(self._highest, *store.current_labels().values(), -1)
         if self._embeddings:
             self._refit()
 
@@ -71,6 +78,15 @@ class Atlas:
         """Regimes of known embeddings (n, e), -1 for others: nothing is fitted here."""
         known = {self._embeddings[key].tobytes(): label for key, label in self._labels.items()}
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
+
+    def p_values(self) -> dict[int, list[float]]:
+        """p-values of the exposures of each regime, by its number, in the order they came."""
+        found: dict[int, list[float]] = {}
+        for key, label in self._labels.items():
+            p = self._p.get(key)
+            if label >= 0 and p is not None:
+                found.setdefault(label, []).append(p)
+        return found
 
     def regime_before(self, outcome: Outcome, within: float) -> int | None:
         """Regime of the latest result before this one at the same place; None if there is none."""
@@ -110,13 +126,20 @@ class Atlas:
     def _take(self, outcome: Outcome) -> NDArray[np.float32]:
         z = self._embeddings[outcome.key] = np.asarray(outcome.embedding, np.float32)
         self._positions[outcome.key] = outcome.positions
+        self._p[outcome.key] = outcome.novelty_p
+        self._novel[outcome.key] = -1 if outcome.novel is None else int(outcome.novel)
         return z
 
     def _refit(self) -> None:
-        keys = list(self._embeddings)
+        keys, z = list(self._embeddings), np.stack(list(self._embeddings.values()))
         previous = np.array([self._labels.get(key, -1) for key in keys])
-        self.regimes = self._technique.regimes(np.stack(list(self._embeddings.values())), previous)
-        self._labels = {key: int(label) for key, label in zip(keys, self.regimes.labels, strict=True)}
+        novel = np.array([self._novel[key] for key in keys])
+        width, find = self._technique.regime_width, self._technique.regimes
+        found = grouped(find, z, previous, novel, width=width, highest=self._highest)
+        self.regimes, labels = found.regimes, found.regimes.labels
+        self.not_told_apart = {key for key, is_close in zip(keys, found.not_told_apart, strict=True) if is_close}
+        self._labels = {key: int(label) for key, label in zip(keys, labels, strict=True)}
+        self._highest = max(self._highest, int(labels.max()))
         self._n_fitted, self._version = len(keys), None
 
 

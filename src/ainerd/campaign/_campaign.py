@@ -11,6 +11,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._claims import Claims
 from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._memory import remembered
 from ainerd.campaign._notices import Drift, Notices
@@ -69,6 +70,8 @@ class Campaign:
         self._configured = {name: list(limits) for name, limits in bounds.items()}
         self._ledger = Ledger(store, agent, tuple(bounds), explorer.get("unit", ""))
         self._atlas = Atlas(technique, store, known)
+        self._claims = Claims(technique)
+        self._claims.update(self._atlas.p_values())  # what was found before was said before
         self._notices = Notices(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)
         self.explorer: Explorer | TechniqueOptimizer
         if isinstance(technique, HasOptimizer):
@@ -118,7 +121,11 @@ class Campaign:
             status = "measured" if is_usable else "failed"
             self._ledger.status(outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
         if not outcome.is_recalled:
-            self._ledger.note(self._ledger.finding(outcome), raw_uid=outcome.raw_uid, result=outcome.key)
+            told_apart = outcome.key not in self._atlas.not_told_apart
+            finding = self._ledger.finding(outcome, told_apart=told_apart)
+            self._ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
+            for claim in self._claims.update(self._atlas.p_values()):
+                self._ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
             self._notices.post(outcome, *self.should_stop())
             if is_usable:
                 self._later(self._ledger.link, outcome.key)

@@ -104,14 +104,15 @@ class Ledger:
         numbers = ", ".join(f"{position[name]:.2f}" for name in self._names if name in position)
         return f"({numbers}) {self._unit}".rstrip() if numbers else "an unknown position"
 
-    def finding(self, outcome: Outcome) -> str:
-        """What was found at a position, in words."""
+    def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
+        """What was found at a position, in words; `told_apart`: whether a novel one's point is unlike known ones."""
         scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
         where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
             return f"{where}: no result, {outcome.reason}"
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
-        return f"{where}: regime {outcome.regime}, {p}" + (" (novel)" if outcome.novel else "")
+        close = "" if told_apart else ", but its point is one of the regime"
+        return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

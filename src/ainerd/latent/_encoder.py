@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ainerd.latent._azimuth import equal_azimuths, rings_of
 from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean, interpolate
 from ainerd.latent._weights import SHIPPED, ModelError, kind_of
+
+MODELS = ("run", "pca", "ours")  # that are shipped
+DEFAULT = "run"
 
 
 class Encoder(ABC):
@@ -21,21 +25,27 @@ class Encoder(ABC):
         d, the length of a latent vector.
     sizes : tuple of int
         Map sizes it takes; 256 is always among them.
+    n_point : int
+        Length of the point of an exposure.
+    scatter : float
+        Median distance between the points of two exposures of one regime.
     """
 
     name: str
     sha256: str
     n_latent: int
     sizes: tuple[int, ...] = (MAP_SIZE,)
+    n_point: int = 16
+    scatter: float = 0.25
 
     @staticmethod
-    def load(model: str | Path = "pca") -> "Encoder":
+    def load(model: str | Path = DEFAULT) -> "Encoder":
         """Load an encoder.
 
         Parameters
         ----------
         model : str or Path
-            "pca" (the default) or "ours", both shipped, or a file: ``.safetensors`` written by ``ainerd train``,
+            "run" (the default), "pca" or "ours", all shipped, or a file: ``.safetensors`` written by ``ainerd train``,
             or ``.pth`` with the state dict of the network published with AI-NERD (Horwath et al., Nat. Commun.
             15, 5945, 2024), or one of ``ainerd train paper``.
 
@@ -44,17 +54,26 @@ class Encoder(ABC):
         ModelError
             If the file is missing, damaged or not such a model.
         """
-        path = SHIPPED / f"{model}.safetensors" if model in ("pca", "ours") else Path(model)
+        path = SHIPPED / f"{model}.safetensors" if model in MODELS else Path(model)
         if path.suffix == ".safetensors":
             from ainerd.latent._learned import LearnedEncoder
             from ainerd.latent._pca import PcaEncoder
+            from ainerd.latent._run import RunEncoder
 
-            return LearnedEncoder.read(path) if kind_of(path) == "learned" else PcaEncoder.read(path)
+            readers = {"learned": LearnedEncoder.read, "run": RunEncoder.read}
+            return readers.get(kind_of(path), PcaEncoder.read)(path)
         if path.suffix == ".pth":
             from ainerd.latent._published import PublishedEncoder
 
             return PublishedEncoder.read(path)
-        raise ModelError(f"{model}: no such model; give 'pca', 'ours', a .safetensors of ainerd or the published .pth")
+        raise ModelError(
+            f"{model}: no such model; give 'run', 'pca', 'ours', a .safetensors of ainerd or the published .pth"
+        )
+
+    @property
+    def linear(self) -> "Encoder":
+        """The encoder that decodes: itself, or the principal components that are part of it."""
+        return self
 
     def encode(self, maps: ArrayLike) -> NDArray[np.float32]:
         """Latent vectors (n, n_latent), float32, of C2 maps (n, 256, 256) of baseline 1.
@@ -65,6 +84,60 @@ class Encoder(ABC):
             If the shape is another or a value is not finite.
         """
         return self._encode(self._checked(maps))
+
+    def encode_run(
+        self,
+        maps: ArrayLike,
+        q: ArrayLike | None = None,
+        phi: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """One point (n_point,) for an exposure, of all its C2 maps (n, 256, 256); options and errors as of `point`."""
+        return self.point(self.encode(maps), q, phi, weights=weights)
+
+    def point(
+        self,
+        z: ArrayLike,
+        q: ArrayLike | None = None,
+        phi: ArrayLike | None = None,
+        *,
+        weights: ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """One point (n_point,) for an exposure, of the latent vectors (n, n_latent) of all its bins.
+
+        It knows neither the contrast of the beam, nor where azimuth zero is, nor when in the exposure something
+        happened. Of several q it is the mean of the points of the rings.
+
+        Parameters
+        ----------
+        z : array_like, shape (n, n_latent)
+            As `encode` gives them; any number of them.
+        q : array_like, shape (n,), optional
+            Of each bin, in any unit; one ring without it.
+        phi : array_like, shape (n,), optional
+            Centres of the bins, in degrees; NaN where they are not known. Without it the bins of a ring are equal and
+            in order around the full circle.
+        weights : array_like, shape (n,), optional
+            Of the bins of a ring in their mean, such as their pixels; equal without it.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        z = np.asarray(z, dtype=np.float32)
+        if z.ndim != 2 or not len(z) or z.shape[1] != self.n_latent:
+            raise ValueError(f"latent vectors must be (n, {self.n_latent}) for {self.name}, got {z.shape}")
+        for name, values in {"q": q, "phi": phi, "weights": weights}.items():
+            if values is not None and np.shape(values) != (len(z),):
+                raise ValueError(f"{name} must have a number for each of {len(z)} bins, got {np.shape(values)}")
+        points = []
+        for ring in rings_of(len(z), q):
+            azimuths = equal_azimuths(len(ring)) if phi is None else np.asarray(phi, dtype=float)[ring]
+            share = None if weights is None else np.asarray(weights, dtype=float)[ring]
+            points.append(self._point(z[ring], azimuths, share))
+        return np.mean(points, axis=0, dtype=np.float32)
 
     def decode(self, z: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
         """C2 maps (n, size, size) of baseline 1 that latent vectors (n, n_latent) hold.
@@ -109,6 +182,14 @@ class Encoder(ABC):
         keep = np.maximum(0, 1 - noise / np.maximum(np.square(rest).sum((1, 2)), 1e-12))
         out = held + keep[:, None, None] * rest
         return out if size == SIZE else interpolate(out)
+
+    def _point(
+        self, z: NDArray[np.float32], phi: NDArray[np.float64], weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float32]:
+        from ainerd.latent._embedding import run_embedding
+
+        around = np.diff(np.append(phi, phi[0] + 360))
+        return run_embedding(self, z, weights, by_azimuth=bool(np.allclose(around, 360 / len(phi), atol=0.5)))
 
     @abstractmethod
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]: ...

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._features import age_lag, noise_gauges, scaled, weighted
 from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, WEIGHT, block_mean, from_triangle, interpolate
+from ainerd.latent._tower import Tensors, through, tower_ranks
 from ainerd.latent._weights import ModelError, digest, read_weights
 from ainerd.threads import one_thread
 
@@ -39,22 +40,12 @@ _LEAST_CONTRAST = 0.002
 _FEW = 100  # maps
 _FITTED = 0.75  # weight of the contrast that fits the map best, beside the network's
 DEPTH = 3
-Tensors = dict[str, NDArray[np.float32]]
-
-
-def _tower_ranks(name: str, depth: int) -> dict[str, int]:
-    layers = [f"{name}.{b}.{part}" for b in range(1, depth + 1) for part in ("norm", "up", "down")]
-    layers += [f"{name}.{b}" for b in (0, depth + 1, depth + 2)]
-    norms = {f"{name}.{depth + 1}"}
-    return {f"{layer}.bias": 1 for layer in layers} | {
-        f"{layer}.weight": 1 if layer.endswith("norm") or layer in norms else 2 for layer in layers
-    }
 
 
 RANKS = {
-    **_tower_ranks("encoder", DEPTH),
-    **_tower_ranks("decoder", DEPTH),
-    **_tower_ranks("noise", 1),
+    **tower_ranks("encoder", DEPTH),
+    **tower_ranks("decoder", DEPTH),
+    **tower_ranks("noise", 1),
     **{"linear.weight": 2, "linear.bias": 1, "basis": 2, "mean": 1, "spread": 1, "detail": 2},
 }
 
@@ -73,7 +64,7 @@ class _Parts(NamedTuple):
     white: NDArray[np.float32]
 
 
-def _threads_for(n_maps: int) -> AbstractContextManager[None]:
+def threads_for(n_maps: int) -> AbstractContextManager[None]:
     """One thread for the maps of a run: more would only wait for each other."""
     return one_thread if n_maps < _FEW else nullcontext()
 
@@ -89,7 +80,7 @@ class LearnedEncoder(Encoder):
         self.sha256 = sha256
         self._t = {name: np.asarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
         self._basis, self._mean, self._detail = (self._t[name] for name in ("basis", "mean", "detail"))
-        self._features, self._feature_mean = features_of(self._basis, self._mean, self._t["spread"])
+        self.features, self.feature_mean = features_of(self._basis, self._mean, self._t["spread"])
         self._unit = unit_of(self._t["spread"])
         # Noise of a detail component, from that of the groups its direction lies in.
         inside = np.square(self._detail @ self._basis.T)
@@ -106,7 +97,7 @@ class LearnedEncoder(Encoder):
         return cls(tensors, sha256=digest(path))
 
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
-        with _threads_for(len(maps)):
+        with threads_for(len(maps)):
             return self._split(block_mean(maps)).z
 
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -115,7 +106,7 @@ class LearnedEncoder(Encoder):
         return self._maps(x, contrast, offset, size)
 
     def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-        with _threads_for(len(maps)):
+        with threads_for(len(maps)):
             return self._shrunken(self._split(block_mean(maps)), size)
 
     def _shrunken(self, parts: _Parts, size: int) -> NDArray[np.float32]:
@@ -136,7 +127,7 @@ class LearnedEncoder(Encoder):
 
     def _split(self, maps: NDArray[np.float32]) -> _Parts:
         x, level, gauges = scaled(maps)
-        h = self._tower("encoder", np.hstack([x @ self._features.T - self._feature_mean, gauges]))
+        h = through(self._t, "encoder", np.hstack([x @ self.features.T - self.feature_mean, gauges]))
         shape = h[:, :N_SHAPE]
         contrast = np.maximum(level * np.exp(np.clip(h[:, N_SHAPE], -6, 2)), _LEAST_CONTRAST)[:, None]
         offset = level[:, None] * h[:, N_SHAPE + 1 :]
@@ -148,7 +139,7 @@ class LearnedEncoder(Encoder):
         residual = (above / contrast - held).astype(np.float32)
         all_gauges, white = noise_gauges(maps, level, gauges)
         unit = np.square(level[:, None] / contrast)
-        noise = np.exp(self._tower("noise", all_gauges)) * unit
+        noise = np.exp(through(self._t, "noise", all_gauges)) * unit
         detail = residual @ self._detail.T
         per_group = (-1, N_DETAIL // _DETAIL_GROUP, _DETAIL_GROUP)
         power = np.square(detail).reshape(per_group).sum(2)
@@ -158,7 +149,7 @@ class LearnedEncoder(Encoder):
         return _Parts(z.astype(np.float32), held, residual, noise, white * unit[:, 0])
 
     def _shape(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
-        c = self._tower("decoder", z) + z @ self._t["linear.weight"].T + self._t["linear.bias"]
+        c = through(self._t, "decoder", z) + z @ self._t["linear.weight"].T + self._t["linear.bias"]
         return ((c * self._unit) @ self._basis + self._mean).astype(np.float32, copy=False)
 
     @staticmethod
@@ -167,24 +158,6 @@ class LearnedEncoder(Encoder):
     ) -> NDArray[np.float32]:
         maps = from_triangle((1 + offset + contrast * (x / WEIGHT)).astype(np.float32))
         return maps if size == SIZE else interpolate(maps)
-
-    def _tower(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Linear, residual blocks, normalised linear: `ainerd.latent._network.tower`."""
-        x = self._linear(f"{name}.0", x)
-        block = 1
-        while f"{name}.{block}.norm.weight" in self._t:
-            h = self._linear(f"{name}.{block}.up", self._normalised(f"{name}.{block}.norm", x))
-            x = x + self._linear(f"{name}.{block}.down", h / (1 + np.exp(-h)))
-            block += 1
-        return self._linear(f"{name}.{block + 1}", self._normalised(f"{name}.{block}", x))
-
-    def _linear(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return x @ self._t[f"{name}.weight"].T + self._t[f"{name}.bias"]
-
-    def _normalised(self, name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        x = x - x.mean(1, keepdims=True)
-        x /= np.sqrt(np.square(x).mean(1, keepdims=True) + 1e-5)
-        return x * self._t[f"{name}.weight"] + self._t[f"{name}.bias"]
 
 
 def group_power(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,12 +9,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.base import BaseEstimator
 
+from ainerd.novelty._leaders import MOST, leaders
 from ainerd.novelty._partitions import hdbscan, k_means, mixture
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
 
 _FLOOR, _GAP = 2.0, 1.5
-_SUBSAMPLES = 20
+_RADIUS = 1 / 3  # of the cut: runs so near each other are one point where there are very many
 _PARTITIONS = {"gmm": mixture, "kmeans": k_means, "hdbscan": hdbscan}
 
 
@@ -33,7 +34,7 @@ class RegimeModel(BaseEstimator):
         twice the median nearest-neighbour distance, and without a gap of 1.5 all is one regime: safe in any
         units, but blinder.
     random_state : int
-        Seed of the subsamples.
+        Seed of mixtures and k-means.
 
     Attributes
     ----------
@@ -42,14 +43,14 @@ class RegimeModel(BaseEstimator):
         be all that hit an inclusion.
     n_regimes_ : int
     supported_range_ : tuple of int
-        Linkage: 10th to 90th percentile of the number of regimes over 20 subsamples of 80 % of the runs, and
-        `n_regimes_`. Mixture and k-means: least and most regimes that are stable and whose BIC is within 10 of the
-        best.
+        Linkage: how many regimes cuts between `LOWEST` and `HIGHEST` times `cut_` leave. Mixture and k-means: least
+        and most regimes that are stable and whose BIC is within 10 of the best.
     cut_ : float
         Linkage: height of the cut; infinite if all is one regime.
     """
 
     CUT = 3.0  # of the noise: two runs of one regime seldom lie farther apart
+    LOWEST, HIGHEST = 0.75, 1.4
 
     def __init__(self, *, method: str = "linkage", noise: float | None = None, random_state: int = 0) -> None:
         self.method = method
@@ -65,15 +66,10 @@ class RegimeModel(BaseEstimator):
         if self.method != "linkage":
             return self._fit_partition(z)
         self._z = z
-        self.cut_, self.labels_ = self._cut(z)
+        self.cut_, heights, self.labels_ = self._cut(z)
         self.n_regimes_ = int(self.labels_.max()) + 1
-        rng = np.random.default_rng(self.random_state)
-        size = int(np.ceil(0.8 * len(z)))
-        counts = [
-            self._cut(z[np.sort(rng.choice(len(z), size, replace=False))])[1].max() + 1 for _ in range(_SUBSAMPLES)
-        ]
-        low, high = np.percentile(counts, [10, 90]).round().astype(int)
-        self.supported_range_ = (min(int(low), self.n_regimes_), max(int(high), self.n_regimes_))
+        least, most = (1 + int((heights > self.cut_ * factor).sum()) for factor in (self.HIGHEST, self.LOWEST))
+        self.supported_range_ = (min(least, self.n_regimes_), max(most, self.n_regimes_))
         return self
 
     def predict(self, z: ArrayLike) -> NDArray[np.int64]:
@@ -103,13 +99,27 @@ class RegimeModel(BaseEstimator):
         self.supported_range_ = self._partition.supported
         return self
 
-    def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
+    def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
+        """Height of the cut, all merge heights, and labels; of very many runs by points that stand for them."""
+        cut = np.inf if self.noise is None else self.CUT * self.noise
         if len(z) == 1:
-            return (np.inf if self.noise is None else self.CUT * self.noise), np.zeros(1, dtype=np.int64)
-        distances = pdist(z)
+            return cut, np.empty(0), np.zeros(1, dtype=np.int64)
+        points, led = (z, np.arange(len(z))) if len(z) <= MOST else leaders(z, _RADIUS * self._width(z))
+        if len(points) == 1:
+            return cut, np.empty(0), np.zeros(len(z), dtype=np.int64)
+        distances = pdist(points)
         tree = linkage(distances, "average")
-        cut = _gap(tree[:, 2], distances) if self.noise is None else self.CUT * self.noise
-        return cut, _by_appearance(fcluster(tree, cut, "distance"))
+        if self.noise is None:
+            cut = _gap(tree[:, 2], distances)
+        return cut, tree[:, 2], _by_appearance(fcluster(tree, cut, "distance")[led])
+
+    def _width(self, z: NDArray[np.float64]) -> float:
+        """The cut, or what it can be about: distances to nearest neighbours of some."""
+        if self.noise is not None:
+            return self.CUT * self.noise
+        some = z[:: -(-len(z) // MOST)]
+        nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
+        return 3 * _FLOOR * float(np.median(nearest.min(1)))
 
 
 def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
@@ -138,11 +148,12 @@ def _points(z: ArrayLike) -> NDArray[np.float64]:
     return z
 
 
-def match_labels(new: ArrayLike, old: ArrayLike) -> NDArray[np.int64]:
+def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArray[np.int64]:
     """Renumber the labels (n,) of a refit so that regimes that persist keep their numbers.
 
     Regimes are matched one to one so that most runs keep their number (Hungarian method). What is new gets
-    numbers above all old ones. `old` are labels that the first m <= n runs had; -1 is unassigned, in both.
+    numbers above all old ones, and above `highest`, which was given once: the number of a regime that is gone is not
+    given again. `old` are labels that the first m <= n runs had; -1 is unassigned, in both.
     """
     new, old = np.asarray(new, dtype=np.int64), np.asarray(old, dtype=np.int64)
     if new.ndim != 1 or old.ndim != 1 or len(old) > len(new):
@@ -153,7 +164,7 @@ def match_labels(new: ArrayLike, old: ArrayLike) -> NDArray[np.int64]:
     for i, j in zip(*linear_sum_assignment(shared, maximize=True), strict=True):
         if shared[i, j]:
             name[int(new_ids[i])] = int(old_ids[j])
-    fresh = int(old_ids.max(initial=-1)) + 1
+    fresh = max(int(old_ids.max(initial=-1)), highest) + 1
     for label in new[np.sort(np.unique(new, return_index=True)[1])]:
         if int(label) not in name:
             name[int(label)] = fresh

@@ -57,31 +57,40 @@ def archive(
     place = next(path for path in (to, *to.parents) if path.exists())
     with closing(sqlite3.connect(f"file:{directory / 'catalog.db'}?mode=ro", uri=True, timeout=30)) as catalog:
         wanted, missing = _frames(directory, addresses(catalog)) if frames else ({}, [])
-        size = sum(path.stat().st_size for path in [directory / "catalog.db", *_data(directory), *wanted])
-        size += sum((directory / name).stat().st_size for name in TABLES if (directory / name).exists())
+        size = sum(map(_size, [directory / "catalog.db", *_data(directory), *wanted, *(directory / t for t in TABLES)]))
         free = shutil.disk_usage(place).free
         if size * SPARE > free:
             hint = "; without --frames it is less" if frames else ""
             raise ServerError(f"{to} needs {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there{hint}")
         to.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(to / "catalog.db")) as copy:
-            catalog.backup(copy)  # one moment of it, also while somebody writes
-    # What the catalogue names was written before it was named: files copied after it hold all of it.
-    done, files = (to / "catalog.db").stat().st_size, 1
+        try:
+            with closing(sqlite3.connect(to / "catalog.db")) as copy:
+                catalog.backup(copy)  # one moment of it, also while somebody writes
+            # What the catalogue names was written before it was named: files copied after it hold all of it.
+            files, done = _copy_files(directory, to, wanted, lambda n: progress(n, max(n, size)))
+        except BaseException:
+            shutil.rmtree(to, ignore_errors=True)  # half a copy is none
+            raise
+    return Archived(files=files, frames=len(wanted), size=done, missing=missing)
+
+
+def _copy_files(directory: Path, to: Path, frames: dict[Path, str], progress: Callable[[int], None]) -> tuple[int, int]:
+    """Everything but the catalogue, and in this where the files are now; how many files, and their bytes."""
+    done, n = _size(to / "catalog.db"), 1
     for path in _data(directory):
-        done += _copied(path, to / path.relative_to(directory))
-        files += 1
-        progress(done, max(size, done))
+        done, n = done + _copied(path, to / path.relative_to(directory)), n + 1
+        progress(done)
     done += _copy_tables(directory, to)
-    (to / "home").write_text(str(directory))
+    if (directory / "home").exists():
+        _copied(directory / "home", to / "home")
     settle(to)
-    for path, name in wanted.items():
-        done += _copied(path, to / "data" / name)
-        progress(done, max(size, done))
+    for path, name in frames.items():
+        done, n = done + _copied(path, to / "data" / name), n + 1
+        progress(done)
     with closing(sqlite3.connect(to / "catalog.db")) as copy, copy:
-        names = {uri: wanted.get(found) for uri in addresses(copy) if (found := path_of(uri))}
+        names = {uri: frames.get(found) for uri in addresses(copy) if (found := path_of(uri))}
         rewrite(copy, {uri: address(to / "data" / name) for uri, name in names.items() if name is not None})
-    return Archived(files=files + len(wanted), frames=len(wanted), size=done, missing=missing)
+    return n, done
 
 
 def _data(directory: Path) -> Iterator[Path]:
@@ -102,6 +111,13 @@ def _frames(directory: Path, known: list[str]) -> tuple[dict[Path, str], list[Pa
         else:
             missing.append(path)
     return found, missing
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # removed in this moment
+        return 0
 
 
 def _copied(path: Path, to: Path) -> int:

@@ -23,7 +23,8 @@ class Explorer:
     """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
-    `SupportsStoppingCriteria`. A novel exposure is followed up first: one beside it confirms it, then two bracket it.
+    `SupportsStoppingCriteria`. A novel exposure is followed up where that is worth more than to go on: one beside it
+    confirms it, then two bracket it.
 
     Parameters
     ----------
@@ -158,11 +159,13 @@ class Explorer:
         for _ in range(num_points or 1):
             survey = self._survey()
             found = follow_up(survey, list(self._trials.novel().values()))
+            if found is not None and found.rate(survey) < self._policy.rate(survey):
+                found = None
             if found is None:
                 position, reason = self._policy.choose(survey)
             else:
-                position, spot, confirmed = found
-                about = "how far does it reach?" if confirmed else "one beam beside it, to confirm it"
+                position, spot = found.position, found.spot
+                about = "how far does it reach?" if found.confirmed else "one beam beside it, to confirm it"
                 reason = f"beside the novel spot at {self._window.text(spot.position)} (p = {spot.p:.2g}): {about}"
             suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(found is not None)))
         return suggestions

@@ -1,4 +1,9 @@
-"""A novel verdict is confirmed once, and a confirmed one is bracketed."""
+"""A novel verdict is confirmed once, and a confirmed one is bracketed, where that is worth more than to go on.
+
+Worth is counted as the policy counts it, in expected new regimes per beam time. A second exposure is worth the chance
+that what it confirms is new, by its p-value; how far a confirmed regime reaches is worth what the position is worth
+anyway, as one between two regimes.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from ainerd.steering._policies import BOUNDARY, COVERED
 from ainerd.steering._survey import Survey
 
 AROUND = 1.5  # what lies within so many beams, or smallest radii, lies beside
 NEIGHBOURS = 2  # that bracket a spot
+# What is believed of a flagged exposure before its p-value is seen: odds that it is new, and the p-values of new ones
+# fall off as p to this power less one.
+_ODDS, _SHAPE = 0.25, 0.2
 _TURN = 2 * np.pi * np.arange(16) / 16
 
 
@@ -23,14 +32,35 @@ class Novel:
     label: int  # its regime, -1 if none is known
 
 
-def follow_up(survey: Survey, novel: Sequence[Novel]) -> tuple[NDArray[np.float64], Novel, bool] | None:
-    """Where to look again before anything else; None if nothing is to be followed up.
+@dataclass(frozen=True)
+class FollowUp:
+    """Where to look again, (d,), because of which spot; one that is confirmed is bracketed."""
+
+    position: NDArray[np.float64]
+    spot: Novel
+    confirmed: bool
+
+    def rate(self, survey: Survey) -> float:
+        """Expected new regimes per second of beam time."""
+        worth = chance_new(self.spot.p)
+        if self.confirmed:
+            node = survey.window.nearest_node(self.position[None])[0]
+            worth = max(float(survey.gain[node]), COVERED) * (1 + BOUNDARY)
+        return worth / (survey.exposure_s + float(survey.travel_to(self.position[None])[0]))
+
+
+def chance_new(p: float) -> float:
+    """Chance that an exposure with this p-value is of something new."""
+    odds = _ODDS * _SHAPE * p ** (_SHAPE - 1)
+    return odds / (1 + odds)
+
+
+def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
+    """Where to look again; None if nothing is to be followed up.
 
     One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure
     of the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
     interest, unless one that it is confirmed by has been.
-
-    Returns the position (d,), the spot, and whether it is confirmed: the position brackets it then.
     """
     beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
     for spot in sorted(novel, key=lambda spot: spot.p):
@@ -45,7 +75,7 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> tuple[NDArray[np.float6
         ring = spot.position + distance * _directions(len(spot.position))
         ring = ring[survey.may_measure(ring)]
         if len(ring):
-            return ring[cdist(ring, survey.visited).min(1).argmax()], spot, bool(alike)
+            return FollowUp(ring[cdist(ring, survey.visited).min(1).argmax()], spot, bool(alike))
     return None
 
 

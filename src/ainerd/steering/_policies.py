@@ -21,6 +21,10 @@ class Policy(Protocol):
         """A position (d,) that ``survey.may_measure``, and why in one sentence; ValueError if there is none."""
         ...
 
+    def rate(self, survey: Survey) -> float:
+        """What it expects of its choice, in new regimes per second; 0 if there is none, or it expects nothing."""
+        ...
+
 
 @dataclass(frozen=True)
 class NewRegimes:
@@ -31,19 +35,28 @@ class NewRegimes:
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
         """The best node."""
-        nodes = survey.window.nodes
-        open_ = survey.may_measure(nodes)
+        nodes, open_ = survey.window.nodes, survey.may_measure(survey.window.nodes)
         if not open_.any():
             raise ValueError("no position is left: all of it is excluded or at the dose limit")
         covered = survey.gain[open_].max() < COVERED
         if covered:
             value = survey.boundary * survey.nearest + 1e-3 * survey.nearest
+            rate = np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
         else:
-            value = survey.gain * (1 + BOUNDARY * survey.boundary)
-        rate = np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
+            rate = self._rates(survey, open_)
         ties = np.random.default_rng(survey.seed).random(len(nodes))
         best = int(np.argmax(rate * (1 + 1e-6 * ties)))
         return nodes[best], self._reason(survey, best, covered)
+
+    def rate(self, survey: Survey) -> float:
+        """Of the best node."""
+        return max(float(self._rates(survey, survey.may_measure(survey.window.nodes)).max()), 0.0)
+
+    @staticmethod
+    def _rates(survey: Survey, open_: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Worth of each node per second, (m,), -1 where it may not be measured."""
+        value = survey.gain * (1 + BOUNDARY * survey.boundary)
+        return np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
 
     @staticmethod
     def _reason(survey: Survey, node: int, covered: bool) -> str:
@@ -73,6 +86,10 @@ class Sobol:
         sequence = qmc.Sobol(survey.visited.shape[1], seed=self.seed)
         return _next(survey, sequence.random_base2(12), "the Sobol sequence")
 
+    def rate(self, survey: Survey) -> float:
+        """Nothing is expected: what is novel is followed up first."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class R2:
@@ -87,6 +104,10 @@ class R2:
         """The next point of the sequence that may be measured."""
         return _next(survey, r_sequence(4096, survey.visited.shape[1], seed=self.seed), "the R sequence")
 
+    def rate(self, survey: Survey) -> float:
+        """Nothing is expected: what is novel is followed up first."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -97,6 +118,10 @@ class Raster:
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
         """The next point of the raster that may be measured."""
         return _next(survey, raster(self.rows, survey.visited.shape[1]), "a raster")
+
+    def rate(self, survey: Survey) -> float:
+        """Nothing is expected: what is novel is followed up first."""
+        return 0.0
 
 
 def r_sequence(n: int, dimensions: int, *, seed: int = 0) -> NDArray[np.float64]:

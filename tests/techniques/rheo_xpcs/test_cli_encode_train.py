@@ -39,7 +39,7 @@ def test_encode_states_its_rule_and_draws(c2, here, scale, rule):
     z = Encoder.load().encode(c2[None])[0]
     assert result.exit_code == 0
     said = " ".join(result.output.split())
-    assert rule in said and "pca" in said and f"{z[0]:.3g}" in said
+    assert rule in said and "run" in said and f"{z[0]:.3g}" in said
     assert imread(here / "map_encoded.png").std() > 0
 
 

@@ -104,7 +104,7 @@ def test_what_changes_the_numbers_changes_the_parameters():
 
 
 def test_labels_keep_their_numbers():
-    z = np.repeat(np.eye(16, dtype=np.float32)[:2] * 3, 4, axis=0)
+    z = np.repeat(np.eye(16, dtype=np.float32)[:2] * technique().regime_width, 4, axis=0)
     first = technique().regimes(z)
     assert first.n_regimes == 2
     previous = np.where(first.labels == 0, 5, 2)
@@ -130,7 +130,7 @@ def test_of_part_of_a_circle_there_is_a_claim(movie):
     partition = Partition.from_roi_map(ROI_MAP, q=np.full(18, 0.024), phi=np.arange(5, 95, 5))
     analysis = analyse(RheoXPCS(partition, Encoder.load(), small_bank(), contrast=1 / 3), movie)
     assert analysis.novelty_p > 0.05
-    assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.15) and analysis.embedding[-1] == 0
+    assert analysis.summary["tau_s"] == pytest.approx(20, rel=0.15)
 
 
 def test_bins_of_no_known_azimuth_weigh_by_their_pixels(movie):
@@ -139,7 +139,7 @@ def test_bins_of_no_known_azimuth_weigh_by_their_pixels(movie):
     analysis = analyse(RheoXPCS(Partition.from_roi_map(unequal), Encoder.load(), small_bank(), contrast=1 / 3), movie)
     assert analysis.novelty_p > 0.05
     whole = analyse(RheoXPCS(Partition.from_roi_map(ROI_MAP * 0 + 1), Encoder.load(), small_bank()), movie)
-    np.testing.assert_allclose(analysis.embedding, whole.embedding, atol=0.05)
+    assert np.linalg.norm(analysis.embedding - whole.embedding) < Encoder.load().scatter
 
 
 def test_the_contrast_of_a_run_is_found_in_it(movie):

@@ -17,7 +17,7 @@ FLOW = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=
 
 @pytest.fixture(scope="module")
 def encoder():
-    return Encoder.load()
+    return Encoder.load("pca")
 
 
 def run(dynamics, *, contrast=0.2, seed=0, n_pixels=570):

@@ -8,11 +8,12 @@ from ainerd.latent.training._pca_fit import train_pca
 if TYPE_CHECKING:
     from ainerd.latent.training._paper import train_paper
     from ainerd.latent.training._recipe import train_ours
+    from ainerd.latent.training._run_recipe import train_run
     from ainerd.latent.training._tune import tune_ours
 
-__all__ = ["train_ours", "train_paper", "train_pca", "tune_ours"]
+__all__ = ["train_ours", "train_paper", "train_pca", "train_run", "tune_ours"]
 
-_OF_TORCH = {"train_ours": "_recipe", "train_paper": "_paper", "tune_ours": "_tune"}
+_OF_TORCH = {"train_ours": "_recipe", "train_paper": "_paper", "train_run": "_run_recipe", "tune_ours": "_tune"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics import nearest_covariances, noisy
-from ainerd.latent._embedding import run_embedding
 from ainerd.latent._encoder import Encoder
 from ainerd.latent._grid import SIZE
 from ainerd.latent._weights import digest
@@ -27,7 +26,8 @@ BASELINE, FLICKER = 0.025, 1.0
 CONTRAST_ERR = 0.12
 _ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
 _FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
-_LANDMARK_PHI = np.arange(10.0, 360.0, 20.0)
+# Nine bins around the circle that see nine directions: by Friedel's symmetry as much as eighteen do.
+_LANDMARK_PHI = np.arange(10.0, 360.0, 40.0)
 
 
 class Bank:
@@ -114,25 +114,25 @@ class Bank:
             maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), seen.n_pixels, photons, rng)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, seen.share, (1, 0)).astype(np.float32)
-            held = encoder.decode(encoder.encode(mean), size=SIZE)
+            held = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
             if len(sectors.phi_deg) == 1:
                 maps, seen = mean[:, None], sectors
             out.append(features(held, mean, maps, seen, photons=photons))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
-        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 900
+        self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 300
     ) -> tuple[NDArray[np.float32], list[str]]:
-        """Embeddings (n, 16) of the first exposures as runs of 18 bins would see them, and their families."""
+        """Points (n, n_point) of the first exposures as runs of 18 bins would see them, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})
         which, rng = np.arange(min(n, self.n)), np.random.default_rng(0)
-        pixels, width = np.full(_LANDMARK_PHI.size, float(n_pixels)), np.full(_LANDMARK_PHI.size, 20.0)
-        out = np.empty((which.size, 16), dtype=np.float32)
+        pixels, width = np.full(_LANDMARK_PHI.size, 2.0 * n_pixels), np.full(_LANDMARK_PHI.size, 20.0)
+        out = np.empty((which.size, encoder.n_point), dtype=np.float32)
         for chunk in self._chunks(which):
             clean = np.float32(contrast) * seen_from([self.clean[i] for i in chunk], _LANDMARK_PHI, width)
             clean = np.broadcast_to(clean, (len(chunk), pixels.size, SIZE, SIZE))
             runs = noised(clean, pixels, n_frames * counts, rng)
-            out[chunk] = [run_embedding(encoder, encoder.encode(run)) for run in runs]
+            out[chunk] = [encoder.encode_run(run) for run in runs]
         return out, self.families[: which.size]
 
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -44,7 +44,9 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
         What else `Bank.features` takes.
     """
     seen["counts"] = photons
-    key = hashlib.sha256(json.dumps([bank.id, encoder.sha256, _sources(), np.__version__, seen]).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, seen]).encode()
+    ).hexdigest()
     with _making:
         if key not in _known:
             path = user_cache_path("ainerd") / f"{key}.safetensors"

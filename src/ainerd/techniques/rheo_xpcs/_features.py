@@ -52,7 +52,7 @@ def run_features(
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
     whole = np.average(maps, axis=0, weights=pixels)[None].astype(np.float32)
-    held = encoder.decode(encoder.encode(whole), size=SIZE)
+    held = encoder.linear.decode(encoder.linear.encode(whole), size=SIZE)
     of_sectors = block_mean(sectors.average(maps))
     return features(held, block_mean(whole), of_sectors[None], sectors, photons=n_frames * counts)[0]
 

@@ -130,7 +130,7 @@ class RheoXPCSSettings(Section):
     sigma: Annotated[float, AfterValidator(Within(0, 1e5, "frames", above=True))] | None = None
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
-    encoder: str = "pca"
+    encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
     alpha: Annotated[float, AfterValidator(Within(0, 1, "", SHARE, above=True, below=True))] = 0.05

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.config import read_section
-from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
+from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
-from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Question, Regimes, RunInfo, Unit
+from ainerd.technique import AnalysisError, Common, Finding, Landmarks, NullRegimes, Question, Regimes, RunInfo, Unit
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, instrument, look_at
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._field import Field
+from ainerd.techniques.rheo_xpcs._null import null_regimes
 from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._questions import questions
@@ -70,8 +71,8 @@ class RheoXPCS:
         self.partition, self.encoder, self.bank, self.denoiser = partition, encoder, bank, denoiser
         self.contrast, self.alpha = contrast, alpha
         self.reduction = {"reduction": "area", "diagonal": "poisson", "normalization": "smoothed", **reduction}
-        self.regime_width = RegimeModel.CUT * REGIME_SCATTER
-        self.embedding_size = run_embedding(encoder, np.zeros((partition.n_roi, encoder.n_latent))).size
+        self.regime_width = RegimeModel.CUT * encoder.scatter
+        self.embedding_size = encoder.n_point
         self.rings = rings(partition)
         self._landmarks: Landmarks | None = None
         self._instrument: dict[str, float | str | None] = {}
@@ -142,6 +143,10 @@ class RheoXPCS:
             embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
             self._landmarks = Landmarks(embeddings=embeddings, names=names)
         return self._landmarks
+
+    def null_regimes(self) -> NullRegimes | None:
+        """Regimes of known kinds, as this encoder and this bank see them; None for others than the shipped ones."""
+        return null_regimes(self)
 
     def common(self) -> Common:
         """The partition: what an export needs beside the results."""

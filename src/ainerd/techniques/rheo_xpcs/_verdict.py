@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent import run_embedding
 from ainerd.latent._grid import SIZE, block_mean
 from ainerd.techniques.rheo_xpcs._features import features, sectors_of
 from ainerd.techniques.rheo_xpcs._rings import Ring
@@ -28,7 +27,7 @@ class Judged:
     ----------
     latent : ndarray, shape (n_roi, d)
         Of each bin.
-    embedding : ndarray, shape (16,)
+    embedding : ndarray, shape (n_point,)
         Mean of those of the rings.
     p : float or None
         Of the run: the smallest of the rings' p-values, times how many have one (Bonferroni).
@@ -75,7 +74,8 @@ def judge(
     embeddings, found, gaps = [], [], []
     p_of_ring = np.full(len(technique.rings), np.nan)
     for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
-        embeddings.append(run_embedding(technique.encoder, latent[ring.bins], ring.weights, by_azimuth=ring.by_azimuth))
+        phi = np.full(len(ring.bins), np.nan) if ring.phi_deg is None else ring.phi_deg
+        embeddings.append(technique.encoder.point(latent[ring.bins], phi=phi, weights=ring.weights))
         gap = technique.gap(contrast)
         if gap is not None:
             gaps.append(gap)
@@ -103,7 +103,8 @@ def _described(
     own, told = (sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (ring.pixels, given["n_pixels"]))
     of_sectors = at_edge(own.average(maps), own, given)
     mean = np.tensordot(told.share, of_sectors, 1)[None].astype(np.float32)
-    held = technique.encoder.decode(technique.encoder.encode(mean), size=SIZE)
+    linear = technique.encoder.linear
+    held = linear.decode(linear.encode(mean), size=SIZE)
     return features(held, mean, of_sectors[None], told, photons=given["photons"])[0]
 
 

@@ -58,7 +58,7 @@ def similar(
     """Find the results that are nearest to the C2 maps in a file, nearest first, among those like the newest."""
     import numpy as np
 
-    from ainerd.latent import Encoder, run_embedding
+    from ainerd.latent import Encoder
 
     maps = _read_npy(file)
     if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
@@ -75,7 +75,7 @@ def similar(
                 f"the results are of encoder {said['name']!r} with SHA-256 {said['sha256'][:12]}…, this one has "
                 f"{model.sha256[:12]}…: give its weights with --encoder"
             )
-        show_near(store, store.similar(run_embedding(model, model.encode(maps)), n), as_json=json)
+        show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
 
 
 def _read_npy(file: Path) -> "NDArray[Any]":

@@ -74,6 +74,49 @@ def ours(
 
 
 @train.command()
+def run(
+    out: Folder = Path("weights"),
+    seed: Seed = 1,
+    truths: Annotated[int | None, typer.Option(min=2, help="Truths to draw; default: as shipped.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of 192 of them; default: as shipped.")] = None,
+) -> None:
+    """Train the run encoder, the default, to tell exposures of one regime from others: half an hour on two cores."""
+    from ainerd.latent.training import train_run
+
+    chosen = {name: value for name, value in {"truths": truths, "steps": steps}.items() if value is not None}
+    with _watched() as watch:
+        file = train_run(out, seed=seed, watch=watch, **chosen)
+    show_file(file)
+
+
+@train.command()
+def nights(
+    out: Annotated[Path, typer.Option(help="Folder for regimes.safetensors.")] = Path("weights"),
+    seed: Seed = 0,
+    regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
+) -> None:
+    """Simulate nights of known regimes, which say how likely one is that looks new: some minutes.
+
+    They are of the shipped encoder and bank, so the file belongs beside these.
+    """
+    import numpy as np
+
+    from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
+    from ainerd.techniques.rheo_xpcs._null import views, write_null
+    from ainerd.xpcs import Partition
+
+    one = np.ones((8, 8), np.int32)
+    technique = RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)))
+    with bars() as progress:
+        advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes))
+        clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance)
+        seen = views(technique, clean, seed=seed, advance=advance)
+        progress.add_task("nights", total=None)
+        write_null(out / "regimes.safetensors", technique, seen, seed=seed)
+    show_file(out / "regimes.safetensors")
+
+
+@train.command()
 def paper(
     out: Folder = Path("weights"),
     seed: Seed = 0,

@@ -1,0 +1,181 @@
+"""Whole nights: how often anything is called a new regime that is none, and how soon a new regime is found.
+
+A night has 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are drawn
+from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's regimes are
+measured with a contrast 10 % below what is told. New regimes are of the held-out families; in a night with one, two to
+six exposures are of it, at random places among those of known regimes. "By exposure" is the rule of Bonferroni: a
+discovery at the first exposure with p at most alpha over the 30 of the night. Intervals are 95 %.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from ainerd.dynamics import HELD_OUT, clean_exposure, draw
+from ainerd.novelty import RegimeTest, night, share
+from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
+from ainerd.techniques.rheo_xpcs._clean import Clean
+from ainerd.techniques.rheo_xpcs._null import Views, views
+from ainerd.xpcs import Partition
+from benchmarks._report import FOLDER, report
+
+ALPHA, EXPOSURES, EACH = 0.05, 30, 6
+
+
+def technique() -> RheoXPCS:
+    """As shipped; its bins are not used."""
+    one = np.ones((8, 8), np.int32)
+    return RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)), alpha=ALPHA)
+
+
+def pool(of: RheoXPCS, n: int, seed: int) -> Views:
+    """Exposures of known regimes, kept in a file from one run to the next."""
+    off = n // 10
+    clean, _ = simulated_exposures(n, seed=1000 + seed)
+    return both(
+        kept(f"nights_known_{n}_{seed}", lambda: views(of, clean[off:], each=EACH, seed=seed)),
+        kept(f"nights_off_{n}_{seed}", lambda: views(of, clean[:off], each=EACH, seed=seed + 1, contrast_off=0.9)),
+    )
+
+
+def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
+    """Exposures of regimes of each held-out family."""
+    found = {}
+    for family in sorted(HELD_OUT):
+        rng = np.random.default_rng([seed, len(family)])
+
+        def seen(family: str = family, rng: np.random.Generator = rng) -> Views:
+            clean = [Clean.at_directions(clean_exposure(draw(family, rng, 1.0))) for _ in range(n)]
+            return views(of, clean, each=EACH, seed=seed)
+
+        found[family] = kept(f"nights_{family}_{n}_{seed}", seen)
+    return found
+
+
+def kept(name: str, make: Any) -> Views:
+    """What was made, from its file if it is there."""
+    path = Path(FOLDER) / f"{name}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = make()
+        np.savez(path, p=made.p, z=made.z)
+    found = np.load(path)
+    return Views(found["p"], found["z"])
+
+
+def both(a: Views, b: Views) -> Views:
+    """One after the other."""
+    return Views(np.concatenate([a.p, b.p]), np.concatenate([a.z, b.z]))
+
+
+def interval(hits: int, n: int) -> str:
+    """Wilson's."""
+    share_, z2 = hits / n, 1.96**2
+    middle, half = share_ + z2 / 2 / n, 1.96 * np.sqrt(share_ * (1 - share_) / n + z2 / 4 / n**2)
+    return f"{(middle - half) / (1 + z2 / n):.3f}–{(middle + half) / (1 + z2 / n):.3f}"
+
+
+def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> dict[str, Any]:
+    """Nights in which nothing is new: in how many something is called so."""
+    rng, by_regime, by_exposure = np.random.default_rng(1), 0, 0
+    for _ in track(range(n), "null nights"):
+        which, number = night(known.p.shape, EXPOSURES, rng)
+        p, z = known.p[which, number], known.z[which, number]
+        assert of.regime_width is not None
+        ranks = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
+        by_regime += any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items())
+        by_exposure += bool((p <= ALPHA / EXPOSURES).any())
+    return {
+        "nights": n,
+        "any false discovery": by_regime / n,
+        "95 %": interval(by_regime, n),
+        "by exposure": by_exposure / n,
+    }
+
+
+def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int) -> dict[str, Any]:
+    """Nights with one new regime: in how many it is found, and after how many of its exposures."""
+    rng, found, needed, alone = np.random.default_rng(2), 0, [], []
+    for i in track(range(n), "nights with a new regime"):
+        which, number = night(known.p.shape, EXPOSURES - EACH, rng)
+        k, place = int(rng.integers(2, EACH + 1)), i % len(new.p)
+        at = np.sort(rng.choice(len(which) + 1, k))
+        p = np.insert(known.p[which, number], at, new.p[place, :k])
+        z = np.insert(known.z[which, number], at, new.z[place, :k], axis=0)
+        is_new = np.insert(np.zeros(len(which), bool), at, True)
+        after = _exposures_to_discovery(of, test, p, z, is_new)
+        found += after is not None
+        if after is not None:
+            needed.append(after)
+        first = np.flatnonzero(new.p[place, :k] <= ALPHA / EXPOSURES)
+        if first.size:
+            alone.append(int(first[0]) + 1)
+    return {
+        "nights": n,
+        "found": found / n,
+        "95 %": interval(found, n),
+        "exposures needed": float(np.mean(needed)) if needed else np.nan,
+        "found by exposure": len(alone) / n,
+        "needed by exposure": float(np.mean(alone)) if alone else np.nan,
+    }
+
+
+def _exposures_to_discovery(
+    of: RheoXPCS, test: RegimeTest, p: NDArray[np.float64], z: NDArray[np.float32], is_new: NDArray[np.bool_]
+) -> int | None:
+    """Exposures of the new regime until a regime that most of them are in is a discovery; None if it is not."""
+    from ainerd.novelty import grouped
+
+    assert of.regime_width is not None
+    labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
+    for n in range(1, len(p) + 1):
+        before = np.append(labels, -1)
+        novel = (p[:n] <= ALPHA).astype(int)
+        labels = grouped(of.regimes, z[:n], before, novel, width=of.regime_width, highest=highest).regimes.labels
+        highest = max(highest, int(labels.max()))
+        for number in np.unique(labels[labels >= 0]):
+            mine = labels == number
+            smallest[int(number)] = min(test.rank(p[:n][mine]), smallest.get(int(number), 1.0))
+            if test.p(smallest[int(number)]) <= ALPHA * share(int(number)) and is_new[:n][mine].mean() > 0.5:
+                return int(is_new[:n].sum())
+    return None
+
+
+def power(test: RegimeTest, new: Views) -> dict[str, Any]:
+    """Share of new regimes found after so many exposures, at the level of the first regime, alpha .05 and .01."""
+    ranks = [[test.p(test.rank(p[:k])) for p in new.p] for k in (1, 2, 3, EACH)]
+    return {
+        f"{k} at {alpha}": float(np.mean(np.array(row) <= alpha * share(0)))
+        for alpha in (0.05, 0.01)
+        for k, row in zip((1, 2, 3, EACH), ranks, strict=True)
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--regimes", type=int, default=3400, help="of the pool, six exposures each")
+    parser.add_argument("--nights", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.regimes, arguments.nights = 300, 100
+    of = technique()
+    null = of.null_regimes()
+    assert null is not None
+    test = RegimeTest(null.by_look, null.smallest)
+    known = pool(of, arguments.regimes, seed=0)
+    about = {"regimes": arguments.regimes, "exposures": int(known.p.size), "alpha": ALPHA}
+    report("nights_null", [null_nights(of, test, known, arguments.nights)], **about)
+    new = new_regimes(of, 100 if arguments.quick else 300, seed=5)
+    rows = [{"family": family} | new_nights(of, test, known, seen, arguments.nights) for family, seen in new.items()]
+    report("nights_new", rows, **about)
+    report("nights_power", [{"family": family} | power(test, seen) for family, seen in new.items()], **about)
+
+
+if __name__ == "__main__":
+    main()

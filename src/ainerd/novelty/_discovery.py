@@ -1,0 +1,164 @@
+"""Is a regime new? One p-value for all its exposures, and a bound on false discoveries of a whole campaign.
+
+Exposures of one regime share its dynamics: if these look strange by chance, all its exposures do. So their p-values are
+not independent, and their product says far too much. What a regime's exposures say together is ranked among simulated
+regimes instead, whose exposures are as dependent as they are, and which are grouped by the code that groups an agent's
+results.
+
+The evidence of a regime after k exposures is the mean of -log p of the first k in the order they were taken, k at most
+`LOOKS`, as its rank among simulated regimes of k exposures; then the smallest of these ranks so far, so that it does
+not matter when one looks, or stops. That smallest rank is ranked in turn among the regimes of simulated nights.
+
+Over regimes the level is spent: a regime is a discovery if its p-value is at most `share` of alpha, and the shares of
+all regimes that can come sum to one. So the chance of any false discovery is at most alpha, whatever depends on what.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ainerd.novelty._grouping import Find, grouped
+
+LOOKS = 6  # exposures of a regime that count
+_FIRST, _OF_FIRST = 6, 0.9  # regimes that share this much of alpha equally; each later one half of what is left
+
+
+def share(number: int) -> float:
+    """Part of alpha that the regime with this number may spend."""
+    return _OF_FIRST / _FIRST if number < _FIRST else (1 - _OF_FIRST) * 0.5 ** (number - _FIRST + 1)
+
+
+class RegimeTest:
+    """p-values of regimes.
+
+    Parameters
+    ----------
+    by_look : array_like, shape (LOOKS, n)
+        Evidence of n simulated regimes after 1, 2, … exposures.
+    smallest : array_like, shape (m,)
+        Smallest ranks of m regimes of simulated nights.
+    """
+
+    def __init__(self, by_look: ArrayLike, smallest: ArrayLike) -> None:
+        self.by_look, self.smallest = np.sort(by_look, axis=1), np.sort(smallest)
+        if self.by_look.ndim != 2 or len(self.by_look) != LOOKS or self.smallest.ndim != 1:
+            raise ValueError(f"by_look must be ({LOOKS}, n), got {self.by_look.shape}")
+
+    @classmethod
+    def calibrated(
+        cls,
+        p: NDArray[np.float64],
+        z: NDArray[np.float32],
+        find: Find,
+        *,
+        width: float,
+        alpha: float,
+        rng: np.random.Generator,
+        regimes: int = 5000,
+        exposures: int = 30,
+    ) -> Self:
+        """Calibrate on simulated regimes: nights of one to six of them, until there were so many.
+
+        Parameters
+        ----------
+        p : ndarray, shape (n, k)
+            p-values of k exposures of each of n regimes of known kinds.
+        z : ndarray, shape (n, k, d)
+            Their embeddings.
+        find, width, alpha
+            As the agent groups: `Technique.regimes`, `regime_width`, and the level at which an exposure is novel.
+        rng : numpy.random.Generator
+        regimes : int
+            Regimes of the nights, at least.
+        exposures : int
+            Of a night.
+        """
+        evidence = np.cumsum(-np.log(p[:, :LOOKS]), axis=1) / np.arange(1, LOOKS + 1)
+        test = cls(evidence.T, np.ones(1))
+        smallest: list[float] = []
+        while len(smallest) < regimes:
+            of, number = night(p.shape, exposures, rng)
+            smallest += test.night(p[of, number], z[of, number], find, width=width, alpha=alpha).values()
+        return cls(test.by_look, smallest)
+
+    def night(
+        self, p: NDArray[np.float64], z: NDArray[np.float32], find: Find, *, width: float, alpha: float
+    ) -> dict[int, float]:
+        """Smallest rank of each regime, by its number, after a night whose exposures (n,) are grouped one by one."""
+        labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
+        for n in range(1, len(p) + 1):
+            before = np.append(labels, -1)
+            found = grouped(find, z[:n], before, (p[:n] <= alpha).astype(int), width=width, highest=highest)
+            labels = found.regimes.labels
+            highest = max(highest, int(labels.max()))
+            for number in np.unique(labels[(labels >= 0) & ((labels != before) | (labels == labels[-1]))]):
+                rank = self.rank(p[:n][labels == number])
+                smallest[int(number)] = min(rank, smallest.get(int(number), 1.0))
+        return smallest
+
+    def rank(self, p: Sequence[float] | NDArray[np.float64]) -> float:
+        """Smallest rank, over looks, of a regime whose exposures have these p-values, in the order they were taken."""
+        first = -np.log(np.asarray(p, dtype=float)[:LOOKS])
+        evidence = np.cumsum(first) / np.arange(1, len(first) + 1)
+        n = self.by_look.shape[1]
+        stranger = [n - np.searchsorted(row, value) for row, value in zip(self.by_look, evidence, strict=False)]
+        return (1 + min(stranger, default=n)) / (1 + n)
+
+    def p(self, rank: float) -> float:
+        """p-value of a regime of this smallest rank."""
+        return float(1 + np.searchsorted(self.smallest, rank, "right")) / (1 + self.smallest.size)
+
+
+def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
+    """Regimes (m,) that the exposures of a night are of, and which exposure of the regime each is.
+
+    One to six regimes out of ``shape[0]``, of uneven shares, no more exposures of one than there are, ``shape[1]``.
+    """
+    n = int(rng.integers(1, 7))
+    which = rng.choice(shape[0], n, replace=False)
+    of = rng.choice(n, exposures, p=rng.dirichlet(np.full(n, 2.0)))
+    number = np.array([(of[:i] == kind).sum() for i, kind in enumerate(of)])
+    there = number < shape[1]
+    return which[of[there]], number[there]
+
+
+class Discoveries:
+    """What is found to be new as results come: each regime once, with the p-value that decided.
+
+    `known` are numbers of regimes that are not to be judged any more.
+    """
+
+    def __init__(self, test: RegimeTest, alpha: float) -> None:
+        self._test, self.alpha = test, alpha
+        self._smallest: dict[int, float] = {}
+        self.found: dict[int, float] = {}  # p-value of each regime that is a discovery, by number
+
+    def update(self, p_values: Mapping[int, Sequence[float]]) -> list[int]:
+        """Numbers of the regimes that are discoveries since; of each regime its p-values in the order they were taken.
+
+        One that has none yet, or that is a discovery already, is passed over.
+        """
+        new = []
+        for number, p in p_values.items():
+            if not len(p) or number in self.found:
+                continue
+            self._smallest[number] = min(self._test.rank(p), self._smallest.get(number, 1.0))
+            if self.p(number) <= self.level(number):
+                self.found[number] = self.p(number)
+                new.append(number)
+        return new
+
+    def p(self, number: int) -> float:
+        """p-value of a regime; 1 if nothing is known of it."""
+        return self._test.p(self._smallest[number]) if number in self._smallest else 1.0
+
+    def level(self, number: int) -> float:
+        """What the p-value of a regime is held against."""
+        return self.alpha * share(number)
+
+    def decides(self, number: int, p: Sequence[float]) -> bool:
+        """Whether one more exposure, if it is as strange as can be, makes a regime with these p-values a discovery."""
+        strangest = float(np.exp(-self._test.by_look[0, -1]))
+        return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.level(number)

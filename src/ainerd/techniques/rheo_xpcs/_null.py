@@ -1,0 +1,110 @@
+"""Regimes of known kinds, simulated: what the exposures of one say together, when nothing is new."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ainerd
+from ainerd.latent._grid import SIZE
+from ainerd.latent._weights import ModelError, read_weights, write_weights
+from ainerd.novelty import LOOKS, RegimeTest
+from ainerd.technique import NullRegimes
+from ainerd.techniques.rheo_xpcs._bank import BASELINE, add_systematics, noised
+from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
+from ainerd.techniques.rheo_xpcs._features import features, sectors_of
+from ainerd.threads import one_thread
+
+if TYPE_CHECKING:
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+
+# What the exposures are measured with: the more counts, the more alike the p-values of one regime, and the more
+# cautious the test.
+PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
+BINS = 18
+SHIPPED = Path(__file__).parent / "weights" / "regimes.safetensors"
+_RANKS = {"by_look": 2, "smallest": 1}
+
+
+@dataclass(frozen=True)
+class Views:
+    """p-values (n, k) and points (n, k, d) of k exposures of each of n regimes."""
+
+    p: NDArray[np.float64]
+    z: NDArray[np.float32]
+
+
+@one_thread
+def views(
+    technique: "RheoXPCS",
+    clean: Sequence[Clean],
+    *,
+    each: int = LOOKS,
+    contrast_off: float = 1.0,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Views:
+    """Exposures of regimes, which differ by noise alone; contrast is a regime's own, within what is known of it.
+
+    `contrast_off` is the contrast over what the technique is told.
+    """
+    encoder, linear, rng = technique.encoder, technique.encoder.linear, np.random.default_rng([seed, 3])
+    sectors = sectors_of(np.full(BINS, PIXELS), None, True)
+    told = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
+    scorer = technique.scorer({"photons": PHOTONS, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **told})
+    noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
+    described, points = [], []
+    for one in clean:
+        scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
+        signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
+        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
+        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
+        mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
+        held = linear.decode(linear.encode(mean), size=SIZE)
+        described.append(features(held, mean, maps, sectors, photons=PHOTONS))
+        latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
+        points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
+        advance(1)
+    p = scorer.p_values(np.concatenate(described)).reshape(len(clean), each)
+    return Views(p, np.array(points, dtype=np.float32))
+
+
+def write_null(path: Path, technique: "RheoXPCS", seen: Views, *, seed: int) -> None:
+    """Write a ``.safetensors`` file that `null_regimes` reads: regimes of nights, grouped as the technique does."""
+    assert technique.regime_width is not None
+    test = RegimeTest.calibrated(
+        seen.p,
+        seen.z,
+        technique.regimes,
+        width=technique.regime_width,
+        alpha=technique.alpha,
+        rng=np.random.default_rng([seed, 5]),
+    )
+    tensors = {"by_look": test.by_look.astype(np.float32), "smallest": test.smallest.astype(np.float32)}
+    recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **_made_for(technique)}
+    write_weights(path, tensors, recipe)
+
+
+def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | None:
+    """What the file says; None if it was made for another bank or encoder."""
+    try:
+        tensors, recipe = _read(path)
+    except ModelError:
+        return None
+    if {name: recipe.get(name) for name in _made_for(technique)} != _made_for(technique):
+        return None
+    return NullRegimes(by_look=tensors["by_look"].astype(float), smallest=tensors["smallest"].astype(float))
+
+
+def _made_for(technique: "RheoXPCS") -> dict[str, str]:
+    return {"bank": technique.bank.id, "encoder": technique.encoder.sha256}
+
+
+@cache
+def _read(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, object]]:
+    return read_weights(path, "regimes", _RANKS)

@@ -1,0 +1,170 @@
+"""One learned point for an exposure: what it depends on, and what it does not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ainerd.dynamics import Dynamics, clean_exposure, noisy
+from ainerd.latent import Encoder, ModelError
+from ainerd.latent._azimuth import harmonics, rings_of
+from ainerd.latent._run import RunEncoder
+from ainerd.latent._weights import read_weights, write_weights
+from ainerd.latent.training import train_run
+from ainerd.latent.training._run_views import truth, variant
+from ainerd.latent.training._textures import TEXTURES
+
+FLUID = Dynamics(family="fluid", tau_s=0.05)
+SLOW = Dynamics(family="slow", tau_s=2.0, exponent=1.5)
+YIELDS = Dynamics(family="avalanche", tau_s=5.0, events=((0.3, 1.5),))
+FLOW = Dynamics(family="flow", tau_s=1.0, static=0.5, flow_rad_s=40.0, flow_deg=90.0)
+PHI = np.arange(10.0, 360.0, 20.0)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder.load()
+
+
+def run(dynamics, phi=PHI, *, contrast=0.2, seed=0):
+    """Maps (n, 64, 64) of 250 photons a pixel and 570 pixels a bin."""
+    clean = np.broadcast_to(contrast * clean_exposure(dynamics, phi), (len(phi), 64, 64)).astype(np.float32)
+    return noisy(clean, n_pixels=570, n_frames=1, counts=250, rng=np.random.default_rng(seed))[:, 0]
+
+
+def apart(a, b):
+    return float(np.linalg.norm(a - b))
+
+
+def test_it_is_the_default_and_needs_no_torch(encoder):
+    assert isinstance(encoder, RunEncoder) and encoder.name == "run"
+    z = encoder.encode(run(FLUID))
+    assert z.shape == (18, encoder.n_latent) == (18, 64) and z.dtype == np.float32
+    linear = Encoder.load("pca")
+    np.testing.assert_array_equal(z[:, :16], linear.encode(run(FLUID)))
+    np.testing.assert_array_equal(encoder.decode(z, size=64), linear.decode(z[:, :16], size=64))
+    assert encoder.linear.sha256 == linear.sha256 and linear.linear is linear
+
+
+def test_exposures_of_one_regime_are_near_and_of_others_far(encoder):
+    rng = np.random.default_rng(1)
+    points = [[encoder.encode_run(run(variant(d, rng), seed=s)) for s in range(3)] for d in (FLUID, SLOW, YIELDS, FLOW)]
+    for i, of_one in enumerate(points):
+        own = max(apart(a, b) for a in of_one for b in of_one)
+        others = min(apart(a, b) for j, of_other in enumerate(points) if j != i for a in of_one for b in of_other)
+        assert own < 2.5 * encoder.scatter < others
+
+
+@pytest.mark.parametrize("turn", [20, 75, 130])
+def test_where_azimuth_zero_is_does_not_matter(encoder, turn):
+    turned = encoder.encode_run(run(replace(FLOW, flow_deg=90.0 + turn)))
+    assert apart(turned, encoder.encode_run(run(FLOW))) < encoder.scatter
+
+
+@pytest.mark.parametrize("change", [{"contrast": 0.1}, {"contrast": 0.3}, {"seed": 3}])
+def test_neither_contrast_nor_noise_matters(encoder, change):
+    assert apart(encoder.encode_run(run(FLUID, **change)), encoder.encode_run(run(FLUID))) < encoder.scatter
+
+
+def test_any_number_of_bins_in_any_order(encoder):
+    maps, whole = run(FLOW), encoder.encode_run(run(FLOW))
+    order = np.random.default_rng(0).permutation(18)
+    np.testing.assert_allclose(encoder.encode_run(maps[order], phi=PHI[order]), whole, atol=1e-4)
+    for phi in (np.arange(5.0, 180.0, 10.0), np.arange(0.0, 360.0, 45.0)):
+        assert apart(encoder.encode_run(run(FLOW, phi), phi=phi), whole) < 2 * encoder.scatter
+    for n in (1, 2, 5):
+        assert encoder.encode_run(maps[:n], phi=np.full(n, np.nan)).shape == (encoder.n_point,)
+
+
+def test_of_several_q_it_is_the_mean_of_the_rings(encoder):
+    fast, slow = run(FLUID), run(SLOW)
+    both = encoder.encode_run(np.concatenate([fast, slow]), q=[0.1] * 18 + [0.2] * 18, phi=[*PHI, *PHI])
+    np.testing.assert_allclose(both, (encoder.encode_run(fast) + encoder.encode_run(slow)) / 2, atol=1e-4)
+
+
+def test_a_bin_counts_as_much_as_its_weight(encoder):
+    maps = np.concatenate([run(FLUID), run(SLOW)])
+    weights, phi = [1.0] * 18 + [1e-9] * 18, [*PHI, *PHI]
+    np.testing.assert_allclose(
+        encoder.encode_run(maps, phi=phi, weights=weights), encoder.encode_run(maps[:18]), atol=1e-3
+    )
+
+
+def test_other_encoders_give_the_sixteen_numbers_made_by_hand():
+    from ainerd.latent import run_embedding
+
+    for name in ("pca", "ours"):
+        encoder = Encoder.load(name)
+        z = encoder.encode(run(FLOW))
+        np.testing.assert_array_equal(encoder.point(z), run_embedding(encoder, z))
+        assert encoder.point(z, phi=np.full(18, np.nan))[-1] == 0  # no anisotropy where azimuths are not known
+
+
+def test_harmonics_are_those_of_a_fourier_transform():
+    wave = 3 + 2 * np.cos(2 * np.deg2rad(PHI)) - 0.5 * np.sin(4 * np.deg2rad(PHI))
+    mean, *rest = harmonics(PHI) @ wave
+    shrunk = 0.5 / (0.5 + 0.05)
+    np.testing.assert_allclose([mean, *rest], [3, 2 * shrunk, 0, 0, -0.5 * shrunk], atol=1e-5)
+    np.testing.assert_allclose(harmonics([np.nan, 3.0], [1, 3]) @ [4.0, 8.0], [7, 0, 0, 0, 0])
+
+
+def test_bins_are_told_apart_by_q():
+    assert [list(ring) for ring in rings_of(5, [0.2, 0.1, 0.2, 0.101, np.nan])] == [[1, 3], [0, 2, 4]]
+    assert [list(ring) for ring in rings_of(3, None)] == [[0, 1, 2]]
+
+
+def test_what_does_not_fit_is_refused(encoder):
+    z = np.zeros((4, encoder.n_latent))
+    with pytest.raises(ValueError, match=r"latent vectors must be \(n, 64\)"):
+        encoder.point(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match="phi must have a number for each of 4 bins"):
+        encoder.point(z, phi=[1.0])
+
+
+@pytest.mark.parametrize("name", list(TEXTURES))
+def test_textures_keep_a_map_symmetric(name):
+    maps = TEXTURES[name](np.ones((3, 64, 64), np.float32), 0.02, np.random.default_rng(4))
+    assert maps.dtype == np.float32 and np.isfinite(maps).all()
+    np.testing.assert_allclose(maps, maps.swapaxes(1, 2), atol=1e-5)
+
+
+def test_no_truth_has_a_held_out_mechanism():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        dynamics = variant(truth(rng), rng)
+        for _, part in dynamics.parts:
+            assert part.echo == (0.0, 0.0) and part.arrest_s == np.inf
+
+
+def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr("ainerd.latent.training._run_recipe._CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("ainerd.latent.training._run_recipe._PAIRS", 2)
+
+    class Stop(Exception):
+        pass
+
+    def stops(stage, done, total, watched):
+        if stage == "training" and done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_run(tmp_path / "a", truths=6, steps=3, watch=stops)
+    stages = []
+    again = train_run(tmp_path / "a", truths=6, steps=3, watch=lambda stage, done, *_: stages.append((stage, done)))
+    assert stages == [("simulating", 1), ("training", 2), ("training", 3)]
+    straight = train_run(tmp_path / "b", truths=6, steps=3)
+    assert again.read_bytes() == straight.read_bytes()
+    point = Encoder.load(again).encode_run(run(FLUID))
+    assert point.shape == (16,) and np.isfinite(point).all()
+    with pytest.raises(ModelError, match="of another recipe"):
+        train_run(tmp_path / "a", truths=6, steps=4)
+
+
+def test_weights_for_other_maps_are_refused(tmp_path, encoder):
+    from ainerd.latent._run import RANKS
+    from ainerd.latent._weights import SHIPPED
+
+    tensors, recipe = read_weights(SHIPPED / "run.safetensors", "run", RANKS)
+    write_weights(tmp_path / "other.safetensors", tensors, recipe | {"maps": ["a", "b"]})
+    with pytest.raises(ModelError, match="made for other weights"):
+        Encoder.load(tmp_path / "other.safetensors")

@@ -1,0 +1,74 @@
+"""A regime's p-value, and what is spent over regimes."""
+
+import numpy as np
+import pytest
+
+from ainerd.novelty import LOOKS, Discoveries, RegimeTest, find_regimes, night, share
+
+WIDTH = 3.0
+
+
+def find(z, previous):
+    return find_regimes(z, previous, width=WIDTH)
+
+
+def regimes(n, rng, new=0.0, shared=0.9):
+    """p-values and points of six exposures of each: strange together, as far as they share it."""
+    from scipy.stats import norm
+
+    common = rng.standard_normal((n, 1))
+    score = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.standard_normal((n, LOOKS)) + new
+    z = 12 * rng.standard_normal((n, 1, 8)) + 0.3 * rng.standard_normal((n, LOOKS, 8))
+    return np.maximum(norm.sf(score), 1 / 1000), z.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    rng = np.random.default_rng(0)
+    p, z = regimes(2000, rng)
+    return RegimeTest.calibrated(p, z, find, width=WIDTH, alpha=0.05, rng=rng, regimes=700, exposures=12)
+
+
+def test_what_is_spent_is_no_more_than_there_is():
+    assert sum(share(k) for k in range(200)) == pytest.approx(1, abs=1e-9)
+    assert share(0) == share(5) > share(6) > share(7)
+
+
+def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
+    rng = np.random.default_rng(1)
+    p, z = regimes(600, rng)
+    false, naive = 0, 0
+    for _ in range(80):
+        of, number = night((600, LOOKS), 12, rng)
+        ranks = calibrated.night(p[of, number], z[of, number], find, width=WIDTH, alpha=0.05)
+        false += any(calibrated.p(rank) <= 0.05 * share(k) for k, rank in ranks.items())
+        naive += (p[of, number] <= 0.05).any()
+    assert false <= 9  # 4 are expected; more than 9 come by in one of 70 tries
+    assert naive > 4 * max(false, 1)
+
+
+def test_new_regimes_are_found_sooner_than_by_exposures(calibrated):
+    p, _ = regimes(300, np.random.default_rng(2), new=4.0)
+    found = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]
+    assert np.mean(found) > 0.85
+
+
+def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
+    p = [0.001, 0.001, 0.9, 0.9]
+    ranks = [calibrated.rank(p[:k]) for k in range(1, 5)]
+    assert ranks == sorted(ranks, reverse=True)
+    assert calibrated.rank([0.5] * LOOKS + [0.001] * 9) == calibrated.rank([0.5] * LOOKS)  # known once, quiet since
+
+
+def test_each_discovery_is_said_once_and_the_deciding_exposure_is_asked_for(calibrated):
+    claims = Discoveries(calibrated, 0.05)
+    assert claims.p(3) == 1.0 and claims.update({3: []}) == []
+    one, two = [0.02], [0.02, 0.001]
+    assert claims.update({3: one}) == [] and not claims.decides(3, [0.6])
+    assert claims.update({3: [*two, 0.001]}) == [3] == list(claims.found)
+    assert claims.update({3: [*two, 0.001, 0.001]}) == []
+
+
+def test_tables_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="by_look must be"):
+        RegimeTest(np.ones((2, 5)), np.ones(3))
