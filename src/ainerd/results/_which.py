@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 LONG = 36  # characters of a whole key
 SHORT = 8  # of a key as it is shown
 
@@ -12,9 +14,9 @@ Nodes = Mapping[str, Mapping[str, Any]]
 
 def scan_text(scan_id: Any, event: Any = None) -> str:
     """The number of a scan as it is written everywhere: 12, and 12.2 for its second event."""
-    if scan_id is None or scan_id != scan_id:
+    if pd.isna(scan_id):
         return "?"
-    further = event is not None and event == event and int(event) > 1
+    further = not pd.isna(event) and int(event) > 1
     return f"{int(scan_id)}.{int(event)}" if further else str(int(scan_id))
 
 
