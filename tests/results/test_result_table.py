@@ -66,7 +66,9 @@ def test_of_two_scans_with_one_number_the_newest_is_meant():
     assert found_key(results, 3) == "b"  # what failed is another agent's, or was tried with other parameters
     with pytest.raises(KeyError, match="2 results have keys"):
         found_key({"ab1": {}, "ab2": {}}, "ab")
-    assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(None)] == ["7", "7", "7.2", "?"]
+    assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
+        *("7", "7", "7.2", "7", "?")
+    ]
 
 
 def test_a_server_that_is_away_is_said(store, monkeypatch):
