@@ -6,9 +6,11 @@ import pytest
 from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, noisy_runs
 from ainerd.latent import Encoder, ModelError, run_embedding
 from ainerd.latent._weights import write_weights
-from ainerd.techniques.rheo_xpcs import Bank, measured_exposure, run_features, simulated_exposures, write_bank
+from ainerd.novelty import LOOKS
+from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, measured_exposure, run_features, simulated_exposures, write_bank
 from ainerd.techniques.rheo_xpcs._bank import add_systematics
 from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
+from ainerd.xpcs import Partition
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}
 
@@ -78,6 +80,14 @@ def test_a_sheared_fluid_is_known_at_any_azimuth(rest_s):
 def test_the_shipped_bank_is_large_and_of_all_kinds():
     bank = Bank.load()
     assert bank.n >= 5000 and set(bank.families) == set(MECHANISMS) == set(bank.families[:100])
+
+
+def test_the_shipped_regimes_are_of_the_shipped_bank_and_encoder():
+    """Or nothing would be said of regimes, silently."""
+    one = np.ones((8, 8), np.int32)
+    unknown = np.full(1, np.nan)
+    null = RheoXPCS(Partition(roi_map=one, static_map=one, q=unknown, phi=unknown)).null_regimes()
+    assert null is not None and null.by_look.shape == (LOOKS, 5000) and null.smallest.size >= 5000
 
 
 @pytest.mark.parametrize(("n_roi", "by_azimuth"), [(18, True), (4, True), (9, True), (1, True), (9, False)])
