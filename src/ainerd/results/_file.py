@@ -66,7 +66,7 @@ def put_file(
             response = results.context.http_client.put(
                 url, content=said + file, headers=headers, timeout=FILE_S if file else QUICK_S
             )
-        except httpx.ConnectError:
+        except (httpx.NetworkError, httpx.RemoteProtocolError):  # such as an idle connection that it closed
             if attempt + 1 == ATTEMPTS:
                 raise
             time.sleep(PAUSE_S)
