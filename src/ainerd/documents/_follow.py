@@ -105,7 +105,7 @@ class _OpenRun:
             yield from self.failed(f"nothing came for {abandoned_s:.0f} s, and no stop document")
         elif last is not None:
             self.is_over = True
-            yield "stop", last
+            yield "stop", dict(last)
 
     def failed(self, reason: str) -> Iterator[Document]:
         """A stop document that says why there is no other; none if its start was not given."""
