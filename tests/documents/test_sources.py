@@ -3,6 +3,7 @@ import logging
 import socket
 import threading
 import time
+import uuid
 
 import msgpack
 import msgpack_numpy
@@ -14,7 +15,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
-from ainerd.documents import Curve, open_documents
+from ainerd.documents import Curve, RunReader, open_documents
 from ainerd.documents._follow import tiled_documents
 from ainerd.server import embedded_server, open_catalog
 
@@ -206,7 +207,9 @@ def test_a_run_that_its_engine_left_is_ended(raw, gathered, run):
 
 
 @pytest.mark.fault("other nodes are among the raw runs, or in one", "left out and named once; all runs are analysed")
-def test_foreign_nodes_end_nothing(raw, gathered, caplog):
+def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
+    searches, search = [], type(raw).search
+    monkeypatch.setattr(type(raw), "search", lambda self, query: (searches.append(1), search(self, query))[1])
     since = time.time()
     at = {"time": since + 0.1, "uid": "x"}
     stop = {"uid": "x", "run_start": "x", "time": since, "exit_status": "success"}
@@ -229,6 +232,42 @@ def test_foreign_nodes_end_nothing(raw, gathered, caplog):
         "stop",
     ]
     assert names(got).count("event") == 2
-    time.sleep(1.0)  # looked at again
-    for key in ("no-uid", "no-mapping", "plain-array"):
+    foreign = ("no-uid", "no-mapping", "plain-array")
+    until(lambda: all(f"{key} is left out" in caplog.text for key in foreign))
+    n = len(searches)
+    until(lambda: len(searches) >= n + 2)  # looked at again
+    for key in foreign:
         assert caplog.text.count(f"{key} is left out") == 1
+    assert not [name for name, doc in got if name == "stop" and doc["run_start"] in ("text", "array")]
+
+
+@pytest.mark.parametrize("what", ["news", "_events"])
+def test_a_fault_that_passes_costs_a_run_nothing(raw, gathered, monkeypatch, what):
+    since, faults, read = time.time(), [], getattr(RunReader, what)
+
+    def fails_twice(self, run):
+        documents = list(read(self, run))
+        if len(faults) < 2:
+            faults.append(1)
+            raise KeyError("not whole yet")
+        return iter(documents)
+
+    monkeypatch.setattr(RunReader, what, fails_twice)
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    RE(count([det], 2))
+    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
+    until(lambda: "stop" in names(got))
+    assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
+
+
+def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):
+    since, uid = time.time(), str(uuid.uuid4())
+    TiledWriter(raw, batch_size=1)("start", dict(run[0][1], time=since + 0.1, uid=uid))
+    got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
+    until(lambda: "start" in names(got))
+    raw[uid].update_metadata({"stop": 5})
+    until(lambda: "stop" in names(got))
+    (last,) = (doc for name, doc in got if name == "stop")
+    assert (last["run_start"], last["exit_status"]) == (uid, "fail") and "cannot be read" in last["reason"]
+    assert caplog.text.count(f"{uid} is left out") == 1

@@ -34,7 +34,7 @@ def put(path, frames, name="d", **options):
 
 
 def linked(path, name, link):
-    with h5py.File(path, "w", libver="latest") as file:
+    with h5py.File(path, "a", libver="latest") as file:
         file[name] = link
     return path
 
@@ -49,14 +49,25 @@ def virtual(path, n, *sources):
     return path
 
 
+def pattern(path, n, file, name):
+    """A virtual dataset of n frames, each of them a source by its number; names as HDF5 takes them."""
+    space = h5py.h5s.create_simple((n, *SHAPE), (h5py.h5s.UNLIMITED, *SHAPE))
+    space.select_hyperslab((0, 0, 0), (h5py.h5s.UNLIMITED, 1, 1), stride=(1, 1, 1), block=(1, *SHAPE))
+    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    made.set_virtual(space, file.encode(), name.encode(), h5py.h5s.create_simple((1, *SHAPE)))
+    with h5py.File(path, "w", libver="latest") as into:
+        h5py.h5d.create(into.id, b"d", h5py.h5t.NATIVE_UINT16, space, made)
+    return path
+
+
 def raw(path, frames, *segments):
     with h5py.File(path, "w", libver="latest") as file:
         file.create_dataset("d", frames.shape, frames.dtype, external=[*segments])
     return path
 
 
-def read(path, n=12, dataset="d", first=0):
-    reader = FrameReader(path, dataset, PIXELS, SHAPE)
+def read(path, n=12, dataset="d", first=0, **options):
+    reader = FrameReader(path, dataset, PIXELS, SHAPE, **options)
     try:
         return np.concatenate(list(reader.blocks(first, n)))
     finally:
@@ -85,6 +96,21 @@ def test_a_virtual_dataset_inside_the_roots_is_read(folder, movie):
     assert np.array_equal(read(master), expected(movie))
     nested = virtual(folder / "nested.h5", 12, ("master.h5", "d", 0, 12))
     assert np.array_equal(read(nested), expected(movie))
+
+
+@pytest.mark.parametrize("way", ["link", "soft link", "source"])
+def test_files_that_are_open_plainly_are_read_plainly(folder, movie, way):
+    put(folder / "data.h5", movie)
+    path = folder / "m.h5"
+    make = {
+        "link": lambda: linked(path, "x", h5py.ExternalLink("data.h5", "d")),
+        "soft link": lambda: linked(put(path, movie), "x", h5py.SoftLink("d")),
+        "source": lambda: virtual(path, 12, ("data.h5", "d", 0, 12)),
+    }
+    make[way]()
+    with h5py.File(path, "r"), h5py.File(folder / "data.h5", "r"):
+        name = "d" if way == "source" else "x"
+        assert np.array_equal(read(path, dataset=name, swmr=False), expected(movie))
 
 
 def test_modules_beside_each_other_are_one_frame(folder, movie):
@@ -124,15 +150,32 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
 
 
 @pytest.mark.fault("HDF5 itself leads out of the allowed folders", "a failed result; nothing is read")
+@pytest.mark.parametrize("swmr", [True, False])
+@pytest.mark.parametrize("own", [True, False], ids=["own folder", "roots given"])
 @pytest.mark.parametrize(
-    "way", ["link", "link to a link", "source", "source of a source", "raw", "relative raw", "fifo"]
-)
-def test_nothing_leaves_the_roots(folder, movie, way, monkeypatch):
+    "way",
+    [
+        "link", "link to a link", "source", "source of a source", "raw", "relative raw", "fifo", "numbered datasets",
+        "numbered files", "numbered files beside", "two percent",
+    ],
+)  # fmt: skip
+def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
     secret = put(folder.parent / "out" / "secret.h5", movie)
     (folder / "shown.h5").symlink_to(secret)
     os.mkfifo(folder / "fifo")
     monkeypatch.chdir(folder.parent / "out")
     path = folder / "m.h5"
+
+    def numbered(file, name):
+        pattern(path, 2, file, name)
+        put(folder / "s_0.h5", movie[:1])
+        put(folder / "s_%0.h5", movie[:1])
+        for into in ("s_1.h5", "s_%1.h5"):
+            (folder / into).symlink_to(secret)
+        with h5py.File(path, "a", libver="latest") as there:
+            there["s_0"] = movie[:1]
+            there["s_1"] = h5py.ExternalLink(str(secret), "d")
+
     make = {
         "link": lambda: linked(path, "d", h5py.ExternalLink("../out/secret.h5", "d")),
         "link to a link": lambda: linked(path, "d", h5py.ExternalLink("shown.h5", "d")),
@@ -144,11 +187,24 @@ def test_nothing_leaves_the_roots(folder, movie, way, monkeypatch):
         "raw": lambda: raw(path, movie, (str(secret), 0, movie.nbytes)),
         "relative raw": lambda: raw(path, movie, ("secret.h5", 0, movie.nbytes)),
         "fifo": lambda: raw(path, movie, (str(folder / "fifo"), 0, movie.nbytes)),
+        "numbered datasets": lambda: numbered(".", "s_%b"),
+        "numbered files": lambda: numbered("s_%b.h5", "d"),
+        "numbered files beside": lambda: numbered("/nowhere/s_%b.h5", "d"),
+        "two percent": lambda: numbered("s_%%%b.h5", "d"),
     }
     make[way]()
-    with pytest.raises(FrameError, match="outside the allowed roots|which is no file|no absolute path") as said:
-        read(path)
-    assert not isinstance(said.value, MissingFrames)
+    allowed = None if own else [folder.parent / "another", folder]
+    said = "outside the allowed roots|which is no file|no absolute path|is a pattern"
+    with pytest.raises(FrameError, match=said) as caught:
+        read(path, 2, roots=allowed, swmr=swmr)
+    assert not isinstance(caught.value, MissingFrames)
+
+
+@pytest.mark.parametrize("swmr", [True, False])
+def test_a_virtual_dataset_of_itself_ends(folder, swmr):
+    path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))
+    with pytest.raises(FrameError, match="virtual datasets one behind the other"):
+        read(path, swmr=swmr)
 
 
 def test_links_in_a_circle_end(folder):

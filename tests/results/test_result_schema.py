@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from tiled.client.metadata_update import DELETE_KEY
@@ -109,5 +110,21 @@ def test_a_server_without_a_graph_is_no_error(night, store, record, monkeypatch)
     _, full, keys = night
     assert link_provenance(store.container, store.begin(record())) is False  # its run is not there
     assert link_provenance(store.container, "nothing") is False
+    asked, ask = [], _provenance._Graph.ask
+    monkeypatch.setattr(_provenance._Graph, "ask", lambda self, *of, **on: (asked.append(1), ask(self, *of, **on))[1])
     monkeypatch.setattr(_provenance, "_GRAPH", "/nothing-here")
-    assert link_provenance(full.container, keys[0]) is False
+    assert link_provenance(full.container, *keys[:3]) is False and len(asked) == 1
+
+
+def test_a_server_that_is_away_is_asked_for_links_once(night, monkeypatch):
+    _, store, keys = night
+    asked = []
+
+    def away(self, query, **variables):
+        asked.append(query)
+        raise httpx.ConnectError("no route")
+
+    monkeypatch.setattr(_provenance._Graph, "ask", away)
+    with pytest.raises(httpx.ConnectError):
+        link_provenance(store.container, *keys[:3])
+    assert len(asked) == 1

@@ -194,6 +194,26 @@ def test_an_analysis_that_dies_once_is_taken_again(toy, scanned, movies, writer,
     assert outcome.status == "complete" and len(technique.made) == 2 and "died" in caplog.text
 
 
+def test_an_analysis_that_died_once_counts_its_frames_once(toy, scanned, movies, writer, deliver, monkeypatch):
+    technique, died = toy(), []
+    push = technique.analysis.push
+
+    def die_once(self, block):
+        if not died:
+            died.append(1)
+            raise MemoryError
+        push(self, block)
+
+    documents = list(scanned(movies(1, 2), num_points=2))
+    most = sum(x.nbytes for _, doc in documents for x in doc.get("data", {}).values() if isinstance(x, np.ndarray))
+    monkeypatch.setattr(technique.analysis, "push", die_once)
+    monkeypatch.setattr(_delivery, "MOST_BYTES", most)
+    sizes, remember = [], Delivery._remember
+    monkeypatch.setattr(Delivery, "_remember", lambda self, *of: (remember(self, *of), sizes.append(self._n_bytes))[0])
+    outcome, _ = deliver(writer(technique), documents)
+    assert outcome.status == "complete" and died and max(sizes) == most
+
+
 def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, writer, store, deliver, monkeypatch):
     technique = toy()
     monkeypatch.setattr(technique.analysis, "push", MagicMock(side_effect=SystemExit("enough")))
@@ -291,3 +311,24 @@ def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, keys):
     assert worker.drain()
     worker.close()
     assert [path.name for path in tmp_path.iterdir()] == ["1.unreadable"] and "set aside" in caplog.text
+
+
+@pytest.mark.fault("a run that was kept cannot be read from disk for a moment", "it stays, and is analysed later")
+def test_a_kept_run_that_cannot_be_read_now_is_read_later(tmp_path, caplog, toy, keys, scanned, movies, store):
+    store.answers.return_value = True
+    worker = Worker(
+        toy(), store, keys=keys, wanted=WANTED, roots=(), listener=Listener(), agent="me", spool=tmp_path
+    )  # fmt: skip
+    spool = worker._spool
+    (tmp_path / "1.jsonl").symlink_to("/proc/self/mem")  # a file whose first byte no disk gives
+    spool.is_away = True
+    worker.submit(worker._write_kept)
+    assert worker.drain() and "Input/output error" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["1.jsonl"] and not spool.is_away and not spool.waiting()
+    (tmp_path / "1.jsonl").unlink()
+    spool.keep("whole", scanned(movies(1, 2), num_points=2))
+    spool.is_away, spool._again = False, 0.0  # the time is up
+    worker.submit(worker._write_kept)
+    assert worker.drain()
+    worker.close()
+    assert not spool.runs() and [record.status for record in store.records.values()] == ["complete"]

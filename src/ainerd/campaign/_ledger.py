@@ -89,10 +89,14 @@ class Ledger:
 
     @_softly
     def link_all(self) -> None:
-        """Link what is not linked yet, in four requests, if the server keeps a graph."""
+        """Link what is not linked yet, in four requests, if the server keeps a graph; later, if it is away."""
         keys, self._unlinked = self._unlinked, []
         if keys:
-            link_provenance(self._store.container, *keys)
+            try:
+                link_provenance(self._store.container, *keys)
+            except httpx.TransportError:
+                self._unlinked, self._store.seems_away = keys, True
+                raise
 
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:

@@ -40,7 +40,12 @@ def archive(
     if done.missing:
         more = f" and {len(done.missing) - 1} more" if len(done.missing) > 1 else ""
         print(f"not copied, as they are not there any more: {done.missing[0]}{more}")
-    if n := sum(waiting(directory / "unwritten").values()):
+    waits = waiting(directory / "unwritten")
+    if n := waits.pop("set_aside"):
+        print(
+            f"{n} runs that cannot be read are set aside in {directory / 'unwritten' / 'results'} and not in the copy"
+        )
+    if n := sum(waits.values()):
         print(f"{n} runs wait on disk and are not in the copy: start an agent with these settings, then copy anew")
 
 

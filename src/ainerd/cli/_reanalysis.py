@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from tiled.client.container import Container
 
 from ainerd.agent import wanted_of
@@ -56,7 +58,8 @@ class Reanalysis:
         outcomes = future.result()
         for outcome in outcomes:
             if outcome.status != "failed":
-                link_provenance(self._ainerd, outcome.key)
+                with suppress(httpx.TransportError):  # its result is written
+                    link_provenance(self._ainerd, outcome.key)
         return outcomes
 
     @property

@@ -192,9 +192,11 @@ def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
             "left by a session that was killed": said["left"],
             "kept for Tiled": said["raw_kept"],
             "to be analysed when Tiled is back": said["spooled"],
+            "set aside as unreadable": said["set_aside"],
         }
         on_disk = ", ".join(f"{n} {what}" for what, n in waits.items() if n) or "none going on, none waits"
-        lines.append(("runs here", on_disk, "yellow" if said["left"] or said["raw_kept"] or said["spooled"] else ""))
+        waiting = any(n for what, n in waits.items() if what != "going on")
+        lines.append(("runs here", on_disk, "yellow" if waiting else ""))
     if "results" in said:
         unfinished = f", {said['runs_unfinished']} without an end" if said["runs_unfinished"] else ""
         lines.append(("runs in Tiled", f"{said['runs']}{unfinished}", ""))

@@ -9,7 +9,10 @@ YOUNG_S = 2.0  # its session may be about to lock it
 
 
 def waiting(backup: Path) -> dict[str, int]:
-    """How many runs are on disk: ``going_on``, ``left`` by a killed session, ``raw_kept`` and ``spooled`` for Tiled."""
+    """How many runs are on disk: ``going_on``, ``left`` by a killed session, ``raw_kept`` and ``spooled`` for Tiled.
+
+    And ``set_aside``, which cannot be read and wait for a person.
+    """
     alive = left = 0
     for path in (backup / "journal").glob("*.jsonl"):
         with suppress(OSError):  # just written to Tiled
@@ -19,7 +22,8 @@ def waiting(backup: Path) -> dict[str, int]:
             else:
                 left += 1
     kept, spooled = (sum(1 for _ in folder.glob("*.jsonl")) for folder in (backup, backup / "results"))
-    return {"going_on": alive, "left": left, "raw_kept": max(kept - alive, 0), "spooled": spooled}
+    aside = sum(1 for _ in (backup / "results").glob("*.unreadable"))
+    return {"going_on": alive, "left": left, "raw_kept": max(kept - alive, 0), "spooled": spooled, "set_aside": aside}
 
 
 def _is_locked(path: Path) -> bool:

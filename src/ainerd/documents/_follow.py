@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 import httpx
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 OPEN_S = 0.3  # between two looks at runs that go on
 IDLE_S = 2.0  # between two looks for new runs, where the server does not tell
 AWAY_S = 5.0  # between two attempts to reach a server that is away
-REFUSALS = 3  # of one run, while others are read
+REFUSALS = 3  # of one run, one after the other, while others are read
 NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another node gives
 
 
@@ -37,10 +38,12 @@ def tiled_documents(
     What is there is found by search and read from the nodes, so that nothing depends on having been there in time; the
     server's stream of changes, where it has one, only says when to look. A run that grows is followed. One that has not
     changed for `patience_s` while later runs ended was left by its RunEngine: it gets a stop document that says so.
-    A node that is no run, or cannot be read, is left out and named once in the log.
+    A node that is no run, or cannot be read, is left out and named once in the log; if its start was given, it gets a
+    stop document that says so.
     Only runs are taken that started after `since`, in seconds since 1970, and that are not to `skip`.
     """
     open_runs: dict[str, _OpenRun] = {}
+    refused: Counter[str] = Counter()
     ended: set[str] = set()
     with _Wake(raw) as wake:
         while not stop.is_set():
@@ -57,19 +60,24 @@ def tiled_documents(
                             open_runs[uid] = _OpenRun()
                         yield from open_runs[uid].news(run, abandoned_s=patience_s if ended else float("inf"))
                         is_over = open_runs[uid].is_over
-                    except NO_RUN as error:  # others write into a catalogue too
-                        logger.warning("%s is left out, it is no run: %s: %s", uid, type(error).__name__, error)
-                        is_over = True
-                    except httpx.HTTPStatusError as error:
-                        is_over = open_runs.setdefault(uid, _OpenRun()).is_beyond(error)
+                        del refused[uid]
+                    except (*NO_RUN, httpx.HTTPStatusError) as error:  # others write into a catalogue too
+                        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in AWAY:
+                            raise
+                        refused[uid] += 1
+                        is_over = refused[uid] >= REFUSALS  # no passing fault
                         if is_over:
-                            logger.warning("%s is left out, Tiled cannot read it: %s", uid, error)
+                            why = "Tiled cannot read it" if isinstance(error, httpx.HTTPError) else "it is no run"
+                            logger.warning("%s is left out, %s: %s: %s", uid, why, type(error).__name__, error)
+                            if uid in open_runs:
+                                yield from open_runs[uid].failed(f"it cannot be read: {type(error).__name__}: {error}")
                     if is_over:
                         ended.add(uid)
                         open_runs.pop(uid, None)
+                        del refused[uid]
                     if stop.is_set():
                         return
-                if not open_runs:
+                if not (open_runs or refused):
                     pause = IDLE_S
             except (httpx.HTTPError, ClientError) as error:
                 logger.warning("Tiled is away: %s", error)
@@ -84,14 +92,6 @@ class _OpenRun:
         self._reader = RunReader()
         self._changed = time.monotonic()
         self.is_over = False
-        self._n_refused = 0
-
-    def is_beyond(self, error: httpx.HTTPStatusError) -> bool:
-        """Whether Tiled has refused it so often that this is no passing fault; it is raised where Tiled is away."""
-        if error.response.status_code in AWAY:
-            raise error
-        self._n_refused += 1
-        return self._n_refused >= REFUSALS
 
     def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
         last = run.metadata.get("stop")
@@ -101,17 +101,18 @@ class _OpenRun:
             self._changed = time.monotonic()
             yield document
         if last is None and time.monotonic() - self._changed > abandoned_s:
-            last = {
-                "uid": str(uuid.uuid4()),
-                "run_start": run.metadata["start"]["uid"],
-                "time": time.time(),
-                "exit_status": "fail",
-                "reason": f"nothing came for {abandoned_s:.0f} s, and no stop document",
-            }
             yield from self._reader.rest(run)
-        if last is not None:
+            yield from self.failed(f"nothing came for {abandoned_s:.0f} s, and no stop document")
+        elif last is not None:
             self.is_over = True
-            yield "stop", last
+            yield "stop", dict(last)
+
+    def failed(self, reason: str) -> Iterator[Document]:
+        """A stop document that says why there is no other; none if its start was not given."""
+        self.is_over = True
+        if self._reader.uid is not None:
+            about = {"uid": str(uuid.uuid4()), "run_start": self._reader.uid, "time": time.time()}
+            yield "stop", about | {"exit_status": "fail", "reason": reason}
 
 
 class _Wake:

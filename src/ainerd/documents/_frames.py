@@ -99,7 +99,7 @@ class FrameReader:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         allowed = Roots([path.parent] if roots is None else [*roots])
         try:
-            path, dataset = find(path, dataset, allowed)
+            path, dataset = find(path, dataset, allowed, growing=swmr)
             self.path = path
             self._file = opened(path, growing=swmr)
         except OSError as err:
@@ -125,7 +125,7 @@ class FrameReader:
             )
         self._dataset = found
         try:
-            self._storage = Storage.of(path, found, allowed, ny * nx * found.dtype.itemsize)
+            self._storage = Storage.of(path, found, allowed, ny * nx * found.dtype.itemsize, growing=swmr)
         except (OSError, OutsideError) as err:
             self._file.close()
             raise FrameError(str(err)) from err

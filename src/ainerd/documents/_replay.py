@@ -29,31 +29,38 @@ class RunReader:
     """What of one run has been given as documents, and what is new."""
 
     def __init__(self) -> None:
-        self._start: str | None = None
+        self.uid: str | None = None  # of the run, once its start was given
         self._descriptors: dict[str, Any] = {}  # metadata of streams by name
         self._shown: dict[str, int] = {}  # indices by resource
 
     def news(self, run: Container) -> Iterator[Document]:
         """Start, descriptors and frames that were not there the last time; `run` as it is now."""
-        if self._start is None:
+        if self.uid is None:
             start = run.metadata["start"]
-            self._start = start["uid"]
+            self.uid = start["uid"]
             yield "start", start
         for name, stream in streams_of(run):
             if name not in self._descriptors:
                 about = self._descriptors[name] = stream.metadata
-                yield "descriptor", {"run_start": self._start, "name": name, "object_keys": {}, **about}
+                yield "descriptor", {"run_start": self.uid, "name": name, "object_keys": {}, **about}
             for key in set(self._descriptors[name]["data_keys"]) & set(stream.base):
                 yield from self._frames(stream.base[key], name, key)
 
     def rest(self, run: Container) -> Iterator[Document]:
         """All of a run that ended which was not given: descriptors, events, then the frames, for readings come first.
 
-        Events carry scalars only; frames are announced as one StreamDatum for each data source.
+        Events carry scalars only; frames are announced as one StreamDatum for each data source. All or nothing: if
+        something cannot be read, the same is new the next time.
         """
-        new = list(self.news(run))
+        given = self.uid, dict(self._descriptors), dict(self._shown)
+        try:
+            new = list(self.news(run))
+            events = sorted(self._events(run), key=lambda document: document[1]["time"])
+        except BaseException:
+            self.uid, self._descriptors, self._shown = given
+            raise
         yield from (document for document in new if not document[0].startswith("stream_"))
-        yield from sorted(self._events(run), key=lambda document: document[1]["time"])
+        yield from events
         yield from (document for document in new if document[0].startswith("stream_"))
 
     def _events(self, run: Container) -> Iterator[Document]:
@@ -74,12 +81,13 @@ class RunReader:
         stop = node.shape[0]
         for number, source in enumerate(node.include_data_sources().data_sources()):
             files = [asset.data_uri for asset in source.assets]
-            resource = f"{self._start}/{stream}/{key}/{number}"
+            resource = f"{self.uid}/{stream}/{key}/{number}"
             if resource not in self._shown:
-                self._shown[resource] = 0
-                about = {"uid": resource, "run_start": self._start, "data_key": key, "mimetype": source.mimetype}
+                about = {"uid": resource, "run_start": self.uid, "data_key": key, "mimetype": source.mimetype}
                 uri = files[0] if len(files) == 1 else node.uri  # which frames are where, Tiled knows
-                yield "stream_resource", about | {"uri": uri, "parameters": dict(source.parameters)}
+                about |= {"uri": uri, "parameters": dict(source.parameters)}
+                self._shown[resource] = 0
+                yield "stream_resource", about
             shown = self._shown[resource]
             if stop > shown:
                 self._shown[resource] = stop

@@ -6,9 +6,8 @@ are looked up here first, as HDF5 would, and nothing is read before each is know
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +49,15 @@ class Roots:
         return path
 
 
-def find(path: Path, dataset: str, roots: Roots, n_links: int = 0) -> tuple[Path, str]:
-    """File and name of a dataset, every link on the way followed.
+def find(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
+    """File and name of a dataset, every link on the way followed; files are opened as they may be `growing`.
 
     OutsideError if one leaves the roots, AbsentError if something is not there.
     """
     if n_links > MOST_LINKS:
         raise OutsideError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
-    with opened(path) as file:
+    with opened(path, growing=growing) as file:
         group: Any = file
         for i, part in enumerate(parts):
             try:
@@ -68,10 +67,12 @@ def find(path: Path, dataset: str, roots: Roots, n_links: int = 0) -> tuple[Path
             rest = parts[i + 1 :]
             if isinstance(link, h5py.ExternalLink):
                 there = roots.file(link.filename, path.parent, f"{path}, {dataset!r}")
-                return find(there, "/".join([link.path.strip("/"), *rest]), roots, n_links + 1)
+                name = "/".join([link.path.strip("/"), *rest])
+                return find(there, name, roots, growing=growing, n_links=n_links + 1)
             if isinstance(link, h5py.SoftLink):
                 start = [] if link.path.startswith("/") else parts[:i]
-                return find(path, "/".join([*start, link.path.strip("/"), *rest]), roots, n_links + 1)
+                name = "/".join([*start, link.path.strip("/"), *rest])
+                return find(path, name, roots, growing=growing, n_links=n_links + 1)
             if not isinstance(link, h5py.HardLink):
                 if n_links:
                     raise AbsentError(f"{path}, {dataset!r}: no such dataset, and a link leads there")
@@ -94,13 +95,18 @@ class Storage:
     _parts: list[tuple[int, int, Callable[[int], None]]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int) -> "Storage":
-        """Of a dataset that is open, of a file that was looked up; raises as `find`, where a file is outside."""
+    def of(
+        cls, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool = True, depth: int = 0
+    ) -> "Storage":
+        """Of a dataset that is open, of a file that was looked up; raises as `find`, where a file is outside.
+
+        `depth` counts the virtual datasets that this one is a source of, one behind the other.
+        """
         found = cls()
         if dataset.external:
             found._add_raw(path, dataset, roots, frame_bytes)
         if dataset.is_virtual:
-            found._add_sources(path, dataset, roots)
+            found._add_sources(path, dataset, roots, growing, depth)
         return found
 
     @property
@@ -133,27 +139,31 @@ class Storage:
 
         self._parts.append((0, len(dataset), reach))
 
-    def _add_sources(self, path: Path, dataset: h5py.Dataset, roots: Roots) -> None:
+    def _add_sources(self, path: Path, dataset: h5py.Dataset, roots: Roots, growing: bool, depth: int) -> None:
+        if depth > MOST_LINKS:
+            raise OutsideError(f"{path}: more than {MOST_LINKS} virtual datasets one behind the other")
         for source in dataset.virtual_sources():
             try:
                 low, high = source.vspace.get_select_bounds()
             except (RuntimeError, ValueError):  # without an end
                 low, high = (0,), (len(dataset),)
-            for file, name in _named(source, path):
-                if len(self._parts) > MOST_SOURCES:
-                    raise OutsideError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
-                reach = _Source(path, file, name, source.src_space, int(low[0]), roots)
-                self._parts.append((int(low[0]), int(high[0]) + 1, reach))
+            # a pattern stands for as many as HDF5 finds, and it looks in more places than here
+            if any(pattern in name for name in (source.file_name, source.dset_name) for pattern in ("%b", "%%")):
+                raise OutsideError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
+            if len(self._parts) > MOST_SOURCES:
+                raise OutsideError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
+            reach = _Source(path, source, int(low[0]), roots, growing, depth)
+            self._parts.append((int(low[0]), int(high[0]) + 1, reach))
 
 
 class _Source:
     """One source of a virtual dataset: looked up when frames of it are asked for, and again when they are more."""
 
-    def __init__(self, path: Path, file: str, name: str, space: Any, first: int, roots: Roots) -> None:
-        self._path, self._file, self._name, self._roots = path, file, name, roots
-        self._first, self._known = first, 0
+    def __init__(self, path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int) -> None:
+        self._path, self._file, self._name, self._roots = path, source.file_name, source.dset_name, roots
+        self._first, self._known, self._growing, self._depth = first, 0, growing, depth
         try:
-            low, high = space.get_select_bounds()
+            low, high = source.src_space.get_select_bounds()
             self._low, self._high = int(low[0]), int(high[0]) + 1
         except (RuntimeError, ValueError):  # all of it, or without an end
             self._low, self._high = 0, sys.maxsize
@@ -163,8 +173,8 @@ class _Source:
             return
         what = f"{self._path}: a source"
         there = self._path if self._file == "." else self._roots.file(self._file, self._path.parent, what)
-        path, name = find(there, self._name, self._roots)
-        with opened(path) as file:
+        path, name = find(there, self._name, self._roots, growing=self._growing)
+        with opened(path, growing=self._growing) as file:
             dataset = file[name]
             if not isinstance(dataset, h5py.Dataset):
                 raise OutsideError(f"{path}, {name!r}: no dataset, and a source of {self._path}")
@@ -173,22 +183,9 @@ class _Source:
                 raise AbsentError(f"{path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
             if dataset.is_virtual or dataset.external:
                 n = max(wanted, 1)
-                Storage.of(path, dataset, self._roots, _frame_bytes(dataset)).require(0, n)
+                size, depth = _frame_bytes(dataset), self._depth + 1
+                Storage.of(path, dataset, self._roots, size, growing=self._growing, depth=depth).require(0, n)
         self._known = stop
-
-
-def _named(source: Any, path: Path) -> Iterable[tuple[str, str]]:
-    """Files and datasets of a source; a pattern with %b stands for as many as there are, from 0."""
-    file, name = source.file_name, source.dset_name
-    if "%b" not in file:
-        return [(file, name.replace("%b", "0"))]
-    found: list[tuple[str, str]] = []
-    for number in count():
-        each = file.replace("%b", str(number))
-        if number and not ((path.parent / each).exists() or len(found) > MOST_SOURCES):
-            return found
-        found.append((each, name.replace("%b", str(number))))
-    raise AssertionError("count() has no end")
 
 
 def _frame_bytes(dataset: h5py.Dataset) -> int:

@@ -33,6 +33,11 @@ def link_provenance(ainerd: Container, *keys: str) -> bool:
     The same is in the metadata; the graph is for tools that read graphs. Linked twice is linked once. `ainerd` is
     ``client["ainerd"]``. Many at once take as many requests as one. False where the server keeps no graph, refuses, or
     does not know one of the runs: nothing is raised, and the others are linked.
+
+    Raises
+    ------
+    httpx.TransportError
+        If the server is away; they can be linked later.
     """
     here = [part for part in ainerd.path_parts if part]
     try:
@@ -44,8 +49,11 @@ def link_provenance(ainerd: Container, *keys: str) -> bool:
             if "supersedes" in said[key]:
                 links.append((result, _REPLACES, [*here, "results", said[key]["supersedes"]]))
         _Graph(ainerd).link(links)
-    except (httpx.HTTPError, KeyError, ValueError):
-        if len(keys) < 2:
+    except httpx.TransportError:
+        raise
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        has_none = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.NOT_FOUND
+        if has_none or len(keys) < 2:
             return False
         linked = [link_provenance(ainerd, key) for key in keys]
         return all(linked)

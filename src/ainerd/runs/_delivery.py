@@ -155,7 +155,7 @@ class Delivery:
             return
         self._has_died = True
         self._state = self._new_state()
-        documents, self._documents = self._documents, []
+        documents, self._documents, self._n_bytes = self._documents, [], 0
         for document in documents:
             self(*document)
 

@@ -12,6 +12,7 @@ from ainerd.runs._lines import as_line, file_name
 logger = logging.getLogger(__name__)
 
 MOST = 1000  # runs kept
+LATER_S = 300.0  # until a file that could not be read is tried again
 
 
 class Spool:
@@ -24,6 +25,7 @@ class Spool:
     def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
         self._folder, self._answers = folder, answers
         self.is_away = bool(self.runs())
+        self._again = float("inf")  # when to look at the files though Tiled is not away
 
     def runs(self) -> list[Path]:
         """Files of documents, one a run, the oldest first."""
@@ -54,9 +56,14 @@ class Spool:
         with suppress(OSError):
             path.replace(aside)
 
+    def try_later(self, path: Path, error: Exception) -> None:
+        """Leave a file where it is: what went wrong may pass."""
+        self._again = time.monotonic() + LATER_S
+        logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
+
     def waiting(self) -> list[Path]:
         """What may be written now: nothing while Tiled is away."""
-        if self.is_away and self._answers():
-            self.is_away = False
+        if (self.is_away or time.monotonic() > self._again) and self._answers():
+            self.is_away, self._again = False, float("inf")
             return self.runs()
         return []

@@ -158,11 +158,15 @@ class Worker:
                     raise ValueError("it is not a whole run")
                 for name, doc in documents:
                     delivery(name, dict(doc))
-            except Exception as error:
+                path.unlink(missing_ok=True)
+            except ValueError as error:
                 self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
                 self._current = None
                 continue
-            path.unlink(missing_ok=True)
+            except Exception as error:  # a disk that does not answer, say: the file may be whole
+                self._spool.try_later(path, error)
+                self._current = None
+                continue
             if self._spool.is_away:
                 return  # again: this one was kept anew, the others wait
 
