@@ -117,7 +117,7 @@ def test_in_python(server, tmp_path):
         "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),
         "no address of a server": lambda: connect("127.0.0.1:8000"),
         "give client['ainerd'] after ainerd.server.open_catalog(client)": lambda: ResultStore(client),
-        "no result 'x': see store.table()": lambda: store.record("x"),
+        "no result 'x': no result has such a key; see store.table()": lambda: store.record("x"),
         "sample_x=(1, 2, 3) is no range: give (low, high)": lambda: store.search(sample_x=(1, 2, 3)),
         "no suggestion 'x': see store.suggestions()": lambda: store.set_status("x", "rejected"),
         "did you mean 'rheo_xpcs'?": lambda: load("rheo_xpc"),
