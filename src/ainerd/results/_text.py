@@ -28,5 +28,5 @@ def without_formulas(table: "pd.DataFrame") -> "pd.DataFrame":
     plain = table.rename(columns=inert)
     for i, dtype in enumerate(table.dtypes):
         if dtype.kind in "OSU":
-            plain.isetitem(i, plain.iloc[:, i].map(inert))
+            plain.isetitem(i, plain.iloc[:, i].map(inert).array)
     return plain

@@ -22,8 +22,8 @@ LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
 class Presence:
     """A locked file that says who is at work; the lock goes with its process, however that ends.
 
-    If there is an agent of the same name, a warning says so, and what that means. Where the file cannot be written, such
-    as that of another account, a warning says so, and nobody is told.
+    If there is an agent of the same name, a warning says so, and what that means. Where the file cannot be written,
+    such as that of another account, a warning says so, and nobody is told.
 
     Parameters
     ----------
