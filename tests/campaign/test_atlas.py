@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from campaign_toys import outcome
@@ -13,7 +15,7 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     atlas = Atlas(technique, store)
 
     def add(i, axis):
-        return atlas.add(outcome(f"run {i}", z=3.0 * axis)), atlas.keep()
+        return atlas.add(outcome(f"run {i}", z=3.0 * axis)), atlas.keep(nullcontext())
 
     assert [add(i, i % 2) for i in range(8)] == [(i % 2, i + 1) for i in range(8)]  # each run a refit
     assert [add(i, i % 2) for i in range(8, 12)] == [(i % 2, 8) for i in range(8, 12)]
@@ -40,7 +42,7 @@ def test_what_was_found_before_is_fitted_and_keeps_its_numbers(technique, store)
     assert atlas.regimes.n_regimes == 2
     assert atlas.label(np.float32([[3, 0], [0, 0], [9, 9]])).tolist() == [2, 4, -1]
     assert not store.atlases  # nothing new is known
-    assert atlas.add(outcome("c", z=0.1)) == 4 and atlas.keep() == 1
+    assert atlas.add(outcome("c", z=0.1)) == 4 and atlas.keep(nullcontext()) == 1
     assert store.atlases[0].labels == {"a": 4, "b": 2, "c": 4}
 
 
@@ -63,12 +65,12 @@ def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(techn
     store.owners["theirs"] = "another"
     atlas.learn(outcome("theirs", z=3.0, regime=7, is_recalled=True))
     assert atlas.label(np.float32([[3, 0]])).tolist() == [7] and atlas.regimes.n_regimes == 2
-    atlas.keep()
+    atlas.keep(nullcontext())
     assert store.atlases[-1].labels == {"mine": 0}
     store.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"theirs": 3}))
     atlas.add(outcome("mine too", z=3.1))
     assert atlas.label(np.float32([[3, 0]])).tolist() == [7]  # their numbers are none of ours
-    atlas.keep()
+    atlas.keep(nullcontext())
     assert store.atlases[-1].labels == {"mine": 0, "theirs": 3, "mine too": 7}
 
 
@@ -76,11 +78,11 @@ def test_a_result_of_another_process_of_the_agent_is_labelled(technique, store):
     atlas = Atlas(technique, store)
     for _ in range(2):
         atlas.learn(outcome("shared", z=3.0, regime=7, is_recalled=True))
-    assert atlas.keep() == 1 and store.atlases[0].labels == {"shared": 7}
+    assert atlas.keep(nullcontext()) == 1 and store.atlases[0].labels == {"shared": 7}
 
 
 def test_an_atlas_of_nothing_labels_nothing(technique, store):
     atlas = Atlas(technique, store)
     assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
     with pytest.raises(AssertionError):
-        atlas.keep()
+        atlas.keep(nullcontext())

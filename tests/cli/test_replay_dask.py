@@ -25,7 +25,7 @@ from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
 from ainerd.steering import expose
 from ainerd.technique import Series
-from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, RheoXPCS
 
 SMALL = Path(__file__).resolve().parents[2] / "profiles" / "rheo_xpcs" / "small.toml"
 RUNS, FRAMES = 3, 64
@@ -106,7 +106,7 @@ def cluster():
 def environment(cluster, archive, tmp_path_factory):
     """What the command finds: where the archive is, and a small bank, which is soon calibrated."""
     bank = tmp_path_factory.mktemp("bank") / "bank.safetensors"
-    calibrated = CliRunner().invoke(app, ["calibrate", "--n", "330", "--out", str(bank)])
+    calibrated = CliRunner().invoke(app, ["calibrate", "--n", str(FEWEST_SIMULATED), "--out", str(bank)])
     assert calibrated.exit_code == 0, calibrated.output
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_CONFIG", str(SMALL))

@@ -2,7 +2,6 @@
 
 import gc
 import re
-import time
 import warnings
 from types import SimpleNamespace
 
@@ -139,14 +138,15 @@ def test_the_welcome_names_the_newest_scan_as_it_is_written_everywhere():
 
 
 def test_who_asks_while_tiled_is_away_has_an_answer(session, monkeypatch):
+    waited = []
+
     def away(*args, **kwargs):
-        time.sleep(min(kwargs["timeout"], 1.0))
+        waited.append(kwargs["timeout"])
         raise httpx.ReadTimeout("nobody there")
 
     monkeypatch.setattr(session.agent.results.container.context.http_client, "get", away)
-    began = time.monotonic()
     assert "does not answer" in pretty(session.agent)
-    assert time.monotonic() - began < 1.0
+    assert waited and sum(waited) < 1.0
 
 
 def pretty_of(renderable):

@@ -25,7 +25,7 @@ TRIPS = {
         "frames are read": {("documents/_frames.py", "FrameReader.blocks")},
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
-        "the result gets its regime": {("the technique", "regimes")},
+        "the result gets its regime": {("the technique", "grouped")},
         "the result is written": {("results/_file.py", "put_file")},
     },
     "verdict-to-move.md": {

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +341,8 @@ class Observer:
         KeyError
             If there is neither such a result nor such a run.
         """
-        if isinstance(run, int) and not isinstance(run, bool):  # the whole run, with a result or without
+        if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
+            run = int(run)  # the whole run, with a result or without
             found = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
             if not found:
                 raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
@@ -397,7 +399,7 @@ class Observer:
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        return status_panel({"tiled": self._uri, "away": f"{AWAY}", "queue": self._worker.backlog})
+        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._worker.backlog})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         console = Console()

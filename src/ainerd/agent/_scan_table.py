@@ -1,13 +1,18 @@
 """Bluesky's own table of a scan, as text, under the number that results have."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from bluesky.callbacks import LiveTable
+from bluesky.callbacks.core import make_class_safe
+
+logger = logging.getLogger(__name__)
 
 OURS = ("explore", "expose")  # what an agent measures has a line for each result
 
 
+@make_class_safe(logger=logger)  # no table is worth a plan
 class ScanTable:
     """A callback that shows each run that a person takes as bluesky's `LiveTable`, a row an event.
 

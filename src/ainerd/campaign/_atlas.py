@@ -1,6 +1,8 @@
 """The regimes of all results of one agent."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +52,17 @@ class Atlas:
         self._fit(outcome)
         return self._labels[outcome.key]
 
-    def keep(self) -> int:
-        """Have the newest refit in Tiled; its version. Labels change if another process kept one since."""
+    def keep(self, lock: AbstractContextManager[Any]) -> int:
+        """Have the newest refit in Tiled; its version. Under `lock` labels change if another process kept one since."""
         while self._version is None:
             kept = self._store.add_atlas(self._record(), if_newest=True)
             if kept is not None:
                 self._version = kept.version
                 break
-            if self._follow(self._store.current_labels()):
-                self._refit()
+            current = self._store.current_labels()
+            with lock:
+                if self._follow(current):
+                    self._refit()
         assert self._version is not None
         return self._version
 

@@ -97,7 +97,7 @@ class Campaign:
         """Give an analysed run its regime, and the version of the atlas that the regime comes from."""
         with self._lock:
             self._atlas.add(outcome)
-        version = self._atlas.keep()
+        version = self._atlas.keep(self._lock)
         return {"regime": self._atlas.regime_of(outcome.key), "atlas_version": version}
 
     def absorb(self, outcome: Outcome) -> None:

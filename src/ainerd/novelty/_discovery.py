@@ -125,10 +125,7 @@ def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> t
 
 
 class Discoveries:
-    """What is found to be new as results come: each regime once, with the p-value that decided.
-
-    `known` are numbers of regimes that are not to be judged any more.
-    """
+    """What is found to be new as results come: each regime once, with the p-value that decided."""
 
     def __init__(self, test: RegimeTest, alpha: float) -> None:
         self._test, self.alpha = test, alpha

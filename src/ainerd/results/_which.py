@@ -36,7 +36,7 @@ def found_key(results: Nodes, wanted: str | int | float) -> str:
     KeyError
         If it is no result, or several could be meant.
     """
-    text = str(wanted)
+    text = str(wanted).removesuffix(".0")  # as pandas has it where a number is missing
     number = re.fullmatch(r"(\d{1,7})(?:\.(\d+))?", text)
     if number is None:
         keys = [key for key in results if key.startswith(text)] if text else []

@@ -88,7 +88,7 @@ class Writer:
             trial_id=_suggestion(run) or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
-            scan_id=run.start_doc.get("scan_id"),
+            scan_id=_scan_id(run),
             event=event,
         )
 
@@ -112,7 +112,7 @@ class Writer:
         """What is said of a run that begins; what its metadata have in another form than it should is left out."""
         run, start = subject.run, subject.run.start_doc
         said: dict[str, Any] = {
-            "scan_id": start.get("scan_id"),
+            "scan_id": _scan_id(run),
             "run_time": _time(start.get("time")),
             "suggestion_id": _suggestion(run),
             "start": said_at_start(start, self.wanted),
@@ -244,6 +244,12 @@ def _replay(technique: Technique, subject: Subject) -> None:
             subject.analysis.push(block)
     except (AnalysisError, ValueError) as err:
         logger.warning("series %s: run %s: %s", subject.series_id, subject.run.uid, err)
+
+
+def _scan_id(run: Run) -> int | None:
+    """Number of the scan; None if there is none, or it is no number."""
+    number = run.start_doc.get("scan_id")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _suggestion(run: Run) -> str | None:

@@ -91,7 +91,7 @@ def write_null(path: Path, technique: "RheoXPCS", seen: Views, *, seed: int) -> 
 
 
 def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | None:
-    """What the file says; None if it was made for another bank or encoder."""
+    """What the file says; None if it was made for another bank, encoder or alpha."""
     try:
         tensors, recipe = _read(path)
     except ModelError:
@@ -101,8 +101,8 @@ def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | N
     return NullRegimes(by_look=tensors["by_look"].astype(float), smallest=tensors["smallest"].astype(float))
 
 
-def _made_for(technique: "RheoXPCS") -> dict[str, str]:
-    return {"bank": technique.bank.id, "encoder": technique.encoder.sha256}
+def _made_for(technique: "RheoXPCS") -> dict[str, str | float]:
+    return {"bank": technique.bank.id, "encoder": technique.encoder.sha256, "alpha": technique.alpha}
 
 
 @cache
