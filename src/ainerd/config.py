@@ -301,7 +301,7 @@ def _problems(error: ValidationError, model: type[BaseModel], technique: str = "
     found = []
     for e in error.errors():
         message = e["msg"].removeprefix("Value error, ")
-        if e["type"] not in ("missing", "extra_forbidden", "value_error") and "api_key" not in e["loc"]:
+        if e["type"] not in ("missing", "extra_forbidden", "value_error") and "storage" not in e["loc"]:  # has the key
             message += f", got {_short(e['input'])}"
         if e["type"] == "extra_forbidden":
             message = "unknown key" + _meant(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
@@ -340,7 +340,8 @@ def _no_json(error: ValueError) -> str:
     wrong = [name for name, value in os.environ.items() if name.startswith(_PREFIX) and value == text]
     if not wrong:
         return f"the environment: {error}"
-    return f'{wrong[0]}: {_short(text)} is no JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
+    shown = "the value" if any("STORAGE" in name for name in wrong) else _short(text)  # the API key is in it
+    return f'{wrong[0]}: {shown} is no JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from ainerd import __version__
 from ainerd.cli import app, main
 from ainerd.cli._checks import versions
+from ainerd.cli._status import _result
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
@@ -158,6 +159,12 @@ def test_status_says_how_things_are(run, catalogue, tmp_path):
     assert said["at_work"] is None and said["results"] == {"complete": 4} and said["last"]["scan_id"] == 3
 
 
+def test_status_writes_the_number_of_a_scan_as_others_do():
+    assert _result({"scan_id": 12, "event": 2, "status": "complete"}) == "scan 12.2: complete"
+    assert _result({"scan_id": 12, "event": 1, "status": "failed"}) == "scan 12: failed"
+    assert _result({"status": "complete"}) == "scan ?: complete"
+
+
 @pytest.mark.parametrize("tiled", ["http://127.0.0.1:9", "folder", "silent"])
 def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
     with socket.socket() as silent:
@@ -230,8 +237,10 @@ def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["similar", "nothing"], "nothing: no result has such a key"),
-        (["similar", ""], "4 results have keys that begin so"),
+        (["similar", "nothing"], "no result 'nothing': no result has such a key"),
+        (["similar", ""], "no result '': no result has such a key"),
+        (["export", "12", "x.h5"], "no result '12': scan 12 has none"),
+        (["export", "0" * 36, "x.h5"], f"no result '{'0' * 36}'"),
         (["similar", "maps.npy"], "maps.npy is a file: give the key of a result"),
         (["rheo-xpcs", "similar", "nowhere.npy"], "nowhere.npy: No such file"),
         (

@@ -148,3 +148,10 @@ def test_a_section_that_is_needed_is_missed_by_name(marble):
 def test_a_variable_that_means_nothing_is_not_passed_over(monkeypatch, name, message):
     monkeypatch.setenv(f"AINERD_{name}", "0.01")
     assert message in refused(SMALL)
+
+
+@pytest.mark.parametrize("value", ["{api_key: SECRET123}", '["SECRET123"]', '{"api_key": ["SECRET123"]}'])
+def test_what_is_wrong_shows_no_key(monkeypatch, value):
+    monkeypatch.setenv("AINERD_STORAGE", value)
+    said = refused(SMALL)
+    assert "storage" in said.lower() and "SECRET" not in said

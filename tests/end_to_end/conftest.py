@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from bluesky import RunEngine
 
@@ -77,6 +79,27 @@ def small_bank(bank_file):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_RHEO_XPCS__BANK", str(bank_file))
         yield
+
+
+@pytest.fixture
+def report_done():
+    """Waits for the processes that write reports; at the end, too, so that none outlives the test."""
+
+    def wait():
+        for thread in threading.enumerate():
+            if thread.name == "ainerd-report":
+                thread.join(90)
+                assert not thread.is_alive()
+
+    yield wait
+    wait()
+
+
+@pytest.fixture(autouse=True)
+def no_report(request, monkeypatch):
+    """Only where it is waited for is a report written when a sample is explored."""
+    if "report_done" not in request.fixturenames:
+        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory: directory)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """A person and the agent steer together; what was said is known after a restart."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
 from bluesky import RunEngine
 
+from ainerd.agent._night import reported
 from ainerd.results import read_checkpoint
 from ainerd.steering import expose
 
@@ -121,7 +121,7 @@ def test_runs_in_tiled_are_analysed_by_uid(started):
 
 
 @pytest.mark.fault("every exposure fails while nobody looks", "the plan ends after five, and says why")
-def test_a_campaign_without_results_ends_by_itself(started):
+def test_a_campaign_without_results_ends_by_itself(started, report_done):
     started.settings.name = "another"
     agent = started.start_agent(contrast=0.22)  # knows nothing
     started.expect(1)
@@ -132,11 +132,19 @@ def test_a_campaign_without_results_ends_by_itself(started):
     assert agent.log()["text"].str.contains("explored: the last 5").any()
     started.expect(100)
     reports = started.settings.storage.directory / "reports"
-    deadline = time.monotonic() + 90
-    while not (done := list(reports.glob("another-*.html"))) or list(reports.glob("*.log")):
-        assert time.monotonic() < deadline, [log.read_text() for log in reports.glob("*.log")]
-        time.sleep(0.1)
+    report_done()
+    assert not list(reports.glob("*.log"))  # it has no complaint
+    done = list(reports.glob("another-*.html"))
     assert "5 × " in done[0].read_text()
+
+
+def test_a_plan_does_not_fail_with_its_report(caplog):
+    def plan():
+        yield "a message"
+        return "explored"
+
+    assert list(reported(plan(), lambda: {}["uri"])) == ["a message"]
+    assert "no report is written: KeyError: 'uri'" in caplog.text
 
 
 def test_health_is_plain_numbers(started):

@@ -3,10 +3,12 @@
 import gc
 import re
 import warnings
+from types import SimpleNamespace
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import httpx
+import pandas as pd
 import pytest
 from bluesky.utils import Plan
 from IPython.core.oinspect import Inspector
@@ -124,6 +126,15 @@ def test_what_one_can_do_is_what_there_is(session):
             name = re.match(r"(?:RE\()?agent(?:\.(\w+))?", call)[1]
             assert name is None or hasattr(agent, name), call
     assert "agent?" in pretty_of(welcome(agent, devices="stage"))
+
+
+def test_the_welcome_names_the_newest_scan_as_it_is_written_everywhere():
+    technique, said = SimpleNamespace(name="nobodys"), []
+    for scan, event in ((12, 2), (pd.NA, 1)):
+        rows = pd.DataFrame({"scan_id": [scan], "event": [event]}, dtype="Int64")
+        results = SimpleNamespace(table=lambda rows=rows: rows)
+        said.append(pretty_of(welcome(SimpleNamespace(name="a", technique=technique, results=results, is_busy=False))))
+    assert "the newest of scan 12.2" in said[0] and "the newest of scan ?" in said[1]
 
 
 def test_who_asks_while_tiled_is_away_has_an_answer(session, monkeypatch):

@@ -18,7 +18,8 @@ from tiled.structures.data_source import Asset, DataSource
 from ainerd.cli import main
 from ainerd.results import ResultRecord, ResultStore, export_table
 from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
-from ainerd.server._home import addresses, path_of, settle
+from ainerd.server._archive import _frames
+from ainerd.server._home import address, addresses, path_of, settle
 from ainerd.technique import Analysis
 
 N = 20
@@ -158,3 +159,24 @@ def test_what_is_not_copied_is_said(home, tmp_path, monkeypatch, capsys):
     with closing(sqlite3.connect(tmp_path / "new" / "catalog.db")) as catalog:  # of one that was moved, and not served
         assert not [uri for uri in addresses(catalog) if f"{folder}/tiled" in uri]
     assert "one.h5" in text and "1 runs wait on disk and are not in the copy" in text
+
+
+def test_files_of_one_name_stay_apart_and_what_only_files_name_is_told(tmp_path):
+    for name in ("x/2-a", "x/a", "x/data", "x/linked", "y/a"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["data"] = np.zeros(3)
+    with h5py.File(tmp_path / "x" / "data.h5", "a") as file:
+        file.create_dataset("raw", (3,), "u1", external=[("data.raw", 0, 3)])
+    with h5py.File(tmp_path / "x" / "2-a.h5", "a") as file:
+        layout = h5py.VirtualLayout((3,), float)
+        layout[:] = h5py.VirtualSource("data.h5", "data", (3,))
+        file.create_virtual_dataset("entry/virtual", layout)
+        file["entry/link"] = h5py.ExternalLink("linked.h5", "data")
+        file["entry/copied"] = h5py.ExternalLink("a.h5", "data")
+    known = [tmp_path / name for name in ("x/2-a.h5", "x/a.h5", "y/a.h5", "gone.h5")]
+    (tmp_path / "home" / "data" / "frames" / "0").mkdir(parents=True)  # an archive that went on
+    wanted, missing = _frames(tmp_path / "home", [address(path) for path in known])
+    assert wanted == dict(zip(known, ("frames/1/2-a.h5", "frames/1/a.h5", "frames/2/a.h5"), strict=False))
+    x = tmp_path / "x"
+    assert missing == [known[-1], x / "data.h5", x / "data.raw", x / "linked.h5"]

@@ -1,5 +1,6 @@
 """What Tiled's own export and its DOWNLOAD give of every kind of node that agents write, in every format offered."""
 
+import csv
 import io
 import uuid
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ainerd.results import AtlasRecord, ConfigurationRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
+from ainerd.server.downloads import array_as_csv
 from ainerd.technique import Analysis
 
 LIVE = '=HYPERLINK("http://evil")'
@@ -105,4 +107,20 @@ def test_a_spreadsheet_runs_nothing(catalogue):
 
     cells = [cell for row in openpyxl.load_workbook(io.BytesIO(sheet)).active.iter_rows() for cell in row]
     assert "f" not in {cell.data_type for cell in cells} and f"'{LIVE}" in {cell.value for cell in cells}
-    assert got(node["names"], "text/csv").text.splitlines() == ["a", f"'{LIVE}"]
+    names = pd.read_csv(io.StringIO(got(node["names"], "text/csv").text), header=None)
+    assert names[0].tolist() == ["a", f"'{LIVE}"]
+
+
+def test_an_array_as_csv_has_one_cell_for_each_text():
+    texts = np.array([["a,=1+1", "b\n=cmd|x"], ['"', LIVE]])
+    for array in (texts, texts.astype(object), texts.astype("S")):
+        rows = [*csv.reader(io.StringIO(array_as_csv("text/csv", array, {}).decode(), newline=""))]
+        assert rows == [["a,=1+1", "b\n=cmd|x"], ['"', f"'{LIVE}"]]
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [(np.array(1.5), "1.5\n"), (np.array("a"), "a\n"), (np.array([1, 2]), "1\n2\n"), (np.empty((2, 0, 3)), "")],
+)
+def test_an_array_of_any_shape_comes_as_csv(array, text):
+    assert array_as_csv("text/csv", array, {}).decode() == text

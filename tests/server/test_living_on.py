@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from getpass import getuser
 
 import httpx
 import pytest
 
-from ainerd.server import EmbeddedServer, Presence, at_work, running
+from ainerd.server import EmbeddedServer, Presence, _embedded, at_work, running
 
 STAY = """
 import sys
@@ -21,12 +23,20 @@ sys.stdin.read()
 """
 
 
+@contextmanager
+def killed_at_the_end(process):
+    """The process, which does not outlive a test, also one that fails; as it is after it ended by itself."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def session(folder):
-    """A process that uses the server until its standard input ends, what it found, and the process of the server."""
+    """A process that uses the server until its standard input ends."""
     command = [sys.executable, "-c", STAY, str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    owned, uri = process.stdout.readline().split()
-    return process, owned == "True", uri
+    return killed_at_the_end(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
 
 def pid_of(folder):
@@ -53,24 +63,27 @@ def answers(uri):
 )
 def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
     assert running(tmp_path) is None
-    first, owned, uri = session(tmp_path)
-    assert owned
-    with EmbeddedServer.start(tmp_path) as second:
-        assert (second.owned, second.uri) == (False, uri)
-        second.client().create_container("kept")
-        first.communicate(timeout=30)
-        pid = pid_of(tmp_path)
-        assert answers(uri) and running(tmp_path) == (uri, second.api_key)
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: second.owned)
-        assert second.uri == uri and pid_of(tmp_path) != pid
-        assert list(second.client()) == ["kept"]  # the same client goes on
+    with session(tmp_path) as first:
+        owned, uri = first.stdout.readline().split()
+        assert owned == "True"
+        with EmbeddedServer.start(tmp_path) as second:
+            assert (second.owned, second.uri) == (False, uri)
+            second.client().create_container("kept")
+            first.communicate(timeout=30)
+            pid = pid_of(tmp_path)
+            assert answers(uri) and running(tmp_path) == (uri, second.api_key)
+            (tmp_path / "server.log").write_text("why it dies\n")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: second.owned)
+            assert second.uri == uri and pid_of(tmp_path) != pid
+            assert (tmp_path / "server.log").read_text().startswith("why it dies\n")
+            assert list(second.client()) == ["kept"]  # the same client goes on
     assert running(tmp_path) is None and not answers(uri)
 
 
 def test_serve_keeps_its_port_and_is_found(tmp_path):
     command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+    with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as serving:
         said = [serving.stdout.readline() for _ in range(6)]
         assert f"Tiled serves {tmp_path}" in said[0] and "Ctrl-C" in said[-1]
         uri = running(tmp_path)[0]
@@ -93,3 +106,32 @@ def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
     for presence in (second, other, first):
         presence.leave()
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
+
+
+def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+            patch.delenv(name, raising=False)
+        patch.setattr(os, "getuid", lambda: 4_000_000)  # of nobody
+        with pytest.raises((KeyError, OSError)):
+            getuser()
+        presence = Presence(tmp_path, "here")
+    assert at_work(tmp_path, "here")["user"] == "4000000" and not caplog.records
+    presence.leave()
+    (tmp_path / "another.agent").mkdir()  # cannot be opened, as a file of another account
+    Presence(tmp_path, "another").leave()
+    assert "others are not told that agent 'another' is at work: " in caplog.text
+
+
+def test_the_watch_outlives_what_goes_wrong(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(_embedded, "WATCH_S", 0.01)
+    monkeypatch.setattr(_embedded, "AGAIN_S", 0.01)
+    with EmbeddedServer.start(tmp_path) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(_embedded, "_taken", lambda lock: True)
+            patch.setattr(_embedded, "_spawned", lambda *_: server._service.process)
+            patch.setattr(_embedded, "_note", lambda _: {})
+            wait_for(lambda: "KeyError: 'uri'" in caplog.text)
+            patch.setattr(_embedded, "_taken", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
+            wait_for(lambda: "PermissionError: no lock" in caplog.text)
+        assert server._service._watch.is_alive()

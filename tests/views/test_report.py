@@ -93,6 +93,21 @@ def test_it_says_what_a_night_brought(campaign, tmp_path):
         write_report(report, tmp_path / "r.doc")
 
 
+def test_what_cannot_be_explained_or_has_events_is_in_the_report(campaign, monkeypatch):
+    _, store = campaign
+    read = store.table
+
+    def of_events():
+        table = read()
+        table["event"] = table["event"].where(table["scan_id"].ne(2), 2)
+        return table
+
+    monkeypatch.setattr(store, "table", of_events)
+    monkeypatch.setattr(store, "explain", lambda key: {}["alpha"])
+    (novel,) = [part for part in read_report(store).sections if part.title.startswith("What is novel")]
+    assert novel.lines == ["scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained."]
+
+
 def test_text_is_text(tmp_path):
     evil = '"><img src=x onerror=alert(1)>\x1b[2J&lt;'
     section = Section(title=evil, lines=[evil], table=[[evil], [evil]])

@@ -24,15 +24,16 @@ def reported(plan: MsgGenerator[Any], write: Callable[[], object]) -> MsgGenerat
     result = yield from plan
     try:
         write()
-    except OSError as error:  # no reason to have the plan fail
-        logger.warning("no report is written: %s", error)
+    except Exception as error:  # no reason to have the plan fail
+        logger.warning("no report is written: %s: %s", type(error).__name__, error)
     return result
 
 
-def write_report(results: ResultStore, directory: Path) -> "tuple[Path, subprocess.Popen[bytes]]":
+def write_report(results: ResultStore, directory: Path) -> Path:
     """Have a process of its own write the report into ``reports`` of a directory: only the main thread draws here.
 
-    `directory` is that of the embedded server, if there is one. Returns the path, and the process.
+    `directory` is that of the embedded server, if there is one. Returns the path. The report has the bounds of the
+    settings that ``AINERD_CONFIG`` names; without them its figures reach as far as the results.
     """
     name, context = results.agent or "agent", results.container.context
     now = datetime.now()
@@ -52,7 +53,7 @@ def write_report(results: ResultStore, directory: Path) -> "tuple[Path, subproce
         )
     print(f"ainerd: explored; the report will be {path}", file=sys.stderr, flush=True)
     threading.Thread(target=_await, args=(process, path), name="ainerd-report", daemon=True).start()
-    return path, process
+    return path
 
 
 def _await(process: "subprocess.Popen[bytes]", path: Path) -> None:

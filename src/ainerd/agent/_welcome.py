@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd import __version__
+from ainerd.results import scan_text
 from ainerd.views import plain
 
 # Each line is a call, and what it does.
@@ -62,7 +63,10 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
     lines.add_column(no_wrap=True, style="bold")
     lines.add_column(overflow="fold")
     found = agent.results.table()
-    newest = f", the newest of scan {found['scan_id'].iloc[-1]}" if len(found) else ""
+    newest = ""
+    if len(found):
+        last = found.iloc[-1]
+        newest = f", the newest of scan {scan_text(last['scan_id'], last['event'])}"
     waits = "; runs that came meanwhile are being analysed" if agent.is_busy else ""
     lines.add_row("results", Text(f"{len(found)}{newest}{waits}"))
     if devices:

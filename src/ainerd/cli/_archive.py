@@ -37,9 +37,15 @@ def archive(
         raise ValueError(str(error)) from None
     with_frames = f", {done.frames} of them frames" if done.frames else ""
     print(f"{dest}: {done.files} files{with_frames}, {done.size / 1e6:.3g} MB; to open it: ainerd serve {dest}")
-    if done.missing:
-        more = f" and {len(done.missing) - 1} more" if len(done.missing) > 1 else ""
-        print(f"not copied, as they are not there any more: {done.missing[0]}{more}")
+    gone = [path for path in done.missing if not path.exists()]
+    beside = [path for path in done.missing if path.exists()]
+    for paths, why in (
+        (gone, "they are not there any more"),
+        (beside, "the catalogue names no such files (links and virtual datasets do, or they are folders)"),
+    ):
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            print(f"not copied, as {why}: {paths[0]}{more}")
     waits = waiting(directory / "unwritten")
     if n := waits.pop("set_aside"):
         print(

@@ -9,7 +9,7 @@ from ainerd.cli._shared import Config, Json, Tiled, key_of, opened, show_file, s
 
 
 def similar(
-    key: Annotated[str, typer.Argument(help="Key of a result, or its first characters.")],
+    key: Annotated[str, typer.Argument(help="Number of a scan, or the first characters of a result's key.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
     tiled: Tiled = None,
     config: Config = None,
@@ -32,7 +32,8 @@ def similar(
 
 def export(
     key: Annotated[
-        str | None, typer.Argument(help="Key of a result, or its first characters.", show_default=False)
+        str | None,
+        typer.Argument(help="Number of a scan, or the first characters of a result's key.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Argument(help="File to write, which must not exist.", show_default=False)] = None,
     table: Annotated[

@@ -76,12 +76,13 @@ def store_of(client: "Container") -> "ResultStore":
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """The key of a result, of which the first characters are enough; ValueError unless it is one result's."""
-    keys = [str(key) for key in store.table().index if str(key).startswith(given)]
-    if len(keys) != 1:
-        found = f"{len(keys)} results have keys that begin so" if keys else "no result has such a key"
-        raise ValueError(f"{given}: {found}")
-    return keys[0]
+    """The key of the result that is meant, as by `ResultStore.key`; ValueError unless it is one result's."""
+    try:
+        key = store.key(given)
+        store.record(key)  # a whole key may be nobody's
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+    return key
 
 
 @contextmanager
@@ -107,21 +108,16 @@ def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> N
     from rich.console import Console
     from rich.table import Table
 
+    from ainerd.results import scan_text
+
     positions = [*store.record(near.index[0]).positions] if len(near) else []
-    events = ["event"] if near["event"].notna().any() else []
-    forms = {
-        "distance": ".3g",
-        "scan_id": ".0f",
-        **dict.fromkeys(events, ".0f"),
-        **dict.fromkeys(positions, ".2f"),
-        "regime": ".0f",
-        "novelty_p": ".2g",
-    }
+    forms = {"distance": ".3g", "scan_id": "", **dict.fromkeys(positions, ".2f"), "regime": ".0f", "novelty_p": ".2g"}
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("distance", "scan", *events, *positions, "regime", "p", "time (UTC)", "key"):
+    for name in ("distance", "scan", *positions, "regime", "p", "time (UTC)", "key"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, row in near.iterrows():
-        cells = [format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()]
+        cells = {name: format(row[name], form) if row.notna()[name] else "–" for name, form in forms.items()}
+        cells["scan_id"] = scan_text(row["scan_id"], row["event"])
         time = f"{row['run_time']:%Y-%m-%d %H:%M}" if row.notna()["run_time"] else "–"
-        table.add_row(*cells, time, str(key)[:8])
+        table.add_row(*cells.values(), time, str(key)[:8])
     Console().print(table)

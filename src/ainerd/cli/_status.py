@@ -214,10 +214,11 @@ def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _result(last: dict[str, Any] | None) -> str:
     if last is None:
         return "none yet"
-    event = f", event {last['event']}" if last.get("event", 1) > 1 else ""
+    from ainerd.results import scan_text
+
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""
     p = f", p = {last['novelty_p']:.2g}" if "novelty_p" in last else ""
     regime = f", regime {last['regime']}" if last.get("regime", -1) >= 0 else ""
     novel = ", novel" if last.get("novel") else ""
     reason = f": {last['reason']}" if "reason" in last else ""
-    return f"scan {last.get('scan_id', '?')}{event}{when}: {last['status']}{regime}{p}{novel}{reason}"
+    return f"scan {scan_text(last.get('scan_id'), last.get('event'))}{when}: {last['status']}{regime}{p}{novel}{reason}"

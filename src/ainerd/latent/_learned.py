@@ -76,6 +76,7 @@ class LearnedEncoder(Encoder):
     n_latent = 2 + N_SHAPE + N_DETAIL
     sizes = (MAP_SIZE, SIZE)
 
+    @one_thread  # its products are of the weights: with more threads their last bits are others
     def __init__(self, tensors: Tensors, *, sha256: str = "") -> None:
         self.sha256 = sha256
         self._t = {name: np.asarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}

@@ -26,6 +26,7 @@ from ainerd.latent._learned import GROUPS, LearnedEncoder, threads_for
 from ainerd.latent._pca import PcaEncoder
 from ainerd.latent._tower import Tensors, through, tower_ranks
 from ainerd.latent._weights import SHIPPED, ModelError, digest, read_weights
+from ainerd.threads import one_thread
 
 N_COARSE = 64  # of the principal components that "ours" sees
 N_LINEAR, N_LEARNED, N_POINT = 16, 48, 16
@@ -97,6 +98,7 @@ class RunEncoder(Encoder):
     def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         return self._linear.decode(z[:, :N_LINEAR], size=size)
 
+    @one_thread
     def _point(
         self, z: NDArray[np.float32], phi: NDArray[np.float64], weights: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import pandas as pd
 from ainerd.results._hdf5 import put_array, put_attributes, put_table
 from ainerd.results._records import USABLE
 from ainerd.results._store import ResultStore
-from ainerd.results._text import inert
+from ainerd.results._text import without_formulas
 from ainerd.technique import panels
 
 NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
@@ -79,9 +79,8 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     """A table of results as CSV or Parquet."""
     if path.suffix == ".csv":
         units = table.attrs["units"]
-        named = table.rename(columns=lambda name: inert(f"{name} [{units[name]}]" if name in units else name))
-        texts = {name: column.map(inert) for name, column in named.items() if column.dtype == object}
-        named.assign(**{str(name): column for name, column in texts.items()}).to_csv(path)
+        named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
+        without_formulas(named).to_csv(path)
     elif path.suffix == ".parquet":
         plain = pd.DataFrame(table)
         plain.attrs = table.attrs

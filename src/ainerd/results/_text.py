@@ -1,6 +1,10 @@
 """Text from outside that goes to a terminal, or into a table that others open."""
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LIVE = "=+-@\t\r"
@@ -17,3 +21,12 @@ def inert(text: object) -> object:
     It is given a ' in front, by which spreadsheets know text. What is no text stays as it is.
     """
     return f"'{text}" if isinstance(text, str) and text[:1] in _LIVE and text else text
+
+
+def without_formulas(table: "pd.DataFrame") -> "pd.DataFrame":
+    """A copy of a table whose texts, and names of columns, are texts to a spreadsheet; see `inert`."""
+    plain = table.rename(columns=inert)
+    for i, dtype in enumerate(table.dtypes):
+        if dtype.kind in "OSU":
+            plain.isetitem(i, plain.iloc[:, i].map(inert).array)
+    return plain

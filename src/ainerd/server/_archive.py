@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from ainerd.server._connect import ServerError
@@ -18,7 +19,11 @@ SPARE = 1.02  # files grow while they are copied
 
 @dataclass(frozen=True, kw_only=True)
 class Archived:
-    """What was copied: files, of them frames, their bytes, and files of frames that are not there any more."""
+    """What was copied: files, of them frames, their bytes; and files of frames that were not.
+
+    Missing is what the catalogue names and is no file any more, and files that only files of frames name: external
+    links, sources of virtual datasets, and raw files.
+    """
 
     files: int
     frames: int
@@ -99,18 +104,48 @@ def _data(directory: Path) -> Iterator[Path]:
 
 
 def _frames(directory: Path, known: list[str]) -> tuple[dict[Path, str], list[Path]]:
-    """Files elsewhere that the catalogue names, each with a name in the archive; and those that are gone."""
-    found: dict[Path, str] = {}
-    missing = []
-    for path in sorted({path for uri in known if (path := path_of(uri))}):
-        if path.is_relative_to(directory):
+    """Files elsewhere that the catalogue names, each with a name in the archive; and those that are not to be copied.
+
+    Files of one folder stay together, so that they find each other.
+    """
+    outside = sorted({path for uri in known if (path := path_of(uri)) and not path.is_relative_to(directory)})
+    there = [path for path in outside if path.is_file()]
+    free = (n for n in count() if not (directory / "data" / "frames" / str(n)).exists())  # of an archive that went on
+    folders = {parent: f"frames/{next(free)}" for parent in dict.fromkeys(path.parent for path in there)}
+    named = {other for path in there for other in _named(path)}.difference(there)
+    gone = [path for path in outside if not path.is_file()]
+    return {path: f"{folders[path.parent]}/{path.name}" for path in there}, gone + sorted(named.difference(gone))
+
+
+def _named(path: Path) -> set[Path]:
+    """Files that an HDF5 file names: external links, sources of virtual datasets, raw files; and those that they name.
+
+    Empty if it is none, or cannot be read now.
+    """
+    import h5py
+
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        at = waiting.pop()
+        names: set[str] = set()
+
+        def look(name: str, link: object, names: set[str] = names) -> None:
+            if isinstance(link, h5py.ExternalLink):
+                names.add(link.filename)
+            elif isinstance(link, h5py.HardLink) and isinstance(data := file[name], h5py.Dataset):
+                names.update(source.file_name for source in (data.virtual_sources() if data.is_virtual else ()))
+                names.update(raw for raw, _, _ in data.external or ())
+
+        try:
+            with h5py.File(at, "r", locking=False) as file:
+                file.visititems_links(look)
+        except (OSError, RuntimeError, ValueError, KeyError):
             continue
-        if path.is_file():
-            name, taken = f"frames/{path.name}", set(found.values())
-            found[path] = f"frames/{len(found)}-{path.name}" if name in taken else name
-        else:
-            missing.append(path)
-    return found, missing
+        others = {at.parent / name for name in names - {"."}}
+        found |= (new := others - found - {path})
+        waiting.extend(new)
+    return found
 
 
 def _size(path: Path) -> int:

@@ -176,23 +176,27 @@ class _Service:
         pause = WATCH_S
         while not self._ends.wait(pause):
             pause = WATCH_S
-            with open(self._directory / "lock", "a") as lock:
-                if not _taken(lock):
-                    continue
-                try:
+            try:
+                with open(self._directory / "lock", "a") as lock:
+                    if not _taken(lock):
+                        continue
                     there = set(_note(self._directory).get("readable_storage", []))
                     self._readable = sorted({*self._readable, *there})  # what others wanted, too
                     self.process = _spawned(self._directory, self._readable, lock)
                     uri = str(_note(self._directory)["uri"])
-                except (ServerError, OSError, ValueError) as error:
-                    logger.error("the Tiled server died, and is not to be started again: %s", error)
-                    pause = AGAIN_S
-                    continue
-                if uri == self.uri:
-                    logger.warning("the Tiled server died, and was started again at %s", uri)
-                else:
-                    logger.error("the Tiled server died, and is at %s now, not %s: start anew", uri, self.uri)
-                    self.uri = uri
+            except (ServerError, OSError, ValueError, KeyError) as error:
+                logger.error(
+                    "the Tiled server cannot be watched, or died and is not to be started again: %s: %s",
+                    type(error).__name__,
+                    error,
+                )
+                pause = AGAIN_S
+                continue
+            if uri == self.uri:
+                logger.warning("the Tiled server died, and was started again at %s", uri)
+            else:
+                logger.error("the Tiled server died, and is at %s now, not %s: start anew", uri, self.uri)
+                self.uri = uri
 
 
 def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
@@ -200,7 +204,8 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
     _api_key(directory)
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
-    with open(log_path, "wb") as log:
+    with open(log_path, "ab") as log:  # why the one before died stays there
+        begin = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ainerd.server._child", str(directory), *readable],
             stdin=subprocess.DEVNULL,
@@ -218,7 +223,7 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
             line = process.stdout.readline() if said else b""
         if not line:
             raise ServerError(
-                f"the Tiled server for {directory} did not start: {_complaint(log_path)} (see {log_path})"
+                f"the Tiled server for {directory} did not start: {_complaint(log_path, begin)} (see {log_path})"
             )
         return process
     except BaseException:
@@ -273,8 +278,8 @@ def _served(directory: Path, readable: list[str]) -> bool:
     return True
 
 
-def _complaint(log: Path) -> str:
-    """The last error in a log, or its last line."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+def _complaint(log: Path, begin: int) -> str:
+    """The last error in a log from a byte on, or its last line."""
+    lines = [line for line in log.read_bytes()[begin:].decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): [\w('\"\[]", line)]
     return (errors or lines or ["it said nothing"])[-1]

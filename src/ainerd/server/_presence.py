@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from getpass import getuser
@@ -21,7 +22,8 @@ LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
 class Presence:
     """A locked file that says who is at work; the lock goes with its process, however that ends.
 
-    If there is an agent of the same name, a warning says so, and what that means.
+    If there is an agent of the same name, a warning says so, and what that means. Where the file cannot be written,
+    such as that of another account, a warning says so, and nobody is told.
 
     Parameters
     ----------
@@ -32,14 +34,19 @@ class Presence:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(_path(folder, name), os.O_RDWR | os.O_CREAT, 0o644)
+        self.leave: Callable[[], object] = lambda: None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(_path(folder, name), os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            logger.warning("others are not told that agent %r is at work: %s", name, error)
+            return
         self.leave = weakref.finalize(self, os.close, file)  # a second call does nothing
         for look in range(LOOKS):
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(file, 0)
-                os.write(file, json.dumps({"pid": os.getpid(), "user": getuser(), "since": time.time()}).encode())
+                os.write(file, json.dumps({"pid": os.getpid(), "user": _user(), "since": time.time()}).encode())
                 return
             if look < LOOKS - 1:
                 time.sleep(PAUSE_S)
@@ -69,6 +76,13 @@ def told(about: dict[str, Any]) -> str:
         return ""
     since = datetime.fromtimestamp(about["since"])
     return f" (process {about['pid']} of {about['user']}, since {since:%d %b %H:%M})"
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        return str(os.getuid())
 
 
 def _path(folder: Path, name: str) -> Path:

@@ -4,6 +4,7 @@ Tiled refuses containers as HDF5 if their metadata are nested or empty, fails wi
 HTML, and writes text that a spreadsheet takes for a formula.
 """
 
+import csv
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
 
 from ainerd.results._hdf5 import put_array, put_attributes, put_table
-from ainerd.results._text import inert
+from ainerd.results._text import inert, without_formulas
 
 HDF5 = "application/x-hdf5"
 CSV = ["text/csv", "text/x-comma-separated-values", "text/plain", "application/vnd.ms-excel"]
@@ -75,13 +76,19 @@ def table_as_xlsx(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_in
 def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
     """Rows of an array; of more than two dimensions in blocks, with a comment that says where each is."""
     array = np.asarray(array)
+    array = array if array.ndim > 1 else array.reshape(-1, 1)  # a column
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
-    text, blocks = io.StringIO(), array.reshape(-1, *array.shape[-2:]) if array.ndim > 2 else [array]
+    if not array.size:
+        return b""
+    text, blocks = io.StringIO(), array.reshape(-1, *array.shape[-2:])
     for where, block in zip(np.ndindex(array.shape[:-2]), blocks, strict=True):
         if where:
             print(f"# {', '.join(map(str, where))}", file=text)
-        np.savetxt(text, np.vectorize(inert, otypes=[object])(block) if block.dtype.kind in "OU" else block, "%s", ",")
+        if block.dtype.kind in "OU":
+            csv.writer(text, lineterminator="\n").writerows([inert(cell) for cell in row] for row in block.tolist())
+        else:
+            np.savetxt(text, block, "%s", ",")
     return text.getvalue().encode()
 
 
@@ -122,14 +129,6 @@ def array_as_html(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
     from html import escape
 
     return f"<html><body><pre>{escape(array_as_csv(mimetype, array, metadata).decode())}</pre></body></html>".encode()
-
-
-def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts are texts to a spreadsheet; see `ainerd.results._text.inert`."""
-    plain = table.rename(columns=inert)
-    for name in plain.columns[[dtype.kind in "OSU" for dtype in plain.dtypes]]:
-        plain[name] = plain[name].map(inert)
-    return plain
 
 
 async def _fill(group: Any, node: Any, metadata: Mapping[str, Any], filter_for_access: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ainerd.results import USABLE, ResultRecord, ResultStore
+from ainerd.results import USABLE, ResultRecord, ResultStore, scan_text
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
@@ -138,7 +138,7 @@ class _Campaign:
 
     def novel(self) -> Section:
         if len(self._novel):
-            lines = [f"{self._what(key)}: {self._store.explain(str(key))}." for key in self._novel.index[:MOST]]
+            lines = [f"{self._what(key)}: {self._explained(key)}." for key in self._novel.index[:MOST]]
             title, shown = "What is novel, and how sure", self._novel.index[:SHOWN]
         else:
             lines = ["No result is novel. Drawn is the newest one of each regime."]
@@ -234,6 +234,13 @@ class _Campaign:
             logger.exception("the campaign's figure cannot be drawn")
             return []
 
+    def _explained(self, key: Any) -> str:
+        try:
+            return self._store.explain(str(key))
+        except Exception as error:  # it may be anybody's code, too
+            logger.warning("result %s cannot be explained: %s: %s", key, type(error).__name__, error)
+            return "novel, and cannot be explained"
+
     def _drawn(self, keys: Iterable[Any]) -> Iterator[tuple[Figure, str]]:
         results = self._store.container["results"]
         for key in keys:
@@ -247,9 +254,7 @@ class _Campaign:
         return f"scan {self._scan(row)} at {self._place(row)}"
 
     def _scan(self, row: pd.Series) -> str:
-        scan = "?" if pd.isna(row["scan_id"]) else str(int(row["scan_id"]))
-        many = self._table["raw_uid"].eq(row["raw_uid"]).sum() > 1
-        return f"{scan}/{int(row['event'])}" if many and pd.notna(row["event"]) else scan
+        return scan_text(row["scan_id"], row.get("event"))
 
     def _place(self, row: pd.Series) -> str:
         known = [name for name in self._motors if name in row and pd.notna(row[name])]

@@ -25,7 +25,8 @@ def calibrate(
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
     regime: Annotated[list[int] | None, typer.Option(help="Take measured runs of this regime for known.")] = None,
     key: Annotated[
-        list[str] | None, typer.Option(help="Take this result for known: its key, or the first characters.")
+        list[str] | None,
+        typer.Option(help="Take this result for known: number of its scan, or first characters of its key."),
     ] = None,
     from_tiled: Annotated[
         bool, typer.Option("--from-tiled", help="With --regime or --key: what a person calls known, from a server.")
