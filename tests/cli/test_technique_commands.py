@@ -35,7 +35,7 @@ def test_those_of_the_default_go_without_it(command):
 
 
 def test_a_name_that_is_taken_is_everybodys():
-    assert "Key of a result" in run("similar", "--help").stdout
+    assert "Number of a scan" in run("similar", "--help").stdout
     assert "maps of a run" in run("rheo-xpcs", "similar", "--help").stdout
 
 

@@ -104,6 +104,11 @@ def lambda750k(tmp_path):
         cam = ADComponent(Lambda750kCam, "cam1:")
         hdf1 = ADComponent(HDF5, "HDF1:", write_path_template=str(tmp_path / "frames"), root="/")
 
+        def trigger(self):
+            status = super().trigger()
+            threading.Timer(0.05, self.cam.acquire.sim_put, [0]).start()  # not before: it would forget its status
+            return status
+
     made = make_fake_device(Lambda)
     detector = made("LAMBDA:", name="lambda750k", read_attrs=["hdf1"], configuration_attrs=["cam"])
     cam, hdf1 = detector.cam, detector.hdf1
@@ -118,12 +123,6 @@ def lambda750k(tmp_path):
         signal.sim_put(value)
     for device in (detector, cam, hdf1):
         device.stage_sigs.clear()
-
-    def acquired(value=None, **kwargs):
-        if value == 1:
-            threading.Timer(0.1, cam.acquire.sim_put, [0]).start()
-
-    cam.acquire.subscribe(acquired)
     return detector
 
 
