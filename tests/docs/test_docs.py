@@ -60,11 +60,12 @@ def run_page(name, namespace, shown=None):
 
 def form(shown):
     """What stays the same from session to session: no number, no reason, and no chance verdict."""
-    text = re.sub(r"-[-\s]*-", "-", shown)  # a table is folded where the terminal ends
+    text = re.sub(r"(?m)^\d\d:\d\d:\d\d +(new regime|regime \d+ may|the regime at|explored:).*\n?", "", shown)
+    text = re.sub(r"-[-\s]*-", "-", text)  # a table is folded where the terminal ends
     text = " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ [A-Z][a-z]{2}\b", "date", text)
     text = re.sub(r"http://\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b|(?<=\[')[0-9a-f]{8}\b", "id", text)
-    text = re.sub(r" ● novel| \(novel\)", "", text).replace("True", "False")
+    text = re.sub(r" ● novel| \(novel[^)]*\)", "", text).replace("True", "False")
     text = text.replace("queue empty", "queue 0 waiting").replace("ainerd: analysing what has come … ", "")
     text = re.sub(r"(why|explored) .*?(?= explored| queue)", r"\1 …", text)
     text = re.sub(r"'reason': '.*?'", "'reason': …", text)
