@@ -72,6 +72,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.numbers
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.prompt
 	$(BIN)/python -m benchmarks.instrument
 	$(BIN)/python -m benchmarks.latent
 	$(BIN)/python -m benchmarks.tuning

@@ -50,6 +50,27 @@ token = RE.subscribe(mark)
 """
 
 
+def ipython(folder: Path, **environment: str) -> "pexpect.spawn[str]":
+    """A session of the small simulated instrument in a pseudo-terminal, not yet at its prompt; data in `folder`."""
+    told = {
+        "AINERD_CONFIG": str(TOML.with_name("small.toml")),
+        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "MPLBACKEND": "Agg",
+        "TERM": "dumb",
+    }
+    options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
+    return pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", *options],
+        env=os.environ | told | environment,
+        encoding="utf8",
+        timeout=READY_S,
+        echo=False,
+    )
+
+
 @dataclass
 class Session:
     """IPython with the profile, and the file in which it marks what happens to its run."""
@@ -60,18 +81,7 @@ class Session:
     @classmethod
     def start(cls, folder: Path, number: int) -> "Session":
         """At its prompt, with what earlier sessions left analysed."""
-        environment = os.environ | {
-            "AINERD_CONFIG": str(TOML.with_name("small.toml")),
-            "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-            "IPYTHONDIR": str(folder / "ipython"),
-            "MPLBACKEND": "Agg",
-            "TERM": "dumb",
-        }
-        options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
-        process = pexpect.spawn(
-            sys.executable, ["-m", "IPython", *options], env=environment, encoding="utf8", timeout=READY_S, echo=False
-        )
+        process = ipython(folder)
         session = cls(process, folder / f"marks-{number}")
         process.expect(PROMPT)
         prepare = folder / "prepare.py"

@@ -2,7 +2,7 @@
 
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
-from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running
+from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
 from ainerd.server._presence import Presence, at_work, told
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "open_catalog",
     "open_tiled",
     "running",
+    "start_tiled",
     "told",
 ]

@@ -18,6 +18,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -126,6 +128,24 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
         return client, client.context.http_client.close
     server = EmbeddedServer.start(storage.directory, readable_storage=storage.frames)
     return server.client(), server.close
+
+
+def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], None]]]:
+    """Begin what `open_tiled` does, and return at once: the server starts while a session imports what it needs.
+
+    What is returned waits, and gives or raises what `open_tiled` does.
+    """
+    if storage.uri:
+        return partial(open_tiled, storage)
+    pool = ThreadPoolExecutor(1, "ainerd-server-start")
+    started = pool.submit(EmbeddedServer.start, storage.directory, readable_storage=storage.frames)
+    pool.shutdown(wait=False)
+
+    def opened() -> tuple[Container, Callable[[], None]]:
+        server = started.result()
+        return server.client(), server.close
+
+    return opened
 
 
 def running(directory: Path) -> tuple[str, str] | None:
