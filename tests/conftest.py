@@ -63,6 +63,23 @@ def server(tmp_path_factory):
         yield server
 
 
+class Place:
+    """A container of a server, with what a server of its own would have: address, key, client."""
+
+    def __init__(self, server, name):
+        self.api_key, self._container = server.api_key, server.client().create_container(name)
+        self.uri = self._container.uri
+
+    def client(self):
+        return self._container
+
+
+@pytest.fixture(scope="module")
+def place(server, request):
+    """For the tests of one file; a server takes seconds to start."""
+    return Place(server, request.module.__name__)
+
+
 @pytest.fixture(scope="session")
 def bank_file(tmp_path_factory):
     """A part of the shipped bank: it is calibrated in a tenth of the time."""
