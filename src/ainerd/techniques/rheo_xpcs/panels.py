@@ -17,8 +17,9 @@ from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, hi
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 
-__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip"]
+__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip", "view"]
 
+view = Path(__file__).with_name("view.js")  # what it draws in the browser
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 
 

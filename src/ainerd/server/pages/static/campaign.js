@@ -92,7 +92,7 @@ export function Screen({ root, state, asking, replaying }) {
       { className: "screen" },
       panel("the sample map", mode ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}` : "Sample", "sample", h(SampleMap, { scene, selected: run?.key, chosen: faint, onPick: mode ? undefined : pick, onPlace: mode ? (x, y) => setAt([x, y]) : () => {} })),
       panel("the next point", "Next point", "following", h(NextPoint, { scene, state, asking, mode, setMode: startMode, at })),
-      panel("the technique's gallery", "Looked at", "looked", h(Gallery, { scene, root, state, run, follows: run === newest, onPick: pick, onFollow: () => pick(null) })),
+      panel("the technique's gallery", run === newest ? "The newest run" : "Looked at", "looked", h(Gallery, { scene, root, state, run, follows: run === newest, onPick: pick, onFollow: () => pick(null) })),
       panel("the latent space", "Latent space" + (scene.latent.landmarks ? ": grey, what is known" : ""), "latent", h(LatentMap, { scene, root, picture: pictures?.[state.technique], selected: run?.key, chosen: faint, onPick: pick, onChoose: (keys) => (keys.size ? (showAlike(false), choose(keys)) : clear()) })),
       panel("the timeline", "Run after run", "time", h(Timeline, { scene, selected: run?.key, chosen: faint, onPick: pick })),
     ),

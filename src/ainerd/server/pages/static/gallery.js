@@ -46,7 +46,7 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
       h("span", null, run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`),
       run.novel && h("strong", { className: "novel" }, "NOVEL"),
       h("a", { href: page(`${root}/results/${run.key}`) }, "open"),
-      follows ? h("span", { className: "soft" }, "the newest") : h("button", { type: "button", className: "quiet", onClick: onFollow }, "back to the newest"),
+      !follows && h("button", { type: "button", className: "quiet", onClick: onFollow }, "back to the newest"),
     ),
     run.failed
       ? h("p", { className: "nothing" }, "this run could not be analysed; its page says why")

@@ -1,6 +1,6 @@
 // What the colours mean: regimes with their names and how many runs each has.
 import { h } from "./react.js";
-import { number, regimeName } from "./words.js";
+import { regimeName } from "./words.js";
 
 /** `only` is the regime that is picked out; `onName` is there for whoever may give names. */
 export function Legend({ scene, only, onOnly, onName }) {
@@ -14,13 +14,12 @@ export function Legend({ scene, only, onOnly, onName }) {
         "li",
         { key: each.id },
         h("button", { type: "button", className: "chip", "aria-pressed": only === each.id, onClick: () => onOnly(only === each.id ? null : each.id), title: "show these runs alone" }, h("i", { className: "mark", style: { background: each.colour }, "aria-hidden": true }), `${regimeName(each.id, scene.regimes)} `, h("span", { className: "soft" }, each.n)),
-        onName && each.id >= 0 && h("button", { type: "button", className: "quiet small", onClick: () => onName(each), "aria-label": `name regime ${each.id}`, title: "give it a name" }, "✎"),
+        onName && each.id >= 0 && only === each.id && h("button", { type: "button", onClick: () => onName(each) }, "name it"),
       ),
     ),
     scene.runs.some((run) => run.novel) && h("li", null, mark("ring"), "novel"),
     scene.runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
     claims && scene.runs.some((run) => run.done && run.p === null) && h("li", null, h("b", null, "? "), "no claim"),
     scene.next && h("li", null, h("b", { className: "star" }, "★ "), "next"),
-    claims && h("li", { className: "soft" }, `alpha = ${number(scene.alpha)}`),
   );
 }

@@ -14,7 +14,7 @@ export function hover(run, scene) {
 }
 
 /**
- * Traces of `runs` at (`x`, `y`), functions of a run: novel ones ringed, `selected` ones circled, failed ones as crosses.
+ * Traces of `runs` at (`x`, `y`), functions of a run: novel ones ringed, the `selected` one in a square, failed ones as crosses.
  *
  * `size` is the diameter in px.
  */
@@ -31,7 +31,7 @@ export function discs(runs, scene, theme, { x, y, size, axes = {}, selected, cho
     { ...common, ...at(there.filter((run) => run.novel)), mode: "markers", hoverinfo: "skip", name: "novel",
       marker: { size: 1.5 * d + 2, symbol: "circle-open", color: theme.ink, line: { width: 2, color: theme.ink } } },
     { ...common, ...at(picked), mode: "markers", hoverinfo: "skip", name: "selected",
-      marker: { size: 1.5 * d + 7, symbol: "circle-open-dot", color: theme.ink, opacity: 0.55, line: { width: 5 } } },
+      marker: { size: 1.5 * d + 5, symbol: "square-open", color: theme.ink, line: { width: 1.5 } } },
     { ...common, ...at(there), mode: numbered ? "markers+text" : "markers", name: "runs", customdata: there.map((run) => run.key),
       text: numbered ? there.map((run, k) => escaped(labels[k])) : undefined, hovertext: there.map((run) => hover(run, scene)),
       textfont: { size: d * 0.52, color: there.map((run) => inkOn(run.colour)) }, cliponaxis: false,

@@ -38,8 +38,6 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
           h("p", { key: "why", className: "reason" }, next.reason),
           next.status === "accepted" && h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
           waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${waits}.`),
-          asking.may && h(Verdict, { key: "verdict", asking, next }),
-          h(Terms, { key: "terms", terms: next.terms, unit }),
         ]
       : h("p", { className: "nothing" }, health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed."),
     asking.may &&
@@ -47,12 +45,14 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
         "div",
         { className: "ask" },
         h(Who, { asking }),
+        next && !mode && h(Verdict, { asking, next }),
         mode
           ? h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) })
           : h("p", { className: "row" }, h(Hold, { asking, held: held && !(held.pending && held.released) ? held : null }), h("button", { type: "button", onClick: () => setMode("add") }, "add a point"), h("button", { type: "button", onClick: () => setMode("exclude") }, "exclude a box")),
       ),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, not write."),
     h(Said, { asking }),
+    next && h(Terms, { terms: next.terms, unit }),
     h(Wishes, { wishes: state.wishes, units: scene.units }),
   );
 }

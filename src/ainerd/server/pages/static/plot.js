@@ -69,7 +69,7 @@ export function Plot({ traces, layout, label, on = {}, height, name, menu = "hov
       const { width, height: high } = entry.contentRect;
       const now = element._fullLayout;
       if (now && width > 40 && high > 40 && (Math.abs(now.width - width) > 1 || Math.abs(now.height - high) > 1))
-        lib.relayout(element, { width: Math.floor(width), height: Math.floor(high) });
+        lib.relayout(element, { width: Math.floor(width), height: Math.floor(high) }).catch(() => {}); // overtaken by another drawing
     });
     watch.observe(element);
     return () => {

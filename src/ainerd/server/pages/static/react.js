@@ -1,6 +1,6 @@
 // React is Tiled's own, so that nothing needs to be built.
 export const React = window.React;
-export const { createElement: h, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useContext, createContext, Fragment } = React;
+export const { createElement: h, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useContext, createContext, Fragment, useId } = React;
 
 /** A panel that fails says so in its place, and the others stay. */
 export class Safe extends React.Component {

@@ -1,7 +1,7 @@
 // The results as a table: sorted, filtered, a page at a time; what the pictures show can be had here by keyboard.
 import { h, useEffect, useId, useState } from "./react.js";
 import { ask, page, tell, thumbnail } from "./server.js";
-import { clock, labelled, number, regimeName } from "./words.js";
+import { clock, labelled, number, regimeName, short } from "./words.js";
 
 const ROWS = 20;
 const MOST_BY_ADDRESS = 50; // keys
@@ -63,17 +63,14 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
 }
 
 function Table({ answer, wanted, want, scene, root, pictures, selected, onPick, order, sort }) {
-  const more = answer.columns.filter((column) => !KNOWN.has(column.name));
-  const [xName, yName] = scene.motors;
-  const title = (name) => answer.columns.find((column) => column.name === name);
-  const columns = [
-    ["scan", "scan"], ["t", "time"], ["sample", "sample"], ["x", labelled(xName ?? "x", scene.units[xName])],
-    ...(yName ? [["y", labelled(yName, scene.units[yName])]] : []), ["regime", "regime"], ["p", "p"], ["novel", "novel"],
-    ...more.map((column) => [column.name, labelled((column.title ?? column.name).replaceAll("_", " "), column.unit)]), ["status", "status"],
-  ].filter(([name]) => title(name)?.name || !["sample"].includes(name)); // prettier-ignore
+  // A column that says nothing in any row is left out.
+  const says = (name) => ["scan", "t", "regime", "p", "status"].includes(name) || answer.rows.some((row) => ![null, undefined, "", false].includes(valueOf(row, name)));
+  const columns = answer.columns.filter(({ name }) => says(name) && name !== "novel" && name !== "note");
+  const title = ({ name, title, unit }) => labelled(TITLES[name] ?? (name in (answer.rows[0]?.of ?? {}) ? short(name) : (title ?? name)), unit);
   const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
   const last = Math.min(answer.offset + rows.length, answer.found);
   const sorted = (name) => (order || wanted.sort !== name ? undefined : wanted.down ? "descending" : "ascending");
+  const arrow = (name) => (sorted(name) ? h("span", { "aria-hidden": true }, wanted.down ? " ↓" : " ↑") : null);
   return h(
     "div",
     null,
@@ -83,41 +80,40 @@ function Table({ answer, wanted, want, scene, root, pictures, selected, onPick, 
       h(
         "table",
         null,
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, h("span", { className: "unseen" }, "picture")), columns.map(([name, text]) => h("th", { key: name, scope: "col", "aria-sort": sorted(name) }, h("button", { type: "button", className: "text", onClick: () => sort(name) }, text, sorted(name) ? h("span", { "aria-hidden": true }, wanted.down ? " ↓" : " ↑") : null))), h("th", { scope: "col" }, h("span", { className: "unseen" }, "page")))),
-        h("tbody", null, rows.map((row) => h(Row, { key: row.key, row, columns, scene, root, picture: thumbnail(root, row.key, pictures?.[row.technique]), isSelected: row.key === selected, onPick }))),
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, h("span", { className: "unseen" }, "picture")), columns.map((column) => h("th", { key: column.name, scope: "col", "aria-sort": sorted(column.name), className: numeric(answer.rows, column.name) ? "number" : undefined }, h("button", { type: "button", className: "text", onClick: () => sort(column.name) }, title(column), arrow(column.name)))), h("th", { scope: "col" }, h("span", { className: "unseen" }, "page")))),
+        h("tbody", null, rows.map((row) => h(Row, { key: row.key, row, columns, all: answer.rows, scene, root, picture: thumbnail(root, row.key, pictures?.[row.technique]), isSelected: row.key === selected, onPick }))),
       ),
     ),
     h(
       "p",
       { className: "row pager" },
       h("span", { role: "status" }, answer.found ? `${answer.offset + 1} to ${last} of ${answer.found}${answer.found < answer.n ? ` (of ${answer.n})` : ""}` : "none"),
-      !order && h("button", { type: "button", disabled: answer.offset === 0, onClick: () => want({ ...wanted, offset: Math.max(0, answer.offset - ROWS) }) }, "newer rows"),
-      !order && h("button", { type: "button", disabled: last >= answer.found, onClick: () => want({ ...wanted, offset: answer.offset + ROWS }) }, "further rows"),
+      !order && answer.found > ROWS && [h("button", { key: "before", type: "button", disabled: answer.offset === 0, onClick: () => want({ ...wanted, offset: Math.max(0, answer.offset - ROWS) }) }, "the rows before"), h("button", { key: "after", type: "button", disabled: last >= answer.found, onClick: () => want({ ...wanted, offset: answer.offset + ROWS }) }, "the next rows")],
     ),
   );
 }
 
-const KNOWN = new Set(["scan", "t", "sample", "x", "y", "regime", "p", "novel", "status", "reason", "note", "technique", "key"]);
+const TITLES = { t: "time" };
+const valueOf = (row, name) => (name in row && name !== "of" ? row[name] : row.of?.[name]);
+const numeric = (rows, name) => !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
 
-function Row({ row, columns, scene, root, picture, isSelected, onPick }) {
+function Row({ row, columns, all, scene, root, picture, isSelected, onPick }) {
   const known = scene.regimes.find((each) => each.id === row.regime);
   const cell = (name) => {
-    if (name === "t") return clock(row.t);
-    if (name === "x" || name === "y") return Number.isFinite(row[name]) ? row[name].toFixed(2) : "";
-    if (name === "regime") return row.status === "failed" ? "" : h("span", null, h("i", { className: "mark", style: { background: known?.colour }, "aria-hidden": true }), regimeName(row.regime ?? -1, scene.regimes));
-    if (name === "p") return number(row.p, 2);
-    if (name === "novel") return row.novel ? h("strong", null, "novel") : "";
-    if (name === "status") return h("span", { title: row.reason ?? undefined }, [row.status, row.reason, row.note && `note: ${row.note}`].filter(Boolean).join(": "));
-    if (name in row && typeof row[name] !== "object") return typeof row[name] === "number" ? number(row[name]) : String(row[name] ?? "");
-    const value = row.of?.[name];
+    const value = valueOf(row, name);
+    if (name === "t") return clock(value);
+    if (name === "regime") return value === null || row.status === "failed" ? "" : h("span", null, h("i", { className: "mark", style: { background: known?.colour }, "aria-hidden": true }), regimeName(value ?? -1, scene.regimes));
+    if (name === "p") return row.novel ? h("strong", null, `${number(value, 2)} novel`) : number(value, 2);
+    if (name === "status") return [row.status, row.reason, row.note && `note: ${row.note}`].filter(Boolean).join(": ");
+    if (scene.motors.includes(name)) return Number.isFinite(value) ? value.toFixed(2) : "";
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
-  const numeric = (name) => typeof (row[name] ?? row.of?.[name]) === "number" && !["t", "regime"].includes(name);
+  const kind = (name) => (numeric(all, name) ? "number" : name === "status" ? "wide" : undefined);
   return h(
     "tr",
-    { className: isSelected ? "picked" : undefined, "aria-selected": isSelected, "data-key": row.key },
+    { className: isSelected ? "picked" : undefined, "data-key": row.key },
     h("td", { className: "picture" }, picture && row.status !== "failed" && row.status !== "computing" ? h("img", { src: picture, alt: "", width: 28, height: 28, loading: "lazy" }) : null),
-    columns.map(([name]) => (name === "scan" ? h("th", { key: name, scope: "row" }, h("button", { type: "button", className: "text", onClick: () => onPick?.(row.key), "aria-pressed": isSelected }, row.scan)) : h("td", { key: name, className: numeric(name) ? "number" : name === "status" ? "wide" : undefined }, cell(name)))),
+    columns.map(({ name }) => (name === "scan" ? h("th", { key: name, scope: "row" }, h("button", { type: "button", className: "text", onClick: () => onPick?.(row.key), "aria-pressed": isSelected }, row.scan)) : h("td", { key: name, className: kind(name) }, cell(name)))),
     h("td", null, h("a", { href: page(`${root}/results/${row.key}`), "aria-label": `page of scan ${row.scan}` }, "open")),
   );
 }

@@ -3,7 +3,7 @@ import { hover, discs } from "./marks.js";
 import { axis, escaped, Plot } from "./plot.js";
 import { h, useMemo } from "./react.js";
 import { useTheme } from "./theme.js";
-import { labelled, number, regimeName } from "./words.js";
+import { labelled, number, regimeName, short } from "./words.js";
 
 const NEWEST = 60; // runs that are seen at first
 const STRIPS = 3; // quantities there is room for
@@ -23,7 +23,7 @@ function draw(scene, shown, selected, chosen, theme) {
   const x = (run) => run.number;
   const claims = runs.filter((run) => run.p !== null);
   const lowest = Math.min(alpha || 0.05, ...claims.map((run) => run.p || 1e-4));
-  const floor = Math.log10(lowest / 2.5);
+  const floor = Math.log10(lowest / 4);
   const strips = 1 + shown.length;
   const gap = 0.035;
   const tall = 1.25;
@@ -53,7 +53,7 @@ function draw(scene, shown, selected, chosen, theme) {
       { type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" }, layer: "below" },
     ],
     annotations: [
-      { xref: "paper", x: 1, xanchor: "right", yref: "y", y: Math.log10(alpha), yanchor: "top", text: `alpha = ${number(alpha)}`, showarrow: false, font: { size: theme.size * 0.8, color: theme.soft } },
+      { xref: "paper", x: 0.003, xanchor: "left", yref: "y", y: Math.log10(alpha), yanchor: "top", text: `alpha = ${number(alpha)}`, showarrow: false, font: { size: theme.size * 0.8, color: theme.soft } },
     ],
     dragmode: "pan",
     margin: { l: 4, r: 6, t: 6, b: 4 },
@@ -79,7 +79,7 @@ function draw(scene, shown, selected, chosen, theme) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const unit = scene.units[name];
     const log = low > 0 && high > 20 * low;
-    layout[`yaxis${k + 3}`] = axis(theme, labelled(name.replaceAll("_", " "), unit), { domain: domain[k + 1], type: log ? "log" : "linear", nticks: 4, fixedrange: true, ...(log ? { dtick: high > 1e4 * low ? 2 : 1, exponentformat: "power" } : {}) });
+    layout[`yaxis${k + 3}`] = axis(theme, labelled(short(name), unit), { domain: domain[k + 1], type: log ? "log" : "linear", nticks: 4, fixedrange: true, ...(log ? { dtick: high > 1e4 * low ? 2 : 1, exponentformat: "power" } : {}) });
     traces.push({ ...common, mode: "lines+markers", x: known.map(x), y: values, yaxis: `y${k + 3}`, customdata: known.map((run) => run.key),
       line: { color: theme.line, width: 1 }, marker: { size: 6, color: known.map((run) => run.colour), line: { width: 0.5, color: theme.paper } },
       hovertext: known.map((run) => escaped(`scan ${run.scan}: ${name.replaceAll("_", " ")} ${number(run.of[name])} ${unit && unit !== "1" ? unit : ""}`)) }); // prettier-ignore

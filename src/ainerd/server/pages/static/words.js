@@ -26,6 +26,9 @@ export function labelled(name, unit) {
   return unit && unit !== "1" ? `${name} (${unit})` : name;
 }
 
+/** "stress" of "stress_mean", "tau" of "tau_s": the unit stands beside it, and there is little room. */
+export const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
+
 /** "(5.62, 6.38) mm", with the unit of each if they differ. */
 export function place(position, units = {}) {
   const names = Object.keys(position ?? {});
