@@ -17,9 +17,15 @@ from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, hi
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 
-__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip", "view"]
+__all__ = [
+    "arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "quantities", "sentences", "strip",
+    "thumbnail", "view",
+]  # fmt: skip
 
-view = Path(__file__).with_name("view.js")  # what it draws in the browser
+# In the browser: what draws a result, a small picture of it, and numbers over time.
+view = Path(__file__).with_name("view.js")
+thumbnail = "c2?slice=0,::4,::4&format=image/png"
+quantities = ("tau_s",)
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 
 

@@ -108,11 +108,11 @@ function View({ path, result }) {
     "div",
     { className: "page" },
     has("c2") && panel("Two-time correlation", "wide", h("div", null, h(Bins, { bins, bin, setBin, n: shape("c2")[0] }), h("div", { style: { height: "27em", display: "flex" } }, h(MapsOfBin, { path, result, bin, duration })))),
-    has("g2") && has("tau") && panel("g2", "half tall", h(G2, { path, result, bin, bins })),
-    has("mean_frame") && panel("Mean frame", "half tall", h(MeanFrame, { path, shape: shape("mean_frame"), dtype: result.arrays.mean_frame.dtype })),
-    has("intensity") && panel("Intensity over time", "half tall", h(Intensity, { path, bin, shape: shape("intensity"), dtype: result.arrays.intensity.dtype })),
-    has("saxs") && panel("I(q)", "half tall", h(Saxs, { path, result })),
-    ...Object.keys(result.series ?? {}).map((name) => panel(name, "half tall", h(Series, { path, name, unit: said.units?.[name] }))),
+    has("g2") && has("tau") && panel("g2", "", h(G2, { path, result, bin, bins })),
+    has("mean_frame") && panel("Mean frame", "", h(MeanFrame, { path, shape: shape("mean_frame"), dtype: result.arrays.mean_frame.dtype })),
+    has("intensity") && panel("Intensity over time", "", h(Intensity, { path, bin, arrays: result.arrays })),
+    has("saxs") && panel("I(q)", "", h(Saxs, { path, result })),
+    ...Object.keys(result.series ?? {}).map((name) => panel(name, "", h(Series, { path, name, unit: said.units?.[name] }))),
   );
 }
 
@@ -237,11 +237,11 @@ function MeanFrame({ path, shape, dtype }) {
   return h(Waits, { error, drawn, name: "frame", label: "Mean frame of the detector, photons per pixel and frame, masked pixels empty" });
 }
 
-function Intensity({ path, bin, shape, dtype }) {
+function Intensity({ path, bin, arrays }) {
   const theme = useTheme();
   const [read, error] = useRead(async () => {
-    const [time, total, each] = await Promise.all(["intensity_time", "intensity_total", "intensity"].map((name) => numbers(`${path}/${name}`, dtype)));
-    return { time: [...time], total: [...total], each: rows(each, shape[1]) };
+    const [time, total, each] = await Promise.all(["intensity_time", "intensity_total", "intensity"].map((name) => numbers(`${path}/${name}`, arrays[name].dtype)));
+    return { time: [...time], total: [...total], each: rows(each, time.length) };
   }, [path]);
   const drawn = useMemo(() => {
     if (!read) return null;

@@ -37,7 +37,7 @@ export function Found({ scene }) {
     `${runs.length} ${runs.length === 1 ? "result" : "results"}${failed ? `, ${failed} failed` : ""}`,
     `${regimes} ${regimes === 1 ? "regime" : "regimes"}${supported}`,
   ];
-  if (novelty.claims) parts.push(`${novelty.flagged} novel, where chance alone would flag ${number(novelty.expected_false, 2)} of ${novelty.claims} (alpha = ${number(novelty.alpha)})`);
+  if (novelty.claims) parts.push(`${novelty.flagged} novel` + (novelty.expected_false ? `, where chance alone would flag ${number(novelty.expected_false, 2)} of ${novelty.claims} (alpha = ${number(novelty.alpha)})` : ""));
   else parts.push("no claim of novelty");
   if (novelty.bound) parts.push(novelty.bound);
   return h("span", { className: "found", "data-ainerd": "found" }, parts.join(" · "));

@@ -1,4 +1,5 @@
 // The latent space in two axes that stay what they are; a lasso chooses runs, a run pointed at shows its picture.
+import { spread, useDots, within } from "./dots.js";
 import { discs } from "./marks.js";
 import { axis, escaped, Plot } from "./plot.js";
 import { h, useMemo, useState } from "./react.js";
@@ -10,26 +11,29 @@ import { number, regimeName } from "./words.js";
 export function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose }) {
   const theme = useTheme();
   const [pointed, point] = useState(null);
+  const placed = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
+  const [marks, dots] = useDots(placed, (run) => run.u, (run) => run.v, null, chosen, 4);
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const traces = discs(scene.runs.filter((run) => run.done), scene, theme, { x: (run) => run.u, y: (run) => run.v, size: 1.5 * theme.size, selected, chosen });
+    const traces = discs(marks, scene, theme, { x: (run) => run.u, y: (run) => run.v, size: 1.5 * theme.size, selected, chosen });
     if (landmarks?.u?.length)
       traces.unshift({ type: "scatter", mode: "markers", x: landmarks.u, y: landmarks.v, hoverinfo: "skip", name: "landmarks", marker: { size: 3, color: theme.line } });
-    const spread = (k, first) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${first ? ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}` : ""})` : "");
+    const share_of = (k, first) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${first ? ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}` : ""})` : "");
     const layout = {
-      xaxis: axis(theme, "first principal axis" + spread(0, true), { showgrid: false }),
-      yaxis: axis(theme, "second" + spread(1), { showgrid: false }),
+      xaxis: axis(theme, "first principal axis" + share_of(0, true), { showgrid: false, ...(dots.length ? { range: spread(placed, (run) => run.u) } : {}) }),
+      yaxis: axis(theme, "second" + share_of(1), { showgrid: false, ...(dots.length ? { range: spread(placed, (run) => run.v) } : {}) }),
+      images: dots,
       annotations: names(landmarks, theme),
       dragmode: "lasso",
       margin: { l: 4, r: 10, t: 8, b: 4 },
       selections: chosen?.size ? undefined : [],
     };
     return { traces, layout };
-  }, [scene, selected, chosen, theme.dark, theme.size]);
+  }, [scene, marks, dots, selected, chosen, theme.dark, theme.size]);
   const keysOf = (said) => (said?.points ?? []).map((each) => each.customdata).filter(Boolean);
   const on = {
     click: (said) => keysOf(said)[0] && onPick?.(keysOf(said)[0]),
-    selected: (said) => said && onChoose?.(new Set(keysOf(said))),
+    selected: (said) => said && onChoose?.(new Set(dots.length && said.lassoPoints ? placed.filter((run) => within(run.u, run.v, said.lassoPoints.x, said.lassoPoints.y)).map((run) => run.key) : keysOf(said))),
     deselect: () => onChoose?.(new Set()),
     hover: (said, element) => {
       const key = keysOf(said)[0];

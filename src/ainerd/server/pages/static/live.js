@@ -5,34 +5,48 @@ import { ask } from "./server.js";
 const EVERY_MS = 800; // between an answer and the next question
 const LAST_MS = 30_000; // between questions to a server that is away
 
+/** The newer of each that is not null: null says that nothing changed. */
+function known(before, answer) {
+  const said = Object.entries(answer ?? {}).filter(([, value]) => value !== null && value !== undefined);
+  return same(before, { ...before, ...Object.fromEntries(said) });
+}
+
+/** The old object where the new one says the same, so that nothing is drawn for it again. */
+function same(before, now) {
+  return JSON.stringify(before) === JSON.stringify(now) ? before : now;
+}
+
 /** What came is put beside what was there; the new state, in which old objects are not changed. */
 export function merged(before, answer) {
   if (!before || answer.whole) return { ...answer, results: { ...answer.results, index: undefined } };
-  const { index = [], n, of = {} } = answer.results ?? {};
-  const results = { ...before.results, n: n ?? before.results.n, of: { ...before.results.of } };
-  if (index.length) {
-    for (const [name, column] of Object.entries(answer.results)) {
-      if (!Array.isArray(column) || name === "index") continue;
-      results[name] = [...(before.results[name] ?? [])];
-      index.forEach((at, k) => (results[name][at] = column[k]));
-    }
-    for (const [name, column] of Object.entries(of)) {
-      const longer = [...(before.results.of[name] ?? [])];
-      index.forEach((at, k) => (longer[at] = column[k]));
-      results.of[name] = longer;
-    }
-  }
-  const kept = { ...before, ...answer, results };
-  kept.regimes = { ...before.regimes, ...answer.regimes, label: answer.regimes?.label ?? before.regimes?.label };
-  kept.sample = { ...before.sample, ...answer.sample };
-  if (answer.sample?.belief_same || answer.sample?.belief === undefined) kept.sample.belief = before.sample?.belief;
-  kept.latent = { ...before.latent, ...answer.latent };
-  if (!answer.latent?.landmarks) kept.latent.landmarks = before.latent?.landmarks;
-  const known = new Set((before.log?.lines ?? []).map((line) => line.key));
-  const fresh = (answer.log?.lines ?? []).filter((line) => !known.has(line.key));
-  kept.log = { ...before.log, ...answer.log, lines: [...(before.log?.lines ?? []), ...fresh].slice(-2000) };
-  for (const name of ["suggestions", "wishes", "views", "thumbnail"]) kept[name] = answer[name] ?? before[name];
+  const kept = { ...before, ...answer, results: grown(before.results, answer.results) };
+  const { belief, belief_same, ...sample } = answer.sample ?? {};
+  const { belief: old, ...oldSample } = before.sample ?? {};
+  const unchanged = belief_same || belief === undefined;
+  kept.sample = unchanged && JSON.stringify(sample) === JSON.stringify(oldSample) ? before.sample : { ...sample, belief: unchanged ? old : belief };
+  kept.regimes = known(before.regimes, answer.regimes);
+  kept.latent = known(before.latent, answer.latent);
+  for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"]) kept[name] = name in answer ? same(before[name], answer[name]) : before[name];
+  const old_lines = before.log?.lines ?? [];
+  const there = new Set(old_lines.map((line) => line.key));
+  const fresh = (answer.log?.lines ?? []).filter((line) => !there.has(line.key));
+  kept.log = fresh.length ? { ...before.log, lines: [...old_lines, ...fresh].slice(-2000) } : before.log;
   return kept;
+}
+
+/** Columns of results, with those that came at their places. */
+function grown(before, answer) {
+  const { index = [], n, of = {} } = answer ?? {};
+  if (!index.length) return before;
+  const put = (old, column) => {
+    const longer = [...(old ?? Array(before.n).fill(null))];
+    index.forEach((at, k) => (longer[at] = column[k]));
+    return longer;
+  };
+  const results = { ...before, n: n ?? before.n, of: { ...before.of } };
+  for (const [name, column] of Object.entries(answer)) if (Array.isArray(column) && name !== "index") results[name] = put(before[name], column);
+  for (const [name, column] of Object.entries(of)) results.of[name] = put(before.of[name], column);
+  return results;
 }
 
 /**

@@ -1,5 +1,6 @@
 // Where the runs were, which regime is believed to lie where and how surely, and where next.
 import { colour, rgb } from "./colours.js";
+import { useDots } from "./dots.js";
 import { discs, star } from "./marks.js";
 import { axis, Plot } from "./plot.js";
 import { h, useMemo } from "./react.js";
@@ -13,12 +14,14 @@ const PALE = 0.45; // of a regime that is sure
 export function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace }) {
   const theme = useTheme();
   const [xName, yName] = scene.motors;
+  const x = (run) => run.x;
+  const y = (run) => (yName ? run.y : 0);
+  const bounds = [xName, yName].map((name) => scene.bounds[name]);
+  const [marks, dots] = useDots(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, 4);
   const { traces, layout } = useMemo(() => {
-    const x = (run) => run.x;
-    const y = (run) => (yName ? run.y : 0);
-    const placed = scene.runs.filter((run) => Number.isFinite(run.x) && (!yName || Number.isFinite(run.y)));
+    const placed = marks.filter((run) => Number.isFinite(run.x) && (!yName || Number.isFinite(run.y)));
     const traces = [
-      ...(show.path === false ? [] : [path(placed, x, y, theme)]),
+      ...(show.path === false || dots.length ? [] : [path(placed, x, y, theme)]),
       ...discs(placed, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen }),
     ];
     const following = scene.next?.position;
@@ -31,13 +34,13 @@ export function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace 
       yaxis: axis(theme, yName ? labelled(yName, scene.units[yName]) : "", {
         range: ranges[1] ?? [-1, 1], showgrid: false, showticklabels: Boolean(yName), ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
       }), // prettier-ignore
-      images: image ? [{ source: image, xref: "x", yref: "y", ...extent(scene), sizing: "stretch", layer: "below" }] : [],
+      images: [...(image ? [{ source: image, xref: "x", yref: "y", ...extent(scene), sizing: "stretch", layer: "below" }] : []), ...dots],
       shapes: excluded,
       dragmode: "pan",
       margin: { l: 4, r: 10, t: 8, b: 4 },
     };
     return { traces, layout };
-  }, [scene, selected, chosen, show.path, show.belief, theme.dark, theme.size]);
+  }, [scene, marks, dots, selected, chosen, show.path, show.belief, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const label =
     `Map of the sample: ${scene.runs.length} runs in ${regimes} regimes` +

@@ -8,7 +8,8 @@ import { colour } from "./colours.js";
  * `number` counts from 1 in the order of time, `of` are the quantities of the timeline. Runs come by time.
  */
 export function scene(state) {
-  const { results, regimes = {}, sample = {}, novelty = {} } = state;
+  const { results } = state;
+  const [regimes, sample, novelty] = [state.regimes ?? {}, state.sample ?? {}, state.novelty ?? {}];
   const runs = [];
   const of = Object.entries(results.of ?? {});
   for (let at = 0; at < (results.key?.length ?? 0); at++) {
@@ -38,13 +39,14 @@ export function scene(state) {
     supported: regimes.supported,
     latent: state.latent ?? {},
     novelty,
-    alpha: novelty.alpha,
+    alpha: novelty.alpha ?? 0.05,
     next: state.next,
     quantities: of.map(([name]) => name),
   };
 }
 
-function regimesOf(runs, { names = {}, kinds = {} }) {
+function regimesOf(runs, regimes) {
+  const [names, kinds] = [regimes.names ?? {}, regimes.kinds ?? {}];
   const counts = new Map();
   for (const run of runs) if (run.done) counts.set(run.regime, (counts.get(run.regime) ?? 0) + 1);
   return [...counts]

@@ -6,6 +6,7 @@ import { useTheme } from "./theme.js";
 import { labelled, number, regimeName, short } from "./words.js";
 
 const NEWEST = 60; // runs that are seen at first
+const MOST = 1000; // that can be gone back to
 const STRIPS = 3; // quantities there is room for
 
 /** Strips over the runs: p, then regimes where nothing is said of novelty, then quantities such as the technique names. */
@@ -19,10 +20,11 @@ export function Timeline({ scene, quantities, selected, chosen, onPick }) {
 }
 
 function draw(scene, shown, selected, chosen, theme) {
-  const { runs, alpha } = scene;
+  const runs = scene.runs.slice(-MOST);
+  const { alpha } = scene;
   const x = (run) => run.number;
   const claims = runs.filter((run) => run.p !== null);
-  const lowest = Math.min(alpha || 0.05, ...claims.map((run) => run.p || 1e-4));
+  const lowest = Math.min(alpha, ...claims.map((run) => run.p || 1e-4));
   const floor = Math.log10(lowest / 4);
   const strips = 1 + shown.length;
   const gap = 0.035;
@@ -36,9 +38,9 @@ function draw(scene, shown, selected, chosen, theme) {
     domain.push([Math.max(0, top - unit), top]);
     top -= unit + gap;
   });
-  const last = runs.length;
-  const first = Math.max(1, last - NEWEST + 1);
-  const recent = runs.slice(first - 1);
+  const last = runs.at(-1)?.number ?? 0;
+  const recent = runs.slice(-NEWEST);
+  const first = recent[0]?.number ?? 1;
   const step = Math.max(1, Math.ceil(recent.length / 15));
   const ticks = recent.filter((_, k) => k % step === 0);
   const layout = {
