@@ -18,16 +18,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numpy to Python, NaN and infinity to None, in whatever nesting."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
@@ -49,7 +49,7 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _make_plain(cls, data: Any) -> Any:
-        return _plain(data)
+        return plain(data)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
