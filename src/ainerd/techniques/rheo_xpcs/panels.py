@@ -22,13 +22,9 @@ __all__ = [
     "thumbnail", "view",
 ]  # fmt: skip
 
-# In the browser: what draws a result, a small picture of it, and numbers over time.
-view = Path(__file__).with_name("view.js")
-thumbnail = "c2?slice=0,::4,::4&format=image/png"
-quantities = ("tau_s",)
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
-thumbnail = "c2?slice=0,::8,::8&format=image/png"
+thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
 

@@ -26,7 +26,7 @@ export function merged(before, answer) {
   kept.sample = unchanged && JSON.stringify(sample) === JSON.stringify(oldSample) ? before.sample : { ...sample, belief: unchanged ? old : belief };
   kept.regimes = known(before.regimes, answer.regimes);
   kept.latent = known(before.latent, answer.latent);
-  for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"]) kept[name] = name in answer ? same(before[name], answer[name]) : before[name];
+  for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"]) kept[name] = (answer[name] ?? null) === null && name === "suggestions" ? before[name] : name in answer ? same(before[name], answer[name]) : before[name];
   const old_lines = before.log?.lines ?? [];
   const there = new Set(old_lines.map((line) => line.key));
   const fresh = (answer.log?.lines ?? []).filter((line) => !there.has(line.key));

@@ -14,7 +14,7 @@ function headers() {
 /** What the server said no with: `status`, and `said` if it was JSON. */
 export class Refused extends Error {
   constructor(status, said) {
-    const detail = typeof said?.detail === "string" ? said.detail : said?.detail?.detail;
+    const detail = typeof said?.detail === "string" ? said.detail : (said?.detail?.said ?? said?.detail?.detail);
     super(detail || (status === 401 || status === 403 ? "the server does not let you" : `the server answered ${status}`));
     this.status = status;
     this.said = said;

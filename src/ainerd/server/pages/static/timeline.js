@@ -1,7 +1,7 @@
 // Run after run: how new each was, and what was measured of it.
 import { hover, discs } from "./marks.js";
 import { axis, escaped, Plot } from "./plot.js";
-import { h, useMemo } from "./react.js";
+import { h, useMemo, useState } from "./react.js";
 import { useTheme } from "./theme.js";
 import { labelled, number, regimeName, short } from "./words.js";
 
@@ -9,14 +9,23 @@ const NEWEST = 60; // runs that are seen at first
 const MOST = 1000; // that can be gone back to
 const STRIPS = 3; // quantities there is room for
 
-/** Strips over the runs: p, then regimes where nothing is said of novelty, then quantities such as the technique names. */
-export function Timeline({ scene, quantities, selected, chosen, onPick }) {
+/** Strips over the runs: p, regimes, and of the quantities those that a person wants, at first one and the series. */
+export function Timeline({ scene, selected, chosen, onPick }) {
   const theme = useTheme();
-  const shown = (quantities ?? scene.quantities).slice(0, STRIPS);
+  const [wanted, want] = useState(null);
+  const known = scene.quantities;
+  const usual = [...known.slice(0, 1), ...known.slice(1).filter((name) => name.endsWith("_mean"))].slice(0, 2);
+  const shown = (wanted ?? usual).filter((name) => known.includes(name));
+  const toggle = (name) => want(shown.includes(name) ? shown.filter((each) => each !== name) : [...shown, name].slice(-STRIPS));
   const { traces, layout } = useMemo(() => draw(scene, shown, selected, chosen, theme), [scene, shown.join(), selected, chosen, theme.dark, theme.size]);
   const on = { click: (said) => said.points[0]?.customdata && onPick?.(said.points[0].customdata) };
   const label = `Run after run: p of ${scene.runs.length} runs against alpha = ${number(scene.alpha)}, regime${shown.map((name) => `, ${name}`).join("")}.`;
-  return h(Plot, { traces, layout, label, on, name: "timeline" });
+  return h(
+    "div",
+    { className: "fill column" },
+    known.length > 1 && h("div", { className: "row strips", role: "group", "aria-label": "quantities shown" }, known.map((name) => h("button", { key: name, type: "button", className: "small", "aria-pressed": shown.includes(name), onClick: () => toggle(name) }, short(name)))),
+    h(Plot, { traces, layout, label, on, name: "timeline" }),
+  );
 }
 
 function draw(scene, shown, selected, chosen, theme) {
