@@ -36,27 +36,30 @@ RESULTS = 20
 
 @pytest.fixture(scope="module")
 def session(server, tmp_path_factory):
-    """An agent in mode review beside 20 results of its night so far; its RunEngine may run in any thread."""
-    session = Session(tmp_path_factory.mktemp("browser"), server)
+    """An agent in mode review, and 20 results of its name that it need not know; its RunEngine may run in any thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STEERING__REVIEW", "true")
+        session = Session(tmp_path_factory.mktemp("browser"), server)
     session.RE.context_managers = []
-    session.settings.steering.review = True
-    session.start_agent()
     session.agent.quiet = True
+    technique = session.agent.technique
+    known = technique.landmarks().embeddings
+    middle, axis = known.mean(axis=0), np.linalg.svd(known - known.mean(axis=0), full_matrices=False)[2][0]
     for i in range(RESULTS):
-        put_result(session, i)
+        put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
     session.store.log(f"a line {HOSTILE}")
     yield session
     session.close()
 
 
-def put_result(session, i):
-    """Result number i of other parameters than the agent's, whose optimizer leaves it alone; 13 failed."""
+def put_result(session, i, embedding, parameters):
+    """Result number i of the night so far; 13 failed, 5 is novel."""
     rng = np.random.default_rng(i)
     record = ResultRecord(
         raw_uid=f"00000000-0000-4000-8000-{i:012}",
         technique="rheo_xpcs",
         agent=session.settings.name,
-        parameters={"night": 1},
+        parameters=parameters,
         scan_id=100 + i,
         run_time=time.time() - 60 * (RESULTS - i),
         positions={"sample_x": 0.5 + 2.2 * (i % 5), "sample_y": 0.5 + 2.2 * (i // 5)},
@@ -76,7 +79,7 @@ def put_result(session, i):
     session.store.complete(
         key,
         Analysis(
-            embedding=np.float32([-10 if i < GROUP else 10, *rng.normal(0, 0.3, 15)]),
+            embedding=(embedding + rng.normal(0, 0.1, embedding.size)).astype(np.float32),
             novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
             arrays={
                 "c2": maps.astype(np.float32),
@@ -118,7 +121,8 @@ class Browser:
     def until(self, said, of="body"):
         """Wait until an element says something."""
         self.page.wait_for_function(
-            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))", arg=[of, said]
+            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))",
+            arg=[of, said],
         )
 
     def drawn(self, name):

@@ -31,7 +31,7 @@ export function Campaign({ root }) {
     state && h(Replay, { key: "replay", replay, empty: !state.results.n }),
     state && !replay.playing && h(Health, { key: "health", health, computing: state.computing }),
   ];
-  return h(Frame, { label: "campaign", head }, shown ? h(Screen, { root, state: shown, asking: replay.playing ? { ...asking, may: false } : asking, replaying: replay.playing }) : h(Waiting, { feed }));
+  return h(Frame, { label: "campaign", head }, shown ? h(Screen, { root, state: shown, asking: replay.playing || health?.closed ? { ...asking, may: false } : asking, replaying: replay.playing }) : h(Waiting, { feed }));
 }
 
 function Waiting({ feed }) {

@@ -60,7 +60,7 @@ export function Health({ health, computing = [] }) {
     const { read, of, scan } = health.run;
     chips.push(h("span", { key: "run", className: "chip" }, `scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null));
   } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
-  if (health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
+  if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
   if (health.backlog) add(`backlog ${health.backlog}`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
   if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled did not take yet");
