@@ -105,7 +105,8 @@ def _read_cursor(since: str | None) -> dict[str, Any]:
         found = json.loads(base64.urlsafe_b64decode(since or ""))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    counted = isinstance(found, dict) and all(isinstance(found.get(name), int) for name in ("v", "n", "l"))
+    return found if counted else {}
 
 
 def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any], since: int | None) -> dict[str, Any]:
