@@ -117,6 +117,7 @@ def build_agent(
         shutter=shutter,
         before=before,
         acquire=acquire,
+        review_timeout_s=settings.steering.review_timeout_s,
         **_beam_time(settings, detector, actuators),
         **_common(settings, client),
     )
@@ -171,6 +172,7 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
         "name": settings.name,
         "unit": _unit_of(settings),
         "drift": DriftMartingale(),
+        "review": settings.steering.review,
         **settings.steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
     }
 

@@ -65,6 +65,12 @@ class Delivery:
         """Frames read and expected; None before any are announced."""
         return self._state.progress
 
+    @property
+    def run(self) -> tuple[str, int | None] | None:
+        """Uid and number of the run; None before it begins."""
+        found = [doc for name, doc in self._documents[:1] if name == "start"]
+        return (str(found[0].get("uid", "")), found[0].get("scan_id")) if found else None
+
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """For the case that it must be analysed once more, or kept; unless it is too large for that."""
         data = doc.get("data") if name in ("event", "event_page") else None

@@ -93,6 +93,12 @@ class Worker:
         return None if delivery is None else delivery.progress
 
     @property
+    def current(self) -> tuple[str, int | None] | None:
+        """Uid and number of the run that is going on; None between runs."""
+        delivery = self._current
+        return None if delivery is None else delivery.run
+
+    @property
     def backlog(self) -> int:
         """Documents waiting."""
         return self._queue.qsize()

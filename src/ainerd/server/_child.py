@@ -65,7 +65,9 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     """A server of `directory` in this process, which takes results as files; `options` are `SimpleTiledServer`'s."""
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
+    from ainerd.server import pages
     from ainerd.server.downloads import offer_downloads
+    from ainerd.server.pages import write_ui_settings
     from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
     settle(directory)
@@ -73,8 +75,10 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     replace_orphans(directory / "catalog.db")
     count_what_files_hold()
     offer_downloads()
+    os.environ["TILED_UI_SETTINGS"] = str(write_ui_settings(directory / "ui.yml"))
     with SimpleTiledServer(directory, **options) as server:
         server.app.include_router(router, prefix="/custom")
+        server.app.include_router(pages.router, prefix="/custom")
         yield server
 
 
