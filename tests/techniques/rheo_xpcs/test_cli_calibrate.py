@@ -36,9 +36,7 @@ def catalogue(place):
     store, keys = ResultStore(open_catalog(place.client())[1]), []
     for i in range(25):
         c2 = maps(rng.uniform(0.3, 0.6), rng)
-        record = ResultRecord(
-            raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2}
-        )
+        record = ResultRecord(raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2})
         keys.append(store.begin(record))
         embedding = run_embedding(encoder, encoder.encode(c2))
         store.complete(keys[i], Analysis(embedding=embedding, novelty_p=None, arrays={"c2": c2}))
