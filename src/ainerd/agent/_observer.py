@@ -115,7 +115,7 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
-        self._review, self._heeded = review, dict[str, tuple[str, str]]()
+        self.review, self._heeded = review, dict[str, tuple[str, str]]()
         self._page = page
         self._state = StateWriter(
             self.results,
