@@ -24,10 +24,10 @@ from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._saying import waiting
-from ainerd.agent._state import StateWriter, principal_of
+from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, scan_text
+from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp
@@ -63,6 +63,8 @@ class Observer:
         How long after the end of a run its frames may come.
     review : bool
         Whether plans measure only what a person took.
+    page : Path or str
+        Where a browser finds the campaign: a file that leads there, or an address.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -80,6 +82,7 @@ class Observer:
         name: str,
         late_s: float = 0.0,
         review: bool = False,
+        page: Path | str = "",
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -112,7 +115,8 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
-        self._review, self._heeded = review, dict[str, tuple[str, str]]()
+        self.review, self._heeded = review, dict[str, tuple[str, str]]()
+        self._page = page
         self._state = StateWriter(
             self.results,
             technique,
@@ -344,7 +348,17 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        return {"tiled": self._uri, **self._display.status(), "queue": self._worker.backlog}
+        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._worker.backlog}
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the campaign: a file to open, or an address; empty if there is none."""
+        if isinstance(self._page, str):
+            return self._page
+        if not self._page.exists():
+            return ""
+        here = Path.cwd()
+        return str(self._page.relative_to(here) if self._page.is_relative_to(here) else self._page)
 
     def health(self) -> dict[str, Any]:
         """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
