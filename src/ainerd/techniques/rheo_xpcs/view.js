@@ -8,6 +8,7 @@ import { useTheme } from "../../static/theme.js";
 import { number, withError } from "../../static/words.js";
 
 const API = "/api/v1";
+const NARROW = window.innerWidth < 640; // a phone
 const HIGH = 0.995; // quantile of a map beside its diagonal that is brightest
 
 /** What `read` gives once it is there, kept while the next is read: `[value, error]`. */
@@ -55,7 +56,7 @@ function Maps({ maps, high }) {
       traces.push({ type: "heatmap", z: rows(values, n), x0: each / 2, dx: each, y0: each / 2, dy: each, xaxis: `x${tail}`, yaxis: `y${tail}`, zmin: 1, zmax: high, colorscale: SCALE,
         showscale: k === maps.length - 1, colorbar: { thickness: 9, x: wide + 0.012, xpad: 0, outlinewidth: 0, title: { text: "C<sub>2</sub>" }, len: 1, nticks: 5, tickfont: { size: theme.size * 0.85 } },
         hovertemplate: `t1 = %{x:.2f} ${unit}, t2 = %{y:.2f} ${unit}<br>C2 = %{z:.4f}<extra></extra>` }); // prettier-ignore
-      const framed = { linecolor: frame ?? theme.line, linewidth: frame ? 2.5 : 1, mirror: true, showgrid: false, nticks: window.innerWidth < 640 ? 3 : 6, constrain: "domain" };
+      const framed = { linecolor: frame ?? theme.line, linewidth: frame ? 2.5 : 1, mirror: true, showgrid: false, nticks: NARROW ? 3 : 6, constrain: "domain" };
       layout[`xaxis${tail}`] = axis(theme, `t1 (${unit})`, { domain: [left, left + share], anchor: `y${tail}`, range: [0, duration ?? n], ...framed });
       layout[`yaxis${tail}`] = axis(theme, k ? "" : `t2 (${unit})`, { anchor: `x${tail}`, range: [0, duration ?? n], scaleanchor: `x${tail}`, showticklabels: !k, ...framed });
       layout.annotations.push({ text: title.map(escaped).join("<br>"), showarrow: false, xref: `x${tail} domain`, yref: `y${tail} domain`, x: 0.5, y: 1, yanchor: "bottom", yshift: 3, font: { size: theme.size * 0.9 } });
@@ -81,8 +82,8 @@ function Gallery({ path, newest, nearest }) {
   const [maps, error] = useRead(async () => {
     const wanted = [
       [["measured", `scan ${newest.scan}`], newest, "c2", 256],
-      [["without noise", `scan ${newest.scan}`], newest, "denoised", 64],
-      ...(nearest ? [[["nearest seen before", `scan ${nearest.scan}`], nearest, "c2", 256]] : []),
+      [[NARROW ? "denoised" : "without noise", `scan ${newest.scan}`], newest, "denoised", 64],
+      ...(nearest ? [[[NARROW ? "nearest" : "nearest seen before", `scan ${nearest.scan}`], nearest, "c2", 256]] : []),
     ];
     const read = await Promise.allSettled(wanted.map(([, run, name, size]) => readMap(`${path}/${run.key}`, name, null, size)));
     const there = wanted.flatMap(([title, run], k) => (read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration: run.duration, frame: run.colour }] : []));

@@ -54,17 +54,6 @@ function regimesOf(runs, regimes) {
     .sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id);
 }
 
-/** The run whose latent vector lies nearest in the map, of those before it; null if there is none. */
-export function nearestBefore(runs, run) {
-  let best = null, least = Infinity; // prettier-ignore
-  for (const other of runs) {
-    if (other.key === run.key || other.number >= run.number || !other.done || other.u === null) continue;
-    const distance = (other.u - run.u) ** 2 + (other.v - run.v) ** 2;
-    if (distance < least) [best, least] = [other, distance];
-  }
-  return best;
-}
-
 /** Keys of runs by their distance in the latent map from the middle of some, nearest first. */
 export function alike(runs, keys) {
   const chosen = runs.filter((run) => keys.has(run.key) && run.u !== null);

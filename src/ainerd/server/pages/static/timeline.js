@@ -70,7 +70,7 @@ function draw(scene, shown, selected, chosen, theme) {
     margin: { l: 4, r: 6, t: 6, b: 4 },
   };
   const size = 1.35 * theme.size;
-  const options = { x, size, selected, chosen, numbered: runs.length <= 40 };
+  const options = { x, size, selected, chosen, numbered: recent.length <= (window.innerWidth < 640 ? 12 : 40) };
   const traces = discs(claims, scene, theme, { ...options, y: (run) => Math.max(run.p, 10 ** floor) });
   const without = runs.filter((run) => run.done && run.p === null);
   const common = { type: "scatter", mode: "markers", hoverinfo: "text", showlegend: false };
