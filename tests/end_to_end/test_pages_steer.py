@@ -2,6 +2,8 @@
 
 import threading
 import time
+import uuid
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -10,6 +12,9 @@ from bluesky import RunEngineInterrupted
 from conftest import Session
 
 from ainerd.agent import _agent, _state
+from ainerd.agent._remote import _Remote
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
+from ainerd.server import open_catalog
 
 SOON_S = 60
 
@@ -156,3 +161,29 @@ def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, me
     assert again.optimizer.regime_names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
     again.close()
     assert person.sees()["health"]["closed"]
+
+
+def test_a_plan_elsewhere_heeds_them_too(server):
+    client = server.client().create_container(f"remote-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
+    stage = SimpleNamespace(name="x")
+
+    def offered():
+        """What such a plan would measure now."""
+        return _Remote(client, "far", [stage], {}, 0.0)._offered()
+
+    made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
+    somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
+    store.add_suggestion(somebodys)
+    assert offered().id == made[1]  # the agent's newest; another's waits for a person
+    node.say({"review": True})
+    assert offered() is None
+    store.set_status(made[0], "accepted", by="Ann")
+    node.say({"review": True, "taken": made[0]})
+    assert offered().positions == {"x": 1.0}
+    node.say({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
+    assert offered() is None
+    store.set_status(made[0], "measured")
+    node.say({"taken": made[0]})  # it has not noticed yet
+    assert offered() is None

@@ -63,6 +63,8 @@ class Observer:
         How long after the end of a run its frames may come.
     review : bool
         Whether plans measure only what a person took.
+    page : Path or str
+        Where a browser finds the campaign: a file that leads there, or an address.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -80,6 +82,7 @@ class Observer:
         name: str,
         late_s: float = 0.0,
         review: bool = False,
+        page: Path | str = "",
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -113,6 +116,7 @@ class Observer:
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
         self._review, self._heeded = review, dict[str, tuple[str, str]]()
+        self._page = page
         self._state = StateWriter(
             self.results,
             technique,
@@ -339,7 +343,17 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        return {"tiled": self._uri, **self._display.status(), "queue": self._worker.backlog}
+        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._worker.backlog}
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the campaign: a file to open, or an address; empty if there is none."""
+        if isinstance(self._page, str):
+            return self._page
+        if not self._page.exists():
+            return ""
+        here = Path.cwd()
+        return str(self._page.relative_to(here) if self._page.is_relative_to(here) else self._page)
 
     def health(self) -> dict[str, Any]:
         """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).

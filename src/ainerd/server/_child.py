@@ -16,6 +16,7 @@ from ainerd.server._orphans import replace_orphans
 from ainerd.server._users import wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
+PAGE = "page.html"
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     with serving(args.directory, api_key=api_key, **options) as server:
         try:
             port.write_text(str(server.port))
+            write_page(args.directory, server.port, api_key)
             said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = note.with_suffix(".part")
             part.write_text(json.dumps(said | {"readable_storage": args.readable_storage}))
@@ -46,6 +48,19 @@ def main() -> None:
             patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
             patience.daemon = True
             patience.start()
+
+
+def write_page(directory: Path, port: int, api_key: str) -> None:
+    """A file that leads a browser to the page of the campaign: so the key is on no screen and in no command line."""
+    address = f"http://127.0.0.1:{port}/ui/browse/ainerd?api_key={api_key}"
+    part = directory / "page.part"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(
+            '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0; url={address}"><title>ainerd</title>'
+            f'<a href="{address}">The campaign</a>\n'
+        )
+    part.replace(directory / PAGE)
 
 
 def _kept(note: Path) -> int:

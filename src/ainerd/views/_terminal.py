@@ -24,9 +24,9 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     Parameters
     ----------
     status : mapping
-        Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``results``, ``failed``, ``novel``,
-        ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next`` (positions),
-        ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions), ``away`` (why
+        Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``page`` (for a browser), ``results``,
+        ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
+        (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions), ``away`` (why
         the rest is not known). A key in the query of the address is not shown.
     """
     lines = Table.grid(padding=(0, 2))
@@ -40,6 +40,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
     if status.get("tiled"):
         line("tiled", str(status["tiled"]).partition("?")[0])
+    if status.get("page"):
+        line("page", str(status["page"]).partition("?")[0])
     if status.get("away"):
         line("", str(status["away"]), "yellow")
     if "results" in status:

@@ -28,6 +28,8 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
   const unit = scene.units[scene.motors[0]] ?? "";
   const { held, health } = state;
   const waits = health?.waits;
+  // Of somebody else than the agent: a person must take them.
+  const proposals = (state.suggestions ?? []).filter((each) => each.status === "proposed" && each.proposed_by && each.id !== next?.id);
   return h(
     "div",
     { className: "next", "data-ainerd": "next" },
@@ -39,7 +41,9 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
           next.status === "accepted" && h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
           waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${waits}.`),
         ]
-      : h("p", { className: "nothing" }, health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed."),
+      : state.measuring
+        ? h("p", { className: "good" }, `${place(state.measuring.position, scene.units)} is being measured.`)
+        : h("p", { className: "nothing" }, health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed."),
     asking.may &&
       h(
         "div",
@@ -52,7 +56,18 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
       ),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, not write."),
     h(Said, { asking }),
+    proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units: scene.units })),
     next && h(Terms, { terms: next.terms, unit }),
     h(Wishes, { wishes: state.wishes, units: scene.units }),
+  );
+}
+
+function Proposal({ proposal, asking, units }) {
+  return h(
+    "div",
+    { className: "ask", "data-ainerd": "proposal" },
+    h("p", null, h("strong", null, place(proposal.position, units)), h("span", { className: "soft" }, ` proposed by ${proposal.proposed_by}`)),
+    h("p", null, proposal.reason),
+    asking.may && h(Verdict, { asking, next: proposal }),
   );
 }

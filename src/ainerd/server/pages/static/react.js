@@ -12,7 +12,7 @@ export class Safe extends React.Component {
     return { error };
   }
   componentDidUpdate(before) {
-    if (this.state.error && before.children !== this.props.children && before.what !== this.props.what) this.setState({ error: null });
+    if (this.state.error && before.children !== this.props.children) this.setState({ error: null });
   }
   render() {
     if (!this.state.error) return this.props.children;
