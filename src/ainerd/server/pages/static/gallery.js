@@ -41,9 +41,21 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
   if (!run) return h("p", { className: "nothing" }, "no complete run yet");
   const step = (by) => {
     const other = scene.runs[run.number - 1 + by];
-    return h("button", { type: "button", disabled: !other, onClick: () => onPick(other.key), "aria-label": by < 0 ? "the run before" : "the run after" }, by < 0 ? "‹" : "›");
+    return h(
+      "button",
+      {
+        type: "button",
+        disabled: !other,
+        onClick: () => onPick(other.key),
+        "aria-label": by < 0 ? "the run before" : "the run after",
+      },
+      by < 0 ? "‹" : "›",
+    );
   };
-  const at = place(Object.fromEntries(scene.motors.map((name, k) => [name, k ? run.y : run.x]).slice(0, 2)), scene.units);
+  const at = place(
+    Object.fromEntries(scene.motors.map((name, k) => [name, k ? run.y : run.x]).slice(0, 2)),
+    scene.units,
+  );
   const picture = thumbnail(root, run.key, state.thumbnail?.[state.technique]);
   const Own = view?.Gallery;
   return h(
@@ -68,7 +80,11 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
       : view === undefined || nearest === undefined
         ? h("p", { className: "nothing" }, "reading…")
         : Own
-          ? h(Safe, { what: "the technique's gallery", key: run.key }, h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs }))
+          ? h(
+              Safe,
+              { what: "the technique's gallery", key: run.key },
+              h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs }),
+            )
           : picture
             ? h("img", { className: "large", src: picture, alt: `picture of scan ${run.scan}` })
             : h("p", { className: "nothing" }, "the technique has no picture"),

@@ -1,6 +1,18 @@
 // React is Tiled's own, so that nothing needs to be built.
 export const React = window.React;
-export const { createElement: h, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useContext, createContext, Fragment, useId } = React;
+export const {
+  createElement: h,
+  useState,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useMemo,
+  useCallback,
+  useContext,
+  createContext,
+  Fragment,
+  useId,
+} = React;
 
 /** A panel that fails says so in its place, and the others stay. */
 export class Safe extends React.Component {
@@ -16,6 +28,10 @@ export class Safe extends React.Component {
   }
   render() {
     if (!this.state.error) return this.props.children;
-    return h("p", { className: "nothing", role: "alert" }, `${this.props.what} cannot be drawn: ${this.state.error.message}`);
+    return h(
+      "p",
+      { className: "nothing", role: "alert" },
+      `${this.props.what} cannot be drawn: ${this.state.error.message}`,
+    );
   }
 }

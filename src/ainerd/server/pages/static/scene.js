@@ -18,11 +18,24 @@ export function scene(state) {
     if (status === "computing") continue;
     const regime = regimes.label?.[at] ?? -1;
     runs.push({
-      key: results.key[at], at, scan: results.scan[at], t: results.t[at], x: results.x[at], y: results.y?.[at] ?? null, // prettier-ignore
-      u: results.u[at], v: results.v[at], p: results.p[at], novel: Boolean(results.novel[at]), regime, status,
-      failed: status === "failed", done: status !== "failed", duration: results.duration[at], colour: colour(regime),
+      key: results.key[at],
+      at,
+      scan: results.scan[at],
+      t: results.t[at],
+      x: results.x[at],
+      y: results.y?.[at] ?? null,
+      u: results.u[at],
+      v: results.v[at],
+      p: results.p[at],
+      novel: Boolean(results.novel[at]),
+      regime,
+      status,
+      failed: status === "failed",
+      done: status !== "failed",
+      duration: results.duration[at],
+      colour: colour(regime),
       of: Object.fromEntries(of.map(([name, column]) => [name, column[at]])),
-    }); // prettier-ignore
+    });
   }
   runs.sort((a, b) => (a.t ?? 0) - (b.t ?? 0) || a.at - b.at);
   runs.forEach((run, k) => (run.number = k + 1));
