@@ -52,6 +52,11 @@ def test_what_was_taken_and_cannot_be_measured_has_failed(make, store):
     assert store.saved[taken["_id"]].status == "failed" and campaign.taken is None
     status, why = heed(campaign, wish("take", taken))
     assert status == "refused" and "excluded" in why
+    first = campaign.peek()
+    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    store.set_status(first["_id"], "accepted", by="Ann")  # as the server does at once
+    assert heed(campaign, wish("take", first | {"x": 1e9}))[0] == "refused"
+    assert store.saved[first["_id"]].status == "failed"
 
 
 def test_hold_and_names_last_over_a_restart(make, store):

@@ -207,7 +207,7 @@ class Agent(Observer):
                     told = self._waits
                     say(Text(plain(f"the plan waits {told}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
-                if self._review and self._campaign.held is None and time.monotonic() - begun > self._review_timeout_s:
+                if self.review and self._campaign.held is None and time.monotonic() - begun > self._review_timeout_s:
                     raise RuntimeError(f"nobody took the suggestion in {self._review_timeout_s:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
@@ -233,7 +233,7 @@ class Agent(Observer):
         if (held := self._campaign.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             return f"because {held['by']} holds it{why}: release it on the page"
-        if self._review and self._campaign.taken is None:
+        if self.review and self._campaign.taken is None:
             try:
                 self._campaign.peek()
             except ValueError:  # no position is left: the plan says so

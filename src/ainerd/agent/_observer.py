@@ -24,10 +24,10 @@ from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._saying import waiting
-from ainerd.agent._state import StateWriter, principal_of
+from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, scan_text
+from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique
@@ -115,7 +115,7 @@ class Observer:
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
-        self._review, self._heeded = review, dict[str, tuple[str, str]]()
+        self.review, self._heeded = review, dict[str, tuple[str, str]]()
         self._page = page
         self._state = StateWriter(
             self.results,

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
-from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
 from ainerd.campaign import Campaign
@@ -185,14 +184,3 @@ def _axes(middle: Any, directions: Any, share: Any, of: str, digest: str | None,
         "version": f"{of}-{time.time_ns()}", "of": of, "digest": digest, "middle": np.round(middle, 6).tolist(),
         "directions": np.round(directions, 6).tolist(), "share": np.round(share, 4).tolist(), "landmarks": landmarks,
     }  # fmt: skip
-
-
-def principal_of(client: Container) -> str | None:
-    """Who a client is on a server with accounts; None where there is one key for everybody."""
-    context = client.context
-    if not context.server_info.authentication.links:
-        return None
-    try:
-        return str(context.whoami()["uuid"])
-    except (ClientError, httpx.HTTPError, KeyError, TypeError):
-        return None

@@ -332,10 +332,15 @@ class Campaign:
             if taken[ID_KEY] in self._given:
                 raise ValueError("it was measured already, or is being measured")
             if self._ready is None or self._ready[ID_KEY] != taken[ID_KEY]:
-                (known,) = self.explorer.register_suggestions([taken])  # whether it may be measured
+                try:
+                    (known,) = self.explorer.register_suggestions([taken])  # whether it may be measured
+                except ValueError as error:
+                    self._later(self._ledger.status, taken[ID_KEY], "failed", str(error))
+                    raise
                 self.explorer.withdraw(known[ID_KEY])
                 self.withdraw(f"{_who(by)} took another one", by=by)
                 self._ready = taken
+            taken = dict(self._ready)
             self._by_hand = True
             self._taken[taken[ID_KEY]] = by
         self._later(self._ledger.suggested, taken, "accepted", by)

@@ -4,7 +4,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 `ResultStore` and, as well, with a plain Tiled client. Nothing here knows how a result was computed.
 """
 
-from ainerd.results._agents import AgentNode, read_agent
+from ainerd.results._agents import AgentNode, principal_of, read_agent
 from ainerd.results._checkpoint import read_checkpoint, save_checkpoint
 from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
@@ -45,6 +45,7 @@ __all__ = [
     "event_identity",
     "export_table",
     "link_provenance",
+    "principal_of",
     "read_agent",
     "read_checkpoint",
     "result_key",

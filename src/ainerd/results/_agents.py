@@ -80,3 +80,14 @@ def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
         return dict(ainerd["agents", agent_key(agent)].metadata)
     except KeyError:
         return {}
+
+
+def principal_of(client: Container) -> str | None:
+    """Who a client is on a server with accounts; None where there is one key for everybody."""
+    context = client.context
+    if not context.server_info.authentication.links:
+        return None
+    try:
+        return str(context.whoami()["uuid"])
+    except (ClientError, httpx.HTTPError, KeyError, TypeError):
+        return None

@@ -26,8 +26,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     status : mapping
         Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``page`` (for a browser), ``results``,
         ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
-        (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions), ``away`` (why
-        the rest is not known). A key in the query of the address is not shown.
+        (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions),
+        ``away`` (why the rest is not known). A key in the query of the address is not shown.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
