@@ -77,6 +77,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.latent
 	$(BIN)/python -m benchmarks.tuning
 	$(BIN)/python -m benchmarks.query
+	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.restart
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.novelty

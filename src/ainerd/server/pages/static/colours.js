@@ -26,9 +26,23 @@ export function inkOn(background) {
 
 // Matplotlib's magma, each sixteenth.
 const MAGMA = [
-  "#000004", "#0b0924", "#20114b", "#3b0f70", "#57157e", "#721f81", "#8c2981", "#a8327d", "#c43c75", "#de4968",
-  "#f1605d", "#fa7f5e", "#fe9f6d", "#febf84", "#fddea0", "#fcfdbf",
-]; // prettier-ignore
+  "#000004",
+  "#0b0924",
+  "#20114b",
+  "#3b0f70",
+  "#57157e",
+  "#721f81",
+  "#8c2981",
+  "#a8327d",
+  "#c43c75",
+  "#de4968",
+  "#f1605d",
+  "#fa7f5e",
+  "#fe9f6d",
+  "#febf84",
+  "#fddea0",
+  "#fcfdbf",
+];
 export const SCALE = MAGMA.map((each, k) => [k / (MAGMA.length - 1), each]);
 
 /** 256 colours of the scale, as (256 × 3) bytes. */
@@ -38,7 +52,8 @@ export const SHADES = (() => {
   for (let k = 0; k < 256; k++) {
     const at = (k / 255) * (stops.length - 1);
     const low = Math.min(Math.floor(at), stops.length - 2);
-    for (let part = 0; part < 3; part++) shades[3 * k + part] = stops[low][part] + (at - low) * (stops[low + 1][part] - stops[low][part]);
+    for (let part = 0; part < 3; part++)
+      shades[3 * k + part] = stops[low][part] + (at - low) * (stops[low + 1][part] - stops[low][part]);
   }
   return shades;
 })();

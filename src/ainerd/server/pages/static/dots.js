@@ -20,7 +20,17 @@ export function useDots(runs, x, y, ranges, chosen, radius) {
       pen.arc((SIDE * (x(run) - x0)) / (x1 - x0), SIDE * (1 - (y(run) - y0) / (y1 - y0)), radius, 0, 2 * Math.PI);
       pen.fill();
     }
-    const image = { source: canvas.toDataURL(), xref: "x", yref: "y", x: x0, y: y1, sizex: x1 - x0, sizey: y1 - y0, sizing: "stretch", layer: "below" };
+    const image = {
+      source: canvas.toDataURL(),
+      xref: "x",
+      yref: "y",
+      x: x0,
+      y: y1,
+      sizex: x1 - x0,
+      sizey: y1 - y0,
+      sizing: "stretch",
+      layer: "below",
+    };
     return [runs.slice(-MARKS), [image]];
   }, [runs, chosen, radius, JSON.stringify(ranges)]);
 }

@@ -1,7 +1,6 @@
 // What the technique shows of the run that is looked at, beside what is most like it.
 import { h, React, Safe, useEffect, useState } from "./react.js";
-import { get, page, techniqueView, thumbnail } from "./server.js";
-import { nearestBefore } from "./scene.js";
+import { ask, get, page, techniqueView, thumbnail } from "./server.js";
 import { number, place, regimeName } from "./words.js";
 
 /** The technique's component once it is loaded: undefined while it is not, null if there is none. */
@@ -19,16 +18,44 @@ export function useTechnique(name, address) {
   return view;
 }
 
+/** The run that is most like one, of those before it, by all components: undefined until known, null if there is none. */
+function useNearest(scene, root, run) {
+  const [found, setFound] = useState({});
+  useEffect(() => {
+    if (!run || run.failed) return;
+    let wanted = true;
+    ask("result", `${root}/results/${run.key}`).then(
+      ({ nearest }) => wanted && setFound({ key: run.key, keys: nearest.map((each) => each.key) }),
+      () => wanted && setFound({ key: run.key, keys: [] }),
+    );
+    return () => void (wanted = false);
+  }, [root, run?.key]);
+  if (found.key !== run?.key) return undefined;
+  return found.keys.map((key) => scene.byKey.get(key)).find((other) => other && other.number < run.number) ?? null;
+}
+
 /** A heading that says what was found in a run, the run, and the technique's pictures of it. */
 export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) {
   const view = useTechnique(state.technique, state.views?.[state.technique]);
+  const nearest = useNearest(scene, root, run);
   if (!run) return h("p", { className: "nothing" }, "no complete run yet");
-  const nearest = nearestBefore(scene.runs, run);
   const step = (by) => {
     const other = scene.runs[run.number - 1 + by];
-    return h("button", { type: "button", disabled: !other, onClick: () => onPick(other.key), "aria-label": by < 0 ? "the run before" : "the run after" }, by < 0 ? "‹" : "›");
+    return h(
+      "button",
+      {
+        type: "button",
+        disabled: !other,
+        onClick: () => onPick(other.key),
+        "aria-label": by < 0 ? "the run before" : "the run after",
+      },
+      by < 0 ? "‹" : "›",
+    );
   };
-  const at = place(Object.fromEntries(scene.motors.map((name, k) => [name, k ? run.y : run.x]).slice(0, 2)), scene.units);
+  const at = place(
+    Object.fromEntries(scene.motors.map((name, k) => [name, k ? run.y : run.x]).slice(0, 2)),
+    scene.units,
+  );
   const picture = thumbnail(root, run.key, state.thumbnail?.[state.technique]);
   const Own = view?.Gallery;
   return h(
@@ -50,10 +77,14 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
     ),
     run.failed
       ? h("p", { className: "nothing" }, "this run could not be analysed; its page says why")
-      : view === undefined
+      : view === undefined || nearest === undefined
         ? h("p", { className: "nothing" }, "reading…")
         : Own
-          ? h(Safe, { what: "the technique's gallery", key: run.key }, h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs }))
+          ? h(
+              Safe,
+              { what: "the technique's gallery", key: run.key },
+              h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs }),
+            )
           : picture
             ? h("img", { className: "large", src: picture, alt: `picture of scan ${run.scan}` })
             : h("p", { className: "nothing" }, "the technique has no picture"),

@@ -23,7 +23,12 @@ export function Feed({ feed, replaying }) {
         away: ["bad", `the server is away: ${feed.why}; asked again every ${span((feed.wait ?? 0) / 1000)}`],
         refused: ["bad", `no answer: ${feed.why}`],
       }[feed.kind];
-  return h("span", { className: `feed ${kind}`, role: "status", "data-ainerd": "feed" }, h("i", { "aria-hidden": true }), text);
+  return h(
+    "span",
+    { className: `feed ${kind}`, role: "status", "data-ainerd": "feed" },
+    h("i", { "aria-hidden": true }),
+    text,
+  );
 }
 
 /** What was found, with what chance alone would have brought. */
@@ -32,12 +37,21 @@ export function Found({ scene }) {
   const done = runs.filter((run) => run.done).length;
   const failed = runs.length - done;
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
-  const supported = scene.supported?.length === 2 && scene.supported[0] !== scene.supported[1] ? ` (the runs support ${scene.supported[0]} to ${scene.supported[1]})` : "";
+  const supported =
+    scene.supported?.length === 2 && scene.supported[0] !== scene.supported[1]
+      ? ` (the runs support ${scene.supported[0]} to ${scene.supported[1]})`
+      : "";
   const parts = [
     `${runs.length} ${runs.length === 1 ? "result" : "results"}${failed ? `, ${failed} failed` : ""}`,
     `${regimes} ${regimes === 1 ? "regime" : "regimes"}${supported}`,
   ];
-  if (novelty.claims) parts.push(`${novelty.flagged} novel` + (novelty.expected_false ? `, where chance alone would flag ${number(novelty.expected_false, 2)} of ${novelty.claims} (alpha = ${number(novelty.alpha)})` : ""));
+  if (novelty.claims)
+    parts.push(
+      `${novelty.flagged} novel` +
+        (novelty.expected_false
+          ? `, where chance alone would flag ${number(novelty.expected_false, 2)} of ${novelty.claims} (alpha = ${number(novelty.alpha)})`
+          : ""),
+    );
   else parts.push("no claim of novelty");
   if (novelty.bound) parts.push(novelty.bound);
   return h("span", { className: "found", "data-ainerd": "found" }, parts.join(" · "));
@@ -52,13 +66,21 @@ export function Health({ health, computing = [] }) {
   const ago = Math.max(0, health.now - health.heard) + Math.max(0, now - (health.came ?? heardAt));
   const away = !health.closed && ago > 3 * (health.every_s || 5);
   const chips = [];
-  const add = (text, kind = "", title) => chips.push(h("span", { key: chips.length, className: `chip ${kind}`, title }, text));
+  const add = (text, kind = "", title) =>
+    chips.push(h("span", { key: chips.length, className: `chip ${kind}`, title }, text));
   if (health.closed) add("the agent has ended", "soft");
   else if (away) add(`agent away: last heard of ${span(ago)} ago`, "bad");
   else add(`agent heard ${span(ago)} ago`, "good");
   if (health.run) {
     const { read, of, scan } = health.run;
-    chips.push(h("span", { key: "run", className: "chip" }, `scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null));
+    chips.push(
+      h(
+        "span",
+        { key: "run", className: "chip" },
+        `scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`,
+        of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null,
+      ),
+    );
   } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
   if (health.backlog) add(`backlog ${health.backlog}`, health.backlog > 3 ? "warn" : "");
@@ -66,7 +88,12 @@ export function Health({ health, computing = [] }) {
   if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled did not take yet");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
   if (health.drift?.verdict) add(`drift: ${health.drift.verdict}`, "warn");
-  else if (health.drift) add("no drift", "", `of ${health.drift.n} p-values: ${number(health.drift.largest)}, a drift is told at ${number(health.drift.level)}`);
+  else if (health.drift)
+    add(
+      "no drift",
+      "",
+      `of ${health.drift.n} p-values: ${number(health.drift.largest)}, a drift is told at ${number(health.drift.level)}`,
+    );
   if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");
   return h("span", { className: "health", "data-ainerd": "health" }, chips);
 }

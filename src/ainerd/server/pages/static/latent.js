@@ -12,16 +12,46 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
   const theme = useTheme();
   const [pointed, point] = useState(null);
   const placed = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
-  const [marks, dots] = useDots(placed, (run) => run.u, (run) => run.v, null, chosen, 4);
+  const [marks, dots] = useDots(
+    placed,
+    (run) => run.u,
+    (run) => run.v,
+    null,
+    chosen,
+    4,
+  );
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const traces = discs(marks, scene, theme, { x: (run) => run.u, y: (run) => run.v, size: 1.5 * theme.size, selected, chosen });
+    const traces = discs(marks, scene, theme, {
+      x: (run) => run.u,
+      y: (run) => run.v,
+      size: 1.5 * theme.size,
+      selected,
+      chosen,
+    });
     if (landmarks?.u?.length)
-      traces.unshift({ type: "scatter", mode: "markers", x: landmarks.u, y: landmarks.v, hoverinfo: "skip", name: "landmarks", marker: { size: 3, color: theme.line } });
-    const share_of = (k, first) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${first ? ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}` : ""})` : "");
+      traces.unshift({
+        type: "scatter",
+        mode: "markers",
+        x: landmarks.u,
+        y: landmarks.v,
+        hoverinfo: "skip",
+        name: "landmarks",
+        marker: { size: 3, color: theme.line },
+      });
+    const share_of = (k, first) =>
+      share?.[k]
+        ? ` (${Math.round(100 * share[k])} %${first ? ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}` : ""})`
+        : "";
     const layout = {
-      xaxis: axis(theme, "first principal axis" + share_of(0, true), { showgrid: false, ...(dots.length ? { range: spread(placed, (run) => run.u) } : {}) }),
-      yaxis: axis(theme, "second" + share_of(1), { showgrid: false, ...(dots.length ? { range: spread(placed, (run) => run.v) } : {}) }),
+      xaxis: axis(theme, "first principal axis" + share_of(0, true), {
+        showgrid: false,
+        ...(dots.length ? { range: spread(placed, (run) => run.u) } : {}),
+      }),
+      yaxis: axis(theme, "second" + share_of(1), {
+        showgrid: false,
+        ...(dots.length ? { range: spread(placed, (run) => run.v) } : {}),
+      }),
       images: dots,
       annotations: names(landmarks, theme),
       dragmode: "lasso",
@@ -33,7 +63,15 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
   const keysOf = (said) => (said?.points ?? []).map((each) => each.customdata).filter(Boolean);
   const on = {
     click: (said) => keysOf(said)[0] && onPick?.(keysOf(said)[0]),
-    selected: (said) => said && onChoose?.(new Set(dots.length && said.lassoPoints ? placed.filter((run) => within(run.u, run.v, said.lassoPoints.x, said.lassoPoints.y)).map((run) => run.key) : keysOf(said))),
+    selected: (said) =>
+      said &&
+      onChoose?.(
+        new Set(
+          dots.length && said.lassoPoints
+            ? placed.filter((run) => within(run.u, run.v, said.lassoPoints.x, said.lassoPoints.y)).map((run) => run.key)
+            : keysOf(said),
+        ),
+      ),
     deselect: () => onChoose?.(new Set()),
     hover: (said, element) => {
       const key = keysOf(said)[0];
@@ -45,7 +83,12 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
     unhover: () => point(null),
   };
   const label = `Latent space: ${scene.runs.length} runs, alike where they are near. The same is in the table of results, with others like one.`;
-  return h("div", { className: "fill" }, h(Plot, { traces, layout, label, on, name: "latent" }), pointed && h(Card, { scene, root, picture, pointed }));
+  return h(
+    "div",
+    { className: "fill" },
+    h(Plot, { traces, layout, label, on, name: "latent" }),
+    pointed && h(Card, { scene, root, picture, pointed }),
+  );
 }
 
 function names(landmarks, theme) {
@@ -54,9 +97,20 @@ function names(landmarks, theme) {
   landmarks.name.forEach((name, k) => groups.set(name, [...(groups.get(name) ?? []), k]));
   const quantile = (values, q) => values.sort((a, b) => a - b)[Math.floor(q * (values.length - 1))];
   return [...groups].map(([name, members]) => ({
-    x: quantile(members.map((k) => landmarks.u[k]), 0.5), y: quantile(members.map((k) => landmarks.v[k]), 0.75), yshift: 9,
-    text: escaped(name), showarrow: false, font: { size: theme.size * 0.86, color: theme.soft }, captureevents: false,
-  })); // prettier-ignore
+    x: quantile(
+      members.map((k) => landmarks.u[k]),
+      0.5,
+    ),
+    y: quantile(
+      members.map((k) => landmarks.v[k]),
+      0.75,
+    ),
+    yshift: 9,
+    text: escaped(name),
+    showarrow: false,
+    font: { size: theme.size * 0.86, color: theme.soft },
+    captureevents: false,
+  }));
 }
 
 function Card({ scene, root, picture, pointed }) {
@@ -64,7 +118,10 @@ function Card({ scene, root, picture, pointed }) {
   if (!run) return null;
   const source = thumbnail(root, run.key, picture);
   const right = pointed.left > pointed.wide / 2;
-  const style = { top: Math.max(0, pointed.top - 40), ...(right ? { right: pointed.wide - pointed.left + 16 } : { left: pointed.left + 16 }) };
+  const style = {
+    top: Math.max(0, pointed.top - 40),
+    ...(right ? { right: pointed.wide - pointed.left + 16 } : { left: pointed.left + 16 }),
+  };
   return h(
     "div",
     { className: "card", style },

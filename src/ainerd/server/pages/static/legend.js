@@ -13,8 +13,23 @@ export function Legend({ scene, only, onOnly, onName }) {
       h(
         "li",
         { key: each.id },
-        h("button", { type: "button", className: "chip", "aria-pressed": only === each.id, onClick: () => onOnly(only === each.id ? null : each.id), title: "show these runs alone" }, h("i", { className: "mark", style: { background: each.colour }, "aria-hidden": true }), `${regimeName(each.id, scene.regimes)} `, h("span", { className: "soft" }, each.n)),
-        onName && each.id >= 0 && only === each.id && h("button", { type: "button", onClick: () => onName(each) }, "name it"),
+        h(
+          "button",
+          {
+            type: "button",
+            className: "chip",
+            "aria-pressed": only === each.id,
+            onClick: () => onOnly(only === each.id ? null : each.id),
+            title: "show these runs alone",
+          },
+          h("i", { className: "mark", style: { background: each.colour }, "aria-hidden": true }),
+          `${regimeName(each.id, scene.regimes)} `,
+          h("span", { className: "soft" }, each.n),
+        ),
+        onName &&
+          each.id >= 0 &&
+          only === each.id &&
+          h("button", { type: "button", onClick: () => onName(each) }, "name it"),
       ),
     ),
     scene.runs.some((run) => run.novel) && h("li", null, mark("ring"), "novel"),

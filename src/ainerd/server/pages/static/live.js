@@ -23,10 +23,19 @@ export function merged(before, answer) {
   const { belief, belief_same, ...sample } = answer.sample ?? {};
   const { belief: old, ...oldSample } = before.sample ?? {};
   const unchanged = belief_same || belief === undefined;
-  kept.sample = unchanged && JSON.stringify(sample) === JSON.stringify(oldSample) ? before.sample : { ...sample, belief: unchanged ? old : belief };
+  kept.sample =
+    unchanged && JSON.stringify(sample) === JSON.stringify(oldSample)
+      ? before.sample
+      : { ...sample, belief: unchanged ? old : belief };
   kept.regimes = known(before.regimes, answer.regimes);
   kept.latent = known(before.latent, answer.latent);
-  for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"]) kept[name] = (answer[name] ?? null) === null && name === "suggestions" ? before[name] : name in answer ? same(before[name], answer[name]) : before[name];
+  for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"])
+    kept[name] =
+      (answer[name] ?? null) === null && name === "suggestions"
+        ? before[name]
+        : name in answer
+          ? same(before[name], answer[name])
+          : before[name];
   const old_lines = before.log?.lines ?? [];
   const there = new Set(old_lines.map((line) => line.key));
   const fresh = (answer.log?.lines ?? []).filter((line) => !there.has(line.key));
@@ -44,7 +53,8 @@ function grown(before, answer) {
     return longer;
   };
   const results = { ...before, n: n ?? before.n, of: { ...before.of } };
-  for (const [name, column] of Object.entries(answer)) if (Array.isArray(column) && name !== "index") results[name] = put(before[name], column);
+  for (const [name, column] of Object.entries(answer))
+    if (Array.isArray(column) && name !== "index") results[name] = put(before[name], column);
   for (const [name, column] of Object.entries(of)) results.of[name] = put(before.of[name], column);
   return results;
 }
@@ -60,7 +70,12 @@ export function useCampaign(root, agent) {
   const [feed, setFeed] = useState({ kind: "starting" });
   const poke = useRef(() => {});
   useEffect(() => {
-    let ends = false, timer, failures = 0, cursor, going = null, now = null; // prettier-ignore
+    let ends = false,
+      timer,
+      failures = 0,
+      cursor,
+      going = null,
+      now = null;
     const stop = new AbortController();
     const later = (ms) => {
       clearTimeout(timer);

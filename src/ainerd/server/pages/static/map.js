@@ -25,16 +25,29 @@ export function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace 
       ...discs(placed, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen }),
     ];
     const following = scene.next?.position;
-    if (following && Number.isFinite(following[xName])) traces.push(star(following[xName], yName ? following[yName] : 0, 2 * theme.size));
+    if (following && Number.isFinite(following[xName]))
+      traces.push(star(following[xName], yName ? following[yName] : 0, 2 * theme.size));
     const ranges = [xName, yName].map((name) => widened(scene.bounds[name]));
     const image = show.belief === false ? null : shade(scene.belief);
     const excluded = scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme));
     const layout = {
-      xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), { range: ranges[0], constrain: "domain", showgrid: false }),
+      xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), {
+        range: ranges[0],
+        constrain: "domain",
+        showgrid: false,
+      }),
       yaxis: axis(theme, yName ? labelled(yName, scene.units[yName]) : "", {
-        range: ranges[1] ?? [-1, 1], showgrid: false, showticklabels: Boolean(yName), ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
-      }), // prettier-ignore
-      images: [...(image ? [{ source: image, xref: "x", yref: "y", ...extent(scene), sizing: "stretch", layer: "below" }] : []), ...dots],
+        range: ranges[1] ?? [-1, 1],
+        showgrid: false,
+        showticklabels: Boolean(yName),
+        ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
+      }),
+      images: [
+        ...(image
+          ? [{ source: image, xref: "x", yref: "y", ...extent(scene), sizing: "stretch", layer: "below" }]
+          : []),
+        ...dots,
+      ],
       shapes: excluded,
       dragmode: "pan",
       margin: { l: 4, r: 10, t: 8, b: 4 },
@@ -52,12 +65,20 @@ export function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace 
       if (key) onPick?.(key);
     },
   };
-  return h(Plot, { traces, layout, label, on, name: "map", drawn: onPlace ? (element) => listen(element, onPlace) : undefined });
+  return h(Plot, {
+    traces,
+    layout,
+    label,
+    on,
+    name: "map",
+    drawn: onPlace ? (element) => listen(element, onPlace) : undefined,
+  });
 }
 
 function path(runs, x, y, theme) {
   // An arrowhead in the middle of each of the newest steps.
-  const points = [], sizes = []; // prettier-ignore
+  const points = [],
+    sizes = [];
   runs.forEach((run, k) => {
     if (k) {
       const before = runs[k - 1];
@@ -69,10 +90,16 @@ function path(runs, x, y, theme) {
     sizes.push(0);
   });
   return {
-    type: "scatter", mode: "lines+markers", x: points.map((p) => p[0]), y: points.map((p) => p[1]), hoverinfo: "skip", name: "path",
-    line: { color: theme.soft, width: 0.8 }, opacity: 0.8,
+    type: "scatter",
+    mode: "lines+markers",
+    x: points.map((p) => p[0]),
+    y: points.map((p) => p[1]),
+    hoverinfo: "skip",
+    name: "path",
+    line: { color: theme.soft, width: 0.8 },
+    opacity: 0.8,
     marker: { symbol: "arrow", angleref: "previous", size: sizes, color: theme.soft, line: { width: 0 } },
-  }; // prettier-ignore
+  };
 }
 
 function widened(range) {
@@ -116,7 +143,19 @@ function box(region, xName, yName, bounds, theme) {
   const [x0, x1] = region[xName] ?? bounds[xName] ?? [0, 1];
   const [y0, y1] = region[yName] ?? bounds[yName] ?? [-1, 1];
   const line = { color: theme.soft, width: 1, dash: "dot" };
-  return { type: "rect", xref: "x", yref: "y", x0, x1, y0, y1, line, fillcolor: theme.band, layer: "below", label: { text: "excluded", font: { size: theme.size * 0.8, color: theme.soft } } };
+  return {
+    type: "rect",
+    xref: "x",
+    yref: "y",
+    x0,
+    x1,
+    y0,
+    y1,
+    line,
+    fillcolor: theme.band,
+    layer: "below",
+    label: { text: "excluded", font: { size: theme.size * 0.8, color: theme.soft } },
+  };
 }
 
 /** A click where there is no run says a position. */
@@ -127,7 +166,14 @@ function listen(element, onPlace) {
   element.addEventListener("click", (event) => {
     const { xaxis, yaxis } = element._fullLayout;
     const plot = element.querySelector(".nsewdrag")?.getBoundingClientRect();
-    if (!plot || event.clientX < plot.left || event.clientX > plot.right || event.clientY < plot.top || event.clientY > plot.bottom) return;
+    if (
+      !plot ||
+      event.clientX < plot.left ||
+      event.clientX > plot.right ||
+      event.clientY < plot.top ||
+      event.clientY > plot.bottom
+    )
+      return;
     element.__place?.(xaxis.p2d(event.clientX - plot.left), yaxis.p2d(event.clientY - plot.top));
   });
 }

@@ -16,7 +16,12 @@ export function Terms({ terms = {}, unit = "" }) {
         { key: name },
         h("dt", null, name.replaceAll("_", " ")),
         h("dd", null, LENGTHS.has(name) ? `${value.toFixed(2)} ${unit}` : number(value, 2)),
-        !LENGTHS.has(name) && h("span", { className: "bar", "aria-hidden": true }, h("span", { style: { width: `${100 * Math.min(1, Math.max(0, value))}%` } })),
+        !LENGTHS.has(name) &&
+          h(
+            "span",
+            { className: "bar", "aria-hidden": true },
+            h("span", { style: { width: `${100 * Math.min(1, Math.max(0, value))}%` } }),
+          ),
       ),
     ),
   );
@@ -28,18 +33,34 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
   const unit = scene.units[scene.motors[0]] ?? "";
   const { held, health } = state;
   const waits = health?.waits;
+  // Of somebody else than the agent: a person must take them.
+  const proposals = (state.suggestions ?? []).filter(
+    (each) => each.status === "proposed" && each.proposed_by && each.id !== next?.id,
+  );
   return h(
     "div",
     { className: "next", "data-ainerd": "next" },
-    held && h("p", { className: "warn", role: "status" }, `Held by ${held.by || "somebody"}${held.why ? `: ${held.why}` : ""}${held.pending ? " (asked, not heeded yet)" : ""}, since ${clock(held.t)}. No suggestion is taken.`),
+    held &&
+      h(
+        "p",
+        { className: "warn", role: "status" },
+        `Held by ${held.by || "somebody"}${held.why ? `: ${held.why}` : ""}${held.pending ? " (asked, not heeded yet)" : ""}, since ${clock(held.t)}. No suggestion is taken.`,
+      ),
     next
       ? [
           h("p", { key: "where", className: "where" }, place(next.position, scene.units)),
           h("p", { key: "why", className: "reason" }, next.reason),
-          next.status === "accepted" && h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
+          next.status === "accepted" &&
+            h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
           waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${waits}.`),
         ]
-      : h("p", { className: "nothing" }, health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed."),
+      : state.measuring
+        ? h("p", { className: "good" }, `${place(state.measuring.position, scene.units)} is being measured.`)
+        : h(
+            "p",
+            { className: "nothing" },
+            health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed.",
+          ),
     asking.may &&
       h(
         "div",
@@ -48,11 +69,33 @@ export function NextPoint({ scene, state, asking, mode, setMode, at }) {
         next && !mode && h(Verdict, { asking, next }),
         mode
           ? h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) })
-          : h("p", { className: "row" }, h(Hold, { asking, held: held && !(held.pending && held.released) ? held : null }), h("button", { type: "button", onClick: () => setMode("add") }, "add a point"), h("button", { type: "button", onClick: () => setMode("exclude") }, "exclude a box")),
+          : h(
+              "p",
+              { className: "row" },
+              h(Hold, { asking, held: held && !(held.pending && held.released) ? held : null }),
+              h("button", { type: "button", onClick: () => setMode("add") }, "add a point"),
+              h("button", { type: "button", onClick: () => setMode("exclude") }, "exclude a box"),
+            ),
       ),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, not write."),
     h(Said, { asking }),
+    proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units: scene.units })),
     next && h(Terms, { terms: next.terms, unit }),
     h(Wishes, { wishes: state.wishes, units: scene.units }),
+  );
+}
+
+function Proposal({ proposal, asking, units }) {
+  return h(
+    "div",
+    { className: "ask", "data-ainerd": "proposal" },
+    h(
+      "p",
+      null,
+      h("strong", null, place(proposal.position, units)),
+      h("span", { className: "soft" }, ` proposed by ${proposal.proposed_by}`),
+    ),
+    h("p", null, proposal.reason),
+    asking.may && h(Verdict, { asking, next: proposal }),
   );
 }

@@ -1,6 +1,18 @@
 // React is Tiled's own, so that nothing needs to be built.
 export const React = window.React;
-export const { createElement: h, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useContext, createContext, Fragment, useId } = React;
+export const {
+  createElement: h,
+  useState,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useMemo,
+  useCallback,
+  useContext,
+  createContext,
+  Fragment,
+  useId,
+} = React;
 
 /** A panel that fails says so in its place, and the others stay. */
 export class Safe extends React.Component {
@@ -12,10 +24,14 @@ export class Safe extends React.Component {
     return { error };
   }
   componentDidUpdate(before) {
-    if (this.state.error && before.children !== this.props.children && before.what !== this.props.what) this.setState({ error: null });
+    if (this.state.error && before.children !== this.props.children) this.setState({ error: null });
   }
   render() {
     if (!this.state.error) return this.props.children;
-    return h("p", { className: "nothing", role: "alert" }, `${this.props.what} cannot be drawn: ${this.state.error.message}`);
+    return h(
+      "p",
+      { className: "nothing", role: "alert" },
+      `${this.props.what} cannot be drawn: ${this.state.error.message}`,
+    );
   }
 }

@@ -31,20 +31,32 @@ export function asOf(state, history, time) {
   const { results } = state;
   const keep = results.t.map((t) => t <= time);
   const only = (column) => column.filter((_, k) => keep[k]);
-  const cut = Object.fromEntries(Object.entries(results).map(([name, column]) => [name, Array.isArray(column) ? only(column) : column]));
+  const cut = Object.fromEntries(
+    Object.entries(results).map(([name, column]) => [name, Array.isArray(column) ? only(column) : column]),
+  );
   cut.of = Object.fromEntries(Object.entries(results.of ?? {}).map(([name, column]) => [name, only(column)]));
   cut.n = cut.key.length;
   const atlas = history?.atlases?.filter((each) => each.t <= time + 5).at(-1);
   const places = results.t.map((_, k) => k).filter((k) => keep[k]);
-  const label = places.map((k) => (atlas?.label?.[k] !== undefined ? atlas.label[k] : (state.regimes.label?.[k] ?? -1)));
+  const label = places.map((k) =>
+    atlas?.label?.[k] !== undefined ? atlas.label[k] : (state.regimes.label?.[k] ?? -1),
+  );
   const claims = cut.p.filter((p) => p !== null).length;
-  const open = history?.suggestions?.filter((each) => each.t <= time && !(each.status_time && each.status_time <= time && each.status !== "accepted")).at(-1);
+  const open = history?.suggestions
+    ?.filter((each) => each.t <= time && !(each.status_time && each.status_time <= time && each.status !== "accepted"))
+    .at(-1);
   return {
     ...state,
     results: cut,
     regimes: { ...state.regimes, label },
     sample: { ...state.sample, belief: null },
-    novelty: { ...state.novelty, claims, expected_false: claims * (state.novelty.alpha ?? 0), flagged: cut.novel.filter(Boolean).length, bound: null },
+    novelty: {
+      ...state.novelty,
+      claims,
+      expected_false: claims * (state.novelty.alpha ?? 0),
+      flagged: cut.novel.filter(Boolean).length,
+      bound: null,
+    },
     next: open ? { ...open, status: "replayed" } : null,
     log: { ...state.log, lines: (state.log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
     wishes: [],
@@ -59,7 +71,13 @@ export function useReplay(root, state, agent) {
   const [paused, pause] = useState(false);
   const night = useRef(null);
   const playing = played !== null;
-  const plan = useMemo(() => (night.current ? course(night.current.results.t.concat((night.current.log?.lines ?? []).map((line) => line.t))) : null), [playing]);
+  const plan = useMemo(
+    () =>
+      night.current
+        ? course(night.current.results.t.concat((night.current.log?.lines ?? []).map((line) => line.t)))
+        : null,
+    [playing],
+  );
   useEffect(() => {
     if (!playing || paused || !plan) return;
     const timer = setInterval(() => setPlayed((now) => Math.min(plan.length, now + (TIMES * EACH_MS) / 1000)), EACH_MS);
@@ -78,8 +96,16 @@ export function useReplay(root, state, agent) {
     if (!playing) return 0;
     const past = (times) => times.filter((t) => t <= time).length;
     const { results, log } = night.current;
-    return [past(results.t), past((log?.lines ?? []).map((line) => line.t)), past((history?.suggestions ?? []).flatMap((each) => [each.t, each.status_time ?? Infinity])), past((history?.atlases ?? []).map((each) => each.t))].join();
+    return [
+      past(results.t),
+      past((log?.lines ?? []).map((line) => line.t)),
+      past((history?.suggestions ?? []).flatMap((each) => [each.t, each.status_time ?? Infinity])),
+      past((history?.atlases ?? []).map((each) => each.t)),
+    ].join();
   }, [playing, time, history]);
-  const shown = useMemo(() => (playing ? asOf(night.current, history, time) : state), [playing ? step : state, history]);
+  const shown = useMemo(
+    () => (playing ? asOf(night.current, history, time) : state),
+    [playing ? step : state, history],
+  );
   return { playing, shown, time, played, length: plan?.length ?? 0, start, stop, paused, pause, seek: setPlayed };
 }

@@ -18,11 +18,24 @@ export function scene(state) {
     if (status === "computing") continue;
     const regime = regimes.label?.[at] ?? -1;
     runs.push({
-      key: results.key[at], at, scan: results.scan[at], t: results.t[at], x: results.x[at], y: results.y?.[at] ?? null, // prettier-ignore
-      u: results.u[at], v: results.v[at], p: results.p[at], novel: Boolean(results.novel[at]), regime, status,
-      failed: status === "failed", done: status !== "failed", duration: results.duration[at], colour: colour(regime),
+      key: results.key[at],
+      at,
+      scan: results.scan[at],
+      t: results.t[at],
+      x: results.x[at],
+      y: results.y?.[at] ?? null,
+      u: results.u[at],
+      v: results.v[at],
+      p: results.p[at],
+      novel: Boolean(results.novel[at]),
+      regime,
+      status,
+      failed: status === "failed",
+      done: status !== "failed",
+      duration: results.duration[at],
+      colour: colour(regime),
       of: Object.fromEntries(of.map(([name, column]) => [name, column[at]])),
-    }); // prettier-ignore
+    });
   }
   runs.sort((a, b) => (a.t ?? 0) - (b.t ?? 0) || a.at - b.at);
   runs.forEach((run, k) => (run.number = k + 1));
@@ -52,17 +65,6 @@ function regimesOf(runs, regimes) {
   return [...counts]
     .map(([id, n]) => ({ id, n, name: names[id], kind: kinds[id], colour: colour(id) }))
     .sort((a, b) => (a.id < 0) - (b.id < 0) || a.id - b.id);
-}
-
-/** The run whose latent vector lies nearest in the map, of those before it; null if there is none. */
-export function nearestBefore(runs, run) {
-  let best = null, least = Infinity; // prettier-ignore
-  for (const other of runs) {
-    if (other.key === run.key || other.number >= run.number || !other.done || other.u === null) continue;
-    const distance = (other.u - run.u) ** 2 + (other.v - run.v) ** 2;
-    if (distance < least) [best, least] = [other, distance];
-  }
-  return best;
 }
 
 /** Keys of runs by their distance in the latent map from the middle of some, nearest first. */

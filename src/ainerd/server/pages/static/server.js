@@ -15,7 +15,9 @@ function headers() {
 export class Refused extends Error {
   constructor(status, said) {
     const detail = typeof said?.detail === "string" ? said.detail : (said?.detail?.said ?? said?.detail?.detail);
-    super(detail || (status === 401 || status === 403 ? "the server does not let you" : `the server answered ${status}`));
+    super(
+      detail || (status === 401 || status === 403 ? "the server does not let you" : `the server answered ${status}`),
+    );
     this.status = status;
     this.said = said;
   }
@@ -23,14 +25,20 @@ export class Refused extends Error {
 
 /** A GET with the person's authentication; `Refused` if it is not answered with success. */
 export async function get(url, options = {}) {
-  const response = await fetch(url, { ...options, headers: { ...headers(), ...options.headers }, credentials: "same-origin" });
+  const response = await fetch(url, {
+    ...options,
+    headers: { ...headers(), ...options.headers },
+    credentials: "same-origin",
+  });
   if (!response.ok) throw new Refused(response.status, await response.json().catch(() => null));
   return response;
 }
 
 /** One of our own answers: `what` is campaign, session, table, result, replay. */
 export async function ask(what, path, query = {}, options = {}) {
-  const said = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  const said = new URLSearchParams(
+    Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
+  );
   const tail = said.size ? `?${said}` : "";
   return (await get(`${BASE}/${what}/${encoded(path)}${tail}`, options)).json();
 }
@@ -39,7 +47,9 @@ export async function ask(what, path, query = {}, options = {}) {
 export async function tell(what, path, body) {
   const { csrf } = await ask("session", path);
   const more = { "Content-Type": "application/json", ...(csrf ? { "x-csrf": csrf } : {}) };
-  return (await get(`${BASE}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })).json();
+  return (
+    await get(`${BASE}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })
+  ).json();
 }
 
 /** Numbers of an array of Tiled as a typed array; `slice` in Tiled's words, such as "0,:,:". */
@@ -49,10 +59,26 @@ export async function numbers(path, dtype, slice) {
   return typed(bytes, dtype);
 }
 
-const KINDS = { f4: Float32Array, f8: Float64Array, i4: Int32Array, i2: Int16Array, i1: Int8Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array, i8: BigInt64Array, u8: BigUint64Array };
+const KINDS = {
+  f4: Float32Array,
+  f8: Float64Array,
+  i4: Int32Array,
+  i2: Int16Array,
+  i1: Int8Array,
+  u4: Uint32Array,
+  u2: Uint16Array,
+  u1: Uint8Array,
+  i8: BigInt64Array,
+  u8: BigUint64Array,
+};
 
 function typed(bytes, dtype = "float32") {
-  const name = String(dtype).replace(/^[<=|]/, "").replace("float32", "f4").replace("float64", "f8").replace("int32", "i4").replace("int64", "i8");
+  const name = String(dtype)
+    .replace(/^[<=|]/, "")
+    .replace("float32", "f4")
+    .replace("float64", "f8")
+    .replace("int32", "i4")
+    .replace("int64", "i8");
   const Kind = KINDS[name] ?? Float32Array;
   const values = new Kind(bytes);
   return Kind === BigInt64Array || Kind === BigUint64Array ? Float64Array.from(values, Number) : values;

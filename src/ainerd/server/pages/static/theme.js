@@ -1,8 +1,24 @@
 // Light and dark, and the frame around every view.
 import { createContext, h, useContext, useEffect, useLayoutEffect, useRef, useState } from "./react.js";
 
-const LIGHT = { dark: false, ink: "#1c2126", soft: "#5b6670", line: "#d7dce1", paper: "#ffffff", ground: "#f5f6f8", band: "rgba(0,0,0,.06)" };
-const DARK = { dark: true, ink: "#e6e9ec", soft: "#9aa5b0", line: "#333b44", paper: "#171c22", ground: "#101418", band: "rgba(255,255,255,.08)" };
+const LIGHT = {
+  dark: false,
+  ink: "#1c2126",
+  soft: "#5b6670",
+  line: "#d7dce1",
+  paper: "#ffffff",
+  ground: "#f5f6f8",
+  band: "rgba(0,0,0,.06)",
+};
+const DARK = {
+  dark: true,
+  ink: "#e6e9ec",
+  soft: "#9aa5b0",
+  line: "#333b44",
+  paper: "#171c22",
+  ground: "#101418",
+  band: "rgba(255,255,255,.08)",
+};
 
 const Theme = createContext({ ...LIGHT, size: 13 });
 export const useTheme = () => useContext(Theme);
@@ -13,8 +29,11 @@ const CHOICES = ["auto", "light", "dark"];
 /** Whether what lies around the page is dark: Tiled's own theme, if it has one some day. */
 function surroundingIsDark(element) {
   for (let at = element?.parentElement; at; at = at.parentElement) {
-    const parts = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
-    if (parts && (parts.length < 4 || parts[3] > 0.5)) return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / 255 < 0.5;
+    const parts = getComputedStyle(at)
+      .backgroundColor.match(/[\d.]+/g)
+      ?.map(Number);
+    if (parts && (parts.length < 4 || parts[3] > 0.5))
+      return (0.3 * parts[0] + 0.59 * parts[1] + 0.11 * parts[2]) / 255 < 0.5;
   }
   return false;
 }
@@ -23,7 +42,8 @@ function useDark(element, choice) {
   const query = useRef(window.matchMedia("(prefers-color-scheme: dark)")).current;
   const [dark, setDark] = useState(query.matches);
   useLayoutEffect(() => {
-    const look = () => setDark(choice === "auto" ? query.matches || surroundingIsDark(element.current) : choice === "dark");
+    const look = () =>
+      setDark(choice === "auto" ? query.matches || surroundingIsDark(element.current) : choice === "dark");
     look();
     query.addEventListener("change", look);
     return () => query.removeEventListener("change", look);
@@ -58,7 +78,9 @@ export function Frame({ label, head, children }) {
   useEffect(() => {
     const measure = () => element.current && setSize(parseFloat(getComputedStyle(element.current).fontSize));
     measure();
-    const sheet = [...document.querySelectorAll("link[rel=stylesheet]")].find((each) => each.href.endsWith("ainerd.css"));
+    const sheet = [...document.querySelectorAll("link[rel=stylesheet]")].find((each) =>
+      each.href.endsWith("ainerd.css"),
+    );
     sheet?.addEventListener("load", measure);
     window.addEventListener("resize", measure);
     return () => {
@@ -95,8 +117,29 @@ export function Frame({ label, head, children }) {
         "header",
         { className: "head" },
         h("div", { className: "said" }, head),
-        h("button", { type: "button", className: "quiet", onClick: turn, title: `colours: ${said}`, "aria-label": `colours: ${said}; change` }, { auto: "◐", light: "☀", dark: "☾" }[choice]),
-        h("button", { type: "button", className: "quiet", "aria-pressed": whole, onClick: () => setWhole(!whole), title: whole ? "back into Tiled (Esc)" : "the whole window", "aria-label": whole ? "back into Tiled" : "the whole window" }, whole ? "⤡" : "⤢"),
+        h(
+          "button",
+          {
+            type: "button",
+            className: "quiet",
+            onClick: turn,
+            title: `colours: ${said}`,
+            "aria-label": `colours: ${said}; change`,
+          },
+          { auto: "◐", light: "☀", dark: "☾" }[choice],
+        ),
+        h(
+          "button",
+          {
+            type: "button",
+            className: "quiet",
+            "aria-pressed": whole,
+            onClick: () => setWhole(!whole),
+            title: whole ? "back into Tiled (Esc)" : "the whole window",
+            "aria-label": whole ? "back into Tiled" : "the whole window",
+          },
+          whole ? "⤡" : "⤢",
+        ),
       ),
       children,
     ),

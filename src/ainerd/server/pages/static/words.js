@@ -43,7 +43,12 @@ export function place(position, units = {}) {
 export function clock(time, seconds = false) {
   if (!Number.isFinite(time)) return "";
   const when = new Date(1000 * time);
-  const hours = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), hour12: false });
+  const hours = when.toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(seconds ? { second: "2-digit" } : {}),
+    hour12: false,
+  });
   const day = when.toLocaleDateString([], { day: "numeric", month: "short" });
   return when.toDateString() === new Date().toDateString() ? hours : `${day}, ${hours}`;
 }
