@@ -71,14 +71,15 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     ServerError
         If the key may not write.
     """
-    raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
-    ainerd = _container(client, "ainerd")
+    raw = container_in(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
+    ainerd = container_in(client, "ainerd")
     for key in ("results", "suggestions", "atlas", "log"):
-        _container(ainerd, key)
+        container_in(ainerd, key)
     return raw, ainerd
 
 
-def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+def container_in(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+    """A container in another one, made if it is not there; ServerError if the key may not."""
     try:
         return parent.create_container(key, specs=specs)
     except ClientError as error:
