@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ainerd.server import EmbeddedServer
 from benchmarks._report import report
 
 AFTER_S = 2.0
-READY_S, END_S = 240.0, 120.0
+READY_S, END_S = 600.0, 300.0
 N_FRAMES = 2000
 PROMPT = r"In \[\d+\]: "
 PREPARE = f"""
@@ -122,14 +123,22 @@ class Session:
         return marks["stop"][0] - marks["stream_datum"][0] if "stop" in marks else None
 
     def wait(self) -> bool:
-        """Whether it ended by itself in time; it is gone in any case."""
-        try:
+        """Whether it ended by itself in time; it is gone in any case. It may outlive its terminal."""
+        deadline = time.monotonic() + END_S
+        with suppress(pexpect.TIMEOUT):
             self.process.expect(pexpect.EOF, timeout=END_S)
-            ended = True
-        except pexpect.TIMEOUT:
-            ended = False
+        while not (ended := self._has_ended) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not ended:
+            os.kill(self.process.pid, signal.SIGKILL)
+            while not self._has_ended:
+                time.sleep(0.05)
         self.process.close(force=True)
         return ended
+
+    @property
+    def _has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def typed(*keys: str) -> Callable[[Session], None]:

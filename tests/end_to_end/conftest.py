@@ -102,7 +102,7 @@ def report_done():
 def no_report(request, monkeypatch):
     """Only where it is waited for is a report written when a sample is explored."""
     if "report_done" not in request.fixturenames:
-        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory: directory)
+        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory, bounds: directory)
 
 
 @pytest.fixture(scope="module")

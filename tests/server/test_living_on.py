@@ -12,7 +12,16 @@ from getpass import getuser
 import httpx
 import pytest
 
-from ainerd.server import EmbeddedServer, Presence, _embedded, at_work, running
+from ainerd.server import (
+    EmbeddedServer,
+    Presence,
+    SharedPresence,
+    _embedded,
+    _presence,
+    at_work,
+    open_catalog,
+    running,
+)
 
 STAY = """
 import sys
@@ -106,6 +115,44 @@ def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
     for presence in (second, other, first):
         presence.leave()
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
+
+
+def test_a_second_agent_on_another_machine_is_told(tmp_path, monkeypatch, caplog):
+    def begun(host, name):
+        monkeypatch.setattr(_presence, "gethostname", lambda: host)
+        return SharedPresence(ainerd, name)
+
+    with EmbeddedServer.start(tmp_path) as server:
+        _, ainerd = open_catalog(server.client())
+        first, other = begun("beamline-1", "here"), begun("beamline-2", "elsewhere")
+        assert not caplog.records
+        second = begun("beamline-2", "here")
+        assert len(caplog.records) == 1 and f"on beamline-1 (process {os.getpid()} of" in caplog.messages[0]
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        killed = {"agent": "here", "host": "beamline-2", "pid": gone.pid, "user": "ada", "since": time.time()}
+        forgotten = killed | {"host": "beamline-3", "since": time.time() - 8 * 86400}
+        for about in (killed, forgotten):
+            ainerd["agents"].create_container(metadata=about)
+        second.leave()
+        assert len(ainerd["agents"]) == 4
+        begun("beamline-1", "here").leave()
+        assert len(ainerd["agents"]) == 3  # what another machine's session left is for that machine to say
+        for presence in (first, other):
+            presence.leave()
+        assert [dict(node.metadata) for node in ainerd["agents"].values()] == [killed]
+
+
+def test_a_long_log_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(_embedded, "MOST_LOG_BYTES", 10)
+    log = tmp_path / "server.log"
+    with open(log, "ab", buffering=0) as writing:
+        for text in (b"a few lines", b"more", b"and many lines more"):
+            writing.write(text)
+            _embedded._shorten(log)
+        writing.write(b"the last")
+    assert log.read_bytes() == b"the last"
+    assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
 
 
 def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path, monkeypatch, caplog):

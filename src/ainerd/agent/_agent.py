@@ -189,7 +189,7 @@ class Agent(Observer):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
         plan = explore(self.problem, n, before_each=self._ask)
         if n is None:
-            plan = reported(plan, lambda: write_report(self.results, self._backup.parent))
+            plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:

@@ -29,7 +29,7 @@ from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
-from ainerd.server import Presence
+from ainerd.server import Presence, SharedPresence
 from ainerd.technique import Technique, WarmsUp
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -127,7 +127,7 @@ class Observer:
         )
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
-        self._presence = Presence(backup, name)
+        self._presence, self._shared = Presence(backup, name), SharedPresence(client["ainerd"], name)
         close_at_exit(self)
         self._state.start()
 
@@ -160,9 +160,10 @@ class Observer:
 
         Returns how many are analysed now; `drain` waits for them.
         """
-        is_done = self._analysed()
-        finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-        missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
+        with waiting("looking for runs that have no result"):
+            is_done = self._analysed()
+            finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+            missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
@@ -219,6 +220,8 @@ class Observer:
             self._worker.close()
             self._state.close()
             self._presence.leave()
+            if self.results.answers(SOON_S):
+                self._shared.leave()
 
     # for bluesky-adaptive
 

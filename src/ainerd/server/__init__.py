@@ -3,13 +3,14 @@
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
-from ainerd.server._presence import Presence, at_work, told
+from ainerd.server._presence import Presence, SharedPresence, at_work, told
 
 __all__ = [
     "SCOPES",
     "EmbeddedServer",
     "Presence",
     "ServerError",
+    "SharedPresence",
     "archive",
     "at_work",
     "connect",

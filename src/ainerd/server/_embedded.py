@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import select
+import shutil
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 6.0  # it ends itself before
 WATCH_S = 0.5
+MOST_LOG_BYTES = 5_000_000  # of server.log; what is older is in server.log.1, as much
 AGAIN_S = 30.0  # after a start that failed
 
 
@@ -202,6 +204,7 @@ class _Service:
         while not self._ends.wait(pause):
             pause = WATCH_S
             try:
+                _shorten(self._directory / "server.log")
                 with open(self._directory / "lock", "a") as lock:
                     if not _taken(lock):
                         continue
@@ -229,6 +232,7 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
     _api_key(directory)
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
+    _shorten(log_path)
     with open(log_path, "ab") as log:  # why the one before died stays there
         begin = log.tell()
         process = subprocess.Popen(
@@ -255,6 +259,13 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
         process.kill()
         process.wait()
         raise
+
+
+def _shorten(log: Path) -> None:
+    """Begin a log anew if it is long, with what was there beside it; whoever writes appends."""
+    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def _taken(lock: IO[str]) -> bool:
