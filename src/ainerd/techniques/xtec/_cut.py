@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_STEPS = 100
-BLOCK = 1 << 15  # pixels at a time: more would only cost memory
+BLOCK = 1 << 12  # pixels at a time: more would only cost memory
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def improve(
 
     `smooth` changes the responsibilities (k, n) in between.
     """
-    floor = FLOOR * max(float(x.var(axis=0, dtype=np.float64).mean()), 1e-30)
+    variance = np.mean([column.var(dtype=np.float64) for column in x.T])  # of all at once would take twice their memory
+    floor = FLOOR * max(float(variance), 1e-30)
     score = -np.inf
     for _ in range(steps):
         new, before = _step(x, mixture, floor, smooth), score

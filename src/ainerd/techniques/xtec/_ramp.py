@@ -62,6 +62,7 @@ class Ramp:
             raise AnalysisError("no frame came")
         settings, groups = self._technique.settings, self._groups()
         if len(groups) < FEWEST_TEMPERATURES:
+            self._technique.known = None  # steering begins anew with this ramp
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             raise AnalysisError(
                 f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit}): "

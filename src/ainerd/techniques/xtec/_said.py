@@ -52,7 +52,7 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    found = _clusters(technique, x, of_patches, patch, np.argwhere(keep))
+    found = _clusters(technique, x, of_patches, patch, keep)
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
     trajectories, pixels = averages(x, place, len(parts))
@@ -141,7 +141,7 @@ def _clusters(
     x: NDArray[np.float32],
     of_patches: NDArray[np.float32],
     patch: NDArray[np.int64],
-    positions: NDArray[np.int64],
+    keep: NDArray[np.bool_],
 ) -> Clusters:
     settings, smooth = technique.settings, None
     how: dict[str, Any] = {"k": settings.clusters, "most": settings.most_clusters, "seed": settings.seed}
@@ -149,7 +149,8 @@ def _clusters(
         found = find_clusters(of_patches, **how)
         return replace(found, labels=found.labels[patch])
     if settings.smooth != "none":
-        smooth = smoothing(positions, settings.length, settings.cell if settings.smooth == "cells" else None)
+        cell = settings.cell if settings.smooth == "cells" else None
+        smooth = smoothing(np.argwhere(keep), settings.length, cell)
     return find_clusters(x, **how, smooth=smooth)
 
 
