@@ -75,8 +75,8 @@ def run_line(
     """One line after a run: what it was, and where next and why.
 
     `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None where nothing could be said of novelty, `reason` says
-    why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its `units`
-    are by motor.
+    why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its
+    `units` are by motor.
     """
     line = Text(f"scan {plain(scan)}: ").append("growing, " if growing else "")
     if reason is not None:
