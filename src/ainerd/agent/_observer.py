@@ -29,7 +29,7 @@ from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
-from ainerd.server import Presence, SharedPresence
+from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -127,7 +127,7 @@ class Observer:
         )
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
-        self._presence, self._shared = Presence(backup, name), SharedPresence(client["ainerd"], name)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
         self._state.start()
 
@@ -220,8 +220,6 @@ class Observer:
             self._worker.close()
             self._state.close()
             self._presence.leave()
-            if self.results.answers(SOON_S):
-                self._shared.leave()
 
     # for bluesky-adaptive
 

@@ -72,15 +72,15 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     ServerError
         If the key may not write.
     """
-    raw = container_in(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
-    ainerd = container_in(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
+    raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
+    ainerd = _container(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
     for key, spec in {"results": "AinerdResults", "suggestions": "AinerdSuggestions", "log": "AinerdLogbook"}.items():
-        container_in(ainerd, key, [Spec(spec, version="1.0")])
-    container_in(ainerd, "atlas")
+        _container(ainerd, key, [Spec(spec, version="1.0")])
+    _container(ainerd, "atlas")
     return raw, ainerd
 
 
-def container_in(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
     """A container in another one, made if it is not there; ServerError if the key may not."""
     try:
         return parent.create_container(key, specs=specs)
