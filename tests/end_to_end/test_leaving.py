@@ -11,9 +11,9 @@ import pytest
 from conftest import SMALL
 
 from ainerd.results import ResultStore
-from ainerd.server import EmbeddedServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)  # three sessions, one after the other
 OPEN = """
 import os, signal, threading
 import bluesky.plan_stubs as bps
@@ -38,49 +38,56 @@ RE(expose(lambda750k, shutter=shutter))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("leaving")
-
-
-def session(folder, code):
+def session(server, tmp_path_factory):
+    """Types code into a session, which ends; all of them have the same catalogue, and frames of the same folder."""
+    folder = tmp_path_factory.mktemp("leaving")
+    client = server.client().create_container(folder.name)
     environment = os.environ | {
         "AINERD_CONFIG": str(SMALL),
+        "AINERD_STORAGE__URI": client.uri,
+        "AINERD_STORAGE__API_KEY": server.api_key,
         "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
         "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
         "IPYTHONDIR": str(folder / "ipython"),
         "MPLBACKEND": "Agg",
     }
-    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c", code]
-    return subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=170)
+    command = [sys.executable, "-m", "IPython", f"--profile-dir={CHECKOUT / 'profiles' / 'rheo_xpcs'}", "-c"]
+
+    def type_in(code):
+        return subprocess.run(
+            [*command, code], env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=400
+        )
+
+    return client, type_in
 
 
-def results(folder):
-    with EmbeddedServer.start(folder / "tiled") as server:
-        return ResultStore(server.client()["ainerd"]).table()
+@pytest.fixture(scope="module")
+def left(session):
+    """Two sessions that were killed, and one more, which takes a run, too, and is left."""
+    client, type_in = session
+    for code in (TAKE + KILL, OPEN + HALFWAY):
+        killed = type_in(code)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = type_in(TAKE + "exit()")
+    table = ResultStore(client["ainerd"]).table()
+    return client, done, [rows for _, rows in table.sort_values("run_time").groupby("raw_uid", sort=False)]
 
 
 @pytest.mark.fault("exit as soon as a run has ended", "the session waits until its results are written")
-def test_who_leaves_after_a_run_has_its_results(folder):
-    done = session(folder, TAKE + "exit()")
+def test_who_leaves_after_a_run_has_its_results(left):
+    _, done, runs = left
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert "finishing what has come" in done.stderr
-    assert results(folder)["status"].tolist() == ["complete"] * 2
+    assert runs[-1]["status"].tolist() == ["complete"] * 2
 
 
 @pytest.mark.fault(
     "kill -9 of the session: as soon as a run has ended, and while frames come",
     "the next start ends the run, and analyses what came of each, once",
 )
-def test_who_is_killed_has_the_results_at_the_next_start(folder):
-    before = len(results(folder))
-    for code in (TAKE + KILL, OPEN + HALFWAY):
-        killed = session(folder, code)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert session(folder, "exit()").returncode == 0
-    table = results(folder)
-    row = table.iloc[-1]
-    assert table["status"].tolist() == ["complete"] * (before + 2) + ["partial"]
-    assert table.groupby("raw_uid").size().tolist().count(2) == (before + 2) / 2
-    assert 200 <= row["n_frames"] < 5000
-    with EmbeddedServer.start(folder / "tiled") as server:
-        assert server.client()["raw", row["raw_uid"]].metadata["stop"]["reason"] == "the session was killed"
+def test_who_is_killed_has_the_results_at_the_next_start(left):
+    client, _, (ended, halfway, _) = left
+    assert ended["status"].tolist() == ["complete"] * 2
+    assert halfway["status"].tolist() == ["partial"]
+    assert 200 <= halfway["n_frames"].item() < 5000
+    assert client["raw", halfway["raw_uid"].item()].metadata["stop"]["reason"] == "the session was killed"

@@ -98,8 +98,13 @@ def beamline(server, tmp_path_factory):
     beamline.close()
 
 
-def test_suggestions_reach_the_run_engine_through_tiled(beamline):
-    agent = beamline.watch("--metrics", str(METRICS))
+@pytest.fixture(scope="module")
+def watching(beamline):
+    """A process that watches."""
+    return beamline.watch("--metrics", str(METRICS))
+
+
+def test_suggestions_reach_the_run_engine_through_tiled(beamline, watching):
     uids = beamline.RE(explore_remote(beamline.client, 2, **beamline.options()))
     rows = beamline.wait_for(*uids)
     assert (rows["status"] == "complete").all()
@@ -110,29 +115,26 @@ def test_suggestions_reach_the_run_engine_through_tiled(beamline):
         text = answer.read().decode()
     assert "ainerd_concluded 2.0" in text and "ainerd_backlog" in text
     assert beamline.client.context.api_key not in text + beamline.log.read_text()
-    agent.send_signal(signal.SIGTERM)
-    assert agent.wait(60) == 0, beamline.log.read_text()
 
 
 @pytest.mark.fault(
     "kill -9 of the agent in the middle of a run", "the next one finishes the run and those taken meanwhile"
 )
-def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamline):
-    missed = beamline.by_hand()
+def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamline, watching):
+    seen = beamline.by_hand()
+    beamline.wait_for(seen)
     before = beamline.store.table()
-    agent = beamline.watch()
-    beamline.wait_for(missed)
     going_on = [beamline.by_hand() for _ in range(2)]
-    agent.kill()  # somewhere in them
-    agent.wait()
-    after = beamline.by_hand()
+    watching.kill()  # somewhere in them
+    watching.wait()
+    missed = beamline.by_hand()
     agent = beamline.watch("--json-log")
-    rows = beamline.wait_for(missed, *going_on, after)
+    rows = beamline.wait_for(seen, *going_on, missed)
     assert (rows["status"] == "complete").all()
     table = beamline.store.table()
     assert table["raw_uid"].is_unique
     assert before.empty or (table.loc[before.index, "created"] == before["created"]).all()
-    agent.send_signal(signal.SIGINT)
+    agent.send_signal(signal.SIGTERM)
     assert agent.wait(60) == 0, beamline.log.read_text()
 
 
