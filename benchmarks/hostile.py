@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiled.client import utils
 from tiled.client.container import Container
 
 from ainerd.server import embedded_server, open_catalog
@@ -80,6 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     part = 10 if arguments.quick else 1
     logging.disable(logging.CRITICAL)
+    utils.TILED_RETRY_ATTEMPTS = utils.TILED_RETRY_TIMEOUT = 2  # else a call waits 45 s for a server that is away
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder) / "tiled") as server:
         rows, growth = hostile(
