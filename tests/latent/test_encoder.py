@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from scipy.ndimage import zoom
 from sklearn.decomposition import PCA
 
@@ -125,3 +126,11 @@ def test_a_foreign_file_is_named(encoder, tmp_path):
 def test_torch_is_not_imported_without_need():
     code = "import sys; from ainerd.latent import Encoder; Encoder.load(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("recipe", ["[]", "3", "null", "[" * 100_000])
+def test_a_file_whose_recipe_is_none_is_named(tmp_path, recipe):
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(save({"mean": np.zeros(3)}, {"ainerd": recipe}))
+    with pytest.raises(ModelError, match="damaged"):
+        Encoder.load(path)

@@ -26,6 +26,10 @@ class Store:
     def expect(self, key, layouts):
         pass
 
+    def fail(self, key, reason, **about):
+        self.done.append(key)
+        return True
+
     def complete(self, key, analysis, **about):
         self.done.append(key)
         return True
@@ -117,3 +121,27 @@ def test_frames_in_pages_of_events_count_as_memory(work, scanned, movies, monkey
 def test_a_start_that_is_none_ends_nothing(work, doc):
     work("start", doc)
     assert work.drain() and work.health()["worker"] == "alive"
+
+
+@pytest.mark.fault("a document is too deep to be looked at", "left out, a line in the log; the worker goes on")
+def test_a_document_too_deep_to_be_shown_ends_nothing(work, scanned, movies, caplog):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    work("start", {"uid": deep, "time": deep})
+    work("stop", {"uid": "1", "time": deep, "run_start": "nobody", "exit_status": "success"})
+    for document in scanned(movies(1, 2)):
+        work(*document)
+    assert work.drain() and len(work._writer.store.done) == 1
+    assert "left out: start document: RecursionError" in caplog.text
+
+
+@pytest.mark.fault("documents of a run that is kept make no sense", "it has a failed result once Tiled is back")
+def test_a_kept_run_with_two_bad_documents_is_concluded(work, scanned, movies):
+    spool = work._spool
+    documents = [(name, dict(doc)) for name, doc in scanned(movies(1, 2, 3))]
+    for _, doc in documents[2:4]:
+        doc["descriptor"] = "nobody's"
+    spool.keep("a", documents)
+    work.submit(work._write_kept)
+    assert work.drain() and not spool.runs() and work.concluded == 1

@@ -79,7 +79,9 @@ def test_a_node_that_goes_takes_nothing_with_it(results):
 
 
 def test_what_was_begun_as_nodes_is_made_a_file(results):
-    results.create_container("four", metadata={"status": "computing"}).write_array(np.zeros(3), key="c2")
+    results.create_container("four", metadata={"status": "computing"}, specs=["AinerdResult"]).write_array(
+        np.zeros(3), key="c2"
+    )
     assert put(results, "four", of_hdf5(whole), unless=["complete"]).json() == {"found": "computing", "written": True}
     assert np.array_equal(results["four", "c2"].read(), C2)
 
@@ -176,3 +178,16 @@ def test_a_file_that_is_damaged_is_refused(results):
     for damaged in (whole[: begin + 20], whole[:-1], whole[:8] + b"\x09" + whole[9:]):
         assert put(results, "nine", damaged).status_code == 422
     assert put(results, "nine", whole).status_code == 200
+
+
+@pytest.mark.fault("a result is sent to the place of something else", "refused; nothing is replaced or deleted")
+def test_nothing_but_a_result_is_replaced(results):
+    put(results, "good")
+    results.create_container("other", metadata={"status": "x"}).write_array(np.zeros(3), key="a")
+    root = results.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/result")
+    for path in (root, root.removesuffix("/results"), root.removesuffix("/ainerd/results") + "/raw", f"{root}//x"):
+        head = json.dumps({"metadata": {}, "specs": [], "unless": []}).encode()
+        answer = results.context.http_client.put(path, content=head, headers={"x-metadata-length": str(len(head))})
+        assert answer.status_code in (404, 405, 422), path
+    assert put(results, "other").status_code == 422
+    assert set(results) == {"good", "other"} and "a" in results["other"]

@@ -45,6 +45,8 @@ def checked(name: Any, doc: Any) -> Document:
         raise WireError(f"no kind of document is called {str(name)[:40]!r}") from None
     except jsonschema.ValidationError as error:
         raise WireError(f"{name} document: {error.message[:200]}") from None
+    except (RecursionError, ValueError) as error:  # values too deep inside each other, or too long to be shown
+        raise WireError(f"{name} document: {type(error).__name__}") from None
     return name, doc
 
 

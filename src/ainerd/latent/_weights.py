@@ -77,6 +77,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or 'no such file'})") from None
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path}: damaged, or not a safetensors file ({error})") from None
+    if not isinstance(recipe, dict):
+        raise ModelError(f"{path}: damaged, its recipe is no table")
     return tensors, recipe

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -93,9 +94,11 @@ class Delivery:
     def _take(self, name: str, doc: dict[str, Any]) -> None:
         run = self._state.run
         if self._set_aside is not None or self._given_up is not None:
-            run(name, doc)
+            with suppress(Exception):  # the end of the run still counts
+                run(name, doc)
         elif self._spool.is_away:
-            run(name, doc)
+            with suppress(Exception):  # it fails once it is analysed
+                run(name, doc)
             self._set_aside = "it did not answer before" if run.has_frames else None
         else:
             try:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ class Worker:
                     self._say_if_behind(time.monotonic() - self._since)
                     self._router(name, doc)
             except BaseException as err:  # the worker outlives whatever a document or a job brings
-                _complain(item, err)
+                with suppress(Exception):  # whatever is in what it would show
+                    _complain(item, err)
             finally:
                 self._since = None
         for delivery in self._open_runs.values():  # the next session, or another agent, goes on with them

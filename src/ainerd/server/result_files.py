@@ -92,7 +92,8 @@ async def put_result(
     the status that was found (None: the node is new), and whether it was ``written``.
     """
     *parents, key = path.split("/")
-    if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key) or {".", ".."} & set(parents):
+    is_path = parents[-2:] == ["ainerd", "results"] and not {"", ".", ".."} & set(parents)
+    if not is_path or not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key):
         raise HTTPException(422, f"{path[:300]!r} is no path of a result")
     body = await _body(request)
     try:
@@ -114,6 +115,8 @@ async def put_result(
             if error.status_code != 404:
                 raise
             node = None
+        if node is not None and OURS not in {spec.name for spec in node.specs}:
+            raise HTTPException(422, f"{path!r} is no result: it stays as it is")
         found = None if node is None else node.metadata().get("status")
         if found is not None and found in unless:
             return {"found": found, "written": False}

@@ -1,0 +1,162 @@
+"""Odd values, and changes of documents, files and texts, drawn by hypothesis."""
+
+import datetime
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+_TEXTS = (
+    "", ".", "..", "../../outside/canary.h5", "%2e%2e%2foutside", "a/b", "a.b", "x" * 300, "\0", "\ud800", "\x1b[2J",
+    "=HYPERLINK(1)", "det", "dеt", "NaN", "__class__", "2026-11-21", "<script>", "🧪" * 40,
+)  # fmt: skip
+_NUMBERS = (
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    -(2**63) - 1,
+    10**30,
+    10**400,
+    1e300,
+    -1e300,
+    1e-320,
+    *map(float, ("nan", "inf", "-inf")),
+)
+_ODD = (
+    b"\xff",
+    Path("/a"),
+    datetime.datetime(2026, 11, 21),
+    np.float32(1),
+    np.int64(2),
+    np.zeros((0, 3)),
+    (1,),
+    {1},
+    1j,
+)
+PLAIN = st.one_of(
+    st.none(), st.booleans(), st.sampled_from(_NUMBERS), st.sampled_from(_TEXTS), st.integers(), st.floats(),
+    st.text(max_size=8),
+)  # fmt: skip
+
+
+def _deep(depth: int) -> Any:
+    value: Any = 1
+    for i in range(depth):
+        value = [value] if i % 2 else {"a": value}
+    return value
+
+
+NESTED = st.one_of(
+    PLAIN,
+    st.lists(PLAIN, max_size=4),
+    st.dictionaries(st.one_of(st.sampled_from(_TEXTS), st.text(max_size=5)), PLAIN, max_size=4),
+    st.sampled_from([20, 300, 5000]).map(_deep),
+)
+ANY = st.one_of(NESTED, st.sampled_from(_ODD))
+WAYS = ("set", "set", "set", "drop", "add", "twice", "leave out", "swap")
+Change = tuple[str, int, int, Any]
+
+
+def changes(values: st.SearchStrategy[Any] = ANY, most: int = 4) -> st.SearchStrategy[list[Change]]:
+    """Changes of some documents: how, of which one, where in it, and what comes there."""
+    one = st.tuples(st.sampled_from(WAYS), st.integers(0, 40), st.integers(0, 400), values)
+    return st.lists(one, min_size=1, max_size=most)
+
+
+def changed(values: list[Any], what: list[Change], inside: Callable[[Any], Any] = lambda value: value) -> list[Any]:
+    """A copy of some values with changes; `inside` is what of a value may be changed."""
+    values = deepcopy(values)
+    for way, i, where, value in what:
+        if not values:
+            return values
+        i %= len(values)
+        if way == "twice":
+            values.insert(where % (len(values) + 1), deepcopy(values[i]))
+        elif way == "leave out":
+            del values[i]
+        elif way == "swap":
+            j = where % len(values)
+            values[i], values[j] = values[j], values[i]
+        else:
+            _change(inside(values[i]), way, where, value)
+    return values
+
+
+def _change(document: Any, way: str, where: int, value: Any) -> None:
+    places = list(_places(document))
+    if not places:
+        return
+    holder, key = places[where % len(places)]
+    if way == "set":
+        holder[key] = value
+    elif way == "drop":
+        del holder[key]
+    elif isinstance(holder, dict):
+        holder[_TEXTS[where % len(_TEXTS)]] = value
+    else:
+        holder.append(value)
+
+
+def _places(value: Any, depth: int = 0) -> Any:
+    if depth > 6 or not isinstance(value, dict | list):
+        return
+    for key in [*value] if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        yield from _places(value[key], depth + 1)
+
+
+@st.composite
+def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
+    """One of some files, cut short, or with bytes changed, most of them near its beginning."""
+    file = bytearray(draw(st.sampled_from(files)))
+    way = draw(st.sampled_from(["cut", "bytes", "bits", "runs", "grown"]))
+    if way == "cut":
+        return bytes(file[: draw(st.integers(0, len(file)))])
+    if way == "grown":
+        return bytes(file + draw(st.binary(max_size=64)))
+    reach = len(file) if draw(st.booleans()) else min(len(file), head)
+    for at in draw(st.lists(st.integers(0, max(reach - 1, 0)), min_size=1, max_size=8)):
+        if way == "bytes":
+            file[at] = draw(st.integers(0, 255))
+        elif way == "bits":
+            file[at] ^= 1 << draw(st.integers(0, 7))
+        else:
+            n = draw(st.integers(1, 8))
+            file[at : at + n] = bytes([draw(st.sampled_from([0, 255]))]) * n
+    return bytes(file)
+
+
+def each(
+    inputs: st.SearchStrategy[Any], n: int, number: int, check: Callable[[Any], str | None]
+) -> tuple[int, list[str]]:
+    """Draw about `n` inputs from a seed: how many there were, and what `check` says of those that it finds wrong."""
+    seen, wrong = [0], []
+
+    @seed(number)
+    @settings(
+        max_examples=n, deadline=None, database=None, derandomize=False, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(inputs)
+    def one(drawn: Any) -> None:
+        seen[0] += 1
+        if (said := check(drawn)) is not None:
+            wrong.append(said)
+
+    one()
+    return seen[0], wrong
+
+
+def as_json(value: Any) -> bytes:
+    """JSON as a careless client writes it: NaN, any integer, halves of surrogate pairs."""
+    try:
+        return json.dumps(value, default=str, skipkeys=True).encode()
+    except (RecursionError, ValueError):  # a number of more digits than Python prints
+        return b"[" * 5000

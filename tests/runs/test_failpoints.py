@@ -1,0 +1,164 @@
+"""kill -9 at each step of a run's way to its result, and runs that an earlier version left on disk."""
+
+import os
+import signal
+import time
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from ainerd.results import ResultStore, _writing
+from ainerd.runs import Wanted, Worker, _delivery, _spool
+from ainerd.runs._journal import Journal
+from ainerd.server import open_catalog
+
+SLOW_S = 60.0
+LISTENER = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
+# what is replaced in the child, and whether it dies before that is done, or after
+STEPS = {
+    "result asked for": (_writing.ResultWriter, "take", True),
+    "result opened": (_writing.ResultWriter, "take", False),
+    "frames pushed": ("analysis", "push", False),
+    "analysis done": ("analysis", "finish", False),
+    "arrays packed": (_writing, "packed", False),
+    "result complete": (_writing.ResultWriter, "complete", False),
+    "campaign told": (LISTENER, "absorb", True),
+    "run ended": (_delivery.Delivery, "_finish", False),
+}
+
+
+@pytest.fixture
+def catalogue(server, tmp_path):
+    """Gives the store of results to whatever process asks."""
+    name = tmp_path.name
+    open_catalog(server.client().create_container(name))
+    return lambda: ResultStore(server.client()[name, "ainerd"], agent="me")
+
+
+@pytest.fixture
+def worker_of(toy, keys):
+    """Makes a worker on some folder."""
+    wanted = Wanted(positions=("x",), series={"warmth": "temperature"}, readings={}, units={"x": "mm"})
+
+    def make(store, folder):
+        return Worker(
+            toy(), store, keys=keys, wanted=wanted, roots=[folder], listener=LISTENER, agent="me",
+            spool=folder / "spool",
+        )  # fmt: skip
+
+    return make
+
+
+def killed(work, owner, name, before):
+    """Do some work in a child that is killed when it comes to a function."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads: the child needs none
+        child = os.fork()
+    if child == 0:
+        original = getattr(owner, name)
+
+        def dying(*arguments, **options):
+            if not before:
+                original(*arguments, **options)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(owner, name, dying)
+        try:
+            work()
+        finally:
+            os._exit(3)
+    end = time.monotonic() + SLOW_S
+    while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert found[0] == child and os.WIFSIGNALED(found[1]) and os.WTERMSIG(found[1]) == signal.SIGKILL
+
+
+@pytest.mark.fault(
+    "kill -9 at each step from the start of a run to its result", "the next one goes on: one complete result for it"
+)
+def test_whoever_is_killed_at_any_step_leaves_one_result(toy, worker_of, catalogue, tmp_path, scanned, movies):
+    uids = []
+    for step, (owner, name, before) in STEPS.items():
+        folder = tmp_path / step.replace(" ", "-")
+        folder.mkdir()
+        documents = [(kind, dict(doc)) for kind, doc in scanned(movies(1, 2, 3), num_points=3)]
+
+        def work(folder=folder, documents=documents):
+            journal, worker = Journal(folder), worker_of(catalogue(), folder)
+            for document in documents:
+                journal(*document)
+            for document in documents:
+                worker(*document)
+            worker.drain(SLOW_S)
+
+        killed(work, toy().analysis if owner == "analysis" else owner, name, before)
+        worker = worker_of(catalogue(), folder)
+        ((_, left),) = Journal(folder).left()
+        for document in left:
+            worker(*document)
+        assert worker.drain(SLOW_S)
+        worker.close()
+        uids.append(documents[0][1]["uid"])
+    table = catalogue().table()
+    assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()
+
+
+@pytest.mark.fault("kill -9 while a run is kept on disk", "half of a file is none; the journal has the run")
+def test_half_a_kept_run_is_none(worker_of, catalogue, tmp_path, scanned, movies):
+    documents = list(scanned(movies(1, 2)))
+    keep = _spool.Spool(tmp_path / "spool", lambda: False)
+    killed(lambda: keep.keep("a", documents), _spool.Path, "rename", True)
+    assert [path.suffix for path in (tmp_path / "spool").iterdir()] == [".part"]
+    worker = worker_of(catalogue(), tmp_path)
+    worker.submit(worker._write_kept)
+    assert worker.drain(SLOW_S)
+    worker.close()
+    assert len(catalogue().table()) == 0
+
+
+# As the first version kept a run.
+OLDER = """\
+{"name": "start", "doc": {"uid": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", \
+"time": 1763600000.5, "scan_id": 7, "num_points": 2}}
+{"name": "descriptor", "doc": {"uid": "d1", "run_start": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", "time": 1763600001.0, \
+"name": "primary", "data_keys": {"det": {"dtype": "array", "shape": [2, 3], "source": "sim"}, \
+"x": {"dtype": "number", "shape": [], "source": "sim"}}, "configuration": {}, "hints": {}, "object_keys": {}}}
+{"name": "event_page", "doc": {"descriptor": "d1", "uid": ["e1"], "seq_num": [1], "time": [1763600002.0], \
+"data": {"det": [[[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]], "x": [4.5]}, \
+"timestamps": {"det": [1763600002.0], "x": [1763600002.0]}, "filled": {}}}
+{"name": "event_page", "doc": {"descriptor": "d1", "uid": ["e2"], "seq_num": [2], "time": [1763600003.0], \
+"data": {"det": [[[3.0, 0.0, 0.0], [0.0, 0.0, 0.0]]], "x": [4.5]}, \
+"timestamps": {"det": [1763600003.0], "x": [1763600003.0]}, "filled": {}}}
+{"name": "stop", "doc": {"uid": "s1", "run_start": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", "time": 1763600004.0, \
+"exit_status": "success", "reason": "", "num_events": {"primary": 2}}}
+"""
+
+
+@pytest.mark.fault("an upgrade while runs wait on disk", "they are analysed as if nothing had been")
+def test_runs_kept_by_an_earlier_version_are_taken(worker_of, catalogue, tmp_path):
+    (tmp_path / "spool").mkdir()
+    uid = "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11"
+    (tmp_path / "spool" / f"01763600004123456789-{uid}.jsonl").write_text(OLDER)
+    worker = worker_of(catalogue(), tmp_path)
+    worker.submit(worker._write_kept)
+    assert worker.drain(SLOW_S) and not list((tmp_path / "spool").iterdir())
+    worker.close()
+    (row,) = catalogue().table().to_dict("records")
+    assert (row["raw_uid"], row["status"], row["scan_id"], row["x"]) == (uid, "complete", 7, 4.5)
+    assert row["n_frames"] == 2
+
+
+@pytest.mark.fault("two RunEngines send their documents through one proxy", "each run has its own result")
+def test_documents_of_two_engines_in_turn_are_two_runs(worker_of, catalogue, tmp_path, scanned, movies):
+    worker = worker_of(catalogue(), tmp_path)
+    both = [list(scanned(movies(*sums), num_points=3)) for sums in ((1, 2, 3), (4, 5, 6))]
+    for documents in zip(*both, strict=True):
+        for document in documents:
+            worker(*document)
+    assert worker.drain(SLOW_S)
+    worker.close()
+    store = catalogue()
+    table = store.table()
+    assert sorted(table["raw_uid"]) == sorted(docs[0][1]["uid"] for docs in both)
+    assert (table["status"] == "complete").all()
+    assert sorted(store.array(key, "sums").tolist() for key in table.index) == [[1, 2, 3], [4, 5, 6]]
