@@ -103,6 +103,7 @@ def run(
         RE = RunEngine({})
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
         agent.attach(RE)
+        console.print(f"The campaign in a browser, as it goes: open {agent.page}")
         with progress(agent, sum(n for n, _, _ in runs)):
             for positions, n_frames, seconds in runs:
                 instrument.detector.cam.num_images.put(n_frames)

@@ -75,6 +75,8 @@ class Steering(Section):
     dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
     age: str = ""  #: which of `recorded.readings` is the sample's age in s, so that ageing is not taken for regions
     seed: int = 0
+    review: bool = False  #: whether a plan measures only what a person took, on a page
+    review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for that
 
     @field_validator("bounds", mode="before")
     @classmethod

@@ -499,6 +499,11 @@ class Panels(Protocol):
     # Names of the arrays that {"gallery": …, "strip": …} want, by way of ``scene.arrays``: `gallery` gets those of the
     # newest run and the nearest, `strip` those of the newest 60.
     arrays: Mapping[str, Sequence[str]]
+    # For pages in a browser: names of the numbers of a result that they show over time and in tables; the array that
+    # makes a small picture, with its slice, as Tiled's address has it; and a script that draws a result on the page.
+    quantities: Sequence[str]
+    thumbnail: str
+    view: Path
 
     def plot(self, result: Any, figure: Any) -> None:
         """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""

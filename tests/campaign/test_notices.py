@@ -42,7 +42,7 @@ def test_that_the_sample_is_explored_is_said_once_until_it_is_not(notices, store
 def test_a_drift_is_said_once(notices, store):
     for p in (0.5, None, 0.01, 0.01, 0.01):
         notices.post(outcome("a", novelty_p=p), False, "")
-    assert texts(store) == [DRIFT] and notices._drift.seen == [0.5, 0.01]
+    assert texts(store) == [DRIFT] and notices.drift.seen == [0.5, 0.01]
 
 
 def test_a_change_of_regime_at_one_place_is_said(notices, atlas, store):

@@ -33,7 +33,13 @@ from tests.techniques.installing import TOY, installed
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
-SHORT = ("analyze", "encode", "calibrate", *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")))
+SHORT = (
+    "analyze",
+    "encode",
+    "calibrate",
+    "paper",
+    *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),
+)
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

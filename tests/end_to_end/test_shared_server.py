@@ -23,6 +23,7 @@ from tiled.utils import path_from_uri
 from ainerd.agent import build_observer
 from ainerd.results import ResultStore
 from ainerd.server import SCOPES, ServerError, connect, open_catalog
+from ainerd.server.pages import write_ui_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
@@ -127,6 +128,7 @@ def server(folder):
             "TILED_SECRET_KEY": secrets.token_hex(32),
             "DATA_DIRECTORY": str(folder / "data"),
             "FRAMES_DIRECTORY": str(folder / "frames"),
+            "TILED_UI_SETTINGS": str(write_ui_settings(folder / "ui.yml")),
             **{f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()},
         }  # fmt: skip
         port = free_port()
@@ -245,6 +247,59 @@ def test_the_policy_lets_people_read_and_services_write(server, client, explored
         root.create_container("mine")
     with pytest.raises(ServerError, match="may not write"):
         open_catalog(root)
+
+
+@pytest.fixture(scope="module")
+def token(server):
+    """Logs a person in, as the web interface does."""
+
+    def of(name):
+        login = {"grant_type": "password", "username": name, "password": PASSWORDS[name]}
+        answer = httpx.post(f"{server}/api/v1/auth/provider/beamline/token", data=login, trust_env=False)
+        return f"Bearer {answer.json()['access_token']}"
+
+    return of
+
+
+@pytest.mark.fault("whoever may only read presses a button of a page, or the agent its own", "refused by the server")
+def test_pages_know_who_may_press(server, page, token, explored):
+    session, table = explored
+    ours = f"{server}/custom/ainerd"
+    keys = {"reader": f"Apikey {page['reader']}", "engine": f"Apikey {page['engine']}"}
+    people = keys | {name: token(name) for name in PASSWORDS}
+    with httpx.Client(trust_env=False, timeout=30) as http:
+
+        def get(route, who):
+            return http.get(f"{ours}/{route}/ainerd", headers={"Authorization": people[who]}).json()
+
+        def presses(who, do, **headers):
+            body = {"do": do, "agent": said["agent"], "suggestion": said["next"]["id"], "who": "Mallory", "why": "no"}
+            headers |= {"Authorization": people[who]}
+            answer = http.post(f"{ours}/wish/ainerd", json=body, headers=headers)
+            return answer.status_code, answer.json()
+
+        assert http.get(f"{ours}/campaign/ainerd").status_code == 401
+        assert {who: get("session", who)["may_write"] for who in people} == {
+            "reader": False, "engine": True, "operator": True, "analyst": False
+        }  # fmt: skip
+        assert get("session", "operator") | {"csrf": None} == {
+            "csrf": None, "who": "operator", "verified": True, "may_write": True
+        }  # fmt: skip
+        said = get("campaign", "reader")
+        assert said["results"]["key"] == list(table.index) and said["next"]["id"] == session.agent.suggest()["_id"]
+        assert get("campaign", "engine")["next"]["mine"] and not get("campaign", "operator")["next"]["mine"]
+        assert presses("reader", "reject")[0] in (401, 403) and presses("analyst", "take")[0] == 403
+        assert presses("engine", "take") == (403, {"detail": "the principal that proposed it cannot approve it"})
+        assert presses("operator", "take", Origin="http://evil.example")[0] == 403
+        status, answer = presses("operator", "take")
+        assert status == 200 and (answer["by"], answer["verified"]) == ("operator", True)
+        assert presses("operator", "reject")[0] == 409
+        taken = session.store.suggestions().loc[said["next"]["id"]]
+        assert (taken["status"], taken["status_by"]) == ("accepted", "operator")
+        until(lambda: get("campaign", "reader")["wishes"][-1]["status"] == "done")
+        assert session.agent.suggest()["_id"] == said["next"]["id"]
+        views = http.get(f"{server}/tiled-ui-settings").json()["spec_views"]
+        assert http.get(server + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
 
 
 @pytest.mark.fault("the agent's key is revoked", "it does not try again and again; its runs wait on disk")

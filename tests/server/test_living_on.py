@@ -12,15 +12,17 @@ from getpass import getuser
 import httpx
 import pytest
 
+from ainerd.results import AgentNode, read_agent
 from ainerd.server import (
     EmbeddedServer,
     Presence,
-    SharedPresence,
     _embedded,
     _presence,
     at_work,
     open_catalog,
     running,
+    warn_of_another,
+    whereabouts,
 )
 
 STAY = """
@@ -117,30 +119,23 @@ def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
 
 
-def test_a_second_agent_on_another_machine_is_told(tmp_path, monkeypatch, caplog):
-    def begun(host, name):
-        monkeypatch.setattr(_presence, "gethostname", lambda: host)
-        return SharedPresence(ainerd, name)
+def test_a_second_agent_on_another_machine_is_told(server, monkeypatch, caplog):
+    _, ainerd = open_catalog(server.client().create_container("two-machines"))
+    monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-1")
+    node, there = AgentNode(ainerd, "here"), whereabouts()
 
-    with EmbeddedServer.start(tmp_path) as server:
-        _, ainerd = open_catalog(server.client())
-        first, other = begun("beamline-1", "here"), begun("beamline-2", "elsewhere")
-        assert not caplog.records
-        second = begun("beamline-2", "here")
-        assert len(caplog.records) == 1 and f"on beamline-1 (process {os.getpid()} of" in caplog.messages[0]
-        gone = subprocess.Popen(["true"])
-        gone.wait()
-        killed = {"agent": "here", "host": "beamline-2", "pid": gone.pid, "user": "ada", "since": time.time()}
-        forgotten = killed | {"host": "beamline-3", "since": time.time() - 8 * 86400}
-        for about in (killed, forgotten):
-            ainerd["agents"].create_container(metadata=about)
-        second.leave()
-        assert len(ainerd["agents"]) == 4
-        begun("beamline-1", "here").leave()
-        assert len(ainerd["agents"]) == 3  # what another machine's session left is for that machine to say
-        for presence in (first, other):
-            presence.leave()
-        assert [dict(node.metadata) for node in ainerd["agents"].values()] == [killed]
+    def told(host, *, heard_s_ago=5.0, closed=False):
+        caplog.clear()
+        node.say({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
+        monkeypatch.setattr(_presence, "gethostname", lambda: host)
+        said = read_agent(ainerd, "here")
+        warn_of_another("here", said["at"], said["health"]["heard"], said["health"]["closed"])
+        return " ".join(caplog.messages)
+
+    assert f"on beamline-1 (process {os.getpid()} of" in told("beamline-2")
+    assert not told("beamline-1")  # a lock says that
+    assert not told("beamline-2", closed=True)
+    assert not told("beamline-2", heard_s_ago=900)  # it was killed
 
 
 def test_a_long_log_begins_anew(tmp_path, monkeypatch):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,22 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky.utils import MsgGenerator
 from bluesky_adaptive.plans import sample_suggestions
 from bluesky_adaptive.protocols import OptimizationProblem
+from rich.text import Text
 from tiled.client.container import Container
 
 from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._night import reported, write_report
 from ainerd.agent._observer import Observer
 from ainerd.agent._plan import AgentPlan
+from ainerd.agent._saying import say
 from ainerd.agent._welcome import GUIDE
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
+from ainerd.views import plain
+
+LOOK_S = 0.5  # between two looks at what people ask, while a plan waits for them
+HEARD_S = 10.0  # a worker that is busy for longer is not waited for
 
 
 class Agent(Observer):
@@ -40,6 +49,8 @@ class Agent(Observer):
         Limits of the actuators.
     backup : Path
         Folder for the documents of runs that Tiled did not take.
+    review_timeout_s : float
+        With `review`, how long a plan waits for a person before it ends.
     **options
         Of `Observer`, as are `technique` and `client`.
     """
@@ -58,6 +69,7 @@ class Agent(Observer):
         acquire: Callable[..., MsgGenerator[Any]] | None = None,
         bounds: Mapping[str, tuple[float, float]],
         backup: Path,
+        review_timeout_s: float = 3600.0,
         **options: Any,
     ) -> None:
         missing = set(bounds) ^ {actuator.name for actuator in actuators}
@@ -66,7 +78,7 @@ class Agent(Observer):
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
-        self._backup = backup
+        self._backup, self._review_timeout_s = backup, review_timeout_s
         self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
@@ -168,14 +180,14 @@ class Agent(Observer):
         Raises
         ------
         RuntimeError
-            If the agent is not attached.
+            If the agent is not attached; in mode review also, from the plan, if nobody takes a suggestion in time.
         ValueError
             If `n` is no positive number.
         """
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        plan = explore(self.problem, n)
+        plan = explore(self.problem, n, before_each=self._ask)
         if n is None:
             plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
@@ -224,6 +236,53 @@ class Agent(Observer):
             x = yield from bps.rd(actuator)
             here[actuator.name] = float(np.clip(x, low, high))  # a motor stops some microns beside its limit
         return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
+
+    def _ask(self) -> MsgGenerator[None]:
+        """Heed what people ask on pages; wait while one of them holds, and in mode review until one takes."""
+        begun, told = time.monotonic(), None
+        try:
+            while True:
+                yield from bps.wait_for([self._heard])
+                self._waits = self._waits_for()
+                if self._waits is None:
+                    return
+                if self._waits != told:
+                    told = self._waits
+                    say(Text(plain(f"the plan waits {told}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
+                    self._state.changed()
+                if self.review and self._campaign.held is None and time.monotonic() - begun > self._review_timeout_s:
+                    raise RuntimeError(f"nobody took the suggestion in {self._review_timeout_s:g} s: the plan ends")
+                yield from bps.sleep(LOOK_S)
+        finally:
+            self._waits = None
+
+    async def _heard(self) -> None:
+        """Return once the worker has done what people ask."""
+        done: Future[None] = Future()
+
+        def hear() -> None:
+            self._heed()
+            done.set_result(None)
+
+        self._worker.submit(hear)
+        await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
+
+    def _how_it_is(self) -> dict[str, Any]:
+        writer = getattr(self, "_writer", None)  # the first time it is not there yet
+        return {**super()._how_it_is(), "raw_kept": 0 if writer is None else len(writer.kept())}
+
+    def _waits_for(self) -> str | None:
+        """What has to come before the next point; None if nothing has."""
+        if (held := self._campaign.held) is not None:
+            why = f" ({held['why']})" if held["why"] else ""
+            return f"because {held['by']} holds it{why}: release it on the page"
+        if self.review and self._campaign.taken is None:
+            try:
+                self._campaign.peek()
+            except ValueError:  # no position is left: the plan says so
+                return None
+            return "for a person who takes the suggestion on the page"
+        return None
 
     def _require_attached(self) -> None:
         if self._attached is None:

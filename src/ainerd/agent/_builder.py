@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,7 @@ def build_agent(
         shutter=shutter,
         before=before,
         acquire=acquire,
+        review_timeout_s=settings.steering.review_timeout_s,
         **_beam_time(settings, detector, actuators),
         **_common(settings, client),
     )
@@ -171,8 +173,18 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
         "name": settings.name,
         "unit": _unit_of(settings),
         "drift": DriftMartingale(),
+        "review": settings.steering.review,
+        "page": _page(settings, client),
         **settings.steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
     }
+
+
+def _page(settings: Settings, client: Container) -> Path | str:
+    """Where a browser finds the campaign."""
+    if not settings.storage.uri:
+        return settings.storage.directory / "page.html"
+    base = str(client.context.api_uri).partition("/api/")[0]
+    return "/".join([base, "ui", "browse", *client.path_parts, "ainerd"])
 
 
 def _unit_of(settings: Settings) -> str:

@@ -24,11 +24,12 @@ from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._saying import waiting
-from ainerd.campaign import Campaign
+from ainerd.agent._state import StateWriter
+from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, scan_text
+from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
-from ainerd.server import Presence, SharedPresence
+from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
@@ -60,6 +61,10 @@ class Observer:
         Of the agent: what it shows is its own, and it finds its results again by name and parameters.
     late_s : float
         How long after the end of a run its frames may come.
+    review : bool
+        Whether plans measure only what a person took.
+    page : Path or str
+        Where a browser finds the campaign: a file that leads there, or an address.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -76,6 +81,8 @@ class Observer:
         backup: Path,
         name: str,
         late_s: float = 0.0,
+        review: bool = False,
+        page: Path | str = "",
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -106,10 +113,23 @@ class Observer:
         reader = SceneReader(self.results, technique, bounds)
         units = {name: unit for name, unit in wanted.units.items() if name in bounds}
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
+        self._campaign.principal = principal_of(client)
+        self._waits: str | None = None  # what a plan waits for
+        self.review, self._heeded = review, dict[str, tuple[str, str]]()
+        self._page = page
+        self._state = StateWriter(
+            self.results,
+            technique,
+            self._campaign,
+            about={"units": units, "review": review},
+            health=self._how_it_is,
+            hear=lambda: self._worker.submit(self._heed),
+        )
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
-        self._presence, self._shared = Presence(backup, name), SharedPresence(client["ainerd"], name)
+        self._presence = Presence(backup, name)
         close_at_exit(self)
+        self._state.start()
 
     # runs
 
@@ -198,9 +218,8 @@ class Observer:
             self._campaign.withdraw("the session ended")
             self._campaign.settle()
             self._worker.close()
+            self._state.close()
             self._presence.leave()
-            if self.results.answers(SOON_S):
-                self._shared.leave()
 
     # for bluesky-adaptive
 
@@ -290,6 +309,24 @@ class Observer:
         """
         return self._campaign.exclude(region, reason)
 
+    def hold(self, reason: str = "") -> None:
+        """Have plans take no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
+        self._campaign.hold(reason)
+        self._state.changed()
+
+    def release(self) -> None:
+        """Let plans that wait go on, whoever held them."""
+        self._campaign.release()
+        self._state.changed()
+
+    def name_regime(self, regime: int, name: str) -> None:
+        """Call a regime so on the pages: ``agent.name_regime(1, "gel")``; no name takes it away.
+
+        ValueError if there is no such regime.
+        """
+        self._campaign.name_regime(regime, name)
+        self._state.changed()
+
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Limits of the actuators; they may be set, and what was found stays known."""
@@ -312,7 +349,17 @@ class Observer:
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        return {"tiled": self._uri, **self._display.status(), "queue": self._worker.backlog}
+        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._worker.backlog}
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the campaign: a file to open, or an address; empty if there is none."""
+        if isinstance(self._page, str):
+            return self._page
+        if not self._page.exists():
+            return ""
+        here = Path.cwd()
+        return str(self._page.relative_to(here) if self._page.is_relative_to(here) else self._page)
 
     def health(self) -> dict[str, Any]:
         """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
@@ -450,7 +497,31 @@ class Observer:
             logger.warning("%s is left out, it is no run: %s: %s", run.path_parts[-1], type(error).__name__, error)
             return False
 
+    def _how_it_is(self) -> dict[str, Any]:
+        """What the pages say of the worker."""
+        worker, run, progress = self._worker.health(), self._worker.current, self._worker.progress
+        going_on = None
+        if run is not None and progress is not None:
+            going_on = {"uid": run[0], "scan": scan_text(run[1]), "read": progress[0], "of": progress[1]}
+        named = {"worker": "worker", "backlog": "backlog", "kept": "spool", "lag_s": "lag_s"}
+        about = {name: worker[of] for of, name in named.items()}
+        return {**about, "memory_mb": worker["peak_memory_mb"], "run": going_on, "waits": self._waits}
+
+    def _heed(self) -> None:
+        """Do what people ask on pages, in the worker's thread; nothing while Tiled does not answer."""
+        if self.results.seems_away:
+            return
+        try:
+            for key, wish in self._state.node.wishes():
+                if key not in self._heeded:
+                    self._heeded[key] = heed(self._campaign, wish)
+                self._state.node.answer(key, *self._heeded[key])
+                self._state.changed()
+        except (ClientError, httpx.HTTPError) as error:
+            logger.debug("what people ask is not read: %s", error)
+
     def _announce(self, outcome: Outcome) -> None:
+        self._state.changed()
         self._display.redraw(self._worker.submit)
         if not self.quiet:
             self._display.announce(outcome)

@@ -12,7 +12,7 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.results import ResultStore, SuggestionRecord
+from ainerd.results import ResultStore, SuggestionRecord, read_agent
 from ainerd.steering import check_limits, visit
 
 POLL_S = 0.25
@@ -35,7 +35,8 @@ def explore_remote(
     """Plan: measure `n` positions that an agent elsewhere suggests: ``RE(explore_remote(client, 5, …))``.
 
     The agent is one that ``ainerd watch`` runs on the same catalogue. It sees the runs because somebody sends it
-    their documents, or writes them to Tiled (`bluesky_tiled_plugins.TiledWriter`).
+    their documents, or writes them to Tiled (`bluesky_tiled_plugins.TiledWriter`). What a person took on a page comes
+    first, and nothing is measured while one holds the agent.
 
     Parameters
     ----------
@@ -117,12 +118,14 @@ class _Remote:
     ) -> None:
         self._store, self._suggestions = ResultStore(client["ainerd"]), client["ainerd", "suggestions"]
         self._agent, self._actuators, self._bounds, self._timeout_s = agent, list(actuators), bounds, timeout_s
+        self._measured: set[str] = set()  # ids that were taken here
+        self._waits = ""  # why none is taken
         self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
         """The next suggestion, accepted."""
         for _ in self._looks():
-            record = self._store.next_suggestion(self._agent)
+            record = self._offered()
             if record is None:
                 continue
             names = {actuator.name for actuator in self._actuators}
@@ -135,9 +138,30 @@ class _Remote:
                 self._store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
                 raise ValueError(f"agent {record.agent!r} suggests what cannot be measured: {error}") from None
             self._agent = record.agent  # the next one of the same agent, whoever else comes
-            if self._store.set_status(record.id, "accepted", by=record.agent, instead_of=["proposed"]):
+            is_taken = record.status == "accepted"
+            if is_taken or self._store.set_status(record.id, "accepted", by=record.agent, instead_of=["proposed"]):
+                self._measured.add(record.id)
                 return record
-        raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: is `ainerd watch` running on this catalogue?")
+        why = self._waits or "is `ainerd watch` running on this catalogue?"
+        raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: {why}")
+
+    def _offered(self) -> SuggestionRecord | None:
+        """What a person took, or else the newest suggestion; None while they hold, or are to take it first."""
+        found = None if self._agent else self._store.next_suggestion()
+        agent = self._agent or (found.agent if found is not None else None)
+        said = read_agent(self._store.container, agent) if agent else {}
+        self._waits = ""
+        if isinstance(held := said.get("held"), dict):
+            self._waits = f"{held.get('by')} holds it"
+            return None
+        taken = said.get("taken")
+        if isinstance(taken, str) and taken not in self._measured:
+            record = self._store.suggestion(taken)
+            return record if record.status == "accepted" else None
+        if said.get("review"):
+            self._waits = "nobody took one"
+            return None
+        return self._store.next_suggestion(agent) if found is None and agent else found
 
     def _check(self, position: Mapping[str, float]) -> None:
         """ValueError unless the actuators may and can go there."""

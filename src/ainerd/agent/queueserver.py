@@ -66,8 +66,8 @@ def steer(
     Raises
     ------
     ValueError
-        If `n` is no positive number, no position is left, the documents end, or the RE Manager has no open environment
-        or does not allow the plan or a device.
+        If `n` is no positive number, people are to review suggestions, no position is left, the documents end, or the
+        RE Manager has no open environment or does not allow the plan or a device.
     TimeoutError
         If no RE Manager answers at the start, or a run does not come.
     REManagerAPI.RequestFailedError
@@ -75,6 +75,8 @@ def steer(
     """
     if n is not None and (not isinstance(n, int) or n < 1):
         raise ValueError(f"steer wants a number of positions, got {n!r}")
+    if observer.review:
+        raise ValueError("steering.review: the queue waits for nobody, take the setting away or use agent.explore")
     stop, explored = stop or threading.Event(), threading.Event()
     actuators = list(observer.bounds)
     uids: list[str] = []

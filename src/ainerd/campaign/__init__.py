@@ -2,5 +2,6 @@
 
 from ainerd.campaign._campaign import Campaign
 from ainerd.campaign._ledger import terms_of
+from ainerd.campaign._wishes import heed
 
-__all__ = ["Campaign", "terms_of"]
+__all__ = ["Campaign", "heed", "terms_of"]

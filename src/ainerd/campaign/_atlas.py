@@ -66,6 +66,11 @@ class Atlas:
         assert self._version is not None
         return self._version
 
+    @property
+    def labels(self) -> set[int]:
+        """Regimes that results have."""
+        return {label for label in self._labels.values() if label >= 0}
+
     def regime_of(self, key: str) -> int:
         """Label of a result."""
         return self._labels[key]

@@ -1,6 +1,7 @@
 """The campaign of one agent: what was found leads to suggestions, and each suggestion has a status."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -83,6 +84,9 @@ class Campaign:
         self._weighs_time = "travel_time" in explorer
         self._ready: dict[str, Any] | None = None
         self._by_hand = False  # whether a person put the ready suggestion there
+        self._taken: dict[str, str] = {}  # who took suggestions that are not measured yet, by id
+        self.held: dict[str, Any] | None = None  # who holds the campaign, why, and since when
+        self.regime_names: dict[int, str] = {}  # as people call them
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out to be measured, by id
         self._results: dict[str, str] = {}  # key of the first result that each suggestion led to
         self._known: set[str] = set()  # keys of complete results
@@ -185,8 +189,19 @@ class Campaign:
             "bounds": {name: list(limits) for name, limits in self.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
             "rejected": list(self._rejected),
+            "held": self.held,
+            "names": {str(regime): name for regime, name in self.regime_names.items()},
         }
         self._later(self._ledger.checkpoint, state)
+
+    @property
+    def principal(self) -> str | None:
+        """Who the agent is on a server with accounts; it goes with its suggestions."""
+        return self._ledger.principal
+
+    @principal.setter
+    def principal(self, uuid: str | None) -> None:
+        self._ledger.principal = uuid
 
     # what a person asks
 
@@ -199,6 +214,37 @@ class Campaign:
     def advice(self) -> str | None:
         """What the latest run suggests to do."""
         return self._notices.advice
+
+    @property
+    def discoveries(self) -> dict[int, float]:
+        """p-value of each regime that is a discovery, by its number."""
+        return self._claims.found
+
+    @property
+    def n_results(self) -> int:
+        """Complete results that are known."""
+        return len(self._known)
+
+    @property
+    def bound(self) -> str | None:
+        """What is claimed of all discoveries together, in words; None where there are no claims."""
+        return self._claims.bound
+
+    @property
+    def ready(self) -> dict[str, Any] | None:
+        """The suggestion that waits, if there is one: nothing is computed."""
+        return None if self._ready is None else dict(self._ready)
+
+    @property
+    def drift(self) -> Drift | None:
+        """What watches the session's p-values."""
+        return self._notices.drift
+
+    @property
+    def taken(self) -> str | None:
+        """Id of the suggestion that a person took and that is measured next; None if there is none."""
+        ready = self._ready
+        return ready[ID_KEY] if ready is not None and ready[ID_KEY] in self._taken else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -257,32 +303,91 @@ class Campaign:
         self._note("a person accepted {}", accepted)
         return accepted
 
-    def reject(self, reason: str) -> dict[str, Any]:
-        """Turn the next suggestion down; returns the one after it. The rejected position counts as visited."""
-        rejected = self.peek()
+    def reject(self, reason: str, by: str = "person", suggestion: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Turn the next suggestion down, or this earlier one; returns the one after it.
+
+        The rejected position counts as visited.
+        """
+        rejected = dict(suggestion) if suggestion is not None else self.peek()
         with self._lock:
-            self._ready = None
-            self._rejected.append({name: float(rejected[name]) for name in self.names})
-        self._later(self._ledger.status, rejected[ID_KEY], "rejected", reason, by="person")
-        self._note("a person rejected {}: " + reason, rejected)
+            position = {name: float(rejected[name]) for name in self.names}
+            if self._ready is not None and self._ready[ID_KEY] == rejected[ID_KEY]:
+                self._ready = None
+            else:  # it was replaced meanwhile, maybe by one at the same place
+                self.withdraw("another suggestion was rejected", by=by)
+                self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position}])
+            self._rejected.append(position)
+        self._later(self._ledger.status, rejected[ID_KEY], "rejected", reason, by=by)
+        self._note(f"{_who(by)} rejected {{}}: " + reason, rejected)
         self.checkpoint()
         return self.peek()
 
-    def exclude(self, region: Limits, reason: str) -> dict[str, Any]:
+    def take(self, suggestion: Mapping[str, Any], reason: str, by: str) -> dict[str, Any]:
+        """Measure this suggestion next, whatever is found before: the one that is ready, or an earlier one.
+
+        ValueError if its position may not be measured any more, or it was taken to be measured before.
+        """
+        with self._lock:
+            taken = dict(suggestion)
+            if taken[ID_KEY] in self._given:
+                raise ValueError("it was measured already, or is being measured")
+            if self._ready is None or self._ready[ID_KEY] != taken[ID_KEY]:
+                try:
+                    (known,) = self.explorer.register_suggestions([taken])  # whether it may be measured
+                except ValueError as error:
+                    self._later(self._ledger.status, taken[ID_KEY], "failed", str(error))
+                    raise
+                self.explorer.withdraw(known[ID_KEY])
+                self.withdraw(f"{_who(by)} took another one", by=by)
+                self._ready = taken
+            taken = dict(self._ready)
+            self._by_hand = True
+            self._taken[taken[ID_KEY]] = by
+        self._later(self._ledger.suggested, taken, "accepted", by)
+        self._note(f"{_who(by)} took {{}}" + (f": {reason}" if reason else ""), taken)
+        return taken
+
+    def hold(self, reason: str, by: str = "person") -> None:
+        """Have plans take no new suggestion until `release`."""
+        self.held = {"by": by, "why": reason, "t": time.time()}
+        self._later(self._ledger.note, f"{_who(by)} holds the campaign" + (f": {reason}" if reason else ""))
+        self.checkpoint()
+
+    def release(self, by: str = "person") -> None:
+        """Let plans go on."""
+        if self.held is not None:
+            self.held = None
+            self._later(self._ledger.note, f"{_who(by)} released the campaign")
+            self.checkpoint()
+
+    def name_regime(self, regime: int, name: str, by: str = "person") -> None:
+        """Call a regime so, in the log and on pages; ValueError if there is no such regime. No name takes it away."""
+        if regime not in self._atlas.labels:
+            raise ValueError(f"there is no regime {regime}")
+        self.regime_names = {**self.regime_names, regime: name}
+        if not name:
+            del self.regime_names[regime]
+        called = f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away"
+        self._later(self._ledger.note, f"{_who(by)} {called}")
+        self.checkpoint()
+
+    def exclude(self, region: Limits, reason: str, by: str = "person") -> dict[str, Any]:
         """Never suggest a position in a box; returns the next suggestion."""
         with self._lock:
             self.explorer.exclude(region)
-            self._limits_changed("a region was excluded", f"a person excluded {limits_text(region)}: {reason}")
+            self._limits_changed("a region was excluded", f"{_who(by)} excluded {limits_text(region)}: {reason}")
         return self.peek()
 
-    def add(self, position: Mapping[str, float], reason: str) -> dict[str, Any]:
-        """Measure this position next."""
+    def add(
+        self, position: Mapping[str, float], reason: str, by: str = "person", principal: str | None = None
+    ) -> dict[str, Any]:
+        """Measure this position next; `principal` is who wants it, on a server with accounts."""
         with self._lock:
             (added,) = self.explorer.register_suggestions([{**position, "reason": reason}])
             self.withdraw("a person's point comes first", by="person")
             self._ready, self._by_hand = added, True
-        self._later(self._ledger.suggested, added, by="person")
-        self._note("a person wants {} next: " + reason, added)
+        self._later(self._ledger.suggested, added, by=by, principal=principal)
+        self._note(f"{_who(by)} wants {{}} next: " + reason, added)
         return dict(added)
 
     def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
@@ -291,7 +396,8 @@ class Campaign:
             stale, self._ready = self._ready, None
             if stale is not None:
                 self.explorer.withdraw(stale[ID_KEY])
-                self._later(self._ledger.status, stale[ID_KEY], status, reason, by=by)
+                was_taken = self._taken.pop(stale[ID_KEY], None) is not None
+                self._later(self._ledger.status, stale[ID_KEY], "failed" if was_taken else status, reason, by=by)
 
     def settle(self) -> None:
         """Write what waits for more to be written with."""
@@ -310,7 +416,7 @@ class Campaign:
     def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
         for suggestion in suggestions:
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.names}
-            self._later(self._ledger.suggested, suggestion, "accepted", by)
+            self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Have the explorer know what was found, where it is known at which position: its only source of results."""
@@ -343,6 +449,8 @@ class Campaign:
         for region in state["excluded"]:
             if set(region) <= set(self.names):  # else it is of actuators that are not there any more
                 self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
+        self.held = state.get("held")
+        self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
 
@@ -357,3 +465,8 @@ class Campaign:
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._defer(partial(write, *args, **kwargs))
+
+
+def _who(by: str) -> str:
+    """Who did something, in words."""
+    return "a person" if by == "person" else by

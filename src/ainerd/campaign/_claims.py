@@ -26,6 +26,13 @@ class Claims:
         """p-value of each regime that is a discovery, by its number."""
         return dict(self._discoveries.found) if self._discoveries is not None else {}
 
+    @property
+    def bound(self) -> str | None:
+        """What holds of all that is said; None where nothing is claimed."""
+        if self._discoveries is None:
+            return None
+        return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
+
     def update(self, p_values: Mapping[int, Sequence[float]]) -> list[str]:
         """What there is to say, of the p-values of each regime in the order they were taken."""
         if self._discoveries is None:
@@ -33,10 +40,7 @@ class Claims:
         alpha, said = self._discoveries.alpha, []
         for number in self._discoveries.update(p_values):
             n = len(p_values[number])
-            said.append(
-                f"new regime {number}: {_exposures(n)}, p = {self._discoveries.p(number):.2g}; "
-                f"chance of any false discovery tonight <= {alpha:g}"
-            )
+            said.append(f"new regime {number}: {_exposures(n)}, p = {self._discoveries.p(number):.2g}; {self.bound}")
         for number, p in p_values.items():
             undecided = number not in self._discoveries.found and number not in self._asked
             if undecided and min(p, default=1.0) <= alpha and self._discoveries.decides(number, p):

@@ -40,16 +40,23 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 class Ledger:
     """Writes to Tiled, in an agent's own store, what was decided and why.
 
-    `names` are the actuators, which share the `unit`.
+    `names` are the actuators, which share the `unit`. `principal` is who the agent is, on a server with accounts.
     """
 
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
         self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
+        self.principal: str | None = None
         self._unlinked: list[str] = []  # keys of results
 
     @_softly
-    def suggested(self, suggestion: Mapping[str, Any], status: str = "proposed", by: str | None = None) -> None:
-        """Keep a suggestion, or give one that is kept another status."""
+    def suggested(
+        self,
+        suggestion: Mapping[str, Any],
+        status: str = "proposed",
+        by: str | None = None,
+        principal: str | None = None,
+    ) -> None:
+        """Keep a suggestion, or give a kept one another status; `principal` is who wants it, if not the agent."""
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
             agent=self._agent,
@@ -57,6 +64,7 @@ class Ledger:
             reason=suggestion["reason"],
             terms=terms_of(suggestion, self._names),
             status_by=by or self._agent,
+            principal=principal or self.principal,
         )
         if status != "proposed":
             try:

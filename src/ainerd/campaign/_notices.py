@@ -32,7 +32,7 @@ class Notices:
     """
 
     def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
-        self._ledger, self._atlas, self._beam_size, self._drift = ledger, atlas, beam_size, drift
+        self._ledger, self._atlas, self._beam_size, self.drift = ledger, atlas, beam_size, drift
         self._was_explored = False
         self.advice: str | None = None  # what the latest run suggests to do
 
@@ -41,9 +41,9 @@ class Notices:
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
-        if self._drift is not None and outcome.novelty_p is not None and not self._drift.verdict:
-            self._drift.update(outcome.novelty_p)
-            if self._drift.verdict:
+        if self.drift is not None and outcome.novelty_p is not None and not self.drift.verdict:
+            self.drift.update(outcome.novelty_p)
+            if self.drift.verdict:
                 self._ledger.note(DRIFT)
         self.advice = self._change(outcome)
         if self.advice:

@@ -14,6 +14,7 @@ from ainerd.cli._archive import archive
 from ainerd.cli._check import check
 from ainerd.cli._doctor import doctor
 from ainerd.cli._init import init
+from ainerd.cli._mcp import mcp
 from ainerd.cli._replay import replay
 from ainerd.cli._report import report
 from ainerd.cli._results import export, similar
@@ -44,7 +45,22 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         callback=_version,
     )
-    for command in (watch, steer, serve, status, log, replay, similar, export, archive, report, init, check, doctor):
+    for command in (
+        watch,
+        steer,
+        serve,
+        status,
+        log,
+        replay,
+        similar,
+        export,
+        archive,
+        report,
+        mcp,
+        init,
+        check,
+        doctor,
+    ):
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:

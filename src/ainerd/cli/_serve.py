@@ -18,6 +18,7 @@ def serve(
     frames: Annotated[
         list[Path] | None, typer.Option(help="Folder whose files it may read; can be given several times.")
     ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the campaign's page in a browser.")] = False,
     config: Config = None,
 ) -> None:
     """Start the embedded Tiled server of a folder, or of an instrument's settings, and keep it up until Ctrl-C.
@@ -43,6 +44,11 @@ def serve(
     try:
         with EmbeddedServer.start(directory, readable_storage=frames or []) as server:
             print(_how_to(server), flush=True)
+            if open_page:
+                import webbrowser
+
+                if not webbrowser.open(server.page.as_uri()):
+                    print("no browser could be started here", flush=True)
             stop.wait()
     except ServerError as error:
         raise ValueError(str(error)) from None
@@ -67,6 +73,7 @@ def _how_to(server: "EmbeddedServer") -> str:
     begun = "Tiled serves" if server.owned else "Tiled served already, and this keeps it up:"
     return f"""{begun} {server.directory}
   at       {address}   (its key is in {server.directory / "api_key"})
+  page     {server.page}   (open it in a browser)
   python   from ainerd.server import EmbeddedServer
            client = EmbeddedServer.start("{server.directory}").client()
   shell    ainerd status --tiled {server.directory}

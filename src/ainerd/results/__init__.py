@@ -4,6 +4,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 `ResultStore` and, as well, with a plain Tiled client. Nothing here knows how a result was computed.
 """
 
+from ainerd.results._agents import AgentNode, principal_of, read_agent
 from ainerd.results._checkpoint import read_checkpoint, save_checkpoint
 from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
@@ -29,6 +30,7 @@ __all__ = [
     "FINAL",
     "LATEST_S",
     "SPEC_VERSION",
+    "AgentNode",
     "AinerdResult",
     "AtlasRecord",
     "Configuration",
@@ -43,6 +45,8 @@ __all__ = [
     "event_identity",
     "export_table",
     "link_provenance",
+    "principal_of",
+    "read_agent",
     "read_checkpoint",
     "result_key",
     "save_checkpoint",

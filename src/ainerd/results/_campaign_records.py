@@ -103,6 +103,10 @@ class CampaignRecords:
             self._written[id] = node, changed
         return True
 
+    def suggestion(self, id: str) -> SuggestionRecord:
+        """One suggestion; KeyError if there is none of that id."""
+        return SuggestionRecord.from_metadata(self._suggestions[id].metadata)
+
     def suggestions(self) -> pd.DataFrame:
         """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
         return suggestion_table(self._sound_suggestions.of(dict(read_nodes(self._suggestions, agent=self._agent))))
@@ -110,10 +114,12 @@ class CampaignRecords:
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
 
-        ValueError if several agents have one and none is named, by `agent` or as whose store this is.
+        One that somebody else than an agent proposed is none before a person took it. ValueError if several agents
+        have one and none is named, by `agent` or as whose store this is.
         """
         agent = agent or self._agent
         found = [said for _, said in read_nodes(self._suggestions, status="proposed", agent=agent)]
+        found = [said for said in found if not said.get("proposed_by")]
         agents = sorted({str(said.get("agent")) for said in found})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")

@@ -51,6 +51,20 @@ def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> It
     return _pages(container, {"page[offset]": offset, "page[limit]": PAGE} | _conditions(equal))
 
 
+def read_children(container: Container, path: str, timeout_s: float, **equal: str) -> list[Node]:
+    """Key and metadata of the children at a path below, as `read_nodes`; one request, which is not tried again.
+
+    None are there if nothing is at that path.
+    """
+    url = f"{container.item['links']['search'].rstrip('/')}/{path}"
+    params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
+    headers = {"Accept": MSGPACK_MIME_TYPE}
+    response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return []
+    return [(node["id"], node["attributes"]["metadata"]) for node in handle_error(response).json()["data"]]
+
+
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
     """Key and metadata of those children that are there."""
     for start in range(0, len(keys), _KEYS):

@@ -203,9 +203,11 @@ class SuggestionRecord(Record):
     terms: Numbers = Field(default_factory=dict)  #: the numbers behind the reason
     status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
     status_reason: str | None = None  #: why, where it was not measured
-    status_by: str | None = None  #: who gave it that status: an agent's name, or "person"
+    status_by: str | None = None  #: who gave it that status: an agent's name, a person's, or "person"
     status_time: str | None = None  #: when, UTC, ISO 8601
     raw_uid: str | None = None  #: the run that measured it
+    proposed_by: str | None = None  #: who proposed it, if not the agent: a person must take it before it is measured
+    principal: str | None = None  #: on a server with accounts, who wrote it there: they cannot approve it themselves
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:

@@ -3,14 +3,13 @@
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
-from ainerd.server._presence import Presence, SharedPresence, at_work, told
+from ainerd.server._presence import Presence, at_work, told, warn_of_another, whereabouts
 
 __all__ = [
     "SCOPES",
     "EmbeddedServer",
     "Presence",
     "ServerError",
-    "SharedPresence",
     "archive",
     "at_work",
     "connect",
@@ -20,4 +19,6 @@ __all__ = [
     "running",
     "start_tiled",
     "told",
+    "warn_of_another",
+    "whereabouts",
 ]

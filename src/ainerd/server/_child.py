@@ -16,6 +16,7 @@ from ainerd.server._orphans import replace_orphans
 from ainerd.server._users import wait_until_unused
 
 STOP_TIMEOUT_S = 3.0
+PAGE = "page.html"
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     with serving(args.directory, api_key=api_key, **options) as server:
         try:
             port.write_text(str(server.port))
+            write_page(args.directory, server.port, api_key)
             said: dict[str, Any] = {"uri": server.uri.partition("?")[0], "pid": os.getpid()}
             part = note.with_suffix(".part")
             part.write_text(json.dumps(said | {"readable_storage": args.readable_storage}))
@@ -46,6 +48,19 @@ def main() -> None:
             patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (0,))
             patience.daemon = True
             patience.start()
+
+
+def write_page(directory: Path, port: int, api_key: str) -> None:
+    """A file that leads a browser to the page of the campaign: so the key is on no screen and in no command line."""
+    address = f"http://127.0.0.1:{port}/ui/browse/ainerd?api_key={api_key}"
+    part = directory / "page.part"
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(
+            '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0; url={address}"><title>ainerd</title>'
+            f'<a href="{address}">The campaign</a>\n'
+        )
+    part.replace(directory / PAGE)
 
 
 def _kept(note: Path) -> int:
@@ -65,7 +80,9 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     """A server of `directory` in this process, which takes results as files; `options` are `SimpleTiledServer`'s."""
     from tiled.server import SimpleTiledServer  # not in an analyst's install
 
+    from ainerd.server import pages
     from ainerd.server.downloads import offer_downloads
+    from ainerd.server.pages import write_ui_settings
     from ainerd.server.result_files import HDF5, ResultFileAdapter, count_what_files_hold, router
 
     settle(directory)
@@ -73,8 +90,10 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     replace_orphans(directory / "catalog.db")
     count_what_files_hold()
     offer_downloads()
+    os.environ["TILED_UI_SETTINGS"] = str(write_ui_settings(directory / "ui.yml"))
     with SimpleTiledServer(directory, **options) as server:
         server.app.include_router(router, prefix="/custom")
+        server.app.include_router(pages.router, prefix="/custom")
         yield server
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 
 import httpx
 from tiled.client import from_uri
@@ -71,14 +72,15 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     ServerError
         If the key may not write.
     """
-    raw = container_in(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
-    ainerd = container_in(client, "ainerd")
-    for key in ("results", "suggestions", "atlas", "log"):
-        container_in(ainerd, key)
+    raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
+    ainerd = _container(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
+    for key, spec in {"results": "AinerdResults", "suggestions": "AinerdSuggestions", "log": "AinerdLogbook"}.items():
+        _container(ainerd, key, [Spec(spec, version="1.0")])
+    _container(ainerd, "atlas")
     return raw, ainerd
 
 
-def container_in(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
     """A container in another one, made if it is not there; ServerError if the key may not."""
     try:
         return parent.create_container(key, specs=specs)
@@ -92,7 +94,11 @@ def container_in(parent: Container, key: str, specs: list[Spec] | None = None) -
             ) from None
         if status != httpx.codes.CONFLICT:
             raise
-        return parent[key]
+        there = parent[key]
+        if specs and not there.specs:  # of an earlier version, which had none: pages know a node by its spec
+            with suppress(ClientError):
+                there.replace_metadata(specs=specs, drop_revision=True)
+        return there
 
 
 def probe(api: httpx.URL, shown: str, api_key: str | None, trust_env: bool, timeout_s: float = PROBE_TIMEOUT_S) -> None:

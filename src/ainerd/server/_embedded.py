@@ -95,6 +95,11 @@ class EmbeddedServer:
         return self._service.uri
 
     @property
+    def page(self) -> Path:
+        """A file that a browser opens, and that leads it to the page of the campaign; it holds the key."""
+        return self.directory / "page.html"
+
+    @property
     def owned(self) -> bool:
         """Whether this object started the server. It lives on while others use it."""
         return self._service.process is not None

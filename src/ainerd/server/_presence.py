@@ -5,9 +5,8 @@ import json
 import logging
 import os
 import time
-import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from getpass import getuser
@@ -16,16 +15,9 @@ from socket import gethostname
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-from tiled.client.container import Container
-from tiled.client.utils import ClientError
-from tiled.queries import Key
-
-from ainerd.server._connect import ServerError, container_in
-
 logger = logging.getLogger(__name__)
 
-FORGOTTEN_S = 7 * 86400.0  # a session that began so long ago and never said that it ended
+SILENT_S = 120.0  # an agent tells each few seconds that it is there; clocks of two machines may differ
 LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
 
 
@@ -56,48 +48,25 @@ class Presence:
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(file, 0)
-                os.write(file, json.dumps({"pid": os.getpid(), "user": _user(), "since": time.time()}).encode())
+                os.write(file, json.dumps(whereabouts()).encode())
                 return
             if look < LOOKS - 1:
                 time.sleep(PAUSE_S)
         _warn(name, told(_read(_path(folder, name))))
 
 
-class SharedPresence:
-    """A node in Tiled that says on which machine an agent is at work, from now until `leave`.
+def whereabouts() -> dict[str, Any]:
+    """Where this process is: host, pid, user, and since when it is an agent, which is now."""
+    return {"host": gethostname(), "pid": os.getpid(), "user": _user(), "since": time.time()}
 
-    If there is one of the same name from another machine, a warning says so. A session that was killed leaves its node
-    behind, which is taken for one at work until an agent of that name begins on its machine, or a week has passed.
 
-    Parameters
-    ----------
-    ainerd : tiled.client.container.Container
-    name : str
-        Of the agent.
+def warn_of_another(name: str, about: Mapping[str, Any], heard: float, closed: bool) -> None:
+    """Warn if an agent of this name was `heard` of from another machine just now; `about` it as of `whereabouts`.
+
+    One that was killed there is heard of no more.
     """
-
-    def __init__(self, ainerd: Container, name: str) -> None:
-        self._key, self._nodes = str(uuid.uuid4()), None
-        here = {"agent": name, "host": gethostname(), "pid": os.getpid(), "user": _user(), "since": time.time()}
-        try:
-            nodes = container_in(ainerd, "agents")
-            for key, node in nodes.search(Key("agent") == name).items():
-                about = dict(node.metadata)
-                if about["host"] == here["host"] and not _lives(about["pid"]) or _is_forgotten(about):
-                    nodes.delete_contents(key)
-                elif about["host"] != here["host"]:
-                    _warn(name, f" on {about['host']}{told(about)}, unless it was killed there")
-            nodes.create_container(self._key, metadata=here)
-            self._nodes = nodes
-        except (ClientError, httpx.HTTPError, ServerError, KeyError, TypeError) as error:
-            logger.info("other machines are not told that agent %r is at work: %s", name, error)
-
-    def leave(self) -> None:
-        """Say that it is not any more."""
-        if self._nodes is not None:
-            with suppress(ClientError, httpx.HTTPError):
-                self._nodes.delete_contents(self._key)
-            self._nodes = None
+    if about["host"] != gethostname() and not closed and abs(time.time() - heard) < SILENT_S:
+        _warn(name, f" on {about['host']}{told(about)}")
 
 
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
@@ -112,7 +81,7 @@ def at_work(folder: Path, name: str) -> dict[str, Any] | None:
     return None
 
 
-def told(about: dict[str, Any]) -> str:
+def told(about: Mapping[str, Any]) -> str:
     """Process, user and time in brackets."""
     if not about:
         return ""
@@ -127,20 +96,6 @@ def _warn(name: str, where: str) -> None:
         name,
         where,
     )
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another account's
-        pass
-    return True
-
-
-def _is_forgotten(about: dict[str, Any]) -> bool:
-    return bool(time.time() - about["since"] > FORGOTTEN_S)
 
 
 def _user() -> str:

@@ -174,11 +174,14 @@ def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
             raise ValueError(f"{actuator.name} = {x:g} is not within the limits of the actuator: {error}") from error
 
 
-def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[None]:
+def explore(
+    problem: OptimizationProblem, n: int | None = None, *, before_each: Callable[[], MsgGenerator[Any]] | None = None
+) -> MsgGenerator[None]:
     """Measure what the optimizer suggests, one position after the other, in a run that records suggestion and outcome.
 
     `n` positions, or until ``problem.optimizer.should_stop()``. Unlike `bluesky_adaptive.plans.optimize` (1.0.0) it
     records the last step too when the optimizer stops, and with `n` it leaves it to a person when to stop.
+    `before_each` makes the plan that is run before each suggestion is taken.
     """
     about = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 
@@ -187,6 +190,8 @@ def explore(problem: OptimizationProblem, n: int | None = None) -> MsgGenerator[
     def steps() -> MsgGenerator[None]:
         readables: dict[str, Any] = {}
         for i in count() if n is None else range(n):
+            if before_each is not None:
+                yield from before_each()
             uids, suggestions, outcomes = yield from optimize_step(problem)
             yield from read_step(uids, suggestions, outcomes, iteration=i, readable_cache=readables)
             yield from bps.checkpoint()

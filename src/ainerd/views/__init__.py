@@ -1,6 +1,7 @@
 """What a person sees: the figure of a campaign, and lines for the terminal."""
 
 from ainerd.views._figure import campaign_figure
+from ainerd.views._latent_map import principal_axes
 from ainerd.views._live import LiveFigure
 from ainerd.views._panel import panel_names, save_panel
 from ainerd.views._report import Report, Section, read_report
@@ -20,6 +21,7 @@ __all__ = [
     "newest_and_nearest",
     "panel_names",
     "plain",
+    "principal_axes",
     "read_report",
     "report_html",
     "report_pdf",

@@ -24,10 +24,10 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     Parameters
     ----------
     status : mapping
-        Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``results``, ``failed``, ``novel``,
-        ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next`` (positions),
-        ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions), ``away`` (why
-        the rest is not known). A key in the query of the address is not shown.
+        Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``page`` (for a browser), ``results``,
+        ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
+        (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions),
+        ``away`` (why the rest is not known). A key in the query of the address is not shown.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
@@ -40,6 +40,8 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
         line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
     if status.get("tiled"):
         line("tiled", str(status["tiled"]).partition("?")[0])
+    if status.get("page"):
+        line("page", str(status["page"]).partition("?")[0])
     if status.get("away"):
         line("", str(status["away"]), "yellow")
     if "results" in status:
@@ -67,6 +69,7 @@ def run_line(
     novelty_p: float | None = None,
     novel: bool | None = None,
     reason: str | None = None,
+    growing: bool = False,
     next_point: Mapping[str, float] | None = None,
     units: Mapping[str, str] | None = None,
     why: str | None = None,
@@ -74,11 +77,12 @@ def run_line(
     """One line after a run: what it was, and where next and why.
 
     `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None where nothing could be said of novelty, `reason` says
-    why the run could not be analysed, and `next_point` and its `units` are by motor.
+    why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its
+    `units` are by motor.
     """
-    line = Text(f"scan {plain(scan)}: ")
+    line = Text(f"scan {plain(scan)}: ").append("growing, " if growing else "")
     if reason is not None:
-        line.append("failed", "red").append(f", {plain(reason)}")
+        line.append("" if growing else "failed, ", "red").append(plain(reason))
     else:
         line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
         line.append(f", p = {novelty_p:.3g}" if _known(novelty_p) else ", no claim of novelty")

@@ -1,14 +1,23 @@
-"""Who may do what: services (an agent, a RunEngine) write, people read."""
+"""Who may do what: services (an agent, a RunEngine) write, people read, and some of them say yes or no."""
 
 from tiled.access_control.access_policies import DummyAccessPolicy
 from tiled.access_control.scopes import ALL_SCOPES, NO_SCOPES, PUBLIC_SCOPES
 
 
 class ServicesWrite(DummyAccessPolicy):
-    """Everybody who has logged in sees everything; a key may narrow that down further."""
+    """Everybody who has logged in sees everything; a key may narrow that down further.
+
+    `may_steer` are the names of people whose buttons on the pages work.
+    """
+
+    def __init__(self, may_steer=()):
+        self._may_steer = {*may_steer}
 
     async def allowed_scopes(self, node, principal, authn_access_tags, authn_scopes):
         """What a principal may do at a node."""
         if principal is None:
             return NO_SCOPES
-        return ALL_SCOPES if principal.type == "service" else PUBLIC_SCOPES
+        if principal.type == "service":
+            return ALL_SCOPES
+        steers = any(identity.id in self._may_steer for identity in principal.identities)
+        return PUBLIC_SCOPES | {"write:metadata"} if steers else PUBLIC_SCOPES

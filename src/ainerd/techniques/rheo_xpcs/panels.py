@@ -17,9 +17,15 @@ from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, hi
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 
-__all__ = ["arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "sentences", "strip"]
+__all__ = [
+    "arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "quantities", "sentences", "strip",
+    "thumbnail", "view",
+]  # fmt: skip
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
+quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
+thumbnail = "c2?slice=0,::4,::4&format=image/png"
+view = Path(__file__).with_name("view.js")
 
 
 def image(result: AinerdResult) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """What is drawn of a ramp."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import NDArray
 
 arrays = {"gallery": ("trajectories", "temperature", "labels"), "strip": ("trajectories", "temperature")}
+quantities = ("clusters", "transition_1")
+thumbnail = "labels?format=image/png"
+view = Path(__file__).with_name("view.js")
 
 
 def plot(result: Any, figure: Any) -> None:

@@ -1,0 +1,141 @@
+"""`ainerd mcp`, asked by the client of the protocol's own kit."""
+
+import asyncio
+import os
+import sys
+import uuid
+
+import httpx
+import numpy as np
+import pytest
+from mcp import Client, StdioServerParameters
+
+from ainerd.cli._mcp import TOOLS, serving
+from ainerd.results import AgentNode, ResultRecord, ResultStore
+from ainerd.server import open_catalog
+from ainerd.technique import Analysis
+
+
+def ask(server, *questions):
+    """Answers of tools, each as (is_error, structured or text)."""
+
+    async def run():
+        async with Client(server) as client:
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            answers = [await client.call_tool(name, arguments) for name, arguments in questions]
+            return names, [(a.is_error, a.content[0].text if a.is_error else a.structured_content) for a in answers]
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def catalogue(server):
+    """A store with three results, one of them without a claim; their keys, and the address of the server."""
+    client = server.client().create_container(f"mcp-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    own, keys = ResultStore(ainerd, agent="toy"), []
+    for i, p in enumerate([0.4, 0.01, None]):
+        record = ResultRecord(
+            raw_uid=str(uuid.uuid4()), scan_id=i, run_time=1.7e9 + i, technique="toy", agent="toy", parameters={"a": 1},
+            positions={"x": float(i)}, units={"x": "mm"},
+        )  # fmt: skip
+        own.begin(record)
+        analysis = Analysis(
+            embedding=np.float32([i, 0]),
+            novelty_p=p,
+            arrays={},
+            summary={"tau_s": 1.0 + i, "tau_s_err": 0.3} | ({} if p else {"no_claim": "too few counts"}),
+            units={"tau_s": "s"},
+            model={},
+            calibration={"id": "bank", "n": 99, "alpha": 0.05},
+        )
+        own.complete(record.key, analysis, regime=0)
+        keys.append(record.key)
+    own.log("hello", result=keys[1])
+    AgentNode(ainerd, "toy").say({"bounds": {"x": [0.0, 5.0]}, "health": {"backlog": 3}})
+    return ResultStore(ainerd), keys
+
+
+def test_each_answer_says_what_it_rests_on(catalogue):
+    store, keys = catalogue
+    names, answers = ask(
+        serving(store),
+        ("results", {}),
+        ("search", {"novel": True, "where": {"x": [0, None]}}),
+        ("explain", {"run": "2"}),
+        ("similar", {"run": keys[0][:8], "n": 1}),
+        ("compare", {"first": "0", "second": "1"}),
+        ("log", {}),
+        ("next_suggestion", {}),
+        ("status", {}),
+    )
+    assert names == [*TOOLS] and not any(wrong for wrong, _ in answers)
+    results, search, explain, similar, compare, log, following, status = (found for _, found in answers)
+    assert [row["scan"] for row in results["results"]] == ["2", "1", "0"] and results["rests_on"] == keys[::-1]
+    assert [row["claim"] for row in results["results"]] == ["no claim", "novel", "not novel"]
+    assert results["results"][0]["p"] is None and results["results"][0]["position"] == {"x": 2.0}
+    assert search["rests_on"] == [keys[1]] and search["results"][0]["p"] == 0.01
+    assert explain["explanation"] == store.explain(keys[2]) and explain["claim"] == "no claim"
+    assert explain["rests_on"] == [keys[2]] and explain["no_claim"] == "too few counts"
+    assert similar["rests_on"] == [keys[0], keys[1]] and similar["results"][0]["distance"] == 1.0
+    tau = compare["numbers"]["tau_s"]
+    assert tau["difference_in_errors"] == pytest.approx(-1 / np.hypot(0.3, 0.3)) and compare["distance"] == 1.0
+    assert compare["rests_on"] == keys[:2]
+    assert log["lines"][-1].endswith("hello") and log["rests_on"] == [keys[1]]
+    assert following == {"suggestion": None, "rests_on": []}
+    assert status["claims"] == {"results_with_p": 2, "called_novel": 1, "without_claim": 1}
+    assert status["agents"]["toy"]["health"] == {"backlog": 3} and status["agents"]["toy"]["bound"] == "no claim"
+
+
+def test_bad_questions_get_a_line(catalogue):
+    store, _ = catalogue
+    questions = [
+        ("explain", {"run": "77"}),
+        ("explain", {}),
+        ("similar", {"run": "0", "n": 10_000}),
+        ("similar", {"run": "0", "n": "many"}),
+        ("search", {"where": {"x": [1, 2, 3]}}),
+        ("compare", {"first": "0", "second": "nothing"}),
+        ("next_suggestion", {"agent": {"a": 1}}),
+    ]
+    _, answers = ask(serving(store), *questions)
+    for question, (wrong, said) in zip(questions, answers, strict=True):
+        assert wrong and "Traceback" not in said and len(said) < 700, question
+
+
+def test_only_on_demand_it_proposes_what_a_person_must_take(catalogue):
+    store, _ = catalogue
+    assert "propose" not in ask(serving(store))[0]
+    names, answers = ask(
+        serving(store, propose=True),
+        ("propose", {"position": {"x": 9.0}, "reason": "why not"}),
+        ("propose", {"position": {"y": 1.0}, "reason": "why not"}),
+        ("propose", {"position": {"x": 1.0}, "reason": " "}),
+        ("propose", {"position": {"x": 1.0}, "reason": "why not", "agent": "nobody"}),
+        ("propose", {"position": {"x": 1.0}, "reason": "between the two"}),
+    )
+    assert "propose" in names and [wrong for wrong, _ in answers] == [True, True, True, True, False]
+    proposed = store.suggestion(answers[-1][1]["id"])
+    assert (proposed.status, proposed.proposed_by, proposed.positions) == ("proposed", "ainerd mcp", {"x": 1.0})
+    assert store.next_suggestion() is None  # no plan takes it by itself
+
+
+@pytest.mark.fault("Tiled is away while a program asks `ainerd mcp`", "each tool says so in a line")
+def test_tiled_away(catalogue, monkeypatch):
+    store, _ = catalogue
+
+    def refuse(*args, **kwargs):
+        raise httpx.ConnectError("nobody is there")
+
+    monkeypatch.setattr(store.container.context.http_client, "get", refuse)
+    _, answers = ask(serving(store, propose=True), *((name, {}) for name in ("results", "log", "status")))
+    assert all(wrong and "Tiled does not answer" in said for wrong, said in answers)
+
+
+def test_the_command_speaks_on_stdin_and_stdout(server, catalogue):
+    root = server.client()
+    open_catalog(root)
+    command = [sys.executable, "-m", "ainerd", "mcp", "--tiled", str(server.directory)]
+    started = StdioServerParameters(command=command[0], args=command[1:], env={**os.environ})
+    names, ((wrong, status),) = ask(started, ("status", {}))
+    assert names == [*TOOLS] and not wrong and "claims" in status

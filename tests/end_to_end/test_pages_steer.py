@@ -1,0 +1,189 @@
+"""What people press on a page reaches the plan that runs, on a real RunEngine."""
+
+import threading
+import time
+import uuid
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+from bluesky import RunEngineInterrupted
+from conftest import Session
+
+from ainerd.agent import _agent, _state
+from ainerd.agent._remote import _Remote
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord
+from ainerd.server import open_catalog
+
+SOON_S = 60
+
+
+class Person:
+    """Somebody in front of the page of a campaign, who is not at the prompt."""
+
+    def __init__(self, http, base, path):
+        self._http, self._base, self._path = http, base, path
+
+    def sees(self):
+        answer = self._http.get(f"{self._base}/custom/ainerd/campaign/{self._path}")
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def presses(self, do, **more):
+        body = {"do": do, "agent": self.sees()["agent"], "who": "Ann", **more}
+        answer = self._http.post(f"{self._base}/custom/ainerd/wish/{self._path}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json()["id"]
+
+    def waits_for(self, condition):
+        end = time.monotonic() + SOON_S
+        while not (found := condition(self.sees())):
+            assert time.monotonic() < end, "it never came"
+            time.sleep(0.3)
+        return found
+
+    def becomes_of(self, wish):
+        """Status and answer of a wish, once the agent has done it."""
+        return self.waits_for(lambda said: [w for w in said["wishes"] if w["id"] == wish and w["status"] != "asked"])[0]
+
+
+@pytest.fixture(scope="module")
+def reviewed(server, tmp_path_factory):
+    """A session in which a person takes each suggestion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STEERING__REVIEW", "true")
+        patch.setattr(_agent, "LOOK_S", 0.05)
+        patch.setattr(_state, "EVERY_S", 0.5)
+        session = Session(tmp_path_factory.mktemp("reviewed"), server)
+        yield session
+        session.close()
+
+
+@pytest.fixture(scope="module")
+def person(reviewed, server):
+    path = "/".join([*reviewed.client.path_parts, "ainerd"])
+    with httpx.Client(trust_env=False, timeout=60, headers={"Authorization": f"Apikey {server.api_key}"}) as http:
+        yield Person(http, server.uri.removesuffix("/api/v1"), path)
+
+
+@pytest.fixture
+def meanwhile():
+    """Does things in another thread; what goes wrong there goes wrong here."""
+    done, problems = [], []
+
+    def begin(act):
+        def run():
+            try:
+                act()
+            except BaseException as error:
+                problems.append(error)
+
+        done.append(threading.Thread(target=run))
+        done[-1].start()
+
+    yield begin
+    for thread in done:
+        thread.join(2 * SOON_S)
+    if problems:
+        raise problems[0]
+
+
+def test_a_plan_heeds_what_is_rejected_and_taken(reviewed, person, meanwhile):
+    seen = []
+
+    def act():
+        seen.append(person.waits_for(lambda said: (said["health"] or {}).get("waits") and said["next"]))
+        rejected = person.presses("reject", suggestion=seen[0]["id"], why="too near the wall")
+        assert person.becomes_of(rejected)["status"] == "done"
+        assert person.becomes_of(person.presses("hold", why="tea"))["status"] == "done"
+        seen.append(
+            person.waits_for(lambda said: said["next"] and said["next"]["id"] != seen[0]["id"] and said["next"])
+        )
+        person.presses("take", suggestion=seen[1]["id"])
+        assert (
+            person.waits_for(lambda said: said["held"] and not said["held"]["pending"] and said["held"])["why"] == "tea"
+        )
+        person.presses("release")
+
+    meanwhile(act)
+    reviewed.RE(reviewed.agent.explore(1))
+    row, suggestions = reviewed.table().iloc[-1], reviewed.agent.results.suggestions()
+    (first, second) = (each["id"] for each in seen)
+    assert suggestions.loc[[first, second], "status"].tolist() == ["rejected", "measured"]
+    assert suggestions.loc[first, ["status_by", "status_reason"]].tolist() == ["Ann (unverified)", "too near the wall"]
+    assert row["suggestion_id"] == second
+    place = [seen[1]["position"][name] for name in ("sample_x", "sample_y")]
+    np.testing.assert_allclose(row[["sample_x", "sample_y"]].astype(float), place, atol=0.003)
+    log = "\n".join(reviewed.agent.log()["text"])
+    assert "Ann (unverified) rejected" in log and "too near the wall" in log and "Ann (unverified) took" in log
+
+
+@pytest.mark.fault("a campaign is held, and the person at the prompt wants out", "Ctrl-C ends the plan as ever")
+def test_a_plan_that_waits_can_be_left(reviewed, person, meanwhile):
+    before = len(reviewed.table())
+
+    def act():
+        person.waits_for(lambda said: (said["health"] or {}).get("waits"))
+        reviewed.RE.request_pause()
+
+    meanwhile(act)
+    with pytest.raises(RunEngineInterrupted):
+        reviewed.RE(reviewed.agent.explore(1))
+    reviewed.RE.stop()
+    assert len(reviewed.table()) == before and person.waits_for(lambda said: said["health"]["waits"] is None)
+
+
+def test_nobody_takes_it_in_time(reviewed, monkeypatch):
+    monkeypatch.setattr(reviewed.agent, "_review_timeout_s", 0.0)
+    with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
+        reviewed.RE(reviewed.agent.explore(1))
+
+
+def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, meanwhile):
+    agent = reviewed.agent
+    done = person.becomes_of(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
+    assert (
+        done["status"] == "done" and agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
+    )
+    assert person.becomes_of(person.presses("name", regime=0, name="gel"))["status"] == "done"
+    assert person.waits_for(lambda said: said["regimes"]["names"]) == {"0": "gel"}
+    refused = person.becomes_of(person.presses("name", regime=77, name="gas"))
+    assert (refused["status"], refused["answer"]) == ("refused", "there is no regime 77")
+    inside = person.becomes_of(person.presses("add", position={"sample_x": 1, "sample_y": 1}))
+    assert inside["status"] == "refused" and "excluded" in inside["answer"]
+    assert person.becomes_of(person.presses("add", position={"sample_x": 8, "sample_y": 1}))["status"] == "done"
+    added = person.waits_for(lambda said: said["next"] and said["next"]["position"]["sample_x"] == 8 and said["next"])
+    meanwhile(lambda: person.presses("take", suggestion=added["id"]))
+    reviewed.RE(agent.explore(1))
+    np.testing.assert_allclose(reviewed.table().iloc[-1][["sample_x", "sample_y"]].astype(float), [8, 1], atol=0.003)
+    again = reviewed.start_agent()
+    assert again.optimizer.regime_names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
+    again.close()
+    assert person.sees()["health"]["closed"]
+
+
+def test_a_plan_elsewhere_heeds_them_too(server):
+    client = server.client().create_container(f"remote-{uuid.uuid4().hex[:8]}")
+    _, ainerd = open_catalog(client)
+    store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
+    stage = SimpleNamespace(name="x")
+
+    def offered():
+        """What such a plan would measure now."""
+        return _Remote(client, "far", [stage], {}, 0.0)._offered()
+
+    made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
+    somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
+    store.add_suggestion(somebodys)
+    assert offered().id == made[1]  # the agent's newest; another's waits for a person
+    node.say({"review": True})
+    assert offered() is None
+    store.set_status(made[0], "accepted", by="Ann")
+    node.say({"review": True, "taken": made[0]})
+    assert offered().positions == {"x": 1.0}
+    node.say({"held": {"by": "Ann", "why": "tea"}, "taken": made[0]})
+    assert offered() is None
+    store.set_status(made[0], "measured")
+    node.say({"taken": made[0]})  # it has not noticed yet
+    assert offered() is None

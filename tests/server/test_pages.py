@@ -1,0 +1,379 @@
+"""Pages on an embedded server: what they are given, what they may write, and what they are refused."""
+
+import gzip
+import json
+import re
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distribution
+
+import httpx
+import numpy as np
+import pytest
+
+from ainerd.results import AgentNode, AtlasRecord, ResultRecord, ResultStore, SuggestionRecord, digest
+from ainerd.server import open_catalog
+from ainerd.server.pages import ui_settings
+from ainerd.technique import Analysis
+
+PARAMETERS = {"size": 8}
+JSON = {"Content-Type": "application/json"}
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)> javascript:alert(1)"
+STATE = {
+    "technique": "rheo_xpcs",
+    "alpha": 0.05,
+    "bounds": {"sample_x": [0.0, 10.0], "sample_y": [0.0, 10.0]},
+    "units": {"sample_x": "mm"},
+    "excluded": [],
+    "belief": {"version": 1, "x": [0.0, 10.0], "y": [0.0], "regime": [[0, 1]], "confidence": [[0.5, 0.25]]},
+    "latent": {"version": "a", "middle": [0.0] * 4, "directions": [[1.0, 0, 0, 0], [0, 0, 1.0, 0]], "of": "landmarks"},
+    "health": {"every_s": 5.0, "backlog": 2, "worker": "alive", "drift": {"capital": 1.5}},
+}
+
+
+class Catalogue:
+    """A container with what an agent wrote, and the way to its pages."""
+
+    def __init__(self, server):
+        self.name = f"pages-{uuid.uuid4().hex[:8]}"
+        _, self.ainerd = open_catalog(server.client().create_container(self.name))
+        self.store = ResultStore(self.ainerd, agent="toy")
+        self.node = AgentNode(self.ainerd, "toy")
+        self.node.say(STATE)
+        self.base = server.uri.removesuffix("/api/v1")
+        self.key = server.api_key
+        self.http = httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Apikey {self.key}"})
+
+    def result(self, i, *, p=0.4, seed=None, **changes):
+        fields = {
+            "raw_uid": str(uuid.uuid4()), "scan_id": i, "run_time": 1.7e9 + i, "technique": "rheo_xpcs", "agent": "toy",
+            "parameters": PARAMETERS, "positions": {"sample_x": float(i), "sample_y": 1.0}, "n_frames": 10,
+            "frame_time_s": 0.5, "units": {"sample_x": "mm", "tau_s": "s"},
+        }  # fmt: skip
+        record = ResultRecord(**fields | changes)
+        self.store.begin(record)
+        z = np.random.default_rng(i if seed is None else seed).normal(size=4).astype(np.float32)
+        analysis = Analysis(
+            embedding=z,
+            novelty_p=p,
+            arrays={"c2": np.ones((2, 3, 3), np.float32)},
+            dims={"c2": ("roi", "t1", "t2")},
+            summary={"tau_s": 1.0 + i},
+            units={"tau_s": "s"},
+            model={},
+            calibration={"id": "bank", "n": 500, "alpha": 0.05},
+        )
+        self.store.complete(record.key, analysis, regime=0)
+        return record.key, z
+
+    def suggestion(self, **changes):
+        fields = {"agent": "toy", "positions": {"sample_x": 1.0, "sample_y": 2.0}, "reason": "why not"}
+        return self.store.add_suggestion(SuggestionRecord(**fields | changes))
+
+    def url(self, route, below=""):
+        return f"{self.base}/custom/ainerd/{route}/{self.name}/ainerd{below}"
+
+    def get(self, route, below="", **params):
+        answer = self.http.get(self.url(route, below), params=params)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def post(self, route, body, http=None, **headers):
+        return (http or self.http).post(self.url(route), json=body, headers=headers)
+
+    def wish(self, do, **more):
+        return self.post("wish", {"do": do, "agent": "toy", "who": "Ann", **more})
+
+
+@pytest.fixture(scope="module")
+def catalogue(server):
+    """Makes catalogues."""
+    made = []
+
+    def make():
+        made.append(Catalogue(server))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.http.close()
+
+
+@pytest.fixture(scope="module")
+def pages(catalogue):
+    return catalogue()
+
+
+@pytest.fixture(scope="module")
+def filled(pages):
+    """With five results, labels of the newest atlas, and a line of the log."""
+    made = [pages.result(i, p=0.01 if i == 3 else 0.4) for i in range(5)]
+    pages.store.add_atlas(
+        AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={key: int(i > 2) for i, (key, _) in enumerate(made)})
+    )
+    pages.store.log("hello")
+    return pages, made
+
+
+def test_files_come_packed_with_a_tag_and_from_here_alone(pages):
+    plotly = f"{pages.base}/custom/ainerd/static/plotly.min.js"
+    with httpx.Client(trust_env=False) as http:  # nobody is asked who
+        with http.stream("GET", plotly, headers={"Accept-Encoding": "gzip"}) as answer:
+            packed, headers = b"".join(answer.iter_raw()), answer.headers
+        (shipped,) = [path for path in distribution("plotly").files if path.name == "plotly.min.js"]
+        assert headers["content-encoding"] == "gzip" and gzip.decompress(packed) == shipped.locate().read_bytes()
+        again = http.get(plotly, headers={"If-None-Match": headers["etag"]})
+        assert again.status_code == 304 and not again.content
+        views = http.get(f"{pages.base}/custom/ainerd/static/views.js")
+        assert (
+            views.headers["content-type"].startswith("text/javascript") and "no-cache" in views.headers["cache-control"]
+        )
+        for path in ("..%2f_ui.py", "%2e%2e/_ui.py", ".hidden", "nothing.js", "a%00.js"):
+            assert http.get(f"{pages.base}/custom/ainerd/static/{path}").status_code in (404, 400)
+        told = http.get(f"{pages.base}/tiled-ui-settings").json()
+    assert told == ui_settings() and {view["spec"] for view in told["spec_views"]} >= {"AinerdCampaign", "AinerdResult"}
+    assert pages.ainerd.specs[0].name == "AinerdCampaign" and pages.ainerd["results"].specs[0].name == "AinerdResults"
+
+
+def test_a_technique_gives_a_view_of_its_own(pages):
+    answer = pages.http.get(f"{pages.base}/custom/ainerd/technique/xtec/view.js")
+    assert answer.is_success and '__AINERD_TECHNIQUES__ ||= {})["xtec"]' in answer.text
+    assert "http://" not in answer.text and "https://" not in answer.text
+    assert pages.http.get(f"{pages.base}/custom/ainerd/technique/nothing/view.js").status_code == 404
+
+
+def test_a_catalogue_of_before_gets_its_specs(server):
+    client = server.client().create_container(f"before-{uuid.uuid4().hex[:8]}")
+    client.create_container("ainerd").create_container("results")
+    _, ainerd = open_catalog(client)
+    assert [ainerd.specs[0].name, client["ainerd"].specs[0].name] == ["AinerdCampaign"] * 2
+    assert client["ainerd", "results"].specs[0].name == "AinerdResults"
+
+
+def test_the_campaign_is_what_the_store_says(filled):
+    pages, made = filled
+    said = pages.get("campaign")
+    table = pages.store.table()
+    assert said["agent"] == "toy" and said["whole"] and said["results"]["n"] == len(table) == len(made)
+    results = said["results"]
+    assert results["key"] == list(table.index) and results["scan"] == [str(i) for i in table["scan_id"]]
+    np.testing.assert_allclose(results["x"], table["sample_x"])
+    np.testing.assert_allclose(results["of"]["tau_s"], table["tau_s"])
+    np.testing.assert_allclose(results["p"], table["novelty_p"])
+    np.testing.assert_allclose(np.column_stack([results["u"], results["v"]]), [z[[0, 2]] for _, z in made], rtol=1e-6)
+    assert said["regimes"]["label"] == table["regime"].tolist() and results["novel"] == [0, 0, 0, 1, 0]
+    assert said["novelty"]["expected_false"] == pytest.approx(0.05 * 5) and said["novelty"]["flagged"] == 1
+    assert said["sample"]["belief"] == STATE["belief"] and said["sample"]["units"]["tau_s"] == "s"
+    assert [line["text"] for line in said["log"]["lines"]] == ["hello"]
+    health = said["health"]
+    assert health["backlog"] == 2 and abs(health["heard"] - time.time()) < 3600 and health["run"] is None
+    assert said["views"] == {} or "rheo_xpcs" in said["views"]
+
+
+def test_only_what_is_new_is_sent_again(filled):
+    pages, made = filled
+    first = pages.get("campaign")
+    same = pages.get("campaign", since=first["cursor"])
+    assert same["results"]["index"] == [] and not same["whole"] and same["regimes"]["label"] is None
+    assert same["sample"]["belief"] is None and same["sample"]["belief_same"] and same["log"]["lines"] == []
+    pages.store.log("more")
+    begun = ResultRecord(
+        raw_uid=str(uuid.uuid4()), scan_id=99, run_time=1.8e9, technique="rheo_xpcs", agent="toy", parameters=PARAMETERS
+    )
+    pages.store.begin(begun)
+    new = pages.get("campaign", since=same["cursor"])
+    assert new["results"]["index"] == [len(made)] and new["results"]["status"] == ["computing"]
+    assert [each["key"] for each in new["computing"]] == [begun.key] and len(new["regimes"]["label"]) == len(made) + 1
+    assert [line["text"] for line in new["log"]["lines"]] == ["more"]
+    pages.store.fail(begun.key, "no frames")
+    failed = pages.get("campaign", since=new["cursor"])
+    assert failed["results"]["index"] == [len(made)] and failed["results"]["status"] == ["failed"]
+    pages.ainerd["results"].delete_contents(begun.key, recursive=True, external_only=False)
+    pages.store.refresh()
+    gone = pages.get("campaign", since=failed["cursor"])
+    assert gone["whole"] and gone["results"]["n"] == len(made)
+    for cursor in ("nonsense", "W10=", "eyJ2IjogIngifQ=="):
+        assert pages.get("campaign", since=cursor)["whole"]
+
+
+def test_the_table_is_sorted_and_filtered(filled):
+    pages, made = filled
+    keys = [key for key, _ in made]
+    assert pages.post("note", {"key": keys[1], "text": "a Bubble", "who": "Ann"}).json()["verified"] is False
+
+    def shown(**params):
+        found = pages.get("table", **params)
+        return [row["scan"] for row in found["rows"]], found["found"]
+
+    assert shown(sort="scan", down=False, limit=2, offset=1) == (["1", "2"], 5)
+    assert shown(sort="tau_s")[0] == ["4", "3", "2", "1", "0"] and shown(sort="p", down=False)[0][0] == "3"
+    assert shown(novel=True) == (["3"], 1) and shown(regime=1) == (["4", "3"], 2)
+    assert shown(filter="bubble complete") == (["1"], 1) and shown(status="failed")[1] == 0
+    assert shown(keys=",".join(keys[:2]), sort="scan") == (["1", "0"], 2)
+    many = pages.post("table", {"keys": keys[:3] + ["?"] * 1500, "sort": "scan", "down": False})
+    assert [row["scan"] for row in many.json()["rows"]] == ["0", "1", "2"]
+    for wrong in ({"sort": "secret"}, {"limit": 10_000}, {"offset": -1}):
+        assert pages.http.get(pages.url("table"), params=wrong).status_code == 422
+
+
+def test_a_result_says_everything_but_its_arrays(filled):
+    pages, made = filled
+    key, z = made[3]
+    said = pages.get("result", f"/results/{key}")
+    assert said["explain"] == pages.store.explain(key) and said["regime"] == 1 and "c2" not in said["metadata"]
+    about = said["arrays"]["c2"]
+    assert about["shape"] == [2, 3, 3] and about["dims"] == ["roi", "t1", "t2"] and about["dtype"] == "<f4"
+    np.testing.assert_allclose(said["coordinates"]["t1"]["values"], [5 / 6, 2.5, 25 / 6])
+    similar = pages.store.similar(key, 4)
+    assert [each["key"] for each in said["nearest"]] == list(similar.index)
+    np.testing.assert_allclose([each["distance"] for each in said["nearest"]], similar["distance"], rtol=1e-5)
+    assert pages.http.get(pages.url("result", "/results/nothing")).status_code == 404
+    assert pages.http.get(pages.url("result", "/log")).status_code == 404
+
+
+def test_a_night_can_be_played_again(filled):
+    pages, made = filled
+    first, *_ = pages.get("replay")["atlases"]
+    assert first["label"] == {str(i): int(i > 2) for i in range(len(made))}
+
+
+def test_a_person_takes_a_suggestion_once(pages):
+    id = pages.suggestion()
+    assert pages.get("campaign")["next"]["id"] == id
+    with ThreadPoolExecutor(2) as pool:  # two people at once
+        both = list(pool.map(lambda do: pages.wish(do, suggestion=id, why="so"), ["take", "reject"]))
+    assert sorted(answer.status_code for answer in both) == [200, 409]
+    won, lost = sorted(both, key=lambda answer: answer.status_code)
+    did = {"take": ("accepted", "took"), "reject": ("rejected", "rejected")}[won.json()["do"]]
+    assert did[1] in lost.json()["detail"]["said"] and "Ann" in lost.json()["detail"]["said"]
+    kept = pages.ainerd["suggestions", id]
+    assert kept.metadata["status"] == did[0] and kept.metadata["status_by"] == "Ann (unverified)"
+    assert kept.metadata_revisions[0]["attributes"]["metadata"]["status"] == "proposed"  # what it was stays findable
+    (wish,) = [wish for _, wish in pages.node.wishes()]
+    assert wish["suggestion"] == id and wish["position"] == {"sample_x": 1.0, "sample_y": 2.0}
+    pages.node.answer(f"verdict-{id}", "done", "it is so")
+    assert pages.node.wishes() == [] and pages.get("campaign")["wishes"][-1]["answer"] == "it is so"
+    measured = pages.suggestion(status="measured")
+    assert pages.wish("take", suggestion=measured).status_code == 409
+
+
+def test_what_makes_no_sense_is_refused(pages):
+    open = pages.suggestion()
+    refused = [
+        ("take", {"suggestion": "nothing"}, 404),
+        ("take", {"suggestion": "../results"}, 422),
+        ("take", {"suggestion": pages.suggestion(agent="other")}, 422),
+        ("reject", {"suggestion": open}, 422),  # without why
+        ("exclude", {"region": {"elsewhere": [0, 1]}}, 422),
+        ("exclude", {"region": {"sample_x": [2, 1]}}, 422),
+        ("exclude", {"region": {"sample_x": ["a", 1]}}, 422),
+        ("add", {"position": {"sample_x": 1}}, 422),
+        ("add", {"position": {"sample_x": 1, "sample_y": 99}}, 422),
+        ("name", {"name": "gel"}, 422),
+        ("name", {"regime": 1, "name": "g" * 100}, 422),
+        ("dance", {}, 422),
+        ("hold", {"who": ""}, 422),
+        ("hold", {"agent": "nobody"}, 409),
+        ("hold", {"more": "than is known"}, 422),
+    ]
+    for do, more, status in refused:
+        answer = pages.wish(do, **more)
+        assert answer.status_code == status, (do, more, answer.text)
+        assert len(answer.text) < 400
+    assert pages.node.wishes() == [] and pages.store.suggestions().loc[open, "status"] == "proposed"
+    bad = pages.http.post(pages.url("wish"), content=b'{"do": NaN', headers=JSON)
+    assert bad.status_code == 422
+    nested = b"[" * 8000
+    assert (
+        pages.http.post(pages.url("wish"), content=nested, headers={"Content-Type": "application/json"}).status_code
+        == 422
+    )
+
+
+def test_who_holds_is_said_before_the_agent_knows(pages):
+    assert pages.get("campaign")["held"] is None
+    assert pages.wish("hold", why="tea").status_code == 200
+    held = pages.get("campaign")["held"]
+    assert held["by"] == "Ann" and held["why"] == "tea" and held["pending"]
+    assert pages.wish("release").status_code == 200
+    assert pages.get("campaign")["held"] is None
+    for key, _ in pages.node.wishes():
+        pages.node.answer(key, "done", "")
+
+
+@pytest.mark.fault(
+    "a page of another site asks an agent for something", "refused: cookie, origin and kind of body are checked"
+)
+def test_pages_of_others_write_nothing(pages):
+    body = {"do": "hold", "agent": "toy", "who": "Mallory"}
+    with httpx.Client(trust_env=False) as browser:
+        session = pages.url("session")
+        assert browser.get(session).status_code == 401
+        assert browser.get(f"{pages.base}/ui/", params={"api_key": pages.key}).status_code in (200, 307, 404)
+        browser.get(session)  # the cookie comes with an answer
+        csrf = browser.get(session).json()["csrf"]
+        refused = {
+            "without the token": ({}, 403),
+            "another origin": ({"x-csrf": csrf, "Origin": "http://evil.example"}, 403),
+            "another port": ({"x-csrf": csrf, "Origin": pages.base[:-1]}, 403),
+            "no origin at all": ({"x-csrf": csrf, "Origin": "null"}, 403),
+            "another site": ({"x-csrf": csrf, "Sec-Fetch-Site": "cross-site"}, 403),
+            "a plain form": ({"x-csrf": csrf, "Content-Type": "text/plain"}, 415),
+        }
+        for what, (headers, status) in refused.items():
+            content = json.dumps(body).encode()
+            answer = browser.post(
+                pages.url("wish"), content=content, headers={"Content-Type": "application/json", **headers}
+            )
+            assert answer.status_code == status, what
+        assert pages.node.wishes() == []
+        answer = browser.post(pages.url("wish"), json=body, headers={"x-csrf": csrf, "Origin": pages.base})
+        assert answer.status_code == 200, answer.text
+        assert (
+            "access-control-allow-origin" not in browser.get(session, headers={"Origin": "http://evil.example"}).headers
+        )
+    for key, _ in pages.node.wishes():
+        pages.node.answer(key, "done", "")
+    with httpx.Client(trust_env=False) as nobody:
+        for route in ("campaign", "table", "session", "replay"):
+            assert nobody.get(pages.url(route)).status_code == 401
+        assert pages.post("wish", body, nobody).status_code == 401
+
+
+@pytest.mark.fault("1 MB of text is sent to a page's route, or stands in metadata", "refused, or cut: no answer grows")
+def test_no_text_is_too_long_or_alive(catalogue):
+    pages = catalogue()
+    big = EVIL + "x" * 1_000_000
+    sent = json.dumps({"do": "hold", "agent": "toy", "who": "Ann", "why": big}).encode()
+    assert pages.http.post(pages.url("wish"), content=sent, headers=JSON).status_code == 413
+    assert pages.wish("hold", why="y" * 501).status_code == 422
+    pages.store.log(big)
+    pages.store.add_suggestion(
+        SuggestionRecord(agent="toy", positions={EVIL.replace("/", "").replace(".", ""): 1.0}, reason=big)
+    )
+    key, _ = pages.result(1, reason=big)
+    pages.ainerd["results", key].update_metadata(
+        {"junk": big, "sample": big, "nearest_known": big, "series": {big[:90]: 1}}
+    )
+    pages.ainerd["results"].create_container("junk", metadata={"status": [big], "novel": EVIL})
+    pages.ainerd["suggestions"].create_container("junk", metadata={"terms": EVIL})
+    pages.node.say({**STATE, "held": {"by": EVIL, "why": big}, "explored": big, "names": {"0": EVIL}})
+    assert pages.wish("name", regime=0, name=EVIL[:60]).status_code == 200
+    assert pages.post("note", {"key": key, "text": EVIL, "who": "\x00\u202e<b>"}).status_code == 200
+    for route, below in (("campaign", ""), ("table", ""), ("replay", ""), ("result", f"/results/{key}")):
+        answer = pages.http.get(pages.url(route, below))
+        assert answer.is_success and len(answer.content) < 100_000, route
+        assert answer.headers["content-type"].startswith("application/json")
+        assert re.search("sample_x|atlases|explain", answer.text)
+    assert pages.get("campaign")["results"]["n"] == 1  # what is none is left out
+
+
+def test_paths_lead_nowhere_else(pages):
+    with_key = pages.http
+    for path in ("ainerd/../..", "%2e%2e/%2e%2e/etc", "nothing", f"{pages.name}/raw", ""):
+        assert with_key.get(f"{pages.base}/custom/ainerd/campaign/{path}").status_code in (404, 307)
+
+
+def test_the_digest_of_a_name_is_the_key_of_an_agent(pages):
+    assert digest({"agent": "toy"}) in pages.ainerd["agents"]
