@@ -176,7 +176,7 @@ def fill(ainerd: Container, catalog: Path, technique: RheoXPCS, agent: str, firs
         first = 1
     with sqlite3.connect(catalog) as rows:
         (parent, family, said, specs) = rows.execute(
-            "SELECT parent, structure_family, metadata, specs FROM nodes WHERE specs LIKE '%AinerdResult%' LIMIT 1"
+            "SELECT parent, structure_family, metadata, specs FROM nodes WHERE specs LIKE '%AinerdResult\"%' LIMIT 1"
         ).fetchone()
         zero = json.loads(said)
 

@@ -24,7 +24,7 @@ __all__ = [
 
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
-thumbnail = "c2?slice=0,::8,::8&format=image/png"
+thumbnail = "c2?slice=0,::4,::4&format=image/png"
 view = Path(__file__).with_name("view.js")
 
 

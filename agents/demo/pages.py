@@ -1,0 +1,81 @@
+"""Pictures of the pages in Tiled's web interface, as a browser shows them: ``python -m agents.demo.pages docs/images``.
+
+They are of the night in ``output/demo``, whose agent goes on; where there is none, one is explored first.
+"""
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from agents.demo.campaign import OUTPUT, PICTURED, run
+from agents.demo.simulated import HARDWARE, simulated_instrument
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.config import Settings
+from ainerd.results import ResultStore
+from ainerd.server import embedded_server
+
+CHROMIUM = "/usr/bin/chromium"
+WIDE, WALL, PHONE = (1400, 900), (3840, 2160), (390, 844)
+READY = "[data-ainerd={}][data-drawn=yes]"
+PATIENCE_MS = 120_000
+
+
+def main() -> None:
+    """Write a picture of each view."""
+    images = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    settings = Settings.load(TOML)
+    if not (OUTPUT / "tiled" / "catalog.db").exists():
+        run(settings, seed=PICTURED)
+    with embedded_server(OUTPUT / "tiled", readable_storage=[OUTPUT / "frames"]) as server:
+        instrument = simulated_instrument(OUTPUT / "frames", HARDWARE, sample_seed=PICTURED)
+        agent = build_agent(
+            server.client(),
+            detector=instrument.detector,
+            actuators=[instrument.stage.x, instrument.stage.y],
+            rheometer=instrument.rheometer,
+            settings=settings,
+        )
+        agent.suggest()
+        agent.drain()
+        newest = ResultStore(server.client()["ainerd"]).table().query("status == 'complete'").index[-1]
+        draw(f"{server.uri.partition('/api/')[0]}/ui/browse/ainerd", server.api_key, newest, images)
+        agent.close()
+
+
+def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
+    """The campaign on a desk, on a wall and on a phone, and a result."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--headless=new", "--no-sandbox"])
+
+        def opened(size: tuple[int, int], address: str, scheme: str = "light") -> Page:
+            page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), color_scheme=scheme)
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{address}?api_key={api_key}")
+            page.wait_for_selector(READY.format("c2"))
+            return page
+
+        for name, size, scheme in (
+            ("page", WIDE, "light"),
+            ("page-wall", WALL, "dark"),
+            ("page-phone", PHONE, "light"),
+        ):
+            page = opened(size, campaign, scheme)
+            for panel in ("map", "latent", "timeline"):
+                page.wait_for_selector(READY.format(panel))
+            page.wait_for_selector("[data-ainerd=next] .where")
+            if size != PHONE:
+                page.get_by_role("button", name="the whole window").click()
+                page.mouse.move(1, 1)
+            page.wait_for_load_state("networkidle") if size == PHONE else page.wait_for_timeout(1000)
+            page.screenshot(path=images / f"{name}.png", scale="css")
+            page.close()
+        page = opened(WIDE, f"{campaign}/results/{result}")
+        for panel in ("g2", "frame", "intensity"):
+            page.wait_for_selector(READY.format(panel))
+        page.screenshot(path=images / "page-result.png", full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""The campaign in Chromium, on a real server, while an agent explores: what a person sees, presses and is told."""
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Session
+
+from ainerd.results import ResultRecord
+from ainerd.server.pages import ui_settings
+from ainerd.technique import Analysis
+
+CHROMIUM = Path("/usr/bin/chromium")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser can be driven")
+if not CHROMIUM.exists():
+    pytest.skip(f"{CHROMIUM} is not there: no browser can be driven", allow_module_level=True)
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 90_000
+HOSTILE = '<img src=x onerror="window.__hurt=1"><script>window.__hurt=1</script>javascript:window.__hurt=1'
+GROUP = 7  # results on the left of the latent space
+RESULTS = 20
+
+
+@pytest.fixture(scope="module")
+def session(server, tmp_path_factory):
+    """An agent in mode review, and 20 results of its name; its RunEngine may run in any thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AINERD_STEERING__REVIEW", "true")
+        session = Session(tmp_path_factory.mktemp("browser"), server)
+    session.RE.context_managers = []
+    session.agent.quiet = True
+    technique = session.agent.technique
+    known = technique.landmarks().embeddings
+    middle, axis = known.mean(axis=0), np.linalg.svd(known - known.mean(axis=0), full_matrices=False)[2][0]
+    for i in range(RESULTS):
+        put_result(session, i, middle + (-8 if i < GROUP else 8) * axis, dict(technique.parameters))
+    session.store.log(f"a line {HOSTILE}")
+    yield session
+    session.close()
+
+
+def put_result(session, i, embedding, parameters):
+    """Result number i of the night so far; 13 failed, 5 is novel."""
+    rng = np.random.default_rng(i)
+    record = ResultRecord(
+        raw_uid=f"00000000-0000-4000-8000-{i:012}",
+        technique="rheo_xpcs",
+        agent=session.settings.name,
+        parameters=parameters,
+        scan_id=100 + i,
+        run_time=time.time() - 60 * (RESULTS - i),
+        positions={"sample_x": 0.5 + 2.2 * (i % 5), "sample_y": 0.5 + 2.2 * (i // 5)},
+        units={"sample_x": "mm", "sample_y": "mm", "tau_s": "s"},
+        n_frames=100,
+        frame_time_s=0.5,
+        start={"sample": HOSTILE if i == 3 else "gel"},
+        regime=int(i >= GROUP),
+    )
+    key = session.store.begin(record)
+    if i == 13:
+        session.store.fail(key, HOSTILE)
+        return
+    n, lags = 32, 0.5 * np.arange(1, 21)
+    decay = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / (2 + i))
+    maps = 1 + 0.2 * decay + rng.normal(0, 0.01, (18, n, n))
+    session.store.complete(
+        key,
+        Analysis(
+            embedding=(embedding + rng.normal(0, 0.1, embedding.size)).astype(np.float32),
+            novelty_p=0.001 if i == 5 else 0.1 + 0.8 * rng.random(),
+            arrays={
+                "c2": maps.astype(np.float32),
+                "denoised": maps[:, ::2, ::2].astype(np.float32),
+                "g2": 1 + 0.2 * np.exp(-lags / 3) + rng.normal(0, 0.01, (18, 20)),
+                "g2_err": np.full((18, 20), 0.01),
+                "tau": lags,
+                "mean_frame": rng.random((20, 30), dtype=np.float32),
+                "intensity": rng.random((18, 25)),
+                "intensity_total": rng.random(25),
+                "intensity_time": 2.0 * np.arange(25),
+            },
+            summary={"tau_s": 3.0 + i, "tau_s_err": 0.1, "kww_exponent": 1.0, "contrast": 0.2},
+            units={"tau_s": "s"},
+            model={"name": "encoder", "sha256": "0" * 64},
+            calibration={"id": "bank", "n": 500, "alpha": 0.05},
+        ),
+    )
+
+
+class Browser:
+    """One page, and all that went wrong in it or was asked of anybody but the server."""
+
+    def __init__(self, page, session, root, key):
+        self.page, self.root, self._key = page, root, key
+        self.path = "/".join(session.client.path_parts + ["ainerd"])
+        self.wrong, self.asked = [], []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda said: said.type in ("error", "warning") and self.wrong.append(said.text))
+        # Tiled's own page does not catch what it cancels itself.
+        page.on("pageerror", lambda error: str(error) != "canceled" and self.wrong.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, *parts):
+        query = f"?api_key={self._key}" if self._key else ""
+        self._key = None
+        self.page.goto(f"{self.root}/ui/browse/{'/'.join((self.path, *parts))}{query}")
+
+    def until(self, said, of="body"):
+        """Wait until an element says something."""
+        self.page.wait_for_function(
+            "([of, said]) => [...document.querySelectorAll(of)].some(each => each.innerText.includes(said))",
+            arg=[of, said],
+        )
+
+    def drawn(self, name):
+        self.page.wait_for_selector(f"[data-ainerd={name}][data-drawn=yes]")
+
+    def at(self, name, x, y):
+        """Where a point of a picture is on the screen."""
+        return self.page.evaluate(
+            """([name, x, y]) => {
+                const picture = document.querySelector(`[data-ainerd=${name}]`);
+                picture.scrollIntoView({block: "center"});
+                const {xaxis, yaxis} = picture._fullLayout;
+                const box = picture.querySelector(".nsewdrag").getBoundingClientRect();
+                return [box.left + xaxis.d2p(x), box.top + yaxis.d2p(y)];
+            }""",
+            [name, x, y],
+        )
+
+
+@pytest.fixture(scope="module")
+def browser(session, server):
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+        yield Browser(page, session, server.uri.partition("/api/")[0], server.api_key)
+        chromium.close()
+
+
+def test_the_campaign_shows_every_panel(browser, session):
+    browser.open()
+    for name in ("map", "latent", "timeline", "c2"):
+        browser.drawn(name)
+    for name in ("next", "log", "health", "table", "feed", "found"):
+        assert browser.page.locator(f"[data-ainerd={name}]").count() == 1, name
+    browser.until(f"{RESULTS} results, 1 failed", "[data-ainerd=found]")
+    browser.until("live", "[data-ainerd=feed]")
+    browser.until("1 to 20 of 20", "[data-ainerd=table]")
+    assert browser.page.locator("[data-ainerd=table] tbody tr").count() == RESULTS
+
+
+def test_a_point_that_is_clicked_is_looked_at(browser):
+    x, y = browser.at("map", 0.5 + 2.2 * 2, 0.5)
+    browser.page.mouse.move(x, y)
+    browser.page.mouse.click(x, y)
+    browser.until("scan 102", "[data-ainerd=gallery]")
+    assert browser.page.locator("tr.picked").get_attribute("data-key")
+    browser.page.get_by_role("button", name="back to the newest").click()
+
+
+def test_a_lasso_chooses_what_the_table_shows(browser):
+    page = browser.page
+    (left, right), (low, high) = page.evaluate(
+        """() => {
+            const {xaxis, yaxis} = document.querySelector("[data-ainerd=latent]")._fullLayout;
+            return [xaxis.range, yaxis.range];
+        }"""
+    )
+    inset = 0.01 * (right - left), 0.01 * (high - low)
+    left, low, high, middle = left + inset[0], low + inset[1], high - inset[1], (left + right) / 2
+    corners = [(left, low), (left, high), (middle, high), (middle, low), (left, low)]
+    page.mouse.move(*browser.at("latent", *corners[0]))
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*browser.at("latent", *corner), steps=4)
+    page.mouse.up()
+    browser.until("chosen with the lasso", "[data-ainerd=chosen]")
+    chosen = int(re.match(r"\d+", page.inner_text("[data-ainerd=chosen]"))[0])
+    assert chosen in (GROUP, RESULTS - 1 - GROUP)  # an axis has no sign of its own
+    browser.until(f"1 to {chosen} of {chosen}", "[data-ainerd=table]")
+    page.get_by_role("button", name="others like these").click()
+    browser.until("nearest first", "[data-ainerd=chosen]")
+    browser.until(f"1 to {RESULTS - 1 - chosen} of", "[data-ainerd=table]")
+    page.get_by_role("button", name="show all").click()
+    browser.until(f"1 to {RESULTS} of {RESULTS}", "[data-ainerd=table]")
+
+
+def test_what_a_person_takes_or_turns_down_is_heeded_while_the_agent_explores(browser, session):
+    page = browser.page
+    page.fill("[data-ainerd=who]", "Ann")
+    running = threading.Thread(target=lambda: session.RE(session.agent.explore(3)))
+    running.start()
+    try:
+        browser.until("The plan waits", "[data-ainerd=next]")
+        page.click("[data-ainerd=take]")
+        browser.until(f"{RESULTS + 1} results", "[data-ainerd=found]")
+        browser.until("The plan waits", "[data-ainerd=next]")
+        page.click("[data-ainerd=reject]")
+        page.fill("[data-ainerd=why]", HOSTILE)
+        page.click("[data-ainerd=reject]")
+        page.wait_for_selector("[data-ainerd=next] .wishes li.done:has-text('not this')")
+        for n in (2, 3):
+            page.wait_for_selector("[data-ainerd=take]:enabled")
+            browser.until("The plan waits", "[data-ainerd=next]")
+            page.click("[data-ainerd=take]")
+            browser.until(f"{RESULTS + n} results", "[data-ainerd=found]")
+    finally:
+        running.join(PATIENCE_MS / 1000)
+    suggestions = session.store.suggestions()
+    assert (suggestions["status"] == "measured").sum() == 3
+    (turned_down,) = suggestions[suggestions["status"] == "rejected"].itertuples()
+    assert "Ann" in turned_down.status_by and turned_down.status_reason == HOSTILE
+    measured = session.store.search(agent=session.settings.name).tail(3)
+    for name in ("sample_x", "sample_y"):
+        assert not np.isclose(measured[name].astype(float), getattr(turned_down, name)).all()
+
+
+def test_hold_says_who_holds_and_can_be_undone(browser, session):
+    page = browser.page
+    page.click("[data-ainerd=hold]")
+    browser.until("Held by Ann", "[data-ainerd=next]")
+    page.wait_for_selector("[data-ainerd=hold][aria-pressed=true]:enabled")
+    page.click("[data-ainerd=hold]")
+    page.wait_for_selector("[data-ainerd=hold][aria-pressed=false]")
+
+
+def test_the_night_can_be_played_again(browser):
+    page = browser.page
+    page.click("[data-ainerd=replay]")
+    browser.until("replay", "[data-ainerd=feed]")
+    assert page.locator("[data-ainerd=take], [data-ainerd=hold]").count() == 0
+    page.get_by_role("slider", name="moment of the night").fill("300")
+    page.wait_for_function(
+        "() => { const n = parseInt(document.querySelector('[data-ainerd=found]').innerText); return n > 3 && n < 20; }"
+    )
+    page.get_by_role("button", name="back to now").click()
+    browser.until(f"{RESULTS + 3} results", "[data-ainerd=found]")
+
+
+def test_a_result_shows_its_pictures_and_what_they_rest_on(browser, session):
+    key = next(key for key, row in session.store.table().iterrows() if row["scan_id"] == 105)
+    browser.open("results", key)
+    for name in ("c2", "g2", "frame", "intensity"):
+        browser.drawn(name)
+    browser.until("novel at alpha = 0.05: p = 0.001", "[data-ainerd=explain]")
+    page = browser.page
+    page.focus("[data-ainerd=azimuth]")
+    page.keyboard.press("ArrowRight")
+    browser.until("bin 2", "output")
+    page.wait_for_function("document.querySelector('[data-ainerd=c2]')._fullData.length === 3")
+
+
+def test_suggestions_and_log_have_pages(browser, session):
+    suggestions = session.store.suggestions()
+    rejected = suggestions[suggestions["status"] == "rejected"]
+    browser.open("suggestions", str(rejected["id"].iloc[0] if "id" in rejected else rejected.index[0]))
+    browser.until("rejected", "[data-ainerd=status]")
+    browser.until(HOSTILE)
+    browser.open("log")
+    browser.until(HOSTILE, "[data-ainerd=log]")
+
+
+def test_whoever_may_only_read_sees_no_buttons(browser):
+    page = browser.page
+    readable = {"csrf": None, "who": "guest", "verified": True, "may_write": False}
+    page.route("**/custom/ainerd/session/**", lambda route: route.fulfill(json=readable))
+    browser.open()
+    browser.until("You may read here, not write", "[data-ainerd=next]")
+    assert page.locator("[data-ainerd=take], [data-ainerd=reject], [data-ainerd=hold], [data-ainerd=who]").count() == 0
+    page.unroute("**/custom/ainerd/session/**")
+
+
+def test_nothing_went_wrong_nothing_hurt_and_nobody_else_was_asked(browser):
+    assert browser.wrong == []
+    assert browser.page.evaluate("window.__hurt") is None
+    outside = [url for url in browser.asked if not url.startswith((browser.root, "data:", "blob:"))]
+    assert outside == [] and len(browser.asked) > 100
+
+
+def test_each_spec_has_a_view(browser):
+    known = browser.page.evaluate("Object.keys(window.__TILED_SPEC_VIEWS__)")
+    assert {view["spec"] for view in ui_settings()["spec_views"]} <= set(known)
