@@ -93,12 +93,22 @@ def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
 
 
 def test_serve_keeps_its_port_and_is_found(tmp_path):
-    command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path)]
-    with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as serving:
-        said = [serving.stdout.readline() for _ in range(6)]
+    browser, opened = tmp_path.with_name(f"{tmp_path.name}.sh"), tmp_path.with_name(f"{tmp_path.name}.opened")
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o700)
+    command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path), "--open"]
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with killed_at_the_end(started) as serving:
+        said = [serving.stdout.readline() for _ in range(7)]
         assert f"Tiled serves {tmp_path}" in said[0] and "Ctrl-C" in said[-1]
-        uri = running(tmp_path)[0]
+        uri, key = running(tmp_path)
         assert uri.removesuffix("/api/v1") in said[1] and (tmp_path / "api_key").read_text() not in "".join(said)
+        page = tmp_path / "page.html"
+        wait_for(lambda: opened.exists() and opened.read_text())
+        assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(said)
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert f"{uri.removesuffix('/api/v1')}/ui/browse/ainerd?api_key={key}" in page.read_text()
         with EmbeddedServer.start(tmp_path) as server:
             assert not server.owned
             serving.send_signal(signal.SIGINT)
