@@ -36,7 +36,7 @@ RESULTS = 20
 
 @pytest.fixture(scope="module")
 def session(server, tmp_path_factory):
-    """An agent in mode review, and 20 results of its name that it need not know; its RunEngine may run in any thread."""
+    """An agent in mode review, and 20 results of its name; its RunEngine may run in any thread."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STEERING__REVIEW", "true")
         session = Session(tmp_path_factory.mktemp("browser"), server)

@@ -37,7 +37,7 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
         y: landmarks.v,
         hoverinfo: "skip",
         name: "landmarks",
-        marker: { size: 3, color: theme.line },
+        marker: { size: 0.23 * theme.size, color: theme.line },
       });
     const share_of = (k, first) =>
       share?.[k]
