@@ -1,7 +1,7 @@
 """All scripts of the views as one: a server of Tiled takes longer for thirty answers than a browser for what they say.
 
-The scripts are modules that a person reads; here each becomes a function of the same page. That is no compiler: it knows
-``import { a, b as c } from "./x.js"`` and ``export`` before ``const``, ``function`` and ``class``, and no more.
+The scripts are modules that a person reads; here each becomes a function of the same page. That is no compiler: it
+knows ``import { a, b as c } from "./x.js"`` and ``export`` before ``const``, ``function`` and ``class``, and no more.
 """
 
 import re
