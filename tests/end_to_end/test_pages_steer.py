@@ -13,6 +13,7 @@ from conftest import Session
 
 from ainerd.agent import _agent, _state
 from ainerd.agent._remote import _Remote
+from ainerd.agent._state import StateWriter
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord
 from ainerd.server import open_catalog
 
@@ -187,3 +188,33 @@ def test_a_plan_elsewhere_heeds_them_too(server):
     store.set_status(made[0], "measured")
     node.say({"taken": made[0]})  # it has not noticed yet
     assert offered() is None
+
+
+def test_axes_of_the_latent_space_stay(server):
+    client = server.client().create_container(f"axes-{uuid.uuid4().hex[:8]}")
+    store = ResultStore(open_catalog(client)[1], agent="far")
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(1000, 3)) * [1, 5, 2]
+    asked = []
+
+    def landmarks():
+        asked.append(1)
+        return SimpleNamespace(embeddings=known, names=["a"] * 1000)
+
+    technique = SimpleNamespace(parameters={"a": 1}, landmarks=landmarks)
+    campaign = SimpleNamespace(n_results=4)
+
+    def writer():
+        return StateWriter(store, technique, campaign, about={}, health=dict, hear=print)
+
+    assert writer()._latent() is None and not asked
+    campaign.n_results = 5
+    first = writer()._latent()
+    assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
+    directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances
+    np.testing.assert_allclose(np.abs(np.sum(directions * first["directions"], axis=1)), 1, atol=1e-4)
+    AgentNode(store.container, "far").say({"latent": first})
+    campaign.n_results = 0
+    assert writer()._latent() == first and len(asked) == 1  # of the session before
+    technique.parameters = {"a": 2}
+    assert writer()._latent() is None

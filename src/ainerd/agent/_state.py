@@ -12,7 +12,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
 from ainerd.campaign import Campaign
-from ainerd.results import AgentNode, ResultStore, digest
+from ainerd.results import AgentNode, ResultStore, digest, read_agent
 from ainerd.technique import HasLandmarks, Technique
 from ainerd.views import principal_axes
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 EVERY_S = 5.0  # an agent that was not heard of for three times as long is away
 MOST_LANDMARKS = 400
 GRID = 41  # points of the map along a side, at most
+FEW = 5  # results, before which no axes are needed
 FIRST = 30  # results after which axes without landmarks are drawn anew; then twice as many, and so on
 
 
@@ -56,7 +57,7 @@ class StateWriter:
         self._digest = digest(technique.parameters)
         self._health, self._hear = health, hear
         self._axes: dict[str, Any] | None = None
-        self._next_axes = 0
+        self._next_axes, self._has_looked = 0, False
         self._is_new, self._ends = True, False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
@@ -159,7 +160,17 @@ class StateWriter:
         }
 
     def _latent(self) -> dict[str, Any] | None:
-        """Axes in which points of the latent space are drawn: they stay, so that a picture does not turn."""
+        """Axes in which points of the latent space are drawn: they stay, so that a picture does not turn.
+
+        Landmarks may take seconds to make, so that they wait until there is something to draw among them.
+        """
+        if self._axes is None and not self._has_looked:
+            self._has_looked = True
+            earlier = read_agent(self._store.container, str(self._store.agent)).get("latent")
+            if isinstance(earlier, dict) and (earlier.get("of"), earlier.get("digest")) == ("landmarks", self._digest):
+                self._axes, self._next_axes = earlier, -1
+        if self._axes is None and self._campaign.n_results < FEW:
+            return None
         if self._axes is None and isinstance(self._technique, HasLandmarks):
             landmarks = self._technique.landmarks()
             known = np.asarray(landmarks.embeddings, float)
