@@ -1,8 +1,9 @@
-// A campaign as it is now, and as it grows: one question every two seconds, for what is new alone.
+// A campaign as it is now, and as it grows: one question about every second, for what is new alone.
 import { useEffect, useRef, useState } from "./react.js";
 import { ask } from "./server.js";
 
 const EVERY_MS = 800; // between an answer and the next question
+const ENDED_MS = 5000; // after the agent has ended
 const LAST_MS = 30_000; // between questions to a server that is away
 
 /** The newer of each that is not null: null says that nothing changed. */
@@ -93,7 +94,7 @@ export function useCampaign(root, agent) {
         now = merged(now, answer);
         setState(now);
         setFeed((old) => (old.kind === "live" ? old : { kind: "live" }));
-        later(EVERY_MS);
+        later(answer.health?.closed ? ENDED_MS : EVERY_MS);
       } catch (error) {
         if (ends) return;
         failures += 1;
