@@ -8,6 +8,7 @@ const LAST_MS = 30_000; // between questions to a server that is away
 
 /** The newer of each that is not null: null says that nothing changed. */
 function known(before, answer) {
+  if (!answer) return before;
   const said = Object.entries(answer ?? {}).filter(([, value]) => value !== null && value !== undefined);
   return same(before, { ...before, ...Object.fromEntries(said) });
 }
@@ -22,7 +23,7 @@ export function merged(before, answer) {
   if (!before || answer.whole) return { ...answer, results: { ...answer.results, index: undefined } };
   const kept = { ...before, ...answer, results: grown(before.results, answer.results) };
   const { belief, belief_same, ...sample } = answer.sample ?? {};
-  const { belief: old, ...oldSample } = before.sample ?? {};
+  const { belief: old, belief_same: _, ...oldSample } = before.sample ?? {};
   const unchanged = belief_same || belief === undefined;
   kept.sample =
     unchanged && JSON.stringify(sample) === JSON.stringify(oldSample)
