@@ -42,7 +42,7 @@ figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in outp
 	$(BIN)/python -m agents.demo.figures
 
 test: lint ## lint, types, import contracts, the whole suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, forty sessions left at any moment
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
@@ -72,6 +72,7 @@ bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/bench
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.numbers
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.prompt
 	$(BIN)/python -m benchmarks.instrument
 	$(BIN)/python -m benchmarks.latent
 	$(BIN)/python -m benchmarks.tuning

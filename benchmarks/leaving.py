@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ainerd.server import EmbeddedServer
 from benchmarks._report import report
 
 AFTER_S = 2.0
-READY_S, END_S = 240.0, 120.0
+READY_S, END_S = 600.0, 300.0
 N_FRAMES = 2000
 PROMPT = r"In \[\d+\]: "
 PREPARE = f"""
@@ -50,6 +51,27 @@ token = RE.subscribe(mark)
 """
 
 
+def ipython(folder: Path, **environment: str) -> "pexpect.spawn[str]":
+    """A session of the small simulated instrument in a pseudo-terminal, not yet at its prompt; data in `folder`."""
+    told = {
+        "AINERD_CONFIG": str(TOML.with_name("small.toml")),
+        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "MPLBACKEND": "Agg",
+        "TERM": "dumb",
+    }
+    options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
+    return pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", *options],
+        env=os.environ | told | environment,
+        encoding="utf8",
+        timeout=READY_S,
+        echo=False,
+    )
+
+
 @dataclass
 class Session:
     """IPython with the profile, and the file in which it marks what happens to its run."""
@@ -60,18 +82,7 @@ class Session:
     @classmethod
     def start(cls, folder: Path, number: int) -> "Session":
         """At its prompt, with what earlier sessions left analysed."""
-        environment = os.environ | {
-            "AINERD_CONFIG": str(TOML.with_name("small.toml")),
-            "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-            "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-            "IPYTHONDIR": str(folder / "ipython"),
-            "MPLBACKEND": "Agg",
-            "TERM": "dumb",
-        }
-        options = [f"--profile-dir={TOML.parent}", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
-        process = pexpect.spawn(
-            sys.executable, ["-m", "IPython", *options], env=environment, encoding="utf8", timeout=READY_S, echo=False
-        )
+        process = ipython(folder)
         session = cls(process, folder / f"marks-{number}")
         process.expect(PROMPT)
         prepare = folder / "prepare.py"
@@ -112,14 +123,22 @@ class Session:
         return marks["stop"][0] - marks["stream_datum"][0] if "stop" in marks else None
 
     def wait(self) -> bool:
-        """Whether it ended by itself in time; it is gone in any case."""
-        try:
+        """Whether it ended by itself in time; it is gone in any case. It may outlive its terminal."""
+        deadline = time.monotonic() + END_S
+        with suppress(pexpect.TIMEOUT):
             self.process.expect(pexpect.EOF, timeout=END_S)
-            ended = True
-        except pexpect.TIMEOUT:
-            ended = False
+        while not (ended := self._has_ended) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not ended:
+            os.kill(self.process.pid, signal.SIGKILL)
+            while not self._has_ended:
+                time.sleep(0.05)
         self.process.close(force=True)
         return ended
+
+    @property
+    def _has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def typed(*keys: str) -> Callable[[Session], None]:

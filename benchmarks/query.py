@@ -3,16 +3,22 @@
 A catalogue of synthetic results on an embedded server; every result has the metadata that the agent writes, one has
 arrays. "first" is the first table of a new `ResultStore`, as in a new session; "again" is one more of the same store;
 "one more" comes after another process wrote a result. The last rows are plain Tiled.
+
+Then each question of the documentation's page of questions, once with `ResultStore` and once with Tiled alone, of the
+newest `--asked` results: what is found is listed, arrays are read.
 """
 
 import argparse
 import os
+import re
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -20,7 +26,7 @@ from rich.progress import track
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultRecord, ResultStore
+from ainerd.results import AtlasRecord, ResultRecord, ResultStore, SuggestionRecord
 from ainerd.server import embedded_server, open_catalog
 from ainerd.technique import Analysis
 from benchmarks._report import report
@@ -34,6 +40,8 @@ PARAMETERS = {
     "bank": "c" * 16,
     "contrast": 0.2,
 }
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "twenty-questions.md"
+DUSK = 1795111200.0  # of the night that the page asks about
 UNITS = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa", "tau_s": "s", "counts_per_pixel": "photons/pixel/frame"}
 
 
@@ -41,6 +49,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=int, default=5000)
+    parser.add_argument("--asked", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--directory", type=Path, help="Keep the catalogue there, and use what is there.")
     arguments = parser.parse_args()
@@ -49,6 +58,12 @@ def main() -> None:
         key = seed(ainerd, arguments.results)
         rows = [measured(name, ask, arguments.rounds) for name, ask in questions(ainerd, key)]
         report("query", rows, results=len(ResultStore(ainerd)), load_average=os.getloadavg()[0])
+    with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server:
+        raw, ainerd = open_catalog(server.client())
+        key = seed(ainerd, arguments.asked)
+        add_cases(raw, ainerd, key)
+        rows = list(asked(server.client(), key, arguments.rounds))
+        report("query_page", rows, results=arguments.asked + 1, load_average=os.getloadavg()[0])
 
 
 def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -80,6 +95,55 @@ def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], A
     yield "Tiled: metadata of all (once)", lambda: {k: node.metadata for k, node in results.items().page_size(300)}
 
 
+def asked(client: Container, key: str, rounds: int) -> Iterator[dict[str, Any]]:
+    """A row for each question of the page; its code is what is measured."""
+    page = PAGE.read_text()
+    code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {"client": client, "key": key}
+    exec(re.sub(r"^key = .*\n", "", code[1], flags=re.MULTILINE), names)
+    names["store"].table()
+    for question, *ways in re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", page, re.MULTILINE):
+        found: dict[str, Any] = {"question": question}
+        for name, way in zip(("Tiled", "ResultStore"), ways, strict=True):
+            took = measured(question, partial(listed, compile(way, question, "eval"), names), rounds)
+            found |= {f"{name}, median (ms)": 1e3 * took["median (s)"], f"{name}, worst (ms)": 1e3 * took["worst (s)"]}
+        yield found
+
+
+def listed(question: CodeType, names: dict[str, Any]) -> None:
+    """Answer it."""
+    answer = eval(question, names)
+    if isinstance(answer, Container):
+        list(answer)
+
+
+def add_cases(raw: Container, ainerd: Container, key: str) -> None:
+    """What the page asks for beside ordinary results: the run and the suggestion behind one, notes, every status."""
+    store = ResultStore(ainerd)
+    one = store.record(key)
+    raw.create_container(one.raw_uid, metadata={"start": {"uid": one.raw_uid, "plan_name": "count", "scan_id": 4}})
+    store.add_suggestion(SuggestionRecord(id=one.suggestion_id, positions=one.positions, reason="edge of regime 1"))
+    for status, by in {"withdrawn": "ainerd", "superseded": "ainerd", "rejected": "person"}.items():
+        store.add_suggestion(SuggestionRecord(id=status, positions=one.positions, reason="edge of regime 1"))
+        store.set_status(status, status, "a bubble", by=by)
+    store.log("measured", raw_uid=one.raw_uid)
+    store.note("a bubble", raw_uid=record(4).raw_uid, scan="4")
+    for number, changes in enumerate(
+        (
+            {"scan_id": 20, "event": 1, "start": {"plan": "count", "sample": "PEG 4"}},
+            {"scan_id": 20, "event": 2, "start": {"plan": "count", "sample": "PEG 4"}, "status": "partial"},
+            {"status": "failed", "reason": "the disk was full", "retake": True, "regime": None},
+            {"status": "failed", "reason": "zero photons: is the shutter open?", "regime": None},
+            {"status": "computing", "regime": None},
+            {"novelty_p": None, "novel": None},
+            {"parameters": PARAMETERS | {"contrast": 0.3}, "raw_uid": record(5).raw_uid},
+        )
+    ):
+        more = record(2 * 10**6 + number).changed(**changes)
+        ainerd["results"].create_container(more.key, metadata=more.metadata(), specs=["AinerdResult"])
+
+
 def measured(name: str, ask: Callable[[], Any], rounds: int) -> dict[str, Any]:
     """Seconds of the rounds; a question that says when it began is timed from there."""
     took = []
@@ -95,10 +159,11 @@ def record(i: int) -> ResultRecord:
     rng = np.random.default_rng(i)
     return ResultRecord(
         status="complete",
-        raw_uid=str(uuid.UUID(bytes=rng.bytes(16))),
-        raw_path="raw/run",
+        raw_uid=(run := str(uuid.UUID(bytes=rng.bytes(16)))),
+        raw_path=f"raw/{run}",
         scan_id=i,
-        run_time=1.79e9 + 60 * i,
+        run_time=DUSK + 60 * (i - 500),
+        start={"sample": f"PEG {i % 9}", "user": "ada" if i % 2 else "bob", "proposal": 271, "plan": "expose"},
         suggestion_id=str(uuid.UUID(bytes=rng.bytes(16))),
         technique="rheo_xpcs",
         agent="ainerd",
@@ -148,7 +213,8 @@ def seed(ainerd: Container, n: int) -> str:
         model=last.model,
         calibration=last.calibration,
     )
-    store.complete(store.begin(last), said)
+    stress = (np.arange(500.0), np.linspace(200, 80, 500))
+    store.complete(store.begin(last), said, series={"stress": stress})
     labels = {r.key: r.regime for r in made if r.regime is not None}
     store.add_atlas(AtlasRecord(n_regimes=5, supported_range=(4, 6), labels=labels))
     return last.key

@@ -34,6 +34,7 @@ from sim_devices import Crystal, Transition
 RANGE = (30.0, 180.0)
 EVEN = np.linspace(*RANGE, 30)
 CHOSEN = 10
+SHAPES = ("cusp", "rounded")  # of critical scattering: one that is fitted, one that is not
 
 
 def crystal(seed: int, shape: str = "cusp", **options: Any) -> tuple[Crystal, list[float], np.random.Generator]:
@@ -238,7 +239,7 @@ def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> d
 def transitions(quick: bool) -> list[dict[str, Any]]:
     """Even ramps, 30 temperatures 5.17 K apart: critical scattering of a shape that is fitted and one that is not."""
     rows = []
-    for shape in ("cusp", "rounded"):
+    for shape in SHAPES:
         found, extra, k = [], 0, []
         for seed in range(10 if quick else 50):
             sample, truth, rng = crystal(seed, shape)
@@ -251,25 +252,38 @@ def transitions(quick: bool) -> list[dict[str, Any]]:
 
 
 def steering(quick: bool) -> list[dict[str, Any]]:
-    """Ten temperatures, a third of the even ramp's, that the agent chooses one by one."""
-    chosen, even, few = [], [], []
-    for seed in range(5 if quick else 25):
-        sample, truth, rng = crystal(1000 + seed)
-        technique, feed, analysis = XTEC(clusters=6), None, None
-        optimizer = technique.optimizer({"temperature": RANGE})
-        for _ in range(CHOSEN):
-            run = ramp(sample, rng, optimizer.suggest(1)[0]["temperature"])
-            feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
-            with contextlib.suppress(AnalysisError):  # too few yet
-                analysis = feed.push().finish()
-        chosen += found_at(analysis, truth)
-        even += found_at(analyse(XTEC(clusters=6), ramp(sample, rng, EVEN)), truth)
-        few += found_at(analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN))), truth)
-    return [
-        summed(f"{CHOSEN} by the agent", chosen),
-        summed(f"{CHOSEN} even", few),
-        summed(f"{EVEN.size} even", even),
-    ]
+    """Ten temperatures, a third of the even ramp's, that the agent chooses one by one, beside ten even ones."""
+    rows = []
+    for shape in SHAPES:
+        both = [steered(seed, shape) for seed in range(5 if quick else 50)]
+        chosen, even = (sum(found, []) for found in zip(*both, strict=True))
+        rows += [
+            summed(f"{shape}, {CHOSEN} by the agent", chosen, **ratio(chosen, even)),
+            summed(f"{shape}, {CHOSEN} even", even, **ratio(even, even)),
+        ]
+    return rows
+
+
+def steered(seed: int, shape: str) -> tuple[list[tuple[float, float, bool]], list[tuple[float, float, bool]]]:
+    """What is found of a crystal by temperatures that the agent chooses, and by as many even ones."""
+    sample, truth, rng = crystal(3000 + seed, shape)
+    technique, feed, analysis = XTEC(clusters=6), None, None
+    optimizer = technique.optimizer({"temperature": RANGE})
+    for _ in range(CHOSEN):
+        run = ramp(sample, rng, optimizer.suggest(1)[0]["temperature"])
+        feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
+        with contextlib.suppress(AnalysisError):  # too few yet
+            analysis = feed.push().finish()
+    even = analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
+    return found_at(analysis, truth), found_at(even, truth)
+
+
+def ratio(found: list[tuple[float, float, bool]], of: list[tuple[float, float, bool]]) -> dict[str, float]:
+    """Of two median errors, with the 90 % interval by resampled transitions; and the share that is 8 K off or more."""
+    a, b = (np.array([error for error, *_ in some]) for some in (found, of))
+    drawn = np.random.default_rng(0).integers(len(a), size=(2000, len(a)))
+    low, high = np.quantile(np.median(a[drawn], axis=1) / np.median(b[drawn], axis=1), [0.05, 0.95])
+    return {"of even": float(np.median(a) / np.median(b)), "low": low, "high": high, "missed": float(np.mean(a >= 8))}
 
 
 def novel(quick: bool) -> list[dict[str, Any]]:

@@ -29,21 +29,33 @@ class Source(Device):
 
     energy = Component(Quantity, value=0.0, units="keV")
     ring_current = Component(Quantity, value=RING_mA, units="mA")
+    i0 = Component(Quantity, value=1.0, units="")  # of a monitor before the shutter; 1: the whole beam
     beam_size_x = Component(Quantity, value=15.0, units="um")
     beam_size_y = Component(Quantity, value=10.0, units="um")
 
     def __init__(self, prefix: str = "", *, name: str, clock: SimClock, energy_keV: float, **kwargs: Any) -> None:
-        self._clock = clock
+        self._clock, self._is_lost = clock, False
         super().__init__(prefix, name=name, **kwargs)
         self.energy.put(energy_keV)
 
+    def lose(self) -> None:
+        """Dump the beam."""
+        self._is_lost = True
+        self.i0.put(0.0)
+
+    def restore(self) -> None:
+        """Have it back."""
+        self._is_lost = False
+        self.i0.put(self.intensity())
+
     def intensity(self) -> float:
         """Of the beam now, as a share of what it is just after a top-up."""
-        return float(np.exp(-(self._clock.now() % TOP_UP_EVERY_S) / LIFETIME_S))
+        return 0.0 if self._is_lost else float(np.exp(-(self._clock.now() % TOP_UP_EVERY_S) / LIFETIME_S))
 
     def read(self) -> dict[str, Any]:
         """Measure and read."""
         self.ring_current.put(RING_mA * self.intensity())
+        self.i0.put(self.intensity())
         return super().read()
 
 

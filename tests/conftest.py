@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ HEADER = """<!-- written by `make faults` from the tests marked as faults; not b
 | Fault | What happens | Lost | Tried by | |
 | --- | --- | --- | --- | --- |
 """
+
+
+# Their files take longest, and come first, so that no worker begins with one when the others are at their end.
+FIRST = ("end_to_end", "docs", "server", "cli", "techniques")
+BEGAN = pytest.StashKey[float]()
+SPENT: Counter[str] = Counter()  # CPU seconds of each file, of all workers
 
 
 class FaultTable:
@@ -46,12 +53,35 @@ def pytest_configure(config):
         config.pluginmanager.register(FaultTable(path))
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_collection_modifyitems(items):
+    def place(item):
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+def cpu():
+    """Seconds of user and of system, of this process and of those that it started and that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    user, system = sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
+    return sum(u.ru_utime for u in used), sum(u.ru_stime for u in used)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    item.stash[BEGAN] = sum(cpu())
+
+
+def pytest_runtest_logreport(report):
+    SPENT[report.nodeid.partition("::")[0]] += sum(spent for name, spent in report.user_properties if name == "cpu_s")
+
+
+def pytest_terminal_summary(terminalreporter):
+    user, system = cpu()
     terminalreporter.write_line(
         f"CPU: {(user + system) / 60:.1f} min, user {user:.0f} s and system {system:.0f} s, with all processes started"
     )
+    terminalreporter.write_line("of which " + ", ".join(f"{file} {spent:.0f}" for file, spent in SPENT.most_common(10)))
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +91,23 @@ def server(tmp_path_factory):
 
     with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[tmp_path_factory.getbasetemp()]) as server:
         yield server
+
+
+class Place:
+    """A container of a server, with what a server of its own would have: address, key, client."""
+
+    def __init__(self, server, name):
+        self.api_key, self._container = server.api_key, server.client().create_container(name)
+        self.uri = self._container.uri
+
+    def client(self):
+        return self._container
+
+
+@pytest.fixture(scope="module")
+def place(server, request):
+    """For the tests of one file; a server takes seconds to start."""
+    return Place(server, request.module.__name__)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +125,8 @@ def bank_file(tmp_path_factory):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    if report.when == "teardown" and BEGAN in item.stash:
+        report.user_properties.append(("cpu_s", sum(cpu()) - item.stash[BEGAN]))
     marker = item.get_closest_marker("fault")
     if marker is not None and report.when == "call":
         what, happens = marker.args

@@ -355,6 +355,14 @@ class KnowsNullRegimes(Protocol):
 
 
 @runtime_checkable
+class WarmsUp(Protocol):
+    """Compiles or loads something when it is first used, and can do so before the first run comes."""
+
+    def warm_up(self) -> None:
+        """Once, in a thread of its own: runs may be analysed meanwhile."""
+
+
+@runtime_checkable
 class HasChecks(Protocol):
     """Has something for ``ainerd check`` and ``ainerd doctor`` to look at: models, geometry."""
 

@@ -20,7 +20,7 @@ from ainerd.cli._status import _result
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import Presence, embedded_server, open_catalog
+from ainerd.server import Presence, open_catalog
 from ainerd.technique import Analysis
 
 TAU_S = (0.05, 0.1, 0.2, 1.0)
@@ -47,37 +47,36 @@ frames = ["frames"]
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
+def catalogue(place):
     """A server with four runs that relax faster and slower, the maps of each, and the keys of their results."""
-    with embedded_server(tmp_path_factory.mktemp("cli")) as server:
-        raw, ainerd = open_catalog(server.client())
-        store, encoder = ResultStore(ainerd), Encoder.load()
-        maps, keys = [], []
-        for i, tau_s in enumerate(TAU_S):
-            c2 = 1 + 0.2 * reduced_g1_squared(Dynamics(family="slow", tau_s=tau_s), 1.0, 256)[0]
-            maps.append(np.stack([c2, c2, c2]).astype(np.float32))
-            uid = f"{i}{i}{i}{i}-run"
-            raw.create_container(uid, metadata={"start": {"uid": uid, "time": 1.7e9 + i}})
-            record = ResultRecord(
-                raw_uid=uid,
-                scan_id=i,
-                run_time=1.7e9 + i,
-                technique="rheo_xpcs",
-                agent="ainerd",
-                parameters={"size": 256},
-                positions={"sample_x": float(i)},
-                units={"sample_x": "mm"},
-            )
-            analysis = Analysis(
-                embedding=encoder.encode_run(maps[i]),
-                novelty_p=0.5,
-                arrays={"c2": maps[i]},
-                model={"name": encoder.name, "sha256": encoder.sha256},
-                calibration={"id": "bank", "n": 9, "alpha": 0.05},
-            )
-            keys.append(store.begin(record))
-            store.complete(keys[i], analysis)
-        yield server, maps, keys
+    raw, ainerd = open_catalog(place.client())
+    store, encoder = ResultStore(ainerd), Encoder.load()
+    maps, keys = [], []
+    for i, tau_s in enumerate(TAU_S):
+        c2 = 1 + 0.2 * reduced_g1_squared(Dynamics(family="slow", tau_s=tau_s), 1.0, 256)[0]
+        maps.append(np.stack([c2, c2, c2]).astype(np.float32))
+        uid = f"{i}{i}{i}{i}-run"
+        raw.create_container(uid, metadata={"start": {"uid": uid, "time": 1.7e9 + i}})
+        record = ResultRecord(
+            raw_uid=uid,
+            scan_id=i,
+            run_time=1.7e9 + i,
+            technique="rheo_xpcs",
+            agent="ainerd",
+            parameters={"size": 256},
+            positions={"sample_x": float(i)},
+            units={"sample_x": "mm"},
+        )
+        analysis = Analysis(
+            embedding=encoder.encode_run(maps[i]),
+            novelty_p=0.5,
+            arrays={"c2": maps[i]},
+            model={"name": encoder.name, "sha256": encoder.sha256},
+            calibration={"id": "bank", "n": 9, "alpha": 0.05},
+        )
+        keys.append(store.begin(record))
+        store.complete(keys[i], analysis)
+    return place, maps, keys
 
 
 @pytest.fixture

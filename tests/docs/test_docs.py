@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from agents.demo import tutorial
 from ainerd.cli import app
 from ainerd.config import Settings
+from ainerd.documents import DetectorKeys, Run
 from ainerd.results import AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
 from ainerd.steering import TERMS
 from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, _exposure, _numbers
@@ -32,7 +33,13 @@ from tests.techniques.installing import TOY, installed
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
-SHORT = ("analyze", "encode", "calibrate", *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")))
+SHORT = (
+    "analyze",
+    "encode",
+    "calibrate",
+    "paper",
+    *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),
+)
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -312,3 +319,16 @@ def test_the_table_of_faults_is_of_the_tests_that_there_are():
     table = (DOCS / "explanation" / "faults.md").read_text()
     assert set(re.findall(r"`(test_\w+)`", table)) == tests, "make faults"
     assert "did not hold" not in table
+
+
+def test_a_program_that_only_writes_a_file_is_a_detector(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = run_page("how-to/your-detector.md", {})
+    run = Run(DetectorKeys(image="camera_image", n_frames="camera_n_frames"), [tmp_path])
+    for name, doc in page["documents"]:
+        run(name, doc)
+    frames = np.concatenate(list(run.blocks(np.arange(48), wait_s=1.0)))
+    run.close()
+    assert run.n_event == 100
+    with page["h5py"].File(page["path"]) as file:
+        assert np.array_equal(frames, file["entry/data/data"][()].reshape(100, 48))

@@ -11,7 +11,7 @@ from event_model import NumpyEncoder, compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, Whole, documents_of
 from ainerd.documents._elsewhere import HeldFrames
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 from tests.documents.test_whole_frames import Sees
 
 KEYS = DetectorKeys(image="det_image", n_frames="det_num", frame_time_s="det_period")
@@ -26,9 +26,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory, folder):
-    with embedded_server(tmp_path_factory.mktemp("tiled"), readable_storage=[folder]) as server:
-        yield open_catalog(server.client())[0]
+def raw(place):
+    return open_catalog(place.client())[0]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from ophyd.sim import det
 
 from ainerd.documents import Curve, RunReader, open_documents
 from ainerd.documents._follow import tiled_documents
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 
 
 def pack(value):
@@ -78,9 +78,8 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    with embedded_server(tmp_path_factory.mktemp("tiled")) as server:
-        yield open_catalog(server.client())[0]
+def raw(place):
+    return open_catalog(place.client())[0]
 
 
 @pytest.mark.fault("garbage on the 0MQ socket", "documents before and after it arrive")

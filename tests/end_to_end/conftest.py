@@ -36,7 +36,10 @@ class Session:
     def use(self, **options):
         """Put another simulated instrument at the beamline."""
         frames = self.settings.storage.frames[0]
-        self.instrument = simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options)
+        return self.use_this(simulated_instrument(frames, hardware_beside(SMALL), speed=1000, **options))
+
+    def use_this(self, instrument):
+        self.instrument = instrument
         self.detector, self.stage = self.instrument.detector, self.instrument.stage
         self.rheometer, self.shutter = self.instrument.rheometer, self.instrument.shutter
         self.expect(FRAMES)
@@ -99,7 +102,7 @@ def report_done():
 def no_report(request, monkeypatch):
     """Only where it is waited for is a report written when a sample is explored."""
     if "report_done" not in request.fixturenames:
-        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory: directory)
+        monkeypatch.setattr("ainerd.agent._agent.write_report", lambda results, directory, bounds: directory)
 
 
 @pytest.fixture(scope="module")

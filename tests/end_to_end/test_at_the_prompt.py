@@ -2,6 +2,7 @@
 
 import gc
 import re
+import threading
 import warnings
 from types import SimpleNamespace
 
@@ -154,3 +155,15 @@ def pretty_of(renderable):
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
+
+
+def test_what_fails_to_warm_up_says_so_and_stops_nothing(session, monkeypatch, caplog):
+    def warm_up(self):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(type(session.agent.technique), "warm_up", warm_up)
+    session.agent.warm_up()
+    for thread in threading.enumerate():
+        if thread.name == "ainerd-warm-up":
+            thread.join(30)
+    assert "not warmed up: MemoryError: no room" in caplog.text

@@ -3,6 +3,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import orjson
 import pytest
 
 from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, result_key
@@ -74,3 +75,16 @@ def test_the_other_records_come_back(made):
 def test_ids_of_a_log_line_cannot_hide_its_text():
     with pytest.raises(ValueError, match="ids: 'text' is taken"):
         LogRecord(text="moved", ids={"text": "stayed"})
+
+
+@pytest.mark.fault("metadata of a run hold a number of more than 64 bits, or half a character", "kept as text")
+def test_what_no_catalogue_holds_is_text():
+    start = {"proposal": 10**30, "user": "a\ud800b\0", "plan": 10**500, "low": -(2**63), "high": 2**63}
+    record = ResultRecord(raw_uid="a", technique="t", agent="me", parameters={}, start=start, reason="no file \udcff")
+    assert record.start == {
+        "proposal": "1" + 30 * "0", "user": r"a\ud800b\x00", "plan": "an integer of 1661 bits",
+        "low": -(2**63), "high": str(2**63),
+    }  # fmt: skip
+    assert record.reason == r"no file \udcff"
+    orjson.dumps(record.metadata())
+    assert result_key("series/ramp=\ud800", {}) == result_key(r"series/ramp=\ud800", {})

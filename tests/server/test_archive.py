@@ -22,7 +22,7 @@ from ainerd.server._archive import _frames
 from ainerd.server._home import address, addresses, path_of, settle
 from ainerd.technique import Analysis
 
-N = 20
+N = 50
 
 
 def add(store, i):
@@ -115,7 +115,9 @@ def test_a_copy_opens_where_it_is(home, tmp_path):
         assert client["raw", "readings"].read()["stress"].tolist() == [1.0, 2.0]
         assert client["raw", "events"].read()["t"].tolist() == [0.5, 1.5]
         assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
-        assert export_table(store, tmp_path / "all.csv").stat().st_size > 1000
+        assert len(pd.read_csv(export_table(store, tmp_path / "all.csv"))) >= N
+        with h5py.File(store.export(tmp_path / "all.h5")) as file:
+            assert set(keys) <= set(file)
         assert client["ainerd", "results", keys[5]].plot().axes
         add(store, 10_000)  # and the campaign may go on
 

@@ -12,7 +12,18 @@ from getpass import getuser
 import httpx
 import pytest
 
-from ainerd.server import EmbeddedServer, Presence, _embedded, at_work, running
+from ainerd.results import AgentNode, read_agent
+from ainerd.server import (
+    EmbeddedServer,
+    Presence,
+    _embedded,
+    _presence,
+    at_work,
+    open_catalog,
+    running,
+    warn_of_another,
+    whereabouts,
+)
 
 STAY = """
 import sys
@@ -82,12 +93,22 @@ def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
 
 
 def test_serve_keeps_its_port_and_is_found(tmp_path):
-    command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path)]
-    with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as serving:
-        said = [serving.stdout.readline() for _ in range(6)]
+    browser, opened = tmp_path.with_name(f"{tmp_path.name}.sh"), tmp_path.with_name(f"{tmp_path.name}.opened")
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o700)
+    command = [sys.executable, "-m", "ainerd", "serve", str(tmp_path), "--open"]
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with killed_at_the_end(started) as serving:
+        said = [serving.stdout.readline() for _ in range(7)]
         assert f"Tiled serves {tmp_path}" in said[0] and "Ctrl-C" in said[-1]
-        uri = running(tmp_path)[0]
+        uri, key = running(tmp_path)
         assert uri.removesuffix("/api/v1") in said[1] and (tmp_path / "api_key").read_text() not in "".join(said)
+        page = tmp_path / "page.html"
+        wait_for(lambda: opened.exists() and opened.read_text())
+        assert opened.read_text().strip() == page.as_uri() and f"page     {page}" in "".join(said)
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert f"{uri.removesuffix('/api/v1')}/ui/browse/ainerd?api_key={key}" in page.read_text()
         with EmbeddedServer.start(tmp_path) as server:
             assert not server.owned
             serving.send_signal(signal.SIGINT)
@@ -106,6 +127,37 @@ def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
     for presence in (second, other, first):
         presence.leave()
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
+
+
+def test_a_second_agent_on_another_machine_is_told(server, monkeypatch, caplog):
+    _, ainerd = open_catalog(server.client().create_container("two-machines"))
+    monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-1")
+    node, there = AgentNode(ainerd, "here"), whereabouts()
+
+    def told(host, *, heard_s_ago=5.0, closed=False):
+        caplog.clear()
+        node.say({"at": there, "health": {"heard": time.time() - heard_s_ago, "closed": closed}})
+        monkeypatch.setattr(_presence, "gethostname", lambda: host)
+        said = read_agent(ainerd, "here")
+        warn_of_another("here", said["at"], said["health"]["heard"], said["health"]["closed"])
+        return " ".join(caplog.messages)
+
+    assert f"on beamline-1 (process {os.getpid()} of" in told("beamline-2")
+    assert not told("beamline-1")  # a lock says that
+    assert not told("beamline-2", closed=True)
+    assert not told("beamline-2", heard_s_ago=900)  # it was killed
+
+
+def test_a_long_log_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(_embedded, "MOST_LOG_BYTES", 10)
+    log = tmp_path / "server.log"
+    with open(log, "ab", buffering=0) as writing:
+        for text in (b"a few lines", b"more", b"and many lines more"):
+            writing.write(text)
+            _embedded._shorten(log)
+        writing.write(b"the last")
+    assert log.read_bytes() == b"the last"
+    assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
 
 
 def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path, monkeypatch, caplog):

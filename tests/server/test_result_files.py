@@ -146,3 +146,33 @@ def test_who_has_no_key_writes_nothing(server, results):
     with httpx.Client(trust_env=False) as http:
         assert http.put(url, content=b"{}", headers={"x-metadata-length": "2"}).status_code == 401
     assert "eight" not in results
+
+
+@pytest.mark.fault("somebody sends the server a result that would spoil every table", "refused; the table stays")
+def test_metadata_that_tiled_could_not_give_back_are_refused(results):
+    put(results, "good")
+    deep = "[" * 300 + "]" * 300
+    url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/bad"
+    for value in ("NaN", "Infinity", "1e999", r'"\ud800"', r'"a\u0000"', deep, "[" * 10**5):
+        head = f'{{"metadata": {{"status": "complete", "x": {value}}}, "specs": [], "unless": []}}'.encode()
+        answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": str(len(head))})
+        assert answer.status_code == 422, value[:20]
+    head = b'{"metadata": {"status": "complete", "x": 1' + b"0" * 30 + b'}, "specs": [], "unless": []}'
+    answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": str(len(head))})
+    assert answer.status_code == 200 and results["bad"].metadata["x"] == 1e30
+    for length in ("-1", str(len(head) + 1), "1e3", ""):
+        answer = results.context.http_client.put(url, content=head, headers={"x-metadata-length": length})
+        assert answer.status_code == 422
+    assert put(results, "k" * 201).status_code == 422
+    assert set(results) == {"good", "bad"}
+
+
+def test_a_file_that_is_damaged_is_refused(results):
+    def with_texts(file):
+        file["c2"], file.attrs["names"] = C2, ["a", "b"]
+
+    whole = of_hdf5(with_texts)
+    begin = whole.index(b"GCOL")
+    for damaged in (whole[: begin + 20], whole[:-1], whole[:8] + b"\x09" + whole[9:]):
+        assert put(results, "nine", damaged).status_code == 422
+    assert put(results, "nine", whole).status_code == 200

@@ -330,6 +330,7 @@ BROKEN = [
     ("sketch", has(sketch=lambda self, figure, frame=None: None), "leaves the figure empty"),
     ("questions", has(questions=classmethod(lambda cls, frame=None: asks("unit"))), "must yield ainerd.technique.Qu"),
     ("questions", has(questions=classmethod(lambda cls, frame=None: asks(MISSPELT))), "toy.alfa: unknown key"),
+    ("warm_up", has(warm_up=lambda self: self.usual_counts.append(1.0)), "warm_up() changes parameters"),
     ("optimizer", has(optimizer=lambda self, bounds: Wild()), "example_x = 30.0, outside its bounds"),
     ("optimizer", has(optimizer=lambda self, bounds: Optimizer()), "the technique raised TypeError"),
 ]  # fmt: skip

@@ -126,6 +126,10 @@ def test_the_command_writes_it(campaign, server, tmp_path, monkeypatch):
 
     out = tmp_path / "new" / "night.html"
     assert run(out).exit_code == 0 and "Campaign of night" in out.read_text()
+    wide = ("--force", "--bounds", '{"sample_x": [0, 77.5], "sample_y": [0, 10]}')
+    before = out.read_text()
+    assert run(out, *wide).exit_code == 0 and out.read_text() != before
+    assert "--bounds [1]: give limits as JSON, such as" in str(run(out, "--force", "--bounds", "[1]").exception)
     assert "is there: give another name, or --force" in str(run(out).exception)
     assert "agent 'day' has no results; there are those of night" in str(
         run(out, "--force", "--agent", "day").exception

@@ -53,6 +53,9 @@ def test_a_line_after_a_run():
     said = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
     assert shown(line).strip() == said == line.plain
     assert run_line("4", reason="[/] no frames").plain == "scan 4: failed, [/] no frames"
+    half = run_line("4", reason="frames at 2 temperature(s)", growing=True)
+    assert half.plain == "scan 4: growing, frames at 2 temperature(s)" and "red" not in str(half.spans)
+    assert run_line("4", regime=0, novelty_p=0.5, growing=True).plain == "scan 4: growing, regime 0, p = 0.5"
     assert run_line("5.2", regime=-1).plain == "scan 5.2: no regime, no claim of novelty"
     assert run_line("6", regime=0, novelty_p=0.5).plain == "scan 6: regime 0, p = 0.5"
     different = run_line("7", next_point=next_point, units=UNITS | {"sample_y": "deg"}).plain

@@ -19,5 +19,6 @@ for newest in client["raw"].sort(("start.time", -1)).values().head(1):
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
+agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
     get_console().print(welcome(agent, devices="eiger, stage, mcr, shutter"))

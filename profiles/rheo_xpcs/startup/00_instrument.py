@@ -13,22 +13,28 @@ if sys.stderr.isatty():
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
 
+from ainerd.config import Settings, SettingsError  # noqa: E402
+from ainerd.server import ServerError, start_tiled  # noqa: E402
+
+TOML = Path(__file__).resolve().parents[1] / "agent.toml"
+try:
+    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
+except SettingsError as err:
+    sys.exit(f"ainerd: {err}")
+opened = start_tiled(settings.storage)  # it starts while the rest is imported
+
 import bluesky.plan_stubs as bps  # noqa: E402, F401
 import bluesky.plans as bp  # noqa: E402, F401
 from bluesky import RunEngine, SupplementalData  # noqa: E402
 
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
-from agents.rheo_xpcs import TOML  # noqa: E402
-from ainerd.agent import WhileRunning, open_tiled  # noqa: E402
-from ainerd.config import Settings, SettingsError  # noqa: E402
-from ainerd.server import ServerError  # noqa: E402
+from ainerd.agent import WhileRunning  # noqa: E402
 from ainerd.steering import expose  # noqa: E402, F401
 from ainerd.techniques.rheo_xpcs import preshear  # noqa: E402, F401
 
 try:
-    settings = Settings.load(os.environ.get("AINERD_CONFIG", TOML))
-    client, close_tiled = open_tiled(settings.storage)
-except (SettingsError, ServerError) as err:
+    client, close_tiled = opened()
+except ServerError as err:
     sys.exit(f"ainerd: {err}")
 atexit.register(close_tiled)
 

@@ -22,8 +22,10 @@ except ValueError as err:  # settings, models and devices that do not fit each o
 for newest in client["raw"].sort(("start.time", -1)).values().head(1):
     RE.md["scan_id"] = newest.metadata["start"]["scan_id"]  # numbers go on where the last session ended
 agent.attach(RE)
+agent.watch_beam(source.i0, threshold=0.5)  # plans wait while there is none
 RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
+agent.warm_up()  # while you read what follows
 if sys.stdout.isatty():
     get_console().print(
         welcome(

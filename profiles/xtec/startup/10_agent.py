@@ -16,6 +16,7 @@ except ValueError as err:  # settings and devices that do not fit each other
 agent.attach(RE)
 RE.subscribe(ScanTable())  # a person's scans as text
 agent.catch_up()
+agent.warm_up()  # while you read what follows
 atexit.register(agent.close)
 if sys.stdout.isatty():
     get_console().print(welcome(agent, devices="detector, temperature; plans bp, bps"))

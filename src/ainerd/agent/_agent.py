@@ -19,6 +19,7 @@ from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
 from tiled.client.container import Container
 
+from ainerd.agent._beam import Beam, retaking
 from ainerd.agent._night import reported, write_report
 from ainerd.agent._observer import Observer
 from ainerd.agent._plan import AgentPlan
@@ -82,6 +83,8 @@ class Agent(Observer):
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
+        self._beam: Beam | None = None
+        measure = retaking(measure, lambda: self._beam)
         self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
         self.__doc__ = GUIDE  # what `agent?` shows
@@ -99,6 +102,8 @@ class Agent(Observer):
         buffered = BufferingWrapper(self._writer)
         tokens = [RE.subscribe(each) for each in (self._writer.journal, buffered, self)]
         self._attached = RE, tokens, buffered
+        if self._beam is not None:
+            RE.install_suspender(self._beam)
 
     def detach(self) -> None:
         """Unsubscribe, after everything that came is written."""
@@ -108,7 +113,45 @@ class Agent(Observer):
         self._attached = None
         for token in tokens:
             engine.unsubscribe(token)
+        if self._beam is not None:
+            engine.remove_suspender(self._beam)
         buffered.shutdown()
+
+    def watch_beam(
+        self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
+    ) -> None:
+        """Have every plan wait while there is no beam: ``agent.watch_beam(i0, threshold=1e4)``.
+
+        A suspender of bluesky's on the RunEngine, see `bluesky.suspenders.SuspendFloor`. An exposure of the agent's
+        that the beam was lost in is taken again; its run, and the result, say that it is spoilt. So do runs of a plan
+        of one's own that closes them with ``exit_status="fail", reason="spoilt: …"``.
+
+        Parameters
+        ----------
+        monitor : signal
+            Such as an ion chamber before the shutter.
+        threshold : float
+            Below it the beam is lost.
+        back_above : float, optional
+            From here on it is back; `threshold` without it.
+        settle_s : float
+            How long to wait then.
+
+        Raises
+        ------
+        RuntimeError
+            If the agent is not attached.
+        ValueError
+            If the beam would be back before it was lost.
+        """
+        self._require_attached()
+        assert self._attached is not None
+        if back_above is not None and back_above < threshold:
+            raise ValueError(f"back_above = {back_above:g} is below the threshold, {threshold:g}")
+        if self._beam is not None:
+            self._attached[0].remove_suspender(self._beam)
+        self._beam = Beam(monitor, threshold, back_above=back_above, settle_s=settle_s)
+        self._attached[0].install_suspender(self._beam)
 
     def catch_up(self, newest: int = 100) -> int:
         """As `Observer.catch_up`, once what an earlier session has left on disk of raw runs is in Tiled."""
@@ -146,7 +189,7 @@ class Agent(Observer):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
         plan = explore(self.problem, n, before_each=self._ask)
         if n is None:
-            plan = reported(plan, lambda: write_report(self.results, self._backup.parent))
+            plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
 
     def sample(self, *points: Mapping[str, Any] | Sequence[float]) -> MsgGenerator[Any]:

@@ -63,6 +63,7 @@ class Display:
             novelty_p=outcome.novelty_p,
             novel=bool(outcome.novel),
             reason=outcome.reason or None,
+            growing=outcome.status == "growing",
             next_point=following.position,
             units=self._units,
             why=following.reason,

@@ -1,11 +1,12 @@
 """What is left for the morning: the report, when a sample is explored."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,10 @@ def reported(plan: MsgGenerator[Any], write: Callable[[], object]) -> MsgGenerat
     return result
 
 
-def write_report(results: ResultStore, directory: Path) -> Path:
+def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tuple[float, float]]) -> Path:
     """Have a process of its own write the report into ``reports`` of a directory: only the main thread draws here.
 
-    `directory` is that of the embedded server, if there is one. Returns the path. The report has the bounds of the
-    settings that ``AINERD_CONFIG`` names; without them its figures reach as far as the results.
+    `directory` is that of the embedded server, if there is one; `bounds` are what the maps reach to. Returns the path.
     """
     name, context = results.agent or "agent", results.container.context
     now = datetime.now()
@@ -44,6 +44,7 @@ def write_report(results: ResultStore, directory: Path) -> Path:
     base = results.container.uri.removesuffix("/").removesuffix("/ainerd")
     where = str(directory) if is_here and base.endswith("/metadata") else base  # its folder keeps the server up
     command = [sys.executable, "-m", "ainerd", "report", str(path), "--agent", name, "--tiled", where]
+    command += ["--bounds", json.dumps(dict(bounds))]
     environment = dict(os.environ)
     if context.api_key:
         environment["AINERD_STORAGE__API_KEY"] = context.api_key

@@ -30,7 +30,7 @@ from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, 
 from ainerd.results import ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
-from ainerd.technique import Technique
+from ainerd.technique import Technique, WarmsUp
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
 logger = logging.getLogger(__name__)
@@ -160,9 +160,10 @@ class Observer:
 
         Returns how many are analysed now; `drain` waits for them.
         """
-        is_done = self._analysed()
-        finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
-        missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
+        with waiting("looking for runs that have no result"):
+            is_done = self._analysed()
+            finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
+            missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
@@ -177,6 +178,11 @@ class Observer:
             for name, doc in documents_of(self._raw[uid]):
                 self(name, doc)
         return len(uids)
+
+    def warm_up(self) -> None:
+        """Have the technique do now, in the background, what would make its first run take longer than others."""
+        if isinstance(self.technique, WarmsUp):
+            threading.Thread(target=self._warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
 
     def close_series(self, value: str) -> bool:
         """Say that nothing more comes to a series of runs: its result is complete then. False if there is none.
@@ -457,6 +463,13 @@ class Observer:
         printer.text(capture.get().rstrip())
 
     # inside
+
+    @staticmethod
+    def _warm_up(technique: WarmsUp) -> None:
+        try:
+            technique.warm_up()
+        except Exception as error:  # the first run will take longer, or say what is wrong
+            logger.warning("not warmed up: %s: %s", type(error).__name__, error)
 
     def _position(self, numbers: Sequence[float], by_name: Mapping[str, float]) -> dict[str, float]:
         """A position that is given by numbers or by names."""

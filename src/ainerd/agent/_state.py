@@ -13,6 +13,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.campaign import Campaign
 from ainerd.results import AgentNode, ResultStore, digest, read_agent
+from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import HasLandmarks, Technique
 from ainerd.views import principal_axes
 
@@ -56,8 +57,10 @@ class StateWriter:
         self._store, self._technique, self._campaign, self._about = store, technique, campaign, dict(about)
         self._digest = digest(technique.parameters)
         self._health, self._hear = health, hear
+        self._here = whereabouts()
+        self._earlier: dict[str, Any] = {}  # what was said before us
         self._axes: dict[str, Any] | None = None
-        self._next_axes, self._has_looked = 0, False
+        self._next_axes = 0
         self._is_new, self._ends = True, False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
@@ -85,6 +88,7 @@ class StateWriter:
         ready = campaign.ready
         return {
             **self._about,
+            "at": self._here,
             "technique": self._technique.name,
             "digest": self._digest,
             "alpha": self._technique.alpha,
@@ -106,11 +110,22 @@ class StateWriter:
         }
 
     def _work(self) -> None:
+        self._look()
         while not self._ends:
             self._wake.clear()
             self._say(self.state if self._is_new else None)
             self._wake.wait(EVERY_S)
         self._say(None, closed=True)
+
+    def _look(self) -> None:
+        """Read what was said before; another agent of this name may be saying it from another machine."""
+        try:
+            self._earlier = read_agent(self._store.container, str(self._store.agent))
+            health = self._earlier.get("health", {})
+            if isinstance(at := self._earlier.get("at"), dict):
+                warn_of_another(str(self._store.agent), at, health["heard"], health["closed"])
+        except (ClientError, httpx.HTTPError, RuntimeError, KeyError, TypeError) as error:
+            logger.debug("what agents said before is not known: %s: %s", type(error).__name__, error)
 
     def _say(self, state: Callable[[], dict[str, Any]] | None, closed: bool = False) -> None:
         if self._store.seems_away:
@@ -133,9 +148,7 @@ class StateWriter:
         drift = self._campaign.drift
         numbers = ("capital", "largest", "level", "n", "verdict")
         about = {name: getattr(drift, name) for name in numbers if hasattr(drift, name)} if drift else None
-        return {
-            "every_s": EVERY_S, "closed": False, "drift": about, **self._health(),
-        }  # fmt: skip
+        return {"every_s": EVERY_S, "heard": time.time(), "closed": False, "drift": about, **self._health()}
 
     def _belief(self) -> dict[str, Any] | None:
         """Which regime is believed to be where, on a grid that is no finer than a page needs; of two motors at most."""
@@ -164,9 +177,8 @@ class StateWriter:
 
         Landmarks may take seconds to make, so that they wait until there is something to draw among them.
         """
-        if self._axes is None and not self._has_looked:
-            self._has_looked = True
-            earlier = read_agent(self._store.container, str(self._store.agent)).get("latent")
+        if self._axes is None:
+            earlier = self._earlier.pop("latent", None)
             if isinstance(earlier, dict) and (earlier.get("of"), earlier.get("digest")) == ("landmarks", self._digest):
                 self._axes, self._next_axes = earlier, -1
         if self._axes is None and self._campaign.n_results < FEW:

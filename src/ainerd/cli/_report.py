@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from ainerd.results import ResultStore
 
 
+EXAMPLE = '{"sample_x": [0, 10]}'
+
+
 def report(
     out: Annotated[Path, typer.Argument(help="The file to write, .html or .pdf.")] = Path("report.html"),
     agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    bounds: Annotated[
+        str | None, typer.Option(help=f"How far the maps reach, as JSON: {EXAMPLE}; else the settings say.")
+    ] = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
@@ -25,15 +31,22 @@ def report(
         raise ValueError(f"{out}: give a name that ends in .html or .pdf")
     if out.exists() and not force:
         raise ValueError(f"{out} is there: give another name, or --force")
+    from pydantic import TypeAdapter, ValidationError
+
     from ainerd.config import Settings
     from ainerd.views import read_report, write_report
 
-    bounds = None
+    limits = None
     if config is not None:
         settings = Settings.load(config)
-        bounds, agent = settings.steering.bounds, agent or settings.name
+        limits, agent = settings.steering.bounds, agent or settings.name
+    if bounds is not None:
+        try:
+            limits = TypeAdapter(dict[str, tuple[float, float]]).validate_json(bounds)
+        except ValidationError:
+            raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
     with opened(tiled, config) as client:
-        said = read_report(_store(client, agent), bounds)
+        said = read_report(_store(client, agent), limits)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_report(said, out)
     show_file(out)

@@ -20,6 +20,7 @@ from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
 MOST_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
+DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py raises of a file that is
 AHEAD = 2  # blocks read or being read while another is in use
 
 
@@ -98,49 +99,51 @@ class FrameReader:
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         allowed = Roots([path.parent] if roots is None else [*roots])
+        self._pixels, self._size = pixels, 0  # of the file, when it was last looked at
         try:
-            path, dataset = find(path, dataset, allowed, growing=swmr)
-            self.path = path
-            self._file = opened(path, growing=swmr)
-        except OSError as err:
+            self.path, dataset = find(path, dataset, allowed, growing=swmr)
+            self._file = opened(self.path, growing=swmr)
+        except DAMAGED as err:
             raise FrameError(f"cannot open {path}: {err}") from err
         except OutsideError as err:
             raise FrameError(str(err)) from err
         except AbsentError as err:
             raise MissingFrames(str(err)) from err
         try:
-            found = self._file.get(dataset)
-        except (OSError, RuntimeError) as err:
+            self._look_at(dataset, frame_shape, allowed, swmr)
+        except DAMAGED as err:
             self._file.close()
-            raise FrameError(f"cannot open {dataset!r} of {path}: {err}") from err
-        shape = getattr(found, "shape", None)
-        if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
-            self._file.close()
-            has = f"shape {shape}" if shape else "no such dataset"
-            raise FrameError(f"{path}, {dataset!r}: {has}, wanted (frames, {ny}, {nx})")
-        if found.chunks and (size := math.prod(found.chunks) * found.dtype.itemsize) > MOST_BYTES:
-            self._file.close()
-            raise FrameError(
-                f"{path}, {dataset!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
-            )
-        self._dataset = found
-        try:
-            self._storage = Storage.of(path, found, allowed, ny * nx * found.dtype.itemsize, growing=swmr)
-        except (OSError, OutsideError) as err:
+            raise FrameError(f"cannot open {dataset!r} of {self.path}: {err}") from err
+        except OutsideError as err:
             self._file.close()
             raise FrameError(str(err)) from err
         except AbsentError as err:
             self._file.close()
             raise MissingFrames(str(err)) from err
-        self._pixels, self._frame_bytes = pixels, ny * nx * found.dtype.itemsize
-        self._decoder = BitshuffleLZ4(found.dtype, ny * nx, pixels) if BitshuffleLZ4.fits(found) else None
-        self._unfiltered = found.id.get_create_plist().get_nfilters() == 0
-        self._by_chunk = found.chunks == (1, ny, nx) and (self._unfiltered or self._decoder is not None)
-        self._is_here = self._unfiltered and not self._storage.is_elsewhere
-        self._size = 0  # of the file, when it was last looked at
+        except FrameError:
+            self._file.close()
+            raise
         self._rows = np.s_[pixels.min() // nx : pixels.max() // nx + 1]
         spare = n_cores() - 1  # who takes the blocks needs a core as well
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
+
+    def _look_at(self, dataset: str, frame_shape: tuple[int, int], roots: Roots, swmr: bool) -> None:
+        """See that a dataset can be read, and how."""
+        (ny, nx), found = frame_shape, self._file.get(dataset)
+        shape = getattr(found, "shape", None)
+        if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
+            has = f"shape {shape}" if shape else "no such dataset"
+            raise FrameError(f"{self.path}, {dataset!r}: {has}, wanted (frames, {ny}, {nx})")
+        if found.chunks and (size := math.prod(found.chunks) * found.dtype.itemsize) > MOST_BYTES:
+            raise FrameError(
+                f"{self.path}, {dataset!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
+            )
+        self._dataset, self._frame_bytes = found, ny * nx * found.dtype.itemsize
+        self._storage = Storage.of(self.path, found, roots, self._frame_bytes, growing=swmr)
+        self._decoder = BitshuffleLZ4(found.dtype, ny * nx, self._pixels) if BitshuffleLZ4.fits(found) else None
+        self._unfiltered = found.id.get_create_plist().get_nfilters() == 0
+        self._by_chunk = found.chunks == (1, ny, nx) and (self._unfiltered or self._decoder is not None)
+        self._is_here = self._unfiltered and not self._storage.is_elsewhere
 
     def read(self, start: int, stop: int) -> NDArray:
         """Frames start … stop - 1, (stop - start, n_pixels); FrameError if they are not in the file, or damaged."""
@@ -156,8 +159,8 @@ class FrameReader:
             raise FrameError(f"{self.path} holds {len(self._dataset)} frames, {stop} were announced")
         try:
             self._storage.require(start, stop)
-        except (OSError, OutsideError) as err:
-            raise FrameError(str(err)) from err
+        except (*DAMAGED, OutsideError) as err:
+            raise FrameError(f"{self.path}: {err}") from err
         except AbsentError as err:
             raise MissingFrames(str(err)) from err
         block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
@@ -171,7 +174,7 @@ class FrameReader:
                 else:
                     frame.ravel().take(self._pixels, out=out, mode="clip")
                     whole[index] = frame
-        except (OSError, ValueError, RuntimeError) as err:
+        except DAMAGED as err:
             raise FrameError(f"frame {index} of {self.path} cannot be read: {err}") from err
         return block, whole
 

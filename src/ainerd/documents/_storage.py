@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 
 from ainerd.documents._growing import AbsentError, opened
+from ainerd.heaps import check_heaps
 
 MOST_LINKS = 16  # one behind the other
 MOST_SOURCES = 100_000  # of a virtual dataset
@@ -57,6 +58,7 @@ def find(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_link
     if n_links > MOST_LINKS:
         raise OutsideError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
+    check_heaps(path)
     with opened(path, growing=growing) as file:
         group: Any = file
         for i, part in enumerate(parts):

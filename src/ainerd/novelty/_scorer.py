@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
@@ -121,7 +122,8 @@ class NoveltyScorer(BaseEstimator):
         rng, fold = np.random.default_rng(self.random_state), np.empty(len(features), dtype=int)
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
-        with one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
+        quick = config_context(assume_finite=True, skip_parameter_validation=True)  # a tenth of the time of small fits
+        with quick, one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
             self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from ainerd.results._text import storable
+
 _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
 
 
@@ -37,7 +39,7 @@ def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
 
 def key_of(identity: str, digest: str) -> str:
     """The same, where the digest of the parameters is known."""
-    return str(uuid.uuid5(_RESULTS, f"{identity}:{digest}"))
+    return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest}")))
 
 
 def event_identity(raw_uid: str, event: int) -> str:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from ainerd.results._text import storable
+
 
 def now() -> str:
     """The time, UTC, ISO 8601."""
@@ -19,13 +21,17 @@ def now() -> str:
 
 
 def plain(value: Any) -> Any:
-    """Numpy to Python, NaN and infinity to None, in whatever nesting."""
+    """Numpy to Python, NaN and infinity to None, in whatever nesting; what no JSON of Tiled holds becomes text."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value) if abs(value) < 10**80 else f"an integer of {value.bit_length()} bits"
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {storable(key) if isinstance(key, str) else key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

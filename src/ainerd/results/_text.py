@@ -15,6 +15,11 @@ def plain(text: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
+def storable(text: str) -> str:
+    """The text without what a catalogue takes none of: half of a surrogate pair (UTF-8), NUL (PostgreSQL)."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+
+
 def inert(text: object) -> object:
     """A cell of a table as others may open it: a spreadsheet takes text that begins with = + - @ for a formula.
 

@@ -1,7 +1,7 @@
 """One run from its first document to its last: analysed again if that dies, kept on disk while Tiled is away."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +56,10 @@ class Delivery:
                 raise
             self._outlive(err, name)
 
+    def close(self) -> None:
+        """Let go of what is being read, of a run whose end does not come any more."""
+        self._state.run.close()
+
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected; None before any are announced."""
@@ -69,8 +73,9 @@ class Delivery:
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """For the case that it must be analysed once more, or kept; unless it is too large for that."""
-        frames = (value for value in doc.get("data", {}).values() if isinstance(value, np.ndarray))
-        self._n_bytes += sum(frame.nbytes for frame in frames)
+        data = doc.get("data") if name in ("event", "event_page") else None
+        if isinstance(data, Mapping):
+            self._n_bytes += sum(map(_n_bytes, data.values()))
         if self._is_large:
             self._documents.clear()
         else:
@@ -169,3 +174,10 @@ class Delivery:
         """The outcome of a run that has no result in Tiled."""
         run = self._state.run
         return replace(self._writer.outcome(run, run.uid), status="failed", reason=reason)
+
+
+def _n_bytes(value: Any) -> int:
+    """About how much memory a value of an event takes; a page has a list of them."""
+    if isinstance(value, list):
+        return sum(map(_n_bytes, value))
+    return value.nbytes if isinstance(value, np.ndarray) else 32

@@ -67,7 +67,7 @@ class Journal:
         try:
             file = open(self._folder / f"{began:017.6f}-{file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # a time of more digits than a float has
             logger.warning("run %s is not written down as it comes: %s", start["uid"], error)
             return [], []
         self._files[start["uid"]] = file

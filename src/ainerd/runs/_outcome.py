@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+SPOILT = "spoilt"  # begins the reason of a run that ends with "fail" because of what happened around it
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:

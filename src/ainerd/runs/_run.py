@@ -12,7 +12,7 @@ import numpy as np
 from tiled.client.utils import ClientError
 
 from ainerd.documents import FrameError, Run, Whole
-from ainerd.runs._outcome import Outcome
+from ainerd.runs._outcome import SPOILT, Outcome
 from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
 from ainerd.technique import Analysis, AnalysisError, Series, Technique
@@ -46,6 +46,8 @@ class RunState:
             self._advance(wait_s=min(max(doc["time"] + self._late_s - time.time(), 0.0), self._late_s))
             self.run.close()
             if self._subject is not None:
+                if doc.get("exit_status") == "fail" and str(doc.get("reason", "")).startswith(SPOILT):
+                    self._subject.problem = str(doc["reason"])
                 self._end()
         elif name in ("descriptor", "event", "event_page", "stream_datum"):
             self._advance()

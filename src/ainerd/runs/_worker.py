@@ -24,6 +24,7 @@ from ainerd.technique import Technique
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0
+MOST_FUTURES = 1000  # of runs: who asks does so soon
 BEHIND_S = 30.0  # a person wants to know of a lag that is longer
 
 
@@ -56,6 +57,7 @@ class Worker:
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
+        self._open_runs: dict[str, Delivery] = {}
         self._current: Delivery | None = None
         self._since: float | None = None  # when what is being handled came
         self._is_behind = False
@@ -66,8 +68,11 @@ class Worker:
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; returns at once."""
-        if name == "start" and "uid" in doc:
-            self._futures[doc["uid"]] = Future()
+        if name == "start" and isinstance(uid := doc.get("uid"), str):
+            if uid not in self._futures or self._futures[uid].done():  # who waits for a run that comes twice waits on
+                self._futures[uid] = Future()
+            while len(self._futures) > MOST_FUTURES and self._futures[oldest := next(iter(self._futures))].done():
+                del self._futures[oldest]
         self._queue.put((name, doc, time.monotonic()))
 
     def submit(self, job: Callable[[], None]) -> None:
@@ -137,6 +142,8 @@ class Worker:
                 _complain(item, err)
             finally:
                 self._since = None
+        for delivery in self._open_runs.values():  # the next session, or another agent, goes on with them
+            delivery.close()
 
     def _say_if_behind(self, lag_s: float) -> None:
         """Log it once when runs come faster than they are analysed, and when that is over."""
@@ -193,7 +200,7 @@ class Worker:
         return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s, tell=self._tell)
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = self._new_delivery()
+        self._current = self._open_runs[start["uid"]] = self._new_delivery()
         return [self._current], []
 
     def _tell(self, outcome: Outcome) -> None:
@@ -206,6 +213,7 @@ class Worker:
 
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
+        self._open_runs.pop(raw_uid, None)
         if outcomes:
             self.concluded, self._last_run = self.concluded + 1, raw_uid
         future = self._futures.get(raw_uid)

@@ -2,8 +2,8 @@
 
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
-from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running
-from ainerd.server._presence import Presence, at_work, told
+from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
+from ainerd.server._presence import Presence, at_work, told, warn_of_another, whereabouts
 
 __all__ = [
     "SCOPES",
@@ -17,5 +17,8 @@ __all__ = [
     "open_catalog",
     "open_tiled",
     "running",
+    "start_tiled",
     "told",
+    "warn_of_another",
+    "whereabouts",
 ]

@@ -81,6 +81,7 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
 
 
 def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
+    """A container in another one, made if it is not there; ServerError if the key may not."""
     try:
         return parent.create_container(key, specs=specs)
     except ClientError as error:

@@ -12,12 +12,15 @@ import os
 import re
 import secrets
 import select
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -33,6 +36,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 6.0  # it ends itself before
 WATCH_S = 0.5
+MOST_LOG_BYTES = 5_000_000  # of server.log; what is older is in server.log.1, as much
 AGAIN_S = 30.0  # after a start that failed
 
 
@@ -133,6 +137,24 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
     return server.client(), server.close
 
 
+def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], None]]]:
+    """Begin what `open_tiled` does, and return at once: the server starts while a session imports what it needs.
+
+    What is returned waits, and gives or raises what `open_tiled` does.
+    """
+    if storage.uri:
+        return partial(open_tiled, storage)
+    pool = ThreadPoolExecutor(1, "ainerd-server-start")
+    started = pool.submit(EmbeddedServer.start, storage.directory, readable_storage=storage.frames)
+    pool.shutdown(wait=False)
+
+    def opened() -> tuple[Container, Callable[[], None]]:
+        server = started.result()
+        return server.client(), server.close
+
+    return opened
+
+
 def running(directory: Path) -> tuple[str, str] | None:
     """Address and key of the server of a directory, if one is there; nothing is started, and nothing asked."""
     try:
@@ -182,6 +204,7 @@ class _Service:
         while not self._ends.wait(pause):
             pause = WATCH_S
             try:
+                _shorten(self._directory / "server.log")
                 with open(self._directory / "lock", "a") as lock:
                     if not _taken(lock):
                         continue
@@ -209,6 +232,7 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
     _api_key(directory)
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
+    _shorten(log_path)
     with open(log_path, "ab") as log:  # why the one before died stays there
         begin = log.tell()
         process = subprocess.Popen(
@@ -235,6 +259,13 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
         process.kill()
         process.wait()
         raise
+
+
+def _shorten(log: Path) -> None:
+    """Begin a log anew if it is long, with what was there beside it; whoever writes appends."""
+    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def _taken(lock: IO[str]) -> bool:

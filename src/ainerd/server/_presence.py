@@ -1,4 +1,4 @@
-"""That an agent is at work: told to others of its name on this machine, and to `ainerd status`."""
+"""That an agent is at work: told to others of its name, on this machine and on others, and to `ainerd status`."""
 
 import fcntl
 import json
@@ -6,16 +6,18 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from urllib.parse import quote
 
 logger = logging.getLogger(__name__)
 
+SILENT_S = 120.0  # an agent tells each few seconds that it is there; clocks of two machines may differ
 LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
 
 
@@ -46,16 +48,25 @@ class Presence:
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(file, 0)
-                os.write(file, json.dumps({"pid": os.getpid(), "user": _user(), "since": time.time()}).encode())
+                os.write(file, json.dumps(whereabouts()).encode())
                 return
             if look < LOOKS - 1:
                 time.sleep(PAUSE_S)
-        logger.warning(
-            "an agent %r is at work already%s. A run that both see gets one result, and they share suggestions. To "
-            "look on without a second agent: ainerd status, ainerd log. For another sample give it another name.",
-            name,
-            told(_read(_path(folder, name))),
-        )
+        _warn(name, told(_read(_path(folder, name))))
+
+
+def whereabouts() -> dict[str, Any]:
+    """Where this process is: host, pid, user, and since when it is an agent, which is now."""
+    return {"host": gethostname(), "pid": os.getpid(), "user": _user(), "since": time.time()}
+
+
+def warn_of_another(name: str, about: Mapping[str, Any], heard: float, closed: bool) -> None:
+    """Warn if an agent of this name was `heard` of from another machine just now; `about` it as of `whereabouts`.
+
+    One that was killed there is heard of no more.
+    """
+    if about["host"] != gethostname() and not closed and abs(time.time() - heard) < SILENT_S:
+        _warn(name, f" on {about['host']}{told(about)}")
 
 
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
@@ -70,12 +81,21 @@ def at_work(folder: Path, name: str) -> dict[str, Any] | None:
     return None
 
 
-def told(about: dict[str, Any]) -> str:
+def told(about: Mapping[str, Any]) -> str:
     """Process, user and time in brackets."""
     if not about:
         return ""
     since = datetime.fromtimestamp(about["since"])
     return f" (process {about['pid']} of {about['user']}, since {since:%d %b %H:%M})"
+
+
+def _warn(name: str, where: str) -> None:
+    logger.warning(
+        "an agent %r is at work already%s. A run that both see gets one result, and they share suggestions. To "
+        "look on without a second agent: ainerd status, ainerd log. For another sample give it another name.",
+        name,
+        where,
+    )
 
 
 def _user() -> str:

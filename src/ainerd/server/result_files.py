@@ -7,7 +7,6 @@ node and two requests. The file is plain: a dataset for each array, with the nam
 
 import asyncio
 import io
-import json
 import os
 import re
 import uuid
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import anyio
 import h5py
+import orjson
 import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
 from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
@@ -34,8 +34,11 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
+from ainerd.heaps import check_bytes
 from ainerd.results._file import table_of
 
+MOST_BYTES = 2**30  # of a request
+DEEPEST = 200  # metadata inside each other: an answer of Tiled may hold 254, its own among them
 HDF5 = "application/x-hdf5"
 OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # looking at what is there, and writing
@@ -89,15 +92,17 @@ async def put_result(
     the status that was found (None: the node is new), and whether it was ``written``.
     """
     *parents, key = path.split("/")
-    if not re.fullmatch(r"[0-9A-Za-z_-]+", key) or {".", ".."} & set(parents):
-        raise HTTPException(422, f"{path!r} is no path of a result")
-    body = await request.body()
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,200}", key) or {".", ".."} & set(parents):
+        raise HTTPException(422, f"{path[:300]!r} is no path of a result")
+    body = await _body(request)
     try:
         length = int(request.headers["x-metadata-length"])
-        said, file = json.loads(body[:length]), body[length:]
+        if not 0 <= length <= len(body):
+            raise ValueError(f"{length} bytes of metadata in a body of {len(body)}")
+        said, file = _parsed(body[:length]), body[length:]
         metadata, specs, unless = dict(said["metadata"]), [Spec(**spec) for spec in said["specs"]], [*said["unless"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}") from None
+        raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
     policy = getattr(request.app.state, "access_policy", None)
     about: Any = (principal, access_tags, scopes, root_tree, {}, request.state.metrics, None, policy)
     parent = await get_entry("/".join(parents), _SCOPES, *about)
@@ -156,6 +161,38 @@ def count_what_files_hold() -> None:
     CatalogContainerAdapter.exact_len, CatalogContainerAdapter.lbound_len = exact_len, lbound_len
 
 
+async def _body(request: Request) -> bytes:
+    """The body of a request, unless it is longer than anything that is read back."""
+    parts, size = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise HTTPException(413, f"a result has at most {MOST_BYTES} bytes")
+    return b"".join(parts)
+
+
+def _parsed(text: bytes) -> Any:
+    """JSON that every catalogue holds and Tiled can give back; ValueError of any other."""
+    if rb"\u0000" in text:
+        raise ValueError("PostgreSQL takes no text with NUL")
+    said = orjson.loads(text)  # refuses NaN, halves of surrogate pairs, and integers of more than 64 bits
+    if _depth(said) > DEEPEST:
+        raise ValueError(f"metadata more than {DEEPEST} deep inside each other")
+    return said
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level := [item for each in level for item in _items(each)]:
+        depth += 1
+    return depth
+
+
+def _items(value: Any) -> list[Any]:
+    return [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
 def _target(parent: Any, parts: list[str]) -> Path:
     """Where the file of a node lies: in the server's own storage, as its path says."""
     if not getattr(parent, "writable", False):
@@ -187,6 +224,7 @@ def _write(target: Path, file: bytes) -> None:
 def _wrong(file: bytes) -> str | None:
     """Why a file is not taken; what leads out of it would make the server read anything."""
     try:
+        check_bytes(file)
         with h5py.File(io.BytesIO(file), "r") as opened:
             groups: list[h5py.Group] = [opened]
             for group in groups:
@@ -198,7 +236,7 @@ def _wrong(file: bytes) -> str | None:
                         groups.append(found)
                     elif not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
                         return f"{name} is no plain dataset"
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:  # what h5py raises of one that is damaged
         return str(error)
     return None
 

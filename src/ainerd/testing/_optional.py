@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ainerd.results import digest
 from ainerd.technique import (
     AnalysisError,
     Common,
@@ -21,6 +22,7 @@ from ainerd.technique import (
     Landmarks,
     Question,
     SeesWholeFrames,
+    WarmsUp,
 )
 from ainerd.testing._example import Feed
 from ainerd.testing._trial import Trial, require
@@ -178,4 +180,13 @@ def whole_frames(trial: Trial) -> None:
             feed.push(1)
 
 
-OPTIONAL = (landmarks, common, findings, sketch, questions, optimizer, whole_frames)
+def warm_up(trial: Trial) -> None:
+    """To be warmed up changes no number."""
+    technique = trial.technique
+    if isinstance(technique, WarmsUp):
+        before = digest(technique.parameters)
+        technique.warm_up()
+        require(digest(technique.parameters) == before, "warm_up() changes parameters")
+
+
+OPTIONAL = (landmarks, common, findings, sketch, questions, optimizer, whole_frames, warm_up)

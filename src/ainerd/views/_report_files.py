@@ -6,12 +6,15 @@ import textwrap
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from ainerd.views._report import Report, Section
 from ainerd.views._terminal import plain
+
+if TYPE_CHECKING:
+    from matplotlib.backends.backend_pdf import PdfPages
 
 DPI = 110
 A4 = (8.27, 11.69)  # inches
@@ -55,6 +58,8 @@ def report_html(report: Report) -> str:
 
 def report_pdf(report: Report, path: Path) -> None:
     """Pages of text, each figure on one of its own after the section that it belongs to."""
+    from matplotlib.backends.backend_pdf import PdfPages  # no session that writes no report waits for it
+
     with PdfPages(path, metadata={"Title": plain(report.title)}) as pages:
         lines = [plain(report.title).upper(), plain(report.subtitle), ""]
         for section in report.sections:
@@ -104,7 +109,7 @@ def _text(section: Section) -> Iterator[str]:
             yield "  ".join(text.ljust(width) for text, width in zip(shown, widths, strict=True)).rstrip()
 
 
-def _write_text(pages: PdfPages, lines: list[str]) -> None:
+def _write_text(pages: "PdfPages", lines: list[str]) -> None:
     for start in range(0, len(lines), LINES):
         page = lines[start : start + LINES]
         widest = max(map(len, page), default=0)

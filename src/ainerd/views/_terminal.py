@@ -69,6 +69,7 @@ def run_line(
     novelty_p: float | None = None,
     novel: bool | None = None,
     reason: str | None = None,
+    growing: bool = False,
     next_point: Mapping[str, float] | None = None,
     units: Mapping[str, str] | None = None,
     why: str | None = None,
@@ -76,11 +77,12 @@ def run_line(
     """One line after a run: what it was, and where next and why.
 
     `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None where nothing could be said of novelty, `reason` says
-    why the run could not be analysed, and `next_point` and its `units` are by motor.
+    why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its
+    `units` are by motor.
     """
-    line = Text(f"scan {plain(scan)}: ")
+    line = Text(f"scan {plain(scan)}: ").append("growing, " if growing else "")
     if reason is not None:
-        line.append("failed", "red").append(f", {plain(reason)}")
+        line.append("" if growing else "failed, ", "red").append(plain(reason))
     else:
         line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
         line.append(f", p = {novelty_p:.3g}" if _known(novelty_p) else ", no claim of novelty")

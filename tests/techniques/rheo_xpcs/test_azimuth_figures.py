@@ -41,9 +41,9 @@ def relaxing(n=40, events=(7, 15, 16, 29), *, dip_pa=1.0, smallest_s=0.0, seed=0
         if i in events:
             stress[age > start[i] + 21] -= dip_pa
         readings.append(pd.DataFrame({"exposure": i, "age": age, "stress": stress}))
-    return Azimuths(
-        runs=runs, latents=latents.astype(np.float32), labels=cluster(unit(latents), 2), stress=pd.concat(readings)
-    )
+    latents = latents.astype(np.float32)
+    points, stress = unit(latents), pd.concat(readings)
+    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, 2), stress=stress)
 
 
 def maps_of(key):

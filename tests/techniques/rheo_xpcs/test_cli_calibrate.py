@@ -10,7 +10,7 @@ from ainerd.dynamics._corpus import noisy_runs
 from ainerd.latent import Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.server import embedded_server, open_catalog
+from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
@@ -30,20 +30,17 @@ def maps(tau_s, rng, exponent=1.0, **more):
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
+def catalogue(place):
     """A server with 25 runs of one kind, and the keys of their results."""
     rng, encoder = np.random.default_rng(0), Encoder.load()
-    with embedded_server(tmp_path_factory.mktemp("calibrate")) as server:
-        store, keys = ResultStore(open_catalog(server.client())[1]), []
-        for i in range(25):
-            c2 = maps(rng.uniform(0.3, 0.6), rng)
-            record = ResultRecord(
-                raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2}
-            )
-            keys.append(store.begin(record))
-            embedding = run_embedding(encoder, encoder.encode(c2))
-            store.complete(keys[i], Analysis(embedding=embedding, novelty_p=None, arrays={"c2": c2}))
-        yield server, keys
+    store, keys = ResultStore(open_catalog(place.client())[1]), []
+    for i in range(25):
+        c2 = maps(rng.uniform(0.3, 0.6), rng)
+        record = ResultRecord(raw_uid=f"run-{i}", technique="rheo_xpcs", agent="ainerd", parameters={"contrast": 0.2})
+        keys.append(store.begin(record))
+        embedding = run_embedding(encoder, encoder.encode(c2))
+        store.complete(keys[i], Analysis(embedding=embedding, novelty_p=None, arrays={"c2": c2}))
+    return place, keys
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The method against what is independent of it: xtec's own steps, scikit-learn, numbers known in advance."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -125,3 +127,18 @@ def test_no_transition_in_a_line_and_none_with_few_temperatures():
 def test_a_mixture_of_nothing_to_tell_apart_does_not_fail():
     same = np.zeros((100, 6), np.float32)
     assert isinstance(fit(same, 2), Mixture)
+
+
+def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
+    rng = np.random.default_rng(2)
+    means = rng.normal(0, 1, (3, 30)).astype(np.float32)
+    x = means[np.repeat(np.arange(3), 60_000)] + np.float32(0.1) * rng.standard_normal((180_000, 30), np.float32)
+    find_clusters(x[:100], 3, 3)
+    tracemalloc.start()
+    try:
+        found = find_clusters(x, 3, 3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.bincount(found.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
+    assert peak < 0.5 * x.nbytes

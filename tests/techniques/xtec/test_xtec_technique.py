@@ -7,8 +7,10 @@ import pytest
 
 from ainerd.technique import AnalysisError
 from ainerd.techniques.xtec import XTEC
+from ainerd.techniques.xtec._steering import information
 from ainerd.testing import ExampleRun, analyse, technique_checks
 from ainerd.testing._example import Feed
+from sim_devices import Crystal
 from tests.techniques.xtec.ramps import TEMPERATURES, ramp
 
 RUN = ramp()
@@ -167,3 +169,42 @@ def test_a_peak_like_none_other_is_novel():
     assert not plain.novel
     assert odd.novel and odd.summary["odd_patches"] == 1
     assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
+
+
+def test_steering_spreads_four_temperatures_then_goes_to_a_transition_and_begins_anew_with_the_next_ramp():
+    technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
+    optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
+    for number in range(2):
+        feed = None
+        for step in range(6):
+            (asked,) = optimizer.suggest(1)
+            run = one_frame(sample, asked["temperature"], f"{number} {step}")
+            feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
+            point = {"temperature": asked["temperature"]}
+            try:
+                feed.push().finish()
+                optimizer.ingest([point])
+            except AnalysisError:
+                optimizer.register_failures([point])
+            if not number and step < 4:
+                assert asked["temperature"] == 30.0 + 50.0 * step and "evenly" in asked["reason"]
+            if step >= 4:
+                assert "± " in asked["reason"] and not optimizer.should_stop()[0]
+    t = technique.known.temperatures
+    assert t.size == 6 and t[0] == 30.0 and np.diff(t).max() <= 75.0
+
+
+def one_frame(sample, temperature, uid):
+    """A run of one frame."""
+    frame = np.random.default_rng(int(temperature)).poisson(sample.counts(temperature)).astype(np.uint16)
+    readings = {"temperature": [temperature]}
+    return ExampleRun(frames=frame[None], frame_time_s=None, readings=readings, start={"series_id": uid[0]}, uid=uid)
+
+
+def test_what_a_frame_would_say_is_most_where_the_transition_may_be():
+    t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
+    curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
+    line = 1 - 0.003 * t
+    told, at, sd = information(t, np.stack([curve, line]), np.full((2, t.size), 0.005), ahead, (30.0, 180.0))
+    assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
+    assert 60 < ahead[told[0].argmax()] < 120 and told[0].max() > 3 * told[1].max()

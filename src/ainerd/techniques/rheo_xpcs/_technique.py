@@ -133,6 +133,18 @@ class RheoXPCS:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         return Exposure(self, run)
 
+    def warm_up(self) -> None:
+        """Analyse a few frames without speckle, of 16 bits: the loops over pixels are compiled then.
+
+        Numba keeps what it compiled for the next session; see `numba`'s ``NUMBA_CACHE_DIR``.
+        """
+        rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
+        info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
+        exposure = self.begin(info)
+        exposure.push(rng.poisson(1.0, (n_frames, exposure.pixels.size)).astype(np.uint16))
+        exposure.whole(rng.poisson(1.0, self.partition.shape).astype(np.uint16), n_frames - 1)
+        exposure.finish()
+
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Regimes of many runs."""
         return find_regimes(embeddings, previous, width=self.regime_width)

@@ -45,17 +45,9 @@ class Clusters:
 def find_clusters(
     x: NDArray[np.float32], k: int | None, most: int, *, seed: int = 0, smooth: Smooth | None = None
 ) -> Clusters:
-    """Clusters of trajectories.
+    """`k` clusters of trajectories (n, n_temperatures); None: as many, up to `most`, as two halves of them agree on.
 
-    Parameters
-    ----------
-    x : ndarray of float32, shape (n, n_temperatures)
-    k : int or None
-        How many. None: the largest number, up to `most`, for which fits to two halves of the trajectories agree.
-    most : int
-    seed : int
-    smooth : callable, optional
-        Of responsibilities (k, n), between expectation and maximisation.
+    `smooth` changes responsibilities (k, n) between expectation and maximisation.
     """
     most = min(most if k is None else k, max(len(x) // 10, 1))
     tried = [_tried(x, n, seed) for n in (range(2, most + 1) if k is None else [most])] or [(1, 1.0, np.nan)]

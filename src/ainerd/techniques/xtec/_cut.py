@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_STEPS = 100
-BLOCK = 1 << 15  # pixels at a time: more would only cost memory
+BLOCK = 1 << 12  # pixels at a time: more would only cost memory
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,15 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
     ValueError
         If there is nothing to cut: no pixel above 0, or all the same.
     """
-    ok = mean > 0
-    if not ok.any():
+    some = mean > 0
+    if not some.any():
         raise ValueError("no pixel has a mean intensity above 0: is the shutter open?")
-    logs = np.log(mean[ok])
+    logs = np.log(mean[some])
     low, high = logs.mean() - logs.std(), logs.mean() + 2 * logs.std()
-    if isinstance(how, str):
-        level = {"kl": _by_kl, "simple": lambda _: high, "none": lambda _: -np.inf}[how](logs)
-    else:
-        level = np.log(how)
-    keep = np.zeros(mean.shape, bool)
-    keep[np.flatnonzero(ok)[logs > level]] = True
+    levels = {"kl": _by_kl, "simple": lambda _: high, "none": lambda _: -np.inf}
+    level = levels[how](logs) if isinstance(how, str) else np.log(how)
+    keep = some.copy()
+    keep[some] = logs > level
     return Cut(keep, float(level), bool(low <= level <= high))
 
 
@@ -100,26 +98,17 @@ def _by_kl(logs: NDArray[np.float64]) -> float:
 
 
 def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.float32]:
-    """Scale each trajectory (n_pixels, n_temperatures), in place.
+    """Scale each trajectory (n_pixels, n_temperatures) of float32, in place.
 
-    Parameters
-    ----------
-    trajectories : ndarray of float32
-    how : {"mean", "zscore", "log"}
-        I / mean - 1; (I - mean) / sd; log(1 + I) less its mean.
+    `how` is "mean" (I / mean - 1), "zscore" ((I - mean) / sd) or "log" (log(1 + I) less its mean).
     """
     for first in range(0, len(trajectories), BLOCK):
         x = trajectories[first : first + BLOCK]
         if how == "log":
             np.log1p(x, out=x)
-        mean = x.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-        if how == "zscore":
-            sd = x.std(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-            x -= mean
-            x /= np.where(sd > 0, sd, 1)
-        elif how == "mean":
-            x /= mean
-            x -= 1
-        else:
-            x -= mean
+        mean = x.mean(axis=1, dtype=np.float64, keepdims=True)
+        by = x.std(axis=1, dtype=np.float64, keepdims=True) if how == "zscore" else mean
+        x -= mean.astype(np.float32)
+        if how != "log":
+            x /= np.where(by > 0, by, 1).astype(np.float32)
     return trajectories

@@ -1,51 +1,29 @@
-"""Frames as they come, and the intensity at each temperature: the same numbers in whatever order runs are given."""
+"""Frames by temperature, and the intensity at each: the same numbers in whatever order runs are given."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
-class Frames:
-    """Gathered frames (n, n_pixels), in the detector's dtype; those beyond `memory` bytes lie in a file on disk."""
+def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
+    """An array to be filled; one of more than `memory` bytes lies in a temporary file."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
+        return np.empty(shape, dtype)
+    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
-    def __init__(self, memory: float) -> None:
-        self._memory, self._used, self._n = memory, 0, 0
-        self._blocks: list[NDArray] = []
-        self._firsts: list[int] = []
 
-    def __len__(self) -> int:
-        return self._n
-
-    def append(self, block: NDArray) -> None:
-        """Copy a block of frames."""
-        self._used += block.nbytes
-        if self._used <= self._memory:
-            kept = block.copy()
-        else:
-            with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
-                kept = np.memmap(file, block.dtype, "w+", shape=block.shape)
-            kept[:] = block
-        self._firsts.append(self._n)
-        self._blocks.append(kept)
-        self._n += len(block)
-
-    def __getitem__(self, number: int) -> NDArray:
-        block = int(np.searchsorted(self._firsts, number, side="right")) - 1
-        return self._blocks[block][number - self._firsts[block]]
-
-    def bad(self) -> NDArray[np.bool_]:
-        """Pixels that the detector marks in some frame, (n_pixels,): negative, the highest integer, or not finite."""
-        bad = np.zeros(self._blocks[0].shape[1], bool)
-        for frame in (frame for block in self._blocks for frame in block):
-            if frame.dtype.kind == "f":
-                bad |= ~np.isfinite(frame) | (frame < 0)
-            else:
-                bad |= (frame == np.iinfo(frame.dtype).max) | (frame < 0)
-        return bad
+def marked(frames: Iterable[NDArray]) -> NDArray[np.bool_]:
+    """Pixels that the detector marks in some frame, (n_pixels,): negative, the highest integer, or not finite."""
+    bad = np.zeros(1, bool)
+    for frame in frames:
+        highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
+        bad = bad | ~((frame >= 0) & (frame < highest))
+    return bad
 
 
 @dataclass(frozen=True)
@@ -65,16 +43,10 @@ def grouped(
     direction: str,
     merge: float | None,
 ) -> list[Group]:
-    """Frames by temperature, ascending.
+    """Frames by temperature, ascending, from what is known of each, (n,); one with NaN or without exposure is left out.
 
-    Parameters
-    ----------
-    temperature, exposure, time : ndarray, shape (n,)
-        Of each frame; a frame with NaN in temperature or exposure is left out.
-    direction : {"both", "heating", "cooling"}
-        Which frames count, by the change of temperature since the frame before it in time.
-    merge : float or None
-        Temperatures that differ by no more are one; None: a 300th of their range.
+    With a `direction` ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
+    before it in time. Temperatures that differ by no more than `merge` are one; None: a 300th of their range.
     """
     order = np.lexsort((temperature, time))
     order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
@@ -106,13 +78,12 @@ def grouped(
 
 
 def intensities(
-    frames: Frames, groups: Sequence[Group], dark: NDArray[np.float64] | None
+    frames: Sequence[NDArray], groups: Sequence[Group], dark: NDArray[np.float64] | float
 ) -> Iterator[NDArray[np.float64]]:
     """Counts of each group, less the dark counts of its frames, for one mean exposure, (n_pixels,) in turn."""
+    kind = np.float64 if frames[0].dtype.kind == "f" else np.int64
     for group in groups:
-        kind = np.float64 if frames[0].dtype.kind == "f" else np.int64
         counts = np.zeros(frames[0].shape, kind)
         for number in group.frames:
             counts += frames[number]
-        less = 0.0 if dark is None else len(group.frames) * dark
-        yield (counts.astype(np.float64) - less) / group.exposure
+        yield (counts.astype(np.float64) - len(group.frames) * dark) / group.exposure

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._frames import Frames, Group, grouped, intensities
+from ainerd.techniques.xtec._frames import Group, grouped, intensities, marked, room
 from ainerd.techniques.xtec._said import Ramped, said
 
 if TYPE_CHECKING:
@@ -29,15 +29,16 @@ class Ramp:
 
     def __init__(self, technique: "XTEC", run: RunInfo) -> None:
         self._technique, self._shape = technique, tuple(run.frame_shape)
-        mask = technique.mask
-        if mask is not None and mask.shape != self._shape:
-            raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.mask is of {_by(mask.shape)}")
-        if technique.dark is not None and technique.dark.shape != self._shape:
-            raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.dark is of {_by(technique.dark.shape)}")
+        mask, dark = technique.mask, technique.dark
+        for name, array in (("mask", mask), ("dark", dark)):
+            if array is not None and array.shape != self._shape:
+                raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.{name} is of {_by(array.shape)}")
         self.pixels: NDArray[np.int64] = np.flatnonzero(np.ones(self._shape, bool) if mask is None else ~mask)
         if not self.pixels.size:
             raise AnalysisError("xtec.mask leaves no pixel")
-        self._frames = Frames(technique.settings.memory_gb * 1e9)
+        self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
+        self._frames: list[NDArray] = []
+        self._memory = technique.settings.memory_gb * 1e9  # what is left of it
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
     def next_run(self, run: RunInfo) -> None:
@@ -50,7 +51,10 @@ class Ramp:
 
     def push(self, block: NDArray) -> None:
         """Take the next frames."""
-        self._frames.append(block)
+        kept = room(block.shape, block.dtype, self._memory)
+        kept[:] = block
+        self._frames += list(kept)
+        self._memory = max(self._memory - kept.nbytes, 0.0)
 
     def finish(self) -> Analysis:
         """What the frames so far say."""
@@ -58,6 +62,7 @@ class Ramp:
             raise AnalysisError("no frame came")
         settings, groups = self._technique.settings, self._groups()
         if len(groups) < FEWEST_TEMPERATURES:
+            self._technique.known = None  # steering begins anew with this ramp
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             raise AnalysisError(
                 f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit}): "
@@ -65,25 +70,21 @@ class Ramp:
             )
         moves = followed(self._images(groups, None)) if settings.follow else None
         applied = moves if moves is not None and moves.known and moves.farthest_px > MOVED_PX else None
-        mean = np.zeros(self._shape)
-        for image in self._images(groups, applied):
-            mean += image
-        mean = mean.ravel() / len(groups)
+        mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
         try:
-            bright = cut(np.where(np.isfinite(mean), mean, 0.0), settings.cut)
+            bright = cut(np.nan_to_num(mean.ravel()), settings.cut)
         except ValueError as error:
             raise AnalysisError(str(error)) from None
         n = int(bright.keep.sum())
         if n < FEWEST_PIXELS:
             raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed")
-        x = np.empty((n, len(groups)), np.float32)
+        x = room((n, len(groups)), np.float32, self._memory)
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
         ramp = Ramped(
             temperatures=np.array([g.temperature for g in groups]),
             trajectories=x,
-            keep=bright.keep.reshape(self._shape),
-            mean=mean.reshape(self._shape),
+            mean=mean,
             cut=bright,
             moves=moves,
             left_out=len(self._frames) - sum(len(g.frames) for g in groups),
@@ -133,9 +134,8 @@ class Ramp:
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[NDArray[np.float64]]:
         """Intensity at each temperature, (ny, nx); NaN where a pixel does not count."""
-        bad, dark = self._frames.bad(), self._technique.dark
-        dark = None if dark is None else dark.ravel()[self.pixels]
-        for number, counts in enumerate(intensities(self._frames, groups, dark)):
+        bad = marked(self._frames)
+        for number, counts in enumerate(intensities(self._frames, groups, self._dark)):
             image = np.full(self._shape, np.nan)
             image.ravel()[self.pixels] = np.where(bad, np.nan, counts)
             yield image if moves is None else moves.undone(image, number)

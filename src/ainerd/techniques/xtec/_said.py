@@ -1,7 +1,6 @@
 """What a ramp says: clusters, transitions, and what each cluster may be."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from ainerd.technique import Analysis
 from ainerd.techniques.xtec._clusters import Clusters, find_clusters
 from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
-from ainerd.techniques.xtec._odd import odd_patches
-from ainerd.techniques.xtec._smooth import averages, patches, smoothing
-from ainerd.techniques.xtec._transitions import Profile, Transition, profile, transitions
+from ainerd.techniques.xtec._patches import averages, odd_patches, patches
+from ainerd.techniques.xtec._smooth import smoothing
+from ainerd.techniques.xtec._transitions import Profile, profile, transitions
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
@@ -26,11 +25,10 @@ BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
 
 @dataclass(frozen=True)
 class Ramped:
-    """Intensities of a ramp at its temperatures (n,): of kept pixels (m, n), and what was kept of (ny, nx)."""
+    """Intensities of a ramp at its temperatures (n,): of kept pixels (m, n), and the mean of all, (ny, nx)."""
 
     temperatures: NDArray[np.float64]
     trajectories: NDArray[np.float32]
-    keep: NDArray[np.bool_]
     mean: NDArray[np.float64]
     cut: Cut
     moves: Moves | None
@@ -39,37 +37,38 @@ class Ramped:
 
 @dataclass(frozen=True)
 class Known:
-    """What steering sees of a ramp: temperatures (n,), means and errors of clusters (k, n), transitions."""
+    """What steering sees of a ramp: temperatures (n,), mean trajectories of clusters (k, n), their standard errors."""
 
     temperatures: NDArray[np.float64]
     means: NDArray[np.float64]
-    transitions: Sequence[Transition]
+    errors: NDArray[np.float64]
 
 
 def said(technique: "XTEC", ramp: Ramped) -> Analysis:
-    """The result of a ramp."""
+    """The result of a ramp; its trajectories are scaled in place, and copied nowhere."""
     settings, t, x = technique.settings, ramp.temperatures, ramp.trajectories
-    patch = patches(ramp.keep)
-    raw, size = averages(x, patch, patch.max() + 1)
+    keep = ramp.cut.keep.reshape(ramp.mean.shape)
+    patch = patches(keep)
+    counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
-    found = _clusters(technique, ramp, x, raw, patch)
+    of_patches = rescale(counts.astype(np.float32), settings.scale)
+    found = _clusters(technique, x, of_patches, patch, keep)
     k = found.mixture.k
-    means, n_pixels = averages(x, found.labels, k)
-    spread = np.stack([x[found.labels == i].std(axis=0, dtype=np.float64) for i in range(k)])
-    profiles = [profile(t, _resampled(x, found.labels == i, patch, (settings.seed, i))) for i in range(k)]
+    parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
+    trajectories, pixels = averages(x, place, len(parts))
+    resampled = [_resampled(trajectories[parts % k == i], pixels[parts % k == i], (settings.seed, i)) for i in range(k)]
+    means, errors = np.stack([y[0] for y in resampled]), np.stack([y[1:].std(axis=0) for y in resampled])
+    spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
+    profiles = [profile(t, y) for y in resampled]
     shared = transitions(t, profiles)
-    brightness = np.array([np.median(ramp.mean[ramp.keep][found.labels == i]) for i in range(k)])
-    level = np.exp(ramp.cut.level) if np.isfinite(ramp.cut.level) else np.median(ramp.mean[ramp.keep])
-    guesses = [_guess(p, bright > BRIGHT * level) for p, bright in zip(profiles, brightness, strict=True)]
-    of_patches = rescale(raw.astype(np.float32), settings.scale).astype(np.float64)
-    odd = odd_patches(of_patches, size, raw.mean(axis=1))
-    novelty_p = float(min(1.0, np.nanmin(odd) * np.isfinite(odd).sum())) if np.isfinite(odd).any() else None
-    technique.known = Known(t, means, shared)
-    labels = np.full(ramp.keep.shape, -1, np.int16)
-    labels[ramp.keep] = found.labels
-    which = [next((s for s in shared if i in s.clusters), None) for i in range(k)]
-    rows, columns = np.nonzero(ramp.keep)
-    oddest = patch == int(np.nanargmin(odd)) if np.isfinite(odd).any() else np.zeros(patch.size, bool)
+    technique.known = Known(t, means, errors)
+    brightness = np.array([np.median(ramp.mean[keep][found.labels == i]) for i in range(k)])
+    level = np.exp(ramp.cut.level) if np.isfinite(ramp.cut.level) else np.median(ramp.mean[keep])
+    odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
+    compared = int(np.isfinite(odd).sum())
+    oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
+    labels = np.full(keep.shape, -1, np.int16)
+    labels[keep] = found.labels
     summary: dict[str, Any] = {
         "clusters": k,
         "stability": "stable" if found.stable else "unstable",
@@ -77,7 +76,7 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         "halves_agree": found.halves,
         "bic_clusters": int(found.tried["clusters"][np.nan_to_num(found.tried["bic"], nan=np.inf).argmin()]),
         "log_likelihood": found.mixture.score,
-        "pixels": int(ramp.keep.sum()),
+        "pixels": int(keep.sum()),
         "cut_counts": float(level),
         "cut_plausible": "yes" if ramp.cut.plausible else "no",
         "temperatures": t.size,
@@ -87,23 +86,35 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         "frames_left_out": ramp.left_out,
         "transitions": len(shared),
         **_moved(ramp.moves),
-        "odd_patches": int(np.sum(odd * np.isfinite(odd).sum() <= settings.alpha)),
-        "oddest_row": float(rows[oddest].mean()) if oddest.any() else None,
-        "oddest_column": float(columns[oddest].mean()) if oddest.any() else None,
+        "odd_patches": int(np.sum(odd * compared <= settings.alpha)),
+        "oddest_row": oddest[0],
+        "oddest_column": oddest[1],
     }
     for number, s in enumerate(sorted(sorted(shared, key=lambda s: s.misfit)[:MOST_NAMED], key=lambda s: s.at), 1):
-        summary |= {
-            f"transition_{number}": s.at,
-            f"transition_{number}_low": s.low,
-            f"transition_{number}_high": s.high,
-        }
-    numbers = [name for name, value in summary.items() if isinstance(value, int | float)]
-    in_unit = {name for name in numbers if name.startswith("transition_") or name in ("lowest", "highest")}
-    pixels = {"expansion_px", "oddest_row", "oddest_column"}
-    units = {n: settings.unit if n in in_unit else "px" if n in pixels else "1" for n in numbers}
+        name = f"transition_{number}"
+        summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
+    units = dict.fromkeys((n for n, value in summary.items() if isinstance(value, int | float)), "1")
+    units |= {n: settings.unit for n in units if n.startswith("transition_") or n in ("lowest", "highest")}
+    units |= {n: "px" for n in units if n in ("expansion_px", "oddest_row", "oddest_column")}
+    units |= {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"}
+    at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]
+    tables: dict[str, dict[str, NDArray]] = {
+        "cluster": {
+            "pixels": np.bincount(found.labels, minlength=k),
+            "counts": brightness,
+            "guess": np.array([_guess(p, b > BRIGHT * level) for p, b in zip(profiles, brightness, strict=True)]),
+            "transition": np.array(at),
+            "misfit": np.array([np.nan if p is None else p.misfit for p in profiles]),
+        },
+        "tried": found.tried,
+    }
+    if shared:
+        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "misfit")}
+        clusters = np.array([", ".join(map(str, s.clusters)) for s in shared])
+        tables["transition"] = columns | {"clusters": clusters}
     return Analysis(
         embedding=_embedding(t, means),
-        novelty_p=novelty_p,
+        novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
         arrays={
             "labels": labels,
             "trajectories": means.astype(np.float32),
@@ -118,47 +129,39 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
             "temperature": ("step",),
             "mean_frame": ("row", "column"),
         },
-        tables={
-            "cluster": {
-                "pixels": n_pixels,
-                "counts": brightness,
-                "guess": np.array(guesses),
-                "transition": np.array([np.nan if s is None else s.at for s in which]),
-                "misfit": np.array([np.nan if p is None else p.misfit for p in profiles]),
-            },
-            "tried": found.tried,
-        }
-        | ({"transition": _table(shared)} if shared else {}),
+        tables=tables,
         summary=summary,
-        units=units | {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"},
-        calibration={"id": "own-patches", "n": int(np.isfinite(odd).sum()), "alpha": settings.alpha},
+        units=units,
+        calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
 
 
 def _clusters(
-    technique: "XTEC", ramp: Ramped, x: NDArray[np.float32], raw: NDArray[np.float64], patch: NDArray[np.int64]
+    technique: "XTEC",
+    x: NDArray[np.float32],
+    of_patches: NDArray[np.float32],
+    patch: NDArray[np.int64],
+    keep: NDArray[np.bool_],
 ) -> Clusters:
-    settings = technique.settings
+    settings, smooth = technique.settings, None
     how: dict[str, Any] = {"k": settings.clusters, "most": settings.most_clusters, "seed": settings.seed}
     if settings.smooth == "patches":
-        found = find_clusters(rescale(raw.astype(np.float32), settings.scale), **how)
-        return Clusters(found.mixture, found.labels[patch], found.starts, found.halves, found.tried)
-    smooth = None
+        found = find_clusters(of_patches, **how)
+        return replace(found, labels=found.labels[patch])
     if settings.smooth != "none":
         cell = settings.cell if settings.smooth == "cells" else None
-        smooth = smoothing(np.argwhere(ramp.keep), settings.length, cell)
+        smooth = smoothing(np.argwhere(keep), settings.length, cell)
     return find_clusters(x, **how, smooth=smooth)
 
 
 def _resampled(
-    x: NDArray[np.float32], which: NDArray[np.bool_], patch: NDArray[np.int64], seed: tuple[int, int]
+    trajectories: NDArray[np.float64], pixels: NDArray[np.int64], seed: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Mean trajectory of some pixels, then those of resampled patches, (1 + RESAMPLES, n_temperatures)."""
-    of, place = np.unique(patch[which], return_inverse=True)
-    means, size = averages(x[which], place, len(of))
-    drawn = np.random.default_rng(seed).multinomial(len(of), np.full(len(of), 1 / len(of)), RESAMPLES)
-    weights = np.concatenate([np.ones((1, len(of))), drawn]) * size
-    return (weights @ means) / weights.sum(axis=1, keepdims=True)
+    """Mean trajectory of patches, then those of resampled ones, (1 + RESAMPLES, n_temperatures)."""
+    n = len(pixels)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    weights = np.concatenate([np.ones((1, n)), drawn]) * pixels
+    return (weights @ trajectories) / weights.sum(axis=1, keepdims=True)
 
 
 def _guess(of: Profile | None, bright: bool) -> str:
@@ -184,8 +187,3 @@ def _embedding(t: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np
     change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
     at = np.interp(QUANTILES, np.append(0, np.cumsum(change)) / change.sum(), t)
     return (at / np.sqrt(at.size)).astype(np.float32)
-
-
-def _table(shared: Sequence[Transition]) -> dict[str, NDArray]:
-    columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "misfit")}
-    return columns | {"clusters": np.array([", ".join(map(str, s.clusters)) for s in shared])}

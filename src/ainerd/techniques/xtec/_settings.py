@@ -30,7 +30,7 @@ class XTECSettings(Section):
     length: Positive = 1.0  #: of neighbours, in pixels; of cells, as in `ainerd.techniques.xtec.smoothing`
     cell: tuple[Positive, Positive] | None = None  #: rows and columns from a zone to the next, for cells
     follow: bool = True  #: whether peaks that expansion moves by more than a pixel are followed
-    memory_gb: Positive = 4.0  #: of frames; more lie in a file on disk
+    memory_gb: Positive = 4.0  #: of frames and trajectories; more lie in temporary files
     alike: Positive = 5.0  #: two series of one regime differ by no more, in `unit`
     alpha: float = Field(default=0.05, gt=0, lt=1)  #: a series is called novel if its p-value is at most this
     seed: int = 0  #: of starts and resampling

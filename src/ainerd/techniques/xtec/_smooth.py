@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, sparse
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 REACH = float(np.sqrt(np.log(100))) * (1 - 1e-9)  # where the kernel falls to a hundredth, in lengths
@@ -29,30 +29,16 @@ def smoothing(
     """
     points = np.asarray(positions, float)
     n = len(points)
+    place = np.arange(n)
     if cell is not None:
         angle = 2 * np.pi * points / cell
         points = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) / 2  # sin² of half an angle is a distance here
         points, place = np.unique(points.round(9), axis=0, return_inverse=True)
-        gather = sparse.csr_matrix((np.ones(n, np.float32), (place.ravel(), np.arange(n))), shape=(len(points), n))
-    pairs = cKDTree(points).query_pairs(REACH * length, output_type="ndarray")
-    ones = np.ones(len(pairs), np.float32)
-    half = sparse.csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(points),) * 2)
-    near = (half + half.T + sparse.identity(len(points), np.float32)).tocsr()
-    if cell is None:
-        norm = near.sum(axis=1).A1.astype(np.float32)
-        return lambda shares: np.ascontiguousarray(((near @ shares.T) / norm[:, None]).T)
-    norm = near @ gather.sum(axis=1).A1.astype(np.float32)
-    return lambda shares: np.ascontiguousarray(((near @ (gather @ shares.T)) / norm[:, None])[place.ravel()].T)
-
-
-def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number of the patch of connected kept pixels, diagonals too, of each kept pixel, from 0."""
-    return ndimage.label(keep, np.ones((3, 3)))[0][keep].astype(np.int64) - 1
-
-
-def averages(x: NDArray[np.float32], group: NDArray[np.int64], n: int) -> tuple[NDArray[np.float64], NDArray]:
-    """Mean trajectory (n, n_temperatures) and number of pixels (n,) of each group; NaN where there is none."""
-    size = np.bincount(group, minlength=n)
-    sums = np.stack([np.bincount(group, weights=column, minlength=n) for column in x.T], axis=1)
-    with np.errstate(invalid="ignore"):
-        return sums / size[:, None], size
+        place = place.ravel()
+    m = len(points)
+    pairs = cKDTree(points).query_pairs(REACH * length, output_type="ndarray").T
+    half = sparse.csr_array((np.ones(pairs.shape[1], np.float32), tuple(pairs)), shape=(m, m))
+    near = half + half.T + sparse.eye_array(m, dtype=np.float32)
+    gather = sparse.csr_array((np.ones(n, np.float32), (place, np.arange(n))), shape=(m, n))
+    norm = (near @ gather.sum(axis=1))[:, None]
+    return lambda shares: np.ascontiguousarray(((near @ (gather @ shares.T)) / norm)[place].T)

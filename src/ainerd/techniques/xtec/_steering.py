@@ -1,6 +1,5 @@
-"""The next temperature: where trajectories between those that were measured are least certain."""
+"""The next temperature: where a frame is expected to say most about the temperatures of transitions."""
 
-import math
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,19 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.techniques.xtec._transitions import HEIGHTS, NOISE, curves
+from ainerd.threads import one_thread
+
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
 
-EVEN = 5  # temperatures that are spread evenly first, both ends among them
-CLOSE = 1 / 150  # of the range: what is closer to a measured temperature tells nothing more
-CURIOUS = 0.15  # weight of a gap in which trajectories seem straight
+EVEN = 4  # temperatures that are spread evenly first, both ends among them
+STEPS = 150  # of the range: temperatures that differ by less than one tell nothing more
+CURIOUS = 0.02  # nats for a gap as wide as the range, where no trajectory tells where to go
+PLACES = 60  # at which a transition is thought of
+EXPONENTS, WIDTHS, SHAPES = (0.33, 0.66, 1.0), (0.02, 0.04, 0.08), ("none", "cusp", "lorentzian")
 
 
 class NextTemperature:
     """A bluesky-adaptive `Optimizer` of one temperature; other actuators stay in the middle of their bounds.
 
-    The first temperatures are spread evenly. After that it halves the gap in which a straight line between measured
-    points is least sure: where the trajectories of the clusters bend at both its ends.
+    It chooses one frame's temperature at a time. The first are spread evenly. Each one after that is where a frame is
+    expected to lower the entropy of the temperatures of transitions most, summed over the clusters of the newest ramp.
+    Of results it is told where they were taken; trajectories it finds in `XTEC.known`.
 
     Parameters
     ----------
@@ -34,9 +39,8 @@ class NextTemperature:
     def __init__(self, technique: "XTEC", bounds: Mapping[str, tuple[float, float]]) -> None:
         self._technique, self._bounds = technique, dict(bounds)
         names = list(bounds)
-        named = [name for name in names if technique.settings.temperature.startswith(name)]
-        self._name = (named or names)[0]
-        self._at: list[float] = []  # asked for or measured
+        self._name = next((name for name in names if technique.settings.temperature.startswith(name)), names[0])
+        self._at: list[float] = []  # asked for or measured, as far as the newest ramp does not have them
         self._lock = threading.Lock()
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
@@ -46,6 +50,9 @@ class NextTemperature:
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take note of what was measured; what it says is in the technique's newest ramp."""
+        with self._lock:
+            if self._technique.known is not None:
+                self._at.clear()
         self.register_failures(points)
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
@@ -54,58 +61,133 @@ class NextTemperature:
             self._at += [float(p[self._name]) for p in suggestions if np.isfinite(p.get(self._name, np.nan))]
 
     def should_stop(self) -> tuple[bool, str]:
-        """When no gap is left that is worth halving."""
+        """When no gap is left that is worth another frame."""
         with self._lock:
-            gaps, _ = self._gaps()
-            if gaps.size and gaps.max() > 0:
+            if self._ahead()[0].size:
                 return False, "there are gaps between temperatures in which trajectories are not certain"
-            return bool(gaps.size), "all gaps between temperatures are closed"
+            return True, "all gaps between temperatures are closed"
 
     def _next(self) -> dict[str, Any]:
         low, high = self._bounds[self._name]
-        even = [x for x in np.linspace(low, high, EVEN) if not self._is_near(float(x), (high - low) / EVEN / 2)]
-        if even:
-            at, reason = float(even[0]), f"one of {EVEN} temperatures that are spread evenly"
+        far = [x for x in np.linspace(low, high, EVEN) if self._distance(x) > (high - low) / EVEN / 2]
+        if far:
+            at, reason = float(far[0]), f"one of {EVEN} temperatures that are spread evenly"
         else:
-            score, edges = self._gaps()
-            best = int(score.argmax())
-            at = float(edges[best : best + 2].mean())
-            reason = self._why(float(edges[best]), float(edges[best + 1]))
+            at, reason = self._most_telling()
         self._at.append(at)
         middle = {name: sum(limits) / 2 for name, limits in self._bounds.items() if name != self._name}
         return {"_id": uuid.uuid4().hex, self._name: at, **middle, "reason": reason}
 
-    def _gaps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How uncertain each gap is, and the temperatures between which they lie."""
+    def _most_telling(self) -> tuple[float, str]:
+        known, unit = self._technique.known, self._technique.settings.unit
         low, high = self._bounds[self._name]
-        edges = np.unique(np.clip([low, high, *self._at], low, high))
-        gap = np.diff(edges) / (high - low)
-        unsure = self._unsure(edges)
-        score = unsure / max(float(unsure.max()), 1e-30) + CURIOUS * gap
-        return np.where(gap > CLOSE, score, 0.0), edges
+        ahead, distance = self._ahead()
+        if not ahead.size:
+            ahead = np.linspace(low, high, STEPS + 1)
+            distance = self._distance(ahead)
+        curious = CURIOUS * 2 * distance / (high - low)
+        if known is not None:
+            told, at, sd = information(known.temperatures, known.means, known.errors, ahead, (low, high))
+            best = int((told.sum(axis=0) + curious).argmax())
+            k = int(told[:, best].argmax())
+            if told[k, best] > curious[best]:
+                where = f"near {at[k]:.4g} {unit}, now known to ± {sd[k]:.2g} {unit}"
+                return float(ahead[best]), f"here a frame says most about the transition {where}"
+        return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
 
-    def _unsure(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Area of the triangle between the chord across each gap and the lines that go on from either side."""
+    def _ahead(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Temperatures that may be measured, and how far each is from any that was."""
+        low, high = self._bounds[self._name]
+        x = np.linspace(low, high, STEPS + 1)
+        distance = self._distance(x)
+        some = distance > 0.99 * (high - low) / STEPS
+        return x[some], distance[some]
+
+    def _distance(self, x: Any) -> NDArray[np.float64]:
         known = self._technique.known
-        if known is None or known.temperatures.size < 4:
-            return np.zeros(len(edges) - 1)
-        t = known.temperatures
-        y = known.means / np.maximum(np.ptp(known.means, axis=1, keepdims=True), 0.3)
-        kink = np.abs(np.diff(np.diff(y, axis=1) / np.diff(t), axis=1))
-        kink = np.pad(kink, ((0, 0), (1, 1)))
-        left, right = kink[:, :-1], kink[:, 1:]
-        area = np.diff(t) ** 2 * left * right / np.maximum(left + right, 1e-30) / 2
-        of_gap = np.clip(np.searchsorted(t, (edges[:-1] + edges[1:]) / 2) - 1, 0, t.size - 2)
-        return area.max(axis=0)[of_gap]
+        taken = np.append(self._at, [] if known is None else known.temperatures)
+        return np.abs(np.subtract.outer(x, taken)).min(axis=-1, initial=np.inf)
 
-    def _why(self, low: float, high: float) -> str:
-        unit, known = self._technique.settings.unit, self._technique.known
-        where = f"between {low:.4g} and {high:.4g} {unit}"
-        near = [s for s in (known.transitions if known else ()) if s.low <= high and s.high >= low]
-        if near:
-            half = (near[0].high - near[0].low) / 2
-            return f"{where} lies the transition at {near[0].at:.4g} {unit}, known to ± {half:.2g}"
-        return f"{where} the trajectories of the clusters bend most, or the gap is the widest"
 
-    def _is_near(self, x: float, distance: float) -> bool:
-        return any(math.isclose(x, at, rel_tol=0, abs_tol=distance) for at in self._at)
+@one_thread
+def information(
+    t: NDArray[np.float64],
+    means: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    ahead: NDArray[np.float64],
+    within: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What a frame at other temperatures is expected to say about the transition in each trajectory.
+
+    A trajectory is a line, an order parameter and critical scattering, of unknown heights (Gaussian) with a transition
+    anywhere; or it has none, and is a parabola. The posterior of all that is known in closed form on a grid. A frame
+    lowers the variance of the transition's temperature by that with the frame's intensity in the posterior, to second
+    order; the logarithm of that counts as much as a transition is probable, down to a `STEPS`-th of the range. A
+    cluster tells nothing of a transition that another knows better.
+
+    Parameters
+    ----------
+    t : ndarray, shape (n,)
+    means, errors : ndarray, shape (k, n)
+        Trajectories, and their standard errors.
+    ahead : ndarray, shape (c,)
+    within : (float, float)
+        Where transitions may be.
+
+    Returns
+    -------
+    told : ndarray, shape (k, c)
+        In nats.
+    at, sd : ndarray, shape (k,)
+        Of the transition's temperature in the posterior.
+    """
+    fine = (within[1] - within[0]) / STEPS
+    grid = within[0] + (within[1] - within[0]) * (np.arange(PLACES) + 0.5) / PLACES
+    both = np.append(t, ahead)
+    models = [curves(both, grid, within, shape, EXPONENTS, WIDTHS) for shape in SHAPES]
+    parabola = np.vander((both - within[0]) / (within[1] - within[0]) - 0.5, 3, increasing=True)[None]
+    found = []
+    for y, error in zip(means, errors, strict=True):
+        scale = max(float(np.ptp(y)), 1e-9)
+        noise = float(np.hypot(NOISE, np.median(error) / scale))
+        y = (y - y.mean()) / scale
+        evidence, *others = (np.concatenate(p) for p in zip(*(_posterior(x, y, noise) for x in models), strict=True))
+        smooth = _posterior(parabola, y, noise)[0][0]
+        top = max(evidence.max(), smooth)
+        weight = np.exp(evidence - top)
+        sure = weight.sum() / (weight.sum() + len(models) * np.exp(smooth - top))
+        weight /= weight.sum()
+        place = np.tile(grid, len(weight) // PLACES)
+        at = weight @ place
+        predicted, variance = others
+        off = predicted - weight @ predicted
+        covariance = (weight * (place - at)) @ off
+        before = weight @ (place - at) ** 2
+        after = before - covariance**2 / np.maximum(weight @ (off**2 + variance), 1e-30)
+        told = 0.5 * sure * np.log((before + fine**2) / (np.maximum(after, 0) + fine**2))
+        found.append((told, at, np.sqrt(before), sure))
+    told, at, sd, sure = map(np.array, zip(*found, strict=True))
+    sharper = (sd < sd[:, None]) & (sure > 0.5) & (np.abs(at - at[:, None]) < sd[:, None])
+    return np.where(sharper.any(axis=1)[:, None], 0.0, told), at, sd
+
+
+def _posterior(x: NDArray[np.float64], y: NDArray[np.float64], noise: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Of models (m, n + c, p) of the first n points `y`: log evidence (m,), prediction and its variance of the others.
+
+    The prior of heights is Gaussian, that of the noise an inverse gamma of two degrees of freedom; a model whose order
+    parameter or critical scattering would be negative has no evidence. It is divided by the number of models.
+    """
+    n, p = y.size, x.shape[2]
+    seen, ahead = x[:, :n], x[:, n:]
+    prior = np.diag((noise / np.array(HEIGHTS[:p])) ** 2)
+    gram = seen.transpose(0, 2, 1) @ seen + prior
+    inverse, right = np.linalg.inv(gram), seen.transpose(0, 2, 1) @ y
+    heights = (inverse @ right[..., None])[..., 0]
+    left = np.maximum(y @ y - (heights * right).sum(axis=1), 0) + 2 * noise**2
+    determinant = np.linalg.slogdet(gram)[1] - np.log(np.diag(prior)).sum()
+    evidence = -0.5 * determinant - 0.5 * (n + 2) * np.log(left) - np.log(len(x))
+    if len(x) > 1:
+        evidence[(heights[:, 2:] < 0).any(axis=1)] = -np.inf
+    predicted = (ahead @ heights[..., None])[..., 0]
+    variance = left[:, None] / (n + 2) * (1 + ((ahead @ inverse) * ahead).sum(axis=2))
+    return evidence, predicted, variance

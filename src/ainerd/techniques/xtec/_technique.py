@@ -64,29 +64,16 @@ class XTEC:
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build it from ``[xtec]``; see `XTECSettings`."""
         settings = read_section(XTECSettings, section, cls.name)
-        arrays = {
-            name: _array(folder / path, name)
-            for name in ("mask", "dark")
-            if (path := getattr(settings, name)) is not None
-        }
-        if "mask" in arrays:
-            arrays["mask"] = arrays["mask"].astype(bool)
-        return cls(settings, **arrays)
+        mask, dark = (_array(folder, name, getattr(settings, name)) for name in ("mask", "dark"))
+        return cls(settings, mask=None if mask is None else mask.astype(bool), dark=dark)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """What changes the numbers."""
-        digests = {
-            name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-            for name, array in (("mask", self.mask), ("dark", self.dark))
-            if array is not None
-        }
-        return {
-            "technique": self.name,
-            "version": VERSION,
-            **self.settings.model_dump(mode="json", exclude=NOT_NUMBERS),
-            **digests,
-        }
+        arrays = {name: array for name, array in (("mask", self.mask), ("dark", self.dark)) if array is not None}
+        digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+        settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
+        return {"technique": self.name, "version": VERSION, **settings, **digests}
 
     def begin(self, run: RunInfo) -> Ramp:
         """Prepare for a series; AnalysisError if its frames do not fit mask or dark."""
@@ -108,19 +95,14 @@ class XTEC:
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
         """What ``ainerd init`` asks."""
-        yield Question(
-            key="temperature", asked="data key of what is ramped, read with each frame", default="temperature"
-        )
+        ramped, shared = "data key of what is ramped, read with each frame", "key of the start document"
+        yield Question(key="temperature", asked=ramped, default="temperature")
         yield Question(key="unit", asked="its unit", default="K")
-        yield Question(key="series", asked="key of the start document that runs of one ramp share", default="series_id")
+        yield Question(key="series", asked=f"{shared} that runs of one ramp share", default="series_id")
         yield Question(key="monitor", asked="data key of the beam's intensity at each frame", example="i0")
         if frame is not None and not np.isfinite(frame).all():
-            yield Question(
-                key="mask",
-                asked="a .npy of booleans, True where a pixel must not be used",
-                default="mask.npy",
-                array=~np.isfinite(frame),
-            )
+            unused = "a .npy of booleans, True where a pixel must not be used"
+            yield Question(key="mask", asked=unused, default="mask.npy", array=~np.isfinite(frame))
         yield Question(key="clusters", asked="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
@@ -131,14 +113,14 @@ class XTEC:
             return
         if self.mask is not None and self.mask.shape != frame.shape:
             raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
-        mean = np.where(np.isfinite(frame) if self.mask is None else np.isfinite(frame) & ~self.mask, frame, 0.0)
+        mean = np.where(np.isfinite(frame) & (True if self.mask is None else ~self.mask), frame, 0.0)
         image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
         try:
             bright = cut(mean.ravel(), self.settings.cut)
         except ValueError as error:
             image.set_title(str(error), wrap=True)
             return
-        over = np.ma.masked_where(~bright.keep.reshape(mean.shape), np.ones(mean.shape))
+        over = np.where(bright.keep.reshape(mean.shape), 1.0, np.nan)
         image.imshow(over, cmap="autumn", alpha=0.6)
         image.set_title(f"{int(bright.keep.sum())} pixels kept")
         logs.hist(np.log(mean[mean > 0]), 200, histtype="step")
@@ -146,11 +128,13 @@ class XTEC:
         logs.set(xlabel="log counts", ylabel="pixels", yscale="log")
 
 
-def _array(path: Path, name: str) -> NDArray:
+def _array(folder: Path, name: str, path: Path | None) -> NDArray | None:
+    if path is None:
+        return None
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(folder / path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ValueError(f"xtec.{name}: cannot read {path}: {error}") from None
+        raise ValueError(f"xtec.{name}: cannot read {folder / path}: {error}") from None
     if found.ndim != 2:
-        raise ValueError(f"xtec.{name}: {path} must be of rows and columns, it has shape {found.shape}")
+        raise ValueError(f"xtec.{name}: {folder / path} must be of rows and columns, it has shape {found.shape}")
     return found

@@ -19,6 +19,9 @@ SHAPES = ("none", "cusp", "lorentzian", "cusp, narrow below", "lorentzian, narro
 EVIDENT, EVIDENT_PER_TEMPERATURE, EVIDENT_FROM = 0.3, 0.035, 8.0
 TOGETHER = 1.5  # steps between what clusters say of one transition
 LIKELY = 1.4  # in the sum of log misfits over clusters, for each: shapes that fit nearly as well as the best
+# Of a trajectory that spans 1: what the curves leave at best, and sd of the heights of a constant, a slope, an order
+# parameter and critical scattering that are expected.
+NOISE, HEIGHTS = 0.01, (3.0, 1.0, 2.0, 1.0)
 SURE = 1.64  # sd in a 90 % interval
 
 
@@ -85,11 +88,12 @@ def profile(t: NDArray[np.float64], y: NDArray[np.float64]) -> Profile | None:
     if t.size < FEWEST:
         return None
     smooth = np.linalg.qr(np.vander((t - t.mean()) / np.ptp(t), 4))[0]
+    y = (y - y[0].mean()) / max(float(np.ptp(y[0])), 1e-30)
     around = float(np.sum((y[0] - smooth @ (smooth.T @ y[0])) ** 2))
     total, left, shares = np.sum(y**2, axis=1), [], []
     for shape in SHAPES:
         grid, q, r = _designs(t.tobytes(), shape)
-        z = np.einsum("mnc,bn->mcb", q, y, optimize=True)
+        z = np.einsum("mnc,bn->mcb", q[:, : t.size], y, optimize=True)
         rest = np.maximum(total - np.sum(z * z, axis=1), 1e-12 * total)
         critical = z[:, 3] / r[:, 3, 3, None] if shape != "none" else np.zeros_like(rest)
         order = (z[:, 2] - r[:, 2, -1, None] * critical * (shape != "none")) / r[:, 2, 2, None]
@@ -116,7 +120,7 @@ def transitions(t: NDArray[np.float64], profiles: Sequence[Profile | None]) -> l
     evident = sorted((p.at, k) for k, p in enumerate(profiles) if p is not None and p.evident)
     groups: list[list[tuple[float, int]]] = []
     for at, k in evident:
-        if groups and at - groups[-1][-1][0] <= TOGETHER * _step(t, at):
+        if groups and at - (before := groups[-1][-1][0]) <= TOGETHER * min(_step(t, before), _step(t, at)):
             groups[-1].append((at, k))
         else:
             groups.append([(at, k)])
@@ -143,19 +147,36 @@ def _step(t: NDArray[np.float64], at: float) -> float:
 def _designs(temperatures: bytes, shape: str) -> tuple[NDArray, NDArray, NDArray]:
     """The grid, and for each of its temperatures, each exponent and width an orthonormal basis and its triangle."""
     t = np.frombuffer(temperatures)
-    span = np.ptp(t)
     grid = np.concatenate([a + (b - a) * (np.arange(FINE) + 0.5) / FINE for a, b in zip(t[:-1], t[1:], strict=True)])
     grid = grid[(grid > t[1]) & (grid < t[-2])]
-    line = np.stack([np.ones(t.size), (t - t.mean()) / span])
+    x = curves(t, grid, (t[0], t[-1]), shape)
+    prior = np.diag(NOISE / np.array(HEIGHTS[: x.shape[2]]))  # rows below the others, where the trajectory is 0
+    q, r = np.linalg.qr(np.concatenate([x, np.broadcast_to(prior, (len(x), *prior.shape))], axis=1))
+    return grid, q, r
+
+
+def curves(
+    t: NDArray[np.float64],
+    grid: NDArray[np.float64],
+    within: tuple[float, float],
+    shape: str,
+    exponents: Sequence[float] = EXPONENTS,
+    widths: Sequence[float] = WIDTHS,
+) -> NDArray[np.float64]:
+    """What a trajectory is a sum of at `t`, for a transition at each of `grid`, each exponent and each width.
+
+    A constant, a slope, the order parameter, which is 1 at the lower end of `within`, and critical scattering, which is
+    1 at the transition: (len(exponents) * len(widths) * g, n, 4), or a column less for the shape "none".
+    """
+    low, span = within[0], within[1] - within[0]
+    line = np.broadcast_to(np.stack([np.ones(t.size), (t - low) / span - 0.5])[:, None], (2, grid.size, t.size))
     columns = []
-    for exponent in EXPONENTS:
+    for exponent in exponents:
         order = np.clip(1 - t / grid[:, None], 0, None) ** exponent
-        order /= np.maximum(order.max(axis=1, keepdims=True), 1e-12)
-        for width in WIDTHS if shape != "none" else (1.0,):
+        order /= np.maximum(1 - low / grid[:, None], 1e-12) ** exponent
+        for width in widths if shape != "none" else (1.0,):
             far = (t - grid[:, None]) / (width * span)
             far = np.where(far < 0, 2 * far, far) if "narrow" in shape else far
             peak = 1 / (1 + np.abs(far)) if "cusp" in shape else 1 / (1 + far**2)
-            parts = [*np.broadcast_to(line[:, None], (2, *order.shape)), order]
-            columns.append(np.stack(parts if shape == "none" else [*parts, peak], axis=-1))
-    q, r = np.linalg.qr(np.concatenate(columns))
-    return grid, q, r
+            columns.append(np.stack([*line, order, *([] if shape == "none" else [peak])], axis=-1))
+    return np.concatenate(columns)

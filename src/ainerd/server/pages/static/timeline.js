@@ -136,7 +136,7 @@ function draw(scene, shown, selected, chosen, theme) {
       },
     ],
     dragmode: "pan",
-    margin: { l: 4, r: 6, t: 6, b: 4 },
+    margin: { r: 6, t: 6 },
   };
   const size = 1.35 * theme.size;
   const options = { x, size, selected, chosen, numbered: recent.length <= (window.innerWidth < 640 ? 12 : 40) };

@@ -60,7 +60,7 @@ def similar(
 
     from ainerd.latent import Encoder
 
-    maps = _read_npy(file)
+    maps = read_npy(file)
     if maps.ndim != 3 or maps.shape[1:] != (256, 256) or maps.dtype.kind != "f" or not np.isfinite(maps).all():
         raise ValueError(f"{file}: needs finite maps of shape (n, 256, 256), got {maps.dtype} {maps.shape}")
     with opened(tiled, config) as client:
@@ -78,7 +78,7 @@ def similar(
         show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
 
 
-def _read_npy(file: Path) -> "NDArray[Any]":
+def read_npy(file: Path) -> "NDArray[Any]":
     """The array of numbers in a ``.npy`` file."""
     import numpy as np
 
@@ -95,7 +95,7 @@ def _read(file: Path) -> tuple["Map", str]:
 
     from ainerd.latent import from_unit
 
-    c2 = _read_npy(file)
+    c2 = read_npy(file)
     if c2.shape != (256, 256) or c2.dtype.kind not in "fiu":
         raise ValueError(f"{file}: needs one real map of shape (256, 256), got {c2.dtype} {c2.shape}")
     if not np.isfinite(c2).all():

@@ -25,7 +25,7 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     """
     points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
     labels = azimuths.labels.ravel()
-    flat, names = _two_dimensions(points)
+    flat, names = two_dimensions(points)
     figure = new_figure(11, 5.2)
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
     mixed = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
@@ -70,7 +70,8 @@ def cluster_figure(azimuths: Azimuths, c2_of: Maps) -> Figure:
     return figure
 
 
-def _two_dimensions(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, str]]:
+def two_dimensions(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Points (n, 2) for a figure, of points (n, m), and the names of the two axes."""
     umap = _umap() if len(points) >= _FEWEST_FOR_UMAP else None
     if umap is not None:
         return umap(n_neighbors=5, min_dist=0.25, random_state=0, n_jobs=1).fit_transform(points), ("UMAP 1", "UMAP 2")

@@ -23,6 +23,8 @@ class Azimuths:
         since shear stopped (without a rheometer: since the first exposure) as the exposure began and ended.
     latents : ndarray, shape (n, n_roi, m)
         Latent vector of each azimuth's map.
+    points : ndarray, shape (n, n_roi, m)
+        What figures and clusters compare: `latents`, or what was made of them.
     labels : ndarray of int, shape (n, n_roi)
         Cluster of each azimuth's `points`, the largest one first.
     stress : pandas.DataFrame
@@ -31,6 +33,7 @@ class Azimuths:
 
     runs: pd.DataFrame
     latents: NDArray[np.float32]
+    points: NDArray[np.float64]
     labels: NDArray[np.int64]
     stress: pd.DataFrame
 
@@ -43,14 +46,6 @@ class Azimuths:
     def duration_s(self) -> float:
         """Length of an exposure."""
         return float((self.runs["stop_s"] - self.runs["start_s"]).median())
-
-    @property
-    def points(self) -> NDArray[np.float64]:
-        """Latent vectors of length 1, (n, n_roi, m), what figures and clusters compare.
-
-        The contrast of so few speckles scatters from azimuth to azimuth; it is mostly the length.
-        """
-        return unit(self.latents)
 
     @property
     def spread(self) -> NDArray[np.float64]:
@@ -67,6 +62,9 @@ class Azimuths:
 
 def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shear", series: str = "stress") -> Azimuths:
     """The complete results of the newest parameters, their azimuths clustered by k-means as Horwath et al. (2024) did.
+
+    Latent vectors are compared at length 1: the contrast of so few speckles scatters from azimuth to azimuth, and it is
+    mostly the length.
 
     Parameters
     ----------
@@ -97,7 +95,8 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
         _stress(store, str(key), run, age, series).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())
     ]
     stress = pd.concat([readings for readings in read if len(readings)] or read[:1])
-    return Azimuths(runs=runs, latents=latents, labels=cluster(unit(latents), k), stress=stress)
+    points = unit(latents)
+    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
 
 
 def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str) -> pd.DataFrame:

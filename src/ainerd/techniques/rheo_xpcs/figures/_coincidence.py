@@ -10,6 +10,7 @@ from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
 
 _SHUFFLES = 500
 _TOO_FAST_S = 60.0
+_NEEDED = 7  # readings that a step on a parabola is told from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,11 @@ class Coincidence:
         if not np.isfinite(self.correlation).any():
             return "labels never change, or the stress never dips: there is nothing to correlate"
         away = f"{abs(self.peak)} exposure{'s' * (abs(self.peak) > 1)} {'after' if self.peak > 0 else 'before'} the dip"
+        highest = float(np.nanmax(self.correlation))
+        more = "labels change with the stress" if highest > self.chance else "labels change no more than by chance"
         return (
-            f"labels change with the stress: correlation {np.nanmax(self.correlation):.2f}, highest "
-            f"{away if self.peak else 'in the exposure of the dip'}; chance reaches {self.chance:.2f} in 1 of 20"
+            f"{more}: correlation {highest:.2f}, highest {away if self.peak else 'in the exposure of the dip'}; "
+            f"chance reaches {self.chance:.2f} in 1 of 20"
         )
 
 
@@ -87,23 +90,35 @@ def label_changes(labels: NDArray[np.int64]) -> NDArray[np.float64]:
 def stress_dips(stress: pd.DataFrame, n: int) -> NDArray[np.float64]:
     """Size in Pa of the step down in each of n exposures, 0 without; NaN where nothing can be said.
 
-    That is where the exposure has fewer than seven readings, or begins in the first minute after shear, when the stress
-    falls too fast.
+    That is where the exposure has fewer than two readings, or begins in the first minute after shear, when the stress
+    falls too fast. Fewer than seven are judged with the nearest before and after: a rheometer may write one each 10 s.
     """
     dips = np.full(n, np.nan)
-    for exposure, readings in stress.groupby("exposure"):
-        readings = readings.sort_values("age")
-        if len(readings) > 6 and readings["age"].iloc[0] > _TOO_FAST_S:
-            dips[int(str(exposure))] = step_down(readings["age"].to_numpy(), readings["stress"].to_numpy())
+    stress = stress.sort_values("age")
+    age, value = stress["age"].to_numpy(float), stress["stress"].to_numpy(float)
+    for exposure, place in stress.reset_index(drop=True).groupby("exposure").groups.items():
+        if not 0 <= int(str(exposure)) < n or len(place) < 2 or len(age) < _NEEDED:
+            continue
+        first, last = int(place.min()), int(place.max()) + 1
+        if age[first] > _TOO_FAST_S:
+            lack = max(_NEEDED - (last - first), 0)
+            low = max(min(first - lack // 2, len(age) - _NEEDED), 0)
+            high = min(max(last, low + _NEEDED), len(age))
+            near = slice(low, high)
+            dips[int(str(exposure))] = step_down(age[near], value[near], (first - low, last - low))
     return dips
 
 
-def step_down(t: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Size of the step down that, on a parabola, fits readings y at times t best; at least two readings either side."""
+def step_down(t: NDArray[np.float64], y: NDArray[np.float64], within: tuple[int, int] | None = None) -> float:
+    """Size of the step down that, on a parabola, fits readings y at times t best; at least two readings either side.
+
+    Its first reading is one of those `within`, from the first to before the last; of all without.
+    """
     x = (t - t.mean()) / max(np.ptp(t), np.finfo(float).tiny)
     smooth = np.vander(x, 3)
     least, size = np.inf, 0.0
-    for i in range(2, len(t) - 1):
+    first, last = within or (0, len(t))
+    for i in range(max(first, 2), min(last, len(t) - 1)):
         model = np.column_stack([smooth, np.arange(len(t)) >= i])
         fit = np.linalg.lstsq(model, y, rcond=None)[0]
         left = np.square(y - model @ fit).sum()

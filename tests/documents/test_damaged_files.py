@@ -1,0 +1,99 @@
+"""HDF5 files that were cut short, or in which bytes have changed: refused, where HDF5 alone would never come back."""
+
+import h5py
+import numpy as np
+import pytest
+
+from ainerd.documents import FrameError
+from ainerd.documents._frames import FrameReader
+from ainerd.heaps import LOOK, check_bytes, check_heaps
+
+SHAPE, N = (3, 4), 6
+GLOBAL_HEAP = b"GCOL\x01\0\0\0"
+
+
+@pytest.fixture
+def movie():
+    return np.random.default_rng(0).poisson(1.0, (N, *SHAPE)).astype(np.uint16)
+
+
+@pytest.fixture
+def master(tmp_path, movie):
+    """A virtual dataset of the frames in another file, as its bytes."""
+    with h5py.File(tmp_path / "data.h5", "w", libver="latest") as file:
+        file["d"] = movie
+    layout = h5py.VirtualLayout((N, *SHAPE), "u2")
+    layout[:] = h5py.VirtualSource("data.h5", "d", (N, *SHAPE))
+    with h5py.File(tmp_path / "master.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("d", layout)
+    return tmp_path / "master.h5"
+
+
+def read(path, swmr=True):
+    reader = FrameReader(path, "d", np.arange(12), SHAPE, swmr=swmr)
+    try:
+        return np.concatenate(list(reader.blocks(0, N)))
+    finally:
+        reader.close()
+
+
+@pytest.mark.fault(
+    "the list of sources of a virtual dataset is cut short, or zeros",
+    "a failed result at once; HDF5 alone would hold Python, and the RunEngine, for ever",
+)
+@pytest.mark.parametrize("swmr", [True, False])
+def test_a_virtual_dataset_cut_short_is_refused(master, movie, swmr):
+    assert np.array_equal(read(master, swmr), movie.reshape(N, -1))
+    whole = master.read_bytes()
+    begin = whole.index(GLOBAL_HEAP)
+    for end in (begin + 9, begin + 20, begin + 58, len(whole) - 1):
+        master.write_bytes(whole[:end])
+        with pytest.raises(FrameError, match="cut short|truncated"):
+            read(master, swmr)
+    for size in (0, 8, 2**63, 2**64 - 16):  # of the first object
+        damaged = bytearray(whole)
+        damaged[begin + 24 : begin + 32] = size.to_bytes(8, "little")
+        if size == 0:
+            damaged[begin + 16] = 0  # free room, of no size
+        master.write_bytes(damaged)
+        with pytest.raises(FrameError):
+            read(master, swmr)
+
+
+def test_heaps_at_either_end_of_a_long_file_are_looked_at(tmp_path, master):
+    heap = master.read_bytes()
+    heap = heap[heap.index(GLOBAL_HEAP) :]
+    path = tmp_path / "long"
+    with path.open("wb") as file:
+        file.truncate(3 * LOOK)
+        for at in (0, LOOK - 4, 3 * LOOK - len(heap)):
+            file.seek(at)
+            file.write(heap)
+    check_heaps(path)
+    path.write_bytes(heap + bytes(2 * LOOK) + heap[:-1])
+    with pytest.raises(OSError, match="cut short"):
+        check_heaps(path)
+
+
+def test_heaps_with_lengths_of_four_bytes_are_known():
+    one = (1).to_bytes(2, "little") + bytes(6) + (5).to_bytes(4, "little") + bytes(4) + b"abcde\0\0\0"
+    free = bytes(8) + (40).to_bytes(4, "little") + bytes(4)
+    heap = (GLOBAL_HEAP + (80).to_bytes(4, "little") + bytes(4) + one + free).ljust(80, b"\0")
+    check_bytes(heap)
+    with pytest.raises(OSError):
+        check_bytes(heap[:79])
+
+
+@pytest.mark.fault("bytes of a file of frames have changed", "a failed result; HDF5's own errors are no others")
+def test_whatever_hdf5_raises_is_a_reason(tmp_path, movie):
+    path = tmp_path / "frames.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data"] = movie
+    whole = path.read_bytes()
+    for damage in ({8: 128}, {13: 136}, dict.fromkeys(range(96, 101), 255)):  # a RuntimeError of h5py each
+        changed = bytearray(whole)
+        for at, byte in damage.items():
+            changed[at] = byte
+        path.write_bytes(changed)
+        with pytest.raises(FrameError, match="cannot open"):
+            FrameReader(path, "entry/data", np.arange(12), SHAPE).close()

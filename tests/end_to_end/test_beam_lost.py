@@ -1,0 +1,74 @@
+"""The beam is lost: plans wait, and the exposure that it was lost in is taken again."""
+
+import threading
+import time
+
+import pytest
+
+from ainerd.runs import SPOILT
+
+
+@pytest.fixture
+def source(session):
+    session.agent.watch_beam(session.instrument.source.i0, threshold=0.5)
+    yield session.instrument.source
+    session.instrument.source.restore()
+
+
+def lose(session):
+    """Lose the beam, and return when the suspender knows: ophyd tells it in a thread of its own."""
+    suspender = session.agent._beam
+    before = suspender.losses
+    session.instrument.source.lose()
+    deadline = time.monotonic() + 60
+    while suspender.losses == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def back_later(source):
+    timer = threading.Timer(0.3, source.restore)
+    timer.start()
+    return timer
+
+
+@pytest.mark.fault(
+    "the beam is lost while frames come", "the plan waits, the run says that it is spoilt, and is taken again"
+)
+def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, capfd):
+    timers = []
+
+    def leave(name, doc):
+        if name == "stream_datum" and not timers:
+            lose(session)
+            timers.append(back_later(source))
+
+    token = session.RE.subscribe(leave)
+    session.RE(session.agent.sample((2.0, 3.0)))
+    session.RE.unsubscribe(token)
+    timers[0].join()
+    spoilt, again = session.table().to_dict("records")
+    assert (spoilt["status"], again["status"]) == ("failed", "complete")
+    assert spoilt["reason"].startswith(SPOILT) and spoilt["novel"] is not True
+    runs = [session.client["raw", each["raw_uid"]].metadata for each in (spoilt, again)]
+    assert runs[0]["start"]["suggestion_id"] == runs[1]["start"]["suggestion_id"]
+    assert [run["stop"]["exit_status"] for run in runs] == ["fail", "success"]
+    assert (again["sample_x"], again["sample_y"]) == pytest.approx((2, 3), abs=0.05)
+    said = capfd.readouterr().out
+    assert "no beam, source_i0 is below 0.5" in said and "is taken again" in said
+
+
+def test_a_plan_that_begins_without_beam_waits_for_it_and_takes_nothing_twice(session, source, capfd):
+    before = len(session.table())
+    lose(session)
+    timer = back_later(source)
+    session.RE(session.agent.sample((4.0, 3.0)))
+    timer.join()
+    assert source.i0.get() > 0.9
+    assert session.table()["status"].tolist()[before:] == ["complete"]
+    assert "no beam" in capfd.readouterr().out
+
+
+def test_a_beam_that_is_back_before_it_is_lost_is_no_beam(session):
+    with pytest.raises(ValueError, match="back_above = 0.2 is below the threshold, 0.5"):
+        session.agent.watch_beam(session.instrument.source.i0, 0.5, back_above=0.2)
