@@ -55,11 +55,8 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
             page.wait_for_selector(READY.format("c2"))
             return page
 
-        for name, size, scheme in (
-            ("page", WIDE, "light"),
-            ("page-wall", WALL, "dark"),
-            ("page-phone", PHONE, "light"),
-        ):
+        shown = ("page", WIDE, "light"), ("page-wall", WALL, "dark"), ("page-phone", PHONE, "light")
+        for name, size, scheme in shown:
             page = opened(size, campaign, scheme)
             for panel in ("map", "latent", "timeline"):
                 page.wait_for_selector(READY.format(panel))
@@ -67,7 +64,7 @@ def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
             if size != PHONE:
                 page.get_by_role("button", name="the whole window").click()
                 page.mouse.move(1, 1)
-            page.wait_for_load_state("networkidle") if size == PHONE else page.wait_for_timeout(1000)
+            page.wait_for_timeout(3000)  # small pictures of the table come last
             page.screenshot(path=images / f"{name}.png", scale="css")
             page.close()
         page = opened(WIDE, f"{campaign}/results/{result}")

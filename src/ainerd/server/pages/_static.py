@@ -15,6 +15,7 @@ from typing import NamedTuple
 import anyio
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from ainerd.server.pages._bundle import VIEWS, bundle
 from ainerd.technique import names, panels
 
 STATIC = Path(__file__).parent / "static"
@@ -33,6 +34,9 @@ class _File(NamedTuple):
 @router.get("/static/{name}")
 async def static(request: Request, name: str) -> Response:
     """A file of the pages."""
+    if name == VIEWS:
+        changed = max(path.stat().st_mtime_ns for path in STATIC.glob("*.js"))
+        return _answer(request, await anyio.to_thread.run_sync(_views, changed), KINDS[".js"], "no-cache")
     path = _plotly() if name == PLOTLY else STATIC / name
     if path is None:
         raise HTTPException(404, "plotly is not installed beside the server: pip install plotly")
@@ -65,10 +69,14 @@ async def _sent(request: Request, path: Path, keep: str) -> Response:
         file = await anyio.to_thread.run_sync(_read, path, about.st_mtime_ns, about.st_size)
     except OSError:
         raise HTTPException(404) from None
+    kind = KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return _answer(request, file, kind, keep)
+
+
+def _answer(request: Request, file: _File, kind: str, keep: str) -> Response:
     headers = {"ETag": file.tag, "Cache-Control": keep, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    kind = KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if file.packed and "gzip" in request.headers.get("accept-encoding", ""):
         return Response(file.packed, media_type=kind, headers=headers | {"Content-Encoding": "gzip"})
     return Response(file.plain, media_type=kind, headers=headers)
@@ -76,8 +84,16 @@ async def _sent(request: Request, path: Path, keep: str) -> Response:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int, size: int) -> _File:
-    plain = path.read_bytes()
-    packed = gzip.compress(plain, 6, mtime=0) if len(plain) > WORTH_PACKING and path.suffix != ".png" else b""
+    return _packed(path.read_bytes(), packs=path.suffix != ".png")
+
+
+@lru_cache(maxsize=1)
+def _views(changed: int) -> _File:
+    return _packed(bundle(STATIC).encode())
+
+
+def _packed(plain: bytes, packs: bool = True) -> _File:
+    packed = gzip.compress(plain, 6, mtime=0) if packs and len(plain) > WORTH_PACKING else b""
     return _File(f'"{sha256(plain).hexdigest()[:20]}"', plain, packed)
 
 

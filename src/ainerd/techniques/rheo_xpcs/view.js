@@ -1,11 +1,11 @@
 // What rheo-XPCS shows of a result in the browser: its two-time maps, g2 with its fit, and the picture of the beam.
 // Drawn inside the views of ainerd, with their colours and their Plotly.
-import { SCALE } from "../../static/colours.js";
-import { axis, escaped, Plot } from "../../static/plot.js";
-import { h, useEffect, useMemo, useState } from "../../static/react.js";
-import { encoded, mean, numbers } from "../../static/server.js";
-import { useTheme } from "../../static/theme.js";
-import { number, withError } from "../../static/words.js";
+const { SCALE } = window.__AINERD__["colours.js"];
+const { axis, escaped, Plot } = window.__AINERD__["plot.js"];
+const { h, useEffect, useMemo, useState } = window.__AINERD__["react.js"];
+const { encoded, mean, numbers } = window.__AINERD__["server.js"];
+const { useTheme } = window.__AINERD__["theme.js"];
+const { number, withError } = window.__AINERD__["words.js"];
 
 const API = "/api/v1";
 const NARROW = window.innerWidth < 640; // a phone
@@ -49,7 +49,7 @@ function Maps({ maps, high }) {
   const { traces, layout } = useMemo(() => {
     const traces = [],
       layout = {
-        margin: { l: 4, r: 4, t: 3.1 * theme.size, b: 4 },
+        margin: { r: 4, t: 3.1 * theme.size },
         annotations: [],
         dragmode: "zoom",
         uirevision: maps.map((each) => each.title).join(),
@@ -315,7 +315,7 @@ function MapsOfBin({ path, result, bin, duration }) {
   return maps ? h(Maps, { maps, high }) : h("p", { className: "nothing" }, "reading the maps…");
 }
 
-const SMALL = { margin: { l: 4, r: 10, t: 6, b: 4 } };
+const SMALL = {};
 
 /** g2 of the bin with its errors and the fit that the table of bins has; of all bins where none is chosen. */
 function G2({ path, result, bin, bins }) {
@@ -462,7 +462,7 @@ function MeanFrame({ path, shape, dtype }) {
       layout: {
         xaxis: axis(theme, "", { ...bare, constrain: "domain" }),
         yaxis: axis(theme, "", { ...bare, autorange: "reversed", scaleanchor: "x", constrain: "domain" }),
-        margin: { l: 4, r: 4, t: 4, b: 4 },
+        margin: { l: 4, r: 4.6 * theme.size, t: 4, b: 4 },
       },
     };
   }, [image, theme.dark, theme.size]);

@@ -8,9 +8,10 @@ import { useCampaign, useSession } from "./live.js";
 import { Log } from "./log.js";
 import { SampleMap } from "./map.js";
 import { NextPoint } from "./next.js";
-import { h, Safe, useMemo, useState } from "./react.js";
+import { h, Safe, useEffect, useMemo, useState } from "./react.js";
 import { TIMES, useReplay } from "./replay.js";
 import { alike, scene as sceneOf } from "./scene.js";
+import { plotly } from "./server.js";
 import { Results } from "./table.js";
 import { Frame } from "./theme.js";
 import { Timeline } from "./timeline.js";
@@ -19,6 +20,7 @@ import { clock } from "./words.js";
 /** The view of the node `ainerd`; `root` is its path. */
 export function Campaign({ root }) {
   const [agent, setAgent] = useState(undefined);
+  useEffect(() => void plotly().catch(() => {}), []); // while the state is asked for; a picture says what went wrong
   const { state, feed, again } = useCampaign(root, agent);
   const session = useSession(root);
   const asking = useAsking(root, state?.agent, session, again);

@@ -37,7 +37,7 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
         y: landmarks.v,
         hoverinfo: "skip",
         name: "landmarks",
-        marker: { size: 3, color: theme.line },
+        marker: { size: 0.23 * theme.size, color: theme.line },
       });
     const share_of = (k, first) =>
       share?.[k]
@@ -55,7 +55,7 @@ export function LatentMap({ scene, root, picture, selected, chosen, onPick, onCh
       images: dots,
       annotations: names(landmarks, theme),
       dragmode: "lasso",
-      margin: { l: 4, r: 10, t: 8, b: 4 },
+      margin: { r: 10, t: 8 },
       selections: chosen?.size ? undefined : [],
     };
     return { traces, layout };

@@ -1,12 +1,14 @@
-// A campaign as it is now, and as it grows: one question every two seconds, for what is new alone.
+// A campaign as it is now, and as it grows: one question about every second, for what is new alone.
 import { useEffect, useRef, useState } from "./react.js";
 import { ask } from "./server.js";
 
 const EVERY_MS = 800; // between an answer and the next question
+const ENDED_MS = 5000; // after the agent has ended
 const LAST_MS = 30_000; // between questions to a server that is away
 
 /** The newer of each that is not null: null says that nothing changed. */
 function known(before, answer) {
+  if (!answer) return before;
   const said = Object.entries(answer ?? {}).filter(([, value]) => value !== null && value !== undefined);
   return same(before, { ...before, ...Object.fromEntries(said) });
 }
@@ -21,7 +23,7 @@ export function merged(before, answer) {
   if (!before || answer.whole) return { ...answer, results: { ...answer.results, index: undefined } };
   const kept = { ...before, ...answer, results: grown(before.results, answer.results) };
   const { belief, belief_same, ...sample } = answer.sample ?? {};
-  const { belief: old, ...oldSample } = before.sample ?? {};
+  const { belief: old, belief_same: _, ...oldSample } = before.sample ?? {};
   const unchanged = belief_same || belief === undefined;
   kept.sample =
     unchanged && JSON.stringify(sample) === JSON.stringify(oldSample)
@@ -93,7 +95,7 @@ export function useCampaign(root, agent) {
         now = merged(now, answer);
         setState(now);
         setFeed((old) => (old.kind === "live" ? old : { kind: "live" }));
-        later(EVERY_MS);
+        later(answer.health?.closed ? ENDED_MS : EVERY_MS);
       } catch (error) {
         if (ends) return;
         failures += 1;

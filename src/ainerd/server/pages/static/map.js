@@ -50,7 +50,7 @@ export function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace 
       ],
       shapes: excluded,
       dragmode: "pan",
-      margin: { l: 4, r: 10, t: 8, b: 4 },
+      margin: { r: 10, t: 8 },
     };
     return { traces, layout };
   }, [scene, marks, dots, selected, chosen, show.path, show.belief, theme.dark, theme.size]);

@@ -26,7 +26,7 @@ export function axis(theme, title, more = {}) {
     ticklen: 3,
     tickcolor: theme.line,
     title: { text: escaped(title), font: { size: theme.size * 0.92, color: theme.soft }, standoff: 6 },
-    automargin: true,
+    automargin: false,
     ...more,
   };
 }
@@ -68,7 +68,6 @@ export function Plot({ traces, layout, label, on = {}, height, name, menu = "hov
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { ...fonts, family: getComputedStyle(element).fontFamily },
-      margin: { l: 8, r: 8, t: 8, b: 8, pad: 0 },
       showlegend: false,
       hovermode: "closest",
       uirevision: "same",
@@ -80,6 +79,7 @@ export function Plot({ traces, layout, label, on = {}, height, name, menu = "hov
       },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.soft, activecolor: theme.ink, orientation: "h" },
       ...layout,
+      margin: { l: 4.4 * theme.size, b: 3.2 * theme.size, r: 10, t: 8, pad: 0, ...layout.margin },
     };
     const box = element.getBoundingClientRect();
     all.width = Math.max(80, Math.floor(box.width));

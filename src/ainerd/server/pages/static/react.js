@@ -1,18 +1,14 @@
 // React is Tiled's own, so that nothing needs to be built.
 export const React = window.React;
-export const {
-  createElement: h,
-  useState,
-  useEffect,
-  useLayoutEffect,
-  useRef,
-  useMemo,
-  useCallback,
-  useContext,
-  createContext,
-  Fragment,
-  useId,
-} = React;
+export const h = React.createElement;
+export const useState = React.useState;
+export const useEffect = React.useEffect;
+export const useLayoutEffect = React.useLayoutEffect;
+export const useRef = React.useRef;
+export const useMemo = React.useMemo;
+export const useContext = React.useContext;
+export const useId = React.useId;
+export const createContext = React.createContext;
 
 /** A panel that fails says so in its place, and the others stay. */
 export class Safe extends React.Component {

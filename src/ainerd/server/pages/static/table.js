@@ -4,6 +4,7 @@ import { ask, page, tell, thumbnail } from "./server.js";
 import { clock, labelled, number, regimeName, short } from "./words.js";
 
 const ROWS = 20;
+const CALM_MS = 1500; // small pictures wait until the large ones are drawn
 const MOST_BY_ADDRESS = 50; // keys
 
 /** What the server says of the results that are wanted, asked again when `fresh` changes: `{answer, error}`. */
@@ -48,6 +49,11 @@ export function Results({
   asking,
   onNameOf,
 }) {
+  const [calm, setCalm] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setCalm(true), CALM_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const [wanted, want] = useState(FIRST);
   const change = (more) => want((old) => ({ ...old, offset: 0, ...more }));
   useEffect(() => change({ regime: only ?? "" }), [only]);
@@ -66,6 +72,7 @@ export function Results({
     answer
       ? h(Table, {
           answer,
+          calm,
           wanted,
           want,
           scene,
@@ -137,7 +144,7 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
   );
 }
 
-function Table({ answer, wanted, want, scene, root, pictures, selected, onPick, order, sort }) {
+function Table({ answer, calm, wanted, want, scene, root, pictures, selected, onPick, order, sort }) {
   // A column that says nothing in any row is left out.
   const says = (name) =>
     ["scan", "t", "regime", "p", "status"].includes(name) ||
@@ -194,6 +201,7 @@ function Table({ answer, wanted, want, scene, root, pictures, selected, onPick, 
               row,
               columns,
               all: answer.rows,
+              calm,
               scene,
               root,
               picture: thumbnail(root, row.key, pictures?.[row.technique]),
@@ -246,7 +254,7 @@ const valueOf = (row, name) => (name in row && name !== "of" ? row[name] : row.o
 const numeric = (rows, name) =>
   !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
 
-function Row({ row, columns, all, scene, root, picture, isSelected, onPick }) {
+function Row({ row, columns, all, calm, scene, root, picture, isSelected, onPick }) {
   const known = scene.regimes.find((each) => each.id === row.regime);
   const cell = (name) => {
     const value = valueOf(row, name);
@@ -272,7 +280,7 @@ function Row({ row, columns, all, scene, root, picture, isSelected, onPick }) {
     h(
       "td",
       { className: "picture" },
-      picture && row.status !== "failed" && row.status !== "computing"
+      calm && picture && row.status !== "failed" && row.status !== "computing"
         ? h("img", { src: picture, alt: "", width: 28, height: 28, loading: "lazy" })
         : null,
     ),

@@ -136,7 +136,7 @@ function draw(scene, shown, selected, chosen, theme) {
       },
     ],
     dragmode: "pan",
-    margin: { l: 4, r: 6, t: 6, b: 4 },
+    margin: { r: 6, t: 6 },
   };
   const size = 1.35 * theme.size;
   const options = { x, size, selected, chosen, numbered: recent.length <= (window.innerWidth < 640 ? 12 : 40) };
@@ -198,7 +198,11 @@ function draw(scene, shown, selected, chosen, theme) {
       yaxis: `y${k + 3}`,
       customdata: known.map((run) => run.key),
       line: { color: theme.line, width: 1 },
-      marker: { size: 6, color: known.map((run) => run.colour), line: { width: 0.5, color: theme.paper } },
+      marker: {
+        size: 0.45 * theme.size,
+        color: known.map((run) => run.colour),
+        line: { width: 0.5, color: theme.paper },
+      },
       hovertext: known.map((run) =>
         escaped(
           `scan ${run.scan}: ${name.replaceAll("_", " ")} ${number(run.of[name])} ${unit && unit !== "1" ? unit : ""}`,
