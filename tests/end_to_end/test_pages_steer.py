@@ -205,7 +205,9 @@ def test_axes_of_the_latent_space_stay(server):
     campaign = SimpleNamespace(n_results=4)
 
     def writer():
-        return StateWriter(store, technique, campaign, about={}, health=dict, hear=print)
+        made = StateWriter(store, technique, campaign, about={}, health=dict, hear=print)
+        made._look()
+        return made
 
     assert writer()._latent() is None and not asked
     campaign.n_results = 5

@@ -47,11 +47,13 @@ def run(code, *args, **options):
 
 def test_the_key_is_kept_where_only_its_owner_reads(server):
     path = server.directory / "api_key"
-    assert path.stat().st_mode & 0o777 == 0o600 and path.read_text() == server.api_key
+    log = server.directory / "access.log"  # has the first address of a browser
+    assert all(each.stat().st_mode & 0o777 == 0o600 for each in (path, server.page, log))
+    assert path.read_text() == server.api_key and server.api_key in server.page.read_text()
     assert len(server.api_key) == 64 and server.api_key not in server.uri + repr(server)
     server.client()
     for other in server.directory.rglob("*"):
-        if other.is_file() and other != path and server.directory / "data" not in other.parents:
+        if other.is_file() and other not in (path, server.page, log) and server.directory / "data" not in other.parents:
             assert server.api_key.encode() not in other.read_bytes(), f"the key is in {other}"
     process = Path(f"/proc/{child(server.directory)}")
     assert server.api_key.encode() not in (process / "cmdline").read_bytes()

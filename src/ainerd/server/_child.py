@@ -30,6 +30,9 @@ def main() -> None:
     api_key = (args.directory / "api_key").read_text().strip()
     note = args.directory / "server.json"
     port = args.directory / "port"
+    log = os.open(args.directory / "access.log", os.O_WRONLY | os.O_CREAT, 0o600)
+    os.fchmod(log, 0o600)  # the first address of a page has the key
+    os.close(log)
     options = {"port": _kept(port), "readable_storage": args.readable_storage}
     with serving(args.directory, api_key=api_key, **options) as server:
         try:
