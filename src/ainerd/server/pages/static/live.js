@@ -1,8 +1,8 @@
-// A campaign as it is now, and as it grows: one question about every second, for what is new alone.
+// A campaign as it is now, and as it grows: two questions a second, for what is new alone.
 import { useEffect, useRef, useState } from "./react.js";
 import { ask } from "./server.js";
 
-const EVERY_MS = 800; // between an answer and the next question
+const EVERY_MS = 500; // between an answer and the next question
 const ENDED_MS = 5000; // after the agent has ended
 const LAST_MS = 30_000; // between questions to a server that is away
 
