@@ -108,11 +108,20 @@ class Browser:
         self.path = "/".join(session.client.path_parts + ["ainerd"])
         self.wrong, self.asked = [], []
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda said: said.type in ("error", "warning") and self.wrong.append(said.text))
+        page.on("console", self._said)
         # Tiled's own page does not catch what it cancels itself.
         page.on("pageerror", lambda error: str(error) != "canceled" and self.wrong.append(str(error)))
-        page.on("response", lambda answer: answer.status >= 400 and self.wrong.append(f"{answer.status} {answer.url}"))
+        page.on("response", self._answered)
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _said(self, said):
+        if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
+            self.wrong.append(said.text)
+
+    def _answered(self, answer):
+        # Tiled's own page may ask for metadata before it has read where its API is.
+        if answer.status >= 400 and not answer.url.startswith(f"{self.root}/metadata/"):
+            self.wrong.append(f"{answer.status} {answer.url}")
 
     def open(self, *parts):
         query = f"?api_key={self._key}" if self._key else ""
