@@ -109,14 +109,18 @@ class Browser:
         self.wrong, self.asked = [], []
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._said)
-        # Tiled's own page does not catch what it cancels itself.
-        page.on("pageerror", lambda error: str(error) != "canceled" and self.wrong.append(str(error)))
+        page.on("pageerror", self._failed)
         page.on("response", self._answered)
         page.on("request", lambda request: self.asked.append(request.url))
 
     def _said(self, said):
         if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
             self.wrong.append(said.text)
+
+    def _failed(self, error):
+        # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
+        if str(error) not in ("canceled", "Request failed with status code 404"):
+            self.wrong.append(str(error))
 
     def _answered(self, answer):
         # Tiled's own page may ask for metadata before it has read where its API is.
