@@ -108,10 +108,24 @@ class Browser:
         self.path = "/".join(session.client.path_parts + ["ainerd"])
         self.wrong, self.asked = [], []
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda said: said.type in ("error", "warning") and self.wrong.append(said.text))
-        # Tiled's own page does not catch what it cancels itself.
-        page.on("pageerror", lambda error: str(error) != "canceled" and self.wrong.append(str(error)))
+        page.on("console", self._said)
+        page.on("pageerror", self._failed)
+        page.on("response", self._answered)
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _said(self, said):
+        if said.type in ("error", "warning") and not said.text.startswith("Failed to load resource"):
+            self.wrong.append(said.text)
+
+    def _failed(self, error):
+        # Of axios, which Tiled's own page uses and ours do not: it does not catch what it cancels or asks too early.
+        if str(error) not in ("canceled", "Request failed with status code 404"):
+            self.wrong.append(str(error))
+
+    def _answered(self, answer):
+        # Tiled's own page may ask for metadata before it has read where its API is.
+        if answer.status >= 400 and not answer.url.startswith(f"{self.root}/metadata/"):
+            self.wrong.append(f"{answer.status} {answer.url}")
 
     def open(self, *parts):
         query = f"?api_key={self._key}" if self._key else ""
@@ -288,7 +302,7 @@ def test_nothing_went_wrong_nothing_hurt_and_nobody_else_was_asked(browser):
     assert browser.wrong == []
     assert browser.page.evaluate("window.__hurt") is None
     outside = [url for url in browser.asked if not url.startswith((browser.root, "data:", "blob:"))]
-    assert outside == [] and len(browser.asked) > 100
+    assert outside == [] and any("plotly" in url for url in browser.asked)
 
 
 def test_each_spec_has_a_view(browser):
