@@ -217,6 +217,7 @@ def test_every_marked_page_is_run():
         "how-to/query-results.md",
         "how-to/analyze-a-file.md",
         "how-to/your-beamline.md",
+        "how-to/your-detector.md",
         "how-to/replay-rheology.md",
         "how-to/shear-and-beam.md",
         "how-to/your-technique.md",

@@ -205,7 +205,7 @@ def test_an_analysis_that_died_once_counts_its_frames_once(toy, scanned, movies,
         push(self, block)
 
     documents = list(scanned(movies(1, 2), num_points=2))
-    most = sum(x.nbytes for _, doc in documents for x in doc.get("data", {}).values() if isinstance(x, np.ndarray))
+    most = sum(_delivery._n_bytes(x) for name, doc in documents if name == "event" for x in doc["data"].values())
     monkeypatch.setattr(technique.analysis, "push", die_once)
     monkeypatch.setattr(_delivery, "MOST_BYTES", most)
     sizes, remember = [], Delivery._remember

@@ -47,13 +47,14 @@ def paper(
         found = evidence(points, advance=lambda: progress.advance(task))
         k = k or found.proposed["elbow"]
         ways = dict(progress.track(groupings(points, k), total=6, description="six ways to find them"))
+    agree = agreement(ways)
     start = {"first": stopped or 0.0 if first is None else first, "shear_stopped": stopped or 0.0}
     of = figures.azimuths_of(z, record, k=k, every=every, **start)
     out.mkdir(parents=True, exist_ok=True)
     drawn = {
         "latent.png": figures.latent_figure(of),
         "number.png": figures.number_figure(found),
-        "ways.png": figures.ways_figure(*figures.two_dimensions(points), ways),
+        "ways.png": figures.ways_figure(*figures.two_dimensions(points), ways, agree),
     }
     if c2 is not None:
         drawn["clusters.png"] = figures.cluster_figure(of, dict(zip(of.runs.index, c2, strict=True)).__getitem__)
@@ -64,7 +65,7 @@ def paper(
     for name, figure in drawn.items():
         figure.savefig(out / name, dpi=150)
     table = Table("way", "clusters", "unassigned", "agrees with k-means", title=f"{len(z)} exposures × {z.shape[1]}")
-    for (name, labels), index in zip(ways.items(), agreement(ways)[0], strict=True):
+    for (name, labels), index in zip(ways.items(), agree[0], strict=True):
         table.add_row(name, str(labels.max() + 1), f"{np.mean(labels < 0):.0%}", f"{index:.2f}")
     console.print(table)
     console.print(
