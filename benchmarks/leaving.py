@@ -69,6 +69,7 @@ def ipython(folder: Path, **environment: str) -> "pexpect.spawn[str]":
         encoding="utf8",
         timeout=READY_S,
         echo=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it would be ignored
     )
 
 
