@@ -139,7 +139,10 @@ class Session:
 
     @property
     def _has_ended(self) -> bool:
-        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # pexpect has seen it end
+            return True
 
 
 def typed(*keys: str) -> Callable[[Session], None]:
