@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import traceback
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -147,7 +148,12 @@ def each(
     @given(inputs)
     def one(drawn: Any) -> None:
         seen[0] += 1
-        if (said := check(drawn)) is not None:
+        try:
+            said = check(drawn)
+        except Exception as error:  # hypothesis would print the input, which may be too deep for that
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {str(error)[:200]} ({Path(at.filename).name}, line {at.lineno})"
+        if said is not None:
             wrong.append(said)
 
     one()
