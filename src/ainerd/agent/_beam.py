@@ -12,7 +12,6 @@ from ainerd.agent._saying import say
 from ainerd.runs import SPOILT
 
 REASON = f"{SPOILT}: the beam was lost while frames came"
-
 TRIES = 100
 
 

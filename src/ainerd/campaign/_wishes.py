@@ -1,14 +1,11 @@
 """What people ask of a campaign by a page, and what becomes of it."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._campaign import Campaign
-
-logger = logging.getLogger(__name__)
 
 NO_REASON = "asked for on a page"
 
