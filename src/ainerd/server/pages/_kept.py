@@ -1,4 +1,4 @@
-"""What the children of a container say, kept by the server in short: a page asks every two seconds.
+"""What the children of a container say, kept by the server in short: a page asks twice a second.
 
 It rests on the same rules as `ainerd.results`' own reading: children are listed in the order they were made, and one
 that is final does not change. Of thousands of results each asking reads what is new, and what was not final.

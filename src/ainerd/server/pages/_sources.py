@@ -34,7 +34,6 @@ class AgentState:
     key: str
     said: Mapping[str, Any]
     heard: float  # seconds since 1970, by the server's clock
-    node: int = 0
 
     @property
     def name(self) -> str:
@@ -116,21 +115,19 @@ class Sources:
 
 
 # Of the newest atlas of each catalogue, and its number.
-_labels: "WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]]" = (
-    WeakKeyDictionary()
-)  # of the newest atlas of each catalogue
+_labels: "WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]]" = WeakKeyDictionary()
 
 
 async def _states(node: Any) -> list[AgentState]:
     async with node.context.session() as db:
-        columns = orm.Node.id, orm.Node.key, orm.Node.time_updated, cast(orm.Node.metadata_, Text)
+        columns = orm.Node.key, orm.Node.time_updated, cast(orm.Node.metadata_, Text)
         asked = node.apply_conditions(select(*columns).where(orm.Node.parent == node.node.id))
         found = (await db.execute(asked.order_by(orm.Node.time_updated.desc()).limit(MOST_AGENTS))).all()
     states = []
-    for id, key, updated, text in found:
+    for key, updated, text in found:
         said = orjson.loads(text)
         if isinstance(said, dict) and isinstance(said.get("agent"), str):
-            states.append(AgentState(key, said, updated.replace(tzinfo=UTC).timestamp(), id))
+            states.append(AgentState(key, said, updated.replace(tzinfo=UTC).timestamp()))
     return states
 
 
