@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -257,12 +258,17 @@ class Agent(Observer):
             self._waits = None
 
     async def _heard(self) -> None:
-        """Return once the worker has done what people ask."""
+        """Return once the worker has done what people ask, and has what they are to see."""
         done: Future[None] = Future()
 
         def hear() -> None:
-            self._heed()
-            done.set_result(None)
+            try:
+                self._heed()
+                if self.review:
+                    with suppress(ValueError):  # no position is left: the plan says so
+                        self._campaign.peek()
+            finally:  # a plan does not wait for what failed
+                done.set_result(None)
 
         self._worker.submit(hear)
         await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
@@ -278,7 +284,7 @@ class Agent(Observer):
             return f"because {held['by']} holds it{why}: release it on the page"
         if self.review and self._campaign.taken is None:
             try:
-                self._campaign.peek()
+                self._campaign.peek()  # there already, see `_heard`
             except ValueError:  # no position is left: the plan says so
                 return None
             return "for a person who takes the suggestion on the page"
