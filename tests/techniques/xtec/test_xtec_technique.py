@@ -7,6 +7,7 @@ import pytest
 
 from ainerd.technique import AnalysisError
 from ainerd.techniques.xtec import XTEC
+from ainerd.techniques.xtec._said import Known
 from ainerd.techniques.xtec._steering import information
 from ainerd.testing import ExampleRun, analyse, technique_checks
 from ainerd.testing._example import Feed
@@ -205,6 +206,7 @@ def test_what_a_frame_would_say_is_most_where_the_transition_may_be():
     t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
     curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
     line = 1 - 0.003 * t
-    told, at, sd = information(t, np.stack([curve, line]), np.full((2, t.size), 0.005), ahead, (30.0, 180.0))
+    known = Known(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
+    told, at, sd = information(known, ahead, (30.0, 180.0))
     assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
     assert 60 < ahead[told[0].argmax()] < 120 and told[0].max() > 3 * told[1].max()

@@ -20,7 +20,7 @@ class XTECSettings(Section):
     merge: float | None = Field(default=None, ge=0)  #: temperatures that differ by no more are one
     mask: Path | None = None  #: a .npy of booleans (ny, nx), True where a pixel must not be used
     dark: Path | None = None  #: a .npy (ny, nx): counts of a frame without beam
-    cut: Literal["kl", "simple", "none"] | PositiveFloat = "kl"  #: which pixels are bright enough; a number: mean counts
+    cut: Literal["kl", "simple", "none"] | PositiveFloat = "kl"  #: which pixels are bright enough; a number: counts
     scale: Literal["mean", "zscore", "log"] = "mean"  #: of each trajectory
     clusters: int | None = Field(default=None, ge=1, le=50)  #: how many; without it, as many as are stable
     most_clusters: int = Field(default=8, ge=2, le=50)  #: of those that are tried

@@ -37,7 +37,7 @@ class NextTemperature:
 
     def __init__(self, technique: "XTEC", bounds: Mapping[str, tuple[float, float]]) -> None:
         self._technique = technique
-        self._name = next((name for name in bounds if technique.settings.temperature.startswith(name)), next(iter(bounds)))
+        self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
         self._within = bounds[self._name]
         self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
         self._at: list[float] = []  # asked for or measured, as far as the newest ramp does not have them

@@ -71,7 +71,8 @@ class XTEC:
     @property
     def parameters(self) -> Mapping[str, Any]:
         """What changes the numbers."""
-        said = {"technique": self.name, "version": VERSION, **self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)}
+        settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
+        said = {"technique": self.name, "version": VERSION, **settings}
         for name, array in (("mask", self.mask), ("dark", self.dark)):
             if array is not None:
                 said[name] = hashlib.sha256(array.tobytes()).hexdigest()
