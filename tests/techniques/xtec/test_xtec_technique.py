@@ -133,6 +133,11 @@ BAD = {
 }
 
 
+def test_a_ramp_of_the_other_direction_says_that_there_are_no_frames():
+    with pytest.raises(AnalysisError, match=r"frames at 0 temperature\(s\) \(none K\)"):
+        analyse(XTEC(direction="cooling"), RUN)
+
+
 @pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
 def test_bad_input_says_why(changes, why):
     with pytest.raises(AnalysisError, match=why):
