@@ -177,6 +177,11 @@ def test_a_peak_like_none_other_is_novel():
     assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
 
 
+def test_with_few_patches_nothing_is_called_novel():
+    found = analyse(XTEC(clusters=3), RUN)
+    assert found.novelty_p is None and found.calibration["n"] == 0 and found.summary["odd_patches"] == 0
+
+
 def test_steering_spreads_four_temperatures_then_goes_to_a_transition_and_begins_anew_with_the_next_ramp():
     technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
     optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
