@@ -7,6 +7,7 @@ alarms, and an odd peak found). `oracle` and a row of `speed` need ``xtec`` (``p
 
 import argparse
 import contextlib
+import ctypes
 import io
 import os
 import subprocess
@@ -194,6 +195,7 @@ def one(way: str, n: int) -> None:
     """Print how long a way takes, and what it adds to the peak of memory."""
     x = many(n)
     WAYS[way](x[:2000])  # what is loaded or compiled once
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed would hide what is taken
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak_mb()
     began = time.process_time()
