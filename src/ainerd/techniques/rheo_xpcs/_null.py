@@ -45,28 +45,29 @@ def views(
     *,
     each: int = LOOKS,
     contrast_off: float = 1.0,
+    photons: float = PHOTONS,
     seed: int = 0,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Views:
     """Exposures of regimes, which differ by noise alone; contrast is a regime's own, within what is known of it.
 
-    `contrast_off` is the contrast over what the technique is told.
+    `contrast_off` is the contrast over what the technique is told; `photons` are those of a pixel in an exposure.
     """
     encoder, linear, rng = technique.encoder, technique.encoder.linear, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
     told = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
-    scorer = technique.scorer({"photons": PHOTONS, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **told})
-    noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
+    scorer = technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **told})
+    noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
     described, points = [], []
     for one in clean:
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
         signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        maps = noised(signal, sectors.n_pixels, photons, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
         held = linear.decode(linear.encode(mean), size=SIZE)
-        described.append(features(held, mean, maps, sectors, photons=PHOTONS))
+        described.append(features(held, mean, maps, sectors, photons=photons))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
