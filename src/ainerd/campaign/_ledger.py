@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 LINKED_TOGETHER = 10  # results
 
-# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
-_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
+# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed;
+# what has failed may fail again in a later run.
+_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
