@@ -23,11 +23,10 @@ from tiled.queries import Key, KeyPresent
 from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._progress import show_progress_of
-from ainerd.agent._saying import waiting
 from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, principal_of, scan_text
+from ainerd.results import ResultStore, digest, principal_of, scan_text, waiting
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp

@@ -11,6 +11,7 @@ from ainerd.results._configuration import Configuration
 from ainerd.results._export import export, export_table
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
 from ainerd.results._nodes import SPEC_VERSION
+from ainerd.results._patience import waiting
 from ainerd.results._provenance import link_provenance
 from ainerd.results._records import (
     FINAL,
@@ -53,4 +54,5 @@ __all__ = [
     "scan_text",
     "series_identity",
     "validate",
+    "waiting",
 ]
