@@ -91,11 +91,13 @@ export function useCampaign(root, agent) {
         const answer = await going;
         if (ends) return;
         failures = 0;
-        cursor = answer.cursor;
-        now = merged(now, answer);
-        setState(now);
+        if (answer) {
+          cursor = answer.cursor;
+          now = merged(now, answer);
+          setState(now);
+        }
         setFeed((old) => (old.kind === "live" ? old : { kind: "live" }));
-        later(answer.health?.closed ? ENDED_MS : EVERY_MS);
+        later(now.health?.closed ? ENDED_MS : EVERY_MS);
       } catch (error) {
         if (ends) return;
         failures += 1;

@@ -34,13 +34,14 @@ export async function get(url, options = {}) {
   return response;
 }
 
-/** One of our own answers: `what` is campaign, session, table, result, replay. */
+/** One of our own answers: `what` is campaign, session, table, result, replay; null where nothing is new. */
 export async function ask(what, path, query = {}, options = {}) {
   const said = new URLSearchParams(
     Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
   );
   const tail = said.size ? `?${said}` : "";
-  return (await get(`${BASE}/${what}/${encoded(path)}${tail}`, options)).json();
+  const answer = await get(`${BASE}/${what}/${encoded(path)}${tail}`, options);
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** Tell the server something; what protects against other sites' pages is asked for first. */
