@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Session
 
-from ainerd.results import ResultRecord
+from ainerd.results import LiveNode, ResultRecord
 from ainerd.server.pages import ui_settings
 from ainerd.technique import Analysis
 
@@ -263,6 +263,25 @@ def test_the_night_can_be_played_again(browser):
     )
     page.get_by_role("button", name="back to now").click()
     browser.until(f"{RESULTS + 3} results", "[data-ainerd=found]")
+
+
+def test_the_run_in_progress_fills_in_and_goes(browser, session):
+    agent = session.settings.name
+    begun = ResultRecord(
+        raw_uid="in-progress", technique="rheo_xpcs", agent=agent, parameters=dict(session.agent.technique.parameters),
+        scan_id=999,
+    )  # fmt: skip
+    session.store.begin(begun)
+    live = LiveNode(session.client["ainerd"], agent)
+    picture = np.eye(64, dtype=np.float32) + 1
+    said = {"key": begun.key, "scan": "999", "of": 5000, "frame_time_s": 0.01}
+    assert live.show({**said, "read": 1200}, picture) in (True, False)
+    browser.until("1200 of 5000 frames", "[data-ainerd=live]")
+    assert live.show({**said, "read": 2400}, picture) is True  # a page looks
+    browser.until("2400 of 5000 frames", "[data-ainerd=live]")
+    live.forget()
+    browser.page.wait_for_selector("[data-ainerd=live]", state="detached")
+    session.store.fail(begun.key, "the beam was lost")
 
 
 def test_a_result_shows_its_pictures_and_what_they_rest_on(browser, session):

@@ -3,6 +3,7 @@
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -22,12 +23,13 @@ from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display
 from ainerd.agent._leaving import close_at_exit
+from ainerd.agent._live import Live
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._saying import waiting
 from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign, heed
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, principal_of, scan_text
+from ainerd.results import LiveNode, ResultStore, digest, principal_of, scan_text
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp
@@ -65,6 +67,8 @@ class Observer:
         Whether plans measure only what a person took.
     page : Path or str
         Where a browser finds the campaign: a file that leads there, or an address.
+    live : bool
+        Whether pages that are open see a run in progress fill in.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -83,6 +87,7 @@ class Observer:
         late_s: float = 0.0,
         review: bool = False,
         page: Path | str = "",
+        live: bool = True,
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -97,6 +102,7 @@ class Observer:
             defer=lambda job: self._worker.submit(job),
             **explorer,
         )
+        self._live = Live(LiveNode(client["ainerd"], name), lambda: self._worker.backlog) if live else None
         self._worker = Worker(
             technique,
             self.results,
@@ -109,6 +115,7 @@ class Observer:
             raw=self._raw,
             late_s=late_s,
             on_outcome=self._announce,
+            **({} if self._live is None else {"glance": self._live.glance}),
         )
         reader = SceneReader(self.results, technique, bounds)
         units = {name: unit for name, unit in wanted.units.items() if name in bounds}
@@ -116,6 +123,7 @@ class Observer:
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
         self.review, self._heeded = review, dict[str, tuple[str, str]]()
+        self._process = secrets.token_hex(8)  # beside others of this name
         self._page = page
         self._state = StateWriter(
             self.results,
@@ -124,6 +132,7 @@ class Observer:
             about={"units": units, "review": review},
             health=self._how_it_is,
             hear=lambda: self._worker.submit(self._heed),
+            show=self._show,
         )
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
@@ -514,11 +523,18 @@ class Observer:
         try:
             for key, wish in self._state.node.wishes():
                 if key not in self._heeded:
+                    if not self._state.node.claim(key, self._process):
+                        continue  # another process of this name heeds it
                     self._heeded[key] = heed(self._campaign, wish)
                 self._state.node.answer(key, *self._heeded[key])
                 self._state.changed()
         except (ClientError, httpx.HTTPError) as error:
             logger.debug("what people ask is not read: %s", error)
+
+    def _show(self) -> None:
+        """Take a picture of the run in progress to pages; none once the agent is closed."""
+        if self._live is not None:
+            self._live.send(is_running=self._worker.progress is not None and not self._is_closed)
 
     def _announce(self, outcome: Outcome) -> None:
         self._state.changed()

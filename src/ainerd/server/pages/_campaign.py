@@ -77,6 +77,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any],
     return {
         "cursor": base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode(),
         "agent": name,
+        "agent_key": state.key,
         "agents": [other.name for other in sources.agents] or [name],
         "whole": whole,
         "sample": {
@@ -100,7 +101,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any],
         "wishes": wishes,
         "held": held_by(said.get("held"), wishes),
         "health": _health(state),
-        "computing": [{"key": r.key, "scan": r.scan, "live": False} for r in results if r.status == "computing"][-20:],
+        "computing": [{"key": r.key, "scan": r.scan} for r in results if r.status == "computing"][-20:],
         "technique": technique,
         **scripts,
     }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-from sqlalchemy import Text, case, cast, func, literal, null, select, union_all
+from sqlalchemy import Text, case, cast, literal, null, select, union_all
 from tiled.catalog import orm
 
 from ainerd.server.pages._kept import may_change

@@ -166,7 +166,7 @@ export function Screen({ root, state, asking, replaying }) {
         "the technique's gallery",
         run === newest ? "The newest run" : "Looked at",
         "looked",
-        h(Gallery, { scene, root, state, run, follows: run === newest, onPick: pick, onFollow: () => pick(null) }),
+        h(Gallery, { scene, root, state, run, follows: run === newest, replaying, onPick: pick, onFollow: () => pick(null) }),
       ),
       panel(
         "the latent space",

@@ -1,4 +1,5 @@
 // What the technique shows of the run that is looked at, beside what is most like it.
+import { Progress } from "./progress.js";
 import { h, React, Safe, useEffect, useState } from "./react.js";
 import { ask, get, page, techniqueView, thumbnail } from "./server.js";
 import { number, place, regimeName } from "./words.js";
@@ -35,10 +36,12 @@ function useNearest(scene, root, run) {
 }
 
 /** A heading that says what was found in a run, the run, and the technique's pictures of it. */
-export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) {
+export function Gallery({ scene, root, state, run, follows, replaying, onPick, onFollow }) {
   const view = useTechnique(state.technique, state.views?.[state.technique]);
   const nearest = useNearest(scene, root, run);
-  if (!run) return h("p", { className: "nothing" }, "no complete run yet");
+  const goesOn = follows && !replaying && Boolean(state.computing?.length || state.health?.run) && !state.health?.closed;
+  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, wanted: Boolean(state.agent_key) && goesOn });
+  if (!run) return h("div", { className: "gallery" }, progress, h("p", { className: "nothing" }, "no complete run yet"));
   const step = (by) => {
     const other = scene.runs[run.number - 1 + by];
     return h(
@@ -61,6 +64,7 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
   return h(
     "div",
     { className: "gallery", "data-ainerd": "gallery" },
+    progress,
     h(
       "div",
       { className: "row title" },

@@ -1,6 +1,6 @@
 // What is asked of the server that the page came from, and of no other.
 
-const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+export const OURS = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 export const API = "/api/v1";
 
 /** Each part of a path of Tiled, safe in an address. */
@@ -40,7 +40,7 @@ export async function ask(what, path, query = {}, options = {}) {
     Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
   );
   const tail = said.size ? `?${said}` : "";
-  const answer = await get(`${BASE}/${what}/${encoded(path)}${tail}`, options);
+  const answer = await get(`${OURS}/${what}/${encoded(path)}${tail}`, options);
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -49,7 +49,7 @@ export async function tell(what, path, body) {
   const { csrf } = await ask("session", path);
   const more = { "Content-Type": "application/json", ...(csrf ? { "x-csrf": csrf } : {}) };
   return (
-    await get(`${BASE}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })
+    await get(`${OURS}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })
   ).json();
 }
 
@@ -88,7 +88,7 @@ function typed(bytes, dtype = "float32") {
 /** Mean over the first axis of an array, thinned: `{values, shape}`; null where the server does not know how. */
 export async function mean(path, step = 1) {
   try {
-    const response = await get(`${BASE}/mean/${encoded(path)}?step=${step}`);
+    const response = await get(`${OURS}/mean/${encoded(path)}?step=${step}`);
     const shape = response.headers.get("x-shape").split(",").map(Number);
     return { values: new Float32Array(await response.arrayBuffer()), shape };
   } catch (error) {
@@ -112,7 +112,7 @@ export function plotly() {
   return (loading.plotly ||= new Promise((done, failed) => {
     if (window.Plotly) return done(window.Plotly);
     const script = document.createElement("script");
-    script.src = `${BASE}/static/plotly.min.js`;
+    script.src = `${OURS}/static/plotly.min.js`;
     script.onload = () => done(window.Plotly);
     script.onerror = () => {
       delete loading.plotly;
