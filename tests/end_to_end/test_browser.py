@@ -307,16 +307,6 @@ def test_suggestions_and_log_have_pages(browser, session):
     browser.until(HOSTILE, "[data-ainerd=log]")
 
 
-def test_whoever_may_only_read_sees_no_buttons(browser):
-    page = browser.page
-    readable = {"csrf": None, "who": "guest", "verified": True, "may_write": False}
-    page.route("**/custom/ainerd/session/**", lambda route: route.fulfill(json=readable))
-    browser.open()
-    browser.until("You may read here, not write", "[data-ainerd=next]")
-    assert page.locator("[data-ainerd=take], [data-ainerd=reject], [data-ainerd=hold], [data-ainerd=who]").count() == 0
-    page.unroute("**/custom/ainerd/session/**")
-
-
 def test_nothing_went_wrong_nothing_hurt_and_nobody_else_was_asked(browser):
     assert browser.wrong == []
     assert browser.page.evaluate("window.__hurt") is None
