@@ -13,7 +13,9 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 from numpy.typing import NDArray
 
+from ainerd.results import USABLE
 from ainerd.server.pages._access import Asked
+from ainerd.server.pages._alike import nearest
 from ainerd.server.pages._kept import Row, kept
 from ainerd.server.pages._news import is_old, name_of
 from ainerd.server.pages._short import ShortResult, number, numbers, quantities, text
@@ -23,6 +25,7 @@ from ainerd.server.pages._wishes import held_by, is_final_wish, short_wish
 from ainerd.technique import panels
 
 NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES = 200, 20, 10
+LATEST = 20  # results written last, one of which is the newest
 MOST_RESULTS = 20_000  # the newest, on a map
 WHOLE_S = 10.0  # after which everything is looked at, whether there is news or not
 router = APIRouter()
@@ -89,6 +92,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any],
             "belief_same": belief_same and bool(belief),
         },
         "results": await anyio.to_thread.run_sync(_columns, rows, motors, axes, None if whole else version),
+        "newest": _newest(results) if moved else None,
         "regimes": _regimes(said, results, labels, atlas, moved),
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
         "novelty": _novelty(said, results),
@@ -193,6 +197,12 @@ def _regimes(
         return {**shown, "label": None, "kinds": None}
     label = [labels.get(r.key, r.regime) for r in results]
     return {**shown, "label": label, "kinds": {str(regime): kind for regime, kind in kinds(results, label).items()}}
+
+
+def _newest(results: Sequence[ShortResult]) -> dict[str, Any] | None:
+    """What the newest results that can be looked at are most like: a page asks for no more before it draws them."""
+    done = sorted((r for r in results[-LATEST:] if r.status in USABLE), key=lambda r: r.t or 0.0)
+    return {"key": done[-1].key, "nearest": [each["key"] for each in nearest(done[-1].key, results)]} if done else None
 
 
 def _novelty(said: Mapping[str, Any], results: Sequence[ShortResult]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ export function merged(before, answer) {
       : { ...sample, belief: unchanged ? old : belief };
   kept.regimes = known(before.regimes, answer.regimes);
   kept.latent = known(before.latent, answer.latent);
+  kept.newest = answer.newest ?? before.newest;
   for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"])
     kept[name] =
       (answer[name] ?? null) === null && name === "suggestions"

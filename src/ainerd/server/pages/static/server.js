@@ -106,20 +106,36 @@ export function thumbnail(root, key, what) {
 export const page = (path) => `/ui/browse/${encoded(path)}`;
 
 const loading = {};
+const PLOTLY = `${OURS}/static/plotly.min.js`;
+const LONGEST_MS = 600;
+
+/**
+ * Have Plotly fetched, and read once `first` has settled or 600 ms later: while a browser reads it, which takes about a
+ * second, it does nothing else, and what is asked of the server before that is there afterwards.
+ */
+export function plotlyAfter(first) {
+  if (window.Plotly || loading.plotly) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "preload", as: "script", href: PLOTLY }));
+  loading.first = Promise.race([first, new Promise((done) => setTimeout(done, LONGEST_MS))]).catch(() => {});
+}
 
 /** Plotly, once it is wanted. */
 export function plotly() {
-  return (loading.plotly ||= new Promise((done, failed) => {
+  return (loading.plotly ||= Promise.resolve(loading.first).then(read));
+}
+
+function read() {
+  return new Promise((done, failed) => {
     if (window.Plotly) return done(window.Plotly);
     const script = document.createElement("script");
-    script.src = `${OURS}/static/plotly.min.js`;
+    script.src = PLOTLY;
     script.onload = () => done(window.Plotly);
     script.onerror = () => {
       delete loading.plotly;
       failed(new Error("plotly.min.js cannot be loaded"));
     };
     document.head.append(script);
-  }));
+  });
 }
 
 /** What a technique draws: a component, perhaps with a `Gallery`; null if it has nothing of its own. */
