@@ -78,9 +78,10 @@ class Agent(Observer):
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
+        # Before the thread that says how many runs it keeps.
+        self._writer = RawWriter(client["raw"], backup, lambda: self.results.answers())
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
         self._backup, self._review_timeout_s = backup, review_timeout_s
-        self._writer = RawWriter(self._raw, backup, self.results.answers)
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
@@ -274,8 +275,7 @@ class Agent(Observer):
         await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
 
     def _how_it_is(self) -> dict[str, Any]:
-        writer = getattr(self, "_writer", None)  # the first time it is not there yet
-        return {**super()._how_it_is(), "raw_kept": 0 if writer is None else len(writer.kept())}
+        return {**super()._how_it_is(), "raw_kept": len(self._writer.kept())}
 
     def _waits_for(self) -> str | None:
         """What has to come before the next point; None if nothing has."""

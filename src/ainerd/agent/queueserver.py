@@ -37,7 +37,7 @@ def steer(
     It is `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. One item at a
     time waits in the queue or runs, so that each position is chosen after the one before was analysed. A plan that
     fails or is aborted stays in the queue, and counts once it has ended well. An item that a person takes out is a
-    position turned down: another one is suggested.
+    position turned down: another one is suggested. While a person holds the agent, no item is added.
 
     Parameters
     ----------
@@ -86,6 +86,8 @@ def steer(
         if n is None and observer.optimizer.should_stop()[0]:  # the runner does not ask
             explored.set()
             runner.stop()
+        elif observer.optimizer.held is not None:
+            runner.stop()
         return outcomes
 
     source = _Source(observer, documents)
@@ -94,6 +96,8 @@ def steer(
     runner = QueueserverOptimizationRunner(problem, queue)
     try:
         while not (stop.is_set() or explored.is_set() or len(uids) == n):
+            if _is_held(observer, stop):
+                continue
             future = runner.run(sys.maxsize if n is None else n - len(uids))
             while not (future.done() or stop.wait(LOOK_S)):
                 source.check()
@@ -108,6 +112,16 @@ def steer(
         runner.stop()
         queue.stop_listener()
         observer.optimizer.register_failures(queue.withdraw())
+
+
+def _is_held(observer: Observer, stop: threading.Event) -> bool:
+    """Wait while a person holds the agent; whether one did. Nothing is suggested meanwhile, so that all is heeded."""
+    if (held := observer.optimizer.held) is None:
+        return False
+    logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
+    while observer.optimizer.held is not None and not stop.wait(LOOK_S):
+        pass
+    return True
 
 
 class _Source:

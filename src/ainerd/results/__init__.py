@@ -10,6 +10,7 @@ from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
 from ainerd.results._export import export, export_table
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
+from ainerd.results._live import LiveNode
 from ainerd.results._nodes import SPEC_VERSION
 from ainerd.results._patience import waiting
 from ainerd.results._provenance import link_provenance
@@ -36,6 +37,7 @@ __all__ = [
     "AtlasRecord",
     "Configuration",
     "ConfigurationRecord",
+    "LiveNode",
     "LogRecord",
     "ResultRecord",
     "ResultStore",

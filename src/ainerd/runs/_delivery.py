@@ -41,6 +41,7 @@ class Delivery:
         self._writer, self._spool, self._resolve, self._late_s, self._tell = writer, spool, resolve, late_s, tell
         self._n_told = 0  # outcomes; those of a run that is analysed once more come in the same order
         self._documents: list[Document] = []
+        self._start: Mapping[str, Any] | None = None
         self._n_bytes = 0
         self._has_died = False
         self._set_aside: str | None = None  # why Tiled does not take it
@@ -69,11 +70,13 @@ class Delivery:
     @property
     def run(self) -> tuple[str, int | None] | None:
         """Uid and number of the run; None before it begins."""
-        found = [doc for name, doc in self._documents[:1] if name == "start"]
-        return (str(found[0].get("uid", "")), found[0].get("scan_id")) if found else None
+        start = self._start
+        return None if start is None else (str(start.get("uid", "")), start.get("scan_id"))
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """For the case that it must be analysed once more, or kept; unless it is too large for that."""
+        if name == "start":
+            self._start = doc  # which stays, however large the run becomes
         data = doc.get("data") if name in ("event", "event_page") else None
         if isinstance(data, Mapping):
             self._n_bytes += sum(map(_n_bytes, data.values()))

@@ -19,6 +19,7 @@ from ainerd.results import ResultStore
 from ainerd.runs._delivery import Delivery
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._spool import Spool
+from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
 from ainerd.technique import Technique
 
@@ -34,7 +35,7 @@ class Worker:
 
     Frames are read from files below `roots`, else from the runs in `raw`, up to `late_s` after the end of a run. Runs
     whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each result once it is
-    written, in the worker's thread; for a person's eyes.
+    written, `glance` of a run that goes on after each block of its frames, in the worker's thread; for a person's eyes.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Worker:
         raw: Container | None = None,
         late_s: float = 0.0,
         on_outcome: Callable[[Outcome], None] | None = None,
+        glance: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self._spool = Spool(spool, store.answers)
-        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw)
+        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw, glance)
         self._late_s, self._on_outcome = late_s, on_outcome
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
