@@ -14,6 +14,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -56,6 +58,19 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
             needs = ", ".join(_dotted(e["loc"]) for e in error.errors())
             raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
         raise SettingsError("\n".join(f"{name}.{problem}" for problem in _problems(error, model))) from None
+
+
+def read_map(path: Path, name: str) -> NDArray[Any]:
+    """The array of (rows, columns) in a .npy that the key `name` gives; ValueError names both."""
+    if not path.is_file():
+        raise ValueError(f"{name}: there is no {path}")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{name}: {path} is not a .npy: {error}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2:
+        raise ValueError(f"{name}: {path} must hold an array of (rows, columns)")
+    return array
 
 
 class Detector(Section):

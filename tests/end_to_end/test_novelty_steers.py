@@ -1,12 +1,18 @@
 """A novel exposure changes where the agent goes next."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ainerd.dynamics import HELD_OUT
+from ainerd.techniques import rheo_xpcs
+from ainerd.techniques.rheo_xpcs._bank_file import read_bank, write_bank
 
 
 def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in, monkeypatch):
-    monkeypatch.delenv("AINERD_RHEO_XPCS__BANK")  # the shipped one
+    clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
+    write_bank(tmp_path / "bank.safetensors", clean[::4], families[::4])  # each exposure calibrates it anew
+    monkeypatch.setenv("AINERD_RHEO_XPCS__BANK", str(tmp_path / "bank.safetensors"))
     session = session_in(tmp_path)
     agent, sample = session.agent, session.instrument.sample
     session.expect(300)

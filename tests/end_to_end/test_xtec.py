@@ -17,7 +17,7 @@ from ainerd.config import Settings
 from ainerd.results import ResultStore
 from sim_devices import Crystal
 
-TEMPERATURES = np.linspace(30.0, 180.0, 6)
+TEMPERATURES = np.linspace(30.0, 180.0, 5)
 
 
 class Frozen(Crystal):
@@ -78,14 +78,14 @@ def test_one_run_or_many_in_any_order_with_a_kill_between_are_the_same_bits(serv
     try:
         (growing,) = ResultStore(client["ainerd"]).table().itertuples()
         assert growing.status == "growing"
-        one_frame_each(line, order[2:5], series_id="b")
-        one_frame_each(line, order[5:], series_id="b", series_id_ends=True)
+        one_frame_each(line, order[2:4], series_id="b")
+        one_frame_each(line, order[4:], series_id="b", series_id_ends=True)
         RE(bp.list_scan([detector], temperature, TEMPERATURES.tolist()))
         assert agent.drain()
         table = agent.results.table()
-        assert table["status"].tolist() == ["complete"] * 2 and table["n_frames"].tolist() == [6, 6]
+        assert table["status"].tolist() == ["complete"] * 2 and table["n_frames"].tolist() == [5, 5]
         many, one = (client["ainerd/results"][key] for key in table.index)
-        assert len(agent.results.record(table.index[0]).raw_uids) == 6
+        assert len(agent.results.record(table.index[0]).raw_uids) == 5
         assert bits(many) == bits(one)
         RE(bp.scan([detector], temperature, 30, 80, 2), series_id="b")  # it is closed
         assert agent.drain() and len(agent.results.table()) == 2
@@ -110,7 +110,7 @@ def five_questions(client, store, key):
     assert all(0 <= k < store.record(key).summary["clusters"] for k in order)
     assert results[key]["labels"].read().max() + 1 == store.record(key).summary["clusters"]
     shape = results[key]["trajectories"].shape
-    assert shape == (store.record(key).summary["clusters"], 6) == store.array(key, "trajectories").shape
+    assert shape == (store.record(key).summary["clusters"], 5) == store.array(key, "trajectories").shape
 
 
 def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_failed_result(server, tmp_path):
@@ -118,10 +118,10 @@ def test_the_agent_chooses_temperatures_and_says_why_and_a_run_without_is_a_fail
     agent, RE, *_ = beamline(tmp_path, client)
     try:
         RE.md["series_id"] = "chosen"
-        RE(agent.explore(6))
+        RE(agent.explore(5))
         assert agent.close_series("chosen") and agent.drain()
         (row,) = agent.results.table().itertuples()
-        assert (row.status, row.n_frames) == ("complete", 6)
+        assert (row.status, row.n_frames) == ("complete", 5)
         asked = agent.results.suggestions().query("status == 'measured'")
         assert asked["temperature"].tolist()[:4] == [30.0, 80.0, 130.0, 180.0]
         assert asked["reason"].str.contains("a frame says most about the transition near").any()

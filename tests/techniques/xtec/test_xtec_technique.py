@@ -7,6 +7,7 @@ import pytest
 
 from ainerd.technique import AnalysisError
 from ainerd.techniques.xtec import XTEC
+from ainerd.techniques.xtec._said import Known
 from ainerd.techniques.xtec._steering import information
 from ainerd.testing import ExampleRun, analyse, technique_checks
 from ainerd.testing._example import Feed
@@ -132,6 +133,11 @@ BAD = {
 }
 
 
+def test_a_ramp_of_the_other_direction_says_that_there_are_no_frames():
+    with pytest.raises(AnalysisError, match=r"frames at 0 temperature\(s\) \(none K\)"):
+        analyse(XTEC(direction="cooling"), RUN)
+
+
 @pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
 def test_bad_input_says_why(changes, why):
     with pytest.raises(AnalysisError, match=why):
@@ -171,6 +177,11 @@ def test_a_peak_like_none_other_is_novel():
     assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
 
 
+def test_with_few_patches_nothing_is_called_novel():
+    found = analyse(XTEC(clusters=3), RUN)
+    assert found.novelty_p is None and found.calibration["n"] == 0 and found.summary["odd_patches"] == 0
+
+
 def test_steering_spreads_four_temperatures_then_goes_to_a_transition_and_begins_anew_with_the_next_ramp():
     technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
     optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
@@ -205,6 +216,7 @@ def test_what_a_frame_would_say_is_most_where_the_transition_may_be():
     t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
     curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
     line = 1 - 0.003 * t
-    told, at, sd = information(t, np.stack([curve, line]), np.full((2, t.size), 0.005), ahead, (30.0, 180.0))
+    known = Known(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
+    told, at, sd = information(known, ahead, (30.0, 180.0))
     assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
     assert 60 < ahead[told[0].argmax()] < 120 and told[0].max() > 3 * told[1].max()

@@ -1,12 +1,12 @@
 """The bins that the settings describe, and what there is to say of them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.config import read_map
 from ainerd.technique import Finding
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 from ainerd.xpcs import Partition
@@ -28,13 +28,13 @@ def build_partition(settings: PartitionSettings) -> Partition:
         If the settings make no sense, or a file of theirs cannot be read; with the names of the keys.
     """
     try:
-        mask = None if settings.mask is None else _array(settings.mask, "mask")
+        mask = None if settings.mask is None else read_map(settings.mask, "mask")
         if settings.file is not None:
             if not settings.file.is_file():
                 raise ValueError(f"file: there is no {settings.file}")
             found = Partition.load(settings.file)
         elif settings.roi_map is not None:
-            labels = _array(settings.roi_map, "roi_map")
+            labels = read_map(settings.roi_map, "roi_map")
             found = Partition.from_roi_map(labels, settings.q_inv_nm, settings.phi_deg)
         else:
             return Partition.annular(**_geometry(settings), beamstop_px=settings.beamstop_px, mask=mask)
@@ -92,7 +92,7 @@ def look_at(partition: Partition, settings: PartitionSettings | None = None) -> 
     if annulus is not None:
         yield _seen(annulus)
     if settings is not None and settings.mask is not None:
-        out = _array(settings.mask, "mask").astype(bool)
+        out = read_map(settings.mask, "mask").astype(bool)
         todo = (
             "it must be True (1) where a pixel is not to be used: look whether it is inverted"
             if out.mean() > 0.5
@@ -105,7 +105,7 @@ def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, fl
     """(row, column) of the beam, and which pixels the detector or the mask takes away, as far as the settings say."""
     if settings is None:
         return None, None
-    masks = [] if settings.mask is None else [_array(settings.mask, "mask").astype(bool)]
+    masks = [] if settings.mask is None else [read_map(settings.mask, "mask").astype(bool)]
     if settings.by_geometry and (gaps := sensor(settings).mask) is not None:
         masks.append(np.asarray(gaps, bool))
     return settings.beam_center_px, np.logical_or.reduce(masks) if masks else None
@@ -125,18 +125,6 @@ def _geometry(settings: PartitionSettings) -> dict[str, Any]:
     if settings.phi_range_deg is not None:
         names.add("phi_range_deg")
     return {"detector": sensor(settings), **settings.model_dump(include=names)}
-
-
-def _array(path: Path, name: str) -> NDArray[Any]:
-    if not path.is_file():
-        raise ValueError(f"{name}: there is no {path}")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{name}: {path} is not a .npy: {error}") from None
-    if not isinstance(array, np.ndarray) or array.ndim != 2:
-        raise ValueError(f"{name}: {path} must hold an array of (rows, columns)")
-    return array
 
 
 def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -28,6 +29,8 @@ from ainerd.xpcs import Partition
 
 # Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
+_landmarks: dict[tuple[str, str], Landmarks] = {}  # of this process, by bank and encoder: they take seconds
+_making = Lock()
 
 
 class RheoXPCS:
@@ -74,7 +77,6 @@ class RheoXPCS:
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
-        self._landmarks: Landmarks | None = None
         self._instrument: dict[str, float | str | None] = {}
         self._bins: PartitionSettings | None = None
         self._field: Field | None = None
@@ -151,10 +153,12 @@ class RheoXPCS:
 
     def landmarks(self) -> Landmarks:
         """The exposures of the bank, by family."""
-        if self._landmarks is None:
-            embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
-            self._landmarks = Landmarks(embeddings=embeddings, names=names)
-        return self._landmarks
+        key = self.bank.id, self.encoder.sha256
+        with _making:  # a figure and the state of the agent may want them at once
+            if key not in _landmarks:
+                embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
+                _landmarks[key] = Landmarks(embeddings=embeddings, names=names)
+            return _landmarks[key]
 
     def null_regimes(self) -> NullRegimes | None:
         """Regimes of known kinds, as this encoder and this bank see them; None for others than the shipped ones."""

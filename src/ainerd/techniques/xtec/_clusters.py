@@ -1,6 +1,6 @@
 """How many clusters there are, which pixel belongs to which, and whether that is stable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,5 +80,4 @@ def _tried(x: NDArray[np.float32], k: int, seed: int) -> tuple[int, float, float
     fits = [fit(half, k, seed=seed + i, starts=STARTS // 3) for i, half in enumerate(np.array_split(some, 2))]
     said = [responsibilities(some, mixture) for mixture in fits]
     halves = float(adjusted_rand_score(*[shares.argmax(axis=0) for shares, _ in said]))
-    means, score = fits[0], said[0][1]
-    return k, halves, Mixture(means.weights, means.means, means.variances, score).bic(len(some))
+    return k, halves, replace(fits[0], score=said[0][1]).bic(len(some))

@@ -23,14 +23,11 @@ class Moves:
     ----------
     shift : ndarray, shape (n, 2)
     stretch : ndarray, shape (n,)
-    known : bool
-        Whether enough peaks could be followed from each image to the next.
     shape : (int, int)
     """
 
     shift: NDArray[np.float64]
     stretch: NDArray[np.float64]
-    known: bool
     shape: tuple[int, ...]
 
     @property
@@ -50,8 +47,11 @@ class Moves:
         return np.where(grown > 0, np.nan, np.maximum(moved, 0))
 
 
-def followed(images: Iterable[NDArray[np.float64]]) -> Moves:
-    """How peaks move through images (ny, nx), from each to the next; NaN are pixels that do not count."""
+def followed(images: Iterable[NDArray[np.float64]]) -> Moves | None:
+    """How peaks move through images (ny, nx), from each to the next; NaN are pixels that do not count.
+
+    None where too few peaks could be followed.
+    """
     moves = [np.zeros(3)]
     for number, image in enumerate(images):
         image = np.where(np.isfinite(image), image, 0.0)
@@ -63,11 +63,11 @@ def followed(images: Iterable[NDArray[np.float64]]) -> Moves:
         seen = now > np.maximum(FADED * height, 1e-9)
         move = _fitted(at - middle, found - at, seen)
         if move is None:
-            return Moves(np.zeros((1, 2)), np.zeros(1), False, image.shape)
+            return None
         moves.append(move)
         at, height = at[seen], height[seen]
     shifts = np.array(moves[1:])
-    return Moves(shifts[:, :2], shifts[:, 2], True, image.shape)
+    return Moves(shifts[:, :2], shifts[:, 2], image.shape)
 
 
 def _fitted(at: NDArray[np.float64], moved: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64] | None:
@@ -106,8 +106,6 @@ def _centred(image: NDArray[np.float64], at: NDArray[np.float64]) -> tuple[NDArr
         corner = np.rint(at).astype(int) - REACH
         height[((corner < 0) | (corner >= windows.shape[:2])).any(axis=1)] = 0
         some = np.flatnonzero(height)
-        if not some.size:
-            break
         window = windows[tuple(corner[some].T)]
         above = np.maximum(window - np.quantile(window, 0.6, axis=(1, 2), keepdims=True), 0)
         height[some] = above.sum(axis=(1, 2))

@@ -70,7 +70,7 @@ def grouped(
             groups[-1].append(frame)
         else:
             groups.append([frame])
-    total = math.fsum(exposure[order]) / len(order)
+    total = math.fsum(exposure[order]) / max(len(order), 1)
     return [
         Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
         for g in map(np.array, groups)

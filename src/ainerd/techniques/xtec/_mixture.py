@@ -1,7 +1,7 @@
 """A mixture of Gaussians of diagonal covariance, found by expectation and maximisation from many starts."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,8 @@ def improve(
     score = -np.inf
     for _ in range(steps):
         new, before = _step(x, mixture, floor, smooth), score
-        means, variances = ((1 - share) * getattr(mixture, n) + share * getattr(new, n) for n in ("means", "variances"))
-        mixture, score = Mixture(new.weights, means, variances, new.score), new.score
+        parts = {n: (1 - share) * getattr(mixture, n) + share * getattr(new, n) for n in ("means", "variances")}
+        mixture, score = replace(new, **parts), new.score
         if abs(score - before) < tolerance:
             break
     return mixture

@@ -6,7 +6,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.special import log_ndtr
 
-FEWEST, LARGE = 8, 9  # patches that can be compared; pixels of one
+FEWEST = 60  # patches that can be compared: of fewer there may be one or two of a kind that is not odd
+LARGE = 9  # pixels of one
 
 
 def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -30,7 +31,8 @@ def odd_patches(
 
     The distance to its second nearest is compared with that of all patches, in logarithms, whose middle and spread are
     those of the median and the quartiles. Trajectories are scaled, (n, n_temperatures). Patches of fewer than 9 of
-    their `pixels` (n,) are left out, and so are those without counts, `brightness` (n,).
+    their `pixels` (n,) are left out, and so are those without counts, `brightness` (n,); of fewer than 60 none is
+    compared.
     """
     p = np.full(len(trajectories), np.nan)
     some = np.flatnonzero((pixels >= LARGE) & (brightness > 0))

@@ -10,7 +10,7 @@ from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
 from ainerd.techniques.xtec._frames import Group, grouped, intensities, marked, room
-from ainerd.techniques.xtec._said import Ramped, said
+from ainerd.techniques.xtec._said import said
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
@@ -69,7 +69,7 @@ class Ramp:
                 f"trajectories need at least {FEWEST_TEMPERATURES}"
             )
         moves = followed(self._images(groups, None)) if settings.follow else None
-        applied = moves if moves is not None and moves.known and moves.farthest_px > MOVED_PX else None
+        applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
         mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
         try:
             bright = cut(np.nan_to_num(mean.ravel()), settings.cut)
@@ -81,15 +81,8 @@ class Ramp:
         x = room((n, len(groups)), np.float32, self._memory)
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
-        ramp = Ramped(
-            temperatures=np.array([g.temperature for g in groups]),
-            trajectories=x,
-            mean=mean,
-            cut=bright,
-            moves=moves,
-            left_out=len(self._frames) - sum(len(g.frames) for g in groups),
-        )
-        return said(self._technique, ramp)
+        t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
+        return said(self._technique, t, x, mean, bright, moves, left_out)
 
     def _groups(self) -> list[Group]:
         settings, n = self._technique.settings, len(self._frames)

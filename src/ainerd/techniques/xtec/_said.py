@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis
-from ainerd.techniques.xtec._clusters import Clusters, find_clusters
+from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._patches import averages, odd_patches, patches
@@ -24,18 +24,6 @@ BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
 
 
 @dataclass(frozen=True)
-class Ramped:
-    """Intensities of a ramp at its temperatures (n,): of kept pixels (m, n), and the mean of all, (ny, nx)."""
-
-    temperatures: NDArray[np.float64]
-    trajectories: NDArray[np.float32]
-    mean: NDArray[np.float64]
-    cut: Cut
-    moves: Moves | None
-    left_out: int
-
-
-@dataclass(frozen=True)
 class Known:
     """What steering sees of a ramp: temperatures (n,), mean trajectories of clusters (k, n), their standard errors."""
 
@@ -44,26 +32,45 @@ class Known:
     errors: NDArray[np.float64]
 
 
-def said(technique: "XTEC", ramp: Ramped) -> Analysis:
-    """The result of a ramp; its trajectories are scaled in place, and copied nowhere."""
-    settings, t, x = technique.settings, ramp.temperatures, ramp.trajectories
-    keep = ramp.cut.keep.reshape(ramp.mean.shape)
+def said(
+    technique: "XTEC",
+    t: NDArray[np.float64],
+    x: NDArray[np.float32],
+    mean: NDArray[np.float64],
+    bright: Cut,
+    moves: Moves | None,
+    left_out: int,
+) -> Analysis:
+    """The result of a ramp from its temperatures (n,), intensities (m, n) of kept pixels, and the mean frame (ny, nx).
+
+    The intensities are scaled in place, and copied nowhere.
+    """
+    settings = technique.settings
+    keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    found = _clusters(technique, x, of_patches, patch, keep)
+    how: dict[str, Any] = {"k": settings.clusters, "most": settings.most_clusters, "seed": settings.seed}
+    if settings.smooth == "patches":
+        found = find_clusters(of_patches, **how)
+        found = replace(found, labels=found.labels[patch])
+    elif settings.smooth == "none":
+        found = find_clusters(x, **how)
+    else:
+        cell = settings.cell if settings.smooth == "cells" else None
+        found = find_clusters(x, **how, smooth=smoothing(np.argwhere(keep), settings.length, cell))
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
     trajectories, pixels = averages(x, place, len(parts))
     resampled = [_resampled(trajectories[parts % k == i], pixels[parts % k == i], (settings.seed, i)) for i in range(k)]
     means, errors = np.stack([y[0] for y in resampled]), np.stack([y[1:].std(axis=0) for y in resampled])
+    technique.known = Known(t, means, errors)
     spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
     profiles = [profile(t, y) for y in resampled]
     shared = transitions(t, profiles)
-    technique.known = Known(t, means, errors)
-    brightness = np.array([np.median(ramp.mean[keep][found.labels == i]) for i in range(k)])
-    level = np.exp(ramp.cut.level) if np.isfinite(ramp.cut.level) else np.median(ramp.mean[keep])
+    brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
+    level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
     odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
     compared = int(np.isfinite(odd).sum())
     oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
@@ -78,14 +85,14 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         "log_likelihood": found.mixture.score,
         "pixels": int(keep.sum()),
         "cut_counts": float(level),
-        "cut_plausible": "yes" if ramp.cut.plausible else "no",
+        "cut_plausible": "yes" if bright.plausible else "no",
         "temperatures": t.size,
         "lowest": float(t[0]),
         "highest": float(t[-1]),
         "direction": settings.direction,
-        "frames_left_out": ramp.left_out,
+        "frames_left_out": left_out,
         "transitions": len(shared),
-        **_moved(ramp.moves),
+        **_moved(settings.follow, moves),
         "odd_patches": int(np.sum(odd * compared <= settings.alpha)),
         "oddest_row": oddest[0],
         "oddest_column": oddest[1],
@@ -97,13 +104,12 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
     units |= {n: settings.unit for n in units if n.startswith("transition_") or n in ("lowest", "highest")}
     units |= {n: "px" for n in units if n in ("expansion_px", "oddest_row", "oddest_column")}
     units |= {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"}
-    at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]
     tables: dict[str, dict[str, NDArray]] = {
         "cluster": {
             "pixels": np.bincount(found.labels, minlength=k),
             "counts": brightness,
             "guess": np.array([_guess(p, b > BRIGHT * level) for p, b in zip(profiles, brightness, strict=True)]),
-            "transition": np.array(at),
+            "transition": np.array([next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]),
             "misfit": np.array([np.nan if p is None else p.misfit for p in profiles]),
         },
         "tried": found.tried,
@@ -112,46 +118,23 @@ def said(technique: "XTEC", ramp: Ramped) -> Analysis:
         columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "misfit")}
         clusters = np.array([", ".join(map(str, s.clusters)) for s in shared])
         tables["transition"] = columns | {"clusters": clusters}
+    arrays = {
+        "labels": (labels, ("row", "column")),
+        "trajectories": (means.astype(np.float32), ("cluster", "step")),
+        "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
+        "temperature": (t, ("step",)),
+        "mean_frame": (mean.astype(np.float32), ("row", "column")),
+    }
     return Analysis(
         embedding=_embedding(t, means),
         novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
-        arrays={
-            "labels": labels,
-            "trajectories": means.astype(np.float32),
-            "trajectories_sd": spread.astype(np.float32),
-            "temperature": t,
-            "mean_frame": ramp.mean.astype(np.float32),
-        },
-        dims={
-            "labels": ("row", "column"),
-            "trajectories": ("cluster", "step"),
-            "trajectories_sd": ("cluster", "step"),
-            "temperature": ("step",),
-            "mean_frame": ("row", "column"),
-        },
+        arrays={name: array for name, (array, _) in arrays.items()},
+        dims={name: dims for name, (_, dims) in arrays.items()},
         tables=tables,
         summary=summary,
         units=units,
         calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
-
-
-def _clusters(
-    technique: "XTEC",
-    x: NDArray[np.float32],
-    of_patches: NDArray[np.float32],
-    patch: NDArray[np.int64],
-    keep: NDArray[np.bool_],
-) -> Clusters:
-    settings, smooth = technique.settings, None
-    how: dict[str, Any] = {"k": settings.clusters, "most": settings.most_clusters, "seed": settings.seed}
-    if settings.smooth == "patches":
-        found = find_clusters(of_patches, **how)
-        return replace(found, labels=found.labels[patch])
-    if settings.smooth != "none":
-        cell = settings.cell if settings.smooth == "cells" else None
-        smooth = smoothing(np.argwhere(keep), settings.length, cell)
-    return find_clusters(x, **how, smooth=smooth)
 
 
 def _resampled(
@@ -170,11 +153,9 @@ def _guess(of: Profile | None, bright: bool) -> str:
     return "Bragg" if bright else "background"
 
 
-def _moved(moves: Moves | None) -> dict[str, Any]:
+def _moved(asked: bool, moves: Moves | None) -> dict[str, Any]:
     if moves is None:
-        return {"followed": "not asked for"}
-    if not moves.known:
-        return {"followed": "no: too few peaks could be followed"}
+        return {"followed": "no: too few peaks could be followed" if asked else "not asked for"}
     far = moves.farthest_px
     return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
 

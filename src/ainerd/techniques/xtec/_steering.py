@@ -1,7 +1,5 @@
 """The next temperature: where a frame is expected to say most about the temperatures of transitions."""
 
-import threading
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from ainerd.techniques.xtec._transitions import HEIGHTS, NOISE, curves
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
+    from ainerd.techniques.xtec._said import Known
     from ainerd.techniques.xtec._technique import XTEC
 
 EVEN = 4  # temperatures that are spread evenly first, both ends among them
@@ -37,57 +36,50 @@ class NextTemperature:
     """
 
     def __init__(self, technique: "XTEC", bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._technique, self._bounds = technique, dict(bounds)
-        names = list(bounds)
-        self._name = next((name for name in names if technique.settings.temperature.startswith(name)), names[0])
+        self._technique = technique
+        self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
+        self._within = bounds[self._name]
+        self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
         self._at: list[float] = []  # asked for or measured, as far as the newest ramp does not have them
-        self._lock = threading.Lock()
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Next temperatures, each with a reason."""
-        with self._lock:
-            return [self._next() for _ in range(num_points or 1)]
+        return [self._next() for _ in range(num_points or 1)]
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Take note of what was measured; what it says is in the technique's newest ramp."""
-        with self._lock:
-            if self._technique.known is not None:
-                self._at.clear()
+        if self._technique.known is not None:
+            self._at.clear()
         self.register_failures(points)
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
         """Temperatures that gave no result yet are not asked for again."""
-        with self._lock:
-            self._at += [float(p[self._name]) for p in suggestions if np.isfinite(p.get(self._name, np.nan))]
+        self._at += [float(p[self._name]) for p in suggestions if np.isfinite(p.get(self._name, np.nan))]
 
     def should_stop(self) -> tuple[bool, str]:
         """When no gap is left that is worth another frame."""
-        with self._lock:
-            if self._ahead()[0].size:
-                return False, "there are gaps between temperatures in which trajectories are not certain"
-            return True, "all gaps between temperatures are closed"
+        if self._ahead()[2].any():
+            return False, "there are gaps between temperatures in which trajectories are not certain"
+        return True, "all gaps between temperatures are closed"
 
     def _next(self) -> dict[str, Any]:
-        low, high = self._bounds[self._name]
-        far = [x for x in np.linspace(low, high, EVEN) if self._distance(x) > (high - low) / EVEN / 2]
-        if far:
+        even = np.linspace(*self._within, EVEN)
+        far = even[self._distance(even) > np.ptp(self._within) / EVEN / 2]
+        if far.size:
             at, reason = float(far[0]), f"one of {EVEN} temperatures that are spread evenly"
         else:
             at, reason = self._most_telling()
         self._at.append(at)
-        middle = {name: sum(limits) / 2 for name, limits in self._bounds.items() if name != self._name}
-        return {"_id": uuid.uuid4().hex, self._name: at, **middle, "reason": reason}
+        return {self._name: at, **self._middle, "reason": reason}
 
     def _most_telling(self) -> tuple[float, str]:
         known, unit = self._technique.known, self._technique.settings.unit
-        low, high = self._bounds[self._name]
-        ahead, distance = self._ahead()
-        if not ahead.size:
-            ahead = np.linspace(low, high, STEPS + 1)
-            distance = self._distance(ahead)
-        curious = CURIOUS * 2 * distance / (high - low)
+        ahead, distance, some = self._ahead()
+        if some.any():
+            ahead, distance = ahead[some], distance[some]
+        curious = CURIOUS * 2 * distance / np.ptp(self._within)
         if known is not None:
-            told, at, sd = information(known.temperatures, known.means, known.errors, ahead, (low, high))
+            told, at, sd = information(known, ahead, self._within)
             best = int((told.sum(axis=0) + curious).argmax())
             k = int(told[:, best].argmax())
             if told[k, best] > curious[best]:
@@ -95,27 +87,21 @@ class NextTemperature:
                 return float(ahead[best]), f"here a frame says most about the transition {where}"
         return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
 
-    def _ahead(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Temperatures that may be measured, and how far each is from any that was."""
-        low, high = self._bounds[self._name]
-        x = np.linspace(low, high, STEPS + 1)
-        distance = self._distance(x)
-        some = distance > 0.99 * (high - low) / STEPS
-        return x[some], distance[some]
+    def _ahead(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Temperatures, how far each is from any that was measured, and whether that is far enough for a frame."""
+        ahead = np.linspace(*self._within, STEPS + 1)
+        distance = self._distance(ahead)
+        return ahead, distance, distance > 0.99 * np.ptp(self._within) / STEPS
 
-    def _distance(self, x: Any) -> NDArray[np.float64]:
+    def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         known = self._technique.known
         taken = np.append(self._at, [] if known is None else known.temperatures)
-        return np.abs(np.subtract.outer(x, taken)).min(axis=-1, initial=np.inf)
+        return np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf)
 
 
 @one_thread
 def information(
-    t: NDArray[np.float64],
-    means: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    ahead: NDArray[np.float64],
-    within: tuple[float, float],
+    known: "Known", ahead: NDArray[np.float64], within: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """What a frame at other temperatures is expected to say about the transition in each trajectory.
 
@@ -127,9 +113,8 @@ def information(
 
     Parameters
     ----------
-    t : ndarray, shape (n,)
-    means, errors : ndarray, shape (k, n)
-        Trajectories, and their standard errors.
+    known : Known
+        The mean trajectories of k clusters.
     ahead : ndarray, shape (c,)
     within : (float, float)
         Where transitions may be.
@@ -141,17 +126,19 @@ def information(
     at, sd : ndarray, shape (k,)
         Of the transition's temperature in the posterior.
     """
-    fine = (within[1] - within[0]) / STEPS
-    grid = within[0] + (within[1] - within[0]) * (np.arange(PLACES) + 0.5) / PLACES
-    both = np.append(t, ahead)
+    low, span = within[0], within[1] - within[0]
+    fine = span / STEPS
+    grid = low + span * (np.arange(PLACES) + 0.5) / PLACES
+    both = np.append(known.temperatures, ahead)
     models = [curves(both, grid, within, shape, EXPONENTS, WIDTHS) for shape in SHAPES]
-    parabola = np.vander((both - within[0]) / (within[1] - within[0]) - 0.5, 3, increasing=True)[None]
+    parabola = np.vander((both - low) / span - 0.5, 3, increasing=True)[None]
     found = []
-    for y, error in zip(means, errors, strict=True):
+    for y, error in zip(known.means, known.errors, strict=True):
         scale = max(float(np.ptp(y)), 1e-9)
         noise = float(np.hypot(NOISE, np.median(error) / scale))
         y = (y - y.mean()) / scale
-        evidence, *others = (np.concatenate(p) for p in zip(*(_posterior(x, y, noise) for x in models), strict=True))
+        of_models = zip(*(_posterior(x, y, noise) for x in models), strict=True)
+        evidence, predicted, variance = map(np.concatenate, of_models)
         smooth = _posterior(parabola, y, noise)[0][0]
         top = max(evidence.max(), smooth)
         weight = np.exp(evidence - top)
@@ -159,7 +146,6 @@ def information(
         weight /= weight.sum()
         place = np.tile(grid, len(weight) // PLACES)
         at = weight @ place
-        predicted, variance = others
         off = predicted - weight @ predicted
         covariance = (weight * (place - at)) @ off
         before = weight @ (place - at) ** 2

@@ -1,23 +1,23 @@
 """X-TEC: trajectories of pixels through a ramp, in clusters."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.config import read_section
+from ainerd.config import read_map, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Finding, Question, Regimes, RunInfo, Series, Unit
+from ainerd.technique import Question, Regimes, RunInfo, Series, Unit
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._ramp import Ramp
 from ainerd.techniques.xtec._said import QUANTILES, Known
 from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._steering import NextTemperature
 
-VERSION = 2  # of the formulas
+VERSION = 3  # of the formulas
 # Settings that do not change the numbers.
 NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}
 
@@ -64,16 +64,19 @@ class XTEC:
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build it from ``[xtec]``; see `XTECSettings`."""
         settings = read_section(XTECSettings, section, cls.name)
-        mask, dark = (_array(folder, name, getattr(settings, name)) for name in ("mask", "dark"))
-        return cls(settings, mask=None if mask is None else mask.astype(bool), dark=dark)
+        mask = None if settings.mask is None else read_map(folder / settings.mask, "xtec.mask").astype(bool)
+        dark = None if settings.dark is None else read_map(folder / settings.dark, "xtec.dark")
+        return cls(settings, mask=mask, dark=dark)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """What changes the numbers."""
-        arrays = {name: array for name, array in (("mask", self.mask), ("dark", self.dark)) if array is not None}
-        digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
         settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
-        return {"technique": self.name, "version": VERSION, **settings, **digests}
+        said = {"technique": self.name, "version": VERSION, **settings}
+        for name, array in (("mask", self.mask), ("dark", self.dark)):
+            if array is not None:
+                said[name] = hashlib.sha256(array.tobytes()).hexdigest()
+        return said
 
     def begin(self, run: RunInfo) -> Ramp:
         """Prepare for a series; AnalysisError if its frames do not fit mask or dark."""
@@ -87,18 +90,14 @@ class XTEC:
         """Chooses the next temperature."""
         return NextTemperature(self, bounds)
 
-    def check(self) -> Iterator[Finding]:
-        """Mask and dark, if there are any."""
-        out = 0.0 if self.mask is None else float(self.mask.mean())
-        yield Finding("pixels", f"{out:.1%} masked", "the mask leaves no pixel" if out == 1 else "")
-
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
         """What ``ainerd init`` asks."""
-        ramped, shared = "data key of what is ramped, read with each frame", "key of the start document"
+        ramped = "data key of what is ramped, read with each frame"
         yield Question(key="temperature", asked=ramped, default="temperature")
         yield Question(key="unit", asked="its unit", default="K")
-        yield Question(key="series", asked=f"{shared} that runs of one ramp share", default="series_id")
+        shared = "key of the start document that runs of one ramp share"
+        yield Question(key="series", asked=shared, default="series_id")
         yield Question(key="monitor", asked="data key of the beam's intensity at each frame", example="i0")
         if frame is not None and not np.isfinite(frame).all():
             unused = "a .npy of booleans, True where a pixel must not be used"
@@ -106,7 +105,10 @@ class XTEC:
         yield Question(key="clusters", asked="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Kept pixels on a mean frame, and the histogram they are cut from; ValueError if the mask does not fit."""
+        """Kept pixels on a mean frame, and the histogram they are cut from.
+
+        ValueError if the mask does not fit, or there is nothing to cut.
+        """
         image, logs = figure.subplots(1, 2)
         if frame is None:
             image.set_title("no frame: pixels are kept by their counts")
@@ -114,27 +116,10 @@ class XTEC:
         if self.mask is not None and self.mask.shape != frame.shape:
             raise ValueError(f"the frame has {frame.shape} pixels, xtec.mask is of {self.mask.shape}")
         mean = np.where(np.isfinite(frame) & (True if self.mask is None else ~self.mask), frame, 0.0)
+        bright = cut(mean.ravel(), self.settings.cut)
         image.imshow(np.log(np.maximum(mean, 1e-3)), cmap="gray")
-        try:
-            bright = cut(mean.ravel(), self.settings.cut)
-        except ValueError as error:
-            image.set_title(str(error), wrap=True)
-            return
-        over = np.where(bright.keep.reshape(mean.shape), 1.0, np.nan)
-        image.imshow(over, cmap="autumn", alpha=0.6)
+        image.imshow(np.where(bright.keep.reshape(mean.shape), 1.0, np.nan), cmap="autumn", alpha=0.6)
         image.set_title(f"{int(bright.keep.sum())} pixels kept")
         logs.hist(np.log(mean[mean > 0]), 200, histtype="step")
         logs.axvline(bright.level, color="C3")
         logs.set(xlabel="log counts", ylabel="pixels", yscale="log")
-
-
-def _array(folder: Path, name: str, path: Path | None) -> NDArray | None:
-    if path is None:
-        return None
-    try:
-        found = np.load(folder / path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"xtec.{name}: cannot read {folder / path}: {error}") from None
-    if found.ndim != 2:
-        raise ValueError(f"xtec.{name}: {folder / path} must be of rows and columns, it has shape {found.shape}")
-    return found
