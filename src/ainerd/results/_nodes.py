@@ -79,7 +79,7 @@ def newest_nodes(container: Container, most: int, **equal: str | None) -> list[N
     return [(node["id"], node["attributes"]["metadata"]) for node in found]
 
 
-def newest_key(container: Container, **equal: str) -> str | None:
+def newest_key(container: Container, **equal: str | None) -> str | None:
     """Key of the child made last whose metadata have these values; None if there is none. One request."""
     wanted = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1} | _conditions(equal)
     found = _page(container, container.item["links"]["search"], wanted)["data"]
