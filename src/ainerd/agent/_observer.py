@@ -137,6 +137,7 @@ class Observer(Say):
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
         self._presence = Presence(backup, name)
+        self._campaign.resume(alone=self._presence.is_first)
         close_at_exit(self)
         self._state.start()
 

@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent._observer import Observer
+from ainerd.documents import Quiet
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class _Queue(QueueserverClient):
         self._rm, self._stop, self._plan, self._devices = manager, stop, plan, tuple(devices)
         self._mark: str | None = None  # of the item that is waited for
         self._suggestions: Sequence[Mapping[str, Any]] = ()
-        self._seen = 0.0  # when it was in the queue last
+        self._quiet = Quiet()  # since it was in the queue
         self.check_environment()  # before anything is started
         super().__init__(manager, source)
 
@@ -199,7 +199,7 @@ class _Queue(QueueserverClient):
                 try:
                     if not self._ours(running=True):  # an answer that was lost says nothing of the request
                         super().submit_plan(plan)
-                    self._seen = time.monotonic()
+                    self._quiet.over()
                     return
                 except TimeoutError as error:
                     logger.warning("the RE Manager is away: %s", error)
@@ -210,7 +210,7 @@ class _Queue(QueueserverClient):
         """Whether a person took the item out; TimeoutError if it was over `timeout_s` ago, and its run has not come."""
         try:
             if self._ours(running=True):
-                self._seen = time.monotonic()
+                self._quiet.over()
                 return False
             history = self._rm.history_get(reload=True)["items"]
         except TimeoutError as error:
@@ -218,7 +218,7 @@ class _Queue(QueueserverClient):
             return False
         if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
             return True
-        if time.monotonic() - self._seen > timeout_s:
+        if self._quiet.look() > timeout_s:
             raise TimeoutError(f"no run came within {timeout_s:g} s after its plan: who writes it to Tiled?")
         return False
 

@@ -29,6 +29,7 @@ class Asked(ABC):
     _ready: dict[str, Any] | None
     _by_hand: bool
     _taken: dict[str, str]
+    _own: set[str]
     _given: dict[str, dict[str, float]]
     _rejected: list[dict[str, float]]
 
@@ -139,6 +140,7 @@ class Asked(ABC):
             taken = dict(self._ready)
             self._by_hand = True
             self._taken[taken[ID_KEY]] = by
+            self._own.add(taken[ID_KEY])
         self._later(self._ledger.suggested, taken, "accepted", by)
         self._note(f"{_who(by)} took {{}}" + (f": {reason}" if reason else ""), taken)
         return taken
@@ -182,6 +184,7 @@ class Asked(ABC):
             (added,) = self.explorer.register_suggestions([{**position, "reason": reason}])
             self.withdraw("a person's point comes first", by="person")
             self._ready, self._by_hand = added, True
+            self._own.add(added[ID_KEY])
         self._later(self._ledger.suggested, added, by=by, principal=principal)
         self._note(f"{_who(by)} wants {{}} next: " + reason, added)
         return dict(added)

@@ -91,7 +91,20 @@ class Campaign(Asked):
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
         self._learn(known)
+        self._found_before = known  # until `resume`
+        self._spot = explorer.get("beam_size")
+        self._own: set[str] = set()  # ids of what this session suggested, or was asked for
+        self._elsewhere: dict[str, str] = {}  # what another session is to measure: id here by id there
         self._restore(read_checkpoint(store.container, agent))
+
+    def resume(self, alone: bool) -> None:
+        """Begin, once the worker is there; `alone`: no other session of this agent is at work, what is open is left.
+
+        What a session that was killed proposed or accepted is closed, and what it found last is in the log.
+        """
+        known, self._found_before = self._found_before, []
+        if alone:
+            self._later(self._ledger.resume, known)
 
     # what the worker tells
 
@@ -244,7 +257,9 @@ class Campaign(Asked):
             if self._ready is None:
                 (self._ready,) = self.explorer.suggest(1)
                 self._by_hand = False
+                self._own.add(self._ready[ID_KEY])
                 self._later(self._ledger.suggested, self._ready)
+                self._later(self._heed_others, self._ready[ID_KEY])
             return dict(self._ready)
 
     def map(self) -> SampleMap | None:
@@ -277,8 +292,34 @@ class Campaign(Asked):
 
     def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
         for suggestion in suggestions:
+            self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.names}
             self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
+
+    def _heed_others(self, id: str) -> None:
+        """Another session of this agent may be about to measure at the same place: who came first does."""
+        found = self._ledger.taken_elsewhere(id, self._own)
+        if found is None:
+            return
+        with self._lock:
+            theirs = {record.id: record.positions for record in found if set(record.positions) == set(self.names)}
+            for gone in set(self._elsewhere) - set(theirs):
+                self.explorer.withdraw(self._elsewhere.pop(gone))
+            for other in set(theirs) - set(self._elsewhere):
+                with suppress(ValueError):  # it is out of our bounds
+                    (known,) = self.explorer.register_suggestions([theirs[other]])
+                    self._elsewhere[other] = known[ID_KEY]
+            ready = self._ready
+            if ready is None or ready[ID_KEY] != id or not any(self._is_near(ready, each) for each in theirs.values()):
+                return
+            self.withdraw("another session is to measure there", "superseded")
+        with suppress(ValueError):  # no position is left: whoever asks is told
+            self.peek()
+
+    def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
+        """Whether two positions are one spot for the beam."""
+        within = self._spot or 1e-3 * min(high - low for low, high in self.bounds.values())
+        return max(abs(a[name] - b[name]) for name in self.names) < within
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Have the explorer know what was found, where it is known at which position: its only source of results."""

@@ -37,8 +37,10 @@ class Delivery:
         *,
         late_s: float,
         tell: Callable[[Outcome], None] = lambda outcome: None,
+        is_kept: bool = False,
     ) -> None:
         self._writer, self._spool, self._resolve, self._late_s, self._tell = writer, spool, resolve, late_s, tell
+        self._is_kept = is_kept  # on disk already, from where it comes
         self._n_told = 0  # outcomes; those of a run that is analysed once more come in the same order
         self._documents: list[Document] = []
         self._start: Mapping[str, Any] | None = None
@@ -150,7 +152,10 @@ class Delivery:
             reason = f"Tiled did not take its result, and it is too large to be kept (see `ainerd replay`): {reason}"
         else:
             reason = f"Tiled does not take results, the run is kept until it does: {reason}"
-            self._spool.keep(run.uid, self._documents)
+            if self._is_kept:
+                self._spool.is_away = True
+            else:
+                self._spool.keep(run.uid, self._documents)
         logger.warning("run %s: %s", run.uid, reason)
         return self._failed(reason)
 
