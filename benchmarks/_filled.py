@@ -19,7 +19,9 @@ from ainerd.results import ResultRecord
 
 AT_ONCE = 5000
 SINCE = 1.79e9  # seconds since 1970, of the first copy; one comes each minute
-_PLACES = "SELECT id FROM nodes WHERE parent = (SELECT id FROM nodes WHERE parent = 0 AND key = 'ainerd') AND key = '{}'"
+_PLACES = (
+    "SELECT id FROM nodes WHERE parent = (SELECT id FROM nodes WHERE parent = 0 AND key = 'ainerd') AND key = '{}'"
+)
 _RAW = "(SELECT id FROM nodes WHERE parent = 0 AND key = 'raw')"
 _RESULTS, _LOG = (f"({_PLACES.format(name)})" for name in ("results", "log"))
 _TEMPLATES = f"""

@@ -72,7 +72,9 @@ def tiled_on(where: dict[str, str], folder: Path) -> Iterator[str]:
     config["authentication"] = {"single_user_api_key": KEY, "allow_anonymous_access": False}
     path = folder / "config.yml"
     path.write_text(yaml.safe_dump(config | more))
-    environment = os.environ | where | {"DATA_DIRECTORY": str(folder / "data"), "FRAMES_DIRECTORY": str(folder / "frames")}
+    environment = (
+        os.environ | where | {"DATA_DIRECTORY": str(folder / "data"), "FRAMES_DIRECTORY": str(folder / "frames")}
+    )
     port = _free_port()
     with open(folder / "tiled.log", "ab") as log:
         command = [sys.executable, "-m", "tiled", "serve", "config", str(path), "--port", str(port)]
