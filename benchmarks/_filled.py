@@ -96,7 +96,7 @@ async def _fill(where: Mapping[str, str], n: int, width: float, size: int) -> di
         sources = await db.fetchval("SELECT 1 + max(number) FROM source")
         there = await db.fetchval(f"SELECT count(*) FROM nodes WHERE parent = {_RESULTS}")
         first = [await db.fetchval(f"SELECT 1 + max(id) FROM {table}") for table in ("nodes", "data_sources")]
-        large = await db.fetch(_LARGE)
+        large = await db.fetch(_LARGE) if there < n else []
         for row in large:
             await db.execute(f"DROP INDEX {row['indexname']}")
         made = _copies(kept, there, n, width, size)
