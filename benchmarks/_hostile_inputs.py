@@ -4,7 +4,6 @@ import datetime
 import json
 import traceback
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,7 @@ NESTED = st.one_of(
 )
 ANY = st.one_of(NESTED, st.sampled_from(_ODD))
 WAYS = ("set", "set", "set", "drop", "add", "twice", "leave out", "swap")
+_DEEPEST = 6  # levels of a document that are changed
 Change = tuple[str, int, int, Any]
 
 
@@ -73,13 +73,13 @@ def changes(values: st.SearchStrategy[Any] = ANY, most: int = 4) -> st.SearchStr
 
 def changed(values: list[Any], what: list[Change], inside: Callable[[Any], Any] = lambda value: value) -> list[Any]:
     """A copy of some values with changes; `inside` is what of a value may be changed."""
-    values = deepcopy(values)
+    values = _copied(values)
     for way, i, where, value in what:
         if not values:
             return values
         i %= len(values)
         if way == "twice":
-            values.insert(where % (len(values) + 1), deepcopy(values[i]))
+            values.insert(where % (len(values) + 1), _copied(values[i]))
         elif way == "leave out":
             del values[i]
         elif way == "swap":
@@ -105,8 +105,17 @@ def _change(document: Any, way: str, where: int, value: Any) -> None:
         holder.append(value)
 
 
+def _copied(value: Any, depth: int = 0) -> Any:
+    """A copy as deep as changes go; what is drawn may be too deep to be copied."""
+    if depth > _DEEPEST + 2:
+        return value
+    if isinstance(value, dict):
+        return {key: _copied(each, depth + 1) for key, each in value.items()}
+    return [_copied(each, depth + 1) for each in value] if isinstance(value, list) else value
+
+
 def _places(value: Any, depth: int = 0) -> Any:
-    if depth > 6 or not isinstance(value, dict | list):
+    if depth > _DEEPEST or not isinstance(value, dict | list):
         return
     for key in [*value] if isinstance(value, dict) else range(len(value)):
         yield value, key

@@ -45,6 +45,12 @@ def cells(squared: Squared, phi: float, fine: int = 15) -> NDArray[np.float64]:
     return squared((np.arange(n) + 0.5) / n, phi).reshape(SIZE, fine, SIZE, fine).mean((1, 3))
 
 
+def binned(squared: Squared, phi: float, width_deg: float, *, isotropic: bool) -> NDArray[np.float64]:
+    """|g1|² of a bin of this width around an azimuth, (64, 64)."""
+    across = [0.0] if isotropic else phi + width_deg * (np.arange(6) - 2.5) / 6
+    return np.mean([cells(squared, at, 15 if isotropic else 4) for at in across], axis=0)
+
+
 def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool) -> NDArray[np.float32]:
     """C2 of each bin, (n_roi, 64, 64): covariances of Gaussian pixels with the shot noise of a reduced frame.
 
@@ -54,8 +60,7 @@ def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotro
     out, clean = np.empty((len(seen.n_pixels), SIZE, SIZE)), None
     for k, (n, phi) in enumerate(zip(seen.n_pixels, seen.phi_deg, strict=True)):
         if clean is None or not isotropic:
-            across = [0.0] if isotropic else phi + seen.width_deg * (np.arange(6) - 2.5) / 6
-            clean = seen.contrast * np.mean([cells(squared, at, 15 if isotropic else 4) for at in across], axis=0)
+            clean = seen.contrast * binned(squared, phi, seen.width_deg, isotropic=isotropic)
             values, vectors = np.linalg.eigh(clean)
             root = vectors * np.sqrt(np.maximum(values, 0))
         n_speckles = max(round(n / seen.speckle_px), 2)

@@ -67,7 +67,8 @@ def hostile(
 def _timed(name: str, ask: Any) -> tuple[int, list[str]]:
     began = time.monotonic()
     n, wrong = ask()
-    print(f"{name}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    said = f"{name}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s"
+    print(said, *tally(wrong), sep="\n  ", file=sys.stderr, flush=True)
     return n, wrong
 
 

@@ -70,7 +70,10 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="leave out the networks that take 256 px")
     parser.add_argument("--runs", action="store_true", help="whole exposures alone")
     parser.add_argument("--quick", action="store_true", help="whole exposures alone, and few")
+    parser.add_argument("--denoise", action="store_true", help="what is made better and worse by denoising alone")
     arguments = parser.parse_args()
+    if arguments.denoise:
+        return by_denoising(Encoder.load(arguments.ours), arguments.seeds, arguments.each)
     whole_exposures(quick=arguments.quick)
     if arguments.runs or arguments.quick:
         return
@@ -108,6 +111,17 @@ def main() -> None:
         measured_map(table, np.load(target))
     speed(table)
     report("latent", table.rows(), seeds=arguments.seeds, each=arguments.each, families=list(FAMILIES))
+
+
+def by_denoising(encoder: Encoder, seeds: int, each: int) -> None:
+    """Squared errors after and before, on the maps of the whole benchmark."""
+    table = Table({"ours": encoder})
+    for seed in range(seeds):
+        for level in (level for level in LEVELS if level != ENOUGH):
+            data = LabelledMaps.drawn(each, level, np.random.default_rng([seed, round(1000 * level)]))
+            denoising(table, table.encoders, {"ours": encoder.encode(data.maps)}, data, level)
+            made_worse(table, encoder, data, level)
+    report("latent_denoise", table.rows(), seeds=seeds, each=each, families=list(FAMILIES))
 
 
 def whole_exposures(*, quick: bool) -> None:

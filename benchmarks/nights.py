@@ -2,12 +2,15 @@
 
 A night has 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are drawn
 from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's regimes are
-measured with a contrast 10 % below what is told. New regimes are of the held-out families; in a night with one, two to
-six exposures are of it, at random places among those of known regimes. "By exposure" is the rule of Bonferroni: a
-discovery at the first exposure with p at most alpha over the 30 of the night. Intervals are 95 %.
+measured with a contrast 10 % below what is told. New regimes are of the dynamics that `benchmarks.novelty power` draws;
+in a night with one, two to six exposures are of it, at random places among those of known regimes. "By exposure" is the
+rule of Bonferroni: a discovery at the first exposure with p at most alpha over the 30 of the night. Banks of other
+seeds judge the same null nights by scorers and simulated nights of their own. Intervals are 95 %; that over all banks
+takes nights for independent.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from ainerd.dynamics import HELD_OUT, clean_exposure, draw
+from ainerd.dynamics import DIRECTIONS
 from ainerd.novelty import RegimeTest, night, share
 from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
+from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._clean import Clean
-from ainerd.techniques.rheo_xpcs._null import Views, views
+from ainerd.techniques.rheo_xpcs._null import Views, scorer_of, views
 from ainerd.xpcs import Partition
+from benchmarks._novelty_exposures import binned
+from benchmarks._novelty_physics import AZIMUTHAL, NEW
 from benchmarks._report import FOLDER, report
 
 ALPHA, EXPOSURES, EACH = 0.05, 30, 6
 
 
-def technique() -> RheoXPCS:
-    """As shipped; its bins are not used."""
+def technique(bank: Bank | None = None) -> RheoXPCS:
+    """As shipped, or with another bank; its bins are not used."""
     one = np.ones((8, 8), np.int32)
-    return RheoXPCS(Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan)), alpha=ALPHA)
+    bins = Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan))
+    return RheoXPCS(bins, bank=bank, alpha=ALPHA)
 
 
 def pool(of: RheoXPCS, n: int, seed: int) -> Views:
@@ -43,16 +50,20 @@ def pool(of: RheoXPCS, n: int, seed: int) -> Views:
 
 
 def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
-    """Exposures of regimes of each held-out family."""
+    """Exposures of regimes of each of the dynamics that are held out, by code of the benchmarks' own."""
     found = {}
-    for family in sorted(HELD_OUT):
-        rng = np.random.default_rng([seed, len(family)])
+    for name, drawn in NEW.items():
+        isotropic, rng = name not in AZIMUTHAL, np.random.default_rng([seed, len(name)])
 
-        def seen(family: str = family, rng: np.random.Generator = rng) -> Views:
-            clean = [Clean.at_directions(clean_exposure(draw(family, rng, 1.0))) for _ in range(n)]
+        def seen(drawn: Any = drawn, rng: np.random.Generator = rng, isotropic: bool = isotropic) -> Views:
+            clean = []
+            for _ in range(n):
+                squared = drawn(rng)
+                at = DIRECTIONS[:1] if isotropic else DIRECTIONS
+                clean.append(Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at]))
             return views(of, clean, each=EACH, seed=seed)
 
-        found[family] = kept(f"nights_{family}_{n}_{seed}", seen)
+        found[name] = kept(f"nights_{name.replace(' ', '_')}_{n}_{seed}", seen)
     return found
 
 
@@ -62,14 +73,27 @@ def kept(name: str, make: Any) -> Views:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = make()
-        np.savez(path, p=made.p, z=made.z)
+        np.savez(path, p=made.p, z=made.z, features=made.features)
     found = np.load(path)
-    return Views(found["p"], found["z"])
+    return Views(found["p"], found["z"], found["features"])
 
 
 def both(a: Views, b: Views) -> Views:
     """One after the other."""
-    return Views(np.concatenate([a.p, b.p]), np.concatenate([a.z, b.z]))
+    return Views(*(np.concatenate(pair) for pair in ((a.p, b.p), (a.z, b.z), (a.features, b.features))))
+
+
+def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: int) -> Iterator[dict[str, Any]]:
+    """A row for each bank that another seed draws: its own scorer, its own simulated nights, the same null nights."""
+    clean = simulated_exposures(regimes, seed=7)[0]
+    own = kept(f"nights_own_{regimes}", lambda: views(of, clean, each=EACH, seed=0))
+    for seed in range(1, 1 + banks):
+        other = technique(Bank(*simulated_exposures(of.bank.n, seed=100 + seed), id=f"seed {seed}"))
+        scorer, rng = scorer_of(other), np.random.default_rng([seed, 5])
+        mine, seen = (Views.judged(scorer, pool.z, pool.features) for pool in (own, known))
+        assert of.regime_width is not None
+        test = RegimeTest.calibrated(mine.p, mine.z, of.regimes, width=of.regime_width, alpha=ALPHA, rng=rng)
+        yield {"bank": seed} | null_nights(of, test, seen, nights)
 
 
 def interval(hits: int, n: int) -> str:
@@ -160,10 +184,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--regimes", type=int, default=3400, help="of the pool, six exposures each")
     parser.add_argument("--nights", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights")
+    parser.add_argument("--banks", type=int, default=10, help="banks of other seeds")
+    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights, one bank")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.regimes, arguments.nights = 300, 100
+        arguments.regimes, arguments.nights, arguments.banks = 300, 100, 1
     of = technique()
     null = of.null_regimes()
     assert null is not None
@@ -174,7 +199,15 @@ def main() -> None:
     new = new_regimes(of, 100 if arguments.quick else 300, seed=5)
     rows = [{"family": family} | new_nights(of, test, known, seen, arguments.nights) for family, seen in new.items()]
     report("nights_new", rows, **about)
-    report("nights_power", [{"family": family} | power(test, seen) for family, seen in new.items()], **about)
+    found = [power(test, seen) for seen in new.values()]
+    found.append({after: float(np.mean([row[after] for row in found])) for after in found[0]})
+    report("nights_power", [{"family": name} | row for name, row in zip([*new, "mean"], found, strict=True)], **about)
+    rows = list(other_banks(of, known, 500 if arguments.quick else 5000, arguments.nights, arguments.banks))
+    hits = sum(round(row["any false discovery"] * arguments.nights) for row in rows)
+    n = arguments.nights * len(rows)
+    rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
+    rows[-1]["by exposure"] = float(np.mean([row["by exposure"] for row in rows[:-1]]))
+    report("nights_banks", rows, **about)
 
 
 if __name__ == "__main__":

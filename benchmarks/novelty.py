@@ -29,10 +29,9 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, _seen, _verdict, run_features
 from benchmarks._novelty_exposures import Instrument, maps
 from benchmarks._novelty_frames import analysed, bins, frames
-from benchmarks._novelty_physics import AGEING, EXPONENTS, NEW, TAUS, Squared, ageing, flow, plain
+from benchmarks._novelty_physics import AGEING, AZIMUTHAL, EXPONENTS, NEW, TAUS, Squared, ageing, flow, plain
 from benchmarks._report import report
 
-AZIMUTHAL = ("banded", "LAOS")  # whose maps depend on azimuth
 USUAL = Instrument()
 Judge = Callable[[Squared, Instrument, bool], float]
 

@@ -3,10 +3,13 @@
 A real server with synthetic results, the newest with maps, and headless Chromium. Ours and Tiled's own page of the same
 node are opened in turn, each in a context of its own, so that nothing is cached. Ours is ready when map, latent space,
 timeline, two-time maps and table are drawn; Tiled's when it shows the rows of the node. Bytes are those on the wire,
-without plotly.js and Tiled's own files. The lag runs from the end of a write to the number on the page.
+without plotly.js and Tiled's own files. The lag runs from the end of a write to the number on the page. An open page
+asks twice a second whether there is news: what one such question costs the server, in processor time, is measured
+without a browser, beside the answer to a page that is opened and beside the least that Tiled itself can be asked.
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -15,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 from tiled.client.container import Container
@@ -89,6 +93,7 @@ def measured(
                 "moved (kB)": max(moved),
                 "lag, median (s)": np.median(lags),
                 "lag, longest (s)": max(lags),
+                **cost(server),
                 "rounds": rounds,
                 "live": live,
             }
@@ -159,6 +164,32 @@ def lag(
         found.append(time.perf_counter() - written)
     page.close()
     return found
+
+
+def cost(server: EmbeddedServer, n: int = 300) -> dict[str, float]:
+    """Processor time of the server in ms for questions of a page, and for one of Tiled's own."""
+    root = server.uri.partition("/api/")[0]
+    page = f"{root}/custom/ainerd/campaign/ainerd"
+    spent = Path("/proc", str(json.loads((server.directory / "server.json").read_text())["pid"]), "stat")
+
+    def ticks() -> int:
+        return sum(map(int, spent.read_text().rpartition(")")[2].split()[11:13]))  # in its own code, and in the system
+
+    def per_question(url: str, n: int, **query: str) -> float:
+        before = ticks()
+        for _ in range(n):
+            http.get(url, params=query).raise_for_status()
+        return 1e3 * (ticks() - before) / os.sysconf("SC_CLK_TCK") / n
+
+    with httpx.Client(headers={"Authorization": f"Apikey {server.api_key}"}, trust_env=False, timeout=60) as http:
+        cursor = http.get(page).json()["cursor"]
+        answer = http.get(page, params={"since": cursor})
+        cursor = answer.json()["cursor"] if answer.content else cursor
+        return {
+            "nothing new (CPU ms)": per_question(page, n, since=cursor),
+            "everything (CPU ms)": per_question(page, 10),
+            "Tiled's least (CPU ms)": per_question(f"{root}/api/v1/metadata/ainerd", n),
+        }
 
 
 def put(ainerd: Container, technique: RheoXPCS, agent: str, i: int) -> None:

@@ -41,6 +41,7 @@ PARAMETERS = {
     "contrast": 0.2,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "twenty-questions.md"
+LONGEST_S = 20.0  # for the rounds of one question
 DUSK = 1795111200.0  # of the night that the page asks about
 UNITS = {"sample_x": "mm", "sample_y": "mm", "stress": "Pa", "tau_s": "s", "counts_per_pixel": "photons/pixel/frame"}
 
@@ -107,7 +108,7 @@ def asked(client: Container, key: str, rounds: int) -> Iterator[dict[str, Any]]:
         found: dict[str, Any] = {"question": question}
         for name, way in zip(("Tiled", "ResultStore"), ways, strict=True):
             took = measured(question, partial(listed, compile(way, question, "eval"), names), rounds)
-            found |= {f"{name}, median (ms)": 1e3 * took["median (s)"], f"{name}, worst (ms)": 1e3 * took["worst (s)"]}
+            found |= {f"{name}, median (ms)": 1e3 * took["median (s)"], f"{name}, p95 (ms)": 1e3 * took["p95 (s)"]}
         yield found
 
 
@@ -122,7 +123,8 @@ def add_cases(raw: Container, ainerd: Container, key: str) -> None:
     """What the page asks for beside ordinary results: the run and the suggestion behind one, notes, every status."""
     store = ResultStore(ainerd)
     one = store.record(key)
-    raw.create_container(one.raw_uid, metadata={"start": {"uid": one.raw_uid, "plan_name": "count", "scan_id": 4}})
+    if one.raw_uid not in raw:
+        raw.create_container(one.raw_uid, metadata={"start": {"uid": one.raw_uid, "plan_name": "count", "scan_id": 4}})
     store.add_suggestion(SuggestionRecord(id=one.suggestion_id, positions=one.positions, reason="edge of regime 1"))
     for status, by in {"withdrawn": "ainerd", "superseded": "ainerd", "rejected": "person"}.items():
         store.add_suggestion(SuggestionRecord(id=status, positions=one.positions, reason="edge of regime 1"))
@@ -145,13 +147,16 @@ def add_cases(raw: Container, ainerd: Container, key: str) -> None:
 
 
 def measured(name: str, ask: Callable[[], Any], rounds: int) -> dict[str, Any]:
-    """Seconds of the rounds; a question that says when it began is timed from there."""
-    took = []
+    """Seconds of the rounds; a question that says when it began is timed from there; none goes on for `LONGEST_S`."""
+    took: list[float] = []
     for _ in range(1 if "(once)" in name else rounds):
+        if sum(took) > LONGEST_S:
+            break
         begun = time.perf_counter()
         answer = ask()
         took.append(time.perf_counter() - (answer if isinstance(answer, float) else begun))
-    return {"question": name, "median (s)": float(np.median(took)), "worst (s)": max(took)}
+    median, p95 = np.quantile(took, [0.5, 0.95])
+    return {"question": name, "median (s)": float(median), "p95 (s)": float(p95), "rounds": len(took)}
 
 
 def record(i: int) -> ResultRecord:

@@ -11,6 +11,7 @@ and reads the whole file for its part of the pixels.
 
 import argparse
 import json
+import os
 import sqlite3
 import tempfile
 import time
@@ -38,6 +39,7 @@ from ainerd.steering import Explorer
 from ainerd.technique import Regimes
 from ainerd.techniques.rheo_xpcs import RheoXPCS
 from ainerd.xpcs import Partition, TwoTimeReducer, split
+from benchmarks._refits import against_exact, megabytes, refits
 from benchmarks._report import report
 from benchmarks.query import record
 
@@ -51,7 +53,11 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=60.0, help="seconds that one question may take")
     parser.add_argument("--frames", type=int, default=100_000, help="of the huge run; 0 for none")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--campaigns", type=int, default=20, help="of 6,000 results, regrouped exactly; 0 for none")
     arguments = parser.parse_args()
+    report("scale_refit", list(refits(arguments.results)), load_average=os.getloadavg()[0])
+    if arguments.campaigns:
+        report("scale_regimes", list(against_exact(6000, arguments.campaigns)))
     with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server:
         report("scale", grown(server.client(), Path(folder), arguments.results, arguments.limit))
     if arguments.frames:
@@ -254,12 +260,6 @@ def maps_of(part: Partition, path: Path, n_frames: int) -> tuple[NDArray, float]
     reader.close()
     maps = reducer.maps()
     return maps, megabytes("VmHWM") - before
-
-
-def megabytes(name: str) -> float:
-    """Of this process, as Linux has it."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1024
 
 
 def rings() -> Partition:

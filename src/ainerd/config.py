@@ -146,6 +146,7 @@ class Storage(Section):
     directory: Path  #: of the embedded server, and of documents that could not be written
     frames: list[Path]  #: folders that frames may be read from
     late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
+    live: bool = True  #: whether pages that are open see the run in progress fill in
 
     @field_validator("uri")
     @classmethod

@@ -339,6 +339,17 @@ class SeesWholeFrames(Protocol):
 
 
 @runtime_checkable
+class ShowsProgress(Protocol):
+    """An analysis of a run that can be looked at while frames come, on the page of a campaign."""
+
+    def so_far(self) -> NDArray[Any] | None:
+        """One picture of what has come, (n, m), axes from the start of the run to now; None while there is none.
+
+        It changes nothing, and takes tens of milliseconds: it is asked for between two blocks of frames.
+        """
+
+
+@runtime_checkable
 class HasLandmarks(Protocol):
     """Knows runs of known kinds, which fix the axes of pictures of the latent space."""
 

@@ -79,6 +79,15 @@ class Store:
             about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}
             self.saved[id] = record.changed(status=status, **about)
 
+    def open_suggestions(self):
+        return [record for record in reversed(self.saved.values()) if record.status in ("proposed", "accepted")]
+
+    def newest_key(self):
+        return next(reversed(self.rows), None)
+
+    def is_logged(self, result):
+        return any(ids.get("result") == result for _, ids in self.lines)
+
     def log(self, text, **ids):
         self.lines.append((text, ids))
 

@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.documents import FrameError
 from ainerd.documents._frames import FrameReader
-from ainerd.heaps import LOOK, check_bytes, check_heaps
+from ainerd.heaps import LOOK, check_bytes, check_heaps, lookup3
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"
@@ -58,6 +58,39 @@ def test_a_virtual_dataset_cut_short_is_refused(master, movie, swmr):
         master.write_bytes(damaged)
         with pytest.raises(FrameError):
             read(master, swmr)
+
+
+@pytest.mark.fault(
+    "any byte of the list of sources of a virtual dataset has changed",
+    "a failed result: its checksum is looked at first; HDF5 alone may end the process",
+)
+@pytest.mark.parametrize("version", ["latest", "earliest"])
+def test_a_list_of_sources_that_changed_is_refused(tmp_path, master, movie, version):
+    layout = h5py.VirtualLayout((N, *SHAPE), "u2")
+    for i in range(N):
+        layout[i] = h5py.VirtualSource("data.h5", "d", (N, *SHAPE))[i]
+    with h5py.File(master, "w", libver=version) as file:
+        file.create_virtual_dataset("d", layout)
+    assert np.array_equal(read(master), movie.reshape(N, -1))
+    whole = master.read_bytes()
+    begin = whole.index(GLOBAL_HEAP) + 32
+    end = begin + int.from_bytes(whole[begin - 8 : begin], "little")
+    for at in range(begin, end):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        with pytest.raises(OSError, match="list of sources of a virtual dataset in it is damaged"):
+            check_bytes(bytes(damaged))
+        if at % 40 == 0:
+            master.write_bytes(damaged)
+            with pytest.raises(FrameError, match="list of sources"):
+                read(master)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(b"", 0xDEADBEEF), (b"Four score and seven years ago", 0x17770551)]
+)  # of lookup3.c
+def test_the_checksum_is_jenkins(text, value):
+    assert lookup3(text) == value
 
 
 def test_heaps_at_either_end_of_a_long_file_are_looked_at(tmp_path, master):

@@ -1,6 +1,9 @@
 """What a run's documents say of a reading: the first one of the run, an event's, and one for each frame."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from event_model import compose_run
 
 from ainerd.documents import DetectorKeys, Run
@@ -69,3 +72,23 @@ def test_frames_are_read_up_to_a_number_or_left_out():
     assert np.concatenate(list(run.blocks(pixels, until=3))).ravel().tolist() == [0, 0, 0]
     run.skip(5)
     assert np.concatenate(list(run.blocks(pixels))).ravel().tolist() == [1, 1, 1] and run.n_read == 8
+
+
+@pytest.mark.fault(
+    "an event says at what time it was read, and that is no time", "the time of the event is taken; the run is analysed"
+)
+@pytest.mark.parametrize("odd", [None, "late", [1.0], Path("/a"), 10**400, float("nan"), True])
+def test_a_time_that_is_none_is_that_of_the_event(odd):
+    run, bundle = Run(DetectorKeys(image="det"), []), compose_run()
+    run("start", bundle.start_doc)
+    image = {"dtype": "array", "shape": [2, 3], "source": "sim"}
+    made = bundle.compose_descriptor(name="primary", data_keys={"det": image, "x": NUMBER, "y": NUMBER})
+    run("descriptor", made.descriptor_doc)
+    for i, at in enumerate([20.0, odd, 5.0]):
+        data = {"det": np.ones((2, 3)), "x": float(i), "y": 10**400}
+        event = made.compose_event(data=data, timestamps=dict.fromkeys(data, 0.0), time=10.0 + i, validate=False)
+        run("event", {**event, "timestamps": {"det": 0.0, "x": at}})  # and none for y
+    run("stop", bundle.compose_stop())
+    assert run.series("x").tolist() == [[5.0, 11.0, 20.0], [2.0, 1.0, 0.0]]
+    assert run.reading("x") == 2.0 and run.reading("x", 2) == 1.0
+    assert run.reading("y") is None  # no float is as large

@@ -205,6 +205,32 @@ def test_a_run_that_its_engine_left_is_ended(raw, gathered, run):
     assert stops[start["uid"]]["exit_status"] == "fail" and "no stop document" in stops[start["uid"]]["reason"]
 
 
+@pytest.mark.fault(
+    "whoever follows runs is suspended for an hour, and the RunEngine with it", "the run that goes on is not ended"
+)
+def test_a_process_that_was_suspended_ends_no_run(raw, gathered, run, monkeypatch):
+    since, clock, jump, looks = time.time(), time.monotonic, [0.0], []
+    search = type(raw).search
+    monkeypatch.setattr(type(raw), "search", lambda self, query: (looks.append(1), search(self, query))[1])
+    writer = TiledWriter(raw, batch_size=1)
+    start = dict(run[0][1], time=time.time())
+    for name, doc in [("start", start), *run[1:-2]]:
+        writer(name, doc)
+    got = gathered(lambda stop: tiled_documents(raw, stop, since=since - 1e-3, patience_s=600.0))
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    RE(count([det], 1))  # a later run has ended
+    until(lambda: names(got).count("stop") == 1 and names(got).count("start") == 2)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + jump[0])
+    jump[0], before = 3600.0, len(looks)  # as it is for a process after SIGSTOP and SIGCONT
+    until(lambda: len(looks) > before + 2)
+    for name, doc in run[-2:]:
+        writer(name, doc)
+    until(lambda: names(got).count("stop") == 2)
+    stops = {doc["run_start"]: doc for name, doc in got if name == "stop"}
+    assert stops[start["uid"]] == run[-1][1]
+
+
 @pytest.mark.fault("other nodes are among the raw runs, or in one", "left out and named once; all runs are analysed")
 def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
     searches, search = [], type(raw).search

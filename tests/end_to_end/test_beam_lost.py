@@ -2,10 +2,14 @@
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
+from ainerd.agent import build_observer, explore_remote
+from ainerd.results import ResultStore
 from ainerd.runs import SPOILT
+from ainerd.server import open_catalog
 
 
 @pytest.fixture
@@ -32,21 +36,28 @@ def back_later(source):
     return timer
 
 
-@pytest.mark.fault(
-    "the beam is lost while frames come", "the plan waits, the run says that it is spoilt, and is taken again"
-)
-def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, capfd):
+def run_and_lose(session, plan):
+    """Run a plan, and lose the beam for a while at its first frames."""
     timers = []
 
     def leave(name, doc):
         if name == "stream_datum" and not timers:
             lose(session)
-            timers.append(back_later(source))
+            timers.append(back_later(session.instrument.source))
 
     token = session.RE.subscribe(leave)
-    session.RE(session.agent.sample((2.0, 3.0)))
-    session.RE.unsubscribe(token)
+    try:
+        session.RE(plan)
+    finally:
+        session.RE.unsubscribe(token)
     timers[0].join()
+
+
+@pytest.mark.fault(
+    "the beam is lost while frames come", "the plan waits, the run says that it is spoilt, and is taken again"
+)
+def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, capfd):
+    run_and_lose(session, session.agent.sample((2.0, 3.0)))
     spoilt, again = session.table().to_dict("records")
     assert (spoilt["status"], again["status"]) == ("failed", "complete")
     assert spoilt["reason"].startswith(SPOILT) and spoilt["novel"] is not True
@@ -56,6 +67,30 @@ def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, 
     assert (again["sample_x"], again["sample_y"]) == pytest.approx((2, 3), abs=0.05)
     said = capfd.readouterr().out
     assert "no beam, source_i0 is below 0.5" in said and "is taken again" in said
+
+
+def test_a_plan_of_an_agent_elsewhere_takes_it_again_too(session, source, tmp_path):
+    client = session.client.create_container(tmp_path.name)
+    open_catalog(client)
+    settings = session.settings.model_copy(deep=True)
+    settings.name, settings.storage.directory, settings.storage.late_s = "elsewhere", tmp_path, 5.0
+    devices = {"detector": session.detector, "actuators": [session.stage.x, session.stage.y]}
+    with closing(build_observer(settings, client)) as observer:
+        observer.quiet = True
+        suggested = observer.suggest()["_id"]
+        assert observer.drain(120)
+        token = session.RE.subscribe(observer)
+        plan = explore_remote(client, 1, **devices, shutter=session.shutter, beam=session.agent._beam, timeout_s=60)
+        try:
+            run_and_lose(session, plan)
+        finally:
+            session.RE.unsubscribe(token)
+        assert observer.drain(120)
+        results = observer.results.table()
+    assert results["status"].tolist() == ["failed", "complete"] and results["reason"].iloc[0].startswith(SPOILT)
+    assert results["suggestion_id"].tolist() == [suggested] * 2
+    measured = ResultStore(client["ainerd"]).suggestion(suggested)
+    assert (measured.status, measured.raw_uid) == ("measured", results["raw_uid"].iloc[1])
 
 
 def test_a_plan_that_begins_without_beam_waits_for_it_and_takes_nothing_twice(session, source, capfd):

@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import httpx
@@ -14,7 +15,7 @@ from conftest import Session
 from ainerd.agent import _agent, _state
 from ainerd.agent._remote import _Remote
 from ainerd.agent._state import StateWriter
-from ainerd.results import AgentNode, ResultStore, SuggestionRecord
+from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog
 
 SOON_S = 60
@@ -139,6 +140,23 @@ def test_nobody_takes_it_in_time(reviewed, monkeypatch):
     monkeypatch.setattr(reviewed.agent, "_review_timeout_s", 0.0)
     with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
         reviewed.RE(reviewed.agent.explore(1))
+
+
+@pytest.mark.fault("two processes of one agent read what a person asks", "one alone does it")
+def test_a_wish_is_heeded_once(reviewed, person, monkeypatch):
+    node = AgentNode(reviewed.client["ainerd"], "nobody hears")
+    node.say({"bounds": {}})
+    wish = {"do": "hold", "agent": "nobody hears", "who": "Ann"}
+    url = f"{person._base}/custom/ainerd/wish/{person._path}"
+    assert person._http.post(url, json=wish).is_success
+    ((key, _),) = node.wishes()
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(lambda name: node.claim(key, name), "abcd"))
+    assert sum(claimed) == 1
+    (first,) = (name for name, is_mine in zip("abcd", claimed, strict=True) if is_mine)
+    assert node.claim(key, first) and len(node.wishes()) == 1
+    monkeypatch.setattr(_agents, "LEASE_S", 0.0)  # it has ended, and answers no more
+    assert node.claim(key, "e")
 
 
 def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, meanwhile):

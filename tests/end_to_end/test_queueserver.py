@@ -246,6 +246,15 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     assert not beamline.waiting()
 
 
+def test_nothing_is_added_to_the_queue_while_a_person_holds(beamline, observer, campaign, caplog):
+    observer.hold("tea")
+    steering, _ = campaign(n=1)
+    until(lambda: "nothing is added to the queue" in caplog.text, "the campaign waits")
+    assert not beamline.waiting() and beamline.is_in("idle") and not steering.done()
+    observer.release()
+    assert len(steering.result(PATIENCE_S)) == 1
+
+
 @pytest.mark.fault("a plan in the queue fails", "its item stays in the queue, and counts once it has ended well")
 def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campaign):
     (frames,) = beamline.settings.storage.frames

@@ -28,6 +28,7 @@ from ainerd.server.pages import write_ui_settings
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FILES = DOCS / "files" / "tiled"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+CHROMIUM = Path("/usr/bin/chromium")
 PASSWORDS = {"operator": "spiegel", "analyst": "lupe"}
 
 
@@ -300,6 +301,39 @@ def test_pages_know_who_may_press(server, page, token, explored):
         assert session.agent.suggest()["_id"] == said["next"]["id"]
         views = http.get(f"{server}/tiled-ui-settings").json()["spec_views"]
         assert http.get(server + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
+
+
+PRESS = """async (wish) => {
+    const { csrf } = await (await fetch("/custom/ainerd/session/ainerd")).json();
+    const headers = { "Content-Type": "application/json", "x-csrf": csrf };
+    return (await fetch("/custom/ainerd/wish/ainerd", { method: "POST", headers, body: JSON.stringify(wish) })).status;
+}"""
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: no browser can be driven")
+@pytest.mark.fault("a browser has a key that may read alone", "no buttons, and what they would send is refused")
+def test_a_browser_that_may_read_has_no_buttons(server, page, explored):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    session, _ = explored
+    wish = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--headless=new", "--no-sandbox"])
+
+        def opened(key):
+            tab = chromium.new_context().new_page()  # with cookies of its own
+            tab.set_default_timeout(90_000)
+            tab.goto(f"{server}/ui/browse/ainerd?api_key={key}")
+            tab.wait_for_selector("[data-ainerd=map][data-drawn=yes]")
+            return tab
+
+        reader = opened(page["reader"])
+        reader.wait_for_selector("[data-ainerd=next]:has-text('You may read here, not write')")
+        for name in ("take", "reject", "hold", "who"):
+            assert reader.locator(f"[data-ainerd={name}]").count() == 0
+        assert reader.evaluate(PRESS, wish) in (401, 403)
+        engine = opened(page["engine"])  # what may write sees them, on the same server
+        engine.wait_for_selector("[data-ainerd=hold]")
+        chromium.close()
 
 
 @pytest.mark.fault("the agent's key is revoked", "it does not try again and again; its runs wait on disk")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit, prlimit, setrlimit
 
 import pytest
 from bluesky import RunEngine
@@ -123,10 +123,15 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
     "the disk of the agent is full while Tiled is away", "a line in the log; the run is in Tiled's backup"
 )
 def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
-    (tmp_path / "kept").write_text("no folder can be made here")
     kept = Spool(tmp_path / "kept", lambda: False)
-    kept.keep("a", [("start", {"uid": "a", "time": 0.0})])
-    assert "run a is not kept: " in caplog.text and "ainerd replay" in caplog.text and not kept.runs()
+    soft, hard = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
+    try:
+        kept.keep("a", [("start", {"uid": "a", "time": 0.0, "sample": "x" * 1000})])
+    finally:
+        setrlimit(RLIMIT_FSIZE, (soft, hard))
+    assert "run a is not kept: " in caplog.text and "ainerd replay" in caplog.text
+    assert not list((tmp_path / "kept").iterdir())  # no half of a file
 
 
 def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):

@@ -5,6 +5,8 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
@@ -13,6 +15,7 @@ from ainerd.dynamics._corpus import clean_exposure, noisy_runs
 from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
 from ainerd.novelty._leaders import MOST, leaders
+from ainerd.novelty._tree import EXACT, tree_of, weighted_linkage
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):
@@ -113,15 +116,63 @@ def test_simulated_campaigns():
     assert np.mean(scores) > 0.85
 
 
-def test_very_many_runs_are_grouped_as_few_are(monkeypatch):
-    z, labels = blobs([3000, 1500, 40])
+def test_very_many_runs_are_grouped_as_few_are():
+    z, labels = blobs([EXACT, 1500, 40])
     many = RegimeModel(noise=3.0).fit(z)
     assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
     assert adjusted_rand_score(labels, RegimeModel().fit(z).labels_) > 0.999
     np.testing.assert_array_equal(many.predict(z[::50]), many.labels_[::50])
-    points, led = leaders(z, 0.5)  # few are so near each other
-    assert len(points) <= MOST and led.max() == len(points) - 1
-    np.testing.assert_allclose(points[led[7]], z[led == led[7]].mean(0))
+    found = leaders(z, 0.5)  # few are so near each other
+    assert len(found.points) <= MOST and found.count.sum() == len(z)
+    mine = z[found.led == found.led[7]]
+    np.testing.assert_allclose(found.points[found.led[7]], mine.mean(0))
+    np.testing.assert_allclose(found.spread[found.led[7]], mine.var(0).sum())
+
+
+def test_up_to_a_number_the_tree_is_that_of_scipy():
+    z, _ = blobs([300, 200])
+    np.testing.assert_array_equal(tree_of(z, 1.0).merges, linkage(z, "average"))
+
+
+def test_groups_of_identical_runs_make_the_tree_of_all_runs():
+    rng = np.random.default_rng(2)
+    z, count = rng.normal(size=(40, 3)), rng.integers(1, 9, 40)
+    all_runs = linkage(np.repeat(z, count, axis=0), "average")
+    merges = weighted_linkage(cdist(z, z), count)
+    np.testing.assert_allclose(merges[:, 2], all_runs[count.sum() - 40 :, 2])
+    for cut in (0.8, 1.5, 2.2):
+        of_all = fcluster(all_runs, cut, "distance")[np.cumsum(count) - 1]
+        assert adjusted_rand_score(of_all, fcluster(merges, cut, "distance")) == 1
+
+
+@pytest.mark.parametrize("kind", ["even", "uneven", "drawn out", "heavy tails"])
+def test_what_stands_for_many_runs_is_grouped_as_all_of_them(kind, monkeypatch):
+    """Of 3,000 runs by 1,000 groups, against the exact tree: labels, and the numbers that other cuts leave."""
+    monkeypatch.setattr("ainerd.novelty._tree.EXACT", 1000)
+    monkeypatch.setattr("ainerd.novelty._leaders.MOST", 1000)
+    for seed in range(3):
+        z = campaign(kind, 3000, seed)
+        tree, model = linkage(pdist(z), "average"), RegimeModel(noise=1 / 3).fit(z)
+        assert adjusted_rand_score(fcluster(tree, 1.0, "distance"), model.labels_) > 0.99
+        exact = [1 + (tree[:, 2] > cut).sum() for cut in (RegimeModel.HIGHEST, RegimeModel.LOWEST)]
+        np.testing.assert_allclose(model.supported_range_, exact, rtol=0.2)
+
+
+def campaign(kind, n, seed, dimension=24):
+    """Runs about 3 to 14 centres, of which some are about 1 apart and others farther."""
+    rng = np.random.default_rng(seed)
+    n_regimes = int(rng.integers(3, 15))
+    labels = rng.choice(n_regimes, n, p=rng.dirichlet(np.full(n_regimes, 0.7)))
+    centres = rng.normal(size=(n_regimes, dimension)) * rng.uniform(0.9, 3.0) / np.sqrt(dimension)
+    noise = rng.normal(size=(n, dimension)) / 3 / np.sqrt(2 * dimension)  # two runs of a regime are 1/3 apart
+    z = centres[labels] + noise * (1 if kind == "even" else rng.uniform(0.5, 1.5, n_regimes)[labels, None])
+    if kind == "drawn out":
+        way = rng.normal(size=(n_regimes, dimension))
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        z += (rng.random(n) * rng.uniform(0, 1, n_regimes)[labels])[:, None] * way[labels]
+    if kind == "heavy tails":
+        z += noise * rng.standard_t(2.5, size=(n, 1))
+    return z
 
 
 def test_the_range_holds_what_a_lower_and_a_higher_cut_leave():

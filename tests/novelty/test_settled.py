@@ -1,9 +1,12 @@
 """What p-values change of regimes that points alone give."""
 
+from functools import partial
+
 import numpy as np
 
 from ainerd.novelty import find_regimes, grouped
 from ainerd.novelty._settled import settled
+from ainerd.novelty._tree import EXACT
 
 WIDTH = 3.0
 
@@ -51,3 +54,24 @@ def test_numbers_last_and_a_dead_one_is_not_given_again():
     assert found.regimes.labels.tolist() == [4, 4, 2, 2, 8]
     assert found.regimes.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
     assert found.regimes.n_regimes == 3
+
+
+def test_numbers_of_very_many_results_outlive_a_refit():
+    """Of more than are compared pair by pair: a regime that goes on, one that is gone, a new one, and a lone result."""
+    rng = np.random.default_rng(3)
+
+    def some(n, *centre):
+        return rng.normal(scale=0.05, size=(n, 2)) + centre
+
+    z = np.vstack([some(3000, 0, 0), some(2000, 10, 0), some(20, 0, 10)])
+    find = partial(find_regimes, width=WIDTH)
+    first = grouped(find, z, np.full(len(z), -1), np.zeros(len(z), int), width=WIDTH, highest=4)
+    assert len(z) > EXACT and np.unique(first.regimes.labels).tolist() == [5, 6, 7]
+    more = np.vstack([z[:5000], some(100, 0, 0), some(30, 10, 10), [[0, 1.3 * WIDTH]]])
+    again = grouped(
+        find, more, np.append(first.regimes.labels[:5000], np.full(131, -1)), np.zeros(len(more), int),
+        width=WIDTH, highest=7,
+    )  # fmt: skip
+    np.testing.assert_array_equal(again.regimes.labels[:5000], first.regimes.labels[:5000])
+    assert set(again.regimes.labels[5000:5100]) == {5} and set(again.regimes.labels[5100:5130]) == {8}
+    assert again.regimes.labels[-1] == -1 and again.regimes.supported_range[0] <= 3

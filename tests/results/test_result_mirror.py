@@ -1,9 +1,12 @@
 """What a store reads of many results is exact, whoever writes, and little."""
 
+import json
+
 import pytest
 from tiled.queries import Key
 
 from ainerd.results import ResultStore, _mirror
+from ainerd.results._snapshot import _packed, _read, _unpacked
 
 
 @pytest.fixture
@@ -142,3 +145,19 @@ def test_what_a_result_supersedes_is_asked_for_by_key_and_only_if_it_can_be(aine
     assert [request.method for request in requests] == ["GET", "PUT"]
     assert first.key in requests[0].url.params["filter[keys_filter][condition][keys]"]
     assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None
+
+
+@pytest.mark.parametrize(
+    ("point", "is_short"),
+    [([0.5, -0.0, 2.0**100], True), ([0.1, 0.5], False), ([1, 0.5], False), (None, False), ([], False), (["a"], False)],
+)
+def test_a_point_in_a_snapshot_is_what_it_was(point, is_short):
+    own = {"scan_id": 3, "embedding": point, "regime": 0}
+    packed = _packed(own)
+    assert isinstance(packed.get("embedding as float32"), str) == is_short
+    values = json.loads(json.dumps(list(packed.values())))
+    assert _unpacked(values, [*packed], {"units": {}}) == own | {"units": {}}
+
+
+def test_a_snapshot_with_nan_is_read():
+    assert _read('["a", NaN]')[0] == "a"

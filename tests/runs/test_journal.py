@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+
+import pytest
 
 from ainerd.runs._journal import Journal
 
@@ -59,13 +62,21 @@ def test_a_run_that_tiled_has_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(
+    "the disk of the session is full while documents come", "a line in the log; the run goes on without its journal"
+)
 def test_a_disk_that_takes_nothing_stops_no_run(tmp_path, caplog):
     journal = Journal(tmp_path)
     journal("start", START)
-    itself: dict = {}
-    itself["x"] = itself
-    journal("descriptor", DESCRIPTOR | {"configuration": itself})  # what is no JSON either
-    assert "not written down any more" in caplog.text and list(tmp_path.iterdir()) == []
+    soft, hard = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
+    try:
+        journal("descriptor", DESCRIPTOR)
+        journal("event", EVENT)
+    finally:
+        setrlimit(RLIMIT_FSIZE, (soft, hard))
+    assert "run a is not written down any more" in caplog.text and list(tmp_path.iterdir()) == []
     tmp_path.rmdir()
     journal("start", START | {"uid": "b"})
     assert "run b is not written down" in caplog.text
+    journal.close()

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import h5py
+import httpx
 import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
@@ -151,3 +152,25 @@ def test_a_kept_run_with_two_bad_documents_is_concluded(work, scanned, movies):
     spool.keep("a", documents)
     work.submit(work._write_kept)
     assert work.drain() and not spool.runs() and work.concluded == 1
+
+
+@pytest.mark.fault(
+    "Tiled answers and takes nothing, while there is no room for another file", "a run that waits on disk stays there"
+)
+def test_a_kept_run_that_is_refused_again_keeps_its_place(work, scanned, movies, monkeypatch):
+    monkeypatch.setattr("ainerd.runs._spool.MOST", 2)  # no third file is written
+    store, spool = work._writer.store, work._spool
+    for uid in "ab":
+        spool.keep(uid, list(scanned(movies(1, 2))))
+    before = spool.runs()
+
+    def refuse(record):
+        raise httpx.ConnectError("no")
+
+    monkeypatch.setattr(store, "take", refuse)
+    for _ in range(3):
+        work.submit(work._write_kept)
+    assert work.drain() and spool.runs() == before and not store.done
+    monkeypatch.undo()
+    work.submit(work._write_kept)
+    assert work.drain() and not spool.runs() and len(store.done) == 2

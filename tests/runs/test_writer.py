@@ -276,6 +276,30 @@ def test_whatever_is_in_a_run_it_is_kept(toy, scanned, movies, writer, store, de
     assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
 
 
+@pytest.mark.fault(
+    "metadata hold what is too deep, holds itself, or a number too long for JSON", "the run is kept, with text instead"
+)
+def test_what_json_cannot_hold_is_cut(tmp_path, scanned, movies):
+    deep, around = 1, [2]
+    for _ in range(5000):
+        deep = {"a": deep}
+    around.append(around)
+    spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
+    documents = [(name, dict(doc)) for name, doc in scanned(movies(1))]
+    documents[0][1].update(deep=deep, around=around, long=10**5000, usual=[{"a": 1}])
+    documents[2][1]["data"] = {**documents[2][1]["data"], "deep": deep}
+    spool.keep("a", documents)
+    for name, doc in documents:
+        journal(name, doc)
+    journal.close()
+    for path in (spool.runs()[0], next((tmp_path / "journal").glob("*.jsonl"))):
+        kept = list(file_documents(path))
+        assert [name.removesuffix("_page") for name, _ in kept] == [name for name, _ in documents]
+        start = kept[0][1]
+        assert start["around"] == [2, "(too deep to be kept)"] and start["usual"] == [{"a": 1}]
+        assert int(start["long"], 16) == 10**5000
+
+
 @pytest.mark.fault("the uid of a run is no name of a file", "the run is kept under a digest of it")
 @pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
 def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):

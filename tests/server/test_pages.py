@@ -174,6 +174,7 @@ def test_the_campaign_is_what_the_store_says(filled):
 def test_only_what_is_new_is_sent_again(filled):
     pages, made = filled
     first = pages.get("campaign")
+    pages.node.say({**STATE, "explored": "not yet"})
     same = pages.get("campaign", since=first["cursor"])
     assert same["results"]["index"] == [] and not same["whole"] and same["regimes"]["label"] is None
     assert same["sample"]["belief"] is None and same["sample"]["belief_same"] and same["log"]["lines"] == []
@@ -195,6 +196,39 @@ def test_only_what_is_new_is_sent_again(filled):
     assert gone["whole"] and gone["results"]["n"] == len(made)
     for cursor in ("nonsense", "W10=", "eyJ2IjogIngifQ=="):
         assert pages.get("campaign", since=cursor)["whole"]
+
+
+def test_nothing_new_is_a_short_answer_and_no_change_is_lost(catalogue):
+    pages = catalogue()
+    pages.result(1)
+    cursor = ""
+
+    def news():
+        """What is new, until it is nothing: what was just read is looked at once more."""
+        nonlocal cursor
+        answers = []
+        while (answer := pages.http.get(pages.url("campaign"), params={"since": cursor})).status_code == 200:
+            answers.append(answer.json())
+            cursor = answers[-1]["cursor"]
+        assert answer.status_code == 204 and not answer.content and len(answers) < 4
+        return answers
+
+    assert news() and not news()
+    for i in range(20):  # many in one second, which is all that SQLite notes of the time
+        pages.node.say({**STATE, "explored": f"number {i}"})
+        assert [answer["health"]["explored"] for answer in news()][:1] == [f"number {i}"]
+    assert not news()
+    suggested = pages.suggestion()
+    assert news()[0]["next"]["id"] == suggested
+    pages.store.set_status(suggested, "rejected", "no")
+    assert news()[0]["suggestions"][-1]["status"] == "rejected"
+    pages.wish("hold")
+    assert news()[0]["held"]["pending"]
+    ((key, _),) = pages.node.wishes()
+    pages.node.answer(key, "done", "no new suggestion is taken")
+    assert news()[0]["wishes"][0]["status"] == "done"
+    pages.store.log("a line")
+    assert news()[0]["log"]["lines"] and not news()
 
 
 def test_the_table_is_sorted_and_filtered(filled):

@@ -45,6 +45,7 @@ def test_a_result_costs_few_requests(beamline):
     assert {name: n / N for name, n in counted.items()} == {
         "PUT ainerd/results/*": 2,  # computing, complete
         "POST ainerd/suggestions": 1,  # proposed
+        "GET ainerd/suggestions": 1,  # whether another session is to measure there
         "PUT ainerd/suggestions/*": 2,  # accepted, measured
         "POST ainerd/atlas": 1,
         "POST ainerd/log": 1,

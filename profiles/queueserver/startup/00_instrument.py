@@ -21,7 +21,7 @@ from bluesky_tiled_plugins import TiledWriter  # noqa: E402
 import ainerd.steering  # noqa: E402
 from agents.demo.simulated import hardware_beside, simulated_instrument  # noqa: E402
 from agents.rheo_xpcs import TOML  # noqa: E402
-from ainerd.agent import open_tiled  # noqa: E402
+from ainerd.agent import Beam, open_tiled, retaking  # noqa: E402
 from ainerd.config import Settings  # noqa: E402
 from ainerd.server import open_catalog  # noqa: E402
 
@@ -38,7 +38,10 @@ instrument = simulated_instrument(settings.storage.frames[0], hardware, speed=60
 lambda750k, rheometer, shutter = instrument.detector, instrument.rheometer, instrument.shutter
 sample_x, sample_y = instrument.stage.x, instrument.stage.y  # by the names that steering.bounds has
 
-acquire = ainerd.steering.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
+beam = Beam(instrument.source.i0, 0.5)  # without it plans wait, and the exposure that it was lost in is taken again
+RE.install_suspender(beam)
+visit = ainerd.steering.visit(None, beside=[rheometer], monitored=[rheometer.stress], shutter=shutter)
+acquire = retaking(visit, lambda: beam)
 
 
 def measure(suggestions, actuators, sensors, md=None):

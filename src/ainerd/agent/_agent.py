@@ -78,9 +78,10 @@ class Agent(Observer):
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
+        # Before the thread that says how many runs it keeps.
+        self._writer = RawWriter(client["raw"], backup, lambda: self.results.answers())
         super().__init__(technique, client, bounds=bounds, backup=backup, **options)
-        self._backup, self._review_timeout_s = backup, review_timeout_s
-        self._writer = RawWriter(self._raw, backup, self.results.answers)
+        self._backup, self._review_timeout_s, self._shutter = backup, review_timeout_s, shutter
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
         )
@@ -188,7 +189,7 @@ class Agent(Observer):
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
             raise ValueError(f"explore wants a number of positions, got {n!r}")
-        plan = explore(self.problem, n, before_each=self._ask)
+        plan = self._closed(explore(self.problem, n, before_each=self._ask))
         if n is None:
             plan = reported(plan, lambda: write_report(self.results, self._backup.parent, self.bounds))
         return AgentPlan(f"agent.explore({'' if n is None else n})", plan)
@@ -214,7 +215,7 @@ class Agent(Observer):
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:
             self._campaign.position([point[name] for name in self._campaign.names])
-        return AgentPlan("agent.sample(…)", sample_suggestions(self.problem, named))
+        return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
         """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
@@ -229,6 +230,12 @@ class Agent(Observer):
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
         return {"attached": self._attached is not None, **super().status()}
+
+    def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+        """Close the shutter before anything moves: a session that was killed leaves it as it was."""
+        if self._shutter is not None:
+            yield from bps.mv(self._shutter, "close")
+        return (yield from plan)
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = {}
@@ -264,18 +271,16 @@ class Agent(Observer):
         def hear() -> None:
             try:
                 self._heed()
-                if self.review:
-                    with suppress(ValueError):  # no position is left: the plan says so
-                        self._campaign.peek()
-            finally:  # a plan does not wait for what failed
-                done.set_result(None)
+                with suppress(ValueError):  # no position is left: the plan says so
+                    self._campaign.peek()
+            finally:  # a plan does not wait for what failed; what others are to measure is known before
+                self._worker.submit(lambda: done.set_result(None))
 
         self._worker.submit(hear)
         await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
 
     def _how_it_is(self) -> dict[str, Any]:
-        writer = getattr(self, "_writer", None)  # the first time it is not there yet
-        return {**super()._how_it_is(), "raw_kept": 0 if writer is None else len(writer.kept())}
+        return {**super()._how_it_is(), "raw_kept": len(self._writer.kept())}
 
     def _waits_for(self) -> str | None:
         """What has to come before the next point; None if nothing has."""

@@ -16,7 +16,7 @@ TRIES = 100
 
 
 class Beam(SuspendFloor):
-    """A suspender of bluesky's that counts how often the beam was lost.
+    """A suspender of bluesky's that counts how often the beam was lost: ``RE.install_suspender(Beam(i0, 1e4))``.
 
     Parameters
     ----------
@@ -54,7 +54,15 @@ class Beam(SuspendFloor):
 def retaking(
     measure: Callable[..., MsgGenerator[tuple[str, ...]]], beam: Callable[[], Beam | None]
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
-    """An acquisition plan that takes an exposure again if the beam, where there is one, was lost while frames came."""
+    """An acquisition plan that takes an exposure again if the beam was lost while frames came.
+
+    Parameters
+    ----------
+    measure : callable
+        Acquisition plan of bluesky-adaptive, such as `ainerd.steering.visit` makes.
+    beam : callable
+        The suspender of the RunEngine; None where there is none.
+    """
 
     def again(
         suggestions: Sequence[Mapping[str, Any]],

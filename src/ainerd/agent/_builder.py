@@ -168,6 +168,7 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
         "wanted": wanted_of(settings),
         "roots": settings.storage.frames,
         "late_s": settings.storage.late_s,
+        "live": settings.storage.live,
         "bounds": settings.steering.bounds,
         "backup": settings.storage.directory / "unwritten",
         "name": settings.name,

@@ -21,13 +21,15 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display
+from ainerd.agent._heeding import Heeding
 from ainerd.agent._leaving import close_at_exit
+from ainerd.agent._live import Live
 from ainerd.agent._progress import show_progress_of
-from ainerd.agent._saying import waiting
+from ainerd.agent._say import Say
 from ainerd.agent._state import StateWriter
-from ainerd.campaign import Campaign, heed
+from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import ResultStore, digest, principal_of, scan_text
+from ainerd.results import LiveNode, ResultStore, digest, principal_of, scan_text, waiting
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, WarmsUp
@@ -38,7 +40,7 @@ SOON_S = 0.4  # who types `agent` has an answer within a second
 AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
 
-class Observer:
+class Observer(Say):
     """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
 
     Built by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`
@@ -65,6 +67,8 @@ class Observer:
         Whether plans measure only what a person took.
     page : Path or str
         Where a browser finds the campaign: a file that leads there, or an address.
+    live : bool
+        Whether pages that are open see a run in progress fill in.
     **explorer
         Options of `ainerd.steering.Explorer`.
     """
@@ -83,6 +87,7 @@ class Observer:
         late_s: float = 0.0,
         review: bool = False,
         page: Path | str = "",
+        live: bool = True,
         **explorer: Any,
     ) -> None:
         self.name, self.technique = name, technique
@@ -97,6 +102,7 @@ class Observer:
             defer=lambda job: self._worker.submit(job),
             **explorer,
         )
+        self._live = Live(LiveNode(client["ainerd"], name), lambda: self._worker.backlog) if live else None
         self._worker = Worker(
             technique,
             self.results,
@@ -109,13 +115,14 @@ class Observer:
             raw=self._raw,
             late_s=late_s,
             on_outcome=self._announce,
+            **({} if self._live is None else {"glance": self._live.glance}),
         )
         reader = SceneReader(self.results, technique, bounds)
         units = {name: unit for name, unit in wanted.units.items() if name in bounds}
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
         self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
-        self.review, self._heeded = review, dict[str, tuple[str, str]]()
+        self.review = review
         self._page = page
         self._state = StateWriter(
             self.results,
@@ -124,10 +131,13 @@ class Observer:
             about={"units": units, "review": review},
             health=self._how_it_is,
             hear=lambda: self._worker.submit(self._heed),
+            show=self._show,
         )
+        self._heed = Heeding(self.results, self._campaign, self._state)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
         self._presence = Presence(backup, name)
+        self._campaign.resume(alone=self._presence.is_first)
         close_at_exit(self)
         self._state.start()
 
@@ -246,104 +256,6 @@ class Observer:
             known = {name: value for name, value in found.items() if value is not None}
             outcomes.append({ID_KEY: suggestion[ID_KEY], **nothing, **known})
         return outcomes
-
-    # a say in what comes next
-
-    def suggest(self) -> dict[str, Any]:
-        """Where to measure next, and why; ValueError if no position is left. Asking changes nothing."""
-        return self._campaign.peek()
-
-    def accept(self) -> dict[str, Any]:
-        """Take the suggestion, to measure it by hand: position, reason and ``_id``.
-
-        A run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to have measured it.
-        """
-        return self._campaign.accept()
-
-    def reject(self, reason: str) -> dict[str, Any]:
-        """Turn the suggestion down; returns the next one."""
-        return self._campaign.reject(reason)
-
-    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
-        """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
-
-        Raises
-        ------
-        ValueError
-            If it is not one number for each actuator, or the position lies outside the bounds or in an excluded region.
-        """
-        return self._campaign.add(self._position(position, by_name), reason)
-
-    def exclude_border(self, width: float) -> dict[str, Any]:
-        """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
-
-        Returns the next suggestion. ``agent.excluded`` has the boxes, which may be set.
-
-        Raises
-        ------
-        ValueError
-            If that is no width, or nothing would be left.
-        """
-        narrowest = min(high - low for low, high in self.bounds.values())
-        if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
-            raise ValueError(
-                f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
-            )
-        sides = [
-            {name: side}
-            for name, (low, high) in self.bounds.items()
-            for side in ((low, low + width), (high - width, high))
-        ]
-        self.excluded = [*self.excluded, *sides]
-        return self.suggest()
-
-    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
-        """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
-
-        An actuator that is left out is not limited. Returns the next suggestion.
-
-        Raises
-        ------
-        ValueError
-            If a name is not an actuator's, or a limit makes no sense.
-        """
-        return self._campaign.exclude(region, reason)
-
-    def hold(self, reason: str = "") -> None:
-        """Have plans take no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
-        self._campaign.hold(reason)
-        self._state.changed()
-
-    def release(self) -> None:
-        """Let plans that wait go on, whoever held them."""
-        self._campaign.release()
-        self._state.changed()
-
-    def name_regime(self, regime: int, name: str) -> None:
-        """Call a regime so on the pages: ``agent.name_regime(1, "gel")``; no name takes it away.
-
-        ValueError if there is no such regime.
-        """
-        self._campaign.name_regime(regime, name)
-        self._state.changed()
-
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of the actuators; they may be set, and what was found stays known."""
-        return self._campaign.bounds
-
-    @bounds.setter
-    def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._campaign.bounds = dict(bounds)
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes that are never suggested; they may be set: ``agent.excluded = []`` lifts all."""
-        return self._campaign.excluded
-
-    @excluded.setter
-    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
-        self._campaign.excluded = list(regions)
 
     # what a person looks at
 
@@ -471,13 +383,6 @@ class Observer:
         except Exception as error:  # the first run will take longer, or say what is wrong
             logger.warning("not warmed up: %s: %s", type(error).__name__, error)
 
-    def _position(self, numbers: Sequence[float], by_name: Mapping[str, float]) -> dict[str, float]:
-        """A position that is given by numbers or by names."""
-        names = self._campaign.names
-        if by_name and (numbers or set(by_name) != set(names)):
-            raise ValueError(f"a position has {', '.join(names)}, got {', '.join([*map(str, numbers), *by_name])}")
-        return self._campaign.position([by_name[name] for name in names] if by_name else numbers)
-
     def _analysed(self) -> Callable[[Container], bool]:
         """Tells of a run in Tiled whether it has its results, as far as they are there now."""
         done = self.results.analysed(digest(self.technique.parameters))
@@ -507,18 +412,10 @@ class Observer:
         about = {name: worker[of] for of, name in named.items()}
         return {**about, "memory_mb": worker["peak_memory_mb"], "run": going_on, "waits": self._waits}
 
-    def _heed(self) -> None:
-        """Do what people ask on pages, in the worker's thread; nothing while Tiled does not answer."""
-        if self.results.seems_away:
-            return
-        try:
-            for key, wish in self._state.node.wishes():
-                if key not in self._heeded:
-                    self._heeded[key] = heed(self._campaign, wish)
-                self._state.node.answer(key, *self._heeded[key])
-                self._state.changed()
-        except (ClientError, httpx.HTTPError) as error:
-            logger.debug("what people ask is not read: %s", error)
+    def _show(self) -> None:
+        """Take a picture of the run in progress to pages; none once the agent is closed."""
+        if self._live is not None:
+            self._live.send(is_running=self._worker.progress is not None and not self._is_closed)
 
     def _announce(self, outcome: Outcome) -> None:
         self._state.changed()

@@ -12,6 +12,7 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
+from ainerd.agent._beam import Beam, retaking
 from ainerd.results import ResultStore, SuggestionRecord, read_agent
 from ainerd.steering import check_limits, visit
 
@@ -30,6 +31,7 @@ def explore_remote(
     shutter: Any = None,
     before: Callable[[], MsgGenerator[Any]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    beam: Beam | None = None,
     timeout_s: float = 600.0,
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent elsewhere suggests: ``RE(explore_remote(client, 5, …))``.
@@ -50,6 +52,8 @@ def explore_remote(
         As `ainerd.agent.Agent` and `ainerd.steering.visit` take them.
     bounds : mapping of str to (float, float), optional
         Limits by the actuators' names, beside those that the actuators have of their own.
+    beam : Beam, optional
+        A suspender of the RunEngine: an exposure that the beam was lost in is taken again.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
 
@@ -70,12 +74,19 @@ def explore_remote(
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
     return _explore(
         _Remote(client, agent, actuators, bounds or {}, timeout_s), n, detector, actuators, timeout_s,
-        beside=beside, monitored=monitored, shutter=shutter, before=before,
+        beside=beside, monitored=monitored, shutter=shutter, before=before, beam=beam,
     )  # fmt: skip
 
 
 def _explore(
-    remote: "_Remote", n: int, detector: Any, actuators: Sequence[Any], timeout_s: float, **options: Any
+    remote: "_Remote",
+    n: int,
+    detector: Any,
+    actuators: Sequence[Any],
+    timeout_s: float,
+    *,
+    beam: Beam | None,
+    **options: Any,
 ) -> MsgGenerator[list[str]]:
     uids: list[str] = []
     pool = ThreadPoolExecutor(1, "ainerd-remote")
@@ -90,9 +101,9 @@ def _explore(
             record = asked.result()
 
             def analysed(uid: str, trial: str = record.id) -> "Future[None]":
-                return pool.submit(remote.wait_for_result, trial)
+                return pool.submit(remote.wait_for_result, trial, uid)
 
-            acquire = visit(analysed, timeout_s=timeout_s, **options)
+            acquire = retaking(visit(analysed, timeout_s=timeout_s, **options), lambda: beam)
             suggestion = {ID_KEY: record.id, "reason": record.reason, **record.positions}
             try:
                 uids += yield from acquire([suggestion], actuators, [detector])
@@ -170,10 +181,11 @@ class _Remote:
                 raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low}, {high})")
         check_limits(self._actuators, position)
 
-    def wait_for_result(self, trial_id: str) -> None:
-        """Return once the agent has said what became of the suggestion, or not in time."""
+    def wait_for_result(self, trial_id: str, uid: str) -> None:
+        """Return once the agent has said what became of the suggestion in this run, or not in time."""
         for _ in self._looks():
-            if self._suggestions[trial_id].metadata["status"] in ("measured", "failed"):
+            said = self._suggestions[trial_id].metadata
+            if said["status"] in ("measured", "failed") and said.get("raw_uid") == uid:
                 return
 
     def give_up(self, trial_id: str) -> None:

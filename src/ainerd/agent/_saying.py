@@ -1,14 +1,11 @@
-"""Lines that come while a person types, and a word where a person waits."""
+"""Lines that come while a person types."""
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from rich import get_console
-
-PATIENCE_S = 1.0  # a wait that is longer is told of
 
 
 def say(*lines: Any) -> None:
@@ -25,21 +22,6 @@ def say(*lines: Any) -> None:
         if typed is not None:
             console.file.write(typed)
             console.file.flush()
-
-
-@contextmanager
-def waiting(for_what: str) -> Iterator[None]:
-    """Say what takes so long, if it takes longer than a person waits without wondering; only to a terminal."""
-    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    timer = threading.Timer(PATIENCE_S, lambda: print(f"ainerd: {for_what} …", file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _typed() -> str | None:

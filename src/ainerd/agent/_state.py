@@ -19,6 +19,7 @@ from ainerd.views import principal_axes
 
 logger = logging.getLogger(__name__)
 
+LOOK_S = 0.5  # between two looks at the run in progress
 EVERY_S = 5.0  # an agent that was not heard of for three times as long is away
 MOST_LANDMARKS = 400
 GRID = 41  # points of the map along a side, at most
@@ -41,6 +42,8 @@ class StateWriter:
         How the worker is, plain values.
     hear : callable
         Called in this thread when people ask for something that waits.
+    show : callable
+        Called in this thread every `LOOK_S`: takes a picture of the run in progress to pages, if they want one.
     """
 
     def __init__(
@@ -52,11 +55,12 @@ class StateWriter:
         about: Mapping[str, Any],
         health: Callable[[], Mapping[str, Any]],
         hear: Callable[[], None],
+        show: Callable[[], None] = lambda: None,
     ) -> None:
         self.node = AgentNode(store.container, str(store.agent))
         self._store, self._technique, self._campaign, self._about = store, technique, campaign, dict(about)
         self._digest = digest(technique.parameters)
-        self._health, self._hear = health, hear
+        self._health, self._hear, self._show = health, hear, show
         self._here = whereabouts()
         self._earlier: dict[str, Any] = {}  # what was said before us
         self._axes: dict[str, Any] | None = None
@@ -111,10 +115,16 @@ class StateWriter:
 
     def _work(self) -> None:
         self._look()
+        said = -EVERY_S
         while not self._ends:
             self._wake.clear()
-            self._say(self.state if self._is_new else None)
-            self._wake.wait(EVERY_S)
+            if self._is_new or time.monotonic() - said >= EVERY_S:
+                said = time.monotonic()
+                self._say(self.state if self._is_new else None)
+            if not self._store.seems_away:
+                self._show()
+            self._wake.wait(LOOK_S)
+        self._show()
         self._say(None, closed=True)
 
     def _look(self) -> None:

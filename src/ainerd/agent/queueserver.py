@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent._observer import Observer
+from ainerd.documents import Quiet
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def steer(
     It is `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. One item at a
     time waits in the queue or runs, so that each position is chosen after the one before was analysed. A plan that
     fails or is aborted stays in the queue, and counts once it has ended well. An item that a person takes out is a
-    position turned down: another one is suggested.
+    position turned down: another one is suggested. While a person holds the agent, no item is added.
 
     Parameters
     ----------
@@ -86,6 +86,8 @@ def steer(
         if n is None and observer.optimizer.should_stop()[0]:  # the runner does not ask
             explored.set()
             runner.stop()
+        elif observer.optimizer.held is not None:
+            runner.stop()
         return outcomes
 
     source = _Source(observer, documents)
@@ -94,6 +96,8 @@ def steer(
     runner = QueueserverOptimizationRunner(problem, queue)
     try:
         while not (stop.is_set() or explored.is_set() or len(uids) == n):
+            if _is_held(observer, stop):
+                continue
             future = runner.run(sys.maxsize if n is None else n - len(uids))
             while not (future.done() or stop.wait(LOOK_S)):
                 source.check()
@@ -108,6 +112,16 @@ def steer(
         runner.stop()
         queue.stop_listener()
         observer.optimizer.register_failures(queue.withdraw())
+
+
+def _is_held(observer: Observer, stop: threading.Event) -> bool:
+    """Wait while a person holds the agent; whether one did. Nothing is suggested meanwhile, so that all is heeded."""
+    if (held := observer.optimizer.held) is None:
+        return False
+    logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
+    while observer.optimizer.held is not None and not stop.wait(LOOK_S):
+        pass
+    return True
 
 
 class _Source:
@@ -156,7 +170,7 @@ class _Queue(QueueserverClient):
         self._rm, self._stop, self._plan, self._devices = manager, stop, plan, tuple(devices)
         self._mark: str | None = None  # of the item that is waited for
         self._suggestions: Sequence[Mapping[str, Any]] = ()
-        self._seen = 0.0  # when it was in the queue last
+        self._quiet = Quiet()  # since it was in the queue
         self.check_environment()  # before anything is started
         super().__init__(manager, source)
 
@@ -185,7 +199,7 @@ class _Queue(QueueserverClient):
                 try:
                     if not self._ours(running=True):  # an answer that was lost says nothing of the request
                         super().submit_plan(plan)
-                    self._seen = time.monotonic()
+                    self._quiet.over()
                     return
                 except TimeoutError as error:
                     logger.warning("the RE Manager is away: %s", error)
@@ -196,7 +210,7 @@ class _Queue(QueueserverClient):
         """Whether a person took the item out; TimeoutError if it was over `timeout_s` ago, and its run has not come."""
         try:
             if self._ours(running=True):
-                self._seen = time.monotonic()
+                self._quiet.over()
                 return False
             history = self._rm.history_get(reload=True)["items"]
         except TimeoutError as error:
@@ -204,7 +218,7 @@ class _Queue(QueueserverClient):
             return False
         if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
             return True
-        if time.monotonic() - self._seen > timeout_s:
+        if self._quiet.look() > timeout_s:
             raise TimeoutError(f"no run came within {timeout_s:g} s after its plan: who writes it to Tiled?")
         return False
 

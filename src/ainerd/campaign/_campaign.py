@@ -1,7 +1,6 @@
 """The campaign of one agent: what was found leads to suggestions, and each suggestion has a status."""
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
+from ainerd.campaign._asked import Asked, Limits
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._ledger import Ledger, limits_text
+from ainerd.campaign._ledger import Ledger
 from ainerd.campaign._memory import remembered
 from ainerd.campaign._notices import Drift, Notices
 from ainerd.campaign._optimizer import TechniqueOptimizer
@@ -24,10 +24,8 @@ from ainerd.technique import HasOptimizer, Regimes, Technique
 
 MAX_CONSECUTIVE_FAILURES = 5  # exposures in a row without a result, after which no plan goes on by itself
 
-Limits = Mapping[str, tuple[float, float]]
 
-
-class Campaign:
+class Campaign(Asked):
     """Keeps the explorer, the regimes and the suggestions of one agent in step with its results in Tiled.
 
     A bluesky-adaptive `Optimizer` with all optional protocols. Results reach the explorer from the worker, so that runs
@@ -93,7 +91,20 @@ class Campaign:
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
         self._learn(known)
+        self._found_before = known  # until `resume`
+        self._spot = explorer.get("beam_size")
+        self._own: set[str] = set()  # ids of what this session suggested, or was asked for
+        self._elsewhere: dict[str, str] = {}  # what another session is to measure: id here by id there
         self._restore(read_checkpoint(store.container, agent))
+
+    def resume(self, alone: bool) -> None:
+        """Begin, once the worker is there; `alone`: no other session of this agent is at work, what is open is left.
+
+        What a session that was killed proposed or accepted is closed, and what it found last is in the log.
+        """
+        known, self._found_before = self._found_before, []
+        if alone:
+            self._later(self._ledger.resume, known)
 
     # what the worker tells
 
@@ -203,7 +214,7 @@ class Campaign:
     def principal(self, uuid: str | None) -> None:
         self._ledger.principal = uuid
 
-    # what a person asks
+    # what is known
 
     @property
     def regimes(self) -> Regimes | None:
@@ -240,155 +251,21 @@ class Campaign:
         """What watches the session's p-values."""
         return self._notices.drift
 
-    @property
-    def taken(self) -> str | None:
-        """Id of the suggestion that a person took and that is measured next; None if there is none."""
-        ready = self._ready
-        return ready[ID_KEY] if ready is not None and ready[ID_KEY] in self._taken else None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the actuators."""
-        return self.explorer.names
-
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator. They may be set: what was found stays known."""
-        return self.explorer.bounds
-
-    @bounds.setter
-    def bounds(self, bounds: Limits) -> None:
-        with self._lock:
-            self.explorer.bounds = bounds
-            self._limits_changed("the bounds were changed", f"bounds are now {limits_text(self.bounds)}")
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes that are never suggested. They may be set."""
-        return self.explorer.excluded
-
-    @excluded.setter
-    def excluded(self, regions: Sequence[Limits]) -> None:
-        with self._lock:
-            self.explorer.excluded = list(regions)
-            text = "; ".join(map(limits_text, regions)) or "no regions"
-            self._limits_changed("the excluded regions were changed", f"excluded are now {text}")
-
-    def position(self, values: Sequence[float]) -> dict[str, float]:
-        """One number for each actuator, by name; ValueError if that is no position within the bounds."""
-        if len(values) != len(self.names):
-            raise ValueError(f"a position has {len(self.names)} numbers ({', '.join(self.names)}), got {len(values)}")
-        for (name, (low, high)), x in zip(self.bounds.items(), values, strict=True):
-            if not isinstance(x, int | float) or not low <= x <= high:
-                raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
-        return dict(zip(self.names, map(float, values), strict=True))
-
     def peek(self) -> dict[str, Any]:
         """The next suggestion, without taking it."""
         with self._lock:
             if self._ready is None:
                 (self._ready,) = self.explorer.suggest(1)
                 self._by_hand = False
+                self._own.add(self._ready[ID_KEY])
                 self._later(self._ledger.suggested, self._ready)
+                self._later(self._heed_others, self._ready[ID_KEY])
             return dict(self._ready)
 
     def map(self) -> SampleMap | None:
         """What is believed of the sample now; None where the technique's own optimizer has no such belief."""
         with self._lock:
             return self.explorer.map()
-
-    def accept(self) -> dict[str, Any]:
-        """Take the next suggestion, to measure it by hand."""
-        (accepted,) = self._hand_out(1, "person")
-        self._note("a person accepted {}", accepted)
-        return accepted
-
-    def reject(self, reason: str, by: str = "person", suggestion: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Turn the next suggestion down, or this earlier one; returns the one after it.
-
-        The rejected position counts as visited.
-        """
-        rejected = dict(suggestion) if suggestion is not None else self.peek()
-        with self._lock:
-            position = {name: float(rejected[name]) for name in self.names}
-            if self._ready is not None and self._ready[ID_KEY] == rejected[ID_KEY]:
-                self._ready = None
-            else:  # it was replaced meanwhile, maybe by one at the same place
-                self.withdraw("another suggestion was rejected", by=by)
-                self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position}])
-            self._rejected.append(position)
-        self._later(self._ledger.status, rejected[ID_KEY], "rejected", reason, by=by)
-        self._note(f"{_who(by)} rejected {{}}: " + reason, rejected)
-        self.checkpoint()
-        return self.peek()
-
-    def take(self, suggestion: Mapping[str, Any], reason: str, by: str) -> dict[str, Any]:
-        """Measure this suggestion next, whatever is found before: the one that is ready, or an earlier one.
-
-        ValueError if its position may not be measured any more, or it was taken to be measured before.
-        """
-        with self._lock:
-            taken = dict(suggestion)
-            if taken[ID_KEY] in self._given:
-                raise ValueError("it was measured already, or is being measured")
-            if self._ready is None or self._ready[ID_KEY] != taken[ID_KEY]:
-                try:
-                    (known,) = self.explorer.register_suggestions([taken])  # whether it may be measured
-                except ValueError as error:
-                    self._later(self._ledger.status, taken[ID_KEY], "failed", str(error))
-                    raise
-                self.explorer.withdraw(known[ID_KEY])
-                self.withdraw(f"{_who(by)} took another one", by=by)
-                self._ready = taken
-            taken = dict(self._ready)
-            self._by_hand = True
-            self._taken[taken[ID_KEY]] = by
-        self._later(self._ledger.suggested, taken, "accepted", by)
-        self._note(f"{_who(by)} took {{}}" + (f": {reason}" if reason else ""), taken)
-        return taken
-
-    def hold(self, reason: str, by: str = "person") -> None:
-        """Have plans take no new suggestion until `release`."""
-        self.held = {"by": by, "why": reason, "t": time.time()}
-        self._later(self._ledger.note, f"{_who(by)} holds the campaign" + (f": {reason}" if reason else ""))
-        self.checkpoint()
-
-    def release(self, by: str = "person") -> None:
-        """Let plans go on."""
-        if self.held is not None:
-            self.held = None
-            self._later(self._ledger.note, f"{_who(by)} released the campaign")
-            self.checkpoint()
-
-    def name_regime(self, regime: int, name: str, by: str = "person") -> None:
-        """Call a regime so, in the log and on pages; ValueError if there is no such regime. No name takes it away."""
-        if regime not in self._atlas.labels:
-            raise ValueError(f"there is no regime {regime}")
-        self.regime_names = {**self.regime_names, regime: name}
-        if not name:
-            del self.regime_names[regime]
-        called = f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away"
-        self._later(self._ledger.note, f"{_who(by)} {called}")
-        self.checkpoint()
-
-    def exclude(self, region: Limits, reason: str, by: str = "person") -> dict[str, Any]:
-        """Never suggest a position in a box; returns the next suggestion."""
-        with self._lock:
-            self.explorer.exclude(region)
-            self._limits_changed("a region was excluded", f"{_who(by)} excluded {limits_text(region)}: {reason}")
-        return self.peek()
-
-    def add(
-        self, position: Mapping[str, float], reason: str, by: str = "person", principal: str | None = None
-    ) -> dict[str, Any]:
-        """Measure this position next; `principal` is who wants it, on a server with accounts."""
-        with self._lock:
-            (added,) = self.explorer.register_suggestions([{**position, "reason": reason}])
-            self.withdraw("a person's point comes first", by="person")
-            self._ready, self._by_hand = added, True
-        self._later(self._ledger.suggested, added, by=by, principal=principal)
-        self._note(f"{_who(by)} wants {{}} next: " + reason, added)
-        return dict(added)
 
     def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
         """Take back the suggestion that is ready, if there is one; its position stays free."""
@@ -415,8 +292,34 @@ class Campaign:
 
     def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
         for suggestion in suggestions:
+            self._own.add(suggestion[ID_KEY])
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.names}
             self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
+
+    def _heed_others(self, id: str) -> None:
+        """Another session of this agent may be about to measure at the same place: who came first does."""
+        found = self._ledger.taken_elsewhere(id, self._own)
+        if found is None:
+            return
+        with self._lock:
+            theirs = {record.id: record.positions for record in found if set(record.positions) == set(self.names)}
+            for gone in set(self._elsewhere) - set(theirs):
+                self.explorer.withdraw(self._elsewhere.pop(gone))
+            for other in set(theirs) - set(self._elsewhere):
+                with suppress(ValueError):  # it is out of our bounds
+                    (known,) = self.explorer.register_suggestions([theirs[other]])
+                    self._elsewhere[other] = known[ID_KEY]
+            ready = self._ready
+            if ready is None or ready[ID_KEY] != id or not any(self._is_near(ready, each) for each in theirs.values()):
+                return
+            self.withdraw("another session is to measure there", "superseded")
+        with suppress(ValueError):  # no position is left: whoever asks is told
+            self.peek()
+
+    def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
+        """Whether two positions are one spot for the beam."""
+        within = self._spot or 1e-3 * min(high - low for low, high in self.bounds.values())
+        return max(abs(a[name] - b[name]) for name in self.names) < within
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Have the explorer know what was found, where it is known at which position: its only source of results."""
@@ -454,19 +357,9 @@ class Campaign:
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
 
-    def _limits_changed(self, why: str, line: str) -> None:
-        self.withdraw(why, by="person")
-        self._later(self._ledger.note, line)
-        self.checkpoint()
-
     def _note(self, text: str, suggestion: Mapping[str, Any]) -> None:
         line = text.replace("{}", self._ledger.position_text(suggestion), 1)
         self._later(self._ledger.note, line, suggestion_id=suggestion[ID_KEY])
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         self._defer(partial(write, *args, **kwargs))
-
-
-def _who(by: str) -> str:
-    """Who did something, in words."""
-    return "a person" if by == "person" else by

@@ -1,7 +1,7 @@
 """What a campaign writes beside the results: suggestions and their status, the log, its checkpoint."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from numbers import Real
 from typing import Any, Concatenate, ParamSpec
@@ -16,9 +16,11 @@ from ainerd.runs import Outcome
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 LINKED_TOGETHER = 10  # results
+GONE = "its session was gone"
 
-# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed.
-_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted"]}
+# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed;
+# what has failed may fail again in a later run.
+_INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
@@ -83,6 +85,37 @@ class Ledger:
             self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=_INSTEAD_OF.get(status))
         except KeyError:
             logger.debug("no suggestion %s in Tiled", id)
+
+    @_softly
+    def resume(self, known: Sequence[Outcome]) -> None:
+        """Say what became of what a session that is gone left open, and of its last result; `known` are all results."""
+        became = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
+        for record in self._store.open_suggestions():
+            outcome = became.get(record.id)
+            if outcome is not None:
+                status = "failed" if outcome.status == "failed" else "measured"
+                self._store.set_status(record.id, status, outcome.reason or None, outcome.raw_uid)
+            elif record.status == "proposed":
+                self._store.set_status(record.id, "withdrawn", GONE, instead_of=["proposed"])
+            else:
+                self._store.set_status(record.id, "failed", f"{GONE}: not measured", instead_of=["accepted"])
+        key = self._store.newest_key()
+        last = next((outcome for outcome in known if outcome.key == key), None)
+        if last is not None and not self._store.is_logged(last.key):
+            text = f"{self.finding(last)} (found at the next start: {GONE})"
+            self._store.log(text, raw_uid=last.raw_uid, result=last.key)
+
+    def taken_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
+        """Open suggestions that came before this one and are not our `own`; None if that cannot be told now."""
+        if self._store.seems_away:
+            return None
+        try:
+            found = self._store.open_suggestions()
+        except (ClientError, httpx.HTTPError) as error:
+            logger.debug("what others suggest is not read: %s", error)
+            return None
+        place = next((i for i, record in enumerate(found) if record.id == id), len(found))
+        return [record for record in found[place + 1 :] if record.id not in own]
 
     @_softly
     def note(self, text: str, **ids: Any) -> None:

@@ -2,6 +2,7 @@
 
 from ainerd.documents._files import file_documents
 from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
+from ainerd.documents._quiet import Quiet
 from ainerd.documents._replay import RunReader, documents_of, streams_of
 from ainerd.documents._run import DetectorKeys, Run
 from ainerd.documents._sources import check_source, open_documents
@@ -17,6 +18,7 @@ __all__ = [
     "FrameError",
     "FrameReader",
     "MissingFrames",
+    "Quiet",
     "Run",
     "RunReader",
     "Whole",

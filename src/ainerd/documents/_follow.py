@@ -13,6 +13,7 @@ from tiled.client.utils import ClientError
 from tiled.queries import Key
 
 from ainerd.documents._elsewhere import AWAY
+from ainerd.documents._quiet import Quiet
 from ainerd.documents._replay import RunReader
 from ainerd.documents._wire import Document
 
@@ -90,7 +91,7 @@ class _OpenRun:
 
     def __init__(self) -> None:
         self._reader = RunReader()
-        self._changed = time.monotonic()
+        self._quiet = Quiet()
         self.is_over = False
 
     def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
@@ -98,9 +99,9 @@ class _OpenRun:
         if not isinstance(last, Mapping | None):
             raise TypeError("its stop is no document")
         for document in self._reader.news(run) if last is None else self._reader.rest(run):
-            self._changed = time.monotonic()
+            self._quiet.over()
             yield document
-        if last is None and time.monotonic() - self._changed > abandoned_s:
+        if last is None and self._quiet.look() > abandoned_s:
             yield from self._reader.rest(run)
             yield from self.failed(f"nothing came for {abandoned_s:.0f} s, and no stop document")
         elif last is not None:

@@ -1,5 +1,6 @@
 """One run, put together from its documents."""
 
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -98,7 +99,7 @@ class Run(DocumentRouter):
     def event(self, doc: Any) -> Any:
         """Keep every scalar number of an event with its time, and frames."""
         stream = self._streams[doc["descriptor"]]
-        self._times[stream, doc["seq_num"]] = doc["time"]
+        read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
         self._n_events += self._image is not None and stream == self._image["name"]
         named = doc["data"].get(self._keys.image)
         if isinstance(named, str) and self._image is not None and stream == self._image["name"]:
@@ -107,8 +108,10 @@ class Run(DocumentRouter):
             if key == self._keys.image and isinstance(value, (list, np.ndarray)):
                 self._held[doc["uid"]] = np.asarray(value)
                 self._announced.append((doc["uid"], 0, 1))
-            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-                self._read[key].append((stream, doc["seq_num"], doc["timestamps"][key], float(value)))
+            if (number := _number(value)) is not None:
+                time_s = _number(doc["timestamps"].get(key))
+                at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema lets anything be a time
+                self._read[key].append((stream, doc["seq_num"], at, number))
 
     def resource(self, doc: Any) -> None:
         """Remember where frames lie, as classic ophyd says it: its events name them one by one, by datum."""
@@ -418,3 +421,13 @@ class Run(DocumentRouter):
             if key in device["data"]:
                 return device["data"][key]
         raise FrameError(f"the descriptor of {self._keys.image!r} has no configuration {key!r}")
+
+
+def _number(value: Any) -> float | None:
+    """A number as a float; None if it is none, or has more digits than a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None

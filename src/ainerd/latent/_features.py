@@ -63,25 +63,22 @@ def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
 
 def noise_gauges(
     maps: NDArray[np.float32], level: NDArray[np.float32], gauges: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics: 22 gauges, and a variance.
+) -> NDArray[np.float32]:
+    """What tells how noisy maps (n, 64, 64) are, whatever their dynamics: 22 gauges (n, 22).
 
-    The gauges are those of `scaled`; in each band, logs of quartile and median size of the third difference along both
-    axes, in which hardly any dynamics is left, and the mean; mean and log spread of the diagonal. The variance is that
-    of (C - 1) / level if its noise were white, from the medians.
+    They are those of `scaled`; in each band, logs of quartile and median size of the third difference along both axes,
+    in which hardly any dynamics is left, and the mean; mean and log spread of the diagonal.
     """
     x = np.clip((maps - 1) / level[:, None, None], -8, 9)
     diagonal = x.diagonal(0, 1, 2)
-    thrice, columns, medians = _differences(x, 3), [diagonal.mean(1), np.log(diagonal.std(1) + 1e-3)], []
+    thrice, columns = _differences(x, 3), [diagonal.mean(1), np.log(diagonal.std(1) + 1e-3)]
     for low, high in _BANDS:
         size = np.abs(thrice[:, _band(3, low, high)])
         quarter, half = size.shape[1] // 4, size.shape[1] // 2
         size.partition((quarter, half), axis=1)
-        medians.append(np.log(size[:, half] / 0.6745 + 1e-3))
         mean = x.reshape(len(x), SIZE**2)[:, _band(0, low, high)].mean(1)
-        columns += [np.log(size[:, quarter] / 0.3186 + 1e-3), medians[-1], mean]
-    white = np.exp(2 * np.mean(medians, axis=0))
-    return np.column_stack([gauges, *columns]).astype(np.float32), white.astype(np.float32)
+        columns += [np.log(size[:, quarter] / 0.3186 + 1e-3), np.log(size[:, half] / 0.6745 + 1e-3), mean]
+    return np.column_stack([gauges, *columns]).astype(np.float32)
 
 
 def _differences(x: NDArray[np.float32], order: int) -> NDArray[np.float32]:

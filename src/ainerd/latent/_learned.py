@@ -32,7 +32,9 @@ from ainerd.threads import one_thread
 GROUPS = np.array([0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 200, 250, 300, 400])
 GROUP_SIZES = np.append(np.diff(GROUPS), ROWS.size - GROUPS[-1])
 N_SHAPE, N_DETAIL = 30, 32
-_OFF = (4.0, 10.0)  # residual power over that of the noise, from where on a map is off the manifold
+# Residual power over that of the noise, from where on a map is off the manifold: up to where it is left as it is. The
+# first components are no more shrunken by then: alone or in twos there is nothing to gain (Stein's rule needs three).
+_OFF, _FEW_OFF, _N_FEW = (2.0, 8.0), (1.5, 2.5), 3
 _DETAIL_GROUP = 4
 SCALE = 20.0  # of contrast and offset in a latent vector
 _DETAIL_SCALE = 0.25
@@ -54,14 +56,13 @@ class _Parts(NamedTuple):
     """What is known of maps.
 
     The latent vector; weighted |g1|² that its shape holds; what that leaves over; the noise power in each group of
-    components, and in each component if it were white.
+    components.
     """
 
     z: NDArray[np.float32]
     held: NDArray[np.float32]
     residual: NDArray[np.float32]
     noise: NDArray[np.float32]
-    white: NDArray[np.float32]
 
 
 def threads_for(n_maps: int) -> AbstractContextManager[None]:
@@ -107,20 +108,23 @@ class LearnedEncoder(Encoder):
         return self._maps(x, contrast, offset, size)
 
     def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        maps = block_mean(maps)
         with threads_for(len(maps)):
-            return self._shrunken(self._split(block_mean(maps)), size)
+            clean = self._shrunken(maps, self._split(maps))
+        return clean if size == SIZE else interpolate(clean)
 
-    def _shrunken(self, parts: _Parts, size: int) -> NDArray[np.float32]:
+    def _shrunken(self, maps: NDArray[np.float32], parts: _Parts) -> NDArray[np.float32]:
         inside = parts.residual @ self._basis.T
         outside = parts.residual - inside @ self._basis
         power = group_power(inside, np.square(outside).sum(1))
-        # Off the manifold the gauges see dynamics they do not know: then noise is no more than what looks white.
+        # Off the manifold the gauges take dynamics that they do not know for noise.
         off = power.sum(1) / parts.noise.sum(1)
-        trust = np.clip((off - _OFF[0]) / (_OFF[1] - _OFF[0]), 0, 1)[:, None]
-        noise = parts.noise ** (1 - trust) * np.minimum(parts.noise, parts.white[:, None] * GROUP_SIZES) ** trust
-        keep = kept(power, noise)
+        unknown, little = (np.clip((off - low) / (high - low), 0, 1)[:, None] for low, high in (_OFF, _FEW_OFF))
+        keep = kept(power, parts.noise * (1 - unknown))
+        keep[:, :_N_FEW] += (1 - keep[:, :_N_FEW]) * little
         rest = (inside * np.repeat(keep[:, :-1], GROUP_SIZES[:-1], axis=1)) @ self._basis + keep[:, -1:] * outside
-        return self._maps(parts.held + rest.astype(np.float32), parts.z[:, :1] / SCALE, parts.z[:, 1:2] / SCALE, size)
+        clean = self._maps(parts.held + rest.astype(np.float32), parts.z[:, :1] / SCALE, parts.z[:, 1:2] / SCALE, SIZE)
+        return np.where(unknown[:, :, None] < 1, clean, maps)
 
     def held(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """Weighted |g1|² (n, 2080) that the shape alone holds of maps (n, 64, 64)."""
@@ -138,16 +142,15 @@ class LearnedEncoder(Encoder):
         fitted = (above * held).sum(1, keepdims=True) / np.maximum(np.square(held).sum(1, keepdims=True), 1e-6)
         contrast *= 1 + _FITTED * (np.clip(fitted / contrast, 0.8, 1.25) - 1)
         residual = (above / contrast - held).astype(np.float32)
-        all_gauges, white = noise_gauges(maps, level, gauges)
         unit = np.square(level[:, None] / contrast)
-        noise = np.exp(through(self._t, "noise", all_gauges)) * unit
+        noise = np.exp(through(self._t, "noise", noise_gauges(maps, level, gauges))) * unit
         detail = residual @ self._detail.T
         per_group = (-1, N_DETAIL // _DETAIL_GROUP, _DETAIL_GROUP)
         power = np.square(detail).reshape(per_group).sum(2)
         expected = (noise @ self._detail_noise.T).reshape(per_group).sum(2)
         detail = detail * np.repeat(kept(power, expected), _DETAIL_GROUP, axis=1)
         z = np.hstack([contrast * SCALE, offset * SCALE, shape, detail * _DETAIL_SCALE])
-        return _Parts(z.astype(np.float32), held, residual, noise, white * unit[:, 0])
+        return _Parts(z.astype(np.float32), held, residual, noise)
 
     def _shape(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         c = through(self._t, "decoder", z) + z @ self._t["linear.weight"].T + self._t["linear.bias"]

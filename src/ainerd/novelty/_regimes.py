@@ -1,21 +1,23 @@
 """Regimes: groups of runs whose embeddings lie together, with numbers that outlive a refit."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.spatial.distance import cdist, squareform
 from sklearn.base import BaseEstimator
 
-from ainerd.novelty._leaders import MOST, leaders
 from ainerd.novelty._partitions import hdbscan, k_means, mixture
+from ainerd.novelty._tree import EXACT, tree_of
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
 
 _FLOOR, _GAP = 2.0, 1.5
-_RADIUS = 1 / 3  # of the cut: runs so near each other are one point where there are very many
+_SAMPLE = 2000  # runs whose nearest neighbours say how far apart runs are
+_AT_ONCE = 4_000_000  # distances
+Points = NDArray[np.float64]
 _PARTITIONS = {"gmm": mixture, "kmeans": k_means, "hdbscan": hdbscan}
 
 
@@ -25,14 +27,14 @@ class RegimeModel(BaseEstimator):
     Parameters
     ----------
     method : str
-        "linkage" (the default): average linkage of runs, cut where regimes end; right for few runs too. For many:
+        "linkage" (the default): average linkage of runs, cut where regimes end; right for few runs too. More than
+        4,000 runs are represented by the means of 2,000 groups of them. For many runs there are also:
         "gmm" and "kmeans", whose number of regimes BIC proposes and stability caps, and "hdbscan", which leaves
         sparse runs unassigned.
     noise : float, optional
-        For linkage: typical distance between two runs of one regime; of embeddings. The
-        tree is cut at three times that. Without it, the cut lies in the widest relative gap between merge heights above
-        twice the median nearest-neighbour distance, and without a gap of 1.5 all is one regime: safe in any
-        units, but blinder.
+        For linkage: typical distance between two runs of one regime; of embeddings. The tree is cut at three times
+        that. Without it, the cut lies in the widest relative gap between merge heights above twice the median
+        nearest-neighbour distance, and without a gap of 1.5 all is one regime: safe in any units, but blinder.
     random_state : int
         Seed of mixtures and k-means.
 
@@ -81,8 +83,7 @@ class RegimeModel(BaseEstimator):
         if self.method != "linkage":
             labels = self._partition.predict(z)
             return np.where(labels >= 0, self._order[labels], -1)
-        distances = cdist(z, self._z)
-        mean = np.stack([distances[:, self.labels_ == k].mean(1) for k in range(self.n_regimes_)], axis=1)
+        mean = mean_by(z, self._z, [self.labels_ == k for k in range(self.n_regimes_)])
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
 
     def _fit_partition(self, z: NDArray[np.float64]) -> Self:
@@ -100,26 +101,27 @@ class RegimeModel(BaseEstimator):
         return self
 
     def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
-        """Height of the cut, all merge heights, and labels; of very many runs by points that stand for them."""
+        """Height of the cut, all merge heights, and labels."""
         cut = np.inf if self.noise is None else self.CUT * self.noise
-        if len(z) == 1:
-            return cut, np.empty(0), np.zeros(1, dtype=np.int64)
-        points, led = (z, np.arange(len(z))) if len(z) <= MOST else leaders(z, _RADIUS * self._width(z))
-        if len(points) == 1:
-            return cut, np.empty(0), np.zeros(len(z), dtype=np.int64)
-        distances = pdist(points)
-        tree = linkage(distances, "average")
-        if self.noise is None:
-            cut = _gap(tree[:, 2], distances)
-        return cut, tree[:, 2], _by_appearance(fcluster(tree, cut, "distance")[led])
+        tree = tree_of(z, _width(z) if self.noise is None and len(z) > EXACT else cut)
+        heights = tree.merges[:, 2]
+        if self.noise is None and len(heights):
+            cut = _gap(heights, tree.distances)
+        return cut, heights, _by_appearance(tree.groups(cut))
 
-    def _width(self, z: NDArray[np.float64]) -> float:
-        """The cut, or what it can be about: distances to nearest neighbours of some."""
-        if self.noise is not None:
-            return self.CUT * self.noise
-        some = z[:: -(-len(z) // MOST)]
-        nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
-        return 3 * _FLOOR * float(np.median(nearest.min(1)))
+
+def _width(z: Points) -> float:
+    """What the cut can be about, by distances to nearest neighbours of some."""
+    some = z[:: -(-len(z) // _SAMPLE)]
+    nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
+    return 3 * _FLOOR * float(np.median(nearest.min(1)))
+
+
+def mean_by(z: Points, others: Points, groups: Sequence[NDArray[np.bool_] | slice]) -> NDArray[np.float64]:
+    """Mean distance (n, k) of points (n, e) from each of k groups of `others`; not all distances are held at once."""
+    rows = max(_AT_ONCE // len(others), 1)
+    distances = (cdist(z[i : i + rows], others) for i in range(0, len(z), rows))
+    return np.concatenate([np.stack([some[:, group].mean(1) for group in groups], axis=1) for some in distances])
 
 
 def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
@@ -159,7 +161,8 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArra
     if new.ndim != 1 or old.ndim != 1 or len(old) > len(new):
         raise ValueError(f"labels must be (n,) and (m,) with m <= n, got {new.shape} and {old.shape}")
     new_ids, old_ids = np.unique(new[new >= 0]), np.unique(old[old >= 0])
-    shared = ((new[: len(old)] == new_ids[:, None])[:, None] & (old == old_ids[:, None])).sum(2)
+    shared, both = np.zeros((len(new_ids), len(old_ids)), dtype=np.int64), (new[: len(old)] >= 0) & (old >= 0)
+    np.add.at(shared, (np.searchsorted(new_ids, new[: len(old)][both]), np.searchsorted(old_ids, old[both])), 1)
     name = {-1: -1}
     for i, j in zip(*linear_sum_assignment(shared, maximize=True), strict=True):
         if shared[i, j]:

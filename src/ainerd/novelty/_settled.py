@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist
+
+from ainerd.novelty._regimes import mean_by
+from ainerd.novelty._tree import tree_of
 
 CLOSE = 2 / 3  # of the width: what 19 in 20 pairs of one regime stay below
 BETWEEN = 1.4  # widths from a regime, up to where a lone run may be of it after all
@@ -44,18 +45,16 @@ def settled(z: ArrayLike, labels: ArrayLike, novel: ArrayLike, *, width: float) 
         known, new = (np.flatnonzero((out == regime) & ((novel == 1) == is_new)) for is_new in (False, True))
         if not known.size:
             continue
-        apart = cdist(z[new], z[known]).mean(1) > CLOSE * width
+        apart = mean_by(z[new], z[known], [slice(None)])[:, 0] > CLOSE * width
         close[new[~apart]] = True
         gone = new[apart]
         if gone.size:
-            alike = [1] if gone.size == 1 else fcluster(linkage(z[gone], "average"), width, "distance")
-            out[gone] = fresh - 1 + np.asarray(alike)
+            out[gone] = fresh - 1 + tree_of(z[gone], width).groups(width)
             fresh = int(out.max()) + 1
     size = np.bincount(out[out >= 0], minlength=1)
     alone = np.flatnonzero((novel == 0) & (out >= 0) & (size[np.maximum(out, 0)] == 1))
     larger = np.flatnonzero((out >= 0) & (size[np.maximum(out, 0)] > 1))
     if alone.size and larger.size:
-        distance = cdist(z[alone], z[larger])
-        mean = np.stack([distance[:, out[larger] == k].mean(1) for k in np.unique(out[larger])], axis=1)
+        mean = mean_by(z[alone], z[larger], [out[larger] == k for k in np.unique(out[larger])])
         out[alone[mean.min(1) <= BETWEEN * width]] = -1
     return Settled(out, close)

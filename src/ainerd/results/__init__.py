@@ -10,7 +10,9 @@ from ainerd.results._client import AinerdResult
 from ainerd.results._configuration import Configuration
 from ainerd.results._export import export, export_table
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
+from ainerd.results._live import LiveNode
 from ainerd.results._nodes import SPEC_VERSION
+from ainerd.results._patience import waiting
 from ainerd.results._provenance import link_provenance
 from ainerd.results._records import (
     FINAL,
@@ -35,6 +37,7 @@ __all__ = [
     "AtlasRecord",
     "Configuration",
     "ConfigurationRecord",
+    "LiveNode",
     "LogRecord",
     "ResultRecord",
     "ResultStore",
@@ -53,4 +56,5 @@ __all__ = [
     "scan_text",
     "series_identity",
     "validate",
+    "waiting",
 ]

@@ -1,6 +1,8 @@
 """What agents say of themselves in Tiled, and what people ask of them there."""
 
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from ainerd.results._keys import digest
 from ainerd.results._nodes import create_node, read_children
 from ainerd.results._record import now, plain
 
+LEASE_S = 60.0  # for which a claim of a wish holds
 SOON_S = 5.0  # a server that takes longer is asked another time
 Wish = Mapping[str, Any]
 
@@ -53,6 +56,21 @@ class AgentNode:
         if not self._is_there:
             return []
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
+
+    def claim(self, key: str, name: str) -> bool:
+        """Whether a wish is to be heeded by `name`, one of several processes of the agent: the first that claims it.
+
+        A claim is a node below the wish, which can be made once. One that has led to no answer in `LEASE_S` is of a
+        process that has ended, and may be taken over, once again by one alone.
+        """
+        parent, claim = self._ainerd["agents", self._key, key], "claim"
+        while True:
+            node, is_new = create_node(parent, claim, {"by": name, "created": now()}, None)
+            if is_new:
+                return True
+            if time.time() - datetime.fromisoformat(node.metadata["created"]).timestamp() < LEASE_S:
+                return bool(node.metadata["by"] == name)
+            claim = f"{claim}-over"  # that of whoever takes this one over
 
     def answer(self, key: str, status: str, answer: str) -> None:
         """Say what became of a wish: ``done`` or ``refused``, and why."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import create_node, newest_key, read_nodes
+from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
 from ainerd.results._record import now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
@@ -21,6 +21,8 @@ from ainerd.results._tables import log_table, suggestion_table
 logger = logging.getLogger(__name__)
 
 MOST_WRITTEN = 100
+MOST_OPEN = 50  # of the newest suggestions: those before are of long ago
+OPEN = ("proposed", "accepted")  # statuses of suggestions that something is still to become of
 _NO_LABELS: Mapping[str, int] = {}
 
 
@@ -110,6 +112,20 @@ class CampaignRecords:
     def suggestions(self) -> pd.DataFrame:
         """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
         return suggestion_table(self._sound_suggestions.of(dict(read_nodes(self._suggestions, agent=self._agent))))
+
+    def open_suggestions(self) -> list[SuggestionRecord]:
+        """Those of the agent's newest that are proposed or accepted, the newest first. One request."""
+        found = []
+        for _, said in newest_nodes(self._suggestions, MOST_OPEN, agent=self._agent):
+            with suppress(ValidationError, KeyError, TypeError):  # somebody else's, or changed by hand
+                record = SuggestionRecord.from_metadata(said)
+                if record.status in OPEN and record.proposed_by is None:
+                    found.append(record)
+        return found
+
+    def is_logged(self, result: str) -> bool:
+        """Whether a line of the log is about a result, by its key. One request."""
+        return newest_key(self._log, result=result) is not None
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
         """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.

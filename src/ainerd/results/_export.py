@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ainerd.results._hdf5 import put_array, put_attributes, put_table
+from ainerd.results._patience import counted
 from ainerd.results._records import USABLE
 from ainerd.results._store import ResultStore
 from ainerd.results._text import without_formulas
@@ -95,7 +96,7 @@ def write_plain(store: ResultStore, keys: list[str], path: Path) -> Path:
     import h5py
 
     with h5py.File(path, "x", libver="latest", track_order=True) as file:
-        for key in keys:
+        for key in counted(keys, f"writing {path.name}"):
             node = store[key]
             said = node.metadata
             group = file.create_group(key, track_order=True)

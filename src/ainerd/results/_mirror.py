@@ -7,6 +7,7 @@ from typing import Any
 from tiled.client.container import Container
 
 from ainerd.results._nodes import PAGE, read_named, read_nodes
+from ainerd.results._patience import waiting
 from ainerd.results._snapshot import Snapshot
 
 Metadata = Mapping[str, Any]
@@ -34,9 +35,13 @@ class Mirror:
         """Metadata by key, in the order the children were made; the same object as long as nothing changes."""
         with self._lock:
             if self._known is None:
-                self._known = {} if self._snapshot is None else self._snapshot.load()
-                self._n_kept = len(self._known)
-            known = self._known = self._updated(self._known)
+                with waiting("reading what is in the catalogue"):
+                    known = {} if self._snapshot is None else self._snapshot.load()
+                    self._n_kept = len(known)
+                    self._known = self._updated(known)
+            else:
+                self._known = self._updated(self._known)
+            known = self._known
             if self._snapshot is not None and len(known) - self._n_kept >= PAGE:
                 rows = dict(list(known.items())[self._n_kept :])
                 if self._snapshot.append(rows):

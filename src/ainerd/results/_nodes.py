@@ -72,7 +72,14 @@ def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
         yield from _pages(container, {"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE})
 
 
-def newest_key(container: Container, **equal: str) -> str | None:
+def newest_nodes(container: Container, most: int, **equal: str | None) -> list[Node]:
+    """Key and metadata of the children made last whose metadata have these values, the last first. One request."""
+    wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": most} | _conditions(equal)
+    found = _page(container, container.item["links"]["search"], wanted)["data"]
+    return [(node["id"], node["attributes"]["metadata"]) for node in found]
+
+
+def newest_key(container: Container, **equal: str | None) -> str | None:
     """Key of the child made last whose metadata have these values; None if there is none. One request."""
     wanted = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1} | _conditions(equal)
     found = _page(container, container.item["links"]["search"], wanted)["data"]

@@ -1,12 +1,15 @@
 """Metadata of the results in one table, so that a first reading of thousands is a request or two."""
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import httpx
+import numpy as np
+import orjson
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
@@ -15,6 +18,7 @@ from ainerd.results._nodes import is_conflict
 _KEY = "snapshot"
 _ARROW = "application/vnd.apache.arrow.file"
 # The same in most results: written once, in a row without a key, with the names of what each result says itself.
+_POINT, _PACKED = "embedding", "embedding as float32"  # most of what a result says: in base64 a third of its digits
 _COMMON = ("parameters", "software", "model", "calibration", "units", "positions", "summary", "arrays")
 
 Metadata = Mapping[str, Any]
@@ -41,12 +45,8 @@ class Snapshot:
             response.raise_for_status()
             table = pyarrow.ipc.open_file(BytesIO(response.content)).read_all()
             rows = list(zip(*(table[name].to_pylist() for name in ("key", "common", "said")), strict=True))
-            common = {name: json.loads(said) for key, name, said in rows if not key}
-            return {
-                key: dict(zip(common[name]["names"], json.loads(said), strict=True)) | common[name]["said"]
-                for key, name, said in rows
-                if key
-            }
+            common = {name: _read(said) for key, name, said in rows if not key}
+            return {key: _unpacked(_read(said), **common[name]) for key, name, said in rows if key}
         except (httpx.HTTPError, pyarrow.ArrowInvalid, KeyError, TypeError, ValueError):
             return {}
 
@@ -56,7 +56,7 @@ class Snapshot:
 
         rows, written = [], set()
         for key, metadata in results.items():
-            own = {name: x for name, x in metadata.items() if name not in _COMMON}
+            own = _packed({name: x for name, x in metadata.items() if name not in _COMMON})
             shared = {name: metadata[name] for name in _COMMON if name in metadata}
             common = json.dumps({"names": list(own), "said": shared})
             name = sha256(common.encode()).hexdigest()[:16]
@@ -84,3 +84,30 @@ class Snapshot:
             self._ainerd.delete_contents(_KEY, external_only=False)
         except httpx.HTTPError:
             pass  # none there, or not for us to remove: rows appended later count
+
+
+def _read(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # NaN, as json writes it
+        return json.loads(text)
+
+
+def _packed(own: dict[str, Any]) -> dict[str, Any]:
+    """With the point as text, if it is of numbers that float32 holds exactly."""
+    point = own.get(_POINT)
+    if not isinstance(point, list) or {*map(type, point)} != {float}:
+        return own
+    short = np.array(point, "<f4")
+    if not np.array_equal(short, point):
+        return own
+    text = b64encode(short.tobytes()).decode()
+    return {(_PACKED if name == _POINT else name): text if name == _POINT else x for name, x in own.items()}
+
+
+def _unpacked(values: list[Any], names: list[str], said: dict[str, Any]) -> dict[str, Any]:
+    """Metadata as they were: `said` in all results of the kind, and the values of the other names."""
+    own = dict(zip(names, values, strict=True))
+    if _PACKED in own:
+        own[_POINT] = np.frombuffer(b64decode(own.pop(_PACKED)), "<f4").tolist()
+    return own | said

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -109,6 +109,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _are_numbers(values: Sequence[Any]) -> bool:
+    if {*map(type, values)} == {float} and math.isfinite(sum(values)):  # as nearly all are
+        return True
+    return all(map(_is_number, values))
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
@@ -147,7 +153,7 @@ _RESULT: Mapping[str, Callable[[Any], bool]] = {
     "event_time": _is_time,
     "novelty_p": _is_number,
     "novel": lambda value: isinstance(value, bool),
-    "embedding": lambda value: isinstance(value, list | tuple) and all(map(_is_number, value)) and len(value) > 0,
+    "embedding": lambda value: isinstance(value, list | tuple) and _are_numbers(value) and len(value) > 0,
     "positions": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
     "raw_uids": lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
     "units": lambda value: _is_mapping(value) and all(map(_is_text, value.values())),

@@ -9,6 +9,7 @@ from tiled.client.container import Container
 from tiled.queries import KeysFilter
 
 from ainerd.results._campaign_records import CampaignRecords
+from ainerd.results._nodes import newest_key
 from ainerd.results._reading import ResultReader
 from ainerd.results._records import USABLE, ResultRecord
 from ainerd.results._shown import ResultTable
@@ -67,6 +68,10 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
     def _other_digests(self, record: ResultRecord) -> list[str] | None:
         digests = self._digests()
         return None if digests is None else sorted(digests - {record.digest})
+
+    def newest_key(self) -> str | None:
+        """Key of the result that was begun last; None if there is none. One request."""
+        return newest_key(self.container["results"], agent=self.agent)
 
     def export(self, path: str | Path) -> Path:
         """Write all results to a file: the table as ``.csv`` or ``.parquet``, everything as ``.h5``.

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ainerd.results._file import read_table
+from ainerd.results._patience import counted
 from ainerd.technique import panels
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def dataset_of_all(table: pd.DataFrame, results: Mapping[str, "AinerdResult"], n
     told = xr.Dataset(columns, coords={"result": np.asarray(table.index, dtype=str)})
     if not names or table.empty:
         return told
-    each = [dataset(results[str(key)], names).drop_attrs(deep=False) for key in table.index]
+    keys = counted([str(key) for key in table.index], "reading arrays")
+    each = [dataset(results[key], names).drop_attrs(deep=False) for key in keys]
     try:
         arrays = xr.concat(each, dim=told["result"], join="outer", coords="minimal", compat="override", data_vars="all")
     except ValueError as error:

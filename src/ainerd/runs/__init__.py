@@ -3,6 +3,7 @@
 from ainerd.runs._due import is_analysed
 from ainerd.runs._outcome import SPOILT, Listener, Outcome, Wanted
 from ainerd.runs._raw import RawWriter
+from ainerd.runs._subject import Subject
 from ainerd.runs._worker import Worker
 
-__all__ = ["SPOILT", "Listener", "Outcome", "RawWriter", "Wanted", "Worker", "is_analysed"]
+__all__ = ["SPOILT", "Listener", "Outcome", "RawWriter", "Subject", "Wanted", "Worker", "is_analysed"]

@@ -37,10 +37,13 @@ class Delivery:
         *,
         late_s: float,
         tell: Callable[[Outcome], None] = lambda outcome: None,
+        is_kept: bool = False,
     ) -> None:
         self._writer, self._spool, self._resolve, self._late_s, self._tell = writer, spool, resolve, late_s, tell
+        self._is_kept = is_kept  # on disk already, from where it comes
         self._n_told = 0  # outcomes; those of a run that is analysed once more come in the same order
         self._documents: list[Document] = []
+        self._start: Mapping[str, Any] | None = None
         self._n_bytes = 0
         self._has_died = False
         self._set_aside: str | None = None  # why Tiled does not take it
@@ -69,11 +72,13 @@ class Delivery:
     @property
     def run(self) -> tuple[str, int | None] | None:
         """Uid and number of the run; None before it begins."""
-        found = [doc for name, doc in self._documents[:1] if name == "start"]
-        return (str(found[0].get("uid", "")), found[0].get("scan_id")) if found else None
+        start = self._start
+        return None if start is None else (str(start.get("uid", "")), start.get("scan_id"))
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """For the case that it must be analysed once more, or kept; unless it is too large for that."""
+        if name == "start":
+            self._start = doc  # which stays, however large the run becomes
         data = doc.get("data") if name in ("event", "event_page") else None
         if isinstance(data, Mapping):
             self._n_bytes += sum(map(_n_bytes, data.values()))
@@ -147,7 +152,10 @@ class Delivery:
             reason = f"Tiled did not take its result, and it is too large to be kept (see `ainerd replay`): {reason}"
         else:
             reason = f"Tiled does not take results, the run is kept until it does: {reason}"
-            self._spool.keep(run.uid, self._documents)
+            if self._is_kept:
+                self._spool.is_away = True
+            else:
+                self._spool.keep(run.uid, self._documents)
         logger.warning("run %s: %s", run.uid, reason)
         return self._failed(reason)
 

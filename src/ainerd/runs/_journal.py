@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +39,7 @@ class Journal:
         file = self._files.pop(uid, None)
         if file is not None:
             Path(file.name).unlink(missing_ok=True)
-            file.close()
+            _close(file)
 
     def left(self) -> Iterator[tuple[Path, list[Document]]]:
         """Runs of sessions that are gone, the oldest first; one that had not ended gets the end that it had."""
@@ -59,7 +60,7 @@ class Journal:
     def close(self) -> None:
         """Close the files; the runs in them are left to the next session."""
         for file in self._files.values():
-            file.close()
+            _close(file)
         self._files.clear()
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -83,6 +84,11 @@ class Journal:
                 self.done(start["uid"])
 
         return [write], []
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # what a full disk did not take is tried once more
+        file.close()
 
 
 def _stop(run_start: str, time_s: float) -> dict[str, Any]:

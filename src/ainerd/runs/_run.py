@@ -115,6 +115,7 @@ class RunState:
                 for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
                     subject.n_read += len(block)
                     subject.analysis.push(block)
+                    self._writer.glance(subject)
             except FrameError:
                 self._is_unreadable = until is None  # the next event's may be another file's
                 raise

@@ -19,6 +19,7 @@ from ainerd.results import ResultStore
 from ainerd.runs._delivery import Delivery
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._spool import Spool
+from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
 from ainerd.technique import Technique
 
@@ -34,7 +35,7 @@ class Worker:
 
     Frames are read from files below `roots`, else from the runs in `raw`, up to `late_s` after the end of a run. Runs
     whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each result once it is
-    written, in the worker's thread; for a person's eyes.
+    written, `glance` of a run that goes on after each block of its frames, in the worker's thread; for a person's eyes.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class Worker:
         raw: Container | None = None,
         late_s: float = 0.0,
         on_outcome: Callable[[Outcome], None] | None = None,
+        glance: Callable[[Subject], None] = lambda subject: None,
     ) -> None:
         self._spool = Spool(spool, store.answers)
-        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw)
+        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw, glance)
         self._late_s, self._on_outcome = late_s, on_outcome
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -166,13 +168,15 @@ class Worker:
     def _write_kept(self) -> None:
         """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
         for path in self._spool.waiting():
-            delivery = self._current = self._new_delivery()
+            delivery = self._current = self._new_delivery(is_kept=True)
             try:
                 documents = list(file_documents(path))
                 if [name for name, _ in (documents[:1] + documents[-1:])] != ["start", "stop"]:
                     raise ValueError("it is not a whole run")
                 for name, doc in documents:
                     delivery(name, dict(doc))
+                if self._spool.is_away:
+                    return  # again: this one and the others wait
                 path.unlink(missing_ok=True)
             except ValueError as error:
                 self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
@@ -182,8 +186,6 @@ class Worker:
                 self._spool.try_later(path, error)
                 self._current = None
                 continue
-            if self._spool.is_away:
-                return  # again: this one was kept anew, the others wait
 
     def close_series(self, value: str) -> "Future[bool]":
         """Have the worker close a series in its turn; whether there was one that grew."""
@@ -198,8 +200,8 @@ class Worker:
         self.submit(close)
         return done
 
-    def _new_delivery(self) -> Delivery:
-        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s, tell=self._tell)
+    def _new_delivery(self, *, is_kept: bool = False) -> Delivery:
+        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s, tell=self._tell, is_kept=is_kept)
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         self._current = self._open_runs[start["uid"]] = self._new_delivery()

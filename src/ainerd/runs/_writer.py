@@ -1,6 +1,7 @@
 """Writes what becomes of runs to Tiled, and tells the campaign."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ class Writer:
     listener: Listener
     agent: str
     raw: Container | None = None  # frames that are in no file here, and runs of a series of an earlier session
+    glance: Callable[[Subject], None] = lambda subject: None  # at a run that goes on, after each block of frames
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
     def begin(self, subject: Subject) -> Subject | Outcome:

@@ -37,6 +37,7 @@ class Presence:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.leave: Callable[[], object] = lambda: None
+        self.is_first = False  # whether it is known that nobody else is at work under that name on this machine
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = os.open(_path(folder, name), os.O_RDWR | os.O_CREAT, 0o644)
@@ -49,6 +50,7 @@ class Presence:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(file, 0)
                 os.write(file, json.dumps(whereabouts()).encode())
+                self.is_first = True
                 return
             if look < LOOKS - 1:
                 time.sleep(PAUSE_S)

@@ -178,9 +178,9 @@ class Partition:
         """A partition from an HDF5 file: what `save` wrote, any NXxpcs masks, or a q map of APS.
 
         Read are the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
-        result files of boost_corr) or ``data`` (before those) of APS, whose `mask` is 1 where a pixel is good. The q
-        values of APS are in 1/Å and become 1/nm; its phi, which runs against ours, is turned. Bins without a good
-        pixel are left out and the others numbered afresh.
+        result files of boost_corr), ``data`` or ``xpcs`` (before those) of APS, whose `mask` is 1 where a pixel is
+        good. The q values of APS are in 1/Å and become 1/nm; its phi, which runs against ours, is turned. Bins without
+        a good pixel are left out and the others numbered afresh.
 
         Raises
         ------

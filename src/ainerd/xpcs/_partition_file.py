@@ -1,7 +1,7 @@
 """Partitions in HDF5 files: the masks of NXxpcs, and the q maps of APS.
 
 NXxpcs: group ``masks`` (NXnote) of the instrument. APS: written by pySimpleMask, read by boost_corr, copied into result
-files; the older files name the maps ``dynamicMap`` and ``staticMap``.
+files; the older files name the maps ``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
 """
 
 from os import PathLike
@@ -13,8 +13,8 @@ import numpy as np
 from ainerd.xpcs._partition import Partition
 
 NEXUS = "entry/instrument/masks"
-APS = ("qmap", "xpcs/qmap", "data")
-DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap"), ("static_roi_map", "staticMap")
+APS = ("qmap", "xpcs/qmap", "data", "xpcs")
+DYNAMIC, STATIC = ("dynamic_roi_map", "dynamicMap", "dqmap"), ("static_roi_map", "staticMap", "sqmap")
 PER_NM = {
     "1/nm": 1.0, "nm^-1": 1.0, "nm⁻¹": 1.0, "1/m": 1e-9,
     "1/A": 10.0, "1/Å": 10.0, "A^-1": 10.0, "Å⁻¹": 10.0, "1/angstrom": 10.0,
@@ -85,7 +85,7 @@ def _aps(group: h5py.Group, path: Path) -> Partition:
 def _aps_centres(group: h5py.Group, path: Path, kind: str, labels: Array) -> tuple[Array | None, Array | None]:
     """(q, phi) of bins by label, in our units and sense; None for what the file does not say."""
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
-        q = _list(group, f"{kind[0]}qval")
+        q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval")
         return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
     mapping, dim0, dim1 = (_list(group, f"{kind}_{name}") for name in ("index_mapping", "v_list_dim0", "v_list_dim1"))
     if mapping is None or dim0 is None or dim1 is None or mapping.size < labels.max(initial=0):

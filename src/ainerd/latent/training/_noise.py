@@ -28,7 +28,7 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
         inside = noise @ basis.T
         power = group_power(inside, np.square(noise).sum(1) - np.square(inside).sum(1))
         noisy = e.noise > 0
-        seen.append(noise_gauges(e.maps, level, gauges)[0][noisy])
+        seen.append(noise_gauges(e.maps, level, gauges)[noisy])
         told.append(np.log(np.maximum(power, 1e-6))[noisy])
     gauges, powers = np.concatenate(seen), np.concatenate(told).astype(np.float32)
     mean, spread = gauges.mean(0), gauges.std(0) + 1e-3

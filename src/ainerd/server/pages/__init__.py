@@ -6,11 +6,11 @@ Tiled's web interface in its settings, which ``python -m ainerd.server.pages`` w
 
 from fastapi import APIRouter
 
-from ainerd.server.pages import _campaign, _mean, _replay, _result, _session, _static, _table, _wishes
+from ainerd.server.pages import _campaign, _live, _mean, _replay, _result, _session, _static, _table, _wishes
 from ainerd.server.pages._ui import ui_settings, write_ui_settings
 
 router = APIRouter(prefix="/ainerd")
-for part in (_static, _session, _campaign, _mean, _replay, _table, _result, _wishes):
+for part in (_static, _session, _campaign, _live, _mean, _replay, _table, _result, _wishes):
     router.include_router(part.router)
 
 __all__ = ["router", "ui_settings", "write_ui_settings"]

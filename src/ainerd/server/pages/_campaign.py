@@ -13,16 +13,21 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 from numpy.typing import NDArray
 
+from ainerd.results import USABLE
 from ainerd.server.pages._access import Asked
-from ainerd.server.pages._kept import Row, newest
+from ainerd.server.pages._alike import nearest
+from ainerd.server.pages._kept import Row, kept
+from ainerd.server.pages._news import is_old, name_of
 from ainerd.server.pages._short import ShortResult, number, numbers, quantities, text
 from ainerd.server.pages._sources import AgentState, Sources, kinds
 from ainerd.server.pages._static import view_script
-from ainerd.server.pages._wishes import held_by, short_wish
+from ainerd.server.pages._wishes import held_by, is_final_wish, short_wish
 from ainerd.technique import panels
 
 NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES = 200, 20, 10
+LATEST = 20  # results written last, one of which is the newest
 MOST_RESULTS = 20_000  # the newest, on a map
+WHOLE_S = 10.0  # after which everything is looked at, whether there is news or not
 router = APIRouter()
 
 
@@ -30,11 +35,14 @@ router = APIRouter()
 async def campaign(
     path: str, asked: Annotated[Asked, Depends()], agent: str | None = None, since: str | None = None
 ) -> Response:
-    """The campaign of an agent; with `since`, the ``cursor`` of an earlier answer, what is new."""
+    """The campaign of an agent; with `since`, the ``cursor`` of an earlier answer, what is new: 204 if nothing is."""
+    known = _read_cursor(since)
+    if _is_young(known) and not await is_old(str(known.get("news"))):
+        return Response(status_code=204)
     sources = await Sources.at(asked, path)
+    news = await name_of(sources.node.context)
     state = await sources.agent(agent)
-    found = await _answer(sources, state, _read_cursor(since))
-    return json_response(found)
+    return json_response(await _answer(sources, state, known, news))
 
 
 def json_response(found: Any) -> Response:
@@ -42,7 +50,7 @@ def json_response(found: Any) -> Response:
     return Response(orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
-async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any]) -> dict[str, Any]:
+async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any], news: str) -> dict[str, Any]:
     said, name = state.said, state.name
     store, rows = await sources.results()
     rows = [row for row in rows if row.said.agent == name][-MOST_RESULTS:]
@@ -62,6 +70,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any])
     cursor = {
         **same, "v": store.version, "n": len(rows), "a": atlas, "lg": log_generation,
         "l": lines[-1].id if lines else -1, "b": belief.get("version"), "s": at_suggestions,
+        "news": news, "at": int(time.time()),
     }  # fmt: skip
     belief_same = not whole and known.get("b") == belief.get("version")
     motors = [*_mapping(said.get("bounds"))] or _motors(results)
@@ -71,6 +80,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any])
     return {
         "cursor": base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode(),
         "agent": name,
+        "agent_key": state.key,
         "agents": [other.name for other in sources.agents] or [name],
         "whole": whole,
         "sample": {
@@ -82,6 +92,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any])
             "belief_same": belief_same and bool(belief),
         },
         "results": await anyio.to_thread.run_sync(_columns, rows, motors, axes, None if whole else version),
+        "newest": _newest(results) if moved else None,
         "regimes": _regimes(said, results, labels, atlas, moved),
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
         "novelty": _novelty(said, results),
@@ -94,7 +105,7 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any])
         "wishes": wishes,
         "held": held_by(said.get("held"), wishes),
         "health": _health(state),
-        "computing": [{"key": r.key, "scan": r.scan, "live": False} for r in results if r.status == "computing"][-20:],
+        "computing": [{"key": r.key, "scan": r.scan} for r in results if r.status == "computing"][-20:],
         "technique": technique,
         **scripts,
     }
@@ -107,6 +118,11 @@ def _read_cursor(since: str | None) -> dict[str, Any]:
         return {}
     counted = isinstance(found, dict) and all(isinstance(found.get(name), int) for name in ("v", "n", "l"))
     return found if counted else {}
+
+
+def _is_young(known: Mapping[str, Any]) -> bool:
+    """Whether an answer is so new that what was removed, or is no longer for who asks, need not be looked for."""
+    return abs(time.time() - (number(known.get("at")) or 0.0)) < WHOLE_S
 
 
 def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any], since: int | None) -> dict[str, Any]:
@@ -183,6 +199,12 @@ def _regimes(
     return {**shown, "label": label, "kinds": {str(regime): kind for regime, kind in kinds(results, label).items()}}
 
 
+def _newest(results: Sequence[ShortResult]) -> dict[str, Any] | None:
+    """What the newest results that can be looked at are most like: a page asks for no more before it draws them."""
+    done = sorted((r for r in results[-LATEST:] if r.status in USABLE), key=lambda r: r.t or 0.0)
+    return {"key": done[-1].key, "nearest": [each["key"] for each in nearest(done[-1].key, results)]} if done else None
+
+
 def _novelty(said: Mapping[str, Any], results: Sequence[ShortResult]) -> dict[str, Any]:
     claims, flagged = sum(r.p is not None for r in results), sum(bool(r.novel) for r in results)
     alpha, about = number(said.get("alpha")), _mapping(said.get("novelty"))
@@ -234,7 +256,7 @@ async def _wishes(sources: Sources, state: AgentState) -> list[dict[str, Any]]:
     node = await sources.child("agents", state.key) if state.key else None
     if node is None:
         return []
-    found = [short_wish(key, said) for _, key, said in await newest(node, 100)]
+    found = [row.said for row in (await kept(node, short_wish, is_final_wish).read(node))[:-101:-1]]
     waits = [wish for wish in found if wish["status"] == "asked"]
     done = [wish for wish in found if wish["status"] != "asked"][:NEWEST_WISHES]
     return sorted([*waits, *done], key=lambda wish: wish["t"] or 0.0)

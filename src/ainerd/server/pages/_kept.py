@@ -6,7 +6,8 @@ that is final does not change. Of thousands of results each asking reads what is
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,12 +23,12 @@ Metadata = Mapping[str, Any]
 
 
 class Row:
-    """A child: its key, what is kept of its metadata, and since when."""
+    """A child: its key, what is kept of its metadata, since when, and when it was written last."""
 
-    __slots__ = ("changed", "id", "key", "made", "said")
+    __slots__ = ("changed", "id", "key", "made", "said", "updated")
 
-    def __init__(self, id: int, key: str, said: Any, made: int) -> None:
-        self.id, self.key, self.said = id, key, said
+    def __init__(self, id: int, key: str, said: Any, updated: datetime, made: int) -> None:
+        self.id, self.key, self.said, self.updated = id, key, said, updated
         self.made = self.changed = made  # versions of what is kept
 
 
@@ -50,6 +51,11 @@ class Kept:
         self._n, self._last = 0, 0
         self._open: dict[int, bytes] = {}  # not final, with what was read of it
 
+    @property
+    def open(self) -> Iterable[int]:
+        """Ids of the children that may still change."""
+        return self._open.keys()
+
     async def read(self, node: Any) -> list[Row]:
         """The children that who asks may see, as `node` is given to them; rows that cannot be shown are left out."""
         async with self._lock:
@@ -64,7 +70,7 @@ class Kept:
     async def _follow(self, db: Any, parent: int) -> None:
         mine = orm.Node.parent == parent
         n = (await db.execute(select(func.count(orm.Node.id)).where(mine))).scalar_one()
-        columns = orm.Node.id, orm.Node.key, cast(orm.Node.metadata_, Text)
+        columns = orm.Node.id, orm.Node.key, orm.Node.time_updated, cast(orm.Node.metadata_, Text)
         before = (await db.execute(select(func.count(orm.Node.id)).where(mine, orm.Node.id <= self._last))).scalar_one()
         if before != self._n:  # something was removed
             self._begin()
@@ -81,23 +87,24 @@ class Kept:
             self._n, self._last = self._n + len(found), found[-1][0]
 
     async def _take(self, found: Any) -> None:
-        changed = [each for each in found if self._open.get(each[0]) != each[2].encode()]
+        changed = [each for each in found if self._open.get(each[0]) != each[3].encode()]
         if not changed:
             return
         # The first result of a technique imports what it draws with.
-        short = await anyio.to_thread.run_sync(lambda: [self._short(*each) for each in changed])
+        short = await anyio.to_thread.run_sync(lambda: [self._short(key, text) for _, key, _, text in changed])
         self.version += 1
-        for (id, key, text), said in zip(changed, short, strict=True):
+        for (id, key, updated, text), said in zip(changed, short, strict=True):
             if said is not None and id in self.rows:
-                self.rows[id].said, self.rows[id].changed = said, self.version
+                row = self.rows[id]
+                row.said, row.updated, row.changed = said, updated, self.version
             elif said is not None:
-                self.rows[id] = Row(id, key, said, self.version)
+                self.rows[id] = Row(id, key, said, updated, self.version)
             if said is not None and self._is_final(said):
                 self._open.pop(id, None)
             else:
                 self._open[id] = text.encode()
 
-    def _short(self, id: int, key: str, text: str) -> Any:
+    def _short(self, key: str, text: str) -> Any:
         try:
             return self._shorten(key, orjson.loads(text))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
@@ -114,6 +121,11 @@ def kept(node: Any, shorten: Callable[[str, Metadata], Any], is_final: Callable[
     if at not in of_catalogue:
         of_catalogue[at] = Kept(shorten, is_final)
     return of_catalogue[at]
+
+
+def may_change(context: Any) -> list[int]:
+    """Ids of all nodes of a catalogue that are kept and may still change."""
+    return [id for store in _kept.get(context, {}).values() for id in store.open]
 
 
 async def newest(node: Any, n: int = 1) -> list[tuple[int, str, Any]]:

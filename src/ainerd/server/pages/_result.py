@@ -1,6 +1,6 @@
 """One result: all that is said of it that is no array."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -14,13 +14,13 @@ from ainerd.results._explain import explain
 from ainerd.results._notes import notes_on
 from ainerd.results._records import ResultRecord
 from ainerd.server.pages._access import Asked
+from ainerd.server.pages._alike import nearest
 from ainerd.server.pages._campaign import json_response
-from ainerd.server.pages._short import ShortResult, text
+from ainerd.server.pages._short import text
 from ainerd.server.pages._sources import Sources
 from ainerd.server.pages._static import view_script
 from ainerd.technique import panels
 
-NEAREST = 8
 LONGEST_AXIS = 4096  # values of a coordinate
 MOST_TEXT = 20_000  # characters of the metadata of one name
 router = APIRouter()
@@ -61,7 +61,7 @@ async def result(path: str, asked: Annotated[Asked, Depends()]) -> Response:
             "series": said.get("series") or {},
             "tables": said.get("tables") or {},
             "coordinates": coordinates,
-            "nearest": _nearest(key, results),
+            "nearest": nearest(key, results),
             "superseded_by": next((r.key for r in results if r.supersedes == key and r.status != "computing"), None),
             "views": script,
         }
@@ -157,23 +157,3 @@ def _explained(metadata: Mapping[str, Any]) -> str:
         return str(explain(ResultRecord.from_metadata(metadata)))[:5000]
     except (ValidationError, KeyError, TypeError, ValueError):
         return "these metadata are no result's of ours: somebody changed them"
-
-
-def _nearest(key: str, results: Sequence[ShortResult]) -> list[dict[str, Any]]:
-    """Results of the same agent and parameters by their distance in the latent space."""
-    me = next((r for r in results if r.key == key), None)
-    if me is None or me.embedding is None:
-        return []
-    alike = [
-        r
-        for r in results
-        if r is not me
-        and (r.agent, r.digest) == (me.agent, me.digest)
-        and r.embedding is not None
-        and r.embedding.size == me.embedding.size
-    ]
-    if not alike:
-        return []
-    distance = np.sqrt(((np.stack([r.embedding for r in alike]) - me.embedding) ** 2).sum(axis=1))
-    nearest = np.argsort(distance, kind="stable")[:NEAREST]
-    return [{"key": alike[i].key, "scan": alike[i].scan, "distance": float(distance[i])} for i in nearest]

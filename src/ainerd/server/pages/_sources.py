@@ -7,10 +7,7 @@ from datetime import UTC
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import orjson
 from fastapi import HTTPException
-from sqlalchemy import Text, cast, select
-from tiled.catalog import orm
 
 from ainerd.server.pages._access import Asked
 from ainerd.server.pages._kept import Kept, Row, kept, newest, newest_id
@@ -119,16 +116,13 @@ _labels: "WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]]" = WeakKeyDictio
 
 
 async def _states(node: Any) -> list[AgentState]:
-    async with node.context.session() as db:
-        columns = orm.Node.key, orm.Node.time_updated, cast(orm.Node.metadata_, Text)
-        asked = node.apply_conditions(select(*columns).where(orm.Node.parent == node.node.id))
-        found = (await db.execute(asked.order_by(orm.Node.time_updated.desc()).limit(MOST_AGENTS))).all()
-    states = []
-    for key, updated, text in found:
-        said = orjson.loads(text)
-        if isinstance(said, dict) and isinstance(said.get("agent"), str):
-            states.append(AgentState(key, said, updated.replace(tzinfo=UTC).timestamp()))
-    return states
+    rows = await kept(node, _said, lambda said: False).read(node)
+    rows = sorted(rows, key=lambda row: row.updated)[-MOST_AGENTS:]
+    return [AgentState(row.key, row.said, row.updated.replace(tzinfo=UTC).timestamp()) for row in rows]
+
+
+def _said(key: str, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return said if isinstance(said.get("agent"), str) else None
 
 
 def kinds(results: Sequence[ShortResult], labels: Sequence[int | None]) -> dict[int, str]:

@@ -166,6 +166,11 @@ def short_wish(key: str, said: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "regime": said["regime"]} if isinstance(said.get("regime"), int) else found
 
 
+def is_final_wish(wish: Mapping[str, Any]) -> bool:
+    """Whether an agent has answered."""
+    return wish["status"] != "asked"
+
+
 def held_by(held: Any, wishes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Who holds the agent, as it says itself or as somebody has just asked."""
     asked = [wish for wish in wishes if wish["do"] in ("hold", "release") and wish["status"] == "asked"]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._bank_file import write_bank
     from ainerd.techniques.rheo_xpcs._bins import build_partition
     from ainerd.techniques.rheo_xpcs._calibrated import calibrated
+    from ainerd.techniques.rheo_xpcs._curves_file import Curves, has_curves, read_curves
     from ainerd.techniques.rheo_xpcs._exposures import (
         FEWEST_MEASURED,
         FEWEST_OF_A_KIND,
@@ -30,14 +31,17 @@ _WHERE = {
     "FEWEST_SIMULATED": "_exposures",
     "TERMS": "_features",
     "Bank": "_bank",
+    "Curves": "_curves_file",
     "PartitionSettings": "_settings",
     "RheoXPCS": "_technique",
     "RheoXPCSSettings": "_settings",
     "build_partition": "_bins",
     "calibrated": "_calibrated",
+    "has_curves": "_curves_file",
     "measured_exposure": "_exposures",
     "preshear": "_preshear",
     "preshear_of": "_preshear",
+    "read_curves": "_curves_file",
     "run_features": "_features",
     "simulated_exposures": "_exposures",
     "stretched": "_exposures",

@@ -108,6 +108,18 @@ class Exposure:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
 
+    def so_far(self) -> NDArray[np.float32] | None:
+        """The mean over all bins of the map of the frames that have come; None of too few, or of a part of a run."""
+        if self._reducer.n_pushed < FEWEST_FRAMES:
+            return None
+        try:
+            maps = self._reducer.maps(partial=True)
+        except ValueError:  # only "area" maps a part of a run
+            return None
+        seen = np.isfinite(maps)
+        with np.errstate(invalid="ignore"):
+            return np.where(seen, maps, 0).sum(0) / seen.sum(0)
+
     def _prepare(self, share: float) -> None:
         """Calibrate for what the run will be: seconds' work, better done while frames still come."""
         technique, photons = self._technique, self._photons(self._screen.left_out)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import ainerd
 from ainerd.latent._grid import SIZE
 from ainerd.latent._weights import ModelError, read_weights, write_weights
-from ainerd.novelty import LOOKS, RegimeTest
+from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest
 from ainerd.technique import NullRegimes
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, add_systematics, noised
 from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
@@ -32,10 +32,16 @@ _RANKS = {"by_look": 2, "smallest": 1}
 
 @dataclass(frozen=True)
 class Views:
-    """p-values (n, k) and points (n, k, d) of k exposures of each of n regimes."""
+    """p-values (n, k), points (n, k, d) and features (n, k, f) of k exposures of each of n regimes."""
 
     p: NDArray[np.float64]
     z: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    @classmethod
+    def judged(cls, scorer: NoveltyScorer, z: NDArray[np.float32], features: NDArray[np.float32]) -> Self:
+        """Points and features with the p-values that a scorer gives."""
+        return cls(scorer.p_values(features.reshape(-1, features.shape[-1])).reshape(z.shape[:2]), z, features)
 
 
 @one_thread
@@ -45,33 +51,37 @@ def views(
     *,
     each: int = LOOKS,
     contrast_off: float = 1.0,
+    photons: float = PHOTONS,
     seed: int = 0,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Views:
     """Exposures of regimes, which differ by noise alone; contrast is a regime's own, within what is known of it.
 
-    `contrast_off` is the contrast over what the technique is told.
+    `contrast_off` is the contrast over what the technique is told; `photons` are those of a pixel in an exposure.
     """
     encoder, linear, rng = technique.encoder, technique.encoder.linear, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
-    told = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
-    scorer = technique.scorer({"photons": PHOTONS, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **told})
-    noise = (CONTRAST + SIZE / PHOTONS) / np.sqrt(BINS * PIXELS)
+    noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
     described, points = [], []
     for one in clean:
         scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
         signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
         signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
-        maps = noised(signal, sectors.n_pixels, PHOTONS, rng)
+        maps = noised(signal, sectors.n_pixels, photons, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
         held = linear.decode(linear.encode(mean), size=SIZE)
-        described.append(features(held, mean, maps, sectors, photons=PHOTONS))
+        described.append(features(held, mean, maps, sectors, photons=photons))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
-    p = scorer.p_values(np.concatenate(described)).reshape(len(clean), each)
-    return Views(p, np.array(points, dtype=np.float32))
+    return Views.judged(scorer_of(technique, photons), np.array(points, dtype=np.float32), np.stack(described))
+
+
+def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
+    """What judges the exposures of `views`."""
+    told = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
+    return technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **told})
 
 
 def write_null(path: Path, technique: "RheoXPCS", seen: Views, *, seed: int) -> None:

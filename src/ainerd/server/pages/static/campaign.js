@@ -11,7 +11,7 @@ import { NextPoint } from "./next.js";
 import { h, Safe, useEffect, useMemo, useState } from "./react.js";
 import { TIMES, useReplay } from "./replay.js";
 import { alike, scene as sceneOf } from "./scene.js";
-import { plotly } from "./server.js";
+import { plotlyAfter } from "./server.js";
 import { Results } from "./table.js";
 import { Frame } from "./theme.js";
 import { Timeline } from "./timeline.js";
@@ -20,7 +20,11 @@ import { clock } from "./words.js";
 /** The view of the node `ainerd`; `root` is its path. */
 export function Campaign({ root }) {
   const [agent, setAgent] = useState(undefined);
-  useEffect(() => void plotly().catch(() => {}), []); // while the state is asked for; a picture says what went wrong
+  const onAsked = useMemo(() => {
+    let asked;
+    plotlyAfter(new Promise((done) => (asked = done))); // once the gallery has asked for what it shows
+    return asked;
+  }, []);
   const { state, feed, again } = useCampaign(root, agent);
   const session = useSession(root);
   const asking = useAsking(root, state?.agent, session, again);
@@ -44,6 +48,7 @@ export function Campaign({ root }) {
     shown
       ? h(Screen, {
           root,
+          onAsked,
           state: shown,
           asking: replay.playing || health?.closed ? { ...asking, may: false } : asking,
           replaying: replay.playing,
@@ -87,7 +92,7 @@ function Replay({ replay, empty }) {
 }
 
 /** Everything below the head: a function of a state of the campaign, `asking` of `useAsking`. */
-export function Screen({ root, state, asking, replaying }) {
+export function Screen({ root, state, asking, replaying, onAsked }) {
   const [picked, pick] = useState(null); // null: the newest
   const [chosen, choose] = useState(null); // keys within a lasso
   const [likeThese, showAlike] = useState(false);
@@ -166,7 +171,7 @@ export function Screen({ root, state, asking, replaying }) {
         "the technique's gallery",
         run === newest ? "The newest run" : "Looked at",
         "looked",
-        h(Gallery, { scene, root, state, run, follows: run === newest, onPick: pick, onFollow: () => pick(null) }),
+        h(Gallery, { scene, root, state, run, follows: run === newest, replaying, onAsked, onPick: pick, onFollow: () => pick(null) }),
       ),
       panel(
         "the latent space",

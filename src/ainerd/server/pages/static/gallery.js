@@ -1,4 +1,5 @@
 // What the technique shows of the run that is looked at, beside what is most like it.
+import { Progress } from "./progress.js";
 import { h, React, Safe, useEffect, useState } from "./react.js";
 import { ask, get, page, techniqueView, thumbnail } from "./server.js";
 import { number, place, regimeName } from "./words.js";
@@ -19,26 +20,31 @@ export function useTechnique(name, address) {
 }
 
 /** The run that is most like one, of those before it, by all components: undefined until known, null if there is none. */
-function useNearest(scene, root, run) {
-  const [found, setFound] = useState({});
+function useNearest(scene, root, run, newest) {
+  const [asked, setFound] = useState({});
+  const found = newest?.key === run?.key ? { key: run?.key, keys: newest?.nearest ?? [] } : asked;
   useEffect(() => {
-    if (!run || run.failed) return;
+    if (!run || run.failed || newest?.key === run.key) return;
     let wanted = true;
     ask("result", `${root}/results/${run.key}`).then(
       ({ nearest }) => wanted && setFound({ key: run.key, keys: nearest.map((each) => each.key) }),
       () => wanted && setFound({ key: run.key, keys: [] }),
     );
     return () => void (wanted = false);
-  }, [root, run?.key]);
+  }, [root, run?.key, newest?.key]);
   if (found.key !== run?.key) return undefined;
   return found.keys.map((key) => scene.byKey.get(key)).find((other) => other && other.number < run.number) ?? null;
 }
 
 /** A heading that says what was found in a run, the run, and the technique's pictures of it. */
-export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) {
+export function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick, onFollow }) {
   const view = useTechnique(state.technique, state.views?.[state.technique]);
-  const nearest = useNearest(scene, root, run);
-  if (!run) return h("p", { className: "nothing" }, "no complete run yet");
+  const nearest = useNearest(scene, root, run, state.newest);
+  const isAsked = !run || run.failed || (view !== undefined && nearest !== undefined);
+  useEffect(() => void (isAsked && onAsked?.()), [isAsked]); // after the technique's own effects
+  const goesOn = follows && !replaying && Boolean(state.computing?.length || state.health?.run) && !state.health?.closed;
+  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, wanted: Boolean(state.agent_key) && goesOn });
+  if (!run) return h("div", { className: "gallery" }, progress, h("p", { className: "nothing" }, "no complete run yet"));
   const step = (by) => {
     const other = scene.runs[run.number - 1 + by];
     return h(
@@ -61,6 +67,7 @@ export function Gallery({ scene, root, state, run, follows, onPick, onFollow }) 
   return h(
     "div",
     { className: "gallery", "data-ainerd": "gallery" },
+    progress,
     h(
       "div",
       { className: "row title" },

@@ -31,6 +31,7 @@ export function merged(before, answer) {
       : { ...sample, belief: unchanged ? old : belief };
   kept.regimes = known(before.regimes, answer.regimes);
   kept.latent = known(before.latent, answer.latent);
+  kept.newest = answer.newest ?? before.newest;
   for (const name of ["suggestions", "wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"])
     kept[name] =
       (answer[name] ?? null) === null && name === "suggestions"
@@ -91,11 +92,13 @@ export function useCampaign(root, agent) {
         const answer = await going;
         if (ends) return;
         failures = 0;
-        cursor = answer.cursor;
-        now = merged(now, answer);
-        setState(now);
+        if (answer) {
+          cursor = answer.cursor;
+          now = merged(now, answer);
+          setState(now);
+        }
         setFeed((old) => (old.kind === "live" ? old : { kind: "live" }));
-        later(answer.health?.closed ? ENDED_MS : EVERY_MS);
+        later(now.health?.closed ? ENDED_MS : EVERY_MS);
       } catch (error) {
         if (ends) return;
         failures += 1;

@@ -1,6 +1,6 @@
 // What is asked of the server that the page came from, and of no other.
 
-const BASE = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+export const OURS = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 export const API = "/api/v1";
 
 /** Each part of a path of Tiled, safe in an address. */
@@ -34,13 +34,14 @@ export async function get(url, options = {}) {
   return response;
 }
 
-/** One of our own answers: `what` is campaign, session, table, result, replay. */
+/** One of our own answers: `what` is campaign, session, table, result, replay; null where nothing is new. */
 export async function ask(what, path, query = {}, options = {}) {
   const said = new URLSearchParams(
     Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
   );
   const tail = said.size ? `?${said}` : "";
-  return (await get(`${BASE}/${what}/${encoded(path)}${tail}`, options)).json();
+  const answer = await get(`${OURS}/${what}/${encoded(path)}${tail}`, options);
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** Tell the server something; what protects against other sites' pages is asked for first. */
@@ -48,7 +49,7 @@ export async function tell(what, path, body) {
   const { csrf } = await ask("session", path);
   const more = { "Content-Type": "application/json", ...(csrf ? { "x-csrf": csrf } : {}) };
   return (
-    await get(`${BASE}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })
+    await get(`${OURS}/${what}/${encoded(path)}`, { method: "POST", headers: more, body: JSON.stringify(body) })
   ).json();
 }
 
@@ -87,7 +88,7 @@ function typed(bytes, dtype = "float32") {
 /** Mean over the first axis of an array, thinned: `{values, shape}`; null where the server does not know how. */
 export async function mean(path, step = 1) {
   try {
-    const response = await get(`${BASE}/mean/${encoded(path)}?step=${step}`);
+    const response = await get(`${OURS}/mean/${encoded(path)}?step=${step}`);
     const shape = response.headers.get("x-shape").split(",").map(Number);
     return { values: new Float32Array(await response.arrayBuffer()), shape };
   } catch (error) {
@@ -105,20 +106,36 @@ export function thumbnail(root, key, what) {
 export const page = (path) => `/ui/browse/${encoded(path)}`;
 
 const loading = {};
+const PLOTLY = `${OURS}/static/plotly.min.js`;
+const LONGEST_MS = 600;
+
+/**
+ * Have Plotly fetched, and read once `first` has settled or 600 ms later: while a browser reads it, which takes about a
+ * second, it does nothing else, and what is asked of the server before that is there afterwards.
+ */
+export function plotlyAfter(first) {
+  if (window.Plotly || loading.plotly) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "preload", as: "script", href: PLOTLY }));
+  loading.first = Promise.race([first, new Promise((done) => setTimeout(done, LONGEST_MS))]).catch(() => {});
+}
 
 /** Plotly, once it is wanted. */
 export function plotly() {
-  return (loading.plotly ||= new Promise((done, failed) => {
+  return (loading.plotly ||= Promise.resolve(loading.first).then(read));
+}
+
+function read() {
+  return new Promise((done, failed) => {
     if (window.Plotly) return done(window.Plotly);
     const script = document.createElement("script");
-    script.src = `${BASE}/static/plotly.min.js`;
+    script.src = PLOTLY;
     script.onload = () => done(window.Plotly);
     script.onerror = () => {
       delete loading.plotly;
       failed(new Error("plotly.min.js cannot be loaded"));
     };
     document.head.append(script);
-  }));
+  });
 }
 
 /** What a technique draws: a component, perhaps with a `Gallery`; null if it has nothing of its own. */

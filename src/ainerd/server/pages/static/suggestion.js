@@ -1,5 +1,6 @@
 // One suggestion: where, why, what became of it; and all of them as a list.
 import { Said, useAsking, Verdict, Who } from "./actions.js";
+import { Head } from "./head.js";
 import { Feed } from "./health.js";
 import { useCampaign, useSession } from "./live.js";
 import { Terms } from "./next.js";
@@ -70,17 +71,12 @@ export function Suggestions({ root }) {
           h(
             "table",
             null,
-            h(
-              "thead",
-              null,
-              h(
-                "tr",
-                null,
-                ["position", "why", "status", "by", "when", ""].map((name) =>
-                  h("th", { key: name, scope: "col" }, name),
-                ),
-              ),
-            ),
+            h(Head, {
+              cells: [
+                ...["position", "why", "status", "by", "when"].map((name) => ({ name })),
+                { name: "page", unseen: true },
+              ],
+            }),
             h(
               "tbody",
               null,

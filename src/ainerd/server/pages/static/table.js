@@ -1,4 +1,5 @@
 // The results as a table: sorted, filtered, a page at a time; what the pictures show can be had here by keyboard.
+import { Head } from "./head.js";
 import { h, useEffect, useId, useState } from "./react.js";
 import { ask, page, tell, thumbnail } from "./server.js";
 import { clock, labelled, number, regimeName, short } from "./words.js";
@@ -165,33 +166,23 @@ function Table({ answer, calm, wanted, want, scene, root, pictures, selected, on
       h(
         "table",
         null,
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            h("th", { scope: "col" }, h("span", { className: "unseen" }, "picture")),
-            columns.map((column) =>
-              h(
-                "th",
-                {
-                  key: column.name,
-                  scope: "col",
-                  "aria-sort": sorted(column.name),
-                  className: numeric(answer.rows, column.name) ? "number" : undefined,
-                },
-                h(
-                  "button",
-                  { type: "button", className: "text", onClick: () => sort(column.name) },
-                  title(column),
-                  arrow(column.name),
-                ),
+        h(Head, {
+          cells: [
+            { name: "picture", unseen: true },
+            ...columns.map((column) => ({
+              name: column.name,
+              said: h(
+                "button",
+                { type: "button", className: "text", onClick: () => sort(column.name) },
+                title(column),
+                arrow(column.name),
               ),
-            ),
-            h("th", { scope: "col" }, h("span", { className: "unseen" }, "page")),
-          ),
-        ),
+              "aria-sort": sorted(column.name),
+              className: numeric(answer.rows, column.name) ? "number" : undefined,
+            })),
+            { name: "page", unseen: true },
+          ],
+        }),
         h(
           "tbody",
           null,

@@ -1,13 +1,14 @@
-"""`ainerd analyze`: a plain HDF5 file of frames, with no Bluesky around it."""
+"""`ainerd analyze`: a plain HDF5 file of frames or of g2, with no Bluesky around it."""
 
 import tomllib
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ainerd.cli import bars
+from ainerd.techniques.rheo_xpcs.commands._curves import analyze_curves
+from ainerd.techniques.rheo_xpcs.commands._movie import find_movie
 
 if TYPE_CHECKING:
     from ainerd.technique import Analysis
@@ -17,33 +18,51 @@ if TYPE_CHECKING:
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
-    roi: Annotated[Path, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")],
-    dataset: Annotated[str, typer.Option(help="Frames in the file, (frames, ny, nx).")] = "entry/data/data",
-    frame_time: Annotated[float, typer.Option(help="Time from frame to frame, in seconds.")] = 1.0,
+    roi: Annotated[
+        Path | None, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
+    ] = "entry/data/data",
+    frame_time: Annotated[
+        float | None, typer.Option(help="Time from frame to frame, in seconds; 1 if nobody says.")
+    ] = None,
     contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
     out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
 ) -> None:
-    """Two-time maps, g2, latent vectors and novelty of a file of frames."""
+    """Two-time maps, g2, latent vectors and novelty of a file of frames; without --roi, fits of a file of g2.
+
+    Files of g2 are NXxpcs, and the result files of APS.
+    """
+    if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
+        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
+    if roi is None:
+        analyze_curves(file, frame_time, out)
+    else:
+        _analyze_frames(file, roi, dataset, 1.0 if frame_time is None else frame_time, contrast, out)
+
+
+def _analyze_frames(
+    file: Path, roi: Path, dataset: str, frame_time: float, contrast: float | None, out: Path | None
+) -> None:
     import h5py
     from rich.console import Console
 
-    from ainerd.documents import FrameError, FrameReader, Whole
+    from ainerd.documents import FrameError, Whole
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs import RheoXPCS
     from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
 
-    if not (frame_time > 0 and (contrast is None or 0 < contrast <= 1)):
-        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
-    n_frames, shape = _find(file, dataset)
+    movie = find_movie(file, dataset)
+    n_frames, shape = movie.n_frames, movie.shape
     technique = RheoXPCS(_partition(roi), contrast=contrast)
     try:
         exposure = technique.begin(
             RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
         )
-        reader = FrameReader(file, dataset, exposure.pixels, shape, swmr=False)
-        with closing(reader), bars() as progress:
+        with bars() as progress:
             task = progress.add_task("frames", total=n_frames)
-            for block in reader.blocks(0, n_frames, whole=Whole.of(exposure)):
+            for block in movie.blocks(exposure.pixels, Whole.of(exposure)):
                 exposure.push(block)
                 progress.advance(task, len(block))
         analysis = exposure.finish()
@@ -69,24 +88,6 @@ def analyze(
     console = Console()
     console.print(_table(technique, analysis, names, str(file)))
     console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
-
-
-def _find(file: Path, dataset: str) -> tuple[int, tuple[int, int]]:
-    import h5py
-
-    if not file.is_file():
-        raise ValueError(f"no file {file}")
-    try:
-        with h5py.File(file, "r") as opened:
-            found = opened.get(dataset)
-            if getattr(found, "ndim", 0) != 3:
-                movies: list[str] = []
-                opened.visititems(lambda name, item: movies.append(name) if getattr(item, "ndim", 0) == 3 else None)
-                there = f"of (frames, ny, nx) it holds {', '.join(movies)}" if movies else "it holds no movie"
-                raise ValueError(f"{file} has no frames at {dataset!r}: {there}; name one with --dataset")
-            return found.shape[0], found.shape[1:]
-    except OSError as err:
-        raise ValueError(f"{file} is not an HDF5 file: {err}") from None
 
 
 def _partition(roi: Path) -> "Partition":

@@ -1,0 +1,198 @@
+"""g2 in result files of others: NXxpcs, and the two layouts of APS.
+
+References
+----------
+NXxpcs: NeXus contributed definitions, ``NXxpcs.nxdl.xml`` of 2026: ``entry/data``, ``entry/instrument/masks``.
+APS, ``/xpcs/multitau`` with ``/entry``: what boost_corr writes, as pyXpcsViewer reads it (``core/file_io/aps_8idi.py``,
+``core/xpcs_file.py``). APS, ``/exchange`` with ``/measurement``: the files of 8-ID-I before, as its readers read them
+(``/exchange/norm-0-g2``, ``/exchange/tau`` times ``/measurement/instrument/detector/exposure_period``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.xpcs import Partition
+
+Curve = NDArray[np.float64]
+_NEW, _OLD, _NEXUS = "xpcs/multitau/normalized_g2", "exchange/norm-0-g2", "entry/data/g2"
+_DETECTORS = ("entry/instrument/detector_1", "entry/instrument/detector")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """g2 of bins.
+
+    Attributes
+    ----------
+    layout : str
+        Which kind of file it is.
+    tau_s : ndarray, shape (n,)
+        Lags in seconds.
+    g2, error : ndarray, shape (n_roi, n)
+        And their standard errors, NaN where the file has none.
+    q, phi : ndarray, shape (n_roi,)
+        In 1/nm and degrees; NaN where the file does not say.
+    partition : Partition or None
+        The bins on the detector, if they are in the file and as many as the curves.
+    no_partition : str
+        Why there is none.
+    """
+
+    layout: str
+    tau_s: Curve
+    g2: Curve
+    error: Curve
+    q: Curve
+    phi: Curve
+    partition: Partition | None
+    no_partition: str = ""
+
+
+def has_curves(path: str | PathLike[str]) -> bool:
+    """Whether an HDF5 file has g2 in one of the layouts; ValueError if it is no HDF5 file."""
+    with _opened(path) as file:
+        return any(name in file for name in _LAYOUTS)
+
+
+def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
+    """g2 of a result file.
+
+    Parameters
+    ----------
+    path : path-like
+    frame_time_s : float, optional
+        Seconds from one correlated frame to the next; without it what the file says.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, or what is in it does not fit together; the message names the dataset.
+    """
+    with _opened(path) as file:
+        found = next((name for name in _LAYOUTS if name in file), None)
+        if found is None:
+            raise ValueError(f"{path} has no g2: wanted {', '.join(_LAYOUTS)}")
+        try:
+            layout, lags, g2, error = _LAYOUTS[found](file, frame_time_s)
+        except (OSError, RuntimeError, KeyError, TypeError) as err:
+            raise ValueError(f"{path}: {found} cannot be read: {err}") from None
+        except ValueError as err:
+            raise ValueError(f"{path}: {err}") from None
+    if not (np.isfinite(lags).all() and (lags > 0).all() and np.isfinite(g2).any()):
+        raise ValueError(f"{path}: the lags of {found} are not positive numbers, or no g2 is a number")
+    order = np.argsort(lags, kind="stable")
+    partition, why = _bins(path, len(g2))
+    unknown = np.full(len(g2), np.nan)
+    q, phi = (unknown, unknown) if partition is None else (partition.q, partition.phi)
+    return Curves(layout, lags[order], g2[:, order], error[:, order], q, phi, partition, why)
+
+
+def _bins(path: str | PathLike[str], n: int) -> tuple[Partition | None, str]:
+    """The bins of n curves, or why there are none."""
+    try:
+        found = Partition.load(path)
+    except ValueError as err:
+        return None, str(err)
+    if found.n_roi != n:
+        return None, f"{path}: g2 is of {n} bins, the map has pixels of {found.n_roi}"
+    return found, ""
+
+
+def _opened(path: str | PathLike[str]) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as err:
+        raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+
+
+def _new(file: h5py.File, frame_time_s: float | None) -> tuple[str, Curve, Curve, Curve]:
+    group = file["xpcs/multitau"]
+    lags = _numbers(group, "delay_list")
+    if frame_time_s is None:
+        per_lag = [_numbers(group, f"config/{name}") if f"config/{name}" in group else np.ones(1) for name in _PER_LAG]
+        frame_time_s = _frame_time(file) * float(np.prod([each[0] for each in per_lag]))
+    g2, error = _by_lag(group, "normalized_g2", lags), _by_lag(group, "normalized_g2_err", lags)
+    return "APS, boost_corr", frame_time_s * lags, g2, error
+
+
+def _old(file: h5py.File, frame_time_s: float | None) -> tuple[str, Curve, Curve, Curve]:
+    group = file["exchange"]
+    lags = _numbers(group, "tau")
+    if frame_time_s is None:
+        several = [name for name in ("xpcs/avg_frames", "xpcs/stride_frames") if name in file and _one(file, name) != 1]
+        if several:
+            raise ValueError(f"{several[0]} is not 1: say with --frame-time how long it is from one lag to the next")
+        frame_time_s = _one(file, "measurement/instrument/detector/exposure_period")
+    g2, error = _by_lag(group, "norm-0-g2", lags), _by_lag(group, "norm-0-stderr", lags)
+    return "APS, 8-ID-I before boost_corr", frame_time_s * lags, g2, error
+
+
+def _nexus(file: h5py.File, frame_time_s: float | None) -> tuple[str, Curve, Curve, Curve]:
+    group = file["entry/data"]
+    lags = _numbers(group, "delay_difference")
+    time_s = _frame_time(file) if frame_time_s is None else frame_time_s
+    g2, error = _by_storage(group, "g2", lags), _by_storage(group, "g2_derr", lags)
+    return "NXxpcs", time_s * lags, g2, np.full_like(g2, np.nan) if error.shape != g2.shape else error
+
+
+def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
+    """A dataset (lags, bins) as (bins, lags); NaN if there is none and it is an error."""
+    if name not in group:
+        bins = _by_lag(group, name.removesuffix("_err").replace("stderr", "g2"), lags)
+        return np.full_like(bins, np.nan)
+    values = np.asarray(group[name][()], dtype=float)
+    if values.ndim != 2 or len(values) != lags.size:
+        raise ValueError(f"{group.name}/{name} has shape {values.shape}, wanted ({lags.size} lags, bins)")
+    return values.T
+
+
+def _by_storage(group: h5py.Group, name: str, lags: Curve) -> Curve:
+    """A field of NXxpcs as (bins, lags): one array, or a key for each bin; lags first, unless it says otherwise."""
+    if name not in group:
+        return np.full((0, lags.size), np.nan)
+    found = group[name]
+    if isinstance(found, h5py.Group):  # data_exchange_keys
+        keys = sorted(found, key=lambda key: (len(key), key))
+        values = np.array([np.ravel(found[key][()]) for key in keys], dtype=float)
+        mode = "one_array_q_first"
+    else:
+        values, mode = np.asarray(found[()], dtype=float), str(found.attrs.get("storage_mode", ""))
+    values = np.atleast_2d(values)
+    if values.ndim != 2 or lags.size not in values.shape:
+        raise ValueError(f"{group.name}/{name} has shape {values.shape}, and there are {lags.size} lags")
+    first_is_q = mode == "one_array_q_first" or values.shape[0] != lags.size
+    return values if first_is_q and values.shape[1] == lags.size else values.T
+
+
+def _frame_time(file: h5py.File) -> float:
+    for detector in _DETECTORS:
+        if f"{detector}/frame_time" in file:
+            return _one(file, f"{detector}/frame_time")
+    raise ValueError(f"{_DETECTORS[0]}/frame_time is not there: say it with --frame-time")
+
+
+def _one(file: h5py.File, name: str) -> float:
+    if name not in file:
+        raise ValueError(f"{name} is not there: say with --frame-time how long it is from frame to frame")
+    return float(_numbers(file, name)[0])
+
+
+def _numbers(group: h5py.Group, name: str) -> Curve:
+    """A list of numbers, in whatever shape it is kept."""
+    if not isinstance(group.get(name), h5py.Dataset):
+        raise ValueError(f"{group.name.rstrip('/')}/{name} is not there")
+    values = np.ravel(group[name][()])
+    if values.dtype.kind not in "iuf" or not values.size:
+        raise ValueError(f"{group.name.rstrip('/')}/{name} holds no numbers")
+    return values.astype(float)
+
+
+_PER_LAG = ("stride_frame", "avg_frame")
+_LAYOUTS: dict[str, Callable[[h5py.File, float | None], tuple[str, Curve, Curve, Curve]]] = {
+    _NEXUS: _nexus, _NEW: _new, _OLD: _old,
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""The run in progress on a real server: a page sees it fill in, and pays for nothing that nobody looks at."""
+
+import json
+import queue
+import threading
+
+import httpx
+import numpy as np
+import pytest
+from conftest import Session
+
+from ainerd.agent import _live, _state
+from ainerd.documents import BLOCK
+from ainerd.results._agents import agent_key
+
+PATIENCE_S = 60
+FRAMES = 8 * BLOCK
+
+
+class Steps:
+    """Has the worker stop after each block of frames, until it may go on."""
+
+    def __init__(self, glance):
+        self._glance, self._stopped, self._go, self._ends = glance, queue.Queue(), queue.Queue(), False
+
+    def __call__(self, live, subject):
+        before = live._next
+        self._glance(live, subject)
+        if not self._ends:
+            self._stopped.put((subject.n_read, live._next != before))
+            self._go.get(timeout=PATIENCE_S)
+
+    def until_it_stops(self):
+        """Frames that were read, and whether a picture was made of them."""
+        return self._stopped.get(timeout=PATIENCE_S)
+
+    def until_a_picture(self):
+        """Frames that were read when one was made."""
+        while True:
+            self._go.put(None)
+            read, made = self.until_it_stops()
+            if made:
+                return read
+
+    def to_the_end(self):
+        self._ends = True
+        self._go.put(None)
+
+
+@pytest.fixture
+def stepped(server, tmp_path, monkeypatch):
+    """A session whose worker stops after each block, and what a page asks."""
+    steps = Steps(_live.Live.glance)
+    monkeypatch.setattr(_live.Live, "glance", lambda live, subject: steps(live, subject))
+    monkeypatch.setattr(_live, "EVERY_S", 0.0)
+    monkeypatch.setattr(_live, "SHARE", 1e9)
+    monkeypatch.setattr(_live, "BUSY", 10**6)
+    monkeypatch.setattr(_state, "LOOK_S", 0.05)
+    session = Session(tmp_path / "progress", server)
+    session.expect(FRAMES)
+    session.RE.context_managers = []
+    session.agent.quiet = True
+    key = agent_key(session.settings.name)
+    path = "/".join([*session.client.path_parts, "ainerd", "agents", key])
+    with httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Apikey {server.api_key}"}) as http:
+        yield (
+            session,
+            steps,
+            lambda n=-1: http.get(f"{server.uri.removesuffix('/api/v1')}/custom/ainerd/live/{path}", params={"n": n}),
+        )
+    session.close()
+
+
+def until(condition):
+    pause = threading.Event()
+    for _ in range(20 * PATIENCE_S):
+        if (found := condition()) is not None:
+            return found
+        pause.wait(0.05)
+    raise AssertionError("it never came")
+
+
+def test_a_run_fills_in_while_a_page_looks(stepped):
+    session, steps, look = stepped
+    done = threading.Thread(target=lambda: session.RE(session.agent.explore(1)))
+    done.start()
+    try:
+        assert steps.until_it_stops()[1] is False
+        assert look().status_code == 204  # nobody had looked, so that there is nothing
+        until(lambda: session.agent._live._is_wanted or None)
+        read = steps.until_a_picture()
+        first = until(lambda: answer if (answer := look()).status_code == 200 else None)
+        said, of = json.loads(first.headers["x-said"]), session.detector.cam.num_images.get()
+        assert (said["read"], said["of"]) == (read, of) and 0 < read < of
+        picture = np.frombuffer(first.content, "<f4").reshape(said["shape"])
+        assert max(picture.shape) <= _live.SIDE and np.isfinite(picture).any()
+        np.testing.assert_allclose(picture, picture.T, rtol=1e-3)  # of a two-time correlation
+        n = int(first.headers["x-n"])
+        assert look(n).status_code == 204
+        read = steps.until_a_picture()
+        second = until(lambda: answer if (answer := look(n)).status_code == 200 else None)
+        assert json.loads(second.headers["x-said"])["read"] == read and int(second.headers["x-n"]) == n + 1
+    finally:
+        steps.to_the_end()
+        done.join(PATIENCE_S)
+    (key,) = session.table().index
+    assert key == said["key"]
+    until(lambda: True if look().status_code == 204 else None)

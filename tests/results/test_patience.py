@@ -1,0 +1,57 @@
+"""Who waits is told for what, on a terminal."""
+
+import io
+import time
+
+from ainerd.results import ResultStore, _patience, waiting
+from ainerd.results._patience import counted
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def terminal(monkeypatch):
+    """What is said to it; pytest's own takes its place again after each fixture."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    return screen
+
+
+def test_a_long_wait_is_told_of_and_a_short_one_is_not(monkeypatch):
+    screen = terminal(monkeypatch)
+    with waiting("what is there at once"):
+        pass
+    monkeypatch.setattr(_patience, "PATIENCE_S", 0.0)
+    with waiting("what takes long"):
+        deadline = time.monotonic() + 30
+        while not screen.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert screen.getvalue() == "ainerd: what takes long …\n"
+
+
+def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
+    screen = terminal(monkeypatch)
+    assert list(counted(range(19), "few")) == list(range(19)) and not screen.getvalue()
+    assert list(counted(range(20), "reading arrays")) == list(range(20))
+    assert "reading arrays" in screen.getvalue()
+
+
+def test_nothing_is_said_where_nobody_looks(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr(_patience, "PATIENCE_S", 0.0)
+    with waiting("a file"):
+        time.sleep(0.05)
+    assert list(counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
+
+
+def test_the_first_reading_of_a_store_says_what_it_waits_for(store, monkeypatch):
+    terminal(monkeypatch)
+    new, read = ResultStore(store.container), _patience.threading.Timer
+    told = []
+    monkeypatch.setattr(_patience.threading, "Timer", lambda s, say: told.append(say) or read(s, say))
+    new.table()
+    new.table()
+    assert len(told) == 1

@@ -1,0 +1,102 @@
+"""A catalogue that refuses writes, is corrupted, deleted, and restored from a copy that is older than the results."""
+
+import sqlite3
+import time
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+
+from ainerd.results import ResultStore
+from ainerd.runs import Wanted, Worker
+from ainerd.server import connect, open_catalog
+from benchmarks._server import KEY, start_server
+
+SLOW_S = 60.0
+# As SQLite answers for a file that may only be read: an OperationalError, which Tiled does not expect.
+READ_ONLY = """
+CREATE TRIGGER no_more BEFORE INSERT ON nodes BEGIN SELECT readonly(); END;
+CREATE TRIGGER no_change BEFORE UPDATE ON nodes BEGIN SELECT readonly(); END;
+"""
+
+
+@pytest.fixture
+def spoiled(tmp_path, monkeypatch):
+    """A server of its own: its client, the file of its catalogue, and what starts it again."""
+    for name in ("ATTEMPTS", "TIMEOUT"):
+        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)  # else a call waits 45 s for the server
+    server, port = start_server(tmp_path)
+    servers = [server]
+    client = connect(f"http://127.0.0.1:{port}", KEY)
+
+    def again():
+        servers[-1].kill()
+        servers[-1].wait()
+        servers.append(start_server(tmp_path, port)[0])
+
+    yield client, tmp_path / "tiled" / "catalog.db", again
+    client.context.http_client.close()
+    servers[-1].kill()
+    servers[-1].wait()
+
+
+@pytest.mark.fault(
+    "the catalogue refuses writes, is corrupted, is deleted, and comes back as a copy older than the results",
+    "runs wait on disk, with a line in the log for each; then all have one result, a replay those the copy lacks",
+)
+@pytest.mark.timeout(300)
+def test_a_catalogue_that_is_spoilt_costs_no_run(spoiled, toy, keys, scanned, movies, tmp_path, caplog):
+    client, catalogue, again = spoiled
+    _, ainerd = open_catalog(client)
+    listener = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
+    wanted = Wanted(positions=("x",), series={}, readings={}, units={"x": "mm"})
+    worker = Worker(
+        toy(), ResultStore(ainerd, agent="me"), keys=keys, wanted=wanted, roots=[tmp_path], listener=listener,
+        agent="me", spool=tmp_path / "spool",
+    )  # fmt: skip
+    runs = {name: list(scanned(movies(i, 1))) for i, name in enumerate("abcdef")}
+
+    def take(name):
+        for document in runs[name]:
+            worker(*document)
+        assert worker.drain(SLOW_S)
+
+    def kept():
+        return [path.stem.partition("-")[2] for path in worker._spool.runs()]
+
+    uids = {name: documents[0][1]["uid"] for name, documents in runs.items()}
+    take("a")
+    with closing(sqlite3.connect(catalogue)) as there, closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        there.backup(copy)
+    take("b")
+    assert not kept()
+    with closing(sqlite3.connect(catalogue)) as there:
+        there.executescript(READ_ONLY)
+    take("c")
+    worker.submit(worker._write_kept)  # it answers, and refuses again: the run keeps its place
+    assert worker.drain(SLOW_S) and kept() == [uids["c"]]
+    with open(catalogue, "r+b") as file:
+        file.write(b"\xff" * catalogue.stat().st_size)
+    take("d")
+    for path in catalogue.parent.glob("catalog.db*"):
+        path.unlink()
+    take("e")
+    assert kept() == [uids[name] for name in "cde"]
+    assert caplog.text.count("the run is kept until it does") >= 3
+
+    (tmp_path / "copy.db").rename(catalogue)
+    again()
+    take("f")
+    end = time.monotonic() + SLOW_S
+    while kept() and time.monotonic() < end:
+        time.sleep(0.2)  # a server that has just come may be slow to answer
+    store = ResultStore(ainerd)
+    assert sorted(store.table()["raw_uid"]) == sorted(uids[name] for name in "acdef")
+    for name in "abc":  # a replay
+        take(name)
+    worker.close()
+    table = store.table()
+    assert sorted(table["raw_uid"]) == sorted(uids.values()) and (table["status"] == "complete").all()
+    made = {row.raw_uid: store.array(row.Index, "sums").tolist() for row in table.itertuples()}
+    assert made == {uids[name]: [i, 1] for i, name in enumerate("abcdef")}
+    assert not kept()

@@ -1,0 +1,164 @@
+"""`ainerd analyze` of g2 that others wrote.
+
+The files are written here after what is published of each layout. NXxpcs: ``NXxpcs.nxdl.xml`` of the NeXus definitions.
+APS, boost_corr: the names in pyXpcsViewer, ``core/file_io/aps_8idi.py``, and ``t_el = delay_list * frame_time *
+stride_frame * avg_frame`` in ``core/xpcs_file.py``. APS before that: ``/exchange/norm-0-g2`` and its neighbours, with
+lags ``/exchange/tau`` in units of ``/measurement/instrument/detector/exposure_period``, lists of q in 1/Å.
+"""
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ainerd.cli import app
+from ainerd.techniques.rheo_xpcs import read_curves
+
+LAGS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
+FRAME_S, TAU_S, Q = 0.02, np.array([0.6, 0.3, 0.15]), np.array([0.02, 0.04, 0.06])
+G2 = 1 + 0.2 * np.exp(-2 * FRAME_S * LAGS / TAU_S[:, None])  # (bins, lags)
+ERROR = np.full_like(G2, 1e-3)
+MAP = np.repeat([0, 1, 2, 3], 30).reshape(12, 10)
+
+
+def nexus(file, mode=None, keys=False):
+    data = file.create_group("entry/data")
+    file["entry/definition"] = "NXxpcs"
+    data["delay_difference"] = LAGS
+    for name, values in (("g2", G2), ("g2_derr", ERROR)):
+        if keys:
+            for k, row in enumerate(values, start=1):
+                data[f"{name}/{k}"] = row
+        else:
+            data[name] = values if mode == "one_array_q_first" else values.T
+            data[name].attrs["storage_mode"] = mode
+    file["entry/instrument/detector/frame_time"] = FRAME_S
+    masks = file.create_group("entry/instrument/masks")
+    masks["dynamic_roi_map"], masks["dynamic_q_list"] = MAP, Q
+    masks["dynamic_q_list"].attrs["units"] = "1/nm"
+
+
+def boost_corr(file):
+    group, bins = file.create_group("xpcs/multitau"), file.create_group("xpcs/qmap")
+    group["delay_list"], group["normalized_g2"], group["normalized_g2_err"] = LAGS[None], G2.T, ERROR.T
+    group["config/stride_frame"], group["config/avg_frame"] = 1, 2
+    file["entry/instrument/detector_1/frame_time"] = FRAME_S / 2
+    bins["dynamic_roi_map"], bins["mask"], bins["map_names"] = (
+        MAP.astype("u4"),
+        np.ones(MAP.shape, "u1"),
+        [b"q", b"phi"],
+    )
+    bins["dynamic_v_list_dim0"], bins["dynamic_v_list_dim1"] = Q / 10, [0.0]
+    bins["dynamic_index_mapping"] = [0, 1, 2]
+
+
+def before(file):
+    exchange, xpcs = file.create_group("exchange"), file.create_group("xpcs")
+    exchange["tau"], exchange["norm-0-g2"], exchange["norm-0-stderr"] = LAGS[None], G2.T, ERROR.T
+    file["measurement/instrument/detector/exposure_period"] = [[FRAME_S]]
+    xpcs["dqmap"], xpcs["sqmap"], xpcs["mask"] = MAP, MAP, np.ones(MAP.shape, "u1")
+    xpcs["dqlist"], xpcs["sqlist"] = Q[None] / 10, Q[None] / 10
+    xpcs["avg_frames"], xpcs["stride_frames"] = [[1]], [[1]]
+
+
+LAYOUTS = {
+    "NXxpcs, lags first": lambda file: nexus(file, "one_array"),
+    "NXxpcs, bins first": lambda file: nexus(file, "one_array_q_first"),
+    "NXxpcs, a key for each bin": lambda file: nexus(file, keys=True),
+    "boost_corr": boost_corr,
+    "8-ID-I": before,
+}
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(layout):
+        with h5py.File("result.hdf", "w") as file:
+            LAYOUTS[layout](file)
+        return tmp_path / "result.hdf"
+
+    return write
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, ["analyze", *map(str, arguments)])
+    return done, " ".join(f"{done.output} {done.exception or ''}".split())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_curves(layout, written):
+    curves = read_curves(written(layout))
+    np.testing.assert_allclose(curves.tau_s, FRAME_S * LAGS)
+    np.testing.assert_allclose(curves.g2, G2)
+    np.testing.assert_allclose(curves.error, ERROR)
+    np.testing.assert_allclose(curves.q, Q)
+    np.testing.assert_array_equal(curves.partition.roi_map, MAP)
+
+
+@pytest.mark.parametrize("layout", ["NXxpcs, lags first", "boost_corr", "8-ID-I"])
+def test_the_command_fits_them(layout, written, tmp_path):
+    done, said = run(written(layout))
+    assert done.exit_code == 0, said
+    assert "12 lags, 0.02 to 1.28 s" in said and "no fit" not in said
+    with h5py.File(tmp_path / "result_g2.h5") as results:
+        np.testing.assert_allclose(results["fit/tau"], TAU_S, rtol=1e-3)
+        np.testing.assert_allclose(results["g2"], G2)
+        assert results["roi_map"].shape == MAP.shape
+    assert (tmp_path / "result_g2.png").stat().st_size > 10_000
+
+
+def test_curves_without_bins_have_no_q(written):
+    path = written("boost_corr")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/qmap/mask"][3:6] = 0  # all of the first bin
+    done, said = run(path)
+    assert done.exit_code == 0 and "g2 is of 3 bins, the map has pixels of 2" in said
+    assert np.isnan(read_curves(path).q).all()
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "value", "message"),
+    [
+        ("boost_corr", "entry/instrument/detector_1/frame_time", None, "frame_time is not there: say it with"),
+        ("boost_corr", "xpcs/multitau/normalized_g2", G2, "has shape (3, 12), wanted (12 lags, bins)"),
+        ("boost_corr", "xpcs/multitau/delay_list", None, "/xpcs/multitau/delay_list is not there"),
+        ("boost_corr", "xpcs/multitau/delay_list", 0 * LAGS, "are not positive numbers"),
+        ("8-ID-I", "xpcs/avg_frames", [[4]], "xpcs/avg_frames is not 1: say with --frame-time"),
+        ("8-ID-I", "measurement/instrument/detector/exposure_period", None, "exposure_period is not there"),
+        ("NXxpcs, lags first", "entry/data/delay_difference", b"12", "delay_difference holds no numbers"),
+        ("NXxpcs, lags first", "entry/data/g2", G2[:, :5], "has shape (3, 5), and there are 12 lags"),
+    ],
+)
+def test_what_does_not_fit_is_named(layout, name, value, message, written):
+    path = written(layout)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        if value is not None:
+            file[name] = value
+    done, said = run(path)
+    assert done.exit_code != 0 and message in said and isinstance(done.exception, ValueError)
+
+
+def test_the_time_of_a_frame_may_be_told(written):
+    path = written("8-ID-I")
+    with h5py.File(path, "r+") as file:
+        file["xpcs/avg_frames"][...] = 4
+    np.testing.assert_allclose(read_curves(path, frame_time_s=0.5).tau_s, 0.5 * LAGS)
+    done, said = run(path, "--frame-time", 0.5)
+    assert done.exit_code == 0 and "0.5 to 32 s" in said
+
+
+def test_without_errors_they_are_not_known(written):
+    path = written("8-ID-I")
+    with h5py.File(path, "r+") as file:
+        del file["exchange/norm-0-stderr"]
+    assert np.isnan(read_curves(path).error).all()
+
+
+def test_a_file_without_g2_wants_bins(tmp_path):
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["entry/data/data"] = np.zeros((3, 4, 5))
+    done, said = run(tmp_path / "frames.h5")
+    assert done.exit_code != 0 and "holds no g2 of NXxpcs or APS: for a file of frames give the bins, --roi" in said

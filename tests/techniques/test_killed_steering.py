@@ -1,0 +1,138 @@
+"""kill -9 of a session that steers, at each step, and two sessions of one agent that begin together."""
+
+import os
+import signal
+import time
+import warnings
+
+import bluesky.plans as bp
+import pytest
+from ophyd import Signal
+from ophyd.sim import SynAxis
+
+from ainerd.campaign import _ledger
+from ainerd.results import ResultStore
+from tests.techniques.beamline import Beamline
+
+pytestmark = pytest.mark.usefixtures("installed_toy")
+
+SLOW_S = 60.0
+# what is replaced in the child, and whether it dies before that is done, or after
+STEPS = {
+    "suggestion written": (_ledger.Ledger, "suggested", False),
+    "motor moving": (SynAxis, "set", False),
+    "result told": (_ledger.Ledger, "status", True),
+    "log": (ResultStore, "log", True),
+}
+
+
+class Shutter(Signal):
+    """One that stays as it is when its session is gone."""
+
+    def __init__(self, path):
+        super().__init__(name="shutter", value="close")
+        self.path = path
+
+    def put(self, value, **options):
+        super().put(value, **options)
+        self.path.write_text(value)
+
+
+@pytest.fixture
+def session(server, tmp_path, monkeypatch):
+    """Makes beamlines of one catalogue and one folder, as session after session does."""
+    monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
+    uri, made = server.client().create_container(tmp_path.name).uri, []
+
+    def make(folder=tmp_path):
+        folder.mkdir(exist_ok=True)
+        made.append(Beamline(folder, uri))
+        shutter = Shutter(tmp_path / "shutter")
+        made[-1].shutter = shutter
+        made[-1].start_agent(acquire=lambda *args, **more: bp.count(*args, **more), shutter=shutter)
+        made[-1].agent.quiet = True
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def killed(make, owner, name, before):
+    """A session that is killed when its plan comes to a function."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads: the child needs none
+        child = os.fork()
+    if child == 0:
+        try:
+            b, original = make(), getattr(owner, name)
+            b.agent.drain()  # what an earlier session left is settled
+
+            def dying(*arguments, **options):
+                if not before:
+                    original(*arguments, **options)
+                if owner is SynAxis:
+                    b.agent.drain()  # the worker has written what it was told
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            setattr(owner, name, dying)
+            b.RE(b.agent.explore(1))
+            b.agent.drain(SLOW_S)
+        finally:
+            os._exit(3)
+    end = time.monotonic() + SLOW_S
+    while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert found[0] == child and os.WIFSIGNALED(found[1]) and os.WTERMSIG(found[1]) == signal.SIGKILL
+
+
+@pytest.mark.fault(
+    "kill -9 of a session that steers: a suggestion written, a motor moving, a result not told, a line of the log",
+    "the next start says what became of the suggestion, closes the shutter before it moves, and logs what was found",
+)
+@pytest.mark.timeout(300)
+def test_who_is_killed_while_it_steers_leaves_nothing_open(session, tmp_path):
+    for step in STEPS.values():  # each session is the next start for the one before
+        killed(session, *step)
+    b, seen = session(), []
+    b.agent.catch_up()
+    table, store = b.table(), b.agent.results
+    assert len(table) == 2 and (table["status"] == "complete").all() and table["raw_uid"].is_unique
+    suggestions = store.suggestions()
+    measured = suggestions.index.isin(table["suggestion_id"])
+    assert suggestions["status"][measured].tolist() == ["measured"] * 2
+    assert set(suggestions["raw_uid"][measured]) == set(table["raw_uid"])
+    assert len(suggestions) >= 4 and suggestions["status"][~measured].isin(["withdrawn", "failed"]).all()
+    assert suggestions["status_reason"][~measured].str.startswith("its session was gone").all()
+
+    (tmp_path / "shutter").write_text("open")  # as one that was killed during an exposure leaves it
+    move = b.x.set
+    b.x.set = lambda *position: (seen.append((tmp_path / "shutter").read_text()), move(*position))[1]
+    b.RE(b.agent.explore(1))
+    assert seen == ["close"] and len(b.table()) == 3
+    b.agent.detach()
+    assert all(run.metadata["stop"] for run in b.client["raw"].values())
+    lines = store.logbook()
+    found = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
+    assert sorted(found) == sorted(b.table().index)  # each once
+
+
+@pytest.mark.fault(
+    "two sessions of one agent begin together on one catalogue",
+    "different positions are suggested: who came first stays",
+)
+def test_sessions_that_begin_together_suggest_different_positions(session, tmp_path):
+    both = [session(tmp_path / name) for name in ("a", "b")]
+    first = [b.agent.suggest() for b in both]
+    assert first[0]["sample_x"] == first[1]["sample_x"]  # neither knows of the other
+    assert all(b.agent.drain() for b in both for _ in range(2))
+    suggested = [b.agent.suggest()["sample_x"] for b in both]
+    assert abs(suggested[0] - suggested[1]) > 0.1
+    assert all(b.agent.drain() for b in both)
+    table = both[0].agent.results.suggestions()
+    assert sorted(table["status"]) == ["proposed", "proposed", "superseded"]
+    assert table["status_reason"].dropna().tolist() == ["another session is to measure there"]
+    for b in both:
+        b.RE(b.agent.explore(1))
+        assert b.agent.drain()
+    measured = both[0].agent.results.table()["sample_x"]
+    assert len(measured) == 2 and abs(measured.diff().iloc[1]) > 0.1
