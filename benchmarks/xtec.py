@@ -257,7 +257,7 @@ def steering(quick: bool) -> list[dict[str, Any]]:
     """Ten temperatures, a third of the even ramp's, that the agent chooses one by one, beside ten even ones."""
     rows = []
     for shape in SHAPES:
-        both = [steered(seed, shape) for seed in range(5 if quick else 50)]
+        both = [steered(seed, shape) for seed in range(5 if quick else 40)]
         chosen, even = (sum(found, []) for found in zip(*both, strict=True))
         rows += [
             summed(f"{shape}, {CHOSEN} by the agent", chosen, **ratio(chosen, even)),
