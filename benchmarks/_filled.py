@@ -41,7 +41,11 @@ CREATE TEMP TABLE copy (k bigint, node bigint, source bigint, uid text, suggesti
                         run_time float8, scan_id bigint, changed jsonb);
 ANALYZE run; ANALYZE template; ANALYZE source;
 """
-_LARGE = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'nodes' AND indexdef LIKE '%USING gin%'"
+# As Tiled makes them. Copies are made without them; an interrupted filling makes them the next time.
+_LARGE = {
+    "ix_nodes_metadata": "metadata jsonb_path_ops",
+    "metadata_tsvector_search": """jsonb_to_tsvector('simple', metadata, '["string"]')""",
+}
 _RENAMED = """replace(replace(replace(o.metadata::text, run.uid, new.uid), run.key, new.key),
                       run.suggestion, new.suggestion)::jsonb"""
 _COPIED = f"""
@@ -96,9 +100,8 @@ async def _fill(where: Mapping[str, str], n: int, width: float, size: int) -> di
         sources = await db.fetchval("SELECT 1 + max(number) FROM source")
         there = await db.fetchval(f"SELECT count(*) FROM nodes WHERE parent = {_RESULTS}")
         first = [await db.fetchval(f"SELECT 1 + max(id) FROM {table}") for table in ("nodes", "data_sources")]
-        large = await db.fetch(_LARGE) if there < n else []
-        for row in large:
-            await db.execute(f"DROP INDEX {row['indexname']}")
+        for name in _LARGE if there < n else ():
+            await db.execute(f"DROP INDEX IF EXISTS {name}")
         made = _copies(kept, there, n, width, size)
         with Progress() as bar:
             task = bar.add_task(f"{n - there:,} runs", total=n - there)
@@ -115,8 +118,8 @@ async def _fill(where: Mapping[str, str], n: int, width: float, size: int) -> di
                 bar.advance(task, len(rows))
         for table in ("nodes", "data_sources"):
             await db.execute(f"SELECT setval('{table}_id_seq', (SELECT max(id) FROM {table}))")
-        for row in large:
-            await db.execute(row["indexdef"])
+        for name, of in _LARGE.items():
+            await db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON nodes USING gin ({of})")
         await db.execute("RESET session_replication_role; ANALYZE")
         return {
             "results": await db.fetchval(f"SELECT count(*) FROM nodes WHERE parent = {_RESULTS}"),

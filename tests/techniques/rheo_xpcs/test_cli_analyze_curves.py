@@ -162,3 +162,19 @@ def test_a_file_without_g2_wants_bins(tmp_path):
         file["entry/data/data"] = np.zeros((3, 4, 5))
     done, said = run(tmp_path / "frames.h5")
     assert done.exit_code != 0 and "holds no g2 of NXxpcs or APS: for a file of frames give the bins, --roi" in said
+
+
+def test_the_viewer_of_aps_reads_the_same(written):
+    from pyxpcsviewer.core.file_io.hdf_reader import get, get_analysis_type
+
+    path = written("boost_corr")
+    names = ["tau", "t0", "g2", "g2_err", "stride_frame", "avg_frame", "dqmap", "dqlist"]
+    theirs, ours = get(str(path), names, "alias"), read_curves(path)
+    assert get_analysis_type(str(path)) == ("Multitau",)
+    np.testing.assert_allclose(
+        np.ravel(theirs["tau"]) * theirs["t0"] * theirs["stride_frame"] * theirs["avg_frame"], ours.tau_s
+    )
+    np.testing.assert_array_equal(theirs["g2"].T, ours.g2)
+    np.testing.assert_array_equal(theirs["g2_err"].T, ours.error)
+    np.testing.assert_array_equal(theirs["dqmap"], ours.partition.roi_map)
+    np.testing.assert_allclose(10 * np.ravel(theirs["dqlist"]), ours.q)
