@@ -32,7 +32,7 @@ PATIENCE_S = 300
 
 
 SLOW = """
-lambda750k.cam.num_images.put(100), lambda750k.cam.acquire_period.put(600.0)
+lambda750k.cam.num_images.put(100), lambda750k.cam.acquire_period.put(1.0)
 
 def tell(name, doc):
     if name == "stream_datum":
