@@ -11,6 +11,7 @@ from bluesky_adaptive.protocols import (
 from campaign_toys import BOUNDS, outcome
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
+from ainerd.results import SuggestionRecord
 
 
 def trials(campaign):
@@ -245,3 +246,38 @@ def test_positions_are_checked_in_words(make):
         campaign.position((1,))
     with pytest.raises(ValueError, match="x = 11 lies outside"):
         campaign.position((11, 2))
+
+
+def test_what_a_killed_session_left_open_is_settled(make, store):
+    left = {"a": "accepted", "b": "accepted", "c": "accepted", "d": "proposed", "e": "measured"}
+    for id, status in left.items():
+        store.add_suggestion(
+            SuggestionRecord(id=id, agent="toy", positions={"x": 1.0, "y": 1.0}, reason="", status=status)
+        )
+    store.add_result("of a", z=[0.0, 0.0], suggestion_id="a", x=1.0, y=1.0)
+    store.add_result("of b", suggestion_id="b", reason="too dark", x=1.0, y=1.0)
+    make().resume(alone=False)  # another session is at work
+    assert {id: store.saved[id].status for id in left} == left and not store.lines
+    make().resume(alone=True)
+    found = {id: (store.saved[id].status, store.saved[id].status_reason) for id in left}
+    gone = "its session was gone"
+    assert found == {
+        "a": ("measured", None), "b": ("failed", "too dark"), "c": ("failed", f"{gone}: not measured"),
+        "d": ("withdrawn", gone), "e": ("measured", None),
+    }  # fmt: skip
+    ((line, ids),) = store.lines  # of the last result, which had none
+    assert "no result, too dark" in line and ids["result"] == "of b"
+    make().resume(alone=True)
+    assert len(store.lines) == 1
+
+
+def test_a_place_that_another_session_is_to_measure_is_left_to_it(make, store):
+    first = make()
+    theirs = first.peek()
+    second = make()
+    ours = second.peek()  # its first choice is the same position
+    (twin,) = (record for record in store.saved.values() if record.status == "superseded")
+    assert twin.positions == {name: theirs[name] for name in ("x", "y")}
+    assert max(abs(ours[name] - theirs[name]) for name in ("x", "y")) > 0.1
+    assert store.status(theirs["_id"])[0] == store.status(ours["_id"])[0] == "proposed"
+    assert first.peek() == theirs  # who came first stays

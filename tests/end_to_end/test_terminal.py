@@ -31,31 +31,13 @@ agent._worker.submit(wait)
 PATIENCE_S = 300
 
 
-SLOW = """
-lambda750k.cam.num_images.put(100), lambda750k.cam.acquire_period.put(600.0)
-
-def tell(name, doc):
-    if name == "stream_datum":
-        print("FRAMES", "COME")
-        RE.unsubscribe(token)
-
-token = RE.subscribe(tell)
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("terminal")
-
-
-@pytest.fixture(scope="module")
-def terminal(folder):
-    """One session for both tests: it takes a minute to begin."""
+@pytest.fixture
+def terminal(tmp_path):
     environment = os.environ | {
         "AINERD_CONFIG": str(SMALL),
-        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
-        "IPYTHONDIR": str(folder / "ipython"),
+        "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path / "frames")]),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
         "MPLBACKEND": "Agg",
         "TERM": "xterm",
         "NO_COLOR": "1",
@@ -70,7 +52,6 @@ def terminal(folder):
         timeout=PATIENCE_S,
         dimensions=(50, 250),
     )
-    process.expect("In ")
     yield process
     if process.isalive():
         process.kill(signal.SIGKILL)
@@ -83,9 +64,10 @@ def plain(text):
 
 
 @pytest.mark.timeout(600)
-def test_what_the_terminal_says_is_in_tiled(terminal, folder):
-    go, code = folder / "go", folder / "hold.py"
+def test_what_the_terminal_says_is_in_tiled(terminal, tmp_path):
+    go, code = tmp_path / "go", tmp_path / "hold.py"
     code.write_text(HOLD.format(go=str(go)))
+    terminal.expect("In ")
     terminal.send(f"%run -i {code}\r")
     terminal.send('counted = RE(bp.count([lambda750k], num=3)); print("COUN" + "TED")\r')
     terminal.expect("COUNTED")  # and nothing is analysed yet
@@ -99,7 +81,7 @@ def test_what_the_terminal_says_is_in_tiled(terminal, folder):
     terminal.send('RE(bp.scan([rheometer], stage.x, 0, 1, 3)); print("SCAN" + "NED")\r')
     terminal.expect("SCANNED")
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in plain(terminal.before).splitlines()]
-    with EmbeddedServer.start(folder / "tiled") as server:
+    with EmbeddedServer.start(tmp_path / "tiled") as server:
         client = server.client()
         results = ResultStore(client["ainerd"]).table()
         scan = client["raw"].values().last()
@@ -115,40 +97,6 @@ def test_what_the_terminal_says_is_in_tiled(terminal, folder):
     column = heads[-1].index("sample_x")
     shown = [float(row[column]) for row in table if row and row[0].isdigit()]
     assert shown == pytest.approx(moved, abs=1e-3)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.fault(
-    "Ctrl-C twice in a terminal while a plan takes frames",
-    "the RunEngine pauses at once; aborted, the shutter is closed and the run has its result",
-)
-def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
-    code = folder / "slow.py"
-    code.write_text(SLOW)
-    terminal.send(f"%run -i {code}\r")
-    terminal.send("RE(agent.explore(2))\r")
-    terminal.expect("FRAMES COME")
-    for _ in range(9):  # the second counts within ten seconds, which may be short on a busy machine
-        terminal.sendintr()
-        if terminal.expect(["RunEngineInterrupted", r"hit Ctrl\+C again"]) == 0:
-            break
-    terminal.send('print("NOW", RE.state, shutter.is_open)\r')
-    terminal.expect("NOW paused True")
-    terminal.send('RE.abort(); print("THEN", RE.state, shutter.is_open)\r')
-    terminal.expect("THEN idle False")
     terminal.send("exit\r")
     terminal.expect(pexpect.EOF)
     terminal.wait()
-    with EmbeddedServer.start(folder / "tiled") as server:
-        client = server.client()
-        store = ResultStore(client["ainerd"])
-        (row,) = store.table().dropna(subset="suggestion_id").to_dict("records")
-        suggestions = store.suggestions()
-        runs = [run.metadata for run in client["raw"].values()]
-    aborted = [said["start"] for said in runs if said["stop"]["exit_status"] == "abort"]
-    assert sorted(start["plan_name"] for start in aborted) == ["explore", "expose"]  # the plan, and in it the exposure
-    assert row["raw_uid"] in [start["uid"] for start in aborted]
-    assert row["status"] in ("partial", "failed")
-    said = suggestions.loc[row["suggestion_id"], "status"]
-    assert said == ("measured" if row["status"] == "partial" else "failed")
-    assert not suggestions["status"].isin(["proposed", "accepted"]).any()
