@@ -55,13 +55,16 @@ def main() -> None:
     if arguments.quick:
         sizes, rounds, live = [20, 1000], 3, 5
     with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server:
-        report("page", list(measured(server, Path(folder), sizes, rounds, live)), load_average=os.getloadavg()[0])
+        costs: list[dict[str, Any]] = []
+        rows = list(measured(server, Path(folder), sizes, rounds, live, costs))
+        report("page", rows, load_average=os.getloadavg()[0])
+        report("page_cost", costs)
 
 
 def measured(
-    server: EmbeddedServer, folder: Path, sizes: list[int], rounds: int, live: int
+    server: EmbeddedServer, folder: Path, sizes: list[int], rounds: int, live: int, costs: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each number of results."""
+    """A row for each number of results, and one of what it costs."""
     settings = Settings.load(TOML.with_name("small.toml"))
     _, ainerd = open_catalog(server.client())
     technique = build_technique(settings, ResultStore(ainerd))
@@ -83,6 +86,7 @@ def measured(
                     moved += [kilobytes] * ours
             lags = lag(browser, server, ainerd, technique, settings.name, n, live)
             there += live
+            costs.append({"results": there, **cost(server), **busy(browser, server, min(rounds, 3))})
             bare, own = np.median(took[False]), np.median(took[True])
             yield {
                 "results": n,
@@ -94,8 +98,6 @@ def measured(
                 "moved (kB)": max(moved),
                 "lag, median (s)": np.median(lags),
                 "lag, longest (s)": max(lags),
-                **cost(server),
-                **busy(browser, server, min(rounds, 3)),
                 "rounds": rounds,
                 "live": live,
             }
