@@ -6,6 +6,7 @@ timeline, two-time maps and table are drawn; Tiled's when it shows the rows of t
 without plotly.js and Tiled's own files. The lag runs from the end of a write to the number on the page. An open page
 asks twice a second whether there is news: what one such question costs the server, in processor time, is measured
 without a browser, beside the answer to a page that is opened and beside the least that Tiled itself can be asked.
+"Busy" is processor time of the browser's main thread until a page is ready, in which other programs do not count.
 """
 
 import argparse
@@ -54,13 +55,16 @@ def main() -> None:
     if arguments.quick:
         sizes, rounds, live = [20, 1000], 3, 5
     with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server:
-        report("page", list(measured(server, Path(folder), sizes, rounds, live)), load_average=os.getloadavg()[0])
+        costs: list[dict[str, Any]] = []
+        rows = list(measured(server, Path(folder), sizes, rounds, live, costs))
+        report("page", rows, load_average=os.getloadavg()[0])
+        report("page_cost", costs)
 
 
 def measured(
-    server: EmbeddedServer, folder: Path, sizes: list[int], rounds: int, live: int
+    server: EmbeddedServer, folder: Path, sizes: list[int], rounds: int, live: int, costs: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each number of results."""
+    """A row for each number of results, and one of what it costs."""
     settings = Settings.load(TOML.with_name("small.toml"))
     _, ainerd = open_catalog(server.client())
     technique = build_technique(settings, ResultStore(ainerd))
@@ -82,6 +86,7 @@ def measured(
                     moved += [kilobytes] * ours
             lags = lag(browser, server, ainerd, technique, settings.name, n, live)
             there += live
+            costs.append({"results": there, **cost(server), **busy(browser, server, min(rounds, 3))})
             bare, own = np.median(took[False]), np.median(took[True])
             yield {
                 "results": n,
@@ -93,7 +98,6 @@ def measured(
                 "moved (kB)": max(moved),
                 "lag, median (s)": np.median(lags),
                 "lag, longest (s)": max(lags),
-                **cost(server),
                 "rounds": rounds,
                 "live": live,
             }
@@ -190,6 +194,30 @@ def cost(server: EmbeddedServer, n: int = 300) -> dict[str, float]:
             "everything (CPU ms)": per_question(page, 10),
             "Tiled's least (CPU ms)": per_question(f"{root}/api/v1/metadata/ainerd", n),
         }
+
+
+def busy(browser: Browser, server: EmbeddedServer, rounds: int) -> dict[str, float]:
+    """Processor time in s of the main thread until Tiled's page and ours are ready, and until plotly.js is read."""
+    root = server.uri.partition("/api/")[0]
+    found: dict[str, list[float]] = {"Tiled's page": [], "ours": [], "plotly.js alone": []}
+    for name, seconds in [*found.items()] * rounds:
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        wire = context.new_cdp_session(page)
+        wire.send("Performance.enable", {"timeDomain": "threadTicks"})
+        if name == "plotly.js alone":
+            page.goto(f"{root}/healthz")
+            page.add_script_tag(url=f"{root}/custom/ainerd/static/plotly.min.js")
+        else:
+            if name != "ours":
+                page.route("**/tiled-ui-settings", without_views)
+            page.goto(address(server))
+            wait_until_ready(page, name == "ours")
+        said = {each["name"]: each["value"] for each in wire.send("Performance.getMetrics")["metrics"]}
+        seconds.append(said["TaskDuration"])
+        context.close()
+    return {f"{name}, busy (s)": float(np.median(seconds)) for name, seconds in found.items()}
 
 
 def put(ainerd: Container, technique: RheoXPCS, agent: str, i: int) -> None:

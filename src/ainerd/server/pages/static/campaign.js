@@ -151,7 +151,11 @@ export function Screen({ root, state, asking, replaying, onAsked }) {
       { className: "screen" },
       panel(
         "the sample map",
-        mode ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}` : "Sample",
+        mode
+          ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}`
+          : replaying
+            ? "Sample, without its shading: what was believed then is not kept"
+            : "Sample",
         "sample",
         h(SampleMap, {
           scene,
