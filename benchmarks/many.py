@@ -100,7 +100,11 @@ def compared(client: Container, most: int = 100) -> tuple[int, list[str]]:
         ours, other = results[key], results[made[tuple(sorted(results[key].metadata["arrays"]))]]
         n += 1
         known = {*ours.metadata["positions"], *CHANGED}
-        if ({*ours.metadata} ^ {*other.metadata}) - CHANGED - {"copy"} or {*ours} != {*other} or ours.specs != other.specs:
+        if (
+            ({*ours.metadata} ^ {*other.metadata}) - CHANGED - {"copy"}
+            or {*ours} != {*other}
+            or ours.specs != other.specs
+        ):
             wrong.append(f"{key}: names")
         if [*map(str, raw[ours.metadata["raw_uid"]])] != [*map(str, raw[other.metadata["raw_uid"]])]:
             wrong.append(f"{key}: run")
