@@ -20,12 +20,12 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import Key, KeyPresent
 
+from ainerd.agent._by_hand import ByHand
 from ainerd.agent._display import Display
 from ainerd.agent._heeding import Heeding
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._live import Live
 from ainerd.agent._progress import show_progress_of
-from ainerd.agent._say import Say
 from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
@@ -40,7 +40,7 @@ SOON_S = 0.4  # who types `agent` has an answer within a second
 AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
 
-class Observer(Say):
+class Observer(ByHand):
     """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
 
     Built by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`

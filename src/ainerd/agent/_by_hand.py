@@ -9,7 +9,7 @@ from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign
 
 
-class Say:
+class ByHand:
     """The part of an agent that people steer with."""
 
     _campaign: Campaign
