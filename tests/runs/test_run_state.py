@@ -25,6 +25,9 @@ class Sink:
     def expect(self, subject):
         self.expected.append(dict(subject.analysis.layouts))
 
+    def glance(self, subject):
+        pass
+
     def end(self, subject, analysis, *, closes):
         self.ended.append((subject, analysis, closes))
         status = "failed" if analysis is None else analysis.status
