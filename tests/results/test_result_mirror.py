@@ -2,11 +2,12 @@
 
 import json
 
+import pyarrow
 import pytest
 from tiled.queries import Key
 
 from ainerd.results import ResultStore, _mirror
-from ainerd.results._snapshot import _packed, _read, _unpacked
+from ainerd.results._snapshot import Snapshot, _packed, _read, _unpacked
 
 
 @pytest.fixture
@@ -91,6 +92,22 @@ def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkey
     assert set(ResultStore(ainerd).table().index) == set(keys[1:]) == set(store.table().index)
     table = ainerd["snapshot"].read()
     assert set(table["key"]) - {""} == set(keys[1:])
+
+
+def test_rows_of_a_snapshot_come_in_any_order(ainerd):
+    said = {f"key{i}": {"scan_id": i, "units": {}} for i in range(4)}
+    snapshot = Snapshot(ainerd)
+    assert snapshot.append(dict(list(said.items())[2:]), 2) and snapshot.append(dict(list(said.items())[:2]), 0)
+    assert list(snapshot.load().items()) == list(said.items())
+
+
+def test_a_snapshot_of_an_earlier_version_is_made_anew(ainerd, put, monkeypatch):
+    monkeypatch.setattr(_mirror, "PAGE", 2)
+    old = pyarrow.table({"key": ["", "gone"], "common": ["a", "a"], "said": ['{"names": [], "said": {}}', "[]"]})
+    ainerd.create_appendable_table(old.schema, key="snapshot").append_partition(0, old)
+    keys = [put(), put()]
+    assert list(ResultStore(ainerd).table().index) == keys
+    assert set(ainerd["snapshot"].read()["key"]) - {""} == set(keys)
 
 
 def test_a_store_that_may_not_write_reads_without_a_snapshot(server, ainerd, put, monkeypatch):

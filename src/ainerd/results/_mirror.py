@@ -44,7 +44,7 @@ class Mirror:
             known = self._known
             if self._snapshot is not None and len(known) - self._n_kept >= PAGE:
                 rows = dict(list(known.items())[self._n_kept :])
-                if self._snapshot.append(rows):
+                if self._snapshot.append(rows, self._n_kept):
                     self._n_kept = len(known)
                 else:
                     self._snapshot = None

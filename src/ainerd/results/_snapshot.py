@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
+from operator import itemgetter
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ from tiled.client.utils import ClientError
 from ainerd.results._nodes import is_conflict
 
 _KEY = "snapshot"
+_NUMBER = "number"
+_COLUMNS = (_NUMBER, "key", "common", "said")
 _ARROW = "application/vnd.apache.arrow.file"
 # The same in most results: written once, in a row without a key, with the names of what each result says itself.
 _POINT, _PACKED = "embedding", "embedding as float32"  # most of what a result says: in base64 a third of its digits
@@ -27,8 +30,8 @@ Metadata = Mapping[str, Any]
 class Snapshot:
     """The table ``ainerd/snapshot``: a cache, never the truth, made anew where it is missing.
 
-    Rows are appended in the order of the results; where a key occurs twice, its last row counts. Who may not write
-    reads without it.
+    Rows are numbered in the order of the results, for a database may give those of a large table in any order; where a
+    key occurs twice, its last row counts. Who may not write reads without it.
     """
 
     def __init__(self, ainerd: Container) -> None:
@@ -44,28 +47,32 @@ class Snapshot:
             response = self._ainerd.context.http_client.get(address, headers={"Accept": _ARROW})
             response.raise_for_status()
             table = pyarrow.ipc.open_file(BytesIO(response.content)).read_all()
-            rows = list(zip(*(table[name].to_pylist() for name in ("key", "common", "said")), strict=True))
-            common = {name: _read(said) for key, name, said in rows if not key}
-            return {key: _unpacked(_read(said), **common[name]) for key, name, said in rows if key}
+            if _NUMBER not in table.column_names:  # of an earlier version: made anew
+                self.drop()
+                return {}
+            rows = list(zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True))
+            rows.sort(key=itemgetter(0))
+            common = {name: _read(said) for _, key, name, said in rows if not key}
+            return {key: _unpacked(_read(said), **common[name]) for _, key, name, said in rows if key}
         except (httpx.HTTPError, pyarrow.ArrowInvalid, KeyError, TypeError, ValueError):
             return {}
 
-    def append(self, results: Mapping[str, Metadata]) -> bool:
-        """Add rows; False if the server does not let us."""
+    def append(self, results: Mapping[str, Metadata], first: int) -> bool:
+        """Add rows, the first of them with this number; False if the server does not let us."""
         import pyarrow
 
         rows, written = [], set()
-        for key, metadata in results.items():
+        for number, (key, metadata) in enumerate(results.items(), first):
             own = _packed({name: x for name, x in metadata.items() if name not in _COMMON})
             shared = {name: metadata[name] for name in _COMMON if name in metadata}
             common = json.dumps({"names": list(own), "said": shared})
             name = sha256(common.encode()).hexdigest()[:16]
             if name not in written:
                 written.add(name)
-                rows.append(("", name, common))
-            rows.append((key, name, json.dumps(list(own.values()))))
+                rows.append((number, "", name, common))
+            rows.append((number, key, name, json.dumps(list(own.values()))))
         columns = zip(*rows, strict=True)
-        table = pyarrow.table(dict(zip(("key", "common", "said"), map(list, columns), strict=True)))
+        table = pyarrow.table(dict(zip(_COLUMNS, map(list, columns), strict=True)))
         try:
             try:
                 node = self._ainerd.create_appendable_table(table.schema, key=_KEY)
