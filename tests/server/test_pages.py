@@ -231,6 +231,25 @@ def test_nothing_new_is_a_short_answer_and_no_change_is_lost(catalogue):
     assert news()[0]["log"]["lines"] and not news()
 
 
+def test_what_another_question_read_first_is_still_new(catalogue):
+    pages = catalogue()
+    pages.result(1)
+    cursor = pages.get("campaign")["cursor"]
+    while (answer := pages.http.get(pages.url("campaign"), params={"since": cursor})).status_code == 200:
+        cursor = answer.json()["cursor"]
+    uid = str(uuid.uuid4())
+    begun = ResultRecord(
+        raw_uid=uid, scan_id=2, run_time=1.8e9, technique="rheo_xpcs", agent="toy", parameters=PARAMETERS
+    )
+    pages.store.begin(begun)
+    new = pages.get("campaign", since=cursor)
+    assert new["results"]["status"] == ["computing"]
+    key, _ = pages.result(2, raw_uid=uid)
+    assert key == begun.key and pages.get("table", status="complete")["found"] == 2
+    answer = pages.http.get(pages.url("campaign"), params={"since": new["cursor"]})
+    assert answer.status_code == 200 and answer.json()["results"]["status"] == ["complete"]
+
+
 def test_the_table_is_sorted_and_filtered(filled):
     pages, made = filled
     keys = [key for key, _ in made]

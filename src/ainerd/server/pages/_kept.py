@@ -128,6 +128,11 @@ def may_change(context: Any) -> list[int]:
     return [id for store in _kept.get(context, {}).values() for id in store.open]
 
 
+def versions(context: Any) -> list[tuple[str, int]]:
+    """Of all that is kept of a catalogue: others after a reading, whoever asked for it, that found something."""
+    return [(store.generation, store.version) for store in _kept.get(context, {}).values()]
+
+
 async def newest(node: Any, n: int = 1) -> list[tuple[int, str, Any]]:
     """Id, key and metadata of the children made last, the newest first, of those who asks may see."""
     async with node.context.session() as db:

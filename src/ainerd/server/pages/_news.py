@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 from sqlalchemy import Text, case, cast, literal, null, select, union_all
 from tiled.catalog import orm
 
-from ainerd.server.pages._kept import may_change
+from ainerd.server.pages._kept import may_change, versions
 
 COARSE = timedelta(seconds=2)  # SQLite notes in which second a node was written
 MOST_OPEN = 500  # nodes that may change: of more, something always is new
@@ -31,15 +31,17 @@ class News:
         self._n = 0
         self._since = datetime(1970, 1, 1)  # of what was written since then it is asked what it is
         self._seen: Seen = {}
+        self._kept: list[tuple[str, int]] = []  # another route may have read what became of a node that was open
 
     async def name(self) -> str:
         """Of what the catalogue holds."""
         async with self._lock:
             if (context := self._context()) is not None:
                 now, open_ones = datetime.now(UTC).replace(tzinfo=None), may_change(context)
+                kept = versions(context)
                 seen = await self._look(context, open_ones[:MOST_OPEN])
-                self._n += len(open_ones) > MOST_OPEN or not _same(self._seen, seen)
-                self._seen, self._since = seen, now - COARSE
+                self._n += len(open_ones) > MOST_OPEN or kept != self._kept or not _same(self._seen, seen)
+                self._seen, self._kept, self._since = seen, kept, now - COARSE
             return f"{self.id}-{self._n}"
 
     async def _look(self, context: Any, open_ones: list[int]) -> Seen:
