@@ -6,7 +6,7 @@ import pytest
 
 from ainerd.documents import FrameError
 from ainerd.documents._frames import FrameReader
-from ainerd.heaps import LOOK, check_bytes, check_heaps, lookup3
+from ainerd.hdf5 import LOOK, check_bytes, check_heaps, lookup3
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"

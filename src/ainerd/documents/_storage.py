@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 
 from ainerd.documents._growing import AbsentError, opened
-from ainerd.heaps import check_heaps
+from ainerd.hdf5 import check_heaps
 
 MOST_LINKS = 16  # one behind the other
 MOST_SOURCES = 100_000  # of a virtual dataset

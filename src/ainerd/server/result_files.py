@@ -34,7 +34,7 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
-from ainerd.heaps import check_bytes
+from ainerd.hdf5 import check_bytes
 from ainerd.results._file import table_of
 
 MOST_BYTES = 2**30  # of a request

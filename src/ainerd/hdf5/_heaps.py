@@ -6,18 +6,18 @@ interpreter lock held, so that the RunEngine would stand still as well. It decod
 the checksum of it, and a list that does not decode ends the process; so the checksum is looked at here.
 
 Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
-(layout message); B. Jenkins, lookup3.c, hashlittle(), 2006.
+(layout message).
 """
 
 import mmap
-import struct
 from collections.abc import Iterator
 from pathlib import Path
+
+from ainerd.hdf5._checksum import lookup3
 
 LOOK = 16 * 2**20  # bytes at either end of a file: a heap is written with what it describes
 _BEGINS = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
-_MASK = 0xFFFFFFFF
 
 
 def check_heaps(path: Path) -> None:
@@ -99,38 +99,3 @@ def _objects(part: bytes, begin: int, n_length: int) -> Iterator[tuple[int, byte
         if number and first + size <= end:
             yield number, part[first : first + size]
         at = first + size + -size % 8 if number else at + size
-
-
-def lookup3(data: bytes) -> int:
-    """Jenkins' checksum of some bytes, as HDF5 has it of its metadata."""
-    a = b = c = (0xDEADBEEF + len(data)) & _MASK
-    last = max(len(data) - 1, 0) // 12 * 12
-    for x, y, z in struct.iter_unpack("<3I", data[:last]):
-        a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
-        a = (a - c) & _MASK ^ _turned(c, 4)
-        c = (c + b) & _MASK
-        b = (b - a) & _MASK ^ _turned(a, 6)
-        a = (a + c) & _MASK
-        c = (c - b) & _MASK ^ _turned(b, 8)
-        b = (b + a) & _MASK
-        a = (a - c) & _MASK ^ _turned(c, 16)
-        c = (c + b) & _MASK
-        b = (b - a) & _MASK ^ _turned(a, 19)
-        a = (a + c) & _MASK
-        c = (c - b) & _MASK ^ _turned(b, 4)
-        b = (b + a) & _MASK
-    if not data:
-        return c
-    rest = data[last:].ljust(12, b"\0")
-    a, b, c = ((x + int.from_bytes(rest[i : i + 4], "little")) & _MASK for x, i in ((a, 0), (b, 4), (c, 8)))
-    c = ((c ^ b) - _turned(b, 14)) & _MASK
-    a = ((a ^ c) - _turned(c, 11)) & _MASK
-    b = ((b ^ a) - _turned(a, 25)) & _MASK
-    c = ((c ^ b) - _turned(b, 16)) & _MASK
-    a = ((a ^ c) - _turned(c, 4)) & _MASK
-    b = ((b ^ a) - _turned(a, 14)) & _MASK
-    return ((c ^ b) - _turned(b, 24)) & _MASK
-
-
-def _turned(x: int, n: int) -> int:
-    return (x << n | x >> (32 - n)) & _MASK
