@@ -2,8 +2,6 @@
 
 import os
 import signal
-import time
-import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +10,7 @@ from ainerd.results import ResultStore, _writing
 from ainerd.runs import Wanted, Worker, _delivery, _spool
 from ainerd.runs._journal import Journal
 from ainerd.server import open_catalog
+from tests.killed import killed
 
 SLOW_S = 60.0
 LISTENER = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
@@ -50,11 +49,10 @@ def worker_of(toy, keys):
     return make
 
 
-def killed(work, owner, name, before):
+def killed_at(work, owner, name, before):
     """Do some work in a child that is killed when it comes to a function."""
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads: the child needs none
-        child = os.fork()
-    if child == 0:
+
+    def dying_work():
         original = getattr(owner, name)
 
         def dying(*arguments, **options):
@@ -63,14 +61,9 @@ def killed(work, owner, name, before):
             os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, dying)
-        try:
-            work()
-        finally:
-            os._exit(3)
-    end = time.monotonic() + SLOW_S
-    while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert found[0] == child and os.WIFSIGNALED(found[1]) and os.WTERMSIG(found[1]) == signal.SIGKILL
+        work()
+
+    killed(dying_work)
 
 
 @pytest.mark.fault(
@@ -91,7 +84,7 @@ def test_whoever_is_killed_at_any_step_leaves_one_result(toy, worker_of, catalog
                 worker(*document)
             worker.drain(SLOW_S)
 
-        killed(work, toy().analysis if owner == "analysis" else owner, name, before)
+        killed_at(work, toy().analysis if owner == "analysis" else owner, name, before)
         worker = worker_of(catalogue(), folder)
         ((_, left),) = Journal(folder).left()
         for document in left:
@@ -107,7 +100,7 @@ def test_whoever_is_killed_at_any_step_leaves_one_result(toy, worker_of, catalog
 def test_half_a_kept_run_is_none(worker_of, catalogue, tmp_path, scanned, movies):
     documents = list(scanned(movies(1, 2)))
     keep = _spool.Spool(tmp_path / "spool", lambda: False)
-    killed(lambda: keep.keep("a", documents), _spool.Path, "rename", True)
+    killed_at(lambda: keep.keep("a", documents), _spool.Path, "rename", True)
     assert [path.suffix for path in (tmp_path / "spool").iterdir()] == [".part"]
     worker = worker_of(catalogue(), tmp_path)
     worker.submit(worker._write_kept)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import time
-import warnings
 
 import bluesky.plans as bp
 import pytest
@@ -12,11 +10,11 @@ from ophyd.sim import SynAxis
 
 from ainerd.campaign import _ledger
 from ainerd.results import ResultStore
+from tests.killed import SLOW_S, killed
 from tests.techniques.beamline import Beamline
 
 pytestmark = pytest.mark.usefixtures("installed_toy")
 
-SLOW_S = 60.0
 # what is replaced in the child, and whether it dies before that is done, or after
 STEPS = {
     "suggestion written": (_ledger.Ledger, "suggested", False),
@@ -58,31 +56,25 @@ def session(server, tmp_path, monkeypatch):
         one.close()
 
 
-def killed(make, owner, name, before):
+def killed_at(make, owner, name, before):
     """A session that is killed when its plan comes to a function."""
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of threads: the child needs none
-        child = os.fork()
-    if child == 0:
-        try:
-            b, original = make(), getattr(owner, name)
-            b.agent.drain()  # what an earlier session left is settled
 
-            def dying(*arguments, **options):
-                if not before:
-                    original(*arguments, **options)
-                if owner is SynAxis:
-                    b.agent.drain()  # the worker has written what it was told
-                os.kill(os.getpid(), signal.SIGKILL)
+    def explores():
+        b, original = make(), getattr(owner, name)
+        b.agent.drain()  # what an earlier session left is settled
 
-            setattr(owner, name, dying)
-            b.RE(b.agent.explore(1))
-            b.agent.drain(SLOW_S)
-        finally:
-            os._exit(3)
-    end = time.monotonic() + SLOW_S
-    while (found := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert found[0] == child and os.WIFSIGNALED(found[1]) and os.WTERMSIG(found[1]) == signal.SIGKILL
+        def dying(*arguments, **options):
+            if not before:
+                original(*arguments, **options)
+            if owner is SynAxis:
+                b.agent.drain()  # the worker has written what it was told
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(owner, name, dying)
+        b.RE(b.agent.explore(1))
+        b.agent.drain(SLOW_S)
+
+    killed(explores)
 
 
 @pytest.mark.fault(
@@ -92,7 +84,7 @@ def killed(make, owner, name, before):
 @pytest.mark.timeout(300)
 def test_who_is_killed_while_it_steers_leaves_nothing_open(session, tmp_path):
     for step in STEPS.values():  # each session is the next start for the one before
-        killed(session, *step)
+        killed_at(session, *step)
     b, seen = session(), []
     b.agent.catch_up()
     table, store = b.table(), b.agent.results
