@@ -24,7 +24,7 @@ from benchmarks._hostile_files import hostile_frames, hostile_settings, hostile_
 from benchmarks._hostile_requests import Requests, errors_in
 from benchmarks._hostile_runs import Runs, hostile_documents, hostile_metadata, tiny_runs
 from benchmarks._report import report
-from benchmarks._watched import Watched, held, memory
+from benchmarks._watched import Watched, held, left_since, memory
 
 SHARES = {"documents": 3, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
 GROWS = 1.03  # memory of the last quarter of the small runs over that of the second
@@ -59,7 +59,7 @@ def hostile(
     used = tiny_runs(runs, n_tiny, memory)
     statuses, wrong = runs.close()
     found["runs, in the end"] = sum(statuses.values()), wrong
-    wrong += [f"left open: {name}" for then, now in zip(before, held(), strict=True) for name in sorted(now - then)]
+    wrong += [f"left open: {name}" for name in left_since(before)]
     print(*tally(wrong), sep="\n  ", file=sys.stderr, flush=True)
     files = {
         "frames": lambda n: hostile_frames(inside, outside, n, seed, apart=apart),
