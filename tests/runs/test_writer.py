@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from tiled.client.container import Container
+from tiled.client.utils import ClientError
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
@@ -275,11 +276,26 @@ def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, mo
     assert outcome.status == "failed" and len(spool.runs()) == 1
 
 
+@pytest.mark.fault("Tiled refuses one result for what is in it", "a failed result says so; no other run waits for it")
+@pytest.mark.parametrize("call", ["complete", "take"])
+def test_what_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, writer, store, deliver, call):
+    request = httpx.Request("PUT", "http://tiled")
+    no = ClientError("413: too large", request, httpx.Response(413, request=request))
+    mock = getattr(store, call)
+    mock.side_effect, usual = no, mock.side_effect
+    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2)))
+    assert outcome.status == "failed" and "413: too large" in outcome.reason
+    assert not spool.is_away and not spool.runs()
+    assert [record.status for record in store.records.values()] == ["failed"]
+    mock.side_effect = usual
+    assert deliver(writer(toy()), scanned(movies(1, 2)))[0].status == "complete"
+
+
 def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, writer, store, deliver):
     store.take.side_effect = RuntimeError("at first")
     outcome, _ = deliver(writer(toy()), scanned(movies(1, 2)))
     (record,) = store.records.values()
-    assert outcome.status == record.status == "failed"
+    assert outcome.status == record.status == "failed" and record.reason == "RuntimeError: at first"
 
 
 @pytest.mark.fault("metadata of a run hold a path, a time or bytes while Tiled is away", "the run is kept, as text")

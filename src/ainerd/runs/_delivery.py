@@ -8,14 +8,13 @@ from typing import Any
 
 import httpx
 import numpy as np
-from tiled.client.utils import ClientError
 
 from ainerd.documents import Document, Run
 from ainerd.runs._outcome import Outcome
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
 from ainerd.runs._subject import Subject
-from ainerd.runs._writer import Writer
+from ainerd.runs._writer import Writer, is_refused
 
 logger = logging.getLogger(__name__)
 
@@ -108,14 +107,15 @@ class Delivery:
         else:
             try:
                 self._state(name, doc)
-            except (ClientError, httpx.HTTPError) as err:
-                self._set_aside = str(err)
-                self._writer.forget()
             except MemoryError:
                 raise
-            except Exception as err:  # a mistake of ours, or of the technique, is no reason to lose the run's record
-                logger.exception("while analysing run %s", run.uid)
-                self._given_up = f"{type(err).__name__}: {err}"
+            except Exception as err:
+                if isinstance(err, httpx.HTTPError) and not is_refused(err):
+                    self._set_aside = str(err)
+                    self._writer.forget()
+                else:  # a mistake of ours, or of the technique, is no reason to lose the run's record
+                    logger.exception("while analysing run %s", run.uid)
+                    self._given_up = f"{type(err).__name__}: {err}"
             self._tell_new(self._state.outcomes)
         if name == "stop":
             self._finish()
@@ -139,7 +139,7 @@ class Delivery:
             subject = Subject.of_run(self._writer.technique, run, self._state.event)
             subject.problem, subject.retake = reason, True
             return [self._writer.end(subject, None, closes=True)]
-        except (ClientError, httpx.HTTPError) as err:
+        except httpx.HTTPError as err:
             self._set_aside = str(err)
             return []
         except Exception:  # not even its key can be told

@@ -23,6 +23,8 @@ from ainerd.technique import Analysis, AnalysisError, Series, Technique
 
 logger = logging.getLogger(__name__)
 
+REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
+
 
 @dataclass(frozen=True)
 class Writer:
@@ -69,11 +71,12 @@ class Writer:
         try:
             outcome = self._write(subject, outcome, analysis, closes=closes)
             self.listener.absorb(outcome)
-        except (ClientError, httpx.HTTPError, MemoryError):
-            raise
         except Exception as err:
+            if isinstance(err, httpx.HTTPError | MemoryError) and not is_refused(err):
+                raise
             logger.exception("run %s is not concluded", subject.run.uid)
-            outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
+            first = subject.problem if analysis is None else None  # of a run that was not even begun
+            outcome = replace(outcome, status="failed", reason=first or f"{type(err).__name__}: {err}")
             with suppress(httpx.HTTPStatusError, KeyError):  # if Tiled is away the run is kept until it is not
                 self._fail(subject, outcome)
         if subject.series_id and not closes:
@@ -235,6 +238,11 @@ class Writer:
             _replay(self.technique, old)
             run.close()
         return old if old.runs else None
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether Tiled says no to what it was sent, and would again: that is no reason to wait, nor for others to."""
+    return isinstance(error, ClientError) and error.response.status_code in REFUSALS
 
 
 def _replay(technique: Technique, subject: Subject) -> None:
