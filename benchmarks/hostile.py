@@ -60,7 +60,7 @@ def hostile(
     statuses, wrong = runs.close()
     found["runs, in the end"] = sum(statuses.values()), wrong
     wrong += [f"left open: {name}" for name in left_since(before)]
-    print(*tally(wrong), sep="\n  ", file=sys.stderr, flush=True)
+    _say(wrong)
     files = {
         "frames": lambda n: hostile_frames(inside, outside, n, seed, apart=apart),
         "weights": lambda n: hostile_weights(inside, n, seed),
@@ -86,9 +86,14 @@ def hostile(
 def _timed(name: str, ask: Any) -> tuple[int, list[str]]:
     began = time.monotonic()
     n, wrong = ask()
-    said = f"{name}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s"
-    print(said, *tally(wrong), sep="\n  ", file=sys.stderr, flush=True)
+    print(f"{name}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    _say(wrong)
     return n, wrong
+
+
+def _say(wrong: list[str]) -> None:
+    for line in tally(wrong):
+        print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -109,7 +114,7 @@ def main() -> None:
             server.client(), Path(folder), arguments.inputs // part, arguments.seed, n_tiny=arguments.tiny // part,
             only=arguments.only,
         )  # fmt: skip
-        print(*tally(errors_in(server.directory / "error.log")), sep="\n  ", file=sys.stderr)
+        _say(errors_in(server.directory / "error.log"))
     n_inputs = sum(row["inputs"] for row in rows if row["what"] in SHARES)
     about = {"n": n_inputs, "seed": arguments.seed, "memory_ratio": growth, "minutes": (time.monotonic() - began) / 60}
     report("hostile", rows, **about)
