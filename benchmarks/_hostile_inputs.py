@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import reprlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,16 @@ def each(
 
     one()
     return seen[0], wrong
+
+
+def shown(value: Any) -> str:
+    """A value in a few words, however deep and long it is."""
+    few = reprlib.Repr()
+    few.maxlevel, few.maxstring, few.maxother = 4, 40, 60
+    try:
+        return few.repr(value)
+    except (RecursionError, ValueError):
+        return f"of type {type(value).__name__}"
 
 
 def as_json(value: Any) -> bytes:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import traceback
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from tiled.client.container import Container
 
 from ainerd.results import ResultStore
-from benchmarks._hostile_inputs import NESTED, as_json, bytes_of, changed, changes, each
+from benchmarks._hostile_inputs import NESTED, as_json, bytes_of, changed, changes, each, shown
 
 _PARTS = ("ainerd", "results", "..", ".", "", "%2e%2e", "%2f", "..%2f..%2foutside", "raw", "k" * 300, "a.b", "%00", "é")
 _FORMATS = (
@@ -25,6 +27,12 @@ _FORMATS = (
     "a/b",
     "\N{BOM}",
 )
+
+
+def errors_in(log: Path) -> list[str]:
+    """The last line of each traceback in the log of a server."""
+    parts = log.read_text(errors="replace").split("Traceback (most recent call last):")
+    return ["the server: " + part.strip().splitlines()[-1][:200] for part in parts[1:] if part.strip()]
 
 
 class Requests:
@@ -68,7 +76,9 @@ class Requests:
             ResultStore(self._ainerd).table()
             [*self._ainerd["results"].values()]
         except Exception as error:
-            return [f"the table cannot be read any more: {type(error).__name__}: {str(error)[:100]}"]
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {str(error)[:100]} ({Path(at.filename).name}, line {at.lineno})"
+            return [f"the table cannot be read any more: {said}"]
         return []
 
     def _check(self, drawn: tuple[Any, ...]) -> str | None:
@@ -82,10 +92,13 @@ class Requests:
             answer = self._http.put(url, content=text + file, headers=headers)
         except (httpx.InvalidURL, httpx.LocalProtocolError):
             return None  # not even sent
+        except httpx.TransportError as error:
+            return f"no answer to {url.removeprefix(self._root)!r}, {headers}: {type(error).__name__}: {error}"
         if answer.status_code >= 500:
-            return f"a result is answered by {answer.status_code}"
+            return f"a result is answered by {answer.status_code}, {shown(head)}"
         if path is None and answer.is_success:
-            return self._look(key, form)
+            said = self._look(key, form)
+            return said and f"{said}, {shown(head)}"
         return None
 
     def _look(self, key: str, form: str) -> str | None:

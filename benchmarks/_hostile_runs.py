@@ -18,7 +18,7 @@ from ainerd.documents import DetectorKeys, WireError, checked
 from ainerd.results import ResultStore
 from ainerd.runs import Wanted, Worker
 from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
-from benchmarks._hostile_inputs import ANY, changed, changes, each
+from benchmarks._hostile_inputs import ANY, changed, changes, each, shown
 
 SHAPE, N = (2, 3), 4
 AWAY, TOGETHER = 5, 50  # of so many runs, one after the other, Tiled takes so many not; runs between two waits
@@ -61,7 +61,8 @@ class Runs:
     """A worker that runs are given to, and what must have become of them."""
 
     def __init__(self, client: Container, ainerd: Container, folder: Path) -> None:
-        self.folder, self.expected, self._n, self._is_away = folder, set(), 0, False
+        self.folder, self._n, self._is_away = folder, 0, False
+        self.expected: dict[str, str] = {}  # runs that must have a result, and what was odd in each
         self._results, self._http = ainerd["results"], client.context.http_client
         self._hooks = self._http.event_hooks
         self._http.event_hooks = {**self._hooks, "request": [*self._hooks["request"], self._ask]}
@@ -104,7 +105,7 @@ class Runs:
         uid, stop = original[0][1]["uid"], original[-1]
         given = [*changed(original, what, lambda document: document[1]), stop]
         if must_have_result(uid, given):
-            self.expected.add(uid)
+            self.expected[uid] = f"{kind}: {shown(what)}"
         return self.give(given)
 
     def close(self) -> tuple[Counter[str], list[str]]:
@@ -118,7 +119,7 @@ class Runs:
         nodes = [node.metadata for node in self._results.values()]
         found = Counter(said["raw_uid"] for said in nodes)
         wrong = [said] if said else []
-        wrong += [f"run {uid} has no result" for uid in self.expected - set(found)]
+        wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in found]
         wrong += [f"run {uid} has {n} results" for uid, n in found.items() if n > 1]
         if left := list((self.folder / "spool").glob("*.jsonl")):
             wrong.append(f"{len(left)} runs were never written")
@@ -211,7 +212,7 @@ def hostile_metadata(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
         given = [[name, doc] for name, doc in documents("events", runs.folder)]
         given[0][1] = {**given[0][1], **said}
         if must_have_result(given[0][1]["uid"], given):
-            runs.expected.add(given[0][1]["uid"])
+            runs.expected[given[0][1]["uid"]] = shown(said)
         return runs.give(given)
 
     return each(odd, n, number, check)

@@ -6,12 +6,14 @@ import os
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _OPENED, _FROM_PYTHON = 0x20, "open"  # IN_OPEN of inotify; the audit event
+LOOKS, BETWEEN_S = 5, 0.3
 
 
 class Watched:
@@ -56,6 +58,18 @@ def held() -> tuple[set[str], set[str]]:
     """Names of the threads of this process, and the files that it has open; connections to Tiled come and go."""
     gc.collect()
     return {thread.name for thread in threading.enumerate()}, set(_files())
+
+
+def left_since(before: tuple[set[str], set[str]]) -> list[str]:
+    """Threads and open files that were not there before; not a file that is open for the moment of a look."""
+    names: set[str] | None = None
+    for _ in range(LOOKS):
+        new = {name for then, now in zip(before, held(), strict=True) for name in now - then}
+        names = new if names is None else names & new
+        if not names:
+            break
+        time.sleep(BETWEEN_S)
+    return sorted(names or ())
 
 
 def _files() -> Iterator[str]:

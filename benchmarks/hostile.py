@@ -11,6 +11,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +21,59 @@ from tiled.client.container import Container
 
 from ainerd.server import embedded_server, open_catalog
 from benchmarks._hostile_files import hostile_frames, hostile_settings, hostile_weights, put_canary, tally
-from benchmarks._hostile_requests import Requests
+from benchmarks._hostile_requests import Requests, errors_in
 from benchmarks._hostile_runs import Runs, hostile_documents, hostile_metadata, tiny_runs
 from benchmarks._report import report
-from benchmarks._watched import Watched, held, memory
+from benchmarks._watched import Watched, held, left_since, memory
 
 SHARES = {"documents": 3, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
 GROWS = 1.03  # memory of the last quarter of the small runs over that of the second
 
 
 def hostile(
-    client: Container, folder: Path, n: int, seed: int, *, n_tiny: int = 0, apart: bool = True
+    client: Container,
+    folder: Path,
+    n: int,
+    seed: int,
+    *,
+    n_tiny: int = 0,
+    apart: bool = True,
+    only: Collection[str] = (),
 ) -> tuple[list[dict[str, Any]], float]:
-    """A row for each kind of input, and how much memory the small runs took (NaN without them)."""
+    """A row for each kind of input, or for `only` some; how much memory the small runs took (NaN without them)."""
     outside, inside = folder / "outside", folder / "inside"
     outside.mkdir(), inside.mkdir()
     put_canary(outside)
-    share = {name: max(round(n * part / sum(SHARES.values())), 1) for name, part in SHARES.items()}
+    share = {
+        name: max(round(n * part / sum(SHARES.values())), 1) if name in (only or SHARES) else 0
+        for name, part in SHARES.items()
+    }
     found: dict[str, tuple[int, list[str]]] = {}
     _, ainerd = open_catalog(client.create_container("hostile"))
     watched = Watched(outside)
     before = held()
     runs = Runs(client, ainerd, inside)
     for name, ask in (("documents", hostile_documents), ("metadata", hostile_metadata)):
-        found[name] = _timed(name, lambda ask=ask, name=name: ask(runs, share[name], seed))
+        if share[name]:
+            found[name] = _timed(name, lambda ask=ask, name=name: ask(runs, share[name], seed))
     used = tiny_runs(runs, n_tiny, memory)
     statuses, wrong = runs.close()
     found["runs, in the end"] = sum(statuses.values()), wrong
-    wrong += [f"left open: {name}" for then, now in zip(before, held(), strict=True) for name in sorted(now - then)]
-    found["frames"] = _timed("frames", lambda: hostile_frames(inside, outside, share["frames"], seed, apart=apart))
-    found["weights"] = _timed("weights", lambda: hostile_weights(inside, share["weights"], seed))
-    found["settings"] = _timed("settings", lambda: hostile_settings(inside, share["settings"], seed))
-    _, other = open_catalog(client.create_container("requests"))
-    requests = Requests(client, other)
-    n_sent, wrong = _timed("requests", lambda: requests.hostile(share["requests"], seed))
-    found["requests"] = n_sent, wrong + requests.close()
+    wrong += [f"left open: {name}" for name in left_since(before)]
+    print(*tally(wrong), sep="\n  ", file=sys.stderr, flush=True)
+    files = {
+        "frames": lambda n: hostile_frames(inside, outside, n, seed, apart=apart),
+        "weights": lambda n: hostile_weights(inside, n, seed),
+        "settings": lambda n: hostile_settings(inside, n, seed),
+    }
+    for name, try_files in files.items():
+        if share[name]:
+            found[name] = _timed(name, lambda name=name, try_files=try_files: try_files(share[name]))
+    if share["requests"]:
+        _, other = open_catalog(client.create_container("requests"))
+        requests = Requests(client, other)
+        n_sent, wrong = _timed("requests", lambda: requests.hostile(share["requests"], seed))
+        found["requests"] = n_sent, wrong + requests.close()
     opened = watched.close()
     found["opened outside the roots"] = len(opened), [f"{name} was opened" for name in sorted(opened)]
     quarters = np.array_split(used, 4) if n_tiny else []
@@ -79,6 +98,7 @@ def main() -> None:
     parser.add_argument("--tiny", type=int, default=5000, help="small runs, of which memory is measured")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
+    parser.add_argument("--only", nargs="+", default=(), choices=[*SHARES], help="some kinds of input, as many of each")
     arguments = parser.parse_args()
     part = 10 if arguments.quick else 1
     logging.disable(logging.CRITICAL)
@@ -86,8 +106,10 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, embedded_server(Path(folder) / "tiled") as server:
         rows, growth = hostile(
-            server.client(), Path(folder), arguments.inputs // part, arguments.seed, n_tiny=arguments.tiny // part
-        )
+            server.client(), Path(folder), arguments.inputs // part, arguments.seed, n_tiny=arguments.tiny // part,
+            only=arguments.only,
+        )  # fmt: skip
+        print(*tally(errors_in(server.directory / "error.log")), sep="\n  ", file=sys.stderr)
     n_inputs = sum(row["inputs"] for row in rows if row["what"] in SHARES)
     about = {"n": n_inputs, "seed": arguments.seed, "memory_ratio": growth, "minutes": (time.monotonic() - began) / 60}
     report("hostile", rows, **about)

@@ -6,10 +6,10 @@ The sections defined here are the same for all techniques. A technique validates
 
 import difflib
 import json
-import math
 import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -104,8 +104,8 @@ class Steering(Section):
             if not name or set(name) & set("./"):
                 raise ValueError(f"{name!r} is no name of an actuator: it has a dot or a slash, or nothing")
             numbers = isinstance(limits, list | tuple) and len(limits) == 2
-            if not numbers or not all(type(x) in (int, float) and math.isfinite(x) for x in limits):
-                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {limits!r}")
+            if not numbers or not all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in limits):
+                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {_short(limits)}")
             low, high = limits
             if low == high:
                 raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
@@ -235,7 +235,7 @@ class Settings(BaseSettings):
             raise SettingsError(f"cannot read {path}: {error.strerror}{_near(path)}") from None
         except SettingsError as error:
             raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
-        except ValueError as error:  # of TOML, or of its characters
+        except (ValueError, RecursionError) as error:  # of TOML, of its characters, of lists too deep inside each other
             raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
@@ -260,6 +260,8 @@ class Settings(BaseSettings):
         except ValueError as error:  # a variable that should be JSON and is not
             raise SettingsError(_no_json(error)) from None
         settings._section = _overridden(section, f"{_PREFIX}{technique.upper()}__")
+        if problems := [*_beyond_use({**settings.model_dump(), technique: settings._section})]:
+            raise SettingsError("\n".join(problems))
         settings._folder = folder.resolve()
         storage = settings.storage
         storage.directory = (settings._folder / storage.directory).resolve()
@@ -269,6 +271,20 @@ class Settings(BaseSettings):
     def tables(self) -> dict[str, Any]:
         """The same as tables of plain values, for `of` on another machine; without the API key."""
         return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
+
+
+def _beyond_use(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Values that no setting can be, a line each: text that is in no path, a number that no float holds."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _beyond_use(each, (*at, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _beyond_use(each, at)
+    elif isinstance(value, str | Path) and any(x == "\0" or "\ud800" <= x <= "\udfff" for x in str(value)):
+        yield f"{_dotted(at)}: has NUL, or half of a surrogate pair, in its text"
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        yield f"{_dotted(at)}: a whole number of more than {sys.float_info.max_10_exp} digits is none that is used"
 
 
 def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:

@@ -86,6 +86,12 @@ def test_a_descriptor_without_the_number_of_frames_is_named(tmp_path, movie):
         _ = run.n_frames
 
 
+def test_a_stream_need_not_have_a_name(tmp_path, movie):
+    run = Run(KEYS, [tmp_path])
+    nameless = [(name, {k: x for k, x in doc.items() if k != "name"}) for name, doc in documents(tmp_path)]
+    assert len(gathered(run, nameless)) == 130 and run.reading("x") == 4.5
+
+
 @pytest.mark.fault("millions of frames are announced", "a failed result says so at once; what comes next does not wait")
 @pytest.mark.parametrize(("splits", "reason"), [((0, 10**8), "more than the 5000000"), ((0, -3), "which are none")])
 def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):

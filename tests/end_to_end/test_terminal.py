@@ -1,10 +1,11 @@
-"""A real IPython in a terminal: what it says of a count, a scan and late results is what is in Tiled."""
+"""A real IPython in a terminal: what it says of runs and late results is what is in Tiled, and Ctrl-C twice."""
 
 import json
 import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pexpect
@@ -28,16 +29,33 @@ def wait():
 
 agent._worker.submit(wait)
 """
+SLOW = """
+lambda750k.cam.num_images.put(1000)
+lambda750k.cam.acquire_period.put(60.0)  # one a second: the exposure outlasts the test
+
+def tell(name, doc):
+    if name == "stream_datum":
+        print("FRAMES" + " COME")
+        RE.unsubscribe(token)
+
+token = RE.subscribe(tell)
+"""
 PATIENCE_S = 300
 
 
-@pytest.fixture
-def terminal(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("terminal")
+
+
+@pytest.fixture(scope="module")
+def terminal(folder):
+    """One session for both tests: it takes a minute to begin."""
     environment = os.environ | {
         "AINERD_CONFIG": str(SMALL),
-        "AINERD_STORAGE__DIRECTORY": str(tmp_path / "tiled"),
-        "AINERD_STORAGE__FRAMES": json.dumps([str(tmp_path / "frames")]),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
+        "AINERD_STORAGE__FRAMES": json.dumps([str(folder / "frames")]),
+        "IPYTHONDIR": str(folder / "ipython"),
         "MPLBACKEND": "Agg",
         "TERM": "xterm",
         "NO_COLOR": "1",
@@ -52,6 +70,7 @@ def terminal(tmp_path):
         timeout=PATIENCE_S,
         dimensions=(50, 250),
     )
+    process.expect("In ")
     yield process
     if process.isalive():
         process.kill(signal.SIGKILL)
@@ -64,10 +83,9 @@ def plain(text):
 
 
 @pytest.mark.timeout(600)
-def test_what_the_terminal_says_is_in_tiled(terminal, tmp_path):
-    go, code = tmp_path / "go", tmp_path / "hold.py"
+def test_what_the_terminal_says_is_in_tiled(terminal, folder):
+    go, code = folder / "go", folder / "hold.py"
     code.write_text(HOLD.format(go=str(go)))
-    terminal.expect("In ")
     terminal.send(f"%run -i {code}\r")
     terminal.send('counted = RE(bp.count([lambda750k], num=3)); print("COUN" + "TED")\r')
     terminal.expect("COUNTED")  # and nothing is analysed yet
@@ -81,7 +99,7 @@ def test_what_the_terminal_says_is_in_tiled(terminal, tmp_path):
     terminal.send('RE(bp.scan([rheometer], stage.x, 0, 1, 3)); print("SCAN" + "NED")\r')
     terminal.expect("SCANNED")
     table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in plain(terminal.before).splitlines()]
-    with EmbeddedServer.start(tmp_path / "tiled") as server:
+    with EmbeddedServer.start(folder / "tiled") as server:
         client = server.client()
         results = ResultStore(client["ainerd"]).table()
         scan = client["raw"].values().last()
@@ -97,6 +115,42 @@ def test_what_the_terminal_says_is_in_tiled(terminal, tmp_path):
     column = heads[-1].index("sample_x")
     shown = [float(row[column]) for row in table if row and row[0].isdigit()]
     assert shown == pytest.approx(moved, abs=1e-3)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.fault(
+    "Ctrl-C twice in a terminal while a plan takes frames",
+    "the RunEngine pauses at once; aborted, the shutter is closed, run and suggestion have their end",
+)
+def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
+    code = folder / "slow.py"
+    code.write_text(SLOW)
+    terminal.send("agent.drain()\r")
+    terminal.send(f"%run -i {code}\r")
+    terminal.send("RE(agent.explore(2))\r")
+    terminal.expect("FRAMES COME")
+    for _ in range(9):  # the second counts within ten seconds, which may be short on a busy machine
+        time.sleep(0.5)  # bluesky takes what comes within 0.1 s for one
+        terminal.sendintr()
+        if terminal.expect(["RunEngineInterrupted", r"hit Ctrl\+C again"]) == 0:
+            break
+    terminal.send('print(f"NOW {RE.state}")\r')  # in one piece: the agent may say something meanwhile
+    terminal.expect("NOW paused")
+    terminal.send('RE.abort(); print(f"THEN {RE.state} {shutter.is_open}")\r')
+    terminal.expect("THEN idle False")
     terminal.send("exit\r")
     terminal.expect(pexpect.EOF)
     terminal.wait()
+    with EmbeddedServer.start(folder / "tiled") as server:
+        client = server.client()
+        store = ResultStore(client["ainerd"])
+        (row,) = store.table().dropna(subset="suggestion_id").to_dict("records")
+        suggestions = store.suggestions()
+        runs = [run.metadata for run in client["raw"].values()]
+    aborted = [said["start"] for said in runs if said["stop"]["exit_status"] == "abort"]
+    assert sorted(start["plan_name"] for start in aborted) == ["explore", "expose"]  # the plan, and in it the exposure
+    assert row["raw_uid"] in [start["uid"] for start in aborted]
+    assert row["status"] in ("partial", "failed")
+    said = suggestions.loc[row["suggestion_id"], "status"]
+    assert said == ("measured" if row["status"] == "partial" else "failed")
+    assert not suggestions["status"].isin(["proposed", "accepted"]).any()

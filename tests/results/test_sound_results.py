@@ -34,14 +34,17 @@ def test_a_tampered_result_costs_the_others_nothing(store, ainerd, record, analy
         ainerd["results"].create_container(f"bad-{i}", metadata=said | {name: value})
 
     ainerd["results"].create_container("short", metadata=said | {"embedding": [1.0], "status": "failed"})
+    ainerd["results"].create_container(
+        "none", metadata=said | {"units": None, "positions": None, "embedding": [1.0], "status": "failed"}
+    )
     for mine in (ResultStore(ainerd), ResultStore(ainerd, agent=said["agent"], digest=said["digest"])):
         assert set(mine.table("complete").index) == set(mine.embeddings().index) == set(keys)
-        assert len(mine.similar(keys[0])) == 1 and len(mine.search(novel=False)) == 3
-        assert mine.analysed(said["digest"]).keys() == set(mine.table()["raw_uid"]) and "3 results" in repr(mine)
+        assert len(mine.similar(keys[0])) == 1 and len(mine.search(novel=False)) == 4
+        assert mine.analysed(said["digest"]).keys() == set(mine.table()["raw_uid"]) and "4 results" in repr(mine)
     for i in range(len(bad)):
         assert f"result bad-{i} is left out" in caplog.text
     before = len(caplog.records)
-    assert len(mine.table()) == 3 and len(caplog.records) == before  # said once
+    assert len(mine.table()) == 4 and len(caplog.records) == before  # said once
 
 
 @pytest.mark.fault(

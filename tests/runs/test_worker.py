@@ -154,6 +154,15 @@ def test_a_kept_run_with_two_bad_documents_is_concluded(work, scanned, movies):
     assert work.drain() and not spool.runs() and work.concluded == 1
 
 
+@pytest.mark.fault("a run that breaks event-model's schema comes while Tiled is away", "it has the same result later")
+def test_a_kept_run_is_not_held_against_the_schema(work, scanned, movies):
+    documents = list(scanned(movies(1, 2, 3)))
+    documents[0][1].update(time=1j, sample=["a"])
+    work._spool.keep("a", documents)
+    work.submit(work._write_kept)
+    assert work.drain() and not work._spool.runs() and len(work._writer.store.done) == 1
+
+
 @pytest.mark.fault(
     "Tiled answers and takes nothing, while there is no room for another file", "a run that waits on disk stays there"
 )

@@ -241,6 +241,7 @@ def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, st
 @pytest.mark.parametrize(
     ("name", "value", "field"),
     [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
+     ("scan_id", np.zeros((0, 3)), "scan_id"), ("suggestion_id", np.arange(2), "suggestion_id"),
      ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
 )  # fmt: skip
 def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, writer, store, deliver, caplog, name, value, field):
@@ -250,6 +251,28 @@ def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, writer, store,
     (record,) = store.records.values()
     assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
     assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
+
+
+@pytest.mark.fault("metadata of a run are arrays, or nothing that can be shown", "left out of its result, or as text")
+def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, writer, store, deliver):
+    class Odd(dict):
+        def get(self, name, default=None):
+            raise RuntimeError("nothing to be had")
+
+    odd = {"sample": np.zeros((0, 3)), "user": np.array(["a", "b"]), "proposal": np.array([7]), "plan_name": Odd()}
+    documents = list(scanned(movies(1, 2)))
+    documents[0][1].update(odd)
+    outcome, _ = deliver(writer(toy()), documents)
+    (record,) = store.records.values()
+    assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
+
+
+@pytest.mark.fault("an analysis fails in an odd way while Tiled goes away", "the run is kept until it answers")
+def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, movies, writer, store, deliver):
+    store.complete.side_effect = ValueError("no record")
+    store.fail.side_effect = httpx.ConnectError("away")
+    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2)))
+    assert outcome.status == "failed" and len(spool.runs()) == 1
 
 
 def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, writer, store, deliver):

@@ -137,7 +137,8 @@ def test_a_key_that_is_none(results, key):
 
 def test_a_body_that_holds_no_result(results):
     assert "no result in the body" in put(results, "seven", b"not HDF5").text
-    for wrong in ({"specs": [{"nome": 1}]}, {"metadata": 3}, {"unless": None}):
+    named = [{"specs": [{"name": name}]} for name in ([None], [], 1, "x" * 256)]
+    for wrong in (*named, {"specs": [{"nome": 1}]}, {"metadata": 3}, {"unless": None}):
         assert put(results, "seven", **wrong).status_code == 422
     url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/seven"
     assert results.context.http_client.put(url, content=b"{}").status_code == 422

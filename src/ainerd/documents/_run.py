@@ -92,9 +92,10 @@ class Run(DocumentRouter):
 
     def descriptor(self, doc: Any) -> None:
         """Take a descriptor; the one that has the detector says what frames will come."""
+        doc = {"name": "primary", **doc}  # a stream need not have a name
         self._streams[doc["uid"]] = doc["name"]
         if self._keys.image in doc["data_keys"]:
-            self._image = dict(doc)
+            self._image = doc
 
     def event(self, doc: Any) -> Any:
         """Keep every scalar number of an event with its time, and frames."""

@@ -58,9 +58,9 @@ def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes, notes
     table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
     units: dict[str, str] = {}
     for said in results.values():
-        units.update(said.get("units", {}))
+        units.update(said.get("units") or {})
     table.attrs["units"] = units
-    motors = (name for said in results.values() for name in said.get("positions", ()))
+    motors = (name for said in results.values() for name in said.get("positions") or ())
     table.attrs["positions"] = list(dict.fromkeys(motors))
     return table.sort_values(["run_time", "event"], kind="stable")
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ainerd.runs._outcome import Wanted
 
 # What most beamlines write, under the names that they write it.
@@ -24,11 +26,18 @@ def said_at_start(start: Mapping[str, Any], wanted: Wanted) -> dict[str, bool | 
     taken = {*wanted.positions, *wanted.readings}
     found = {}
     for name, keys in asked.items():
-        values = (_plain(_inside(start, key)) for key in keys)
+        values = (_read(start, key) for key in keys)
         value = next((value for value in values if value is not None), None)
         if value is not None and name not in taken:
             found[name] = value
     return found
+
+
+def _read(start: Mapping[str, Any], key: str) -> bool | int | float | str | None:
+    try:
+        return _plain(_inside(start, key))
+    except Exception:  # whatever a plan wrote there is no reason to lose the result
+        return None
 
 
 def _inside(start: Mapping[str, Any], key: str) -> Any:
@@ -41,8 +50,8 @@ def _inside(start: Mapping[str, Any], key: str) -> Any:
 def _plain(value: Any) -> bool | int | float | str | None:
     if isinstance(value, Mapping):
         value = value.get("name")
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.item() if value.size == 1 else value.tolist()
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value))
-    if hasattr(value, "item"):  # numpy's
-        value = value.item()
     return value if isinstance(value, bool | int | float | str) and value != "" else None

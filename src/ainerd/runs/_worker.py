@@ -170,8 +170,9 @@ class Worker:
         for path in self._spool.waiting():
             delivery = self._current = self._new_delivery(is_kept=True)
             try:
-                documents = list(file_documents(path))
-                if [name for name, _ in (documents[:1] + documents[-1:])] != ["start", "stop"]:
+                documents = list(file_documents(path, by_schema=False))  # they came, and were taken, without that
+                ends = [name for name, _ in (documents[:1] + documents[-1:])]
+                if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
                     raise ValueError("it is not a whole run")
                 for name, doc in documents:
                     delivery(name, dict(doc))

@@ -1,6 +1,7 @@
 """Writes what becomes of runs to Tiled, and tells the campaign."""
 
 import logging
+import reprlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -73,7 +74,7 @@ class Writer:
         except Exception as err:
             logger.exception("run %s is not concluded", subject.run.uid)
             outcome = replace(outcome, status="failed", reason=f"{type(err).__name__}: {err}")
-            with suppress(ClientError, httpx.HTTPError, KeyError):
+            with suppress(httpx.HTTPStatusError, KeyError):  # if Tiled is away the run is kept until it is not
                 self._fail(subject, outcome)
         if subject.series_id and not closes:
             self._growing[subject.key] = subject
@@ -131,11 +132,13 @@ class Writer:
         try:
             record = ResultRecord(**about, **said)
         except ValidationError as error:
-            odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
+            odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or {*said}
             record = ResultRecord(**about, **{name: value for name, value in said.items() if name not in odd})
         names = {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}
-        if odd_names := [n for n, field in names.items() if start.get(n) and getattr(record, field) is None]:
-            logger.warning("run %s: its %s is left out: %s", run.uid, odd_names[0], repr(start[odd_names[0]])[:80])
+        for name, kept in names.items():
+            if _is_said(start.get(name)) and getattr(record, kept) is None:
+                logger.warning("run %s: its %s is left out: %s", run.uid, name, _shown(start[name]))
+                break
         return record
 
     def _fail(self, subject: Subject, outcome: Outcome) -> None:
@@ -258,6 +261,19 @@ def _suggestion(run: Run) -> str | None:
     """The suggestion that led to a run; None where its metadata have none, or one that is no text."""
     said = run.start_doc.get("suggestion_id")
     return said if isinstance(said, str) and said else None
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a start document says something; of an array, `bool` cannot tell."""
+    return value is not None and not (isinstance(value, str) and not value)
+
+
+def _shown(value: Any) -> str:
+    """A value in a few words, whatever it is."""
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:  # a number of more digits than Python prints
+        return f"of type {type(value).__name__}"
 
 
 def _time(value: Any) -> float | None:

@@ -19,6 +19,7 @@ import h5py
 import orjson
 import pandas as pd
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
+from pydantic import TypeAdapter
 from tiled.adapters.hdf5 import HDF5Adapter, HDF5ArrayAdapter
 from tiled.adapters.table import TableAdapter
 from tiled.server.authentication import (
@@ -28,7 +29,7 @@ from tiled.server.authentication import (
     get_current_scopes,
 )
 from tiled.server.dependencies import get_entry, get_root_tree
-from tiled.server.schemas import Asset, DataSource, Spec
+from tiled.server.schemas import Asset, DataSource, Specs
 from tiled.storage import FileStorage
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
@@ -43,6 +44,7 @@ HDF5 = "application/x-hdf5"
 OURS = "AinerdResult"
 _one_at_a_time = asyncio.Lock()  # looking at what is there, and writing
 _ONE_FILE: dict[str, Any] = {"is_directory": False, "parameter": "data_uris", "num": 0}
+_specs = TypeAdapter(Specs)  # `Spec` itself takes anything for a name, and no client could read it back
 _SCOPES = ["write:metadata", "write:data", "create:node"]
 router = APIRouter(prefix="/ainerd")
 
@@ -101,7 +103,7 @@ async def put_result(
         if not 0 <= length <= len(body):
             raise ValueError(f"{length} bytes of metadata in a body of {len(body)}")
         said, file = _parsed(body[:length]), body[length:]
-        metadata, specs, unless = dict(said["metadata"]), [Spec(**spec) for spec in said["specs"]], [*said["unless"]]
+        metadata, specs, unless = dict(said["metadata"]), _specs.validate_python(said["specs"]), [*said["unless"]]
     except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(422, f"no result in the body: {type(error).__name__}: {error}"[:500]) from None
     policy = getattr(request.app.state, "access_policy", None)
