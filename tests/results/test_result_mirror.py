@@ -110,6 +110,16 @@ def test_files_of_a_snapshot_are_few_and_take_each_other_up(ainerd):
     assert Snapshot(ainerd).load() is None
 
 
+@pytest.mark.parametrize("n", [4, 5])
+def test_a_long_first_reading_is_kept(ainerd, put, monkeypatch, n):
+    monkeypatch.setattr(_mirror, "PAGE", 2)
+    monkeypatch.setattr(_mirror, "_AT_ONCE", 2)
+    keys = [put(run_time=1.7e9 + i) for i in range(n)]
+    assert list(ResultStore(ainerd).table().index) == keys
+    assert list(Snapshot(ainerd).load().frame.index) == keys[: n // 2 * 2]
+    assert list(ResultStore(ainerd).table().index) == keys
+
+
 @pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is made anew; the table is exact")
 def test_a_snapshot_that_cannot_be_read_is_made_anew(ainerd, put, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 2)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
+from ainerd.results._nodes import Search, create_node, newest_key, newest_nodes, newest_of, nodes_from, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
 from ainerd.results._record import now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
@@ -194,6 +194,12 @@ class CampaignRecords:
         lines = self._sound_lines.at(self._lines.read())
         whose = lines.column("agent")
         return log_table(lines.at((whose == self._agent) | pd.isna(whose)) if self._agent else lines)
+
+    def searches(self) -> list[Search]:
+        """What `current_labels` and `notes` ask."""
+        ours = [newest_of(self._atlas, **self._atlas_scope)]
+        of_all = [newest_of(self._atlas)] if self._atlas_scope and not self._known.get(True, ("", None))[1] else []
+        return [*ours, *of_all, nodes_from(self._log, kind=KIND)]
 
     def current_labels(self) -> Mapping[str, int]:
         """Regime of each result by its key, as in the newest atlas; the same object as long as that is the newest."""

@@ -9,7 +9,7 @@ import pandas as pd
 from tiled.client.container import Container
 
 from ainerd.results._columns import Columns, Wrong
-from ainerd.results._nodes import PAGE, Node, read_named, read_nodes
+from ainerd.results._nodes import PAGE, Node, Search, nodes_from, nodes_named, read_named, read_nodes
 from ainerd.results._patience import waiting
 from ainerd.results._snapshot import Snapshot
 
@@ -54,6 +54,16 @@ class Mirror:
             assert self._all is not None
             return self._all
 
+    def searches(self) -> list[Search]:
+        """What the next reading asks, as far as that is known; nothing before the first."""
+        with self._lock:
+            n = len(self._kept) + len(self._later)
+            if not self._is_read or not n:
+                return []
+            last = next(reversed(self._later), None) or self._kept.frame.index[-1]
+            named = nodes_named(self._container, [key for key in self._not_final() if key != last])
+            return [nodes_from(self._container, n - 1), *named]
+
     @property
     def known(self) -> Columns | None:
         """What the last reading gave, without asking; None before the first."""
@@ -90,7 +100,8 @@ class Mirror:
                 self._fold()
         if len(self._later) >= PAGE:
             self._fold()
-            if self._snapshot is not None and not self._snapshot.append(self._kept):
+        if self._snapshot is not None and len(self._kept) - self._snapshot.n >= PAGE:
+            if not self._snapshot.append(self._kept):
                 self._snapshot = None
         if self._all is None:
             self._all = self._joined()
@@ -98,8 +109,7 @@ class Mirror:
     def _news(self, seen: set[str]) -> Iterator[Node]:
         """The last child known, those after it, and those that were not final."""
         yield from self._following()
-        not_final = [*self._open, *(key for key, said in self._later.items() if not self._is_final(said))]
-        yield from read_named(self._container, [key for key in not_final if key not in seen])
+        yield from read_named(self._container, [key for key in self._not_final() if key not in seen])
 
     def _following(self) -> Iterator[Node]:
         n, n_kept = len(self._kept) + len(self._later), len(self._kept)
@@ -121,6 +131,9 @@ class Mirror:
         if n:
             self._start_over()
         yield from read_nodes(self._container)
+
+    def _not_final(self) -> list[str]:
+        return [*sorted(self._open), *(key for key, said in self._later.items() if not self._is_final(said))]
 
     def _is_final(self, said: Metadata) -> bool:
         return self._final is None or said.get("status") in self._final

@@ -1,6 +1,6 @@
 """The part of the store that reads results."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tiled.client.container import Container
 
+from ainerd.results._ahead import Ahead
+from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._columns import Columns
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
@@ -44,12 +46,11 @@ class ResultReader:
         self,
         ainerd: Container,
         results: Container,
-        labels: Callable[[], Mapping[str, int]],
-        notes: Callable[[], Notes],
+        campaign: CampaignRecords,
         scope: Mapping[str, str],
     ) -> None:
-        self._ainerd, self._results, self._scope = ainerd, results, scope
-        self._current_labels, self._current_notes = labels, notes
+        self._ainerd, self._results, self._scope, self._campaign = ainerd, results, scope, campaign
+        self._ahead = Ahead(ainerd)
         self._mirror = Mirror(results, FINAL, Snapshot(ainerd), wrong_result)
         self._sound = Sound("result", wrong_result)
         self._shown: tuple[Columns, Columns, Columns] | None = None  # as read last: all, sound, of the scope
@@ -144,11 +145,11 @@ class ResultReader:
         for name, value in wanted.items():
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
-        results = self._read()
-        made = self._as_table(results)
+        made = self._as_table()
+        results = made.results
         table = made.table
         if wanted or text:
-            noted = noted_on(results, self._current_notes()) if text else {}
+            noted = noted_on(results, made.notes) if text else {}
             table = table[matches(results, wanted, text, noted)[made.order]]
         if regime is not None:
             table = table[table["regime"].eq(regime).fillna(False)]
@@ -190,10 +191,10 @@ class ResultReader:
         ValueError
             If the point has another number of components than the results.
         """
-        everything = self._read()
-        results = alike(everything)
+        made = self._as_table()
+        results = alike(made.results)
         if isinstance(like, str):
-            like = self.key(like)
+            like = like if len(like) == LONG else found_key(made.results, like)
             (rows,) = np.nonzero((results.frame.index == like) & (results.sizes > 0))
             if not len(rows):
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
@@ -207,7 +208,7 @@ class ResultReader:
         if point.shape != points.shape[1:]:
             raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
         distance = pd.Series(np.sqrt(((points - point) ** 2).sum(axis=1)), index=others.frame.index).nsmallest(n)
-        return self._as_table(everything).table.loc[distance.index].assign(distance=distance)
+        return made.table.loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
@@ -279,7 +280,8 @@ class ResultReader:
         return self._read_all()[2]
 
     def _read_all(self) -> tuple[Columns, Columns, Columns]:
-        read = self._mirror.read()
+        with self._ahead.of(self._mirror.searches()):
+            read = self._mirror.read()
         if self._shown is None or self._shown[0] is not read:
             sound = self._sound.at(read)
             is_ours = [sound.column(name) == value for name, value in self._scope.items()]
@@ -287,8 +289,10 @@ class ResultReader:
             self._shown = read, sound, ours
         return self._shown
 
-    def _as_table(self, results: Columns) -> "_Made":
-        labels, notes, made = self._current_labels(), self._current_notes(), self._made
+    def _as_table(self) -> _Made:
+        with self._ahead.of([*self._mirror.searches(), *self._campaign.searches()]):
+            results, made = self._read(), self._made
+            labels, notes = self._campaign.current_labels(), self._campaign.notes()
         if self._labels is None or self._labels[0] is not labels:
             self._labels = labels, pd.Series(labels, dtype=np.float64)
         if made is None or made.results is not results or made.labels is not labels or made.notes != notes:

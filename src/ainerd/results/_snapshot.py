@@ -38,6 +38,11 @@ class Snapshot:
         self._ainerd = ainerd
         self._parts: list[tuple[int, int]] = []
 
+    @property
+    def n(self) -> int:
+        """How many results, from the first on, are in the files that this has read or written."""
+        return self._parts[-1][1] if self._parts else 0
+
     def load(self) -> Columns | None:
         """The results from the first on, as far as there are files; None, if there is none that can be read."""
         try:
@@ -63,7 +68,7 @@ class Snapshot:
     def append(self, results: Columns) -> bool:
         """Keep those of all results that are in no file yet; False if the server does not let us."""
         taken_up, end = list[tuple[int, int]](), len(results)
-        first = self._parts[-1][1] if self._parts else 0
+        first = self.n
         while self._parts and self._parts[-1][1] - self._parts[-1][0] <= end - first:
             taken_up.append(self._parts.pop())
             first = taken_up[-1][0]
