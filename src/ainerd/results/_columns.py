@@ -97,7 +97,7 @@ class Columns:
         index = pd.Index(np.concatenate([part.frame.index.to_numpy() for part in parts]), name="key", dtype=object)
         several = dict.fromkeys(name for part in parts for name in part.nested)
         return cls(
-            pd.DataFrame(columns, index=index),
+            pd.DataFrame(columns, index=index, copy=False),
             np.concatenate([part.number for part in parts]),
             np.concatenate([part.sizes for part in parts]),
             np.concatenate([part.points for part in parts]),
@@ -120,6 +120,20 @@ class Columns:
             self.points[np.repeat(mask, self.sizes)],
             {name: Nested(said.codes[mask], said.texts) for name, said in self.nested.items()},
             {key: problem for key, problem in self.problems.items() if key in frame.index} if self.problems else {},
+        )
+
+    def says_as_last(self, key: str, other: "Columns") -> bool:
+        """Whether the last node has this key, and says what the only one of `other` says."""
+        last = self.at(np.arange(len(self)) == len(self) - 1)
+        if last.frame.index[0] != key or last.problems != other.problems or len(last) != len(other):
+            return False
+        names = {*last.frame, *other.frame}
+        pairs = [(last.column(name)[0], other.column(name)[0]) for name in names]
+        nested = {*last.nested, *other.nested}
+        return (
+            all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in pairs)
+            and all(last.values(name) == other.values(name) for name in nested)
+            and np.array_equal(last.points, other.points)
         )
 
     def column(self, name: str) -> NDArray[Any]:

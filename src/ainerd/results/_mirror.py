@@ -92,7 +92,7 @@ class Mirror:
             seen.add(key)
             is_kept = key in self._open or (len(self._kept) and key == self._kept.frame.index[-1])
             known = self._changed if is_kept else self._later
-            if known.get(key) != said:
+            if known.get(key) != said and not (is_kept and key not in known and self._says(key, said)):
                 known[key], self._all = said, None
             if is_kept and self._is_final(said):
                 self._open.discard(key)
@@ -131,6 +131,10 @@ class Mirror:
         if n:
             self._start_over()
         yield from read_nodes(self._container)
+
+    def _says(self, key: str, said: Metadata) -> bool:
+        """Whether the last of the kept ones says this."""
+        return self._kept.says_as_last(key, Columns.of({key: said}, self._wrong))
 
     def _not_final(self) -> list[str]:
         return [*sorted(self._open), *(key for key, said in self._later.items() if not self._is_final(said))]

@@ -171,7 +171,7 @@ def _unpacked(file: bytes, first: int) -> Columns:
     points = table["points"].combine_chunks()
     points = points.chunk(0) if isinstance(points, pyarrow.ChunkedArray) else points
     return Columns(
-        pd.DataFrame(frame, index=index),
+        pd.DataFrame(frame, index=index, copy=False),
         first + np.arange(len(table)),
         np.diff(points.offsets.to_numpy()),
         points.flatten().to_numpy(),

@@ -29,7 +29,7 @@ _RESULT = [
 ]
 _SCALARS = {str, int, float, bool}  # of what JSON and msgpack give; isinstance would take twice as long
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
-_DTYPES = {
+_DTYPES: Mapping[str, Any] = {
     "scan_id": "Int64",
     "event": "Int64",
     "n_frames": "Int64",
@@ -47,32 +47,31 @@ def result_table(
 
     `labels` are those of the newest atlas by key, those `beside` may supersede them.
     """
-    keys = results.frame.index
-    table = _led(results.frame, _RESULT)
-    then = results.column("regime")
-    table["regime_then"] = then
+    order = np.lexsort([results.number, *(results.column(name) for name in ("event", "run_time"))])
+    keys = results.frame.index[order]
+    names = dict.fromkeys([*_RESULT, *results.frame])
+    said: dict[Any, Any] = {name: results.column(name)[order] for name in names}  # frames of columns are copied less
+    then = said["regime_then"] = said["regime"]
     if len(labels):
         now = labels.reindex(keys).to_numpy()
-        table["regime"] = np.where(np.isnan(now), then, now)
+        said["regime"] = np.where(np.isnan(now), then, now)
     if noted := noted_on(results, notes):
-        said = {key: "; ".join(texts) for key, texts in noted.items()}
-        table["note"] = [said.get(key, np.nan) for key in keys]
+        texts = {key: "; ".join(some) for key, some in noted.items()}
+        said["note"] = [texts.get(key, np.nan) for key in keys]
     if "supersedes" in beside.frame:
         new = beside.frame["supersedes"][beside.frame["status"].isin(FINAL)].dropna()
         by = dict(zip(new.to_list(), new.index, strict=True))
-        if by:
-            table["superseded_by"] = [by.get(key, np.nan) for key in keys]
-    for name in {"run_time", "event_time"} & set(table):
-        table[name] = pd.to_datetime(table[name], unit="s", utc=True)
-    table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
-    order = np.argsort(results.number, kind="stable")
+        said["superseded_by"] = [by.get(key, np.nan) for key in keys]
+    for name in {"run_time", "event_time"} & said.keys():
+        said[name] = pd.to_datetime(said[name], unit="s", utc=True)
+    if "created" in said:
+        said["created"] = pd.to_datetime(said["created"], utc=True, format="ISO8601")
+    said |= {name: pd.Series(said[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in said}
+    table = pd.DataFrame(said, index=keys, copy=False)
     units: dict[str, str] = {}
-    for said in results.said("units"):
-        units.update(said)
-    motors = [name for names in results.said("positions") for name in names]
-    by_time = table[["run_time", "event"]].iloc[order].reset_index(drop=True)
-    order = order[by_time.sort_values(["run_time", "event"], kind="stable").index.to_numpy()]
-    table = table.iloc[order]
+    for some in results.said("units"):
+        units.update(some)
+    motors = [name for some in results.said("positions") for name in some]
     table.attrs = {"units": units, "positions": list(dict.fromkeys(motors))}
     return table, order
 
