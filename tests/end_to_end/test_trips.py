@@ -15,7 +15,7 @@ import ainerd
 
 SOURCE = Path(ainerd.__file__).parent
 EXPLANATION = SOURCE.parents[1] / "docs" / "explanation"
-TECHNIQUE = ("techniques", "xpcs", "latent", "novelty", "dynamics")  # rooms, and the protocol
+TECHNIQUE = ("technique", "techniques", "xpcs", "latent", "novelty", "dynamics")  # rooms, and the protocol
 MOST = 12
 
 # The stops of each trip: what is called there. Files are those of src/ainerd, of tiled and of bluesky.
@@ -87,7 +87,7 @@ def named(code):
     path = Path(code.co_filename)
     if path.is_relative_to(SOURCE):
         name = path.relative_to(SOURCE)
-        return "the technique" if name.parts[0] in TECHNIQUE or name.name == "technique.py" else name.as_posix()
+        return "the technique" if name.parts[0] in TECHNIQUE else name.as_posix()
     found = re.search(r"/((?:tiled/client|bluesky)/\w+\.py)$", code.co_filename)
     return found[1] if found else None
 

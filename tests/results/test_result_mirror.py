@@ -1,13 +1,16 @@
 """What a store reads of many results is exact, whoever writes, and little."""
 
-import json
+import math
 
+import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
 from tiled.queries import Key
 
 from ainerd.results import ResultStore, _mirror
-from ainerd.results._snapshot import Snapshot, _packed, _read, _unpacked
+from ainerd.results._columns import Columns, read_text
+from ainerd.results._snapshot import Snapshot, _packed, _unpacked
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
 def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 3)
     keys = [put(), put(status="computing"), put()]
-    assert len(ResultStore(ainerd).table()) == 3 and "snapshot" in ainerd
+    assert len(ResultStore(ainerd).table()) == 3 and "snapshots" in ainerd
     keys.append(put())
     ainerd["results"][keys[1]].update_metadata({"status": "complete"})
     asked.clear()
@@ -90,32 +93,55 @@ def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkey
     assert asked == [keys[2], keys[3], keys[1]]
     ainerd["results"].delete_contents(keys[0], external_only=False)
     assert set(ResultStore(ainerd).table().index) == set(keys[1:]) == set(store.table().index)
-    table = ainerd["snapshot"].read()
-    assert set(table["key"]) - {""} == set(keys[1:])
+    assert list(Snapshot(ainerd).load().frame.index) == keys[1:]
 
 
-def test_rows_of_a_snapshot_come_in_any_order(ainerd):
-    said = {f"key{i}": {"scan_id": i, "units": {}} for i in range(4)}
-    snapshot = Snapshot(ainerd)
-    assert snapshot.append(dict(list(said.items())[2:]), 2) and snapshot.append(dict(list(said.items())[:2]), 0)
-    assert list(snapshot.load().items()) == list(said.items())
+def test_files_of_a_snapshot_are_few_and_take_each_other_up(ainerd):
+    said = {f"key{i}": {"scan_id": i, "units": {"x": "mm"}, "embedding": [i, 0.5]} for i in range(9)}
+    writer = Snapshot(ainerd)
+    for end in (5, 6, 7, 9):
+        assert writer.append(Columns.of(dict(list(said.items())[:end])))
+    assert [*ainerd["snapshots"]] == ["000000000-000000005", "000000005-000000009"]
+    reader = Snapshot(ainerd)
+    assert same(reader.load(), Columns.of(said))
+    more = Columns.of(said | {"key9": {"scan_id": 9}})
+    assert writer.append(more) and writer.append(more) and same(Snapshot(ainerd).load(), more)
+    ainerd["snapshots"].delete_contents(["000000000-000000005"], external_only=False)
+    assert Snapshot(ainerd).load() is None
 
 
-def test_a_snapshot_of_an_earlier_version_is_made_anew(ainerd, put, monkeypatch):
+@pytest.mark.parametrize("n", [4, 5])
+def test_a_long_first_reading_is_kept(ainerd, put, monkeypatch, n):
     monkeypatch.setattr(_mirror, "PAGE", 2)
-    old = pyarrow.table({"key": ["", "gone"], "common": ["a", "a"], "said": ['{"names": [], "said": {}}', "[]"]})
+    monkeypatch.setattr(_mirror, "_AT_ONCE", 2)
+    keys = [put(run_time=1.7e9 + i) for i in range(n)]
+    assert list(ResultStore(ainerd).table().index) == keys
+    assert list(Snapshot(ainerd).load().frame.index) == keys[: n // 2 * 2]
+    assert list(ResultStore(ainerd).table().index) == keys
+
+
+@pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is made anew; the table is exact")
+def test_a_snapshot_that_cannot_be_read_is_made_anew(ainerd, put, monkeypatch):
+    monkeypatch.setattr(_mirror, "PAGE", 2)
+    old = pyarrow.table({"key": ["gone"], "common": ["a"], "said": ["[]"]})
     ainerd.create_appendable_table(old.schema, key="snapshot").append_partition(0, old)
     keys = [put(), put()]
-    assert list(ResultStore(ainerd).table().index) == keys
-    assert set(ainerd["snapshot"].read()["key"]) - {""} == set(keys)
+    assert list(ResultStore(ainerd).table().index) == keys and "snapshot" not in ainerd
+    assert list(Snapshot(ainerd).load().frame.index) == keys
+    for damage in (lambda file: 0 * file, lambda file: file[:3], lambda file: np.append(file, np.uint8(1))):
+        file = ainerd["snapshots"].values().first().read()
+        ainerd["snapshots"].delete_contents(["000000000-000000002"], external_only=False)
+        ainerd["snapshots"].write_array(damage(file), key="000000000-000000002")
+        assert list(ResultStore(ainerd).table().index) == keys
+        assert list(Snapshot(ainerd).load().frame.index) == keys
 
 
 def test_a_store_that_may_not_write_reads_without_a_snapshot(server, ainerd, put, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 2)
     keys = [put(), put()]
-    monkeypatch.setattr(type(ainerd), "create_appendable_table", refuse)
+    monkeypatch.setattr("ainerd.results._snapshot.create_node", refuse)
     store = ResultStore(ainerd)
-    assert list(store.table().index) == keys and "snapshot" not in ainerd
+    assert list(store.table().index) == keys and "snapshots" not in ainerd
     assert list(store.table().index) == keys
 
 
@@ -164,17 +190,45 @@ def test_what_a_result_supersedes_is_asked_for_by_key_and_only_if_it_can_be(aine
     assert store.record(other.key).supersedes == first.key and store.record(same.key).supersedes is None
 
 
-@pytest.mark.parametrize(
-    ("point", "is_short"),
-    [([0.5, -0.0, 2.0**100], True), ([0.1, 0.5], False), ([1, 0.5], False), (None, False), ([], False), (["a"], False)],
-)
-def test_a_point_in_a_snapshot_is_what_it_was(point, is_short):
-    own = {"scan_id": 3, "embedding": point, "regime": 0}
-    packed = _packed(own)
-    assert isinstance(packed.get("embedding as float32"), str) == is_short
-    values = json.loads(json.dumps(list(packed.values())))
-    assert _unpacked(values, [*packed], {"units": {}}) == own | {"units": {}}
+SAID = {
+    "a": {"n": 1, "x": 1.5, "flag": True, "text": "ä\n", "units": {"x": "mm"}, "embedding": [0.5, -0.0, 2.0**100]},
+    "b": {"n": 2**40, "mixed": "one", "units": {"x": "mm"}, "names": ["x", None], "embedding": [0.1], "none": None},
+    "c": {"mixed": 2, "x": -1, "flag": False, "units": {}, "embedding": None},
+    "d": {},
+}
 
 
-def test_a_snapshot_with_nan_is_read():
-    assert _read('["a", NaN]')[0] == "a"
+def test_a_file_of_a_snapshot_holds_what_it_was_made_of():
+    columns = Columns.of(SAID)
+    found = _unpacked(_packed(columns), 0)
+    assert same(found, columns)
+    assert found.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and found.said("names") == [["x", None]]
+    assert found.sizes.tolist() == [3, 1, 0, 0]
+    np.testing.assert_array_equal(found.points, np.float32([0.5, -0.0, 2.0**100, 0.1]))
+    assert found.column("mixed").tolist()[1:3] == ["one", 2] and found.column("n").tolist()[:2] == [1, 2**40]
+    nothing = Columns.of({})
+    assert same(_unpacked(_packed(nothing), 0), nothing)
+
+
+def test_columns_of_parts_are_those_of_all():
+    keys = [*SAID]
+    for cut in range(5):
+        parts = [Columns.of({key: SAID[key] for key in some}) for some in (keys[:cut], keys[cut:])]
+        joined = Columns.joined(parts)
+        assert same(joined, Columns.of(SAID), numbered=False)
+        mask = np.array([key in "ac" for key in keys])
+        assert same(joined.at(mask), Columns.of({key: SAID[key] for key in "ac"}), numbered=False)
+    assert math.isnan(read_text('["a", NaN]')[1])
+
+
+def same(a, b, numbered=True):
+    """Whether two columns say the same of the same nodes."""
+    names = {*a.frame, *b.frame}
+    frames = [
+        one.frame.reindex(columns=sorted(names)).astype(object).where(lambda x: x.notna(), None) for one in (a, b)
+    ]
+    pd.testing.assert_frame_equal(*frames)
+    assert all(a.values(name) == b.values(name) for name in {*a.nested, *b.nested})
+    np.testing.assert_array_equal(a.points, b.points)
+    np.testing.assert_array_equal(a.sizes, b.sizes)
+    return not numbered or (a.number.tolist() == b.number.tolist() and a.problems == b.problems)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiled.queries import Key
 
+from ainerd.results._columns import Columns
 from ainerd.results._search import matches
 
 NUMBERS = [
@@ -77,12 +78,12 @@ def test_a_range_has_two_limits(store):
 )
 def test_what_fits(where, fits):
     said = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
-    assert matches(said, where) is fits
+    assert matches(Columns.of({"key": said}), where).tolist() == [fits]
 
 
 def test_words_are_looked_for_in_texts_only():
     said = {"reason": "no frames: Shutter-closed", "n_frames": 7, "model": {"name": "pca"}, "positions": ["sample_x"]}
     for text in ("shutter closed", "CLOSED", "frames, shutter", "pca sample_x"):
-        assert matches(said, {}, text)
+        assert matches(Columns.of({"key": said}), {}, text).all()
     for text in ("reason", "7", "n_frames", "open"):
-        assert not matches(said, {}, text)
+        assert not matches(Columns.of({"key": said}), {}, text).any()

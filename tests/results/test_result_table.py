@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from ainerd.results import scan_text
+from ainerd.results._columns import Columns
 from ainerd.results._which import found_key
 
 
@@ -63,9 +64,9 @@ def test_a_result_is_meant_by_its_scan_or_its_short_key(store, shift):
 def test_of_two_scans_with_one_number_the_newest_is_meant():
     said = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
     results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in said.items()}
-    assert found_key(results, 3) == "b"  # what failed is another agent's, or was tried with other parameters
+    assert found_key(Columns.of(results), 3) == "b"  # what failed is of another agent
     with pytest.raises(KeyError, match="2 results have keys"):
-        found_key({"ab1": {}, "ab2": {}}, "ab")
+        found_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
     assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
         *("7", "7", "7.2", "7", "?")
     ]

@@ -127,7 +127,7 @@ def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
     assert discs(panel(figure, "sample_y"))[to_hex("gold")] == [(3.25, 1.0)]
     (card,) = [axes for axes in figure.axes if axes.get_title(loc="left") == "Next point"]
     written = " ".join(text.get_text() for text in card.texts)
-    assert "sample_x = 3.25 mm" in written and "far from all" in written and "unexplored 0.83" in written
+    assert "sample_x 3.25 mm" in written and "far from all" in written and "unexplored 0.83" in written
     assert "empty radius 2.50 mm" in written  # a length has no bar
     assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
 

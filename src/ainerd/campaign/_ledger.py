@@ -12,6 +12,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint, scan_text
 from ainerd.runs import Outcome
+from ainerd.words import place
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -146,8 +147,8 @@ class Ledger:
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""
-        numbers = ", ".join(f"{position[name]:.2f}" for name in self._names if name in position)
-        return f"({numbers}) {self._unit}".rstrip() if numbers else "an unknown position"
+        known = {name: position[name] for name in self._names if name in position}
+        return place(known, dict.fromkeys(known, self._unit)) if known else "an unknown position"
 
     def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
         """What was found at a position, in words; `told_apart`: whether a novel one's point is unlike known ones."""

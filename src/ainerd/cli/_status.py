@@ -55,6 +55,7 @@ def log(
 
     from ainerd.cli._shared import store_of
     from ainerd.views import plain
+    from ainerd.words import here
 
     console = Console(soft_wrap=True)
     with opened(tiled, config) as client:
@@ -63,7 +64,7 @@ def log(
             while True:
                 lines = store.logbook()
                 for _, line in lines.iloc[max(shown, len(lines) - n) if not shown else shown :].iterrows():
-                    when = line["created"].tz_convert(datetime.now().astimezone().tzinfo)
+                    when = here(line["created"])
                     console.print(Text(f"{when:%Y-%m-%d %H:%M:%S}  ", "dim"), Text(plain(line["text"])), sep="")
                 shown = len(lines)
                 if not follow:
@@ -151,12 +152,17 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     last = newest("ainerd/results", agent=agent)
     ready = newest("ainerd/suggestions", status="proposed", agent=agent)
     names = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
+    following = None
+    if ready is not None:
+        units = (last or {}).get("units", {})
+        following = {"position": {name: ready[name] for name in ready["positions"]}, "reason": ready["reason"]}
+        following["units"] = {name: units[name] for name in ready["positions"] if name in units}
     return {
         "runs": runs,
         "runs_unfinished": runs - n_ended,
         "results": {str(each["value"]): int(each["count"]) for each in counted},
         "last": last and {name: last[name] for name in names if last.get(name) is not None},
-        "next": ready and {"position": {n: ready[n] for n in ready["positions"]}, "reason": ready["reason"]},
+        "next": following,
     }
 
 
@@ -176,6 +182,7 @@ def _show(said: dict[str, Any]) -> None:
 def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, text and style of each line."""
     from ainerd.server import told
+    from ainerd.words import named_place
 
     lines = []
     if "agent" in said:
@@ -206,7 +213,7 @@ def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
         if said["next"] is None:
             lines.append(("next", "no suggestion waits", ""))
         else:
-            place = ", ".join(f"{name} {x:.3g}" for name, x in said["next"]["position"].items())
+            place = named_place(said["next"]["position"], said["next"]["units"])
             lines.append(("next", f"{place}: {said['next']['reason']}", "cyan"))
     return lines
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
+from ainerd.results._nodes import Search, create_node, newest_key, newest_nodes, newest_of, nodes_from, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
 from ainerd.results._record import now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
@@ -36,7 +36,7 @@ class CampaignRecords:
     def __init__(self, suggestions: Container, atlas: Container, log: Container, scope: Mapping[str, str]) -> None:
         self._suggestions, self._atlas, self._log = suggestions, atlas, log
         self._atlas_scope, self._agent = dict(scope), scope.get("agent")
-        self._lines = Mirror(log, lambda line: True)
+        self._lines = Mirror(log, wrong=wrong_line)
         self._sound_lines = Sound("log line", wrong_line)
         self._sound_suggestions = Sound("suggestion", wrong_suggestion)
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # suggestions of this store that are open
@@ -191,9 +191,15 @@ class CampaignRecords:
 
     def logbook(self) -> pd.DataFrame:
         """All lines by time, with what they are about; in an agent's own store its lines and those of nobody."""
-        lines = self._sound_lines.of(self._lines.read())
-        mine = {key: said for key, said in lines.items() if said.get("agent") in (None, self._agent)}
-        return log_table(mine if self._agent else lines)
+        lines = self._sound_lines.at(self._lines.read())
+        whose = lines.column("agent")
+        return log_table(lines.at((whose == self._agent) | pd.isna(whose)) if self._agent else lines)
+
+    def searches(self) -> list[Search]:
+        """What `current_labels` and `notes` ask."""
+        ours = [newest_of(self._atlas, **self._atlas_scope)]
+        of_all = [newest_of(self._atlas)] if self._atlas_scope and not self._known.get(True, ("", None))[1] else []
+        return [*ours, *of_all, nodes_from(self._log, kind=KIND)]
 
     def current_labels(self) -> Mapping[str, int]:
         """Regime of each result by its key, as in the newest atlas; the same object as long as that is the newest."""

@@ -17,6 +17,7 @@ from ainerd.results._records import ResultRecord
 from ainerd.results._store import ResultStore
 from ainerd.results._which import scan_text
 from ainerd.technique import panels
+from ainerd.words import named_place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -133,7 +134,8 @@ class AinerdResult(Container):
             raise ValueError(f"there is nothing to plot: {self!r}")
         figure = Figure(figsize=(13, 5), layout="constrained")
         (self._panel("plot") or draw_result)(self, figure)
-        where = ", ".join(f"{name} = {self.metadata[name]:.3g}" for name in self.metadata["positions"])
+        position = {name: self.metadata[name] for name in self.metadata["positions"]}
+        where = named_place(position, self.metadata["units"])
         at = f" at {where}" if where else ""
         figure.suptitle(f"{self._what}{at}: {self.verdict}", parse_math=False)
         return figure

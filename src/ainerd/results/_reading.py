@@ -1,30 +1,42 @@
 """The part of the store that reads results."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tiled.client.container import Container
 
+from ainerd.results._ahead import Ahead
+from ainerd.results._campaign_records import CampaignRecords
+from ainerd.results._columns import Columns
 from ainerd.results._configuration import Configuration
 from ainerd.results._explain import explain
 from ainerd.results._file import read_table
 from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import result_node
-from ainerd.results._notes import Notes, notes_on
+from ainerd.results._notes import Notes, noted_on
 from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._shown import ResultTable
 from ainerd.results._snapshot import Snapshot
-from ainerd.results._sound import Nodes, Sound, alike, wrong_result
-from ainerd.results._tables import comparable, embedding_table, result_table
+from ainerd.results._sound import Sound, alike, wrong_result
+from ainerd.results._tables import comparable, embedding_table, result_table, with_points
 from ainerd.results._which import LONG, found_key
 
 if TYPE_CHECKING:
     from ainerd.results._client import AinerdResult
+
+
+class _Made(NamedTuple):
+    """A table, and what it was made of."""
+
+    results: Columns
+    labels: Mapping[str, int]
+    notes: Notes
+    table: pd.DataFrame
+    order: NDArray[np.intp]  # which of the results each row is
 
 
 class ResultReader:
@@ -34,21 +46,20 @@ class ResultReader:
         self,
         ainerd: Container,
         results: Container,
-        labels: Callable[[], Mapping[str, int]],
-        notes: Callable[[], Notes],
+        campaign: CampaignRecords,
         scope: Mapping[str, str],
     ) -> None:
-        self._ainerd, self._results, self._scope = ainerd, results, scope
-        self._current_labels, self._current_notes = labels, notes
-        self._mirror = Mirror(results, lambda said: said.get("status") in FINAL, Snapshot(ainerd))
-        self._seen_digests: tuple[int, set[str]] = 0, set()  # after how many results they are of
+        self._ainerd, self._results, self._scope, self._campaign = ainerd, results, scope, campaign
+        self._ahead = Ahead(ainerd)
+        self._mirror = Mirror(results, FINAL, Snapshot(ainerd), wrong_result)
         self._sound = Sound("result", wrong_result)
-        self._shown: tuple[Nodes, Nodes] = {}, {}  # all results as they were last, and those of the scope
-        self._made: tuple[Nodes, Mapping[str, int], Notes, pd.DataFrame] | None = None  # the last table
+        self._shown: tuple[Columns, Columns, Columns] | None = None  # as read last: all, sound, of the scope
+        self._made: _Made | None = None  # the last table
+        self._labels: tuple[Mapping[str, int], pd.Series[float]] | None = None
 
     def __len__(self) -> int:
         """How many results there are, complete or failed."""
-        return sum(_is_finished(said) for said in self._read().values())
+        return int(np.isin(self._read().column("status").astype(object), (*USABLE, "failed")).sum())
 
     def table(self, status: str | None = None, *, columns: str | Sequence[str] | None = None) -> pd.DataFrame:
         """All results, a row each, by time of the run.
@@ -134,17 +145,16 @@ class ResultReader:
         for name, value in wanted.items():
             if isinstance(value, tuple) and len(value) != 2:
                 raise ValueError(f"{name}={value!r} is no range: give (low, high), None where it is open")
-        results = self._read()
-        made = self._as_table(results)
-        table = made
+        made = self._as_table()
+        results = made.results
+        table = made.table
         if wanted or text:
-            notes = self._current_notes() if text else ()
-            found = [key for key, said in results.items() if matches(said, wanted, text, notes_on(key, said, notes))]
-            table = table[table.index.isin(found)]
+            noted = noted_on(results, made.notes) if text else {}
+            table = table[matches(results, wanted, text, noted)[made.order]]
         if regime is not None:
             table = table[table["regime"].eq(regime).fillna(False)]
-        shown = ResultTable(table.copy())
-        shown.attrs = dict(made.attrs)
+        shown = ResultTable(table.copy() if table is made.table else table)
+        shown.attrs = dict(made.table.attrs)
         return shown
 
     def embeddings(self, digest: str | None = None) -> pd.DataFrame:
@@ -181,20 +191,24 @@ class ResultReader:
         ValueError
             If the point has another number of components than the results.
         """
-        results = alike(self._read())
+        made = self._as_table()
+        results = alike(made.results)
         if isinstance(like, str):
-            like = self.key(like)
-            said = results.get(like, {})
-            if said.get("embedding") is None:
+            like = like if len(like) == LONG else found_key(made.results, like)
+            (rows,) = np.nonzero((results.frame.index == like) & (results.sizes > 0))
+            if not len(rows):
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
-            points = embedding_table(results, {name: said[name] for name in ("agent", "digest")})
-            point, points = points.loc[like].to_numpy(), points.drop(like)
+            own = {name: results.column(name)[rows[0]] for name in ("agent", "digest")}
+            end = results.sizes[: rows[0] + 1].sum()
+            point = results.points[end - results.sizes[rows[0]] : end]
+            others = with_points(results.at(results.frame.index != like), own)
         else:
-            points, point = embedding_table(results, comparable(results)), np.asarray(like, np.float32)
-            if not points.empty and point.shape != points.shape[1:]:
-                raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
-        distance = np.sqrt(((points - point) ** 2).sum(axis=1)).nsmallest(n)
-        return self._as_table(self._read()).loc[distance.index].assign(distance=distance)
+            others, point = with_points(results, comparable(results)), np.asarray(like, np.float32)
+        points = others.points.reshape(len(others), -1) if len(others) else np.zeros((0, len(point)), np.float32)
+        if point.shape != points.shape[1:]:
+            raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
+        distance = pd.Series(np.sqrt(((points - point) ** 2).sum(axis=1)), index=others.frame.index).nsmallest(n)
+        return made.table.loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
         """One array of a result, by name; KeyError, which says what there is, if it has none of that name."""
@@ -244,45 +258,48 @@ class ResultReader:
         """
         finished = USABLE if again else (*USABLE, "failed")
         counted: dict[str, int] = {}
-        for said in self._sound.of(self._mirror.read()).values():
-            if said.get("digest") == digest and said.get("status") in finished and not said.get("retake"):
-                for uid in said.get("raw_uids") or [said["raw_uid"]]:
-                    counted[uid] = counted.get(uid, 0) + 1
+        results = self._sound.at(self._mirror.read())
+        is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
+        done = results.at(is_done & (results.column("digest") == digest))
+        for uid, uids in zip(done.column("raw_uid"), done.values("raw_uids"), strict=True):
+            for one in uids or [uid]:
+                counted[one] = counted.get(one, 0) + 1
         return counted
 
     def _digests(self) -> set[str] | None:
         """Of the parameters of all results that were there at the last reading; None before the first."""
         known = self._mirror.known
-        if known is None:
-            return None
-        n, digests = self._seen_digests
-        if len(known) < n:
-            n, digests = 0, set()
-        digests |= {digest for said in islice(known.values(), n, None) if isinstance(digest := said.get("digest"), str)}
-        self._seen_digests = len(known), digests
-        return digests
+        return None if known is None else {x for x in pd.unique(known.column("digest")) if isinstance(x, str)}
 
     def refresh(self) -> None:
         """Read every result anew: needed only after somebody changed a complete result by hand."""
         self._mirror.forget()
 
-    def _read(self) -> Nodes:
-        """Metadata of the results of the scope; the same object as long as nothing changes."""
-        results = self._sound.of(self._mirror.read())
-        if not self._scope:
-            return results
-        if self._shown[0] is not results:
-            scope = self._scope.items()
-            self._shown = results, {key: x for key, x in results.items() if all(x.get(n) == v for n, v in scope)}
-        return self._shown[1]
+    def _read(self) -> Columns:
+        """The results of the scope; the same object as long as nothing changes."""
+        return self._read_all()[2]
 
-    def _as_table(self, results: Nodes) -> pd.DataFrame:
-        labels = self._current_labels()
-        notes, made = self._current_notes(), self._made
-        if made is None or made[0] is not results or made[1] is not labels or made[2] != notes:
-            beside = self._shown[0] if self._scope else results
-            made = self._made = results, labels, notes, result_table(results, labels, beside, notes)
-        return made[3]
+    def _read_all(self) -> tuple[Columns, Columns, Columns]:
+        with self._ahead.of(self._mirror.searches()):
+            read = self._mirror.read()
+        if self._shown is None or self._shown[0] is not read:
+            sound = self._sound.at(read)
+            is_ours = [sound.column(name) == value for name, value in self._scope.items()]
+            ours = sound.at(np.logical_and.reduce(is_ours)) if is_ours else sound
+            self._shown = read, sound, ours
+        return self._shown
+
+    def _as_table(self) -> _Made:
+        with self._ahead.of([*self._mirror.searches(), *self._campaign.searches()]):
+            results, made = self._read(), self._made
+            labels, notes = self._campaign.current_labels(), self._campaign.notes()
+        if self._labels is None or self._labels[0] is not labels:
+            self._labels = labels, pd.Series(labels, dtype=np.float64)
+        if made is None or made.results is not results or made.labels is not labels or made.notes != notes:
+            beside = self._shown[1] if self._shown else results
+            table, order = result_table(results, self._labels[1], beside, notes)
+            made = self._made = _Made(results, labels, notes, table, order)
+        return made
 
     def _child(self, key: str, name: str) -> Any:
         node = result_node(self._results, self.key(key))
@@ -290,7 +307,3 @@ class ResultReader:
             return node[name]
         except KeyError:
             raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(node) or 'none'}") from None
-
-
-def _is_finished(said: Mapping[str, Any]) -> bool:
-    return said.get("status") in (*USABLE, "failed")

@@ -10,6 +10,7 @@ import pandas as pd
 from ainerd.results._text import plain
 from ainerd.results._which import SHORT, scan_text
 from ainerd.technique import panels
+from ainerd.words import coordinate, here
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,7 +89,7 @@ def _row(key: str, said: Mapping[Any, Any], attrs: Mapping[Any, Any]) -> dict[st
         "scan": scan_text(known.get("scan_id"), known.get("event")),
         "time": _local(when),
         "sample": str(known.get("sample", "")),
-        _headed(names, units): ", ".join(f"{known[name]:.2f}" for name in names if name in known),
+        _headed(names, units): ", ".join(coordinate(known[name]) for name in names if name in known),
         "regime": _regime(known),
         "p": (f"{known['novelty_p']:.2g}" if "novelty_p" in known else "") + NOVEL * bool(known.get("novel")),
         **({} if status == "failed" else _said_by_technique(known, units)),
@@ -127,5 +128,5 @@ def _local(when: Any) -> str:
     """A time at the clock on the wall, with its day if that is not today."""
     if when is None:
         return ""
-    here = when.tz_convert(datetime.now().astimezone().tzinfo)
-    return f"{here:%H:%M:%S}" if here.date() == datetime.now().date() else f"{here:%d %b %H:%M:%S}"
+    time = here(when)
+    return f"{time:%H:%M:%S}" if time.date() == datetime.now().date() else f"{time:%d %b %H:%M:%S}"

@@ -1,120 +1,188 @@
-"""Metadata of the results in one table, so that a first reading of thousands is a request or two."""
+"""Metadata of the results as columns in files, so that a first reading of thousands is a request or two."""
 
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from hashlib import sha256
+import re
+import zlib
+from collections.abc import Iterator, Sequence
 from io import BytesIO
-from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
-import orjson
+import pandas as pd
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.results._nodes import is_conflict
+from ainerd.results._columns import Columns, Nested
+from ainerd.results._nodes import create_node, is_conflict, read_children
 
-_KEY = "snapshot"
-_NUMBER = "number"
-_COLUMNS = (_NUMBER, "key", "common", "said")
-_ARROW = "application/vnd.apache.arrow.file"
-# The same in most results: written once, in a row without a key, with the names of what each result says itself.
-_POINT, _PACKED = "embedding", "embedding as float32"  # most of what a result says: in base64 a third of its digits
-_COMMON = ("parameters", "software", "model", "calibration", "units", "positions", "summary", "arrays")
+if TYPE_CHECKING:
+    import pyarrow
 
-Metadata = Mapping[str, Any]
+_KEY = "snapshots"
+_OLD = "snapshot"  # a table, of earlier versions
+_PART = re.compile(r"(\d{9})-(\d{9})")
+_PLAIN = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+_TIMEOUT_S = 60.0
+_SCALAR, _MIXED, _NESTED = "scalar ", "mixed ", "nested "  # before the name of a column
 
 
 class Snapshot:
-    """The table ``ainerd/snapshot``: a cache, never the truth, made anew where it is missing.
+    """Arrays of bytes in ``ainerd/snapshots``: a cache, never the truth, made anew where it is missing.
 
-    Rows are numbered in the order of the results, for a database may give those of a large table in any order; where a
-    key occurs twice, its last row counts. Who may not write reads without it.
+    Each is an Arrow file with the results of some numbers, in the order they were made; its key is these numbers. A new
+    one takes up those before it that are no longer than it, so that there are few. Who may not write reads without.
     """
 
     def __init__(self, ainerd: Container) -> None:
         self._ainerd = ainerd
+        self._parts: list[tuple[int, int]] = []
 
-    def load(self) -> dict[str, Metadata]:
-        """Metadata by key as they were; nothing, if there is no table or it cannot be read."""
-        import pyarrow
+    @property
+    def n(self) -> int:
+        """How many results, from the first on, are in the files that this has read or written."""
+        return self._parts[-1][1] if self._parts else 0
 
-        # Not through the client of the table, whose import of dask takes longer than the reading.
-        address = self._ainerd.uri.replace("/metadata/", "/table/full/", 1) + f"/{_KEY}"
+    def load(self) -> Columns | None:
+        """The results from the first on, as far as there are files; None, if there is none that can be read."""
         try:
-            response = self._ainerd.context.http_client.get(address, headers={"Accept": _ARROW})
-            response.raise_for_status()
-            table = pyarrow.ipc.open_file(BytesIO(response.content)).read_all()
-            if _NUMBER not in table.column_names:  # of an earlier version: made anew
-                self.drop()
-                return {}
-            rows = list(zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True))
-            rows.sort(key=itemgetter(0))
-            common = {name: _read(said) for _, key, name, said in rows if not key}
-            return {key: _unpacked(_read(said), **common[name]) for _, key, name, said in rows if key}
-        except (httpx.HTTPError, pyarrow.ArrowInvalid, KeyError, TypeError, ValueError):
-            return {}
-
-    def append(self, results: Mapping[str, Metadata], first: int) -> bool:
-        """Add rows, the first of them with this number; False if the server does not let us."""
-        import pyarrow
-
-        rows, written = [], set()
-        for number, (key, metadata) in enumerate(results.items(), first):
-            own = _packed({name: x for name, x in metadata.items() if name not in _COMMON})
-            shared = {name: metadata[name] for name in _COMMON if name in metadata}
-            common = json.dumps({"names": list(own), "said": shared})
-            name = sha256(common.encode()).hexdigest()[:16]
-            if name not in written:
-                written.add(name)
-                rows.append((number, "", name, common))
-            rows.append((number, key, name, json.dumps(list(own.values()))))
-        columns = zip(*rows, strict=True)
-        table = pyarrow.table(dict(zip(_COLUMNS, map(list, columns), strict=True)))
-        try:
+            there = [key for key, _ in read_children(self._ainerd, _KEY, _TIMEOUT_S)]
+        except httpx.HTTPError:
+            return None
+        found = [tuple(map(int, named.groups())) for key in there if (named := _PART.fullmatch(key))]
+        parts = list[Columns]()
+        for first, end in _in_a_row(found):
             try:
-                node = self._ainerd.create_appendable_table(table.schema, key=_KEY)
+                part = _unpacked(self._read(first, end), first)
+            except httpx.HTTPError:  # another writer has taken it up in a longer one
+                break
+            except (ValueError, KeyError, TypeError):  # half written, or of another version
+                self.drop()
+                return None
+            if len(part) != end - first:
+                break
+            parts.append(part)
+            self._parts.append((first, end))
+        return Columns.joined(parts) if parts else None
+
+    def append(self, results: Columns) -> bool:
+        """Keep those of all results that are in no file yet; False if the server does not let us."""
+        taken_up, end = list[tuple[int, int]](), len(results)
+        first = self.n
+        while self._parts and self._parts[-1][1] - self._parts[-1][0] <= end - first:
+            taken_up.append(self._parts.pop())
+            first = taken_up[-1][0]
+        file = _packed(results.at((results.number >= first) & (results.number < end)))
+        try:
+            node, is_new = create_node(self._ainerd, _KEY, {}, None)
+            if is_new:
+                self._delete(self._ainerd, [_OLD])
+            try:
+                node.write_array(np.frombuffer(file, np.uint8), key=_name(first, end))
             except ClientError as error:
-                if not is_conflict(error):
+                if not is_conflict(error):  # else another process wrote the same
                     raise
-                node = self._ainerd[_KEY]
-            node.append_partition(0, table)
+            self._delete(node, [_name(*part) for part in taken_up])
         except (httpx.HTTPError, KeyError):
             return False
+        self._parts.append((first, end))
         return True
 
     def drop(self) -> None:
-        """Remove the table."""
+        """Remove all."""
+        self._parts = []
+        self._delete(self._ainerd, [_KEY])
+
+    def _read(self, first: int, end: int) -> bytes:
+        address = self._ainerd.uri.replace("/metadata/", "/array/full/", 1) + f"/{_KEY}/{_name(first, end)}"
+        response = self._ainerd.context.http_client.get(address, headers=_PLAIN, timeout=_TIMEOUT_S)
+        response.raise_for_status()
+        return response.content
+
+    @staticmethod
+    def _delete(node: Container, keys: Sequence[str]) -> None:
+        for key in keys:
+            try:
+                node.delete_contents([key], recursive=True, external_only=False)
+            except (httpx.HTTPError, KeyError):
+                pass  # none there, or not for us to remove
+
+
+def _name(first: int, end: int) -> str:
+    return f"{first:09d}-{end:09d}"
+
+
+def _in_a_row(parts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """The longest that begins with the first result, the longest that follows it, and so on."""
+    at = 0
+    while (end := max((end for first, end in parts if first == at), default=0)) > at:
+        yield at, end
+        at = end
+
+
+def _packed(results: Columns) -> bytes:
+    """A checksum, and an Arrow file."""
+    import pyarrow
+
+    columns: dict[str, Any] = {"key": pyarrow.array(results.frame.index, pyarrow.string())}
+    for name in results.frame:
+        column = results.frame[name]
         try:
-            self._ainerd.delete_contents(_KEY, external_only=False)
-        except httpx.HTTPError:
-            pass  # none there, or not for us to remove: rows appended later count
+            columns[f"{_SCALAR}{name}"] = pyarrow.array(column, from_pandas=True)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
+            texts = [None if pd.isna(value) else json.dumps(value) for value in column.tolist()]
+            columns[f"{_MIXED}{name}"] = pyarrow.array(texts, pyarrow.string())
+    for name, said in results.nested.items():
+        codes = pyarrow.array(said.codes, mask=said.codes < 0)
+        columns[f"{_NESTED}{name}"] = pyarrow.DictionaryArray.from_arrays(codes, pyarrow.array(said.texts, "string"))
+    offsets = pyarrow.array(np.concatenate([[0], np.cumsum(results.sizes)]), pyarrow.int64())
+    columns["points"] = pyarrow.LargeListArray.from_arrays(offsets, pyarrow.array(results.points, pyarrow.float32()))
+    table = pyarrow.table(columns).replace_schema_metadata({"problems": json.dumps(results.problems)})
+    file = BytesIO()
+    options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    with pyarrow.ipc.new_file(file, table.schema, options=options) as writer:
+        writer.write_table(table)
+    content = file.getvalue()
+    return zlib.crc32(content).to_bytes(4, "little") + content
 
 
-def _read(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:  # NaN, as json writes it
-        return json.loads(text)
+def _unpacked(file: bytes, first: int) -> Columns:
+    """ValueError, KeyError or TypeError if it is no such file."""
+    import pyarrow
+
+    content = memoryview(file)[4:]
+    if zlib.crc32(content).to_bytes(4, "little") != file[:4]:
+        raise ValueError("not what was written")
+    table = pyarrow.ipc.open_file(pyarrow.py_buffer(content)).read_all().combine_chunks()
+    frame, nested = {}, {}
+    for name in table.column_names:
+        column = table[name]
+        if name.startswith(_SCALAR):
+            frame[name.removeprefix(_SCALAR)] = _values(column)
+        elif name.startswith(_MIXED):
+            texts = column.to_pylist()
+            values = [np.nan if text is None else json.loads(text) for text in texts]
+            frame[name.removeprefix(_MIXED)] = np.array([*values, None], object)[:-1]
+        elif name.startswith(_NESTED):
+            said = column.chunk(0) if column.num_chunks else pyarrow.array([], "string").dictionary_encode()
+            codes = said.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+            nested[name.removeprefix(_NESTED)] = Nested(codes, said.dictionary.to_pylist())
+    index = pd.Index(table["key"].to_pandas(), name="key", dtype=object)
+    points = table["points"].combine_chunks()
+    points = points.chunk(0) if isinstance(points, pyarrow.ChunkedArray) else points
+    return Columns(
+        pd.DataFrame(frame, index=index, copy=False),
+        first + np.arange(len(table)),
+        np.diff(points.offsets.to_numpy()),
+        points.flatten().to_numpy(),
+        nested,
+        json.loads(table.schema.metadata[b"problems"]),
+    )
 
 
-def _packed(own: dict[str, Any]) -> dict[str, Any]:
-    """With the point as text, if it is of numbers that float32 holds exactly."""
-    point = own.get(_POINT)
-    if not isinstance(point, list) or {*map(type, point)} != {float}:
-        return own
-    short = np.array(point, "<f4")
-    if not np.array_equal(short, point):
-        return own
-    text = b64encode(short.tobytes()).decode()
-    return {(_PACKED if name == _POINT else name): text if name == _POINT else x for name, x in own.items()}
-
-
-def _unpacked(values: list[Any], names: list[str], said: dict[str, Any]) -> dict[str, Any]:
-    """Metadata as they were: `said` in all results of the kind, and the values of the other names."""
-    own = dict(zip(names, values, strict=True))
-    if _PACKED in own:
-        own[_POINT] = np.frombuffer(b64decode(own.pop(_PACKED)), "<f4").tolist()
-    return own | said
+def _values(column: "pyarrow.ChunkedArray") -> Any:
+    values = column.to_pandas().to_numpy()
+    if values.dtype == object and column.null_count:
+        values = values.copy()
+        values[column.is_null().to_numpy()] = np.nan
+    return values

@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from ainerd.results._columns import Columns, problem_with
+
 logger = logging.getLogger(__name__)
 
 Metadata = Mapping[str, Any]
@@ -17,54 +21,45 @@ _STATUSES = ("computing", "complete", "partial", "growing", "failed")
 
 
 class Sound:
-    """Of the nodes that it is given, those that can be shown; each node is looked at once, and named once in the log.
+    """Of the nodes that it is given, those that can be shown; what is wrong with one is said once in the log.
 
     `wrong` says what is wrong with the metadata of a node, which is a `kind`; None if nothing is.
     """
 
     def __init__(self, kind: str, wrong: Callable[[Metadata], str | None]) -> None:
         self._kind, self._wrong = kind, wrong
-        self._seen: dict[str, Metadata] = {}
-        self._bad: dict[str, str] = {}
-        self._last: tuple[Nodes, Nodes] = {}, {}
+        self._told: dict[str, str] = {}
 
     def of(self, nodes: Nodes) -> Nodes:
-        """The same object as long as the nodes are; the nodes themselves if all are sound."""
-        if self._last[0] is not nodes:
-            for key, said in nodes.items():
-                if self._seen.get(key) is not said:
-                    self._look(key, said)
-            left_out = self._bad.keys() & nodes.keys()
-            self._last = nodes, {key: x for key, x in nodes.items() if key not in left_out} if left_out else nodes
-        return self._last[1]
+        """Those of metadata by key."""
+        problems = {key: problem for key, said in nodes.items() if (problem := problem_with(self._wrong, said))}
+        self._tell(problems)
+        return {key: said for key, said in nodes.items() if key not in problems}
 
-    def _look(self, key: str, said: Metadata) -> None:
-        self._seen[key] = said
-        try:
-            problem = self._wrong(said)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if problem is None:
-            self._bad.pop(key, None)
-        elif self._bad.get(key) != problem:
-            self._bad[key] = problem
-            logger.warning("%s %s is left out: %s", self._kind, key, problem)
+    def at(self, columns: Columns) -> Columns:
+        """Those of columns; the same object if all can."""
+        self._tell(columns.problems)
+        return columns.at(~columns.frame.index.isin([*columns.problems])) if columns.problems else columns
+
+    def _tell(self, problems: Mapping[str, str]) -> None:
+        for key, problem in problems.items():
+            if self._told.get(key) != problem:
+                self._told[key] = problem
+                logger.warning("%s %s is left out: %s", self._kind, key, problem)
 
 
-def alike(results: Nodes) -> Nodes:
+def alike(results: Columns) -> Columns:
     """Results but for those whose embedding has another size than most of the same agent and parameters."""
-    sizes: dict[tuple[Any, Any], Counter[int]] = {}
-    for said in results.values():
-        if (embedding := said.get("embedding")) is not None:
-            sizes.setdefault(_group(said), Counter())[len(embedding)] += 1
-    if all(len(found) == 1 for found in sizes.values()):
+    if len(np.unique(results.sizes[results.sizes > 0])) < 2:
         return results
+    groups = list(zip(results.column("agent"), results.column("digest"), strict=True))
+    sizes: dict[tuple[Any, Any], Counter[int]] = {}
+    for group, size in zip(groups, results.sizes.tolist(), strict=True):
+        if size:
+            sizes.setdefault(group, Counter())[size] += 1
     usual = {group: found.most_common(1)[0][0] for group, found in sizes.items()}
-    return {
-        key: said
-        for key, said in results.items()
-        if said.get("embedding") is None or len(said["embedding"]) == usual[_group(said)]
-    }
+    fits = [not size or size == usual[group] for group, size in zip(groups, results.sizes.tolist(), strict=True)]
+    return results.at(np.array(fits, bool))
 
 
 def wrong_result(said: Metadata) -> str | None:
@@ -95,10 +90,6 @@ def wrong_suggestion(said: Metadata) -> str | None:
 def wrong_line(said: Metadata) -> str | None:
     """What in the metadata of a log line would spoil the log."""
     return None if _is_stamp(said.get("created")) else f"created is {str(said.get('created'))[:60]!r}"
-
-
-def _group(said: Metadata) -> tuple[Any, Any]:
-    return said.get("agent"), said.get("digest")
 
 
 def _is_text(value: Any) -> bool:

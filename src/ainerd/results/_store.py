@@ -62,7 +62,7 @@ class ResultStore(ResultWriter, ResultReader, CampaignRecords):
         scope = {name: value for name, value in given.items() if value is not None}
         CampaignRecords.__init__(self, suggestions, atlas, log, scope)
         ResultWriter.__init__(self, ainerd, results, agent)
-        ResultReader.__init__(self, ainerd, results, self.current_labels, self.notes, scope)
+        ResultReader.__init__(self, ainerd, results, self, scope)
         self.container, self.agent = ainerd, agent
 
     def _other_digests(self, record: ResultRecord) -> list[str] | None:

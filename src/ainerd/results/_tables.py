@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ainerd.results._notes import Notes, notes_on
+from ainerd.results._columns import Columns
+from ainerd.results._notes import Notes, noted_on
 from ainerd.results._records import FINAL, with_status
 
 Nodes = Mapping[str, Mapping[str, Any]]
@@ -27,7 +29,7 @@ _RESULT = [
 ]
 _SCALARS = {str, int, float, bool}  # of what JSON and msgpack give; isinstance would take twice as long
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
-_DTYPES = {
+_DTYPES: Mapping[str, Any] = {
     "scan_id": "Int64",
     "event": "Int64",
     "n_frames": "Int64",
@@ -38,31 +40,40 @@ _DTYPES = {
 }
 
 
-def result_table(results: Nodes, labels: Mapping[str, int], beside: Nodes, notes: Notes = ()) -> pd.DataFrame:
-    """Results by time of the run and number of the event.
+def result_table(
+    results: Columns, labels: "pd.Series[float]", beside: Columns, notes: Notes = ()
+) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+    """Results by time of the run and number of the event, and which of `results` each row is.
 
     `labels` are those of the newest atlas by key, those `beside` may supersede them.
     """
-    rows = {key: _row(metadata) for key, metadata in results.items()}
-    for key, row in rows.items():
-        row["regime_then"] = row.get("regime")
-        row["regime"] = labels.get(key, row["regime_then"])
-        if noted := notes and notes_on(key, results[key], notes):
-            row["note"] = "; ".join(map(str, noted))
-    for key, said in beside.items():
-        if said.get("status") in FINAL and said.get("supersedes") in rows:
-            rows[said["supersedes"]]["superseded_by"] = key
-    table = _table(rows, "key", _RESULT)
-    for name in {"run_time", "event_time"} & set(table):
-        table[name] = pd.to_datetime(table[name], unit="s", utc=True)
-    table = table.astype({name: dtype for name, dtype in _DTYPES.items() if name in table})
+    order = np.lexsort([results.number, *(results.column(name) for name in ("event", "run_time"))])
+    keys = results.frame.index[order]
+    names = dict.fromkeys([*_RESULT, *results.frame])
+    said: dict[Any, Any] = {name: results.column(name)[order] for name in names}  # frames of columns are copied less
+    then = said["regime_then"] = said["regime"]
+    if len(labels):
+        now = labels.reindex(keys).to_numpy()
+        said["regime"] = np.where(np.isnan(now), then, now)
+    if noted := noted_on(results, notes):
+        texts = {key: "; ".join(some) for key, some in noted.items()}
+        said["note"] = [texts.get(key, np.nan) for key in keys]
+    if "supersedes" in beside.frame:
+        new = beside.frame["supersedes"][beside.frame["status"].isin(FINAL)].dropna()
+        by = dict(zip(new.to_list(), new.index, strict=True))
+        said["superseded_by"] = [by.get(key, np.nan) for key in keys]
+    for name in {"run_time", "event_time"} & said.keys():
+        said[name] = pd.to_datetime(said[name], unit="s", utc=True)
+    if "created" in said:
+        said["created"] = pd.to_datetime(said["created"], utc=True, format="ISO8601")
+    said |= {name: pd.Series(said[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in said}
+    table = pd.DataFrame(said, index=keys, copy=False)
     units: dict[str, str] = {}
-    for said in results.values():
-        units.update(said.get("units") or {})
-    table.attrs["units"] = units
-    motors = (name for said in results.values() for name in said.get("positions") or ())
-    table.attrs["positions"] = list(dict.fromkeys(motors))
-    return table.sort_values(["run_time", "event"], kind="stable")
+    for some in results.said("units"):
+        units.update(some)
+    motors = [name for some in results.said("positions") for name in some]
+    table.attrs = {"units": units, "positions": list(dict.fromkeys(motors))}
+    return table, order
 
 
 def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
@@ -75,36 +86,53 @@ def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
     return table.assign(status_time=pd.to_datetime(table["status_time"], utc=True, format="ISO8601"))
 
 
-def log_table(lines: Nodes) -> pd.DataFrame:
+def log_table(lines: Columns) -> pd.DataFrame:
     """Log lines by time."""
-    rows = {key: _row(metadata) for key, metadata in lines.items()}
-    return _table(rows, "key", ["created", "text"]).sort_index()
+    return _led(lines.frame, ["created", "text"]).sort_index()
 
 
-def comparable(results: Nodes) -> dict[str, str]:
+def comparable(results: Columns) -> dict[str, str]:
     """Agent and digest of the newest usable result: only embeddings that have these can be compared with it."""
-    done = [said for said in results.values() if said.get("embedding") is not None]
-    newest = max(done, key=lambda said: said.get("run_time", float("inf")), default={})
-    return {name: newest[name] for name in ("agent", "digest") if name in newest}
+    done = np.flatnonzero(results.sizes)
+    if not len(done):
+        return {}
+    when = results.column("run_time")[done]
+    latest = np.flatnonzero(when == (np.inf if np.isnan(when).any() else when.max()))
+    newest = done[latest[0]] if len(latest) else done[np.flatnonzero(np.isnan(when))[0]]
+    said = {name: results.column(name)[newest] for name in ("agent", "digest")}
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
-def embedding_table(results: Nodes, like: Mapping[str, str]) -> pd.DataFrame:
+def embedding_table(results: Columns, like: Mapping[str, str]) -> pd.DataFrame:
     """Embeddings of the results that have the metadata in `like`, by time of the run."""
-    usable = {key: said for key, said in results.items() if said.get("embedding") is not None}
-    done = {key: said for key, said in usable.items() if all(said.get(name) == x for name, x in like.items())}
-    ordered = sorted(done.items(), key=lambda item: (item[1].get("run_time", float("inf")), item[1].get("event", 0)))
-    index = pd.Index([key for key, _ in ordered], name="key", dtype=object)
-    return pd.DataFrame(np.array([said["embedding"] for _, said in ordered], np.float32), index=index)
+    done = with_points(results, like)
+    when, event = done.column("run_time"), done.column("event")
+    when = np.where(np.isnan(when), np.inf, when)
+    order = np.lexsort([done.number, np.where(np.isnan(event), 0, event), when])
+    points = done.points.reshape(len(done), -1) if len(done) else np.zeros((0, 0), np.float32)
+    return pd.DataFrame(points[order], index=done.frame.index[order])
+
+
+def with_points(results: Columns, like: Mapping[str, str]) -> Columns:
+    """Those that have an embedding, and the metadata in `like`."""
+    wanted = [results.column(name) == value for name, value in like.items()]
+    return results.at(np.logical_and.reduce([results.sizes > 0, *wanted]))
 
 
 def _row(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if type(value) in _SCALARS}
 
 
+def _led(table: pd.DataFrame, leading: list[str]) -> pd.DataFrame:
+    """With these columns first, whether they are there or not; a copy."""
+    return _stamped(table.reindex(columns=leading + [name for name in table.columns if name not in leading]))
+
+
 def _table(rows: Mapping[str, Mapping[str, Any]], index: str, leading: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name=index, dtype=object))
-    others = [name for name in table.columns if name not in leading]
-    table = table.reindex(columns=leading + others)
+    return _led(pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name=index, dtype=object)), leading)
+
+
+def _stamped(table: pd.DataFrame) -> pd.DataFrame:
     if "created" in table:
         table["created"] = pd.to_datetime(table["created"], utc=True, format="ISO8601")
     return table

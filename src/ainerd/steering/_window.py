@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.words import place
+
 NODES = 1600  # of the grid, about
 Box = Mapping[str, tuple[float, float]]
 
@@ -69,7 +71,7 @@ class Window:
 
     def text(self, position: NDArray[np.float64]) -> str:
         """A position (d,) in words."""
-        return "(" + ", ".join(f"{x:.2f}" for x in position) + ")" + (f" {self.unit}" if self.unit else "")
+        return place(self.named(position), dict.fromkeys(self.names, self.unit))
 
     def length(self, x: float) -> str:
         """A length in words."""

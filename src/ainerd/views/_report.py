@@ -14,6 +14,7 @@ from ainerd.results import USABLE, ResultRecord, ResultStore, scan_text
 from ainerd.technique import Technique
 from ainerd.views._figure import campaign_figure
 from ainerd.views._scene import Next, SceneReader
+from ainerd.words import here, named_place
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +259,7 @@ class _Campaign:
 
     def _place(self, row: pd.Series) -> str:
         known = [name for name in self._motors if name in row and pd.notna(row[name])]
-        return ", ".join(f"{name} {row[name]:.2f} {self._units.get(name, '')}".rstrip() for name in known) or "?"
+        return named_place({name: row[name] for name in known}, self._units) or "?"
 
     def _labelled(self, name: str) -> str:
         unit = self._units.get(name, "1")
@@ -296,7 +297,7 @@ def _with_error(value: Any, error: Any) -> str:
 
 
 def _time(when: Any) -> str:
-    return "" if pd.isna(when) else f"{when.tz_convert(datetime.now().astimezone().tzinfo):%d %b %H:%M:%S}"
+    return "" if pd.isna(when) else f"{here(when):%d %b %H:%M:%S}"
 
 
 def _local(times: pd.Series, at: int) -> str:

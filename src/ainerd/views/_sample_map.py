@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ainerd.views._scene import Scene
 from ainerd.views._style import colour, discs, nothing, title
+from ainerd.words import named_place
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
@@ -80,7 +81,7 @@ def draw_terms(axes: Axes, scene: Scene) -> None:
         nothing(axes, "none is ready")
         return
     following = scene.following
-    place = "\n".join(f"{motor} = {x:.2f} {scene.units.get(motor, '')}" for motor, x in following.position.items())
+    place = named_place(following.position, scene.units).replace(", ", "\n")
     reason = "\n".join(textwrap.wrap(following.reason, 25))
     axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))

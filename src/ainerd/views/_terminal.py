@@ -4,7 +4,6 @@ Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, w
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ainerd.results._text import plain
+from ainerd.words import here, named_place, place
 
 LINES = 60  # shown at most, the newest
 
@@ -98,23 +98,6 @@ def _known(value: Any) -> bool:
     return value is not None and value == value  # NaN is not
 
 
-def place(positions: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """A position in a sentence: ``(3.25, 1.00) mm``, with the unit of each motor where they differ."""
-    shared = {units.get(name, "") for name in positions}
-    if len(shared) == 1:
-        return f"({', '.join(f'{x:.2f}' for x in positions.values())}) {shared.pop()}".rstrip()
-    return f"({', '.join(_with_unit(x, units.get(name)) for name, x in positions.items())})"
-
-
-def named_place(positions: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """The same with the names of the motors: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
-    return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in positions.items())
-
-
-def _with_unit(x: float, unit: str | None) -> str:
-    return f"{x:.2f} {unit or ''}".rstrip()
-
-
 class Logbook(pd.DataFrame):
     """Lines of the log by time, as `ainerd.results.ResultStore.logbook` gives them.
 
@@ -138,7 +121,7 @@ class Logbook(pd.DataFrame):
         if len(self) > LINES:
             lines.add_row("", Text(f"… {len(self) - LINES} lines before", "dim"))
         newest = self.iloc[-LINES:]
-        times = newest["created"].dt.tz_convert(datetime.now().astimezone().tzinfo)
+        times = here(newest["created"].dt)
         day = None
         for time, text in zip(times, newest["text"], strict=True):
             if time.date() != day:

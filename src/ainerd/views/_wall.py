@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
+from ainerd import words
 from ainerd.views._figure import legend_of
 from ainerd.views._sample_map import draw_map
 from ainerd.views._scene import Scene
@@ -95,9 +96,7 @@ def _headline(place: Any, scene: Scene, runs: Any) -> None:
         p = f"p = {last['p']:.2g}" if last["p"] == last["p"] else "no claim of novelty"
         lines += [f"scan {last['scan']}: {found}", ("● NOVEL, " if last["novel"] else "") + p]
     if scene.following is not None:
-        where = ", ".join(f"{x:.2f}" for x in scene.following.position.values())
-        unit = {scene.units.get(motor, "") for motor in scene.following.position}
-        lines.append(f"next ({where}) {unit.pop() if len(unit) == 1 else ''}".rstrip())
+        lines.append(f"next {words.place(scene.following.position, scene.units)}")
         lines += textwrap.wrap(scene.following.reason, 50)[:2]
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False, "in_layout": False}
     axes.text(0, 1.0, lines[0] if lines else "nothing yet", fontsize=13, weight="bold", **style)

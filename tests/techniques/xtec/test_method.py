@@ -12,7 +12,7 @@ from ainerd.techniques.xtec import smoothing
 from ainerd.techniques.xtec._clusters import SMOOTHED_SHARE, SMOOTHED_STEPS, find_clusters
 from ainerd.techniques.xtec._cut import cut, rescale
 from ainerd.techniques.xtec._mixture import Mixture, fit, improve, responsibilities
-from ainerd.techniques.xtec._transitions import profile, transitions
+from ainerd.techniques.xtec._transitions import posteriors, transitions
 from tests.techniques.xtec.peer import damped, neighbours
 from tests.techniques.xtec.ramps import ramp
 
@@ -111,17 +111,25 @@ def test_a_transition_that_is_known():
     t = np.linspace(30, 180, n := 30)
     for at in (70.3, 118.8):
         curve = 2 * np.clip(1 - t / at, 0, None) ** 0.66 + 0.8 / (1 + np.abs(t - at) / 6) - 0.002 * t
-        y = curve + np.random.default_rng(0).normal(0, 0.01, (20, n))
-        (found,) = transitions(t, [profile(t, y), profile(t, np.tile(0.1 - 0.002 * t, (2, 1)))])
+        y = curve + np.random.default_rng(0).normal(0, 0.01, n)
+        both = posteriors(t, np.stack([y, 0.1 - 0.002 * t]), np.full((2, n), 0.01))
+        (found,) = transitions(t, both)
         assert found.low < at < found.high and found.high - found.low < 2 * (t[1] - t[0])
         assert found.high - found.low >= 2 / 3 * (t[1] - t[0]) - 1e-9 and found.clusters == (0,)
+
+
+def test_few_uneven_temperatures_make_the_interval_wide_where_curves_disagree():
+    t = np.array([30.0, 52, 67, 80, 130, 142, 152, 155, 174, 180])
+    curve = 4 * np.clip(1 - t / 61.8, 0, None) ** 0.66 + 1 / (1 + ((t - 61.8) / np.where(t > 61.8, 6, 2)) ** 2)
+    (found,) = transitions(t, posteriors(t, curve[None], np.full((1, t.size), 0.003)))
+    assert found.low < 61.8 < found.high and found.high - found.low > 6
 
 
 def test_no_transition_in_a_line_and_none_with_few_temperatures():
     t = np.linspace(30, 180, 12)
     y = 1 - 0.002 * t + np.random.default_rng(0).normal(0, 0.01, (20, 12))
-    assert transitions(t, [profile(t, y)]) == []
-    assert profile(t[:7], y[:, :7]) is None and transitions(t[:7], [None]) == []
+    assert transitions(t, posteriors(t, y, np.full_like(y, 0.01))) == []
+    assert transitions(t[:7], posteriors(t[:7], y[:, :7], y[:, :7])) == []
 
 
 def test_a_mixture_of_nothing_to_tell_apart_does_not_fail():

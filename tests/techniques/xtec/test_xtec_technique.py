@@ -9,6 +9,7 @@ from ainerd.technique import AnalysisError
 from ainerd.techniques.xtec import XTEC
 from ainerd.techniques.xtec._said import Known
 from ainerd.techniques.xtec._steering import information
+from ainerd.techniques.xtec.panels import sentences
 from ainerd.testing import ExampleRun, analyse, technique_checks
 from ainerd.testing._example import Feed
 from sim_devices import Crystal
@@ -142,6 +143,17 @@ def test_a_ramp_of_the_other_direction_says_that_there_are_no_frames():
 def test_bad_input_says_why(changes, why):
     with pytest.raises(AnalysisError, match=why):
         analyse(XTEC(), replace(RUN, **changes))
+
+
+@pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"clusters": 1}], ids=str)
+def test_nothing_is_claimed_of_background_with_any_cut(options):
+    found = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
+    assert found.summary["transitions"] == 0 and "transition" not in found.tables
+    noise = found.summary["noise_clusters"]
+    assert noise == (0 if options.get("clusters") == 1 else found.summary["clusters"])
+    said = " ".join(sentences(found.summary))
+    assert "no transition that can be told" in said and ("noise" in said) == bool(noise)
+    assert set(found.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
 
 
 def test_one_frame_and_frames_of_another_shape():

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
+from ainerd.techniques.xtec._mixture import SAMPLE, STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
+from ainerd.techniques.xtec._patches import averages
 
 HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
+AGAIN = 0.5  # of a cluster's trajectory, where its pixels are chosen without the temperatures that are looked at
 # How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
 SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 
@@ -24,6 +26,8 @@ class Clusters:
     mixture : Mixture
         Clusters by size, the largest first.
     labels : ndarray of int, shape (n,)
+    told : ndarray of bool, shape (k,)
+        Whether the trajectory of a cluster is more than noise that its pixels were chosen by.
     starts, halves : float
         Adjusted Rand index between two sets of starts, and between fits to two halves of the trajectories.
     tried : mapping of str to ndarray
@@ -32,6 +36,7 @@ class Clusters:
 
     mixture: Mixture
     labels: NDArray[np.int64]
+    told: NDArray[np.bool_]
     starts: float
     halves: float
     tried: dict[str, NDArray]
@@ -55,12 +60,8 @@ def find_clusters(
     agree = np.flatnonzero(table["halves"] >= STABLE)
     best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
     k = int(table["clusters"][best])
-    some = sample(x, np.random.default_rng(seed))
-    two = [fit(some, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
-    labels = [responsibilities(some, mixture)[0].argmax(axis=0) for mixture in two]
-    starts = float(adjusted_rand_score(*labels))
-    mixture = max(two, key=lambda m: m.score)
-    mixture = mixture if some is x else improve(x, mixture)
+    mixture, starts = _best(sample(x, np.random.default_rng(seed)), k, seed)
+    mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
     if smooth is not None:
         mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
@@ -70,7 +71,33 @@ def find_clusters(
     number = np.zeros(k, np.int64)
     number[order] = np.arange(len(order))
     mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
-    return Clusters(mixture, number[found], starts, float(table["halves"][best]), table)
+    found = number[found]
+    told = _told(x, mixture, found, smooth)
+    return Clusters(mixture, found, told, starts, float(table["halves"][best]), table)
+
+
+def _best(some: NDArray[np.float32], k: int, seed: int) -> tuple[Mixture, float]:
+    """The more likely mixture of two sets of starts, and how well the two agree."""
+    two = [fit(some, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
+    labels = [responsibilities(some, mixture)[0].argmax(axis=0) for mixture in two]
+    return max(two, key=lambda m: m.score), float(adjusted_rand_score(*labels))
+
+
+def _told(
+    x: NDArray[np.float32], mixture: Mixture, labels: NDArray[np.int64], smooth: Smooth | None
+) -> NDArray[np.bool_]:
+    """Of each cluster, whether pixels that belong to it by half of the temperatures go like it at the others.
+
+    Pixels that are alike by chance have a mean trajectory, too, which goes up and down where it chose them.
+    """
+    alike = []
+    for this, other in ((0, 1), (1, 0)):
+        half = replace(mixture, means=mixture.means[:, other::2], variances=mixture.variances[:, other::2])
+        chosen = responsibilities(x[:, other::2], half, smooth)[0].argmax(axis=0)
+        means = [averages(x[:, this::2], by, mixture.k)[0] for by in (labels, chosen)]
+        mean, again = (m - m.mean(axis=1, keepdims=True) for m in means)
+        alike.append(np.sum(mean * again, axis=1) > AGAIN * np.sum(mean**2, axis=1))
+    return np.logical_and(*alike)
 
 
 def _tried(x: NDArray[np.float32], k: int, seed: int) -> tuple[int, float, float]:

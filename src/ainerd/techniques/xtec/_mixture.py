@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from sklearn.cluster import kmeans_plusplus
 
 from ainerd.techniques.xtec._cut import BLOCK
@@ -94,14 +94,9 @@ def responsibilities(
 ) -> tuple[NDArray[np.float32], float]:
     """Share of each cluster in each trajectory, (k, n), and log-likelihood a trajectory; in double precision."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
-    constant = np.log(mixture.weights) - 0.5 * np.log(2 * np.pi * mixture.variances).sum(axis=1)
-    for which in _blocks(x):
-        block = x[which].astype(np.float64)
-        squares = [np.square(block - m) @ (1 / v) for m, v in zip(mixture.means, mixture.variances, strict=True)]
-        logs = constant[:, None] - 0.5 * np.stack(squares)
-        likelihood = logsumexp(logs, axis=0)
-        total += float(likelihood.sum())
-        shares[:, which] = np.exp(logs - likelihood)
+    for which, (share, score) in zip(_blocks(x), _expected(x, mixture, np.float64), strict=True):
+        shares[:, which] = share
+        total += score
     return (shares if smooth is None else smooth(shares)), total / len(x)
 
 
@@ -125,15 +120,18 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
     return Mixture(size / size.sum(), means, variances, total / len(x))
 
 
-def _expected(x: NDArray[np.float32], mixture: Mixture) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Responsibilities (k, b) of each block of trajectories, and its log-likelihood; in single precision."""
+def _expected(
+    x: NDArray[np.float32], mixture: Mixture, dtype: type[np.floating[Any]] = np.float32
+) -> Iterator[tuple[NDArray, float]]:
+    """Responsibilities (k, b) of each block of trajectories, and its log-likelihood, computed in `dtype`."""
     inverse = 1 / mixture.variances
-    a, b = (0.5 * inverse).astype(np.float32), (mixture.means * inverse).astype(np.float32)
+    a, b = (0.5 * inverse).astype(dtype), (mixture.means * inverse).astype(dtype)
     logs = np.log(np.maximum(mixture.weights, 1e-300)) - 0.5 * np.log(2 * np.pi * mixture.variances).sum(axis=1)
-    c = (logs - 0.5 * (mixture.means**2 * inverse).sum(axis=1)).astype(np.float32)[:, None]
+    c = (logs - 0.5 * (mixture.means**2 * inverse).sum(axis=1)).astype(dtype)[:, None]
     for which in _blocks(x):
-        e = b @ x[which].T
-        e -= a @ np.square(x[which]).T
+        block = x[which].T.astype(dtype, copy=False)
+        e = b @ block
+        e -= a @ np.square(block)
         e += c
         top = e.max(axis=0)
         np.exp(e - top, out=e)

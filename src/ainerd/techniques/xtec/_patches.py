@@ -18,10 +18,10 @@ def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
 def averages(
     x: NDArray[np.float32], group: NDArray[np.int64], n: int, power: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Mean trajectory (n, n_temperatures), or that of a power, and number of pixels (n,) of each group, none empty."""
+    """Mean trajectory (n, n_temperatures), or of a power, and number of pixels (n,) of each group; one may be empty."""
     size = np.bincount(group, minlength=n)
-    sums = [np.bincount(group, weights=column.astype(np.float64) ** power, minlength=n) for column in x.T]
-    return np.stack(sums, axis=1) / size[:, None], size
+    sums = [np.bincount(group, column if power == 1 else np.float_power(column, power), n) for column in x.T]
+    return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size
 
 
 def odd_patches(

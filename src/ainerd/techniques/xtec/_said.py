@@ -12,12 +12,11 @@ from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._patches import averages, odd_patches, patches
 from ainerd.techniques.xtec._smooth import smoothing
-from ainerd.techniques.xtec._transitions import Profile, profile, transitions
+from ainerd.techniques.xtec._transitions import Posterior, posteriors, transitions
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
 
-RESAMPLES = 40
 QUANTILES = (np.arange(15) + 0.5) / 15  # of all change, at which the embedding has the temperature
 MOST_NAMED = 4  # transitions in the summary
 BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
@@ -63,12 +62,13 @@ def said(
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
     trajectories, pixels = averages(x, place, len(parts))
-    resampled = [_resampled(trajectories[parts % k == i], pixels[parts % k == i], (settings.seed, i)) for i in range(k)]
-    means, errors = np.stack([y[0] for y in resampled]), np.stack([y[1:].std(axis=0) for y in resampled])
-    technique.known = Known(t, means, errors)
-    spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
-    profiles = [profile(t, y) for y in resampled]
-    shared = transitions(t, profiles)
+    (means, n_pixels), squares = averages(x, found.labels, k), averages(x, found.labels, k, 2)[0]
+    spread = np.sqrt(np.maximum(squares - means**2, 0))
+    errors = _errors(trajectories - means[parts % k], pixels, parts % k, k) / n_pixels[:, None]
+    technique.known = Known(t, means, np.hypot(errors, spread / np.sqrt(n_pixels)[:, None]))
+    posterior = posteriors(t, means, technique.known.errors)
+    posterior = [p if told else None for p, told in zip(posterior, found.told, strict=True)]
+    shared = transitions(t, posterior)
     brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
     level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
     odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
@@ -92,12 +92,13 @@ def said(
         "direction": settings.direction,
         "frames_left_out": left_out,
         "transitions": len(shared),
+        "noise_clusters": int(np.sum(~found.told)),
         **_moved(settings.follow, moves),
         "odd_patches": int(np.sum(odd * compared <= settings.alpha)),
         "oddest_row": oddest[0],
         "oddest_column": oddest[1],
     }
-    for number, s in enumerate(sorted(sorted(shared, key=lambda s: s.misfit)[:MOST_NAMED], key=lambda s: s.at), 1):
+    for number, s in enumerate(sorted(sorted(shared, key=lambda s: -s.evidence)[:MOST_NAMED], key=lambda s: s.at), 1):
         name = f"transition_{number}"
         summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
     units = dict.fromkeys((n for n, value in summary.items() if isinstance(value, int | float)), "1")
@@ -108,17 +109,17 @@ def said(
         "cluster": {
             "pixels": np.bincount(found.labels, minlength=k),
             "counts": brightness,
-            "guess": np.array([_guess(p, b > BRIGHT * level) for p, b in zip(profiles, brightness, strict=True)]),
+            "guess": np.array(list(map(_guess, found.told, posterior, brightness > BRIGHT * level))),
             "transition": np.array([next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]),
-            "misfit": np.array([np.nan if p is None else p.misfit for p in profiles]),
+            "evidence": np.array([np.nan if p is None else p.evidence for p in posterior]),
         },
         "tried": found.tried,
     }
     if shared:
-        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "misfit")}
+        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
         clusters = np.array([", ".join(map(str, s.clusters)) for s in shared])
         tables["transition"] = columns | {"clusters": clusters}
-    arrays = {
+    arrays: dict[str, tuple[NDArray, tuple[str, ...]]] = {
         "labels": (labels, ("row", "column")),
         "trajectories": (means.astype(np.float32), ("cluster", "step")),
         "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
@@ -137,20 +138,17 @@ def said(
     )
 
 
-def _resampled(
-    trajectories: NDArray[np.float64], pixels: NDArray[np.int64], seed: tuple[int, int]
+def _errors(
+    off: NDArray[np.float64], pixels: NDArray[np.int64], cluster: NDArray[np.int64], k: int
 ) -> NDArray[np.float64]:
-    """Mean trajectory of patches, then those of resampled ones, (1 + RESAMPLES, n_temperatures)."""
-    n = len(pixels)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
-    weights = np.concatenate([np.ones((1, n)), drawn]) * pixels
-    return (weights @ trajectories) / weights.sum(axis=1, keepdims=True)
+    """Standard errors of the sums of clusters' trajectories (k, n) that patches, (m, n) `off` the mean, differ by."""
+    return np.sqrt([(pixels[cluster == i] ** 2) @ off[cluster == i] ** 2 for i in range(k)])
 
 
-def _guess(of: Profile | None, bright: bool) -> str:
+def _guess(told: bool, of: Posterior | None, bright: bool) -> str:
     if of is not None and of.evident:
         return "order parameter" if of.order > 0.5 else "critical scattering"
-    return "Bragg" if bright else "background"
+    return ("Bragg" if bright else "background") if told else "noise"
 
 
 def _moved(asked: bool, moves: Moves | None) -> dict[str, Any]:

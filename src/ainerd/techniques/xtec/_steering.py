@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logsumexp
 
-from ainerd.techniques.xtec._transitions import HEIGHTS, NOISE, curves
+from ainerd.techniques.xtec._curves import LEAST, curves, scaled, weighed
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
@@ -129,51 +130,27 @@ def information(
     low, span = within[0], within[1] - within[0]
     fine = span / STEPS
     grid = low + span * (np.arange(PLACES) + 0.5) / PLACES
-    both = np.append(known.temperatures, ahead)
-    models = [curves(both, grid, within, shape, EXPONENTS, WIDTHS) for shape in SHAPES]
-    parabola = np.vander((both - low) / span - 0.5, 3, increasing=True)[None]
-    found = []
-    for y, error in zip(known.means, known.errors, strict=True):
-        scale = max(float(np.ptp(y)), 1e-9)
-        noise = float(np.hypot(NOISE, np.median(error) / scale))
-        y = (y - y.mean()) / scale
-        of_models = zip(*(_posterior(x, y, noise) for x in models), strict=True)
-        evidence, predicted, variance = map(np.concatenate, of_models)
-        smooth = _posterior(parabola, y, noise)[0][0]
-        top = max(evidence.max(), smooth)
-        weight = np.exp(evidence - top)
-        sure = weight.sum() / (weight.sum() + len(models) * np.exp(smooth - top))
-        weight /= weight.sum()
-        place = np.tile(grid, len(weight) // PLACES)
-        at = weight @ place
-        off = predicted - weight @ predicted
-        covariance = (weight * (place - at)) @ off
-        before = weight @ (place - at) ** 2
-        after = before - covariance**2 / np.maximum(weight @ (off**2 + variance), 1e-30)
-        told = 0.5 * sure * np.log((before + fine**2) / (np.maximum(after, 0) + fine**2))
-        found.append((told, at, np.sqrt(before), sure))
-    told, at, sd, sure = map(np.array, zip(*found, strict=True))
+    both, n = np.append(known.temperatures, ahead), known.temperatures.size
+    y, noise = scaled(known.means, known.errors)
+    of_shapes = []
+    for shape in SHAPES:
+        seen, further = np.split(curves(both, grid, within, shape, EXPONENTS, WIDTHS), [n], axis=1)
+        logs, heights, left, inverse = weighed(seen, y, noise)
+        variance = 1 + ((further @ inverse) * further).sum(axis=2)
+        of_shapes.append((logs, further @ heights, variance[..., None] * left[:, None] / (n + 2)))
+    logs, predicted, variance = map(np.concatenate, zip(*of_shapes, strict=True))
+    parabola = np.vander((known.temperatures - low) / span - 0.5, 3, increasing=True)[None]
+    smooth = weighed(parabola, y, noise)[0][0] + np.log(len(SHAPES))
+    total = np.maximum(logsumexp(logs, axis=0), LEAST)
+    sure, weight = expit(total - smooth), np.exp(logs - total)
+    place = np.tile(grid, len(weight) // PLACES)
+    at = place @ weight
+    off = predicted - np.einsum("mk,mck->ck", weight, predicted)
+    covariance = np.einsum("mk,mck->kc", weight * (place[:, None] - at), off)
+    before = np.sum(weight * (place[:, None] - at) ** 2, axis=0)
+    spread = np.einsum("mk,mck->kc", weight, off**2 + variance)
+    after = before[:, None] - covariance**2 / np.maximum(spread, 1e-30)
+    told = 0.5 * sure[:, None] * np.log((before[:, None] + fine**2) / (np.maximum(after, 0) + fine**2))
+    sd = np.sqrt(before)
     sharper = (sd < sd[:, None]) & (sure > 0.5) & (np.abs(at - at[:, None]) < sd[:, None])
     return np.where(sharper.any(axis=1)[:, None], 0.0, told), at, sd
-
-
-def _posterior(x: NDArray[np.float64], y: NDArray[np.float64], noise: float) -> tuple[NDArray, NDArray, NDArray]:
-    """Of models (m, n + c, p) of the first n points `y`: log evidence (m,), prediction and its variance of the others.
-
-    The prior of heights is Gaussian, that of the noise an inverse gamma of two degrees of freedom; a model whose order
-    parameter or critical scattering would be negative has no evidence. It is divided by the number of models.
-    """
-    n, p = y.size, x.shape[2]
-    seen, ahead = x[:, :n], x[:, n:]
-    prior = np.diag((noise / np.array(HEIGHTS[:p])) ** 2)
-    gram = seen.transpose(0, 2, 1) @ seen + prior
-    inverse, right = np.linalg.inv(gram), seen.transpose(0, 2, 1) @ y
-    heights = (inverse @ right[..., None])[..., 0]
-    left = np.maximum(y @ y - (heights * right).sum(axis=1), 0) + 2 * noise**2
-    determinant = np.linalg.slogdet(gram)[1] - np.log(np.diag(prior)).sum()
-    evidence = -0.5 * determinant - 0.5 * (n + 2) * np.log(left) - np.log(len(x))
-    if len(x) > 1:
-        evidence[(heights[:, 2:] < 0).any(axis=1)] = -np.inf
-    predicted = (ahead @ heights[..., None])[..., 0]
-    variance = left[:, None] / (n + 2) * (1 + ((ahead @ inverse) * ahead).sum(axis=2))
-    return evidence, predicted, variance

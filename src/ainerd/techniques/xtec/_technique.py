@@ -17,7 +17,7 @@ from ainerd.techniques.xtec._said import QUANTILES, Known
 from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._steering import NextTemperature
 
-VERSION = 3  # of the formulas
+VERSION = 4  # of the formulas
 # Settings that do not change the numbers.
 NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}
 

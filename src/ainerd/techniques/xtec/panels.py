@@ -88,6 +88,11 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     ]
     if not summary.get("transitions"):
         said.append("no transition that can be told")
+    if noise := summary.get("noise_clusters"):
+        said.append(
+            f"{noise} of the clusters is noise, and shows no transition: its pixels, chosen by half of the "
+            "temperatures, do not go alike at the others"
+        )
     if summary.get("expansion_px", 0) > 1 or str(summary.get("followed", "")).startswith("no: too few"):
         moved = f"peaks move by {summary['expansion_px']:.1f} pixels" if "expansion_px" in summary else "peaks may move"
         said.append(f"{moved}; followed: {summary['followed']}")

@@ -29,12 +29,18 @@ export function labelled(name, unit) {
 /** "stress" of "stress_mean", "tau" of "tau_s": the unit stands beside it, and there is little room. */
 export const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
 
+/** Three significant digits, and two decimals at least: 5.62, and 0.00412 of a motor in metres. */
+function coordinate(x) {
+  const decimals = x ? Math.max(2, 2 - Math.floor(Math.log10(Math.abs(x)))) : 2;
+  return decimals <= 6 ? x.toFixed(decimals) : x.toExponential(2);
+}
+
 /** "(5.62, 6.38) mm", with the unit of each if they differ. */
 export function place(position, units = {}) {
   const names = Object.keys(position ?? {});
   if (!names.length) return "";
   const known = new Set(names.map((name) => units[name] ?? ""));
-  const each = (x) => (typeof x === "number" && Number.isFinite(x) ? x.toFixed(2) : "?");
+  const each = (x) => (typeof x === "number" && Number.isFinite(x) ? coordinate(x) : "?");
   if (known.size === 1) return `(${names.map((name) => each(position[name])).join(", ")}) ${[...known][0]}`.trim();
   return names.map((name) => `${name} = ${each(position[name])} ${units[name] ?? ""}`.trim()).join(", ");
 }

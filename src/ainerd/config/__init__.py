@@ -1,0 +1,22 @@
+"""Settings of one instrument: a TOML file, overridden by the environment.
+
+The sections defined here are the same for all techniques. A technique validates its own section, such as
+``[rheo_xpcs]``, with `read_section`.
+"""
+
+from ainerd.config._section import Section, read_map, read_section
+from ainerd.config._sections import Detector, Recorded, Steering, Storage
+from ainerd.config._settings import Settings
+from ainerd.config._wrong import SettingsError
+
+__all__ = [
+    "Detector",
+    "Recorded",
+    "Section",
+    "Settings",
+    "SettingsError",
+    "Steering",
+    "Storage",
+    "read_map",
+    "read_section",
+]

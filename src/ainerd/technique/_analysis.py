@@ -1,0 +1,120 @@
+"""What a technique says of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class AnalysisError(Exception):
+    """The run cannot be analysed; the message says why and becomes the result's reason."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Form of an array before its numbers are there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : str
+        Of numpy, such as ``float32``.
+    dims : tuple of str or None
+        Names of the dimensions.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    dims: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_array("layout", self.dtype, self.shape, self.dims)
+
+    @classmethod
+    def of(cls, array: NDArray[Any], dims: tuple[str, ...] | None = None) -> Self:
+        """The form of an array."""
+        return cls(array.shape, str(array.dtype), dims)
+
+
+def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str, ...] | None) -> None:
+    if np.dtype(dtype).kind in "OV":
+        raise ValueError(f"{what} must be of numbers or text, got {dtype}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{what} must have a shape of numbers from 0 on, got {shape}")
+    if dims is not None and (isinstance(dims, str) or len(set(dims)) != len(shape)):
+        raise ValueError(f"{what} has shape {shape}, its dims must be as many different names: {dims!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What a technique says of one run, event or series.
+
+    Attributes
+    ----------
+    embedding : ndarray, shape (d,), float32
+        One point of the latent space: what steering and regimes see.
+    novelty_p : float or None
+        Conformal p-value of the run against the frozen bank; None where the bank makes no claim.
+    arrays : mapping of str to ndarray
+        Everything worth keeping, by name.
+    dims : mapping of str to tuple of str
+        Names of the dimensions of each array.
+    tables : mapping of str to mapping of str to ndarray
+        Tables, each of columns (n,) by name: many numbers of the same things, which one request reads.
+    summary : mapping of str to number or str
+        Technique's own numbers a person may filter on; units in `units`.
+    units : mapping of str to str
+        Units of the numbers in `summary`, of the arrays and of the columns of tables.
+    model, calibration : mapping
+        Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
+    status : {"complete", "partial"}
+        Partial: of fewer frames than were announced, or of a run that announced none; usable.
+
+    Raises
+    ------
+    ValueError
+        If an array or a table has a name, a dtype or dimensions with which it cannot be kept.
+    """
+
+    embedding: NDArray[np.float32]
+    novelty_p: float | None
+    arrays: Mapping[str, NDArray[Any]]
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    summary: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    status: Literal["complete", "partial"] = "complete"
+
+    def __post_init__(self) -> None:
+        for name in (*self.arrays, *self.tables):
+            if not name or set(name) & set("./"):
+                raise ValueError(f"the name of an array or a table, {name!r}, is empty or has a dot or a slash")
+        for name, array in self.arrays.items():
+            _check_array(f"arrays[{name!r}]", np.asarray(array).dtype, np.shape(array), self.dims.get(name))
+        for name, columns in self.tables.items():
+            if name in self.arrays:
+                raise ValueError(f"{name!r} is an array and a table: give one of them another name")
+            shapes = {column: np.shape(values) for column, values in columns.items()}
+            if not shapes or len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
+                raise ValueError(f"tables[{name!r}] must hold columns of one dimension and length, got {shapes}")
+            for column, values in columns.items():
+                _check_array(f"tables[{name!r}][{column!r}]", np.asarray(values).dtype, np.shape(values), None)
+
+    @property
+    def novel(self) -> bool | None:
+        """Whether ``novelty_p <= calibration["alpha"]``: decided here and nowhere else. None without a claim.
+
+        Raises
+        ------
+        ValueError
+            If there is a p-value and no alpha.
+        """
+        if self.novelty_p is None:
+            return None
+        if self.calibration.get("alpha") is None:
+            raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
+        return bool(self.novelty_p <= self.calibration["alpha"])

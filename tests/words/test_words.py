@@ -1,0 +1,59 @@
+"""Positions and times as people read them."""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ainerd.words import coordinate, here, named_place, place
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (3.25, "3.25"),
+        (0.0, "0.00"),
+        (-12.3456, "-12.35"),
+        (5231.254, "5231.25"),
+        (0.5231, "0.523"),
+        (0.00412, "0.00412"),
+        (3.3e-7, "3.30e-07"),
+        (math.nan, "nan"),
+    ],
+)
+def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
+    assert coordinate(x) == text
+
+
+@given(st.floats(1e-12, 1e9), st.sampled_from([1, -1]))
+def test_what_is_said_of_a_coordinate_is_within_half_a_percent(size, sign):
+    assert float(coordinate(sign * size)) == pytest.approx(sign * size, rel=0.0051)
+
+
+def test_a_unit_that_is_shared_is_said_once():
+    position = {"x": 3.25, "y": 1.0}
+    assert place(position, {"x": "mm", "y": "mm"}) == "(3.25, 1.00) mm"
+    assert place(position, {"x": "mm", "y": "deg"}) == "(3.25 mm, 1.00 deg)"
+    assert place(position, {}) == "(3.25, 1.00)"
+    assert named_place(position, {"x": "mm"}) == "x 3.25 mm, y 1.00"
+
+
+def test_a_motor_in_metres_is_not_rounded_to_nothing():
+    assert place({"x": 0.00325, "y": 0.001}, {"x": "m", "y": "m"}) == "(0.00325, 0.00100) m"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago"])
+def test_times_are_those_of_the_clock_on_the_wall(zone, monkeypatch):
+    import time
+
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        when = pd.Timestamp("2026-11-22T03:00:00Z")
+        assert f"{here(when):%H:%M}" == f"{when.tz_convert(zone):%H:%M}"
+        assert here(pd.Series([when]).dt).iloc[0] == when
+    finally:
+        monkeypatch.undo()
+        time.tzset()
