@@ -252,7 +252,7 @@ def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> d
 def transitions(quick: bool) -> list[Row]:
     """Even ramps, 30 temperatures 5.17 K apart: critical scattering of a shape that is fitted and one that is not."""
     seeds = range(10 if quick else 50)
-    rows = each("transitions", quick, [(shape, seed) for shape in SHAPES for seed in seeds], even)
+    rows = each("transitions", quick, [(shape, seed) for seed in seeds for shape in SHAPES], even)
     out = []
     for shape in SHAPES:
         some = [row for row in rows if row["shape"] == shape]
@@ -274,7 +274,7 @@ def even(case: Case) -> Row:
 def steering(quick: bool) -> list[Row]:
     """Ten temperatures, a third of the even ramp's, that the agent chooses one by one, beside ten even ones."""
     seeds = range(5 if quick else 40)
-    rows = each("steering", quick, [(shape, seed) for shape in SHAPES for seed in seeds], steered)
+    rows = each("steering", quick, [(shape, seed) for seed in seeds for shape in SHAPES], steered)
     out = []
     for shape in SHAPES:
         some = [row for row in rows if row["shape"] == shape]
