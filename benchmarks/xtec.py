@@ -2,7 +2,8 @@
 
 Parts: ``oracle`` (the same pixels, the same clusters), ``speed`` (time and memory), ``transitions`` (errors and
 intervals of temperatures, clusters found by itself), ``steering`` (temperatures chosen by the agent), ``novel`` (false
-alarms, and an odd peak found). `oracle` and a row of `speed` need ``xtec`` (``pip install xtec==0.1.1``).
+alarms, and an odd peak found). `oracle` and a row of `speed` need ``xtec`` (``pip install xtec==0.1.1``). What was
+stopped goes on where it was.
 """
 
 import argparse
@@ -13,7 +14,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +34,13 @@ from ainerd.techniques.xtec._mixture import fit, improve, responsibilities
 from ainerd.testing import ExampleRun, analyse
 from ainerd.testing._example import Feed
 from benchmarks._report import report
+from benchmarks._resumed import Case, Row, digest_of, resumed
 from sim_devices import Crystal, Transition
 
 RANGE = (30.0, 180.0)
 EVEN = np.linspace(*RANGE, 30)
 CHOSEN = 10
+ODD = {"plain": None, "a peak from 150 K on": 150.0, "a peak from 90 K on": 90.0}
 SHAPES = ("cusp", "rounded")  # of critical scattering: one that is fitted, one that is not
 
 
@@ -91,46 +97,55 @@ def score_of(x: NDArray, model: Any) -> float:
     return float(mixture.score(x.astype(float)))
 
 
-def oracle(quick: bool) -> list[dict[str, Any]]:
+def each(part: str, quick: bool, cases: Sequence[Case], measure: Callable[[Case], Row]) -> list[Row]:
+    """A row of each case, in a process beside this one; those measured before are kept while no source has changed."""
+    folder = Path(sys.modules[XTEC.__module__].__file__ or "").parent
+    run = {"sources": digest_of([*sorted(folder.glob("*.py")), Path(__file__)])}
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    return resumed(f"xtec_{part}{'_quick' if quick else ''}", run, cases, measure, pool)
+
+
+def oracle(quick: bool) -> list[Row]:
     """Five sets: pixels, likelihood, labels."""
+    return each(
+        "oracle", quick, [("set", seed) for seed in range(2 if quick else 5)], partial(of_set, 3 if quick else 10)
+    )
+
+
+def of_set(seeds: int, case: Case) -> Row:
+    """One set, beside the best of so many `seeds` of `xtec`."""
     from xtec.GMM import GMM_kernels
     from xtec.Preprocessing import Mask_Zeros, Threshold_Background
 
-    rows = []
-    for seed in range(2 if quick else 5):
-        frames, keep, x = trajectories(seed)
-        with contextlib.redirect_stdout(io.StringIO()):
-            theirs = Threshold_Background(Mask_Zeros(frames.astype(float)))
-        same = np.array_equal(np.flatnonzero(keep), np.ravel_multi_index(theirs.ind_thresholded.T, frames.shape[1:]))
-        k = 5
-        ours = fit(x, k)
-        found = labels_of(x, ours)
-        other = min(adjusted_rand_score(found, labels_of(x, fit(x, k, seed=s))) for s in range(1, 4))
-        stable = find_clusters(x, k, k).stable
-        best = max(score_of(x, peer(x, k, seed=s)) for s in range(3 if quick else 10))
-        stays = adjusted_rand_score(found, peer(x, k, ours).cluster_assignments)
-        some = np.flatnonzero(np.random.default_rng(0).random(len(x)) < 0.4)
-        place = np.argwhere(keep.reshape(frames.shape[1:]))[some]
-        with contextlib.redirect_stdout(io.StringIO()):
-            matrix = GMM_kernels.Build_Markov_Matrix(place, 1.0, "local")
-        start, smooth = fit(x[some], k), smoothing(place, 1.0)
-        how = {"steps": SMOOTHED_STEPS, "share": SMOOTHED_SHARE, "tolerance": 0.0, "smooth": smooth}
-        smoothed = responsibilities(x[some], improve(x[some], start, **how), smooth)[0].argmax(axis=0)
-        rows.append(
-            {
-                "set": seed,
-                "same pixels": str(same),
-                "score": ours.score,
-                "best of xtec": best,
-                "xtec from ours, ARI": stays,
-                "other seeds, worst ARI": other,
-                "called": "stable" if stable else "unstable",
-                "smoothed, ARI": adjusted_rand_score(
-                    smoothed, peer(x[some], k, start, matrix=matrix).cluster_assignments
-                ),
-            }
-        )
-    return rows
+    seed = case[1]
+    frames, keep, x = trajectories(seed)
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = Threshold_Background(Mask_Zeros(frames.astype(float)))
+    same = np.array_equal(np.flatnonzero(keep), np.ravel_multi_index(theirs.ind_thresholded.T, frames.shape[1:]))
+    k = 5
+    ours = fit(x, k)
+    found = labels_of(x, ours)
+    other = min(adjusted_rand_score(found, labels_of(x, fit(x, k, seed=s))) for s in range(1, 4))
+    stable = find_clusters(x, k, k).stable
+    best = max(score_of(x, peer(x, k, seed=s)) for s in range(seeds))
+    stays = adjusted_rand_score(found, peer(x, k, ours).cluster_assignments)
+    some = np.flatnonzero(np.random.default_rng(0).random(len(x)) < 0.4)
+    place = np.argwhere(keep.reshape(frames.shape[1:]))[some]
+    with contextlib.redirect_stdout(io.StringIO()):
+        matrix = GMM_kernels.Build_Markov_Matrix(place, 1.0, "local")
+    start, smooth = fit(x[some], k), smoothing(place, 1.0)
+    how = {"steps": SMOOTHED_STEPS, "share": SMOOTHED_SHARE, "tolerance": 0.0, "smooth": smooth}
+    smoothed = responsibilities(x[some], improve(x[some], start, **how), smooth)[0].argmax(axis=0)
+    return {
+        "set": seed,
+        "same pixels": str(same),
+        "score": ours.score,
+        "best of xtec": best,
+        "xtec from ours, ARI": stays,
+        "other seeds, worst ARI": other,
+        "called": "stable" if stable else "unstable",
+        "smoothed, ARI": adjusted_rand_score(smoothed, peer(x[some], k, start, matrix=matrix).cluster_assignments),
+    }
 
 
 def many(n: int) -> NDArray[np.float32]:
@@ -165,30 +180,26 @@ WAYS: dict[str, Callable[[NDArray], None]] = {
 }
 
 
-def speed(quick: bool) -> list[dict[str, Any]]:
+def speed(quick: bool) -> list[Row]:
     """CPU time on one thread and extra memory, in a process of its own; ours with its 24 starts and its two halves."""
     sizes = (20_000,) if quick else (100_000, 1_000_000)
-    rows = []
-    for n in sizes:
-        for way in WAYS:
-            if n > 100_000 and way not in ("ours", "ours, smoothed"):
-                continue
-            times, memory = [], []
-            for _ in range(1 if way == "xtec, one run" else 3):
-                command = [sys.executable, "-m", "benchmarks.xtec", "--one", way, str(n)]
-                one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-                done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
-                if done.returncode:
-                    break
-                seconds, extra = map(float, done.stdout.split()[-2:])
-                times.append(seconds)
-                memory.append(extra)
-            if times:
-                rows.append(
-                    {"way": way, "trajectories": n, "CPU s": float(np.min(times)), "extra MB": float(np.median(memory))}
-                    | {"n": len(times)}
-                )
-    return rows
+    few = {"ours", "ours, smoothed"}
+    rows = each("speed", quick, [(way, n) for n in sizes for way in WAYS if n <= 100_000 or way in few], timed)
+    return [row for row in rows if row["n"]]
+
+
+def timed(case: Case) -> Row:
+    """The best time of three runs, and the median of what they add to the peak of memory."""
+    way, n = case
+    found = []
+    for _ in range(1 if way == "xtec, one run" else 3):
+        command = [sys.executable, "-m", "benchmarks.xtec", "--one", way, str(n)]
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
+        if not done.returncode:
+            found.append([float(x) for x in done.stdout.split()[-2:]])
+    times, memory = zip(*found, strict=True) if found else ([np.nan], [np.nan])
+    return {"way": way, "trajectories": n, "CPU s": min(times), "extra MB": float(np.median(memory)), "n": len(found)}
 
 
 def one(way: str, n: int) -> None:
@@ -238,36 +249,46 @@ def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> d
     }
 
 
-def transitions(quick: bool) -> list[dict[str, Any]]:
+def transitions(quick: bool) -> list[Row]:
     """Even ramps, 30 temperatures 5.17 K apart: critical scattering of a shape that is fitted and one that is not."""
-    rows = []
+    seeds = range(10 if quick else 50)
+    rows = each("transitions", quick, [(shape, seed) for seed in seeds for shape in SHAPES], even)
+    out = []
     for shape in SHAPES:
-        found, extra, k = [], 0, []
-        for seed in range(10 if quick else 50):
-            sample, truth, rng = crystal(seed, shape)
-            analysis = analyse(XTEC(), ramp(sample, rng, EVEN))
-            found += found_at(analysis, truth)
-            extra += max(analysis.summary["transitions"] - 2, 0)
-            k.append(analysis.summary["clusters"])
-        rows.append(summed(shape, found, extra=extra, clusters=float(np.median(k))))
-    return rows
+        some = [row for row in rows if row["shape"] == shape]
+        extra, k = sum(row["extra"] for row in some), float(np.median([row["clusters"] for row in some]))
+        out.append(summed(shape, sum((row["found"] for row in some), []), extra=extra, clusters=k))
+    return out
 
 
-def steering(quick: bool) -> list[dict[str, Any]]:
+def even(case: Case) -> Row:
+    """What is found of a crystal by 30 even temperatures."""
+    shape, seed = case
+    sample, truth, rng = crystal(seed, shape)
+    analysis = analyse(XTEC(), ramp(sample, rng, EVEN))
+    said = analysis.summary
+    about = {"extra": max(said["transitions"] - 2, 0), "clusters": said["clusters"]}
+    return {"shape": shape, "found": found_at(analysis, truth), **about}
+
+
+def steering(quick: bool) -> list[Row]:
     """Ten temperatures, a third of the even ramp's, that the agent chooses one by one, beside ten even ones."""
-    rows = []
+    seeds = range(5 if quick else 40)
+    rows = each("steering", quick, [(shape, seed) for seed in seeds for shape in SHAPES], steered)
+    out = []
     for shape in SHAPES:
-        both = [steered(seed, shape) for seed in range(5 if quick else 40)]
-        chosen, even = (sum(found, []) for found in zip(*both, strict=True))
-        rows += [
+        some = [row for row in rows if row["shape"] == shape]
+        chosen, even = (sum((row[how] for row in some), []) for how in ("chosen", "even"))
+        out += [
             summed(f"{shape}, {CHOSEN} by the agent", chosen, **ratio(chosen, even)),
             summed(f"{shape}, {CHOSEN} even", even, **ratio(even, even)),
         ]
-    return rows
+    return out
 
 
-def steered(seed: int, shape: str) -> tuple[list[tuple[float, float, bool]], list[tuple[float, float, bool]]]:
+def steered(case: Case) -> Row:
     """What is found of a crystal by temperatures that the agent chooses, and by as many even ones."""
+    shape, seed = case
     sample, truth, rng = crystal(3000 + seed, shape)
     technique, feed, analysis = XTEC(clusters=6), None, None
     optimizer = technique.optimizer({"temperature": RANGE})
@@ -277,7 +298,7 @@ def steered(seed: int, shape: str) -> tuple[list[tuple[float, float, bool]], lis
         with contextlib.suppress(AnalysisError):  # too few yet
             analysis = feed.push().finish()
     even = analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
-    return found_at(analysis, truth), found_at(even, truth)
+    return {"shape": shape, "chosen": found_at(analysis, truth), "even": found_at(even, truth)}
 
 
 def ratio(found: list[tuple[float, float, bool]], of: list[tuple[float, float, bool]]) -> dict[str, float]:
@@ -288,16 +309,19 @@ def ratio(found: list[tuple[float, float, bool]], of: list[tuple[float, float, b
     return {"of even": float(np.median(a) / np.median(b)), "low": low, "high": high, "missed": float(np.mean(a >= 8))}
 
 
-def novel(quick: bool) -> list[dict[str, Any]]:
+def novel(quick: bool) -> list[Row]:
     """Ramps called novel: plain ones, and some with a peak that has nothing to do with any transition."""
-    rows = []
-    for what, at in (("plain", None), ("a peak from 150 K on", 150.0), ("a peak from 90 K on", 90.0)):
-        called = []
-        for seed in range(10 if quick else 40):
-            sample, _, rng = crystal(2000 + seed, odd_peak=at)
-            called.append(bool(analyse(XTEC(clusters=6), ramp(sample, rng, EVEN)).novel))
-        rows.append({"ramps": what, "n": len(called), "novel": float(np.mean(called))})
-    return rows
+    cases = [(what, seed) for what in ODD for seed in range(10 if quick else 40)]
+    rows = each("novel", quick, cases, called)
+    ramps = {what: [row["novel"] for row in rows if row["ramps"] == what] for what in ODD}
+    return [{"ramps": what, "n": len(some), "novel": float(np.mean(some))} for what, some in ramps.items()]
+
+
+def called(case: Case) -> Row:
+    """Whether a ramp is called novel."""
+    what, seed = case
+    sample, _, rng = crystal(2000 + seed, odd_peak=ODD[what])
+    return {"ramps": what, "novel": bool(analyse(XTEC(clusters=6), ramp(sample, rng, EVEN)).novel)}
 
 
 PARTS = {"oracle": oracle, "speed": speed, "transitions": transitions, "steering": steering, "novel": novel}

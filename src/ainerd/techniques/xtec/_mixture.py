@@ -94,7 +94,7 @@ def responsibilities(
 ) -> tuple[NDArray[np.float32], float]:
     """Share of each cluster in each trajectory, (k, n), and log-likelihood a trajectory; in double precision."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
-    for which, (share, score) in zip(_blocks(x), _expected(x, mixture, np.float64), strict=True):
+    for which, share, score in _expected(x, mixture, np.float64):
         shares[:, which] = share
         total += score
     return (shares if smooth is None else smooth(shares)), total / len(x)
@@ -106,10 +106,10 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
     sums, squares = np.zeros_like(mixture.means), np.zeros_like(mixture.means)
     expected = _expected(x, mixture)
     if smooth is not None:
-        parts, scores = zip(*expected, strict=True)
+        blocks, parts, scores = zip(*expected, strict=True)
         shares = smooth(np.concatenate(parts, axis=1))
-        expected = zip((shares[:, which] for which in _blocks(x)), scores, strict=True)
-    for which, (share, score) in zip(_blocks(x), expected, strict=True):
+        expected = zip(blocks, (shares[:, which] for which in blocks), scores, strict=True)
+    for which, share, score in expected:
         total += score
         size += share.sum(axis=1, dtype=np.float64)
         sums += share @ x[which]
@@ -122,13 +122,14 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
 
 def _expected(
     x: NDArray[np.float32], mixture: Mixture, dtype: type[np.floating[Any]] = np.float32
-) -> Iterator[tuple[NDArray, float]]:
-    """Responsibilities (k, b) of each block of trajectories, and its log-likelihood, computed in `dtype`."""
+) -> Iterator[tuple[slice, NDArray, float]]:
+    """Each block of trajectories, its responsibilities (k, b), and its log-likelihood, computed in `dtype`."""
     inverse = 1 / mixture.variances
     a, b = (0.5 * inverse).astype(dtype), (mixture.means * inverse).astype(dtype)
     logs = np.log(np.maximum(mixture.weights, 1e-300)) - 0.5 * np.log(2 * np.pi * mixture.variances).sum(axis=1)
     c = (logs - 0.5 * (mixture.means**2 * inverse).sum(axis=1)).astype(dtype)[:, None]
-    for which in _blocks(x):
+    for first in range(0, len(x), BLOCK):
+        which = slice(first, first + BLOCK)
         block = x[which].T.astype(dtype, copy=False)
         e = b @ block
         e -= a @ np.square(block)
@@ -137,8 +138,4 @@ def _expected(
         np.exp(e - top, out=e)
         norm = e.sum(axis=0)
         e /= norm
-        yield e, float(top.sum(dtype=np.float64)) + float(np.log(norm).sum(dtype=np.float64))
-
-
-def _blocks(x: NDArray[np.float32]) -> Iterator[slice]:
-    return (slice(first, first + BLOCK) for first in range(0, len(x), BLOCK))
+        yield which, e, float(top.sum(dtype=np.float64)) + float(np.log(norm).sum(dtype=np.float64))

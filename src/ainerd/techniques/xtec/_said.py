@@ -50,15 +50,15 @@ def said(
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    how: dict[str, Any] = {"k": settings.clusters, "most": settings.most_clusters, "seed": settings.seed}
-    if settings.smooth == "patches":
-        found = find_clusters(of_patches, **how)
-        found = replace(found, labels=found.labels[patch])
-    elif settings.smooth == "none":
-        found = find_clusters(x, **how)
-    else:
+    smooth = None
+    if settings.smooth in ("neighbours", "cells"):
         cell = settings.cell if settings.smooth == "cells" else None
-        found = find_clusters(x, **how, smooth=smoothing(np.argwhere(keep), settings.length, cell))
+        smooth = smoothing(np.argwhere(keep), settings.length, cell)
+    whole = settings.smooth == "patches"
+    found = find_clusters(
+        of_patches if whole else x, settings.clusters, settings.most_clusters, seed=settings.seed, smooth=smooth
+    )
+    found = replace(found, labels=found.labels[patch]) if whole else found
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
     trajectories, pixels = averages(x, place, len(parts))

@@ -14,7 +14,6 @@ FEWEST = 8  # temperatures: the model has up to seven numbers, three of them on 
 FINE = 8  # temperatures tried between two that were measured
 EVIDENT = 3.0  # nats by which a transition is more probable than a cubic
 TOGETHER = 1.5  # steps between what clusters say of one transition
-QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,9 @@ def posteriors(
 def transitions(t: NDArray[np.float64], found: Sequence[Posterior | None]) -> list[Transition]:
     """Transitions that trajectories show, by temperature; those of several clusters within 1.5 steps are one.
 
-    Its probability is the mean of what its clusters say, so that the interval holds what they, exponents, widths and
-    shapes of the critical scattering differ by; to either side a third of a step is added in squares.
+    It is at the median of the product of what its clusters say. The interval is that of their mean, so that it holds
+    what clusters, exponents, widths and shapes of the critical scattering differ by; to either side a third of a step
+    is added in squares.
     """
     evident = sorted((float(p.grid[p.p.argmax()]), k) for k, p in enumerate(found) if p is not None and p.evident)
     groups: list[list[tuple[float, int]]] = []
@@ -112,11 +112,18 @@ def transitions(t: NDArray[np.float64], found: Sequence[Posterior | None]) -> li
 
 def _joint(t: NDArray[np.float64], found: Sequence[Posterior | None], which: list[int]) -> Transition:
     some = [p for k in which if (p := found[k]) is not None]
-    p = np.mean([each.p for each in some], axis=0)
-    low, at, high = np.interp(QUANTILES, np.cumsum(p) - p / 2, some[0].grid)
-    third = _step(t, at) / 3
-    below, above = np.hypot(at - low, third), np.hypot(high - at, third)
-    return Transition(float(at), float(at - below), float(at + above), tuple(which), max(p.evidence for p in some))
+    grid = some[0].grid
+    gaps = np.gradient(grid)
+    together = np.sum([np.log(np.maximum(each.p / gaps, 1e-300)) for each in some], axis=0)
+    (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
+    low, middle, high = _quantiles(grid, np.mean([each.p for each in some], axis=0), (0.05, 0.5, 0.95))
+    third = _step(t, middle) / 3
+    low, high = middle - float(np.hypot(middle - low, third)), middle + float(np.hypot(high - middle, third))
+    return Transition(at, min(low, at), max(high, at), tuple(which), max(each.evidence for each in some))
+
+
+def _quantiles(grid: NDArray[np.float64], p: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+    return np.interp(shares, (np.cumsum(p) - p / 2) / p.sum(), grid).tolist()
 
 
 def _step(t: NDArray[np.float64], at: float) -> float:
