@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._labels import join_aged, regimes_at
+from ainerd.steering._labels import join_aged, nearest_pairs, regimes_at
 
 E = 8
 NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance
@@ -69,3 +69,13 @@ def test_the_joined_regime_is_called_as_its_latest_exposure():
     z = np.zeros((6, E), np.float32)
     labels = join_aged(1.0, np.array([4, 4, 2, 7, 2, 7]), z, 1.0 + np.arange(6))
     assert set(labels) == {7}
+
+
+@pytest.mark.parametrize("sizes", [(40, 70), (3, 200), (1, 2), (200, 1)])
+def test_the_nearest_pairs_of_many_are_those_of_all(sizes):
+    rng = np.random.default_rng(0)
+    one, other = (rng.normal(size=n) for n in sizes)
+    of_all, of_neighbours = nearest_pairs(one, other), nearest_pairs(one, other, many=0)
+    assert len(of_all[0]) == min(5, one.size * other.size)
+    for a, b in zip(of_all, of_neighbours, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import ValidationError
 from tiled.client.container import Container
 
+from ainerd.results._columns import Columns
 from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import Search, create_node, newest_key, newest_nodes, newest_of, nodes_from, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
@@ -109,9 +110,10 @@ class CampaignRecords:
         """One suggestion; KeyError if there is none of that id."""
         return SuggestionRecord.from_metadata(self._suggestions[id].metadata)
 
-    def suggestions(self) -> pd.DataFrame:
-        """All suggestions by time, index ``id``, the numbers behind the reason as ``terms.<name>``."""
-        return suggestion_table(self._sound_suggestions.of(dict(read_nodes(self._suggestions, agent=self._agent))))
+    def suggestions(self, status: str | None = None) -> pd.DataFrame:
+        """All suggestions by time, or those of a status; index ``id``, terms of the reason as ``terms.<name>``."""
+        found = dict(read_nodes(self._suggestions, agent=self._agent, status=status))
+        return suggestion_table(self._sound_suggestions.of(found))
 
     def open_suggestions(self) -> list[SuggestionRecord]:
         """Those of the agent's newest that are proposed or accepted, the newest first. One request."""
@@ -189,9 +191,13 @@ class CampaignRecords:
         """What people noted on runs, oldest first, each with ``note``, ``raw_uid`` and ``created``. One request."""
         return read_notes(self._log)
 
-    def logbook(self) -> pd.DataFrame:
-        """All lines by time, with what they are about; in an agent's own store its lines and those of nobody."""
-        lines = self._sound_lines.at(self._lines.read())
+    def logbook(self, raw_uid: str | None = None) -> pd.DataFrame:
+        """All lines by time, or those about a run; in an agent's own store its lines and those of nobody."""
+        if raw_uid is None:
+            read = self._lines.read()
+        else:
+            read = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), wrong_line)
+        lines = self._sound_lines.at(read)
         whose = lines.column("agent")
         return log_table(lines.at((whose == self._agent) | pd.isna(whose)) if self._agent else lines)
 

@@ -22,7 +22,7 @@ from ainerd.results._search import matches
 from ainerd.results._shown import ResultTable
 from ainerd.results._snapshot import Snapshot
 from ainerd.results._sound import Sound, alike, wrong_result
-from ainerd.results._tables import comparable, embedding_table, result_table, with_points
+from ainerd.results._tables import comparable, embedding_table, have_point, result_table
 from ainerd.results._which import LONG, found_key
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class ResultReader:
         pandas.DataFrame, shape (n, d)
             Index ``key``, float32.
         """
-        results = alike(self._read())
+        results = self._read()
+        results = results.at(alike(results))
         return embedding_table(results, comparable(results) if digest is None else {"digest": digest})
 
     def similar(self, like: str | ArrayLike, n: int = 10) -> pd.DataFrame:
@@ -192,22 +193,23 @@ class ResultReader:
             If the point has another number of components than the results.
         """
         made = self._as_table()
-        results = alike(made.results)
+        results, fits = made.results, alike(made.results)
         if isinstance(like, str):
-            like = like if len(like) == LONG else found_key(made.results, like)
-            (rows,) = np.nonzero((results.frame.index == like) & (results.sizes > 0))
-            if not len(rows):
+            like = like if len(like) == LONG else found_key(results, like)
+            is_it = results.frame.index == like
+            if not (is_it & fits & (results.sizes > 0)).any():
                 raise KeyError(f"no complete result {like!r}: see store.table('complete')")
-            own = {name: results.column(name)[rows[0]] for name in ("agent", "digest")}
-            end = results.sizes[: rows[0] + 1].sum()
-            point = results.points[end - results.sizes[rows[0]] : end]
-            others = with_points(results.at(results.frame.index != like), own)
+            point = results.points[np.repeat(is_it, results.sizes)]
+            own = {name: results.column(name)[is_it][0] for name in ("agent", "digest")}
+            fits &= ~is_it & have_point(results, own)
         else:
-            others, point = with_points(results, comparable(results)), np.asarray(like, np.float32)
-        points = others.points.reshape(len(others), -1) if len(others) else np.zeros((0, len(point)), np.float32)
-        if point.shape != points.shape[1:]:
+            point = np.asarray(like, np.float32)
+            fits &= have_point(results, comparable(results.at(fits)))
+        points = results.points[np.repeat(fits, results.sizes)].reshape(int(fits.sum()), -1)
+        if len(points) and point.shape != points.shape[1:]:
             raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
-        distance = pd.Series(np.sqrt(((points - point) ** 2).sum(axis=1)), index=others.frame.index).nsmallest(n)
+        away = points - point if len(points) else points
+        distance = pd.Series(np.sqrt(np.einsum("ij,ij->i", away, away)), results.frame.index[fits]).nsmallest(n)
         return made.table.loc[distance.index].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:

@@ -2,12 +2,13 @@
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from ainerd.results._columns import Columns, problem_with
 
@@ -48,18 +49,18 @@ class Sound:
                 logger.warning("%s %s is left out: %s", self._kind, key, problem)
 
 
-def alike(results: Columns) -> Columns:
-    """Results but for those whose embedding has another size than most of the same agent and parameters."""
+def alike(results: Columns) -> NDArray[np.bool_]:
+    """All results but those whose embedding has another size than most of the same agent and parameters."""
+    fits = np.ones(len(results), bool)
     if len(np.unique(results.sizes[results.sizes > 0])) < 2:
-        return results
-    groups = list(zip(results.column("agent"), results.column("digest"), strict=True))
-    sizes: dict[tuple[Any, Any], Counter[int]] = {}
-    for group, size in zip(groups, results.sizes.tolist(), strict=True):
-        if size:
-            sizes.setdefault(group, Counter())[size] += 1
-    usual = {group: found.most_common(1)[0][0] for group, found in sizes.items()}
-    fits = [not size or size == usual[group] for group, size in zip(groups, results.sizes.tolist(), strict=True)]
-    return results.at(np.array(fits, bool))
+        return fits
+    agent, digest = (pd.factorize(results.column(name))[0] for name in ("agent", "digest"))
+    group = agent * (digest.max() + 2) + digest
+    for one in np.unique(group):
+        is_one = (group == one) & (results.sizes > 0)
+        if is_one.any():
+            fits[is_one] = results.sizes[is_one] == np.bincount(results.sizes[is_one]).argmax()
+    return fits
 
 
 def wrong_result(said: Metadata) -> str | None:

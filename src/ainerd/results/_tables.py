@@ -27,6 +27,7 @@ _RESULT = [
     "superseded_by",
     "note",
 ]
+_TEXTS = ("reason", "superseded_by", "note")  # columns of texts where none has any
 _SCALARS = {str, int, float, bool}  # of what JSON and msgpack give; isinstance would take twice as long
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 _DTYPES: Mapping[str, Any] = {
@@ -51,17 +52,18 @@ def result_table(
     keys = results.frame.index[order]
     names = dict.fromkeys([*_RESULT, *results.frame])
     said: dict[Any, Any] = {name: results.column(name)[order] for name in names}  # frames of columns are copied less
+    said |= {name: np.full(len(keys), np.nan, object) for name in _TEXTS if name not in results.frame}
     then = said["regime_then"] = said["regime"]
     if len(labels):
         now = labels.reindex(keys).to_numpy()
         said["regime"] = np.where(np.isnan(now), then, now)
     if noted := noted_on(results, notes):
         texts = {key: "; ".join(some) for key, some in noted.items()}
-        said["note"] = [texts.get(key, np.nan) for key in keys]
+        said["note"] = np.array([*(texts.get(key, np.nan) for key in keys), None], object)[:-1]
     if "supersedes" in beside.frame:
         new = beside.frame["supersedes"][beside.frame["status"].isin(FINAL)].dropna()
         by = dict(zip(new.to_list(), new.index, strict=True))
-        said["superseded_by"] = [by.get(key, np.nan) for key in keys]
+        said["superseded_by"] = np.array([*(by.get(key, np.nan) for key in keys), None], object)[:-1]
     for name in {"run_time", "event_time"} & said.keys():
         said[name] = pd.to_datetime(said[name], unit="s", utc=True)
     if "created" in said:
@@ -105,7 +107,7 @@ def comparable(results: Columns) -> dict[str, str]:
 
 def embedding_table(results: Columns, like: Mapping[str, str]) -> pd.DataFrame:
     """Embeddings of the results that have the metadata in `like`, by time of the run."""
-    done = with_points(results, like)
+    done = results.at(have_point(results, like))
     when, event = done.column("run_time"), done.column("event")
     when = np.where(np.isnan(when), np.inf, when)
     order = np.lexsort([done.number, np.where(np.isnan(event), 0, event), when])
@@ -113,10 +115,10 @@ def embedding_table(results: Columns, like: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(points[order], index=done.frame.index[order])
 
 
-def with_points(results: Columns, like: Mapping[str, str]) -> Columns:
-    """Those that have an embedding, and the metadata in `like`."""
+def have_point(results: Columns, like: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Which have an embedding, and the metadata in `like`."""
     wanted = [results.column(name) == value for name, value in like.items()]
-    return results.at(np.logical_and.reduce([results.sizes > 0, *wanted]))
+    return np.asarray(np.logical_and.reduce([results.sizes > 0, *wanted]))
 
 
 def _row(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 
+MANY = 10**6  # pairs, of which all are looked at
 PAIRS = 5  # nearest in age, whose mean distance decides whether two groups are one
 
 
@@ -41,10 +42,9 @@ def join_aged(
     fold = np.log(age)
 
     def apart(a: int, b: int) -> float:
-        one, other = labels == a, labels == b
-        folds = np.abs(fold[one, None] - fold[other]).ravel()
-        pairs = np.argsort(folds, kind="stable")[:PAIRS]
-        return float(cdist(embeddings[one], embeddings[other]).ravel()[pairs].mean())
+        one, other = np.flatnonzero(labels == a), np.flatnonzero(labels == b)
+        i, j = nearest_pairs(fold[one], fold[other])
+        return float(cdist(embeddings[one[i]], embeddings[other[j]]).diagonal().mean())
 
     between = {(a, b): apart(a, b) for i, a in enumerate(names) for b in names[:i]}
     while between and between[nearest := min(between, key=lambda pair: between[pair])] <= noise:
@@ -55,3 +55,24 @@ def join_aged(
         between = {pair: d for pair, d in between.items() if gone not in pair}
         between |= {pair: apart(*pair) for pair in between if kept in pair}
     return labels
+
+
+def nearest_pairs(
+    one: NDArray[np.float64], other: NDArray[np.float64], many: int = MANY
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices (m,) into two sets of numbers of the m <= `PAIRS` pairs nearest to each other, the nearest first.
+
+    With more than `many` pairs only the neighbours of each number are looked at, which has the nearest pairs, too.
+    """
+    if one.size * other.size <= many:
+        apart = np.abs(one[:, None] - other)
+        i, j = np.unravel_index(np.argsort(apart, axis=None, kind="stable")[:PAIRS], apart.shape)
+        return i, j
+    order = np.argsort(other, kind="stable")
+    beside = np.searchsorted(other[order], one)[:, None] + np.arange(-PAIRS, PAIRS)
+    is_there = (beside >= 0) & (beside < other.size)
+    neighbour = order[np.clip(beside, 0, other.size - 1)]
+    apart = np.where(is_there, np.abs(one[:, None] - other[neighbour]), np.inf)
+    nearest = np.argsort(apart, axis=None, kind="stable")[: min(PAIRS, int(is_there.sum()))]
+    i, k = np.unravel_index(nearest, apart.shape)
+    return i, neighbour[i, k]

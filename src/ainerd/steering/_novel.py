@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from ainerd.steering._policies import BOUNDARY, COVERED
@@ -63,29 +64,29 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
     interest, unless one that it is confirmed by has been.
     """
     beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
-    for spot in sorted(novel, key=lambda spot: spot.p):
-        alike = [x for x in novel if x is not spot and _alike(x, spot, smallest)]
-        if alike:
-            is_done = any(_n_visited(survey, x, beam, smallest) >= NEIGHBOURS for x in (spot, *alike))
+    if not novel:
+        return None
+    places, labels = np.stack([x.position for x in novel]), np.array([x.label for x in novel])
+    visited = cKDTree(survey.visited)
+    n_beside, n_around = (visited.query_ball_point(places, within, return_length=True) for within in (beam, smallest))
+    is_bracketed = n_around - n_beside >= NEIGHBOURS
+    for i in sorted(range(len(novel)), key=lambda i: novel[i].p):
+        spot = novel[i]
+        alike = (np.linalg.norm(places - spot.position, axis=1) <= smallest) | ((labels == spot.label) & (labels >= 0))
+        alike[i] = False
+        is_confirmed = bool(alike.any())
+        if is_confirmed:
+            is_done = is_bracketed[i] or is_bracketed[alike].any()
         else:
-            is_done = _n_visited(survey, spot, -1.0, beam) > 1  # itself among them
+            is_done = n_beside[i] > 1  # itself among them
         if is_done:
             continue
-        distance = survey.hidden.smallest if alike else survey.beam_size
+        distance = survey.hidden.smallest if is_confirmed else survey.beam_size
         ring = spot.position + distance * _directions(len(spot.position))
         ring = ring[survey.may_measure(ring)]
         if len(ring):
-            return FollowUp(ring[cdist(ring, survey.visited).min(1).argmax()], spot, bool(alike))
+            return FollowUp(ring[cdist(ring, survey.visited).min(1).argmax()], spot, is_confirmed)
     return None
-
-
-def _alike(a: Novel, b: Novel, near: float) -> bool:
-    return a.label == b.label >= 0 or bool(np.linalg.norm(a.position - b.position) <= near)
-
-
-def _n_visited(survey: Survey, spot: Novel, beyond: float, within: float) -> int:
-    distance = np.linalg.norm(survey.visited - spot.position, axis=1)
-    return int(((distance > beyond) & (distance <= within)).sum())
 
 
 def _directions(dimensions: int) -> NDArray[np.float64]:
