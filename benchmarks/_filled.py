@@ -18,6 +18,7 @@ from rich.progress import Progress
 from ainerd.results import ResultRecord
 
 AT_ONCE = 5000
+NEAR = 0.02  # mm, from a run to its copies: elsewhere on the sample nothing is measured
 SINCE = 1.79e9  # seconds since 1970, of the first copy; one comes each minute
 _PLACES = (
     "SELECT id FROM nodes WHERE parent = (SELECT id FROM nodes WHERE parent = 0 AND key = 'ainerd') AND key = '{}'"
@@ -135,7 +136,6 @@ def _copies(kept: list[dict[str, Any]], first: int, last: int, width: float, siz
     """Rows of the table of copies, but for the numbers of their nodes."""
     rng, regimes = np.random.default_rng([first, 1]), 5
     centres = 10 * width * np.random.default_rng(0).standard_normal((regimes, size)) / np.sqrt(size)
-    names = sorted({name for said in kept for name in said.get("positions") or ()})
     for i in range(first, last):
         k, uid, suggestion = i % len(kept), _uuid(rng), _uuid(rng)
         p, regime, when = float(rng.random()), i % regimes, SINCE + 60 * i
@@ -143,7 +143,7 @@ def _copies(kept: list[dict[str, Any]], first: int, last: int, width: float, siz
         changed = {
             "copy": True, "scan_id": i, "run_time": when, "novelty_p": p, "novel": p <= 0.05, "regime": regime,
             "atlas_version": i + 1, "embedding": list(map(float, point)), "tau_s": float(rng.lognormal()),
-            **{name: float(x) for name, x in zip(names, rng.uniform(0, 10, len(names)), strict=True)},
+            **{name: kept[k][name] + float(rng.normal(0, NEAR)) for name in kept[k].get("positions") or ()},
         }  # fmt: skip
         record = ResultRecord.from_metadata(kept[k] | {"raw_uid": uid})
         ns = f"{int(when * 1e9):020d}"

@@ -61,6 +61,13 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
         server.wait(60)
 
 
+def index(where: dict[str, str]) -> None:
+    """Make the indexes that the page advises for many results, unless they are there."""
+    assert POSTGRES is not None
+    ask = [POSTGRES.parent / "psql", "-d", "catalog", "-v", "ON_ERROR_STOP=1", "-f", _FILES / "indexes.sql"]
+    subprocess.run(ask, check=True, capture_output=True, env=where)
+
+
 @contextmanager
 def tiled_on(where: dict[str, str], folder: Path) -> Iterator[str]:
     """Address of a Tiled server on that PostgreSQL, whose one key is `KEY`; arrays and frames are in `folder`."""

@@ -4,6 +4,9 @@ An agent takes `--written` runs with the simulated instrument and writes them to
 own, as docs/how-to/server.md has it. The rest are copies of these, made by SQL (`benchmarks._filled`), which are
 compared with what the agent wrote. Nothing is extrapolated. `--directory` keeps the catalogue, and uses what is there.
 
+Of the page of questions those to `ResultStore` are asked: Tiled alone reads all of a million nodes for some of them.
+`--parts` are done one after the other, and each says what it found.
+
 Start and table are measured in processes of their own, whose peak of memory is theirs; seconds by the clock and of CPU,
 because the machine may do something else as well. A run is concluded when everything is written after its last frame.
 """
@@ -27,13 +30,14 @@ from ainerd.config import Settings
 from ainerd.results import AtlasRecord, ResultStore, digest
 from ainerd.server import connect, open_catalog
 from benchmarks._filled import fill
-from benchmarks._postgres import postgres, tiled_on
+from benchmarks._postgres import index, postgres, tiled_on
 from benchmarks._refits import megabytes
 from benchmarks._report import report
 from benchmarks._server import KEY
 from benchmarks._written import Session
 from benchmarks.query import add_cases, asked
 
+PARTS = ("compare", "table", "questions", "start", "runs")
 # What a copy has of its own.
 CHANGED = {
     *"raw_uid raw_path suggestion_id scan_id run_time novelty_p novel regime atlas_version embedding tau_s".split()
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--written", type=int, default=100, help="by the agent")
     parser.add_argument("--rounds", type=int, default=20, help="of each question")
     parser.add_argument("--runs", type=int, default=5, help="taken at the end")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--directory", type=Path, help="Keep the catalogue there, and use what is there.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ainerd-many-") as folder:
@@ -71,18 +76,32 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
                 session.close()
         begun = time.perf_counter()
         about = fill(where, arguments.results, technique.regime_width, technique.embedding_size)
+        index(where)
         about |= {"filled in (s)": time.perf_counter() - begun, "load average": os.getloadavg()[0]}
         print(about, flush=True)
         with tiled_on(where, folder) as uri:
             client = connect(uri, KEY)
-            checked, wrong = compared(client)
-            rows = [*steps(folder, uri, client, settings, arguments.runs)]
-            report("many", rows, **about, compared=checked, different=wrong)
-            key = next(key for key, node in client["ainerd/results"].items() if "copy" not in node.metadata)
-            add_cases(client["raw"], client["ainerd"], key)
-            report("many_page", [*asked(client, key, arguments.rounds)], **about)
+            checked, wrong = compared(client) if "compare" in arguments.parts else (0, [])
+            print(f"{checked} results of the agent compared with a copy, different: {wrong or 'none'}", flush=True)
+            if {"table", "start", "runs"} & {*arguments.parts}:
+                rows = [*steps(folder, uri, client, settings, arguments)]
+                report("many", rows, **about, compared=checked, different=wrong)
+            if "questions" in arguments.parts:
+                questions(client, arguments.rounds, about)
     if wrong:
         raise SystemExit(f"copies differ from what the agent wrote: {wrong}")
+
+
+def questions(client: Container, rounds: int, about: dict[str, Any]) -> None:
+    """Those of the page, about a copy."""
+    key = client["ainerd/results"].keys()[100]
+    if "withdrawn" not in client["ainerd/suggestions"]:  # else of an earlier time
+        add_cases(client["raw"], client["ainerd"], key)
+    rows = []
+    for row in asked(client, key, rounds, ["ResultStore"]):
+        rows.append(row)
+        print(*row.values(), flush=True)
+    report("many_page", rows, **about)
 
 
 def compared(client: Container, most: int = 100) -> tuple[int, list[str]]:
@@ -115,12 +134,16 @@ def compared(client: Container, most: int = 100) -> tuple[int, list[str]]:
     return n, wrong
 
 
-def steps(folder: Path, uri: str, client: Container, settings: Settings, runs: int) -> Any:
+def steps(folder: Path, uri: str, client: Container, settings: Settings, arguments: argparse.Namespace) -> Any:
     """Rows: what was waited for, by the clock and of CPU, and the most memory of the process."""
     ainerd = client["ainerd"]
-    yield apart("table, no snapshot yet (once)", _table, uri)
-    yield apart("table from its snapshot", _table, uri)
-    yield apart("table from its snapshot, again", _table, uri)
+    if "table" in arguments.parts:
+        what = "table from its snapshot" if "snapshots" in ainerd else "table, no snapshot yet (once)"
+        for _ in range(1 + arguments.runs):
+            yield apart(what, _table, uri)
+            what = "table from its snapshot"
+    if not {"start", "runs"} & {*arguments.parts}:
+        return
     parameters = dict(build_technique(settings, ResultStore(ainerd)).parameters)
     store = ResultStore(ainerd, agent=settings.name, digest=digest(parameters))
     labels = store.table()["regime_then"].dropna().astype(int)
@@ -130,7 +153,7 @@ def steps(folder: Path, uri: str, client: Container, settings: Settings, runs: i
     yield here("atlas of all, written", lambda: store.add_atlas(atlas))
     yield apart("start of an agent, and its suggestion", _start, str(folder), uri)
     session = Session(folder, uri)
-    for _ in range(runs):
+    for _ in range(arguments.runs if "runs" in arguments.parts else 0):
         begun, cpu = time.perf_counter(), time.process_time()
         cam = session.instrument.detector.cam
         cam.num_images.put(64), cam.acquire_period.put(0.01), cam.acquire_time.put(0.01)

@@ -14,7 +14,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -96,8 +96,10 @@ def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], A
     yield "Tiled: metadata of all (once)", lambda: {k: node.metadata for k, node in results.items().page_size(300)}
 
 
-def asked(client: Container, key: str, rounds: int) -> Iterator[dict[str, Any]]:
-    """A row for each question of the page; its code is what is measured."""
+def asked(
+    client: Container, key: str, rounds: int, who: Sequence[str] = ("Tiled", "ResultStore")
+) -> Iterator[dict[str, Any]]:
+    """A row for each question of the page, with times of those `who` are asked; its code is what is measured."""
     page = PAGE.read_text()
     code = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert code is not None
@@ -107,6 +109,8 @@ def asked(client: Container, key: str, rounds: int) -> Iterator[dict[str, Any]]:
     for question, *ways in re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", page, re.MULTILINE):
         found: dict[str, Any] = {"question": question}
         for name, way in zip(("Tiled", "ResultStore"), ways, strict=True):
+            if name not in who:
+                continue
             took = measured(question, partial(listed, compile(way, question, "eval"), names), rounds)
             found |= {f"{name}, median (ms)": 1e3 * took["median (s)"], f"{name}, p95 (ms)": 1e3 * took["p95 (s)"]}
         yield found

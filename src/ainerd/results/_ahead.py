@@ -12,12 +12,11 @@ _TIMEOUT_S = 30.0
 
 
 class Ahead:
-    """Asks a server of ours for several searches below a container at once; of others they are asked one by one."""
+    """Asks a server of ours for several searches of a container's children at once; others are asked one by one."""
 
     def __init__(self, ainerd: Container) -> None:
-        self._http, base = ainerd.context.http_client, ainerd.item["links"]
-        self._below = base["search"].rstrip("/") + "/"
-        self._url = base["self"].replace("/api/v1/metadata", "/custom/ainerd/several", 1)
+        self._http = ainerd.context.http_client
+        self._url = ainerd.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/several", 1)
         self._is_there = True  # until the server says that it has no such route
 
     @contextmanager
@@ -33,7 +32,7 @@ class Ahead:
             found_ahead.reset(token)
 
     def _answers(self, addresses: Sequence[str]) -> dict[str, dict[str, object]]:
-        asked = {"searches": [address.removeprefix(self._below) for address in addresses]}
+        asked = {"searches": [address.rsplit("/", 1)[1] for address in addresses]}
         try:
             response = self._http.post(self._url, json=asked, timeout=_TIMEOUT_S)
             if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):

@@ -205,7 +205,8 @@ class ResultReader:
         else:
             point = np.asarray(like, np.float32)
             fits &= have_point(results, comparable(results.at(fits)))
-        points = results.points[np.repeat(fits, results.sizes)].reshape(int(fits.sum()), -1)
+        n_points, chosen = int(fits.sum()), results.points[np.repeat(fits, results.sizes)]
+        points = chosen.reshape(n_points, -1) if n_points else chosen[:, None]
         if len(points) and point.shape != points.shape[1:]:
             raise ValueError(f"a point has shape {points.shape[1:]} here, got {point.shape}")
         away = points - point if len(points) else points
