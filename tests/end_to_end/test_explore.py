@@ -95,7 +95,7 @@ def test_outcomes_are_recorded_by_the_optimize_run(explored):
 
 def test_the_log_reads_like_sentences(explored):
     lines = explored.agent.log()["text"]
-    assert lines.str.match(r"scan \d+ at \(\d+\.\d\d, \d+\.\d\d\) mm: regime \d+, p = ").sum() >= 3
+    assert lines.str.match(r"scan \d+ at \(\d+\.\d\d+, \d+\.\d\d+\) mm: regime \d+, p = ").sum() >= 3
 
 
 def test_another_process_finds_the_results_with_tiled_alone(explored):

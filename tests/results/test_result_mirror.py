@@ -81,6 +81,17 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
     assert list(store.table().index) == [key for key in keys if key != keys[removed]] + new
 
 
+def test_a_last_result_that_was_made_again_has_the_others_read_anew(store, ainerd, put):
+    first, last = put(), put(raw_uid="again", n_frames=8)
+    assert store.table()["n_frames"].to_dict()[last] == 8
+    node = ainerd["results"][first]
+    node.replace_metadata({**node.metadata, "status": "computing"})
+    ainerd["results"].delete_contents(last, external_only=False)
+    assert put(raw_uid="again", n_frames=9) == last
+    table = store.table()
+    assert table["status"].to_dict() == {first: "computing", last: "complete"} and table["n_frames"][last] == 9
+
+
 def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 3)
     keys = [put(), put(status="computing"), put()]

@@ -23,9 +23,9 @@ class Mirror:
 
     That rests on two rules: a child that is final does not change, and Tiled lists children in the order they were
     made. So a reading asks for the last child known and what follows it, and for those that were not final. If the
-    last one known is not where it was, something was removed, or two were made in the same moment: then all since the
-    snapshot are read anew, and everything, if that does not help. `final` are the statuses that do not change any
-    more; without it no child changes. A first reading finds most in the `snapshot`.
+    last one known is not where it was, or not as it was, something was removed, or two were made in the same moment:
+    then all since the snapshot are read anew, and everything, if that does not help. `final` are the statuses that do
+    not change any more; without it no child changes. A first reading finds most in the `snapshot`.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class Mirror:
         if self._later:
             following = read_nodes(self._container, n - 1)
             first = next(following, None)
-            if first is not None and first[0] == next(reversed(self._later)):
+            key, known = next(reversed(self._later.items()))
+            if first is not None and first[0] == key and (first[1] == known or not self._is_final(known)):
                 yield first
                 yield from following
                 return
@@ -124,13 +125,19 @@ class Mirror:
         if n_kept:
             following = read_nodes(self._container, n_kept - 1)
             first = next(following, None)
-            if first is not None and first[0] == self._kept.frame.index[-1]:
+            if first is not None and first[0] == self._kept.frame.index[-1] and self._may_say(*first):
                 yield first
                 yield from following
                 return
         if n:
             self._start_over()
         yield from read_nodes(self._container)
+
+    def _may_say(self, key: str, said: Metadata) -> bool:
+        """Whether the last of the kept ones may say this now: what is final does not change."""
+        if key in self._open:
+            return True
+        return self._changed[key] == said if key in self._changed else self._says(key, said)
 
     def _says(self, key: str, said: Metadata) -> bool:
         """Whether the last of the kept ones says this."""

@@ -59,7 +59,8 @@ def alike(results: Columns) -> NDArray[np.bool_]:
     for one in np.unique(group):
         is_one = (group == one) & (results.sizes > 0)
         if is_one.any():
-            fits[is_one] = results.sizes[is_one] == np.bincount(results.sizes[is_one]).argmax()
+            sizes = results.sizes[is_one]
+            fits[is_one] = sizes == sizes[np.bincount(sizes)[sizes].argmax()]  # of two that are as many, the older
     return fits
 
 
