@@ -305,8 +305,8 @@ class ResultReader:
         return made
 
     def _child(self, key: str, name: str) -> Any:
-        node = result_node(self._results, self.key(key))
         try:
-            return node[name]
+            return self._results[self.key(key), name]
         except KeyError:
+            node = result_node(self._results, self.key(key))
             raise KeyError(f"result {key!r} has no {name!r}: there are {', '.join(node) or 'none'}") from None
