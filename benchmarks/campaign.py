@@ -128,9 +128,9 @@ def ordinary(row: Row) -> tuple[int, int, int]:
     return len(told), sum(p <= ALPHA for p in told), len(mine)
 
 
-def agreement(row: Row) -> float:
-    """Adjusted Rand index of the regimes."""
-    return float(adjusted_rand_score(row["truth"], row["regime"]))
+def with_agreement(row: Row) -> Row:
+    """With the adjusted Rand index of the regimes."""
+    return row | {"ARI": float(adjusted_rand_score(row["truth"], row["regime"]))}
 
 
 def flagged(rows: list[Row]) -> float:
@@ -148,7 +148,7 @@ def interval(rows: list[Row], figure: Callable[[list[Row]], float]) -> NDArray[n
 
 def mean_agreement(rows: list[Row]) -> float:
     """Of the campaigns."""
-    return float(np.mean([agreement(row) for row in rows]))
+    return float(np.mean([row["ARI"] for row in rows]))
 
 
 def overview(rows: list[Row]) -> Iterator[Row]:
@@ -174,7 +174,7 @@ def overview(rows: list[Row]) -> Iterator[Row]:
                     "ARI": mean_agreement(some),
                     "ARI from": worst,
                     "ARI to": best,
-                    "below .75": sum(agreement(row) < 0.75 for row in some),
+                    "below .75": sum(row["ARI"] < 0.75 for row in some),
                     "regimes met": np.mean(met),
                     "found": np.mean(found),
                     "as many": np.mean([a == b for a, b in zip(met, found, strict=True)]),
@@ -219,6 +219,7 @@ def main() -> None:
     measure = partial(campaign, arguments.seed, arguments.exposures)
     rows = resumed("campaign", run, wanted, measure, ProcessPoolExecutor(arguments.workers))
     about = {"seed": arguments.seed, "exposures": arguments.exposures, "frames": FRAMES, "spoilt": SPOILT}
+    rows = list(map(with_agreement, rows))
     report("campaign_regimes", list(by_regime(rows)), **about)
     report("campaign", list(overview(rows)), **about)
 
