@@ -154,7 +154,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     names = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
     following = None
     if ready is not None:
-        units = (last or {}).get("units", {})
+        units = (last or {}).get("units") or {}
         following = {"position": {name: ready[name] for name in ready["positions"]}, "reason": ready["reason"]}
         following["units"] = {name: units[name] for name in ready["positions"] if name in units}
     return {
