@@ -1,5 +1,6 @@
 """Which pixels are kept, and how their trajectories are scaled."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,11 @@ from numpy.typing import NDArray
 
 MOST_STEPS = 100
 BLOCK = 1 << 12  # pixels at a time: more would only cost memory
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Of `n` pixels, some at a time."""
+    return (slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,8 @@ def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.
 
     `how` is "mean" (I / mean - 1), "zscore" ((I - mean) / sd) or "log" (log(1 + I) less its mean).
     """
-    for first in range(0, len(trajectories), BLOCK):
-        x = trajectories[first : first + BLOCK]
+    for which in blocks(len(trajectories)):
+        x = trajectories[which]
         if how == "log":
             np.log1p(x, out=x)
         mean = x.mean(axis=1, dtype=np.float64, keepdims=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import kmeans_plusplus
 
-from ainerd.techniques.xtec._cut import BLOCK
+from ainerd.techniques.xtec._cut import blocks
 from ainerd.threads import one_thread
 
 SAMPLE, FEW = 20_000, 4_000  # trajectories that starts are tried on, and that each is drawn from
@@ -90,11 +90,14 @@ def improve(
 
 @one_thread
 def responsibilities(
-    x: NDArray[np.float32], mixture: Mixture, smooth: Smooth | None = None
+    x: NDArray[np.float32],
+    mixture: Mixture,
+    smooth: Smooth | None = None,
+    dtype: type[np.floating[Any]] = np.float64,
 ) -> tuple[NDArray[np.float32], float]:
-    """Share of each cluster in each trajectory, (k, n), and log-likelihood a trajectory; in double precision."""
+    """Share of each cluster in each trajectory, (k, n), and log-likelihood a trajectory; computed in `dtype`."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
-    for which, share, score in _expected(x, mixture, np.float64):
+    for which, share, score in _expected(x, mixture, dtype):
         shares[:, which] = share
         total += score
     return (shares if smooth is None else smooth(shares)), total / len(x)
@@ -106,9 +109,8 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
     sums, squares = np.zeros_like(mixture.means), np.zeros_like(mixture.means)
     expected = _expected(x, mixture)
     if smooth is not None:
-        blocks, parts, scores = zip(*expected, strict=True)
-        shares = smooth(np.concatenate(parts, axis=1))
-        expected = zip(blocks, (shares[:, which] for which in blocks), scores, strict=True)
+        shares, score = responsibilities(x, mixture, smooth, np.float32)
+        total, expected = score * len(x), ((which, shares[:, which], 0.0) for which in blocks(len(x)))
     for which, share, score in expected:
         total += score
         size += share.sum(axis=1, dtype=np.float64)
@@ -128,8 +130,7 @@ def _expected(
     a, b = (0.5 * inverse).astype(dtype), (mixture.means * inverse).astype(dtype)
     logs = np.log(np.maximum(mixture.weights, 1e-300)) - 0.5 * np.log(2 * np.pi * mixture.variances).sum(axis=1)
     c = (logs - 0.5 * (mixture.means**2 * inverse).sum(axis=1)).astype(dtype)[:, None]
-    for first in range(0, len(x), BLOCK):
-        which = slice(first, first + BLOCK)
+    for which in blocks(len(x)):
         block = x[which].T.astype(dtype, copy=False)
         e = b @ block
         e -= a @ np.square(block)
