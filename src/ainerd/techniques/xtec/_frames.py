@@ -1,11 +1,11 @@
-"""Frames by temperature, and the intensity at each: the same numbers in whatever order runs are given."""
+"""Frames by temperature, in the same order in whatever order runs are given."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 import numpy as np
+import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 
@@ -15,15 +15,6 @@ def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
         return np.empty(shape, dtype)
     with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
         return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
-
-
-def marked(frames: Iterable[NDArray]) -> NDArray[np.bool_]:
-    """Pixels that the detector marks in some frame, (n_pixels,): negative, the highest integer, or not finite."""
-    bad = np.zeros(1, bool)
-    for frame in frames:
-        highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
-        bad = bad | ~((frame >= 0) & (frame < highest))
-    return bad
 
 
 @dataclass(frozen=True)
@@ -55,14 +46,9 @@ def grouped(
     t = temperature[order]
     merge = np.ptp(t) / 300 if merge is None else merge
     if direction != "both":
-        change = np.diff(t, prepend=t[0])
-        change[np.abs(change) <= merge] = 0
-        moves = np.flatnonzero(change)
-        if not moves.size:
-            return []
-        latest = np.searchsorted(moves, np.arange(t.size), side="right") - 1
-        rising = change[moves[np.maximum(latest, 0)]] > 0  # frames before the first change go with it
-        order = order[rising == (direction == "heating")]
+        change = pd.Series(np.diff(t, prepend=t[0]))
+        change = change.where(change.abs() > merge).ffill().bfill()  # a frame without a move goes with the one before
+        order = order[(change > 0) if direction == "heating" else (change < 0)]
     order = order[np.lexsort((order, time[order], temperature[order]))]
     groups: list[list[int]] = []
     for frame in order.tolist():
@@ -75,15 +61,3 @@ def grouped(
         Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
         for g in map(np.array, groups)
     ]
-
-
-def intensities(
-    frames: Sequence[NDArray], groups: Sequence[Group], dark: NDArray[np.float64] | float
-) -> Iterator[NDArray[np.float64]]:
-    """Counts of each group, less the dark counts of its frames, for one mean exposure, (n_pixels,) in turn."""
-    kind = np.float64 if frames[0].dtype.kind == "f" else np.int64
-    for group in groups:
-        counts = np.zeros(frames[0].shape, kind)
-        for number in group.frames:
-            counts += frames[number]
-        yield (counts.astype(np.float64) - len(group.frames) * dark) / group.exposure

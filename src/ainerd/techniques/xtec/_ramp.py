@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._frames import Group, grouped, intensities, marked, room
+from ainerd.techniques.xtec._frames import Group, grouped, room
 from ainerd.techniques.xtec._said import said
 
 if TYPE_CHECKING:
@@ -82,30 +82,28 @@ class Ramp:
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
         t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        return said(self._technique, t, x, mean, bright, moves, left_out)
+        analysis, self._technique.known = said(settings, t, x, mean, bright, moves, left_out)
+        return analysis
 
     def _groups(self) -> list[Group]:
         settings, n = self._technique.settings, len(self._frames)
-        readings = self._runs[0][0].readings
-        temperature = readings.of_frames(settings.temperature)
-        if temperature.shape != (n,) or not np.isfinite(temperature).any():
-            raise AnalysisError(
-                f"{settings.temperature!r} was not read: give the device to the plan, "
-                "or name its data key in xtec.temperature"
-            )
-        temperature, time, exposure = temperature.copy(), np.empty(n), np.ones(n)
-        for i, (run, first) in enumerate(self._runs):
-            of_run = slice(first, self._runs[i + 1][1] if i + 1 < len(self._runs) else n)
-            number = np.arange(of_run.stop - first)
-            time[of_run] = run.start.get("time", i) + number * (run.frame_time_s or 1e-3)
-            if number.size > 1 and not np.ptp(temperature[of_run]):
-                temperature[of_run] = self._flown(run, temperature[of_run])
+        temperature = self._read(settings.temperature, "give the device to the plan, or name it in xtec.temperature")
+        time, exposure = np.empty(n), np.ones(n)
+        ends = [first for _, first in self._runs[1:]] + [n]
+        for i, ((run, first), end) in enumerate(zip(self._runs, ends, strict=True)):
+            time[first:end] = run.start.get("time", i) + np.arange(end - first) * (run.frame_time_s or 1e-3)
+            if end - first > 1 and not np.ptp(temperature[first:end]):
+                temperature[first:end] = self._flown(run, temperature[first:end])
         for key in filter(None, (settings.monitor, settings.exposure)):
-            found = readings.of_frames(key)
-            if found.shape != (n,) or not np.isfinite(found).any():
-                raise AnalysisError(f"{key!r} was not read: frames cannot be divided by it")
-            exposure *= found
+            exposure *= self._read(key, "frames cannot be divided by it")
         return grouped(temperature, exposure, time, direction=settings.direction, merge=settings.merge)
+
+    def _read(self, key: str, without: str) -> NDArray[np.float64]:
+        """What was read with each frame; AnalysisError says what it means that there is nothing."""
+        found = self._runs[0][0].readings.of_frames(key).copy()
+        if found.size != len(self._frames) or not np.isfinite(found).any():
+            raise AnalysisError(f"{key!r} was not read: {without}")
+        return found
 
     def _flown(self, run: RunInfo, once: NDArray[np.float64]) -> NDArray[np.float64]:
         """Temperatures of the frames of a run in which it was recorded, not read with each frame."""
@@ -126,12 +124,22 @@ class Ramp:
         return np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value)
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[NDArray[np.float64]]:
-        """Intensity at each temperature, (ny, nx); NaN where a pixel does not count."""
-        bad = marked(self._frames)
-        for number, counts in enumerate(intensities(self._frames, groups, self._dark)):
+        """Counts at each temperature, less dark counts, for one mean exposure, (ny, nx).
+
+        NaN where the detector marks a pixel in some frame: negative, the highest integer, or not finite.
+        """
+        bad = np.zeros(self.pixels.size, bool)
+        for frame in self._frames:
+            highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
+            bad |= ~((frame >= 0) & (frame < highest))
+        kind = np.float64 if self._frames[0].dtype.kind == "f" else np.int64
+        for step, group in enumerate(groups):
+            counts = np.zeros(self.pixels.size, kind)
+            for number in group.frames:
+                counts += self._frames[number]
             image = np.full(self._shape, np.nan)
-            image.ravel()[self.pixels] = np.where(bad, np.nan, counts)
-            yield image if moves is None else moves.undone(image, number)
+            image.ravel()[self.pixels] = np.where(bad, np.nan, counts - len(group.frames) * self._dark) / group.exposure
+            yield image if moves is None else moves.undone(image, step)
 
 
 def _by(shape: tuple[int, ...]) -> str:

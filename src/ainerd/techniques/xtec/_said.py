@@ -1,7 +1,7 @@
 """What a ramp says: clusters, transitions, and what each cluster may be."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,9 @@ from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._patches import averages, odd_patches, patches
+from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._smooth import smoothing
 from ainerd.techniques.xtec._transitions import Posterior, posteriors, transitions
-
-if TYPE_CHECKING:
-    from ainerd.techniques.xtec._technique import XTEC
 
 QUANTILES = (np.arange(15) + 0.5) / 15  # of all change, at which the embedding has the temperature
 MOST_NAMED = 4  # transitions in the summary
@@ -32,19 +30,18 @@ class Known:
 
 
 def said(
-    technique: "XTEC",
+    settings: XTECSettings,
     t: NDArray[np.float64],
     x: NDArray[np.float32],
     mean: NDArray[np.float64],
     bright: Cut,
     moves: Moves | None,
     left_out: int,
-) -> Analysis:
-    """The result of a ramp from its temperatures (n,), intensities (m, n) of kept pixels, and the mean frame (ny, nx).
+) -> tuple[Analysis, Known]:
+    """The result of a ramp, and what steering sees of it, from its temperatures (n,), intensities (m, n) of kept pixels, and the mean frame (ny, nx).
 
     The intensities are scaled in place, and copied nowhere.
     """
-    settings = technique.settings
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
     counts, size = averages(x, patch, patch.max() + 1)
@@ -65,9 +62,8 @@ def said(
     (means, n_pixels), squares = averages(x, found.labels, k), averages(x, found.labels, k, 2)[0]
     spread = np.sqrt(np.maximum(squares - means**2, 0))
     errors = _errors(trajectories - means[parts % k], pixels, parts % k, k) / n_pixels[:, None]
-    technique.known = Known(t, means, np.hypot(errors, spread / np.sqrt(n_pixels)[:, None]))
-    posterior = posteriors(t, means, technique.known.errors)
-    posterior = [p if told else None for p, told in zip(posterior, found.told, strict=True)]
+    known = Known(t, means, np.hypot(errors, spread / np.sqrt(n_pixels)[:, None]))
+    posterior = [p if told else None for p, told in zip(posteriors(t, means, known.errors), found.told, strict=True)]
     shared = transitions(t, posterior)
     brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
     level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
@@ -126,7 +122,7 @@ def said(
         "temperature": (t, ("step",)),
         "mean_frame": (mean.astype(np.float32), ("row", "column")),
     }
-    return Analysis(
+    analysis = Analysis(
         embedding=_embedding(t, means),
         novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
         arrays={name: array for name, (array, _) in arrays.items()},
@@ -136,6 +132,7 @@ def said(
         units=units,
         calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
+    return analysis, known
 
 
 def _errors(
