@@ -1,6 +1,7 @@
 """What a ramp says: clusters, transitions, and what each cluster may be."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,31 +39,33 @@ def said(
     moves: Moves | None,
     left_out: int,
 ) -> tuple[Analysis, Known]:
-    """The result of a ramp, and what steering sees of it, from its temperatures (n,), intensities (m, n) of kept pixels, and the mean frame (ny, nx).
+    """The result of a ramp, and what steering sees of it.
 
-    The intensities are scaled in place, and copied nowhere.
+    From temperatures (n,), intensities (m, n) of kept pixels, which are scaled in place, and the mean frame (ny, nx).
     """
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    smooth = None
-    if settings.smooth in ("neighbours", "cells"):
+    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
+    if settings.smooth == "patches":
+        found = find(of_patches)
+        found = replace(found, labels=found.labels[patch])
+    else:
         cell = settings.cell if settings.smooth == "cells" else None
-        smooth = smoothing(np.argwhere(keep), settings.length, cell)
-    whole = settings.smooth == "patches"
-    found = find_clusters(
-        of_patches if whole else x, settings.clusters, settings.most_clusters, seed=settings.seed, smooth=smooth
-    )
-    found = replace(found, labels=found.labels[patch]) if whole else found
+        smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
+        found = find(x, smooth=smooth)
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
-    trajectories, pixels = averages(x, place, len(parts))
-    (means, n_pixels), squares = averages(x, found.labels, k), averages(x, found.labels, k, 2)[0]
-    spread = np.sqrt(np.maximum(squares - means**2, 0))
-    errors = _errors(trajectories - means[parts % k], pixels, parts % k, k) / n_pixels[:, None]
-    known = Known(t, means, np.hypot(errors, spread / np.sqrt(n_pixels)[:, None]))
+    of_parts, pixels = averages(x, place, len(parts))
+    share = (parts % k == np.arange(k)[:, None]) * pixels
+    share = share / share.sum(axis=1, keepdims=True)
+    means = share @ of_parts
+    spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
+    n_pixels = np.bincount(found.labels, minlength=k)
+    errors = np.sqrt(share**2 @ (of_parts - means[parts % k]) ** 2 + spread**2 / n_pixels[:, None])
+    known = Known(t, means, errors)
     posterior = [p if told else None for p, told in zip(posteriors(t, means, known.errors), found.told, strict=True)]
     shared = transitions(t, posterior)
     brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
@@ -81,7 +84,6 @@ def said(
         "log_likelihood": found.mixture.score,
         "pixels": int(keep.sum()),
         "cut_counts": float(level),
-        "cut_plausible": "yes" if bright.plausible else "no",
         "temperatures": t.size,
         "lowest": float(t[0]),
         "highest": float(t[-1]),
@@ -103,7 +105,7 @@ def said(
     units |= {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"}
     tables: dict[str, dict[str, NDArray]] = {
         "cluster": {
-            "pixels": np.bincount(found.labels, minlength=k),
+            "pixels": n_pixels,
             "counts": brightness,
             "guess": np.array(list(map(_guess, found.told, posterior, brightness > BRIGHT * level))),
             "transition": np.array([next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]),
@@ -133,13 +135,6 @@ def said(
         calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
     return analysis, known
-
-
-def _errors(
-    off: NDArray[np.float64], pixels: NDArray[np.int64], cluster: NDArray[np.int64], k: int
-) -> NDArray[np.float64]:
-    """Standard errors of the sums of clusters' trajectories (k, n) that patches, (m, n) `off` the mean, differ by."""
-    return np.sqrt([(pixels[cluster == i] ** 2) @ off[cluster == i] ** 2 for i in range(k)])
 
 
 def _guess(told: bool, of: Posterior | None, bright: bool) -> str:
