@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.cluster import kmeans_plusplus
 
 from ainerd.techniques.xtec._cut import blocks
-from ainerd.threads import one_thread
 
 SAMPLE, FEW = 20_000, 4_000  # trajectories that starts are tried on, and that each is drawn from
 STARTS, SHORT, BEST = 24, 15, 5  # starts, steps after which they are compared; one in so many goes on
@@ -38,7 +37,6 @@ class Mixture:
         return (self.k * (2 * self.means.shape[1] + 1) - 1) * np.log(n) - 2 * n * self.score
 
 
-@one_thread
 def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) -> Mixture:
     """The most likely of many mixtures of `k` clusters of trajectories (n, n_temperatures).
 
@@ -62,7 +60,6 @@ def sample(x: NDArray[np.float32], rng: np.random.Generator, n: int = SAMPLE) ->
     return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
 
 
-@one_thread
 def improve(
     x: NDArray[np.float32],
     mixture: Mixture,
@@ -88,7 +85,6 @@ def improve(
     return mixture
 
 
-@one_thread
 def responsibilities(
     x: NDArray[np.float32],
     mixture: Mixture,

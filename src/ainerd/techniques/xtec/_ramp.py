@@ -1,22 +1,35 @@
 """One ramp, while its frames come: what was taken at which temperature, and what that says."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._frames import Group, grouped, room
 from ainerd.techniques.xtec._said import said
+from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
 
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames that count as one temperature: its value, the frames in order, what they are divided by."""
+
+    temperature: float
+    frames: tuple[int, ...]
+    exposure: float
 
 
 class Ramp:
@@ -56,6 +69,7 @@ class Ramp:
         self._frames += list(kept)
         self._memory = max(self._memory - kept.nbytes, 0.0)
 
+    @one_thread
     def finish(self) -> Analysis:
         """What the frames so far say."""
         if not len(self._frames):
@@ -144,3 +158,48 @@ class Ramp:
 
 def _by(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
+
+
+def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
+    """An array to be filled; one of more than `memory` bytes lies in a temporary file."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
+        return np.empty(shape, dtype)
+    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+
+
+def grouped(
+    temperature: NDArray[np.float64],
+    exposure: NDArray[np.float64],
+    time: NDArray[np.float64],
+    *,
+    direction: str,
+    merge: float | None,
+) -> list[Group]:
+    """Frames by temperature, ascending, from what is known of each, (n,); one with NaN or without exposure is left out.
+
+    With a `direction` ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
+    before it in time. Temperatures that differ by no more than `merge` are one; None: a 300th of their range.
+    """
+    order = np.lexsort((temperature, time))
+    order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
+    if not order.size:
+        return []
+    t = temperature[order]
+    merge = np.ptp(t) / 300 if merge is None else merge
+    if direction != "both":
+        change = pd.Series(np.diff(t, prepend=t[0]))
+        change = change.where(change.abs() > merge).ffill().bfill()  # a frame without a move goes with the one before
+        order = order[(change > 0) if direction == "heating" else (change < 0)]
+    order = order[np.lexsort((order, time[order], temperature[order]))]
+    groups: list[list[int]] = []
+    for frame in order.tolist():
+        if groups and temperature[frame] - temperature[groups[-1][0]] <= merge:
+            groups[-1].append(frame)
+        else:
+            groups.append([frame])
+    total = math.fsum(exposure[order]) / max(len(order), 1)
+    return [
+        Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
+        for g in map(np.array, groups)
+    ]

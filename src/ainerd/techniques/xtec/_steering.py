@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from ainerd.techniques.xtec._curves import LEAST, curves, scaled, weighed
+from ainerd.techniques.xtec._transitions import LEAST, curves, scaled, weighed
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class NextTemperature:
         self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
         self._at: list[float] = []  # asked for or measured, as far as the newest ramp does not have them
 
+    @one_thread
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Next temperatures, each with a reason."""
         return [self._next() for _ in range(num_points or 1)]
@@ -100,7 +101,6 @@ class NextTemperature:
         return np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf)
 
 
-@one_thread
 def information(
     known: "Known", ahead: NDArray[np.float64], within: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
