@@ -13,8 +13,6 @@ HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
 AGAIN = 0.5  # of a cluster's trajectory, where its pixels are chosen without the temperatures that are looked at
-# How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
-SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def find_clusters(
     mixture, starts = _best(sample(x, np.random.default_rng(seed)), k, seed)
     mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
     if smooth is not None:
-        mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
+        mixture = improve(x, mixture, smooth=smooth)
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
     size = np.bincount(found, minlength=k)
     order = np.lexsort((mixture.means[:, 0], -size))

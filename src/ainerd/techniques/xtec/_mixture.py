@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.cluster import kmeans_plusplus
 
 from ainerd.techniques.xtec._cut import blocks
@@ -13,6 +12,8 @@ from ainerd.techniques.xtec._cut import blocks
 SAMPLE, FEW = 20_000, 4_000  # trajectories that starts are tried on, and that each is drawn from
 STARTS, SHORT, BEST = 24, 15, 5  # starts, steps after which they are compared; one in so many goes on
 MOST_STEPS, TOLERANCE = 300, 1e-6  # in log-likelihood a trajectory
+# How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
+SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 FLOOR = 1e-6  # of variances, as a share of the data's
 
 Smooth = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -61,18 +62,15 @@ def sample(x: NDArray[np.float32], rng: np.random.Generator, n: int = SAMPLE) ->
 
 
 def improve(
-    x: NDArray[np.float32],
-    mixture: Mixture,
-    *,
-    steps: int = MOST_STEPS,
-    tolerance: float = TOLERANCE,
-    share: float = 1.0,
-    smooth: Smooth | None = None,
+    x: NDArray[np.float32], mixture: Mixture, *, steps: int = MOST_STEPS, smooth: Smooth | None = None
 ) -> Mixture:
-    """Expectation and maximisation from a mixture on, `share` of each step.
+    """Expectation and maximisation from a mixture on.
 
-    `smooth` changes the responsibilities (k, n) in between.
+    `smooth` changes the responsibilities (k, n) in between, in many small steps.
     """
+    share = 1.0
+    if smooth is not None:
+        steps, share = SMOOTHED_STEPS, SMOOTHED_SHARE
     variance = np.mean([column.var(dtype=np.float64) for column in x.T])  # of all at once would take twice their memory
     floor = FLOOR * max(float(variance), 1e-30)
     score = -np.inf
@@ -80,16 +78,13 @@ def improve(
         new, before = _step(x, mixture, floor, smooth), score
         parts = {n: (1 - share) * getattr(mixture, n) + share * getattr(new, n) for n in ("means", "variances")}
         mixture, score = replace(new, **parts), new.score
-        if abs(score - before) < tolerance:
+        if smooth is None and abs(score - before) < TOLERANCE:
             break
     return mixture
 
 
 def responsibilities(
-    x: NDArray[np.float32],
-    mixture: Mixture,
-    smooth: Smooth | None = None,
-    dtype: type[np.floating[Any]] = np.float64,
+    x: NDArray[np.float32], mixture: Mixture, smooth: Smooth | None = None, dtype: DTypeLike = np.float64
 ) -> tuple[NDArray[np.float32], float]:
     """Share of each cluster in each trajectory, (k, n), and log-likelihood a trajectory; computed in `dtype`."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
@@ -119,7 +114,7 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
 
 
 def _expected(
-    x: NDArray[np.float32], mixture: Mixture, dtype: type[np.floating[Any]] = np.float32
+    x: NDArray[np.float32], mixture: Mixture, dtype: DTypeLike = np.float32
 ) -> Iterator[tuple[slice, NDArray, float]]:
     """Each block of trajectories, its responsibilities (k, b), and its log-likelihood, computed in `dtype`."""
     inverse = 1 / mixture.variances
