@@ -149,3 +149,18 @@ def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
         tracemalloc.stop()
     assert np.bincount(found.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
     assert peak < 0.5 * x.nbytes
+
+
+def test_smoothing_takes_little_more_memory_than_trajectories_of_thirty_temperatures():
+    positions = np.argwhere(np.ones((250, 200), bool))
+    smoothing(positions[:100], 1.0)
+    tracemalloc.start()
+    try:
+        smooth = smoothing(positions, 1.0)
+        kept, peak = tracemalloc.get_traced_memory()
+        shares = smooth(np.ones((3, len(positions)), np.float32))
+    finally:
+        tracemalloc.stop()
+    trajectories = 4 * 30 * len(positions)
+    assert peak < 1.4 * trajectories and kept < 0.6 * trajectories
+    np.testing.assert_allclose(shares, 1, rtol=1e-6)

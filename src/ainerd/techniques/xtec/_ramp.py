@@ -14,6 +14,7 @@ from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
 from ainerd.techniques.xtec._said import said
+from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Ramp:
                 temperature[first:end] = self._flown(run, temperature[first:end])
         for key in filter(None, (settings.monitor, settings.exposure)):
             exposure *= self._read(key, "frames cannot be divided by it")
-        return grouped(temperature, exposure, time, direction=settings.direction, merge=settings.merge)
+        return grouped(temperature, exposure, time, settings)
 
     def _read(self, key: str, without: str) -> NDArray[np.float64]:
         """What was read with each frame; AnalysisError says what it means that there is nothing."""
@@ -146,7 +147,7 @@ class Ramp:
         for frame in self._frames:
             highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
             bad |= ~((frame >= 0) & (frame < highest))
-        kind = np.float64 if self._frames[0].dtype.kind == "f" else np.int64
+        kind = np.result_type(np.int64, *{frame.dtype for frame in self._frames})
         for step, group in enumerate(groups):
             counts = np.zeros(self.pixels.size, kind)
             for number in group.frames:
@@ -169,16 +170,11 @@ def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
 
 
 def grouped(
-    temperature: NDArray[np.float64],
-    exposure: NDArray[np.float64],
-    time: NDArray[np.float64],
-    *,
-    direction: str,
-    merge: float | None,
+    temperature: NDArray[np.float64], exposure: NDArray[np.float64], time: NDArray[np.float64], settings: XTECSettings
 ) -> list[Group]:
     """Frames by temperature, ascending, from what is known of each, (n,); one with NaN or without exposure is left out.
 
-    With a `direction` ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
+    With a direction ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
     before it in time. Temperatures that differ by no more than `merge` are one; None: a 300th of their range.
     """
     order = np.lexsort((temperature, time))
@@ -186,11 +182,11 @@ def grouped(
     if not order.size:
         return []
     t = temperature[order]
-    merge = np.ptp(t) / 300 if merge is None else merge
-    if direction != "both":
+    merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
+    if settings.direction != "both":
         change = pd.Series(np.diff(t, prepend=t[0]))
         change = change.where(change.abs() > merge).ffill().bfill()  # a frame without a move goes with the one before
-        order = order[(change > 0) if direction == "heating" else (change < 0)]
+        order = order[(change > 0) if settings.direction == "heating" else (change < 0)]
     order = order[np.lexsort((order, time[order], temperature[order]))]
     groups: list[list[int]] = []
     for frame in order.tolist():
