@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.techniques.xtec._mixture import SAMPLE, STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
+from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
 from ainerd.techniques.xtec._patches import averages
 
+SAMPLE = 20_000  # trajectories that starts are tried on
 HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
@@ -58,7 +59,7 @@ def find_clusters(
     agree = np.flatnonzero(table["halves"] >= STABLE)
     best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
     k = int(table["clusters"][best])
-    mixture, starts = _best(sample(x, np.random.default_rng(seed)), k, seed)
+    mixture, starts = _best(sample(x, np.random.default_rng(seed), SAMPLE), k, seed)
     mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
     if smooth is not None:
         mixture = improve(x, mixture, smooth=smooth)

@@ -9,7 +9,7 @@ from sklearn.cluster import kmeans_plusplus
 
 from ainerd.techniques.xtec._cut import blocks
 
-SAMPLE, FEW = 20_000, 4_000  # trajectories that starts are tried on, and that each is drawn from
+FEW = 4_000  # trajectories that a start is drawn from
 STARTS, SHORT, BEST = 24, 15, 5  # starts, steps after which they are compared; one in so many goes on
 MOST_STEPS, TOLERANCE = 300, 1e-6  # in log-likelihood a trajectory
 # How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
@@ -41,22 +41,19 @@ class Mixture:
 def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) -> Mixture:
     """The most likely of many mixtures of `k` clusters of trajectories (n, n_temperatures).
 
-    Starts are drawn as k-means++ does, on a sample where there are many trajectories. The best after a few steps go on
-    to the end, and the best of these on all trajectories.
+    Starts are drawn as k-means++ does, each from some of the trajectories. The best after a few steps go on to the end.
     """
     rng = np.random.default_rng(seed)
-    some = sample(x, rng)
-    variances = np.tile(np.maximum(some.var(axis=0, dtype=np.float64), 1e-30), (k, 1))
+    variances = np.tile(np.maximum(x.var(axis=0, dtype=np.float64), 1e-30), (k, 1))
     tried = []
     for _ in range(starts):
-        means = kmeans_plusplus(sample(some, rng, FEW), k, random_state=int(rng.integers(2**31)))[0].astype(np.float64)
-        tried.append(improve(some, Mixture(np.full(k, 1 / k), means, variances), steps=SHORT))
+        means = kmeans_plusplus(sample(x, rng, FEW), k, random_state=int(rng.integers(2**31)))[0].astype(np.float64)
+        tried.append(improve(x, Mixture(np.full(k, 1 / k), means, variances), steps=SHORT))
     best = sorted(tried, key=lambda m: -m.score)[: max(starts // BEST, 2)]
-    found = max((improve(some, mixture) for mixture in best), key=lambda m: m.score)
-    return found if some is x else improve(x, found)
+    return max((improve(x, mixture) for mixture in best), key=lambda m: m.score)
 
 
-def sample(x: NDArray[np.float32], rng: np.random.Generator, n: int = SAMPLE) -> NDArray[np.float32]:
+def sample(x: NDArray[np.float32], rng: np.random.Generator, n: int) -> NDArray[np.float32]:
     """Some of the trajectories, where there are more than `n`; else all."""
     return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
 
