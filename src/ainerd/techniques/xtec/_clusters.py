@@ -66,11 +66,9 @@ def find_clusters(
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
     size = np.bincount(found, minlength=k)
     order = np.lexsort((mixture.means[:, 0], -size))
-    order = order[size[order] > 0]
-    number = np.zeros(k, np.int64)
-    number[order] = np.arange(len(order))
+    found = np.argsort(order)[found]
+    order = order[: np.count_nonzero(size)]
     mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
-    found = number[found]
     told = _told(x, mixture, found, smooth)
     return Clusters(mixture, found, told, starts, float(table["halves"][best]), table)
 

@@ -14,7 +14,7 @@ from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._patches import averages, odd_patches, patches
 from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._smooth import smoothing
-from ainerd.techniques.xtec._transitions import Posterior, posteriors, transitions
+from ainerd.techniques.xtec._transitions import posteriors, transitions
 
 QUANTILES = (np.arange(15) + 0.5) / 15  # of all change, at which the embedding has the temperature
 MOST_NAMED = 4  # transitions in the summary
@@ -65,11 +65,16 @@ def said(
     spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
     n_pixels = np.bincount(found.labels, minlength=k)
     errors = np.sqrt(share**2 @ (of_parts - means[parts % k]) ** 2 + spread**2 / n_pixels[:, None])
-    known = Known(t, means, errors)
-    posterior = [p if told else None for p, told in zip(posteriors(t, means, known.errors), found.told, strict=True)]
+    posterior = posteriors(t, means, errors)
+    posterior = replace(posterior, evidence=np.where(found.told, posterior.evidence, np.nan))
     shared = transitions(t, posterior)
     brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
     level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
+    guess = np.select(
+        [posterior.evident & (posterior.order > 0.5), posterior.evident, ~found.told, brightness > BRIGHT * level],
+        ["order parameter", "critical scattering", "noise", "Bragg"],
+        "background",
+    )
     odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
     compared = int(np.isfinite(odd).sum())
     oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
@@ -107,9 +112,9 @@ def said(
         "cluster": {
             "pixels": n_pixels,
             "counts": brightness,
-            "guess": np.array(list(map(_guess, found.told, posterior, brightness > BRIGHT * level))),
+            "guess": guess,
             "transition": np.array([next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]),
-            "evidence": np.array([np.nan if p is None else p.evidence for p in posterior]),
+            "evidence": posterior.evidence,
         },
         "tried": found.tried,
     }
@@ -134,13 +139,7 @@ def said(
         units=units,
         calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
-    return analysis, known
-
-
-def _guess(told: bool, of: Posterior | None, bright: bool) -> str:
-    if of is not None and of.evident:
-        return "order parameter" if of.order > 0.5 else "critical scattering"
-    return ("Bragg" if bright else "background") if told else "noise"
+    return analysis, Known(t, means, errors)
 
 
 def _moved(asked: bool, moves: Moves | None) -> dict[str, Any]:

@@ -21,27 +21,27 @@ TOGETHER = 1.5  # steps between what clusters say of one transition
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Where the transition of a trajectory may be.
+class Posteriors:
+    """Where the transitions of k trajectories may be.
 
     Attributes
     ----------
-    grid, p : ndarray, shape (g,)
+    grid, p : ndarray, shape (g,) and (g, k)
         Temperatures and their probabilities, over all shapes, exponents and widths.
-    evidence : float
-        Nats by which a transition somewhere is more probable than a cubic.
-    order : float
+    evidence : ndarray, shape (k,)
+        Nats by which a transition somewhere is more probable than a cubic; NaN where nothing can be said.
+    order : ndarray, shape (k,)
         Share of the order parameter in what changes at the transition; the rest is critical scattering.
     """
 
     grid: NDArray[np.float64]
     p: NDArray[np.float64]
-    evidence: float
-    order: float
+    evidence: NDArray[np.float64]
+    order: NDArray[np.float64]
 
     @property
-    def evident(self) -> bool:
-        """Whether there is a transition at all."""
+    def evident(self) -> NDArray[np.bool_]:
+        """Whether there is a transition at all, (k,)."""
         return self.evidence > EVIDENT
 
 
@@ -65,16 +65,15 @@ class Transition:
     evidence: float
 
 
-def posteriors(
-    t: NDArray[np.float64], means: NDArray[np.float64], errors: NDArray[np.float64]
-) -> list[Posterior | None]:
+def posteriors(t: NDArray[np.float64], means: NDArray[np.float64], errors: NDArray[np.float64]) -> Posteriors:
     """Where each of the trajectories (k, n) at `t` (n,), ascending, with these standard errors has a transition.
 
-    Each is a line, plus an order parameter (1 - t / Tc)^(2 beta), plus critical scattering around Tc. None for all with
-    fewer than `FEWEST` temperatures.
+    Each is a line, plus an order parameter (1 - t / Tc)^(2 beta), plus critical scattering around Tc. Fewer than
+    `FEWEST` temperatures say nothing.
     """
     if t.size < FEWEST:
-        return [None] * len(means)
+        nothing = np.full(len(means), np.nan)
+        return Posteriors(t, np.zeros((t.size, len(means))), nothing, nothing)
     y, noise = scaled(means, errors)
     gaps = np.repeat(np.diff(t[1:-1]) / FINE, FINE)
     grid = np.repeat(t[1:-2], FINE) + gaps * (np.tile(np.arange(FINE), t.size - 3) + 0.5)
@@ -89,39 +88,34 @@ def posteriors(
     total = np.maximum(logsumexp(at, axis=0), LEAST)
     cubic = weighed(np.vander((t - t[0]) / np.ptp(t) - 0.5, 4, increasing=True)[None], y, noise)[0][0]
     best = logs.reshape(-1, len(means)).argmax(axis=0)
-    return [
-        Posterior(grid, np.exp(at[:, k] - total[k]), float(total[k] - cubic[k]), float(share[best[k], k]))
-        for k in range(len(means))
-    ]
+    return Posteriors(grid, np.exp(at - total), total - cubic, share[best, np.arange(len(means))])
 
 
-def transitions(t: NDArray[np.float64], found: Sequence[Posterior | None]) -> list[Transition]:
+def transitions(t: NDArray[np.float64], found: Posteriors) -> list[Transition]:
     """Transitions that trajectories show, by temperature; those of several clusters within 1.5 steps are one.
 
     It is at the median of the product of what its clusters say. The interval is that of their mean, so that it holds
     what clusters, exponents, widths and shapes of the critical scattering differ by; to either side a third of a step
     is added in squares.
     """
-    evident = sorted((float(p.grid[p.p.argmax()]), k) for k, p in enumerate(found) if p is not None and p.evident)
-    groups: list[list[tuple[float, int]]] = []
-    for at, k in evident:
-        if groups and at - (before := groups[-1][-1][0]) <= TOGETHER * min(_step(t, before), _step(t, at)):
-            groups[-1].append((at, k))
+    at = found.grid[found.p.argmax(axis=0)]
+    groups: list[list[int]] = []
+    for k in sorted(np.flatnonzero(found.evident).tolist(), key=lambda k: at[k]):
+        if groups and at[k] - (before := at[groups[-1][-1]]) <= TOGETHER * min(_step(t, before), _step(t, at[k])):
+            groups[-1].append(k)
         else:
-            groups.append([(at, k)])
-    return [_joint(t, found, [k for _, k in group]) for group in groups]
+            groups.append([k])
+    return [_joint(t, found, group) for group in groups]
 
 
-def _joint(t: NDArray[np.float64], found: Sequence[Posterior | None], which: list[int]) -> Transition:
-    some = [p for k in which if (p := found[k]) is not None]
-    grid = some[0].grid
-    gaps = np.gradient(grid)
-    together = np.sum([np.log(np.maximum(each.p / gaps, 1e-300)) for each in some], axis=0)
+def _joint(t: NDArray[np.float64], found: Posteriors, which: list[int]) -> Transition:
+    grid, p, gaps = found.grid, found.p[:, which], np.gradient(found.grid)
+    together = np.log(np.maximum(p / gaps[:, None], 1e-300)).sum(axis=1)
     (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
-    low, middle, high = _quantiles(grid, np.mean([each.p for each in some], axis=0), (0.05, 0.5, 0.95))
+    low, middle, high = _quantiles(grid, p.mean(axis=1), (0.05, 0.5, 0.95))
     third = _step(t, middle) / 3
     low, high = middle - float(np.hypot(middle - low, third)), middle + float(np.hypot(high - middle, third))
-    return Transition(at, min(low, at), max(high, at), tuple(which), max(each.evidence for each in some))
+    return Transition(at, min(low, at), max(high, at), tuple(which), float(found.evidence[which].max()))
 
 
 def _quantiles(grid: NDArray[np.float64], p: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
