@@ -74,7 +74,7 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
     bracketed, _ = cKDTree(places[is_bracketed]).query(places)
     of_bracketed = np.isin(labels, labels[is_bracketed & (labels >= 0)])
     is_done = np.where(is_confirmed, (bracketed <= smallest) | of_bracketed, n_beside > 1)  # itself among them
-    for i in sorted(np.flatnonzero(~is_done), key=lambda i: novel[i].p):
+    for i in sorted(map(int, np.flatnonzero(~is_done)), key=lambda i: novel[i].p):
         spot = novel[i]
         distance = survey.hidden.smallest if is_confirmed[i] else survey.beam_size
         ring = spot.position + distance * _directions(len(spot.position))
