@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from ainerd.steering import Explorer
-from ainerd.steering._novel import chance_new
+from ainerd.steering._novel import AROUND, Novel, chance_new, follow_up
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 BEAM, SMALLEST = 0.1, 1.0
@@ -102,3 +103,34 @@ def test_with_other_numbers_of_actuators_it_goes_along_an_axis(n):
     (again,) = explorer.suggest(1)
     moved = [abs(again[name] - 5.0) for name in names]
     assert sorted(moved) == pytest.approx([0.0] * (n - 1) + [BEAM])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_spots_are_followed_up_as_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    position = np.round(rng.uniform(0, 10, (150, 2)), 1)
+    p, label = (
+        rng.permutation(150) / 1000 + 0.001,
+        np.where(np.arange(150) < 90, np.arange(150), rng.integers(-1, 2, 150)),
+    )
+    spots = [Novel(position[i], p[i], int(label[i])) for i in np.flatnonzero(p <= 0.05)]
+    explorer = Explorer(BOUNDS, smallest_feature=SMALLEST, beam_size=BEAM)
+    explorer.ingest([found(str(i), position[i], p[i]) for i in range(150)])
+    found_up = follow_up(explorer._survey(), spots)
+    n_within = [(cdist([spot.position for spot in spots], position) <= AROUND * r).sum(1) for r in (BEAM, SMALLEST)]
+    expected = None
+    for i in sorted(range(len(spots)), key=lambda i: spots[i].p):
+        alike = [
+            k
+            for k, other in enumerate(spots)
+            if k != i
+            and (
+                np.linalg.norm(other.position - spots[i].position) <= AROUND * SMALLEST
+                or 0 <= other.label == spots[i].label
+            )
+        ]
+        is_bracketed = any(n_within[1][k] - n_within[0][k] >= 2 for k in [i, *alike])
+        if not (is_bracketed if alike else n_within[0][i] > 1):
+            expected = (spots[i], bool(alike))
+            break
+    assert (found_up and (found_up.spot, found_up.confirmed)) == expected

@@ -1,13 +1,18 @@
+import numpy as np
 import pytest
 
 from ainerd.steering._stopping import BACK, Stability, verdict
+
+
+def record(stability, labels):
+    stability.record(np.arange(len(labels)).astype(str).astype(object), np.array(labels))
 
 
 def followed(labels, first=1):
     """A record of labels that came one by one."""
     stability = Stability()
     for n in range(first, len(labels) + 1):
-        stability.record({str(i): label for i, label in enumerate(labels[:n])})
+        record(stability, labels[:n])
     return stability
 
 
@@ -38,19 +43,19 @@ def test_a_lone_exposure_among_the_last_holds_it_back():
 
 def test_regimes_that_split_hold_it_back():
     stability = followed([0] * 20)
-    stability.record({str(i): i % 2 for i in range(21)})
+    record(stability, [i % 2 for i in range(21)])
     assert "changed over the last 8" in verdict(0.0, 1.0, stability, 0)[1]
 
 
 def test_other_names_of_the_same_regimes_do_not():
     stability = followed([0, 1] * 10)
-    stability.record({str(i): 7 + (i + 1) % 2 for i in range(21)})
+    record(stability, [7 + (i + 1) % 2 for i in range(21)])
     assert verdict(0.0, 1.0, stability, 0)[0]
 
 
 def test_fewer_exposures_than_before_are_followed_anew():
     stability = followed([0] * 20)
-    stability.record({str(i): 0 for i in range(12)})
+    record(stability, [0] * 12)
     assert "not yet followed" in str(stability.objection())
 
 

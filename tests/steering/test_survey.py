@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from ainerd.steering import TERMS, Explorer
 
@@ -86,3 +87,20 @@ def test_terms_are_finite_and_chances_are_chances(points, x):
 def test_a_travel_time_that_is_none_is_named(travel_time):
     with pytest.raises(ValueError, match="travel_time must give seconds"):
         knows([5.0, 5.0], travel_time=travel_time, exposure_s=1.0).suggest(1)
+
+
+@pytest.mark.parametrize("dose_limit", [1, 3])
+def test_what_is_near_is_what_all_distances_say(dose_limit):
+    rng = np.random.default_rng(dose_limit)
+    visited = np.round(rng.uniform([0, 0], [20, 10], (200, 2)), 1)  # some of them twice at one place
+    explorer = knows(visited, beam_size=0.5, dose_limit=dose_limit)
+    survey = explorer._survey()
+    asked = np.vstack([survey.window.nodes, rng.uniform([-1, -1], [21, 11], (300, 2))])
+    apart = cdist(asked, visited)
+    inside = ((asked >= [0, 0]) & (asked <= [20, 10])).all(1)
+    assert np.array_equal(survey.may_measure(asked), inside & ((apart < (1 - 1e-6) * 0.5).sum(1) < dose_limit))
+    nearest = apart[: len(survey.window.nodes)]
+    assert survey.nearest == pytest.approx(nearest.min(1), rel=1e-12)
+    near = 1 / np.stack([nearest[:, halves(visited) == k].min(1) for k in (0, 1)])
+    assert survey.chances == pytest.approx(near / near.sum(0), rel=1e-12)
+    assert not len(survey.may_measure(np.empty((0, 2))))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import cdist
 
 from ainerd.steering._policies import BOUNDARY, COVERED
 from ainerd.steering._survey import Survey
@@ -67,25 +66,21 @@ def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
     if not novel:
         return None
     places, labels = np.stack([x.position for x in novel]), np.array([x.label for x in novel])
-    visited = cKDTree(survey.visited)
-    n_beside, n_around = (visited.query_ball_point(places, within, return_length=True) for within in (beam, smallest))
+    n_beside, n_around = (survey.places.query_ball_point(places, at, return_length=True) for at in (beam, smallest))
     is_bracketed = n_around - n_beside >= NEIGHBOURS
-    for i in sorted(range(len(novel)), key=lambda i: novel[i].p):
+    _, of, count = np.unique(labels, return_inverse=True, return_counts=True)
+    others, _ = cKDTree(places).query(places, [2])  # the nearest of all is the spot itself
+    is_confirmed = (others[:, 0] <= smallest) | ((labels >= 0) & (count[of] > 1))
+    bracketed, _ = cKDTree(places[is_bracketed]).query(places)
+    of_bracketed = np.isin(labels, labels[is_bracketed & (labels >= 0)])
+    is_done = np.where(is_confirmed, (bracketed <= smallest) | of_bracketed, n_beside > 1)  # itself among them
+    for i in sorted(map(int, np.flatnonzero(~is_done)), key=lambda i: novel[i].p):
         spot = novel[i]
-        alike = (np.linalg.norm(places - spot.position, axis=1) <= smallest) | ((labels == spot.label) & (labels >= 0))
-        alike[i] = False
-        is_confirmed = bool(alike.any())
-        if is_confirmed:
-            is_done = is_bracketed[i] or is_bracketed[alike].any()
-        else:
-            is_done = n_beside[i] > 1  # itself among them
-        if is_done:
-            continue
-        distance = survey.hidden.smallest if is_confirmed else survey.beam_size
+        distance = survey.hidden.smallest if is_confirmed[i] else survey.beam_size
         ring = spot.position + distance * _directions(len(spot.position))
         ring = ring[survey.may_measure(ring)]
         if len(ring):
-            return FollowUp(ring[cdist(ring, survey.visited).min(1).argmax()], spot, is_confirmed)
+            return FollowUp(ring[survey.places.query(ring)[0].argmax()], spot, bool(is_confirmed[i]))
     return None
 
 

@@ -1,7 +1,7 @@
 """When a sample is explored: said in words."""
 
-from collections.abc import Mapping
-
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 BACK = 8  # exposures over which the regimes must not change
@@ -13,34 +13,34 @@ class Stability:
     """Remembers the labels of the last exposures, to say whether they change."""
 
     def __init__(self) -> None:
-        self._past: list[Mapping[str, int]] = []
+        self._past: list[tuple[NDArray[np.object_], NDArray[np.int64]]] = []
 
-    def record(self, labels: Mapping[str, int]) -> None:
-        """Note the labels of all measured exposures, by id, in the order they were measured in."""
-        if self._past and len(labels) < len(self._past[-1]):
+    def record(self, ids: NDArray[np.object_], labels: NDArray[np.int64]) -> None:
+        """Note ids and labels (n,) of all measured exposures, in the order they were measured in."""
+        if self._past and len(labels) < len(self._past[-1][1]):
             self._past.clear()
-        self._past.append(dict(labels))
-        while len(self._past) > 1 and len(self._past[1]) <= len(labels) - BACK:
+        self._past.append((ids, labels))
+        while len(self._past) > 1 and len(self._past[1][1]) <= len(labels) - BACK:
             del self._past[0]
 
     def objection(self) -> str | None:
         """Why the regimes are not settled; None if they are."""
-        if not self._past or len(self._past[0]) > len(self._past[-1]) - BACK:
+        if not self._past or len(self._past[0][1]) > len(self._past[-1][1]) - BACK:
             return f"the regimes were not yet followed over {BACK} exposures"
-        then, now = self._past[0], self._past[-1]
+        then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))
         common = [key for key in then if key in now]
         if adjusted_rand_score([then[key] for key in common], [now[key] for key in common]) < SETTLED:
             return f"the regimes of earlier exposures changed over the last {BACK}"
-        labels = list(now.values())
+        labels = self._past[-1][1]
         for label in labels[-BACK:]:
-            if label >= 0 and labels.count(label) == 1:
+            if label >= 0 and (labels == label).sum() == 1:
                 return f"regime {label} rests on a single one of the last {BACK} exposures"
         return None
 
     @property
     def n_regimes(self) -> int:
         """Regimes known now."""
-        return len({label for label in self._past[-1].values() if label >= 0}) if self._past else 0
+        return len(np.unique(self._past[-1][1][self._past[-1][1] >= 0])) if self._past else 0
 
 
 def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tuple[bool, str]:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
+from scipy.spatial import cKDTree
 
 from ainerd.steering._hidden import Hidden
 from ainerd.steering._layers import layered
@@ -58,15 +58,19 @@ class Survey:
 
     def may_measure(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether positions (n, d) are within the limits, not excluded, and below the dose limit."""
-        dose = (cdist(positions, self.visited) < (1 - 1e-6) * self.beam_size).sum(1) if len(self.visited) else 0
-        return self.window.inside(positions) & self.window.free(positions) & (dose < self.dose_limit)
+        last, _ = self.places.query(positions, [self.dose_limit])  # infinite where fewer were visited
+        may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
+        return self.window.inside(positions) & self.window.free(positions) & may_take_more
+
+    @cached_property
+    def places(self) -> cKDTree:
+        """The visited positions, for questions of what is near."""
+        return cKDTree(self.visited)
 
     @cached_property
     def nearest(self) -> NDArray[np.float64]:
         """Distance to the nearest visited position."""
-        if not len(self.visited):
-            return np.full(len(self.window.nodes), np.inf)
-        return cdist(self.window.nodes, self.visited).min(1)
+        return self.places.query(self.window.nodes)[0]
 
     @cached_property
     def regimes(self) -> NDArray[np.int64]:
@@ -81,8 +85,8 @@ class Survey:
     @cached_property
     def chances(self) -> NDArray[np.float64]:
         """Chance of each known regime, (k, m): inverse to the distance to its nearest exposure."""
-        apart = cdist(self.found, self.window.nodes)
-        nearest = [apart[self.label == k].min(0) for k in range(len(self.regimes))]
+        of_each = [cKDTree(self.found[self.label == k]) for k in range(len(self.regimes))]
+        nearest = [places.query(self.window.nodes)[0] for places in of_each]
         nearness = 1 / np.maximum(nearest, 1e-9)
         return nearness / nearness.sum(0)
 

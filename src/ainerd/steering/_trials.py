@@ -1,8 +1,7 @@
 """What was suggested and what was found there."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,147 +10,180 @@ from numpy.typing import NDArray
 
 from ainerd.steering._labels import join_aged, regimes_at
 from ainerd.steering._novel import Novel
+from ainerd.steering._rows import Rows
 from ainerd.steering._stopping import Stability
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A position that is to be measured, was measured (it has an embedding), or has failed."""
-
-    position: NDArray[np.float64]  # (d,)
-    embedding: NDArray[np.float32] | None = None  # (e,)
-    novelty_p: float | None = None
-    novel: bool = False
-    age_s: float = np.nan  # of the sample; NaN if it is not known
-    label: int = -1  # regime, -1 if none is known
-    failed: bool = False
+# Of a position that is to be measured. One that was measured has an embedding, too.
+_PENDING: Mapping[str, NDArray[Any]] = {
+    "is_measured": np.zeros(1, bool),
+    "failed": np.zeros(1, bool),
+    "p": np.full(1, np.nan),
+    "novel": np.zeros(1, bool),
+    "age_s": np.full(1, np.nan),
+    "label": np.full(1, -1),
+}
 
 
 class Trials:
-    """Trials by id, the last measured or suggested one last; labels, noise and alpha are as `Explorer` takes them."""
+    """Positions that are to be measured, were measured, or have failed, by id, the last measured or suggested one last.
+
+    Labels, noise and alpha are as `Explorer` takes them.
+    """
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
-        self._trials: dict[str, Trial] = {}
-        self.stability = Stability()
-
-    def __iter__(self) -> Iterator[tuple[str, Trial]]:
-        return iter(self._trials.items())
+        self._rows, self.stability = self._empty()
 
     def propose(self, position: NDArray[np.float64]) -> str:
         """Add a position that is to be measured; returns its id."""
         trial_id = uuid.uuid4().hex
-        self._trials[trial_id] = Trial(position)
+        self._rows.add([trial_id], position=position[None], **_PENDING)
         return trial_id
 
     def take(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Add what was found, and label anew; see `Explorer.ingest`."""
-        taken = {}
-        for point in points:
-            trial_id = str(point.get(ID_KEY) or uuid.uuid4().hex)
-            taken[trial_id] = self._read(trial_id, point)
-        for trial_id in taken:
-            self._trials.pop(trial_id, None)
-        self._trials |= taken
-        if any(trial.embedding is not None for trial in taken.values()):
+        if not points:
+            return
+        ids, found = self._read(points)
+        for trial_id in ids:
+            self._rows.remove(trial_id)
+        self._rows.add(ids, **found)
+        if found["is_measured"].any():
             self._relabel()
 
     def fail(self, suggestion: Mapping[str, Any]) -> None:
         """Note that a position could not be measured; one that was measured stays so."""
         trial_id = str(suggestion[ID_KEY])
-        trial = self._trials.get(trial_id) or Trial(self.position(suggestion))
-        self._trials[trial_id] = replace(trial, failed=trial.embedding is None)
+        if trial_id not in self._rows:
+            self._rows.add([trial_id], position=self.position(suggestion)[None], **_PENDING)
+        self._rows.add([trial_id], failed=[not self._rows.of(trial_id, "is_measured")])
 
     def withdraw(self, trial_id: str) -> None:
         """Forget a suggestion."""
-        self._trials.pop(trial_id, None)
+        self._rows.remove(trial_id)
 
     def visited(self, *, pending: bool) -> NDArray[np.float64]:
         """Positions (n, d) measured or failed, with those to be measured if `pending`."""
-        chosen = [t.position for t in self._trials.values() if pending or t.failed or t.embedding is not None]
-        return np.array(chosen).reshape(-1, len(self._names))
+        return self._rows["position"] if pending else self._rows["position"][self._is_over]
 
     def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Positions (n, d) and regimes (n,) of the exposures that have one."""
-        chosen = [t for t in self._trials.values() if t.label >= 0]
-        position = np.array([t.position for t in chosen]).reshape(-1, len(self._names))
-        return position, np.array([t.label for t in chosen], dtype=np.int64)
+        label = self._rows["label"]
+        return self._rows["position"][label >= 0], label[label >= 0]
 
     def novel(self) -> dict[str, Novel]:
         """Novel exposures, by id."""
-        return {key: Novel(t.position, t.novelty_p, t.label) for key, t in self if t.novel and t.novelty_p is not None}
+        chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
+        about = (self._rows[name][chosen] for name in ("position", "p", "label"))
+        return {
+            key: Novel(position, float(p), int(label))
+            for key, position, p, label in zip(self._rows.ids[chosen], *about, strict=True)
+        }
 
     @property
     def n_failed(self) -> int:
         """How many have failed."""
-        return sum(trial.failed for trial in self._trials.values())
+        return int(self._rows["failed"].sum())
 
     def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
         """Where a point is, (d,); ValueError if that is not known, or not finite."""
-        if all(name in point for name in self._names):
-            position = np.array([float(point[name]) for name in self._names])
-            if not np.isfinite(position).all():
-                raise ValueError(f"position {dict(zip(self._names, position.tolist(), strict=True))} is not finite")
-            return position
-        if trial_id in self._trials:
-            return self._trials[trial_id].position
-        raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({', '.join(self._names)})")
+        return self._positions([point], [trial_id])[0]
 
     def snapshot(self) -> list[dict[str, Any]]:
         """All trials as plain numbers, strings and lists."""
+        columns = ("position", "is_measured", "p", "novel", "age_s", "failed")
         return [
             {
                 ID_KEY: key,
-                **dict(zip(self._names, trial.position.tolist(), strict=True)),
-                "embedding": None if trial.embedding is None else trial.embedding.tolist(),
-                "novelty_p": trial.novelty_p,
-                "novel": trial.novel,
-                "age_s": None if np.isnan(trial.age_s) else trial.age_s,
-                "failed": trial.failed,
+                **dict(zip(self._names, position, strict=True)),
+                "embedding": self._rows.of(key, "embedding").tolist() if is_measured else None,
+                "novelty_p": None if np.isnan(p) else p,
+                "novel": novel,
+                "age_s": None if np.isnan(age_s) else age_s,
+                "failed": failed,
             }
-            for key, trial in self
+            for key, position, is_measured, p, novel, age_s, failed in zip(
+                self._rows, *(self._rows[name].tolist() for name in columns), strict=True
+            )
         ]
 
     def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
         """Hold the trials of a `snapshot` instead."""
-        self._trials, self.stability = {}, Stability()
+        self._rows, self.stability = self._empty()
         for about in snapshot:
-            key, pending = about[ID_KEY], about["embedding"] is None
-            self._trials[key] = (
-                Trial(self.position(about), failed=about["failed"]) if pending else self._read(key, about)
-            )
+            if about["embedding"] is None:
+                more = {**_PENDING, "failed": np.array([about["failed"]])}
+                self._rows.add([about[ID_KEY]], position=self.position(about)[None], **more)
+            else:
+                ids, found = self._read([about])
+                self._rows.add(ids, **found)
         self._relabel()
 
-    def _read(self, trial_id: str, point: Mapping[str, Any]) -> Trial:
-        if point.get("embedding") is None:
-            raise ValueError(f"point {trial_id!r} has no embedding: give NaN if the exposure failed")
-        embedding = np.asarray(point["embedding"], dtype=np.float32)
-        sizes = {trial.embedding.size for _, trial in self if trial.embedding is not None}
-        if embedding.ndim != 1 or not sizes <= {embedding.size}:
-            raise ValueError(
-                f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {sizes or '(e,)'}"
-            )
-        p, novel, age = (point.get(name) for name in ("novelty_p", "novel", "age_s"))
-        measured = bool(np.isfinite(embedding).all())
-        claim = float(p) if measured and p is not None and np.isfinite(p) else None
-        if novel is None:
-            novel = claim is not None and claim <= self._alpha
-        return Trial(
-            self.position(point, trial_id),
-            embedding if measured else None,
-            claim,
-            bool(novel),
-            np.nan if age is None else float(age),
-            failed=not measured,
-        )
+    @property
+    def _is_over(self) -> NDArray[np.bool_]:
+        return np.asarray(self._rows["is_measured"] | self._rows["failed"])
+
+    def _empty(self) -> tuple[Rows, Stability]:
+        rows = Rows()
+        rows.add([], position=np.empty((0, len(self._names))), **{name: x[:0] for name, x in _PENDING.items()})
+        return rows, Stability()
+
+    def _read(self, points: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+        """Ids and columns of what was found."""
+        ids = [str(point.get(ID_KEY) or uuid.uuid4().hex) for point in points]
+        z = self._embeddings(points, ids)
+        is_measured = np.asarray(np.isfinite(z).all(1))
+        p = np.array([np.nan if (p := point.get("novelty_p")) is None else float(p) for point in points])
+        p[~(is_measured & np.isfinite(p))] = np.nan
+        claimed = (p <= self._alpha).tolist()
+        said = (point.get("novel") for point in points)
+        return ids, {
+            "position": self._positions(points, ids),
+            **({"embedding": z} if is_measured.any() else {}),
+            "is_measured": is_measured,
+            "failed": np.logical_not(is_measured),
+            "p": p,
+            "novel": np.array([claim if x is None else bool(x) for x, claim in zip(said, claimed, strict=True)]),
+            "age_s": np.array([np.nan if (age := point.get("age_s")) is None else float(age) for point in points]),
+            "label": np.full(len(points), -1),
+        }
+
+    def _embeddings(self, points: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> NDArray[np.float32]:
+        """Of all points, (n, e); ValueError if one has none, or one that does not fit."""
+        found, size = [], self._rows["embedding"].shape[1] if self._rows["is_measured"].any() else None
+        for trial_id, point in zip(ids, points, strict=True):
+            if point.get("embedding") is None:
+                raise ValueError(f"point {trial_id!r} has no embedding: give NaN if the exposure failed")
+            embedding = np.asarray(point["embedding"], dtype=np.float32)
+            if embedding.ndim != 1 or size not in (None, embedding.size):
+                others = "(e,)" if size is None else size
+                raise ValueError(f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {others}")
+            size = embedding.size
+            found.append(embedding)
+        return np.stack(found)
+
+    def _positions(self, points: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> NDArray[np.float64]:
+        """Where points are, (n, d)."""
+        found = np.empty((len(points), len(self._names)))
+        for i, (point, trial_id) in enumerate(zip(points, ids, strict=True)):
+            if all(name in point for name in self._names):
+                found[i] = [float(point[name]) for name in self._names]
+            elif trial_id in self._rows:
+                found[i] = self._rows.of(trial_id, "position")
+            else:
+                names = ", ".join(self._names)
+                raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({names})")
+        wrong = found[~np.isfinite(found).all(1)]
+        if len(wrong):
+            raise ValueError(f"position {dict(zip(self._names, wrong[0].tolist(), strict=True))} is not finite")
+        return found
 
     def _relabel(self) -> None:
-        found = {key: trial for key, trial in self if trial.embedding is not None}
-        if not found:
+        is_measured = self._rows["is_measured"]
+        if not is_measured.any():
             return
-        z = np.stack([trial.embedding for trial in found.values() if trial.embedding is not None])
+        z = self._rows["embedding"][is_measured]
         labels = np.full(len(z), -1)
         if self._labeler is not None:
             labels = np.asarray(self._labeler(z))
@@ -162,7 +194,8 @@ class Trials:
         elif self._noise is not None:
             labels = regimes_at(self._noise, z)
         if self._noise is not None:
-            labels = join_aged(self._noise, labels, z, [trial.age_s for trial in found.values()])
-        for (key, trial), label in zip(found.items(), labels, strict=True):
-            self._trials[key] = replace(trial, label=int(label))
-        self.stability.record({key: self._trials[key].label for key in found})
+            labels = join_aged(self._noise, labels, z, self._rows["age_s"][is_measured])
+        label = self._rows["label"].copy()
+        label[is_measured] = labels
+        self._rows.give("label", label)
+        self.stability.record(self._rows.ids[is_measured], labels)
