@@ -28,7 +28,7 @@ from sklearn.mixture import GaussianMixture
 
 from ainerd.technique import Analysis, AnalysisError
 from ainerd.techniques.xtec import XTEC, smoothing
-from ainerd.techniques.xtec._clusters import SMOOTHED_SHARE, SMOOTHED_STEPS, find_clusters
+from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import cut, rescale
 from ainerd.techniques.xtec._mixture import fit, improve, responsibilities
 from ainerd.testing import ExampleRun, analyse
@@ -134,8 +134,7 @@ def of_set(seeds: int, case: Case) -> Row:
     with contextlib.redirect_stdout(io.StringIO()):
         matrix = GMM_kernels.Build_Markov_Matrix(place, 1.0, "local")
     start, smooth = fit(x[some], k), smoothing(place, 1.0)
-    how = {"steps": SMOOTHED_STEPS, "share": SMOOTHED_SHARE, "tolerance": 0.0, "smooth": smooth}
-    smoothed = responsibilities(x[some], improve(x[some], start, **how), smooth)[0].argmax(axis=0)
+    smoothed = responsibilities(x[some], improve(x[some], start, smooth=smooth), smooth)[0].argmax(axis=0)
     return {
         "set": seed,
         "same pixels": str(same),

@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from ainerd.techniques.xtec import smoothing
-from ainerd.techniques.xtec._clusters import SMOOTHED_SHARE, SMOOTHED_STEPS, find_clusters
+from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import cut, rescale
 from ainerd.techniques.xtec._mixture import Mixture, fit, improve, responsibilities
 from ainerd.techniques.xtec._transitions import posteriors, transitions
@@ -101,8 +101,7 @@ def test_smoothing_is_the_matrix_of_xtec(length, cell):
 def test_smoothed_clusters_are_those_of_xtec_with_the_same_matrix():
     x, positions = X[::4], np.argwhere(KEEP.reshape(96, 96))[::4] / 2
     smooth, start = smoothing(positions, 1.0), fit(x, 4)
-    how = {"steps": SMOOTHED_STEPS, "share": SMOOTHED_SHARE, "tolerance": 0.0, "smooth": smooth}
-    found = responsibilities(x, improve(x, start, **how), smooth)[0].argmax(axis=0)
+    found = responsibilities(x, improve(x, start, smooth=smooth), smooth)[0].argmax(axis=0)
     peer = damped(x.astype(float), start.means, start.variances, smooth=csr_array(neighbours(positions, 1.0)))
     assert adjusted_rand_score(found, peer) >= 0.99
 
@@ -150,3 +149,18 @@ def test_clusters_take_at_most_half_the_memory_of_the_trajectories():
         tracemalloc.stop()
     assert np.bincount(found.labels).tolist() == [60_000] * 3 and x.dtype == np.float32
     assert peak < 0.5 * x.nbytes
+
+
+def test_smoothing_takes_little_more_memory_than_trajectories_of_thirty_temperatures():
+    positions = np.argwhere(np.ones((250, 200), bool))
+    smoothing(positions[:100], 1.0)
+    tracemalloc.start()
+    try:
+        smooth = smoothing(positions, 1.0)
+        kept, peak = tracemalloc.get_traced_memory()
+        shares = smooth(np.ones((3, len(positions)), np.float32))
+    finally:
+        tracemalloc.stop()
+    trajectories = 4 * 30 * len(positions)
+    assert peak < 1.4 * trajectories and kept < 0.6 * trajectories
+    np.testing.assert_allclose(shares, 1, rtol=1e-6)

@@ -169,6 +169,17 @@ def test_one_frame_and_frames_of_another_shape():
     same_bits(whole, feed.finish())
 
 
+def test_a_frame_without_counts_and_frames_of_another_dtype_do_not_fail_a_ramp():
+    dark = np.where(np.arange(len(TEMPERATURES)) == 4, 0, 1)[:, None, None] * ramp(7, n=128).frames
+    found = analyse(XTEC(clusters=3), replace(RUN, frames=dark.astype(np.uint16)))
+    assert found.summary["followed"] == "no: too few peaks could be followed"
+    first, *others = singles(RUN, range(len(TEMPERATURES)))
+    feed = Feed(XTEC(clusters=3), first, n_frames=None).push()
+    for other in others:
+        feed.next_run(replace(other, frames=other.frames.astype(np.uint64))).push()
+    same_bits(analyse(XTEC(clusters=3), RUN), feed.finish())
+
+
 def test_frames_beyond_the_memory_lie_on_disk_and_give_the_same_bits():
     small = XTEC(clusters=3, memory_gb=1e-6)
     same_bits(analyse(XTEC(clusters=3), RUN, block=3), analyse(small, RUN, block=3))

@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.techniques.xtec._mixture import SAMPLE, STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
+from ainerd.techniques.xtec._mixture import STARTS, Mixture, Smooth, fit, improve, responsibilities, sample
 from ainerd.techniques.xtec._patches import averages
 
+SAMPLE = 20_000  # trajectories that starts are tried on
 HALF = 3000  # trajectories of a half that stability is tried on
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
 STABLE = 0.9  # and of two halves of the trajectories
 AGAIN = 0.5  # of a cluster's trajectory, where its pixels are chosen without the temperatures that are looked at
-# How far ``xtec`` 0.1.1 goes with smoothing, whose steps are many and small: it ends before it stands still.
-SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,16 @@ def find_clusters(
     agree = np.flatnonzero(table["halves"] >= STABLE)
     best = int(agree[-1]) if agree.size else int(table["halves"].argmax())
     k = int(table["clusters"][best])
-    mixture, starts = _best(sample(x, np.random.default_rng(seed)), k, seed)
+    mixture, starts = _best(sample(x, np.random.default_rng(seed), SAMPLE), k, seed)
     mixture = mixture if len(x) <= SAMPLE else improve(x, mixture)
     if smooth is not None:
-        mixture = improve(x, mixture, steps=SMOOTHED_STEPS, share=SMOOTHED_SHARE, tolerance=0, smooth=smooth)
+        mixture = improve(x, mixture, smooth=smooth)
     found = responsibilities(x, mixture, smooth)[0].argmax(axis=0)
     size = np.bincount(found, minlength=k)
     order = np.lexsort((mixture.means[:, 0], -size))
-    order = order[size[order] > 0]
-    number = np.zeros(k, np.int64)
-    number[order] = np.arange(len(order))
+    found = np.argsort(order)[found]
+    order = order[: np.count_nonzero(size)]
     mixture = Mixture(mixture.weights[order], mixture.means[order], mixture.variances[order], mixture.score)
-    found = number[found]
     told = _told(x, mixture, found, smooth)
     return Clusters(mixture, found, told, starts, float(table["halves"][best]), table)
 

@@ -1,6 +1,7 @@
 """Which pixels are kept, and how their trajectories are scaled."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +10,16 @@ MOST_STEPS = 100
 BLOCK = 1 << 12  # pixels at a time: more would only cost memory
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Pixels that are bright enough.
+def blocks(n: int) -> Iterator[slice]:
+    """Of `n` pixels, some at a time."""
+    return (slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
 
-    Attributes
-    ----------
-    keep : ndarray of bool, shape (n_pixels,)
-    level : float
-        The cut, on the natural logarithm of the mean intensity.
-    plausible : bool
-        Whether it lies between mean - sd and mean + 2 sd of all logarithms, as the cut of a detector frame with a
-        background and peaks does.
-    """
+
+class Cut(NamedTuple):
+    """Pixels that are bright enough (n_pixels,), and the cut, on the natural logarithm of the mean intensity."""
 
     keep: NDArray[np.bool_]
     level: float
-    plausible: bool
 
 
 def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
@@ -50,12 +44,15 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
     if not some.any():
         raise ValueError("no pixel has a mean intensity above 0: is the shutter open?")
     logs = np.log(mean[some])
-    low, high = logs.mean() - logs.std(), logs.mean() + 2 * logs.std()
-    levels = {"kl": _by_kl, "simple": lambda _: high, "none": lambda _: -np.inf}
-    level = levels[how](logs) if isinstance(how, str) else np.log(how)
+    if how == "kl":
+        level = _by_kl(logs)
+    elif how == "simple":
+        level = float(logs.mean() + 2 * logs.std())
+    else:
+        level = -np.inf if how == "none" else float(np.log(how))
     keep = some.copy()
     keep[some] = logs > level
-    return Cut(keep, float(level), bool(low <= level <= high))
+    return Cut(keep, level)
 
 
 def _by_kl(logs: NDArray[np.float64]) -> float:
@@ -102,8 +99,8 @@ def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.
 
     `how` is "mean" (I / mean - 1), "zscore" ((I - mean) / sd) or "log" (log(1 + I) less its mean).
     """
-    for first in range(0, len(trajectories), BLOCK):
-        x = trajectories[first : first + BLOCK]
+    for which in blocks(len(trajectories)):
+        x = trajectories[which]
         if how == "log":
             np.log1p(x, out=x)
         mean = x.mean(axis=1, dtype=np.float64, keepdims=True)

@@ -1,22 +1,36 @@
 """One ramp, while its frames come: what was taken at which temperature, and what that says."""
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import DTypeLike, NDArray
 
 from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._frames import Group, grouped, intensities, marked, room
 from ainerd.techniques.xtec._said import said
+from ainerd.techniques.xtec._settings import XTECSettings
+from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
 
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames that count as one temperature: its value, the frames in order, what they are divided by."""
+
+    temperature: float
+    frames: tuple[int, ...]
+    exposure: float
 
 
 class Ramp:
@@ -56,6 +70,7 @@ class Ramp:
         self._frames += list(kept)
         self._memory = max(self._memory - kept.nbytes, 0.0)
 
+    @one_thread
     def finish(self) -> Analysis:
         """What the frames so far say."""
         if not len(self._frames):
@@ -82,30 +97,28 @@ class Ramp:
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
         t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        return said(self._technique, t, x, mean, bright, moves, left_out)
+        analysis, self._technique.known = said(settings, t, x, mean, bright, moves, left_out)
+        return analysis
 
     def _groups(self) -> list[Group]:
         settings, n = self._technique.settings, len(self._frames)
-        readings = self._runs[0][0].readings
-        temperature = readings.of_frames(settings.temperature)
-        if temperature.shape != (n,) or not np.isfinite(temperature).any():
-            raise AnalysisError(
-                f"{settings.temperature!r} was not read: give the device to the plan, "
-                "or name its data key in xtec.temperature"
-            )
-        temperature, time, exposure = temperature.copy(), np.empty(n), np.ones(n)
-        for i, (run, first) in enumerate(self._runs):
-            of_run = slice(first, self._runs[i + 1][1] if i + 1 < len(self._runs) else n)
-            number = np.arange(of_run.stop - first)
-            time[of_run] = run.start.get("time", i) + number * (run.frame_time_s or 1e-3)
-            if number.size > 1 and not np.ptp(temperature[of_run]):
-                temperature[of_run] = self._flown(run, temperature[of_run])
+        temperature = self._read(settings.temperature, "give the device to the plan, or name it in xtec.temperature")
+        time, exposure = np.empty(n), np.ones(n)
+        ends = [first for _, first in self._runs[1:]] + [n]
+        for i, ((run, first), end) in enumerate(zip(self._runs, ends, strict=True)):
+            time[first:end] = run.start.get("time", i) + np.arange(end - first) * (run.frame_time_s or 1e-3)
+            if end - first > 1 and not np.ptp(temperature[first:end]):
+                temperature[first:end] = self._flown(run, temperature[first:end])
         for key in filter(None, (settings.monitor, settings.exposure)):
-            found = readings.of_frames(key)
-            if found.shape != (n,) or not np.isfinite(found).any():
-                raise AnalysisError(f"{key!r} was not read: frames cannot be divided by it")
-            exposure *= found
-        return grouped(temperature, exposure, time, direction=settings.direction, merge=settings.merge)
+            exposure *= self._read(key, "frames cannot be divided by it")
+        return grouped(temperature, exposure, time, settings)
+
+    def _read(self, key: str, without: str) -> NDArray[np.float64]:
+        """What was read with each frame; AnalysisError says what it means that there is nothing."""
+        found = self._runs[0][0].readings.of_frames(key).copy()
+        if found.size != len(self._frames) or not np.isfinite(found).any():
+            raise AnalysisError(f"{key!r} was not read: {without}")
+        return found
 
     def _flown(self, run: RunInfo, once: NDArray[np.float64]) -> NDArray[np.float64]:
         """Temperatures of the frames of a run in which it was recorded, not read with each frame."""
@@ -126,13 +139,63 @@ class Ramp:
         return np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value)
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[NDArray[np.float64]]:
-        """Intensity at each temperature, (ny, nx); NaN where a pixel does not count."""
-        bad = marked(self._frames)
-        for number, counts in enumerate(intensities(self._frames, groups, self._dark)):
+        """Counts at each temperature, less dark counts, for one mean exposure, (ny, nx).
+
+        NaN where the detector marks a pixel in some frame: negative, the highest integer, or not finite.
+        """
+        bad = np.zeros(self.pixels.size, bool)
+        for frame in self._frames:
+            highest = np.inf if frame.dtype.kind == "f" else np.iinfo(frame.dtype).max
+            bad |= ~((frame >= 0) & (frame < highest))
+        kind = np.result_type(np.int64, *{frame.dtype for frame in self._frames})
+        for step, group in enumerate(groups):
+            counts = np.zeros(self.pixels.size, kind)
+            for number in group.frames:
+                counts += self._frames[number]
             image = np.full(self._shape, np.nan)
-            image.ravel()[self.pixels] = np.where(bad, np.nan, counts)
-            yield image if moves is None else moves.undone(image, number)
+            image.ravel()[self.pixels] = np.where(bad, np.nan, counts - len(group.frames) * self._dark) / group.exposure
+            yield image if moves is None else moves.undone(image, step)
 
 
 def _by(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
+
+
+def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
+    """An array to be filled; one of more than `memory` bytes lies in a temporary file."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
+        return np.empty(shape, dtype)
+    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+
+
+def grouped(
+    temperature: NDArray[np.float64], exposure: NDArray[np.float64], time: NDArray[np.float64], settings: XTECSettings
+) -> list[Group]:
+    """Frames by temperature, ascending, from what is known of each, (n,); one with NaN or without exposure is left out.
+
+    With a direction ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
+    before it in time. Temperatures that differ by no more than `merge` are one; None: a 300th of their range.
+    """
+    order = np.lexsort((temperature, time))
+    order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
+    if not order.size:
+        return []
+    t = temperature[order]
+    merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
+    if settings.direction != "both":
+        change = pd.Series(np.diff(t, prepend=t[0]))
+        change = change.where(change.abs() > merge).ffill().bfill()  # a frame without a move goes with the one before
+        order = order[(change > 0) if settings.direction == "heating" else (change < 0)]
+    order = order[np.lexsort((order, time[order], temperature[order]))]
+    groups: list[list[int]] = []
+    for frame in order.tolist():
+        if groups and temperature[frame] - temperature[groups[-1][0]] <= merge:
+            groups[-1].append(frame)
+        else:
+            groups.append([frame])
+    total = math.fsum(exposure[order]) / max(len(order), 1)
+    return [
+        Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
+        for g in map(np.array, groups)
+    ]

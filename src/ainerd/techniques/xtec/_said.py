@@ -1,7 +1,8 @@
 """What a ramp says: clusters, transitions, and what each cluster may be."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,9 @@ from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
 from ainerd.techniques.xtec._patches import averages, odd_patches, patches
+from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._smooth import smoothing
-from ainerd.techniques.xtec._transitions import Posterior, posteriors, transitions
-
-if TYPE_CHECKING:
-    from ainerd.techniques.xtec._technique import XTEC
+from ainerd.techniques.xtec._transitions import posteriors, transitions
 
 QUANTILES = (np.arange(15) + 0.5) / 15  # of all change, at which the embedding has the temperature
 MOST_NAMED = 4  # transitions in the summary
@@ -32,45 +31,50 @@ class Known:
 
 
 def said(
-    technique: "XTEC",
+    settings: XTECSettings,
     t: NDArray[np.float64],
     x: NDArray[np.float32],
     mean: NDArray[np.float64],
     bright: Cut,
     moves: Moves | None,
     left_out: int,
-) -> Analysis:
-    """The result of a ramp from its temperatures (n,), intensities (m, n) of kept pixels, and the mean frame (ny, nx).
+) -> tuple[Analysis, Known]:
+    """The result of a ramp, and what steering sees of it.
 
-    The intensities are scaled in place, and copied nowhere.
+    From temperatures (n,), intensities (m, n) of kept pixels, which are scaled in place, and the mean frame (ny, nx).
     """
-    settings = technique.settings
     keep = bright.keep.reshape(mean.shape)
     patch = patches(keep)
     counts, size = averages(x, patch, patch.max() + 1)
     rescale(x, settings.scale)
     of_patches = rescale(counts.astype(np.float32), settings.scale)
-    smooth = None
-    if settings.smooth in ("neighbours", "cells"):
+    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
+    if settings.smooth == "patches":
+        found = find(of_patches)
+        found = replace(found, labels=found.labels[patch])
+    else:
         cell = settings.cell if settings.smooth == "cells" else None
-        smooth = smoothing(np.argwhere(keep), settings.length, cell)
-    whole = settings.smooth == "patches"
-    found = find_clusters(
-        of_patches if whole else x, settings.clusters, settings.most_clusters, seed=settings.seed, smooth=smooth
-    )
-    found = replace(found, labels=found.labels[patch]) if whole else found
+        smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
+        found = find(x, smooth=smooth)
     k = found.mixture.k
     parts, place = np.unique(patch * k + found.labels, return_inverse=True)  # of patches, by cluster
-    trajectories, pixels = averages(x, place, len(parts))
-    (means, n_pixels), squares = averages(x, found.labels, k), averages(x, found.labels, k, 2)[0]
-    spread = np.sqrt(np.maximum(squares - means**2, 0))
-    errors = _errors(trajectories - means[parts % k], pixels, parts % k, k) / n_pixels[:, None]
-    technique.known = Known(t, means, np.hypot(errors, spread / np.sqrt(n_pixels)[:, None]))
-    posterior = posteriors(t, means, technique.known.errors)
-    posterior = [p if told else None for p, told in zip(posterior, found.told, strict=True)]
+    of_parts, pixels = averages(x, place, len(parts))
+    share = (parts % k == np.arange(k)[:, None]) * pixels
+    share = share / share.sum(axis=1, keepdims=True)
+    means = share @ of_parts
+    spread = np.sqrt(np.maximum(averages(x, found.labels, k, 2)[0] - means**2, 0))
+    n_pixels = np.bincount(found.labels, minlength=k)
+    errors = np.sqrt(share**2 @ (of_parts - means[parts % k]) ** 2 + spread**2 / n_pixels[:, None])
+    posterior = posteriors(t, means, errors)
+    posterior = replace(posterior, evidence=np.where(found.told, posterior.evidence, np.nan))
     shared = transitions(t, posterior)
     brightness = np.array([np.median(mean[keep][found.labels == i]) for i in range(k)])
     level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
+    guess = np.select(
+        [posterior.evident & (posterior.order > 0.5), posterior.evident, ~found.told, brightness > BRIGHT * level],
+        ["order parameter", "critical scattering", "noise", "Bragg"],
+        "background",
+    )
     odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
     compared = int(np.isfinite(odd).sum())
     oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
@@ -85,7 +89,6 @@ def said(
         "log_likelihood": found.mixture.score,
         "pixels": int(keep.sum()),
         "cut_counts": float(level),
-        "cut_plausible": "yes" if bright.plausible else "no",
         "temperatures": t.size,
         "lowest": float(t[0]),
         "highest": float(t[-1]),
@@ -107,11 +110,11 @@ def said(
     units |= {"temperature": settings.unit, "transition": settings.unit, "trajectories": "1", "counts": "1"}
     tables: dict[str, dict[str, NDArray]] = {
         "cluster": {
-            "pixels": np.bincount(found.labels, minlength=k),
+            "pixels": n_pixels,
             "counts": brightness,
-            "guess": np.array(list(map(_guess, found.told, posterior, brightness > BRIGHT * level))),
+            "guess": guess,
             "transition": np.array([next((s.at for s in shared if i in s.clusters), np.nan) for i in range(k)]),
-            "evidence": np.array([np.nan if p is None else p.evidence for p in posterior]),
+            "evidence": posterior.evidence,
         },
         "tried": found.tried,
     }
@@ -126,7 +129,7 @@ def said(
         "temperature": (t, ("step",)),
         "mean_frame": (mean.astype(np.float32), ("row", "column")),
     }
-    return Analysis(
+    analysis = Analysis(
         embedding=_embedding(t, means),
         novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
         arrays={name: array for name, (array, _) in arrays.items()},
@@ -136,19 +139,7 @@ def said(
         units=units,
         calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
     )
-
-
-def _errors(
-    off: NDArray[np.float64], pixels: NDArray[np.int64], cluster: NDArray[np.int64], k: int
-) -> NDArray[np.float64]:
-    """Standard errors of the sums of clusters' trajectories (k, n) that patches, (m, n) `off` the mean, differ by."""
-    return np.sqrt([(pixels[cluster == i] ** 2) @ off[cluster == i] ** 2 for i in range(k)])
-
-
-def _guess(told: bool, of: Posterior | None, bright: bool) -> str:
-    if of is not None and of.evident:
-        return "order parameter" if of.order > 0.5 else "critical scattering"
-    return ("Bragg" if bright else "background") if told else "noise"
+    return analysis, Known(t, means, errors)
 
 
 def _moved(asked: bool, moves: Moves | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from ainerd.techniques.xtec._curves import LEAST, curves, scaled, weighed
+from ainerd.techniques.xtec._transitions import LEAST, curves, scaled, weighed
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ class NextTemperature:
         self._technique = technique
         self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
         self._within = bounds[self._name]
+        self._steps = np.linspace(*self._within, STEPS + 1)
         self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
         self._at: list[float] = []  # asked for or measured, as far as the newest ramp does not have them
 
+    @one_thread
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Next temperatures, each with a reason."""
         return [self._next() for _ in range(num_points or 1)]
@@ -59,7 +61,7 @@ class NextTemperature:
 
     def should_stop(self) -> tuple[bool, str]:
         """When no gap is left that is worth another frame."""
-        if self._ahead()[2].any():
+        if self._ahead().size:
             return False, "there are gaps between temperatures in which trajectories are not certain"
         return True, "all gaps between temperatures are closed"
 
@@ -75,9 +77,8 @@ class NextTemperature:
 
     def _most_telling(self) -> tuple[float, str]:
         known, unit = self._technique.known, self._technique.settings.unit
-        ahead, distance, some = self._ahead()
-        if some.any():
-            ahead, distance = ahead[some], distance[some]
+        ahead = self._ahead() if self._ahead().size else self._steps
+        distance = self._distance(ahead)
         curious = CURIOUS * 2 * distance / np.ptp(self._within)
         if known is not None:
             told, at, sd = information(known, ahead, self._within)
@@ -88,11 +89,9 @@ class NextTemperature:
                 return float(ahead[best]), f"here a frame says most about the transition {where}"
         return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
 
-    def _ahead(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Temperatures, how far each is from any that was measured, and whether that is far enough for a frame."""
-        ahead = np.linspace(*self._within, STEPS + 1)
-        distance = self._distance(ahead)
-        return ahead, distance, distance > 0.99 * np.ptp(self._within) / STEPS
+    def _ahead(self) -> NDArray[np.float64]:
+        """Temperatures that are far enough from all that were measured."""
+        return self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS]
 
     def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         known = self._technique.known
@@ -100,7 +99,6 @@ class NextTemperature:
         return np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf)
 
 
-@one_thread
 def information(
     known: "Known", ahead: NDArray[np.float64], within: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

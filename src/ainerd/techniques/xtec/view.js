@@ -1,42 +1,45 @@
-// How X-TEC shows a ramp on the page of a result: trajectories by cluster over temperature, and where clusters lie.
-(() => {
-  const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"];
-  const array = async (get, path, name) =>
-    (await get(`/api/v1/array/full/${path}/${name}?format=application/json`)).json();
+// What X-TEC shows of a ramp in the browser: trajectories by cluster over temperature, and the cluster of each pixel.
+// Drawn inside the views of ainerd, with their colours and their Plotly.
+const { colour } = window.__AINERD__["colours.js"];
+const { axis, Plot } = window.__AINERD__["plot.js"];
+const { h, useEffect, useState } = window.__AINERD__["react.js"];
+const { useTheme } = window.__AINERD__["theme.js"];
 
-  const Ramp = ({ React, Plotly, path, result, get }) => {
-    const h = React.createElement;
-    const lines = React.useRef(), map = React.useRef();
-    const [problem, setProblem] = React.useState("");
-    const unit = result.arrays.temperature?.unit || "";
-    React.useEffect(() => {
-      let isOld = false;
-      const draw = async () => {
-        const [temperature, trajectories, labels] = await Promise.all(
-          ["temperature", "trajectories", "labels"].map((name) => array(get, path, name)));
-        if (isOld) return;
-        const traces = trajectories.map((y, k) => ({
-          x: temperature, y, mode: "lines+markers", name: `cluster ${k}`, line: { color: COLOURS[k % COLOURS.length] } }));
-        Plotly.react(lines.current, traces,
-          { xaxis: { title: { text: unit ? `temperature (${unit})` : "temperature" } }, yaxis: { title: { text: "trajectory" } },
-            margin: { t: 20, r: 10 }, height: 360 }, { displaylogo: false, responsive: true });
-        const n = Math.max(trajectories.length, 1);
-        const shades = Array.from({ length: n }, (_, k) => COLOURS[k % COLOURS.length])
-          .flatMap((c, k) => [[k / n, c], [(k + 1) / n, c]]);
-        Plotly.react(map.current, [{ z: labels, type: "heatmap", zmin: -0.5, zmax: n - 0.5, colorscale: shades, showscale: false,
-          hovertemplate: "cluster %{z}<extra></extra>" }],
-          { yaxis: { scaleanchor: "x", autorange: "reversed" }, margin: { t: 20, r: 10 }, height: 360 },
-          { displaylogo: false, responsive: true });
-      };
-      draw().catch((error) => isOld || setProblem(String(error)));
-      return () => { isOld = true; };
-    }, [path]);
-    const summary = result.metadata;
-    return h("div", { "data-ainerd": "xtec" },
-      problem && h("p", { role: "alert" }, problem),
-      h("p", null, `${summary.clusters ?? "?"} clusters of ${summary.pixels ?? "?"} pixels`),
-      h("div", { ref: lines, role: "img", "aria-label": "trajectories by cluster over temperature" }),
-      h("div", { ref: map, role: "img", "aria-label": "which pixel is in which cluster" }));
+function Ramp({ path, result, get }) {
+  const theme = useTheme();
+  const [read, setRead] = useState({});
+  useEffect(() => {
+    let wanted = true;
+    const array = async (name) => (await get(`/api/v1/array/full/${path}/${name}?format=application/json`)).json();
+    Promise.all(["temperature", "trajectories", "labels"].map(array)).then(
+      ([x, trajectories, labels]) => wanted && setRead({ x, trajectories, labels }),
+      (error) => wanted && setRead({ error }),
+    );
+    return () => void (wanted = false);
+  }, [path]);
+  const { x, trajectories, labels, error } = read;
+  if (!x) return h("p", { role: error && "alert" }, String(error ?? "reading the trajectories…"));
+  const n = trajectories.length;
+  const clusters = trajectories.map((y, k) => ({ x, y, name: `cluster ${k}`, line: { color: colour(k) } }));
+  const over = {
+    xaxis: axis(theme, `temperature (${result.metadata.units.temperature})`),
+    yaxis: axis(theme, "scaled intensity"),
+    showlegend: true,
   };
-  (window.__AINERD_TECHNIQUES__ ||= {})["xtec"] = Ramp;
-})();
+  const shades = trajectories.flatMap((_, k) => [k, k + 1].map((edge) => [edge / n, colour(k)]));
+  const z = labels.map((row) => row.map((k) => (k < 0 ? null : k))); // -1: not bright enough
+  const map = { type: "heatmap", z, zmin: -0.5, zmax: n - 0.5, colorscale: shades, showscale: false };
+  const square = {
+    xaxis: axis(theme, "column", { constrain: "domain", showgrid: false }),
+    yaxis: axis(theme, "row", { scaleanchor: "x", autorange: "reversed", showgrid: false }),
+  };
+  return h(
+    "div",
+    { "data-ainerd": "xtec" },
+    h("p", null, `${n} clusters of ${result.metadata.pixels} pixels`),
+    h(Plot, { traces: clusters, layout: over, height: "22em", label: "trajectories by cluster over temperature" }),
+    h(Plot, { traces: [map], layout: square, height: "30em", label: "which pixel is in which cluster" }),
+  );
+}
+
+(window.__AINERD_TECHNIQUES__ ||= {})["xtec"] = Ramp;

@@ -20,10 +20,11 @@ import { clock } from "./words.js";
 /** The view of the node `ainerd`; `root` is its path. */
 export function Campaign({ root }) {
   const [agent, setAgent] = useState(undefined);
-  const onAsked = useMemo(() => {
-    let asked;
-    plotlyAfter(new Promise((done) => (asked = done))); // once the gallery has asked for what it shows
-    return asked;
+  const [onAsked, onRows] = useMemo(() => {
+    const told = [];
+    const both = [0, 1].map((k) => new Promise((done) => (told[k] = done)));
+    plotlyAfter(Promise.all(both)); // once the gallery has asked for what it shows, and the table can be read
+    return told;
   }, []);
   const { state, feed, again } = useCampaign(root, agent);
   const session = useSession(root);
@@ -49,6 +50,7 @@ export function Campaign({ root }) {
       ? h(Screen, {
           root,
           onAsked,
+          onRows,
           state: shown,
           asking: replay.playing || health?.closed ? { ...asking, may: false } : asking,
           replaying: replay.playing,
@@ -92,7 +94,7 @@ function Replay({ replay, empty }) {
 }
 
 /** Everything below the head: a function of a state of the campaign, `asking` of `useAsking`. */
-export function Screen({ root, state, asking, replaying, onAsked }) {
+export function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
   const [chosen, choose] = useState(null); // keys within a lasso
   const [likeThese, showAlike] = useState(false);
@@ -217,6 +219,7 @@ export function Screen({ root, state, asking, replaying, onAsked }) {
           chosen: words,
           selected: run?.key,
           only,
+          onRows,
           onPick: pick,
           onClear: clear,
           onAlike: () => showAlike(true),

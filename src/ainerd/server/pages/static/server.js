@@ -107,16 +107,17 @@ export const page = (path) => `/ui/browse/${encoded(path)}`;
 
 const loading = {};
 const PLOTLY = `${OURS}/static/plotly.min.js`;
-const LONGEST_MS = 600;
+const LONGEST_MS = 1500;
 
 /**
- * Have Plotly fetched, and read once `first` has settled or 600 ms later: while a browser reads it, which takes about a
- * second, it does nothing else, and what is asked of the server before that is there afterwards.
+ * Have Plotly fetched, and read once `first` has settled and is seen, or 1.5 s later: while a browser reads it, which
+ * takes about a second, it does nothing else, and what is asked of the server before that is there afterwards.
  */
 export function plotlyAfter(first) {
   if (window.Plotly || loading.plotly) return;
   document.head.append(Object.assign(document.createElement("link"), { rel: "preload", as: "script", href: PLOTLY }));
-  loading.first = Promise.race([first, new Promise((done) => setTimeout(done, LONGEST_MS))]).catch(() => {});
+  const seen = first.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+  loading.first = Promise.race([seen, new Promise((done) => setTimeout(done, LONGEST_MS))]).catch(() => {});
 }
 
 /** Plotly, once it is wanted. */

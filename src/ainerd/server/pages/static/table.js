@@ -44,6 +44,7 @@ export function Results({
   chosen,
   selected,
   only,
+  onRows,
   onPick,
   onClear,
   onAlike,
@@ -65,6 +66,7 @@ export function Results({
       ? { ...wanted, keys }
       : wanted;
   const { answer, error } = useTable(root, agent, limited, fresh);
+  useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);
   return h(
     "section",
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
