@@ -1,10 +1,10 @@
 """Points of exposures: whether those of one truth are together, and apart from others.
 
 Truths are of every family in `ainerd.dynamics`, the held-out ones among them; an exposure of a truth has parameters
-within a quarter, events at any time, an azimuth of its own, 250 to 2500 photons a pixel (.05 to .5 in each of 5000
-frames), 570 pixels in each of 18 bins, and a contrast of .1 to .3. Noise is that of Gaussian pixels, drawn at 64 px by
-code of the benchmark's own. A campaign has three to six regions, of one truth each and of different families, with one
-to ten exposures each.
+within a quarter, events at any time whose number follows Poisson's law, an azimuth of its own, 250 to 2500 photons a
+pixel (.05 to .5 in each of 5000 frames), 570 pixels in each of 18 bins, and a contrast of .1 to .3. Noise is that of
+Gaussian pixels, drawn at 64 px by code of the benchmark's own. A campaign has three to six regions, of one truth each
+and of different families, with one to ten exposures each.
 """
 
 from collections.abc import Callable, Sequence

@@ -13,6 +13,8 @@ from ainerd.latent._weights import read_weights, write_weights
 from ainerd.latent.training import train_run
 from ainerd.latent.training._run_views import truth, variant
 from ainerd.latent.training._textures import TEXTURES
+from ainerd.novelty import find_regimes
+from sim_devices._yielding import Yielding
 
 FLUID = Dynamics(family="fluid", tau_s=0.05)
 SLOW = Dynamics(family="slow", tau_s=2.0, exponent=1.5)
@@ -53,6 +55,18 @@ def test_exposures_of_one_regime_are_near_and_of_others_far(encoder):
         own = max(apart(a, b) for a in of_one for b in of_one)
         others = min(apart(a, b) for j, of_other in enumerate(points) if j != i for a in of_one for b in of_other)
         assert own < 2.5 * encoder.scatter < others
+
+
+@pytest.mark.parametrize("sample", [0, 1, 4, 5])
+def test_exposures_of_one_rate_are_one_regime_however_many_events_each_has(encoder, sample):
+    points, met = [], set()
+    for k, begin in enumerate(np.arange(60.0, 420.0, 70.0)):
+        events = [((t - begin) / 50, 5 * size) for t, size in Yielding(sample).between(begin, begin + 50)]
+        met.add(len(events))
+        yields = Dynamics(family="avalanche", tau_s=4.0, exponent=1.2, events=tuple(events))
+        points.append(encoder.encode_run(run(yields, seed=k)))
+    assert len(met) > 1
+    assert find_regimes(np.array(points), width=3 * encoder.scatter).n_regimes == 1
 
 
 @pytest.mark.parametrize("turn", [20, 75, 130])

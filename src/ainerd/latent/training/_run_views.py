@@ -54,7 +54,7 @@ def truth(rng: np.random.Generator) -> Dynamics:
 
 
 def variant(dynamics: Dynamics, rng: np.random.Generator) -> Dynamics:
-    """Dynamics of the same regime: parameters within a quarter, events of about the same size at any time."""
+    """Dynamics of the same regime: parameters within a quarter, events at the same rate and of about the same sizes."""
 
     def about(x: float, share: float = 0.25) -> float:
         return float(x * (1 + share * rng.uniform(-1, 1)))
@@ -68,10 +68,12 @@ def variant(dynamics: Dynamics, rng: np.random.Generator) -> Dynamics:
         "ageing": about(dynamics.ageing, 0.1),
     }
     if dynamics.events:
-        times = np.sort(rng.uniform(0.05, 0.95, len(dynamics.events)))
-        changed["events"] = tuple((float(t), about(s, 0.3)) for t, (_, s) in zip(times, dynamics.events, strict=True))
+        times = np.sort(rng.uniform(0.05, 0.95, _happened(len(dynamics.events), rng)))
+        sizes = rng.choice([size for _, size in dynamics.events], times.size)
+        changed["events"] = tuple((float(t), about(s, 0.3)) for t, s in zip(times, sizes, strict=True))
     if dynamics.rejuvenation:
-        changed["rejuvenation"] = tuple(np.sort(rng.uniform(0.12, 0.88, len(dynamics.rejuvenation))).tolist())
+        times = np.sort(rng.uniform(0.12, 0.88, _happened(len(dynamics.rejuvenation), rng)))
+        changed["rejuvenation"] = tuple(times.tolist())
     if dynamics.echo[0]:
         changed["echo"] = (about(dynamics.echo[0]), about(dynamics.echo[1], 0.2))
     if np.isfinite(dynamics.arrest_s):
@@ -81,6 +83,11 @@ def variant(dynamics: Dynamics, rng: np.random.Generator) -> Dynamics:
         changed["second"] = replace(second, tau_s=about(second.tau_s), flow_rad_s=about(second.flow_rad_s, 0.15))
         changed["second_share"] = float(np.clip(about(dynamics.second_share, 0.15), 0, 1))
     return replace(dynamics, **changed)
+
+
+def _happened(usual: int, rng: np.random.Generator) -> int:
+    """How many events an exposure has where this many are usual: one at least, or it would not show of which regime."""
+    return max(1, int(rng.poisson(usual)))
 
 
 def views(dynamics: Dynamics, rng: np.random.Generator, *, texture: bool = True) -> list[NDArray[np.float32]]:
