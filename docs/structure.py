@@ -105,7 +105,7 @@ def draw(imports: Imports) -> Figure:
         for folder in row:
             box = {"boxstyle": "round,pad=0.42", "facecolor": "white", "edgecolor": COLOR, "linewidth": 1.1}
             axes.text(place[folder][0], number, folder, ha="center", va="center", fontsize=10, bbox=box, zorder=3)
-            for other in straight[folder]:
+            for other in sorted(straight[folder]):
                 (x, y), (to_x, to_y) = place[folder], place[other]
                 way = FancyArrowPatch(
                     (x, y - 0.24),
