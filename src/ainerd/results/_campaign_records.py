@@ -9,6 +9,7 @@ from contextlib import suppress
 import pandas as pd
 from pydantic import ValidationError
 from tiled.client.container import Container
+from tiled.queries import Key
 
 from ainerd.results._columns import Columns
 from ainerd.results._mirror import Mirror
@@ -114,6 +115,12 @@ class CampaignRecords:
         """All suggestions by time, or those of a status; index ``id``, terms of the reason as ``terms.<name>``."""
         found = dict(read_nodes(self._suggestions, agent=self._agent, status=status))
         return suggestion_table(self._sound_suggestions.of(found))
+
+    def suggestion_counts(self) -> dict[str, int]:
+        """How many suggestions there are of each status, however many. One request."""
+        some = self._suggestions if self._agent is None else self._suggestions.search(Key("agent") == self._agent)
+        found = some.distinct("status", counts=True)["metadata"]["status"]
+        return {each["value"]: each["count"] for each in found}
 
     def open_suggestions(self) -> list[SuggestionRecord]:
         """Those of the agent's newest that are proposed or accepted, the newest first. One request."""
