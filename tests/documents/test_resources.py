@@ -109,6 +109,11 @@ def lambda750k(tmp_path):
             threading.Timer(0.05, self.cam.acquire.sim_put, [0]).start()  # not before: it would forget its status
             return status
 
+        def _acquire_changed(self, value=None, old_value=None, **kwargs):
+            if self._status is not None and (old_value, value) == (1, 0):
+                ended, self._status = self._status, None  # ophyd ends it first, and then may forget the next one
+                ended.set_finished()
+
     made = make_fake_device(Lambda)
     detector = made("LAMBDA:", name="lambda750k", read_attrs=["hdf1"], configuration_attrs=["cam"])
     cam, hdf1 = detector.cam, detector.hdf1
