@@ -12,6 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, IMAGES = DOCS / "tutorial" / "first-session.md", DOCS / "images"
 # A block that is typed, and the output below it, if the page shows any.
 BLOCK = re.compile(r"(<!-- runs -->\n```python\n)((?:(?!```).*\n)*)(```\n)(\n```text\n(?:(?!```).*\n)*```\n)?")
+OWN = "output/session"  # the folder of `make ipython`
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
         shutil.copy(Path(folder) / "first-session.png", IMAGES)
 
     def filled(block: re.Match[str]) -> str:
-        outputs = [plain(next(shown)) for _ in block[2].strip().splitlines()]
+        outputs = [plain(next(shown), folder) for _ in block[2].strip().splitlines()]
         code = block[1] + block[2] + block[3]
         return code + f"\n```text\n{''.join(outputs)}```\n" if block[4] else code
 
@@ -31,8 +32,9 @@ def main() -> None:
     picture(IMAGES)
 
 
-def plain(output: str) -> str:
-    """What IPython showed, without the number that it gives a value and without empty lines."""
+def plain(output: str, folder: str) -> str:
+    """What IPython showed in a folder, as `make ipython` does in its own, without numbers of values and empty lines."""
+    output = re.sub(rf"{re.escape(folder)}(\S* *)", lambda path: f"{OWN}{path[1]}".ljust(len(path[0])), output)
     lines = re.sub(r"^Out\[\d+\]: ?", "", output, flags=re.MULTILINE).splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
