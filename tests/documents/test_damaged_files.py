@@ -1,10 +1,12 @@
 """HDF5 files that were cut short, or in which bytes have changed: refused, where HDF5 alone would never come back."""
 
+import threading
+
 import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError
+from ainerd.documents import FrameError, _growing
 from ainerd.documents._frames import FrameReader
 from ainerd.hdf5 import LOOK, check_bytes, check_heaps, lookup3
 
@@ -130,3 +132,25 @@ def test_whatever_hdf5_raises_is_a_reason(tmp_path, movie):
         path.write_bytes(changed)
         with pytest.raises(FrameError, match="cannot open"):
             FrameReader(path, "entry/data", np.arange(12), SHAPE).close()
+
+
+@pytest.mark.fault("files of frames are opened in one thread while another uses HDF5", "no two are in HDF5 at once")
+def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monkeypatch):
+    with h5py.File(tmp_path / "m.h5", "w", libver="latest") as file:
+        file["d"] = movie
+    waited, set_attempts = [], _growing._set_attempts
+
+    def slowly(*given):
+        other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
+        other.start()
+        other.join(0.2)
+        waited.append(other)
+        assert other.is_alive()
+        return set_attempts(*given)
+
+    monkeypatch.setattr(_growing, "_set_attempts", slowly)
+    assert np.array_equal(read(tmp_path / "m.h5"), movie.reshape(N, -1))
+    assert waited
+    for other in waited:
+        other.join(10)
+        assert not other.is_alive()

@@ -5,6 +5,7 @@ import errno
 from pathlib import Path
 
 import h5py
+from h5py._objects import phil  # the lock that h5py holds in every call; it has no public name (3.16)
 
 # HDF5 reads metadata again while its checksum is wrong, and doubles its pause each time, from 1 ns: 28 times are a
 # quarter of a second. A SWMR reader's default of 100 is for ever, with h5py's lock held.
@@ -42,6 +43,8 @@ def opened(path: Path, *, growing: bool = True) -> h5py.File:
 def _growing(path: Path) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    if _set_attempts(access.id, ATTEMPTS) < 0:
+    with phil:  # HDF5 is not safe for threads: beside a call of another one this would write over its memory
+        refused = _set_attempts(access.id, ATTEMPTS) < 0
+    if refused:
         raise OSError("HDF5 takes no number of attempts to read metadata")
     return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
