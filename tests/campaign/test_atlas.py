@@ -12,7 +12,7 @@ from ainerd.results import AtlasRecord
 def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique, store, monkeypatch):
     monkeypatch.setattr(_atlas, "MANY", 8)
     monkeypatch.setattr(_atlas, "GROWTH", 1.5)
-    atlas = Atlas(technique, store)
+    atlas = Atlas(technique, store, ("x", "y"))
 
     def add(i, axis):
         return atlas.add(outcome(f"run {i}", z=3.0 * axis)), atlas.keep(nullcontext())
@@ -38,7 +38,7 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
 
 def test_what_was_found_before_is_fitted_and_keeps_its_numbers(technique, store):
     known = [outcome("a", z=0.0, regime=4), outcome("b", z=3.0, regime=2), outcome("dark", z=None)]
-    atlas = Atlas(technique, store, known)
+    atlas = Atlas(technique, store, ("x", "y"), known)
     assert atlas.regimes.n_regimes == 2
     assert atlas.label(np.float32([[3, 0], [0, 0], [9, 9]])).tolist() == [2, 4, -1]
     assert not store.atlases  # nothing new is known
@@ -47,7 +47,7 @@ def test_what_was_found_before_is_fitted_and_keeps_its_numbers(technique, store)
 
 
 def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, store):
-    atlas = Atlas(technique, store)
+    atlas = Atlas(technique, store, ("x", "y"))
     for key, x, z in (("first", 5.0, 0.0), ("second", 5.05, 3.0), ("elsewhere", 7.0, 6.0)):
         atlas.add(outcome(key, x=x, z=z))
     last = outcome("last", x=5.02, z=6.0)
@@ -60,7 +60,7 @@ def test_the_regime_before_is_that_of_the_latest_run_at_the_place(technique, sto
 
 
 def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(technique, store):
-    atlas = Atlas(technique, store)
+    atlas = Atlas(technique, store, ("x", "y"))
     atlas.add(outcome("mine", z=0.0))
     store.owners["theirs"] = "another"
     atlas.learn(outcome("theirs", z=3.0, regime=7, is_recalled=True))
@@ -75,14 +75,14 @@ def test_another_agents_result_is_learned_and_its_label_left_to_that_agent(techn
 
 
 def test_a_result_of_another_process_of_the_agent_is_labelled(technique, store):
-    atlas = Atlas(technique, store)
+    atlas = Atlas(technique, store, ("x", "y"))
     for _ in range(2):
         atlas.learn(outcome("shared", z=3.0, regime=7, is_recalled=True))
     assert atlas.keep(nullcontext()) == 1 and store.atlases[0].labels == {"shared": 7}
 
 
 def test_an_atlas_of_nothing_labels_nothing(technique, store):
-    atlas = Atlas(technique, store)
+    atlas = Atlas(technique, store, ("x", "y"))
     assert atlas.regimes is None and atlas.label(np.zeros((2, 2), np.float32)).tolist() == [-1, -1]
     with pytest.raises(AssertionError):
         atlas.keep(nullcontext())

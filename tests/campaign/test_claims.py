@@ -76,8 +76,8 @@ def test_a_novel_run_is_set_apart_or_it_is_said(make, store):
 
 
 def test_the_number_of_a_dead_regime_is_not_given_again(technique, store):
-    atlas = Atlas(technique, store, [outcome("a", z=0.0, regime=0), outcome("b", z=3.0, regime=7)])
+    atlas = Atlas(technique, store, ("x", "y"), [outcome("a", z=0.0, regime=0), outcome("b", z=3.0, regime=7)])
     assert atlas.add(outcome("c", z=6.0)) == 8
-    alone = Atlas(technique, store, [outcome("a", z=0.0, regime=0)])
+    alone = Atlas(technique, store, ("x", "y"), [outcome("a", z=0.0, regime=0)])
     store.add_atlas(type("R", (), {"labels": {}, "changed": lambda self, **k: type("S", (), k)})())
     assert alone.add(outcome("d", z=9.0)) == 1

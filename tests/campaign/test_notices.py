@@ -21,7 +21,7 @@ class Drift:
 
 @pytest.fixture
 def atlas(technique, store):
-    return Atlas(technique, store)
+    return Atlas(technique, store, ("x", "y"))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ class Campaign(Asked):
         self._lock = threading.RLock()
         self._configured = {name: list(limits) for name, limits in bounds.items()}
         self._ledger = Ledger(store, agent, tuple(bounds), explorer.get("unit", ""))
-        self._atlas = Atlas(technique, store, known)
+        self._atlas = Atlas(technique, store, tuple(bounds), known)
         self._claims = Claims(technique)
         self._claims.update(self._atlas.p_values())  # what was found before was said before
         self._notices = Notices(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)

@@ -7,6 +7,7 @@ many in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, A
 2nd ed., section 4.6), and a kind that is broad, such as avalanches, hides nothing that is close to a narrow one.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
@@ -123,7 +125,10 @@ class NoveltyScorer(BaseEstimator):
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
         quick = config_context(assume_finite=True, skip_parameter_validation=True)  # a tenth of the time of small fits
-        with quick, one_thread, threadpool_limits(1, "openmp"):  # of which every thread has a number of its own
+        # Every thread has a number of openmp's own.
+        with quick, one_thread, threadpool_limits(1, "openmp"), warnings.catch_warnings():
+            # Ranks calibrate any density, also one that a few more steps would change a little.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 SPOILT = "spoilt"  # begins the reason of a run that ends with "fail" because of what happened around it
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What became of a run, an event of it, or a series."""
 

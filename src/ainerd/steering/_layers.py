@@ -24,15 +24,15 @@ def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tu
     if known < 2:
         return 0.0, chance
     along = positions @ (directions := _half_turn(window.low.size)).T
-    order = np.argsort(along, axis=0, kind="stable")
-    sorted_labels = labels[order]
-    exceptions = (sorted_labels[1:] != sorted_labels[:-1]).sum(0) - (known - 1)
+    changes = (np.diff(labels[np.argsort(x, kind="stable")]) for x in along.T)
+    exceptions = np.array([*map(np.count_nonzero, changes)]) - (known - 1)
     fewest = exceptions.min()
     share = np.exp(-PER_EXCEPTION * (exceptions - fewest))  # 500 exceptions are nothing in floating point
     share /= share.sum()
     rate = (known + 1) / window.width
     for j in np.flatnonzero(share > 0.01):
-        x, label, at = along[order[:, j], j], sorted_labels[:, j], window.nodes @ directions[j]
+        order = np.argsort(along[:, j], kind="stable")
+        x, label, at = along[order, j], labels[order], window.nodes @ directions[j]
         after = np.searchsorted(x, at)
         left, right = np.clip(after - 1, 0, len(x) - 1), np.clip(after, 0, len(x) - 1)
         from_left, from_right = -np.expm1(-rate * np.abs(at - x[left])), -np.expm1(-rate * np.abs(x[right] - at))

@@ -63,6 +63,10 @@ class Rows:
         """One value; KeyError if there is no such id."""
         return self._columns[name][self._row[id]]
 
+    def place(self, id: str) -> int:
+        """Which of all rows it is; KeyError if there is no such id."""
+        return int(np.count_nonzero(self._is_there[: self._row[id]]))
+
     def give(self, name: str, values: ArrayLike) -> None:
         """Give every id a value of a column that is there."""
         self._columns[name][: self._end][self._is_there[: self._end]] = values
