@@ -60,6 +60,8 @@ class Encoder(ABC):
             from ainerd.latent._pca import PcaEncoder
             from ainerd.latent._run import RunEncoder
 
+            if model == "ours":
+                return LearnedEncoder.shipped()
             readers = {"learned": LearnedEncoder.read, "run": RunEncoder.read}
             return readers.get(kind_of(path), PcaEncoder.read)(path)
         if path.suffix == ".pth":

@@ -14,6 +14,7 @@ It runs on numpy alone; torch is needed to train it.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from ainerd.latent._encoder import Encoder
 from ainerd.latent._features import age_lag, noise_gauges, scaled, weighted
 from ainerd.latent._grid import MAP_SIZE, ROWS, SIZE, WEIGHT, block_mean, from_triangle, interpolate
 from ainerd.latent._tower import Tensors, through, tower_ranks
-from ainerd.latent._weights import ModelError, digest, read_weights
+from ainerd.latent._weights import SHIPPED, ModelError, digest, read_weights
 from ainerd.threads import one_thread
 
 # Components of the linear basis that share one weight when a residual is shrunken; what lies outside the basis is
@@ -97,6 +98,12 @@ class LearnedEncoder(Encoder):
         if tensors["mean"].shape != ROWS.shape or tensors["detail"].shape != (N_DETAIL, ROWS.size):
             raise ModelError(f"{path}: made for another map size or another number of components")
         return cls(tensors, sha256=digest(path))
+
+    @staticmethod
+    @cache
+    def shipped() -> "LearnedEncoder":
+        """The one that is shipped, which has 35 MB and is part of others: read once."""
+        return LearnedEncoder.read(SHIPPED / "ours.safetensors")
 
     def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         with threads_for(len(maps)):

@@ -38,7 +38,7 @@ class MapFeatures:
     """What the run encoder sees of a map: the latent vector of "ours", and numbers that are linear in the map."""
 
     def __init__(self) -> None:
-        self.ours = LearnedEncoder.read(SHIPPED / "ours.safetensors")
+        self.ours = LearnedEncoder.shipped()
         every = np.r_[0:N_COARSE, GROUPS[-1] : len(self.ours.features)]
         self._operator, self._mean = self.ours.features[every], self.ours.feature_mean[every]
 

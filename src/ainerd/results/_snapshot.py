@@ -45,6 +45,8 @@ class Snapshot:
 
     def load(self) -> Columns | None:
         """The results from the first on, as far as there are files; None, if there is none that can be read."""
+        import pyarrow
+
         try:
             there = [key for key, _ in read_children(self._ainerd, _KEY, _TIMEOUT_S)]
         except httpx.HTTPError:
@@ -63,6 +65,7 @@ class Snapshot:
                 break
             parts.append(part)
             self._parts.append((first, end))
+        pyarrow.default_memory_pool().release_unused()  # it keeps as much as the results take for the next time
         return Columns.joined(parts) if parts else None
 
     def append(self, results: Columns) -> bool:
@@ -174,7 +177,7 @@ def _unpacked(file: bytes, first: int) -> Columns:
         pd.DataFrame(frame, index=index, copy=False),
         first + np.arange(len(table)),
         np.diff(points.offsets.to_numpy()),
-        points.flatten().to_numpy(),
+        points.flatten().to_numpy().copy(),  # or the whole file would be kept
         nested,
         json.loads(table.schema.metadata[b"problems"]),
     )
