@@ -1,5 +1,7 @@
 """The novelty claim: false alarms as many as it says, in every kind, and power on dynamics it was never shown."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -8,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 from ainerd.dynamics import HELD_OUT, MECHANISMS, draw, ordinary
 from ainerd.dynamics._corpus import clean_exposure, noisy_runs
 from ainerd.latent import Encoder
-from ainerd.novelty import NoveltyScorer
+from ainerd.novelty import NoveltyScorer, _scorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs._bank import add_systematics
 
@@ -156,3 +158,11 @@ def test_it_is_an_estimator():
     scorer.fit(np.random.default_rng(0).normal(size=(50, 4)))
     with pytest.raises(ValueError, match=r"\(n, 4\), got \(1, 3\)"):
         scorer.p_values(np.zeros((1, 3)))
+
+
+def test_a_density_that_could_be_fitted_longer_warns_nobody(monkeypatch):
+    monkeypatch.setattr(_scorer, "GaussianMixture", partial(GaussianMixture, max_iter=1))
+    runs = np.random.default_rng(0).normal(size=(200, 3))
+    assert (
+        0.02 < (NoveltyScorer().fit(runs).p_values(np.random.default_rng(1).normal(size=(500, 3))) <= 0.1).mean() < 0.2
+    )

@@ -66,6 +66,18 @@ def test_other_statistics_have_another_file_and_the_oldest_goes(bank, cache, mon
     assert len(kept) == 3 and set(cache.iterdir()) == set(kept[1:])
 
 
+def test_memory_holds_those_used_last(bank, cache, monkeypatch):
+    monkeypatch.setattr(_calibrated, "MOST_KNOWN", 2)
+    made = [calibrated(bank, Encoder.load(), **SEEN | {"photons": photons}) for photons in (100.0, 200.0)]
+    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
+    calibrated(bank, Encoder.load(), **SEEN | {"photons": 400.0})
+    assert len(_calibrated._known) == 2
+    assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
+    again = calibrated(bank, Encoder.load(), **SEEN | {"photons": 200.0})
+    assert again is not made[1]
+    np.testing.assert_array_equal(again.p_values(features(bank)), made[1].p_values(features(bank)))
+
+
 @pytest.mark.parametrize(
     "damage", [lambda path: path.write_bytes(path.read_bytes()[:5000]), lambda path: path.unlink()]
 )

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "calibration"
 _ROOMS = ("latent", "novelty", "dynamics")
-MOST = 30  # files, of 4 MB each
+MOST, MOST_KNOWN = 30, 16  # files, and scorers in memory: 4 MB each, read from its file in a hundredth of a second
 _known: dict[str, NoveltyScorer] = {}
 _making = Lock()  # so that two runs that end together do the work once
 
@@ -48,7 +48,9 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
         json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, seen]).encode()
     ).hexdigest()
     with _making:
-        if key not in _known:
+        if key in _known:
+            _known[key] = _known.pop(key)  # the one used last is the last to go
+        else:
             path = user_cache_path("ainerd") / f"{key}.safetensors"
             try:
                 _known[key] = _read(path)
@@ -56,7 +58,9 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
                 features = bank.features(encoder, n_frames=1, seed=0, **seen)
                 _known[key] = NoveltyScorer(terms=TERMS).fit(features, bank.families)
                 _keep(path, _known[key])
-    return _known[key]
+            for unused in [*_known][:-MOST_KNOWN]:
+                del _known[unused]
+        return _known[key]
 
 
 def _read(path: Path) -> NoveltyScorer:
