@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ainerd.results._file import read_table
 from ainerd.results._hdf5 import put_array, put_attributes, put_table
 from ainerd.results._patience import counted
 from ainerd.results._records import USABLE
@@ -98,12 +99,12 @@ def write_plain(store: ResultStore, keys: list[str], path: Path) -> Path:
     with h5py.File(path, "x", libver="latest", track_order=True) as file:
         for key in counted(keys, f"writing {path.name}"):
             node = store[key]
-            said = node.metadata
+            said, parts = node.metadata, dict(node.items())
             group = file.create_group(key, track_order=True)
             put_attributes(group, said)
             for name in said["arrays"]:
-                about = {"units": said["units"].get(name), "dims": ",".join(node[name].dims or ()) or None}
-                put_array(group, name, node[name].read(), about)
+                about = {"units": said["units"].get(name), "dims": ",".join(parts[name].dims or ()) or None}
+                put_array(group, name, parts[name].read(), about)
             for name in (*said.get("tables", ()), *said["series"]):
-                put_table(group, name, store.rows(key, name), said["units"])
+                put_table(group, name, read_table(parts[name]), said["units"])
     return path

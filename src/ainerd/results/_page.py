@@ -10,7 +10,8 @@ _MOST = 12  # panels
 def draw_result(result: Any, figure: Any) -> None:
     """Draw each series over time, each array of one dimension as a line, and of two as an image; name the others."""
     said = result.metadata
-    arrays = {name: result[name] for name in said["arrays"]}
+    parts = dict(result.items())  # in one request
+    arrays = {name: parts[name] for name in said["arrays"]}
     drawn = [name for name, array in arrays.items() if array.ndim in (1, 2) and array.dtype.kind in "biuf"]
     shown = [*said["series"], *drawn][:_MOST]
     columns = min(4, max(1, len(shown)))
@@ -18,7 +19,7 @@ def draw_result(result: Any, figure: Any) -> None:
     for axes, name in zip(places, shown, strict=False):
         label = f"{name} ({said['units'][name]})" if name in said["units"] else name
         if name in said["series"]:
-            table = result[name].read()
+            table = parts[name].read()
             axes.plot(table["time"], table[name], ".-", color="0.2", lw=1, ms=3)
             axes.set(xlabel="time (s)", ylabel=label)
             continue

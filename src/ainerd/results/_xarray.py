@@ -45,17 +45,18 @@ def dataset(result: "AinerdResult", names: Sequence[str] | None = None) -> "xr.D
     said, units = result.metadata, result.metadata["units"]
     if missing := [name for name in names or () if name not in said["arrays"]]:
         raise KeyError(f"no array {', '.join(missing)}: there are {', '.join(said['arrays']) or 'none'}")
-    wanted = said["arrays"] if names is None else [name for name in said["arrays"] if name in {*names, *_axes(result)}]
+    nodes = dict(result.items())  # in one request
+    wanted = said["arrays"] if names is None else [name for name in said["arrays"] if name in {*names, *_axes(nodes)}]
     variables: dict[str, Any] = {}
     sizes: dict[str, int] = {}
     for name in wanted:
-        node = result[name]
+        node = nodes[name]
         dims = node.dims or [f"{name}_{k}" for k in range(node.ndim)]
         dims = [_own(dim, name, n, sizes) for dim, n in zip(dims, node.shape, strict=True)]
         variables[name] = xr.Variable(dims, np.asarray(node.read()), _unit(units, name))
     if names is None:
         for name in (*said.get("tables", ()), *said["series"]):
-            variables |= _columns(name, read_table(result[name]), units)
+            variables |= _columns(name, read_table(nodes[name]), units)
     told = xr.Dataset(variables, attrs=_attributes(said))
     return _with_coordinates(told, result)
 
@@ -95,10 +96,9 @@ def dataset_of_all(table: pd.DataFrame, results: Mapping[str, "AinerdResult"], n
     return told.merge(arrays, combine_attrs="override")
 
 
-def _axes(result: "AinerdResult") -> set[str]:
+def _axes(nodes: Mapping[str, Any]) -> set[str]:
     """Arrays that are the axis of others: of one dimension, which bears their name."""
-    said = result.metadata["arrays"]
-    return {name for name, shape in said.items() if len(shape) == 1 and tuple(result[name].dims or ()) == (name,)}
+    return {name for name, node in nodes.items() if tuple(getattr(node, "dims", None) or ()) == (name,)}
 
 
 def _own(dim: str, name: str, n: int, sizes: dict[str, int]) -> str:

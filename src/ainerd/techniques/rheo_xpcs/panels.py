@@ -37,10 +37,11 @@ def plot(result: AinerdResult, figure: Any) -> None:
     """Maps, g2, the picture of the beam and each series, as far as there are any."""
     said = result.metadata
     wanted = {"c2", "g2", "tau"}.union(*BEAM.values())
-    there = {name: result[name].read() for name in said["arrays"] if name in wanted}
+    parts = dict(result.items())  # in one request
+    there = {name: parts[name].read() for name in said["arrays"] if name in wanted}
     series = {}
     for name in said["series"]:
-        table = result[name].read()
+        table = parts[name].read()
         label = f"{name} ({said['units'][name]})" if name in said["units"] else name
         series[label] = table["time"].to_numpy(), table[name].to_numpy()
     names = [str(k + 1) for k in range(len(there.get("c2", ())))]
