@@ -34,6 +34,7 @@ from benchmarks._report import report
 
 USUAL = Instrument()
 Judge = Callable[[Squared, Instrument, bool], float]
+Wanted = Callable[[str], bool]  # whether a row is
 
 
 def main() -> None:
@@ -42,20 +43,30 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=("all", *PARTS), default="all")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="rows of fragile or instruments; 'maps' or 'frames' of the grid")
     arguments = parser.parse_args()
     bank = Bank.load()
     for name, part in PARTS.items():
         if arguments.part in ("all", name):
             with Progress() as progress:
                 rows = []
-                for row in part(10 if arguments.quick else 1, np.random.default_rng(arguments.seed), progress):
+                rng = np.random.default_rng(arguments.seed)
+                for row in part(10 if arguments.quick else 1, rng, progress, lambda row: arguments.only in row):
                     progress.console.print(*row.values())  # they come minutes apart
                     rows.append(row)
-            report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, seed=arguments.seed, quick=arguments.quick)
+            report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, **vars(arguments))
 
 
-def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+def grid(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
     """Plain physics."""
+    if wanted("maps"):
+        yield from grid_of_maps(share, rng, progress)
+    if wanted("frames"):
+        yield from grid_of_frames(share, rng, progress)
+
+
+def grid_of_maps(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+    """With independent noise, and the worst cells."""
     judge, cells = as_told(), {}
     for tau in progress.track(TAUS, description="plain"):
         for exponent in EXPONENTS:
@@ -69,6 +80,10 @@ def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[d
     yield alarms("ageing, maps", np.concatenate(list(of_ageing.values())), 0.055)
     worst = sorted((cells | of_ageing).items(), key=lambda item: -np.mean(np.array(item[1]) <= 0.05))[:5]
     yield from (alarms(f"worst cells: {name}", np.array(p), 0.15) for name, p in worst)
+
+
+def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+    """A tenth as many, through the whole technique."""
     technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
     found, n = [], max(10 // share, 1)
     for tau in progress.track(TAUS, description="frames"):
@@ -81,7 +96,7 @@ def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[d
     yield alarms("plain, frames, T = 5000", np.array(p), 0.055)
 
 
-def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
     """What an instrument really is."""
     quarter = tuple(np.arange(5.0, 95.0, 10.0))
     gaps = tuple(90 if k % 3 == 1 else 570 for k in range(18))
@@ -98,11 +113,13 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterato
         "flow, full circle": (USUAL, False),
     }
     told = as_told()
-    for name, (instrument, isotropic) in cases.items():
-        judge = as_seen(rng)
+    for (name, (instrument, isotropic)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
+        if not wanted(name):
+            continue
+        judge = as_seen(own)
         p, blind = [], []
         for _ in progress.track(range((400 if isotropic else 200) // share), description=name):
-            drawn = ordinary(rng) if isotropic else flow(rng)
+            drawn = ordinary(own) if isotropic else flow(own)
             p.append(judge(drawn, instrument, isotropic))
             if name.startswith("told"):
                 blind.append(told(drawn, instrument, isotropic))
@@ -111,7 +128,7 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterato
             yield alarms(f"{name}: as told alone", np.array(blind), 0.07)
 
 
-def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
     """Instruments that got no p-value once; small detectors stand for large ones where the bins are alike."""
     whole = tuple(np.arange(10.0, 360.0, 20.0))
     cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
@@ -131,11 +148,13 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Ite
         "β .01": ((20000,), None, 300, 500.0, 100),
         "1e5 photons": ((300,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 1e5, 5),
     }
-    for name, (pixels, phi, n_frames, photons, modes) in cases.items():
+    for (name, (pixels, phi, n_frames, photons, modes)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
+        if not wanted(name):
+            continue
         technique = RheoXPCS(bins(pixels, phi))
         p = np.array(
             [
-                framed(technique, ordinary(rng), n_frames, photons, rng, modes=modes)
+                framed(technique, ordinary(own), n_frames, photons, own, modes=modes)
                 for _ in progress.track(range(max(40 // share, 3)), description=name)
             ]
         )
@@ -143,7 +162,7 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Ite
         yield {"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row}
 
 
-def power(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
     """Power at .01, ours and of rivals on the same features."""
     encoder, bank, told = Encoder.load(), Bank.load(), {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
     known = bank.features(encoder, contrast=USUAL.contrast, **told)
@@ -172,7 +191,7 @@ def power(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[
     yield {"new dynamics": "mean", "n": 0, **said, "wanted": "≥ 0.88", "reached": reached}
 
 
-def cpu(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
+def cpu(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
     """CPU, without the cache."""
     encoder, bank = Encoder.load(), Bank.load()
     given = {"n_frames": 1.0, "counts": 500.0, "n_pixels": 570.0}
