@@ -21,3 +21,4 @@ def test_columns_are_those_of_a_dictionary():
             assert rows["step"].tolist() == [step for _, step in known.values()]
     rows.give("step", np.arange(len(rows)))
     assert [rows.of(id, "step") for id in rows] == [*range(len(rows))]
+    assert [rows.place(id) for id in rows] == [*range(len(rows))]
