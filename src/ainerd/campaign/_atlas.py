@@ -33,12 +33,12 @@ class Atlas:
         self.regimes: Regimes | None = None  # of the newest refit
         self._rows = Rows()  # by result key, in the order the results came
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
-        self._highest = -1  # number that a regime had, ever
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
         self._n_fitted = 0  # results that the newest refit saw
         self._version: int | None = None  # of the newest refit; None if it is not in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
-        self._highest = max(*self._rows["label"].tolist(), *store.current_labels().values(), -1, -1)
+        labels = self._rows["label"].max(initial=-1), max(store.current_labels().values(), default=-1)
+        self._highest = int(max(labels))  # number that a regime had, ever
         if len(self._rows):
             self._refit()
 
