@@ -5,8 +5,9 @@ from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pix
 measured with a contrast 10 % below what is told. New regimes are of the dynamics that `benchmarks.novelty power` draws;
 in a night with one, two to six exposures are of it, at random places among those of known regimes. "By exposure" is the
 rule of Bonferroni: a discovery at the first exposure with p at most alpha over the 30 of the night. Banks of other
-seeds judge the same null nights by scorers and simulated nights of their own. Intervals are 95 %; that over all banks
-takes nights for independent.
+seeds judge the same null nights by scorers and simulated nights of their own. Nights from frames are null nights too:
+plain relaxation and ageing by code of the benchmark's own, 500 frames of 18 bins of 200 pixels, through the whole
+technique. Intervals are 95 %; that over all banks takes nights for independent.
 """
 
 import argparse
@@ -26,9 +27,12 @@ from ainerd.techniques.rheo_xpcs._clean import Clean
 from ainerd.techniques.rheo_xpcs._null import Views, scorer_of, views
 from ainerd.xpcs import Partition
 from benchmarks._novelty_exposures import binned
+from benchmarks._novelty_frames import analysed, bins, frames
 from benchmarks._novelty_physics import AZIMUTHAL, NEW
 from benchmarks._report import FOLDER, report
+from benchmarks.novelty import USUAL, ordinary
 
+PARTS = ("null", "new", "frames", "banks")
 ALPHA, EXPOSURES, EACH = 0.05, 30, 6
 
 
@@ -94,6 +98,31 @@ def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: in
         assert of.regime_width is not None
         test = RegimeTest.calibrated(mine.p, mine.z, of.regimes, width=of.regime_width, alpha=ALPHA, rng=rng)
         yield {"bank": seed} | null_nights(of, test, seen, nights)
+
+
+def from_frames(test: RegimeTest, n: int) -> dict[str, Any]:
+    """Null nights whose exposures are analysed from their frames."""
+    of = RheoXPCS(bins((200,) * 18, USUAL.phi_deg), alpha=ALPHA)
+    rng, by_regime, flagged = np.random.default_rng(3), 0, 0
+    assert of.regime_width is not None
+    for _ in track(range(n), "nights from frames"):
+        regimes = [ordinary(rng) for _ in range(rng.integers(1, 7))]
+        seen = [
+            analysed(of, frames(regimes[k], 500, of.partition.shape, rng, photons=USUAL.photons, modes=5))
+            for k in rng.integers(len(regimes), size=EXPOSURES)
+        ]
+        p = np.array([each.novelty_p for each in seen], float)
+        ranks = test.night(
+            p, np.stack([each.embedding for each in seen]), of.regimes, width=of.regime_width, alpha=ALPHA
+        )
+        by_regime += any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items())
+        flagged += int((p <= ALPHA).sum())
+    return {
+        "nights": n,
+        "any false discovery": by_regime / n,
+        "95 %": interval(by_regime, n),
+        "exposures with p <= alpha": flagged / n / EXPOSURES,
+    }
 
 
 def interval(hits: int, n: int) -> str:
@@ -185,29 +214,42 @@ def main() -> None:
     parser.add_argument("--regimes", type=int, default=3400, help="of the pool, six exposures each")
     parser.add_argument("--nights", type=int, default=1000)
     parser.add_argument("--banks", type=int, default=10, help="banks of other seeds")
-    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights, one bank")
+    parser.add_argument("--frames", type=int, default=20, help="nights from frames")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights, one bank, one night from frames")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.regimes, arguments.nights, arguments.banks = 300, 100, 1
+        arguments.regimes, arguments.nights, arguments.banks, arguments.frames = 300, 100, 1, 1
     of = technique()
     null = of.null_regimes()
     assert null is not None
     test = RegimeTest(null.by_look, null.smallest)
+    if "frames" in arguments.parts:
+        report("nights_frames", [from_frames(test, arguments.frames)], alpha=ALPHA)
+    if not {"null", "new", "banks"} & {*arguments.parts}:
+        return
     known = pool(of, arguments.regimes, seed=0)
     about = {"regimes": arguments.regimes, "exposures": int(known.p.size), "alpha": ALPHA}
-    report("nights_null", [null_nights(of, test, known, arguments.nights)], **about)
-    new = new_regimes(of, 100 if arguments.quick else 300, seed=5)
-    rows = [{"family": family} | new_nights(of, test, known, seen, arguments.nights) for family, seen in new.items()]
-    report("nights_new", rows, **about)
-    found = [power(test, seen) for seen in new.values()]
-    found.append({after: float(np.mean([row[after] for row in found])) for after in found[0]})
-    report("nights_power", [{"family": name} | row for name, row in zip([*new, "mean"], found, strict=True)], **about)
-    rows = list(other_banks(of, known, 500 if arguments.quick else 5000, arguments.nights, arguments.banks))
-    hits = sum(round(row["any false discovery"] * arguments.nights) for row in rows)
-    n = arguments.nights * len(rows)
-    rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
-    rows[-1]["by exposure"] = float(np.mean([row["by exposure"] for row in rows[:-1]]))
-    report("nights_banks", rows, **about)
+    if "null" in arguments.parts:
+        report("nights_null", [null_nights(of, test, known, arguments.nights)], **about)
+    if "new" in arguments.parts:
+        new = new_regimes(of, 100 if arguments.quick else 300, seed=5)
+        rows = [
+            {"family": family} | new_nights(of, test, known, seen, arguments.nights) for family, seen in new.items()
+        ]
+        report("nights_new", rows, **about)
+        found = [power(test, seen) for seen in new.values()]
+        found.append({after: float(np.mean([row[after] for row in found])) for after in found[0]})
+        report(
+            "nights_power", [{"family": name} | row for name, row in zip([*new, "mean"], found, strict=True)], **about
+        )
+    if "banks" in arguments.parts:
+        rows = list(other_banks(of, known, 500 if arguments.quick else 5000, arguments.nights, arguments.banks))
+        hits = sum(round(row["any false discovery"] * arguments.nights) for row in rows)
+        n = arguments.nights * len(rows)
+        rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
+        rows[-1]["by exposure"] = float(np.mean([row["by exposure"] for row in rows[:-1]]))
+        report("nights_banks", rows, **about)
 
 
 if __name__ == "__main__":
