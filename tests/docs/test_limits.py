@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ainerd.latent import Encoder
-from ainerd.novelty import find_regimes
 from ainerd.technique import AnalysisError, RunInfo
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
 from ainerd.xpcs import Partition
@@ -24,12 +23,6 @@ def rheo_xpcs():
 def test_the_time_of_a_frame_must_be_known():
     with pytest.raises(AnalysisError, match=r"\[detector\] frame_time_s"):
         rheo_xpcs().begin(RunInfo(raw_uid="x", n_frames=300, frame_shape=(60, 90)))
-
-
-def test_a_refit_assigns_every_result():
-    z = np.zeros((9, 3), np.float32)
-    z[8] = 100.0
-    assert find_regimes(z, width=1.0).labels.tolist() == [0] * 8 + [1]
 
 
 def test_each_limit_names_what_shows_it():
