@@ -218,11 +218,11 @@ class Exposure:
 
     def _contrast(self, found: Numbers) -> list[tuple[float, float] | None]:
         """Of each ring, with its relative error: what was found and what was told; None if there is no speckle."""
-        said = found.rings
-        return [
-            None if speckle == "no" else pooled_contrast(beta, float(error), self._technique.contrast)
-            for beta, error, speckle in zip(found.contrasts, said["contrast0_err"], said["speckle"], strict=True)
-        ]
+        pooled = []
+        for contrast, speckle in zip(found.contrasts, found.rings["speckle"], strict=True):
+            beta, error = contrast or (None, None)
+            pooled.append(None if speckle == "no" else pooled_contrast(beta, error, self._technique.contrast))
+        return pooled
 
     def _speckle_px(self) -> float:
         """Pixels that see the same speckle, from the frames that have come."""

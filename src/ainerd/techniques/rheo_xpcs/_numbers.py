@@ -13,7 +13,7 @@ from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.xpcs import G2, AgeingFit, FlowFit, G2ByAge, Partition, Relaxation, fit_relaxation
 
 # What numbers are computed by; a version grows when its numbers change, and then results have other keys.
-VERSIONS = {"g2": 2, "relaxation": 1, "flow": 1, "ageing": 1, "left_out": 1}
+VERSIONS = {"g2": 2, "relaxation": 1, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 1}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
 # Names of what a `Relaxation` says, as results have them.
 NAMES = {
@@ -31,6 +31,8 @@ NAMES = {
     "p_same": "bins_alike_p",
     "misfit_p": "misfit_p",
 }
+_CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
+_UNSURE = 0.5  # relative error of the contrast within a frame, above which g2 is asked
 UNITS = {
     **{name: "s" if name.startswith("tau_s") else "1" for name in NAMES.values() if name != "speckle"},
     **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
@@ -52,8 +54,8 @@ class Numbers:
         Of the run: those of its ring, the middle one of several.
     rings, bins : dict of str to ndarray
         Columns of numbers, of each ring and bin.
-    contrasts : list of float or None
-        Of each ring; None where no speckle was found.
+    contrasts : list of (float, float) or None
+        Of each ring the contrast that its novelty is judged by, with its standard error; None where none was found.
     units : dict of str to str
     """
 
@@ -61,7 +63,7 @@ class Numbers:
     summary: dict[str, float | str | None]
     rings: dict[str, NDArray[Any]]
     bins: dict[str, NDArray[Any]]
-    contrasts: list[float | None]
+    contrasts: list[tuple[float, float] | None]
     units: dict[str, str]
 
     def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
@@ -106,8 +108,8 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins=bins,
         contrasts=[
-            float(c) if s == "yes" and c > 0 else None  # what has decayed after a frame is contrast all the same
-            for c, s in zip(together["contrast0"], together["speckle"], strict=True)
+            _surest(*found) if speckle == "yes" else None
+            for speckle, *found in zip(together["speckle"], *(together[name] for name in _CONTRASTS), strict=True)
         ],
         units=UNITS,
     )
@@ -133,6 +135,15 @@ def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float
     value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
     error = [np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings]
     return {"contrast0": np.array(value), "contrast0_err": np.array(error)}
+
+
+def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:
+    """The contrast within a frame, to which all that decays belongs; where few photons hide it, that of g2 if surer."""
+    if within > 0 and within_err <= _UNSURE * within:
+        return float(within), float(within_err)
+    if of_g2 > 0 and of_g2_err < within_err:
+        return float(of_g2), float(of_g2_err)
+    return (float(within), float(within_err)) if within > 0 else None
 
 
 def _plain(value: Any) -> float | str | None:
