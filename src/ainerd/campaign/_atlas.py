@@ -37,8 +37,8 @@ class Atlas:
         self._n_fitted = 0  # results that the newest refit saw
         self._version: int | None = None  # of the newest refit; None if it is not in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
-        labels = self._rows["label"].max(initial=-1), max(store.current_labels().values(), default=-1)
-        self._highest = int(max(labels))  # number that a regime had, ever
+        given = {*np.unique(self._rows["label"]).tolist(), *store.current_labels().values()}
+        self._highest = max(given, default=-1)  # number that a regime had, ever
         if len(self._rows):
             self._refit()
 

@@ -45,8 +45,6 @@ class Snapshot:
 
     def load(self) -> Columns | None:
         """The results from the first on, as far as there are files; None, if there is none that can be read."""
-        import pyarrow
-
         try:
             there = [key for key, _ in read_children(self._ainerd, _KEY, _TIMEOUT_S)]
         except httpx.HTTPError:
@@ -65,8 +63,12 @@ class Snapshot:
                 break
             parts.append(part)
             self._parts.append((first, end))
+        if not parts:
+            return None
+        import pyarrow
+
         pyarrow.default_memory_pool().release_unused()  # it keeps as much as the results take for the next time
-        return Columns.joined(parts) if parts else None
+        return Columns.joined(parts)
 
     def append(self, results: Columns) -> bool:
         """Keep those of all results that are in no file yet; False if the server does not let us."""
