@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
@@ -113,7 +113,7 @@ def gallery_and_strip(trial: Trial) -> None:
         figure.savefig(io.BytesIO(), format="png")
 
 
-class _Result:
+class _Result(Mapping[str, "_Array"]):
     """Stands for an `ainerd.results.AinerdResult`: `metadata`, and arrays as children and attributes with `read`."""
 
     def __init__(self, technique: str, run: ExampleRun, analysis: Analysis) -> None:
@@ -140,8 +140,11 @@ class _Result:
     def __getitem__(self, name: str) -> "_Array":
         return self._nodes[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._nodes
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
 
     def __getattr__(self, name: str) -> "_Array":
         if name.startswith("_") or name not in self._nodes:
