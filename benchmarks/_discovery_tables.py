@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from benchmarks._hidden_maps import EXPOSURES, MISSED, NOISE
+from benchmarks._report import interval
 from benchmarks._strategies import BASELINES, LIMITS, LOOKS, OURS, SMALLEST
 
 Row = dict[str, Any]
@@ -102,11 +102,9 @@ def targets(maps: Sequence[Row], nulls: Sequence[Row], times: Sequence[Row]) -> 
     }
     for what, (hits, target, sign) in shares.items():
         share = float(np.mean(hits))
-        sure = binomtest(sum(hits), len(hits)).proportion_ci()
         reached = sign * share >= sign * target
-        yield _line(what, f"{'≥' if sign > 0 else '≤'} {target:.2f}", share, reached) | {
-            "95 %": f"{sure.low:.3f} to {sure.high:.3f}"
-        }
+        sure = interval(sum(hits), len(hits))
+        yield _line(what, f"{'≥' if sign > 0 else '≤'} {target:.2f}", share, reached) | {"95 %": sure}
     for row in times:
         if limit := {200: 0.05, 2000: 1.0}.get(row["points"]):
             took = row["decision (s)"]

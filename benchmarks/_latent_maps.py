@@ -62,16 +62,21 @@ class LabelledMaps:
         known = np.empty((total, len(PARAMETERS)))
         family = np.repeat([FAMILIES.index(name) for name in families], n)
         for i in range(total):
-            dynamics = draw(FAMILIES[family[i]], rng, 1.0)
-            away = rng.uniform(-ALONG_DEG, ALONG_DEG) if dynamics.is_heterodyne else rng.uniform(0, 180)
-            phi = dynamics.flow_deg + away
-            truth = seen(dynamics, phi)
+            dynamics, phi, truth = truth_of(FAMILIES[family[i]], rng)
             noisy = measured(contrast[i] * truth, counts, rng)
             if whole is not None:
                 whole[i] = noisy
             maps[i], shape[i] = (block_mean(m) for m in (noisy, truth))
             known[i] = parameters(dynamics, phi)
         return cls(maps, shape, whole, family, contrast, known)
+
+
+def truth_of(family: str, rng: np.random.Generator) -> tuple[Dynamics, float, NDArray[np.float64]]:
+    """Dynamics of a family, the azimuth they are seen at, and |g1|² at 256 px."""
+    dynamics = draw(family, rng, 1.0)
+    away = rng.uniform(-ALONG_DEG, ALONG_DEG) if dynamics.is_heterodyne else rng.uniform(0, 180)
+    phi = dynamics.flow_deg + away
+    return dynamics, phi, seen(dynamics, phi)
 
 
 def seen(dynamics: Dynamics, phi_deg: float) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import binomtest
 
 FOLDER = Path(__file__).resolve().parents[1] / "output" / "benchmarks"
 
@@ -29,3 +30,11 @@ def report(name: str, rows: list[dict[str, Any]], **about: Any) -> None:
     path = FOLDER / f"{name}.json"
     path.write_text(json.dumps({"measured_on": measured_on, **about, "rows": rows}, indent=1))
     Console().print(f"{path}")
+
+
+def interval(hits: int, n: int) -> str:
+    """The share of `hits` among `n` lies there, at 95 % (Clopper and Pearson)."""
+    if not n:
+        return "[–]"
+    low, high = binomtest(hits, n).proportion_ci()
+    return f"[{low:.3f}, {high:.3f}]"

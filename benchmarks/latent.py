@@ -29,6 +29,7 @@ from ainerd.dynamics._corpus import Statistics, known_maps, noisy
 from ainerd.latent import Encoder, from_unit
 from ainerd.latent._pca import PcaEncoder, PcaFit
 from ainerd.threads import one_thread
+from benchmarks._latent_denoised import bias, made_worse
 from benchmarks._latent_maps import FAMILIES, PARAMETERS, LabelledMaps, measured
 from benchmarks._latent_runs import Exposures, measures, stability
 from benchmarks._report import FOLDER, report
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="leave out the networks that take 256 px")
     parser.add_argument("--runs", action="store_true", help="whole exposures alone")
     parser.add_argument("--quick", action="store_true", help="whole exposures alone, and few")
-    parser.add_argument("--denoise", action="store_true", help="what is made better and worse by denoising alone")
+    parser.add_argument("--denoise", action="store_true", help="what denoising makes better and worse, alone")
     arguments = parser.parse_args()
     if arguments.denoise:
         return by_denoising(Encoder.load(arguments.ours), arguments.seeds, arguments.each)
@@ -102,7 +103,7 @@ def main() -> None:
             if level == LEVELS[0]:
                 denoising(table, encoders, z, data, level)
             if level != ENOUGH:
-                made_worse(table, encoders["ours"], data, level)
+                table.add_all(made_worse(encoders["ours"], data, level) | bias(encoders["ours"], level, rng))
         retrieval(table, encoders, seed)
         plausible(table, encoders, seed)
     probes(table, {name: np.concatenate(z) for name, z in probed.items() if name != "data"}, probed["data"])
@@ -118,9 +119,10 @@ def by_denoising(encoder: Encoder, seeds: int, each: int) -> None:
     table = Table({"ours": encoder})
     for seed in range(seeds):
         for level in (level for level in LEVELS if level != ENOUGH):
-            data = LabelledMaps.drawn(each, level, np.random.default_rng([seed, round(1000 * level)]))
+            rng = np.random.default_rng([seed, round(1000 * level)])
+            data = LabelledMaps.drawn(each, level, rng)
             denoising(table, table.encoders, {"ours": encoder.encode(data.maps)}, data, level)
-            made_worse(table, encoder, data, level)
+            table.add_all(made_worse(encoder, data, level) | bias(encoder, level, rng))
     report("latent_denoise", table.rows(), seeds=seeds, each=each, families=list(FAMILIES))
 
 
@@ -146,6 +148,11 @@ class Table:
     def add(self, measure: str, encoder: str, value: float) -> None:
         """One more value of a cell."""
         self.cells.setdefault(measure, {}).setdefault(encoder, []).append(float(value))
+
+    def add_all(self, values: dict[str, float]) -> None:
+        """One more value of several cells of ours."""
+        for measure, value in values.items():
+            self.add(measure, "ours", value)
 
     def rows(self) -> list[dict[str, Any]]:
         """For `report`; the spread over seeds is that of ours."""
@@ -263,15 +270,6 @@ def denoising(
                 table.add(f"the same, decode(encode), {name}, {at}", encoder, plain)
                 plain = error(encoders["ours"].denoise(data.maps, size=64))[which].mean() / before[which].mean()
             table.add(f"squared error / noisy, {name}, {at}", encoder, plain)
-
-
-def made_worse(table: Table, encoder: Encoder, data: LabelledMaps, level: float) -> None:
-    """Share of maps whose squared error is larger after `denoise`, and the largest ratio."""
-    truth = 1 + data.contrast[:, None, None] * data.shape
-    after, before = (np.square(maps - truth).sum((1, 2)) for maps in (encoder.denoise(data.maps, size=64), data.maps))
-    at = f"{level:g}".lstrip("0")
-    table.add(f"made worse by denoise, share, {at}", "ours", (after > before).mean())
-    table.add(f"made worse by denoise, at most, {at}", "ours", (after / before).max())
 
 
 def retrieval(table: Table, encoders: dict[str, Encoder], seed: int) -> None:

@@ -29,7 +29,7 @@ from ainerd.xpcs import Partition
 from benchmarks._novelty_exposures import binned
 from benchmarks._novelty_frames import analysed, bins, frames
 from benchmarks._novelty_physics import AZIMUTHAL, NEW
-from benchmarks._report import FOLDER, report
+from benchmarks._report import FOLDER, interval, report
 from benchmarks.novelty import USUAL, ordinary
 
 PARTS = ("null", "new", "frames", "banks")
@@ -123,13 +123,6 @@ def from_frames(test: RegimeTest, n: int) -> dict[str, Any]:
         "95 %": interval(by_regime, n),
         "exposures with p <= alpha": flagged / n / EXPOSURES,
     }
-
-
-def interval(hits: int, n: int) -> str:
-    """Wilson's."""
-    share_, z2 = hits / n, 1.96**2
-    middle, half = share_ + z2 / 2 / n, 1.96 * np.sqrt(share_ * (1 - share_) / n + z2 / 4 / n**2)
-    return f"{(middle - half) / (1 + z2 / n):.3f}–{(middle + half) / (1 + z2 / n):.3f}"
 
 
 def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> dict[str, Any]:

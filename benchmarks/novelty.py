@@ -20,7 +20,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
-from scipy.stats import beta as beta_distribution
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
@@ -30,7 +29,7 @@ from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, _seen, _verdict, 
 from benchmarks._novelty_exposures import Instrument, maps
 from benchmarks._novelty_frames import analysed, bins, frames
 from benchmarks._novelty_physics import AGEING, AZIMUTHAL, EXPONENTS, NEW, TAUS, Squared, ageing, flow, plain
-from benchmarks._report import report
+from benchmarks._report import interval, report
 
 USUAL = Instrument()
 Judge = Callable[[Squared, Instrument, bool], float]
@@ -321,15 +320,6 @@ def alarms(what: str, p: NDArray[np.float64], most: float) -> dict:
         "wanted": f"≤ {most:g}",
         "reached": "yes" if share <= most else "no",
     }
-
-
-def interval(hit: int, n: int) -> str:
-    """95 % of Clopper and Pearson."""
-    if not n:
-        return "[–]"
-    low = beta_distribution.ppf(0.025, hit, n - hit + 1) if hit else 0.0
-    high = beta_distribution.ppf(0.975, hit + 1, n - hit) if hit < n else 1.0
-    return f"[{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

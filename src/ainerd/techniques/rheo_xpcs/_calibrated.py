@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "calibration"
 _ROOMS = ("latent", "novelty", "dynamics")
-MOST, MOST_KNOWN = 30, 16  # files, and scorers in memory: 4 MB each, read from its file in a hundredth of a second
+MOST, MOST_KNOWN = 100, 16  # files, and scorers in memory: 4 MB each, read from its file in a hundredth of a second
 _known: dict[str, NoveltyScorer] = {}
 _making = Lock()  # so that two runs that end together do the work once
 
@@ -47,11 +47,11 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
     key = hashlib.sha256(
         json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, seen]).encode()
     ).hexdigest()
+    path = user_cache_path("ainerd") / f"{key}.safetensors"
     with _making:
         if key in _known:
             _known[key] = _known.pop(key)  # the one used last is the last to go
         else:
-            path = user_cache_path("ainerd") / f"{key}.safetensors"
             try:
                 _known[key] = _read(path)
             except (ModelError, KeyError):  # not there, or damaged
@@ -60,6 +60,8 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
                 _keep(path, _known[key])
             for unused in [*_known][:-MOST_KNOWN]:
                 del _known[unused]
+        with suppress(OSError):
+            os.utime(path)
         return _known[key]
 
 
@@ -77,7 +79,7 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _keep(path: Path, scorer: NoveltyScorer) -> None:
-    """Write a file, and remove the oldest if there are many; whoever cannot goes without."""
+    """Write a file, and remove those not used for longest if there are many; whoever cannot goes without."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
         state = scorer.state()
