@@ -1,10 +1,12 @@
 """The table as people read it, and which result they mean."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from ainerd.results import scan_text
 from ainerd.results._columns import Columns
+from ainerd.results._tables import _times
 from ainerd.results._which import found_key
 
 
@@ -75,3 +77,15 @@ def test_of_two_scans_with_one_number_the_newest_is_meant():
 def test_a_server_that_is_away_is_said(store, monkeypatch):
     monkeypatch.setattr(store, "answers", lambda: False)
     assert "Tiled does not answer at http" in repr(store)
+
+
+@pytest.mark.fault("some results have a time and some have none", "each table is made; pandas alone failed by chance")
+def test_times_that_are_missing_fail_no_table():
+    seconds = np.where(np.arange(150) % 3 == 0, np.nan, 1.7e9 + np.arange(150) / 7)
+    for _ in range(20):
+        left = [np.full(150, 1.7e308) for _ in range(20)]  # what memory may hold when pandas takes it
+        del left
+        times = _times(seconds)
+    assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"
+    there = ~np.isnan(seconds)
+    np.testing.assert_allclose(times[there].astype("int64") / 1e9, seconds[there], rtol=0, atol=1e-6)

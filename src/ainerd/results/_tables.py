@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ainerd.results._columns import Columns
 from ainerd.results._notes import Notes, noted_on
@@ -65,7 +65,7 @@ def result_table(
         by = dict(zip(new.to_list(), new.index, strict=True))
         said["superseded_by"] = np.array([*(by.get(key, np.nan) for key in keys), None], object)[:-1]
     for name in {"run_time", "event_time"} & said.keys():
-        said[name] = pd.to_datetime(said[name], unit="s", utc=True)
+        said[name] = _times(said[name])
     if "created" in said:
         said["created"] = pd.to_datetime(said["created"], utc=True, format="ISO8601")
     said |= {name: pd.Series(said[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in said}
@@ -76,6 +76,13 @@ def result_table(
     motors = [name for some in results.said("positions") for name in some]
     table.attrs = {"units": units, "positions": list(dict.fromkeys(motors))}
     return table, order
+
+
+def _times(seconds: ArrayLike) -> "pd.Index[Any]":
+    """Seconds since 1970, with NaN, as times; by itself pandas < 3 multiplies what it never set (its issue 58419)."""
+    found = np.asarray(seconds, float)
+    known = np.isfinite(found)
+    return pd.to_datetime(np.where(known, found, 0.0), unit="s", utc=True).where(known)
 
 
 def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
