@@ -15,7 +15,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
-from ainerd.documents import Curve, RunReader, open_documents
+from ainerd.documents import Curve, RunReader, documents_of, open_documents
 from ainerd.documents._follow import tiled_documents
 from ainerd.server import open_catalog
 
@@ -284,6 +284,22 @@ def test_a_fault_that_passes_costs_a_run_nothing(raw, gathered, monkeypatch, wha
     got = gathered(lambda stop: tiled_documents(raw, stop, since=since))
     until(lambda: "stop" in names(got))
     assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
+
+
+@pytest.mark.fault("a table of Tiled looks empty while another run is written to it", "it is read again")
+def test_events_that_tiled_does_not_show_at_once_are_read_again(raw, monkeypatch, caplog):
+    RE = RunEngine({})
+    RE.subscribe(TiledWriter(raw, batch_size=1))
+    (uid,) = RE(count([det], 2))
+    table = type(raw[uid]["primary"].base["internal"])
+    read, looks = table.read, []
+    monkeypatch.setattr(table, "read", lambda self: (looks.append(1), read(self).iloc[: 2 * (len(looks) > 1)])[1])
+    assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"] and len(looks) == 2
+    assert not caplog.records
+    monkeypatch.setattr("ainerd.documents._replay.PAUSES_S", (0.01,))
+    raw[uid].update_metadata({"stop": {"num_events": {"primary": 3}}})
+    assert names(documents_of(raw[uid])) == ["start", "descriptor", "event", "event", "stop"]
+    assert "2 of 3 events of stream primary" in caplog.text
 
 
 def test_a_run_that_can_no_longer_be_read_is_ended(raw, gathered, run, caplog):

@@ -1,12 +1,19 @@
 """Documents of runs that are in Tiled, rebuilt from their nodes, of finished runs and of those that go on."""
 
+import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
 from tiled.client.container import Container
 
 from ainerd.documents._wire import Document
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (0.1, 0.5, 1.0)  # before a table is read again that has fewer events than the run
 
 
 def documents_of(run: Container) -> Iterator[Document]:
@@ -65,11 +72,11 @@ class RunReader:
 
     def _events(self, run: Container) -> Iterator[Document]:
         """All events, stream by stream: their tables are written in batches, so they are asked for at the end."""
+        counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
-            stream = run[name]
-            if "internal" not in list(stream.base):
-                continue
-            table = stream.base["internal"].read()
+            n = counts.get(name) if isinstance(counts, Mapping) else None
+            is_table = any("external" not in key for key in about["data_keys"].values())
+            table = _whole_table(run, name, n if isinstance(n, int) and is_table else 0)
             keys = [key for key in about["data_keys"] if key in table and f"ts_{key}" in table]
             for row in table.to_dict("records"):
                 event = {name: row[name] for name in ("seq_num", "time")}
@@ -95,3 +102,19 @@ class RunReader:
                 datum |= {"indices": {"start": shown, "stop": stop}}
                 datum |= {"seq_nums": {"start": shown + 1, "stop": stop + 1}}
                 yield "stream_datum", datum | {"stream_resource": resource}
+
+
+def _whole_table(run: Container, stream: str, n: int) -> pd.DataFrame:
+    """Events of a stream; read again while there are fewer than `n`.
+
+    A table of Tiled that another run is just written to may look empty for a moment, though all was committed before.
+    """
+    for pause in (*PAUSES_S, None):
+        parts = run[stream].base
+        table = parts["internal"].read() if "internal" in list(parts) else pd.DataFrame()
+        if len(table) >= n or pause is None:
+            break
+        time.sleep(pause)
+    if len(table) < n:
+        logger.warning("run %s: %d of %d events of stream %s are in Tiled", run.item["id"], len(table), n, stream)
+    return table
