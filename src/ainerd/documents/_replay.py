@@ -107,7 +107,7 @@ class RunReader:
 def _whole_table(run: Container, stream: str, n: int) -> pd.DataFrame:
     """Events of a stream; read again while there are fewer than `n`.
 
-    A table of Tiled that another run is just written to may look empty for a moment, though all was committed before.
+    All runs share one table of the server's database: it was seen to give no rows of one while another's were written.
     """
     for pause in (*PAUSES_S, None):
         parts = run[stream].base
