@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -61,7 +62,7 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
             for unused in [*_known][:-MOST_KNOWN]:
                 del _known[unused]
         with suppress(OSError):
-            os.utime(path)
+            _use(path)
         return _known[key]
 
 
@@ -85,12 +86,19 @@ def _keep(path: Path, scorer: NoveltyScorer) -> None:
         state = scorer.state()
         write_weights(part, state, {"kind": KIND, "kinds": scorer.kinds_.tolist(), "digest": _digest(state)})
         part.replace(path)
-        for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)[:-MOST]:
+        _use(path)
+        for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-MOST]:
             old.unlink()
     except OSError as error:
         logger.info("the calibration is not kept: %s", error)
         with suppress(OSError):
             part.unlink()
+
+
+def _use(path: Path) -> None:
+    """Note on a file that it was used now, exactly: the time that the system would give is the same for some ms."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 @cache
