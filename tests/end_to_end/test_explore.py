@@ -132,7 +132,7 @@ def test_documents_that_come_again_change_nothing(explored):
 
 def test_count_is_analysed_as_flying_is(explored):
     before = len(explored.table())
-    explored.shutter.set("open").wait(1)
+    explored.shutter.set("open").wait(30)
     explored.RE(bp.count([explored.detector]))
     table = explored.table()
     assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"

@@ -24,8 +24,8 @@ SOON_S = 60
 class Person:
     """Somebody in front of the page of a campaign, who is not at the prompt."""
 
-    def __init__(self, http, base, path):
-        self._http, self._base, self._path = http, base, path
+    def __init__(self, http, server, ainerd):
+        self._http, self._base, self._path = http, server.uri.removesuffix("/api/v1"), "/".join(ainerd.path_parts)
 
     def sees(self):
         answer = self._http.get(f"{self._base}/custom/ainerd/campaign/{self._path}")
@@ -63,10 +63,14 @@ def reviewed(server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def person(reviewed, server):
-    path = "/".join([*reviewed.client.path_parts, "ainerd"])
+def http(server):
     with httpx.Client(trust_env=False, timeout=60, headers={"Authorization": f"Apikey {server.api_key}"}) as http:
-        yield Person(http, server.uri.removesuffix("/api/v1"), path)
+        yield http
+
+
+@pytest.fixture(scope="module")
+def person(reviewed, server, http):
+    return Person(http, server, reviewed.client["ainerd"])
 
 
 @pytest.fixture
@@ -143,12 +147,11 @@ def test_nobody_takes_it_in_time(reviewed, monkeypatch):
 
 
 @pytest.mark.fault("two processes of one agent read what a person asks", "one alone does it")
-def test_a_wish_is_heeded_once(reviewed, person, monkeypatch):
-    node = AgentNode(reviewed.client["ainerd"], "nobody hears")
+def test_a_wish_is_heeded_once(server, http, monkeypatch):
+    _, ainerd = open_catalog(server.client().create_container(f"heeded-{uuid.uuid4().hex[:8]}"))
+    node = AgentNode(ainerd, "slow")
     node.say({"bounds": {}})
-    wish = {"do": "hold", "agent": "nobody hears", "who": "Ann"}
-    url = f"{person._base}/custom/ainerd/wish/{person._path}"
-    assert person._http.post(url, json=wish).is_success
+    Person(http, server, ainerd).presses("hold")
     ((key, _),) = node.wishes()
     with ThreadPoolExecutor(4) as pool:
         claimed = list(pool.map(lambda name: node.claim(key, name), "abcd"))

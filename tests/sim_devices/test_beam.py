@@ -50,8 +50,8 @@ def test_movements_take_simulated_time():
     begin = time.monotonic()
     moving = shutter.set("open")
     assert not shutter.is_open
-    moving.wait(2)
-    assert shutter.is_open and 0.2 <= time.monotonic() - begin < 1.0
+    moving.wait(30)
+    assert shutter.is_open and 0.2 <= time.monotonic() - begin < 5
 
 
 def test_shutter_under_a_run_engine(clock, run_engine):

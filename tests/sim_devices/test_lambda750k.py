@@ -128,7 +128,7 @@ def test_frames_do_not_come_before_their_time(run_engine, instrument, make_instr
     instrument = make_instrument(12.0, 120)
     start = time.monotonic()
     run_engine(bp.count([instrument.detector]))
-    assert 1.0 <= time.monotonic() - start < 2.5
+    assert 1.0 <= time.monotonic() - start < 8  # and not 12
 
 
 @pytest.mark.parametrize("mode", ["fly", "count"])
@@ -193,7 +193,7 @@ def test_plan_that_fails_stops_the_acquisition(run_engine, slow_instrument):
     begin = time.monotonic()
     with pytest.raises(KeyError):
         run_engine(plan())
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 30
     ((status, threads),) = started
     assert status.done
     assert threading.active_count() < threads
@@ -209,7 +209,7 @@ def test_abort(run_engine, documents, slow_instrument, fly):
     with pytest.raises(RunEngineInterrupted):
         run_engine(fly(slow_instrument))
     timer.join()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 30
     assert of(documents, "stop")[0]["exit_status"] == "abort"
     assert run_engine.state == "idle"
     slow_instrument.detector.cam.num_images.put(1)
@@ -224,7 +224,7 @@ def test_stop_fails_the_exposure(slow_instrument):
     try:
         detector.kickoff()
         detector.stop()
-        assert isinstance(detector.complete().exception(timeout=3), AcquisitionStopped)
+        assert isinstance(detector.complete().exception(timeout=30), AcquisitionStopped)
     finally:
         detector.unstage()
 
@@ -324,7 +324,7 @@ def test_the_button_starts_and_stops(run_engine, make_detector):
         cam.acquire.put(1)
     detector.stage()
     try:
-        cam.acquire.set(1).wait(1)
+        cam.acquire.set(1).wait(30)
         assert (cam.acquire.get(), cam.detector_state.get()) == (1, 1)
         cam.acquire.put(0)
         assert isinstance(detector.complete().exception(timeout=10), AcquisitionStopped)

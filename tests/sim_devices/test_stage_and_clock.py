@@ -16,7 +16,7 @@ def stage():
 def test_travel_takes_simulated_time(stage):
     start = time.monotonic()
     stage.x.move(9.0)  # 4 mm at 1 mm/s, 20 times faster
-    assert 0.2 <= time.monotonic() - start < 0.6
+    assert 0.2 <= time.monotonic() - start < 3  # and not 4
     assert stage.x.position == pytest.approx(9.0, abs=0.002)
     assert stage.y.position == 5.0
 
@@ -68,7 +68,7 @@ def test_stop_on_the_way(stage):
     status = stage.x.set(10.0)
     time.sleep(0.3)
     stage.stop()
-    assert status.exception(timeout=1) is not None
+    assert status.exception(timeout=30) is not None
     where = stage.x.position
     assert 5.0 < where < 6.5
     time.sleep(0.1)
@@ -93,5 +93,5 @@ def test_what_is_done_later_takes_simulated_time():
     begin, called = time.monotonic(), clock.now()
     status = clock.later(10, lambda: rung.append(clock.now()))
     assert not status.done and not rung
-    status.wait(2)
+    status.wait(30)
     assert 10 <= rung[0] - called <= 50 * (time.monotonic() - begin)
