@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from ainerd.dynamics import Dynamics, g1_squared
 from ainerd.xpcs import fit_flow
@@ -72,6 +74,35 @@ def test_what_cannot_be_fitted_is_flagged():
     assert nothing.kind == "none" and np.isnan(nothing.velocity)
     flat = fit_flow(tau, 1 + np.random.default_rng(1).normal(0, 0.005, g2.shape), PHI, Q)
     assert flat.kind == "none"
+
+
+@pytest.mark.fault(
+    "a fluid decays before the first lag, and its bins differ by chance", "its flow is fitted to the end"
+)
+@settings(max_examples=40, deadline=None)
+@example(16, 0.0002, 0.7, 0.0, 17.94, 0.005, True, 10)
+@example(40, 0.0009, 0.5, 0.0, 0.46, 0.248, False, 64)
+@example(8, 0.0005, 0.5, 0.9, 1.67, 3.151, False, 31)
+@given(
+    n_lag=st.sampled_from([8, 16, 40]),
+    of_run=st.floats(1e-4, 10),
+    exponent=st.floats(0.4, 2.0),
+    static=st.sampled_from([0.0, 0.3, 0.9]),
+    fringes=st.floats(0.01, 1000),
+    noise=st.floats(0.001, 3.0),
+    is_known=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, static, fringes, noise, is_known, seed):
+    """Also from a start that leads to where all has decayed before the first lag, and g2 depends on nothing."""
+    tau = np.geomspace(0.5, 500, n_lag)
+    dynamics = Dynamics(
+        family="flow", tau_s=500 * of_run, exponent=exponent, static=static, flow_rad_s=fringes / 500, flow_deg=0.0
+    )
+    g2 = 1 + 0.2 * g1_squared(dynamics, np.r_[0, tau], PHI)[:, 0, 1:]
+    g2 += 0.2 * noise * np.random.default_rng(seed).standard_normal(g2.shape)
+    found = fit_flow(tau, g2, PHI, Q, np.full(g2.shape, 0.2 * noise) if is_known else None)
+    assert found.kind in ("none", "velocity", "spread", "anisotropy") and np.isfinite(found.chi2)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
 ALIKE = 2.0  # two kinds of flow that differ by less are not told apart
 KNOWN = 1 / 12  # a velocity that is known no better is found where noise happens to enlarge it
 SHAPE = [0, 1, 2]  # log tau, exponent, static
+_NOTHING = 1e-100  # a derivative, or a length: its square is a number still
 Kind = Literal["none", "velocity", "spread", "anisotropy"]
 
 
@@ -277,7 +278,9 @@ class _Choice:
         """Of the free parameters: the sandwich of the scatter of parts, or what independent lags have."""
         _, cost, jacobian = self.fits[kind]
         flat = jacobian.reshape(len(jacobian), -1)
-        scale = np.sqrt(np.maximum((flat * flat).sum(1), 1e-300))
+        scale = np.maximum(np.linalg.norm(flat, axis=1), _NOTHING)
+        if not (scale > _NOTHING).any():
+            return np.eye(len(flat)) / _NOTHING
         bread = np.linalg.pinv((flat / scale[:, None]) @ (flat / scale[:, None]).T, rcond=1e-10, hermitian=True)
         bread /= scale * scale[:, None]
         noise = self.noise
@@ -293,15 +296,15 @@ class _Choice:
         first = {"velocity": 3, "spread": 5, "anisotropy": 7}[kind]
         v, covariance = x[first : first + 2], self._covariance(kind)[3:5, 3:5]
         length = float(np.hypot(*v))
-        if not length > 0:
+        if not length > _NOTHING:
             return 0.0, np.inf, np.nan, np.inf, 1.0
-        along, across = v / length, np.array([-v[1], v[0]]) / length**2
+        along, across = v / length, np.array([-v[1], v[0]]) / length
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
         freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
         # a covariance that is singular to rounding may have less than nothing in a direction
-        length_err, direction_err = (np.sqrt(max(x @ covariance @ x, 0.0)) for x in (along, across))
-        return length, float(length_err), float(direction), float(np.rad2deg(direction_err)), float(p)
+        length_err, across_err = (float(np.sqrt(max(x @ covariance @ x, 0.0))) for x in (along, across))
+        return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)
 
 
 def _at(x: NDArray, first: int, vector: ArrayLike) -> NDArray:

@@ -139,7 +139,8 @@ def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, ND
         stuck = (here <= low) & (slope > 0) | (here >= high) & (slope < 0)
         left = np.where(stuck[:, :, None] | stuck[:, None, :], 0, normal[going])
         diagonal = np.einsum("kii->ki", left)  # a view
-        diagonal += damping[going, None] * diagonal + 1e-9 * diagonal.max(1, keepdims=True) + stuck
+        # Where nothing depends on anything, as where all has decayed before the first lag, no step is made.
+        diagonal += damping[going, None] * diagonal + 1e-9 * diagonal.max(1, keepdims=True) + 1e-30 + stuck
         step = np.linalg.solve(left, np.where(stuck, 0, -slope)[..., None])[..., 0]
         trial = x[going]
         trial[:, moved] = np.clip(here + step, low, high)
