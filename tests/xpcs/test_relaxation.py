@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+from ainerd.xpcs._speckle import Sample
 
 
 def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0):
@@ -57,6 +58,23 @@ def test_speckle_that_is_gone_in_the_next_frame_is_fast():
     assert fit.speckle[0] == "yes" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
     assert 0.3 < fit.tau_below[0] < 1.5
     assert abs(fit.contrast[0] - 0.25) < 3 * fit.contrast_err[0]
+
+
+@pytest.mark.parametrize("without", [-1.0, np.nan])
+def test_a_lag_in_which_no_part_saw_two_photons_weighs_no_more_than_its_neighbours(without):
+    x = np.random.default_rng(0).normal(0, 0.1, (36, 20))
+    x[:, [0, 7, 8]] = without
+    sample = Sample(np.arange(1.0, 21), np.full(36, 1 / 36), x, x[:, 1])
+    assert sample.variance == pytest.approx(0.1**2 / 36, rel=0.5)
+    assert np.isnan(sample.estimate(x[:, 7])[1]) and sample.estimate(x[:, 6])[1] == pytest.approx(0.1 / 6, rel=0.5)
+
+
+@pytest.mark.parametrize(("n_bins", "n_frames", "seed"), [(3, 100, 466), (18, 64, 81), (18, 100, 988)])
+def test_of_hardly_a_photon_nothing_is_sure(n_bins, n_frames, seed):
+    """Bins of five pixels, .05 photons a pixel: most lags of most bins hold no pair of photons."""
+    g2 = measured(seed, 1.0, photons=0.05, n_bins=n_bins, n_pixels=5, n_frames=n_frames)
+    fit = fit_relaxation(g2, 0.5)
+    assert np.isnan(fit.tau).all() and not (fit.contrast_err <= 0).any()
 
 
 def test_what_does_not_decay_is_a_plateau():

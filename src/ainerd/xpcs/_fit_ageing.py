@@ -212,7 +212,7 @@ class _Data:
             )
             best = found if best is None or found.cost < best.cost else best
         jacobian = best.jac  # type: ignore[union-attr]
-        scale = np.sqrt(np.maximum((jacobian * jacobian).sum(0), 1e-300))
+        scale = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-100)
         bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)
         bread /= scale * scale[:, None]
         noise = self.noise

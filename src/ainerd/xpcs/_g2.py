@@ -14,6 +14,8 @@ from ainerd.xpcs._normalize import Normalization, Scales, check_choice, scales
 from ainerd.xpcs._partition import Partition
 from ainerd.xpcs._parts import Parts
 
+ROUNDING = 1e-12  # of g2 of parts that are the same
+
 
 @dataclass(frozen=True, kw_only=True)
 class G2:
@@ -25,7 +27,7 @@ class G2:
         In frames, from 1; multiply by the frame time for tau.
     value, error : ndarray, shape (n_roi, n)
         g2, and its standard error from the scatter of the bin's parts, the finite number of speckles included; NaN
-        where a bin has only one part.
+        where a bin has only one part, or all are the same, as where none holds a pair of photons.
     parts : ndarray, shape (n_part, n)
         g2 of the parts that each bin is cut into: neighbouring pixels of one static sub-bin. `value` is their mean,
         weighted with `part_weight`. With e = D - 1, a part's value is the mean of e e' - (g2 - 1) (e + e'): the total
@@ -240,10 +242,11 @@ def _add(x: NDArray, roi: NDArray) -> NDArray:
 
 
 def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
-    """Standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts."""
+    """Standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or where all are the same."""
     n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
     variance = _mean((x - mean[roi]) ** 2, weight, roi)
-    return np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=n > 1))
+    known = (n > 1) & (variance > ROUNDING**2)
+    return np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=known))
 
 
 def _bias(

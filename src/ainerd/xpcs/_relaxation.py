@@ -20,6 +20,7 @@ SURE = 0.12  # standard error of log tau below which its limits need not be look
 RANGE = 6.0  # between the limits of a tau that is determined
 PLATEAU_P = 1e-3
 DIFFER_P = 1e-3
+NOTHING = 1e-100  # a slope whose square has an inverse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ class _Fit:
         slope = slopes(s.lag, self.x[None])[0][free] * weight
         normal = slope @ slope.T
         scale = np.sqrt(np.diag(normal))
-        if not (scale > 0).all() or np.linalg.cond(normal / scale[:, None] / scale) > 1e12:
+        if not (scale > NOTHING).all() or np.linalg.cond(normal / scale[:, None] / scale) > 1e12:
             return
         residual = np.nan_to_num(1 + s.x - model(s.lag, self.x[None])) * weight
         pull = residual @ slope.T @ np.linalg.inv(normal)  # of each part, on the parameters

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from ainerd.xpcs._g2 import ROUNDING
+
 WIDTH = 11  # lags that variances are smoothed over
 ALPHA = 0.015  # chance that a flat field is said to have speckle, over all that is looked at
 
@@ -33,9 +35,16 @@ class Sample:
 
     @property
     def variance(self) -> NDArray[np.float64]:
-        """Of `mean`, smoothed over neighbouring lags, so that it does not follow the noise; (n,)."""
+        """Of `mean`, smoothed over neighbouring lags, so that it does not follow the noise; (n,).
+
+        A lag in which the parts do not scatter, since none has a value or none saw two photons, has its neighbours'.
+        """
         off = np.nan_to_num(self.x - self.mean) ** 2
-        raw = np.log(np.maximum(self.w @ off / max(self.dof, 1), 1e-300))
+        found = self.w @ off / max(self.dof, 1)
+        scatters = np.flatnonzero(found > 0)
+        if not scatters.size:
+            return np.ones_like(found)
+        raw = np.interp(np.arange(found.size), scatters, np.log(found[scatters]))
         width = min(WIDTH, len(raw) | 1)
         return np.exp(np.convolve(np.pad(raw, width // 2, mode="edge"), np.ones(width) / width, "valid")[: len(raw)])
 
@@ -45,13 +54,14 @@ class Sample:
         return (self.w[:, None] * off).T @ off / max(self.dof, 1)
 
     def estimate(self, x: NDArray) -> tuple[float, float]:
-        """Mean of one number of each part, and its standard error."""
+        """Mean of a number of each part, and its standard error: NaN if all are the same, as where no pair is seen."""
         known = np.isfinite(x)
         if known.sum() < 2:
             return np.nan, np.nan
         w = self.w[known] / self.w[known].sum()
         mean = w @ x[known]
-        return float(mean), float(np.sqrt(w @ (x[known] - mean) ** 2 / (known.sum() - 1)))
+        error = np.sqrt(w @ (x[known] - mean) ** 2 / (known.sum() - 1))
+        return float(mean), float(error) if error > ROUNDING * np.abs(x[known]).max() else np.nan
 
 
 def shared(

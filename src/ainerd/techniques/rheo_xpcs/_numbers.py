@@ -13,7 +13,7 @@ from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.xpcs import G2, AgeingFit, FlowFit, G2ByAge, Partition, Relaxation, fit_relaxation
 
 # What numbers are computed by; a version grows when its numbers change, and then results have other keys.
-VERSIONS = {"g2": 2, "relaxation": 1, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 1}
+VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 1}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
 # Names of what a `Relaxation` says, as results have them.
 NAMES = {
@@ -133,8 +133,8 @@ def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
 def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float64]]:
     """Contrast of each ring by photon statistics: the mean of its bins, by their pixels."""
     value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
-    error = [np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings]
-    return {"contrast0": np.array(value), "contrast0_err": np.array(error)}
+    error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
+    return {"contrast0": np.array(value), "contrast0_err": np.where(error > 0, error, np.nan)}
 
 
 def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:
