@@ -13,7 +13,7 @@ from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.xpcs import G2, AgeingFit, FlowFit, G2ByAge, Partition, Relaxation, fit_relaxation
 
 # What numbers are computed by; a version grows when its numbers change, and then results have other keys.
-VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 1}
+VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
 # Names of what a `Relaxation` says, as results have them.
 NAMES = {

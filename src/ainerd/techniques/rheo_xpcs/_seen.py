@@ -23,7 +23,9 @@ STEP, CONTRAST_STEP = 0.15, 0.15
 CONTRAST_ERRS = (0.1, 0.15, 0.25, 0.4, 0.6)
 # Of a contrast that a person told.
 TOLD_ERR = 0.25
-_LEVELS = 1.4  # steps of what a run shows of flicker and baseline beyond what every bank is given
+# Steps of what a run shows of flicker and of baseline beyond what every bank is given: a few pairs of bins tell the
+# latter to no better than a factor.
+_FLICKER_STEP, _BASELINE_STEP = 1.4, 2.0
 _FAR = 5  # cells from the diagonal where a row is looked at
 _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white noise of 1
 _PIXELS, _ROWS, _REACH = 12_000, 24, 3
@@ -68,7 +70,8 @@ class Seen:
         least = ((1 + shot / contrast) / EDGE) ** 2
         pixels = pixels * min(1.0, least / pixels.sum())
         noise = (contrast + shot) / np.sqrt(pixels.sum())
-        wander, offset = _level(self.flicker / noise), max(_level(self.baseline / (BASELINE * contrast)), 1.0)
+        wander = _level(self.flicker / noise, _FLICKER_STEP)
+        offset = max(_level(self.baseline / (BASELINE * contrast), _BASELINE_STEP), 1.0)
         return {
             "photons": SIZE / shot,
             "n_pixels": [round(float(n), 2) for n in pixels],
@@ -221,6 +224,6 @@ def _rounded(value: float, step: float) -> float:
     return float(np.exp(np.round(np.log(value) / step) * step))
 
 
-def _level(over: float) -> float:
+def _level(over: float, step: float) -> float:
     """Zero up to a half; above that the next of levels that lie a step apart."""
-    return 0.0 if over < 0.5 else float(_LEVELS ** np.ceil(np.log(over) / np.log(_LEVELS)))
+    return 0.0 if over < 0.5 else float(step ** np.ceil(np.log(over) / np.log(step)))
