@@ -60,7 +60,7 @@ def test_speckle_that_is_gone_in_the_next_frame_is_fast():
     assert abs(fit.contrast[0] - 0.25) < 3 * fit.contrast_err[0]
 
 
-@pytest.mark.parametrize("without", [-1.0, np.nan])
+@pytest.mark.parametrize("without", [-1.0, -1 / 3, np.nan])
 def test_a_lag_in_which_no_part_saw_two_photons_weighs_no_more_than_its_neighbours(without):
     x = np.random.default_rng(0).normal(0, 0.1, (36, 20))
     x[:, [0, 7, 8]] = without

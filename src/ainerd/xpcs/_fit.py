@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FORMULA = "g2(tau) = baseline + contrast * exp(-2 * (tau / tau0)**exponent)"
 ROUNDS = 300
+NOTHING = 1e-100  # a slope, or a length: the inverse of its square is a number still
 LOW = np.array([0.0, -100.0, 0.1, 0.5])  # contrast, log tau, exponent, baseline
 HIGH = np.array([2.0, 100.0, 3.0, 1.5])
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from scipy.stats import t as t_distribution
 
+from ainerd.xpcs._fit import NOTHING
 from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (
@@ -212,7 +213,7 @@ class _Data:
             )
             best = found if best is None or found.cost < best.cost else best
         jacobian = best.jac  # type: ignore[union-attr]
-        scale = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-100)
+        scale = np.maximum(np.linalg.norm(jacobian, axis=0), NOTHING)
         bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)
         bread /= scale * scale[:, None]
         noise = self.noise

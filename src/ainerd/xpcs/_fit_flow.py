@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f as f_distribution
 
 from ainerd.xpcs._anisotropy import differ
-from ainerd.xpcs._fit import fit_kww
+from ainerd.xpcs._fit import NOTHING, fit_kww
 from ainerd.xpcs._fringes import N, Ring, fit, search
 from ainerd.xpcs._scatter import Scatter, scatter
 
@@ -23,7 +23,6 @@ SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
 ALIKE = 2.0  # two kinds of flow that differ by less are not told apart
 KNOWN = 1 / 12  # a velocity that is known no better is found where noise happens to enlarge it
 SHAPE = [0, 1, 2]  # log tau, exponent, static
-_NOTHING = 1e-100  # a derivative, or a length: its square is a number still
 Kind = Literal["none", "velocity", "spread", "anisotropy"]
 
 
@@ -278,9 +277,9 @@ class _Choice:
         """Of the free parameters: the sandwich of the scatter of parts, or what independent lags have."""
         _, cost, jacobian = self.fits[kind]
         flat = jacobian.reshape(len(jacobian), -1)
-        scale = np.maximum(np.linalg.norm(flat, axis=1), _NOTHING)
-        if not (scale > _NOTHING).any():
-            return np.eye(len(flat)) / _NOTHING
+        scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
+        if not (scale > NOTHING).any():
+            return np.eye(len(flat)) / NOTHING
         bread = np.linalg.pinv((flat / scale[:, None]) @ (flat / scale[:, None]).T, rcond=1e-10, hermitian=True)
         bread /= scale * scale[:, None]
         noise = self.noise
@@ -296,7 +295,7 @@ class _Choice:
         first = {"velocity": 3, "spread": 5, "anisotropy": 7}[kind]
         v, covariance = x[first : first + 2], self._covariance(kind)[3:5, 3:5]
         length = float(np.hypot(*v))
-        if not length > _NOTHING:
+        if not length > NOTHING:
             return 0.0, np.inf, np.nan, np.inf, 1.0
         along, across = v / length, np.array([-v[1], v[0]]) / length
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)

@@ -8,7 +8,7 @@ from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from ainerd.xpcs._bounds import EXPONENT, bounds, faster_than_a_frame
-from ainerd.xpcs._fit import FORMULA, HIGH, LOW, least_squares, model, slopes
+from ainerd.xpcs._fit import FORMULA, HIGH, LOW, NOTHING, least_squares, model, slopes
 from ainerd.xpcs._g2 import G2
 from ainerd.xpcs._misfit import SIZE, P, misfit
 from ainerd.xpcs._speckle import Sample, has_speckle, shared, slow_contrast, student_factor
@@ -20,7 +20,6 @@ SURE = 0.12  # standard error of log tau below which its limits need not be look
 RANGE = 6.0  # between the limits of a tau that is determined
 PLATEAU_P = 1e-3
 DIFFER_P = 1e-3
-NOTHING = 1e-100  # a slope whose square has an inverse
 
 
 @dataclass(frozen=True, kw_only=True)

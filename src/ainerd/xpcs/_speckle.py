@@ -41,7 +41,7 @@ class Sample:
         """
         off = np.nan_to_num(self.x - self.mean) ** 2
         found = self.w @ off / max(self.dof, 1)
-        scatters = np.flatnonzero(found > 0)
+        scatters = np.flatnonzero(found > ROUNDING**2)
         if not scatters.size:
             return np.ones_like(found)
         raw = np.interp(np.arange(found.size), scatters, np.log(found[scatters]))
