@@ -75,6 +75,7 @@ def test_of_hardly_a_photon_nothing_is_sure(n_bins, n_frames, seed):
     g2 = measured(seed, 1.0, photons=0.05, n_bins=n_bins, n_pixels=5, n_frames=n_frames)
     fit = fit_relaxation(g2, 0.5)
     assert np.isnan(fit.tau).all() and not (fit.contrast_err <= 0).any()
+    assert not (g2.error <= 0).any() and not (g2.contrast0_err <= 0).any()
 
 
 def test_what_does_not_decay_is_a_plateau():

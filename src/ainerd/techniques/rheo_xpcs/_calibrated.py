@@ -86,7 +86,6 @@ def _keep(path: Path, scorer: NoveltyScorer) -> None:
         state = scorer.state()
         write_weights(part, state, {"kind": KIND, "kinds": scorer.kinds_.tolist(), "digest": _digest(state)})
         part.replace(path)
-        _use(path)
         for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-MOST]:
             old.unlink()
     except OSError as error:
