@@ -45,9 +45,9 @@ test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, forty sessions left at any moment
-	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m benchmarks.soak
-	$(BIN)/python -m benchmarks.sustained
-	$(BIN)/python -m benchmarks.leaving
+	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m studies.soak
+	$(BIN)/python -m studies.sustained
+	$(BIN)/python -m studies.leaving
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
 	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md
@@ -67,23 +67,23 @@ lint: $(READY) ## ruff, mypy, import contracts
 tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions that it types
 	$(BIN)/python -m agents.demo.tutorial
 
-bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/benchmarks
-	$(BIN)/python -m benchmarks.two_time
-	$(BIN)/python -m benchmarks.reading
-	$(BIN)/python -m benchmarks.numbers
-	$(BIN)/python -m benchmarks.latency
-	$(BIN)/python -m benchmarks.prompt
-	$(BIN)/python -m benchmarks.instrument
-	$(BIN)/python -m benchmarks.latent
-	$(BIN)/python -m benchmarks.tuning
-	$(BIN)/python -m benchmarks.query
-	$(BIN)/python -m benchmarks.page
-	$(BIN)/python -m benchmarks.restart
-	$(BIN)/python -m benchmarks.scale
-	$(BIN)/python -m benchmarks.novelty
-	$(BIN)/python -m benchmarks.campaign
-	$(BIN)/python -m benchmarks.discovery
-	$(BIN)/python -m benchmarks.xtec
+bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/studies
+	$(BIN)/python -m studies.two_time
+	$(BIN)/python -m studies.reading
+	$(BIN)/python -m studies.numbers
+	$(BIN)/python -m studies.latency
+	$(BIN)/python -m studies.prompt
+	$(BIN)/python -m studies.instrument
+	$(BIN)/python -m studies.latent
+	$(BIN)/python -m studies.tuning
+	$(BIN)/python -m studies.query
+	$(BIN)/python -m studies.page
+	$(BIN)/python -m studies.restart
+	$(BIN)/python -m studies.scale
+	$(BIN)/python -m studies.novelty
+	$(BIN)/python -m studies.campaign
+	$(BIN)/python -m studies.discovery
+	$(BIN)/python -m studies.xtec
 
 docs: $(DOCS_READY) ## the documentation in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

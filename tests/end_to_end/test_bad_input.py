@@ -16,7 +16,7 @@ from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.server import ServerError
 from ainerd.steering import expose
-from benchmarks._faults import GARBAGE
+from studies._faults import GARBAGE
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""The hostile half-hour in short: `python -m benchmarks.hostile` is the long one."""
+"""The hostile half-hour in short: `python -m studies.hostile` is the long one."""
 
 import logging
 
 import pytest
 
-from benchmarks.hostile import SHARES, hostile
+from studies.hostile import SHARES, hostile
 
 
 @pytest.mark.fault(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.soak import soak
+from studies.soak import soak
 
 
 @pytest.mark.fault(

@@ -14,7 +14,7 @@ from ainerd.config import Settings
 from ainerd.runs._spool import Spool
 from ainerd.server import connect
 from ainerd.steering import expose
-from benchmarks._server import KEY, start_server
+from studies._server import KEY, start_server
 
 PORT = 18_432
 

@@ -47,7 +47,7 @@ def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, r
     return out
 
 
-# Share of each family's exposures to be flagged at 0.01; `python -m benchmarks.novelty` measures it on 250 of each.
+# Share of each family's exposures to be flagged at 0.01; `python -m studies.novelty` measures it on 250 of each.
 LEAST_POWER = {"echo": 0.95, "ballistic": 0.8, "banded": 0.5}
 
 

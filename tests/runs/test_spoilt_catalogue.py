@@ -10,7 +10,7 @@ import pytest
 from ainerd.results import ResultStore
 from ainerd.runs import Wanted, Worker
 from ainerd.server import connect, open_catalog
-from benchmarks._server import KEY, start_server
+from studies._server import KEY, start_server
 
 SLOW_S = 60.0
 # As SQLite answers for a file that may only be read: an OperationalError, which Tiled does not expect.

@@ -58,7 +58,7 @@ class NoveltyScorer(BaseEstimator):
     The runs of each kind are dealt into folds; each fold calibrates the densities that the others fit, and the ranks of
     a new run in all folds are put together (cross-conformal: Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). For runs
     exchangeable with the bank's, whichever kind they are nearest to, P(p <= alpha) is proven to be at most about
-    2 alpha, and found to be alpha (``python -m benchmarks.novelty``).
+    2 alpha, and found to be alpha (``python -m studies.novelty``).
 
     Parameters
     ----------

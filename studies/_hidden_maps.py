@@ -1,0 +1,245 @@
+"""Hidden samples for `studies.discovery`: regions of regimes on a unit square, and what an exposure sees there.
+
+Nine generators draw the regions, and one draws a sample of a single regime. A regime is a mean in a latent space of
+`DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction with the
+logarithm of the age. The noise of the n-th exposure is the same whatever position is measured, so every strategy
+meets the same luck.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+RESOLUTION = 200  # pixels across the square
+DIMENSIONS = 12
+EXPOSURES = 80  # at most, on one sample
+MISSED = 100  # what a regime counts as that was not seen within these
+NOISE = {"low": 0.35, "medium": 0.6, "high": 0.85}  # standard deviation of a component; regimes scatter by 1.3
+DRIFT = 1.0  # length of the drift in one decade of age, in units of the pair distance that noise makes
+RAREST = (0.01, 0.10)  # share of the area of the rarest regime: log-uniform, as near as TRIES draws come
+TRIES = 8
+
+_centres = (np.arange(RESOLUTION) + 0.5) / RESOLUTION
+_X, _Y = np.meshgrid(_centres, _centres)  # [row, column], rows along y
+Regions = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HiddenMap:
+    """One sample.
+
+    Attributes
+    ----------
+    kind, noise : str
+        Generator, and the key of `NOISE`.
+    regions : ndarray of int, shape (RESOLUTION, RESOLUTION)
+        Regime of each pixel, 0 … n_regimes - 1.
+    start : ndarray, shape (2,)
+        Where the stage stands.
+    """
+
+    kind: str
+    noise: str
+    regions: Regions
+    start: NDArray[np.float64]
+    mean: NDArray[np.float64]  # (n_regimes, DIMENSIONS)
+    drift: NDArray[np.float64]  # (n_regimes, DIMENSIONS), of one decade of age
+    scatter: NDArray[np.float64]  # (EXPOSURES, DIMENSIONS)
+
+    @property
+    def n_regimes(self) -> int:
+        """How many there are."""
+        return len(self.mean)
+
+    @property
+    def pair_distance(self) -> float:
+        """Root mean square distance between two exposures of one regime, from the noise alone."""
+        return float(np.sqrt(2 * DIMENSIONS) * NOISE[self.noise])
+
+    def regime(self, position: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Regime at each position, (n, 2) to (n,)."""
+        column, row = np.clip((position * RESOLUTION).astype(int), 0, RESOLUTION - 1).T
+        return self.regions[row, column]
+
+    def expose(self, position: NDArray[np.float64], first: int = 0) -> NDArray[np.float32]:
+        """Embeddings of exposures number `first` on, at (n, 2)."""
+        k, number = self.regime(position), np.arange(first, first + len(position))
+        seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
+        return seen.astype(np.float32)
+
+    def exposures_to_all(self, way: NDArray[np.float64]) -> int:
+        """Exposures on `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
+        seen = self.regime(way)
+        first = [np.flatnonzero(seen == k) for k in range(self.n_regimes)]
+        return max(int(found[0]) + 1 if found.size else MISSED for found in first)
+
+    def inscribed(self) -> NDArray[np.float64]:
+        """Radius of the largest disc inside each regime's regions and inside the square, (n_regimes,)."""
+        padded = np.pad(self.regions, 1, constant_values=-1)
+        radii = [distance_transform_edt(padded == k).max() - 0.5 for k in range(self.n_regimes)]
+        return np.array(radii) / RESOLUTION
+
+
+def age_s(number: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Time since shear stopped at each exposure, for a minute an exposure."""
+    return 60.0 * (1 + np.asarray(number, dtype=float))
+
+
+def hidden_map(i: int, seed: int) -> HiddenMap:
+    """Sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
+    return _sample(i, *_drawn(i, seed))
+
+
+def null_map(i: int, seed: int) -> HiddenMap:
+    """Sample `i` of one regime."""
+    nothing = np.zeros((RESOLUTION, RESOLUTION), dtype=np.int64)
+    return _sample(i, "null", nothing, np.random.default_rng([seed, i, 1]))
+
+
+def _drawn(i: int, seed: int) -> tuple[str, Regions, np.random.Generator]:
+    rng = np.random.default_rng([seed, i])
+    kind, draw = list(GENERATORS.items())[i % len(GENERATORS)]
+    wanted, drawn = np.exp(rng.uniform(*np.log(RAREST))), []
+    while len(drawn) < TRIES:
+        regions = np.unique(draw(rng), return_inverse=True)[1].reshape(RESOLUTION, RESOLUTION)
+        share = np.bincount(regions.ravel()) / regions.size
+        if len(share) > 1 and RAREST[0] <= share.min() <= RAREST[1]:
+            drawn.append((abs(np.log(share.min() / wanted)), regions))
+    return kind, min(drawn, key=lambda x: x[0])[1], rng
+
+
+def _sample(i: int, kind: str, regions: Regions, rng: np.random.Generator) -> HiddenMap:
+    n, noise = int(regions.max()) + 1, list(NOISE)[i // len(GENERATORS) % len(NOISE)]
+    direction = rng.normal(size=(n, DIMENSIONS))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    drifts = i // (len(GENERATORS) * len(NOISE)) % 3 == 2
+    return HiddenMap(
+        kind,
+        noise,
+        regions,
+        start=rng.uniform(0.02, 0.98, 2),
+        mean=rng.normal(0, 1.3, (n, DIMENSIONS)),
+        drift=direction * (DRIFT * np.sqrt(2 * DIMENSIONS) * NOISE[noise] if drifts else 0.0),
+        scatter=rng.normal(0, NOISE[noise], (EXPOSURES, DIMENSIONS)),
+    )
+
+
+def _outline(rng: np.random.Generator, centre: NDArray, radius: float, rough: float = 0.0) -> NDArray[np.bool_]:
+    """A disc, or a blob whose radius waves by `rough`."""
+    dx, dy = _X - centre[0], _Y - centre[1]
+    angle, r = np.arctan2(dy, dx), np.full_like(_X, radius)
+    for m in range(2, 5):
+        r *= 1 + rough * rng.uniform(-1, 1) * np.cos(m * angle + rng.uniform(0, 2 * np.pi))
+    return np.hypot(dx, dy) < r
+
+
+def _discs(rng: np.random.Generator) -> Regions:
+    """Isolated round inclusions, each its own regime, inside the window."""
+    regions, placed = np.zeros(_X.shape, dtype=np.int64), []
+    for k in range(1, rng.integers(2, 6)):
+        for _ in range(50):
+            r = np.exp(rng.uniform(np.log(0.06), np.log(0.2)))
+            c = rng.uniform(r, 1 - r, 2)
+            if all(np.hypot(*(c - other)) > r + s for other, s in placed):
+                placed.append((c, r))
+                regions[_outline(rng, c, r)] = k
+                break
+    return regions
+
+
+def _blobs(rng: np.random.Generator) -> Regions:
+    """Irregular inclusions anywhere: they may overlap each other and the border."""
+    regions = np.zeros(_X.shape, dtype=np.int64)
+    for k in range(1, rng.integers(2, 5)):
+        for _ in range(rng.integers(1, 3)):
+            regions[_outline(rng, rng.random(2), np.exp(rng.uniform(np.log(0.06), np.log(0.2))), 0.35)] = k
+    return regions
+
+
+def _voronoi(rng: np.random.Generator) -> Regions:
+    """Grains, some of them of the same regime."""
+    seeds = rng.random((rng.integers(5, 10), 2))
+    regime = rng.integers(0, rng.integers(3, 6), len(seeds))
+    return regime[np.argmin([np.hypot(_X - x, _Y - y) for x, y in seeds], axis=0)]
+
+
+def _layers(rng: np.random.Generator) -> Regions:
+    """Shear bands across some direction, with waves in their boundaries."""
+    angle = rng.uniform(0, np.pi)
+    along, across = _X * np.cos(angle) + _Y * np.sin(angle), _Y * np.cos(angle) - _X * np.sin(angle)
+    along = along + rng.uniform(0, 0.03) * np.sin(2 * np.pi * (rng.uniform(1, 3) * across + rng.random()))
+    n = rng.integers(3, 6)
+    edges = along.min() + np.ptp(along) * np.cumsum(rng.dirichlet(np.full(n, 1.5)))[:-1]
+    return rng.permutation(n)[np.searchsorted(edges, along)]
+
+
+def _field(rng: np.random.Generator) -> Regions:
+    """Level sets of a smooth random field."""
+    padded = gaussian_filter(rng.normal(size=(2 * RESOLUTION, 2 * RESOLUTION)), RESOLUTION * rng.uniform(0.06, 0.14))
+    field = padded[RESOLUTION // 2 :, RESOLUTION // 2 :][:RESOLUTION, :RESOLUTION]
+    shares = np.sort(rng.dirichlet(np.full(rng.integers(2, 5), 1.5)))[::-1]
+    return np.searchsorted(np.quantile(field, np.cumsum(shares)[:-1]), field)
+
+
+def _shells(rng: np.random.Generator) -> Regions:
+    """Inclusions with a rim of another regime."""
+    regions = np.zeros(_X.shape, dtype=np.int64)
+    for k in range(rng.integers(1, 3)):
+        r, rim = rng.uniform(0.12, 0.25), rng.uniform(0.4, 0.75)
+        centre = rng.uniform(r, 1 - r, 2)
+        regions[_outline(rng, centre, r, 0.15)] = 2 * k + 1
+        regions[_outline(rng, centre, rim * r, 0.15)] = 2 * k + 2
+    return regions
+
+
+def _borders(rng: np.random.Generator) -> Regions:
+    """Regions that come in over the border: corners and strips along an edge."""
+    regions = np.zeros(_X.shape, dtype=np.int64)
+    for k in range(1, rng.integers(2, 5)):
+        x, y = (_X, _Y) if rng.random() < 0.5 else (_Y, _X)
+        x = x if rng.random() < 0.5 else 1 - x
+        if rng.random() < 0.5:
+            regions[x + y * rng.uniform(0.5, 2) < rng.uniform(0.15, 0.45)] = k
+        else:
+            regions[x < rng.uniform(0.03, 0.12)] = k
+    return regions
+
+
+def _cracks(rng: np.random.Generator) -> Regions:
+    """Long thin regions, and an inclusion."""
+    regions = np.zeros(_X.shape, dtype=np.int64)
+    for k in range(1, rng.integers(2, 4)):
+        angle, centre, wide = rng.uniform(0, np.pi), rng.uniform(0.2, 0.8, 2), rng.uniform(0.03, 0.08)
+        along = (_X - centre[0]) * np.cos(angle) + (_Y - centre[1]) * np.sin(angle)
+        across = (_Y - centre[1]) * np.cos(angle) - (_X - centre[0]) * np.sin(angle)
+        bent = across + rng.uniform(-0.3, 0.3) * along**2
+        regions[(np.abs(bent) < wide / 2) & (np.abs(along) < rng.uniform(0.15, 0.5))] = k
+    regions[_outline(rng, rng.uniform(0.1, 0.9, 2), rng.uniform(0.06, 0.15), 0.2)] = k + 1
+    return regions
+
+
+def _domains(rng: np.random.Generator) -> Regions:
+    """Two large domains, and inclusions in them and on their boundary."""
+    angle = rng.uniform(0, 2 * np.pi)
+    along = (_X - 0.5) * np.cos(angle) + (_Y - 0.5) * np.sin(angle)
+    across = (_Y - 0.5) * np.cos(angle) - (_X - 0.5) * np.sin(angle)
+    regions = (along > rng.uniform(-0.25, 0.25) + 0.08 * np.sin(4 * across + rng.uniform(0, 6))).astype(np.int64)
+    for k in range(2, rng.integers(3, 6)):
+        regions[_outline(rng, rng.uniform(0.08, 0.92, 2), np.exp(rng.uniform(np.log(0.06), np.log(0.18))), 0.2)] = k
+    return regions
+
+
+GENERATORS: dict[str, Callable[[np.random.Generator], Regions]] = {
+    "discs": _discs,
+    "blobs": _blobs,
+    "grains": _voronoi,
+    "layers": _layers,
+    "field": _field,
+    "shells": _shells,
+    "borders": _borders,
+    "cracks": _cracks,
+    "domains": _domains,
+}

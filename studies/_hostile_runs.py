@@ -1,0 +1,230 @@
+"""Runs with documents as no instrument should send them, and what becomes of each."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import httpx
+import numpy as np
+from event_model import compose_run
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tiled.client.container import Container
+
+from ainerd.documents import DetectorKeys, WireError, checked
+from ainerd.results import ResultStore
+from ainerd.runs import Wanted, Worker
+from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
+from studies._hostile_inputs import ANY, changed, changes, each, shown
+
+SHAPE, N = (2, 3), 4
+AWAY, TOGETHER = 5, 50  # of so many runs, one after the other, Tiled takes so many not; runs between two waits
+LONG_S = 300.0  # on a busy machine
+
+
+class Sums:
+    """A technique that adds up each frame."""
+
+    name, unit, alpha, embedding_size, regime_width = "sums", "run", 0.05, 2, None
+    parameters = {"technique": "sums"}
+
+    def begin(self, run: RunInfo) -> "_Sum":
+        """Take frames of one shape."""
+        if run.frame_shape != SHAPE:
+            raise AnalysisError(f"frames of {run.frame_shape}")
+        return _Sum()
+
+    def regimes(self, embeddings: NDArray[Any], previous: Any = None) -> Regimes:
+        """All the same."""
+        raise NotImplementedError
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.pixels, self.layouts = np.arange(6), {"sums": Layout((1,), "float64", ("frame",))}
+        self._sums: list[float] = []
+
+    def push(self, block: NDArray[Any]) -> None:
+        self._sums += np.asarray(block, float).sum(axis=1).tolist()
+
+    def finish(self) -> Analysis:
+        if not self._sums:
+            raise AnalysisError("no frames")
+        embedding = np.nan_to_num(np.array([len(self._sums), np.mean(self._sums)], np.float32))
+        return Analysis(embedding=embedding, novelty_p=None, arrays={"sums": np.array(self._sums)})
+
+
+class Runs:
+    """A worker that runs are given to, and what must have become of them."""
+
+    def __init__(self, client: Container, ainerd: Container, folder: Path) -> None:
+        self.folder, self._n, self._is_away = folder, 0, False
+        self.expected: dict[str, str] = {}  # runs that must have a result, and what was odd in each
+        self._results, self._http = ainerd["results"], client.context.http_client
+        self._hooks = self._http.event_hooks
+        self._http.event_hooks = {**self._hooks, "request": [*self._hooks["request"], self._ask]}
+        listener = SimpleNamespace(
+            assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None
+        )
+        wanted = Wanted(
+            positions=("x",), series={"warmth": "t"}, readings={"age": "t"}, start={"odd": "odd"}, units={"x": "mm"},
+            age="age",
+        )  # fmt: skip
+        self.store = ResultStore(ainerd, agent="hostile")
+        self.worker = Worker(
+            Sums(), self.store, keys=DetectorKeys(image="det", n_frames="frames"), wanted=wanted,
+            roots=[folder / "frames"], listener=listener, agent="hostile", spool=folder / "spool",
+        )  # fmt: skip
+        (folder / "frames").mkdir(exist_ok=True)
+        with h5py.File(folder / "frames" / "frames.h5", "w", libver="latest") as file:
+            file["entry/data/data"] = np.ones((N, *SHAPE), np.uint16)
+
+    def give(self, documents: list[list[Any]]) -> str | None:
+        """Give the documents of a run to the worker; says so if that does not go on."""
+        self._n += 1
+        self._is_away = self._n % 200 in range(100, 100 + AWAY)
+        for name, doc in documents:
+            self.worker(name, doc)
+        if self._n % TOGETHER == 0 or self._is_away:
+            return self.wait()
+        return None
+
+    def wait(self) -> str | None:
+        """Wait until what came is done."""
+        if not self.worker.drain(LONG_S):
+            return f"not done after {LONG_S:.0f} s"
+        return None if self.worker.health()["worker"] == "alive" else "the worker is dead"
+
+    def mutated(self, drawn: tuple[str, list[Any]]) -> str | None:
+        """Give a run with changed documents; one that a RunEngine could have sent must get its result."""
+        kind, what = drawn
+        original = list(map(list, documents(kind, self.folder / "frames" / "frames.h5")))
+        uid, stop = original[0][1]["uid"], original[-1]
+        given = [*changed(original, what, lambda document: document[1]), stop]
+        if must_have_result(uid, given):
+            self.expected[uid] = f"{kind}: {shown(what)}"
+        return self.give(given)
+
+    def close(self) -> tuple[Counter[str], list[str]]:
+        """End the worker: statuses of all results, and what is wrong with them."""
+        self._is_away = False
+        for name, doc in documents("events", self.folder):  # what was kept is written before it
+            self.worker(name, doc)
+        said = self.wait()
+        self.worker.close()
+        self._http.event_hooks = self._hooks
+        nodes = [node.metadata for node in self._results.values()]
+        found = Counter(said["raw_uid"] for said in nodes)
+        wrong = [said] if said else []
+        wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in found]
+        wrong += [f"run {uid} has {n} results" for uid, n in found.items() if n > 1]
+        if left := list((self.folder / "spool").glob("*.jsonl")):
+            wrong.append(f"{len(left)} runs were never written")
+        if (n := len(ResultStore(self.store.container).table())) != len(nodes):
+            wrong.append(f"the table has {n} of {len(nodes)} results")
+        return Counter(said["status"] for said in nodes), wrong
+
+    def _ask(self, request: httpx.Request) -> None:
+        if self._is_away:
+            raise httpx.ConnectError("as if Tiled were away", request=request)
+
+
+def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of a run with frames in events, in a file, or named one by one as classic ophyd does."""
+    bundle = compose_run(metadata={"scan_id": 1, "num_points": N, **start}, validate=False)
+    yield "start", bundle.start_doc
+    image: dict[str, Any] = {"dtype": "array", "shape": [*SHAPE], "source": "sim"}
+    if kind != "events":
+        image["external"] = "STREAM:"
+    numbers = {key: {"dtype": "number", "shape": [], "source": "sim"} for key in ("x", "t")}
+    configuration = {"det": {"data": {"frames": N}, "timestamps": {}, "data_keys": {}}}
+    beside = {} if kind == "file" else numbers
+    made = bundle.compose_descriptor(
+        name="primary", data_keys={"det": image, **beside}, configuration=configuration, validate=False
+    )
+    yield "descriptor", made.descriptor_doc
+    about = {"uid": "", "run_start": bundle.start_doc["uid"]}
+    if kind == "file":
+        resource = {"data_key": "det", "mimetype": "application/x-hdf5", "uri": f"file://localhost{path}"}
+        resource |= about | {
+            "uid": f"r{about['run_start']}",
+            "parameters": {"dataset": "entry/data/data", "swmr": True},
+        }
+        yield "stream_resource", resource
+        for i in range(N):
+            datum = {"stream_resource": resource["uid"], "uid": f"{resource['uid']}/{i}"}
+            datum |= {"descriptor": made.descriptor_doc["uid"], "indices": {"start": i, "stop": i + 1}}
+            yield "stream_datum", datum | {"seq_nums": {"start": i + 1, "stop": i + 2}}
+    else:
+        resource = {"spec": "AD_HDF5", "root": "/", "resource_path": str(path).lstrip("/"), "path_semantics": "posix"}
+        resource |= about | {"uid": f"r{about['run_start']}", "resource_kwargs": {"frame_per_point": 1}}
+        if kind == "classic":
+            yield "resource", resource
+        for i in range(N):
+            frame: Any = np.ones(SHAPE)
+            if kind == "classic":
+                frame = f"{resource['uid']}/{i}"
+                yield "datum", {"resource": resource["uid"], "datum_id": frame, "datum_kwargs": {"point_number": i}}
+            read = {"det": frame, "x": float(i), "t": 300.0}
+            yield (
+                "event",
+                made.compose_event(
+                    data=read, timestamps=dict.fromkeys(read, 100.0 + i), time=100.0 + i, validate=False
+                ),
+            )
+    yield "stop", bundle.compose_stop()
+
+
+def must_have_result(uid: str, given: list[list[Any]]) -> bool:
+    """Whether a RunEngine could have sent these documents, with the detector among them."""
+    begun = ended = has_detector = False
+    for name, doc in given:
+        try:
+            checked(name, doc)
+        except (WireError, RecursionError):
+            return False
+        if name == "start" and doc["uid"] == uid:
+            begun = True
+        elif name == "descriptor" and doc["run_start"] == uid and begun and not ended:
+            has_detector |= "det" in doc["data_keys"]
+        elif name == "stop" and doc["run_start"] == uid and begun:
+            ended = True
+    return has_detector
+
+
+def hostile_documents(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
+    """Runs whose documents are changed in any way."""
+    drawn = st.tuples(st.sampled_from(["events", "file", "classic"]), changes())
+    return each(drawn, n, number, runs.mutated)
+
+
+def hostile_metadata(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
+    """Runs whose documents are whole, and whose metadata are anything."""
+    names = st.sampled_from(
+        ["odd", "sample", "user", "proposal", "suggestion_id", "num_points", "scan_id", "time", "plan_name", "äö"]
+    )
+    odd = st.dictionaries(names, ANY, min_size=1, max_size=3)
+
+    def check(said: dict[str, Any]) -> str | None:
+        given = [[name, doc] for name, doc in documents("events", runs.folder)]
+        given[0][1] = {**given[0][1], **said}
+        if must_have_result(given[0][1]["uid"], given):
+            runs.expected[given[0][1]["uid"]] = shown(said)
+        return runs.give(given)
+
+    return each(odd, n, number, check)
+
+
+def tiny_runs(runs: Runs, n: int, memory: Any) -> list[float]:
+    """Memory (MB) after each of many small runs."""
+    used = []
+    for i in range(n):
+        for name, doc in documents("events", runs.folder):
+            runs.worker(name, doc)
+        if (i + 1) % TOGETHER == 0:
+            runs.worker.drain(LONG_S)
+            used.append(memory())
+    return used
