@@ -1,0 +1,113 @@
+"""Names and keys that stored data depend on. A change here makes results in Tiled unfindable: make it on purpose."""
+
+import typing
+import uuid
+
+import numpy as np
+from fastapi import FastAPI
+
+from ainerd.results import (
+    AtlasRecord,
+    ConfigurationRecord,
+    ResultRecord,
+    ResultStore,
+    SuggestionRecord,
+    digest,
+    event_identity,
+    result_key,
+    save_checkpoint,
+    series_identity,
+)
+from ainerd.server import open_catalog, pages, result_files
+from ainerd.technique import Analysis
+from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd.techniques.xtec import XTEC
+from ainerd.xpcs import Partition
+
+RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
+
+
+def rheo_xpcs():
+    """The technique with its defaults, on two bins that no floating-point geometry has a part in."""
+    roi_map = np.repeat(np.int32([[0, 1, 2, 0]]), 8, axis=0)
+    return RheoXPCS(Partition(roi_map=roi_map, static_map=roi_map, q=np.array([0.02, 0.03]), phi=np.array([0.0, 90.0])))
+
+
+def test_digest_and_keys_of_rheo_xpcs():
+    parameters = rheo_xpcs().parameters
+    assert digest(parameters) == "1e2e6dbbf9ea21c4"
+    assert result_key(event_identity(RUN, 2), parameters) == "838eedfb-0c88-5710-a913-34f13c8ed750"
+
+
+def test_digest_and_keys_of_xtec(tmp_path):
+    section = {"clusters": 3, "smooth": "cells", "cell": [7, 9.5], "length": 2}
+    parameters = XTEC.from_settings(section, tmp_path).parameters
+    assert digest(XTEC.from_settings({}, tmp_path).parameters) == "0f38c6dccaeddf60"
+    assert digest(parameters) == "2944aff0c3504118"
+    assert result_key(series_identity("ramp=cooling 1"), parameters) == "4a931d43-3ffb-58b8-aac7-047487a212ab"
+
+
+def test_specs_of_stored_nodes(server):
+    raw, ainerd = open_catalog(server.client().create_container(f"pins-{uuid.uuid4()}"))
+    store = ResultStore(ainerd, agent="a")
+    analysis = Analysis(
+        embedding=np.zeros(2, np.float32), novelty_p=None, arrays={"c2": np.ones((1, 4, 4), np.float32)}
+    )
+    record = ResultRecord(raw_uid=RUN, technique="rheo_xpcs", agent="a", parameters={"size": 4})
+    store.complete(store.begin(record), analysis)
+    store.add_suggestion(SuggestionRecord(agent="a", positions={"x": 1.0}, reason="unexplored"))
+    store.add_atlas(
+        AtlasRecord(labels={record.key: 0}, n_regimes=1, supported_range=(1, 1), agent="a", digest=record.digest)
+    )
+    store.log("a line")
+    store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
+    save_checkpoint(ainerd, "a", {"bounds": {}})
+
+    def specs(node):
+        return [f"{spec.name} {spec.version}" for spec in node.specs]
+
+    assert specs(raw) == ["CatalogOfBlueskyRuns 3.0"]
+    assert specs(ainerd) == ["AinerdCampaign 1.0"]
+    assert {name: (specs(folder), specs(folder.values().first())) for name, folder in ainerd.items()} == {
+        "atlas": ([], ["AinerdAtlas 1.0"]),
+        "checkpoints": ([], ["AinerdCheckpoint 1.0"]),
+        "configurations": ([], ["AinerdConfiguration 1.0"]),
+        "log": (["AinerdLogbook 1.0"], ["AinerdLog 1.0"]),
+        "results": (["AinerdResults 1.0"], ["AinerdResult 1.0"]),
+        "suggestions": (["AinerdSuggestions 1.0"], ["AinerdSuggestion 1.0"]),
+    }
+
+
+def test_stored_statuses():
+    def statuses(record):
+        return typing.get_args(record.model_fields["status"].annotation)
+
+    assert statuses(ResultRecord) == ("computing", "complete", "partial", "growing", "failed")
+    assert statuses(SuggestionRecord) == (
+        "proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded",
+    )  # fmt: skip
+
+
+def test_routes():
+    app = FastAPI()
+    for router in (pages.router, result_files.router):
+        app.include_router(router)
+    routes = {f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods}
+    assert routes == {
+        "DELETE /ainerd/live/{path}",
+        "GET /ainerd/campaign/{path}",
+        "GET /ainerd/live/{path}",
+        "GET /ainerd/mean/{path}",
+        "GET /ainerd/replay/{path}",
+        "GET /ainerd/result/{path}",
+        "GET /ainerd/session/{path}",
+        "GET /ainerd/static/{name}",
+        "GET /ainerd/table/{path}",
+        "GET /ainerd/technique/{name}/view.js",
+        "POST /ainerd/note/{path}",
+        "POST /ainerd/several/{path}",
+        "POST /ainerd/table/{path}",
+        "POST /ainerd/wish/{path}",
+        "PUT /ainerd/live/{path}",
+        "PUT /ainerd/result/{path}",
+    }
