@@ -39,7 +39,8 @@ demo-xtec: $(READY) ## X-TEC: two ramps of a simulated crystal, in output/demo-x
 	$(BIN)/python -m agents.xtec_demo
 
 figures: $(FIGURES_READY) ## the figures of the paper, from Tiled alone, in output/figures
-	$(BIN)/python -m agents.demo.figures
+	$(BIN)/python -m pytest --no-header -q studies/paper
+	$(BIN)/python -m studies.paper
 
 test: lint ## lint, types, import contracts, the whole suite
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

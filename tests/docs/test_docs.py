@@ -37,7 +37,6 @@ SHORT = (
     "analyze",
     "encode",
     "calibrate",
-    "paper",
     *(f"train {name}" for name in ("pca", "ours", "run", "nights", "paper")),
 )
 RUNS = re.compile(r"^<!-- runs -->\n```(python|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

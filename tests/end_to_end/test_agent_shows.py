@@ -1,7 +1,6 @@
 """What the agent shows of a campaign: lines, log and figure agree with Tiled, and only the main thread draws."""
 
 import threading
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from matplotlib import pyplot
 
 import ainerd.views._live as live_module
 from ainerd.agent import WhileRunning
-from ainerd.techniques.rheo_xpcs.figures import cluster_figure, read_azimuths, similarity_figure
 
 
 @pytest.fixture
@@ -60,20 +58,6 @@ def test_the_figure_follows_the_runs_in_the_main_thread_until_its_window_is_clos
     again = agent.plot()
     assert again is not live and again.is_open and drawn[-1] == ("MainThread", 3)
     pyplot.close("all")
-
-
-def test_the_paper_s_figures_need_nothing_but_tiled(session):
-    store = session.agent.results
-    azimuths = read_azimuths(store, k=2)
-    table = store.table("complete")
-    assert azimuths.runs.index.equals(table.index) and azimuths.labels.shape == (3, 18)
-    np.testing.assert_allclose(azimuths.runs["start_s"], table["time_since_shear"])
-    np.testing.assert_allclose(azimuths.runs["stop_s"] - azimuths.runs["start_s"], 50)
-    start, stop = (azimuths.runs[name].to_numpy()[azimuths.stress["exposure"]] for name in ("start_s", "stop_s"))
-    assert azimuths.stress["age"].between(start, stop).all()
-    np.testing.assert_array_equal(azimuths.latents[2], store.array(table.index[2], "latent"))
-    for draw in (cluster_figure, similarity_figure):
-        assert draw(azimuths, partial(store.array, name="c2")).axes
 
 
 def test_completion_offers_what_is_for_a_person(session):

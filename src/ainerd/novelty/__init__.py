@@ -4,7 +4,6 @@ Statistics of points and p-values, for any technique: `NoveltyScorer` is a confo
 embeddings of many runs, `DriftMartingale` watches the p-values of a session.
 """
 
-from ainerd.novelty._comparison import Evidence, agreement, evidence, groupings
 from ainerd.novelty._discovery import LOOKS, Discoveries, RegimeTest, night, share
 from ainerd.novelty._drift import DriftMartingale, session_ranks
 from ainerd.novelty._grouping import Grouped, grouped
@@ -15,17 +14,13 @@ __all__ = [
     "LOOKS",
     "Discoveries",
     "DriftMartingale",
-    "Evidence",
     "Grouped",
     "NoveltyScorer",
     "RegimeModel",
     "RegimeTest",
     "Verdict",
-    "agreement",
-    "evidence",
     "find_regimes",
     "grouped",
-    "groupings",
     "match_labels",
     "night",
     "session_ranks",

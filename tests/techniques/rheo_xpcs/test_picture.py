@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from ainerd.documents import FrameReader, Whole
+from ainerd.techniques.rheo_xpcs import draw_exposure
 from ainerd.techniques.rheo_xpcs._bins import build_partition
 from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture, binned, binning, field_of, hot
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
-from ainerd.techniques.rheo_xpcs.figures import draw_exposure
 from ainerd.xpcs import Partition, TwoTimeReducer
 from ainerd.xpcs._normalize import per_bin
 

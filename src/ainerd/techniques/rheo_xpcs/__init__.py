@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._bins import build_partition
     from ainerd.techniques.rheo_xpcs._calibrated import calibrated
     from ainerd.techniques.rheo_xpcs._curves_file import Curves, has_curves, read_curves
+    from ainerd.techniques.rheo_xpcs._drawing import draw_columns, draw_exposure, draw_map, highest, new_figure
     from ainerd.techniques.rheo_xpcs._exposures import (
         FEWEST_MEASURED,
         FEWEST_OF_A_KIND,
@@ -37,8 +38,13 @@ _WHERE = {
     "RheoXPCSSettings": "_settings",
     "build_partition": "_bins",
     "calibrated": "_calibrated",
+    "draw_columns": "_drawing",
+    "draw_exposure": "_drawing",
+    "draw_map": "_drawing",
     "has_curves": "_curves_file",
+    "highest": "_drawing",
     "measured_exposure": "_exposures",
+    "new_figure": "_drawing",
     "preshear": "_preshear",
     "preshear_of": "_preshear",
     "read_curves": "_curves_file",

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from ainerd.results import AinerdResult, ResultStore
 from ainerd.techniques.rheo_xpcs._axes import coordinates
+from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_columns, draw_exposure, draw_map, highest, montage
 from ainerd.techniques.rheo_xpcs._sentences import columns, sentences
-from ainerd.techniques.rheo_xpcs.figures._exposure import BEAM, draw_exposure
-from ainerd.techniques.rheo_xpcs.figures._maps import draw_columns, draw_map, highest, montage
 from ainerd.views import Scene, newest_and_nearest
 from ainerd.views._style import nothing, title
 

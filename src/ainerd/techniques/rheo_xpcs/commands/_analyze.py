@@ -51,7 +51,7 @@ def _analyze_frames(
     from ainerd.documents import FrameError, Whole
     from ainerd.technique import AnalysisError, RunInfo
     from ainerd.techniques.rheo_xpcs import RheoXPCS
-    from ainerd.techniques.rheo_xpcs.figures import draw_exposure, new_figure
+    from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, new_figure
 
     movie = find_movie(file, dataset)
     n_frames, shape = movie.n_frames, movie.shape

@@ -64,7 +64,7 @@ def _value(fit: "KwwFit", name: str, k: int) -> str:
 def _draw(file: Path, curves: "Curves", fit: "KwwFit", path: Path) -> None:
     import numpy as np
 
-    from ainerd.techniques.rheo_xpcs.figures import new_figure
+    from ainerd.techniques.rheo_xpcs._drawing import new_figure
 
     figure = new_figure(8, 5)
     axes = figure.add_subplot()

@@ -109,7 +109,7 @@ def _read(file: Path) -> tuple["Map", str]:
 
 def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
     """One panel a map, all on the colour scale of the first."""
-    from ainerd.techniques.rheo_xpcs.figures._maps import draw_map, new_figure
+    from ainerd.techniques.rheo_xpcs._drawing import draw_map, new_figure
 
     first, fig = next(iter(maps.values())), new_figure(4.4 * len(maps), 4)
     panels = fig.subplots(1, len(maps))

@@ -1,4 +1,4 @@
-"""`ainerd rheo-xpcs paper`: latents and a rheometer's record that are files."""
+"""`python -m studies.paper`: latents and a rheometer's record in files."""
 
 import csv
 import os
@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from typer.testing import CliRunner
 
-from ainerd.cli import app
-from ainerd.novelty import agreement, evidence, groupings
-from ainerd.techniques.rheo_xpcs.figures import azimuths_of, coincidence, read_record
+from studies.paper import azimuths_of, coincidence, read_record
+from studies.paper.__main__ import app
+from studies.paper.comparison import agreement, evidence, groupings
 
 DATA = os.environ.get("AINERD_REFERENCE_DATA")
 EVENTS, N, N_ROI = (5, 9, 10, 18, 29), 32, 6
@@ -19,7 +19,7 @@ EVENTS, N, N_ROI = (5, 9, 10, 18, 29), 32, 6
 
 @pytest.fixture(scope="module")
 def latents():
-    """Exposures of two kinds, half and half, but where the stress dips, whose kind is a third."""
+    """Exposures of two kinds, half and half; a third kind where the stress dips."""
     rng = np.random.default_rng(0)
     kind = np.where(np.isin(np.arange(N), EVENTS), 2, np.arange(N) // 16)
     return (6 * np.eye(8)[kind][:, None] + rng.normal(0, 0.4, (N, N_ROI, 8))).astype(np.float32)
@@ -27,7 +27,7 @@ def latents():
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    """A reading each 10 s, five or six an exposure of 55 s, as the published record has after shear."""
+    """A reading each 10 s, five or six in an exposure of 55 s, as in the published record after shear."""
     rng, file = np.random.default_rng(1), tmp_path_factory.mktemp("record") / "record.csv"
     time = np.r_[np.arange(0.0, 200), 209 + 10 * np.arange(177)]
     stress = np.where(time < 200, 2e4, 90 + 100 * np.exp(-(time - 199) / 60) + rng.normal(0, 0.05, time.size))
@@ -41,10 +41,10 @@ def record(tmp_path_factory):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["rheo-xpcs", "paper", *map(str, arguments)])
+    return CliRunner().invoke(app, [*map(str, arguments)])
 
 
-def test_the_report_finds_the_clusters_and_that_they_change_with_the_stress(latents, record, tmp_path):
+def test_clusters_change_with_the_stress(latents, record, tmp_path):
     np.save(tmp_path / "latents.npy", latents.reshape(-1, 8))
     np.save(tmp_path / "maps.npy", np.ones((N, N_ROI, 8, 8)) + np.eye(8))
     options = ("--stress", record, "--maps", tmp_path / "maps.npy", "--azimuths", N_ROI, "--every", 55)
@@ -53,12 +53,12 @@ def test_the_report_finds_the_clusters_and_that_they_change_with_the_stress(late
     assert {f.name for f in (tmp_path / "out").iterdir()} == {
         *("latent.png", "number.png", "ways.png", "clusters.png", "timeline.png")
     }
-    said = " ".join(result.output.split())
-    assert "elbow: 3, silhouette: 3, BIC: 3" in said and "labels change with the stress" in said
-    assert "highest in the exposure of the dip" in said
+    output = " ".join(result.output.split())
+    assert "elbow: 3, silhouette: 3, BIC: 3" in output and "labels change with the stress" in output
+    assert "highest in the exposure of the dip" in output
 
 
-def test_six_ways_agree_with_the_truth_where_it_is_plain(latents):
+def test_six_groupings_agree_with_a_clear_truth(latents):
     points, truth = latents.reshape(-1, 8), np.repeat(np.where(np.isin(np.arange(N), EVENTS), 2, np.arange(N) // 16), 6)
     ways = dict(groupings(points, 3))
     assert list(ways) == ["k-means", "mixture", "spectral", "BIRCH", "HDBSCAN", "OPTICS"]
@@ -73,7 +73,7 @@ def test_six_ways_agree_with_the_truth_where_it_is_plain(latents):
     assert found.inertia[0] == pytest.approx(np.square(points - points.mean(0)).sum(), rel=1e-4)
 
 
-def test_a_dip_is_told_from_five_readings_and_their_neighbours(latents, record):
+def test_a_dip_is_found_from_five_readings_and_their_neighbours(latents, record):
     readings, stopped = read_record(record)
     assert stopped == 199
     found = coincidence(azimuths_of(latents, readings, k=3, first=stopped, every=55.0, shear_stopped=stopped))
@@ -83,7 +83,7 @@ def test_a_dip_is_told_from_five_readings_and_their_neighbours(latents, record):
 
 
 @pytest.mark.skipif(not DATA, reason="AINERD_REFERENCE_DATA is not set")
-def test_the_published_record_does(latents):
+def test_the_published_record_has_dips(latents):
     readings, stopped = read_record(Path(str(DATA)) / "published_rheology.csv")
     assert stopped == 199 and len(readings) == 560
     found = coincidence(azimuths_of(np.tile(latents, (2, 1, 1))[:50], readings, k=3, first=199, shear_stopped=199))
@@ -91,7 +91,7 @@ def test_the_published_record_does(latents):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda z, r: (z.reshape(-1, 8)[:-1], r, ("--azimuths", 6)), "191 latents are not a whole number of exposures"),
         (lambda z, r: (np.where(z > 6, np.nan, z), r, ()), "not finite"),
@@ -102,9 +102,9 @@ def test_the_published_record_does(latents):
         (lambda z, r: (z[:8], r, ()), "8 exposures are too few"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(latents, record, tmp_path, change, said):
+def test_bad_input_is_refused(latents, record, tmp_path, change, message):
     z, text, options = change(latents, record.read_text())
     np.save(tmp_path / "latents.npy", z)
     (tmp_path / "record.csv").write_text(text)
     result = run(tmp_path / "latents.npy", "--stress", tmp_path / "record.csv", *options, "--out", tmp_path / "out")
-    assert isinstance(result.exception, ValueError) and said in str(result.exception)
+    assert isinstance(result.exception, ValueError) and message in str(result.exception)

@@ -1,21 +1,73 @@
-"""One exposure on one page: its maps, its g2, the picture of the beam, and what was recorded meanwhile."""
+"""Pictures of two-time maps, and of one exposure on one page: maps, g2, the beam, and series."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import LogNorm
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._maps import C2_MAP, COLUMNS, GAP, LIMITS, side_by_side
+from ainerd.views._style import colour
 
+C2_MAP = "magma"
+COLUMNS = 6  # maps in a row
+GAP = 4  # pixels between maps
+LIMITS = (1.0, 99.5)  # percentiles drawn black and white
 BEAM = {
     "mean_frame": {"mean_frame"},
     "saxs": {"saxs", "saxs_q"},
     "intensity": {"intensity", "intensity_total", "intensity_time"},
 }
 Series = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+
+
+def side_by_side(maps: NDArray[Any]) -> NDArray[np.float64]:
+    """Join maps (n, size, size) to one picture, six in a row, time up and to the right, NaN between them."""
+    n, size, _ = maps.shape
+    step, columns = size + GAP, min(COLUMNS, n)
+    picture = np.full((-(-n // columns) * step - GAP, columns * step - GAP), np.nan)
+    for k, image in enumerate(maps):
+        row, column = divmod(k, columns)
+        picture[row * step : row * step + size, column * step : column * step + size] = image[::-1]
+    return picture
+
+
+def montage(maps: NDArray[Any]) -> NDArray[np.uint8]:
+    """Join maps to one grey picture: percentiles 1 and 99.5 are black and white, the gaps are black."""
+    low, high = np.nanpercentile(maps, LIMITS)
+    shades = 255 * (side_by_side(maps) - low) / max(high - low, 1e-12)
+    return np.nan_to_num(shades).clip(0, 255).astype(np.uint8)
+
+
+def highest(images: Iterable[NDArray[Any]]) -> float:
+    """Return the largest percentile 99.5 of several maps, without their diagonals, which may hold shot noise."""
+    return max(float(np.nanpercentile(image[~np.eye(len(image), dtype=bool)], 99.5)) for image in images)
+
+
+def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high: float, frame: str) -> Any:
+    """Draw a map over times from 0 to `duration`, in a coloured frame."""
+    style: dict[str, Any] = {"extent": (0, duration, 0, duration), "origin": "lower", "cmap": C2_MAP}
+    drawn = axes.imshow(image, vmin=low, vmax=high, **style)
+    for side in axes.spines.values():
+        side.set(color=frame, linewidth=2.5)
+    return drawn
+
+
+def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
+    """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
+    for left, right, labels in columns:
+        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
+    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
 
 
 def draw_exposure(
@@ -26,11 +78,11 @@ def draw_exposure(
     duration_s: float | None,
     names: Sequence[str],
 ) -> None:
-    """Draw what there is of two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series.
+    """Draw two-time maps, g2 and I(t) of every bin, mean frame, I(q), and series, as far as they are given.
 
-    Of `arrays` that is ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
+    `arrays` may hold ``c2`` (n_roi, n, n); ``g2`` (n_roi, n_lags) over ``tau`` in s; ``mean_frame``; ``saxs`` over
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
-    are (times in s, values) by their label; `names` are those of the bins.
+    maps labels to (times in s, values); `names` are the names of the bins.
     """
     columns = [
         ["c2"] if "c2" in arrays else [],

@@ -1,12 +1,10 @@
-"""``make figures``: the figures of the paper, drawn from what is in Tiled.
+"""The figures of two sets of runs in Tiled, which are simulated first if they are missing.
 
-Of two sets of runs, each made first where it is not there yet: the campaign of ``make demo``, and one place of a sample
-that relaxes after shear, exposure after exposure.
+The sets are the campaign of ``make demo`` and consecutive exposures at one place of a sample that relaxes after shear.
 """
 
 import os
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -20,22 +18,20 @@ import agents.demo.campaign
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import open_tiled
-from ainerd.config import Settings, SettingsError
-from ainerd.latent import Encoder, ModelError
+from ainerd.config import Settings
+from ainerd.latent import Encoder
 from ainerd.results import ResultStore
-from ainerd.server import ServerError
 from ainerd.steering import expose
-from ainerd.techniques.rheo_xpcs.figures import (
-    Coincidence,
+from sim_devices import SimulatedInstrument, Yielding
+from studies.paper.azimuths import read_azimuths
+from studies.paper.coincidence import Coincidence, coincidence
+from studies.paper.figures import (
     cluster_figure,
-    coincidence,
     latent_figure,
     neighbourhood_figure,
-    read_azimuths,
     similarity_figure,
     timeline_figure,
 )
-from sim_devices import SimulatedInstrument, Yielding
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output"
 EXPOSURES, FRAMES, SECONDS = 60, 256, 50.0  # at one place: fifty minutes in all
@@ -46,21 +42,17 @@ GAP_S = 200.0  # between two of its events at first: most exposures see none
 console = Console()
 
 
-def main() -> None:
-    """Draw all; one line and exit code 2 if that cannot start."""
+def draw_campaigns() -> None:
+    """Draw both sets."""
     config = os.environ.get("AINERD_CONFIG")
-    try:
-        settings = Settings.load(config or TOML)
-        if not (agents.demo.campaign.OUTPUT / "campaign.png").exists():  # the last thing that the demo writes
-            agents.demo.campaign.run(settings, seed=agents.demo.campaign.PICTURED, hardware=hardware_beside(config))
-        draw(settings, agents.demo.campaign.OUTPUT, OUTPUT / "figures" / "campaign")
-        settings, relaxing = Settings.load(SMALL), OUTPUT / "relaxation"
-        if not (relaxing / "done").exists():
-            relax(settings, relaxing)
-        draw(settings, relaxing, OUTPUT / "figures" / "relaxation", k=4, at_one_place=True)
-    except (SettingsError, ServerError, ModelError) as err:
-        print(f"ainerd: {err}", file=sys.stderr)
-        sys.exit(2)
+    settings = Settings.load(config or TOML)
+    if not (agents.demo.campaign.OUTPUT / "campaign.png").exists():  # the last file that the demo writes
+        agents.demo.campaign.run(settings, seed=agents.demo.campaign.PICTURED, hardware=hardware_beside(config))
+    draw(settings, agents.demo.campaign.OUTPUT, OUTPUT / "figures" / "campaign")
+    settings, relaxing = Settings.load(SMALL), OUTPUT / "relaxation"
+    if not (relaxing / "done").exists():
+        relax(settings, relaxing)
+    draw(settings, relaxing, OUTPUT / "figures" / "relaxation", k=4, consecutive=True)
 
 
 def relax(settings: Settings, output: Path, *, exposures: int = EXPOSURES, speed: float = SPEED) -> None:
@@ -124,31 +116,33 @@ def stay(instrument: SimulatedInstrument, exposures: int) -> MsgGenerator[None]:
         )
 
 
-def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_place: bool = False) -> Coincidence | None:
-    """Draw what is kept in a folder, from Tiled alone.
+def draw(
+    settings: Settings, source: Path, folder: Path, *, k: int = 5, consecutive: bool = False
+) -> Coincidence | None:
+    """Draw the figures of the results in the Tiled server of a folder.
 
     Parameters
     ----------
     settings : Settings
-    kept : Path
-        With the Tiled server's folder in it.
+    source : Path
+        Folder with the server's folder ``tiled``.
     folder : Path
-        Where the pictures go.
+        Folder of the pictures.
     k : int
         Number of clusters.
-    at_one_place : bool
-        Whether the exposures follow each other at one place: then label changes are compared with stress dips.
+    consecutive : bool
+        Whether the exposures follow each other at one place; then label changes are correlated with stress dips.
     """
-    settings.storage.directory, settings.storage.frames = kept / "tiled", [kept / "frames"]
+    settings.storage.directory, settings.storage.frames = source / "tiled", [source / "frames"]
     folder.mkdir(parents=True, exist_ok=True)
     encoder = Encoder.load(settings.section.get("encoder", "run"))
     client, close = open_tiled(settings.storage)
     try:
         store = ResultStore(client["ainerd"])
         azimuths, maps_of = read_azimuths(store, k=k), partial(store.array, name="c2")
-        found = coincidence(azimuths) if at_one_place else None
+        correlated = coincidence(azimuths) if consecutive else None
         figures = {
-            "timeline": timeline_figure(azimuths, found),
+            "timeline": timeline_figure(azimuths, correlated),
             "latent": latent_figure(azimuths),
             "clusters": cluster_figure(azimuths, maps_of),
             "similar": similarity_figure(azimuths, maps_of),
@@ -159,10 +153,6 @@ def draw(settings: Settings, kept: Path, folder: Path, *, k: int = 5, at_one_pla
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
         console.print(f"figure: {folder / f'{name}.png'}")
-    if found is not None:
-        console.print(str(found))
-    return found
-
-
-if __name__ == "__main__":
-    main()
+    if correlated is not None:
+        console.print(str(correlated))
+    return correlated

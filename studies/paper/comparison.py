@@ -1,8 +1,4 @@
-"""How many regimes points support, and how they look to six ways of grouping: for a report, not for the night.
-
-A person who groups the latents of a finished campaign wants to see the evidence: three criteria over the number of
-clusters, and whether ways that assume different things agree.
-"""
+"""How many clusters the latent vectors of a finished campaign support: three criteria, and six ways of grouping."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,7 +22,7 @@ _FEWEST, _SHARE = 5, 50  # points of a dense group: at least, and one of so many
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What speaks for each number of clusters.
+    """Three criteria for each number of clusters.
 
     Attributes
     ----------
@@ -48,7 +44,7 @@ class Evidence:
 
     @property
     def proposed(self) -> dict[str, int]:
-        """Number of clusters by each criterion.
+        """Number of clusters that each criterion proposes.
 
         The elbow is where the curve of inertia lies farthest below its chord (Satopää et al., ICDCSW 2011).
         """
@@ -64,14 +60,14 @@ class Evidence:
 def evidence(
     points: ArrayLike, *, most: int = MOST, seed: int = 0, advance: Callable[[], object] = lambda: None
 ) -> Evidence:
-    """Evidence of points (n, d) for 1 to `most` clusters; `advance` is called after each.
+    """Compute the criteria of points (n, d) for 1 to `most` clusters; `advance` is called after each.
 
     Raises
     ------
     ValueError
         If there are fewer than two different points for each cluster, or a value is not finite.
     """
-    z = checked(points)
+    z = _checked(points)
     if len(np.unique(z, axis=0)) < 2 * most:
         raise ValueError(f"{len(z)} points are too few for up to {most} clusters: {2 * most} different ones at least")
     axes = PCA(_HELD, random_state=seed).fit(z).transform(z)[:, :_AXES]
@@ -87,11 +83,11 @@ def evidence(
 
 
 def groupings(points: ArrayLike, k: int, *, seed: int = 0) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Name and labels (n,) of each way, the largest cluster 0, -1 unassigned.
+    """Yield the name and the labels (n,) of each way of grouping: the largest cluster is 0, -1 is unassigned.
 
-    K-means, a mixture, BIRCH and spectral clustering are told that there are `k`; HDBSCAN and OPTICS find out.
+    K-means, a mixture, BIRCH and spectral clustering make `k` clusters; HDBSCAN and OPTICS choose the number.
     """
-    z = checked(points)
+    z = _checked(points)
     near = min(10, len(z) - 1)
     least = max(_FEWEST, len(z) // _SHARE)
     spread = float(z.var(0).mean())
@@ -114,12 +110,12 @@ def groupings(points: ArrayLike, k: int, *, seed: int = 0) -> Iterator[tuple[str
 
 
 def agreement(labels: dict[str, NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Adjusted Rand index of each pair, (m, m)."""
+    """Return the adjusted Rand index of each pair, (m, m)."""
     return np.array([[adjusted_rand_score(a, b) for b in labels.values()] for a in labels.values()])
 
 
-def checked(points: ArrayLike) -> NDArray[np.float64]:
-    """Finite points (n, d); ValueError if they are not."""
+def _checked(points: ArrayLike) -> NDArray[np.float64]:
+    """Return finite points (n, d); ValueError if they are not."""
     z = np.asarray(points, dtype=np.float64)
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"points must be (n, d) with n at least 2, got {z.shape}")

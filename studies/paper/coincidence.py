@@ -1,4 +1,4 @@
-"""Do the speckles change their kind when the stress dips? The paper's Fig. 3 in numbers."""
+"""Correlation of label changes with stress dips: the paper's Fig. 3 in numbers."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs.figures._azimuths import Azimuths
+from studies.paper.azimuths import Azimuths
 
 _SHUFFLES = 500
 _TOO_FAST_S = 60.0
-_NEEDED = 7  # readings that a step on a parabola is told from
+_NEEDED = 7  # readings to which a step on a parabola is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,14 @@ class Coincidence:
     Attributes
     ----------
     lag : ndarray of int, shape (m,)
-        Exposures by which the change comes after the dip; negative: before.
+        Exposures from the dip to the label change; negative if the change comes first.
     correlation : ndarray, shape (m,)
-        Pearson's, over the exposures that both have.
+        Pearson's coefficient at each lag, over the exposures for which both are known.
     chance : float
-        The correlation that the highest of all lags reaches in one of twenty when the dips are shuffled among the
-        exposures.
+        Correlation that the highest of all lags reaches in one of twenty cases if the dips are shuffled.
     changes : ndarray, shape (n,)
-        Share of an exposure's azimuths that are in another cluster in the exposure before, and in the one after, the
-        mean of both: one exposure unlike its neighbours has 1.
+        Share of an exposure's azimuths with another label than in the exposure before, and than in the one after; the
+        mean of both.
     dips : ndarray, shape (n,)
         Size of the step down in the stress during each exposure, in Pa; see `stress_dips`.
     """
@@ -41,7 +40,7 @@ class Coincidence:
 
     @property
     def peak(self) -> int:
-        """Lag of the highest correlation; ValueError where there is none."""
+        """Lag of the highest correlation; ValueError if no correlation is known."""
         return int(self.lag[np.nanargmax(self.correlation)])
 
     def __str__(self) -> str:
@@ -57,9 +56,9 @@ class Coincidence:
 
 
 def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
-    """Compare label changes with stress dips, over lags of `most` exposures at most.
+    """Correlate label changes with stress dips at lags of up to `most` exposures.
 
-    `azimuths` are consecutive exposures at one place. ValueError if there are fewer than three times `most`, or no
+    `azimuths` are consecutive exposures at one place. ValueError if there are fewer than three times `most`, or if no
     stress was monitored.
     """
     n = len(azimuths.runs)
@@ -82,16 +81,16 @@ def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
 
 
 def label_changes(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of azimuths (n,) with another label in the exposure before and in the one after, of labels (n, n_roi)."""
+    """Return the share (n,) of azimuths with another label before and after, from labels (n, n_roi)."""
     changed = np.r_[np.nan, (labels[1:] != labels[:-1]).mean(axis=1), np.nan]
     return np.nanmean([changed[:-1], changed[1:]], axis=0)
 
 
 def stress_dips(stress: pd.DataFrame, n: int) -> NDArray[np.float64]:
-    """Size in Pa of the step down in each of n exposures, 0 without; NaN where nothing can be said.
+    """Return the size in Pa of the step down in each of n exposures, 0 without a step; NaN if it cannot be known.
 
-    That is where the exposure has fewer than two readings, or begins in the first minute after shear, when the stress
-    falls too fast. Fewer than seven are judged with the nearest before and after: a rheometer may write one each 10 s.
+    It cannot be known if the exposure has fewer than two readings, or begins in the first minute after shear, when the
+    stress falls too fast. If an exposure has fewer than seven readings, the nearest before and after are used as well.
     """
     dips = np.full(n, np.nan)
     stress = stress.sort_values("age")
@@ -110,9 +109,9 @@ def stress_dips(stress: pd.DataFrame, n: int) -> NDArray[np.float64]:
 
 
 def step_down(t: NDArray[np.float64], y: NDArray[np.float64], within: tuple[int, int] | None = None) -> float:
-    """Size of the step down that, on a parabola, fits readings y at times t best; at least two readings either side.
+    """Fit a parabola with a step down to readings y at times t; return the size of the step.
 
-    Its first reading is one of those `within`, from the first to before the last; of all without.
+    At least two readings lie on either side. `within` limits the first reading after the step to a range of indices.
     """
     x = (t - t.mean()) / max(np.ptp(t), np.finfo(float).tiny)
     smooth = np.vander(x, 3)

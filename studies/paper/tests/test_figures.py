@@ -1,4 +1,4 @@
-"""The paper's figures of azimuths hold what the data say."""
+"""The figures of azimuths show the numbers of the data."""
 
 import io
 import sys
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from ainerd.techniques.rheo_xpcs.figures import (
+from studies.paper import (
     Azimuths,
     cluster_figure,
     coincidence,
@@ -17,15 +17,15 @@ from ainerd.techniques.rheo_xpcs.figures import (
     similarity_figure,
     timeline_figure,
 )
-from ainerd.techniques.rheo_xpcs.figures._azimuths import cluster, unit
-from ainerd.techniques.rheo_xpcs.figures._coincidence import label_changes, step_down, stress_dips
+from studies.paper.azimuths import cluster, unit
+from studies.paper.coincidence import label_changes, step_down, stress_dips
 
 N_ROI = 6
 QUIET, YIELDED = np.eye(4)[0], np.eye(4)[1]
 
 
 def relaxing(n=40, events=(7, 15, 16, 29), *, dip_pa=1.0, smallest_s=0.0, seed=0):
-    """Exposures of 50 s; where the sample yields, the stress dips and all azimuths look another way."""
+    """Exposures of 50 s; if the sample yields, the stress dips and all azimuths change."""
     rng = np.random.default_rng(seed)
     start = 52.0 * np.arange(n)
     latents = 5 * np.where(np.isin(np.arange(n), events)[:, None, None], YIELDED, QUIET)
@@ -47,7 +47,7 @@ def relaxing(n=40, events=(7, 15, 16, 29), *, dip_pa=1.0, smallest_s=0.0, seed=0
 
 
 def maps_of(key):
-    """Azimuth j of run i has C2 = 1 + i + j / 10, but for the diagonal."""
+    """Azimuth j of run i has C2 = 1 + i + j / 10 beside the diagonal."""
     i = int(key.removeprefix("run-"))
     maps = np.zeros((N_ROI, 8, 8)) + 1 + i + np.arange(N_ROI)[:, None, None] / 10
     return maps + np.eye(8)
@@ -55,7 +55,7 @@ def maps_of(key):
 
 @pytest.fixture(autouse=True)
 def without_umap(monkeypatch):
-    """Importing it takes longer than all tests here: `make figures` shows that it is used."""
+    """Importing umap takes longer than all tests here; `make figures` uses it."""
     monkeypatch.setitem(sys.modules, "umap", None)
 
 
@@ -69,7 +69,7 @@ def panel(figure, label):
     return axes
 
 
-def test_clusters_are_found_whatever_the_contrast_and_the_largest_is_the_first():
+def test_clusters_do_not_depend_on_contrast_and_the_largest_is_first():
     azimuths = relaxing(events=(3, 4))
     assert azimuths.n_clusters == 2
     assert (azimuths.labels == np.isin(np.arange(40), (3, 4))[:, None]).all()
@@ -86,8 +86,8 @@ def test_spread_and_step_by_their_definitions():
     assert np.isnan(azimuths.step[0]) and azimuths.step[1] == pytest.approx(2**0.5, abs=0.1)
 
 
-def test_a_dip_is_a_step_on_what_is_smooth():
-    """Relaxation of 80 Pa is none, a step of 1 Pa is one; noise of 0.02 Pa makes none of 0.15 Pa."""
+def test_a_dip_is_a_step_on_a_smooth_curve():
+    """A relaxation of 80 Pa is no dip, a step of 1 Pa is one, and noise of 0.02 Pa makes no dip of 0.15 Pa."""
     azimuths = relaxing(events=(3, 20))
     dips = stress_dips(azimuths.stress, 40)
     assert dips[[3, 20]] == pytest.approx(1, abs=0.15)
@@ -96,7 +96,7 @@ def test_a_dip_is_a_step_on_what_is_smooth():
     assert np.isnan(stress_dips(azimuths.stress[azimuths.stress["exposure"] != 5], 40)[5])
 
 
-def test_the_step_is_found_where_it_is():
+def test_step_down_returns_the_size_of_the_step():
     t = np.sort(np.random.default_rng(0).uniform(0, 50, 14))
     smooth = 90 - 0.1 * t + 0.001 * t**2
     for i in range(2, 12):
@@ -105,7 +105,7 @@ def test_the_step_is_found_where_it_is():
     assert step_down(t, smooth + 0.3 * (t > 20)) < 0.3  # up is not down
 
 
-def test_label_changes_are_shares_of_azimuths_unlike_before_and_after():
+def test_label_changes_are_shares_of_azimuths():
     labels = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0]])
     np.testing.assert_array_equal(label_changes(labels), [0.5, 0.25, 0.5, 1])
 
@@ -114,12 +114,12 @@ def test_labels_that_change_with_the_stress_correlate_in_the_same_exposure():
     found = coincidence(relaxing(), most=5)
     assert found.peak == 0 and np.nanmax(found.correlation) > max(found.chance, 0.7)
     dips = pd.Series(found.dips)
-    for lag, value in zip(found.lag, found.correlation, strict=True):  # pandas says the same
+    for lag, value in zip(found.lag, found.correlation, strict=True):  # pandas agrees
         assert value == pytest.approx(pd.Series(found.changes).corr(dips.shift(lag)))
     assert "highest in the exposure of the dip" in str(found)
 
 
-def test_labels_that_change_by_themselves_do_not_correlate():
+def test_labels_that_change_without_the_stress_do_not_correlate():
     azimuths = relaxing()
     away = pd.DataFrame(azimuths.stress)
     away["exposure"] = (away["exposure"] + 20) % 40  # dips elsewhere
@@ -128,7 +128,7 @@ def test_labels_that_change_by_themselves_do_not_correlate():
     assert max(found.correlation[np.abs(found.lag) <= 1]) < found.chance
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_too_few_exposures_or_no_stress_is_refused():
     with pytest.raises(ValueError, match="10 exposures are too few"):
         coincidence(relaxing(n=10))
     azimuths = relaxing()
@@ -138,7 +138,7 @@ def test_what_cannot_be_compared_is_refused():
     assert np.isnan(nothing.correlation).all() or "chance" in str(nothing)
 
 
-def test_the_timeline_has_each_label_in_its_place_and_the_dips_under_it():
+def test_timeline_shows_labels_and_dips_in_place():
     azimuths = relaxing()
     figure = saved(timeline_figure(azimuths, coincidence(azimuths, most=5)))
     columns = panel(figure, "azimuth").images
@@ -165,7 +165,7 @@ def test_few_exposures_without_stress_can_be_drawn(n):
     saved(similarity_figure(azimuths, maps_of))
 
 
-def test_the_latent_figure_says_what_its_axes_are():
+def test_latent_figure_names_its_axes():
     azimuths = relaxing()
     by_cluster, by_time, _ = latent_figure(azimuths).axes
     assert by_cluster.get_xlabel().startswith("first principal axis (9")
@@ -198,7 +198,7 @@ def test_similar_azimuths_are_the_nearest_of_other_exposures():
         assert j == distance.argmin() and near.endswith(f"distance {distance.min():.2f}")
 
 
-def test_the_neighbourhood_is_decoded_from_latents_a_little_off():
+def test_neighbourhood_is_decoded_from_noisy_latents():
     azimuths, asked = relaxing(n=30, events=(1, 4)), []
 
     def decode(z):

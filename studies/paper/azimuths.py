@@ -1,0 +1,227 @@
+"""Every azimuth of every exposure as a point of the latent space, and the stress over time, from Tiled or files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from ainerd.results import ResultStore
+
+_AT_REST = 0.01  # share of the highest shear rate below which the sample is at rest
+_NO_STRESS = pd.DataFrame({"exposure": [], "age": [], "stress": []})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Azimuths:
+    """The azimuths of n exposures, in order of time.
+
+    Attributes
+    ----------
+    runs : pandas.DataFrame
+        A row for each exposure, with `start_s` and `stop_s`: when it began and ended, in seconds since shear stopped.
+    latents : ndarray, shape (n, n_roi, m)
+        Latent vector of each azimuth's map.
+    points : ndarray, shape (n, n_roi, m)
+        The vectors that figures and clusters compare: `latents`, or `latents` at length 1.
+    labels : ndarray of int, shape (n, n_roi)
+        Cluster of each azimuth's `points`, the largest one first.
+    stress : pandas.DataFrame
+        Columns ``exposure`` (its number), ``age`` (s) and ``stress`` (Pa); empty if no stress was recorded.
+    """
+
+    runs: pd.DataFrame
+    latents: NDArray[np.float32]
+    points: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    stress: pd.DataFrame
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return int(self.labels.max(initial=-1)) + 1
+
+    @property
+    def duration_s(self) -> float:
+        """Length of an exposure."""
+        return float((self.runs["stop_s"] - self.runs["start_s"]).median())
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """Rms distance of an exposure's azimuths from their mean, (n,)."""
+        away = self.points - self.points.mean(axis=1, keepdims=True)
+        return np.sqrt(np.square(away).sum(axis=2).mean(axis=1))
+
+    @property
+    def step(self) -> NDArray[np.float64]:
+        """Distance of each exposure's mean from the one before, (n,); NaN for the first."""
+        means = self.points.mean(axis=1)
+        return np.r_[np.nan, np.linalg.norm(np.diff(means, axis=0), axis=1)][: len(means)]
+
+
+def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shear", series: str = "stress") -> Azimuths:
+    """Read the complete results of the newest parameters and cluster their azimuths by k-means, as the paper does.
+
+    Latent vectors are compared at length 1: the length is mostly the speckle contrast, which scatters between azimuths.
+
+    Parameters
+    ----------
+    store : ResultStore
+    k : int
+        Number of clusters; the paper has 4 to 6.
+    age : str
+        Name of the time since shear stopped: a reading of each run, and a series if it was monitored. Without it times
+        count from the first exposure.
+    series : str
+        Name of the series of the stress.
+
+    Raises
+    ------
+    ValueError
+        If there is no complete result.
+    """
+    table, compared = store.table(), store.embeddings().index
+    runs = table[table.index.isin(compared)]
+    if runs.empty:
+        raise ValueError("there is no complete result to draw: run a campaign first")
+    latents = np.stack([store.array(str(key), "latent") for key in runs.index])
+    duration = runs["n_frames"].astype(float) * runs["frame_time_s"]
+    since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
+    start = runs[age].fillna(since_first) if age in runs else since_first
+    runs = runs.assign(start_s=start, stop_s=start + duration)
+    tables = [
+        _stress(store, str(key), run, age, series).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())
+    ]
+    stress = pd.concat([table for table in tables if len(table)] or [_NO_STRESS])
+    points = unit(latents)
+    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
+
+
+def _stress(store: ResultStore, key: str, run: pd.Series, age: str, series: str) -> pd.DataFrame:
+    """Return columns age and stress of one exposure; if the age was not monitored, the series spans the exposure."""
+    names = store.record(key).series
+    if series not in names:
+        return _NO_STRESS
+    measured = store.series(key, series).dropna().query("time >= 0")  # the first value is from before the run
+    time = measured["time"].to_numpy(float)
+    if age in names:
+        aged = store.series(key, age)
+        ages = np.interp(time, aged["time"], aged[age])
+    else:
+        ages = run["start_s"] + time * (run["stop_s"] - run["start_s"]) / max(time.max(initial=0.0), 1e-9)
+    return pd.DataFrame({"age": ages, "stress": measured[series].to_numpy(float)})
+
+
+def azimuths_of(
+    latents: NDArray[np.float32],
+    record: pd.DataFrame | None = None,
+    *,
+    k: int,
+    first: float = 0.0,
+    every: float | None = None,
+    shear_stopped: float = 0.0,
+) -> Azimuths:
+    """Cluster the azimuths of consecutive exposures; the vectors are compared at their own length, as in the paper.
+
+    Parameters
+    ----------
+    latents : ndarray, shape (n, n_roi, m)
+    record : pandas.DataFrame, optional
+        From `read_record`.
+    k : int
+        Number of clusters.
+    first, shear_stopped : float
+        When the first exposure began and when shear stopped, in the time of the record.
+    every : float, optional
+        Seconds from one exposure to the next; by default the exposures fill the record from `first` on.
+    """
+    n = len(latents)
+    if record is not None:
+        left = float(record["time"].iloc[-1]) - first
+        every = left / n if every is None else every
+        if not 0 < every * n <= left * 1.01:
+            raise ValueError(
+                f"{n} exposures of {every:g} s from {first:g} s on do not fit into a record that ends after {left:g} s"
+            )
+    every = 1.0 if every is None else every
+    start = first - shear_stopped + every * np.arange(n)
+    runs = pd.DataFrame({"start_s": start, "stop_s": start + every}, index=[f"exposure {i}" for i in range(n)])
+    stress = _NO_STRESS
+    if record is not None:
+        exposure = np.floor((record["time"] - first) / every).astype(int)
+        stress = pd.DataFrame({"exposure": exposure, "age": record["time"] - shear_stopped, "stress": record["stress"]})
+        stress = stress[exposure.between(0, n - 1)]
+    points = latents.astype(float)
+    return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
+
+
+def shaped(latents: NDArray[np.float32], n_roi: int) -> NDArray[np.float32]:
+    """Return latents as (n, n_roi, m), from that shape or from (n n_roi, m) with the azimuth running fastest."""
+    if latents.dtype.kind not in "fiu" or latents.ndim not in (2, 3) or not latents.size:
+        raise ValueError(f"latents must be numbers (n, azimuths, m) or (n × azimuths, m), got {latents.shape}")
+    if latents.ndim == 2:
+        if len(latents) % n_roi:
+            raise ValueError(f"{len(latents)} latents are not a whole number of exposures of {n_roi} azimuths")
+        latents = latents.reshape(-1, n_roi, latents.shape[-1])
+    if not np.isfinite(latents).all():
+        raise ValueError("latents hold values that are not finite")
+    return latents.astype(np.float32)
+
+
+def read_record(file: Path) -> tuple[pd.DataFrame, float | None]:
+    """Read a rheometer's record: columns ``time`` (s) and ``stress`` (Pa), and the time at which shear stopped.
+
+    Columns are identified by their names: time, stress, and a shear rate if there is one. Without a shear rate the
+    time at which shear stopped is None.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or ambiguous, or a value is not a number.
+    """
+    try:
+        table = pd.read_csv(file)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not a table of comma-separated values ({error})") from None
+    record = pd.DataFrame({name: _numbers(table, _column(table, name, file), file) for name in ("time", "stress")})
+    if not (np.diff(record["time"]) > 0).all():
+        raise ValueError(f"{file}: times must rise from row to row")
+    if not any("rate" in str(column).lower() for column in table):
+        return record, None
+    rate = np.abs(_numbers(table, _column(table, "rate", file), file))
+    sheared = np.flatnonzero(rate > _AT_REST * rate.max())
+    return record, float(record["time"].iloc[sheared[-1]]) if sheared.size else None
+
+
+def _column(table: pd.DataFrame, name: str, file: Path) -> str:
+    matches = [str(column) for column in table if name in str(column).lower()]
+    if len(matches) != 1:
+        raise ValueError(
+            f"{file}: needs one column with {name!r} in its name, of {', '.join(map(str, table))} it could be "
+            f"{' or '.join(matches) or 'none'}"
+        )
+    return matches[0]
+
+
+def _numbers(table: pd.DataFrame, column: str, file: Path) -> NDArray[np.float64]:
+    values = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"{file}: {table[column].iloc[row]!r} in column {column}, row {row + 2}, is not a number")
+    return values
+
+
+def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scale vectors (..., m) to length 1."""
+    length = np.linalg.norm(latents.astype(float), axis=-1, keepdims=True)
+    return latents / np.maximum(length, np.finfo(float).tiny)
+
+
+def cluster(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """Return k-means labels (...,) of points (..., m), the largest cluster 0; fewer than k if points repeat."""
+    flat = points.reshape(-1, points.shape[-1])
+    labels = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat).labels_
+    by_size = np.argsort(-np.bincount(labels), kind="stable")
+    return by_size.argsort()[labels].reshape(points.shape[:-1])

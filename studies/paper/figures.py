@@ -1,0 +1,326 @@
+"""The figures: azimuths in the latent space, cluster by cluster, over time, and grouped in six ways."""
+
+import textwrap
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from ainerd.techniques.rheo_xpcs import draw_columns, draw_map, highest, new_figure
+from ainerd.views import principal_axes
+from ainerd.views._style import UNASSIGNED, colour, nothing, title
+from studies.paper.azimuths import Azimuths
+from studies.paper.coincidence import Coincidence
+from studies.paper.comparison import Evidence
+
+_FEWEST_FOR_UMAP = 50
+_NOISE = 0.3  # of the spread of each component, as in the paper (Horwath et al., Nat. Commun. 15, 5945, 2024)
+_DIP_PA = 0.25  # smallest dip that is marked: five times the noise of the reading, in Pa
+_RELAXED_S = 240.0  # before that the stress falls by itself, off the panel
+MapsOf = Callable[[str], NDArray[Any]]  # C2 maps (n_roi, t, t) of a result, by key
+Tile = tuple[NDArray[Any], str, str]  # a map, its title, and the colour of its frame
+
+
+def latent_figure(azimuths: Azimuths) -> Figure:
+    """Draw the latent space in two dimensions, by cluster and by time.
+
+    The two dimensions are UMAP's with the paper's settings, or principal axes if umap-learn is not installed or there
+    are fewer than 50 azimuths.
+    """
+    labels = azimuths.labels.ravel()
+    flat, names = two_dimensions(azimuths.points.reshape(-1, azimuths.latents.shape[-1]))
+    figure = new_figure(11, 5.2)
+    by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
+    order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
+    by_cluster.scatter(*flat[order].T, s=14, c=[colour(int(k)) for k in labels[order]], linewidth=0)
+    by_cluster.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
+    by_cluster.set_title("k-means clusters of the latent vectors", fontsize=11, loc="left")
+    minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, azimuths.labels.shape[1])
+    points = by_time.scatter(*flat[order].T, s=14, c=minutes[order], cmap="cividis", linewidth=0)
+    figure.colorbar(points, ax=by_time, label="time since shear stopped (min)", pad=0.02)
+    by_time.set_title("the same, by time", fontsize=11, loc="left")
+    for axes in (by_cluster, by_time):
+        axes.set_xlabel(names[0])
+    by_cluster.set_ylabel(names[1])
+    n, n_roi = azimuths.labels.shape
+    figure.suptitle(f"Latent space: {n} exposures × {n_roi} azimuths", x=0.01, ha="left", fontsize=12)
+    return figure
+
+
+def two_dimensions(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Reduce points (n, m) to (n, 2) for a figure; also return the names of the two axes."""
+    umap = _umap() if len(points) >= _FEWEST_FOR_UMAP else None
+    if umap is not None:
+        return umap(n_neighbors=5, min_dist=0.25, random_state=0, n_jobs=1).fit_transform(points), ("UMAP 1", "UMAP 2")
+    middle, directions, share = principal_axes(points)
+    names = f"first principal axis ({share[0]:.0%})", f"second principal axis ({share[1]:.0%})"
+    return (points - middle) @ directions.T, names
+
+
+def _umap() -> Any:
+    """Return UMAP, or None if umap-learn is not installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # Tensorflow is missing
+        try:
+            from umap import UMAP
+        except ImportError:
+            return None
+    return UMAP
+
+
+def _cluster_marks(azimuths: Azimuths, marker: str = "o") -> list[Line2D]:
+    """Return a mark in the colour of each cluster, for a legend."""
+    style: dict[str, Any] = {"marker": marker, "linestyle": "none"}
+    return [Line2D([], [], color=colour(c), label=f"cluster {c}", **style) for c in range(azimuths.n_clusters)]
+
+
+def cluster_figure(azimuths: Azimuths, maps_of: MapsOf) -> Figure:
+    """Draw the mean and the scatter of the C2 maps of each cluster."""
+    k = azimuths.n_clusters
+    sums, squares = np.zeros((2, k, 1, 1))
+    for key, labels in zip(azimuths.runs.index, azimuths.labels, strict=True):  # all maps would not fit in memory
+        maps, belongs = maps_of(str(key)).astype(float), labels == np.arange(k)[:, None]
+        sums = sums + np.tensordot(belongs, maps, 1)
+        squares = squares + np.tensordot(belongs, maps**2, 1)
+    members = np.bincount(azimuths.labels.ravel(), minlength=k)
+    means = sums / members[:, None, None]
+    scatters = np.sqrt(np.maximum(squares / members[:, None, None] - means**2, 0))
+    figure = new_figure(2.7 * k + 1.0, 5.6)
+    upper, lower = figure.subplots(2, k, sharex=True, sharey=True, squeeze=False)
+    for c, (axes, image) in enumerate(zip(upper, means, strict=True)):
+        mean = draw_map(axes, image, azimuths.duration_s, 1.0, highest(means), colour(c))
+        exposures = int((azimuths.labels == c).any(axis=1).sum())
+        axes.set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
+    for c, (axes, image) in enumerate(zip(lower, scatters, strict=True)):
+        scatter = draw_map(axes, image, azimuths.duration_s, 0.0, highest(scatters), colour(c))
+        axes.set_xlabel("$t_1$ (s)")
+    for row, image, label in ((upper, mean, "mean of $C_2$"), (lower, scatter, "scatter of $C_2$")):
+        row[0].set_ylabel("$t_2$ (s)")
+        figure.colorbar(image, ax=list(row), label=label, shrink=0.85, pad=0.02)
+    return figure
+
+
+def similarity_figure(azimuths: Azimuths, maps_of: MapsOf, *, n_similar: int = 5) -> Figure:
+    """Draw the azimuth in the middle of each cluster and the nearest azimuths of other exposures."""
+    n_roi = azimuths.labels.shape[1]
+    points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
+    labels, run = azimuths.labels.ravel(), np.repeat(np.arange(len(azimuths.runs)), n_roi)
+    rows = []
+    for c in range(azimuths.n_clusters):
+        middle = _middle_of(azimuths, c)
+        distance = np.linalg.norm(points - points[middle], axis=1)
+        others = np.flatnonzero(run != run[middle])
+        near = others[distance[others].argsort()][:n_similar]
+        rows.append([(middle, ""), *[(int(i), f"\ndistance {distance[i]:.2f}") for i in near]])
+    maps = {i: maps_of(str(azimuths.runs.index[i])) for i in {int(run[i]) for row in rows for i, _ in row}}
+
+    def tile(i: int, distance: str) -> Tile:
+        k = i % n_roi
+        degrees = f"{360 * k / n_roi:.0f}–{360 * (k + 1) / n_roi:.0f}°"
+        return maps[run[i]][k], f"run {run[i] + 1}, {degrees}{distance}", colour(int(labels[i]))
+
+    heading = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
+    return _in_rows(azimuths, [[tile(*place) for place in row] for row in rows], heading)
+
+
+def neighbourhood_figure(
+    azimuths: Azimuths,
+    maps_of: MapsOf,
+    decode: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    n_noisy: int = 4,
+    seed: int = 0,
+) -> Figure:
+    """Draw, for the azimuth in the middle of each cluster, its map and maps decoded from noisy latent vectors.
+
+    If neighbouring points of the latent space decode to maps that could have been measured, distances in it are
+    meaningful. The noise of each component is 0.3 of its spread over all azimuths. `maps_of` returns the C2 maps
+    (n_roi, t, t) of a result, by key; `decode` returns maps (n, t, t) of latent vectors (n, m), as
+    `ainerd.latent.Encoder.decode` does.
+    """
+    rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
+    latents = azimuths.latents.reshape(-1, m)
+    spread, rows = latents.std(axis=0), []
+    for c in range(azimuths.n_clusters):
+        middle = _middle_of(azimuths, c)
+        noise = _NOISE * spread * rng.standard_normal((n_noisy, m))
+        decoded = decode((latents[middle] + np.concatenate([np.zeros((1, m)), noise])).astype(np.float32))
+        measured = maps_of(str(azimuths.runs.index[middle // n_roi]))[middle % n_roi]
+        names = [f"run {middle // n_roi + 1}, measured", "decoded", *[f"{_NOISE:g} of the spread off"] * n_noisy]
+        rows.append([(image, name, colour(c)) for image, name in zip([measured, *decoded], names, strict=True)])
+    return _in_rows(azimuths, rows, "Maps decoded around the middle of each cluster")
+
+
+def _middle_of(azimuths: Azimuths, cluster: int) -> int:
+    """Return the azimuth, counted over all exposures, that is nearest to the median of its cluster."""
+    points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
+    members = np.flatnonzero(azimuths.labels.ravel() == cluster)
+    return int(members[np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1).argmin()])
+
+
+def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], heading: str) -> Figure:
+    columns = max(map(len, rows))
+    figure = new_figure(1.75 * columns + 1.2, 2.0 * len(rows) + 0.5)
+    panels = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
+    high = highest(image for row in rows for image, _, _ in row)
+    for places, row in zip(panels, rows, strict=True):
+        for axes in places[len(row) :]:
+            axes.set_visible(False)
+        for axes, (image, name, frame) in zip(places, row, strict=False):
+            shown = draw_map(axes, image, azimuths.duration_s, 1.0, high, frame)
+            axes.set_title(name, fontsize=8)
+            axes.tick_params(labelsize=8)
+        places[0].set_ylabel("$t_2$ (s)", fontsize=9)
+    for axes in panels[-1]:
+        axes.set_xlabel("$t_1$ (s)", fontsize=9)
+    figure.colorbar(shown, ax=panels.ravel().tolist(), label="$C_2$", shrink=0.6, pad=0.01)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def timeline_figure(azimuths: Azimuths, correlated: Coincidence | None = None) -> Figure:
+    """Draw cluster of each azimuth, cluster timeline, latent spread and stress over time; the paper's Fig. 3.
+
+    With a coincidence, its dips are marked and its correlation is drawn below.
+    """
+    figure = Figure(figsize=(11, 9.2 if correlated else 7.2), layout="constrained")
+    above = figure
+    if correlated is not None:
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.4, 1]))
+        left, right = below.subplots(1, 2, width_ratios=[1.5, 1])
+        _draw_correlation(left, correlated)
+        _write_summary(right, correlated)
+    strips = above.subplots(4, 1, sharex=True, height_ratios=[1.25, 0.9, 0.9, 1.15])
+    start, stop = (azimuths.runs[name].to_numpy(float) / 60 for name in ("start_s", "stop_s"))
+    draw_columns(strips[0], zip(start, stop, azimuths.labels, strict=True))
+    title(strips[0], "Cluster of each azimuth")
+    _legend(strips[0], handles=_cluster_marks(azimuths, "s"), ncols=8)
+    _draw_clusters(strips[1], azimuths, (start + stop) / 2)
+    _draw_spread(strips[2], azimuths, (start + stop) / 2)
+    _draw_stress(strips[3], azimuths.stress)
+    if correlated is not None:
+        for i in np.flatnonzero(correlated.dips > _DIP_PA):
+            for axes in strips:
+                axes.axvspan(start[i], stop[i], color="black", alpha=0.12, linewidth=0, zorder=0.5)
+    strips[3].set_xlabel("time since shear stopped (min)")
+    margin = 0.01 * (stop.max() - start.min())
+    strips[3].set_xlim(start.min() - margin, stop.max() + margin)
+    return figure
+
+
+def _legend(axes: Axes, **options: Any) -> None:
+    """Draw the legend beside the title."""
+    style: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    axes.legend(frameon=False, fontsize=9, **style, **options)
+
+
+def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
+    for c in range(azimuths.n_clusters):
+        share = (azimuths.labels == c).mean(axis=1)
+        there = share > 0
+        axes.scatter(
+            middle[there], np.full(there.sum(), c), s=60 * share[there], color=colour(c), linewidth=0, zorder=2
+        )
+    axes.set(ylim=(azimuths.n_clusters - 0.5, -0.5), yticks=range(azimuths.n_clusters), ylabel="cluster")
+    title(axes, "Cluster timeline: the area is the share of the azimuths")
+
+
+def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
+    axes.plot(middle, azimuths.spread, ".-", color="#0072B2", linewidth=1, label="over the azimuths, rms")
+    axes.plot(middle, azimuths.step, ".-", color="#D55E00", linewidth=1, label="from the exposure before")
+    axes.set_ylim(0, None)
+    axes.set_ylabel("distance")
+    _legend(axes, ncols=2)
+    title(axes, "Spread in the latent space")
+
+
+def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
+    axes.set_ylabel("stress (Pa)")
+    if stress.empty:
+        title(axes, "Shear stress")
+        nothing(axes, "none was monitored")
+        return
+    for _, readings in stress.groupby("exposure"):
+        axes.plot(readings["age"] / 60, readings["stress"], ".-", color="0.2", linewidth=1, markersize=2, zorder=2)
+    relaxed, off = stress.loc[stress["age"] > _RELAXED_S, "stress"], ""
+    if relaxed.size > 10 and stress["stress"].max() > relaxed.max() + 2:
+        room = 0.15 * np.ptp(relaxed)
+        axes.set_ylim(relaxed.min() - room, relaxed.max() + room)
+        first = stress.nsmallest(1, "age").iloc[0]
+        off = f" (at {first['age']:.0f} s {first['stress']:.0f} Pa, off the panel)"
+    title(axes, "Shear stress" + off)
+
+
+def _draw_correlation(axes: Axes, correlated: Coincidence) -> None:
+    lag, correlation, chance = correlated.lag, correlated.correlation, correlated.chance
+    axes.bar(lag, correlation, color=np.where(np.abs(lag) <= 1, "#0072B2", "0.7"), width=0.8)
+    axes.axhline(chance, color="black", linewidth=0.9, linestyle="--")
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.text(lag[0] - 0.4, chance + 0.02, "reached by chance in 1 of 20", fontsize=8.5, va="bottom")
+    axes.set(ylim=(np.nanmin(np.r_[correlation, 0]) - 0.05, np.nanmax(np.r_[correlation, chance]) + 0.2))
+    axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=lag)
+    title(axes, "Label changes against stress dips")
+
+
+def _write_summary(axes: Axes, correlated: Coincidence) -> None:
+    axes.set_axis_off()
+    dipped = int((correlated.dips > _DIP_PA).sum())
+    counted = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)"
+    text = "\n".join([counted, "", *textwrap.wrap(str(correlated), 48)])
+    axes.text(0, 0.9, text, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5)
+
+
+def number_figure(evidence: Evidence) -> Figure:
+    """Draw inertia, silhouette and BIC over the number of clusters, and mark the number each proposes."""
+    figure = new_figure(11, 3.6)
+    curves = {
+        "elbow": (evidence.inertia, "inertia of k-means", "Elbow"),
+        "silhouette": (evidence.silhouette, "mean silhouette", "Silhouette"),
+        "BIC": (evidence.bic, "BIC of mixtures", "BIC"),
+    }
+    for axes, (name, (curve, label, heading)) in zip(figure.subplots(1, 3), curves.items(), strict=True):
+        proposed = evidence.proposed[name]
+        axes.plot(evidence.k, curve, "o-", color="#0072B2", markersize=4)
+        axes.axvline(proposed, color="black", linewidth=0.9, linestyle="--")
+        axes.set(xlabel="number of clusters", ylabel=label, xticks=evidence.k)
+        title(axes, f"{heading}: {proposed}")
+    return figure
+
+
+def ways_figure(
+    flat: NDArray[np.float64],
+    axes_names: tuple[str, str],
+    labels: dict[str, NDArray[np.int64]],
+    agreement: NDArray[np.float64],
+) -> Figure:
+    """Draw the labels (n,) of each of m groupings in two dimensions, (n, 2), and the agreement of each pair, (m, m)."""
+    columns = -(-len(labels) // 2)
+    figure = new_figure(3.1 * columns + 4.4, 6.0)
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[3.1 * columns, 4.4]))
+    panels = np.atleast_1d(left.subplots(2, columns, sharex=True, sharey=True)).ravel()
+    order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
+    for axes, (name, of_way) in zip(panels, labels.items(), strict=False):
+        axes.scatter(*flat[order].T, s=8, c=[colour(int(k)) for k in of_way[order]], linewidth=0)
+        unassigned = (of_way < 0).mean()
+        title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
+    for axes in panels[len(labels) :]:
+        axes.set_axis_off()
+    left.supxlabel(axes_names[0], fontsize=9, color=UNASSIGNED)
+    left.supylabel(axes_names[1], fontsize=9, color=UNASSIGNED)
+    _draw_agreement(right.subplots(), list(labels), agreement)
+    return figure
+
+
+def _draw_agreement(axes: Axes, names: list[str], index: NDArray[np.float64]) -> None:
+    axes.imshow(index, vmin=0, vmax=1, cmap="cividis")
+    for i, j in np.ndindex(index.shape):
+        axes.text(j, i, f"{index[i, j]:.2f}", ha="center", va="center", color="white" if index[i, j] < 0.6 else "black")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    title(axes, "Agreement: adjusted Rand index")
