@@ -34,7 +34,7 @@ WHICH = {  # numbers of the runs of the night that a question finds
 }
 WHAT = {  # the answers to questions of another kind, as far as they are short
     "people rejected suggestions": ["a bubble"],
-    "became of the suggestions": {
+    "status of all suggestions": {
         "proposed": 5,
         "measured": 2,
         "failed": 1,
