@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ainerd.runs import Outcome
-from ainerd.technique import Regimes
+from ainerd.technique import Regimes, Technique
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 
 
-class Toy:
+class Toy(Technique):
     """Embeddings with the same rounded first number are one regime."""
 
     name, unit, alpha, embedding_size, regime_width = "toy", "run", 0.05, 2, 1.0

@@ -15,16 +15,17 @@ CODE = """
     for name in {absent}:
         sys.modules[name] = None  # whoever imports it is told that there is none
 
-    from types import SimpleNamespace
     from tiled.client import from_uri
     from ainerd.results import ResultStore, export
+    from ainerd.technique import Technique
     from ainerd.views import SceneReader, campaign_figure
 
     ainerd = from_uri({uri!r}, api_key={api_key!r})["night", "ainerd"]
     store, node = ResultStore(ainerd), ainerd["results", {key!r}]
     node.plot().savefig("result.png")
     export(store, {key!r}, "result.nxs")
-    technique = SimpleNamespace(name="rheo_xpcs", alpha=0.05)
+    technique = Technique()
+    technique.name, technique.alpha = "rheo_xpcs", 0.05
     figure = campaign_figure(SceneReader(store, technique, {{"sample_x": (0, 10), "sample_y": (0, 4)}}).read())
     figure.savefig("campaign.png", dpi=50)
     said = [text.get_text() for axes in figure.axes for text in axes.texts]

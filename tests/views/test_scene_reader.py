@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import ainerd.views._scene as scene_module
-from ainerd.technique import Landmarks
+from ainerd.technique import Landmarks, Technique
 from ainerd.views import SceneReader
 
 BOUNDS = {"sample_x": (0.0, 10.0)}
@@ -51,7 +51,9 @@ class Store:
 def technique(monkeypatch):
     drawn = SimpleNamespace(arrays={"strip": ["small"], "gallery": ["large"]})
     monkeypatch.setattr(scene_module, "panels", lambda name: drawn if name == "toy" else None)
-    return SimpleNamespace(name="toy", alpha=0.1)
+    known = Technique()
+    known.name, known.alpha = "toy", 0.1
+    return known
 
 
 def of_run(i, *more):
@@ -92,7 +94,8 @@ def test_a_result_that_grows_is_read_anew(technique):
 
 
 def test_without_panels_and_landmarks_nothing_but_series_is_read(technique):
-    store, bare = Store(2), SimpleNamespace(name="bare", alpha=0.1)
+    store, bare = Store(2), Technique()
+    bare.name, bare.alpha = "bare", 0.1
     scene = SceneReader(store, bare, BOUNDS).read()
     assert store.taken() == sorted(of_run(0) + of_run(1))
     assert scene.panels is None and scene.landmarks is None and scene.arrays == {"run-0": {}, "run-1": {}}

@@ -20,7 +20,7 @@ from ainerd.results import ConfigurationRecord, ResultStore
 from ainerd.runs import Wanted
 from ainerd.server import open_catalog
 from ainerd.steering import check_limits
-from ainerd.technique import HasCommon, Technique, TechniqueError, load
+from ainerd.technique import Technique, TechniqueError, load
 
 
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
@@ -30,9 +30,11 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
     """
     with _asked(settings.technique):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)
-    if store is not None and isinstance(technique, HasCommon):
-        with _asked(settings.technique):
-            common = technique.common()
+    if store is None:
+        return technique
+    with _asked(settings.technique):
+        common = technique.common()
+    if common is not None:
         record = ConfigurationRecord(
             technique=technique.name,
             parameters=dict(technique.parameters),

@@ -17,7 +17,6 @@ from tiled.client.utils import ClientError
 
 from ainerd.results import LiveNode, scan_text
 from ainerd.runs import Subject
-from ainerd.technique import ShowsProgress
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Live:
         if not self._is_wanted or now < self._next or self._made is not None or self._backlog() > BUSY:
             return
         try:
-            if not isinstance(subject.analysis, ShowsProgress) or (found := subject.analysis.so_far()) is None:
+            if subject.analysis is None or (found := subject.analysis.so_far()) is None:
                 return
             step = max(1, -(-max(found.shape) // SIDE))
             picture = np.ascontiguousarray(found[::step, ::step], "<f4")

@@ -32,7 +32,7 @@ from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, 
 from ainerd.results import LiveNode, ResultStore, digest, principal_of, scan_text, waiting
 from ainerd.runs import Outcome, Wanted, Worker, is_analysed
 from ainerd.server import Presence
-from ainerd.technique import Technique, WarmsUp
+from ainerd.technique import Technique, complete
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Observer(ByHand):
         live: bool = True,
         **explorer: Any,
     ) -> None:
+        technique = complete(technique, Technique)
         self.name, self.technique = name, technique
         self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
@@ -191,8 +192,7 @@ class Observer(ByHand):
 
     def warm_up(self) -> None:
         """Have the technique do now, in the background, what would make its first run take longer than others."""
-        if isinstance(self.technique, WarmsUp):
-            threading.Thread(target=self._warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
+        threading.Thread(target=self._warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
 
     def close_series(self, value: str) -> bool:
         """Say that nothing more comes to a series of runs: its result is complete then. False if there is none.
@@ -377,7 +377,7 @@ class Observer(ByHand):
     # inside
 
     @staticmethod
-    def _warm_up(technique: WarmsUp) -> None:
+    def _warm_up(technique: Technique) -> None:
         try:
             technique.warm_up()
         except Exception as error:  # the first run will take longer, or say what is wrong

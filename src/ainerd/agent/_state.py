@@ -14,7 +14,7 @@ from tiled.client.utils import ClientError
 from ainerd.campaign import Campaign
 from ainerd.results import AgentNode, ResultStore, digest, read_agent
 from ainerd.server import warn_of_another, whereabouts
-from ainerd.technique import HasLandmarks, Technique
+from ainerd.technique import Technique
 from ainerd.views import principal_axes
 
 logger = logging.getLogger(__name__)
@@ -193,8 +193,7 @@ class StateWriter:
                 self._axes, self._next_axes = earlier, -1
         if self._axes is None and self._campaign.n_results < FEW:
             return None
-        if self._axes is None and isinstance(self._technique, HasLandmarks):
-            landmarks = self._technique.landmarks()
+        if self._axes is None and (landmarks := self._technique.landmarks()) is not None:
             known = np.asarray(landmarks.embeddings, float)
             if len(known) > 1:
                 middle, directions, share = principal_axes(known)

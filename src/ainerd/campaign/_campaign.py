@@ -20,7 +20,7 @@ from ainerd.campaign._optimizer import TechniqueOptimizer
 from ainerd.results import ResultStore, read_checkpoint
 from ainerd.runs import Outcome
 from ainerd.steering import Explorer, SampleMap
-from ainerd.technique import HasOptimizer, Regimes, Technique
+from ainerd.technique import Regimes, Technique
 
 MAX_CONSECUTIVE_FAILURES = 5  # exposures in a row without a result, after which no plan goes on by itself
 
@@ -73,8 +73,8 @@ class Campaign(Asked):
         self._claims.update(self._atlas.p_values())  # what was found before was said before
         self._notices = Notices(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)
         self.explorer: Explorer | TechniqueOptimizer
-        if isinstance(technique, HasOptimizer):
-            self.explorer = TechniqueOptimizer(technique.optimizer(bounds), bounds, technique.name)
+        if (optimizer := technique.optimizer(bounds)) is not None:
+            self.explorer = TechniqueOptimizer(optimizer, bounds, technique.name)
         else:
             self.explorer = Explorer(
                 bounds, labeler=self._atlas.label, noise=technique.regime_width, alpha=technique.alpha, **explorer

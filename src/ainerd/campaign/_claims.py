@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ainerd.novelty import LOOKS, Discoveries, RegimeTest
-from ainerd.technique import KnowsNullRegimes, Technique
+from ainerd.technique import Technique
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 
@@ -15,7 +15,7 @@ class Claims:
     """
 
     def __init__(self, technique: Technique) -> None:
-        null = technique.null_regimes() if isinstance(technique, KnowsNullRegimes) else None
+        null = technique.null_regimes()
         self._discoveries: Discoveries | None = None
         if null is not None:
             self._discoveries = Discoveries(RegimeTest(null.by_look, null.smallest), technique.alpha)

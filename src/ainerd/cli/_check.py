@@ -71,14 +71,14 @@ def _drawn(settings: "Settings", draw: Path, frame: Path | None, dataset: str | 
 
     from ainerd.agent import build_technique
     from ainerd.cli._frame import mean_frame
-    from ainerd.technique import Finding, HasSketch
+    from ainerd.technique import Finding
 
     try:
         technique = build_technique(settings)
-        if not isinstance(technique, HasSketch):
-            return Finding("picture", f"technique {settings.technique} draws none", "leave --draw out")
         figure = Figure()
         technique.sketch(figure, None if frame is None else mean_frame(frame, dataset))
+        if not (figure.axes or figure.subfigs):
+            return Finding("picture", f"technique {settings.technique} draws none", "leave --draw out")
         figure.savefig(draw, dpi=150)
     except (ValueError, OSError) as error:
         return Finding("picture", str(error), "correct what it names")

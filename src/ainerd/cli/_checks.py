@@ -10,7 +10,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ainerd.technique import Finding, HasChecks, TechniqueError, load, names
+from ainerd.technique import Finding, TechniqueError, load, names
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -111,7 +111,7 @@ def technique(settings: "Settings") -> Iterator[Finding]:
         yield from (Finding(what, line.removeprefix(f"{what}: "), todo) for line in str(error).splitlines())
         return
     try:
-        for finding in built.check() if isinstance(built, HasChecks) else ():
+        for finding in built.check():
             yield Finding(finding.what, finding.said, finding.todo)
     except Exception as error:  # it may be anybody's code
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")

@@ -69,12 +69,11 @@ def _conversations(
     technique: str, frame: Path | None, mean: "NDArray[np.float64] | None"
 ) -> Iterator[tuple[Generator["Question", Any, None], str]]:
     """What is asked, and the section that it belongs to: everybody's, then the technique's own."""
-    from ainerd.technique import HasQuestions, load
+    from ainerd.technique import load
 
     found = load(technique)
     yield _everybodys(technique, frame), ""
-    if isinstance(found, HasQuestions):
-        yield found.questions(mean), f"{technique}."
+    yield found.questions(mean), f"{technique}."
 
 
 def _everybodys(technique: str, frame: Path | None) -> Generator["Question", Any, None]:

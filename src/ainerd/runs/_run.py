@@ -15,7 +15,7 @@ from ainerd.documents import FrameError, Run, Whole
 from ainerd.runs._outcome import SPOILT, Outcome
 from ainerd.runs._subject import Subject
 from ainerd.runs._writer import Writer
-from ainerd.technique import Analysis, AnalysisError, Series, Technique
+from ainerd.technique import Analysis, AnalysisError, Series, Technique, begin
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +94,8 @@ class RunState:
             return True
         with _noting_problems(subject):
             if subject.analysis is None:
-                subject.analysis = self._technique.begin(subject.info)
-                if subject.analysis is None:
-                    raise AnalysisError(f"technique {self._technique.name}: begin() returned nothing")
-            elif hasattr(subject.analysis, "next_run"):
+                subject.analysis = begin(self._technique, subject.info)
+            else:
                 subject.analysis.next_run(subject.info)
             self._writer.expect(subject)
         return True

@@ -19,7 +19,7 @@ from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, result_ke
 from ainerd.runs._outcome import Listener, Outcome, Wanted
 from ainerd.runs._start import said_at_start
 from ainerd.runs._subject import Subject
-from ainerd.technique import Analysis, AnalysisError, Series, Technique
+from ainerd.technique import Analysis, AnalysisError, Series, Technique, begin
 
 logger = logging.getLogger(__name__)
 
@@ -249,8 +249,8 @@ def _replay(technique: Technique, subject: Subject) -> None:
     """Push the frames of a finished run once more."""
     try:
         if subject.analysis is None:
-            subject.analysis = technique.begin(subject.info)
-        elif hasattr(subject.analysis, "next_run"):
+            subject.analysis = begin(technique, subject.info)
+        else:
             subject.analysis.next_run(subject.info)
         for block in subject.run.blocks(subject.analysis.pixels, whole=Whole.of(subject.analysis)):
             subject.n_read += len(block)

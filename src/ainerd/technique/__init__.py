@@ -12,39 +12,24 @@ group                 what the entry, named as the technique, points to
 ===================== ==============================================================================================
 """
 
-from ainerd.technique._analysis import Analysis, AnalysisError, Layout
-from ainerd.technique._installed import TechniqueError, load, names, panels
-from ainerd.technique._many import Common, Landmarks, NullRegimes, Regimes
-from ainerd.technique._optional import (
-    Finding,
-    HasChecks,
-    HasCommon,
-    HasLandmarks,
-    HasOptimizer,
-    HasQuestions,
-    HasSketch,
-    KnowsNullRegimes,
-    Question,
-    SeesWholeFrames,
-    ShowsProgress,
-    WarmsUp,
+from ainerd.technique._analysis import (
+    Analysis,
+    AnalysisError,
+    Common,
+    Landmarks,
+    Layout,
+    NullRegimes,
+    Regimes,
 )
-from ainerd.technique._panels import Panels
-from ainerd.technique._protocol import RunAnalysis, Technique
+from ainerd.technique._installed import Panels, TechniqueError, load, names, panels
 from ainerd.technique._run import NoReadings, Readings, RunInfo, Series, Unit
+from ainerd.technique._technique import Finding, Question, RunAnalysis, Technique, begin, complete, provides
 
 __all__ = [
     "Analysis",
     "AnalysisError",
     "Common",
     "Finding",
-    "HasChecks",
-    "HasCommon",
-    "HasLandmarks",
-    "HasOptimizer",
-    "HasQuestions",
-    "HasSketch",
-    "KnowsNullRegimes",
     "Landmarks",
     "Layout",
     "NoReadings",
@@ -55,14 +40,14 @@ __all__ = [
     "Regimes",
     "RunAnalysis",
     "RunInfo",
-    "SeesWholeFrames",
     "Series",
-    "ShowsProgress",
     "Technique",
     "TechniqueError",
     "Unit",
-    "WarmsUp",
+    "begin",
+    "complete",
     "load",
     "names",
     "panels",
+    "provides",
 ]

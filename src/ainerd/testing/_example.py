@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique
+from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique, begin
 
 BLOCK = 50  # frames
 BEGAN = 1.7e9  # seconds since 1970
@@ -83,14 +83,13 @@ class Feed:
     def __init__(self, technique: Technique, run: ExampleRun, **said: Any) -> None:
         self._technique = technique
         self._runs, self._taken = [run], [0]
-        self.analysis: RunAnalysis = technique.begin(self._info(**said))
+        self.analysis: RunAnalysis = begin(technique, self._info(**said))
 
     def next_run(self, run: ExampleRun) -> "Feed":
         """Go on with the next run of a series."""
         self._runs.append(run)
         self._taken.append(0)
-        if hasattr(self.analysis, "next_run"):
-            self.analysis.next_run(self._info(n_frames=None))
+        self.analysis.next_run(self._info(n_frames=None))
         return self
 
     def push(self, n: int | None = None, *, block: int = BLOCK) -> "Feed":
@@ -101,18 +100,17 @@ class Feed:
             taken = frames[first : min(first + block, last)]
             self._taken[-1] += len(taken)
             self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels])
-            if hasattr(self.analysis, "whole"):
-                self._show(taken, first)
+            self._show(taken, first)
         return self
 
     def _show(self, frames: NDArray[Any], first: int) -> None:
         """Hand over those of the frames from number `first` on that are wanted whole."""
         for number, frame in enumerate(frames, first):
-            every = self.analysis.every  # type: ignore[attr-defined]
+            every = self.analysis.every
             if every is not None and (number + 1) % every == 0:
                 shown = frame.view()
                 shown.flags.writeable = False
-                self.analysis.whole(shown, number)  # type: ignore[attr-defined]
+                self.analysis.whole(shown, number)
 
     def finish(self) -> Analysis:
         """What the technique says."""

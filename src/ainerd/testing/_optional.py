@@ -9,23 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ainerd.results import digest
-from ainerd.technique import (
-    AnalysisError,
-    Common,
-    Finding,
-    HasChecks,
-    HasCommon,
-    HasLandmarks,
-    HasOptimizer,
-    HasQuestions,
-    HasSketch,
-    Landmarks,
-    Question,
-    SeesWholeFrames,
-    WarmsUp,
-)
+from ainerd.technique import AnalysisError, Common, Finding, Landmarks, Question, provides
 from ainerd.testing._example import Feed
-from ainerd.testing._trial import Trial, require
+from ainerd.testing._trial import CheckFailed, Trial, require
 
 BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
 
@@ -33,12 +19,11 @@ BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
 def landmarks(trial: Trial) -> None:
     """Landmarks are embeddings with names, the same each time; there may be none."""
     technique = trial.technique
-    if not isinstance(technique, HasLandmarks):
+    if not provides(technique, "landmarks"):
         return
     found, again = technique.landmarks(), technique.landmarks()
-    require(
-        isinstance(found, Landmarks), f"landmarks() must give ainerd.technique.Landmarks, got {type(found).__name__}"
-    )
+    if not (isinstance(found, Landmarks) and isinstance(again, Landmarks)):
+        raise CheckFailed(f"landmarks() must give ainerd.technique.Landmarks, got {type(found).__name__}")
     z, expected = found.embeddings, (len(found.names), technique.embedding_size)
     require(
         np.shape(z) == expected and z.dtype == np.float32 and np.isfinite(z).all(),
@@ -53,10 +38,11 @@ def landmarks(trial: Trial) -> None:
 
 def common(trial: Trial) -> None:
     """What results have in common can be written."""
-    if not isinstance(trial.technique, HasCommon):
+    if not provides(trial.technique, "common"):
         return
     found = trial.technique.common()
-    require(isinstance(found, Common), f"common() must give ainerd.technique.Common, got {type(found).__name__}")
+    if not isinstance(found, Common):
+        raise CheckFailed(f"common() must give ainerd.technique.Common, got {type(found).__name__}")
     for name, array in found.arrays.items():
         require(isinstance(array, np.ndarray), f"common().arrays[{name!r}] must be a numpy array")
         dims = found.dims.get(name)
@@ -73,7 +59,7 @@ def common(trial: Trial) -> None:
 
 def findings(trial: Trial) -> None:
     """`check` gives findings for ``ainerd doctor``."""
-    if not isinstance(trial.technique, HasChecks):
+    if not provides(trial.technique, "check"):
         return
     for finding in trial.technique.check():
         require(
@@ -87,7 +73,7 @@ def findings(trial: Trial) -> None:
 def sketch(trial: Trial) -> None:
     """What the technique wants of a frame is drawn, on a frame of an example and without one."""
     technique = trial.technique
-    if not isinstance(technique, HasSketch):
+    if not provides(technique, "sketch"):
         return
     for frame in (None, np.mean(trial.runs[0].frames, axis=0, dtype=float)):
         figure = Figure()
@@ -98,7 +84,7 @@ def sketch(trial: Trial) -> None:
 def questions(trial: Trial) -> None:
     """With the defaults for answers, the questions make a section from which the technique can be built."""
     technique = trial.technique
-    if not isinstance(technique, HasQuestions):
+    if not provides(technique, "questions"):
         return
     section: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
@@ -128,7 +114,7 @@ def questions(trial: Trial) -> None:
 def optimizer(trial: Trial) -> None:
     """The optimizer stays within its bounds, and goes on after a point that gave nothing."""
     technique = trial.technique
-    if not isinstance(technique, HasOptimizer):
+    if not provides(technique, "optimizer"):
         return
     found = technique.optimizer(BOUNDS)
     missing = [name for name in ("suggest", "ingest") if not callable(getattr(found, name, None))]
@@ -158,11 +144,11 @@ def whole_frames(trial: Trial) -> None:
             feed = Feed(trial.technique, trial.run, n_frames=n_frames)
         except AnalysisError:
             continue  # it says so where it is checked
-        if not hasattr(feed.analysis, "whole"):
+        sees = feed.analysis
+        if not provides(sees, "whole"):
             return
-        sees: Any = feed.analysis
         require(
-            isinstance(sees, SeesWholeFrames) and callable(sees.whole),
+            provides(sees, "every"),
             "an analysis with whole() needs the attribute every: of how many frames it wants one whole",
         )
         before = None
@@ -183,7 +169,7 @@ def whole_frames(trial: Trial) -> None:
 def warm_up(trial: Trial) -> None:
     """To be warmed up changes no number."""
     technique = trial.technique
-    if isinstance(technique, WarmsUp):
+    if provides(technique, "warm_up"):
         before = digest(technique.parameters)
         technique.warm_up()
         require(digest(technique.parameters) == before, "warm_up() changes parameters")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 from ainerd.config import Settings
-from ainerd.technique import Series
+from ainerd.technique import Series, provides
 from ainerd.testing._example import analyse
 from ainerd.testing._trial import CheckFailed, Trial, require
 
@@ -18,7 +18,8 @@ def protocol(trial: Trial) -> None:
     """All attributes and methods are there and make sense."""
     technique = trial.technique
     require(not isinstance(technique, type), "the class was given: give an instance, such as Mine()")
-    missing = [name for name in (*ATTRIBUTES, *METHODS) if not hasattr(technique, name)]
+    missing = [name for name in ATTRIBUTES if not hasattr(technique, name)]
+    missing += [name for name in METHODS if not provides(technique, name)]
     require(not missing, f"there is no {', '.join(missing)}: see ainerd.technique.Technique")
     no_methods = [name for name in METHODS if not callable(getattr(technique, name))]
     require(not no_methods, f"{', '.join(no_methods)} must be a method")

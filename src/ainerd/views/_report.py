@@ -4,8 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -227,9 +226,10 @@ class _Campaign:
             position = {name: float(row[name]) for name in self._motors if name in row and pd.notna(row[name])}
             if len(position) == len(self._motors):
                 following = Next(position=position, reason=str(row["reason"]))
-        known = SimpleNamespace(name=self._newest.technique, alpha=self._alpha or 0.0)
+        known = Technique()  # its class need not be installed
+        known.name, known.alpha = self._newest.technique, self._alpha or 0.0
         try:
-            scene = SceneReader(self._store, cast(Technique, known), self._bounds).read(following=following)
+            scene = SceneReader(self._store, known, self._bounds).read(following=following)
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
         except Exception:  # a report without it is better than none
             logger.exception("the campaign's figure cannot be drawn")

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.results import ResultStore, scan_text
-from ainerd.technique import HasLandmarks, Landmarks, Panels, Technique, panels
+from ainerd.technique import Landmarks, Panels, Technique, panels
 from ainerd.views._style import colour
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class SceneReader:
 
     def read(self, **about: Any) -> Scene:
         """The campaign as it is now; `about` is what Tiled does not know of a `Scene`: following, belief, truth."""
-        if self._landmarks is None and isinstance(self._technique, HasLandmarks):
+        if self._landmarks is None:
             try:
                 self._landmarks = self._technique.landmarks()
             except Exception:  # a figure without them is better than none

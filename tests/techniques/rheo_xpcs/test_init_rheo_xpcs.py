@@ -7,8 +7,7 @@ from typer.testing import CliRunner
 
 import ainerd.cli
 from ainerd.config import Settings, read_section
-from ainerd.technique import HasQuestions, HasSketch
-from ainerd.techniques.rheo_xpcs import RheoXPCS, RheoXPCSSettings, build_partition
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition
 from ainerd.techniques.rheo_xpcs._questions import dead_pixels, questions
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
@@ -105,8 +104,6 @@ def _rest(asked, answer):
 
 
 def test_the_picture_has_numbers_beam_mask_and_table(tmp_path):
-    assert issubclass(RheoXPCS, HasQuestions) or isinstance(RheoXPCS, HasQuestions)
-    assert isinstance(RheoXPCS, HasSketch)
     labels = np.zeros((60, 80), int)
     labels[5:20, 5:70], labels[30:50, 10:40] = 1, 3
     partition = Partition.from_roi_map(labels, q=[0.1, 0.2, 0.3], phi=[0, 90, 180])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
+from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs import _picture
 from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
 from ainerd.techniques.rheo_xpcs._picture import Picture
@@ -43,7 +43,7 @@ FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the s
 DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
 
 
-class Exposure:
+class Exposure(RunAnalysis):
     """One exposure being analysed, with the options of its technique.
 
     One that ends early, or that never said how long it would be, is that of the frames that came.

@@ -72,7 +72,7 @@ class Picture:
 
     @property
     def every(self) -> int:
-        """Of so many frames the last is looked at; see `ainerd.technique.SeesWholeFrames`."""
+        """Of so many frames the last is looked at; see `ainerd.technique.RunAnalysis`."""
         if self._n_frames is not None:
             return max(self._n_frames // int(np.clip(self._n_frames // SHARE, FEWEST, MOST)), 1)
         return int(2 ** max(self.n_whole // (FEWEST // 2) - 1, 0))

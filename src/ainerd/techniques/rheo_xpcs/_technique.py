@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from ainerd.config import read_section
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer, RegimeModel, find_regimes
-from ainerd.technique import AnalysisError, Common, Finding, Landmarks, NullRegimes, Question, Regimes, RunInfo, Unit
+from ainerd.technique import (
+    AnalysisError,
+    Common,
+    Finding,
+    Landmarks,
+    NullRegimes,
+    Question,
+    Regimes,
+    RunInfo,
+    Technique,
+    Unit,
+)
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, instrument, look_at
 from ainerd.techniques.rheo_xpcs._calibrated import calibrated
@@ -33,7 +44,7 @@ _landmarks: dict[tuple[str, str], Landmarks] = {}  # of this process, by bank an
 _making = Lock()
 
 
-class RheoXPCS:
+class RheoXPCS(Technique):
     """C2 of every azimuthal bin, its place in the latent space, and how surprising it is.
 
     Parameters

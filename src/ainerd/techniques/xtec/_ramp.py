@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, RunInfo
+from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
 from ainerd.techniques.xtec._said import said
@@ -33,7 +33,7 @@ class Group:
     exposure: float
 
 
-class Ramp:
+class Ramp(RunAnalysis):
     """The frames of a series so far.
 
     Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed.

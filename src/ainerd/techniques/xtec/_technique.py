@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ainerd.config import read_map, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Question, Regimes, RunInfo, Series, Unit
+from ainerd.technique import Question, Regimes, RunInfo, Series, Technique, Unit
 from ainerd.techniques.xtec._cut import cut
 from ainerd.techniques.xtec._ramp import Ramp
 from ainerd.techniques.xtec._said import QUANTILES, Known
@@ -22,7 +22,7 @@ VERSION = 4  # of the formulas
 NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}
 
 
-class XTEC:
+class XTEC(Technique):
     """Diffraction over temperature (or strain, field, time): clusters of pixels, and temperatures of transitions.
 
     Venderley et al., PNAS 119, e2109665119 (2022).
