@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ainerd.techniques.rheo_xpcs import draw_columns, draw_map, highest, new_figure
-from ainerd.views import principal_axes
-from ainerd.views._style import UNASSIGNED, colour, nothing, title
+from ainerd.views import UNASSIGNED, empty_panel, panel_title, principal_axes, regime_colour
 from studies.paper.azimuths import Azimuths
 from studies.paper.coincidence import Coincidence
 from studies.paper.comparison import Evidence
@@ -38,7 +37,7 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     figure = new_figure(11, 5.2)
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
     order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
-    by_cluster.scatter(*flat[order].T, s=14, c=[colour(int(k)) for k in labels[order]], linewidth=0)
+    by_cluster.scatter(*flat[order].T, s=14, c=[regime_colour(int(k)) for k in labels[order]], linewidth=0)
     by_cluster.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
     by_cluster.set_title("k-means clusters of the latent vectors", fontsize=11, loc="left")
     minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, azimuths.labels.shape[1])
@@ -77,7 +76,7 @@ def _umap() -> Any:
 def _cluster_marks(azimuths: Azimuths, marker: str = "o") -> list[Line2D]:
     """Return a mark in the colour of each cluster, for a legend."""
     style: dict[str, Any] = {"marker": marker, "linestyle": "none"}
-    return [Line2D([], [], color=colour(c), label=f"cluster {c}", **style) for c in range(azimuths.n_clusters)]
+    return [Line2D([], [], color=regime_colour(c), label=f"cluster {c}", **style) for c in range(azimuths.n_clusters)]
 
 
 def cluster_figure(azimuths: Azimuths, maps_of: MapsOf) -> Figure:
@@ -94,11 +93,11 @@ def cluster_figure(azimuths: Azimuths, maps_of: MapsOf) -> Figure:
     figure = new_figure(2.7 * k + 1.0, 5.6)
     upper, lower = figure.subplots(2, k, sharex=True, sharey=True, squeeze=False)
     for c, (axes, image) in enumerate(zip(upper, means, strict=True)):
-        mean = draw_map(axes, image, azimuths.duration_s, 1.0, highest(means), colour(c))
+        mean = draw_map(axes, image, azimuths.duration_s, 1.0, highest(means), regime_colour(c))
         exposures = int((azimuths.labels == c).any(axis=1).sum())
         axes.set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
     for c, (axes, image) in enumerate(zip(lower, scatters, strict=True)):
-        scatter = draw_map(axes, image, azimuths.duration_s, 0.0, highest(scatters), colour(c))
+        scatter = draw_map(axes, image, azimuths.duration_s, 0.0, highest(scatters), regime_colour(c))
         axes.set_xlabel("$t_1$ (s)")
     for row, image, label in ((upper, mean, "mean of $C_2$"), (lower, scatter, "scatter of $C_2$")):
         row[0].set_ylabel("$t_2$ (s)")
@@ -123,7 +122,7 @@ def similarity_figure(azimuths: Azimuths, maps_of: MapsOf, *, n_similar: int = 5
     def tile(i: int, distance: str) -> Tile:
         k = i % n_roi
         degrees = f"{360 * k / n_roi:.0f}–{360 * (k + 1) / n_roi:.0f}°"
-        return maps[run[i]][k], f"run {run[i] + 1}, {degrees}{distance}", colour(int(labels[i]))
+        return maps[run[i]][k], f"run {run[i] + 1}, {degrees}{distance}", regime_colour(int(labels[i]))
 
     heading = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
     return _in_rows(azimuths, [[tile(*place) for place in row] for row in rows], heading)
@@ -153,7 +152,7 @@ def neighbourhood_figure(
         decoded = decode((latents[middle] + np.concatenate([np.zeros((1, m)), noise])).astype(np.float32))
         measured = maps_of(str(azimuths.runs.index[middle // n_roi]))[middle % n_roi]
         names = [f"run {middle // n_roi + 1}, measured", "decoded", *[f"{_NOISE:g} of the spread off"] * n_noisy]
-        rows.append([(image, name, colour(c)) for image, name in zip([measured, *decoded], names, strict=True)])
+        rows.append([(image, name, regime_colour(c)) for image, name in zip([measured, *decoded], names, strict=True)])
     return _in_rows(azimuths, rows, "Maps decoded around the middle of each cluster")
 
 
@@ -199,7 +198,7 @@ def timeline_figure(azimuths: Azimuths, correlated: Coincidence | None = None) -
     strips = above.subplots(4, 1, sharex=True, height_ratios=[1.25, 0.9, 0.9, 1.15])
     start, stop = (azimuths.runs[name].to_numpy(float) / 60 for name in ("start_s", "stop_s"))
     draw_columns(strips[0], zip(start, stop, azimuths.labels, strict=True))
-    title(strips[0], "Cluster of each azimuth")
+    panel_title(strips[0], "Cluster of each azimuth")
     _legend(strips[0], handles=_cluster_marks(azimuths, "s"), ncols=8)
     _draw_clusters(strips[1], azimuths, (start + stop) / 2)
     _draw_spread(strips[2], azimuths, (start + stop) / 2)
@@ -225,10 +224,10 @@ def _draw_clusters(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) 
         share = (azimuths.labels == c).mean(axis=1)
         there = share > 0
         axes.scatter(
-            middle[there], np.full(there.sum(), c), s=60 * share[there], color=colour(c), linewidth=0, zorder=2
+            middle[there], np.full(there.sum(), c), s=60 * share[there], color=regime_colour(c), linewidth=0, zorder=2
         )
     axes.set(ylim=(azimuths.n_clusters - 0.5, -0.5), yticks=range(azimuths.n_clusters), ylabel="cluster")
-    title(axes, "Cluster timeline: the area is the share of the azimuths")
+    panel_title(axes, "Cluster timeline: the area is the share of the azimuths")
 
 
 def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) -> None:
@@ -237,14 +236,14 @@ def _draw_spread(axes: Axes, azimuths: Azimuths, middle: NDArray[np.float64]) ->
     axes.set_ylim(0, None)
     axes.set_ylabel("distance")
     _legend(axes, ncols=2)
-    title(axes, "Spread in the latent space")
+    panel_title(axes, "Spread in the latent space")
 
 
 def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
     axes.set_ylabel("stress (Pa)")
     if stress.empty:
-        title(axes, "Shear stress")
-        nothing(axes, "none was monitored")
+        panel_title(axes, "Shear stress")
+        empty_panel(axes, "none was monitored")
         return
     for _, readings in stress.groupby("exposure"):
         axes.plot(readings["age"] / 60, readings["stress"], ".-", color="0.2", linewidth=1, markersize=2, zorder=2)
@@ -254,7 +253,7 @@ def _draw_stress(axes: Axes, stress: pd.DataFrame) -> None:
         axes.set_ylim(relaxed.min() - room, relaxed.max() + room)
         first = stress.nsmallest(1, "age").iloc[0]
         off = f" (at {first['age']:.0f} s {first['stress']:.0f} Pa, off the panel)"
-    title(axes, "Shear stress" + off)
+    panel_title(axes, "Shear stress" + off)
 
 
 def _draw_correlation(axes: Axes, correlated: Coincidence) -> None:
@@ -265,7 +264,7 @@ def _draw_correlation(axes: Axes, correlated: Coincidence) -> None:
     axes.text(lag[0] - 0.4, chance + 0.02, "reached by chance in 1 of 20", fontsize=8.5, va="bottom")
     axes.set(ylim=(np.nanmin(np.r_[correlation, 0]) - 0.05, np.nanmax(np.r_[correlation, chance]) + 0.2))
     axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=lag)
-    title(axes, "Label changes against stress dips")
+    panel_title(axes, "Label changes against stress dips")
 
 
 def _write_summary(axes: Axes, correlated: Coincidence) -> None:
@@ -289,7 +288,7 @@ def number_figure(evidence: Evidence) -> Figure:
         axes.plot(evidence.k, curve, "o-", color="#0072B2", markersize=4)
         axes.axvline(proposed, color="black", linewidth=0.9, linestyle="--")
         axes.set(xlabel="number of clusters", ylabel=label, xticks=evidence.k)
-        title(axes, f"{heading}: {proposed}")
+        panel_title(axes, f"{heading}: {proposed}")
     return figure
 
 
@@ -306,9 +305,9 @@ def ways_figure(
     panels = np.atleast_1d(left.subplots(2, columns, sharex=True, sharey=True)).ravel()
     order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
     for axes, (name, of_way) in zip(panels, labels.items(), strict=False):
-        axes.scatter(*flat[order].T, s=8, c=[colour(int(k)) for k in of_way[order]], linewidth=0)
+        axes.scatter(*flat[order].T, s=8, c=[regime_colour(int(k)) for k in of_way[order]], linewidth=0)
         unassigned = (of_way < 0).mean()
-        title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
+        panel_title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
     for axes in panels[len(labels) :]:
         axes.set_axis_off()
     left.supxlabel(axes_names[0], fontsize=9, color=UNASSIGNED)
@@ -323,4 +322,4 @@ def _draw_agreement(axes: Axes, names: list[str], index: NDArray[np.float64]) ->
         axes.text(j, i, f"{index[i, j]:.2f}", ha="center", va="center", color="white" if index[i, j] < 0.6 else "black")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    title(axes, "Agreement: adjusted Rand index")
+    panel_title(axes, "Agreement: adjusted Rand index")

@@ -16,7 +16,6 @@ def store(monkeypatch):
         _ledger, "save_checkpoint", lambda where, agent, state: store.checkpoints.update({agent: state})
     )
     monkeypatch.setattr(_campaign, "read_checkpoint", lambda where, agent: store.checkpoints.get(agent, {}))
-    monkeypatch.setattr(_ledger, "link_provenance", lambda where, *keys: True)
     return store
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import _ledger, terms_of
+from ainerd.campaign import terms_of
 from ainerd.campaign._ledger import Ledger, limits_text
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
@@ -58,27 +58,6 @@ def test_what_tiled_does_not_take_is_logged_and_lost(ledger, store, monkeypatch,
     with caplog.at_level(logging.ERROR):
         ledger.note("a line")
     assert "Tiled did not take: note" in caplog.text
-
-
-def test_what_is_not_linked_while_tiled_is_away_is_linked_later(ledger, store, monkeypatch):
-    asked = []
-
-    def link(container, *keys):
-        asked.append(keys)
-        if len(asked) == 1:
-            raise httpx.ConnectError("no route")
-
-    monkeypatch.setattr(_ledger, "link_provenance", link)
-    monkeypatch.setattr(store, "answers", lambda: len(asked) != 1, raising=False)
-    ledger.link("a")
-    ledger.link_all()
-    ledger.link_all()
-    assert asked == [("a",)] and store.seems_away  # asked quickly, and still away
-    monkeypatch.setattr(store, "answers", lambda: True)
-    ledger.link("b")
-    ledger.link_all()
-    ledger.link_all()
-    assert asked == [("a",), ("a", "b")]
 
 
 def test_a_finding_says_the_verdict_that_was_given(ledger):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ainerd.results import export, export_table
-from ainerd.results._text import without_formulas
+from ainerd.words import escape_table
 from ainerd.xpcs import Partition, g2_from_two_time
 
 # What pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2 reads of every file.
@@ -153,5 +153,5 @@ def test_a_table_in_csv_holds_no_live_formula(store, record, analysis, tmp_path)
 @pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
 def test_a_text_of_any_kind_of_column_is_no_formula(dtype):
     table = pd.DataFrame({"=name": pd.Series(["=1+1", "a"], dtype=dtype), "n": [-1, 2]})
-    assert without_formulas(table).to_csv(index=False) == "'=name,n\n'=1+1,-1\na,2\n"
+    assert escape_table(table).to_csv(index=False) == "'=name,n\n'=1+1,-1\na,2\n"
     assert table.columns[0] == "=name"

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from tiled.client.metadata_update import DELETE_KEY
 
-from ainerd.results import AtlasRecord, ConfigurationRecord, SuggestionRecord, _provenance, link_provenance, validate
+from ainerd.results import AtlasRecord, ConfigurationRecord, SuggestionRecord, validate
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/results.md").read_text()
 
@@ -86,45 +85,3 @@ def test_what_results_share_is_kept_once(store, ainerd):
     kept = store.configuration(digest)
     np.testing.assert_array_equal(kept.arrays["q"], [0.02, 0.03])
     assert kept.record.arrays == {"q": [2]} and ainerd["configurations", digest, "q"].dims == ("roi",)
-
-
-def test_links_in_the_graph(night):
-    client, store, keys = night
-    assert all(link_provenance(store.container, keys[i]) for i in (0, 8, 8))
-    graph, here = _provenance._Graph(client), [part for part in store.container.path_parts if part]
-    subjects, _ = graph.entities([[*here, "results", keys[i]] for i in (0, 8)])
-    named = "query($id: ID) {links(subjectId: $id, limit: 9, offset: 0) {predicate subject {name} object {name}}}"
-    found = [link for subject in subjects for link in graph.ask(named, id=subject)["links"]]
-    links = [(x["subject"]["name"], x["predicate"], x["object"]["name"]) for x in found]
-    run = store.record(keys[0]).raw_uid
-    assert sorted(links) == sorted(
-        [
-            (keys[0], "prov:wasDerivedFrom", run),
-            (keys[8], "prov:wasDerivedFrom", run),
-            (keys[8], "prov:wasRevisionOf", keys[0]),
-        ]
-    )
-
-
-def test_a_server_without_a_graph_is_no_error(night, store, record, monkeypatch):
-    _, full, keys = night
-    assert link_provenance(store.container, store.begin(record())) is False  # its run is not there
-    assert link_provenance(store.container, "nothing") is False
-    asked, ask = [], _provenance._Graph.ask
-    monkeypatch.setattr(_provenance._Graph, "ask", lambda self, *of, **on: (asked.append(1), ask(self, *of, **on))[1])
-    monkeypatch.setattr(_provenance, "_GRAPH", "/nothing-here")
-    assert link_provenance(full.container, *keys[:3]) is False and len(asked) == 1
-
-
-def test_a_server_that_is_away_is_asked_for_links_once(night, monkeypatch):
-    _, store, keys = night
-    asked = []
-
-    def away(self, query, **variables):
-        asked.append(query)
-        raise httpx.ConnectError("no route")
-
-    monkeypatch.setattr(_provenance._Graph, "ask", away)
-    with pytest.raises(httpx.ConnectError):
-        link_provenance(store.container, *keys[:3])
-    assert len(asked) == 1

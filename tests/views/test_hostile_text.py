@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from ainerd.views import Logbook, plain, run_line, status_panel
+from ainerd.views import Logbook, run_line, status_panel
+from ainerd.words import printable
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]markup[/] \x9b31m <script>alert(1)</script> \x00\r"
 
@@ -33,4 +34,6 @@ def test_no_control_character_reaches_the_terminal():
 
 
 def test_plain_text_stays():
-    assert plain("τ = 3 µs\n\tnext") == "τ = 3 µs\n\tnext" and plain(3) == "3" and plain("\x1b[31m") == "�[31m"
+    assert (
+        printable("τ = 3 µs\n\tnext") == "τ = 3 µs\n\tnext" and printable(3) == "3" and printable("\x1b[31m") == "�[31m"
+    )

@@ -29,7 +29,7 @@ from ainerd.agent._welcome import GUIDE
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
-from ainerd.views import plain
+from ainerd.words import printable
 
 LOOK_S = 0.5  # between two looks at what people ask, while a plan waits for them
 HEARD_S = 10.0  # a worker that is busy for longer is not waited for
@@ -256,7 +256,7 @@ class Agent(Observer):
                     return
                 if self._waits != told:
                     told = self._waits
-                    say(Text(plain(f"the plan waits {told}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
+                    say(Text(printable(f"the plan waits {told}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
                 if self.review and self._campaign.held is None and time.monotonic() - begun > self._review_timeout_s:
                     raise RuntimeError(f"nobody took the suggestion in {self._review_timeout_s:g} s: the plan ends")

@@ -12,7 +12,8 @@ from ainerd.campaign import Campaign, terms_of
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Outcome
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, plain, run_line, save_panel
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, run_line, save_panel
+from ainerd.words import printable
 
 
 class Display:
@@ -68,7 +69,7 @@ class Display:
             units=self._units,
             why=following.reason,
         )
-        say(line, *([Text(plain(self._campaign.advice), "yellow")] if self._campaign.advice else []))
+        say(line, *([Text(printable(self._campaign.advice), "yellow")] if self._campaign.advice else []))
 
     def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
         """One panel of the campaign's figure, to a file."""

@@ -226,7 +226,6 @@ class Observer(ByHand):
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
-            self._campaign.settle()
             self._worker.close()
             self._state.close()
             self._presence.leave()

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.views._live import refresh_all
+from ainerd.views import refresh_all
 
 TICK_S = 0.2
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ainerd import __version__
 from ainerd.results import scan_text
-from ainerd.views import plain
+from ainerd.words import printable
 
 # Each line is a call, and what it does.
 ACTIONS = {
@@ -70,10 +70,10 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
     waits = "; runs that came meanwhile are being analysed" if agent.is_busy else ""
     lines.add_row("results", Text(f"{len(found)}{newest}{waits}"))
     if devices:
-        lines.add_row("devices", Text(plain(devices)))
+        lines.add_row("devices", Text(printable(devices)))
     for call in ("agent", "RE(agent.explore(3))", "agent.results", "agent.plot()"):
         does = next(calls[call] for calls in ACTIONS.values() if call in calls)
         lines.add_row(call, Text(does))
     lines.add_row("agent?", Text("everything you can do with it"))
-    title = f"ainerd {__version__}: {plain(agent.name)}, technique {agent.technique.name}"
+    title = f"ainerd {__version__}: {printable(agent.name)}, technique {agent.technique.name}"
     return Panel(lines, title=title, title_align="left", expand=False)

@@ -142,8 +142,6 @@ class Campaign(Asked):
             for claim in self._claims.update(self._atlas.p_values()):
                 self._ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
             self._notices.post(outcome, *self.should_stop())
-            if is_usable:
-                self._later(self._ledger.link, outcome.key)
         if not self._by_hand:
             self.withdraw("newer results", "superseded")
         with suppress(ValueError):  # no position is left: whoever asks is told
@@ -275,10 +273,6 @@ class Campaign(Asked):
                 self.explorer.withdraw(stale[ID_KEY])
                 was_taken = self._taken.pop(stale[ID_KEY], None) is not None
                 self._later(self._ledger.status, stale[ID_KEY], "failed" if was_taken else status, reason, by=by)
-
-    def settle(self) -> None:
-        """Write what waits for more to be written with."""
-        self._later(self._ledger.link_all)
 
     # inside
 

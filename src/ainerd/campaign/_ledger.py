@@ -10,13 +10,12 @@ import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
-from ainerd.results import ResultStore, SuggestionRecord, link_provenance, save_checkpoint, scan_text
+from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.runs import Outcome
 from ainerd.words import place
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
-LINKED_TOGETHER = 10  # results
 GONE = "its session was gone"
 
 # A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed;
@@ -49,7 +48,6 @@ class Ledger:
     def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
         self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
         self.principal: str | None = None
-        self._unlinked: list[str] = []  # keys of results
 
     @_softly
     def suggested(
@@ -122,23 +120,6 @@ class Ledger:
     def note(self, text: str, **ids: Any) -> None:
         """Write a line of the log."""
         self._store.log(text, **ids)
-
-    def link(self, key: str) -> None:
-        """Have a result linked to its run in the server's graph, together with others."""
-        self._unlinked.append(key)
-        if len(self._unlinked) >= LINKED_TOGETHER:
-            self.link_all()
-
-    @_softly
-    def link_all(self) -> None:
-        """Link what is not linked yet, in four requests, if the server keeps a graph; later, if it is away."""
-        keys, self._unlinked = self._unlinked, []
-        if keys:
-            try:
-                link_provenance(self._store.container, *keys)
-            except httpx.TransportError:
-                self._unlinked, self._store.seems_away = keys, True
-                raise
 
     @_softly
     def checkpoint(self, state: Mapping[str, Any]) -> None:

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 from tiled.client.container import Container
 
 from ainerd.agent import wanted_of
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
-from ainerd.results import ResultStore, link_provenance
+from ainerd.results import ResultStore
 from ainerd.runs import Outcome, Worker
 from ainerd.technique import Technique
 
@@ -55,12 +53,7 @@ class Reanalysis:
         while not wait([future], POLL_S).done:
             if tell is not None:
                 tell(*(self._worker.progress or (0, None)))
-        outcomes = future.result()
-        for outcome in outcomes:
-            if outcome.status != "failed":
-                with suppress(httpx.TransportError):  # its result is written
-                    link_provenance(self._ainerd, outcome.key)
-        return outcomes
+        return future.result()
 
     @property
     def kept(self) -> int:

@@ -54,8 +54,7 @@ def log(
     from rich.text import Text
 
     from ainerd.cli._shared import store_of
-    from ainerd.views import plain
-    from ainerd.words import here
+    from ainerd.words import here, printable
 
     console = Console(soft_wrap=True)
     with opened(tiled, config) as client:
@@ -65,7 +64,7 @@ def log(
                 lines = store.logbook()
                 for _, line in lines.iloc[max(shown, len(lines) - n) if not shown else shown :].iterrows():
                     when = here(line["created"])
-                    console.print(Text(f"{when:%Y-%m-%d %H:%M:%S}  ", "dim"), Text(plain(line["text"])), sep="")
+                    console.print(Text(f"{when:%Y-%m-%d %H:%M:%S}  ", "dim"), Text(printable(line["text"])), sep="")
                 shown = len(lines)
                 if not follow:
                     break

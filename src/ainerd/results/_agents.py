@@ -11,7 +11,7 @@ from tiled.client.utils import ClientError, handle_error
 
 from ainerd.results._keys import digest
 from ainerd.results._nodes import create_node, read_children
-from ainerd.results._record import now, plain
+from ainerd.results._record import plain, utc_now
 
 LEASE_S = 60.0  # for which a claim of a wish holds
 SOON_S = 5.0  # a server that takes longer is asked another time
@@ -65,7 +65,7 @@ class AgentNode:
         """
         parent, claim = self._ainerd["agents", self._key, key], "claim"
         while True:
-            node, is_new = create_node(parent, claim, {"by": name, "created": now()}, None)
+            node, is_new = create_node(parent, claim, {"by": name, "created": utc_now()}, None)
             if is_new:
                 return True
             if time.time() - datetime.fromisoformat(node.metadata["created"]).timestamp() < LEASE_S:
@@ -74,7 +74,7 @@ class AgentNode:
 
     def answer(self, key: str, status: str, answer: str) -> None:
         """Say what became of a wish: ``done`` or ``refused``, and why."""
-        self._merge(f"{self._key}/{key}", {"status": status, "answer": answer, "answered": now()})
+        self._merge(f"{self._key}/{key}", {"status": status, "answer": answer, "answered": utc_now()})
 
     def _merge(self, path: str, values: dict[str, Any]) -> None:
         merge = "application/merge-patch+json"

@@ -15,9 +15,9 @@ from ainerd.results._columns import Columns
 from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import Search, create_node, newest_key, newest_nodes, newest_of, nodes_from, read_nodes
 from ainerd.results._notes import KIND, Notes, read_notes
-from ainerd.results._record import now
+from ainerd.results._record import utc_now
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
-from ainerd.results._sound import Sound, wrong_line, wrong_suggestion
+from ainerd.results._sound import Sound, line_problem, suggestion_problem
 from ainerd.results._tables import log_table, suggestion_table
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,9 @@ class CampaignRecords:
     def __init__(self, suggestions: Container, atlas: Container, log: Container, scope: Mapping[str, str]) -> None:
         self._suggestions, self._atlas, self._log = suggestions, atlas, log
         self._atlas_scope, self._agent = dict(scope), scope.get("agent")
-        self._lines = Mirror(log, wrong=wrong_line)
-        self._sound_lines = Sound("log line", wrong_line)
-        self._sound_suggestions = Sound("suggestion", wrong_suggestion)
+        self._lines = Mirror(log, wrong=line_problem)
+        self._sound_lines = Sound("log line", line_problem)
+        self._sound_suggestions = Sound("suggestion", suggestion_problem)
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # suggestions of this store that are open
         # newest atlas that was read or written: of all, of ours
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
@@ -100,7 +100,7 @@ class CampaignRecords:
             return False
         if instead_of is not None and record.status not in instead_of:
             return False
-        about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": now()}
+        about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": utc_now()}
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **about)
         node.replace_metadata(changed.metadata())
         if status == "accepted":  # what becomes of it follows
@@ -203,7 +203,7 @@ class CampaignRecords:
         if raw_uid is None:
             read = self._lines.read()
         else:
-            read = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), wrong_line)
+            read = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), line_problem)
         lines = self._sound_lines.at(read)
         whose = lines.column("agent")
         return log_table(lines.at((whose == self._agent) | pd.isna(whose)) if self._agent else lines)

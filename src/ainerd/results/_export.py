@@ -9,8 +9,8 @@ from ainerd.results._hdf5 import put_array, put_attributes, put_table
 from ainerd.results._patience import counted
 from ainerd.results._records import USABLE
 from ainerd.results._store import ResultStore
-from ainerd.results._text import without_formulas
 from ainerd.technique import panels
+from ainerd.words import escape_table
 
 NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
 
@@ -82,7 +82,7 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     if path.suffix == ".csv":
         units = table.attrs["units"]
         named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
-        without_formulas(named).to_csv(path)
+        escape_table(named).to_csv(path)
     elif path.suffix == ".parquet":
         plain = pd.DataFrame(table)
         plain.attrs = table.attrs

@@ -82,10 +82,10 @@ def read_table(node: Any) -> pd.DataFrame:
     """A table of a result; a server that is not ours shows the columns of the file."""
     if node.structure_family == "table":
         return node.read()
-    return table_of({name: column.read() for name, column in node.items()})
+    return decode_table({name: column.read() for name, column in node.items()})
 
 
-def table_of(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+def decode_table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     """A table of the columns as a file has them: its texts are bytes."""
     return pd.DataFrame({name: np.char.decode(x, "utf-8") if x.dtype.kind == "S" else x for name, x in columns.items()})
 

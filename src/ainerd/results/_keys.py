@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ainerd.results._text import storable
+from ainerd.words import storable
 
 _RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
 

@@ -21,7 +21,7 @@ from ainerd.results._records import FINAL, USABLE, ResultRecord
 from ainerd.results._search import matches
 from ainerd.results._shown import ResultTable
 from ainerd.results._snapshot import Snapshot
-from ainerd.results._sound import Sound, alike, wrong_result
+from ainerd.results._sound import Sound, alike, result_problem
 from ainerd.results._tables import comparable, embedding_table, have_point, result_table
 from ainerd.results._which import LONG, found_key
 
@@ -51,8 +51,8 @@ class ResultReader:
     ) -> None:
         self._ainerd, self._results, self._scope, self._campaign = ainerd, results, scope, campaign
         self._ahead = Ahead(ainerd)
-        self._mirror = Mirror(results, FINAL, Snapshot(ainerd), wrong_result)
-        self._sound = Sound("result", wrong_result)
+        self._mirror = Mirror(results, FINAL, Snapshot(ainerd), result_problem)
+        self._sound = Sound("result", result_problem)
         self._shown: tuple[Columns, Columns, Columns] | None = None  # as read last: all, sound, of the scope
         self._made: _Made | None = None  # the last table
         self._labels: tuple[Mapping[str, int], pd.Series[float]] | None = None

@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from ainerd.results._text import storable
+from ainerd.words import storable
 
 
-def now() -> str:
+def utc_now() -> str:
     """The time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat()
 
@@ -50,7 +50,6 @@ class Record(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     _flat: ClassVar[tuple[str, ...]] = ()
-    _newer: ClassVar[tuple[str, ...]] = ()  # those of `_flat` that catalogues of earlier versions are without
 
     @model_validator(mode="before")
     @classmethod
@@ -81,8 +80,7 @@ class Record(BaseModel):
         """The record that `metadata` came from."""
         record = {name: metadata[name] for name in cls.model_fields if name in metadata}
         for field in cls._flat:
-            if field in record or field not in cls._newer:
-                record[field] = {name: metadata[name] for name in record[field]}
+            record[field] = {name: metadata[name] for name in record[field]}
         return cls.model_validate(record)
 
     def changed(self, **changes: Any) -> Self:

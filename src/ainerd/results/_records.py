@@ -2,16 +2,15 @@
 
 import platform
 import uuid
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ainerd import __version__
 from ainerd.results._keys import digest, event_identity, result_key, series_identity
-from ainerd.results._record import Numbers, Record, Scalars, now
+from ainerd.results._record import Numbers, Record, Scalars, utc_now
 from ainerd.results._sound import LATEST_S
 
 Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
@@ -29,12 +28,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # an analyst's install
             continue
     return found
-
-
-def with_status(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Metadata of a suggestion; the first version called the status fate."""
-    renamed = {"fate": "status", "fate_reason": "status_reason"}
-    return {renamed.get(name, name): value for name, value in metadata.items()}
 
 
 class ResultRecord(Record):
@@ -94,7 +87,6 @@ class ResultRecord(Record):
     """
 
     _flat = ("positions", "summary", "start")
-    _newer = ("start",)
 
     status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
     reason: str | None = None
@@ -112,7 +104,7 @@ class ResultRecord(Record):
     supersedes: str | None = None
     technique: str
     agent: str
-    created: str = Field(default_factory=now)
+    created: str = Field(default_factory=utc_now)
     parameters: dict[str, Any]
     software: dict[str, Any] = Field(default_factory=lambda: dict(_versions()))
     model: dict[str, Any] = Field(default_factory=dict)
@@ -174,7 +166,7 @@ class ConfigurationRecord(Record):
     """
 
     technique: str
-    created: str = Field(default_factory=now)
+    created: str = Field(default_factory=utc_now)
     parameters: dict[str, Any]
     instrument: Scalars = Field(default_factory=dict)
     units: dict[str, str] = Field(default_factory=dict)
@@ -196,7 +188,7 @@ class SuggestionRecord(Record):
     _flat = ("positions",)
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))  #: key of the node under ``ainerd/suggestions``
-    created: str = Field(default_factory=now)  #: UTC, ISO 8601
+    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
     agent: str | None = None  #: whose it is
     positions: Numbers  #: by motor; top-level keys of the metadata
     reason: str  #: why there, in one sentence
@@ -209,20 +201,15 @@ class SuggestionRecord(Record):
     proposed_by: str | None = None  #: who proposed it, if not the agent: a person must take it before it is measured
     principal: str | None = None  #: on a server with accounts, who wrote it there: they cannot approve it themselves
 
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
-        """The record that `metadata` came from, those of the first version among them."""
-        return super().from_metadata(with_status(metadata))
-
 
 class AtlasRecord(Record):
     """The regimes of an agent's results, as one refit saw them."""
 
     version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
-    created: str = Field(default_factory=now)  #: UTC, ISO 8601
+    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
     n_regimes: int = Field(ge=0)
     supported_range: tuple[int, int] = Field(strict=False)  #: fewest and most regimes the data speak for
-    agent: str | None = None  #: whose results were refitted; the first version did not say
+    agent: str | None = None  #: whose results were refitted
     digest: str | None = None  #: of the parameters of these results
     labels: dict[str, int]  #: regime of each result by its key, those of other agents too; -1 is unassigned
 
@@ -232,7 +219,7 @@ class LogRecord(Record):
 
     _flat = ("ids",)
 
-    created: str = Field(default_factory=now)  #: UTC, ISO 8601
+    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
     text: str
     agent: str | None = None  #: whose line it is; absent from those of a person
     ids: Scalars = Field(default_factory=dict)  #: what it is about, such as ``raw_uid``; top-level keys of the metadata

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ainerd.results._text import plain
 from ainerd.results._which import SHORT, scan_text
 from ainerd.technique import panels
-from ainerd.words import coordinate, here
+from ainerd.words import coordinate, here, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +67,7 @@ def rich_table(table: pd.DataFrame) -> "Table":
     for cells in text.to_dict("records"):
         novel, failed = cells["p"].endswith(NOVEL), cells["status"].startswith("failed")
         style = "bold magenta" if novel else "yellow" if failed else ""
-        lines.add_row(*(Text(plain(cell), style) for cell in cells.values()))
+        lines.add_row(*(Text(printable(cell), style) for cell in cells.values()))
     if len(table) > LINES:
         lines.caption, lines.caption_justify = f"and {len(table) - LINES} before", "left"
     return lines

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 _KEY = "snapshots"
-_OLD = "snapshot"  # a table, of earlier versions
 _PART = re.compile(r"(\d{9})-(\d{9})")
 _PLAIN = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
 _TIMEOUT_S = 60.0
@@ -79,9 +78,7 @@ class Snapshot:
             first = taken_up[-1][0]
         file = _packed(results.at((results.number >= first) & (results.number < end)))
         try:
-            node, is_new = create_node(self._ainerd, _KEY, {}, None)
-            if is_new:
-                self._delete(self._ainerd, [_OLD])
+            node, _ = create_node(self._ainerd, _KEY, {}, None)
             try:
                 node.write_array(np.frombuffer(file, np.uint8), key=_name(first, end))
             except ClientError as error:

@@ -64,7 +64,7 @@ def alike(results: Columns) -> NDArray[np.bool_]:
     return fits
 
 
-def wrong_result(said: Metadata) -> str | None:
+def result_problem(said: Metadata) -> str | None:
     """What in the metadata of a result would spoil a table, or the start of an agent."""
     for name, fits in _RESULT.items():
         value = said.get(name)
@@ -78,7 +78,7 @@ def wrong_result(said: Metadata) -> str | None:
     return None
 
 
-def wrong_suggestion(said: Metadata) -> str | None:
+def suggestion_problem(said: Metadata) -> str | None:
     """What in the metadata of a suggestion would spoil their table."""
     for name in ("created", "status_time"):
         if not (_is_stamp(said.get(name)) or (name != "created" and said.get(name) is None)):
@@ -89,7 +89,7 @@ def wrong_suggestion(said: Metadata) -> str | None:
     return None
 
 
-def wrong_line(said: Metadata) -> str | None:
+def line_problem(said: Metadata) -> str | None:
     """What in the metadata of a log line would spoil the log."""
     return None if _is_stamp(said.get("created")) else f"created is {str(said.get('created'))[:60]!r}"
 

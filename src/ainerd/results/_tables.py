@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.results._columns import Columns
 from ainerd.results._notes import Notes, noted_on
-from ainerd.results._records import FINAL, with_status
+from ainerd.results._records import FINAL
 
 Nodes = Mapping[str, Mapping[str, Any]]
 
@@ -89,7 +89,7 @@ def suggestion_table(suggestions: Nodes) -> pd.DataFrame:
     """Suggestions by time, their terms in columns ``terms.<name>``."""
     rows = {}
     for key, metadata in suggestions.items():
-        rows[key] = _row(with_status(metadata)) | {f"terms.{name}": x for name, x in metadata["terms"].items()}
+        rows[key] = _row(metadata) | {f"terms.{name}": x for name, x in metadata["terms"].items()}
         del rows[key]["id"]
     table = _table(rows, "id", _SUGGESTION).sort_values("created", kind="stable")
     return table.assign(status_time=pd.to_datetime(table["status_time"], utc=True, format="ISO8601"))

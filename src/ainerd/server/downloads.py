@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tiled.media_type_registration import default_serialization_registry
 from tiled.utils import SerializationError, UnsupportedShape, ensure_awaitable
 
-from ainerd.results._hdf5 import put_array, put_attributes, put_table
-from ainerd.results._text import inert, without_formulas
+from ainerd.results import put_array, put_attributes, put_table
+from ainerd.words import escape_cell, escape_table
 
 HDF5 = "application/x-hdf5"
 CSV = ["text/csv", "text/x-comma-separated-values", "text/plain", "application/vnd.ms-excel"]
@@ -61,12 +61,12 @@ async def table_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], f
 
 def table_as_csv(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_index: bool = False) -> bytes:
     """A table without live formulas."""
-    return without_formulas(table).to_csv(index=preserve_index).encode()
+    return escape_table(table).to_csv(index=preserve_index).encode()
 
 
 def table_as_xlsx(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_index: bool = False) -> Any:
     """The same for Excel, which knows no time zones."""
-    buffer, plain = io.BytesIO(), without_formulas(table)
+    buffer, plain = io.BytesIO(), escape_table(table)
     for name in plain.select_dtypes("datetimetz"):
         plain[name] = plain[name].astype(str)
     plain.to_excel(buffer, index=preserve_index)
@@ -86,7 +86,9 @@ def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
         if where:
             print(f"# {', '.join(map(str, where))}", file=text)
         if block.dtype.kind in "OU":
-            csv.writer(text, lineterminator="\n").writerows([inert(cell) for cell in row] for row in block.tolist())
+            csv.writer(text, lineterminator="\n").writerows(
+                [escape_cell(cell) for cell in row] for row in block.tolist()
+            )
         else:
             np.savetxt(text, block, "%s", ",")
     return text.getvalue().encode()

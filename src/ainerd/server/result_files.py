@@ -36,7 +36,7 @@ from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
 from ainerd.hdf5 import check_bytes
-from ainerd.results._file import table_of
+from ainerd.results import decode_table
 
 MOST_BYTES = 2**30  # of a request
 DEEPEST = 200  # metadata inside each other: an answer of Tiled may hold 254, its own among them
@@ -249,4 +249,4 @@ def _wrong(file: bytes) -> str | None:
 def _table(uri: str, name: str) -> pd.DataFrame:
     with h5py.File(path_from_uri(uri), "r") as file:
         columns = {column: dataset[()] for column, dataset in file[name].items()}
-    return table_of(columns)
+    return decode_table(columns)

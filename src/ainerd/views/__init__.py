@@ -2,12 +2,13 @@
 
 from ainerd.views._figure import campaign_figure
 from ainerd.views._latent_map import principal_axes
-from ainerd.views._live import LiveFigure
+from ainerd.views._live import LiveFigure, refresh_all
 from ainerd.views._panel import panel_names, save_panel
 from ainerd.views._report import Report, Section, read_report
 from ainerd.views._report_files import report_html, report_pdf, write_report
 from ainerd.views._scene import Next, Scene, SceneReader, newest_and_nearest
-from ainerd.views._terminal import Logbook, plain, run_line, status_panel
+from ainerd.views._style import UNASSIGNED, empty_panel, panel_title, regime_colour
+from ainerd.views._terminal import Logbook, run_line, status_panel
 
 __all__ = [
     "LiveFigure",
@@ -17,12 +18,16 @@ __all__ = [
     "Scene",
     "SceneReader",
     "Section",
+    "UNASSIGNED",
     "campaign_figure",
+    "empty_panel",
     "newest_and_nearest",
     "panel_names",
-    "plain",
+    "panel_title",
     "principal_axes",
     "read_report",
+    "refresh_all",
+    "regime_colour",
     "report_html",
     "report_pdf",
     "run_line",

@@ -12,7 +12,7 @@ from ainerd.views._latent_map import draw_latent
 from ainerd.views._sample_map import draw_map, draw_terms
 from ainerd.views._scene import Scene
 from ainerd.views._spread import spread
-from ainerd.views._style import NOVEL, attempt, colour, in_order, name
+from ainerd.views._style import NOVEL, attempt, in_order, name, regime_colour
 from ainerd.views._timeline import draw_timeline
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
@@ -61,7 +61,7 @@ def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(name(regime, scene.kinds), color=colour(regime), markeredgecolor="white")
+        mark(name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
         for regime in in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ainerd.technique import Landmarks
 from ainerd.views._scene import Scene
-from ainerd.views._style import discs, title
+from ainerd.views._style import discs, panel_title
 
 
 def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
@@ -25,7 +25,7 @@ def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
     of = "the runs" if landmarks is None else "the landmarks"
     axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
     axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
-    title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
+    panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
 
 
 def principal_axes(points: NDArray[np.float64]) -> tuple[NDArray, NDArray, NDArray]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from ainerd.views._report import Report, Section
-from ainerd.views._terminal import plain
+from ainerd.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_pdf import PdfPages
@@ -45,13 +45,13 @@ def write_report(report: Report, path: Path) -> Path:
 
 def report_html(report: Report) -> str:
     """One page that loads nothing from elsewhere and runs nothing; all text is escaped."""
-    title = escape(plain(report.title))
+    title = escape(printable(report.title))
     parts = "".join(_html(section) for section in report.sections)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title><style>{STYLE}</style></head>
-<body><h1>{title}</h1><p class="when">{escape(plain(report.subtitle))}</p>
+<body><h1>{title}</h1><p class="when">{escape(printable(report.subtitle))}</p>
 {parts}</body></html>
 """
 
@@ -60,30 +60,30 @@ def report_pdf(report: Report, path: Path) -> None:
     """Pages of text, each figure on one of its own after the section that it belongs to."""
     from matplotlib.backends.backend_pdf import PdfPages  # no session that writes no report waits for it
 
-    with PdfPages(path, metadata={"Title": plain(report.title)}) as pages:
-        lines = [plain(report.title).upper(), plain(report.subtitle), ""]
+    with PdfPages(path, metadata={"Title": printable(report.title)}) as pages:
+        lines = [printable(report.title).upper(), printable(report.subtitle), ""]
         for section in report.sections:
             lines += [*_text(section), ""]
             if section.figures:
                 _write_text(pages, lines)
                 lines = []
             for figure, caption in section.figures:
-                figure.supxlabel(plain(caption), fontsize=9, parse_math=False)
+                figure.supxlabel(printable(caption), fontsize=9, parse_math=False)
                 pages.savefig(figure)
         _write_text(pages, lines)
 
 
 def _html(section: Section) -> str:
-    text = [f"<h2>{escape(plain(section.title))}</h2>"]
+    text = [f"<h2>{escape(printable(section.title))}</h2>"]
     if section.lines:
-        text.append(f"<ul>{''.join(f'<li>{escape(plain(line))}</li>' for line in section.lines)}</ul>")
+        text.append(f"<ul>{''.join(f'<li>{escape(printable(line))}</li>' for line in section.lines)}</ul>")
     if section.table:
         head, *rows = section.table
-        text.append(f"<table><tr>{''.join(f'<th>{escape(plain(cell))}</th>' for cell in head)}</tr>")
-        text += [f"<tr>{''.join(f'<td>{escape(plain(cell))}</td>' for cell in row)}</tr>" for row in rows]
+        text.append(f"<table><tr>{''.join(f'<th>{escape(printable(cell))}</th>' for cell in head)}</tr>")
+        text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
         text.append("</table>")
     for figure, caption in section.figures:
-        said = escape(plain(caption))
+        said = escape(printable(caption))
         text.append(f'<figure><img alt="{said}" src="{_png(figure)}"><figcaption>{said}</figcaption></figure>')
     return "\n".join(text) + "\n"
 
@@ -96,11 +96,11 @@ def _png(figure: Figure) -> str:
 
 def _text(section: Section) -> Iterator[str]:
     """Lines of a page of type of one width."""
-    yield plain(section.title).upper()
+    yield printable(section.title).upper()
     for line in section.lines:
-        yield from textwrap.wrap(f"- {plain(line)}", COLUMNS, subsequent_indent="  ") or [""]
+        yield from textwrap.wrap(f"- {printable(line)}", COLUMNS, subsequent_indent="  ") or [""]
     if section.table:
-        cells = [[plain(cell).replace("\n", " ") for cell in row] for row in section.table]
+        cells = [[printable(cell).replace("\n", " ") for cell in row] for row in section.table]
         widths = [min(max(map(len, column)), 60) for column in zip(*cells, strict=True)]
         for row in cells:
             shown = [

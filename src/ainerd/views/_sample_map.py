@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
 from ainerd.views._scene import Scene
-from ainerd.views._style import colour, discs, nothing, title
+from ainerd.views._style import discs, empty_panel, panel_title, regime_colour
 from ainerd.words import named_place
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
         axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
     else:
         axes.set_yticks([])
-    title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+    panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
 
 
 def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
@@ -67,7 +67,7 @@ def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, f
     regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
     image = np.zeros((*regime.shape, 4))
     for kind in np.unique(regime):
-        image[regime == kind, :3] = to_rgb(colour(int(kind)))
+        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
     image[..., 3] = 0.45 * confidence
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
 
@@ -78,7 +78,7 @@ def draw_terms(axes: Axes, scene: Scene) -> None:
     axes.set_axis_off()
     axes.set_title("Next point", fontsize=11, loc="left")
     if scene.following is None:
-        nothing(axes, "none is ready")
+        empty_panel(axes, "none is ready")
         return
     following = scene.following
     place = named_place(following.position, scene.units).replace(", ", "\n")

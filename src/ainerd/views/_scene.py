@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import ResultStore, scan_text
 from ainerd.technique import Landmarks, Panels, Technique, panels
-from ainerd.views._style import colour
+from ainerd.views._style import regime_colour
 
 if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
@@ -118,7 +118,7 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
     runs["regime"] = table["regime"].fillna(-1).astype(int)
     runs["novel"] = table["novel"].fillna(False).astype(bool)
     runs["done"] = table["status"].ne("failed")
-    runs["colour"] = [colour(regime) for regime in runs["regime"]]
+    runs["colour"] = [regime_colour(regime) for regime in runs["regime"]]
     return runs
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
 
 from ainerd.views._spread import keep_apart
-from ainerd.views._terminal import plain
+from ainerd.words import printable
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
 
 
-def colour(regime: int) -> str:
+def regime_colour(regime: int) -> str:
     """Colour of a regime or cluster; grey if unassigned (-1)."""
     if regime < 0:
         return UNASSIGNED
@@ -43,7 +43,7 @@ def in_order(regimes: Iterable[int]) -> list[int]:
     return sorted({int(regime) for regime in regimes}, key=lambda regime: (regime < 0, regime))
 
 
-def title(region: Axes | SubFigure, text: str) -> None:
+def panel_title(region: Axes | SubFigure, text: str) -> None:
     """What a panel shows."""
     if isinstance(region, Axes):
         region.set_title(text, loc="left", fontsize=11)
@@ -51,7 +51,7 @@ def title(region: Axes | SubFigure, text: str) -> None:
         region.suptitle(text, x=0.01, ha="left", fontsize=11)
 
 
-def nothing(axes: Axes, text: str) -> None:
+def empty_panel(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
     axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False, **place)
@@ -67,7 +67,7 @@ def attempt(what: str, region: Axes | SubFigure, draw: Callable[[Any], object]) 
         axes = region if isinstance(region, Axes) else region.subplots()
         axes.set(xticks=[], yticks=[])
         reason = str(error).strip().partition("\n")[0]
-        nothing(axes, plain(f"{what} cannot be drawn: {type(error).__name__}: {reason}"))
+        empty_panel(axes, printable(f"{what} cannot be drawn: {type(error).__name__}: {reason}"))
 
 
 def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:

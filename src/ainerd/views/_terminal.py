@@ -1,6 +1,6 @@
 """What an agent says on the terminal: how it is, a line for each run, and its log.
 
-Text from outside (reasons, names) goes through `plain` into `rich.text.Text`, where markup is not interpreted.
+Text from outside (reasons, names) goes through `printable` into `rich.text.Text`, where markup is not interpreted.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.results._text import plain
-from ainerd.words import here, named_place, place
+from ainerd.words import here, named_place, place, printable
 
 LINES = 60  # shown at most, the newest
 
@@ -34,7 +33,7 @@ def status_panel(status: Mapping[str, Any]) -> Panel:
     lines.add_column(overflow="fold")
 
     def line(name: str, text: str, style: str = "") -> None:
-        lines.add_row(name, Text(plain(text), style))
+        lines.add_row(name, Text(printable(text), style))
 
     if "attached" in status:
         line("attached", *(("yes", "green") if status["attached"] else ("no", "yellow")))
@@ -80,9 +79,9 @@ def run_line(
     why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its
     `units` are by motor.
     """
-    line = Text(f"scan {plain(scan)}: ").append("growing, " if growing else "")
+    line = Text(f"scan {printable(scan)}: ").append("growing, " if growing else "")
     if reason is not None:
-        line.append("" if growing else "failed, ", "red").append(plain(reason))
+        line.append("" if growing else "failed, ", "red").append(printable(reason))
     else:
         line.append("no regime" if regime is None or regime < 0 else f"regime {regime}", "bold")
         line.append(f", p = {novelty_p:.3g}" if _known(novelty_p) else ", no claim of novelty")
@@ -90,7 +89,7 @@ def run_line(
             line.append(" ● novel", "bold magenta")
     if next_point:
         line.append(f" → next {place(next_point, units or {})}", "cyan")
-        line.append(f": {plain(why)}" if why else "")
+        line.append(f": {printable(why)}" if why else "")
     return line
 
 
@@ -132,7 +131,7 @@ class Logbook(pd.DataFrame):
 
 
 def _line(text: str) -> Text:
-    line = Text(plain(text))
+    line = Text(printable(text))
     line.highlight_words(["(novel)"], "bold magenta")
     line.highlight_words(["no result", "rejected"], "yellow")
     return line

@@ -9,7 +9,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
-from ainerd.views._style import NOVEL, attempt, discs, in_order, name, nothing, title
+from ainerd.views._style import NOVEL, attempt, discs, empty_panel, in_order, name, panel_title
 
 
 def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
@@ -37,7 +37,7 @@ def draw_first_strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def _draw_first(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    title(axes, "Run after run")
+    panel_title(axes, "Run after run")
     recent = runs.iloc[-NEWEST:]
     if runs["p"].notna().any():
         _draw_novelty(axes, scene, recent)
@@ -77,7 +77,7 @@ def _draw_regimes(axes: Axes, runs: pd.DataFrame, kinds: Mapping[int, str]) -> N
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     if runs.empty:
-        nothing(axes, "no complete run yet")
+        empty_panel(axes, "no complete run yet")
 
 
 def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:

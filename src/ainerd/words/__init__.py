@@ -1,6 +1,7 @@
-"""Positions and times in sentences, said alike at the prompt, in the log, in figures and in reports."""
+"""Positions, times and text from outside, written the same way at the prompt, in the log, in figures and in reports."""
 
 from ainerd.words._clock import here
 from ainerd.words._position import coordinate, named_place, place
+from ainerd.words._text import escape_cell, escape_table, printable, storable
 
-__all__ = ["coordinate", "here", "named_place", "place"]
+__all__ = ["coordinate", "escape_cell", "escape_table", "here", "named_place", "place", "printable", "storable"]

@@ -10,9 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Response
 from pydantic import ValidationError
 from tiled.utils import ensure_awaitable
 
-from ainerd.results._explain import explain
-from ainerd.results._notes import notes_on
-from ainerd.results._records import ResultRecord
+from ainerd.results import ResultRecord, explain, notes_on
 from ainerd.server.pages._access import Asked
 from ainerd.server.pages._alike import nearest
 from ainerd.server.pages._campaign import json_response

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ainerd.results import scan_text
-from ainerd.results._records import FINAL, with_status
-from ainerd.results._sound import wrong_line, wrong_result, wrong_suggestion
+from ainerd.results import FINAL, line_problem, result_problem, scan_text, suggestion_problem
 from ainerd.technique import panels
 
 LONGEST = 600  # characters of a text
@@ -54,7 +52,7 @@ class ShortResult:
 
 def short_result(key: str, said: Metadata) -> ShortResult | None:
     """What is kept of a result; None if it cannot be shown."""
-    return None if wrong_result(said) else ShortResult(key, said)
+    return None if result_problem(said) else ShortResult(key, said)
 
 
 def is_final_result(result: ShortResult) -> bool:
@@ -64,8 +62,7 @@ def is_final_result(result: ShortResult) -> bool:
 
 def short_suggestion(key: str, said: Metadata) -> dict[str, Any] | None:
     """A suggestion as the pages show it."""
-    said = with_status(said)
-    if wrong_suggestion(said):
+    if suggestion_problem(said):
         return None
     return {
         "id": key,
@@ -90,7 +87,7 @@ def is_final_suggestion(suggestion: Mapping[str, Any]) -> bool:
 
 def short_line(key: str, said: Metadata) -> dict[str, Any] | None:
     """A line of the log as the pages show it; `note` and `raw_uid` are those of a person's note."""
-    if wrong_line(said):
+    if line_problem(said):
         return None
     shown = {
         "key": key,

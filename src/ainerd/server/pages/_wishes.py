@@ -18,8 +18,7 @@ from tiled.catalog.adapter import Collision
 from tiled.server.schemas import Spec
 from tiled.structures.core import StructureFamily
 
-from ainerd.results._record import now
-from ainerd.results._records import LogRecord, with_status
+from ainerd.results import LogRecord, utc_now
 from ainerd.server.pages._access import READ, WRITE, Asked, said
 from ainerd.server.pages._kept import newest
 from ainerd.server.pages._short import number, seconds, short_suggestion, text
@@ -90,7 +89,7 @@ async def wish(request: Request, path: str, asked: Annotated[Asked, Depends()]) 
         raise HTTPException(422, wrong)
     record: dict[str, Any] = {
         "do": asks.do, "agent": state.name, "by": by, "verified": asked.principal is not None, "principal": asked.uuid,
-        "why": _plain(asks.why), "created": now(), "status": "asked",
+        "why": _plain(asks.why), "created": utc_now(), "status": "asked",
     }  # fmt: skip
     if asks.do in ("take", "reject"):
         return await _verdict(sources, agent, asks, record)
@@ -127,7 +126,7 @@ async def _verdict(sources: Sources, agent: Any, asks: Wish, record: dict[str, A
         node = await asked.node(sources.path, "suggestions", asks.suggestion, scopes=(READ, WRITE))
     except HTTPException as error:
         raise HTTPException(error.status_code, "there is no such suggestion") from None
-    metadata = dict(with_status(node.metadata()))
+    metadata = dict(node.metadata())
     suggestion = short_suggestion(asks.suggestion, metadata)
     if suggestion is None or suggestion["agent"] not in (None, record["agent"]):
         raise HTTPException(422, f"that is no suggestion of agent {record['agent'][:60]!r}")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from ainerd.views._style import colour
+from ainerd.views import regime_colour
 
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
@@ -60,7 +60,7 @@ def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high:
 def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
     """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
     for left, right, labels in columns:
-        column = np.array([to_rgb(colour(int(label))) for label in labels])[:, None]
+        column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
         axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
     axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
 

@@ -13,8 +13,7 @@ from ainerd.results import AinerdResult, ResultStore
 from ainerd.techniques.rheo_xpcs._axes import coordinates
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_columns, draw_exposure, draw_map, highest, montage
 from ainerd.techniques.rheo_xpcs._sentences import columns, sentences
-from ainerd.views import Scene, newest_and_nearest
-from ainerd.views._style import nothing, title
+from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title
 
 __all__ = [
     "arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "quantities", "sentences", "strip",
@@ -51,7 +50,7 @@ def plot(result: AinerdResult, figure: Any) -> None:
 
 def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     """The newest map, the same without noise, and the most alike seen so far, on one scale."""
-    title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
+    panel_title(figure, r"$C_2(t_1, t_2)$, mean over azimuths")
     newest, nearest, distance = newest_and_nearest(runs, scene.embeddings)
     wanted = [
         ("newest", newest, "c2"),
@@ -62,7 +61,7 @@ def gallery(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     if not there:
         axes = figure.subplots()
         axes.set_axis_off()
-        nothing(axes, "the newest run has no map" if newest else "no complete run yet")
+        empty_panel(axes, "the newest run has no map" if newest else "no complete run yet")
         return
     shown = [np.nanmean(scene.arrays[key][name], axis=0) for _, key, name in there]
     high = max(highest(shown), 1.001)

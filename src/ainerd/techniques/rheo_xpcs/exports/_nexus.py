@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ainerd.results._configuration import Configuration
-from ainerd.results._records import ResultRecord
+from ainerd.results import Configuration, ResultRecord
 from ainerd.techniques.rheo_xpcs.exports._beam import unbinned
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -7,8 +7,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.results._configuration import Configuration
-from ainerd.results._records import ResultRecord
+from ainerd.results import Configuration, ResultRecord
 from ainerd.techniques.rheo_xpcs._field import q_of_pixels
 from ainerd.techniques.rheo_xpcs.exports._beam import resampled, ring_map, unbinned
 from ainerd.techniques.rheo_xpcs.exports._nexus import along_diagonals
