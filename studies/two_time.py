@@ -17,8 +17,7 @@ from rich.progress import Progress
 from skimage.transform import resize
 from threadpoolctl import threadpool_limits
 
-from ainerd.xpcs import Partition, TwoTimeReducer, g2, two_time
-from ainerd.xpcs._operators import reduction_operator
+from ainerd.xpcs import Partition, TwoTimeReducer, g2, reduction_operator, two_time
 from studies import _peers
 from studies._report import report
 

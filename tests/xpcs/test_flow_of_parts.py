@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import kstest
 
 from ainerd.xpcs import fit_ageing, fit_flow, g2_by_age, middle_age
-from ainerd.xpcs._scatter import scatter
 
 N_FRAMES, PIXELS, PARTS = 256, 48, 12
 LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for level in (1, 2, 3)])]
@@ -128,9 +127,6 @@ def test_bins_and_parts_without_data_are_left_out():
     value, parts, roi = correlated(np.random.default_rng(2), 18)
     value[4], parts[roi == 4] = np.nan, np.nan
     parts[0], parts[:, -1] = np.nan, np.nan
-    noise, bins, data = scatter(value, parts, roi, None)
-    assert bins.tolist() == [k for k in range(18) if k != 4] and data.tolist() == list(range(len(LAGS) - 1))
-    assert noise.freedom == 17 * (PARTS - 1) - 1
     assert np.isfinite(fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi).flow_p)
     few = fit_flow(LAGS, value[:2], FULL[:2], 0.02, parts=parts[roi < 2], part_roi=roi[roi < 2])
     assert few.kind == "none" and np.isnan(few.flow_p)

@@ -1,8 +1,7 @@
-"""Pixels that a reduction is told to leave out, before it begins or while it goes."""
+"""Pixels left out of a reduction, before it begins or while it goes."""
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,15 +16,15 @@ def masked(partition, positions=OUT):
     return Partition.from_roi_map(roi_map, static_map=np.maximum(partition.static_map, 1))
 
 
-def reduce(frames, partition, n_frames, out=(), at=0, blocks=(7,), events=False, **options):
-    """The reducer of frames, told at frame `at` to leave pixels out."""
+def reduce(frames, partition, n_frames, out=(), at=0, blocks=(7,), **options):
+    """Push frames, and leave pixels out from frame `at` on."""
     reducer = TwoTimeReducer(partition, n_frames, **{"dtype": "float64", "size": 12, **options})
     counts, begin, i = partition.gather(frames), 0, 0
     while begin < len(counts):
         if begin == at:
             reducer.leave_out(out)
         end = min(begin + blocks[i % len(blocks)], len(counts), at if begin < at else len(counts))
-        reducer.push_events(sp.csr_array(counts[begin:end])) if events else reducer.push(counts[begin:end])
+        reducer.push(counts[begin:end])
         begin, i = end, i + 1
     if at >= len(counts):
         reducer.leave_out(out)
@@ -36,14 +35,13 @@ def without(frames, partition, options, positions=OUT):
     return reduce(frames, masked(partition, positions), len(frames), **options).maps()
 
 
-@pytest.mark.parametrize("events", [False, True])
 @pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
 @pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diagonal, normalization, events):
+def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diagonal, normalization):
     options = {"diagonal": diagonal, "normalization": normalization}
     spoilt = partition.gather(frames).copy()
     spoilt[:, OUT] = 65535
-    found = reduce(spoilt, partition, 60, OUT, events=events, **options)
+    found = reduce(spoilt, partition, 60, OUT, **options)
     assert np.abs(found.maps() - without(frames, partition, options)).max() < 1e-12
 
 
@@ -72,8 +70,8 @@ def test_a_dead_pixel_is_taken_out_exactly_whenever(
 
 
 @settings(max_examples=20, deadline=None)
-@given(at=st.integers(1, 60), share=st.floats(0.01, 3.0), events=st.booleans())
-def test_a_pixel_of_constant_share_is_taken_out_exactly(frames, partition, at, share, events):
+@given(at=st.integers(1, 60), share=st.floats(0.01, 3.0))
+def test_a_pixel_of_constant_share_is_taken_out_exactly(frames, partition, at, share):
     """Of the frames so far; it counts what it likes after."""
     counts = partition.gather(frames).astype(float)
     edges = np.append(0, np.cumsum(partition.n_pixels))
@@ -83,7 +81,7 @@ def test_a_pixel_of_constant_share_is_taken_out_exactly(frames, partition, at, s
         counts[:, p] = share * counts[:, rest].mean(1)
     counts[at:, OUT] = 9000
     for diagonal in ("poisson", "raw"):
-        found = reduce(counts, partition, 60, OUT, at, events=events, diagonal=diagonal)
+        found = reduce(counts, partition, 60, OUT, at, diagonal=diagonal)
         assert np.abs(found.maps() - without(frames, partition, {"diagonal": diagonal})).max() < 1e-11
 
 

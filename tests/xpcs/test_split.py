@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, split
 
@@ -32,17 +31,14 @@ def speckle(partition, n=90, seed=0):
     return counts
 
 
-def reduced(partition, counts, hot, events=False, **options):
+def reduced(partition, counts, hot, **options):
     valid = np.ones(len(counts), bool)
     valid[[5, 30, 31]] = False
     reducer = TwoTimeReducer(partition, len(counts), size=16, valid=valid, **options)
     for a in range(0, len(counts), 20):
         if a == 40:
             reducer.leave_out(np.flatnonzero(partition.pixels == hot))
-        if events:
-            reducer.push_events(sp.csr_array(counts[a : a + 20]))
-        else:
-            reducer.push(counts[a : a + 20])
+        reducer.push(counts[a : a + 20])
     return reducer.maps()
 
 
@@ -52,11 +48,10 @@ def shares(partition, parts, counts):
     return [counts[:, order[np.searchsorted(partition.pixels, part.pixels, sorter=order)]] for part in parts]
 
 
-@pytest.mark.parametrize("events", [False, True])
 @pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
 @pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_maps_of_the_parts_are_those_of_the_whole(rings, normalization, diagonal, events):
-    counts, options = speckle(rings), {"normalization": normalization, "diagonal": diagonal, "events": events}
+def test_maps_of_the_parts_are_those_of_the_whole(rings, normalization, diagonal):
+    counts, options = speckle(rings), {"normalization": normalization, "diagonal": diagonal}
     hot = rings.pixels[3]
     whole = reduced(rings, counts, hot, **options)
     parts = split(rings, 4, normalization=normalization)

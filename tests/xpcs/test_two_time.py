@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import resize
 
-from ainerd.xpcs import Partition, TwoTimeReducer, two_time
-from ainerd.xpcs._operators import reduction_operator
+from ainerd.xpcs import Partition, TwoTimeReducer, reduction_operator, two_time
 
 DIAGONALS = ("poisson", "neighbour", "raw")
 NORMALIZATIONS = ("smoothed", "paper", "symmetric")

@@ -1,20 +1,22 @@
 """Pixel counts to correlations: partitions of a detector, two-time correlation maps, g2 and its fits."""
 
-from ainerd.xpcs._fit import KwwFit, fit_kww
-from ainerd.xpcs._fit_ageing import AgeingFit, fit_ageing, middle_age
-from ainerd.xpcs._fit_flow import FlowFit, fit_flow
-from ainerd.xpcs._fit_power import PowerFit, fit_power
+from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
+from ainerd.xpcs._counts import per_bin
+from ainerd.xpcs._fits import KwwFit, PowerFit, fit_kww, fit_power
+from ainerd.xpcs._flow import FlowFit, fit_flow
 from ainerd.xpcs._g2 import G2, g2
+from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._partition import Partition, split
 from ainerd.xpcs._reducer import TwoTimeReducer
+from ainerd.xpcs._reduction import reduction_operator
 from ainerd.xpcs._relaxation import Relaxation, fit_relaxation
 from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
-from ainerd.xpcs._split import split
 from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
 
 __all__ = [
     "AgeingFit",
+    "Annulus",
     "FlowFit",
     "G2",
     "G2ByAge",
@@ -36,7 +38,11 @@ __all__ = [
     "g2",
     "g2_by_age",
     "g2_from_two_time",
+    "guess_beam_center",
     "middle_age",
+    "per_bin",
+    "pyfai_detectors",
+    "reduction_operator",
     "split",
     "two_time",
 ]

@@ -1,16 +1,24 @@
-"""Counts, checked and summed: over the pixels of each sub-bin, frame by frame, and over frames, row by row."""
+"""Counts: checks, sums over static sub-bins and over frames, and the factors that turn counts into fluctuations.
+
+The fluctuations are D = I / (S_q a(t)). Their factors and the correction of the diagonal of C2 need only the sums over
+each static sub-bin and frame, so both are computed after the frames have gone by.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._partition import Normalization, Partition
+
+Diagonal = Literal["poisson", "neighbour", "raw"]
+NAMES = ("counts", "squares", "products")
 
 
 def check_counts(block: NDArray) -> NDArray:
-    """The block, C-ordered, if it can be counts; ValueError if it holds negative or non-finite numbers."""
+    """Return the block in C order; raise ValueError for values that are no counts: negative, NaN or infinite."""
     if block.dtype.kind not in "uif":
         raise ValueError(f"frames must be numbers, got {block.dtype}")
     if block.dtype.kind == "f" and not np.isfinite(block).all():
@@ -20,11 +28,19 @@ def check_counts(block: NDArray) -> NDArray:
     return np.ascontiguousarray(block)
 
 
+def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
+    """Return a copy of `valid`, (n_frames,), all True without one; raise ValueError for another shape."""
+    keep = np.ones(n_frames, bool) if valid is None else np.array(valid, dtype=bool)
+    if keep.shape != (n_frames,):
+        raise ValueError(f"valid has shape {keep.shape}, wanted ({n_frames},)")
+    return keep
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sums:
     """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
-    The latter two have no row where nobody wants them. `pixels`, (1, n_sub): how many each sum is over.
+    The last two have no rows where only the counts are needed. `pixels`, (1, n_sub), are the numbers of pixels summed.
     """
 
     counts: NDArray[np.floating]
@@ -34,29 +50,26 @@ class Sums:
 
     @classmethod
     def empty(cls, n_frames: int, partition: Partition, *, neighbours: bool = True, dtype: str = "float64") -> "Sums":
-        """Room for `n_frames`; without `neighbours` for their counts alone, all but that diagonal wants."""
+        """Make room for `n_frames`; without `neighbours` for their counts only."""
         sizes = np.diff(partition.static_edges)
         room = {name: n_frames if neighbours or name == "counts" else 0 for name in NAMES}
         return cls(**{name: np.zeros((n, len(sizes)), dtype) for name, n in room.items()}, pixels=sizes[None])
 
     @classmethod
     def of(cls, counts: NDArray, partition: Partition) -> "Sums":
-        """Sums of frames in memory, gathered (T, n_pixels)."""
+        """Sum frames in memory, gathered (T, n_pixels)."""
         sums = cls.empty(len(counts), partition)
         _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
     def first(self, n_frames: int) -> "Sums":
-        """Those of the first frames."""
+        """Return the sums of the first frames."""
         return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=self.pixels)
 
     def doubled(self) -> "Sums":
-        """The same with room for twice as many frames."""
+        """Return the sums with room for twice as many frames."""
         arrays = {name: np.concatenate([getattr(self, name), np.zeros_like(getattr(self, name))]) for name in NAMES}
         return Sums(**arrays, pixels=self.pixels)
-
-
-NAMES = ("counts", "squares", "products")
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -75,13 +88,6 @@ def _sum_frames(block, edges, counts, squares, products):
             counts[t, j] = s
             squares[t, j] = s2
             products[t, j] = s1
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def add_up(x, s):  # a loop over one array from its start is one that vectorises
-    for i in range(x.size):
-        s += x[i]
-    return s
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -109,7 +115,7 @@ def accumulate(
 ):  # fmt: skip
     """Add frames (b, n_pixels) to the rows, each scaled to a mean of 1 in its bin unless `unit`, and to the sums.
 
-    Pixels `left_out` count nothing. With room for squares, `last` is the frame before and becomes the last one.
+    Pixels `left_out` are set to 0. With room for squares, `last` is the frame before the block and is updated.
     """
     n_sub = roi.size
     total = np.zeros((4, n_pixels.size))
@@ -161,39 +167,74 @@ def accumulate(
                     _add(reduced[rows[i]], factor[0], now[a])
 
 
-@nb.njit(nogil=True, cache=True)
-def accumulate_events(
-    begin, pixel, count, last, t0, keep, unit, sub, roi, n_pixels, indptr, rows, weights, reduced, counts, squares,
-    products,
-):  # fmt: skip
-    """Add the events begin[b]:begin[b + 1] of each frame, as `accumulate` does; leaves the last frame in `last`."""
-    total = np.zeros(n_pixels.size)
-    for b in range(begin.size - 1):
-        t = t0 + b
-        total[:] = 0
-        for e in range(begin[b], begin[b + 1]):
-            p = pixel[e]
-            j = sub[p]
-            v = np.float64(count[e])
-            counts[t, j] += v
-            if squares.shape[0] > 0:
-                squares[t, j] += v * v
-                products[t, j] += v * np.float64(last[p])
-            total[roi[j]] += v
-        if b == 0:
-            last[:] = 0
-        else:
-            for e in range(begin[b - 1], begin[b]):
-                last[pixel[e]] = 0
-        for e in range(begin[b], begin[b + 1]):
-            last[pixel[e]] = count[e]
-        if not keep[b]:
-            continue
-        for e in range(begin[b], begin[b + 1]):
-            p = pixel[e]
-            k = roi[sub[p]]
-            if total[k] <= 0:
-                continue
-            v = count[e] * (1.0 if unit else n_pixels[k] / total[k])
-            for i in range(indptr[b], indptr[b + 1]):
-                reduced[rows[i], p] += weights[i] * v
+@dataclass(frozen=True)
+class Scales:
+    """Factors that turn counts of one bin into fluctuations: D[t, p] = frame[t] * sub[j(p)] * I[t, p].
+
+    `frame`, (T, n_roi), is 0 where the frame is not `valid` in that bin; `sub` is (n_sub,).
+    """
+
+    frame: NDArray[np.float64]
+    sub: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+
+
+def per_bin(values: NDArray, partition: Partition, weights: ArrayLike = 1.0) -> NDArray:
+    """Return weighted sums over each bin, (T, n_roi), of values of the static sub-bins, (T, n_sub)."""
+    member = partition.static_roi[:, None] == np.arange(partition.n_roi)
+    return values @ (member * np.reshape(weights, (-1, 1)))  # one product, because a (T, n_sub) copy would be large
+
+
+def scales(
+    sums: Sums, partition: Partition, normalization: Normalization, valid: NDArray[np.bool_] | None = None
+) -> Scales:
+    """Return the factors of a normalization; frames without a photon in a bin are not valid there.
+
+    ``smoothed``: I / (S_q a(t)), S_q the time mean of a static sub-bin, a(t) = ΣI / ΣS_q over the bin. ``symmetric``:
+    S_q constant over the bin (scikit-beam, pychx). ``paper``: the time mean over all pixels of a static label, in
+    any bin, and no factor of the frame (Horwath et al. 2024).
+    """
+    total = per_bin(sums.counts, partition)
+    good = total > 0
+    if valid is not None:
+        good = good & valid[:, None]
+    roi, size = partition.static_roi, sums.pixels[-1]
+    kept = good[:, roi]
+    seen = np.einsum("tj,tj->j", kept, np.broadcast_to(sums.pixels, kept.shape))
+    mean_sub = np.einsum("tj,tj->j", kept, sums.counts) * _inverse(seen)
+    if normalization == "paper":
+        label = np.unique(partition.static_label, return_inverse=True)[1]
+        mean = np.bincount(label, mean_sub * size)[label] * _inverse(np.bincount(label, size)[label])
+        return Scales(good.astype(float), _inverse(mean), good)
+    mean_bin = np.bincount(roi, mean_sub * size, partition.n_roi) * _inverse(np.bincount(roi, size, partition.n_roi))
+    frame = np.where(good, per_bin(sums.pixels, partition) * _inverse(total), 0)
+    sub = np.ones(len(roi)) if normalization == "symmetric" else mean_bin[roi] * _inverse(mean_sub)
+    return Scales(frame, sub, good)
+
+
+def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagonal: Diagonal) -> NDArray[np.float64]:
+    """Return the terms to add to the diagonal C2(t, t) of the counts, (T, n_roi).
+
+    ``poisson``: <I(I - 1)>, which removes a counter's shot noise exactly. ``neighbour``: the mean of C2(t, t ± 1), as
+    in pyXpcsViewer. ``raw``: no correction.
+    """
+    frame = scale.frame
+    if diagonal == "raw":
+        return np.zeros_like(frame)
+    per_pixel = _inverse(per_bin(sums.pixels, partition))
+    if diagonal == "poisson":
+        return -per_bin(sums.counts, partition, scale.sub**2) * per_pixel * frame**2
+    squares, products = (per_bin(x, partition, scale.sub**2) * per_pixel for x in (sums.squares, sums.products))
+    before = np.zeros_like(frame)
+    before[1:] = products[1:] * frame[1:] * frame[:-1]
+    after = np.vstack([before[1:], np.zeros_like(before[:1])])
+    has_before = np.zeros_like(scale.valid)
+    has_before[1:] = scale.valid[1:] & scale.valid[:-1]
+    has_after = np.vstack([has_before[1:], np.zeros_like(has_before[:1])])
+    neighbours = has_before.astype(int) + has_after
+    mean = (before + after) / np.maximum(neighbours, 1)
+    return np.where(neighbours > 0, mean - squares * frame**2, 0)
+
+
+def _inverse(x: NDArray) -> NDArray[np.float64]:
+    return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=np.asarray(x) > 0)

@@ -1,38 +1,39 @@
-"""g2 of a ring's bins across azimuth: the formula, its derivatives, and least squares for many starts at once."""
+"""g2 of a ring's bins across azimuth: the formula, its derivatives, and least-squares fits from many starts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ainerd.xpcs._fits import levenberg_marquardt
+
 NAMES = ("log_tau", "exponent", "static", "u1", "u2", "w1", "w2", "a1", "a2")
 N = len(NAMES)
 MOST_FRINGES = 30  # radians of phase within the relaxation time
+LATE = 3.0  # above this exponent z, too little is left of the field's exp(-z) to be seen
 _LOW = np.array([-100.0, 0.1, 0.0, *6 * [-np.inf]])
 _HIGH = np.array([100.0, 2.0, 1.0, *6 * [np.inf]])
-LATE = 3.0  # of the field's e^-z no more is left to see
-CONTRAST = (-0.5, 2.0)
-ROUNDS = 60
+_CONTRAST = (-0.5, 2.0)
 
 
 @dataclass(frozen=True)
 class Ring:
-    """Lags and azimuths that a model is seen at, with data and what whitens their noise.
+    """The data of a ring: lags, azimuths, g2, and the operators that whiten its noise.
 
     Attributes
     ----------
     lag : ndarray, shape (n_lag,)
     angle : ndarray, shape (n_roi,)
-        In radians.
+        Azimuth of each bin in radians.
     reach : ndarray, shape (2, n_roi, n_lag)
-        q of the bin over the ring's mean, along the columns and the rows, times the lag.
+        q of the bin over the mean q of the ring, along the columns and the rows, times the lag.
     value : ndarray, shape (n_roi, n_lag)
     weight : ndarray, shape (n_roi, n_lag)
-        Zero where there is no datum.
+        Zero where there is no value.
     mix : ndarray, shape (n_lag, n_lag), or None
-        Applied to a bin's weighted residuals, where lags vary together.
+        Applied to the weighted residuals of a bin if lags are correlated.
     half : (float, float)
-        Half the width of a bin in azimuth, in radians, and in q, over the mean q: fringes are a mean over the bin.
+        Half the width of a bin in azimuth, in radians, and in q, over the mean q; fringes are averaged over the bin.
     """
 
     lag: NDArray[np.float64]
@@ -44,17 +45,17 @@ class Ring:
     half: tuple[float, float] = (0.0, 0.0)
 
     def whiten(self, x: NDArray) -> NDArray:
-        """Of arrays (..., n_roi, n_lag)."""
+        """Whiten residuals (..., n_roi, n_lag)."""
         x = x * self.weight.astype(x.dtype)
         return x if self.mix is None else x @ self.mix.T.astype(x.dtype)
 
 
 def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
-    """g2 (k, n_roi, n_lag) for parameters (k, 9 + n_roi), its derivatives by those `free` and by each bin's contrast.
+    """Return g2 (k, n_roi, n_lag), its derivatives by the `free` parameters, and by the contrast of each bin.
 
-    Parameters are those of `NAMES`, then the contrasts; derivatives are (k, len(free), n_roi, n_lag) and (k, n_roi,
-    n_lag). Vectors are in radians per lag: u the phase of the fringes, w the spread; a is the second harmonic of log
-    tau, and relaxation is quickest along it.
+    The parameters (k, 9 + n_roi) are those of `NAMES`, then the contrasts; the derivatives are (k, len(free), n_roi,
+    n_lag) and (k, n_roi, n_lag). u, the phase of the fringes, and w, the spread, are vectors in radians per lag; a is
+    the second harmonic of log tau, along which relaxation is fastest.
     """
     log_tau, exponent, static, u1, u2, w1, w2, a1, a2 = x[:, :N].T[..., None, None]
     contrast = x[:, N:, None]
@@ -64,11 +65,11 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
     z = np.exp(np.clip(exponent * ratio, -700, 6))
     k = w1 * r1 + w2 * r2
     g = np.exp(-z - k * k / 2)
-    lower = np.minimum(z, LATE)  # what of z lowers the mean q of what is still correlated
+    lower = np.minimum(z, LATE)  # the part of z that lowers the mean q of the field that is still correlated
     fringe, slopes, by_lower = _fringe(u1, u2, lower, ring)
     moving = 1 - static
     shape = moving**2 * g * g + static**2 + 2 * moving * static * g * fringe
-    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # times g: by its logarithm
+    by_g = contrast * 2 * moving * (moving * g + static * fringe) * g  # derivative by log g
     by_z = contrast * 2 * moving * static * g * by_lower * (z < LATE) - by_g
     out = np.empty((len(x), len(free), *shape.shape[1:]))
     for j, i in enumerate(free):
@@ -88,10 +89,10 @@ def model(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, ND
 
 
 def _fringe(u1: NDArray, u2: NDArray, z: NDArray, ring: Ring) -> tuple[NDArray, list[NDArray], NDArray]:
-    """Mean of cos(u·reach) over a bin, and its derivatives by u1 and u2, and by the exponent z of what is moving.
+    """Return the mean of cos(u·reach) over a bin, and its derivatives by u1, u2, and the moving part's exponent z.
 
-    The phase changes by its own tangent along the azimuth, to second order, and in proportion to q. Relaxation is
-    quicker at larger q, z as q² where scatterers diffuse: the mean q of what is still correlated falls by
+    The phase varies along the azimuth, taken to second order, and in proportion to q. Relaxation is faster at larger q,
+    with z proportional to q² for diffusion, so the mean q of the field that is still correlated falls by
     2 z half² / 3, to first order.
     """
     r1, r2 = ring.reach
@@ -113,7 +114,7 @@ def _fringe(u1: NDArray, u2: NDArray, z: NDArray, ring: Ring) -> tuple[NDArray, 
 
 
 def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
-    """sin(x) / x and its derivative."""
+    """Return sin(x) / x and its derivative."""
     small = np.abs(x) < 1e-3
     safe = np.where(small, 1.0, x)
     sinc = np.where(small, 1 - x * x / 6, np.sin(safe) / safe)
@@ -121,50 +122,38 @@ def _sinc(x: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def fit(start: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, float, NDArray]:
-    """Levenberg and Marquardt's way from several starts (k, 9 + n_roi): the best, its chi square, its derivatives.
+    """Fit from several starts (k, 9 + n_roi); return the best parameters, their chi square, and its derivatives.
 
-    The derivatives, by those free and by the contrasts, are whitened, (len(free) + n_roi, n_roi, n_lag).
+    The derivatives by the free parameters and the contrasts are whitened, (len(free) + n_roi, n_roi, n_lag).
     """
     n_roi, n_free = len(ring.angle), len(free)
     moved = [*free, *range(N, N + n_roi)]
-    low = np.r_[_LOW[free], n_roi * [CONTRAST[0]]]
-    high = np.r_[_HIGH[free], n_roi * [CONTRAST[1]]]
-    x = start.copy()
-    x[:, moved] = np.clip(x[:, moved], low, high)
-    cost, normal, gradient = _normal(x, ring, free)
-    damping = np.full(len(x), 1e-3)
-    going = np.arange(len(x))
-    for _ in range(ROUNDS):
-        here, slope = x[going][:, moved], gradient[going]
-        stuck = (here <= low) & (slope > 0) | (here >= high) & (slope < 0)
-        left = np.where(stuck[:, :, None] | stuck[:, None, :], 0, normal[going])
-        diagonal = np.einsum("kii->ki", left)  # a view
-        # Where nothing depends on anything, as where all has decayed before the first lag, no step is made.
-        diagonal += damping[going, None] * diagonal + 1e-9 * diagonal.max(1, keepdims=True) + 1e-30 + stuck
-        step = np.linalg.solve(left, np.where(stuck, 0, -slope)[..., None])[..., 0]
-        trial = x[going]
-        trial[:, moved] = np.clip(here + step, low, high)
-        new, normal_new, gradient_new = _normal(trial, ring, free)
-        gain = cost[going] - new
-        better = gain > 0
-        who = going[better]
-        x[who], cost[who], normal[who], gradient[who] = (
-            some[better] for some in (trial, new, normal_new, gradient_new)
-        )
-        damping[going] *= np.where(better, 0.2, 5)
-        going = going[~(better & (gain <= 1e-6 * new)) & (damping[going] < 1e7)]
-        if going.size == 0:
-            break
+    low, high = (
+        np.broadcast_to(np.r_[limits[free], n_roi * [contrast]], (len(start), len(moved)))
+        for limits, contrast in zip((_LOW, _HIGH), _CONTRAST, strict=True)
+    )
+
+    def normal_equations(x: NDArray, which: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        whole = start[which]
+        whole[:, moved] = x
+        return _normal(whole, ring, free)
+
+    x, cost, _ = levenberg_marquardt(
+        np.clip(start[:, moved], low, high), low, high, normal_equations,
+        rounds=60, shrink=0.2, grow=5, most_damping=1e7, tolerance=1e-6, ridge=1e-9,
+    )  # fmt: skip
     best = int(cost.argmin())
-    _, by_free, by_contrast = model(x[best][None], ring, free)
+    found = start[best].copy()
+    found[moved] = x[best]
+    _, by_free, by_contrast = model(found[None], ring, free)
     jacobian = np.zeros((n_free + n_roi, *ring.value.shape))
     jacobian[:n_free] = ring.whiten(by_free[0])
     jacobian[n_free + np.arange(n_roi), np.arange(n_roi)] = ring.whiten(by_contrast[0])
-    return x[best], float(cost[best]), jacobian
+    return found, float(cost[best]), jacobian
 
 
 def _normal(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, NDArray]:
-    """Chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast matters to its own bin alone."""
+    """Return chi square (k,), JᵀJ and Jᵀr of the whitened residuals; a contrast only affects its own bin."""
     y, by_free, by_contrast = model(x, ring, free)
     n, n_free = len(x), len(free)
     residual, by_free, by_contrast = (ring.whiten(some) for some in (y - ring.value, by_free, by_contrast))
@@ -180,21 +169,23 @@ def _normal(x: NDArray, ring: Ring, free: list[int]) -> tuple[NDArray, NDArray, 
 
 
 def search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
-    """Where fits of fringes should begin: the best of trial velocities and relaxation times, amplitudes solved for."""
+    """Return starts for fits of fringes: the best trial velocities and relaxation times, with linear amplitudes."""
     lag = ring.lag
     radius = np.arange(-MOST_FRINGES, MOST_FRINGES + 0.1, 0.9)
     u1, u2 = (x.ravel() for x in np.meshgrid(radius, radius[radius >= 0]))
     inside = (np.hypot(u1, u2) <= MOST_FRINGES) & (np.hypot(u1, u2) > 0.5)
     u = np.stack([u1[inside], u2[inside]], axis=1)
     y = ring.whiten(ring.value - 1).ravel().astype(np.float32)
-    found = []
+    starts = []
     for tau in np.geomspace(lag.min(), lag.max(), 9)[1:]:
         trial = u / tau
-        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # no faster than the lags can tell
+        trial = trial[np.hypot(*trial.T) <= np.pi / lag.min()]  # faster fringes are not resolved by the lags
         if len(trial) == 0:
             continue
         g = np.exp(-lag / tau)
-        fringe = np.cos(np.tensordot(trial, ring.reach, 1).astype(np.float32))  # of narrow bins: near enough
+        fringe = np.cos(
+            np.tensordot(trial, ring.reach, 1).astype(np.float32)
+        )  # the approximation for narrow bins is sufficient
         fringe *= g.astype(np.float32)
         fringe = ring.whiten(fringe).reshape(len(trial), -1)
         ones = np.ones_like(ring.value)
@@ -215,6 +206,6 @@ def search(ring: Ring, plain: NDArray, n_best: int = 6) -> NDArray:
                 start = plain.copy()
                 start[:5] = np.log(tau), 1.0, static, *trial[i]
                 start[N:] = contrast
-                found.append((explained[i], start))
-    found.sort(key=lambda pair: -pair[0])
-    return np.array([start for _, start in found[:n_best]])
+                starts.append((explained[i], start))
+    starts.sort(key=lambda pair: -pair[0])
+    return np.array([start for _, start in starts[:n_best]])

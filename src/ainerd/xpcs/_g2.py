@@ -1,4 +1,4 @@
-"""One-time correlation g2(tau), with the normalisation of the maps: the mean of C2 along its diagonals."""
+"""The one-time correlation g2(tau): the mean of C2 along its diagonals, normalized as the maps are."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,12 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import fft, irfft, next_fast_len, rfft
 
 from ainerd.threads import n_cores, one_thread
-from ainerd.xpcs._counts import Sums, check_counts
-from ainerd.xpcs._normalize import Normalization, Scales, check_choice, scales
-from ainerd.xpcs._partition import Partition
-from ainerd.xpcs._parts import Parts
+from ainerd.xpcs._counts import Scales, Sums, check_counts, scales
+from ainerd.xpcs._partition import Normalization, Partition, Parts, check_choice
 
-ROUNDING = 1e-12  # of g2 of parts that are the same
+ROUNDING = 1e-12  # differences between parts below this are rounding errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,30 +24,32 @@ class G2:
     lag : ndarray, shape (n,)
         In frames, from 1; multiply by the frame time for tau.
     value, error : ndarray, shape (n_roi, n)
-        g2, and its standard error from the scatter of the bin's parts, the finite number of speckles included; NaN
-        where a bin has only one part, or all are the same, as where none holds a pair of photons.
+        g2, and its standard error from the scatter of the bin's parts, including the finite number of speckles. The
+        error is NaN if a bin has only one part, or if all parts agree, for instance because none holds a pair of
+        photons.
     parts : ndarray, shape (n_part, n)
-        g2 of the parts that each bin is cut into: neighbouring pixels of one static sub-bin. `value` is their mean,
-        weighted with `part_weight`. With e = D - 1, a part's value is the mean of e e' - (g2 - 1) (e + e'): the total
-        of e over a bin is zero, since each frame is divided by its mean, and parts whose brightness counted would
-        scatter more than bins do (the linearised variance of a ratio).
+        g2 of the parts of each bin: groups of neighbouring pixels of one static sub-bin. `value` is their mean,
+        weighted with `part_weight`. With e = D - 1, the value of a part is the mean of e e' - (g2 - 1) (e + e'): each
+        frame is divided by its mean, so e sums to zero over a bin, and parts whose brightness counted would scatter
+        more than bins do (the linearized variance of a ratio).
     part_roi : ndarray of int, shape (n_part,)
         Bin of each part, from 0.
     part_weight : ndarray, shape (n_part,)
         Share of the bin's pixels.
     n_pixels : ndarray of int, shape (n_roi,)
-        Pixels of each bin that were in use.
+        Number of pixels in use in each bin.
     contrast0, contrast0_err : ndarray, shape (n_roi,)
-        Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which shot noise does not enter (Goodman,
+        Contrast within a frame from photon statistics, <I(I - 1)> / <I>² - 1, which is free of shot noise (Goodman,
         Speckle Phenomena in Optics, 2007; Bandyopadhyay et al., Rev. Sci. Instrum. 76, 093110, 2005), corrected for
         the finite number of photons and pixels.
     parts0 : ndarray, shape (n_part,)
-        That of the parts.
+        Contrast within a frame of the parts.
     bias : ndarray, shape (n_roi, n)
-        Expected `value` less the truth, to first order: intensities are divided by means over few pixels, of each frame
-        over the n of the bin and of the run over the m of a sub-bin, which speckle and photons move too. With c the
-        mean of g2 - 1 over all pairs of frames and C the photons of the sub-bin, it is -g2 times the mean over pixels
-        of c (1 / m - 1 / n) + 1 / C - 1 / C_bin + (g2 - 1) / n: of a static sample -contrast (1 + contrast) / m.
+        Expected `value` minus the truth, to first order: intensities are divided by means over few pixels, of each
+        frame over the n of the bin and of the run over the m of a sub-bin, and these means fluctuate with speckle and
+        photons too. With c the mean of g2 - 1 over all pairs of frames and C the photons of the sub-bin, it is -g2
+        times the mean over pixels of c (1 / m - 1 / n) + 1 / C - 1 / C_bin + (g2 - 1) / n, which for a static sample is
+        -contrast (1 + contrast) / m.
     """
 
     lag: NDArray[np.float64]
@@ -73,7 +73,7 @@ def g2(
     valid: ArrayLike | None = None,
     dtype: str = "float32",
 ) -> G2:
-    """g2 at every lag from 1 to T - 1, by FFT; NaN at lags that no pair of valid frames has.
+    """Compute g2 at every lag from 1 to T - 1, by FFT; NaN at lags without a pair of valid frames.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def g2(
     partition, normalization, valid
         As in `TwoTimeReducer`.
     dtype : {"float32", "float64"}
-        Of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
+        Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
     """
     check_choice("normalization", normalization, Normalization)
     counts = check_counts(partition.gather(frames))
@@ -123,7 +123,7 @@ def g2(
 
 
 def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray, NDArray, NDArray]:
-    """Of each part and frames with themselves, less shot noise: mean of d d - 1, of e e, and photons; (n_part,)."""
+    """Return (n_part,) each, without shot noise: mean of d d - 1 and of e e of frames with themselves, and photons."""
     roi = parts.roi
     sums, squares = _sums(counts, parts.edges)
     seen = scale.valid[:, roi]
@@ -134,9 +134,7 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
     with np.errstate(divide="ignore", invalid="ignore"):
         per_mean = np.where(total > 0, n_pixels / total, 0)
         profile = scale.sub[parts.sub]
-        profile = (
-            profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]
-        )  # mean 1 in a bin, however normalised
+        profile = profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]  # mean 1 in each bin
         products = (squares - sums).sum(0) * profile**2
         ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
         area = (pairs / n_pixels**2).sum(0)[roi] * parts.size
@@ -144,8 +142,8 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
 
 
 def _autocorrelate(e: NDArray, n_frames: int) -> NDArray[np.float64]:
-    """Σ e(t) e(t + lag) over t and both series of each of n, (n, size, 2), for lags 1 to n_frames - 1; uses `e` up."""
-    few = min(64, n_frames - 1)  # lags with so few pairs are summed plainly: rounding of the transform would show there
+    """Sum e(t) e(t + lag) over t and all series of `e`, (n, size, 2), for lags 1 to n_frames - 1; overwrites `e`."""
+    few = min(64, n_frames - 1)  # lags with few pairs are summed directly, because the FFT's rounding would show there
     first, last = (x.transpose(0, 2, 1).reshape(-1, few) for x in (e[:, :few], e[:, n_frames - few : n_frames]))
     products = first.T @ last
     size = e.shape[1]
@@ -175,7 +173,7 @@ def _centre(counts, first, n, factor, seen, out):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _sums(counts, edges):
-    """Sum of counts and of their squares, (T, n_part)."""
+    """Return the sums of counts and of their squares over each part, (T, n_part) each."""
     sums, squares = np.zeros((2, len(counts), edges.size - 1))
     for t in range(len(counts)):
         for j in range(edges.size - 1):
@@ -199,50 +197,50 @@ def from_parts(
     parts: Parts,
     n_frames: int,
 ) -> G2:
-    """G2 of the bins from what was found in their parts.
+    """Combine correlations of parts into a `G2` of the bins.
 
-    `plain`, (n_part, 1 + n), is the mean of d d' - 1 over pairs and pixels, and `centred` that of e e' with e = d - 1:
-    first of frames with themselves, less shot noise, then at each lag. `counts` are photons in each part, `size`
-    pixels.
+    `plain`, (n_part, 1 + n), is the mean of d d' - 1 over pairs and pixels, and `centred` the mean of e e' with
+    e = d - 1: first of frames with themselves, without shot noise, then at each lag. `counts` and `size` are the
+    photons and pixels of each part.
     """
     roi, n_roi = parts.roi, int(parts.roi[-1]) + 1
     n_pixels = np.bincount(roi, size, n_roi)
     weight = np.divide(size, n_pixels[roi], out=np.zeros(len(size)), where=n_pixels[roi] > 0)
     excess = _mean(plain, weight, roi)
-    # the first order of what a part does to mean(d d') / mean(d) / mean(d'): a brighter part weighs in all three
-    found = centred - excess[roi] * (plain - centred)
-    found += (excess - _mean(found, weight, roi))[roi]
-    error = _scatter(found, excess, weight, roi)
+    # first-order effect of a part on mean(d d') / mean(d) / mean(d'): a brighter part counts in all three
+    value = centred - excess[roi] * (plain - centred)
+    value += (excess - _mean(value, weight, roi))[roi]
+    error = _scatter(value, excess, weight, roi)
     bias = _bias(lag, excess, counts, size, parts, n_frames)
     return G2(
         lag=lag,
         value=1 + excess[:, 1:],
         error=error[:, 1:],
-        parts=1 + found[:, 1:],
+        parts=1 + value[:, 1:],
         part_roi=roi,
         part_weight=weight,
         n_pixels=n_pixels.astype(np.int64),
         contrast0=(excess - bias)[:, 0],
         contrast0_err=error[:, 0],
-        parts0=found[:, 0] - bias[roi, 0],
+        parts0=value[:, 0] - bias[roi, 0],
         bias=bias[:, 1:],
     )
 
 
 def _mean(x: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
-    """Weighted mean over the parts of each bin that have a value, (n_roi, n)."""
+    """Return the weighted mean over the parts of each bin that have a value, (n_roi, n)."""
     known = np.isfinite(x) * weight[:, None]
     total, n = _add(np.where(known > 0, x, 0) * known, roi), _add(known, roi)
     return np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
 def _add(x: NDArray, roi: NDArray) -> NDArray:
-    """Sums over the parts of each bin, which lie side by side."""
+    """Sum over the parts of each bin, which are contiguous."""
     return np.add.reduceat(x, np.flatnonzero(np.diff(roi, prepend=-1)), axis=0)
 
 
 def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
-    """Standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or where all are the same."""
+    """Return the standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or if all agree."""
     n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
     variance = _mean((x - mean[roi]) ** 2, weight, roi)
     known = (n > 1) & (variance > ROUNDING**2)
@@ -252,7 +250,7 @@ def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArra
 def _bias(
     lag: NDArray, excess: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int
 ) -> NDArray[np.float64]:
-    """What dividing by a mean over few pixels takes from g2 - 1, (n_roi, 1 + n)."""
+    """Return the bias of g2 - 1 from dividing by means over few pixels, (n_roi, 1 + n); see `G2.bias`."""
     edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
     pairs = np.append(n_frames, 2 * np.diff(edges) * np.maximum(n_frames - lag, 0)) / n_frames**2
     roi = parts.roi
@@ -260,7 +258,7 @@ def _bias(
     c_sub = np.bincount(parts.sub, counts)[parts.sub]
     n, c = (np.bincount(roi, x)[roi] for x in (size, counts))
     bias = np.zeros_like(excess)
-    for _ in range(2):  # the second time with what the first has set right
+    for _ in range(2):  # the second time with the corrected g2
         correlated = np.maximum(np.nan_to_num(excess - bias) @ pairs, 0)  # mean of g2 - 1 over all pairs of frames
         with np.errstate(divide="ignore", invalid="ignore"):
             variance = correlated[roi] * (1 / n_sub - 1 / n) + 1 / c_sub - 1 / c

@@ -1,20 +1,18 @@
-"""One-time correlation g2(tau) while frames come, by lag and by age."""
+"""The one-time correlation g2(tau) while frames arrive, by lag and by age."""
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._counts import check_counts
+from ainerd.xpcs._counts import check_counts, check_valid
 from ainerd.xpcs._g2 import G2, from_parts
-from ainerd.xpcs._lagged import CHANNELS, add_pairs, add_products
-from ainerd.xpcs._partition import Partition
-from ainerd.xpcs._parts import Parts
+from ainerd.xpcs._multitau_kernels import CHANNELS, add_pairs, add_products, halve, take
+from ainerd.xpcs._partition import Partition, Parts
 
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
-FRAMES, MEANS = 64, 32  # correlated at a time, of the first level and of the others: they share what small parts cost
-STRIP = 1024  # pixels, about, whose sums over pairs are added up part by part at a time
+FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
+STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +22,14 @@ class G2ByAge:
     Attributes
     ----------
     edges : ndarray, shape (n_age + 1,)
-        A pair of frames is of age a if the later one has a number (from 0) from ``edges[a]`` to ``edges[a + 1] - 1``.
+        A pair of frames has age a if the number (from 0) of the later one is from ``edges[a]`` to
+        ``edges[a + 1] - 1``.
     lag : ndarray, shape (n,)
         In frames.
     value, error : ndarray, shape (n_roi, n_age, n)
-        g2 and its standard error; NaN where no pair is.
+        g2 and its standard error; NaN where there is no pair.
     parts : ndarray, shape (n_part, n_age, n)
-        Of the parts that `part_roi` and `part_weight` of `G2` tell of.
+        g2 of the parts that `part_roi` and `part_weight` of `G2` describe.
     """
 
     edges: NDArray[np.int64]
@@ -41,9 +40,10 @@ class G2ByAge:
 
 
 class _Age:
-    """Sums over the pairs whose later frame is of one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
+    """Sums over the pairs whose later frame has one age: (levels, CHANNELS, n_part), or n_roi for `pairs`.
 
-    Channel 0 of level 0 is a frame with itself, less shot noise. `lost` is what of `pairs` a part has no products of.
+    Channel 0 of level 0 is a frame with itself, without shot noise. `lost` counts the `pairs` that a part has no
+    products of, because it was restarted.
     """
 
     def __init__(self, levels: int, n_part: int, n_roi: int) -> None:
@@ -52,21 +52,22 @@ class _Age:
 
 
 class MultiTau:
-    """g2 at quasi-logarithmic lags while frames come.
+    """g2 at quasi-logarithmic lags while frames arrive.
 
-    Sixteen channels a level, frames averaged in pairs from level to level (Schätzel, Drewel & Stimac, J. Mod. Opt. 35,
-    711, 1988). Each frame is divided by its mean count in the bin when it arrives, and by the static profile S_q when
-    g2 is asked for. The sums are kept apart by the age of the later frame, in octaves (as in MT-2TC, J. Synchrotron
-    Rad. 33, 698, 2026): together they are g2. Memory grows with the squared logarithm of the number of frames.
+    There are sixteen channels a level, and frames are averaged in pairs from level to level (Schätzel, Drewel & Stimac,
+    J. Mod. Opt. 35, 711, 1988). Each frame is divided by its mean count in the bin when it arrives, and by the static
+    profile S_q when g2 is computed. The sums are kept separately by the age of the later frame, in octaves (as in
+    MT-2TC, J. Synchrotron Rad. 33, 698, 2026); added together they give g2. Memory grows with the squared logarithm of
+    the number of frames.
 
-    Frames are correlated 64 at a time, and their means 32 at a time: pixel by pixel, and then part by part, so that
+    Frames are correlated 64 at a time, and their means 32 at a time: first pixel by pixel, then part by part, so that
     many small bins cost little more than few large ones.
 
     Parameters
     ----------
     partition : Partition
     n_frames : int or None
-        Frames that will come, which `lag` then tells of; None for an open-ended run.
+        Number of frames to come, from which `lag` is computed; None for an open-ended run.
     """
 
     def __init__(self, partition: Partition, n_frames: int | None) -> None:
@@ -74,12 +75,12 @@ class MultiTau:
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
-        # of each level, entries: frames, averaged in pairs from level to level; and how much of each is of valid frames
+        # for each level: entries (frames, averaged in pairs from level to level), and the valid share of each
         self._ring = [np.zeros((CHANNELS + FRAMES, n_pixels), np.float32)]
         self._weight = [np.zeros((CHANNELS + FRAMES, partition.n_roi), np.float32)]
-        self._seen, self._done = [0], [0]  # entries of each level that have come, and that have been correlated
+        self._seen, self._done = [0], [0]  # entries of each level so far, and those already correlated
         self._ages: list[_Age] = []
-        self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames with themselves
+        self._alone = np.zeros((3, n_pixels), np.float32)  # counts, products and ends of waiting frames
         self._counts = np.zeros(n_pixels)
         self._pixels, self._size = partition.n_pixels.astype(np.int64), parts.size
         self._bins = np.searchsorted(parts.roi, np.arange(partition.n_roi + 1))  # first part of each
@@ -89,7 +90,7 @@ class MultiTau:
 
     @property
     def lag(self) -> NDArray[np.float64]:
-        """Lags in frames that `result` will have when all frames have come, (n_lag,)."""
+        """Lags in frames, (n_lag,), that `result` will have after the last frame."""
         return _lags(self._seen[0] if self._n_frames is None else self._n_frames)
 
     def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
@@ -100,15 +101,12 @@ class MultiTau:
         frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
             Counts, whole frames or gathered.
         valid : array_like of bool, shape (b,), optional
-            False for frames to leave out. Frames without a photon in a bin are left out of that bin in any case.
+            False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
         """
         block = check_counts(self.partition.gather(frames))
-        keep = np.ones(len(block), bool) if valid is None else np.asarray(valid, dtype=bool)
-        if keep.shape != (len(block),):
-            raise ValueError(f"valid has shape {keep.shape}, wanted ({len(block)},)")
-        begin = 0
+        keep, begin = check_valid(valid, len(block)), 0
         while begin < len(block):
-            end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # where the age begins that is next
+            end = YOUNGEST << len(self._ages) >> 1 if self._ages else 0  # first frame of the next age
             if self._seen[0] == end:
                 self._settle()
                 self._grow()
@@ -117,7 +115,7 @@ class MultiTau:
                 self._correlate(0)
             room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
-            _take(
+            take(
                 block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
                 self._weight[0], self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
@@ -125,12 +123,12 @@ class MultiTau:
             begin = some.stop
 
     def _settle(self) -> None:
-        """Correlate what waits."""
+        """Correlate the waiting entries of all levels."""
         for level in range(len(self._seen)):
             self._correlate(level)
 
     def _correlate(self, level: int) -> None:
-        """Correlate what waits of a level, and hand its means in pairs to the next."""
+        """Correlate the waiting entries of a level, and pass their means in pairs to the next level."""
         done, seen = self._done[level], self._seen[level]
         if done == seen:
             return
@@ -148,22 +146,22 @@ class MultiTau:
         if level + 1 < len(self._seen):
             if seen // 2 - self._done[level + 1] > MEANS:
                 self._correlate(level + 1)
-            _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
         self._done[level] = seen
 
     def _grow(self) -> None:
-        """Begin an age and with it a level, whose first entries are still in the ring of the one before."""
+        """Start an age and with it a level, whose first entries are still in the ring of the level before."""
         for rows in (self._ring, self._weight):
             rows.append(np.zeros((CHANNELS + MEANS, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
-        _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
         self._seen.append(first)
         self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
 
     def leave_out(self, pixels: ArrayLike) -> None:
-        """Leave pixels out from the next frame on, as though they were masked, and what they did to g2 before.
+        """Leave pixels out from the next frame on, as if masked, and correct g2 for their effect so far.
 
         Parameters
         ----------
@@ -172,8 +170,8 @@ class MultiTau:
 
         Notes
         -----
-        The parts that hold one of them begin anew. In the others the brightness of the frames before is set right: of
-        the last sixteen of each level exactly, of those that have been added up on average over the run.
+        The parts that hold one of these pixels start again. In the others the brightness of earlier frames is
+        corrected: exactly for the last sixteen entries of each level, on average over the run for the sums.
         """
         out = np.unique(np.asarray(pixels, dtype=np.int64))
         out = out[self._good[out] > 0]
@@ -206,8 +204,8 @@ class MultiTau:
         return np.bincount(self._parts.roi, weights=self._photons).astype(float)
 
     def result(self) -> G2:
-        """g2 of the frames that have come; ValueError if fewer than two have."""
-        n_frames, levels = self._enough(), len(self._seen)
+        """Return g2 of the frames so far; raise ValueError for fewer than two."""
+        n_frames, levels = self._settled_frames(), len(self._seen)
         products, ends, lost, pairs = (
             np.sum([np.pad(x, ((0, levels - len(x)), (0, 0), (0, 0))) for x in of_ages], axis=0)
             for of_ages in zip(*((a.products, a.ends, a.lost, a.pairs) for a in self._ages), strict=True)
@@ -216,8 +214,8 @@ class MultiTau:
         return from_parts(lag, plain, centred, self._photons, self._size, self._parts, n_frames)
 
     def by_age(self) -> G2ByAge:
-        """g2 of the frames that have come, by the age of the later one in octaves; ValueError for fewer than two."""
-        n_frames = self._enough()
+        """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
+        n_frames = self._settled_frames()
         lags, found = _lags(n_frames), []
         for age in self._ages:
             lag, *sums = self._per_part(age.products, age.ends, age.lost, age.pairs)
@@ -228,8 +226,8 @@ class MultiTau:
         arrays = {name: np.stack([getattr(x, name) for x in found], 1) for name in ("value", "error", "parts")}
         return G2ByAge(edges=np.array(edges), lag=lags, **arrays)
 
-    def _enough(self) -> int:
-        """Frames that have come, if they are enough; all are correlated then."""
+    def _settled_frames(self) -> int:
+        """Correlate all frames and return their number; raise ValueError for fewer than two."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
             raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
@@ -238,13 +236,13 @@ class MultiTau:
 
     @property
     def _photons(self) -> NDArray[np.float64]:
-        """In the pixels of each part that are in use, (n_part,)."""
+        """Photons in the used pixels of each part, (n_part,)."""
         return np.add.reduceat(self._counts, self._parts.edges[:-1])
 
     def _per_part(
         self, products: NDArray, ends: NDArray, lost: NDArray, pairs: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Lags; mean of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first without a lag."""
+        """Return the lags, and means of d d' - 1 and of e e' with e = d - 1, (n_part, 1 + n_lag), first at lag 0."""
         n_frames, parts, size = self._seen[0], self._parts, self._size
         with np.errstate(divide="ignore", invalid="ignore"):
             photons = self._photons
@@ -267,58 +265,3 @@ def _channels(level: int) -> range:
 def _lags(n_frames: int) -> NDArray[np.float64]:
     levels = range(max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1))
     return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < n_frames >> level])
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _middle(x, y, out):
-    for i in range(x.size):
-        out[i] = np.float32(0.5) * (x[i] + y[i])
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _count(frame, good, now, counts):
-    for p in range(now.size):
-        now[p] = np.float32(frame[p]) * good[p]
-        counts[p] += now[p]
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _square(now, squares):
-    for p in range(now.size):
-        squares[p] += now[p] * (now[p] - np.float32(1))
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
-    """Put frames into the ring, and add up what a frame gives with itself: of N photons there are N (N - 1) pairs."""
-    now = np.empty(good.size, np.float32)
-    counts, squares, ends = alone[0], alone[1], alone[2]
-    for b in range(block.shape[0]):
-        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
-        if not keep[b]:
-            row[:] = 0
-            row_weight[:] = 0
-            continue
-        _count(block[b], good, now, counts)
-        _square(now, squares)
-        for k in range(n_pixels.size):
-            total = np.float32(0)
-            for p in range(bins[k], bins[k + 1]):
-                total += now[p]
-            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
-            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
-            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
-            for p in range(bins[k], bins[k + 1]):
-                row[p] = scale * now[p]
-                ends[p] += twice * now[p]
-            row_weight[k] = 1.0 if total > 0 else 0.0
-            pairs[k] += mean * others
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _halve(ring, weight, begin, end, into, weight_into):
-    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
-    for i in range(begin, end):
-        a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
-        _middle(ring[a], ring[b], into[half])
-        _middle(weight[a], weight[b], weight_into[half])

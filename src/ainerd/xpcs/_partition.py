@@ -1,39 +1,48 @@
-"""Which pixel belongs to which (q, phi) bin."""
+"""Partitions of a detector: which pixel belongs to which (q, phi) bin, static sub-bin and part."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._detector import checked_mask
+from ainerd.xpcs._geometry import Annulus, checked_mask
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
 
+PARTS = 16  # of a bin: enough to know an error to a fifth, few enough to cost little
+Normalization = Literal["smoothed", "paper", "symmetric"]
+
+
+def check_choice(name: str, value: str, choices: object) -> None:
+    """Raise ValueError unless `value` is one of the literals in `choices`."""
+    if value not in get_args(choices):
+        raise ValueError(f"no {name} {value!r}: there are {', '.join(map(repr, get_args(choices)))}")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Partition:
-    """A detector's pixels in dynamic bins, and each bin's pixels in static sub-bins.
+    """The pixels of a detector in dynamic bins, and the pixels of each bin in static sub-bins.
 
-    A dynamic bin is one C2 map. The pixels of a bin that share a static label are one sub-bin, over which the mean
-    scattering S(q) is taken when a map is normalised. Static labels may run through bins, as the rings of `annular`
-    do, or be nested in them, as those of APS are: a sub-bin is a pair (bin, label) either way. Only the normalisation
-    "paper" tells them apart, because it pools a label over all bins that hold it.
+    Each dynamic bin gives one C2 map. A sub-bin holds the pixels of one bin that share a static label; the mean
+    scattering S(q) used to normalize a map is taken over it. Static labels may run through several bins, as the rings
+    of `annular` do, or be nested in them, as those of APS are. Only the normalization "paper" distinguishes the two,
+    because it pools a label over all bins that hold it.
 
     Attributes
     ----------
     roi_map, static_map : ndarray of int, shape (ny, nx)
         0 is unused; pixels of bin k give ``maps[k - 1]``, static labels are any numbers from 1.
     q, phi : ndarray, shape (n_roi,)
-        Centre of each bin in 1/nm and in degrees, 0 along the columns (growing column index), 90 along the rows; NaN
-        where not known.
+        Center of each bin in 1/nm and in degrees, 0 along the columns (growing column index), 90 along the rows; NaN
+        where unknown.
     static_q : ndarray or None
-        Centre of static label r in 1/nm at ``static_q[r - 1]``; None where not known.
+        Center of static label r in 1/nm at ``static_q[r - 1]``; None where unknown.
     left_out : ndarray, shape (m, 2)
-        q in 1/nm and phi in degrees of bins that were asked for and hold no pixel.
+        q in 1/nm and phi in degrees of requested bins that hold no pixel.
     """
 
     roi_map: NDArray[np.int32]
@@ -72,18 +81,18 @@ class Partition:
         gap_border_px: int = 1,
         beamstop_px: float = 0.0,
     ) -> "Partition":
-        """Rings around the beam, cut in equal sectors.
+        """Make rings around the beam, cut into equal sectors.
 
         Bin (i_q, i_phi) is number ``i_q * n_phi + i_phi + 1``; with 18 sectors, sector k covers 20 (k - 1) to 20 k
-        degrees. Bins that hold no pixel, because the beam is near an edge, say, are left out and the others numbered
-        afresh: see `left_out`.
+        degrees. Bins that hold no pixel, for instance because the beam is near an edge, are left out and the others
+        renumbered; see `left_out`.
 
         Parameters
         ----------
         detector : str or pyFAI.detectors.Detector
             Any detector of pyFAI; its gaps are masked.
         beam_center_px : (float, float)
-            (row, column) of the direct beam; the centre of pixel i is at i + 0.5. It may lie off the detector.
+            (row, column) of the direct beam; the center of pixel i is at i + 0.5. It may lie off the detector.
         distance_m : float
             Sample to detector, in metres.
         energy_keV : float
@@ -91,29 +100,27 @@ class Partition:
         q_range_inv_nm : (float, float), optional
             Inner and outer limit, in 1/nm, of `n_q` rings of equal width.
         n_q : int, optional
-            Rings; 1 without it.
+            Number of rings; 1 by default.
         q_edges_inv_nm : array_like, shape (n_q + 1,), optional
-            In place of these two: where each ring ends and the next begins, in 1/nm.
+            Borders of the rings in 1/nm, in place of these two.
         n_phi, n_static : int
             Sectors, and static rings in each ring.
         phi_range_deg : (float, float)
-            Where the first sector begins and the last one ends, in degrees; (-40, 40) lies across 0.
+            Start of the first sector and end of the last one, in degrees; (-40, 40) lies across 0.
         mask : array_like of bool, shape (ny, nx), optional
             True where a pixel must not be used.
         gap_border_px : int
             Pixels beside a gap that are masked too: they are larger and count differently.
         beamstop_px : float
-            Radius around the beam centre that is masked, in pixels.
+            Radius around the beam center that is masked, in pixels.
 
         Raises
         ------
         ValueError
-            If an argument makes no sense, or no bin holds a pixel: then with what the detector does see, and the
-            argument that is most probably in another unit or order.
+            If an argument makes no sense, or no bin holds a pixel. The message then gives the range that the detector
+            sees, and the argument that is most probably in another unit or order.
         """
-        from ainerd.xpcs._annular import annular, annulus_of
-
-        rings = annulus_of(
+        rings = Annulus(
             detector=detector,
             beam_center_px=beam_center_px,
             distance_m=distance_m,
@@ -125,7 +132,8 @@ class Partition:
             phi_range_deg=phi_range_deg,
             n_static=n_static,
         )
-        return annular(rings, mask=mask, gap_border_px=gap_border_px, beamstop_px=beamstop_px)
+        labels = rings.masked(mask=mask, gap_border_px=gap_border_px, beamstop_px=beamstop_px)
+        return cls._renumbered(*labels, *rings.centers())
 
     @classmethod
     def from_roi_map(
@@ -136,18 +144,18 @@ class Partition:
         static_map: ArrayLike | None = None,
         static_q: ArrayLike | None = None,
     ) -> "Partition":
-        """Any labels a user has.
+        """Make a partition from labels.
 
         Parameters
         ----------
         roi_map : array_like of int, shape (ny, nx)
-            0 is unused, 1 … n are bins; numbers that do not occur are left out and the others numbered afresh.
+            0 is unused, 1 … n are bins; numbers that do not occur are left out and the others renumbered.
         q, phi : array_like, shape (n,), optional
-            Centres in 1/nm and degrees, by number from 1.
+            Centers in 1/nm and degrees, by number from 1.
         static_map : array_like of int, shape (ny, nx), optional
-            Static labels, 1 or more where roi_map is not 0; without it S(q) is taken constant over a bin.
+            Static labels, 1 or more where roi_map is not 0; without it S(q) is constant over a bin.
         static_q : array_like, optional
-            Centres of the static labels in 1/nm, from label 1.
+            Centers of the static labels in 1/nm, from label 1.
 
         Raises
         ------
@@ -163,51 +171,72 @@ class Partition:
         if static.shape != labels.shape or np.any((labels > 0) & (static < 1)):
             raise ValueError("static_map must have the shape of roi_map and be at least 1 wherever roi_map is used")
         n = max(int(labels.max()), *(0 if x is None else np.size(x) for x in (q, phi)))
-        centres = []
+        centers = []
         for name, value in (("q", q), ("phi", phi)):
-            centre = np.full(n, np.nan) if value is None else np.asarray(value, dtype=float)
-            if centre.shape != (n,):
-                raise ValueError(f"{name} must hold one value for each of the {n} bins, got shape {centre.shape}")
-            centres.append(centre)
-        return numbered(
-            labels, static, centres[0], centres[1], None if static_q is None else np.asarray(static_q, dtype=float)
-        )
+            center = np.full(n, np.nan) if value is None else np.asarray(value, dtype=float)
+            if center.shape != (n,):
+                raise ValueError(f"{name} must hold one value for each of the {n} bins, got shape {center.shape}")
+            centers.append(center)
+        q_of_static = None if static_q is None else np.asarray(static_q, dtype=float)
+        return cls._renumbered(labels, static, centers[0], centers[1], q_of_static)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Partition":
-        """A partition from an HDF5 file: what `save` wrote, any NXxpcs masks, or a q map of APS.
+        """Read a partition from an HDF5 file: written by `save`, any NXxpcs masks, or a q map of APS.
 
-        Read are the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
+        It reads the group ``entry/instrument/masks`` of NXxpcs, and ``qmap``, ``xpcs/qmap`` (pySimpleMask and the
         result files of boost_corr), ``data`` or ``xpcs`` (before those) of APS, whose `mask` is 1 where a pixel is
-        good. The q values of APS are in 1/Å and become 1/nm; its phi, which runs against ours, is turned. Bins without
-        a good pixel are left out and the others numbered afresh.
+        good. The q values of APS are in 1/Å and are converted to 1/nm; the sense of its phi is reversed. Bins without
+        a good pixel are left out and the others renumbered.
 
         Raises
         ------
         ValueError
-            If the file holds no such group or its arrays do not fit each other; file and dataset are named.
+            If the file holds no such group or its arrays do not fit each other; the message names file and dataset.
         """
-        from ainerd.xpcs._partition_file import load_partition
+        from ainerd.xpcs._partition_file import read_masks
 
-        return load_partition(path)
-
-    def without(self, mask: ArrayLike) -> "Partition":
-        """The same without the pixels where `mask`, (ny, nx), is True; bins that then hold none are left out.
-
-        Raises
-        ------
-        ValueError
-            If the mask has another shape, leaves no pixel, or is taken for inverted.
-        """
-        out = checked_mask(mask, self.roi_map > 0)
-        rest = numbered(np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q)
-        return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
+        masks, source = read_masks(path)
+        try:
+            return cls.from_roi_map(**masks)
+        except ValueError as err:
+            raise ValueError(f"{source}: {err}") from None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the masks of NXxpcs, ``entry/instrument/masks``, to a new HDF5 file."""
-        from ainerd.xpcs._partition_file import save_partition
+        from ainerd.xpcs._partition_file import write_masks
 
-        save_partition(self, path)
+        maps = {"dynamic_roi_map": self.roi_map, "static_roi_map": self.static_map}
+        lists = {"dynamic_q_list": self.q, "dynamic_phi_list": self.phi, "static_q_list": self.static_q}
+        write_masks(path, maps, lists)
+
+    def without(self, mask: ArrayLike) -> "Partition":
+        """Return the partition without the pixels where `mask`, (ny, nx), is True; empty bins are left out.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another shape, leaves no pixel, or looks inverted.
+        """
+        out = checked_mask(mask, self.roi_map > 0)
+        rest = self._renumbered(np.where(out, 0, self.roi_map), self.static_map, self.q, self.phi, self.static_q)
+        return replace(rest, left_out=np.concatenate([self.left_out, rest.left_out]))
+
+    @classmethod
+    def _renumbered(
+        cls, roi_map: NDArray, static_map: NDArray, q: NDArray, phi: NDArray, static_q: NDArray | None
+    ) -> "Partition":
+        """Make a partition, leaving out labels that do not occur; `q` and `phi` are those of all labels, from 1."""
+        present = np.bincount(roi_map.ravel(), minlength=len(q) + 1)[1:] > 0
+        number = np.concatenate([[0], np.where(present, np.cumsum(present), 0)])
+        return cls(
+            roi_map=number[roi_map].astype(np.int32),
+            static_map=np.where(roi_map > 0, static_map, 0).astype(np.int32),
+            q=q[present],
+            phi=phi[present],
+            static_q=static_q,
+            left_out=np.column_stack([q, phi])[~present],
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -231,7 +260,7 @@ class Partition:
 
     @cached_property
     def static_edges(self) -> NDArray[np.int64]:
-        """Where each (bin, static label) begins in `pixels`, and the end: (n_sub + 1,)."""
+        """Start of each static sub-bin in `pixels`, and the end: (n_sub + 1,)."""
         roi, static = self.roi_map.ravel()[self.pixels], self.static_map.ravel()[self.pixels]
         begins = np.flatnonzero((np.diff(roi, prepend=-1) != 0) | (np.diff(static, prepend=-1) != 0))
         return np.append(begins, len(self.pixels))
@@ -247,7 +276,7 @@ class Partition:
         return self.static_map.ravel()[self.pixels[self.static_edges[:-1]]].astype(np.int64)
 
     def gather(self, frames: NDArray) -> NDArray:
-        """Pixels in use of `frames`: (b, ny, nx) or already gathered (b, n) in, (b, n) out; ValueError for others."""
+        """Return the pixels in use, (b, n), of `frames` (b, ny, nx) or (b, n); raise ValueError for other shapes."""
         frames = np.asarray(frames)
         if frames.ndim == 3 and frames.shape[1:] == self.shape:
             return frames.reshape(len(frames), -1)[:, self.pixels]
@@ -259,20 +288,84 @@ class Partition:
         )
 
 
-def numbered(
-    roi_map: NDArray, static_map: NDArray, q: NDArray, phi: NDArray, static_q: NDArray | None = None
-) -> Partition:
-    """The partition of labels of which some may not occur: those are left out and the others numbered afresh.
+def split(partition: Partition, n: int, *, normalization: Normalization = "smoothed") -> list[Partition]:
+    """Split a partition into parts of about equal size, of whole bins, for workers that share one run.
 
-    `q` and `phi` are those of all labels, from 1. ValueError if none occurs.
+    The maps and g2 of the parts, concatenated along the first axis, are those of the whole partition: the same
+    numbers, except for float64 rounding of the term added to the diagonal of a map. A bin is never cut, because each
+    frame is scaled by its mean over all pixels of a bin before it is added to others.
+
+    Parameters
+    ----------
+    partition : Partition
+    n : int
+        Largest number of parts; there are fewer if the bins are few or large.
+    normalization : {"smoothed", "paper", "symmetric"}
+        Normalization of the maps. "paper" pools a static label over all bins that hold it, so cuts are possible only
+        between bins that share no label.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not positive, or the normalization is unknown.
     """
-    there = np.bincount(roi_map.ravel(), minlength=len(q) + 1)[1:] > 0
-    number = np.concatenate([[0], np.where(there, np.cumsum(there), 0)])
+    if n < 1:
+        raise ValueError(f"a partition is split into at least one part, got {n}")
+    check_choice("normalization", normalization, Normalization)
+    cuts = np.arange(1, partition.n_roi)  # bins from 0 that a part may begin with
+    if normalization == "paper":
+        roi, label = partition.static_roi, partition.static_label
+        cuts = np.array([k for k in cuts if not np.intersect1d(label[roi < k], label[roi >= k]).size], int)
+    edges = [0, partition.n_roi]
+    if cuts.size:
+        before = np.cumsum(partition.n_pixels)[cuts - 1]
+        wanted = partition.n_pixels.sum() * np.arange(1, n)[:, None] / n
+        edges += cuts[np.abs(before - wanted).argmin(1)].tolist()
+    edges = sorted(set(edges))
+    return [_bins(partition, first, last) for first, last in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _bins(partition: Partition, first: int, last: int) -> Partition:
+    """Return the partition of bins first to last - 1, from 0."""
+    roi_map = partition.roi_map - first
+    used = (roi_map > 0) & (roi_map <= last - first)
     return Partition(
-        roi_map=number[roi_map].astype(np.int32),
-        static_map=np.where(roi_map > 0, static_map, 0).astype(np.int32),
-        q=q[there],
-        phi=phi[there],
-        static_q=static_q,
-        left_out=np.column_stack([q, phi])[~there],
+        roi_map=np.where(used, roi_map, 0),
+        static_map=np.where(used, partition.static_map, 0),
+        q=partition.q[first:last],
+        phi=partition.phi[first:last],
+        static_q=partition.static_q,
     )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Groups of neighbouring pixels of one static sub-bin, whose scatter gives the errors of a bin.
+
+    Attributes
+    ----------
+    edges : ndarray of int, shape (n_part + 1,)
+        Start of each part in the order of ``partition.pixels``, and the end.
+    sub, roi : ndarray of int, shape (n_part,)
+        Static sub-bin and bin, from 0, of each part.
+    """
+
+    edges: NDArray[np.int64]
+    sub: NDArray[np.int64]
+    roi: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, partition: Partition) -> "Parts":
+        """Cut each bin into about sixteen parts of equal size; at least one for each static sub-bin."""
+        size, first = np.diff(partition.static_edges), partition.static_edges[:-1]
+        wanted = np.rint(PARTS * size / partition.n_pixels[partition.static_roi])
+        n = np.clip(wanted.astype(np.int64), 1, size)
+        sub = np.repeat(np.arange(len(size)), n)
+        number = np.arange(len(sub)) - np.repeat(np.cumsum(n) - n, n)  # of the part in its sub-bin
+        begins = first[sub] + number * size[sub] // n[sub]
+        return cls(np.append(begins, len(partition.pixels)), sub, partition.static_roi[sub])
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Pixels of each part, (n_part,)."""
+        return np.diff(self.edges)

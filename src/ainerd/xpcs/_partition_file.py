@@ -4,13 +4,12 @@ NXxpcs: group ``masks`` (NXnote) of the instrument. APS: written by pySimpleMask
 files; the older files name the maps ``dynamicMap`` and ``staticMap``, results of that time ``dqmap`` and ``sqmap``.
 """
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import h5py
 import numpy as np
-
-from ainerd.xpcs._partition import Partition
 
 NEXUS = "entry/instrument/masks"
 APS = ("qmap", "xpcs/qmap", "data", "xpcs")
@@ -23,24 +22,23 @@ Path = str | PathLike[str]
 Array = np.ndarray
 
 
-def save_partition(partition: Partition, path: Path) -> None:
-    """Write `partition` to a new file; see `Partition.save`."""
+def write_masks(path: Path, maps: Mapping[str, Array], lists: Mapping[str, Array | None]) -> None:
+    """Write label maps and bin centers as the masks of NXxpcs to a new file."""
     with h5py.File(path, "w") as file:
         file.attrs["default"] = "entry"
         for name, kind in (("entry", "NXentry"), ("entry/instrument", "NXinstrument"), (NEXUS, "NXnote")):
             file.create_group(name).attrs["NX_class"] = kind
         masks = file[NEXUS]
-        for name, labels in (("dynamic_roi_map", partition.roi_map), ("static_roi_map", partition.static_map)):
+        for name, labels in maps.items():
             masks.create_dataset(name, data=labels, compression="gzip", shuffle=True)
-        lists = {"dynamic_q_list": partition.q, "dynamic_phi_list": partition.phi, "static_q_list": partition.static_q}
-        for name, centres in lists.items():
-            if centres is not None:
-                masks[name] = centres
+        for name, centers in lists.items():
+            if centers is not None:
+                masks[name] = centers
                 masks[name].attrs["units"] = "degree" if "phi" in name else "1/nm"
 
 
-def load_partition(path: Path) -> Partition:
-    """Read a partition; see `Partition.load`."""
+def read_masks(path: Path) -> tuple[dict[str, Any], str]:
+    """Read the arguments of `Partition.from_roi_map`, and the file and group that they come from."""
     try:
         file = h5py.File(path, "r")
     except OSError as err:
@@ -49,25 +47,26 @@ def load_partition(path: Path) -> Partition:
         for where in (NEXUS, *APS):
             group = file.get(where)
             if isinstance(group, h5py.Group) and any(name in group for name in DYNAMIC):
-                return _nexus(group, path) if where == NEXUS else _aps(group, path)
+                masks = _nexus(group, path) if where == NEXUS else _aps(group, path)
+                return masks, f"{path}: {group.name}"
     raise ValueError(
         f"{path} holds no partition: wanted {' or '.join(DYNAMIC)} in {NEXUS} (NXxpcs), or in {', '.join(APS)} (APS)"
     )
 
 
-def _nexus(group: h5py.Group, path: Path) -> Partition:
+def _nexus(group: h5py.Group, path: Path) -> dict[str, Any]:
     q, static_q = (
         _list(group, name) * _per_nm(group[name], path) if name in group else None
         for name in ("dynamic_q_list", "static_q_list")
     )
-    maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
     phi = _list(group, "dynamic_phi_list")
     if phi is not None and _text(group["dynamic_phi_list"].attrs.get("units", "degree")).startswith("rad"):
         phi = np.rad2deg(phi)
-    return _build(path, group, **maps, q=q, phi=phi, static_q=static_q)
+    maps = {"roi_map": _labels(group, DYNAMIC, path), "static_map": _labels(group, STATIC, path)}
+    return {**maps, "q": q, "phi": phi, "static_q": static_q}
 
 
-def _aps(group: h5py.Group, path: Path) -> Partition:
+def _aps(group: h5py.Group, path: Path) -> dict[str, Any]:
     roi_map = _labels(group, DYNAMIC, path)
     labels = np.arange(1, roi_map.max() + 1)
     if "mask" in group:
@@ -75,15 +74,15 @@ def _aps(group: h5py.Group, path: Path) -> Partition:
         if good.shape != roi_map.shape:
             raise ValueError(f"{path}: {group.name}/mask has shape {good.shape}, the dynamic map {roi_map.shape}")
         roi_map = np.where(good > 0, roi_map, 0)
-    q, phi = _aps_centres(group, path, "dynamic", labels)
+    q, phi = _aps_centers(group, path, "dynamic", labels)
     static_map, static_q = _labels(group, STATIC, path), None
     if static_map is not None:
-        static_q = _aps_centres(group, path, "static", np.arange(1, static_map.max() + 1))[0]
-    return _build(path, group, roi_map=roi_map, static_map=static_map, q=q, phi=phi, static_q=static_q)
+        static_q = _aps_centers(group, path, "static", np.arange(1, static_map.max() + 1))[0]
+    return {"roi_map": roi_map, "static_map": static_map, "q": q, "phi": phi, "static_q": static_q}
 
 
-def _aps_centres(group: h5py.Group, path: Path, kind: str, labels: Array) -> tuple[Array | None, Array | None]:
-    """(q, phi) of bins by label, in our units and sense; None for what the file does not say."""
+def _aps_centers(group: h5py.Group, path: Path, kind: str, labels: Array) -> tuple[Array | None, Array | None]:
+    """Return q in 1/nm and phi in our sense by label; None for a list that the file does not have."""
     if f"{kind}_index_mapping" not in group:  # the older files; their phi is in radians or in degrees
         q = _list(group, f"{kind[0]}qlist" if f"{kind[0]}qlist" in group else f"{kind[0]}qval")
         return (None if q is None or labels.size == 0 or q.size < labels.max() else 10 * q[labels - 1]), None
@@ -94,22 +93,15 @@ def _aps_centres(group: h5py.Group, path: Path, kind: str, labels: Array) -> tup
         raise ValueError(f"{path}: {group.name}/{kind}_index_mapping goes beyond {kind}_v_list_dim0 by _dim1")
     first, second = np.divmod(mapping[labels - 1].astype(int), dim1.size)
     names = [_text(x) for x in group["map_names"][()]] if "map_names" in group else ["q", "phi"]
-    # phi grows anticlockwise on a screen there, with the rows here
+    # phi grows counterclockwise on a screen in the file, with the row index here
     return (
         10 * dim0[first] if names[0] == "q" else None,
         -dim1[second] % 360 if names[1] == "phi" and dim1.size > 1 else None,
     )
 
 
-def _build(path: Path, group: h5py.Group, **maps: Array | None) -> Partition:
-    try:
-        return Partition.from_roi_map(**maps)  # type: ignore[arg-type]
-    except ValueError as err:
-        raise ValueError(f"{path}: {group.name}: {err}") from None
-
-
 def _labels(group: h5py.Group, names: tuple[str, ...], path: Path) -> Any:
-    """Labels under one of these names; None if there is none."""
+    """Return the labels under the first of these names that exists, or None."""
     name = next((name for name in names if name in group), None)
     if name is None:
         return None

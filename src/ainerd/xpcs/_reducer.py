@@ -2,7 +2,7 @@
 
 Resizing is linear and separable, so the resized C2 = D Dᵀ/N is (R D)(R D)ᵀ/N: each frame is added into the few rows
 of R D it touches and then forgotten. Memory and the work after the last frame do not grow with the number of frames,
-but for three sums of each frame and static sub-bin.
+except for three sums of each frame and static sub-bin.
 """
 
 import numpy as np
@@ -10,43 +10,50 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.threads import one_thread
-from ainerd.xpcs._counts import Sums, accumulate, accumulate_events, check_counts
-from ainerd.xpcs._leave_out import take_out
-from ainerd.xpcs._normalize import Diagonal, Normalization, check_choice, diagonal_correction, per_bin, scales
-from ainerd.xpcs._operators import Reduction
-from ainerd.xpcs._partition import Partition
-from ainerd.xpcs._rows import AreaRows, make_rows
+from ainerd.xpcs._counts import (
+    Diagonal,
+    Sums,
+    accumulate,
+    check_counts,
+    check_valid,
+    diagonal_correction,
+    per_bin,
+    scales,
+)
+from ainerd.xpcs._partition import Normalization, Partition, check_choice
+from ainerd.xpcs._reduction import AreaRows, Reduction, make_rows
 
 
 class TwoTimeReducer:
-    """Two-time correlation maps of `size` × `size` from frames as they come.
+    """Two-time correlation maps of `size` × `size` pixels, from frames as they arrive.
 
     Parameters
     ----------
     partition : Partition
     n_frames : int or None
-        Frames that will come; None for an open-ended run, which reduction "area" alone can take.
+        Number of frames to come; None for an open-ended run, which only the reduction "area" allows.
     size : int
         Rows of the map.
     reduction : {"area", "gaussian", "decimate"}
-        See `ainerd.xpcs._operators.reduction_operator`.
+        See `reduction_operator`.
     sigma : float, optional
-        Of "gaussian", in frames; the paper's is 2.
+        Width for "gaussian", in frames; 2 in the paper.
     diagonal : {"poisson", "neighbour", "raw"}
-        What stands at t1 = t2.
+        Values at t1 = t2: without shot noise, the mean of the two neighbours, or as measured.
     normalization : {"smoothed", "paper", "symmetric"}
-        How counts become fluctuations.
+        How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the frame, by the time
+        mean alone, or by the mean of the frame alone.
     valid : array_like of bool, shape (n_frames,), optional
-        False for frames to leave out. Frames without a photon in a bin are left out of that bin in any case.
+        False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
     dtype : {"float32", "float64"}
-        Of the accumulated rows and the maps.
+        Type of the accumulated rows and the maps.
 
     Attributes
     ----------
     n_pushed : int
-        Frames that have gone by, missing ones included.
+        Frames so far, including missing ones.
     sums : Sums
-        Of the frames; rows beyond `n_pushed` are zero.
+        Sums of each frame; rows beyond `n_pushed` are zero.
 
     Raises
     ------
@@ -55,15 +62,15 @@ class TwoTimeReducer:
 
     Notes
     -----
-    With the number of frames announced, the map of all of them is R C2 Rᵀ with R the reduction, exactly. The map of an
-    open-ended run, or of a part of a run, is R C2 Rᵀ just as exactly, with an R (`operator`) that differs from the area
-    mean at the borders of the map's cells. The frames are kept in rows that double in length when all are full: 1 to 2
-    of them to a cell when T is announced, 2 to 4 in an open-ended run; a row that a border runs through is shared
-    between both cells in proportion to its length. The two agree to rounding where no border runs through a row: in an
-    open-ended run of up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced
-    one. Otherwise the map is that of a slightly longer shutter. Of a sample that relaxes over 5 rows of the map,
-    exp(-2 Δ / 5), it is off by 0.13 % of the contrast rms and 3.5 % next to the diagonal at most, and by 0.4 % and 7 %
-    for a part of an announced run; by less, in proportion, where the sample is slower.
+    If the number of frames is announced, the map of all of them is exactly R C2 Rᵀ with R the reduction. The map of an
+    open-ended run, or of a part of a run, is exactly R C2 Rᵀ too, with an R (`operator`) that differs from the area
+    mean at the borders of the map's cells. Frames are summed in rows that double in length when all are full: 1 to 2
+    rows for a cell if T is announced, 2 to 4 in an open-ended run. A row crossed by a border is shared between both
+    cells in proportion to its length. Both maps agree to rounding if no border crosses a row: in an open-ended run of
+    up to 4 size frames, or of size times a power of two, and at a half, a quarter … of an announced one. Otherwise the
+    map is that of a slightly longer shutter. For a sample that relaxes over 5 rows of the map, exp(-2 Δ / 5), the error
+    is .13 % of the contrast rms and at most 3.5 % next to the diagonal, and .4 % and 7 % for a part of an announced
+    run; it is smaller, in proportion, for a slower sample.
     """
 
     def __init__(
@@ -88,14 +95,10 @@ class TwoTimeReducer:
         self.diagonal: Diagonal = diagonal
         self.normalization: Normalization = normalization
         self._rows = make_rows(reduction, self.n_frames, size, sigma)
+        if valid is not None and self.n_frames is None:
+            raise ValueError("valid needs n_frames; in an open-ended run, give it to push")
         capacity = self._rows.n_rows if self.n_frames is None else self.n_frames
-        self._valid = np.ones(capacity, bool)
-        if valid is not None:
-            keep = np.asarray(valid, dtype=bool)
-            if keep.shape != (self.n_frames,):
-                wanted = f"({self.n_frames},); open-ended, give it to push"
-                raise ValueError(f"valid has shape {keep.shape}, wanted {wanted}")
-            self._valid = keep.copy()
+        self._valid = check_valid(valid, capacity)
         self.n_pushed = 0
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
         self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
@@ -105,12 +108,12 @@ class TwoTimeReducer:
 
     @property
     def operator(self) -> sp.csr_array:
-        """R, (size, n_pushed): what reduces the frames that have come to the rows of the map."""
+        """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
         return self._rows.operators(self.n_pushed)[1]
 
     @property
     def rows(self) -> NDArray:
-        """Counts of each pixel added up over a few frames at a time, (n, n_pixels); zero where none has come."""
+        """Counts of each pixel, summed over a few frames each, (n, n_pixels); zero in rows without a frame."""
         return self._reduced
 
     def push(self, frames: NDArray, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
@@ -121,55 +124,33 @@ class TwoTimeReducer:
         frames : ndarray, shape (b, ny, nx) or (b, n_pixels)
             Counts, whole frames or already gathered in the order of ``partition.pixels``; any block size.
         first : int, optional
-            Index of the first of them in the run, from 0. Frames that it passes over are missing and left out.
+            Index of the first of them in the run, from 0. Skipped frames are missing and left out.
         valid : array_like of bool, shape (b,), optional
             False for frames to leave out.
 
         Raises
         ------
         ValueError
-            If the frames do not fit, are more than announced, have come before, or hold negative or non-finite numbers.
+            If the frames do not fit, are more than announced, repeat earlier ones, or hold negative or non-finite
+            numbers.
         """
         block = check_counts(self.partition.gather(frames))
         begin = self._admit(len(block), first, valid)
         if len(block) == 0:
             return
-        p = self.partition
+        p, sums, end = self.partition, self.sums, self.n_pushed
         accumulate(
-            block, self._last, begin, self._valid[begin : self.n_pushed], self.normalization == "paper",
-            np.flatnonzero(~self._good), p.static_edges, *self._where(begin),
-        )  # fmt: skip
-
-    def push_events(self, events: sp.csr_array, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
-        """Add the next frames as events, with the options and errors of `push`.
-
-        `events`, (b, n_pixels), are counts by frame and pixel, in the order of ``partition.pixels``; of whole frames
-        (b, ny * nx), those are ``events[:, partition.pixels]``.
-        """
-        if not sp.issparse(events) or events.format != "csr" or events.shape[1] != len(self.partition.pixels):
-            raise ValueError(
-                f"events must be a scipy CSR array (b, {len(self.partition.pixels)}) of gathered pixels, got "
-                f"{type(events).__name__} of shape {np.shape(events)}"
-            )
-        if not events.has_canonical_format:
-            events = events.copy()
-            events.sum_duplicates()
-        count, pixel = check_counts(events.data), events.indices
-        begin = self._admit(events.shape[0], first, valid)
-        count = np.where(self._good[pixel], count, 0).astype(self._reduced.dtype)
-        p = self.partition
-        sub = np.repeat(np.arange(len(p.static_roi)), np.diff(p.static_edges))
-        accumulate_events(
-            events.indptr, pixel, count, self._last, begin, self._valid[begin : self.n_pushed],
-            self.normalization == "paper", sub, *self._where(begin),
+            block, self._last, begin, self._valid[begin:end], self.normalization == "paper",
+            np.flatnonzero(~self._good), p.static_edges, p.static_roi, self._n_pixels, *self._rows.columns(begin, end),
+            self._reduced, sums.counts, sums.squares, sums.products,
         )  # fmt: skip
 
     def leave_out(self, pixels: ArrayLike) -> None:
         """Leave pixels out of the maps, as if they had been masked from the first frame.
 
-        Exact if no frame has been pushed, and for a pixel whose share of its bin's counts has been constant, such as a
-        dead one. Otherwise each row that the frames were added up in is exact in the mean over its pixels; see
-        `ainerd.xpcs._leave_out`.
+        Exact before the first frame, and for a pixel whose share of its bin's counts has been constant, such as a dead
+        one. Otherwise a pixel's share of a frame is taken from the rows that the frame was added to, so that each row
+        is exact in the mean over its pixels.
 
         Parameters
         ----------
@@ -178,29 +159,54 @@ class TwoTimeReducer:
         """
         new = np.unique(np.asarray(pixels, dtype=np.int64))
         new = new[self._good[new]]
+        sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
         if self.n_pushed and new.size:
-            by_frame = self._rows.by_frame(self.n_pushed)
-            by_frame.data *= self._valid[by_frame.indices]
-            rows = self._reduced[: by_frame.shape[0]]
-            take_out(new, self._good, rows, by_frame, self.sums, self.partition, self.normalization == "paper")
-        elif new.size:
-            self._good[new] = False
-            sub = np.searchsorted(self.partition.static_edges, new, "right") - 1
-            self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
+            self._take_out(new, sub)
+        self._good[new] = False
+        self.sums.pixels[0] -= np.bincount(sub, minlength=self.sums.pixels.shape[1])
         self._n_pixels = per_bin(self.sums.pixels, self.partition)[0].astype(np.int64)
         self._last[new] = 0
 
+    def _take_out(self, pixels: NDArray[np.int64], sub: NDArray[np.int64]) -> None:
+        """Take pixels, of these static sub-bins, out of rows and sums.
+
+        A column of R D is zeroed for each pixel. The other columns were divided by the mean of a bin that included it,
+        and are rescaled to the mean without it. The pixel's share of the sums of a frame is estimated by its share of
+        the rows that the frame went into, with Poisson fluctuations.
+        """
+        n_frames, partition, sums = self.n_pushed, self.partition, self.sums
+        by_frame = self._rows.by_frame(n_frames)
+        by_frame.data *= self._valid[by_frame.indices]
+        reduced, weight = self._reduced[: by_frame.shape[0]], by_frame.sum(0)
+        edges = np.append(0, np.cumsum(partition.n_pixels))
+        for k in np.unique(partition.static_roi[sub]):
+            bin_ = slice(edges[k], edges[k + 1])
+            mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
+            rows = reduced[:, bin_]
+            before, n_before = rows.sum(1, dtype=float), self._good[bin_].sum()
+            share = _ratio(reduced[:, mine].astype(float), before[:, None])
+            reduced[:, mine] = 0
+            if self.normalization != "paper":
+                now = _ratio(before, rows.sum(1, dtype=float)) * (n_before - len(mine)) / n_before
+                rows *= now.astype(reduced.dtype)[:, None]
+            share_of_frame = _ratio(by_frame.T @ share, weight[:, None])
+            total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
+            for j, s in zip(mine_sub, share_of_frame.T, strict=True):
+                counts = s * total
+                sums.counts[:n_frames, j] -= counts
+                if len(sums.squares):
+                    sums.squares[:n_frames, j] -= counts + counts**2
+                    sums.products[1:n_frames, j] -= counts[1:] * counts[:-1]
+
     def _admit(self, n: int, first: int | None, valid: ArrayLike | None) -> int:
-        """Make room for `n` frames and say which the first is."""
+        """Make room for `n` frames and return the index of the first."""
         begin = self.n_pushed if first is None else int(first)
         end = begin + n
         if begin < self.n_pushed:
             raise ValueError(f"frame {begin} has come before: the next is {self.n_pushed}")
         if self.n_frames is not None and end > self.n_frames:
             raise ValueError(f"frame {end} came, {self.n_frames} were announced")
-        keep = np.ones(n, bool) if valid is None else np.asarray(valid, dtype=bool)
-        if keep.shape != (n,):
-            raise ValueError(f"valid has shape {keep.shape}, wanted ({n},)")
+        keep = check_valid(valid, n)
         while end > self._rows.capacity:
             assert isinstance(self._rows, AreaRows)  # the others know their frames
             half = self._rows.n_rows // 2
@@ -215,28 +221,21 @@ class TwoTimeReducer:
         self.n_pushed = end
         return begin
 
-    def _where(self, begin: int) -> tuple[NDArray, ...]:
-        """What the kernels want to know of frames from `begin` on."""
-        p, sums = self.partition, self.sums
-        columns = self._rows.columns(begin, self.n_pushed)
-        return p.static_roi, self._n_pixels, *columns, self._reduced, sums.counts, sums.squares, sums.products
-
     def maps(self, *, partial: bool = False) -> NDArray:
-        """Two-time correlation maps (n_roi, size, size), baseline 1.
+        """Return the two-time correlation maps, (n_roi, size, size), baseline 1.
 
-        Rows without a single valid frame are NaN, and bins whose pixels are all left out.
+        Rows without a valid frame are NaN, and so are bins whose pixels are all left out.
 
         Parameters
         ----------
         partial : bool
-            Whether the frames that have come are enough though more were announced: the maps of a run that was
-            aborted, or of one that still goes on. They span the frames that have come; see the notes above.
+            Whether to make maps before all announced frames have come, for a run that was aborted or still goes on.
+            They span the frames so far; see the notes above.
 
         Raises
         ------
         ValueError
-            If frames are missing and the map is not to be a partial one (which "area" alone can give), or no frame
-            holds a photon.
+            If frames are missing and `partial` is False (only "area" allows partial maps), or no frame holds a photon.
         """
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
@@ -257,7 +256,7 @@ class TwoTimeReducer:
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
-        with one_thread:  # more cost more than they bring on products this small
+        with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
                 bin_rows = to_map @ self._reduced[: to_map.shape[1], bin_]
@@ -265,7 +264,7 @@ class TwoTimeReducer:
                 bin_rows *= per_row[:, k, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
         for away in range(self.size):
-            # R diag(v) Rᵀ, diagonal by diagonal: rows so far apart share no frame
+            # R diag(v) Rᵀ, diagonal by diagonal, until rows share no frame
             shared = operator[: self.size - away].multiply(operator[away:])
             if shared.nnz == 0:
                 break
@@ -275,3 +274,8 @@ class TwoTimeReducer:
             if away:
                 out[:, i + away, i] += values
         return out
+
+
+def _ratio(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return x / y, 0 where y is not positive."""
+    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(x.shape, y.shape)), where=y > 0)

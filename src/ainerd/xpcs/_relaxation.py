@@ -1,4 +1,4 @@
-"""Relaxation time, exponent and contrast with honest errors: fits of g2 to the parts of bins."""
+"""Fit relaxation time, exponent and contrast, with errors from the scatter of the parts of bins, or limits."""
 
 from dataclasses import dataclass, fields
 
@@ -7,46 +7,49 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from ainerd.xpcs._bounds import EXPONENT, bounds, faster_than_a_frame
-from ainerd.xpcs._fit import FORMULA, HIGH, LOW, NOTHING, least_squares, model, slopes
+from ainerd.xpcs._fits import FORMULA, HIGH, LOW, NOTHING, least_squares, model, slopes
 from ainerd.xpcs._g2 import G2
-from ainerd.xpcs._misfit import SIZE, P, misfit
-from ainerd.xpcs._speckle import Sample, has_speckle, shared, slow_contrast, student_factor
+from ainerd.xpcs._scatter import Sample, covariance_of_mean, misfit, shared, student_factor
 
-LOG_TAU_KNOWN = 0.4  # standard error of log tau above which a bound is all there is to say
-EXPONENT_KNOWN = 0.5  # relative error of the exponent above which its shape, and so tau, is not known
-RESOLVED = 3.5  # lags within tau: of a faster decay the shape is not seen
-SURE = 0.12  # standard error of log tau below which its limits need not be looked at
-RANGE = 6.0  # between the limits of a tau that is determined
+SPECKLE_P = 0.015  # probability that a flat field is reported as speckle, over all tests
+MISFIT_P, MISFIT_SIZE = 1e-4, 0.15  # both must be passed: with many speckles the smallest deviation is significant
+EXPONENT = (0.3, 3.0)  # range of the fit
+LOG_TAU_KNOWN = 0.4  # standard error of log tau above which only limits are reported
+EXPONENT_KNOWN = 0.5  # relative error of the exponent above which the shape, and so tau, is unknown
+RESOLVED = 3.5  # lags within tau below which the shape of the decay is not resolved
+SURE = 0.12  # standard error of log tau below which its limits need not be computed
+RANGE = 6.0  # largest ratio of the limits of a tau that is reported
 PLATEAU_P = 1e-3
 DIFFER_P = 1e-3
+LIMIT_P = 0.05
+STEPS = 24  # trial relaxation times of a limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relaxation:
-    """Relaxations of some bins, or of all together: arrays (n,), NaN where nothing can be said.
+    """Relaxations of some bins, or of all together: arrays (n,), NaN where the data do not determine a value.
 
     Attributes
     ----------
     tau, tau_err : ndarray
-        Relaxation time and standard error, in the unit of the frame time; NaN where the data do not determine it.
+        Relaxation time and standard error, in the unit of the frame time.
     tau_above, tau_below : ndarray
-        One-sided limits of 95 % where `tau` is NaN: "does not decay within the exposure" has the first, "faster than a
-        frame" the second.
+        One-sided limits of 95 % where `tau` is NaN. A g2 that does not decay within the exposure has the first, one
+        that decays within a frame the second.
     exponent, exponent_err : ndarray
         NaN where `tau` is.
     contrast, contrast_err : ndarray
-        With the ensemble of speckles in mind: the finite number of them is in the error.
+        The error includes the finite number of speckles.
     plateau, plateau_err : ndarray
-        Part of g2 - 1 that does not decay; 0 ± NaN where a model without one is preferred, NaN where `tau` is.
+        Share of g2 - 1 that does not decay; 0 ± NaN if a model without one is preferred, NaN where `tau` is.
     speckle : ndarray of str
-        "yes", "no", or "unknown" where too few pixels tell how sure that is.
+        "yes", "no", or "unknown" if there are too few pixels for a test.
     p_same : ndarray
-        Chance of bins that differ as much as these if all were the same; NaN for a single bin. Errors of bins that
-        differ (below .001) are those of numbers that scatter from bin to bin.
+        Probability that equal bins differ as much as these; NaN for a single bin. If it is below .001, the errors come
+        from the scatter between bins.
     misfit_p : ndarray
-        Chance of residuals as large if g2 were of this form, with a plateau if need be. Where it is below 1e-4, and the
-        residuals are larger than .15 of the contrast, nothing is said of tau.
+        Probability of residuals as large as these if g2 has this form, with or without a plateau. If it is below 1e-4
+        and the residuals are larger than .15 of the contrast, tau is not reported.
     formula : str
     """
 
@@ -72,42 +75,37 @@ def fit_relaxation(
     *,
     bins: ArrayLike | None = None,
     together: bool = False,
-    baseline: str = "one",
     opposite: ArrayLike | None = None,
 ) -> Relaxation:
     """Fit g2 = 1 + contrast exp(-2 (tau / tau0)^exponent) to bins, one by one or together.
 
-    Lags of one g2 are correlated, because they share speckles and photons: chi square alone makes errors several
-    times too small. They come from the parts of the bins instead (`G2.parts`), each of which pulls the parameters a
-    little: the covariance is A⁻¹ B A⁻¹, with A = JᵀWJ of the fit and B that of the mean over parts of JᵀW times their
-    residuals (White, Econometrica 50, 1, 1982), widened for the degrees of freedom of the scatter.
+    Lags of one g2 are correlated, because they share speckles and photons, so chi square alone gives errors that are
+    several times too small. The errors come from the parts of the bins instead (`G2.parts`): the covariance is
+    A⁻¹ B A⁻¹, with A = JᵀWJ of the fit and B the covariance of the mean over parts of JᵀW times their residuals (White,
+    Econometrica 50, 1, 1982), widened for the degrees of freedom of the scatter. The normalization makes the baseline
+    1; a part of g2 - 1 that does not decay (`Relaxation.plateau`) is always looked for.
 
     Parameters
     ----------
     g2 : G2
-        Of `MultiTau` or `g2`.
+        Result of `MultiTau` or `g2`.
     frame_time : float
-        Unit of tau in the answer.
+        Unit of tau in the result.
     bins : array_like of int, optional
-        Which, from 0; all by default.
+        Bins to fit, from 0; all by default.
     together : bool
-        Whether one relaxation describes them all, as in a ring of an isotropic sample.
-    baseline : {"one", "free"}
-        Value at long lags. The normalisation makes it 1; a part that does not decay (`Relaxation.plateau`) is looked
-        for in any case.
+        Whether one relaxation describes all of them, as in a ring of an isotropic sample.
     opposite : array_like of int, shape (n_roi,), optional
-        Of each bin the one at the other side of the beam, -1 for none. They see the same speckle (Friedel), so that the
-        error of both together is up to a root of two larger than that of as many bins which do not.
+        For each bin the one on the other side of the beam, -1 for none. Both see the same speckle (Friedel), so the
+        error of both together is up to a root of two larger than that of two independent bins.
 
     Raises
     ------
     ValueError
-        If the frame time is not positive, or a bin or baseline unknown.
+        If the frame time is not positive, or a bin does not exist.
     """
     if not frame_time > 0:
         raise ValueError(f"frame_time must be positive, got {frame_time!r}")
-    if baseline not in ("one", "free"):
-        raise ValueError(f"baseline must be 'one' or 'free', got {baseline!r}")
     which = np.arange(len(g2.value)) if bins is None else np.asarray(bins, dtype=int)
     if which.size == 0 or which.min() < 0 or which.max() >= len(g2.value):
         raise ValueError(f"bins must be numbers from 0 to {len(g2.value) - 1}, got {bins!r}")
@@ -115,9 +113,9 @@ def fit_relaxation(
     across = np.full(len(g2.value), -1) if opposite is None else np.asarray(opposite, dtype=int)
     if across.shape != (len(g2.value),):
         raise ValueError(f"opposite must have one number for each of the {len(g2.value)} bins, got {across.shape}")
-    found = [_fit_one(*_sample(g2, group), baseline, across) for group in groups]
+    fitted = [_fit_one(*_sample(g2, group), across) for group in groups]
     names = [field.name for field in fields(Relaxation) if field.name != "formula"]
-    arrays = {name: np.array([one[name] for one in found]) for name in names}
+    arrays = {name: np.array([one[name] for one in fitted]) for name in names}
     for name in names:
         if name.startswith("tau"):
             arrays[name] = arrays[name] * frame_time
@@ -125,7 +123,7 @@ def fit_relaxation(
 
 
 def _sample(g2: G2, group: NDArray) -> tuple[Sample, NDArray[np.int64]]:
-    """The parts of a group of bins, and the bin of each."""
+    """Return the parts of a group of bins, and the bin of each part."""
     mine = np.isin(g2.part_roi, group) & (g2.part_weight > 0)
     roi = g2.part_roi[mine]
     weight = g2.part_weight[mine] * g2.n_pixels[roi]
@@ -133,79 +131,79 @@ def _sample(g2: G2, group: NDArray) -> tuple[Sample, NDArray[np.int64]]:
     return Sample(g2.lag, weight / max(weight.sum(), 1), x, g2.parts0[mine]), roi
 
 
-def _fit_one(s: Sample, roi: NDArray[np.int64], baseline: str, opposite: NDArray[np.int64]) -> dict[str, float | str]:
-    said: dict[str, float | str] = {
+def _fit_one(s: Sample, roi: NDArray[np.int64], opposite: NDArray[np.int64]) -> dict[str, float | str]:
+    numbers: dict[str, float | str] = {
         field.name: np.nan for field in fields(Relaxation) if field.name not in ("formula", "speckle")
     }
-    said["speckle"] = has_speckle(s) if len(s.w) > 1 else "unknown"
-    said["contrast"], error = s.estimate(s.zero)
-    said["contrast_err"] = error * np.sqrt(shared(s, s.zero[:, None], roi, opposite)[0])
+    numbers["speckle"] = _has_speckle(s) if len(s.w) > 1 else "unknown"
+    numbers["contrast"], error = s.estimate(s.zero)
+    numbers["contrast_err"] = error * np.sqrt(shared(s, s.zero[:, None], roi, opposite)[0])
     use = np.isfinite(s.mean)
-    if said["speckle"] != "yes" or use.sum() < 5:
-        return said
+    if numbers["speckle"] != "yes" or use.sum() < 5:
+        return numbers
     s = Sample(s.lag[use], s.w, s.x[:, use], s.zero)
-    fit = _Fit(s, roi, opposite, free_baseline=baseline == "free")
-    rest = _Fit(s, roi, opposite, free_baseline=True) if baseline == "one" else fit
-    still = np.full(s.lag.size, 1 + s.mean @ (1 / s.variance) / (1 / s.variance).sum())  # beyond what is fitted
-    p, off = max(misfit(s, curve) for curve in (*(model(s.lag, one.x[None])[0] for one in (fit, rest)), still))
-    said["misfit_p"] = p
-    if p < P and off > SIZE:  # no parameter means anything
-        return said
-    if rest is not fit and rest.has_plateau(s):
-        fit = rest
+    fit, with_plateau = (_Fit(s, roi, opposite, free_baseline=free) for free in (False, True))
+    constant = np.full(s.lag.size, 1 + s.mean @ (1 / s.variance) / (1 / s.variance).sum())  # outside the fitted range
+    curves = (*(model(s.lag, each.x[None])[0] for each in (fit, with_plateau)), constant)
+    p, size = max(misfit(s, curve) for curve in curves)
+    numbers["misfit_p"] = p
+    if p < MISFIT_P and size > MISFIT_SIZE:  # the parameters are meaningless
+        return numbers
+    if with_plateau.has_plateau(s):
+        fit = with_plateau
     elif not fit.known or fit.error[1] > SURE:
-        limit = bounds(s)
-        if not fit.known or not limit[1] < RANGE * limit[0]:
-            return said | _bound(s, said, limit)
+        limits = _limits(s)
+        if not fit.known or not limits[1] < RANGE * limits[0]:
+            return numbers | _limits_alone(s, float(numbers["contrast_err"]), *limits)
     contrast, log_tau, exponent, base = fit.x
-    said |= {"tau": np.exp(log_tau), "tau_err": np.exp(log_tau) * _longer(fit.error[1])}
-    said |= {"exponent": exponent, "exponent_err": fit.error[2], "p_same": fit.p_same, "plateau": 0.0}
-    said |= {"contrast": contrast, "contrast_err": contrast * _longer(fit.error[0] / contrast)}
-    if fit.free_baseline and baseline == "one":
+    numbers |= {"tau": np.exp(log_tau), "tau_err": np.exp(log_tau) * _symmetric_error(fit.error[1])}
+    numbers |= {"exponent": exponent, "exponent_err": fit.error[2], "p_same": fit.p_same, "plateau": 0.0}
+    numbers |= {"contrast": contrast, "contrast_err": contrast * _symmetric_error(fit.error[0] / contrast)}
+    if fit is with_plateau:
         whole = contrast + base - 1
         slope = np.array([-(base - 1), 0, 0, contrast]) / whole**2
         total = np.array([1.0, 0, 0, 1])
-        said |= {"plateau": (base - 1) / whole, "plateau_err": np.sqrt(max(slope @ fit.covariance @ slope, 0.0))}
-        said |= {"contrast": whole, "contrast_err": np.sqrt(max(total @ fit.covariance @ total, 0.0))}
-    return said
+        numbers |= {"plateau": (base - 1) / whole, "plateau_err": np.sqrt(max(slope @ fit.covariance @ slope, 0.0))}
+        numbers |= {"contrast": whole, "contrast_err": np.sqrt(max(total @ fit.covariance @ total, 0.0))}
+    return numbers
 
 
-def _longer(relative: float) -> float:
-    """Half of an interval for what scatters in proportion to its true value, about halfway between 1 and 2 errors.
+def _symmetric_error(relative: float) -> float:
+    """Return half the width of an interval for a value whose error is proportional to the true value.
 
-    It reaches from x / (1 + k r) to x / (1 - k r) for k errors (Fieller, J. R. Stat. Soc. B 16, 175, 1954): half of it,
-    over k, is r / (1 - k² r²).
+    For k errors the interval is x / (1 + k r) to x / (1 - k r) (Fieller, J. R. Stat. Soc. B 16, 175, 1954). Half of it,
+    over k, is r / (1 - k² r²), taken here about halfway between k = 1 and 2.
     """
     return float(relative / (1 - 2 * min(relative, 0.5) ** 2))
 
 
-def _bound(s: Sample, said: dict[str, float | str], limit: tuple[float, float]) -> dict[str, float | str]:
-    above, below = limit
-    fast = faster_than_a_frame(s)
+def _limits_alone(s: Sample, contrast_err: float, above: float, below: float) -> dict[str, float | str]:
+    """Return limits of tau, and the contrast with its error, for a tau that the data do not determine."""
+    fast = _faster_than_a_frame(s)
     if np.isfinite(fast):
         above, below = np.nan, fast
     out: dict[str, float | str] = {"tau_above": above, "tau_below": below}
     if above > s.lag[-1] / 10:
-        out["contrast"], out["contrast_err"] = slow_contrast(s)
-    factor = student_factor(s.dof)
-    out["contrast_err"] = float(out.get("contrast_err", said["contrast_err"])) * factor
-    return out
+        out["contrast"], contrast_err = _slow_contrast(s)
+    return out | {"contrast_err": contrast_err * student_factor(s.dof)}
 
 
 class _Fit:
-    """Least squares of the mean of the parts, with the covariance of the parameters from their scores."""
+    """A least-squares fit to the mean of the parts, with the covariance of the parameters from their scores.
+
+    `known` is True if the fit determines tau; `covariance` and `error` exist only if it converged.
+    """
 
     def __init__(self, s: Sample, roi: NDArray[np.int64], opposite: NDArray[np.int64], *, free_baseline: bool) -> None:
-        self.free_baseline = free_baseline
         low, high = LOW.copy(), HIGH.copy()
         low[2], high[2] = EXPONENT
         low[3], high[3] = (0.5, 1.5) if free_baseline else (1.0, 1.0)
         weight = 1 / np.sqrt(s.variance)
-        found, settled = least_squares(s.lag, 1 + s.mean[None], weight[None], low, high)
-        self.x = found[0]
+        fitted, converged = least_squares(s.lag, 1 + s.mean[None], weight[None], low, high)
+        self.x = fitted[0]
         self.known, self.p_same = False, np.nan
         free = low < high
-        if not settled[0]:
+        if not converged[0]:
             return
         slope = slopes(s.lag, self.x[None])[0][free] * weight
         normal = slope @ slope.T
@@ -213,9 +211,9 @@ class _Fit:
         if not (scale > NOTHING).all() or np.linalg.cond(normal / scale[:, None] / scale) > 1e12:
             return
         residual = np.nan_to_num(1 + s.x - model(s.lag, self.x[None])) * weight
-        pull = residual @ slope.T @ np.linalg.inv(normal)  # of each part, on the parameters
-        of_bins, dof = _between(s, roi, pull)
-        self.p_same = _same(pull, s, roi)
+        pull = residual @ slope.T @ np.linalg.inv(normal)  # of each part on the parameters
+        of_bins, dof = _covariance_between_bins(s, roi, pull)
+        self.p_same = _probability_of_same(pull, s, roi)
         factor = student_factor(s.dof)
         covariance = s.covariance(pull) * factor**2
         if self.p_same < DIFFER_P:
@@ -231,24 +229,23 @@ class _Fit:
         self.known = bool(inside[free].all() and shape_known and resolved)
 
     def has_plateau(self, s: Sample) -> bool:
-        """Whether a part decays within the run and a part does not, both beyond doubt."""
+        """Return whether one part of g2 - 1 significantly decays within the run and another does not."""
         if not self.known or self.x[3] <= 1 or np.exp(self.x[1]) > s.lag[-1] / 5:
             return False
         sure = student.isf(PLATEAU_P, s.dof)
         return bool(self.x[3] - 1 > sure * self.error[3] and self.x[0] > sure * self.error[0])
 
 
-def _between(s: Sample, roi: NDArray, pull: NDArray) -> tuple[NDArray, int]:
-    """Covariance of the mean of pulls from their scatter between bins, and its degrees of freedom."""
+def _covariance_between_bins(s: Sample, roi: NDArray, pull: NDArray) -> tuple[NDArray, int]:
+    """Return the covariance of the mean of pulls from their scatter between bins, and its degrees of freedom."""
     bins, index = np.unique(roi, return_inverse=True)
     w = np.bincount(index, s.w)
     mean = np.stack([np.bincount(index, s.w * column) / w for column in pull.T], 1)
-    off = mean - w @ mean
-    return (w[:, None] * off).T @ off / max(len(bins) - 1, 1), max(len(bins) - 1, 1)
+    return covariance_of_mean(mean, w), max(len(bins) - 1, 1)
 
 
-def _same(pull: NDArray, s: Sample, roi: NDArray) -> float:
-    """Chance that bins of the same sample pull the contrast, log tau or exponent apart as much as these do."""
+def _probability_of_same(pull: NDArray, s: Sample, roi: NDArray) -> float:
+    """Return the probability that equal bins differ as much in contrast, log tau or exponent as these do."""
     bins = np.unique(roi)
     if len(bins) < 2:
         return np.nan
@@ -266,3 +263,91 @@ def _same(pull: NDArray, s: Sample, roi: NDArray) -> float:
     if (known < 2).any():
         return np.nan
     return float(min(1, 3 * chi2.sf(np.nansum(z**2, 0), known - 1).min()))
+
+
+def _has_speckle(s: Sample) -> str:
+    """Return "yes" or "no", or "unknown" if there are too few parts for a test.
+
+    One-sided tests are made of the contrast at lag 0, and of the mean of g2 - 1 at the first lag, up to lag 4, up to
+    lag 16, and over all lags.
+    """
+    if s.dof < 3:
+        return "unknown"
+    weight = np.where(np.isfinite(s.mean), 1 / s.variance, 0)
+    tested = [s.zero]
+    for last in (1, 4, 16, s.lag[-1]):
+        w = weight * (s.lag <= last)
+        if w.sum() > 0:
+            tested.append(np.where(np.isfinite(s.x).any(1), np.nan_to_num(s.x) @ w / w.sum(), np.nan))
+    limit = student.isf(SPECKLE_P / len(tested), s.dof)
+    for x in tested:
+        mean, error = s.estimate(x)
+        if error > 0 and mean > limit * error:
+            return "yes"
+    return "no"
+
+
+def _slow_contrast(s: Sample) -> tuple[float, float]:
+    """Estimate the contrast of a g2 that hardly decays, and its error, by a line through the first quarter of lags."""
+    weight = np.where(np.isfinite(s.mean) & (s.lag <= max(s.lag[-1] / 4, s.lag[min(4, len(s.lag) - 1)])), 1, 0)
+    weight = weight / s.variance
+    line = np.stack([np.ones_like(s.lag), s.lag / s.lag[-1]])
+    to_line = np.linalg.pinv((line * weight) @ line.T) @ (line * weight)
+    return s.estimate(np.nan_to_num(s.x) @ to_line[0])
+
+
+def _limits(s: Sample) -> tuple[float, float]:
+    """Return one-sided limits (above, below) of 95 % for tau in frames; NaN where there is none.
+
+    For each trial tau the best contrast and exponent are fitted, and the residuals of the parts are projected on the
+    difference between this curve and that of the best tau. Their mean over its error is a Student t (a score test).
+    `above` is the end of the short trial times that are rejected, `below` the start of the long ones. A coarse scan is
+    followed by a fine one between those.
+    """
+    limit = student.isf(LIMIT_P, s.dof)
+    trial = np.log(np.geomspace(s.lag[0] / 20, 100 * s.lag[-1], STEPS))
+    for _ in range(2):
+        t = _score_tests(s, trial)
+        kept = np.flatnonzero(t < limit)
+        first, last = max(kept[0] - 1, 0), min(kept[-1] + 1, STEPS - 1)
+        ends = [np.exp(trial[i]) if t[i] >= limit else np.nan for i in (first, last)]
+        trial = np.linspace(trial[first], trial[last], STEPS)
+    return float(ends[0]), float(ends[1])
+
+
+def _score_tests(s: Sample, trial: NDArray) -> NDArray[np.float64]:
+    """Return Student's t of each trial log tau against the best of them."""
+    low, high = np.tile(LOW, (STEPS, 1)), np.tile(HIGH, (STEPS, 1))
+    low[:, 0], high[:, 0] = 0, 1.0  # the largest contrast possible
+    low[:, 1] = high[:, 1] = trial
+    low[:, 2], high[:, 2] = EXPONENT
+    low[:, 3] = high[:, 3] = 1
+    weight = 1 / s.variance
+    y, root = (np.broadcast_to(x, (STEPS, len(s.lag))) for x in (1 + s.mean, np.sqrt(weight)))
+    curves = model(s.lag, least_squares(s.lag, y, root, low, high)[0])
+    best = int((weight * (curves - y) ** 2).sum(1).argmin())
+    t = np.zeros(STEPS)
+    for i in np.flatnonzero(np.arange(STEPS) != best):
+        mean, error = s.estimate(np.nan_to_num(1 + s.x - curves[i]) @ (weight * (curves[best] - curves[i])))
+        t[i] = mean / error if error > 0 else 0.0
+    return t
+
+
+def _faster_than_a_frame(s: Sample) -> float:
+    """Return a limit of 95 % for tau in frames, for contrast within a frame but not after it; NaN otherwise.
+
+    The ratio of g2 - 1 at the first lag to the contrast within a frame bounds exp(-2 (lag / tau)^exponent), for any
+    exponent from 0.5 to 2.
+    """
+    zero, zero_err = s.estimate(s.zero)
+    limit = student.isf(LIMIT_P, s.dof)
+    if not zero > student.isf(0.005, s.dof) * zero_err:
+        return np.nan
+    for ratio in np.linspace(0.01, 1, 100):  # the smallest that is significantly above the measured one
+        left, left_err = s.estimate(s.x[:, 0] - ratio * s.zero)
+        if left < -limit * left_err:
+            break
+    if ratio >= np.exp(-1):
+        return np.nan
+    decay = -np.log(ratio) / 2
+    return float(s.lag[0] * max(decay ** (-1 / exponent) for exponent in (0.5, 2.0)))

@@ -1,11 +1,17 @@
-"""What the scatter of parts of bins says of noise: how sure g2 is, and how its lags vary together."""
+"""Statistics of the parts of bins: errors and covariances of lags from their scatter, and tests built on them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import null_space
+from scipy.stats import f as f_distribution
 
-SMALLEST = 0.02  # part of a lag's variance that is taken to be its own: a sum of few parts shows less by chance
+from ainerd.xpcs._g2 import ROUNDING
+
+SMALLEST = 0.02  # least share of a lag's variance that is its own: few parts show too little of it by chance
+WIDTH = 11  # lags over which variances are smoothed
+MISFIT_BANDS, AZIMUTH_BANDS = 8, 9  # bands of neighbouring lags
 
 
 @dataclass(frozen=True)
@@ -15,13 +21,13 @@ class Scatter:
     Attributes
     ----------
     deviation : ndarray, shape (n_part, n_lag)
-        Their sum over the parts of a bin is zero, and their sum of squares, times `factor`, its variance.
+        Sums to zero over the parts of a bin; the sum of squares, times `factor`, is the variance of the bin's mean.
     roi : ndarray of int, shape (n_part,)
         Bin of each part, from 0.
     factor : ndarray, shape (n_part,)
-        K / (K - 1) of the bin's K parts.
+        K / (K - 1) for a bin of K parts.
     size : ndarray, shape (n_roi,)
-        Sum of the bin's weights, one on the mean: variances go as its inverse.
+        Sum of the bin's weights, relative to the mean bin; variances are inversely proportional to it.
     """
 
     deviation: NDArray[np.float64]
@@ -31,18 +37,18 @@ class Scatter:
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom: parts that do not give a bin's mean."""
+        """Degrees of freedom: the number of parts minus the number of bins."""
         return len(self.roi) - len(self.size)
 
     def covariance(self) -> NDArray[np.float64]:
-        """Covariance of lags in a bin of the mean size, (n_lag, n_lag), pooled over bins."""
+        """Return the covariance of lags in a bin of mean size, (n_lag, n_lag), pooled over bins."""
         scaled = self.deviation * np.sqrt(self.factor * self.size[self.roi])[:, None]
         return scaled.T @ scaled / len(self.size)
 
     def whitening(self) -> NDArray[np.float64]:
-        """A with A C Aᵀ = 1 for the covariance C as few common factors and what each lag has of its own.
+        """Return A with A C Aᵀ = 1, for a covariance C modelled by few common factors and a variance of each lag.
 
-        A sample covariance of 60 lags is too noisy to be inverted as it is: the factors are the eigenvectors whose
+        A sample covariance of 60 lags is too noisy to be inverted directly. The factors are the eigenvectors whose
         eigenvalues noise alone does not reach (Marchenko and Pastur, Math. USSR Sb. 1, 457, 1967).
         """
         covariance = self.covariance()
@@ -58,10 +64,10 @@ class Scatter:
 def scatter(
     values: NDArray, parts: ArrayLike, part_roi: ArrayLike | None, part_weight: ArrayLike | None
 ) -> tuple[Scatter, NDArray[np.int64], NDArray[np.int64]]:
-    """Deviations of parts from their bins, and which bins and data they tell of.
+    """Compute the deviations of parts from their bins.
 
-    Bins without a value, or with fewer than three parts that have one, are left out, then data that a bin or a part
-    lacks.
+    Bins without a value, or with fewer than three parts that have one, are left out; then columns that a bin or a part
+    has no value for.
 
     Parameters
     ----------
@@ -74,7 +80,7 @@ def scatter(
     -------
     Scatter
     bins, data : ndarray of int
-        Rows and columns of `values` that it is about.
+        Rows and columns of `values` that are not left out.
 
     Raises
     ------
@@ -102,3 +108,172 @@ def scatter(
     some = every[good][:, data]
     np.add.at(mean, roi, share * some)
     return Scatter(share * (some - mean[roi]), roi, (count / (count - 1))[roi], total / total.mean()), bins, data
+
+
+def differ(value: ArrayLike, phi: ArrayLike, noise: Scatter) -> float:
+    """Return the probability that bins of equal dynamics, apart from their contrast, differ so much with azimuth.
+
+    A velocity, a spread of velocities and an anisotropic relaxation all make g2 depend on twice the azimuth (speckle is
+    the same at q and -q). The second harmonic of g2 in bands of lags is compared with the scatter of parts by Wilks'
+    test, which is exact for two harmonics (Rao, Bull. Inst. Int. Stat. 33, 177, 1951). The component proportional to
+    the mean g2 - 1 is projected out, because a contrast that differs between bins is not dynamics.
+
+    Parameters
+    ----------
+    value : array_like, shape (n_roi, n_lag)
+        g2 without NaN, lags in ascending order.
+    phi : array_like, shape (n_roi,)
+        Azimuth in degrees.
+    noise : Scatter
+
+    Returns
+    -------
+    float
+        NaN if there are too few bins to separate a second harmonic from a mean.
+    """
+    values, angle = np.asarray(value, dtype=float), np.deg2rad(np.asarray(phi, dtype=float))
+    design = np.stack([np.ones_like(angle), np.cos(2 * angle), np.sin(2 * angle)], axis=1)
+    normal = design.T @ (noise.size[:, None] * design)
+    if len(angle) < 3 or np.linalg.cond(normal) > 1e6:
+        return np.nan
+    bands = _bands(noise)
+    mean = (noise.size @ values / noise.size.sum() - 1) @ bands
+    bands = bands @ null_space(mean[None])
+    freedom, width = noise.freedom, bands.shape[1]
+    if width < 1 or freedom < width + 4:
+        return np.nan
+    y = values @ bands
+    inverse = np.linalg.inv(normal)
+    effect = (inverse @ design.T @ (noise.size[:, None] * y))[1:]
+    explained = effect.T @ np.linalg.inv(inverse[1:, 1:]) @ effect
+    within = bands.T @ noise.covariance() @ bands * len(noise.size)
+    # to a sum of squares with `freedom` degrees of freedom: the pooled covariance is a mean over bins
+    within *= freedom / len(noise.size)
+    sign, log_both = np.linalg.slogdet(within + explained)
+    root = np.exp((np.linalg.slogdet(within)[1] - log_both) / 2)
+    if sign <= 0 or not 0 < root <= 1:
+        return np.nan
+    ratio = (1 - root) / root * (freedom - width + 1) / width
+    return float(f_distribution.sf(ratio, 2 * width, 2 * (freedom - width + 1)))
+
+
+def _bands(noise: Scatter) -> NDArray[np.float64]:
+    """Return weights that average over bands of neighbouring lags, (n_lag, n_band); the parts limit their number."""
+    n_lag = noise.deviation.shape[1]
+    variance = np.maximum(np.diag(noise.covariance()), 1e-300)
+    n_band = min(AZIMUTH_BANDS, n_lag, noise.freedom // 8)
+    out = np.zeros((n_lag, n_band))
+    for j, some in enumerate(np.array_split(np.arange(n_lag), n_band)):
+        out[some, j] = 1 / variance[some] / (1 / variance[some]).sum()
+    return out
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The parts of some bins together: weights `w` (m,), sum 1, and g2 - 1 by lag, `x` (m, n), and at lag 0, `zero`."""
+
+    lag: NDArray[np.float64]
+    w: NDArray[np.float64]
+    x: NDArray[np.float64]
+    zero: NDArray[np.float64]
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of the scatter between parts."""
+        return len(self.w) - 1
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean over the parts that have a value, (n,)."""
+        known = np.isfinite(self.x)
+        total = self.w @ known
+        return np.divide(self.w @ np.where(known, self.x, 0), total, out=np.full(total.shape, np.nan), where=total > 0)
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """Variance of `mean`, smoothed over neighbouring lags so that it does not follow the noise, (n,).
+
+        A lag at which the parts do not scatter, because none has a value or a pair of photons, takes its neighbours'.
+        """
+        off = np.nan_to_num(self.x - self.mean) ** 2
+        variance = self.w @ off / max(self.dof, 1)
+        known = np.flatnonzero(variance > ROUNDING**2)
+        if not known.size:
+            return np.ones_like(variance)
+        raw = np.interp(np.arange(variance.size), known, np.log(variance[known]))
+        width = min(WIDTH, len(raw) | 1)
+        return np.exp(np.convolve(np.pad(raw, width // 2, mode="edge"), np.ones(width) / width, "valid")[: len(raw)])
+
+    def covariance(self, score: NDArray) -> NDArray[np.float64]:
+        """Return the covariance (k, k) of the mean of `score`, (m, k)."""
+        return covariance_of_mean(score, self.w)
+
+    def estimate(self, x: NDArray) -> tuple[float, float]:
+        """Return the mean of a number of each part, (m,), and its standard error, NaN if all parts agree."""
+        known = np.isfinite(x)
+        if known.sum() < 2:
+            return np.nan, np.nan
+        w = self.w[known] / self.w[known].sum()
+        mean = w @ x[known]
+        error = np.sqrt(w @ (x[known] - mean) ** 2 / (known.sum() - 1))
+        return float(mean), float(error) if error > ROUNDING * np.abs(x[known]).max() else np.nan
+
+
+def covariance_of_mean(x: NDArray, w: NDArray) -> NDArray[np.float64]:
+    """Return the covariance (k, k) of the weighted mean of `x`, (m, k), from its scatter; the weights sum to 1."""
+    off = x - w @ x
+    return (w[:, None] * off).T @ off / max(len(w) - 1, 1)
+
+
+def student_factor(dof: int) -> float:
+    """Return the factor that gives a standard error from few parts about the coverage of a normal one."""
+    return float(np.sqrt(dof / max(dof - 2, 1)))
+
+
+def shared(
+    s: Sample, x: NDArray[np.float64], roi: NDArray[np.int64], opposite: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the factors, 1 to 2, by which speckle shared by opposite bins raises the variance of means of `x` (m, k).
+
+    They are estimated from the products of the deviations of both bins of a pair. `roi` (m,) are the bins of the parts,
+    `opposite` (n_roi,) the bin across the beam from each bin, or -1.
+    """
+    known = np.isfinite(x).all(1)
+    w, x, roi = s.w[known], x[known], roi[known]
+    if not known.any():
+        return np.ones(x.shape[1])
+    w = w / w.sum()
+    off = w[:, None] * (x - w @ x)
+    of_bins = np.stack([np.bincount(roi, column, len(opposite)) for column in off.T], axis=1)
+    pairs = np.flatnonzero((opposite > np.arange(len(opposite))) & np.isin(np.arange(len(opposite)), roi))
+    pairs = pairs[np.isin(opposite[pairs], roi)]
+    if len(pairs) < 3:  # too few to estimate: assume the worst
+        return np.where(np.ones(x.shape[1], bool) & bool(len(pairs)), 2.0, 1.0)
+    both = 2 * (of_bins[pairs] * of_bins[opposite[pairs]]).sum(0)
+    variance = w @ (x - w @ x) ** 2 / max(len(w) - 1, 1)
+    return 1 + np.clip(np.divide(both, variance, out=np.zeros_like(both), where=variance > 0), 0, 1)
+
+
+def misfit(s: Sample, curve: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the probability of residuals as large as these if the curve (n,) of g2 is right, and their size.
+
+    Mean residuals in bands of lags are compared with their covariance from the scatter of parts (Hotelling's test).
+    Their size is the largest of them, over the largest g2 - 1 in a band. Both are NaN if there are too few parts.
+    """
+    bands = np.array_split(np.arange(len(s.lag)), min(MISFIT_BANDS, len(s.lag)))
+    weight = 1 / s.variance
+    k = len(bands)
+    if s.dof < k + 3:
+        return np.nan, np.nan
+    off, height = (
+        np.stack([np.nan_to_num(x)[..., band] @ weight[band] / weight[band].sum() for band in bands], axis=-1)
+        for x in (1 + s.x - curve, s.mean)
+    )
+    mean = s.w @ off
+    scale = np.sqrt(np.diag(s.covariance(off)))
+    if not (scale > 0).all():
+        return np.nan, np.nan
+    covariance = s.covariance(off) / scale / scale[:, None]
+    square = mean / scale @ np.linalg.pinv(covariance, hermitian=True) @ (mean / scale)
+    p = f_distribution.sf(square * (s.dof - k + 1) / (s.dof * k), k, s.dof - k + 1)
+    return float(p), float(np.abs(mean).max() / max(np.abs(height).max(), 1e-12))

@@ -1,10 +1,10 @@
-"""Which frames are dark, or show the picture displaced.
+"""Find frames that are dark, or in which the scattering pattern is displaced.
 
-The picture is told by the shares of the static sub-bins in a frame's counts, c_j / sum c. They are projected on what is
-smooth over the detector, x, y, x², y², xy of the sub-bins' centres, orthonormal under the run's own shares: a ring of a
-steep S(q) that moves shows in x and y, a beam that widens in the others. In 1, 4 and 16 frames these numbers are
-compared with those of the 32 frames before the last 28. What they may differ by is what photons and speckle allow
-(of the contrast that single frames show), or what they did differ by so far if that is more.
+The pattern of a frame is described by the shares of the static sub-bins in its counts, c_j / Σ c. They are projected on
+functions that are smooth over the detector: x, y, x², y², xy of the sub-bins' centers, orthonormal under the run's own
+shares. A ring of steep S(q) that moves shows in x and y, a beam that widens in the others. The projections of 1, 4 and
+16 frames are compared with those of the 32 frames before the last 28. They may differ by as much as photons and speckle
+(of the contrast seen in single frames) allow, or as much as they have differed so far if that is more.
 """
 
 import numba as nb
@@ -13,27 +13,22 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs._partition import Partition
 
-# of a frame; DISPLACED, and the two after it, as found by each of the windows
-TOLD, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
+# states of a frame; DISPLACED and the two numbers after it are results of the three windows
+INVALID, GOOD, NO_LIGHT, DISPLACED, ACCEPTED = -1, 0, 1, 2, 10
 WINDOWS = (1, 4, 16)  # frames
-LAG = 28  # frames: how far back one is found displaced, the longest window, half of it, and a gap
+LAG = 28  # frames that can still be found displaced: the longest window, half of it, and a gap
 GAP = 4  # frames
-EVERY = 4  # frames a time: how often the longest window is looked at
-BEFORE = 32  # frames that it is compared with
-FOR_GOOD = 64  # displaced frames, with few others among them, after which the picture is another one
-DARK = 0.1  # of the usual counts
-LIT = 30  # counts of a frame, or window, below which too few of them, or shares of them, are no wonder
-SURE = 45.0  # chi-square of five numbers; chance 1e-8 where all is Gaussian
-SPECKLE = 2.0  # pixels in a speckle, by which fewer of them are independent
+EVERY = 4  # frames between two checks of the longest window
+BEFORE = 32  # frames of the reference
+FOR_GOOD = 64  # displaced frames, with few others among them, after which the new pattern is accepted
+DARK = 0.1  # share of the usual counts
+LIT = 30  # counts of a frame or window below which nothing is concluded
+SURE = 45.0  # chi-square of five numbers; probability 1e-8 if all are Gaussian
+SPECKLE = 2.0  # pixels in a speckle, which reduce the number of independent pixels
 
 
 class FrameScreen:
-    """Judges frames by the counts of their sub-bins.
-
-    Parameters
-    ----------
-    partition : Partition
-    """
+    """Classify frames by the counts of their sub-bins."""
 
     def __init__(self, partition: Partition) -> None:
         self._size = np.diff(partition.static_edges)
@@ -48,19 +43,19 @@ class FrameScreen:
         self._usual = self._share = 0.0
         self._excess = np.ones((3, 5))
         self._speckle = np.zeros(5)
-        self._since = 0  # the first frame that the picture is of
-        self._at, self._latest = 0, -LAG  # the latter: the last frame that was found displaced
+        self._since = 0  # first frame of the reference pattern
+        self._at, self._latest = 0, -LAG  # next frame, and the last one found displaced
 
     def begin(self, counts: NDArray[np.float64], contrast: float) -> None:
-        """Take the picture from frames that were looked at: sums over sub-bins, (b, n_sub)."""
+        """Take the reference pattern from the first frames: sums over sub-bins, (b, n_sub)."""
         total = counts.sum(1)
         lit = total > DARK * np.quantile(total, 0.9) if len(total) else np.zeros(0, bool)
         self._usual = float(np.median(total[lit])) if lit.any() else 0.0
-        # the median of frames: those displaced do not count
+        # the median over frames ignores displaced ones
         share = counts[lit].mean(0) if lit.any() else np.zeros(len(self._size))
         self._basis = _orthonormal(self._smooth, share / (share.sum() or 1.0))
         moments = np.column_stack([counts @ self._basis.T, total])[lit]
-        self._picture = np.median(moments[:, :5] / moments[:, 5:], 0) if lit.any() else np.zeros(5)
+        self._pattern = np.median(moments[:, :5] / moments[:, 5:], 0) if lit.any() else np.zeros(5)
         self._contrast = contrast
         self._speckle = SPECKLE * contrast * ((share / (share.sum() or 1.0)) ** 2 / self._size * self._basis**2).sum(1)
         big_enough = self._size.sum() >= 50 and len(self._size) >= 4
@@ -68,10 +63,10 @@ class FrameScreen:
         self._dark = DARK if self._size.sum() >= LAG else 0.0
 
     def add(self, counts: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
-        """Judge the next frames, by the sums over their sub-bins, (b, n_sub)."""
+        """Classify the next frames by the sums over their sub-bins, (b, n_sub)."""
         total = counts.sum(1)[valid]
         if self._at and total.size and np.quantile(total, 0.9) * self._dark > max(self._usual, LIT):
-            # what came before was dark, or nearly: the picture begins here
+            # the frames before were nearly dark: the reference starts here
             self.begin(counts[valid], self._contrast)
             self._since = self._at
         n = self._at + len(counts)
@@ -80,38 +75,38 @@ class FrameScreen:
             self._moments = np.concatenate([self._moments, np.zeros((more, 6))])
             self._state = np.concatenate([self._state, np.zeros(more, np.int8)])
         now = slice(self._at, n)
-        self._state[now] = np.where(valid, GOOD, TOLD)
+        self._state[now] = np.where(valid, GOOD, INVALID)
         numbers = np.array([self._usual, self._latest])
         _project(counts, self._basis, self._moments[now])
         _judge(
-            self._moments, self._state, self._since, self._at, n, self._picture, self._speckle, self._excess,
+            self._moments, self._state, self._since, self._at, n, self._pattern, self._speckle, self._excess,
             self._sure, self._dark, numbers,
         )  # fmt: skip
         self._usual, self._latest = numbers[0], int(numbers[1])
         self._at = n
 
     def good(self, first: int, last: int) -> NDArray[np.bool_]:
-        """Whether frames first to last - 1 are to be used."""
+        """Return whether each of frames first to last - 1 can be used."""
         return self._state[first:last] == GOOD
 
     @property
     def dark(self) -> NDArray[np.int64]:
-        """Frames without light."""
+        """Frames that are dark."""
         return np.flatnonzero(self._state[: self._at] == NO_LIGHT)
 
     @property
     def displaced(self) -> NDArray[np.int64]:
-        """Frames whose picture is another."""
+        """Frames whose pattern is displaced."""
         return np.flatnonzero(self._state[: self._at] >= DISPLACED)
 
     @property
     def moved(self) -> NDArray[np.int64]:
-        """Frames from which on the picture is another for good."""
+        """Frames from which on a new pattern is accepted."""
         return np.flatnonzero(self._state[: self._at] > ACCEPTED) + 1
 
 
 def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The functions, orthonormal to each other and to a constant under `share`; 0 where nothing is left."""
+    """Make the functions orthonormal to each other and to a constant under `share`; 0 where nothing is left."""
     out = [np.ones(len(share))]
     for f in functions:
         before = np.sqrt((f**2 * share).sum())
@@ -132,13 +127,13 @@ def _project(counts, basis, moments):
 
 
 @nb.njit(nogil=True, cache=True)
-def _judge(moments, state, origin, first, last, picture, speckle, excess, sure, dark, numbers):
+def _judge(moments, state, origin, first, last, pattern, speckle, excess, sure, dark, numbers):
     base = np.empty(5)
     mean = np.empty(5)
     away = np.empty(5)
     counted = 0.0
     for t in range(first, last):
-        if state[t] == TOLD:
+        if state[t] == INVALID:
             continue
         total = moments[t, 5]
         usual = numbers[0]
@@ -158,7 +153,7 @@ def _judge(moments, state, origin, first, last, picture, speckle, excess, sure, 
                     seen += 1
                 i -= 1
             if seen < BEFORE // 2 or counted == 0:
-                base[:] = picture
+                base[:] = pattern
                 counted = BEFORE * usual
             else:
                 base /= counted
@@ -182,7 +177,7 @@ def _judge(moments, state, origin, first, last, picture, speckle, excess, sure, 
                 away[k] = (mean[k] / here - base[k]) ** 2
                 chi += away[k] / max(chance * excess[w, k], chance + speckle[k])
             if chi > sure:
-                # it may have begun before the window, and frames between two that are displaced are no better
+                # it may have started before the window; frames between two displaced ones are displaced too
                 begin = max(t - WINDOWS[w] + 1 - WINDOWS[w] // 2, origin)
                 for i in range(max(begin - GAP, origin), begin):
                     if state[i] >= DISPLACED:
@@ -197,7 +192,7 @@ def _judge(moments, state, origin, first, last, picture, speckle, excess, sure, 
                 for i in range(since, t + 1):
                     n += DISPLACED <= state[i] < ACCEPTED
                 if n >= 0.9 * FOR_GOOD:
-                    # what came in this while is what the next frames are compared with
+                    # these frames become the reference for the next ones
                     for i in range(since, t):
                         if state[i] >= DISPLACED:
                             state[i] = ACCEPTED

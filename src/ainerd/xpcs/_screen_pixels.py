@@ -1,13 +1,13 @@
-"""Which pixels cannot be counting the scattering that the pixels around them count.
+"""Find pixels whose mean counts do not fit those of the pixels around them.
 
-The counts N of a pixel over a run are Poisson with a mean that static speckle spreads. Where speckle of any number of
-modes is static in part, no tail is longer than that of one mode,
+The counts N of a pixel over a run are Poisson with a mean that varies with static speckle. For partly static speckle of
+any number of modes, no tail is longer than that of one mode,
 
     I = mu (1 - x) + mu x E,    E exponential, x**2 = v the relative variance of the means,
 
-and no lower end more common than that of the gamma distribution of shape 1/v. v is found from the means themselves,
-without what is called hot, and 1 where they are too few to say. mu is a smooth profile, exp of a quadratic in the
-detector's coordinates, of each static sub-bin: S(q) may be as steep as it likes. Its own error is allowed for.
+and no lower end is more likely than that of the gamma distribution of shape 1/v. v is estimated from the means
+themselves, without the hot pixels, and is 1 if there are too few. mu is a smooth profile, exp of a quadratic in the
+detector's coordinates, of each static sub-bin, so S(q) may be steep. The error of the profile is allowed for.
 """
 
 from weakref import WeakKeyDictionary
@@ -19,25 +19,18 @@ from scipy.special import gammaincinv
 
 from ainerd.xpcs._partition import Partition
 
-CHANCE = 1e-6  # of calling one good pixel of a run bad for a single count
-CHANCE_OF_MEANS = 1e-4  # for its mean, in one look: the bounds are bounds
-ENOUGH = 64  # pixels of a sub-bin for a profile of six parameters; fewer have a mean alone
-LEAST = 20.0  # counts a parameter of it
-SPREAD = 0.02  # relative variance that any detector's pixels are allowed
+CHANCE = 1e-6  # of calling one good pixel of a run bad because of a single count
+CHANCE_OF_MEANS = 1e-4  # of calling one good pixel bad because of its mean, in one look; an upper bound
+ENOUGH = 64  # pixels of a sub-bin for a profile of six parameters; smaller ones only have a mean
+LEAST = 20.0  # counts for each parameter of the profile
+SPREAD = 0.02  # relative variance of pixels allowed on any detector
 
 
-_BASES: WeakKeyDictionary[Partition, NDArray[np.float64]] = WeakKeyDictionary()  # one partition has many runs
+_BASES: WeakKeyDictionary[Partition, NDArray[np.float64]] = WeakKeyDictionary()  # a partition serves many runs
 
 
 class PixelScreen:
-    """Sums of each pixel, and what they say.
-
-    Parameters
-    ----------
-    partition : Partition
-    n_frames : int or None
-        Frames that will come.
-    """
+    """Sum the counts of each pixel, and find hot and dead ones; `n_frames` are to come, None if unknown."""
 
     def __init__(self, partition: Partition, n_frames: int | None) -> None:
         self._edges, self._n_frames = partition.static_edges, n_frames
@@ -61,7 +54,7 @@ class PixelScreen:
         self.n_seen += n_frames
 
     def without_bad(self, counts: NDArray[np.float64], block: NDArray) -> NDArray[np.float64]:
-        """Sums over sub-bins, (b, n_sub), less what the bad pixels of the block count."""
+        """Return sums over sub-bins, (b, n_sub), without the counts of the bad pixels of the block."""
         bad = np.flatnonzero(~self.good)
         if bad.size:
             counts = counts.copy()
@@ -69,12 +62,12 @@ class PixelScreen:
         return counts
 
     def brightness(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Frames over the mean frame that the limits are for, (b,): the median over the sub-bins; 1 without any."""
+        """Return the brightness of frames relative to the mean frame, (b,): the median over sub-bins, or 1."""
         seen = self._mean > 0
         return np.median(counts[:, seen] / self._mean[seen], 1) if seen.any() else np.ones(len(counts))
 
     def contrast(self, block: NDArray, counts: NDArray[np.float64]) -> float:
-        """Contrast of the speckle in single frames, (b, n_pixels), or what it is at most."""
+        """Return an upper limit of the speckle contrast in single frames, (b, n_pixels)."""
         block, counts = block[::4], counts[::4]
         x = block[:, self.good].astype(np.float32)
         pairs = float(np.einsum("tp,tp->", x, x)) - float(x.sum(dtype=np.float64))
@@ -84,19 +77,19 @@ class PixelScreen:
         return float(np.clip((pairs + 3 * np.sqrt(2 * max(pairs, 0) + 4)) / alone - 1, 0, 1))
 
     def limits(self) -> NDArray[np.float64]:
-        """Counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
+        """Return the counts above which a pixel of each sub-bin is impossible, (n_sub,)."""
         mu, n_fit = self._mu, self._n_fit
         n_good = np.bincount(self.sub, self.good, len(self.size))
         seen = np.add.reduceat(mu * self.good, self._edges[:-1]) + 1  # counts
         mean = np.maximum(np.maximum.reduceat(mu, self._edges[:-1]), seen / np.maximum(n_good, 1)) / max(self.n_seen, 1)
-        # what the mean may be, of so few speckles, which may be slow, and so few counts
+        # upper limit of the mean, given few counts and few speckles, which may be slow
         equal = 1 / (1 / np.maximum(n_good, 1) + 1 / seen) / n_fit
         mean = np.minimum(mean * equal / gammaincinv(equal, CHANCE), 1e12)
         frames = max(self._n_frames or 100_000, 2 * self.n_seen)
         return np.log(len(self.good) * frames / CHANCE) / np.log1p(1 / mean)
 
     def judge(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Positions of the good pixels that turn out hot, and dead."""
+        """Return the positions of good pixels that turn out hot, and of those that turn out dead."""
         mu, n_fit = self._mu, self._n_fit
         level = np.log(max(self.good.sum(), 1) / CHANCE_OF_MEANS)
         hot, use = np.zeros(len(mu), bool), self.good & (mu > 0)
@@ -121,18 +114,18 @@ class PixelScreen:
         return np.flatnonzero(hot), np.flatnonzero(dead)
 
     def _spread(self, use: NDArray[np.bool_], mu: NDArray, fitted: NDArray) -> float:
-        """Relative variance of the means of pixels, with its error, in the bin where it is largest; at most 1."""
+        """Return an upper limit of the relative variance of pixel means, in the bin where it is largest; at most 1."""
         away, noise, roi = self.total[use] / mu[use] - 1, 1 / mu[use], self._roi[use]
         v = max((away**2).mean() - noise.mean(), 0) / max(1 - fitted[use].mean(), 0.1)
         of_all = noise.mean()
         error = (of_all + v) * np.sqrt((2 + 6 * max(of_all, v)) / len(away))
         n = np.bincount(roi)
-        cut = np.minimum(away, 6 * np.sqrt(v + noise))  # so that no pixel makes a bin's spread its own
+        cut = np.minimum(away, 6 * np.sqrt(v + noise))  # so that no single pixel sets the spread of a bin
         of_bin = (np.bincount(roi, cut**2 - noise) / np.maximum(n, 1))[n >= ENOUGH]
         return float(np.clip(1.2 * max(v, *of_bin, 0) + 4 * error, SPREAD, 1))
 
     def fit(self) -> None:
-        """Fit the profile again, to what has been counted so far by the pixels that are still good."""
+        """Fit the profile to the counts so far of the pixels that are still good."""
         counts = np.where(self.good, self.total, 0.0)
         of_sub = np.add.reduceat(counts, self._edges[:-1])
         self._mean = of_sub / max(self.n_seen, 1)
@@ -142,9 +135,9 @@ class PixelScreen:
 
 
 def _highest(mu: NDArray[np.float64], spread: float, level: float) -> NDArray[np.float64]:
-    """Counts that a pixel of mean `mu` exceeds with a chance below exp(-level): Chernoff's bound."""
+    """Return the counts that a pixel of mean `mu` exceeds with probability below exp(-level): Chernoff's bound."""
     x = np.sqrt(spread)
-    # z between 1 and the pole of the generating function of Poisson((1 - x) mu) + geometric(x mu)
+    # u from 0 to the pole of the generating function of Poisson((1 - x) mu) + geometric(x mu)
     u = (1 - np.geomspace(1e-4, 0.999, 48)) / (x * mu[:, None])
     z = (1 - x) * mu[:, None] * u - np.log1p(-x * mu[:, None] * u)
     return ((level + z) / np.log1p(u)).min(1)
@@ -152,7 +145,7 @@ def _highest(mu: NDArray[np.float64], spread: float, level: float) -> NDArray[np
 
 @nb.njit(nogil=True, cache=True)
 def _quadratics(edges, rows, columns):
-    """1, x, y, x², y², xy of each sub-bin's pixels, made orthonormal over them, (6, n_pixels)."""
+    """Return 1, x, y, x², y², xy of each sub-bin's pixels, made orthonormal over them, (6, n_pixels)."""
     out = np.zeros((6, rows.size))
     for j in range(edges.size - 1):
         a, b = edges[j], edges[j + 1]
@@ -174,9 +167,9 @@ def _quadratics(edges, rows, columns):
 
 @nb.njit(nogil=True, cache=True)
 def _fit(edges, basis, counts, good, n_fit, coefficient):
-    """Mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
+    """Fit mean counts by Fisher scoring of a gamma model with a logarithmic link, outliers cut at eight times the mean.
 
-    `coefficient`, (n_sub, 6), are where it begins and where it ends, the first of them over the plain mean.
+    `coefficient`, (n_sub, 6), are the start values, overwritten by the result; the first is relative to the mean.
     """
     mu = np.zeros(counts.size)
     step = np.zeros(6)

@@ -1,11 +1,10 @@
-"""The full two-time correlation, for a person who asks for it, and one-time correlations out of maps."""
+"""The full two-time correlation, and one-time correlations computed from maps."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.xpcs._counts import Sums, check_counts
-from ainerd.xpcs._normalize import Diagonal, Normalization, check_choice, diagonal_correction, scales
-from ainerd.xpcs._partition import Partition
+from ainerd.xpcs._counts import Diagonal, Sums, check_counts, diagonal_correction, scales
+from ainerd.xpcs._partition import Normalization, Partition, check_choice
 from ainerd.xpcs._reducer import TwoTimeReducer
 
 
@@ -19,10 +18,10 @@ def two_time(
     valid: ArrayLike | None = None,
     dtype: str = "float32",
 ) -> NDArray:
-    """Two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
+    """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
-    Baseline 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
-    (T, n_pixels), and the options those of `TwoTimeReducer`.
+    The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
+    (T, n_pixels); the options are those of `TwoTimeReducer`.
     """
     options = {"diagonal": diagonal, "normalization": normalization, "valid": valid, "dtype": dtype}
     if size is not None:
@@ -53,33 +52,33 @@ def two_time(
 
 
 def g2_from_two_time(c2: ArrayLike) -> NDArray[np.float64]:
-    """g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), NaN left out.
+    """Return g2 by lag: the mean along the diagonals of maps (n_roi, n, n) or (n, n), ignoring NaN.
 
     Returns
     -------
     ndarray, shape (n_roi, n - 1) or (n - 1,)
-        At lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a row
-        holds a spread of lags of its own length.
+        g2 at lags 1 to n - 1, in rows of the map; NaN where no element is left. Near the diagonal of a reduced map a
+        row averages over lags that differ by up to its own length.
     """
     return g2_by_age(c2, 1)[1][..., 0, :]
 
 
 def g2_by_age(c2: ArrayLike, n_ages: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """g2 by age and lag: cuts across the diagonal of a map.
+    """Return g2 by age and lag: cuts across the diagonal of a map.
 
     Parameters
     ----------
     c2 : array_like, shape (n_roi, n, n) or (n, n)
-        Two-time maps; NaN is left out.
+        Two-time maps; NaN is ignored.
     n_ages : int
-        Strips of equal length in age, (t1 + t2) / 2.
+        Number of strips of equal length in age, (t1 + t2) / 2.
 
     Returns
     -------
     age : ndarray, shape (n_ages,)
-        Middle of each strip, in rows of the map from the beginning of the first.
+        Middle of each strip, in rows of the map, 0 at the start of the first row.
     value : ndarray, shape (n_roi, n_ages, n - 1) or (n_ages, n - 1)
-        At lags 1 to n - 1, in rows; NaN where no element is left: long lags exist in the middle ages alone.
+        g2 at lags 1 to n - 1, in rows; NaN where no element is left: only middle ages have long lags.
 
     Raises
     ------

@@ -10,8 +10,7 @@ from ainerd.config import Settings, read_section
 from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition
 from ainerd.techniques.rheo_xpcs._questions import dead_pixels, questions
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
-from ainerd.xpcs import Partition
-from ainerd.xpcs._beam_center import guess_beam_center
+from ainerd.xpcs import Partition, guess_beam_center
 
 
 def spheres(shape, beam, mean, seed=0):

@@ -14,8 +14,7 @@ from ainerd.techniques.rheo_xpcs._bins import build_partition
 from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture, binned, binning, field_of, hot
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
-from ainerd.xpcs import Partition, TwoTimeReducer
-from ainerd.xpcs._normalize import per_bin
+from ainerd.xpcs import Partition, TwoTimeReducer, per_bin
 
 SETTINGS = PartitionSettings(
     shape=(48, 64),

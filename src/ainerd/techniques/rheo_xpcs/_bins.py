@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from ainerd.config import read_map
 from ainerd.technique import Finding
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
-from ainerd.xpcs import Partition
-from ainerd.xpcs._annular import Annulus, annulus_of, likelier
-from ainerd.xpcs._detector import pyfai_detectors
+from ainerd.xpcs import Annulus, Partition, pyfai_detectors
 
 if TYPE_CHECKING:
     from pyFAI.detectors import Detector
@@ -74,8 +72,8 @@ def look_at(partition: Partition, settings: PartitionSettings | None = None) -> 
     """What ``ainerd check`` says of the bins: their pixels, what was left out, what the detector sees."""
     pixels, few = partition.n_pixels, partition.n_pixels < FEWEST_PIXELS
     rings = settings is not None and settings.by_geometry
-    annulus = annulus_of(**_geometry(settings)) if settings is not None and rings else None
-    hint = likelier(annulus, FEWEST_PIXELS) if annulus is not None and (few.any() or len(partition.left_out)) else ""
+    annulus = Annulus(**_geometry(settings)) if settings is not None and rings else None
+    hint = annulus.likely_mistake(FEWEST_PIXELS) if annulus and (few.any() or len(partition.left_out)) else ""
     said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     todo = ""
     if few.any():

@@ -12,8 +12,7 @@ from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.techniques.rheo_xpcs._seen import Seen, pooled_contrast, speckle_px
 from ainerd.techniques.rheo_xpcs._verdict import filled, judge
 from ainerd.threads import one_thread
-from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time
-from ainerd.xpcs._normalize import per_bin
+from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time, per_bin
 
 if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS

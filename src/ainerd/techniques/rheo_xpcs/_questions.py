@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from ainerd.technique import Question
 from ainerd.techniques.rheo_xpcs._bins import FEWEST_PIXELS, sensor
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
-from ainerd.xpcs._annular import Annulus
-from ainerd.xpcs._beam_center import guess_beam_center
-from ainerd.xpcs._detector import pyfai_detectors
+from ainerd.xpcs import Annulus, guess_beam_center, pyfai_detectors
 
 USUAL = (
     "lambda750k",
@@ -79,13 +77,12 @@ def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
     energy = yield Question(key="partition.energy_keV", asked="photon energy, in keV", default=11.0)
     try:
         annulus = Annulus(
-            sensor=detector,
+            detector=detector,
             beam_center_px=(float(beam[0]), float(beam[1])),
             distance_m=float(distance),
             energy_keV=float(energy),
-            q_edges_inv_nm=np.array([0.0, 1.0]),
+            q_edges_inv_nm=[0.0, 1.0],
             n_phi=1,
-            phi_range_deg=(0.0, 360.0),
             n_static=1,
         )
     except (TypeError, ValueError, IndexError):

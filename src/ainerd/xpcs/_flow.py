@@ -1,16 +1,15 @@
-"""What moves across a ring: a velocity, a spread of velocities, an anisotropic relaxation, or nothing of the kind."""
+"""Fit motion across the azimuth of a ring: a velocity, a spread of velocities, an anisotropic relaxation, or none."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import f as f_distribution
 
-from ainerd.xpcs._anisotropy import differ
-from ainerd.xpcs._fit import NOTHING, fit_kww
+from ainerd.xpcs._fits import NOTHING, fit_kww
 from ainerd.xpcs._fringes import N, Ring, fit, search
-from ainerd.xpcs._scatter import Scatter, scatter
+from ainerd.xpcs._scatter import Scatter, differ, scatter
 
 FORMULA = (
     "g2(tau) = 1 + contrast(phi) * (x**2 * g**2 + static**2 + 2 * x * static * g * <cos(q * velocity * tau * cos(phi - "
@@ -20,72 +19,73 @@ FORMULA = (
 )
 SURE_P = 0.01
 SURE_BIC = 10.0  # "very strong", Kass and Raftery 1995
-ALIKE = 2.0  # two kinds of flow that differ by less are not told apart
-KNOWN = 1 / 12  # a velocity that is known no better is found where noise happens to enlarge it
+ALIKE = 2.0  # smaller differences in BIC do not distinguish two kinds of flow
+KNOWN = 1 / 12  # largest relative error of a velocity that is reported: noise can raise it above a threshold
 SHAPE = [0, 1, 2]  # log tau, exponent, static
+FREE = {"none": SHAPE, "velocity": [*SHAPE, 3, 4], "spread": [*SHAPE, 5, 6], "anisotropy": [*SHAPE, 7, 8]}
 Kind = Literal["none", "velocity", "spread", "anisotropy"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowFit:
-    """What g2 of the bins of one ring says of motion across azimuth; with ``_err``, one standard deviation.
+    """Motion found in the bins of one ring; with ``_err``, one standard deviation; NaN where unknown.
 
     Attributes
     ----------
     kind : {"none", "velocity", "spread", "anisotropy"}
-        The model that the data choose: all bins alike (but for their contrast), a uniform flow that interferes with
-        what stands still, a spread of velocities without fringes, or a relaxation time with a second harmonic.
+        The model selected by the data: all bins alike (apart from their contrast), a uniform flow that interferes with
+        a static part, a spread of velocities without fringes, or a relaxation time with a second harmonic.
     velocity, velocity_err : float
-        Of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
+        Velocity of the uniform flow, in nm per unit of tau; NaN unless `kind` is "velocity".
     velocity_spread, velocity_spread_err : float
         Standard deviation of the velocities, in nm per unit of tau; NaN unless `kind` is "spread". A linear profile
         between walls of speeds 0 and V has V / sqrt(12).
     flow_direction, flow_direction_err : float
-        Of either, in degrees from 0 to 180: speckle does not tell forth from back.
+        Direction of either flow, in degrees from 0 to 180; speckle does not show the sign.
     flow_p : float
-        Chance that bins which are alike differ so much across azimuth: of `differ` with parts, else of the drop of chi
-        square, independent lags taken for granted.
+        Probability that equal bins differ so much with azimuth: with parts by a test of their scatter, without parts by
+        the drop of chi square, assuming independent lags.
     flow_bic : float
-        Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) less that of
-        the better flow. A flow is claimed above 10, with `flow_p` below .01, where the other kind of flow is worse and
-        its velocity is known to a twelfth. NaN where none was tried, as the bins do not differ.
+        Bayesian information criterion without flow (all bins alike, or anisotropic, whichever is better) minus that of
+        the better flow. A flow is reported if this is above 10, `flow_p` is below .01, the other kind of flow is worse,
+        and the velocity is known to a twelfth. NaN if no flow was fitted, because the bins do not differ.
     anisotropy, anisotropy_err : float
-        Amplitude of the second harmonic of log tau; NaN unless claimed, and where there are fringes.
+        Amplitude of the second harmonic of log tau; NaN unless significant, and NaN if there are fringes.
     anisotropy_direction, anisotropy_direction_err : float
-        Where relaxation is quickest, in degrees from 0 to 180.
+        Direction of the fastest relaxation, in degrees from 0 to 180.
     anisotropy_p : float
-        Of an amplitude of zero; claimed below .01.
+        p-value of an amplitude of zero; significant below .01.
     static, static_err : float
-        Part of the scattered intensity that stands still.
+        Static share of the scattered intensity.
     tau, tau_err : float
-        Relaxation time of the moving part's g1, in all directions alike unless `kind` is "anisotropy".
+        Relaxation time of the moving part's g1, the same in all directions unless `kind` is "anisotropy".
     exponent, contrast : float
-        `contrast` is the mean over bins.
+        Exponent of the relaxation, and mean contrast over bins.
     chi2 : float
-        Reduced chi square of the chosen model (sum of squares per degree of freedom without parts or errors).
+        Reduced chi square of the selected model (sum of squares per degree of freedom without parts or errors).
     """
 
-    kind: Kind
-    velocity: float
-    velocity_err: float
-    velocity_spread: float
-    velocity_spread_err: float
-    flow_direction: float
-    flow_direction_err: float
-    flow_p: float
-    flow_bic: float
-    anisotropy: float
-    anisotropy_err: float
-    anisotropy_direction: float
-    anisotropy_direction_err: float
-    anisotropy_p: float
-    static: float
-    static_err: float
-    tau: float
-    tau_err: float
-    exponent: float
-    contrast: float
-    chi2: float
+    kind: Kind = "none"
+    velocity: float = np.nan
+    velocity_err: float = np.nan
+    velocity_spread: float = np.nan
+    velocity_spread_err: float = np.nan
+    flow_direction: float = np.nan
+    flow_direction_err: float = np.nan
+    flow_p: float = np.nan
+    flow_bic: float = np.nan
+    anisotropy: float = np.nan
+    anisotropy_err: float = np.nan
+    anisotropy_direction: float = np.nan
+    anisotropy_direction_err: float = np.nan
+    anisotropy_p: float = np.nan
+    static: float = np.nan
+    static_err: float = np.nan
+    tau: float = np.nan
+    tau_err: float = np.nan
+    exponent: float = np.nan
+    contrast: float = np.nan
+    chi2: float = np.nan
     formula: str = FORMULA
 
 
@@ -102,40 +102,40 @@ def fit_flow(
     phi_width: float = 0.0,
     q_width: float = 0.0,
 ) -> FlowFit:
-    """Find what depends on azimuth in the bins of a ring, and say nothing where a test does not.
+    """Find motion in the azimuthal dependence of g2 in a ring; report only what passes a significance test.
 
     Moving and static scatterers together give |g1|² = x² g² + (1 - x)² + 2 x (1 - x) g cos(q·v tau) (Livet et al., J.
     Synchrotron Rad. 13, 453, 2006). Velocities that are spread about their mean, as in shear, let speckle decay without
     fringes, by exp(-(q·s tau)²) for a normal spread (Fuller et al., J. Fluid Mech. 100, 555, 1980; Burghardt et al.,
-    Phys. Rev. E 85, 021402, 2012). Angle-resolved velocities are what Horwath et al. (Nat. Commun. 15, 5945, 2024)
-    conclude from. Each bin has a contrast of its own.
+    Phys. Rev. E 85, 021402, 2012). Horwath et al. (Nat. Commun. 15, 5945, 2024) use angle-resolved velocities. Each bin
+    has its own contrast.
 
     Parameters
     ----------
     tau : array_like, shape (n,)
         Lags, in any unit.
     g2 : array_like, shape (n_roi, n)
-        NaN is left out. Relaxation time and static part are taken to be the same in all bins: take one ring at a time,
-        and `fit_power` for what depends on q.
+        NaN is ignored. Relaxation time and static part are taken to be the same in all bins: fit one ring at a time,
+        and use `fit_power` for the dependence on q.
     phi : array_like, shape (n_roi,)
-        Azimuth of the bins, in degrees; part of a circle will do.
+        Azimuth of the bins, in degrees; part of a circle is enough.
     q : float or array_like, shape (n_roi,)
         In 1/nm.
     error : array_like, like g2, optional
-        Standard errors, for want of parts; zero and NaN errors are not used.
+        Standard errors, if there are no parts; errors of zero or NaN are ignored.
     parts : array_like, shape (n_part, n), optional
-        g2 of groups of pixels of the bins, three or more a bin. Lags of g2 vary together, as the same speckles are in
-        all of them; the scatter of parts tells how, and sets errors and `flow_p`. Without parts lags are taken to be
-        independent, and errors and p values of real frames are too small.
+        g2 of groups of pixels of the bins, three or more in each bin. Lags of g2 are correlated, because they share
+        speckles; the scatter of parts gives their covariance, the errors and `flow_p`. Without parts the lags are taken
+        to be independent, which makes errors and p-values of real frames too small.
     part_roi : array_like of int, shape (n_part,)
         Bin of each part, from 0.
     part_weight : array_like, shape (n_part,), optional
-        Pixels of each part, for bins of unequal size; the shares that `G2` has are as good where bins are equal.
+        Pixels of each part; for bins of equal size, the shares of `G2` do as well.
     phi_width : float
-        Of a bin, in degrees: 20 where there are 18. Fringes that differ within a bin are less deep.
+        Width of a bin in degrees: 20 for 18 bins. Fringes that vary within a bin are less deep.
     q_width : float
-        Of a bin, in 1/nm. At larger q relaxation is quicker, here as q², and late fringes are those of smaller q: in a
-        ring of q ± 10 % velocities would else come out 1 % too low.
+        Width of a bin in 1/nm. Relaxation is faster at larger q, here as q², so late fringes come from smaller q. If
+        this is ignored, velocities in a ring of q ± 10 % come out 1 % too low.
 
     Raises
     ------
@@ -160,19 +160,19 @@ def fit_flow(
         lags, values, errors = lags[order], values[np.ix_(bins, order)], errors[np.ix_(bins, order)]
         azimuth, momentum = azimuth[bins], momentum[bins]
         if lags.size < 4 or bins.size < 3:
-            return _nothing()
+            return FlowFit()
         p = differ(values, azimuth, noise)
-        if not p < SURE_P:  # nothing to explain: nearly all runs end here
-            return _nothing(flow_p=p, anisotropy_p=p)
+        if not p < SURE_P:  # nearly all runs end here
+            return FlowFit(flow_p=p, anisotropy_p=p)
     ring, known = _ring(lags, values, azimuth, momentum, errors, noise)
     if (ring.weight > 0).sum() < 20 or len(azimuth) < 3:
-        return _nothing()
+        return FlowFit()
     ring = replace(ring, half=(np.deg2rad(phi_width) / 2, q_width / momentum.mean() / 2))
     return _Choice(ring, momentum.mean(), noise, known, p).report()
 
 
 def _ring(lags, values, azimuth, momentum, errors, noise: Scatter | None) -> tuple[Ring, bool]:
-    """What is fitted, and whether its noise is known."""
+    """Return the data to fit, and whether their noise is known."""
     use = np.isfinite(values) & (lags > 0)
     known = noise is not None or bool(np.all(np.isfinite(errors[use]) & (errors[use] > 0)))
     if noise is not None:
@@ -187,19 +187,12 @@ def _ring(lags, values, azimuth, momentum, errors, noise: Scatter | None) -> tup
 
 
 class _Choice:
-    """Fits of every model to one ring, and what they say."""
+    """Fits of every model to one ring, and the choice between them."""
 
     def __init__(self, ring: Ring, q: float, noise: Scatter | None, known: bool, p: float) -> None:
         self.ring, self.q, self.noise, self.known, self.p = ring, q, noise, known, p
         self.n = int((ring.weight > 0).sum())
-        self.free = {
-            "none": SHAPE,
-            "velocity": [*SHAPE, 3, 4],
-            "spread": [*SHAPE, 5, 6],
-            "anisotropy": [*SHAPE, 7, 8],
-        }
-        begin = self._begin()
-        self.fits = {"none": fit(begin, ring, self.free["none"])}
+        self.fits = {"none": fit(self._starts(), ring, FREE["none"])}
         plain = self.fits["none"][0]
         rate = np.exp(-plain[0])
         starts = {
@@ -211,17 +204,17 @@ class _Choice:
         }
         for kind, start in starts.items():
             if len(start):
-                self.fits[kind] = fit(start, ring, self.free[kind])
-        cost = {kind: found[1] for kind, found in self.fits.items()}
+                self.fits[kind] = fit(start, ring, FREE[kind])
+        cost = {kind: result[1] for kind, result in self.fits.items()}
         chi2 = cost if known else {kind: self.n * np.log(max(c, 1e-300)) for kind, c in cost.items()}
         self.bic = {kind: c + self._size(kind) * np.log(self.n) for kind, c in chi2.items()}
 
     def _size(self, kind: str) -> int:
-        """Parameters of a model, a contrast for each bin among them."""
-        return len(self.free[kind]) + len(self.ring.angle)
+        """Return the number of parameters of a model, including the contrast of each bin."""
+        return len(FREE[kind]) + len(self.ring.angle)
 
-    def _begin(self) -> NDArray:
-        """Starts of the fit in which all bins are alike: with a static part, and without."""
+    def _starts(self) -> NDArray:
+        """Return starts for the fit with equal bins: without a static part, and with one."""
         ring = self.ring
         weight = (ring.weight**2).sum(0)
         seen = weight > 0
@@ -241,11 +234,11 @@ class _Choice:
         return np.array(rows)
 
     def report(self) -> FlowFit:
-        """The chosen model's numbers."""
+        """Return the numbers of the selected model."""
         flow = min((kind for kind in ("velocity", "spread") if kind in self.bic), key=self.bic.__getitem__)
         gain = min(self.bic["none"], self.bic["anisotropy"]) - self.bic[flow]
         p = self.p
-        if self.noise is None:  # thousands of trial velocities: the p of one, times their number
+        if self.noise is None:  # Bonferroni: p of one trial velocity, times their number
             drop = (self.fits["none"][1] - self.fits[flow][1]) / 2
             freedom = max(self.n - self._size(flow), 1)
             left = 1.0 if self.known else max(self.fits[flow][1] / freedom, 1e-300)
@@ -271,10 +264,10 @@ class _Choice:
         shape = {"static": x[2], "static_err": sd[2], "tau": np.exp(x[0]), "tau_err": np.exp(x[0]) * sd[0]}
         shape |= {"exponent": x[1], "contrast": x[N:].mean()}
         shape["chi2"] = cost / max(self.n - self._size(kind), 1)
-        return _nothing(kind=kind, **out, **shape)
+        return FlowFit(kind=kind, **{name: float(x) for name, x in (out | shape).items()})  # type: ignore[arg-type]
 
     def _covariance(self, kind: str) -> NDArray:
-        """Of the free parameters: the sandwich of the scatter of parts, or what independent lags have."""
+        """Return the covariance of the free parameters: a sandwich of the scatter of parts, or for independent lags."""
         _, cost, jacobian = self.fits[kind]
         flat = jacobian.reshape(len(jacobian), -1)
         scale = np.maximum(np.linalg.norm(flat, axis=1), NOTHING)
@@ -290,7 +283,7 @@ class _Choice:
         return bread @ (score.T @ score) @ bread * (noise.freedom / max(noise.freedom - 2, 1))
 
     def _vector(self, kind: str) -> tuple[float, float, float, float, float]:
-        """Length, error, direction in degrees modulo 180 (360 for anisotropy), error, and p of a length of zero."""
+        """Return length, error, direction in degrees modulo 180 (anisotropy: 360), error, and p of a length of zero."""
         x, _, _ = self.fits[kind]
         first = {"velocity": 3, "spread": 5, "anisotropy": 7}[kind]
         v, covariance = x[first : first + 2], self._covariance(kind)[3:5, 3:5]
@@ -301,7 +294,7 @@ class _Choice:
         direction = np.rad2deg(np.arctan2(v[1], v[0])) % (360 if kind == "anisotropy" else 180)
         freedom = self.n - self._size(kind) if self.noise is None else self.noise.freedom - 1
         p = f_distribution.sf(v @ np.linalg.pinv(covariance, hermitian=True) @ v / 2, 2, max(freedom, 1))
-        # a covariance that is singular to rounding may have less than nothing in a direction
+        # the variance may be slightly negative if the covariance is singular
         length_err, across_err = (float(np.sqrt(max(x @ covariance @ x, 0.0))) for x in (along, across))
         return length, length_err, float(direction), float(np.rad2deg(across_err / length)), float(p)
 
@@ -310,8 +303,3 @@ def _at(x: NDArray, first: int, vector: ArrayLike) -> NDArray:
     out = x.copy()
     out[first : first + 2] = vector
     return out
-
-
-def _nothing(kind: Kind = "none", **known: float) -> FlowFit:
-    names = (field.name for field in fields(FlowFit) if field.type is float)
-    return FlowFit(kind=kind, **(dict.fromkeys(names, np.nan) | {name: float(x) for name, x in known.items()}))  # type: ignore[arg-type]

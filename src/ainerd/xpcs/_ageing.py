@@ -1,4 +1,4 @@
-"""How the relaxation time changes with the age of the sample."""
+"""Fit the change of the relaxation time with the age of the sample."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from scipy.stats import t as t_distribution
 
-from ainerd.xpcs._fit import NOTHING
+from ainerd.xpcs._fits import NOTHING
 from ainerd.xpcs._scatter import Scatter, scatter
 
 FORMULA = (
@@ -15,7 +15,7 @@ FORMULA = (
     "tau0 ~ age**ageing_exponent"
 )
 SURE_P = 0.01
-FAR = 5.0  # how far, in the logarithm, a relaxation time may lie outside the lags
+FAR = 5.0  # largest distance, in the logarithm, of a relaxation time from the lags
 STEEPEST = 10.0
 _LOW = np.array([-0.5, 0.0, 0.1])  # contrast, static, exponent; then the logarithms of relaxation times
 _HIGH = np.array([2.0, 0.98, 2.0])
@@ -23,28 +23,28 @@ _HIGH = np.array([2.0, 0.98, 2.0])
 
 @dataclass(frozen=True, kw_only=True)
 class AgeingFit:
-    """Relaxation time against age in one ring; with ``_err``, one standard deviation.
+    """Relaxation time by age in one ring; with ``_err``, one standard deviation.
 
     Attributes
     ----------
     ageing_exponent, ageing_exponent_err : float
-        mu of tau ~ age^mu: above zero the sample slows down, below it rejuvenates. NaN unless `ageing_p` is below .01
-        and `ageing_bic` above zero.
+        mu of tau ~ age^mu: the sample slows down if it is positive and rejuvenates if it is negative. NaN unless
+        `ageing_p` is below .01 and `ageing_bic` above zero.
     ageing_p : float
-        Chance of a mu so far from zero in a sample of one relaxation time; NaN where nothing could be fitted.
+        Probability of a mu so far from zero in a sample of one relaxation time; NaN if the fit failed.
     ageing_bic : float
-        Bayesian information criterion of one relaxation time less that of the power law.
+        Bayesian information criterion of one relaxation time minus that of the power law.
     age : ndarray, shape (n_age,)
-        Mean age of the pairs of frames with short lags, in the unit of the ages given.
+        Mean age of the pairs of frames with short lags, in the unit of the given ages.
     tau, tau_err : ndarray, shape (n_age,)
         Relaxation time of each age, in the unit of the lags, with one contrast, static part and exponent for all ages;
-        NaN where an age does not tell it within a factor of two.
+        NaN where it is not known within a factor of two.
     """
 
-    ageing_exponent: float
-    ageing_exponent_err: float
-    ageing_p: float
-    ageing_bic: float
+    ageing_exponent: float = np.nan
+    ageing_exponent_err: float = np.nan
+    ageing_p: float = np.nan
+    ageing_bic: float = np.nan
     age: NDArray[np.float64]
     tau: NDArray[np.float64]
     tau_err: NDArray[np.float64]
@@ -60,21 +60,21 @@ def fit_ageing(
     part_roi: ArrayLike | None = None,
     part_weight: ArrayLike | None = None,
 ) -> AgeingFit:
-    """Fit tau ~ age^mu to g2 by age, and say so where a test against one relaxation time does.
+    """Fit tau ~ age^mu to g2 by age; report mu only if it is significantly different from zero.
 
-    The test is Wald's, with the error that the scatter of parts gives: lags and ages see the same speckles.
+    The test is Wald's, with the error from the scatter of parts, because lags and ages share speckles.
 
     Parameters
     ----------
     tau : array_like, shape (n,)
         Lags, in any unit.
     age : array_like, shape (n_age,) or (n_age, n)
-        Positive, in any unit, counted from where the power law begins: (t1 + t2) / 2 of the pairs of frames, as of
-        `g2_by_age`; of each lag where ages are told by the later frame, for which see `middle_age`.
+        Positive, in any unit, counted from the start of the power law: (t1 + t2) / 2 of the pairs of frames, as from
+        `g2_by_age`; by lag, if ages are defined by the later frame (see `middle_age`).
     g2 : array_like, shape (n_roi, n_age, n)
-        Of the bins of one ring; NaN is left out. Bins are averaged: an anisotropic relaxation still has an age.
+        g2 of the bins of one ring; NaN is ignored. Bins are averaged, also if the relaxation is anisotropic.
     parts : array_like, shape (n_part, n_age, n), optional
-        As in `fit_flow`. Without them the scatter of the bins counts, of which there must be three.
+        As in `fit_flow`. Without parts the scatter of at least three bins is used.
     part_roi : array_like of int, shape (n_part,), optional
     part_weight : array_like, shape (n_part,), optional
 
@@ -109,15 +109,7 @@ def fit_ageing(
     enough = use.sum(1) >= 3
     use &= enough[:, None]
     if enough.sum() < 3:
-        return AgeingFit(
-            ageing_exponent=np.nan,
-            ageing_exponent_err=np.nan,
-            ageing_p=np.nan,
-            ageing_bic=np.nan,
-            age=middle,
-            tau=empty,
-            tau_err=empty,
-        )
+        return AgeingFit(age=middle, tau=empty, tau_err=empty)
     kept = use.ravel()[data]
     noise = Scatter(noise.deviation[:, kept], noise.roi, noise.factor, noise.size)
     mean = noise.size @ ring[np.ix_(bins, data[kept])] / noise.size.sum()
@@ -133,7 +125,7 @@ def fit_ageing(
     )
     mu, mu_err = law[0][4], law[1][4]
     p = 2 * t_distribution.sf(abs(mu) / mu_err, max(noise.freedom - 1, 1)) if mu_err > 0 else np.nan
-    # lags vary together: chi square in units of what a mean residual of the better model is
+    # lags are correlated: chi square in units of the mean squared residual of the better model
     gain = len(mean) * np.log(one[2] / law[2]) - np.log(len(mean)) if law[2] > 0 else np.nan
     out_tau, out_err = empty.copy(), empty.copy()
     inside = (each[0][3:] > np.log(of_age.lag.min() / 4)) & (each[0][3:] < np.log(4 * of_age.lag.max()))
@@ -153,35 +145,35 @@ def fit_ageing(
 
 
 def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:
-    """Mean of (t1 + t2) / 2 over the pairs of frames whose later one is of an age, (n_age, n), in frames.
+    """Return the mean of (t1 + t2) / 2 over the pairs whose later frame has a given age, (n_age, n), in frames.
 
-    Frames are counted from one half, the middle of the first.
+    Time starts at one half, the middle of the first frame.
 
     Parameters
     ----------
     edges : array_like of int, shape (n_age + 1,)
-        An age holds pairs whose later frame, from 0, is from ``edges[a]`` to ``edges[a + 1] - 1``.
+        Age a holds the pairs whose later frame, from 0, is from ``edges[a]`` to ``edges[a + 1] - 1``.
     lag : array_like, shape (n,)
-        In frames.
+        Lags in frames.
     """
     ends, lags = np.asarray(edges, dtype=float), np.asarray(lag, dtype=float)
     last = ends[1:, None] - 1
     first = np.minimum(np.maximum(ends[:-1, None], lags), last)
-    return np.maximum((first + last - lags + 1) / 2, 0.5)  # lags that are means reach a little before the first frame
+    return np.maximum((first + last - lags + 1) / 2, 0.5)  # averaged lags may reach before the first frame
 
 
 @dataclass(frozen=True)
 class _Data:
-    """Mean g2 of a ring at all ages and lags that count, in one row, with the scatter of its parts."""
+    """Mean g2 of a ring at all usable ages and lags, in one row, with the scatter of its parts."""
 
     lag: NDArray[np.float64]
     value: NDArray[np.float64]
     noise: Scatter
 
     def fit(self, design: NDArray, start: NDArray | None = None, law: bool = False) -> tuple[NDArray, NDArray, float]:
-        """Parameters (contrast, static, exponent, then what `design` makes log tau of), errors, chi square.
+        """Fit contrast, static, exponent, and coefficients of `design` for log tau; return them, errors, chi square.
 
-        Of a `law` the second of these is its exponent.
+        For a `law` the second coefficient is its exponent.
         """
         weight = 1 / np.sqrt(np.maximum(np.diag(self.noise.covariance()), 1e-300))
         log_lag = np.log(self.lag)
@@ -203,7 +195,7 @@ class _Data:
         best = None
         for x in self._starts(n) if start is None else [np.r_[start, np.zeros(3 + n - len(start))]]:
             low, high = np.r_[_LOW, bounds[0]], np.r_[_HIGH, bounds[1]]
-            found = least_squares(
+            fitted = least_squares(
                 lambda x: weight * (model(x)[0] - self.value),
                 np.clip(x, low + 1e-6, high - 1e-6),
                 jac=lambda x: weight[:, None] * model(x)[1],
@@ -211,7 +203,7 @@ class _Data:
                 x_scale="jac",
                 max_nfev=60,
             )
-            best = found if best is None or found.cost < best.cost else best
+            best = fitted if best is None or fitted.cost < best.cost else best
         jacobian = best.jac  # type: ignore[union-attr]
         scale = np.maximum(np.linalg.norm(jacobian, axis=0), NOTHING)
         bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)

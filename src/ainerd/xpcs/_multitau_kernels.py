@@ -1,4 +1,4 @@
-"""What frames give with frames before, at all lags of one level of a multi-tau correlator."""
+"""Compiled loops of the multi-tau correlator: correlate the entries of one level at all its lags."""
 
 import numba as nb
 import numpy as np
@@ -9,11 +9,11 @@ WIDTH = 64  # pixels correlated at a time: with all their entries they fit the f
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def add_products(ring, first, n, least, edges, strips, whole, products, ends):
-    """Add what entries of a ring give with those c before, part by part, for c from `least` on.
+    """Add the products of entries of a ring with the entries c before, part by part, for c from `least` on.
 
-    ring : (rows, n_pixels), entry i in row i modulo rows; those from `first` to `first` + `n` - 1 are added.
-    edges : (n_part + 1,), the pixels of each part. strips : the parts that are added up at a time begin there.
-    whole : (n_part,), True where `add_pairs` has left x + x' to be added.
+    ring : (rows, n_pixels), entry i in row i modulo rows; entries `first` to `first` + `n` - 1 are added.
+    edges : (n_part + 1,), first pixel of each part. strips : first part of each group of parts that is summed at once.
+    whole : (n_part,), True where `add_pairs` has not added x + x'.
     products, ends : (CHANNELS, n_part), to which x x' and x + x' are added.
     """
     room = 0
@@ -30,8 +30,8 @@ def add_products(ring, first, n, least, edges, strips, whole, products, ends):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _correlate(ring, first, n, least, begin, end, products, ends):
-    """Write x x' and x + x' of `n` entries with those c before, summed over the entries and not over the pixels."""
-    # unsigned: an index that may be negative does not vectorise
+    """Write x x' and x + x' of `n` entries with the entries c before, summed over entries but not over pixels."""
+    # unsigned, because a loop whose index may be negative does not vectorize
     one, two, three, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(WIDTH)
     x = np.zeros((CHANNELS + n + 3, WIDTH), np.float32)
     xx = np.empty((CHANNELS, WIDTH), np.float32)
@@ -44,7 +44,7 @@ def _correlate(ring, first, n, least, begin, end, products, ends):
                 x[r, i] = ring[row, p + i]
         xx[:] = 0
         xs[0] = 0
-        for t_ in range(CHANNELS, CHANNELS + n, 4):  # behind the last x is zero
+        for t_ in range(CHANNELS, CHANNELS + n, 4):  # x is zero after the last entry
             t = np.uintp(t_)
             for i in range(width):
                 xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
@@ -53,7 +53,7 @@ def _correlate(ring, first, n, least, begin, end, products, ends):
             came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
             for i in range(width):
                 xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
-        for c_ in range(first + 1, CHANNELS):  # those whose partner would have come before the first are in no pair
+        for c_ in range(first + 1, CHANNELS):  # entries without a partner are in no pair
             c = np.uintp(c_)
             xs[c_] = 0
             for t_ in range(c_ - first, n):
@@ -81,7 +81,7 @@ def _correlate(ring, first, n, least, begin, end, products, ends):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def _add_parts(x, edges, first, last, whole, only_whole, least, into):
-    """Add the sums over the pixels of each part, of four channels at a time."""
+    """Add the sums over the pixels of each part, four channels at a time."""
     begin = edges[first]
     for c in range(least // 4 * 4, CHANNELS, 4):
         x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
@@ -104,8 +104,8 @@ def _add_parts(x, edges, first, last, whole, only_whole, least, into):
 def add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
     """Add the pairs of valid entries to `pairs`, (CHANNELS, n_roi), and x + x' of bins where not all are valid.
 
-    Arguments are as in `add_products`, `weight`, (rows, n_roi), how much of each entry is of valid frames (x is zero
-    where nothing is), and `bins`, (n_roi + 1,), the parts of each bin. Returns where all entries are valid, (n_roi,).
+    Arguments are as in `add_products`; `weight`, (rows, n_roi), is the valid share of each entry (x is zero where the
+    share is), and `bins`, (n_roi + 1,), the first part of each bin. Return where all entries are valid, (n_roi,).
     """
     n_parts = bins[1:] - bins[:-1]
     w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
@@ -137,3 +137,58 @@ def add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
                 for j in range(np.uintp(into.size)):
                     into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
     return whole
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _middle(x, y, out):
+    for i in range(x.size):
+        out[i] = np.float32(0.5) * (x[i] + y[i])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _count(frame, good, now, counts):
+    for p in range(now.size):
+        now[p] = np.float32(frame[p]) * good[p]
+        counts[p] += now[p]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _square(now, squares):
+    for p in range(now.size):
+        squares[p] += now[p] * (now[p] - np.float32(1))
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
+    """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs."""
+    now = np.empty(good.size, np.float32)
+    counts, squares, ends = alone[0], alone[1], alone[2]
+    for b in range(block.shape[0]):
+        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
+        if not keep[b]:
+            row[:] = 0
+            row_weight[:] = 0
+            continue
+        _count(block[b], good, now, counts)
+        _square(now, squares)
+        for k in range(n_pixels.size):
+            total = np.float32(0)
+            for p in range(bins[k], bins[k + 1]):
+                total += now[p]
+            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(bins[k], bins[k + 1]):
+                row[p] = scale * now[p]
+                ends[p] += twice * now[p]
+            row_weight[k] = 1.0 if total > 0 else 0.0
+            pairs[k] += mean * others
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def halve(ring, weight, begin, end, into, weight_into):
+    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
+    for i in range(begin, end):
+        a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
+        _middle(ring[a], ring[b], into[half])
+        _middle(weight[a], weight[b], weight_into[half])

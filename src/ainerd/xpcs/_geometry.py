@@ -1,0 +1,312 @@
+"""Geometry of a detector: q and phi of its pixels, rings cut into sectors, masks, and a guess of the beam center."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.constants import c, e, h
+from scipy.ndimage import binary_dilation
+
+if TYPE_CHECKING:
+    from pyFAI.detectors import Detector
+
+HC_KEV_ANGSTROM = h * c / e * 1e7  # energy (keV) times wavelength (Å)
+RING_WIDTH_PX = 2.0  # rings over which the guess of the beam center takes a frame to be uniform
+COARSE_PIXELS = 6000  # pixels that the first search for the beam center looks at
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annulus:
+    """Rings around the beam, cut into sectors; `Partition.annular` documents the parameters.
+
+    Raises
+    ------
+    ValueError
+        If a parameter makes no sense, or pyFAI has no such detector.
+
+    Attributes
+    ----------
+    sensor : pyFAI.detectors.Detector
+    edges : ndarray, shape (n_rings + 1,)
+        Borders of the rings in 1/nm.
+    """
+
+    detector: "str | Detector"
+    beam_center_px: tuple[float, float]
+    distance_m: float
+    energy_keV: float
+    q_range_inv_nm: tuple[float, float] | None = None
+    n_q: int | None = None
+    q_edges_inv_nm: ArrayLike | None = None
+    n_phi: int = 18
+    phi_range_deg: tuple[float, float] = (0.0, 360.0)
+    n_static: int = 4
+    sensor: "Detector" = field(init=False)
+    edges: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        if (self.q_range_inv_nm is None) == (self.q_edges_inv_nm is None):
+            raise ValueError("give q_range_inv_nm with n_q, or q_edges_inv_nm: one of the two")
+        if self.q_edges_inv_nm is not None and self.n_q is not None:
+            raise ValueError("n_q goes with q_range_inv_nm: q_edges_inv_nm already sets the number of rings")
+        n_q = 1 if self.n_q is None else self.n_q
+        if min(n_q, self.n_phi, self.n_static) < 1:
+            raise ValueError(f"n_q, n_phi, n_static must be at least 1, got {n_q}, {self.n_phi}, {self.n_static}")
+        if self.q_range_inv_nm is not None:
+            low, high = self.q_range_inv_nm
+            if not 0 <= low < high:
+                raise ValueError(f"q_range_inv_nm must be (low, high) with 0 <= low < high, got {self.q_range_inv_nm}")
+            edges = np.linspace(low, high, n_q + 1)
+        else:
+            edges = np.asarray(self.q_edges_inv_nm, dtype=float)
+            if edges.ndim != 1 or edges.size < 2 or not edges[0] >= 0 or not np.all(np.diff(edges) > 0):
+                raise ValueError(
+                    f"q_edges_inv_nm must be two or more growing numbers from 0 on, got {self.q_edges_inv_nm!r}"
+                )
+        begin, end = self.phi_range_deg
+        if not 0 < end - begin <= 360:
+            raise ValueError(
+                "phi_range_deg must be (begin, end) with begin < end, 360 degrees apart at most, got "
+                f"{self.phi_range_deg}; across 0 it is (-40, 40)"
+            )
+        if self.distance_m <= 0 or self.energy_keV <= 0:
+            raise ValueError(f"distance_m and energy_keV must be positive, got {self.distance_m} and {self.energy_keV}")
+        object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "sensor", _detector(self.detector))
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins: rings times sectors."""
+        return (self.edges.size - 1) * self.n_phi
+
+    def from_beam(self) -> tuple[Floats, Floats]:
+        """Return the distances of pixel centers from the beam in pixels: rows (ny, 1) and columns (1, nx)."""
+        ny, nx = self.sensor.shape
+        row, column = self.beam_center_px
+        return (np.arange(ny) + 0.5 - row)[:, None], (np.arange(nx) + 0.5 - column)[None, :]
+
+    def q(self) -> Floats:
+        """Return q of each pixel center in 1/nm, (ny, nx), on a detector normal to the beam."""
+        rows, columns = self.from_beam()
+        radius = np.hypot(rows * self.sensor.pixel1, columns * self.sensor.pixel2)
+        wavelength_nm = h * c / (e * self.energy_keV * 1e3) * 1e9
+        return 4 * np.pi / wavelength_nm * np.sin(np.arctan(radius / self.distance_m) / 2)
+
+    def phi(self) -> Floats:
+        """Return the azimuth of each pixel center in degrees, (ny, nx)."""
+        rows, columns = self.from_beam()
+        return np.rad2deg(np.arctan2(rows * self.sensor.pixel1, columns * self.sensor.pixel2)) % 360
+
+    def labels(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the bin and the static ring of each pixel before masking, (ny, nx) each, 0 outside all bins.
+
+        Bin (i_q, i_phi) has the number ``i_q * n_phi + i_phi + 1``; static rings count from 1.
+        """
+        n_q = self.edges.size - 1
+        n = n_q * self.n_static
+        static = np.interp(self.q(), self.edges, np.arange(n_q + 1) * self.n_static, left=-1, right=n)
+        ring = np.floor(static).astype(np.int32)
+        begin, end = self.phi_range_deg
+        turned = (self.phi() - begin) % 360
+        turned[turned >= 360] = 0.0  # a pixel that lies a rounding error before `begin`
+        sector = np.minimum((turned / (end - begin) * self.n_phi).astype(np.int32), self.n_phi - 1)
+        used = (ring >= 0) & (ring < n) & (turned < end - begin)
+        return np.where(used, ring // self.n_static * self.n_phi + sector + 1, 0), np.where(used, ring + 1, 0)
+
+    def centers(self) -> tuple[Floats, Floats, Floats]:
+        """Return q and phi of the bins, (n_bins,) each, and q of the static rings, (n_rings * n_static,)."""
+        edges, (begin, end), n_q = self.edges, self.phi_range_deg, self.edges.size - 1
+        fine = np.interp(np.arange(n_q * self.n_static) + 0.5, np.arange(n_q + 1) * self.n_static, edges)
+        phi = (begin + (np.arange(self.n_phi) + 0.5) * (end - begin) / self.n_phi) % 360
+        return np.repeat((edges[:-1] + edges[1:]) / 2, self.n_phi), np.tile(phi, n_q), fine
+
+    def masked(
+        self, *, mask: ArrayLike | None, gap_border_px: int, beamstop_px: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return `labels` with 0 for masked bins; raise ValueError, with a hint, if no pixel is left."""
+        roi, static = self.labels()
+        if not roi.any():
+            raise ValueError(self._why_empty())
+        gaps = np.zeros(self.sensor.shape, bool) if self.sensor.mask is None else np.asarray(self.sensor.mask, bool)
+        if gap_border_px:
+            gaps = binary_dilation(gaps, np.ones((3, 3), bool), iterations=gap_border_px)
+        masks = {
+            "the gaps of the detector": gaps,
+            f"beamstop_px = {beamstop_px:g}": np.hypot(*self.from_beam()) < beamstop_px,
+            **({} if mask is None else {"mask": checked_mask(mask, roi > 0)}),
+        }
+        for name, out in masks.items():
+            inside = np.count_nonzero(roi)
+            roi[out] = 0
+            if not roi.any():
+                raise ValueError(f"no pixel is left in the bins: {name} covers all {inside} of them")
+        return roi, static
+
+    def likely_mistake(self, fewest: int = 1) -> str:
+        """Suggest the one changed argument that gives the most bins of at least `fewest` pixels.
+
+        Tried are: beam_center_px swapped, distance_m in mm, energy_keV in eV or a wavelength, q limits in 1/Å. Return
+        an empty string if no change gives more bins than the arguments as they are.
+        """
+        changes = ((value, question, changed.n_seen(fewest)) for value, question, changed in self._changes())
+        value, question, seen = max(changes, key=lambda change: change[2])
+        if seen <= self.n_seen(fewest):
+            return ""
+        return f"with {value} {seen} of {self.n_bins} bins would be seen: {question}"
+
+    def n_seen(self, fewest: int) -> int:
+        """Return the number of bins with at least `fewest` pixels."""
+        return int(np.count_nonzero(np.bincount(self.labels()[0].ravel())[1:] >= fewest))
+
+    def _changes(self) -> Iterator[tuple[str, str, "Annulus"]]:
+        """Yield plausible corrections of one argument: the corrected value, a question to the user, and the result."""
+        row, column = self.beam_center_px
+        distance, energy, edges = self.distance_m, self.energy_keV, self.edges
+        if row != column:
+            value = f"beam_center_px = [{column:g}, {row:g}]"
+            yield value, "the order is row, column", replace(self, beam_center_px=(column, row))
+        if distance >= 50:
+            meters = distance / 1e3
+            yield f"distance_m = {meters:g}", f"is {distance:g} in mm?", replace(self, distance_m=meters)
+        energies = {
+            "an energy in eV": energy / 1e3,
+            "the wavelength in Å": HC_KEV_ANGSTROM / energy,
+            "the wavelength in nm": HC_KEV_ANGSTROM / energy / 10,
+        }
+        for kind, keV in energies.items():
+            if 2 <= keV <= 60 and not 6 < energy < 100:  # a plausible energy is left alone
+                yield f"energy_keV = {keV:.4g}", f"is {energy:g} {kind}?", replace(self, energy_keV=keV)
+        per_nm = replace(self, q_range_inv_nm=None, n_q=None, q_edges_inv_nm=10 * edges)
+        yield f"q from {10 * edges[0]:.4g} to {10 * edges[-1]:.4g} 1/nm", "are the limits in 1/Å?", per_nm
+
+    def _why_empty(self) -> str:
+        q, (low, high) = self.q(), self.edges[[0, -1]]
+        inside = (q >= low) & (q < high)
+        if inside.any():
+            seen = np.flatnonzero(np.bincount((self.phi()[inside] / 10).astype(int), minlength=36))
+            stretches = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
+            tens = ", ".join(f"{10 * stretch[0]:g} to {10 * stretch[-1] + 10:g}" for stretch in stretches)
+            begin, end = self.phi_range_deg
+            return f"no pixel lies in phi_range_deg ({begin:g}, {end:g}): the rings are seen at phi {tens} degrees"
+        hint = self.likely_mistake() or "is distance_m in metres, energy_keV in keV, beam_center_px (row, column)?"
+        return (
+            f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, asked for was "
+            f"{low:.4g} to {high:.4g}; {hint}"
+        )
+
+
+def _detector(detector: "str | Detector") -> "Detector":
+    if not isinstance(detector, str):
+        return detector
+    try:
+        return pyfai_detectors().detector_factory(detector)
+    except RuntimeError as err:
+        raise ValueError(f"pyFAI knows no detector {detector!r}: {err}") from None
+
+
+def pyfai_detectors() -> Any:
+    """Import `pyFAI.detectors` (slow) without the GUI modules of pyFAI, which import Qt where it is installed."""
+    gui = "pyFAI.gui.model.GeometryModel"
+    sys.modules.setdefault(gui, None)  # type: ignore[arg-type]
+    import pyFAI.detectors
+
+    if sys.modules[gui] is None:
+        del sys.modules[gui]
+    return pyFAI.detectors
+
+
+def checked_mask(mask: ArrayLike, inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return `mask` as booleans, True where a pixel must not be used; `inside`, (ny, nx), marks the pixels in bins.
+
+    Raises
+    ------
+    ValueError
+        If the shape or type is wrong, or the mask looks inverted: it covers more than half of the detector and more
+        than half of the pixels in bins.
+    """
+    given = np.asarray(mask)
+    if given.shape != inside.shape:
+        turned = ": it is transposed" if given.shape == inside.shape[::-1] else ""
+        raise ValueError(f"mask has shape {given.shape}, the detector has {inside.shape}{turned}")
+    if given.dtype.kind not in "bui":
+        raise ValueError(f"mask must be of booleans, or of 0 and 1, got {given.dtype}")
+    out = given.astype(bool)
+    if out.mean() > 0.5 and out[inside].mean() > 0.5:
+        raise ValueError(
+            f"mask takes away {out.mean():.1%} of the detector and {out[inside].mean():.1%} of the pixels in the bins: "
+            "it must be True (1) where a pixel is not to be used; is it inverted? If not, give the pixels to use as "
+            "roi_map"
+        )
+    return out
+
+
+def guess_beam_center(frame: ArrayLike, usable: ArrayLike | None = None) -> tuple[float, float]:
+    """Guess (row, column) of the beam: the point around which the frame varies least with azimuth.
+
+    The center of pixel i is at i + 0.5. Anisotropic scattering or an unmasked beamstop misleads the guess. It minimizes
+    the variance of the square root of the counts within rings (the root gives photon counts of any mean the same
+    variance), on a grid that reaches half a detector beyond the edges and is then refined.
+
+    Parameters
+    ----------
+    frame : array_like, shape (ny, nx)
+        Mean counts; values that are not finite are ignored.
+    usable : array_like of bool, shape (ny, nx), optional
+        False where a pixel must not be used.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 100 pixels are usable, or all have the same value.
+    """
+    counts = np.asarray(frame, dtype=float)
+    good = np.isfinite(counts) & (True if usable is None else np.asarray(usable, bool))
+    root = np.sqrt(np.clip(np.where(good, counts, 0), 0, None))
+    if good.sum() < 100 or np.ptp(root[good]) == 0:
+        raise ValueError("the frame shows no scattering from which the beam center could be guessed")
+    ny, nx = counts.shape
+    step = max(1, int(np.sqrt(counts.size / COARSE_PIXELS)))
+    row, column, reach = ny / 2, nx / 2, (float(ny), float(nx))
+    while True:
+        values, rows, columns = _binned(root, good, step)
+        n = 21 if reach == (ny, nx) else 9
+        grid = [
+            (r, c)
+            for r in np.linspace(row - reach[0], row + reach[0], n)
+            for c in np.linspace(column - reach[1], column + reach[1], n)
+        ]
+        spread = [_variance_in_rings(values, rows - r, columns - c, max(step, RING_WIDTH_PX)) for r, c in grid]
+        row, column = grid[int(np.argmin(spread))]
+        if max(reach) < 0.5:
+            return float(row), float(column)
+        reach = (reach[0] * 3 / (n - 1), reach[1] * 3 / (n - 1))
+        step = max(1, min(step, int(max(reach) / 4)))
+
+
+def _binned(root: Floats, good: NDArray[np.bool_], step: int) -> tuple[Floats, Floats, Floats]:
+    """Average the good pixels over step × step pixels; return values, rows and columns, (n,) each."""
+    ny, nx = (size // step for size in root.shape)
+
+    def summed(pixels: NDArray) -> Floats:
+        return pixels[: ny * step, : nx * step].reshape(ny, step, nx, step).sum((1, 3), dtype=float)
+
+    weight = summed(good)
+    row, column = np.nonzero(weight > step * step / 2)
+    values = summed(root * good)[row, column] / weight[row, column]
+    if values.size > 4 * COARSE_PIXELS:  # all pixels would be slower and add nothing
+        kept = np.random.default_rng(0).choice(values.size, 4 * COARSE_PIXELS, replace=False)
+        values, row, column = values[kept], row[kept], column[kept]
+    return values, np.asarray((row + 0.5) * step), np.asarray((column + 0.5) * step)
+
+
+def _variance_in_rings(values: Floats, rows: NDArray, columns: NDArray, width: float) -> float:
+    """Return the unbiased variance of the values within rings of this width around the origin."""
+    ring = (np.hypot(rows, columns) / width).astype(int)
+    n = np.bincount(ring)
+    total = np.bincount(ring, values)
+    within = np.square(values).sum() - np.sum(np.square(total)[n > 0] / n[n > 0])
+    return float(within / max(values.size - np.count_nonzero(n), 1))
