@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ainerd.novelty import LOOKS, Discoveries, RegimeTest
-from ainerd.technique import Technique
+from ainerd.technique import Technique, is_novel
 
 _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
 
@@ -43,7 +43,7 @@ class Claims:
             said.append(f"new regime {number}: {_exposures(n)}, p = {self._discoveries.p(number):.2g}; {self.bound}")
         for number, p in p_values.items():
             undecided = number not in self._discoveries.found and number not in self._asked
-            if undecided and min(p, default=1.0) <= alpha and self._discoveries.decides(number, p):
+            if undecided and is_novel(min(p, default=1.0), alpha) and self._discoveries.decides(number, p):
                 self._asked.add(number)
                 said.append(f"regime {number} may be new, {_exposures(len(p))}: one more there can tell")
         return said

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.novelty._grouping import Find, grouped
+from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count
 _FIRST, _OF_FIRST = 6, 0.9  # regimes that share this much of alpha equally; each later one half of what is left
@@ -90,7 +91,7 @@ class RegimeTest:
         labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
         for n in range(1, len(p) + 1):
             before = np.append(labels, -1)
-            found = grouped(find, z[:n], before, (p[:n] <= alpha).astype(int), width=width, highest=highest)
+            found = grouped(find, z[:n], before, is_novel(p[:n], alpha).astype(int), width=width, highest=highest)
             labels = found.regimes.labels
             highest = max(highest, int(labels.max()))
             for number in np.unique(labels[(labels >= 0) & ((labels != before) | (labels == labels[-1]))]):

@@ -12,6 +12,7 @@ from ainerd.steering._labels import join_aged, regimes_at
 from ainerd.steering._novel import Novel
 from ainerd.steering._rows import Rows
 from ainerd.steering._stopping import Stability
+from ainerd.technique import is_novel
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 # Of a position that is to be measured. One that was measured has an embedding, too.
@@ -136,7 +137,7 @@ class Trials:
         is_measured = np.asarray(np.isfinite(z).all(1))
         p = np.array([np.nan if (p := point.get("novelty_p")) is None else float(p) for point in points])
         p[~(is_measured & np.isfinite(p))] = np.nan
-        claimed = (p <= self._alpha).tolist()
+        claimed = is_novel(p, self._alpha).tolist()
         said = (point.get("novel") for point in points)
         return ids, {
             "position": self._positions(points, ids),

@@ -20,6 +20,7 @@ from ainerd.technique._analysis import (
     Layout,
     NullRegimes,
     Regimes,
+    is_novel,
 )
 from ainerd.technique._installed import Panels, TechniqueError, load, names, panels
 from ainerd.technique._run import NoReadings, Readings, RunInfo, Series, Unit
@@ -46,6 +47,7 @@ __all__ = [
     "Unit",
     "begin",
     "complete",
+    "is_novel",
     "load",
     "names",
     "panels",

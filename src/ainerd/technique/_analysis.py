@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class AnalysisError(Exception):
@@ -45,6 +45,11 @@ def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str,
         raise ValueError(f"{what} must have a shape of numbers from 0 on, got {shape}")
     if dims is not None and (isinstance(dims, str) or len(set(dims)) != len(shape)):
         raise ValueError(f"{what} has shape {shape}, its dims must be as many different names: {dims!r}")
+
+
+def is_novel(p: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """Return whether p-values are at most alpha. Nothing else compares the two; NaN is not novel."""
+    return np.less_equal(p, alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +111,7 @@ class Analysis:
 
     @property
     def novel(self) -> bool | None:
-        """Whether ``novelty_p <= calibration["alpha"]``: decided here and nowhere else. None without a claim.
+        """Whether ``novelty_p <= calibration["alpha"]``, see `is_novel`; None without a p-value.
 
         Raises
         ------
@@ -117,7 +122,7 @@ class Analysis:
             return None
         if self.calibration.get("alpha") is None:
             raise ValueError("calibration has no 'alpha': say at which novelty_p a run counts as novel")
-        return bool(self.novelty_p <= self.calibration["alpha"])
+        return bool(is_novel(self.novelty_p, self.calibration["alpha"]))
 
 
 @dataclass(frozen=True, kw_only=True)

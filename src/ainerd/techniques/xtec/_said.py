@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Analysis
+from ainerd.technique import Analysis, is_novel
 from ainerd.techniques.xtec._clusters import find_clusters
 from ainerd.techniques.xtec._cut import Cut, rescale
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves
@@ -97,7 +97,7 @@ def said(
         "transitions": len(shared),
         "noise_clusters": int(np.sum(~found.told)),
         **_moved(settings.follow, moves),
-        "odd_patches": int(np.sum(odd * compared <= settings.alpha)),
+        "odd_patches": int(np.sum(is_novel(odd * compared, settings.alpha))),
         "oddest_row": oddest[0],
         "oddest_column": oddest[1],
     }
