@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import FrameError, FrameReader, _growing
-from ainerd.latent._weights import ModelError, kind_of, read_weights, write_weights
+from ainerd.latent import ModelError, kind_of, read_weights, write_weights
 from studies._hostile_inputs import PLAIN, as_json, bytes_of, changed, changes, each
 
 SHAPE, N, DATASET = (6, 8), 20, "entry/data/data"

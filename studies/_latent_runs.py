@@ -20,7 +20,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ainerd.dynamics import KNOWN, Dynamics, clean_exposure, draw
 from ainerd.latent import Encoder
-from ainerd.latent.training._run_views import variant
+from ainerd.latent.training import variant
 from ainerd.novelty import find_regimes
 from studies._latent_maps import FAMILIES, N_PIXELS
 

@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from ainerd.dynamics import KNOWN
 from ainerd.dynamics._corpus import Statistics, known_maps, noisy
-from ainerd.latent import Encoder, from_unit
-from ainerd.latent._pca import PcaEncoder, PcaFit
+from ainerd.latent import Encoder, PcaEncoder, from_unit
+from ainerd.latent.training import PcaFit
 from ainerd.threads import one_thread
 from studies._latent_denoised import bias, made_worse
 from studies._latent_maps import FAMILIES, PARAMETERS, LabelledMaps, measured

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 import ainerd
 from ainerd.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
-from ainerd.latent.training._run_views import variant
+from ainerd.latent.training import variant
 from ainerd.novelty import grouped
 from ainerd.steering import Explorer
 from ainerd.techniques.rheo_xpcs._clean import Clean

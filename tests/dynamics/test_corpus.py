@@ -15,7 +15,7 @@ from ainerd.dynamics._corpus import (
     noisy,
     noisy_runs,
 )
-from ainerd.latent._weights import SHIPPED, read_weights
+from ainerd.latent import SHIPPED, read_weights
 from ainerd.techniques.rheo_xpcs import Bank
 
 

@@ -1,4 +1,4 @@
-"""The linear encoder, and what any encoder refuses."""
+"""The linear encoder, and refusals common to all encoders."""
 
 import subprocess
 import sys
@@ -9,10 +9,9 @@ from safetensors.numpy import save
 from scipy.ndimage import zoom
 from sklearn.decomposition import PCA
 
-from ainerd.dynamics._corpus import known_maps
-from ainerd.latent import Encoder, ModelError
-from ainerd.latent._pca import PcaEncoder, PcaFit
-from ainerd.latent._weights import write_weights
+from ainerd.dynamics import known_maps
+from ainerd.latent import Encoder, ModelError, PcaEncoder, write_weights
+from ainerd.latent.training import PcaFit
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_decoding_interpolates_between_cell_centres(encoder, maps):
     np.testing.assert_allclose(fine[0], peer, atol=1e-5)
 
 
-def test_known_dynamics_are_kept(encoder):
+def test_known_dynamics_are_reproduced(encoder):
     maps = 1 + 0.2 * known_maps(60, np.random.default_rng(77))
     kept = encoder.decode(encoder.encode(maps), size=64)
     assert 1 - np.square(maps - kept).sum() / np.square(maps - maps.mean(0)).sum() > 0.9
@@ -123,13 +122,13 @@ def test_a_foreign_file_is_named(encoder, tmp_path):
         Encoder.load("umap")
 
 
-def test_torch_is_not_imported_without_need():
+def test_torch_is_not_imported_at_run_time():
     code = "import sys; from ainerd.latent import Encoder; Encoder.load(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("recipe", ["[]", "3", "null", "[" * 100_000])
-def test_a_file_whose_recipe_is_none_is_named(tmp_path, recipe):
+def test_a_file_with_a_bad_recipe_is_named(tmp_path, recipe):
     path = tmp_path / "odd.safetensors"
     path.write_bytes(save({"mean": np.zeros(3)}, {"ainerd": recipe}))
     with pytest.raises(ModelError, match="damaged"):

@@ -1,15 +1,14 @@
-"""The learned encoder as it is shipped: what its latent vectors hold, and that denoising makes no map worse."""
+"""The shipped learned encoder: contents of its latent vectors, and denoising that makes no map worse."""
 
 import numpy as np
 import pytest
 import torch
 
-from ainerd.dynamics import HELD_OUT, KNOWN, draw, reduced_g1_squared
-from ainerd.dynamics._corpus import noisy
-from ainerd.latent import Encoder, ModelError
+from ainerd.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
+from ainerd.latent import Encoder, ModelError, write_weights
+from ainerd.latent._embedding import harmonics
 from ainerd.latent._learned import RANKS, LearnedEncoder
-from ainerd.latent._tower import through
-from ainerd.latent._weights import write_weights
+from ainerd.latent._weights import run_tower
 from ainerd.latent.training._network import Network
 
 CONDITION = {"n_pixels": 570, "n_frames": 5000}
@@ -48,7 +47,7 @@ def test_denoising_makes_maps_better(encoder, families, counts):
     assert (after < 1.6 * before).all()
 
 
-def test_what_is_unlike_any_dynamics_comes_out_as_it_came_in(encoder):
+def test_unknown_dynamics_are_returned_unchanged(encoder):
     stripes = 1 + 0.2 * np.sign(np.sin(np.arange(64)[:, None] * 0.7) * np.sin(np.arange(64) * 0.7))[None]
     held, clean = encoder.decode(encoder.encode(stripes), size=64), encoder.denoise(stripes, size=64)
     assert np.square(clean - stripes).mean() < 0.2 * np.square(held - stripes).mean()
@@ -68,12 +67,12 @@ def test_maps_of_256_are_averaged_over_blocks(encoder):
     assert encoder.encode(np.empty((0, 256, 256))).shape == (0, 64)
 
 
-def test_what_runs_is_what_was_trained():
+def test_numpy_and_torch_compute_the_same():
     torch.manual_seed(0)
     network = Network(564, 400, 9, 8)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
-    network.encode(torch.randn(300, 564) * 3)  # whitening learns its mean and spread
+    network.encode(torch.randn(300, 564) * 3)  # fits the whitening
     network.eval()
     rng = np.random.default_rng(1)
     basis = np.linalg.qr(rng.standard_normal((2080, 400)))[0].T
@@ -83,7 +82,7 @@ def test_what_runs_is_what_was_trained():
     with torch.inference_mode():
         z, level = network.encode(torch.from_numpy(x))
         coefficients = network.decode(z).numpy()
-    np.testing.assert_allclose(through(ours._t, "encoder", x), np.hstack([z, level]), atol=2e-4)
+    np.testing.assert_allclose(run_tower(ours._t, "encoder", x), np.hstack([z, level]), atol=2e-4)
     np.testing.assert_allclose(ours._shape(z.numpy()) @ basis.T, coefficients, rtol=1e-3, atol=1e-3)
 
 
@@ -92,3 +91,12 @@ def test_a_file_of_another_size_is_named(encoder, tmp_path):
     write_weights(tmp_path / "small.safetensors", tensors, {"kind": "learned"})
     with pytest.raises(ModelError, match="small"):
         Encoder.load(tmp_path / "small.safetensors")
+
+
+def test_harmonics_are_those_of_a_fourier_transform():
+    phi = np.arange(10.0, 360.0, 20.0)
+    wave = 3 + 2 * np.cos(2 * np.deg2rad(phi)) - 0.5 * np.sin(4 * np.deg2rad(phi))
+    mean, *rest = harmonics(phi) @ wave
+    shrunk = 0.5 / (0.5 + 0.05)
+    np.testing.assert_allclose([mean, *rest], [3, 2 * shrunk, 0, 0, -0.5 * shrunk], atol=1e-5)
+    np.testing.assert_allclose(harmonics([np.nan, 3.0], [1, 3]) @ [4.0, 8.0], [7, 0, 0, 0, 0])

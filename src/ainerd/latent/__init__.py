@@ -1,22 +1,47 @@
-"""C2 maps to latent vectors, and a run's latent vectors to one point.
+"""C2 maps to latent vectors, and the latent vectors of a run to one point.
 
-An `Encoder` turns the map of each bin into a latent vector; `run_embedding` makes one point of a run's. What trains
-encoders is in `ainerd.latent.training`. `NoveltyScorer` and `RegimeModel` are those of `ainerd.novelty`.
+An `Encoder` turns the map of each bin into a latent vector, and the latent vectors of a run into one point.
+`ainerd.latent.training` trains encoders. `NoveltyScorer` and `RegimeModel` come from `ainerd.novelty`.
 """
 
-from ainerd.latent._embedding import REGIME_SCATTER, run_embedding
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import from_unit, to_unit
-from ainerd.latent._weights import ModelError
+from ainerd.latent._embedding import LAG_BIN, LAG_MEAN, REGIME_SCATTER, decay_and_unsteadiness
+from ainerd.latent._encoder import Encoder, run_embedding
+from ainerd.latent._grid import COLS, ROWS, SIZE, block_mean, from_triangle, from_unit, to_triangle, to_unit
+from ainerd.latent._pca import PcaEncoder
+from ainerd.latent._weights import (
+    SHIPPED,
+    ModelError,
+    digest,
+    kind_of,
+    read_tensors,
+    read_weights,
+    write_weights,
+)
 from ainerd.novelty import NoveltyScorer, RegimeModel
 
 __all__ = [
+    "COLS",
+    "LAG_BIN",
+    "LAG_MEAN",
     "REGIME_SCATTER",
+    "ROWS",
+    "SHIPPED",
+    "SIZE",
     "Encoder",
     "ModelError",
     "NoveltyScorer",
+    "PcaEncoder",
     "RegimeModel",
+    "block_mean",
+    "decay_and_unsteadiness",
+    "digest",
+    "from_triangle",
     "from_unit",
+    "kind_of",
+    "read_tensors",
+    "read_weights",
     "run_embedding",
+    "to_triangle",
     "to_unit",
+    "write_weights",
 ]

@@ -1,4 +1,4 @@
-"""What every encoder of C2 maps offers, and the one way to load one."""
+"""The interface of every encoder of C2 maps, and the function that loads one."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.latent._azimuth import equal_azimuths, rings_of
+from ainerd.latent._embedding import embedding_of, equal_azimuths, rings_of
 from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean, interpolate
 from ainerd.latent._weights import SHIPPED, ModelError, kind_of
 
-MODELS = ("run", "pca", "ours")  # that are shipped
+MODELS = ("run", "pca", "ours")  # shipped with the package
 DEFAULT = "run"
 
 
@@ -20,11 +20,11 @@ class Encoder(ABC):
     Attributes
     ----------
     name, sha256 : str
-        Which encoder this is, and the digest of its weight file.
+        Name of the encoder, and digest of its weight file.
     n_latent : int
         d, the length of a latent vector.
     sizes : tuple of int
-        Map sizes it takes; 256 is always among them.
+        Map sizes that it accepts; 256 is always among them.
     n_point : int
         Length of the point of an exposure.
     scatter : float
@@ -52,7 +52,7 @@ class Encoder(ABC):
         Raises
         ------
         ModelError
-            If the file is missing, damaged or not such a model.
+            If the file is missing, damaged or not a model.
         """
         path = SHIPPED / f"{model}.safetensors" if model in MODELS else Path(model)
         if path.suffix == ".safetensors":
@@ -74,16 +74,16 @@ class Encoder(ABC):
 
     @property
     def linear(self) -> "Encoder":
-        """The encoder that decodes: itself, or the principal components that are part of it."""
+        """The encoder that decodes: itself, or its principal components."""
         return self
 
     def encode(self, maps: ArrayLike) -> NDArray[np.float32]:
-        """Latent vectors (n, n_latent), float32, of C2 maps (n, 256, 256) of baseline 1.
+        """Encode C2 maps (n, 256, 256) of baseline 1 to latent vectors (n, n_latent), float32.
 
         Raises
         ------
         ValueError
-            If the shape is another or a value is not finite.
+            If the shape is wrong or a value is not finite.
         """
         return self._encode(self._checked(maps))
 
@@ -95,7 +95,7 @@ class Encoder(ABC):
         *,
         weights: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
-        """One point (n_point,) for an exposure, of all its C2 maps (n, 256, 256); options and errors as of `point`."""
+        """Compute the point (n_point,) of an exposure from its C2 maps (n, 256, 256); options as for `point`."""
         return self.point(self.encode(maps), q, phi, weights=weights)
 
     def point(
@@ -106,22 +106,22 @@ class Encoder(ABC):
         *,
         weights: ArrayLike | None = None,
     ) -> NDArray[np.float32]:
-        """One point (n_point,) for an exposure, of the latent vectors (n, n_latent) of all its bins.
+        """Compute the point (n_point,) of an exposure from the latent vectors (n, n_latent) of its bins.
 
-        It knows neither the contrast of the beam, nor where azimuth zero is, nor when in the exposure something
-        happened. Of several q it is the mean of the points of the rings.
+        The point does not depend on the contrast of the beam, the direction of azimuth zero, or when in the exposure
+        something happens. With several q it is the mean over the rings.
 
         Parameters
         ----------
         z : array_like, shape (n, n_latent)
-            As `encode` gives them; any number of them.
+            Latent vectors from `encode`; any number of them.
         q : array_like, shape (n,), optional
-            Of each bin, in any unit; one ring without it.
+            q of each bin, in any unit; by default the bins are one ring.
         phi : array_like, shape (n,), optional
-            Centres of the bins, in degrees; NaN where they are not known. Without it the bins of a ring are equal and
-            in order around the full circle.
+            Centers of the bins, in degrees; NaN if unknown. By default the bins of a ring are equal and in order around
+            the full circle.
         weights : array_like, shape (n,), optional
-            Of the bins of a ring in their mean, such as their pixels; equal without it.
+            Weights of the bins in the mean of a ring, such as their pixels; equal by default.
 
         Raises
         ------
@@ -142,25 +142,22 @@ class Encoder(ABC):
         return np.mean(points, axis=0, dtype=np.float32)
 
     def decode(self, z: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
-        """C2 maps (n, size, size) of baseline 1 that latent vectors (n, n_latent) hold.
-
-        `size` is 256, or 64 for the means over 4 × 4 cells.
-        """
+        """Decode latent vectors (n, n_latent) to C2 maps (n, size, size) of baseline 1; `size` is 256 or 64."""
         z = np.asarray(z, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.n_latent:
             raise ValueError(f"latent vectors must be (n, {self.n_latent}) for {self.name}, got {z.shape}")
         return self._decode(z, _checked_size(size))
 
     def denoise(self, maps: ArrayLike, *, size: int = MAP_SIZE) -> NDArray[np.float32]:
-        """C2 maps (n, 256, 256) without their noise, (n, size, size); sizes as for `decode`, errors as of `encode`.
+        """Remove the noise of C2 maps (n, 256, 256); returns (n, size, size). Errors as for `encode`.
 
-        What the latent vector holds, plus of the rest what exceeds the noise: a map the encoder does not know comes
-        out nearly as it came in, and none is made worse (James and Stein's estimator).
+        The result is the decoded map plus the part of the residual that exceeds the noise (James and Stein's
+        estimator). A map of unknown dynamics is returned nearly unchanged, and no map is made worse.
         """
         return self._denoise(self._checked(maps), _checked_size(size))
 
     def residual(self, maps: ArrayLike) -> NDArray[np.float32]:
-        """Squared distance (n,) of each map from what its latent vector holds, summed over cells at 64 px."""
+        """Return the squared distance (n,) of each map from its decoded map, summed over cells at 64 px."""
         checked = self._checked(maps)
         return np.square(block_mean(checked) - self._decode(self._encode(checked), SIZE)).sum((1, 2))
 
@@ -176,20 +173,18 @@ class Encoder(ABC):
 
     def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         coarse = block_mean(maps)
-        held = self._decode(self._encode(maps), SIZE)
+        decoded = self._decode(self._encode(maps), SIZE)
         # The second difference of a map is nearly all noise, of four cells.
         second = np.diff(np.diff(coarse, axis=1), axis=2).reshape(-1, (SIZE - 1) ** 2)
         noise = np.square(np.median(np.abs(second), axis=1) / 0.6745 / 2) * SIZE**2
-        rest = coarse - held
+        rest = coarse - decoded
         keep = np.maximum(0, 1 - noise / np.maximum(np.square(rest).sum((1, 2)), 1e-12))
-        out = held + keep[:, None, None] * rest
+        out = decoded + keep[:, None, None] * rest
         return out if size == SIZE else interpolate(out)
 
     def _point(
         self, z: NDArray[np.float32], phi: NDArray[np.float64], weights: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:
-        from ainerd.latent._embedding import run_embedding
-
         around = np.diff(np.append(phi, phi[0] + 360))
         return run_embedding(self, z, weights, by_azimuth=bool(np.allclose(around, 360 / len(phi), atol=0.5)))
 
@@ -204,3 +199,24 @@ def _checked_size(size: int) -> int:
     if size not in (MAP_SIZE, SIZE):
         raise ValueError(f"size must be {MAP_SIZE} or {SIZE}, got {size}")
     return size
+
+
+def run_embedding(
+    encoder: Encoder, z: ArrayLike, weights: NDArray[np.float64] | None = None, *, by_azimuth: bool = True
+) -> NDArray[np.float32]:
+    """Compute the point (16,) of one run from its decoded maps: decay, unsteadiness and anisotropy.
+
+    The point does not depend on contrast, direction of flow or time of events.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The encoder that made `z`.
+    z : array_like, shape (n_roi, d)
+        Latent vectors of the azimuthal bins of a ring.
+    weights : ndarray, shape (n_roi,), optional
+        Weights of the bins in their mean, such as their pixels; equal by default.
+    by_azimuth : bool
+        Whether the bins are equal and in order around the full circle; otherwise the anisotropy is zero.
+    """
+    return embedding_of(encoder.decode(z, size=SIZE), weights, by_azimuth=by_azimuth)

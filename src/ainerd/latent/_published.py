@@ -1,6 +1,6 @@
 """The autoencoder published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945, 2024).
 
-torch is imported when such a file is loaded, not before.
+torch is imported only when such a file is loaded.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ _BATCH = 32
 
 
 class Autoencoder(nn.Module):
-    """Names and order of the layers are those of the published state dict."""
+    """The network, with layers named and ordered as in the published state dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ def _convs(n_in: int, n_out: int) -> list[nn.Module]:
 
 
 class PublishedEncoder(Encoder):
-    """The published network in eval mode.
+    """The published network in evaluation mode.
 
-    It was trained on maps scaled to [0, 1] over a whole data set: maps of baseline 1 go through `to_unit`.
+    It was trained on maps that were scaled to [0, 1] over a whole data set, so maps of baseline 1 go through `to_unit`.
     """
 
     name = "published"
@@ -68,11 +68,11 @@ class PublishedEncoder(Encoder):
 
     @classmethod
     def read(cls, path: Path) -> "PublishedEncoder":
-        """Read the state dict; raises `ModelError`."""
+        """Read the state dict; raise `ModelError`."""
         sha256 = digest(path)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # torch raises many kinds; whichever it is, the file is not a state dict
+        except Exception:  # torch raises many kinds, and all mean that the file is no state dict
             raise ModelError(f"{path}: damaged, or not a plain torch state dict") from None
         network = Autoencoder()
         wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, noisy_runs
-from ainerd.latent import Encoder, ModelError, run_embedding
-from ainerd.latent._weights import write_weights
+from ainerd.latent import Encoder, ModelError, run_embedding, write_weights
 from ainerd.novelty import LOOKS
 from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, measured_exposure, run_features, simulated_exposures, write_bank
 from ainerd.techniques.rheo_xpcs._bank import add_systematics

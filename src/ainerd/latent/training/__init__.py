@@ -1,23 +1,29 @@
-"""Encoders fitted to simulated exposures, and one tuned to measured ones: nothing here runs beside an experiment."""
+"""Train encoders on simulated exposures, and tune one to measured ones; nothing here runs during an experiment."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ainerd.latent.training._pca_fit import train_pca
+from ainerd.latent.training._pca import PcaFit, train_pca
 
 if TYPE_CHECKING:
+    from ainerd.latent.training._ours import train_ours, tune_ours
     from ainerd.latent.training._paper import train_paper
-    from ainerd.latent.training._recipe import train_ours
-    from ainerd.latent.training._run_recipe import train_run
-    from ainerd.latent.training._tune import tune_ours
+    from ainerd.latent.training._run import train_run
+    from ainerd.latent.training._simulated import variant
 
-__all__ = ["train_ours", "train_paper", "train_pca", "train_run", "tune_ours"]
+__all__ = ["PcaFit", "train_ours", "train_paper", "train_pca", "train_run", "tune_ours", "variant"]
 
-_OF_TORCH = {"train_ours": "_recipe", "train_paper": "_paper", "train_run": "_run_recipe", "tune_ours": "_tune"}
+_LAZY = {
+    "train_ours": "_ours",
+    "train_paper": "_paper",
+    "train_run": "_run",
+    "tune_ours": "_ours",
+    "variant": "_simulated",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what trains networks when it is asked for: the linear encoder needs no torch."""
-    if name in _OF_TORCH:
-        return getattr(import_module(f"ainerd.latent.training.{_OF_TORCH[name]}"), name)
+    """Import torch only when a network is trained: the linear encoder needs none."""
+    if name in _LAZY:
+        return getattr(import_module(f"ainerd.latent.training.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

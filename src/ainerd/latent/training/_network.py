@@ -1,14 +1,40 @@
-"""The learned encoder's network as it is trained; `LearnedEncoder` runs what `exported` writes, without torch."""
+"""The learned encoder's network in torch, its loss, and the training loop with checkpoints and several processes."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
-from ainerd.latent._learned import DEPTH, N_SHAPE
+from ainerd.latent import ModelError
+from ainerd.latent._grid import SIZE, weighted
+from ainerd.latent._learned import DEPTH, N_SHAPE, features_of, scaled, unit_of
+from ainerd.latent.training._simulated import Truths, examples
+
+# The exponent and the relaxation time are the hardest to predict, so they count more.
+_PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+_MAP, _FAMILY, _PARAMETER, _PAIR, _CONTRAST = 250.0, 1.0, 1.0, 0.3, 3.0
+_ANCHOR = 10.0
+_LATENT_NOISE = 0.05
+# Noise below which the squared error of a map counts fully.
+_NOISE_FLOOR = 0.02
+_PAIR_TEMPERATURE = 4.0
+_WARM_UP, _COOL_DOWN = 200, 0.3
+_CHECKPOINT_EVERY = 200
+Watch = Callable[[str, int, int, dict[str, float]], None]
 
 
 class Residual(nn.Module):
-    """x + two layers of x, normalised."""
+    """x + two layers of normalized x."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -20,7 +46,7 @@ class Residual(nn.Module):
 
 
 def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
-    """Linear, residual blocks, normalised linear."""
+    """Build a linear layer, residual blocks and a normalized linear layer."""
     blocks = [Residual(width) for _ in range(depth)]
     return nn.Sequential(nn.Linear(n_in, width), *blocks, nn.LayerNorm(width), nn.Linear(width, n_out))
 
@@ -28,7 +54,7 @@ def tower(n_in: int, width: int, depth: int, n_out: int) -> nn.Sequential:
 class Network(nn.Module):
     """Features to a latent shape, and back to coefficients of the linear basis.
 
-    Linear heads tell family and parameters of a latent shape in training: they draw alike dynamics together.
+    In training, linear heads predict family and parameters from the latent shape, so that like dynamics lie together.
     """
 
     def __init__(
@@ -42,16 +68,16 @@ class Network(nn.Module):
         self.families, self.parameters_ = nn.Linear(N_SHAPE, n_families), nn.Linear(N_SHAPE, n_parameters)
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Latent shapes (n, N_SHAPE), and (n, 2): log of contrast over level, offset over level."""
+        """Return latent shapes (n, N_SHAPE), and log of contrast over level and offset over level, (n, 2)."""
         h = self.encoder(features).float()
         return self.whiten(h[:, :N_SHAPE]), h[:, N_SHAPE:]
 
     def decode(self, z: Tensor) -> Tensor:
-        """Coefficients of the basis, in units of their spread."""
+        """Return coefficients of the basis, in units of their spread."""
         return self.decoder(z).float() + self.linear(z).float()
 
     def exported(self) -> dict[str, NDArray[np.float32]]:
-        """Tensors for `LearnedEncoder`: the whitening is folded into the layer before it."""
+        """Return tensors for `LearnedEncoder`, the whitening folded into the layer before it."""
         state = {name: tensor.detach().double().numpy() for name, tensor in self.state_dict().items() if tensor.ndim}
         mean, spread = state.pop("whiten.running_mean"), np.sqrt(state.pop("whiten.running_var") + self.whiten.eps)
         last = f"encoder.{len(self.encoder) - 1}"
@@ -59,3 +85,230 @@ class Network(nn.Module):
         state[f"{last}.bias"][:N_SHAPE] = (state[f"{last}.bias"][:N_SHAPE] - mean) / spread
         heads = ("families", "parameters_")
         return {name: array.astype(np.float32) for name, array in state.items() if not name.startswith(heads)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Input of one step: 2 n examples, the second n of the same truths as the first."""
+
+    features: Tensor
+    coefficients: Tensor
+    contrast: Tensor  # log of contrast over level
+    family: Tensor
+    parameters: Tensor
+    noise: Tensor
+    empty: Tensor
+
+
+class Objective:
+    """Draws batches of `n` truths and computes the loss.
+
+    The loss is mainly the squared error of the map. Linear heads must also predict family and parameters from the
+    latent shape, and the shape must be nearest to that of another noisy map of the same truth. `basis`, `mean` and
+    `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
+    """
+
+    def __init__(
+        self,
+        truths: Truths,
+        basis: NDArray[np.float32],
+        mean: NDArray[np.float32],
+        spread: NDArray[np.float32],
+        *,
+        n: int,
+        seed: int,
+    ) -> None:
+        self.truths, self.basis, self.mean, self.n, self.seed = truths, basis, mean, n, seed
+        self.unit = unit_of(spread)
+        self.operator, self.operator_mean = features_of(basis, mean, spread)
+        known = truths.parameters
+        self.parameters = (known - np.nanmean(known, 0)) / np.maximum(np.nanstd(known, 0), 1e-3)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends on seed and step alone."""
+        e = examples(self.truths, self.n, np.random.default_rng([self.seed, 1, step]))
+        x, level, gauges = scaled(e.maps)
+        shape = weighted(e.shape)
+        known = e.truth >= 0
+        arrays = (
+            np.hstack([x @ self.operator.T - self.operator_mean, gauges]),
+            (shape - self.mean) @ self.basis.T / self.unit,
+            np.log(e.contrast / level),
+            np.where(known, self.truths.family[e.truth], -1),
+            np.where(known[:, None], self.parameters[e.truth], np.nan).astype(np.float32),
+            e.noise,
+            e.shape[:, 0, 0] == 0,
+        )
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss, and numbers to watch."""
+        z, level, coefficients = self.outputs(network, batch, generator)
+        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
+
+        named = batch.family >= 0
+        guess = network.families(z)[named]
+        family = functional.cross_entropy(guess, batch.family[named])
+        known = ~batch.parameters.isnan()
+        off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
+        parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
+
+        total = _MAP * _weighted_error(error, batch) + _FAMILY * family + _PARAMETER * parameter
+        total = total + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
+        right = (guess.argmax(1) == batch.family[named]).float().mean()
+        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        return total, {name: float(value.detach()) for name, value in watched.items()}
+
+    def outputs(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return latent shapes, contrasts and offsets, and coefficients decoded from slightly noisy shapes."""
+        with torch.autocast(batch.features.device.type, torch.bfloat16):
+            z, level = network.encode(batch.features)
+            jitter = _LATENT_NOISE * torch.randn(z.shape, generator=generator).to(z.device)
+            return z, level, network.decode(z + jitter)
+
+    def map_error(self, coefficients: Tensor, batch: Batch) -> Tensor:
+        """Return the mean squared error of each map."""
+        unit = torch.from_numpy(self.unit).to(coefficients.device)
+        return ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
+
+    def pair_error(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return the cross entropy of recognizing the other map of the same truth by its distance."""
+        there = ~batch.empty[: self.n]
+        one, other = z[: self.n][there], z[self.n :][there]
+        nearness = -torch.cdist(one, other).square() / _PAIR_TEMPERATURE
+        own = torch.arange(len(one), device=z.device)
+        return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
+
+
+class Anchored(Objective):
+    """The objective of tuning to measured maps, which keeps the latent shapes of simulated maps in place.
+
+    Shapes of simulated maps must stay near those of the network `before`, in evaluation mode. Parameters of measured
+    truths are NaN.
+    """
+
+    def __init__(self, before: Network, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before = before
+
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss, and numbers to watch."""
+        z, level, coefficients = self.outputs(network, batch, generator)
+        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
+        with torch.no_grad():
+            old, _ = self.before.to(z.device).encode(batch.features)
+        simulated = ~batch.parameters.isnan().all(1)
+        moved = (z - old)[simulated].square().mean()
+        total = _MAP * _weighted_error(error, batch) + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
+        watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
+        return total + _ANCHOR * moved, {name: float(value.detach()) for name, value in watched.items()}
+
+
+def _weighted_error(error: Tensor, batch: Batch) -> Tensor:
+    return (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
+
+
+def _contrast_error(level: Tensor, batch: Batch) -> Tensor:
+    return (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
+
+
+@contextmanager
+def processes() -> Iterator[tuple[int, int]]:
+    """Yield the number of this process and how many there are, as ``torchrun`` sets them; (0, 1) without it."""
+    n = int(os.environ.get("WORLD_SIZE", 1))
+    if n == 1:
+        yield 0, 1
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), n
+    finally:
+        distributed.destroy_process_group()
+
+
+def train_network(
+    network: Network,
+    objective: Objective,
+    checkpoint: Path,
+    recipe: dict[str, Any],
+    *,
+    learning_rate: float,
+    process: tuple[int, int],
+    watch: Watch,
+) -> Network:
+    """Train a network, in training mode, for `recipe["steps"]` steps.
+
+    Each process draws its own batches and the gradients are averaged, so that n processes see n times the maps in a
+    step. Interrupted training continues from the last checkpoint, which every process reads and the first writes;
+    ModelError if the checkpoint has another recipe. `process` is the number of this process and how many there are.
+    """
+    steps, seed, (rank, n) = recipe["steps"], recipe["seed"], process
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
+    start = resume(checkpoint, recipe, network=network, optimizer=optimizer)
+    step_of = _Step(network, objective)
+    loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    mean: dict[str, float] = {}
+    with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
+        ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
+        for step in range(start, steps):
+            batch = ahead.pop(0).result()
+            if step + 3 < steps:
+                ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * _pace(step, steps)
+            batch = Batch(**{name: tensor.to(device) for name, tensor in vars(batch).items()})
+            # Each step has its own seed, so that interrupted training continues identically.
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + step * n + rank)
+            loss, watched = loss_of(batch, generator)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
+            watch("training", step + 1, steps, mean)
+            if rank == 0 and ((step + 1) % _CHECKPOINT_EVERY == 0 or step + 1 == steps):
+                save_checkpoint(checkpoint, recipe, step + 1, network=network, optimizer=optimizer)
+    torch.set_num_threads(threads)
+    return network.cpu().eval()
+
+
+class _Step(nn.Module):
+    """One step as one module, so that gradients of several processes are averaged while they are computed."""
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        super().__init__()
+        self.network, self._objective = network, objective
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return self._objective.loss(self.network, batch, generator)
+
+
+def _pace(step: int, steps: int) -> float:
+    """Return the learning rate over its maximum: warm-up, plateau, and linear descent to a hundredth."""
+    left = (steps - step) / (_COOL_DOWN * steps)
+    return min(1.0, (step + 1) / _WARM_UP, 0.01 + 0.99 * left)
+
+
+def save_checkpoint(checkpoint: Path, recipe: dict[str, Any], step: int, **parts: Any) -> None:
+    """Write the state of the parts; training continues at `step`."""
+    state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
+    torch.save(state, checkpoint.with_suffix(".part"))
+    checkpoint.with_suffix(".part").replace(checkpoint)
+
+
+def resume(checkpoint: Path, recipe: dict[str, Any], **parts: Any) -> int:
+    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if its recipe differs."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    if state["recipe"] != recipe:
+        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])

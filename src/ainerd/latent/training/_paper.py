@@ -1,7 +1,7 @@
 """The recipe published with AI-NERD (Horwath et al., Nat. Commun. 15, 5945, 2024), on simulated maps.
 
-A plain autoencoder: it is trained to give back the noisy map it sees. Kept to compare with; the published network was
-trained on measured maps.
+It trains a plain autoencoder to reproduce the noisy map, for comparison. The published network was trained on measured
+maps.
 """
 
 import time
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ainerd.dynamics import KNOWN, Statistics, draw, noisy, reduced_g1_squared
 from ainerd.latent._grid import MAP_SIZE, to_unit
 from ainerd.latent._published import Autoencoder
-from ainerd.latent.training._loop import Watch, keep, resume
+from ainerd.latent.training._network import Watch, resume, save_checkpoint
 
 _BATCH, _LOWEST_RATE, _HIGHEST_RATE = 16, 1e-4, 1e-3
 
@@ -28,10 +28,11 @@ def train_paper(
     cpu_s: float | None = None,
     watch: Watch = lambda stage, done, total, watched: None,
 ) -> Path:
-    """Write `out`/paper.pth, a state dict as the published one; at each epoch `out`/paper.checkpoint.pt.
+    """Train the network and write `out`/paper.pth, a state dict like the published one.
 
-    Squared error, Adam, a cyclic learning rate (triangular2, 1e-4 to 1e-3), 60 epochs, and maps shifted along their
-    diagonal at random, wrapped around exactly. The full recipe takes days on a CPU; a GPU is used where there is one.
+    The recipe: squared error, Adam, a cyclic learning rate (triangular2, 1e-4 to 1e-3), 60 epochs, and maps rolled
+    along their diagonal at random. It takes days on a CPU; a GPU is used if there is one. Interrupted training
+    continues from `out`/paper.checkpoint.pt, which is written after each epoch.
 
     Parameters
     ----------
@@ -39,16 +40,16 @@ def train_paper(
         Folder.
     seed : int
     maps, epochs : int
-        Simulated maps at 256 px, and how often each is seen.
+        Number of simulated maps at 256 px, and passes over them.
     cpu_s : float, optional
-        End early once training has taken this much CPU time, to compare recipes.
+        CPU time after which training ends early, to compare recipes.
     watch : callable
-        Told the stage, how many of how many are done, and the loss.
+        Called with the stage, the number done, the total, and the loss.
 
     Raises
     ------
     ModelError
-        If a checkpoint there is of another seed or size.
+        If there is a checkpoint of another seed or size.
     """
     if maps < _BATCH or epochs < 1:
         raise ValueError(f"maps must be at least {_BATCH} and epochs at least 1, got {maps} and {epochs}")
@@ -68,7 +69,7 @@ def train_paper(
     began = time.process_time()
     for epoch in range(resume(checkpoint, recipe, **parts), epochs):
         rng = np.random.default_rng([seed, 1, epoch])
-        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout goes on the same after an interruption
+        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout continues identically after an interruption
         for step, which in enumerate(rng.permutation(maps)[: a_pass * _BATCH].reshape(-1, _BATCH)):
             if cpu_s is not None and time.process_time() - began > cpu_s:
                 return _written(network, out)
@@ -79,7 +80,7 @@ def train_paper(
             optimizer.step()
             schedule.step()
             watch("training", epoch * a_pass + step + 1, epochs * a_pass, {"map": float(loss.detach())})
-        keep(checkpoint, recipe, epoch + 1, **parts)
+        save_checkpoint(checkpoint, recipe, epoch + 1, **parts)
     return _written(network, out)
 
 
@@ -89,13 +90,13 @@ def _written(network: Autoencoder, out: Path) -> Path:
 
 
 def shifted(maps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Each map (n, s, s) moved along its diagonal by whole cells, what leaves on one side coming in on the other."""
+    """Roll each map (n, s, s) along its diagonal by a random number of cells."""
     by = rng.integers(maps.shape[1], size=len(maps))
     return np.stack([np.roll(a_map, (cells, cells), (0, 1)) for a_map, cells in zip(maps, by, strict=True)])
 
 
 def _simulated(seed: int, first: int, watch: Watch, total: int) -> NDArray[np.float16]:
-    """Noisy maps (n, 256, 256) of known families: the fifty from the `first` on, or what is left of the total."""
+    """Draw noisy maps (n, 256, 256) of known families: fifty from `first` on, or as many as are left of the total."""
     rng, n = np.random.default_rng([seed, 0, first]), min(50, total - first)
     statistics = Statistics.drawn(n, rng)
     drawn = (draw(str(family), rng, 1.0) for family in rng.choice(KNOWN, n))

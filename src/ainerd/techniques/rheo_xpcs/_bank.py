@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics import nearest_covariances, noisy
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import SIZE
-from ainerd.latent._weights import digest
+from ainerd.latent import SIZE, Encoder, digest
 from ainerd.techniques.rheo_xpcs._bank_file import read_bank
 from ainerd.techniques.rheo_xpcs._clean import ALIKE, Clean, seen_from
 from ainerd.techniques.rheo_xpcs._features import features, sectors_of

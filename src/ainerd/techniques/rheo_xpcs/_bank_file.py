@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ainerd
-from ainerd.latent._grid import COLS, ROWS
-from ainerd.latent._weights import ModelError, read_weights, write_weights
+from ainerd.latent import COLS, ROWS, ModelError, read_weights, write_weights
 from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean
 
 _ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))

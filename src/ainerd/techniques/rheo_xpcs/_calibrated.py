@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._weights import ModelError, read_kept, write_weights
+from ainerd.latent import Encoder, ModelError, read_tensors, write_weights
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._features import TERMS
@@ -68,7 +67,7 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **seen: Any) -> 
 
 def _read(path: Path) -> NoveltyScorer:
     """A scorer that was kept; ModelError if it is not what was written."""
-    tensors, recipe = read_kept(path, KIND)
+    tensors, recipe = read_tensors(path, KIND)
     if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
         raise ModelError(f"{path}: damaged")
     return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics import DIRECTIONS, Dynamics, Sheared, clock, g1_moving, reduced_g1_squared
-from ainerd.latent._grid import COLS, ROWS, SIZE, from_triangle, to_triangle
+from ainerd.latent import COLS, ROWS, SIZE, from_triangle, to_triangle
 
 STEPS = 4096  # |g1|² is kept in steps of 1/4096, a hundredth of the least noise a run can have
 ALIKE, FLOW, TURNED, MEASURED = 1, 2, 4, DIRECTIONS.size

@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import map_coordinates
 
 from ainerd.dynamics import DIRECTIONS, nearest_covariances, ordinary
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import SIZE
+from ainerd.latent import SIZE, Encoder
 from ainerd.techniques.rheo_xpcs._clean import Clean
 
 # Runs of one kind below which it cannot be calibrated: what `NoveltyScorer` asks for.

@@ -12,9 +12,7 @@ columns
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.latent._embedding import decay_and_unsteadiness
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import SIZE, block_mean, to_triangle
+from ainerd.latent import SIZE, Encoder, block_mean, decay_and_unsteadiness, to_triangle
 from ainerd.techniques.rheo_xpcs._sectors import Sectors
 from ainerd.techniques.rheo_xpcs._structure import structure
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ainerd
-from ainerd.latent._grid import SIZE
-from ainerd.latent._weights import ModelError, read_weights, write_weights
+from ainerd.latent import SIZE, ModelError, read_weights, write_weights
 from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest
 from ainerd.technique import NullRegimes
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, add_systematics, noised

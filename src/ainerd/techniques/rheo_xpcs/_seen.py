@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.dynamics import nearest_covariances
-from ainerd.latent._grid import SIZE
+from ainerd.latent import SIZE
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, noised
 from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.techniques.rheo_xpcs._sectors import Sectors

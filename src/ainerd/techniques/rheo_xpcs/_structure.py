@@ -18,8 +18,7 @@ columns
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent._embedding import BIN, MEAN, decay_and_unsteadiness
-from ainerd.latent._grid import COLS, ROWS, SIZE, to_triangle
+from ainerd.latent import COLS, LAG_BIN, LAG_MEAN, ROWS, SIZE, decay_and_unsteadiness, to_triangle
 
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of a cell among those of its lag, -1 to 1
 _FLOOR = 0.03
@@ -36,9 +35,9 @@ def structure(
     """
     triangles, mean = to_triangle(maps) - 1, to_triangle(average) - 1
     steady, plateau = decay_and_unsteadiness(mean)
-    deviation = mean - (mean @ MEAN.T)[:, BIN]
-    trend = 3 * (deviation * _AGE) @ MEAN[1:-1].T
-    skewness = np.cbrt(deviation**3 @ MEAN[1:-2].T)
+    deviation = mean - (mean @ LAG_MEAN.T)[:, LAG_BIN]
+    trend = 3 * (deviation * _AGE) @ LAG_MEAN[1:-1].T
+    skewness = np.cbrt(deviation**3 @ LAG_MEAN[1:-2].T)
     sizes = [np.log(_FLOOR + size / plateau[:, 0]) for size in _harmonics(triangles, mean, phi, share)]
     return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes]).astype(np.float32)
 
@@ -48,10 +47,10 @@ def _harmonics(
 ) -> list[NDArray[np.float32]]:
     """Rms over the bins of lag of the second and the fourth harmonic, (n,) each; zero where they cannot be told."""
     n, k, _ = triangles.shape
-    turned = np.zeros((2, n, MEAN.shape[0]), dtype=np.float32)
+    turned = np.zeros((2, n, LAG_MEAN.shape[0]), dtype=np.float32)
     if k < min(_NEEDED.values()):
         return list(turned[:, :, 0])
-    by_lag = (triangles @ MEAN.T - (mean @ MEAN.T)[:, None]).astype(np.complex64)
+    by_lag = (triangles @ LAG_MEAN.T - (mean @ LAG_MEAN.T)[:, None]).astype(np.complex64)
     direction = np.ones(n)
     for i, (order, needed) in enumerate(_NEEDED.items()):
         if k < needed:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent._grid import SIZE, block_mean
+from ainerd.latent import SIZE, block_mean
 from ainerd.techniques.rheo_xpcs._features import features, sectors_of
 from ainerd.techniques.rheo_xpcs._rings import Ring
 from ainerd.techniques.rheo_xpcs._seen import at_edge, of_bins

@@ -1,4 +1,4 @@
-"""Training goes on where it stopped, and learns of no held-out mechanism."""
+"""Training continues after an interruption, and learns no held-out mechanism."""
 
 import copy
 import os
@@ -12,19 +12,31 @@ import torch
 from scipy.ndimage import shift
 from threadpoolctl import threadpool_limits
 
-from ainerd.dynamics import KNOWN, draw, reduced_g1_squared
-from ainerd.dynamics._corpus import noisy
-from ainerd.latent import Encoder, ModelError
-from ainerd.latent._features import N_GAUGES
-from ainerd.latent._grid import from_triangle
-from ainerd.latent.training import train_ours, train_paper, tune_ours
-from ainerd.latent.training._examples import examples, speckled
-from ainerd.latent.training._loop import _pace
-from ainerd.latent.training._network import Network
-from ainerd.latent.training._objective import Objective
+from ainerd.dynamics import KNOWN, Dynamics, draw, noisy, reduced_g1_squared
+from ainerd.latent import Encoder, ModelError, from_triangle
+from ainerd.latent._learned import N_GAUGES
+from ainerd.latent.training import _ours, train_ours, train_paper, train_pca, train_run, tune_ours, variant
+from ainerd.latent.training._network import Network, Objective, _pace
 from ainerd.latent.training._paper import shifted
-from ainerd.latent.training._recipe import _LEARNING_RATE, BATCH, _basis, corpus
-from ainerd.latent.training._truths import PARAMETERS, Truths, composed
+from ainerd.latent.training._simulated import PARAMETERS, TEXTURES, Truths, composed, examples, speckled, truth
+
+SMALL_BATCH = 50  # truths in a step: a step of 160 takes seconds where bfloat16 is emulated
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Make steps small, and compute the basis of given truths once."""
+    compute, computed = _ours._basis, {}
+
+    def basis(truths, seed):
+        key = (truths.triangles.tobytes(), seed)
+        if key not in computed:
+            computed[key] = compute(truths, seed)
+        return tuple(array.copy() for array in computed[key])
+
+    monkeypatch.setattr(_ours, "_basis", basis)
+    monkeypatch.setattr(_ours, "BATCH", SMALL_BATCH)
+    monkeypatch.setattr(_ours, "_NOISE_STEPS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +67,8 @@ def test_speckle_averages_to_the_truth(truths):
     np.testing.assert_allclose(many, shape[0], atol=0.06)
 
 
-def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("ainerd.latent.training._loop._CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr("ainerd.latent.training._noise._STEPS", 20)
+def test_interrupted_training_continues(tmp_path, monkeypatch, cheap):
+    monkeypatch.setattr("ainerd.latent.training._network._CHECKPOINT_EVERY", 2)
     whole = train_ours(tmp_path / "a", seed=3, truths=100, steps=3)
 
     def stop(stage, done, total, watched):
@@ -67,7 +78,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=stop)
     seen = []
-    again = train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=lambda *told: seen.append(told[:2]))
+    again = train_ours(tmp_path / "b", seed=3, truths=100, steps=3, watch=lambda *args: seen.append(args[:2]))
     assert seen == [("training", 3)]
     a, b = Encoder.load(whole), Encoder.load(again)
     maps = 1 + 0.2 * np.random.default_rng(4).random((2, 64, 64))
@@ -83,25 +94,25 @@ def test_a_shift_wraps_around_exactly():
     np.testing.assert_allclose(shifted(maps, np.random.default_rng(6)), peer, atol=1e-6)
 
 
-def test_the_paper_recipe_writes_what_can_be_loaded(tmp_path):
+def test_the_paper_recipe_writes_a_loadable_file(tmp_path):
     file = train_paper(tmp_path, seed=1, maps=16, epochs=1)
     assert Encoder.load(file).encode(np.ones((1, 256, 256))).shape == (1, 64)
     assert set(torch.load(file, weights_only=True)) >= {"encoder.0.weight", "bottleneck.3.bias", "decoder1.21.weight"}
 
 
-def test_processes_average_their_gradients(tmp_path, monkeypatch):
-    """Two processes, as torchrun starts them, train as one that adds up the gradients of both's batches does."""
+def test_processes_average_their_gradients(tmp_path, monkeypatch, cheap):
+    """Two processes, as started by torchrun, train like one process that sums the gradients of both batches."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, value)
     options = {"seed": 3, "truths": 100, "steps": 2}
-    program = "import sys; from pathlib import Path; from ainerd.latent.training import train_ours; "
-    program += f"train_ours(Path(sys.argv[1]), **{options})"
+    program = "import sys; from pathlib import Path; from ainerd.latent.training import _ours; "
+    program += f"_ours.BATCH = {SMALL_BATCH}; _ours.train_ours(Path(sys.argv[1]), **{options})"
     other = subprocess.Popen([sys.executable, "-c", program, tmp_path], env={**os.environ, "RANK": "1"})
     try:
-        with threadpool_limits(1):  # as torchrun has it: of so few maps many components are arbitrary
+        with threadpool_limits(1):  # as under torchrun: with so few maps many components are arbitrary
             train_ours(tmp_path, **options)
         assert other.wait(60) == 0
     finally:
@@ -110,9 +121,9 @@ def test_processes_average_their_gradients(tmp_path, monkeypatch):
     state = torch.load(tmp_path / "ours.checkpoint.pt", weights_only=True)
     assert state["recipe"]["processes"] == 2 and state["step"] == 2
 
-    drawn = corpus(tmp_path / "truths.safetensors", {"seed": 3, "truths": 100}, watch=print)
+    drawn = _ours.corpus(tmp_path / "truths.safetensors", {"seed": 3, "truths": 100}, watch=print)
     with threadpool_limits(1):
-        objective = Objective(drawn, *_basis(drawn, 3), n=BATCH, seed=3)
+        objective = Objective(drawn, *_ours._basis(drawn, 3), n=SMALL_BATCH, seed=3)
     torch.manual_seed(3)
     network = Network(len(objective.operator) + N_GAUGES, len(objective.basis), len(KNOWN), len(PARAMETERS)).train()
     alone = copy.deepcopy(network)
@@ -126,7 +137,7 @@ def test_processes_average_their_gradients(tmp_path, monkeypatch):
         for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
             mine.grad = (mine.grad + theirs.grad) / 2
         for one, optimizer in zip((network, alone), optimizers, strict=True):
-            optimizer.param_groups[0]["lr"] = _LEARNING_RATE * _pace(step, 2)
+            optimizer.param_groups[0]["lr"] = _ours._LEARNING_RATE * _pace(step, 2)
             torch.nn.utils.clip_grad_norm_(one.parameters(), 1.0)
             optimizer.step()
     found, averaged, of_one = (
@@ -136,20 +147,21 @@ def test_processes_average_their_gradients(tmp_path, monkeypatch):
     assert torch.dist(found, averaged) < 0.2 * torch.dist(found, of_one)
 
 
-def test_tuning_learns_what_was_measured_and_keeps_the_rest_in_place(tmp_path):
-    """Of echoes, which the shipped encoder never saw."""
+def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monkeypatch):
+    """The measured maps are echoes, which the shipped encoder never saw."""
+    monkeypatch.setattr(_ours, "BATCH", 60)
     rng = np.random.default_rng(7)
 
     def echoes(n):
         shape = [reduced_g1_squared(draw("echo", rng, 1.0), 1.0, 64, [0.0])[0] for _ in range(n)]
         return np.float32(0.2) * np.array(shape, np.float32)
 
-    def seen(shape, counts):
+    def measured(shape, counts):
         return noisy(shape, n_pixels=2000, n_frames=5000, counts=counts, rng=rng)[:, 0]
 
-    file = tune_ours(tmp_path, [seen(echoes(40), 1.0)], seed=2, truths=100, steps=12)
+    file = tune_ours(tmp_path, [measured(echoes(40), 1.0)], seed=2, truths=100, steps=12)
     before, after, fresh = Encoder.load("ours"), Encoder.load(file), echoes(30)
-    maps = seen(fresh, 0.3)
+    maps = measured(fresh, 0.3)
     error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
     assert error[1] < 0.9 * error[0]
     slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng, 1.0), 1.0, 64, np.arange(18) * 10.0)
@@ -157,3 +169,61 @@ def test_tuning_learns_what_was_measured_and_keeps_the_rest_in_place(tmp_path):
     assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
     with pytest.raises(ValueError, match="no measured map has any contrast"):
         tune_ours(tmp_path / "other", [np.ones((2, 64, 64))], truths=100, steps=1)
+
+
+@pytest.mark.parametrize("name", list(TEXTURES))
+def test_textures_keep_maps_symmetric(name):
+    maps = TEXTURES[name](np.ones((3, 64, 64), np.float32), 0.02, np.random.default_rng(4))
+    assert maps.dtype == np.float32 and np.isfinite(maps).all()
+    np.testing.assert_allclose(maps, maps.swapaxes(1, 2), atol=1e-5)
+
+
+def test_no_truth_has_a_held_out_mechanism():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        dynamics = variant(truth(rng), rng)
+        for _, part in dynamics.parts:
+            assert part.echo == (0.0, 0.0) and part.arrest_s == np.inf
+
+
+def test_interrupted_training_of_the_run_encoder_continues(tmp_path, monkeypatch):
+    monkeypatch.setattr("ainerd.latent.training._run._CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("ainerd.latent.training._run._PAIRS", 2)
+
+    class Stop(Exception):
+        pass
+
+    def stops(stage, done, total, watched):
+        if stage == "training" and done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_run(tmp_path / "a", truths=6, steps=3, watch=stops)
+    stages = []
+    again = train_run(tmp_path / "a", truths=6, steps=3, watch=lambda stage, done, *_: stages.append((stage, done)))
+    assert stages == [("simulating", 1), ("training", 2), ("training", 3)]
+    straight = train_run(tmp_path / "b", truths=6, steps=3)
+    assert again.read_bytes() == straight.read_bytes()
+    maps = 1 + 0.2 * reduced_g1_squared(Dynamics(family="fluid", tau_s=0.05), 1.0, 64, np.arange(18) * 10.0)
+    point = Encoder.load(again).encode_run(maps)
+    assert point.shape == (16,) and np.isfinite(point).all()
+    with pytest.raises(ModelError, match="of another recipe"):
+        train_run(tmp_path / "a", truths=6, steps=4)
+
+
+def test_the_seed_determines_the_file(tmp_path):
+    seen = []
+    first = train_pca(tmp_path / "a", seed=3, exposures=70, advance=seen.append)
+    again = train_pca(tmp_path / "b", seed=3, exposures=70)
+    other = train_pca(tmp_path / "c", seed=4, exposures=70)
+    assert sum(seen) == 70
+    assert first.read_bytes() == again.read_bytes() != other.read_bytes()
+    encoder = Encoder.load(first)
+    assert encoder.n_latent == 16
+    gram = encoder.components @ encoder.components.T
+    np.testing.assert_allclose(gram, np.eye(16), atol=1e-5)
+
+
+def test_nothing_to_fit_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least 1"):
+        train_pca(tmp_path, exposures=0)

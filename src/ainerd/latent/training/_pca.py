@@ -1,0 +1,74 @@
+"""Fit the linear encoder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+import ainerd
+from ainerd.dynamics import KNOWN, Statistics, known_maps, noisy
+from ainerd.latent import write_weights
+from ainerd.latent._grid import ROWS, weighted
+
+N_COMPONENTS = 16
+_AT_ONCE = 50
+
+
+def train_pca(
+    out: Path, *, seed: int = 0, exposures: int = 3000, advance: Callable[[int], None] = lambda n: None
+) -> Path:
+    """Write `out`/pca.safetensors, and return its path.
+
+    The components are fitted to simulated exposures, each taken twice: without noise, and with noise of random
+    statistics. The file depends on the seed alone. `advance` is called with the number of exposures just simulated.
+    """
+    if exposures < 1:
+        raise ValueError(f"exposures must be at least 1, got {exposures}")
+    for_fit = np.random.default_rng([seed, 0])
+    recipe: dict[str, Any] = {"seed": seed, "families": list(KNOWN), "ainerd": ainerd.__version__}
+
+    fit = PcaFit()
+    for first in range(0, exposures, _AT_ONCE):
+        n = min(_AT_ONCE, exposures - first)
+        statistics = Statistics.drawn(n, for_fit)
+        clean = statistics.contrast.astype(np.float32)[:, None, None] * known_maps(n, for_fit)
+        fit.push(1 + clean)
+        fit.push(
+            noisy(
+                clean, n_pixels=statistics.n_pixels, n_frames=statistics.n_frames, counts=statistics.counts, rng=for_fit
+            )[:, 0]
+        )
+        advance(n)
+    mean, components = fit.finish(N_COMPONENTS)
+    ranges = {name: list(pair) for name, pair in Statistics.RANGES.items()}
+    recipe |= {"kind": "pca", "exposures": exposures, "statistics": ranges}
+    write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
+    return out / "pca.safetensors"
+
+
+class PcaFit:
+    """Principal components of maps that come in blocks: only the covariance is kept."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._sum = np.zeros(ROWS.size)
+        self._square = np.zeros((ROWS.size, ROWS.size))
+
+    def push(self, maps: NDArray[np.float32]) -> None:
+        """Add maps (n, 64, 64)."""
+        x = weighted(maps - 1).astype(np.float64)
+        self.n += len(x)
+        self._sum += x.sum(0)
+        self._square += x.T @ x
+
+    def finish(self, n_components: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the mean (2080,) and components (n_components, 2080); the largest entry of each is positive."""
+        mean = self._sum / self.n
+        top = [ROWS.size - n_components, ROWS.size - 1]
+        _, vectors = eigh(self._square / self.n - np.outer(mean, mean), subset_by_index=top)
+        components = vectors.T[::-1]
+        largest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], axis=1)
+        return mean.astype(np.float32), np.ascontiguousarray(components * np.sign(largest), dtype=np.float32)
