@@ -16,7 +16,7 @@ from tiled.client.container import Container
 
 from ainerd.documents import DetectorKeys, WireError, checked
 from ainerd.results import ResultStore
-from ainerd.runs import Wanted, Worker
+from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
 from studies._hostile_inputs import ANY, changed, changes, each, shown
 
@@ -74,10 +74,10 @@ class Runs:
             age="age",
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")
-        self.worker = Worker(
-            Sums(), self.store, keys=DetectorKeys(image="det", n_frames="frames"), wanted=wanted,
-            roots=[folder / "frames"], listener=listener, agent="hostile", spool=folder / "spool",
-        )  # fmt: skip
+        keys, self._jobs = DetectorKeys(image="det", n_frames="frames"), Jobs()
+        writer = Writer(Sums(), self.store, keys, wanted, (folder / "frames",), "hostile")
+        self.worker = Worker(self._jobs, writer, listener, Spool(folder / "spool", self.store.answers))
+        self._jobs.start()
         (folder / "frames").mkdir(exist_ok=True)
         with h5py.File(folder / "frames" / "frames.h5", "w", libver="latest") as file:
             file["entry/data/data"] = np.ones((N, *SHAPE), np.uint16)
@@ -94,7 +94,7 @@ class Runs:
 
     def wait(self) -> str | None:
         """Wait until what came is done."""
-        if not self.worker.drain(LONG_S):
+        if not self._jobs.drain(LONG_S):
             return f"not done after {LONG_S:.0f} s"
         return None if self.worker.health()["worker"] == "alive" else "the worker is dead"
 
@@ -225,6 +225,6 @@ def tiny_runs(runs: Runs, n: int, memory: Any) -> list[float]:
         for name, doc in documents("events", runs.folder):
             runs.worker(name, doc)
         if (i + 1) % TOGETHER == 0:
-            runs.worker.drain(LONG_S)
+            runs.wait()
             used.append(memory())
     return used

@@ -147,7 +147,7 @@ def test_a_job_that_would_end_the_worker_does_not(session):
     def job():
         raise SystemExit
 
-    session.agent._worker.submit(job)
+    session.agent._jobs.submit(job)
     assert session.agent.drain() and session.agent.health()["worker"] == "alive"
 
 

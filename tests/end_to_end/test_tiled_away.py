@@ -11,7 +11,7 @@ from conftest import SMALL
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
 from ainerd.config import Settings
-from ainerd.runs._spool import Spool
+from ainerd.runs import Spool
 from ainerd.server import connect
 from ainerd.steering import expose
 from studies._server import KEY, start_server

@@ -106,9 +106,9 @@ def traced(session):
 
     session.RE(agent.explore(1))  # what is compiled or imported at first use
     agent.drain()
-    agent._worker.submit(tracer.start)
+    agent._jobs.submit(tracer.start)
     session.RE(plan())
-    agent._worker.submit(tracer.stop)
+    agent._jobs.submit(tracer.stop)
     agent.drain()
     return tracer.stops
 

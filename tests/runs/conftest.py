@@ -7,6 +7,7 @@ import pytest
 from event_model import compose_run
 
 from ainerd.documents import DetectorKeys
+from ainerd.runs import Jobs, Spool, Worker, Writer
 from ainerd.technique import Analysis, AnalysisError, Layout, Regimes
 
 SHAPE = (2, 3)
@@ -106,6 +107,50 @@ def scan(frames, *, status="success", temperatures=None, uid=None, **start):
 @pytest.fixture
 def scanned():
     return scan
+
+
+class Campaign:
+    """Gives every result regime 3, and remembers what it learned."""
+
+    def __init__(self):
+        self.absorbed = []
+
+    def assign(self, outcome):
+        return {"regime": 3, "atlas_version": 1}
+
+    def absorb(self, outcome):
+        self.absorbed.append(outcome)
+
+
+@pytest.fixture
+def campaign():
+    return Campaign()
+
+
+@pytest.fixture
+def worker_on(campaign, keys, monkeypatch):
+    """Starts workers, and closes them at the end."""
+    started = []
+
+    monkeypatch.setattr("ainerd.runs._jobs.IDLE_S", 3600.0)  # runs in the spool are analysed when a test asks for it
+
+    def start(technique, store, folder, wanted, *, raw=None, answers=store_answers):
+        jobs = Jobs()
+        writer = Writer(technique, store, keys, wanted, (folder,), "me", raw)
+        spool = Spool(folder / "spool", lambda: answers(store))
+        worker = Worker(jobs, writer, campaign, spool)
+        worker.jobs, worker.spool, worker.writer = jobs, spool, writer  # for the tests
+        jobs.start()
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.close()
+
+
+def store_answers(store):
+    return store.answers()
 
 
 def movie(*sums):

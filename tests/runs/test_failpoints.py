@@ -1,29 +1,26 @@
-"""kill -9 at each step of a run's way to its result, and runs that an earlier version left on disk."""
+"""kill -9 at each step from the documents of a run to its result, and runs that an earlier version left on disk."""
 
 import os
 import signal
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
-from ainerd.results import ResultStore, _writing
-from ainerd.runs import Wanted, Worker, _delivery, _spool
-from ainerd.runs._journal import Journal
+from ainerd.results import ResultStore
+from ainerd.runs import Journal, Spool, Wanted
 from ainerd.server import open_catalog
 from tests.killed import killed
 
 SLOW_S = 60.0
-LISTENER = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
-# what is replaced in the child, and whether it dies before that is done, or after
+# The function at which the child is killed, and whether before or after it.
 STEPS = {
-    "result asked for": (_writing.ResultWriter, "take", True),
-    "result opened": (_writing.ResultWriter, "take", False),
+    "result requested": (ResultStore, "take", True),
+    "result begun": (ResultStore, "take", False),
     "frames pushed": ("analysis", "push", False),
     "analysis done": ("analysis", "finish", False),
-    "arrays packed": (_writing, "packed", False),
-    "result complete": (_writing.ResultWriter, "complete", False),
-    "campaign told": (LISTENER, "absorb", True),
-    "run ended": (_delivery.Delivery, "_finish", False),
+    "regime assigned": ("campaign", "assign", False),
+    "result complete": (ResultStore, "complete", False),
+    "campaign informed": ("campaign", "absorb", False),
 }
 
 
@@ -36,21 +33,14 @@ def catalogue(server, tmp_path):
 
 
 @pytest.fixture
-def worker_of(toy, keys):
-    """Makes a worker on some folder."""
+def worker_of(toy, worker_on):
+    """Starts a worker on some folder."""
     wanted = Wanted(positions=("x",), series={"warmth": "temperature"}, readings={}, units={"x": "mm"})
-
-    def make(store, folder):
-        return Worker(
-            toy(), store, keys=keys, wanted=wanted, roots=[folder], listener=LISTENER, agent="me",
-            spool=folder / "spool",
-        )  # fmt: skip
-
-    return make
+    return lambda store, folder: worker_on(toy(), store, folder, wanted)
 
 
 def killed_at(work, owner, name, before):
-    """Do some work in a child that is killed when it comes to a function."""
+    """Do some work in a child process that is killed when it comes to a function."""
 
     def dying_work():
         original = getattr(owner, name)
@@ -69,7 +59,7 @@ def killed_at(work, owner, name, before):
 @pytest.mark.fault(
     "kill -9 at each step from the start of a run to its result", "the next one goes on: one complete result for it"
 )
-def test_whoever_is_killed_at_any_step_leaves_one_result(toy, worker_of, catalogue, tmp_path, scanned, movies):
+def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of, catalogue, tmp_path, scanned, movies):
     uids = []
     for step, (owner, name, before) in STEPS.items():
         folder = tmp_path / step.replace(" ", "-")
@@ -82,34 +72,36 @@ def test_whoever_is_killed_at_any_step_leaves_one_result(toy, worker_of, catalog
                 journal(*document)
             for document in documents:
                 worker(*document)
-            worker.drain(SLOW_S)
+            worker.jobs.drain(SLOW_S)
 
-        killed_at(work, toy().analysis if owner == "analysis" else owner, name, before)
+        if isinstance(owner, str):
+            owner = {"analysis": toy().analysis, "campaign": campaign}[owner]
+        killed_at(work, owner, name, before)
         worker = worker_of(catalogue(), folder)
         ((_, left),) = Journal(folder).left()
         for document in left:
             worker(*document)
-        assert worker.drain(SLOW_S)
+        assert worker.jobs.drain(SLOW_S)
         worker.close()
         uids.append(documents[0][1]["uid"])
     table = catalogue().table()
     assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()
 
 
-@pytest.mark.fault("kill -9 while a run is kept on disk", "half of a file is none; the journal has the run")
-def test_half_a_kept_run_is_none(worker_of, catalogue, tmp_path, scanned, movies):
+@pytest.mark.fault("kill -9 while a run is kept on disk", "half of a file does not count; the journal has the run")
+def test_half_a_kept_run_does_not_count(worker_of, catalogue, tmp_path, scanned, movies):
     documents = list(scanned(movies(1, 2)))
-    keep = _spool.Spool(tmp_path / "spool", lambda: False)
-    killed_at(lambda: keep.keep("a", documents), _spool.Path, "rename", True)
+    keep = Spool(tmp_path / "spool", lambda: False)
+    killed_at(lambda: keep.keep("a", documents), Path, "rename", True)
     assert [path.suffix for path in (tmp_path / "spool").iterdir()] == [".part"]
     worker = worker_of(catalogue(), tmp_path)
-    worker.submit(worker._write_kept)
-    assert worker.drain(SLOW_S)
+    worker.jobs.submit(worker.analyse_kept)
+    assert worker.jobs.drain(SLOW_S)
     worker.close()
     assert len(catalogue().table()) == 0
 
 
-# As the first version kept a run.
+# A run as the first version kept it.
 OLDER = """\
 {"name": "start", "doc": {"uid": "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11", \
 "time": 1763600000.5, "scan_id": 7, "num_points": 2}}
@@ -127,14 +119,14 @@ OLDER = """\
 """
 
 
-@pytest.mark.fault("an upgrade while runs wait on disk", "they are analysed as if nothing had been")
-def test_runs_kept_by_an_earlier_version_are_taken(worker_of, catalogue, tmp_path):
+@pytest.mark.fault("an upgrade while runs wait on disk", "they are analysed as usual")
+def test_runs_kept_by_an_earlier_version_are_analysed(worker_of, catalogue, tmp_path):
     (tmp_path / "spool").mkdir()
     uid = "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11"
     (tmp_path / "spool" / f"01763600004123456789-{uid}.jsonl").write_text(OLDER)
     worker = worker_of(catalogue(), tmp_path)
-    worker.submit(worker._write_kept)
-    assert worker.drain(SLOW_S) and not list((tmp_path / "spool").iterdir())
+    worker.jobs.submit(worker.analyse_kept)
+    assert worker.jobs.drain(SLOW_S) and not list((tmp_path / "spool").iterdir())
     worker.close()
     (row,) = catalogue().table().to_dict("records")
     assert (row["raw_uid"], row["status"], row["scan_id"], row["x"]) == (uid, "complete", 7, 4.5)
@@ -148,7 +140,7 @@ def test_documents_of_two_engines_in_turn_are_two_runs(worker_of, catalogue, tmp
     for documents in zip(*both, strict=True):
         for document in documents:
             worker(*document)
-    assert worker.drain(SLOW_S)
+    assert worker.jobs.drain(SLOW_S)
     worker.close()
     store = catalogue()
     table = store.table()

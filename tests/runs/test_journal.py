@@ -1,4 +1,4 @@
-"""Documents that are on disk until Tiled has them."""
+"""Documents stay on disk until Tiled has them."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 import pytest
 
-from ainerd.runs._journal import Journal
+from ainerd.runs import Journal
 
 START = {"uid": "a", "time": 1.0}
 DESCRIPTOR = {"uid": "d", "run_start": "a", "time": 1.0, "name": "primary", "data_keys": {}, "object_keys": {}}
@@ -17,7 +17,7 @@ STOP = {"uid": "s", "run_start": "a", "time": 2.0, "exit_status": "success", "nu
 SESSION = """
 import json, os, sys
 from pathlib import Path
-from ainerd.runs._journal import Journal
+from ainerd.runs import Journal
 journal = Journal(Path(sys.argv[1]))
 for name, doc in json.loads(sys.argv[2]):
     journal(name, doc)
@@ -29,11 +29,11 @@ def killed(folder, *documents):
     subprocess.run([sys.executable, "-c", SESSION, str(folder), json.dumps(documents)], check=True)
 
 
-def test_a_run_is_left_once_its_session_is_gone(tmp_path):
+def test_a_run_is_left_when_its_session_has_died(tmp_path):
     journal = Journal(tmp_path)
     for document in (("start", START), ("descriptor", DESCRIPTOR)):
         journal(*document)
-    assert list(Journal(tmp_path).left()) == []  # its session lives
+    assert list(Journal(tmp_path).left()) == []  # its session is alive
     journal.close()
     ((path, documents),) = Journal(tmp_path).left()
     assert [name for name, _ in documents] == ["start", "descriptor", "stop"] and path.parent == tmp_path
@@ -41,7 +41,7 @@ def test_a_run_is_left_once_its_session_is_gone(tmp_path):
     assert (stop["run_start"], stop["exit_status"], stop["reason"]) == ("a", "abort", "the session was killed")
 
 
-def test_what_a_killed_session_has_written_is_whole(tmp_path):
+def test_a_killed_session_leaves_whole_documents(tmp_path):
     killed(tmp_path, ("start", START), ("descriptor", DESCRIPTOR), ("event", EVENT), ("stop", STOP))
     ((path, documents),) = Journal(tmp_path).left()
     (first, described, (name, page), last) = documents
@@ -53,7 +53,7 @@ def test_what_a_killed_session_has_written_is_whole(tmp_path):
     assert [name for name, _ in documents] == ["start", "descriptor", "event_page", "stop"] and documents[-1][1] != STOP
 
 
-def test_a_run_that_tiled_has_leaves_nothing(tmp_path):
+def test_the_file_of_a_run_that_tiled_has_is_deleted(tmp_path):
     journal = Journal(tmp_path)
     for document in (("start", START), ("descriptor", DESCRIPTOR), ("stop", STOP)):
         journal(*document)
@@ -62,10 +62,8 @@ def test_a_run_that_tiled_has_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.fault(
-    "the disk of the session is full while documents come", "a line in the log; the run goes on without its journal"
-)
-def test_a_disk_that_takes_nothing_stops_no_run(tmp_path, caplog):
+@pytest.mark.fault("the disk is full while documents come", "the log says so; the run goes on without its journal")
+def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog):
     journal = Journal(tmp_path)
     journal("start", START)
     soft, hard = getrlimit(RLIMIT_FSIZE)
@@ -75,8 +73,8 @@ def test_a_disk_that_takes_nothing_stops_no_run(tmp_path, caplog):
         journal("event", EVENT)
     finally:
         setrlimit(RLIMIT_FSIZE, (soft, hard))
-    assert "run a is not written down any more" in caplog.text and list(tmp_path.iterdir()) == []
+    assert "the journal of run a ends early" in caplog.text and list(tmp_path.iterdir()) == []
     tmp_path.rmdir()
     journal("start", START | {"uid": "b"})
-    assert "run b is not written down" in caplog.text
+    assert "run b has no journal" in caplog.text
     journal.close()

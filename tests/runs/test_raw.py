@@ -8,7 +8,7 @@ from bluesky.plans import count
 from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import det
 
-from ainerd.runs._raw import RawWriter
+from ainerd.runs import RawWriter
 from ainerd.server import open_catalog
 
 

@@ -1,4 +1,6 @@
-"""A run's frames reach its technique, unit by unit, and nothing is written here: without RunEngine and Tiled."""
+"""A run's frames reach its technique, unit by unit: without RunEngine and Tiled."""
+
+from dataclasses import replace
 
 import h5py
 import httpx
@@ -7,16 +9,19 @@ import pytest
 from event_model import compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, Run
-from ainerd.runs import Outcome
-from ainerd.runs._run import RunState
+from ainerd.runs import Outcome, RunState
 from ainerd.technique import AnalysisError, Series
 
 
 class Sink:
-    """Keeps what it is told; `there` are outcomes of what has its result."""
+    """A writer and a campaign that keep their arguments; `there` are outcomes of events that have results."""
 
-    def __init__(self, there=()):
-        self.begun, self.expected, self.ended, self.there = [], [], [], dict(there)
+    def __init__(self, technique, keys=None, roots=(), there=()):
+        self.technique, self._keys, self._roots = technique, keys or DetectorKeys(image="det"), roots
+        self.begun, self.expected, self.ended, self.absorbed, self.there = [], [], [], [], dict(there)
+
+    def new_run(self):
+        return Run(self._keys, self._roots)
 
     def begin(self, subject):
         self.begun.append(subject)
@@ -25,19 +30,34 @@ class Sink:
     def expect(self, subject):
         self.expected.append(dict(subject.analysis.layouts))
 
-    def glance(self, subject):
+    def outcome(self, run, key, event=None):
+        return Outcome(raw_uid=run.uid, key=key, trial_id="", status="complete", positions={})
+
+    def analysed(self, subject, outcome, analysis, *, closes):
+        self.ended.append((subject, analysis, closes))
+        return replace(outcome, status=analysis.status)
+
+    def assign(self, outcome):
+        return {"regime": 2}
+
+    def complete(self, subject, outcome, analysis, regime):
+        return replace(outcome, **regime)
+
+    def fail(self, subject, outcome, *, closes):
+        self.ended.append((subject, None, closes))
+        return replace(outcome, status="failed")
+
+    def absorb(self, outcome):
+        self.absorbed.append(outcome)
+
+    def remember(self, subject, *, closes):
         pass
 
-    def end(self, subject, analysis, *, closes):
-        self.ended.append((subject, analysis, closes))
-        status = "failed" if analysis is None else analysis.status
-        return Outcome(raw_uid=subject.run.uid, key=subject.key, trial_id="", status=status, positions={})
 
-
-def fed(technique, documents, sink=None, keys=None):
-    """The state after the documents, and its sink."""
-    sink = sink or Sink()
-    state = RunState(technique, Run(keys or DetectorKeys(image="det"), []), sink)
+def fed(technique, documents, sink=None, **options):
+    """Return the state after the documents, and its sink."""
+    sink = sink or Sink(technique, **options)
+    state = RunState(sink, sink)
     for name, doc in documents:
         state(name, doc)
     return state, sink
@@ -85,7 +105,7 @@ def test_an_event_that_fails_is_alone(toy, scanned, movies):
 def test_an_event_that_has_its_result_is_left_out(toy, scanned, movies):
     there = {2: Outcome(raw_uid="", key="", trial_id="", status="complete", positions={}, is_recalled=True)}
     technique = toy(unit="event")
-    _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), Sink(there))
+    _, sink = fed(technique, scanned(movies(1, 2, 3), num_points=3), there=there)
     assert [analysis.arrays["sums"].tolist() for _, analysis, _ in sink.ended] == [[1], [3]]
     assert len(technique.made) == 2 and len(sink.begun) == 3
 
@@ -120,11 +140,7 @@ def flown(folder, sums, *, exposures, num=None, readings=True):
 
 
 def fed_flown(technique, documents, folder, **keys):
-    sink = Sink()
-    state = RunState(technique, Run(DetectorKeys(image="det", **keys), [folder]), sink)
-    for name, doc in documents:
-        state(name, doc)
-    return sink.ended
+    return fed(technique, documents, keys=DetectorKeys(image="det", **keys), roots=[folder])[1].ended
 
 
 def test_a_detector_that_flies_once_has_one_result_and_need_not_say_how_long(toy, tmp_path):
@@ -180,7 +196,7 @@ def test_a_run_without_frames_says_how_it_ended(toy, scanned, movies):
     assert analysis is None and subject.problem == "the run ended (abort) with 0 of 5 frames: no frames"
 
 
-def test_a_run_without_the_detector_is_nobody_s(toy, scanned, movies):
+def test_a_run_without_the_detector_has_no_outcome(toy, scanned, movies):
     state, sink = fed(toy(), scanned(movies(1)), keys=DetectorKeys(image="another"))
     assert not state.outcomes and not sink.begun
 
@@ -195,13 +211,11 @@ def test_frames_of_another_shape_are_a_reason(toy, scanned):
     [
         ({"embedding": np.zeros(3, np.float32)}, r"embedding of shape \(3,\), announced \(2,\)"),
         ({"embedding": np.array([1, np.nan], np.float32)}, "embedding that is not finite"),
-        ({"novelty_p": 1.5}, "novelty_p = 1.5, which is no probability"),
+        ({"novelty_p": 1.5}, "novelty_p = 1.5, which is not a probability"),
         ({"novelty_p": 0.5, "calibration": {}}, "calibration has no 'alpha'"),
     ],
 )
-def test_an_analysis_that_breaks_its_word_is_a_failed_result(toy, scanned, movies, monkeypatch, broken, reason):
-    from dataclasses import replace
-
+def test_an_invalid_analysis_is_a_failed_result(toy, scanned, movies, monkeypatch, broken, reason):
     technique = toy()
     finish = technique.analysis.finish
     monkeypatch.setattr(technique.analysis, "finish", lambda self: replace(finish(self), **broken))
@@ -215,10 +229,10 @@ def test_a_mistake_in_a_technique_names_its_kind(toy, scanned, movies, monkeypat
     technique = toy()
     monkeypatch.setattr(technique.analysis, "push", lambda self, block: {}["nothing"])
     _, sink = fed(technique, scanned(movies(1), num_points=1))
-    assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "while analysing run" in caplog.text
+    assert "KeyError: 'nothing'" in sink.ended[0][0].problem and "error in the analysis of run" in caplog.text
 
 
-def test_what_is_not_the_run_s_fault_goes_through(toy, scanned, movies, monkeypatch):
+def test_errors_that_are_not_the_run_s_fault_are_raised(toy, scanned, movies, monkeypatch):
     for error in (httpx.ConnectError("away"), MemoryError()):
         technique = toy()
         monkeypatch.setattr(technique.analysis, "push", lambda self, block, error=error: (_ for _ in ()).throw(error))

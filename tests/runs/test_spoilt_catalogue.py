@@ -3,12 +3,11 @@
 import sqlite3
 import time
 from contextlib import closing
-from types import SimpleNamespace
 
 import pytest
 
 from ainerd.results import ResultStore
-from ainerd.runs import Wanted, Worker
+from ainerd.runs import Wanted
 from ainerd.server import connect, open_catalog
 from studies._server import KEY, start_server
 
@@ -42,27 +41,23 @@ def spoiled(tmp_path, monkeypatch):
 
 @pytest.mark.fault(
     "the catalogue refuses writes, is corrupted, is deleted, and comes back as a copy older than the results",
-    "runs wait on disk, with a line in the log for each; then all have one result, a replay those the copy lacks",
+    "runs wait on disk, with a log line for each; then all have one result, after a replay also those the copy lacks",
 )
 @pytest.mark.timeout(300)
-def test_a_catalogue_that_is_spoilt_costs_no_run(spoiled, toy, keys, scanned, movies, tmp_path, caplog):
+def test_a_broken_catalogue_costs_no_run(spoiled, toy, worker_on, scanned, movies, tmp_path, caplog):
     client, catalogue, again = spoiled
     _, ainerd = open_catalog(client)
-    listener = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
     wanted = Wanted(positions=("x",), series={}, readings={}, units={"x": "mm"})
-    worker = Worker(
-        toy(), ResultStore(ainerd, agent="me"), keys=keys, wanted=wanted, roots=[tmp_path], listener=listener,
-        agent="me", spool=tmp_path / "spool",
-    )  # fmt: skip
+    worker = worker_on(toy(), ResultStore(ainerd, agent="me"), tmp_path, wanted)
     runs = {name: list(scanned(movies(i, 1))) for i, name in enumerate("abcdef")}
 
     def take(name):
         for document in runs[name]:
             worker(*document)
-        assert worker.drain(SLOW_S)
+        assert worker.jobs.drain(SLOW_S)
 
     def kept():
-        return [path.stem.partition("-")[2] for path in worker._spool.runs()]
+        return [path.stem.partition("-")[2] for path in sorted((tmp_path / "spool").glob("*.jsonl"))]
 
     uids = {name: documents[0][1]["uid"] for name, documents in runs.items()}
     take("a")
@@ -73,8 +68,8 @@ def test_a_catalogue_that_is_spoilt_costs_no_run(spoiled, toy, keys, scanned, mo
     with closing(sqlite3.connect(catalogue)) as there:
         there.executescript(READ_ONLY)
     take("c")
-    worker.submit(worker._write_kept)  # it answers, and refuses again: the run keeps its place
-    assert worker.drain(SLOW_S) and kept() == [uids["c"]]
+    worker.jobs.submit(worker.analyse_kept)  # it answers, and refuses again: the run keeps its place
+    assert worker.jobs.drain(SLOW_S) and kept() == [uids["c"]]
     with open(catalogue, "r+b") as file:
         file.write(b"\xff" * catalogue.stat().st_size)
     take("d")

@@ -1,10 +1,9 @@
-"""What a result keeps of the start document."""
+"""Metadata of the start document in a result."""
 
-from ainerd.runs import Wanted
-from ainerd.runs._start import said_at_start
+from ainerd.runs import Wanted, start_metadata
 
 
-def test_the_usual_and_what_is_asked_for():
+def test_usual_and_configured_metadata_are_kept():
     wanted = Wanted(
         positions=("sample_x",),
         series={},
@@ -19,6 +18,6 @@ def test_the_usual_and_what_is_asked_for():
         "proposal": {"esaf": 271, "name": "gels"},
         "cell_id": ["A", 4],
     }
-    kept = said_at_start(start, wanted)
+    kept = start_metadata(start, wanted)
     assert kept == {"sample": "PEG 3", "proposal": "gels", "plan": "count", "esaf": 271, "cell": "A, 4"}
-    assert said_at_start({"sample": "", "proposal": {}}, wanted) == {}
+    assert start_metadata({"sample": "", "proposal": {}}, wanted) == {}

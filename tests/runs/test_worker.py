@@ -1,9 +1,8 @@
-"""What a worker holds on to, and what it leaves behind."""
+"""What a worker keeps in memory, and what it leaves behind."""
 
 import gc
 import os
 import threading
-from types import SimpleNamespace
 
 import h5py
 import httpx
@@ -11,12 +10,11 @@ import numpy as np
 import pytest
 from event_model import compose_run, pack_event_page
 
-from ainerd.runs import Wanted, Worker, _delivery, _worker
-from ainerd.runs._delivery import _n_bytes
+from ainerd.runs import Wanted
 
 
 class Store:
-    """Has no results, and takes all."""
+    """Has no results and accepts all."""
 
     def __init__(self):
         self.done = []
@@ -40,16 +38,27 @@ class Store:
 
 
 @pytest.fixture
-def work(toy, keys, tmp_path):
-    """A worker, which is closed in the end."""
-    listener = SimpleNamespace(assign=lambda outcome: {"regime": 0, "atlas_version": 1}, absorb=lambda outcome: None)
-    wanted = Wanted(positions=("x",), series={}, readings={}, units={})
-    worker = Worker(
-        toy(), Store(), keys=keys, wanted=wanted, roots=[tmp_path], listener=listener, agent="me",
-        spool=tmp_path / "spool",
-    )  # fmt: skip
-    yield worker
-    worker.close()
+def store():
+    return Store()
+
+
+@pytest.fixture
+def work(toy, store, worker_on, tmp_path):
+    return worker_on(toy(), store, tmp_path, Wanted(positions=("x",), series={}, readings={}, units={}))
+
+
+@pytest.fixture
+def spool(work):
+    return work.spool
+
+
+def fails(error):
+    """A function that raises an error."""
+
+    def raises(*arguments, **options):
+        raise error
+
+    return raises
 
 
 def flying(folder):
@@ -72,7 +81,7 @@ def flying(folder):
 
 @pytest.fixture
 def before():
-    """Threads that other tests left."""
+    """Threads that earlier tests left."""
     return set(threading.enumerate())
 
 
@@ -80,7 +89,7 @@ def before():
 def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
     for name, doc in flying(tmp_path):
         work(name, doc)
-    assert work.drain() and work.progress == (60, None)
+    assert work.jobs.drain() and work.progress == (60, None)
     assert any(thread.name.startswith("ainerd-frames") for thread in set(threading.enumerate()) - before)
     work.close()
     gc.collect()
@@ -90,48 +99,48 @@ def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
     assert not any(thread.name.startswith("ainerd-") for thread in set(threading.enumerate()) - before)
 
 
-@pytest.mark.fault("the start of a run comes twice before its end", "whoever waits for the run gets its result")
-def test_who_waits_for_a_run_that_comes_twice_has_it(work, scanned, movies):
+@pytest.mark.fault("the start of a run comes twice before its end", "a plan that waits for the run gets its result")
+def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store, scanned, movies):
     (start, *others) = list(scanned(movies(1, 2)))
     work(*start)
     first = work.outcomes(start[1]["uid"])
     for document in (start, *others):
         work(*document)
     (outcome,) = first.result(30)
-    assert outcome.status == "complete" and len(work._writer.store.done) == 1
+    assert outcome.status == "complete" and len(store.done) == 1
 
 
-def test_outcomes_of_long_ago_are_forgotten(work, scanned, movies, monkeypatch):
-    monkeypatch.setattr(_worker, "MOST_FUTURES", 3)
+def test_old_futures_are_dropped(work, store, scanned, movies, monkeypatch):
+    monkeypatch.setattr("ainerd.runs._worker.MOST_FUTURES", 3)
     for _ in range(6):
         for document in scanned(movies(1, 2)):
             work(*document)
-        assert work.drain()
-    assert len(work._futures) == 3 and len(work._writer.store.done) == 6
+        assert work.jobs.drain()
+    assert len(work._futures) == 3 and len(store.done) == 6
 
 
-def test_frames_in_pages_of_events_count_as_memory(work, scanned, movies, monkeypatch):
-    kept = []
-    forget = _delivery.Delivery._remember
-    monkeypatch.setattr(_delivery, "MOST_BYTES", 3 * movies(1).nbytes)
-    monkeypatch.setattr(
-        _delivery.Delivery, "_remember", lambda self, *doc: (forget(self, *doc), kept.append(len(self._documents)))
-    )
-    for document in scanned(movies(1, 2, 3, 4)):
+@pytest.mark.parametrize("are_packed", [False, True])
+@pytest.mark.parametrize("n", [2, 4])
+def test_only_a_run_that_fits_into_memory_is_kept(work, store, spool, scanned, movies, monkeypatch, are_packed, n):
+    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 3 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
+    monkeypatch.setattr(store, "complete", fails(httpx.ConnectError("away")))
+    documents = list(scanned(movies(*range(1, n + 1))))
+    if are_packed:
+        page = pack_event_page(*(doc for name, doc in documents if name == "event"))
+        documents = [*documents[:2], ("event_page", page), documents[-1]]
+    for document in documents:
         work(*document)
-    assert work.drain() and kept[-1] == 0
-    page = pack_event_page(*(doc for name, doc in scanned(movies(1, 2)) if name == "event"))
-    assert sum(map(_n_bytes, page["data"].values())) == 2 * movies(1).nbytes + 4 * 32
+    assert work.jobs.drain() and len(spool.runs()) == (1 if n == 2 else 0)
 
 
 @pytest.mark.parametrize("doc", [{}, {"uid": []}, {"uid": {}}])
-def test_a_start_that_is_none_ends_nothing(work, doc):
+def test_an_invalid_start_document_does_not_end_the_worker(work, doc):
     work("start", doc)
-    assert work.drain() and work.health()["worker"] == "alive"
+    assert work.jobs.drain() and work.health()["worker"] == "alive"
 
 
-@pytest.mark.fault("a document is too deep to be looked at", "left out, a line in the log; the worker goes on")
-def test_a_document_too_deep_to_be_shown_ends_nothing(work, scanned, movies, caplog):
+@pytest.mark.fault("a document is nested too deep to be checked", "left out, a line in the log; the worker goes on")
+def test_a_document_nested_too_deep_does_not_end_the_worker(work, store, scanned, movies, caplog):
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -139,47 +148,41 @@ def test_a_document_too_deep_to_be_shown_ends_nothing(work, scanned, movies, cap
     work("stop", {"uid": "1", "time": deep, "run_start": "nobody", "exit_status": "success"})
     for document in scanned(movies(1, 2)):
         work(*document)
-    assert work.drain() and len(work._writer.store.done) == 1
+    assert work.jobs.drain() and len(store.done) == 1
     assert "left out: start document: RecursionError" in caplog.text
 
 
-@pytest.mark.fault("documents of a run that is kept make no sense", "it has a failed result once Tiled is back")
-def test_a_kept_run_with_two_bad_documents_is_concluded(work, scanned, movies):
-    spool = work._spool
+@pytest.mark.fault("documents of a run that is kept are invalid", "it has a failed result once Tiled is back")
+def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, movies):
     documents = [(name, dict(doc)) for name, doc in scanned(movies(1, 2, 3))]
     for _, doc in documents[2:4]:
         doc["descriptor"] = "nobody's"
     spool.keep("a", documents)
-    work.submit(work._write_kept)
-    assert work.drain() and not spool.runs() and work.concluded == 1
+    work.jobs.submit(work.analyse_kept)
+    assert work.jobs.drain() and not spool.runs() and work.concluded == 1
 
 
 @pytest.mark.fault("a run that breaks event-model's schema comes while Tiled is away", "it has the same result later")
-def test_a_kept_run_is_not_held_against_the_schema(work, scanned, movies):
+def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanned, movies):
     documents = list(scanned(movies(1, 2, 3)))
     documents[0][1].update(time=1j, sample=["a"])
-    work._spool.keep("a", documents)
-    work.submit(work._write_kept)
-    assert work.drain() and not work._spool.runs() and len(work._writer.store.done) == 1
+    spool.keep("a", documents)
+    work.jobs.submit(work.analyse_kept)
+    assert work.jobs.drain() and not spool.runs() and len(store.done) == 1
 
 
 @pytest.mark.fault(
     "Tiled answers and takes nothing, while there is no room for another file", "a run that waits on disk stays there"
 )
-def test_a_kept_run_that_is_refused_again_keeps_its_place(work, scanned, movies, monkeypatch):
+def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, scanned, movies, monkeypatch):
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)  # no third file is written
-    store, spool = work._writer.store, work._spool
     for uid in "ab":
         spool.keep(uid, list(scanned(movies(1, 2))))
     before = spool.runs()
-
-    def refuse(record):
-        raise httpx.ConnectError("no")
-
-    monkeypatch.setattr(store, "take", refuse)
+    monkeypatch.setattr(store, "take", fails(httpx.ConnectError("no")))
     for _ in range(3):
-        work.submit(work._write_kept)
-    assert work.drain() and spool.runs() == before and not store.done
+        work.jobs.submit(work.analyse_kept)
+    assert work.jobs.drain() and spool.runs() == before and not store.done
     monkeypatch.undo()
-    work.submit(work._write_kept)
-    assert work.drain() and not spool.runs() and len(store.done) == 2
+    work.jobs.submit(work.analyse_kept)
+    assert work.jobs.drain() and not spool.runs() and len(store.done) == 2

@@ -1,4 +1,4 @@
-"""What is written of a run, an event and a series, and when: with a store that only remembers what it is told."""
+"""Results of runs, events and series, written to a store that only remembers records."""
 
 import datetime
 from pathlib import Path
@@ -12,11 +12,7 @@ from tiled.client.utils import ClientError
 
 from ainerd.documents import file_documents
 from ainerd.results import ResultRecord, ResultStore
-from ainerd.runs import Outcome, Wanted, Worker, _delivery
-from ainerd.runs._delivery import Delivery
-from ainerd.runs._journal import Journal
-from ainerd.runs._spool import Spool
-from ainerd.runs._writer import Writer
+from ainerd.runs import Journal, Outcome, Spool, Wanted
 from ainerd.technique import Series
 
 WANTED = Wanted(
@@ -57,130 +53,118 @@ def store():
     return store
 
 
-class Listener:
-    def __init__(self):
-        self.absorbed = []
-
-    def assign(self, outcome):
-        return {"regime": 3, "atlas_version": 1}
-
-    def absorb(self, outcome):
-        self.absorbed.append(outcome)
+@pytest.fixture
+def worker(worker_on, store, tmp_path):
+    """Starts a worker with a technique."""
+    store.answers.return_value = True
+    return lambda technique, raw=None: worker_on(technique, store, tmp_path, WANTED, raw=raw)
 
 
 @pytest.fixture
-def writer(store, keys):
-    def make(technique, raw=None):
-        return Writer(technique, store, keys, WANTED, (), Listener(), "me", raw)
-
-    return make
+def kept(tmp_path):
+    """Returns the files in the spool."""
+    return lambda: list((tmp_path / "spool").glob("*.jsonl"))
 
 
-@pytest.fixture
-def deliver(tmp_path):
-    """Give the documents of one run to a writer; what it resolved to."""
-
-    def give(writer, documents, answers=lambda: True):
-        resolved = {}
-        spool = Spool(tmp_path / "kept", answers)
-        delivery = Delivery(writer, spool, resolved.__setitem__, late_s=0.0)
-        for name, doc in documents:
-            delivery(name, dict(doc))
-        ((*_, outcome),) = resolved.values()
-        return outcome, spool
-
-    return give
+def deliver(worker, documents):
+    """Give the documents of one run to a worker; return its last outcome."""
+    documents = [(name, dict(doc)) for name, doc in documents]
+    for name, doc in documents:
+        worker(name, doc)
+    return worker.outcomes(documents[0][1]["uid"]).result(60)[-1]
 
 
-def test_a_run_is_begun_completed_and_told(toy, scanned, movies, writer, store, deliver):
-    mine = writer(toy(p=0.01))
-    outcome, _ = deliver(mine, scanned(movies(1, 2), num_points=2, suggestion_id="s1"))
+def test_a_run_is_begun_completed_and_absorbed(toy, scanned, movies, worker, store, campaign):
+    mine = worker(toy(p=0.01))
+    outcome = deliver(mine, scanned(movies(1, 2), num_points=2, suggestion_id="s1"))
     (record,) = store.records.values()
     assert record.status == "complete" and record.n_frames == 2 and record.positions == {"x": 10.0}
     assert (outcome.status, outcome.regime, outcome.novel, outcome.trial_id) == ("complete", 3, True, "s1")
-    assert outcome.age_s == 300.0 and mine.listener.absorbed[0].key == outcome.key
+    assert outcome.age_s == 300.0 and campaign.absorbed[0].key == outcome.key
     times, values = store.complete.call_args.kwargs["series"]["warmth"]
     assert values.tolist() == [300, 301] and np.isfinite(times).all()
 
 
-def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, writer, store, tmp_path):
-    delivery = Delivery(writer(toy()), Spool(tmp_path, lambda: True), {}.__setitem__, late_s=0.0)
+def test_a_run_that_never_ends_stays_computing(toy, scanned, movies, worker, store):
+    mine = worker(toy())
     for name, doc in scanned(movies(1, 2), num_points=2):
         if name != "stop":
-            delivery(name, dict(doc))
+            mine(name, dict(doc))
+    assert mine.jobs.drain()
     (record,) = store.records.values()
     assert record.status == "computing"
 
 
-def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, writer, store, deliver):
+def test_a_run_that_has_its_result_is_recalled(toy, scanned, movies, worker, store):
     documents = list(scanned(movies(1, 2), num_points=2))
     technique = toy()
-    first, _ = deliver(writer(technique), documents)
-    again, _ = deliver(writer(technique), documents)
+    first = deliver(worker(technique), documents)
+    again = deliver(worker(technique), documents)
     assert again.is_recalled and again.key == first.key and len(technique.made) == 1
     assert store.complete.call_count == 1
 
 
-def test_events_have_results_of_their_own(toy, scanned, movies, writer, store, deliver):
-    deliver(writer(toy(unit="event")), scanned(movies(1, 2, 3), num_points=3))
+def test_events_have_results_of_their_own(toy, scanned, movies, worker, store):
+    deliver(worker(toy(unit="event")), scanned(movies(1, 2, 3), num_points=3))
     assert [record.event for record in store.records.values()] == [1, 2, 3]
     assert [record.positions["x"] for record in store.records.values()] == [10, 11, 12]
     assert len(store.records) == 3
 
 
-def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned, movies, writer, store, deliver):
+def test_a_series_grows_takes_each_run_once_and_is_closed(toy, growing, scanned, movies, worker, store):
     technique = toy(unit=Series("ramp"), analysis=growing)
-    mine = writer(technique)
+    mine = worker(technique)
     first = list(scanned(movies(1, 2), ramp="a"))
-    grown, _ = deliver(mine, first)
-    again, _ = deliver(mine, first)
+    grown = deliver(mine, first)
+    again = deliver(mine, first)
     (record,) = store.records.values()
     assert grown.status == "growing" and again.is_recalled and record.raw_uids == [first[0][1]["uid"]]
     last = list(scanned(movies(3), ramp="a", ramp_ends=True))
-    done, _ = deliver(mine, last)
+    done = deliver(mine, last)
     (record,) = store.records.values()
     assert done.status == record.status == "complete" and record.n_frames == 3
     assert record.raw_uids == [first[0][1]["uid"], last[0][1]["uid"]] == technique.made[0].runs
-    late, _ = deliver(mine, scanned(movies(4), ramp="a"))
+    late = deliver(mine, scanned(movies(4), ramp="a"))
     assert late.status == "failed" and "series ramp=a is closed" in late.reason
     assert len(technique.made) == 1 and store.records[record.key].status == "complete"
 
 
-def test_a_series_is_closed_by_a_command(toy, scanned, movies, writer, store, deliver):
-    mine = writer(toy(unit=Series("ramp")))
-    outcome, _ = deliver(mine, scanned(movies(1, 2), ramp=7))
-    assert mine.close_series("7") and store.records[outcome.key].status == "complete"
+def test_a_series_is_closed_by_a_command(toy, scanned, movies, worker, store):
+    mine = worker(toy(unit=Series("ramp")))
+    outcome = deliver(mine, scanned(movies(1, 2), ramp=7))
+    assert mine.close_series("7").result(60) and store.records[outcome.key].status == "complete"
     with pytest.raises(ValueError, match="no series"):
-        writer(toy()).close_series("7")
+        worker(toy()).close_series("7").result(60)
 
 
-def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, writer, store, deliver):
-    outcome, _ = deliver(writer(toy(unit=Series("ramp"))), scanned(movies(), ramp="a"))
+def test_a_series_with_too_little_yet_says_so(toy, scanned, movies, worker, store):
+    outcome = deliver(worker(toy(unit=Series("ramp"))), scanned(movies(), ramp="a"))
     assert outcome.status == "growing" and outcome.reason == "no frames" and outcome.embedding is None
 
 
-def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, writer, store, deliver, monkeypatch):
+def test_the_next_session_goes_on_with_a_series(toy, scanned, movies, worker, store, monkeypatch):
     first = list(scanned(movies(1, 2), ramp="a"))
-    deliver(writer(toy(unit=Series("ramp"))), first)
+    deliver(worker(toy(unit=Series("ramp"))), first)
     raw = MagicMock(spec=Container)
     raw.__contains__.side_effect = lambda uid: uid == first[0][1]["uid"]
     monkeypatch.setattr("ainerd.runs._writer.documents_of", lambda run: first)
-    outcome, _ = deliver(writer(toy(unit=Series("ramp")), raw), scanned(movies(3), ramp="a"))
+    outcome = deliver(worker(toy(unit=Series("ramp")), raw), scanned(movies(3), ramp="a"))
     assert outcome.embedding.tolist() == [3, 2] and len(store.records[outcome.key].raw_uids) == 2
 
 
-def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, writer, store, deliver):
+def test_a_run_is_kept_while_tiled_is_away(toy, scanned, movies, worker, store, kept):
     store.take.side_effect = httpx.ConnectError("nobody there")
-    outcome, spool = deliver(writer(toy()), scanned(movies(1), num_points=1))
+    outcome = deliver(worker(toy()), scanned(movies(1), num_points=1))
     assert outcome.status == "failed" and "kept until it does: nobody there" in outcome.reason
-    assert len(spool.runs()) == 1 and spool.is_away
+    assert len(kept()) == 1
     store.take.reset_mock()
-    deliver(writer(toy()), scanned(movies(1), num_points=1), lambda: False)
-    assert store.take.call_count == 0  # it is not asked again
-    assert len(spool.runs()) == 2
+    store.answers.return_value = False
+    deliver(worker(toy()), scanned(movies(1), num_points=1))
+    assert store.take.call_count == 0  # Tiled gets no further request
+    assert len(kept()) == 2
 
 
-def test_an_analysis_that_dies_once_is_taken_again(toy, scanned, movies, writer, store, deliver, monkeypatch, caplog):
+def test_an_analysis_that_dies_once_is_repeated(toy, scanned, movies, worker, store, monkeypatch, caplog):
     technique, died = toy(), []
     push = technique.analysis.push
 
@@ -191,11 +175,11 @@ def test_an_analysis_that_dies_once_is_taken_again(toy, scanned, movies, writer,
         push(self, block)
 
     monkeypatch.setattr(technique.analysis, "push", die_once)
-    outcome, _ = deliver(writer(technique), scanned(movies(1, 2), num_points=2))
+    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
     assert outcome.status == "complete" and len(technique.made) == 2 and "died" in caplog.text
 
 
-def test_an_analysis_that_died_once_counts_its_frames_once(toy, scanned, movies, writer, deliver, monkeypatch):
+def test_a_repeated_analysis_counts_its_frames_once(toy, scanned, movies, worker, store, kept, monkeypatch):
     technique, died = toy(), []
     push = technique.analysis.push
 
@@ -206,34 +190,32 @@ def test_an_analysis_that_died_once_counts_its_frames_once(toy, scanned, movies,
         push(self, block)
 
     documents = list(scanned(movies(1, 2), num_points=2))
-    most = sum(_delivery._n_bytes(x) for name, doc in documents if name == "event" for x in doc["data"].values())
     monkeypatch.setattr(technique.analysis, "push", die_once)
-    monkeypatch.setattr(_delivery, "MOST_BYTES", most)
-    sizes, remember = [], Delivery._remember
-    monkeypatch.setattr(Delivery, "_remember", lambda self, *of: (remember(self, *of), sizes.append(self._n_bytes))[0])
-    outcome, _ = deliver(writer(technique), documents)
-    assert outcome.status == "complete" and died and max(sizes) == most
+    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", 2 * (movies(1).nbytes + 2 * 32))  # and two numbers an event
+    store.complete.side_effect = httpx.ConnectError("away")
+    deliver(worker(technique), documents)
+    assert died and len(kept()) == 1  # it is not too large to be kept
 
 
-def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, writer, store, deliver, monkeypatch):
+def test_an_analysis_that_dies_twice_is_given_up(toy, scanned, movies, worker, store, monkeypatch):
     technique = toy()
     monkeypatch.setattr(technique.analysis, "push", MagicMock(side_effect=SystemExit("enough")))
-    outcome, _ = deliver(writer(technique), scanned(movies(1, 2), num_points=2))
+    outcome = deliver(worker(technique), scanned(movies(1, 2), num_points=2))
     assert outcome.status == "failed" and outcome.reason == "the analysis died twice, of SystemExit: enough"
 
 
-def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, writer, deliver, monkeypatch):
+def test_a_technique_without_parameters_loses_no_run(toy, scanned, movies, worker, monkeypatch):
     technique = toy()
-    mine = writer(technique)
+    mine = worker(technique)
     monkeypatch.setattr(type(technique), "parameters", property(lambda self: {}["none"]))
-    outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
+    outcome = deliver(mine, scanned(movies(1), num_points=1))
     assert outcome.status == "failed" and "KeyError" in outcome.reason
 
 
-def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, store, deliver, monkeypatch):
-    mine = writer(toy())
-    monkeypatch.setattr(mine.listener, "assign", MagicMock(side_effect=RuntimeError("no regimes")))
-    outcome, _ = deliver(mine, scanned(movies(1), num_points=1))
+def test_an_error_in_the_campaign_is_a_failed_result(toy, scanned, movies, worker, store, campaign, monkeypatch):
+    mine = worker(toy())
+    monkeypatch.setattr(campaign, "assign", MagicMock(side_effect=RuntimeError("no regimes")))
+    outcome = deliver(mine, scanned(movies(1), num_points=1))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: no regimes")
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)
 
@@ -245,17 +227,17 @@ def test_a_listener_that_fails_fails_the_result(toy, scanned, movies, writer, st
      ("scan_id", np.zeros((0, 3)), "scan_id"), ("suggestion_id", np.arange(2), "suggestion_id"),
      ("time", "noon", "run_time"), ("time", -1e300, "run_time")],
 )  # fmt: skip
-def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, writer, store, deliver, caplog, name, value, field):
+def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store, caplog, name, value, field):
     documents = list(scanned(movies(1, 2)))
     documents[0][1][name] = value
-    outcome, _ = deliver(writer(toy()), documents)
+    outcome = deliver(worker(toy()), documents)
     (record,) = store.records.values()
     assert (outcome.status, record.status, getattr(record, field)) == ("complete", "complete", None)
     assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
 
 
 @pytest.mark.fault("metadata of a run are arrays, or nothing that can be shown", "left out of its result, or as text")
-def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, writer, store, deliver):
+def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
     class Odd(dict):
         def get(self, name, default=None):
             raise RuntimeError("nothing to be had")
@@ -263,62 +245,63 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, writer, store, 
     odd = {"sample": np.zeros((0, 3)), "user": np.array(["a", "b"]), "proposal": np.array([7]), "plan_name": Odd()}
     documents = list(scanned(movies(1, 2)))
     documents[0][1].update(odd)
-    outcome, _ = deliver(writer(toy()), documents)
+    outcome = deliver(worker(toy()), documents)
     (record,) = store.records.values()
     assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
 
 
 @pytest.mark.fault("an analysis fails in an odd way while Tiled goes away", "the run is kept until it answers")
-def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, movies, writer, store, deliver):
+def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, movies, worker, store, kept):
     store.complete.side_effect = ValueError("no record")
     store.fail.side_effect = httpx.ConnectError("away")
-    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2)))
-    assert outcome.status == "failed" and len(spool.runs()) == 1
+    outcome = deliver(worker(toy()), scanned(movies(1, 2)))
+    assert outcome.status == "failed" and len(kept()) == 1
 
 
 @pytest.mark.fault("Tiled refuses one result for what is in it", "a failed result says so; no other run waits for it")
 @pytest.mark.parametrize("call", ["complete", "take"])
-def test_what_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, writer, store, deliver, call):
+def test_a_result_that_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, worker, store, kept, call):
     request = httpx.Request("PUT", "http://tiled")
     no = ClientError("413: too large", request, httpx.Response(413, request=request))
     mock = getattr(store, call)
     mock.side_effect, usual = no, mock.side_effect
-    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2)))
+    mine = worker(toy())
+    outcome = deliver(mine, scanned(movies(1, 2)))
     assert outcome.status == "failed" and "413: too large" in outcome.reason
-    assert not spool.is_away and not spool.runs()
+    assert not mine.spool.is_away and not kept()
     assert [record.status for record in store.records.values()] == ["failed"]
     mock.side_effect = usual
-    assert deliver(writer(toy()), scanned(movies(1, 2)))[0].status == "complete"
+    assert deliver(mine, scanned(movies(1, 2))).status == "complete"
 
 
-def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, writer, store, deliver):
+def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies, worker, store):
     store.take.side_effect = RuntimeError("at first")
-    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2)))
+    outcome = deliver(worker(toy()), scanned(movies(1, 2)))
     (record,) = store.records.values()
     assert outcome.status == record.status == "failed" and record.reason == "RuntimeError: at first"
 
 
 @pytest.mark.fault("metadata of a run hold a path, a time or bytes while Tiled is away", "the run is kept, as text")
-def test_whatever_is_in_a_run_it_is_kept(toy, scanned, movies, writer, store, deliver):
+def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, kept):
     documents = list(scanned(movies(1, 2)))
     documents[0][1].update(
         {"file": Path("/a"), "day": datetime.date(2026, 1, 5), "raw": b"x", "set": {1}, "odd": object()}
     )
     take, store.take.side_effect = store.take.side_effect, httpx.ConnectError("away")
-    outcome, spool = deliver(writer(toy()), documents)
-    assert outcome.status == "failed" and len(spool.runs()) == 1
+    outcome = deliver(worker(toy()), documents)
+    (path,) = kept()
+    assert outcome.status == "failed"
     store.take.side_effect = take
-    (path,) = spool.runs()
-    kept = list(file_documents(path))
+    documents = list(file_documents(path))
     path.unlink()
-    again, _ = deliver(writer(toy()), kept)
+    again = deliver(worker(toy()), documents)
     assert (again.status, again.raw_uid) == ("complete", outcome.raw_uid)
 
 
 @pytest.mark.fault(
     "metadata hold what is too deep, holds itself, or a number too long for JSON", "the run is kept, with text instead"
 )
-def test_what_json_cannot_hold_is_cut(tmp_path, scanned, movies):
+def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
     deep, around = 1, [2]
     for _ in range(5000):
         deep = {"a": deep}
@@ -341,7 +324,7 @@ def test_what_json_cannot_hold_is_cut(tmp_path, scanned, movies):
 
 @pytest.mark.fault("the uid of a run is no name of a file", "the run is kept under a digest of it")
 @pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
-def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):
+def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
     spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
     documents = list(scanned(movies(1), uid=uid))
     spool.keep(uid, documents)
@@ -353,45 +336,40 @@ def test_whatever_its_uid_a_run_is_kept(tmp_path, scanned, movies, uid):
 
 
 @pytest.mark.fault("frames in events are more than fit into memory while Tiled is away", "said so; the run is not kept")
-def test_a_run_too_large_to_be_kept_is_said(toy, scanned, movies, writer, store, deliver, monkeypatch):
-    monkeypatch.setattr(_delivery, "MOST_BYTES", movies(1).nbytes)
-    outcome, _ = deliver(writer(toy()), scanned(movies(1, 2, 3)))
+def test_a_run_too_large_to_be_kept_is_reported(toy, scanned, movies, worker, store, kept, monkeypatch):
+    monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", movies(1).nbytes)
+    outcome = deliver(worker(toy()), scanned(movies(1, 2, 3)))
     assert outcome.status == "complete"
     store.complete.side_effect = httpx.ConnectError("away")
-    outcome, spool = deliver(writer(toy()), scanned(movies(1, 2, 3)))
-    assert outcome.status == "failed" and "too large to be kept" in outcome.reason and spool.runs() == []
+    outcome = deliver(worker(toy()), scanned(movies(1, 2, 3)))
+    assert outcome.status == "failed" and "too large to be kept" in outcome.reason and not kept()
 
 
 @pytest.mark.fault("a run that was kept is damaged on disk", "it is set aside, and named; the others are analysed")
-def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, keys):
-    worker = Worker(
-        toy(), MagicMock(spec=ResultStore, **{"answers.return_value": True}), keys=keys, wanted=WANTED, roots=(),
-        listener=Listener(), agent="me", spool=tmp_path,
-    )  # fmt: skip
-    (tmp_path / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
-    worker._spool.is_away = True
-    worker.submit(worker._write_kept)
-    assert worker.drain()
-    worker.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["1.unreadable"] and "set aside" in caplog.text
+def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, worker):
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
+    mine = worker(toy())
+    mine.jobs.submit(mine.analyse_kept)
+    assert mine.jobs.drain()
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["1.unreadable"] and "set aside" in caplog.text
 
 
 @pytest.mark.fault("a run that was kept cannot be read from disk for a moment", "it stays, and is analysed later")
-def test_a_kept_run_that_cannot_be_read_now_is_read_later(tmp_path, caplog, toy, keys, scanned, movies, store):
-    store.answers.return_value = True
-    worker = Worker(
-        toy(), store, keys=keys, wanted=WANTED, roots=(), listener=Listener(), agent="me", spool=tmp_path
-    )  # fmt: skip
-    spool = worker._spool
-    (tmp_path / "1.jsonl").symlink_to("/proc/self/mem")  # a file whose first byte no disk gives
-    spool.is_away = True
-    worker.submit(worker._write_kept)
-    assert worker.drain() and "Input/output error" in caplog.text
-    assert [path.name for path in tmp_path.iterdir()] == ["1.jsonl"] and not spool.is_away and not spool.waiting()
-    (tmp_path / "1.jsonl").unlink()
-    spool.keep("whole", scanned(movies(1, 2), num_points=2))
-    spool.is_away, spool._again = False, 0.0  # the time is up
-    worker.submit(worker._write_kept)
-    assert worker.drain()
-    worker.close()
-    assert not spool.runs() and [record.status for record in store.records.values()] == ["complete"]
+def test_a_kept_run_that_cannot_be_read_now_is_read_later(
+    tmp_path, caplog, toy, worker, kept, scanned, movies, store, monkeypatch
+):
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "1.jsonl").symlink_to("/proc/self/mem")  # a file whose first byte cannot be read
+    mine = worker(toy())
+    mine.jobs.submit(mine.analyse_kept)
+    assert mine.jobs.drain() and "Input/output error" in caplog.text
+    assert [path.name for path in kept()] == ["1.jsonl"] and not mine.spool.is_away and not mine.spool.waiting()
+    (tmp_path / "spool" / "1.jsonl").unlink()
+    monkeypatch.setattr("ainerd.runs._spool.LATER_S", -1.0)  # so that later is now
+    mine.spool.try_later(tmp_path, OSError())
+    mine.spool.keep("whole", scanned(movies(1, 2), num_points=2))
+    mine.spool.is_away = False
+    mine.jobs.submit(mine.analyse_kept)
+    assert mine.jobs.drain()
+    assert not kept() and [record.status for record in store.records.values()] == ["complete"]

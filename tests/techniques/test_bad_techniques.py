@@ -56,7 +56,7 @@ FAULTS = {
     "finish gives nothing": (broken(finish=lambda self: None), "NoneType"),
     "embedding of NaN": (says(embedding=np.full(4, np.nan, np.float32)), "an embedding that is not finite"),
     "embedding of another size": (says(embedding=np.zeros(7, np.float32)), "of shape (7,), announced (4,)"),
-    "no probability": (says(novelty_p=3.0), "novelty_p = 3.0, which is no probability"),
+    "no probability": (says(novelty_p=3.0), "novelty_p = 3.0, which is not a probability"),
     "no alpha": (says(novelty_p=0.5, calibration={}), "calibration has no 'alpha'"),
     "array of objects": (says(arrays={"a": np.array([{}])}), "arrays['a'] must be of numbers or text, got object"),
     "array of no name": (says(arrays={"a/b": np.zeros(2)}), "'a/b', is empty or has a dot or a slash"),
@@ -177,5 +177,5 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     b.agent.close()
     assert time.monotonic() - began < 30
     goes_on.set()
-    b.agent._worker._thread.join()
+    b.agent._jobs._thread.join()
     b.close()

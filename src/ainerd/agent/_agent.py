@@ -100,7 +100,7 @@ class Agent(Observer):
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
-        self._worker.submit(self._writer.make_up)
+        self._jobs.submit(self._writer.make_up)
         buffered = BufferingWrapper(self._writer)
         tokens = [RE.subscribe(each) for each in (self._writer.journal, buffered, self)]
         self._attached = RE, tokens, buffered
@@ -274,9 +274,9 @@ class Agent(Observer):
                 with suppress(ValueError):  # no position is left: the plan says so
                     self._campaign.peek()
             finally:  # a plan does not wait for what failed; what others are to measure is known before
-                self._worker.submit(lambda: done.set_result(None))
+                self._jobs.submit(lambda: done.set_result(None))
 
-        self._worker.submit(hear)
+        self._jobs.submit(hear)
         await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
 
     def _how_it_is(self) -> dict[str, Any]:

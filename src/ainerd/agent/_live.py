@@ -7,7 +7,6 @@ is to be done, and the last one is long ago; whatever goes wrong, the next one i
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from tiled.client.utils import ClientError
 
 from ainerd.results import LiveNode, scan_text
-from ainerd.runs import Subject
+from ainerd.runs import Jobs, Subject
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +29,11 @@ REST_S = 30.0  # until a server is asked again that does not take pictures, or d
 class Live:
     """Makes pictures of runs in progress (`glance`, in the worker's thread) and takes them to the server (`send`).
 
-    `backlog` says how many documents wait.
+    No picture is made while more than `BUSY` of its `jobs` wait.
     """
 
-    def __init__(self, node: LiveNode, backlog: Callable[[], int]) -> None:
-        self._node, self._backlog = node, backlog
+    def __init__(self, node: LiveNode, jobs: Jobs) -> None:
+        self._node, self._jobs = node, jobs
         self._lock = threading.Lock()
         self._made: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # and not sent yet
         self._is_wanted, self._is_shown = False, False
@@ -43,7 +42,7 @@ class Live:
     def glance(self, subject: Subject) -> None:
         """Make a picture of what has come of a run, if it is time to."""
         now = time.monotonic()
-        if not self._is_wanted or now < self._next or self._made is not None or self._backlog() > BUSY:
+        if not self._is_wanted or now < self._next or self._made is not None or self._jobs.backlog > BUSY:
             return
         try:
             if subject.analysis is None or (found := subject.analysis.so_far()) is None:

@@ -30,7 +30,7 @@ from ainerd.agent._state import StateWriter
 from ainerd.campaign import Campaign
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import LiveNode, ResultStore, digest, principal_of, scan_text, waiting
-from ainerd.runs import Outcome, Wanted, Worker, is_analysed
+from ainerd.runs import Jobs, Outcome, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
 from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
@@ -94,30 +94,14 @@ class Observer(ByHand):
         self.name, self.technique = name, technique
         self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
+        self._jobs = Jobs()
         self._campaign = Campaign(
-            technique,
-            self.results,
-            bounds=bounds,
-            agent=name,
-            age=wanted.age,
-            defer=lambda job: self._worker.submit(job),
-            **explorer,
+            technique, self.results, bounds=bounds, agent=name, age=wanted.age, defer=self._jobs.submit, **explorer
         )
-        self._live = Live(LiveNode(client["ainerd"], name), lambda: self._worker.backlog) if live else None
-        self._worker = Worker(
-            technique,
-            self.results,
-            keys=keys,
-            wanted=wanted,
-            roots=roots,
-            listener=self._campaign,
-            agent=name,
-            spool=backup / "results",
-            raw=self._raw,
-            late_s=late_s,
-            on_outcome=self._announce,
-            **({} if self._live is None else {"glance": self._live.glance}),
-        )
+        writer = Writer(technique, self.results, keys, wanted, tuple(roots), name, self._raw)
+        spool = Spool(backup / "results", self.results.answers)
+        self._worker = Worker(self._jobs, writer, self._campaign, spool, late_s=late_s)
+        self._live = Live(LiveNode(client["ainerd"], name), self._jobs) if live else None
         reader = SceneReader(self.results, technique, bounds)
         units = {name: unit for name, unit in wanted.units.items() if name in bounds}
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
@@ -131,7 +115,7 @@ class Observer(ByHand):
             self._campaign,
             about={"units": units, "review": review},
             health=self._how_it_is,
-            hear=lambda: self._worker.submit(self._heed),
+            hear=lambda: self._jobs.submit(self._heed),
             show=self._show,
         )
         self._heed = Heeding(self.results, self._campaign, self._state)
@@ -140,6 +124,10 @@ class Observer(ByHand):
         self._presence = Presence(backup, name)
         self._campaign.resume(alone=self._presence.is_first)
         close_at_exit(self)
+        self._worker.on_outcome(self._announce)
+        if self._live is not None:
+            self._worker.on_block(self._live.glance)
+        self._jobs.start()
         self._state.start()
 
     # runs
@@ -214,12 +202,12 @@ class Observer(ByHand):
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until every run that has come is analysed and written; False if it takes longer."""
         with waiting("analysing what has come"):
-            return self._worker.drain(timeout_s)
+            return self._jobs.drain(timeout_s)
 
     @property
     def is_busy(self) -> bool:
         """Whether something that has come is not written yet."""
-        return self._worker.progress is not None or self._worker.backlog > 0
+        return self._worker.progress is not None or self._jobs.backlog > 0
 
     def close(self) -> None:
         """End the worker; what has come is analysed first. The interpreter's end does so too."""
@@ -260,7 +248,7 @@ class Observer(ByHand):
 
     def status(self) -> dict[str, Any]:
         """What the agent knows and does, as plain numbers and words."""
-        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._worker.backlog}
+        return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._jobs.backlog}
 
     @property
     def page(self) -> str:
@@ -365,7 +353,7 @@ class Observer(ByHand):
     def __rich__(self) -> Any:
         if self.results.answers(SOON_S):
             return status_panel(self.status())
-        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._worker.backlog})
+        return status_panel({"tiled": self._uri, "away": AWAY, "queue": self._jobs.backlog})
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         console = Console()
@@ -418,6 +406,6 @@ class Observer(ByHand):
 
     def _announce(self, outcome: Outcome) -> None:
         self._state.changed()
-        self._display.redraw(self._worker.submit)
+        self._display.redraw(self._jobs.submit)
         if not self.quiet:
             self._display.announce(outcome)

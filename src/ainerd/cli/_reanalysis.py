@@ -11,7 +11,7 @@ from ainerd.agent import wanted_of
 from ainerd.config import Settings
 from ainerd.documents import DetectorKeys, documents_of
 from ainerd.results import ResultStore
-from ainerd.runs import Outcome, Worker
+from ainerd.runs import Jobs, Outcome, Spool, Worker, Writer
 from ainerd.technique import Technique
 
 POLL_S = 0.1
@@ -27,17 +27,11 @@ class Reanalysis:
         self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
     ) -> None:
         self._raw, self._ainerd, self._image = raw, store.container, settings.detector.image
-        self._worker = Worker(
-            technique,
-            store,
-            keys=DetectorKeys(**settings.detector.model_dump()),
-            wanted=wanted_of(settings),
-            roots=settings.storage.frames,
-            listener=_Nobody(),
-            agent=settings.name,
-            spool=unwritten,
-            raw=raw,
-        )
+        keys, roots = DetectorKeys(**settings.detector.model_dump()), tuple(settings.storage.frames)
+        writer = Writer(technique, store, keys, wanted_of(settings), roots, settings.name, raw)
+        jobs = Jobs()
+        self._worker = Worker(jobs, writer, _Nobody(), Spool(unwritten, store.answers))
+        jobs.start()
 
     def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
         """What became of a finished run, or of its events; nothing of one that has no frames for us.

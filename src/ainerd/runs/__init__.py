@@ -1,9 +1,25 @@
-"""From the documents of a run to its result in Tiled: a worker, a run's state, a writer, and what waits for Tiled."""
+"""From the documents of a run to its result in Tiled: a worker, a run's state, a writer, and documents kept on disk."""
 
-from ainerd.runs._due import is_analysed
-from ainerd.runs._outcome import SPOILT, Listener, Outcome, Wanted
-from ainerd.runs._raw import RawWriter
-from ainerd.runs._subject import Subject
+from ainerd.runs._jobs import Jobs
+from ainerd.runs._run import RunState
+from ainerd.runs._spool import Journal, RawWriter, Spool
+from ainerd.runs._subject import SPOILT, Listener, Outcome, Subject, Wanted, is_analysed
 from ainerd.runs._worker import Worker
+from ainerd.runs._writer import Writer, start_metadata
 
-__all__ = ["SPOILT", "Listener", "Outcome", "RawWriter", "Subject", "Wanted", "Worker", "is_analysed"]
+__all__ = [
+    "SPOILT",
+    "Jobs",
+    "Journal",
+    "Listener",
+    "Outcome",
+    "RawWriter",
+    "RunState",
+    "Spool",
+    "Subject",
+    "Wanted",
+    "Worker",
+    "Writer",
+    "is_analysed",
+    "start_metadata",
+]

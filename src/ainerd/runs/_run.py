@@ -1,8 +1,8 @@
-"""One run on its way: documents in, analyses out. It writes nothing itself."""
+"""One run in progress: documents in, analysis, regime, result, and what the campaign learns, unit by unit."""
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -11,34 +11,54 @@ import httpx
 import numpy as np
 from tiled.client.utils import ClientError
 
-from ainerd.documents import FrameError, Run, Whole
-from ainerd.runs._outcome import SPOILT, Outcome
-from ainerd.runs._subject import Subject
-from ainerd.runs._writer import Writer
-from ainerd.technique import Analysis, AnalysisError, Series, Technique, begin
+from ainerd.documents import FrameError, Whole
+from ainerd.runs._subject import SPOILT, Listener, Outcome, Subject
+from ainerd.runs._writer import Writer, is_refused
+from ainerd.technique import Analysis, AnalysisError, Series, begin
 
 logger = logging.getLogger(__name__)
 
-NOT_OURS = (ClientError, httpx.HTTPError, MemoryError)  # no verdict on the run: it is taken again
+NOT_OF_THE_RUN = (ClientError, httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
 
 
 class RunState:
-    """Feeds the frames of one run to its technique, event by event where the unit is the event.
+    """Feeds the frames of one run to its technique and writes a result for each unit.
 
-    Frames may come for `late_s` after the end of the run. `outcomes` are of what has ended, a run without frames has
-    none.
+    Parameters
+    ----------
+    writer : Writer
+    campaign : Listener
+        Gives each unit its regime, and learns from each result that is written.
+    late_s : float
+        How long after the end of the run its frames may come.
+    on_block : callable
+        Called after each block of frames.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        One for each unit that has ended; empty for a run without frames.
     """
 
-    def __init__(self, technique: Technique, run: Run, writer: Writer, *, late_s: float = 0.0) -> None:
-        self._technique, self.run, self._writer, self._late_s = technique, run, writer, late_s
+    def __init__(
+        self,
+        writer: Writer,
+        campaign: Listener,
+        *,
+        late_s: float = 0.0,
+        on_block: Callable[[Subject], None] = lambda subject: None,
+    ) -> None:
+        self._technique, self._writer, self._campaign, self._late_s = writer.technique, writer, campaign, late_s
+        self._on_block = on_block
+        self.run = writer.new_run()
         self._subject: Subject | None = None
-        self._until: int | None = None  # frames of the run after which the subject ends; None: with the run
-        self._recalled: Outcome | None = None  # of a subject that has its result: its frames are left out
-        self._is_unreadable = False  # whether no more frames can be read
+        self._until: int | None = None  # frames of the run after which the unit ends; None: with the run
+        self._recalled: Outcome | None = None  # of a unit that has its result: its frames are skipped
+        self._is_unreadable = False  # no more frames can be read
         self.outcomes: list[Outcome] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document; an error of Tiled is raised: the run must be taken again."""
+        """Take a document; errors of Tiled are raised: the run must be analysed again."""
         self.run(name, doc)
         if not self.run.has_frames:
             return
@@ -54,17 +74,40 @@ class RunState:
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Frames read and expected; None before any are announced, and of a run that has its result."""
-        begun = self._subject is not None or (self.outcomes and self.event is not None)
-        return (self.run.n_read, self.run.n_frames) if begun and self._recalled is None else None
+        """Frames read and expected; None before any are announced, and for a run that has its result."""
+        has_begun = self._subject is not None or (self.outcomes and self.event is not None)
+        return (self.run.n_read, self.run.n_frames) if has_begun and self._recalled is None else None
 
     @property
     def event(self) -> int | None:
-        """Number of the event that goes on or comes next, where the unit is the event."""
+        """Number of the event in progress, or of the next one; None if the unit is not the event."""
         return len(self.outcomes) + 1 if self._technique.unit == "event" else None
 
+    def conclude(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
+        """Give a unit its regime, write its result, and let the campaign learn from it.
+
+        Whatever goes wrong, the unit gets a failed result; only errors of Tiled are raised.
+        """
+        before = self._writer.outcome(subject.run, subject.key, subject.event)
+        try:
+            if analysis is None:
+                outcome = self._writer.fail(subject, before, closes=closes)
+            else:
+                outcome = self._writer.analysed(subject, before, analysis, closes=closes)
+                outcome = self._writer.complete(subject, outcome, analysis, self._campaign.assign(outcome))
+            self._campaign.absorb(outcome)
+        except Exception as error:
+            if isinstance(error, httpx.HTTPError | MemoryError) and not is_refused(error):
+                raise
+            logger.exception("the result of run %s is not written", subject.run.uid)
+            first = subject.problem if analysis is None else None  # of a run that could not even begin
+            outcome = replace(before, status="failed", reason=first or f"{type(error).__name__}: {error}")
+            self._writer.give_up(subject, outcome.reason)
+        self._writer.remember(subject, closes=closes)
+        return outcome
+
     def _advance(self, wait_s: float | None = None) -> None:
-        """Take the frames that are there; `wait_s` is how long to wait for those that are not, in all."""
+        """Take the frames that are there; wait at most `wait_s` in all for the others."""
         end = time.monotonic() + (wait_s or 0.0)
         while not self._is_unreadable:
             if self._subject is None and not self._begin():
@@ -74,54 +117,59 @@ class RunState:
             if self._until is None or self.run.n_read < self._until:
                 return
             if self.run.flies and self.run.n_ready == self.run.n_read:
-                return  # what is read beside its last frames comes after them: it ends with the next frames, or the run
+                return  # readings may follow the last frames: the unit ends with the next frames, or with the run
             self._end()
 
     def _begin(self) -> bool:
-        """Begin what comes next; False if nothing does. The first begins before its frames: room is made meanwhile."""
+        """Begin the next unit; return False if there is none.
+
+        The first begins before its frames come, so that Tiled makes room meanwhile.
+        """
         event = self.event
         if self.outcomes and (event is None or self.run.n_ready <= self.run.n_read):
             return False
         subject = Subject.of_run(self._technique, self.run, event)
         self._until = None
-        with suppress(FrameError):  # the technique's `RunInfo` cannot be made either, and that is the reason
+        with suppress(FrameError):  # `RunInfo` raises it again below, which gives the reason
             if event is not None and self.run.n_event is not None:
                 self._until = event * self.run.n_event
-        found = self._writer.begin(subject)
-        self._recalled = found if isinstance(found, Outcome) else None
-        self._subject = subject = subject if isinstance(found, Outcome) else found
-        if self._recalled is not None:
+        begun = self._writer.begin(subject)
+        if isinstance(begun, Outcome):
+            if begun.status != "failed":
+                self._campaign.absorb(begun)
+            self._recalled, self._subject = begun, subject
             return True
-        with _noting_problems(subject):
-            if subject.analysis is None:
-                subject.analysis = begin(self._technique, subject.info)
+        self._recalled, self._subject = None, begun
+        with _problems_of(begun):
+            if begun.analysis is None:
+                begun.analysis = begin(self._technique, begun.info)
             else:
-                subject.analysis.next_run(subject.info)
-            self._writer.expect(subject)
+                begun.analysis.next_run(begun.info)
+            self._writer.expect(begun)
         return True
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:
-        """Push the subject's frames, or leave them out."""
+        """Push the unit's frames to its analysis, or skip them."""
         until = self._until
         if self._recalled is not None or subject.problem is not None or subject.analysis is None:
             if until is not None:
                 self.run.skip(until)
             return
-        with _noting_problems(subject):
+        with _problems_of(subject):
             try:
                 whole = Whole.of(subject.analysis, subject.first)
                 for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
                     subject.n_read += len(block)
                     subject.analysis.push(block)
-                    self._writer.glance(subject)
+                    self._on_block(subject)
             except FrameError:
-                self._is_unreadable = until is None  # the next event's may be another file's
+                self._is_unreadable = until is None  # the next event may have another file
                 raise
         if subject.problem is not None and until is not None:
             self.run.skip(until)
 
     def _end(self) -> None:
-        """Say what the subject was."""
+        """Finish the analysis of the unit and write its result."""
         subject, self._subject = self._subject, None
         assert subject is not None
         if self._recalled is not None:
@@ -130,23 +178,18 @@ class RunState:
             return
         analysis = None
         if subject.analysis is not None and (subject.problem is None or subject.series_id):
-            with _noting_problems(subject):
+            with _problems_of(subject):
                 analysis = self._checked(subject, subject.analysis.finish())
-            if analysis is None and self._is_short(subject):
+            if analysis is None and _is_short(subject):
                 status = self.run.stop_doc.get("exit_status", "unknown")
                 came = f"the run ended ({status}) with {subject.n_read} of {subject.n_frames} frames"
                 subject.problem = f"{came}: {subject.problem}"
         unit = self._technique.unit
         closes = not subject.series_id or bool(isinstance(unit, Series) and self.run.start_doc.get(f"{unit.key}_ends"))
-        self.outcomes.append(self._writer.end(subject, analysis, closes=closes))
-
-    def _is_short(self, subject: Subject) -> bool:
-        """Whether frames are missing, as far as anybody said how many there should be."""
-        expected = None if subject.series_id else subject.n_frames
-        return expected is not None and subject.n_read < expected
+        self.outcomes.append(self.conclude(subject, analysis, closes=closes))
 
     def _checked(self, subject: Subject, analysis: Analysis) -> Analysis:
-        """An analysis that can be kept, marked if frames are missing; AnalysisError if it is not as announced."""
+        """Return a valid analysis, partial if frames are missing; AnalysisError if it breaks the technique's word."""
         embedding, name = np.asarray(analysis.embedding), self._technique.name
         if embedding.shape != (self._technique.embedding_size,):
             raise AnalysisError(
@@ -157,22 +200,28 @@ class RunState:
             raise AnalysisError(f"technique {name} gave an embedding that is not finite")
         p = analysis.novelty_p
         if p is not None and not 0 <= p <= 1:
-            raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is no probability")
+            raise AnalysisError(f"technique {name} gave novelty_p = {p}, which is not a probability")
         analysis.novel  # noqa: B018  (raises without an alpha)
-        if self._is_short(subject) and analysis.status == "complete":
+        if _is_short(subject) and analysis.status == "complete":
             return replace(analysis, status="partial")
         return analysis
 
 
+def _is_short(subject: Subject) -> bool:
+    """Return whether frames are missing, as far as their number is known."""
+    expected = None if subject.series_id else subject.n_frames
+    return expected is not None and subject.n_read < expected
+
+
 @contextmanager
-def _noting_problems(subject: Subject) -> Iterator[None]:
-    """Turn what goes wrong with a run into its subject's problem; what is not the run's fault goes through."""
+def _problems_of(subject: Subject) -> Iterator[None]:
+    """Turn errors of a run into its unit's problem; raise those that are not the run's fault."""
     try:
         yield
-    except NOT_OURS:
+    except NOT_OF_THE_RUN:
         raise
     except (AnalysisError, FrameError, ValueError) as error:
         subject.problem = str(error)
-    except Exception as error:  # a mistake of the technique is no reason to lose the run's record
-        logger.exception("while analysing run %s", subject.run.uid)
+    except Exception as error:  # a bug in the technique must not cost the run's record
+        logger.exception("error in the analysis of run %s", subject.run.uid)
         subject.problem, subject.retake = f"{type(error).__name__}: {error}", True

@@ -1,34 +1,123 @@
-"""Runs whose results Tiled did not take: kept on disk as documents until it does."""
+"""Documents on disk: runs in progress (journal), runs without results (spool), and raw runs that Tiled refused."""
 
+import fcntl
+import hashlib
+import json
 import logging
+import re
+import threading
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
-from ainerd.documents import Document
-from ainerd.runs._lines import as_line, file_name
+import httpx
+from bluesky_tiled_plugins import TiledWriter
+from event_model import NumpyEncoder, RunRouter
+from tiled.client.container import Container
+from tiled.client.utils import ClientError
+
+from ainerd.documents import Document, file_documents
 
 logger = logging.getLogger(__name__)
 
-MOST = 1000  # runs kept
-LATER_S = 300.0  # until a file that could not be read is tried again
+MOST = 1000  # runs that a spool keeps
+LATER_S = 300.0  # until the spool tries an unreadable file again
+DEEPEST = 60  # levels of a document: JSON is written and read recursively
+LARGEST_BITS = 10_000  # of an integer: Python prints no longer one
+BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
+
+
+class Journal:
+    """Writes each run in progress to a file, a line per document; the file stays locked while this process lives.
+
+    It is called in the RunEngine's thread. If the disk takes nothing, the run goes on without its journal.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._files: dict[str, IO[str]] = {}
+        self._router = RunRouter([self._open])
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write a document."""
+        self._router(name, dict(doc))
+
+    def done(self, uid: str) -> None:
+        """Delete the file of a run: Tiled has the run, or its documents are kept elsewhere."""
+        file = self._files.pop(uid, None)
+        if file is not None:
+            Path(file.name).unlink(missing_ok=True)
+            _close(file)
+
+    def left(self) -> Iterator[tuple[Path, list[Document]]]:
+        """Yield the runs of processes that have died, oldest first; a run that had not ended gets a stop document."""
+        for path in sorted(self._folder.glob("*.jsonl"), key=lambda path: path.name):
+            try:
+                with open(path) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while the process lives
+                documents, ended = list(file_documents(path)), path.stat().st_mtime
+            except OSError:
+                continue
+            if not documents or documents[0][0] != "start":
+                path.unlink(missing_ok=True)
+                continue
+            if documents[-1][0] != "stop":
+                documents.append(("stop", _stop(documents[0][1]["uid"], ended)))
+            yield path, documents
+
+    def close(self) -> None:
+        """Close the files; the next session takes the runs in them."""
+        for file in self._files.values():
+            _close(file)
+        self._files.clear()
+
+    def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        began = start["time"] if isinstance(start.get("time"), int | float) else time.time()
+        try:
+            file = open(self._folder / f"{began:017.6f}-{_file_name(start['uid'])}.jsonl", "x")  # noqa: SIM115
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (OSError, OverflowError) as error:  # OverflowError: a time with more digits than a float holds
+            logger.warning("run %s has no journal: %s", start["uid"], error)
+            return [], []
+        self._files[start["uid"]] = file
+
+        def write(name: str, doc: Mapping[str, Any]) -> None:
+            if file.closed:
+                return
+            try:
+                file.write(_line(name, doc))
+                file.flush()
+            except (OSError, TypeError, ValueError) as error:
+                logger.warning("the journal of run %s ends early: %s", start["uid"], error)
+                self.done(start["uid"])
+
+        return [write], []
 
 
 class Spool:
-    """The one state outside Tiled, bounded; the next agent with the same folder goes on with it.
+    """Keeps runs whose results Tiled did not accept, until it does; the next agent with this folder continues.
 
-    Documents rather than results are kept: frames are on disk anyway, and analysed again a run gives the same result.
-    `answers` quickly says whether Tiled does; `is_away`, whether it did not take the last run.
+    This is the only state outside Tiled, and it is bounded. It keeps documents rather than results: the frames are on
+    disk anyway, and a second analysis gives the same result. `is_away` is True if Tiled did not accept the last run.
+
+    Parameters
+    ----------
+    folder : Path
+    answers : callable
+        Returns quickly whether Tiled answers.
     """
 
     def __init__(self, folder: Path, answers: Callable[[], bool]) -> None:
         self._folder, self._answers = folder, answers
         self.is_away = bool(self.runs())
-        self._again = float("inf")  # when to look at the files though Tiled is not away
+        self._retry_at = float("inf")  # when to read the files again although Tiled is not away
 
     def runs(self) -> list[Path]:
-        """Files of documents, one a run, the oldest first."""
+        """Return the files, one per run, oldest first."""
         return sorted(self._folder.glob("*.jsonl"))
 
     def keep(self, uid: str, documents: Iterable[Document]) -> None:
@@ -37,33 +126,163 @@ class Spool:
         if len(self.runs()) >= MOST:
             logger.error("run %s is not kept: %d are in %s; see `ainerd replay`", uid, MOST, self._folder)
             return
-        path = self._folder / f"{time.time_ns():020d}-{file_name(uid)}.jsonl"
+        path = self._folder / f"{time.time_ns():020d}-{_file_name(uid)}.jsonl"
         part = path.with_suffix(".part")
         try:
-            lines = [as_line(name, doc) for name, doc in documents]
+            lines = [_line(name, doc) for name, doc in documents]
             self._folder.mkdir(parents=True, exist_ok=True)
             part.write_text("".join(lines))
-            part.rename(path)  # a file is whole, or not there
+            part.rename(path)  # so that a file is either complete or absent
         except (OSError, ValueError) as error:
             with suppress(OSError):
                 part.unlink()
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
 
-    def set_aside(self, path: Path, why: str) -> None:
-        """Put a file that cannot be used where nobody looks for it again, and a person finds it."""
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename a file that cannot be used, so that nobody reads it again and a person can find it."""
         aside = path.with_suffix(".unreadable")
-        logger.error("%s: it is set aside as %s", why, aside)
+        logger.error("%s: it is set aside as %s", reason, aside)
         with suppress(OSError):
             path.replace(aside)
 
     def try_later(self, path: Path, error: Exception) -> None:
-        """Leave a file where it is: what went wrong may pass."""
-        self._again = time.monotonic() + LATER_S
+        """Leave a file where it is and read it again later: the error may pass."""
+        self._retry_at = time.monotonic() + LATER_S
         logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
 
     def waiting(self) -> list[Path]:
-        """What may be written now: nothing while Tiled is away."""
-        if (self.is_away or time.monotonic() > self._again) and self._answers():
-            self.is_away, self._again = False, float("inf")
+        """Return the runs to analyse now; none while Tiled is away."""
+        if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
+            self.is_away, self._retry_at = False, float("inf")
             return self.runs()
         return []
+
+
+class RawWriter:
+    """TiledWriter that later writes what Tiled did not accept at first.
+
+    TiledWriter itself keeps a run that it failed to write, with all its documents, in a file of `folder`. When the next
+    run begins and Tiled answers, `make_up` writes such runs again from the first document. It does the same for
+    runs of a process that was killed: `journal` must receive each document as it comes.
+
+    Parameters
+    ----------
+    raw : Container
+    folder : Path
+    answers : callable
+        Returns quickly whether Tiled answers.
+    """
+
+    def __init__(self, raw: Container, folder: Path, answers: Callable[[], bool]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._raw, self._folder, self._answers = raw, folder, answers
+        self._writer = TiledWriter(raw, batch_size=BATCH, backup_directory=str(folder))
+        self.journal = Journal(folder / "journal")
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Write a document."""
+        if name == "start":
+            self.make_up()
+        self._writer(name, doc)
+        if name == "stop":
+            self.journal.done(doc["run_start"])
+
+    def kept(self) -> list[Path]:
+        """Return the files of runs that Tiled did not accept, oldest first."""
+        files = []
+        for path in self._folder.glob("*.jsonl"):
+            with suppress(FileNotFoundError):  # it was just written
+                files.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(files)]
+
+    def make_up(self) -> None:
+        """Write the kept runs that have ended; a run that Tiled refuses again stays kept."""
+        with self._lock:
+            waiting = [*self.journal.left(), *((path, None) for path in self.kept())]
+            if not waiting or not self._answers():
+                return
+            killed = {documents[0][1]["uid"] for _, documents in waiting if documents}
+            for path, left in waiting:
+                try:
+                    documents = left or list(file_documents(path))
+                    if not documents or documents[0][0] != "start":
+                        continue
+                    if documents[-1][0] == "stop":
+                        self._write_again(documents)
+                    elif documents[0][1]["uid"] not in killed:
+                        continue  # the run is still in progress
+                    path.unlink()
+                except (ClientError, httpx.HTTPError) as error:
+                    logger.warning("the raw run in %s is still not written: %s", path, error)
+                    return
+                except Exception:  # must not cost the run that begins
+                    logger.exception("the raw run in %s cannot be written", path)
+
+    def _write_again(self, documents: list[Document]) -> None:
+        uid = documents[0][1]["uid"]
+        if uid in self._raw:
+            if self._raw[uid].metadata.get("stop"):
+                return
+            self._raw.delete_contents(uid, recursive=True, external_only=False)  # the detector's files stay
+        write = TiledWriter(self._raw, batch_size=BATCH)  # without a second copy on disk
+        for name, doc in documents:
+            write(name, doc)
+
+
+class _Encoder(NumpyEncoder):
+    """Writes as text what JSON has no form for (a path, a time, bytes): metadata of a run may hold anything."""
+
+    def default(self, value: Any) -> Any:
+        try:
+            return super().default(value)
+        except TypeError:
+            return str(value)
+
+
+def _line(name: str, doc: Mapping[str, Any]) -> str:
+    """Return a document as one line of JSON, with text in place of values that JSON cannot hold."""
+    try:
+        return _dumped(name, doc)
+    except (RecursionError, ValueError):
+        return _dumped(name, _cut(doc, ()))
+
+
+def _dumped(name: str, doc: Any) -> str:
+    return json.dumps({"name": name, "doc": doc}, cls=_Encoder, skipkeys=True) + "\n"
+
+
+def _cut(value: Any, parents: tuple[int, ...]) -> Any:
+    """Replace by text what is nested too deep, contains itself, or is too long an integer."""
+    if isinstance(value, Mapping | list | tuple):
+        if id(value) in parents or len(parents) == DEEPEST:
+            return "(too deep to be kept)"
+        parents = (*parents, id(value))
+        if isinstance(value, Mapping):
+            return {key: _cut(each, parents) for key, each in value.items()}
+        return [_cut(each, parents) for each in value]
+    return hex(value) if isinstance(value, int) and value.bit_length() > LARGEST_BITS else value
+
+
+def _file_name(uid: str) -> str:
+    """Return the uid of a run if it can be a file name, else a digest of it."""
+    uid = str(uid)
+    if re.fullmatch(r"[\w-]{1,80}", uid, re.ASCII):
+        return uid
+    return hashlib.sha256(uid.encode(errors="replace")).hexdigest()
+
+
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # closing tries once more to write what a full disk did not take
+        file.close()
+
+
+def _stop(run_start: str, time_s: float) -> dict[str, Any]:
+    return {
+        "uid": str(uuid.uuid4()),
+        "run_start": run_start,
+        "time": time_s,
+        "exit_status": "abort",
+        "reason": "the session was killed",
+        "num_events": {},
+    }

@@ -1,117 +1,109 @@
-"""Documents in, results out: a worker that analyses runs while their frames arrive."""
+"""Documents in, results out: analyses runs while their frames arrive, and again if that fails for a passing reason."""
 
 import logging
-import queue
 import resource
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import httpx
+import numpy as np
 from event_model import RunRouter
-from tiled.client.container import Container
 
-from ainerd.documents import DetectorKeys, WireError, checked, file_documents
-from ainerd.results import ResultStore
-from ainerd.runs._delivery import Delivery
-from ainerd.runs._outcome import Listener, Outcome, Wanted
+from ainerd.documents import Document, WireError, checked, file_documents
+from ainerd.runs._jobs import Jobs
+from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
-from ainerd.runs._subject import Subject
-from ainerd.runs._writer import Writer
-from ainerd.technique import Technique
+from ainerd.runs._subject import Listener, Outcome, Subject
+from ainerd.runs._writer import Writer, is_refused
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 1.0
-MOST_FUTURES = 1000  # of runs: who asks does so soon
-BEHIND_S = 30.0  # a person wants to know of a lag that is longer
+MOST_FUTURES = 1000  # runs whose outcomes are kept: plans ask for them soon
+MOST_BYTES = 2**30  # memory that the documents of a run may take, for frames in events
+BEHIND_S = 30.0  # a longer lag is logged
 
 
 class Worker:
-    """A document callback, cheap for the RunEngine, with one worker thread behind it.
+    """A document callback that returns at once; the analysis runs in the thread of `jobs`.
 
-    Frames are read from files below `roots`, else from the runs in `raw`, up to `late_s` after the end of a run. Runs
-    whose results Tiled does not take wait in the folder `spool`. `on_outcome` is told of each result once it is
-    written, `glance` of a run that goes on after each block of its frames, in the worker's thread; for a person's eyes.
+    Parameters
+    ----------
+    jobs : Jobs
+    writer : Writer
+    campaign : Listener
+        Gives each unit its regime, and learns from each result.
+    spool : Spool
+        Keeps runs whose results Tiled does not accept.
+    late_s : float
+        How long after the end of a run its frames may come.
+
+    Attributes
+    ----------
+    concluded : int
+        Number of runs that got a result.
     """
 
-    def __init__(
-        self,
-        technique: Technique,
-        store: ResultStore,
-        *,
-        keys: DetectorKeys,
-        wanted: Wanted,
-        roots: Sequence[Path],
-        listener: Listener,
-        agent: str,
-        spool: Path,
-        raw: Container | None = None,
-        late_s: float = 0.0,
-        on_outcome: Callable[[Outcome], None] | None = None,
-        glance: Callable[[Subject], None] = lambda subject: None,
-    ) -> None:
-        self._spool = Spool(spool, store.answers)
-        self._writer = Writer(technique, store, keys, wanted, tuple(roots), listener, agent, raw, glance)
-        self._late_s, self._on_outcome = late_s, on_outcome
+    def __init__(self, jobs: Jobs, writer: Writer, campaign: Listener, spool: Spool, *, late_s: float = 0.0) -> None:
+        self._jobs, self._writer, self._campaign, self._spool, self._late_s = jobs, writer, campaign, spool, late_s
+        self._on_outcome: list[Callable[[Outcome], None]] = []
+        self._on_block: list[Callable[[Subject], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._router = RunRouter([self._open])
         self._open_runs: dict[str, Delivery] = {}
         self._current: Delivery | None = None
-        self._since: float | None = None  # when what is being handled came
+        self._since: float | None = None  # when the document in hand came
         self._is_behind = False
-        self.concluded = 0  # runs that got a result
-        self._last_run: str | None = None  # uid of the latest of them
-        self._thread = threading.Thread(target=self._work, name="ainerd-worker", daemon=True)
-        self._thread.start()
+        self.concluded = 0
+        self._last_run: str | None = None  # uid
+        jobs.when_idle(self.analyse_kept)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take a document; returns at once."""
         if name == "start" and isinstance(uid := doc.get("uid"), str):
-            if uid not in self._futures or self._futures[uid].done():  # who waits for a run that comes twice waits on
+            if uid not in self._futures or self._futures[uid].done():  # if a run comes twice, its future stays
                 self._futures[uid] = Future()
             while len(self._futures) > MOST_FUTURES and self._futures[oldest := next(iter(self._futures))].done():
                 del self._futures[oldest]
-        self._queue.put((name, doc, time.monotonic()))
+        self._jobs.submit(partial(self._take, name, doc, time.monotonic()))
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Have the worker do something in its turn."""
-        self._queue.put(job)
+    def on_outcome(self, listener: Callable[[Outcome], None]) -> None:
+        """Call a function, in the worker's thread, with each outcome once its result is written."""
+        self._on_outcome.append(listener)
+
+    def on_block(self, listener: Callable[[Subject], None]) -> None:
+        """Call a function, in the worker's thread, with the unit in progress after each block of frames."""
+        self._on_block.append(listener)
 
     def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
-        """Future of what became of a run, or of its events; KeyError if its start document has not come.
+        """Return the future of a run's outcomes, one per unit; a run without frames has none.
 
-        Nothing becomes of a run without frames.
+        KeyError if its start document has not come.
         """
         return self._futures[raw_uid]
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Frames read and expected of the run that is going on; None between runs."""
+        """Frames read and expected of the run in progress; None between runs."""
         delivery = self._current
         return None if delivery is None else delivery.progress
 
     @property
     def current(self) -> tuple[str, int | None] | None:
-        """Uid and number of the run that is going on; None between runs."""
+        """Uid and scan number of the run in progress; None between runs."""
         delivery = self._current
         return None if delivery is None else delivery.run
 
-    @property
-    def backlog(self) -> int:
-        """Documents waiting."""
-        return self._queue.qsize()
-
     def health(self) -> dict[str, Any]:
-        """Whether the worker lives, what waits (and is kept for Tiled), for how long (s), and peak memory (MB)."""
+        """Return whether the worker is alive, its backlog, kept runs, lag (s), and the peak memory (MB)."""
         since = self._since
         return {
-            "worker": "alive" if self._thread.is_alive() else "dead",
-            "backlog": self.backlog,
+            "worker": "alive" if self._jobs.is_alive else "dead",
+            "backlog": self._jobs.backlog,
             "kept": len(self._spool.runs()),
             "lag_s": 0.0 if since is None else time.monotonic() - since,
             "concluded": self.concluded,
@@ -119,102 +111,91 @@ class Worker:
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 
-    def drain(self, timeout_s: float = 60.0) -> bool:
-        """Wait until everything that came so far is done; False if it takes longer."""
-        done = threading.Event()
-        self._queue.put(done.set)
-        return done.wait(timeout_s)
-
-    def close(self, timeout_s: float = 60.0) -> None:
-        """Finish what has come, then end the worker."""
-        self._queue.put(None)
-        self._thread.join(timeout_s)
-
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            try:
-                if not callable(item) and item[0] == "start":
-                    self._write_kept()
-                if callable(item):
-                    item()
-                else:
-                    name, doc, self._since = item
-                    self._say_if_behind(time.monotonic() - self._since)
-                    self._router(name, doc)
-            except BaseException as err:  # the worker outlives whatever a document or a job brings
-                with suppress(Exception):  # whatever is in what it would show
-                    _complain(item, err)
-            finally:
-                self._since = None
-        for delivery in self._open_runs.values():  # the next session, or another agent, goes on with them
-            delivery.close()
-
-    def _say_if_behind(self, lag_s: float) -> None:
-        """Log it once when runs come faster than they are analysed, and when that is over."""
-        if lag_s > BEHIND_S and not self._is_behind:
-            logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
-            self._is_behind = True
-        elif lag_s < BEHIND_S / 10 and self._is_behind:
-            logger.warning("no longer behind")
-            self._is_behind = False
-
-    def _next(self) -> Any:
-        """What comes next; to write the runs that were kept, if nothing does."""
-        try:
-            return self._queue.get(timeout=IDLE_S)
-        except queue.Empty:
-            return self._write_kept
-
-    def _write_kept(self) -> None:
-        """Have the runs that Tiled did not take analysed again, in their order, now that it answers."""
-        for path in self._spool.waiting():
-            delivery = self._current = self._new_delivery(is_kept=True)
-            try:
-                documents = list(file_documents(path, by_schema=False))  # they came, and were taken, without that
-                ends = [name for name, _ in (documents[:1] + documents[-1:])]
-                if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
-                    raise ValueError("it is not a whole run")
-                for name, doc in documents:
-                    delivery(name, dict(doc))
-                if self._spool.is_away:
-                    return  # again: this one and the others wait
-                path.unlink(missing_ok=True)
-            except ValueError as error:
-                self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
-                self._current = None
-                continue
-            except Exception as error:  # a disk that does not answer, say: the file may be whole
-                self._spool.try_later(path, error)
-                self._current = None
-                continue
-
     def close_series(self, value: str) -> "Future[bool]":
-        """Have the worker close a series in its turn; whether there was one that grew."""
+        """Close a series once earlier documents are done; the future tells whether it grew."""
         done: Future[bool] = Future()
 
         def close() -> None:
             try:
                 done.set_result(self._writer.close_series(value))
-            except Exception as error:  # who asked is told
+            except Exception as error:
                 done.set_exception(error)
 
-        self.submit(close)
+        self._jobs.submit(close)
         return done
 
-    def _new_delivery(self, *, is_kept: bool = False) -> Delivery:
-        return Delivery(self._writer, self._spool, self._resolve, late_s=self._late_s, tell=self._tell, is_kept=is_kept)
+    def close(self, timeout_s: float = 60.0) -> None:
+        """Analyse what has come, close the files of runs in progress, and end the thread."""
+        self._jobs.when_idle(None)
+        self._jobs.submit(self._let_go)
+        self._jobs.close(timeout_s)
+
+    def analyse_kept(self) -> None:
+        """Analyse the runs in the spool again, in their order, if Tiled answers; for the worker's thread."""
+        for path in self._spool.waiting():
+            delivery = self._current = self._new_delivery(is_kept=True)
+            try:
+                documents = list(file_documents(path, by_schema=False))  # they were accepted without the schema
+                ends = [name for name, _ in (documents[:1] + documents[-1:])]
+                if ends != ["start", "stop"] or not isinstance(documents[0][1].get("uid"), str):
+                    raise ValueError("it is not a whole run")
+                for name, doc in documents:
+                    self._deliver(delivery, name, dict(doc))
+                if self._spool.is_away:
+                    return  # again: this run and the others stay
+                path.unlink(missing_ok=True)
+            except ValueError as error:
+                self._spool.set_aside(path, f"{path} cannot be analysed ({type(error).__name__}: {error})")
+                self._current = None
+            except Exception as error:  # such as a disk that does not answer: the file may be whole
+                self._spool.try_later(path, error)
+                self._current = None
+
+    def _let_go(self) -> None:
+        for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
+            delivery.close()
+        self._router = RunRouter([])  # the old one held this worker
+
+    def _take(self, name: str, doc: Any, since: float) -> None:
+        """Route a document to its run; whatever is in it, the worker goes on."""
+        try:
+            if name == "start":
+                self.analyse_kept()
+            self._since = since
+            self._warn_if_behind(time.monotonic() - since)
+            self._router(name, doc)
+        except BaseException as error:
+            with suppress(Exception):  # the log message shows parts of the document
+                _log_error(name, doc, error)
+        finally:
+            self._since = None
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = self._open_runs[start["uid"]] = self._new_delivery()
-        return [self._current], []
+        self._current = self._open_runs[start["uid"]] = delivery = self._new_delivery()
+        return [partial(self._deliver, delivery)], []
 
-    def _tell(self, outcome: Outcome) -> None:
-        if self._on_outcome is None:
-            return
+    def _new_delivery(self, *, is_kept: bool = False) -> "Delivery":
+        return Delivery(
+            self._writer, self._campaign, self._spool, late_s=self._late_s, is_kept=is_kept, on_block=self._show
+        )
+
+    def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
+        """Hand a document to its run, and the outcomes to those who wait for them."""
         try:
-            self._on_outcome(outcome)
-        except Exception:  # what a person sees is no reason to lose a run
-            logger.exception("while telling of run %s", outcome.raw_uid)
+            delivery(name, doc)
+        finally:  # a plan may wait for the outcomes, whatever went wrong
+            for outcome in delivery.new_outcomes():
+                for listener in self._on_outcome:
+                    try:
+                        listener(outcome)
+                    except Exception:  # a display must not cost a run
+                        logger.exception("error in a listener to run %s", outcome.raw_uid)
+            if delivery.has_ended:
+                self._resolve(delivery.uid, delivery.outcomes)
+
+    def _show(self, subject: Subject) -> None:
+        for listener in self._on_block:
+            listener(subject)
 
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
@@ -225,16 +206,198 @@ class Worker:
         if future is not None and not future.done():
             future.set_result(outcomes)
 
+    def _warn_if_behind(self, lag_s: float) -> None:
+        """Log once when runs come faster than they are analysed, and once when that is over."""
+        if lag_s > BEHIND_S and not self._is_behind:
+            logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
+            self._is_behind = True
+        elif lag_s < BEHIND_S / 10 and self._is_behind:
+            logger.warning("no longer behind")
+            self._is_behind = False
 
-def _complain(item: Any, error: BaseException) -> None:
-    """Log what went wrong; in one line, if it was no document in the first place or one of nothing that came."""
+
+class Delivery:
+    """One run from its first document to its last, whose documents are kept until its results are written.
+
+    If its analysis dies, it begins once more. If Tiled does not accept a result, the run goes to the spool; `is_kept`
+    says that it comes from there.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        campaign: Listener,
+        spool: Spool,
+        *,
+        late_s: float,
+        is_kept: bool,
+        on_block: Callable[[Subject], None],
+    ) -> None:
+        self._writer, self._spool, self._is_kept = writer, spool, is_kept
+        self._new_state = partial(RunState, writer, campaign, late_s=late_s, on_block=on_block)
+        self._state = self._new_state()
+        self._n_new = 0  # outcomes that `new_outcomes` has returned; a second analysis gives the same ones again
+        self._documents: list[Document] = []
+        self._start: Mapping[str, Any] | None = None
+        self._n_bytes = 0
+        self._has_died = False
+        self._refusal: str | None = None  # why Tiled does not accept the run
+        self._given_up: str | None = None  # why its analysis ended
+        self._last: list[Outcome] | None = None  # outcomes of a run that has ended
+        self.has_ended = False
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document."""
+        self._remember(name, doc)
+        try:
+            self._take(name, doc)
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, MemoryError):
+                raise
+            self._begin_again(error, name)
+
+    def close(self) -> None:
+        """Close the files of a run whose end does not come."""
+        self._state.run.close()
+
+    @property
+    def uid(self) -> str:
+        """Uid of the run."""
+        return self._state.run.uid
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Outcomes of the units that have ended."""
+        return self._state.outcomes if self._last is None else self._last
+
+    def new_outcomes(self) -> list[Outcome]:
+        """Return the outcomes that were not returned before."""
+        new = self.outcomes[self._n_new :]
+        self._n_new += len(new)
+        return new
+
+    @property
+    def progress(self) -> tuple[int, int | None] | None:
+        """Frames read and expected; None before any are announced."""
+        return self._state.progress
+
+    @property
+    def run(self) -> tuple[str, int | None] | None:
+        """Uid and scan number of the run; None before it begins."""
+        start = self._start
+        return None if start is None else (str(start.get("uid", "")), start.get("scan_id"))
+
+    def _remember(self, name: str, doc: dict[str, Any]) -> None:
+        """Keep a document for a second analysis or the spool, unless the run is too large."""
+        if name == "start":
+            self._start = doc
+        data = doc.get("data") if name in ("event", "event_page") else None
+        if isinstance(data, Mapping):
+            self._n_bytes += sum(map(_n_bytes, data.values()))
+        if self._is_large:
+            self._documents.clear()
+        else:
+            self._documents.append((name, doc))
+
+    @property
+    def _is_large(self) -> bool:
+        return self._n_bytes > MOST_BYTES
+
+    def _take(self, name: str, doc: dict[str, Any]) -> None:
+        run = self._state.run
+        if self._refusal is not None or self._given_up is not None:
+            with suppress(Exception):  # only the end of the run matters now
+                run(name, doc)
+        elif self._spool.is_away:
+            with suppress(Exception):  # raised again when the run is analysed
+                run(name, doc)
+            self._refusal = "it did not answer before" if run.has_frames else None
+        else:
+            try:
+                self._state(name, doc)
+            except MemoryError:
+                raise
+            except Exception as error:
+                if isinstance(error, httpx.HTTPError) and not is_refused(error):
+                    self._refusal = str(error)
+                    self._writer.forget()
+                else:  # a bug of ours, or of the technique, must not cost the run's record
+                    logger.exception("error in the analysis of run %s", run.uid)
+                    self._given_up = f"{type(error).__name__}: {error}"
+        if name == "stop":
+            self._finish()
+
+    def _finish(self) -> None:
+        run, self._last = self._state.run, list(self._state.outcomes)
+        self.has_ended = True
+        run.close()
+        if self._refusal is None and self._given_up is not None and run.has_frames:
+            self._last += self._give_up(self._given_up)
+        if self._refusal is not None:
+            self._last.append(self._keep(self._refusal))
+
+    def _give_up(self, reason: str) -> list[Outcome]:
+        """Return the failed outcome of a run without a result; none if Tiled does not accept it now."""
+        try:
+            subject = Subject.of_run(self._writer.technique, self._state.run, self._state.event)
+            subject.problem, subject.retake = reason, True
+            return [self._state.conclude(subject, None, closes=True)]
+        except httpx.HTTPError as error:
+            self._refusal = str(error)
+            return []
+        except Exception:  # such as parameters without which there is no key
+            logger.exception("run %s has no result", self.uid)
+            return [self._failed(reason)]
+
+    def _keep(self, reason: str) -> Outcome:
+        if self._is_large:
+            reason = f"Tiled did not take its result, and it is too large to be kept (see `ainerd replay`): {reason}"
+        else:
+            reason = f"Tiled does not take results, the run is kept until it does: {reason}"
+            if self._is_kept:
+                self._spool.is_away = True
+            else:
+                self._spool.keep(self.uid, self._documents)
+        logger.warning("run %s: %s", self.uid, reason)
+        return self._failed(reason)
+
+    def _failed(self, reason: str) -> Outcome:
+        """Return the outcome of a run that has no result in Tiled."""
+        return replace(self._writer.outcome(self._state.run, self.uid), status="failed", reason=reason)
+
+    def _begin_again(self, error: BaseException, name: str) -> None:
+        """After an error that would end the worker, analyse the run from its start; after a second one, give it up."""
+        logger.error("the analysis of run %s died", self.uid, exc_info=error)
+        self._state.run.close()
+        self._writer.forget()
+        if self._has_died or self._is_large:
+            times = "twice" if self._has_died else "in a run too large to be analysed again"
+            self._given_up = f"the analysis died {times}, of {type(error).__name__}: {error}"
+            if name == "stop":
+                self._finish()
+            return
+        self._has_died = True
+        self._state = self._new_state()
+        documents, self._documents, self._n_bytes = self._documents, [], 0
+        for document in documents:
+            self(*document)
+
+
+def _n_bytes(value: Any) -> int:
+    """Return roughly the memory of a value of an event; a page has lists of them."""
+    if isinstance(value, list):
+        return sum(map(_n_bytes, value))
+    return value.nbytes if isinstance(value, np.ndarray) else 32
+
+
+def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:
+    """Log an error; in one line if the document is invalid, or belongs to a run that did not come."""
     try:
-        if not callable(item):
-            checked(item[0], item[1])
-    except WireError as err:
-        logger.warning("left out: %s", err)
+        checked(name, doc)
+    except WireError as invalid:
+        logger.warning("left out: %s", invalid)
         return
-    if callable(item) or not isinstance(error, KeyError):
-        logger.error("while handling %s", item if callable(item) else item[0], exc_info=error)
+    if isinstance(error, KeyError):
+        logger.warning("left out: a %s document of %s, which did not come before", name, error)
     else:
-        logger.warning("left out: a %s document of %s, which did not come before", item[0], error)
+        logger.error("error in a %s document", name, exc_info=error)

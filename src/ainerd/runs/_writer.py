@@ -1,8 +1,8 @@
-"""Writes what becomes of runs to Tiled, and tells the campaign."""
+"""Writes the results of units to Tiled, and what a result keeps of the start document."""
 
 import logging
 import reprlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,44 +16,68 @@ from tiled.client.utils import ClientError
 
 from ainerd.documents import DetectorKeys, Run, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, result_key, series_identity
-from ainerd.runs._outcome import Listener, Outcome, Wanted
-from ainerd.runs._start import said_at_start
-from ainerd.runs._subject import Subject
+from ainerd.runs._subject import Outcome, Subject, Wanted
 from ainerd.technique import Analysis, AnalysisError, Series, Technique, begin
 
 logger = logging.getLogger(__name__)
 
 REFUSALS = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY)
+# Metadata that most beamlines write, and the names that they use.
+USUAL = {
+    "sample": ("sample", "sample_name"),
+    "user": ("user", "user_name", "operator"),
+    "proposal": ("proposal", "proposal_id"),
+    "plan": ("plan_name",),
+}
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes the results of all runs of an agent."""
+    """Writes the results of all units of an agent.
+
+    Parameters
+    ----------
+    technique : Technique
+    store : ResultStore
+    keys : DetectorKeys
+    wanted : Wanted
+    roots : tuple of Path
+        Folders that frames may be read from.
+    agent : str
+        Name of the agent.
+    raw : Container, optional
+        The raw runs, for frames without a file here and for earlier runs of a series.
+    """
 
     technique: Technique
     store: ResultStore
     keys: DetectorKeys
     wanted: Wanted
     roots: tuple[Path, ...]
-    listener: Listener
     agent: str
-    raw: Container | None = None  # frames that are in no file here, and runs of a series of an earlier session
-    glance: Callable[[Subject], None] = lambda subject: None  # at a run that goes on, after each block of frames
+    raw: Container | None = None
     _growing: dict[str, Subject] = field(default_factory=dict)  # series by key
 
+    def new_run(self) -> Run:
+        """Return an empty run, to take the documents of one."""
+        return Run(self.keys, self.roots, self.raw)
+
     def begin(self, subject: Subject) -> Subject | Outcome:
-        """Say in Tiled that it is being analysed, unless it has its result; a series goes on where it was."""
+        """Mark a unit as computing in Tiled and return it; return its outcome if it has a result.
+
+        A series continues where it was.
+        """
         if subject.series_id is None:
-            return subject if self.store.take(self._record(subject)) is None else self._told(subject)
+            return subject if self.store.take(self._record(subject)) is None else self._recall(subject)
         growing = self._growing.get(subject.key)
         status = self.store.status(subject.key)
         if status in FINAL:
-            return self._told(subject)
+            return self._recall(subject)
         if status == "growing":
-            taken = self.store.record(subject.key).raw_uids or []
-            if subject.run.uid in taken:
-                return self._told(subject)
-            growing = growing or self._rebuilt(subject, taken)
+            uids = self.store.record(subject.key).raw_uids or []
+            if subject.run.uid in uids:
+                return self._recall(subject)
+            growing = growing or self._rebuild(subject, uids)
         if growing is not None:
             growing.go_on(subject.run)
             return growing
@@ -61,32 +85,12 @@ class Writer:
         return subject
 
     def expect(self, subject: Subject) -> None:
-        """Make room for the arrays that are announced."""
+        """Make room in Tiled for the arrays that the analysis announces."""
         assert subject.analysis is not None
         self.store.expect(subject.key, subject.analysis.layouts)
 
-    def end(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
-        """Write the result, and what it is called; a failed one, whatever goes wrong on the way."""
-        outcome = self.outcome(subject.run, subject.key, subject.event)
-        try:
-            outcome = self._write(subject, outcome, analysis, closes=closes)
-            self.listener.absorb(outcome)
-        except Exception as err:
-            if isinstance(err, httpx.HTTPError | MemoryError) and not is_refused(err):
-                raise
-            logger.exception("run %s is not concluded", subject.run.uid)
-            first = subject.problem if analysis is None else None  # of a run that was not even begun
-            outcome = replace(outcome, status="failed", reason=first or f"{type(err).__name__}: {err}")
-            with suppress(httpx.HTTPStatusError, KeyError):  # if Tiled is away the run is kept until it is not
-                self._fail(subject, outcome)
-        if subject.series_id and not closes:
-            self._growing[subject.key] = subject
-        else:
-            self._growing.pop(subject.key, None)
-        return outcome
-
     def outcome(self, run: Run, key: str, event: int | None = None) -> Outcome:
-        """What is known of a run, or an event of it, without its analysis."""
+        """Return the outcome of a unit before its analysis: where and by which suggestion it was taken."""
         readings = {name: run.reading(name, event) for name in self.wanted.positions}
         return Outcome(
             raw_uid=run.uid,
@@ -98,15 +102,67 @@ class Writer:
             event=event,
         )
 
+    def analysed(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
+        """Return the outcome with the numbers of the analysis; `closes`: nothing more comes to the unit."""
+        age, frame_time_s = self.wanted.readings.get(self.wanted.age), subject.run.frame_time_s
+        return replace(
+            outcome,
+            status=analysis.status if closes else "growing",
+            embedding=np.asarray(analysis.embedding, np.float32),
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            age_s=None if age is None else _number(subject.value(age)),
+            exposure_s=frame_time_s and subject.n_taken * frame_time_s,
+            reason=subject.problem or "",
+        )
+
+    def complete(self, subject: Subject, outcome: Outcome, analysis: Analysis, regime: Mapping[str, Any]) -> Outcome:
+        """Write an analysis and its `regime` (with the version of the atlas); return the outcome that is in Tiled."""
+        series = {name: subject.series(key) for name, key in self.wanted.series.items()}
+        began = _time(subject.runs[0].start_doc.get("time"))
+        if began is None:
+            began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
+        relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
+        details = self._details(subject, outcome)
+        details |= {"n_frames": subject.n_taken, "frame_time_s": subject.run.frame_time_s, **regime}
+        is_written = self.store.complete(outcome.key, analysis, status=outcome.status, series=relative, **details)
+        return replace(outcome, regime=regime.get("regime", -1)) if is_written else self._recall(subject)
+
+    def fail(self, subject: Subject, outcome: Outcome, *, closes: bool) -> Outcome:
+        """Write why a unit has no analysis (not yet, unless it `closes`); return the outcome that is in Tiled."""
+        status, reason = "failed" if closes else "growing", subject.problem or "unknown"
+        details = self._details(subject, outcome)
+        is_written = self.store.fail(outcome.key, reason, status=status, retake=subject.retake or None, **details)
+        return replace(outcome, status=status, reason=reason) if is_written else self._recall(subject)
+
+    def give_up(self, subject: Subject, reason: str) -> None:
+        """Write a failed result, even for a unit that was not begun; it is analysed again if its run comes again."""
+        with suppress(httpx.HTTPStatusError, KeyError):  # other errors of httpx: Tiled is away, the run is kept
+            try:
+                self.store.fail(subject.key, reason, retake=True)
+            except KeyError:
+                self.store.begin(self._record(subject))
+                self.store.fail(subject.key, reason, retake=True)
+
+    def remember(self, subject: Subject, *, closes: bool) -> None:
+        """Keep a series in memory until it closes."""
+        if subject.series_id and not closes:
+            self._growing[subject.key] = subject
+        else:
+            self._growing.pop(subject.key, None)
+
     def forget(self) -> None:
-        """Have growing series rebuilt from Tiled: what is in memory may be half of a run."""
+        """Drop all series from memory, to be rebuilt from Tiled: one may contain half of a run."""
         self._growing.clear()
 
     def close_series(self, value: str) -> bool:
-        """Say that nothing more comes to a series; False if it does not grow."""
+        """Mark a series as complete; return False if it does not grow.
+
+        ValueError if the technique's unit is not a series.
+        """
         unit = self.technique.unit
         if not isinstance(unit, Series):
-            raise ValueError(f"results of technique {self.technique.name} are no series: there is nothing to close")
+            raise ValueError(f"technique {self.technique.name} has no series of runs: there is nothing to close")
         key = result_key(series_identity(f"{unit.key}={value}"), self.technique.parameters)
         self._growing.pop(key, None)
         try:
@@ -115,15 +171,15 @@ class Writer:
             return False
 
     def _record(self, subject: Subject) -> ResultRecord:
-        """What is said of a run that begins; what its metadata have in another form than it should is left out."""
+        """Return the record of a unit that begins, without metadata of the run that have another type than expected."""
         run, start = subject.run, subject.run.start_doc
-        said: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "scan_id": _scan_id(run),
             "run_time": _time(start.get("time")),
             "suggestion_id": _suggestion(run),
-            "start": said_at_start(start, self.wanted),
+            "start": start_metadata(start, self.wanted),
         }
-        about: dict[str, Any] = {
+        known: dict[str, Any] = {
             "raw_uid": run.uid,
             "raw_path": f"raw/{run.uid}",
             "event": subject.event,
@@ -133,65 +189,31 @@ class Writer:
             "parameters": dict(self.technique.parameters),
         }
         try:
-            record = ResultRecord(**about, **said)
+            record = ResultRecord(**known, **metadata)
         except ValidationError as error:
-            odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or {*said}
-            record = ResultRecord(**about, **{name: value for name, value in said.items() if name not in odd})
-        names = {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}
-        for name, kept in names.items():
-            if _is_said(start.get(name)) and getattr(record, kept) is None:
+            odd = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or {*metadata}
+            record = ResultRecord(**known, **{name: value for name, value in metadata.items() if name not in odd})
+        for name, attribute in {"scan_id": "scan_id", "time": "run_time", "suggestion_id": "suggestion_id"}.items():
+            if _is_given(start.get(name)) and getattr(record, attribute) is None:
                 logger.warning("run %s: its %s is left out: %s", run.uid, name, _shown(start[name]))
                 break
         return record
 
-    def _fail(self, subject: Subject, outcome: Outcome) -> None:
-        """Say that it failed, if need be of a run that was not even begun."""
-        try:
-            self.store.fail(outcome.key, outcome.reason, retake=True)
-        except KeyError:
-            self.store.begin(self._record(subject))
-            self.store.fail(outcome.key, outcome.reason, retake=True)
-
-    def _write(self, subject: Subject, outcome: Outcome, analysis: Analysis | None, *, closes: bool) -> Outcome:
-        run, wanted = subject.run, self.wanted
-        about: dict[str, Any] = {
+    def _details(self, subject: Subject, outcome: Outcome) -> dict[str, Any]:
+        """Return the fields of the record that are known once the unit has ended."""
+        details: dict[str, Any] = {
             "positions": outcome.positions,
-            "summary": {name: subject.value(key) for name, key in wanted.readings.items()},
-            "units": dict(wanted.units),
+            "summary": {name: subject.value(key) for name, key in self.wanted.readings.items()},
+            "units": dict(self.wanted.units),
         }
         if subject.event is not None:
-            about["event_time"] = _time(run.event_time(subject.event))
+            details["event_time"] = _time(subject.run.event_time(subject.event))
         if subject.series_id:
-            about["raw_uids"] = [run.uid for run in subject.runs]
-        if analysis is None:
-            status = "failed" if closes else "growing"
-            reason = subject.problem or "unknown"
-            is_kept = self.store.fail(outcome.key, reason, status=status, retake=subject.retake or None, **about)
-            return replace(outcome, status=status, reason=reason) if is_kept else self._recalled(subject)
-        status = analysis.status if closes else "growing"
-        n_frames = len(subject.of_frames(""))
-        about |= {"n_frames": n_frames, "frame_time_s": run.frame_time_s}
-        outcome = replace(
-            outcome,
-            status=status,
-            embedding=np.asarray(analysis.embedding, np.float32),
-            novelty_p=analysis.novelty_p,
-            novel=analysis.novel,
-            age_s=_number(about["summary"].get(wanted.age)),
-            exposure_s=run.frame_time_s and n_frames * run.frame_time_s,
-            reason=subject.problem or "",
-        )
-        placed = self.listener.assign(outcome)
-        series = {name: subject.series(key) for name, key in wanted.series.items()}
-        began = _time(subject.runs[0].start_doc.get("time"))
-        if began is None:  # the first of what was monitored
-            began = min((t[0] for t, _ in series.values() if t.size), default=0.0)
-        relative = {name: (t - began, y) for name, (t, y) in series.items() if t.size}
-        is_kept = self.store.complete(outcome.key, analysis, status=status, series=relative, **about, **placed)
-        return replace(outcome, regime=placed.get("regime", -1)) if is_kept else self._recalled(subject)
+            details["raw_uids"] = [run.uid for run in subject.runs]
+        return details
 
-    def _recalled(self, subject: Subject) -> Outcome:
-        """The outcome that is in Tiled."""
+    def _recall(self, subject: Subject) -> Outcome:
+        """Return the outcome that is in Tiled."""
         record = self.store.record(subject.key)
         outcome = Outcome(
             raw_uid=subject.run.uid,
@@ -214,78 +236,104 @@ class Writer:
             return replace(outcome, status="failed", reason=reason)
         return outcome
 
-    def _told(self, subject: Subject) -> Outcome:
-        """The outcome that is in Tiled, told to the listener."""
-        outcome = self._recalled(subject)
-        if outcome.status != "failed":
-            self.listener.absorb(outcome)
-        return outcome
-
-    def _rebuilt(self, subject: Subject, taken: list[str]) -> Subject | None:
-        """A series that grew in an earlier session, its runs analysed again from Tiled."""
-        old = Subject(subject.key, [], series_id=subject.series_id)
-        for uid in taken:
+    def _rebuild(self, subject: Subject, uids: list[str]) -> Subject | None:
+        """Return a series that grew in an earlier session, after its runs are analysed again from Tiled."""
+        series = Subject(subject.key, [], series_id=subject.series_id)
+        for uid in uids:
             if self.raw is None or uid not in self.raw:
                 logger.warning("series %s goes on without run %s, which is not in Tiled", subject.series_id, uid)
                 continue
-            run = Run(self.keys, self.roots, self.raw)
+            run = self.new_run()
             for name, doc in documents_of(self.raw[uid]):
                 run(name, doc)
-            if old.runs:
-                old.go_on(run)
+            if series.runs:
+                series.go_on(run)
             else:
-                old.runs.append(run)
-            _replay(self.technique, old)
+                series.runs.append(run)
+            _replay(self.technique, series)
             run.close()
-        return old if old.runs else None
+        return series if series.runs else None
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether Tiled says no to what it was sent, and would again: that is no reason to wait, nor for others to."""
+    """Return whether Tiled refuses a request because of its content: then waiting does not help."""
     return isinstance(error, ClientError) and error.response.status_code in REFUSALS
 
 
-def _replay(technique: Technique, subject: Subject) -> None:
-    """Push the frames of a finished run once more."""
+def start_metadata(start: Mapping[str, Any], wanted: Wanted) -> dict[str, bool | int | float | str]:
+    """Return the usual metadata of a start document and those `wanted`, by name.
+
+    A key with dots reads nested mappings. A mapping counts as its ``name``, a list as its items. A name that the
+    result uses for a reading or a position is left out.
+    """
+    keys_of = USUAL | {name: (key,) for name, key in wanted.start.items()}
+    taken = {*wanted.positions, *wanted.readings}
+    metadata = {}
+    for name, keys in keys_of.items():
+        values = (_read(start, key) for key in keys)
+        value = next((value for value in values if value is not None), None)
+        if value is not None and name not in taken:
+            metadata[name] = value
+    return metadata
+
+
+def _read(start: Mapping[str, Any], key: str) -> bool | int | float | str | None:
     try:
-        if subject.analysis is None:
-            subject.analysis = begin(technique, subject.info)
+        value: Any = start
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            value = value.get("name")
+        if isinstance(value, np.generic | np.ndarray):
+            value = value.item() if value.size == 1 else value.tolist()
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+    except Exception:  # whatever a plan wrote there must not cost the result
+        return None
+    return value if isinstance(value, bool | int | float | str) and value != "" else None
+
+
+def _replay(technique: Technique, series: Subject) -> None:
+    """Push the frames of a finished run again."""
+    try:
+        if series.analysis is None:
+            series.analysis = begin(technique, series.info)
         else:
-            subject.analysis.next_run(subject.info)
-        for block in subject.run.blocks(subject.analysis.pixels, whole=Whole.of(subject.analysis)):
-            subject.n_read += len(block)
-            subject.analysis.push(block)
-    except (AnalysisError, ValueError) as err:
-        logger.warning("series %s: run %s: %s", subject.series_id, subject.run.uid, err)
+            series.analysis.next_run(series.info)
+        for block in series.run.blocks(series.analysis.pixels, whole=Whole.of(series.analysis)):
+            series.n_read += len(block)
+            series.analysis.push(block)
+    except (AnalysisError, ValueError) as error:
+        logger.warning("series %s: run %s: %s", series.series_id, series.run.uid, error)
 
 
 def _scan_id(run: Run) -> int | None:
-    """Number of the scan; None if there is none, or it is no number."""
+    """Return the scan number; None if it is missing or not an integer."""
     number = run.start_doc.get("scan_id")
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _suggestion(run: Run) -> str | None:
-    """The suggestion that led to a run; None where its metadata have none, or one that is no text."""
-    said = run.start_doc.get("suggestion_id")
-    return said if isinstance(said, str) and said else None
+    """Return the id of the suggestion that led to a run; None if it is missing or not text."""
+    id = run.start_doc.get("suggestion_id")
+    return id if isinstance(id, str) and id else None
 
 
-def _is_said(value: Any) -> bool:
-    """Whether a start document says something; of an array, `bool` cannot tell."""
+def _is_given(value: Any) -> bool:
+    """Return whether a start document has a value; `bool` fails for arrays."""
     return value is not None and not (isinstance(value, str) and not value)
 
 
 def _shown(value: Any) -> str:
-    """A value in a few words, whatever it is."""
+    """Return a short text of any value."""
     try:
         return reprlib.repr(value)[:80]
-    except ValueError:  # a number of more digits than Python prints
+    except ValueError:  # an integer with more digits than Python prints
         return f"of type {type(value).__name__}"
 
 
 def _time(value: Any) -> float | None:
-    """Seconds since 1970; None if they are no number, or beyond what a table can show."""
+    """Return seconds since 1970; None if the value is not a number or later than a table can show."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST_S:
         return None
     return float(value)

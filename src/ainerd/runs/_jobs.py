@@ -1,0 +1,77 @@
+"""A thread that does jobs one after the other."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0  # without a job, until the idle job runs
+
+Job = Callable[[], object]
+
+
+class Jobs:
+    """A queue of jobs, and the thread that does them in order; an error ends neither.
+
+    Jobs may be submitted before `start`, from any thread; they wait until then.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._idle: Job | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._work, name="ainerd-worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Add a job; returns at once."""
+        self._queue.put(job)
+
+    def when_idle(self, job: Job | None) -> None:
+        """Do this job every second while there is no other."""
+        self._idle = job
+
+    @property
+    def backlog(self) -> int:
+        """Number of waiting jobs."""
+        return self._queue.qsize()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def drain(self, timeout_s: float = 60.0) -> bool:
+        """Wait until all jobs submitted so far are done; return False if that takes longer."""
+        done = threading.Event()
+        self.submit(done.set)
+        return done.wait(timeout_s)
+
+    def close(self, timeout_s: float = 60.0) -> None:
+        """Do the jobs submitted so far, then end the thread."""
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                job()
+            except BaseException:  # the thread survives whatever a job raises
+                with suppress(Exception):
+                    logger.exception("error in job %s", job)
+            del job  # which may hold an agent
+
+    def _next(self) -> Job | None:
+        if self._idle is None:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=IDLE_S)
+        except queue.Empty:
+            return self._idle
