@@ -48,7 +48,7 @@ test: lint ## lint, types, import contracts, the whole suite
 soak: $(READY) ## 500 runs with faults in between, runs back to back at 2 kHz, forty sessions left at any moment
 	TILED_RETRY_ATTEMPTS=2 $(BIN)/python -m studies.soak
 	$(BIN)/python -m studies.sustained
-	$(BIN)/python -m studies.leaving
+	$(BIN)/python -m studies.prompt leaving
 
 faults: $(READY) ## the faults that tests try, as the table in docs/explanation
 	$(BIN)/python -m pytest -m fault -n auto --dist loadfile --fault-table=docs/explanation/faults.md
@@ -68,21 +68,22 @@ lint: $(READY) ## ruff, mypy, import contracts
 tutorial: $(READY) ## the output and the pictures of the tutorial, from sessions that it types
 	$(BIN)/python -m agents.demo.tutorial
 
-bench: $(PEERS_READY) ## the benchmarks, each a table and a JSON in output/studies
+bench: $(PEERS_READY) ## the studies that take no night, each a table and a JSON in output/studies
 	$(BIN)/python -m studies.two_time
-	$(BIN)/python -m studies.reading
+	$(BIN)/python -m studies.scale scale
+	$(BIN)/python -m studies.scale query
+	$(BIN)/python -m studies.scale reading
 	$(BIN)/python -m studies.numbers
 	$(BIN)/python -m studies.latency
-	$(BIN)/python -m studies.prompt
+	$(BIN)/python -m studies.prompt prompt
+	$(BIN)/python -m studies.prompt restart
 	$(BIN)/python -m studies.instrument
-	$(BIN)/python -m studies.latent
-	$(BIN)/python -m studies.tuning
-	$(BIN)/python -m studies.query
+	$(BIN)/python -m studies.latent runs
+	$(BIN)/python -m studies.latent maps
+	$(BIN)/python -m studies.latent tuned
 	$(BIN)/python -m studies.page
-	$(BIN)/python -m studies.restart
-	$(BIN)/python -m studies.scale
 	$(BIN)/python -m studies.novelty
-	$(BIN)/python -m studies.campaign
+	$(BIN)/python -m studies.campaign campaign
 	$(BIN)/python -m studies.discovery
 	$(BIN)/python -m studies.xtec
 

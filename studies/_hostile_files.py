@@ -83,13 +83,11 @@ def read_frames(path: Path, file: bytes) -> str | None:
     return None
 
 
-def hostile_frames(folder: Path, outside: Path, n: int, number: int, *, apart: bool) -> tuple[int, list[str]]:
-    """Files of frames with changed bytes; `apart`, in children, which HDF5 may end or keep."""
+def hostile_frames(folder: Path, outside: Path, n: int, number: int) -> tuple[int, list[str]]:
+    """Read files of frames with changed bytes, in children, which HDF5 may crash or hang."""
     _growing.ATTEMPTS = 14  # 16 µs: nobody writes these files
     inputs = bytes_of(frame_files(folder, outside))
     path = folder / "changed.h5"
-    if not apart:
-        return each(inputs, n, number, lambda file: read_frames(path, file))
     drawn: list[bytes] = []
     each(inputs, n, number, lambda file: drawn.append(file))
     wrong: list[str] = []

@@ -1,4 +1,4 @@
-"""Runs that are spoilt, against the same runs that are not: what g2 and C2 differ by, in standard errors.
+"""Spoilt runs beside the same runs without faults: how much g2 and C2 differ, in standard errors.
 
 Frames of Gaussian speckle that forgets as AR(1), two modes, under a ring whose S(q) falls as q⁻⁴, on a detector of
 130 × 130 pixels; photons by Poisson. A displaced beam moves speckle and ring together over the detector.
@@ -18,7 +18,7 @@ INNER, OUTER, SECTORS, RINGS, MOVED = 30.0, 60.0, 12, 4, 3
 
 
 def partition() -> Partition:
-    """Twelve sectors of a ring from 30 to 60 pixels, in four static rings."""
+    """Return twelve sectors of a ring from 30 to 60 pixels, in four static rings."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2
     radius, angle = np.hypot(x, y), np.arctan2(y, x) % (2 * np.pi)
     ring = np.floor((radius - INNER) / (OUTER - INNER) * RINGS).astype(int)
@@ -28,7 +28,7 @@ def partition() -> Partition:
 
 
 class Movie:
-    """One realisation of a run: intensities on a canvas larger than the detector, and the photons they give."""
+    """One realisation of a run: intensities on a canvas larger than the detector, and its photons."""
 
     def __init__(self, photons: float, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ class Movie:
         return self._rng.poisson(np.array(seen) * beam[:, None, None]).astype(np.uint16)
 
     def spoilt(self, *faults: str) -> NDArray[np.uint16]:
-        """The run with some faults: the same photons where they leave them alone."""
+        """Return the run with some faults; photons that they do not touch stay the same."""
         out = self._clean.copy()
         if "beam moved" in faults:
             moved = np.zeros(FRAMES, int)
@@ -73,27 +73,25 @@ class Movie:
 FAULTS = ("one pixel at 65535", "ten dark frames", "1 % I0 noise", "beam moved")
 
 
-def analysed(frames: NDArray, where: Partition) -> tuple[NDArray, NDArray, Screen]:
-    """g2 and C2 of a run as the agent takes it."""
-    screen, reducer, correlator = (
-        Screen(where, FRAMES),
-        TwoTimeReducer(where, FRAMES, size=SIZE),
-        MultiTau(where, FRAMES),
-    )
-    for start in range(0, FRAMES, BLOCK):
+def analysed(frames: NDArray, partition: Partition, size: int = 256) -> tuple[MultiTau, TwoTimeReducer, Screen]:
+    """Screen and correlate a run as the agent does."""
+    n = len(frames)
+    screen, reducer = Screen(partition, n), TwoTimeReducer(partition, n, size=size)
+    correlator = MultiTau(partition, n)
+    for start in range(0, n, BLOCK):
         for part in screen.push(frames[start : start + BLOCK]):
             part.to(reducer, correlator)
     for part in screen.flush():
         part.to(reducer, correlator)
-    return correlator.result().value, reducer.maps(), screen
+    return correlator, reducer, screen
 
 
 def rows(quick: bool) -> list[dict[str, Any]]:
-    """A row for each fault and number of photons a pixel and frame.
+    """Return a row for each fault and number of photons a pixel and frame.
 
-    "g2" and "C2": root mean square over bins and lags, or cells, of spoilt - clean over the scatter between clean
-    realisations. "bias": the mean of that difference over realisations, all bins together, over the scatter of the same
-    mean. NaN rows of a map, of which all frames are left out, do not count.
+    "g2" and "C2" are the root mean square, over bins and lags or cells, of spoilt - clean over the scatter between
+    clean realisations; "bias" is the mean of that difference over realisations and bins over its own scatter. NaN rows
+    of a map, all of whose frames are left out, do not count.
     """
     where, n = partition(), 4 if quick else 12
     out = []
@@ -105,7 +103,8 @@ def rows(quick: bool) -> list[dict[str, Any]]:
             for seed in range(n):
                 movie = Movie(photons, seed)
                 for case, faults in cases.items():
-                    found[case].append(analysed(movie.spoilt(*faults), where))
+                    correlator, reducer, screen = analysed(movie.spoilt(*faults), where, SIZE)
+                    found[case].append((correlator.result().value, reducer.maps(), screen))
                 bar.advance(task)
             for case in cases:
                 left = [each[2].left_out for each in found[case]]
@@ -127,7 +126,7 @@ def _apart(found: Found, case: str, which: int) -> float:
 
 
 def _bias(found: Found, case: str, which: int) -> float:
-    """Of the mean over bins and short lags: where a fault adds up."""
+    """Return the bias of the mean over bins and short lags, where faults add up."""
     near: Callable[[NDArray], NDArray] = (
         (lambda x: x[..., :10].mean((-1, -2)))
         if which == 0
@@ -135,16 +134,3 @@ def _bias(found: Found, case: str, which: int) -> float:
     )
     clean, spoilt = (np.array([near(each[which]) for each in found[c]]) for c in ("nothing", case))
     return float(abs((spoilt - clean).mean()) / clean.std(ddof=1))
-
-
-def main() -> None:
-    """Measure, print, write."""
-    import sys
-
-    from studies._report import report
-
-    report("numbers_spoilt", rows("--quick" in sys.argv))
-
-
-if __name__ == "__main__":
-    main()

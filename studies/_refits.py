@@ -1,4 +1,4 @@
-"""The refit of the regimes of very many results: what it takes, and what is lost by leaders that stand for them.
+"""The refit of the regimes of very many results: its cost, and how far leaders change the labels.
 
 Points are those of a synthetic campaign: 3 to 14 regimes of uneven shares, some hardly the cut apart, others far; a
 twentieth of the results are novel. In "drawn out" a regime is a line of up to two cuts, as one that ages; in "heavy
@@ -8,8 +8,6 @@ tails" some points lie far from their regime.
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,48 +16,49 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
 from ainerd.novelty import find_regimes, grouped
+from studies._tools import Row, forget_peak, memory_mb
 
 KINDS = ("even", "uneven", "heavy tails", "drawn out")
-SIZE, WIDTH = 64, 5.4  # of a point of rheo-XPCS: its length, and the distance that two of one regime seldom exceed
+SIZE, WIDTH = 64, 5.4  # of a point of rheo-XPCS: components, and the distance that two of one regime seldom exceed
 
 
-def refits(sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """A row for each number of results: the refit that an agent makes, numbers and p-values and all."""
+def refits(sizes: list[int]) -> Iterator[Row]:
+    """Yield the cost of a whole refit, with matched numbers and novel results, for each number of results."""
     for n in sizes:
         z = campaign("uneven", n, 0)
         novel = (np.random.default_rng(1).random(n) <= 0.05).astype(int)
         find = partial(find_regimes, width=WIDTH)
         first = grouped(find, z, np.full(n, -1), novel, width=WIDTH).regimes
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak
-        before, begun, cpu = megabytes("VmRSS"), time.perf_counter(), time.process_time()
+        forget_peak()
+        before, began, cpu = memory_mb(), time.perf_counter(), time.process_time()
         again = grouped(find, z, first.labels, novel, width=WIDTH).regimes
         yield {
             "results": n,
             "CPU (s)": time.process_time() - cpu,
-            "clock (s)": time.perf_counter() - begun,
-            "memory (MB)": megabytes("VmHWM") - before,
+            "clock (s)": time.perf_counter() - began,
+            "memory (MB)": memory_mb("VmHWM") - before,
             "same numbers again": str(np.array_equal(first.labels, again.labels)),
         }
 
 
-def against_exact(n: int, campaigns: int) -> Iterator[dict[str, Any]]:
-    """A row for each kind: labels against those of the exact tree of all, and the exact tree against itself."""
+def against_exact(n: int, campaigns: int) -> Iterator[Row]:
+    """Yield for each kind how labels agree with the exact tree, and that with the tree of 99 % of results."""
     for kind in KINDS:
-        found, itself, regimes = [], [], []
+        agreement, itself, regimes = [], [], []
         for seed in track(range(campaigns), description=kind):
             z = campaign(kind, n, seed)
             exact = fcluster(linkage(z, "average"), WIDTH, "distance")
             rest = np.random.default_rng([seed, 1]).random(n) >= 0.01
             fewer = fcluster(linkage(z[rest], "average"), WIDTH, "distance")
             labels = find_regimes(z, width=WIDTH).labels
-            found.append(adjusted_rand_score(exact, labels))
+            agreement.append(adjusted_rand_score(exact, labels))
             itself.append(adjusted_rand_score(exact[rest], fewer))
             regimes.append(abs(int(exact.max()) - len(np.unique(labels))))
         yield {
             "kind": kind,
             "campaigns": campaigns,
-            "ARI with the exact tree, mean": float(np.mean(found)),
-            "least": min(found),
+            "ARI with the exact tree, mean": float(np.mean(agreement)),
+            "least": min(agreement),
             "regimes off by, mean": float(np.mean(regimes)),
             "exact tree without 1 % of results: ARI, mean": float(np.mean(itself)),
             "its least": min(itself),
@@ -67,7 +66,7 @@ def against_exact(n: int, campaigns: int) -> Iterator[dict[str, Any]]:
 
 
 def campaign(kind: str, n: int, seed: int) -> NDArray[np.float32]:
-    """Points (n, 64)."""
+    """Return points (n, 64) of a synthetic campaign."""
     rng = np.random.default_rng(seed)
     n_regimes = int(rng.integers(3, 15))
     labels = rng.choice(n_regimes, n, p=rng.dirichlet(np.full(n_regimes, 0.7)))
@@ -75,15 +74,9 @@ def campaign(kind: str, n: int, seed: int) -> NDArray[np.float32]:
     noise = rng.normal(size=(n, SIZE)) / 3 / np.sqrt(2 * SIZE)
     z = centres[labels] + noise * (1 if kind == "even" else rng.uniform(0.5, 1.5, n_regimes)[labels, None])
     if kind == "drawn out":
-        way = rng.normal(size=(n_regimes, SIZE))
-        way /= np.linalg.norm(way, axis=1, keepdims=True)
-        z += (rng.random(n) * rng.uniform(0, 2, n_regimes)[labels])[:, None] * way[labels]
+        direction = rng.normal(size=(n_regimes, SIZE))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        z += (rng.random(n) * rng.uniform(0, 2, n_regimes)[labels])[:, None] * direction[labels]
     if kind == "heavy tails":
         z += noise * rng.standard_t(2.5, size=(n, 1))
     return (WIDTH * z).astype(np.float32)
-
-
-def megabytes(name: str) -> float:
-    """Of this process, as Linux has it."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1024

@@ -1,11 +1,12 @@
-"""Strategies for `studies.discovery`: positions on the unit square, the start first, given a hidden map.
+"""Strategies: positions on the unit square, the start first, for a hidden map.
 
-Most look only at what they measured, or at nothing. The two of `LIMITS` know more: `covering` is told how many points
-are best, `oracle` is told the map.
+Most use only what they measured, or nothing. The two in `LIMITS` know more: `covering` knows how many points are best,
+`oracle` knows the map.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from scipy.stats import chi2, qmc
 from ainerd.steering import Explorer
 from ainerd.steering._policies import r_sequence, raster
 from studies._hidden_maps import DIMENSIONS, EXPOSURES, NOISE, RESOLUTION, HiddenMap, age_s
+from studies._tools import Row, bootstrap
 
 WIDTH_MM = 10.0
 SMALLEST = 0.08  # stated radius of the smallest region of interest, of the width
@@ -23,13 +25,25 @@ RHO = 2.0  # travel time across the square, in exposures
 EXPOSURE_S = 60.0
 LOOKS = (20, 40, 60, 80)  # exposures at which the map is looked at
 NUMBERS = (4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 63, 79)  # of points of a covering design
-OURS = "expected new regimes"
+OURS = "ours"
 Positions = NDArray[np.float64]
 _NODES = np.stack(np.meshgrid(*2 * [(np.arange(40) + 0.5) / 40]), axis=-1).reshape(-1, 2)
 
 
-def explorer(hidden: HiddenMap) -> Explorer:
-    """An explorer that knows the noise, the speed of the stage and the length of an exposure, and nothing else yet."""
+def explorer(noise: float, **options: Any) -> Explorer:
+    """Return an explorer of the square that knows the noise, the speed of the stage and the length of an exposure."""
+    return Explorer(
+        {"sample_x": (0.0, WIDTH_MM), "sample_y": (0.0, WIDTH_MM)},
+        noise=noise,
+        travel_time=lambda a, b: np.linalg.norm(b - a, axis=1) / WIDTH_MM * RHO * EXPOSURE_S,
+        exposure_s=EXPOSURE_S,
+        smallest_feature=SMALLEST * WIDTH_MM,
+        **options,
+    )
+
+
+def explorer_of(hidden: HiddenMap) -> Explorer:
+    """Return an explorer of a hidden map, without exposures."""
     known = _explorer(hidden.noise)
     known.restore({**known.snapshot(), "trials": []})
     return known
@@ -37,17 +51,11 @@ def explorer(hidden: HiddenMap) -> Explorer:
 
 @cache
 def _explorer(noise: str) -> Explorer:
-    return Explorer(
-        {"sample_x": (0.0, WIDTH_MM), "sample_y": (0.0, WIDTH_MM)},
-        noise=float(np.sqrt(2 * chi2.ppf(0.99, DIMENSIONS)) * NOISE[noise]),
-        travel_time=lambda a, b: np.linalg.norm(b - a, axis=1) / WIDTH_MM * RHO * EXPOSURE_S,
-        exposure_s=EXPOSURE_S,
-        smallest_feature=SMALLEST * WIDTH_MM,
-    )
+    return explorer(float(np.sqrt(2 * chi2.ppf(0.99, DIMENSIONS)) * NOISE[noise]))
 
 
 def feed(known: Explorer, hidden: HiddenMap, positions: Positions, first: int = 0) -> None:
-    """Let an explorer know exposures number `first` on, at `positions`."""
+    """Add the exposures at `positions` to an explorer; the first is number `first`."""
     embeddings, ages = hidden.expose(positions, first), age_s(first + np.arange(len(positions)))
     known.ingest(
         [
@@ -58,8 +66,8 @@ def feed(known: Explorer, hidden: HiddenMap, positions: Positions, first: int = 
 
 
 def new_regimes(hidden: HiddenMap) -> tuple[Positions, int | None]:
-    """Ours, with its policy frozen; and the exposure after which it says that it may stop."""
-    known, here, way, stop = explorer(hidden), hidden.start, [], None
+    """Return the positions that our explorer suggests, and the exposure after which it proposes to stop."""
+    known, here, way, stop = explorer_of(hidden), hidden.start, [], None
     for number in range(EXPOSURES):
         way.append(here)
         feed(known, hidden, here[None], number)
@@ -72,18 +80,18 @@ def new_regimes(hidden: HiddenMap) -> tuple[Positions, int | None]:
 
 
 def after_start(sequence: Callable[[HiddenMap], Positions]) -> Callable[[HiddenMap], Positions]:
-    """The start, then the sequence."""
+    """Return a strategy that begins at the start and continues with a sequence."""
     return lambda hidden: np.vstack([hidden.start, sequence(hidden)])[:EXPOSURES]
 
 
 def sobol(seed: int) -> Callable[[HiddenMap], Positions]:
-    """A scramble of the Sobol sequence."""
+    """Return a scramble of the Sobol sequence."""
     points = qmc.Sobol(2, seed=seed).random_base2(7)
     return after_start(lambda hidden: points)
 
 
 def r2_in_tens(hidden: HiddenMap) -> Positions:
-    """R2, every ten points in the order of the shortest steps."""
+    """Return R2, every ten points in the order of the shortest steps."""
     points, way = r_sequence(EXPOSURES, 2), hidden.start[None]
     for block in np.split(points, range(10, EXPOSURES, 10)):
         way = np.vstack([way, shortest_steps(way[-1], block)])
@@ -91,12 +99,12 @@ def r2_in_tens(hidden: HiddenMap) -> Positions:
 
 
 def at_random(hidden: HiddenMap) -> Positions:
-    """Uniform."""
+    """Return uniform positions."""
     return np.random.default_rng(int(1e9 * hidden.start[0])).random((EXPOSURES, 2))
 
 
 def maximin(hidden: HiddenMap) -> Positions:
-    """Always the node that is farthest from everything measured."""
+    """Return always the node that is farthest from all measured positions."""
     way = [hidden.start]
     nearest = np.full(len(_NODES), np.inf)
     while len(way) < EXPOSURES:
@@ -106,7 +114,7 @@ def maximin(hidden: HiddenMap) -> Positions:
 
 
 def gp_variance(hidden: HiddenMap) -> Positions:
-    """The node where a Gaussian process on three components is least certain.
+    """Return always the node where a Gaussian process on three components is least certain.
 
     A squared exponential kernel; length and noise by maximum likelihood after every fifth exposure.
     """
@@ -137,38 +145,9 @@ def _likelihood(apart: NDArray, z: NDArray, length: float, noise: float) -> floa
     return float(-0.5 * np.square(np.linalg.solve(half, z)).sum() - z.shape[1] * np.log(np.diag(half)).sum())
 
 
-def gpcam(hidden: HiddenMap) -> Positions:
-    """GpCAM's optimizer with its variance acquisition on the first component, trained after every tenth exposure.
-
-    It is told the noise.
-    """
-    from gpcam import GPOptimizer
-
-    np.random.seed(0)  # gpCAM searches with numpy's global generator
-    way = hidden.start[None]
-    bounds = np.array([[0.0, 1.0], [0.0, 1.0]])
-    hyperparameters = np.array([[0.01, 100.0], [0.03, 2.0], [0.03, 2.0]])
-    optimizer = None
-    while len(way) < EXPOSURES:
-        z = hidden.expose(way).astype(float)
-        z -= z.mean(0)
-        y = z @ np.linalg.svd(z, full_matrices=False)[2][0]
-        noise = np.full(len(y), NOISE[hidden.noise] ** 2)
-        if optimizer is None:
-            start = np.array([1.0, 0.2, 0.2])
-            optimizer = GPOptimizer(way, y, init_hyperparameters=start, noise_variances=noise)
-        else:
-            optimizer.tell(way, y, noise_variances=noise, append=False)
-        if len(way) % 10 == 0:
-            optimizer.train(hyperparameter_bounds=hyperparameters, method="local", max_iter=50)
-        asked = optimizer.ask(bounds, n=1, acquisition_function="variance", pop_size=10, max_iter=5)
-        way = np.vstack([way, asked["x"][0]])
-    return way
-
-
 @cache
 def design(n: int) -> Positions:
-    """`n` points that cover the square evenly: centres of a centroidal Voronoi tessellation."""
+    """Return `n` points that cover the square evenly: centres of a centroidal Voronoi tessellation."""
     grid = np.stack(np.meshgrid(*2 * [(np.arange(60) + 0.5) / 60]), axis=-1).reshape(-1, 2)
     points = np.random.default_rng(n).random((n, 2))
     for _ in range(40):
@@ -179,9 +158,9 @@ def design(n: int) -> Positions:
 
 
 def covering(hidden: HiddenMap) -> list[Positions]:
-    """Even coverings of the number of points that does best on this sample: the limit of not looking at what was found.
+    """Return even coverings of the best number of points for this sample: the limit for a strategy without feedback.
 
-    Eight of them, the turned and mirrored images of one design, so that the number is told and not a lucky place.
+    There are eight, the turned and mirrored images of one design, so that no lucky position counts.
     """
     ways = [
         [np.vstack([hidden.start, shortest_steps(hidden.start, image)]) for image in images(design(n))] for n in NUMBERS
@@ -190,13 +169,13 @@ def covering(hidden: HiddenMap) -> list[Positions]:
 
 
 def images(points: Positions) -> list[Positions]:
-    """The eight images of points on the unit square under its symmetries."""
+    """Return the eight images of points on the unit square under its symmetries."""
     mirrored = [np.abs(flip - points) for flip in ((0, 0), (0, 1), (1, 0), (1, 1))]
     return [*mirrored, *(image[:, ::-1] for image in mirrored)]
 
 
 def oracle(hidden: HiddenMap) -> list[Positions]:
-    """Told the map: always the nearest pixel of a regime not yet seen."""
+    """Return always the nearest pixel of a regime not yet seen: the limit for a strategy that knows the map."""
     rows, columns = np.indices(hidden.regions.shape)
     pixels = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) / RESOLUTION
     regime, way = hidden.regions.ravel(), [hidden.start]
@@ -209,7 +188,7 @@ def oracle(hidden: HiddenMap) -> list[Positions]:
 
 
 def shortest_steps(start: NDArray[np.float64], points: Positions) -> Positions:
-    """`points` in the order that always goes to the nearest one left."""
+    """Return `points` in the order that always goes to the nearest remaining one."""
     left, way, here = points.copy(), [], start
     while len(left):
         i = np.linalg.norm(left - here, axis=1).argmin()
@@ -228,4 +207,17 @@ BASELINES: dict[str, Callable[[HiddenMap], Positions]] = {
     "maximin": maximin,
     "GP max-variance": gp_variance,
 }
-LIMITS: dict[str, Callable[[HiddenMap], list[Positions]]] = {"covering design, told n": covering, "oracle": oracle}
+LIMITS: dict[str, Callable[[HiddenMap], list[Positions]]] = {"covering design, n known": covering, "oracle": oracle}
+SOBOL = [name for name in BASELINES if name.startswith("Sobol")]
+
+
+def values(rows: Sequence[Row], strategy: str, what: str) -> NDArray[np.float64]:
+    """Return one score for each sample; for Sobol the mean over its scrambles."""
+    runs = SOBOL if strategy == "Sobol" else [strategy]
+    return np.mean([[row["scores"][run][what] for row in rows] for run in runs], axis=0)
+
+
+def ratio(ours: NDArray[np.float64], other: NDArray[np.float64]) -> str:
+    """Return the ratio of two means, with its interval."""
+    low, high = bootstrap(np.divide, ours, other)
+    return f"{ours.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]"

@@ -1,13 +1,11 @@
-"""Whether the simulated frames are what they are said to be, and how long they take.
+"""Whether the simulated frames agree with theory, and how long they take.
 
 For each regime, movies of the ring are drawn from many seeds, counted at two levels, and reduced to the two-time maps
-of 18 bins. C2, in cells that no frame meets itself in, is held against what `Bench.expected` says of a map normalised
-by each frame's mean. Every standard error comes from the scatter between the seeds: nothing is assumed white. tau is
+of 18 bins. C2, in cells without a frame paired with itself, is compared with `Bench.expected`, for maps normalised by
+each frame's mean. Every standard error comes from the scatter between the seeds: nothing is assumed white. tau is
 that of the mean g2 over seeds and bins, the velocity a mean over seeds.
 """
 
-import argparse
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +25,7 @@ from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._grain import Grain
 from sim_devices._speckle import SpeckleMovie
-from studies._report import report
+from studies._tools import Row, Study, report
 
 DURATION_S, CONTRAST, SIZE, LEVELS = 50.0, 0.2, 256, (0.05, 0.5)
 TURN = 2 * np.pi / DURATION_S
@@ -53,18 +51,17 @@ REGIMES = {
 }
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=1000, help="of each movie, in 50 s")
-    parser.add_argument("--seeds", type=int, default=10)
-    arguments = parser.parse_args()
+study = Study(__doc__)
+
+
+@study.part
+def instrument(frames: int = 1000, seeds: int = 10) -> None:
+    """Draw movies of `frames` in 50 s from `seeds`."""
     with threadpool_limits(1, "blas"):
-        bench = Bench(arguments.frames)
-        rows = [row for name in track(REGIMES, description="regimes") for row in bench.rows(name, arguments.seeds)]
-    report("instrument", rows, frames=arguments.frames, seeds=arguments.seeds, contrast=CONTRAST)
-    load = os.getloadavg()[0]
-    report("instrument_speed", [speed(level) for level in LEVELS], cores=os.cpu_count(), load_before=load)
+        bench = Bench(frames)
+        rows = [row for name in track(REGIMES, description="regimes") for row in bench.rows(name, seeds)]
+    report("instrument", rows, frames=frames, seeds=seeds, contrast=CONTRAST)
+    report("instrument_speed", [speed(level) for level in LEVELS])
 
 
 class Bench:
@@ -96,7 +93,7 @@ class Bench:
         self.times = (np.arange(frames) + 0.5) * self.frame_s
 
     def movies(self, dynamics: Dynamics, seed: tuple[int, int]) -> Iterator[tuple[float, NDArray, float]]:
-        """A movie counted at each level: level, counts (T, n_pixels) of the partition, their variance by Poisson's."""
+        """Yield each level, counts (T, n_pixels) of the partition at it, and their variance over that of Poisson."""
         rng, phi = np.random.default_rng(seed), self.phi[self.maker.ring]
         movie = SpeckleMovie(dynamics, self.times, phi, contrast=CONTRAST, rng=rng, grain=self.grain)
         intensity = np.concatenate(list(movie.blocks()))
@@ -107,7 +104,7 @@ class Bench:
             yield level, counts, float(((counts - expected) ** 2).sum() / expected.sum())
 
     def truth(self, dynamics: Dynamics, operator: Any) -> NDArray:
-        """|g1|² averaged over each bin's azimuths and each cell of a map, (18, size, size)."""
+        """Return |g1|² averaged over each bin's azimuths and each cell of a map, (18, size, size)."""
         bins = np.split(self.phi[self.partition.pixels], np.cumsum(self.partition.n_pixels)[:-1])
         across, truth = np.linspace(0, 1, 41)[1::2], []
         for phi in bins[:1] if dynamics.is_isotropic else bins:
@@ -116,7 +113,7 @@ class Bench:
         return np.broadcast_to(truth, (len(bins), SIZE, SIZE))
 
     def expected(self, truth: NDArray) -> tuple[NDArray, NDArray]:
-        """Maps of ΣI₁I₂ N / (ΣI₁ ΣI₂), and what 1 + contrast |g1|² is multiplied by in them, (18, 1, 1).
+        """Return maps of ΣI₁I₂ N / (ΣI₁ ΣI₂), and the factor of 1 + contrast |g1|² in them, (18, 1, 1).
 
         Pixels whose means are w times that of their bin give <w²> (1 + contrast |g1|²), and the ratio of sums over N
         pixels adds its bias, here to first order in 1 / N.
@@ -129,9 +126,9 @@ class Bench:
         third = CONTRAST * (1 + truth) + 2 * (mode_weights(CONTRAST) ** 3).sum() * truth
         return square * c2 + (square**2 * c2 * CONTRAST * (2 + truth) - 2 * cube * third) / n, square
 
-    def rows(self, name: str, seeds: int) -> list[dict[str, Any]]:
-        """What is found of a regime, a row for each level."""
-        dynamics, found = REGIMES[name], {level: Found() for level in LEVELS}
+    def rows(self, name: str, seeds: int) -> list[Row]:
+        """Return a row for each level of a regime."""
+        dynamics, figures = REGIMES[name], {level: Figures() for level in LEVELS}
         truth = expected = factor = None
         off = ~np.tri(SIZE, k=1, dtype=bool)
         for seed in range(seeds):
@@ -144,18 +141,18 @@ class Bench:
                     truth = self.truth(dynamics, reducer.operator)
                     expected, factor = self.expected(truth)
                     truth = truth[:, off]
-                one, residual = found[level], ((reducer.maps() - expected) / factor)[:, off]
+                one, residual = figures[level], ((reducer.maps() - expected) / factor)[:, off]
                 one.deviation.append(residual.mean())
                 one.friedel.append(residual[:9].mean(1) - residual[9:].mean(1))
                 one.contrast.append(1 + (residual * truth).sum() / (truth * truth).sum() / CONTRAST)
                 one.variance.append(variance)
                 one.g2.append(correlator.result().value)
                 one.tau = correlator.lag * self.frame_s
-        return [{"regime": name, "photons": level, **one.row(dynamics, self)} for level, one in found.items()]
+        return [{"regime": name, "photons": level, **one.row(dynamics, self)} for level, one in figures.items()]
 
 
-class Found:
-    """What is found at one level, seed by seed."""
+class Figures:
+    """Figures at one level, seed by seed."""
 
     def __init__(self) -> None:
         self.deviation: list[float] = []
@@ -165,8 +162,8 @@ class Found:
         self.g2: list[NDArray] = []
         self.tau = np.empty(0)
 
-    def row(self, dynamics: Dynamics, bench: Bench) -> dict[str, Any]:
-        """Means over the seeds: from contrast on, 1 is right, and nan stands where there is no such thing."""
+    def row(self, dynamics: Dynamics, bench: Bench) -> Row:
+        """Return means over the seeds: from contrast on, 1 is right, and nan means that it does not apply."""
         pairs = np.array(self.friedel)
         pair_z = pairs.mean(0) / error(pairs)
         near = self.tau < DURATION_S / 2  # further lags have few pairs of frames
@@ -190,12 +187,12 @@ class Found:
 
 
 def error(values: Any) -> Any:
-    """Standard error of the mean over the seeds."""
+    """Return the standard error of the mean over the seeds."""
     return np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
 
 
-def speed(level: float, frames: int = 5000) -> dict[str, Any]:
-    """How long full frames of an ageing sample take, drawn, counted, compressed and written, on one core."""
+def speed(level: float, frames: int = 5000) -> Row:
+    """Measure how long it takes to draw, count, compress and write full frames of an ageing sample, on one core."""
     geometry, rng = Geometry(bad_share=3e-4), np.random.default_rng(0)
     began, processor = time.perf_counter(), time.process_time()
     maker, grain = FrameMaker(geometry), Grain(geometry.ring, geometry.frame_shape, (0.8, 0.8))
@@ -222,4 +219,4 @@ def speed(level: float, frames: int = 5000) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    study()

@@ -1,11 +1,10 @@
-"""What the agent costs the RunEngine, and how long after a run its result is there.
+"""How long the agent delays the RunEngine, and how long after a run its result is in Tiled.
 
-A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay while a run is taken is the loop's longest
-gap. Runs without anything subscribed, with TiledWriter behind its buffer, and with the agent beside it take turns, so
-that all see the same machine.
+A heartbeat on the RunEngine's loop is due every 5 ms; its longest delay during a run is the longest gap of the loop.
+Runs with nothing subscribed, with TiledWriter behind its buffer, and with the agent as well are taken in turn, so that
+all meet the same load of the machine.
 """
 
-import argparse
 import asyncio
 import tempfile
 import time
@@ -20,74 +19,42 @@ from bluesky.callbacks.buffer import BufferingWrapper
 from bluesky_tiled_plugins import TiledWriter
 from rich.progress import track
 
-from agents.demo.simulated import simulated_instrument
-from agents.rheo_xpcs import TOML, build_agent
-from ainerd.agent import open_tiled
-from ainerd.config import Settings
+from agents.rheo_xpcs import TOML
+from ainerd.server import embedded_server
 from ainerd.steering import expose
-from studies._report import report
+from studies._session import Session
+from studies._tools import Row, Study, report
 
-BEAT_S = 0.005
+BEAT_S, EXPOSURE_S = 0.005, 50.0
 
-
-@contextmanager
-def heartbeat(RE: RunEngine) -> Iterator[list[float]]:
-    """Times of the beats on the loop of `RE`."""
-    beats: list[float] = []
-
-    async def beat() -> None:
-        while True:
-            beats.append(time.perf_counter())
-            await asyncio.sleep(BEAT_S)
-
-    future = asyncio.run_coroutine_threadsafe(beat(), RE.loop)
-    try:
-        yield beats
-    finally:
-        future.cancel()
+study = Study(__doc__)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, closing(Bench(Path(folder))) as bench:
-        report("latency", bench.gaps(arguments.frames, arguments.rounds), frames=arguments.frames)
-        report("latency_of_results", bench.results((arguments.frames // 5, arguments.frames), arguments.rounds))
+@study.part
+def latency(frames: int = 5000, rounds: int = 5) -> None:
+    """Measure gaps of the loop and latencies of results."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        embedded_server(folder := Path(name) / "tiled", readable_storage=[folder.parent / "frames"]) as server,
+        closing(Bench(folder.parent, server.client(), toml=TOML, speed=1e6)) as bench,
+    ):
+        report("latency", bench.gaps(frames, rounds), frames=frames)
+        report("latency_of_results", bench.results((frames // 5, frames), rounds))
 
 
-class Bench:
-    """The simulated instrument, an embedded server, and the agent."""
+class Bench(Session):
+    """A session with an open shutter."""
 
-    def __init__(self, folder: Path) -> None:
-        settings = Settings.load(TOML)
-        settings.storage.directory, settings.storage.frames = folder / "tiled", [folder / "frames"]
-        self.frames = folder / "frames"
-        self.client, self.close_tiled = open_tiled(settings.storage)
-        instrument = simulated_instrument(self.frames, speed=1e6)
-        self.detector, self.rheometer = instrument.detector, instrument.rheometer
-        self.actuators = [instrument.stage.x, instrument.stage.y]
-        instrument.shutter.set("open").wait(1)
-        self.agent = build_agent(
-            self.client, detector=self.detector, actuators=self.actuators, rheometer=self.rheometer, settings=settings
-        )
-        self.agent.quiet = True
-        self.RE = RunEngine({})
-
-    def close(self) -> None:
-        """End the agent and the server."""
-        self.agent.close()
-        self.close_tiled()
+    def __init__(self, folder: Path, *args: Any, **options: Any) -> None:
+        super().__init__(folder, *args, **options)
+        self._folder = folder / "frames"
+        self.instrument.shutter.set("open").wait(1)
 
     def expose(self, frames: int) -> float:
-        """Take a run; when its last StreamDatum came."""
-        for file in self.frames.glob("*.h5"):
-            file.unlink()  # of runs before, which are analysed
-        self.detector.cam.num_images.put(frames)
-        self.detector.cam.acquire_period.put(50 / frames)
-        self.detector.cam.acquire_time.put(50 / frames)
+        """Take a run, and return the time of its last StreamDatum."""
+        for file in self._folder.glob("*.h5"):
+            file.unlink()  # of earlier runs, which are analysed
+        self.frames(frames, EXPOSURE_S)
         last = 0.0
 
         def note(name: str, doc: Any) -> None:
@@ -95,12 +62,12 @@ class Bench:
             if name == "stream_datum":
                 last = time.perf_counter()
 
-        plan = expose(self.detector, beside=[*self.actuators, self.rheometer], monitored=[self.rheometer.stress])
-        self.RE(plan, note)
+        rheometer = self.instrument.rheometer
+        self.RE(expose(self.detector, beside=[*self.actuators, rheometer], monitored=[rheometer.stress]), note)
         return last
 
-    def gaps(self, frames: int, rounds: int) -> list[dict[str, Any]]:
-        """Longest gap of the loop, a row for each kind of subscription."""
+    def gaps(self, frames: int, rounds: int) -> Iterator[Row]:
+        """Yield the longest gap of the loop for each kind of subscription."""
         found: dict[str, list[float]] = {"nothing": [], "TiledWriter, buffered": [], "agent and TiledWriter": []}
         for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
             for name, gaps in found.items():
@@ -108,21 +75,16 @@ class Bench:
                     self.expose(frames)
                 if turn >= 0:
                     gaps.append(1e3 * float(np.diff(beats).max() - BEAT_S))
-        bare, rows = float(np.median(found["nothing"])), []
+        bare = np.median(found["nothing"])
         for name, gaps in found.items():
             middle = float(np.median(gaps))
-            rows.append(
-                {
-                    "subscribed": name,
-                    "longest gap, median (ms)": middle,
-                    "worst (ms)": max(gaps),
-                    "added (ms)": middle - bare,
-                }
-            )
-        return rows
+            yield {
+                "subscribed": name, "longest gap, median (ms)": middle, "worst (ms)": max(gaps),
+                "added (ms)": middle - bare,
+            }  # fmt: skip
 
-    def results(self, frames: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
-        """From the last StreamDatum to the complete result in Tiled, a row for each length of run."""
+    def results(self, frames: tuple[int, ...], rounds: int) -> Iterator[Row]:
+        """Yield the time from the last StreamDatum to the complete result in Tiled for each length of run."""
         took: dict[int, list[float]] = {n: [] for n in frames}
         complete, done = self.agent.results.complete, [0.0]
 
@@ -134,24 +96,18 @@ class Bench:
         self.agent.results.complete = noted  # type: ignore[method-assign]
         with self.subscribed("agent"):
             for _ in track(range(rounds), description="results"):
-                for n, seconds in took.items():
+                for n, times in took.items():
                     last = self.expose(n)
                     self.agent.drain()
-                    seconds.append(done[0] - last)
-        shortest = float(np.median(took[frames[0]]))
-        return [
-            {
-                "frames": n,
-                "median (s)": float(np.median(s)),
-                "worst (s)": max(s),
-                "ratio": float(np.median(s)) / shortest,
-            }
-            for n, s in took.items()
-        ]
+                    times.append(done[0] - last)
+        shortest = np.median(took[frames[0]])
+        for n, times in took.items():
+            middle = float(np.median(times))
+            yield {"frames": n, "median (s)": middle, "worst (s)": max(times), "ratio": middle / shortest}
 
     @contextmanager
     def subscribed(self, name: str) -> Iterator[None]:
-        """Subscribe what `name` says, and wait until it has written everything."""
+        """Subscribe the agent, TiledWriter or nothing, and wait in the end until everything is written."""
         if name.startswith("agent"):
             self.agent.attach(self.RE)
             yield
@@ -167,5 +123,22 @@ class Bench:
             yield
 
 
+@contextmanager
+def heartbeat(RE: RunEngine) -> Iterator[list[float]]:
+    """Yield the growing list of times of the beats on the loop of `RE`."""
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append(time.perf_counter())
+            await asyncio.sleep(BEAT_S)
+
+    future = asyncio.run_coroutine_threadsafe(beat(), RE.loop)
+    try:
+        yield beats
+    finally:
+        future.cancel()
+
+
 if __name__ == "__main__":
-    main()
+    study()

@@ -1,18 +1,19 @@
 """Whole nights: how often anything is called a new regime that is none, and how soon a new regime is found.
 
-A night has 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are drawn
-from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's regimes are
-measured with a contrast 10 % below what is told. New regimes are of the dynamics that `studies.novelty power` draws;
-in a night with one, two to six exposures are of it, at random places among those of known regimes. "By exposure" is the
-rule of Bonferroni: a discovery at the first exposure with p at most alpha over the 30 of the night. Banks of other
-seeds judge the same null nights by scorers and simulated nights of their own. Nights from frames are null nights too:
-plain relaxation and ageing by code of the benchmark's own, 500 frames of 18 bins of 200 pixels, through the whole
-technique. Intervals are 95 %; that over all banks takes nights for independent.
+null    Nights of 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are
+        drawn from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's
+        regimes are measured with a contrast 10 % below the stated one. "By exposure" is the rule of Bonferroni: a
+        discovery at the first exposure with p at most alpha over the 30 of the night.
+new     Nights with one new regime, of the dynamics that `studies.novelty power` draws; two to six exposures are of it,
+        at random places among those of known regimes.
+frames  Null nights of plain relaxation and ageing by code of the study itself, 500 frames of 18 bins of 200 pixels,
+        through the whole technique.
+banks   The same null nights, judged by banks of other seeds with scorers and simulated nights of their own.
+
+Intervals are 95 %; that over all banks takes nights for independent.
 """
 
-import argparse
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,42 +21,93 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from ainerd.dynamics import DIRECTIONS
-from ainerd.novelty import RegimeTest, night, share
+from ainerd.novelty import RegimeTest, grouped, night, share
 from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
 from ainerd.techniques.rheo_xpcs._bank import Bank
 from ainerd.techniques.rheo_xpcs._clean import Clean
 from ainerd.techniques.rheo_xpcs._null import Views, scorer_of, views
 from ainerd.xpcs import Partition
-from studies._novelty_exposures import binned
-from studies._novelty_frames import analysed, bins, frames
-from studies._novelty_physics import AZIMUTHAL, NEW
-from studies._report import FOLDER, interval, report
-from studies.novelty import USUAL, ordinary
+from studies._exposures import AZIMUTHAL, NEW, USUAL, analysed, binned, bins, frames, ordinary
+from studies._tools import FOLDER, Row, Study, interval, report
 
-PARTS = ("null", "new", "frames", "banks")
 ALPHA, EXPOSURES, EACH = 0.05, 30, 6
+
+study = Study(__doc__)
+
+
+@study.part
+def null(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
+    """Judge null nights from a pool of `regimes`, six exposures each; ``--quick`` takes 300 and 100 nights."""
+    regimes, nights = (300, 100) if quick else (regimes, nights)
+    known = pool(of := technique(), regimes)
+    report("nights_null", [null_nights(of, test_of(of), known, nights)], exposures=int(known.p.size), alpha=ALPHA)
+
+
+@study.part
+def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
+    """Judge nights with one new regime; sizes as for null nights."""
+    regimes, nights = (300, 100) if quick else (regimes, nights)
+    known = pool(of := technique(), regimes)
+    test, families = test_of(of), new_regimes(of, 100 if quick else 300, seed=5)
+    parameters = {"regimes": regimes, "exposures": int(known.p.size), "alpha": ALPHA}
+    rows = [{"family": family} | new_nights(of, test, known, views, nights) for family, views in families.items()]
+    report("nights_new", rows, **parameters)
+    shares = [power(test, views) for views in families.values()]
+    shares.append({after: float(np.mean([row[after] for row in shares])) for after in shares[0]})
+    names = [*families, "mean"]
+    report("nights_power", ({"family": k} | row for k, row in zip(names, shares, strict=True)), **parameters)
+
+
+@study.part
+def frames_(nights: int = 20, quick: bool = False) -> None:
+    """Judge nights of exposures that are analysed from their frames; ``--quick`` takes one."""
+    of = RheoXPCS(bins((200,) * 18, USUAL.phi_deg), alpha=ALPHA)
+    report("nights_frames", [nights_from_frames(of, test_of(technique()), 1 if quick else nights)], alpha=ALPHA)
+
+
+@study.part
+def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool = False) -> None:
+    """Judge null nights by `others` banks; ``--quick`` takes one."""
+    regimes, nights, others = (300, 100, 1) if quick else (regimes, nights, others)
+    known = pool(of := technique(), regimes)
+    rows = list(other_banks(of, known, 500 if quick else 5000, nights, others))
+    hits, n = sum(round(row["any false discovery"] * nights) for row in rows), nights * len(rows)
+    by_exposure = float(np.mean([row["by exposure"] for row in rows]))
+    rows.append({
+        "bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n),
+        "by exposure": by_exposure,
+    })  # fmt: skip
+    report("nights_banks", rows, exposures=int(known.p.size), alpha=ALPHA)
 
 
 def technique(bank: Bank | None = None) -> RheoXPCS:
-    """As shipped, or with another bank; its bins are not used."""
+    """Return the technique as shipped, or with another bank; its bins are not used."""
     one = np.ones((8, 8), np.int32)
     bins = Partition(roi_map=one, static_map=one, q=np.full(1, np.nan), phi=np.full(1, np.nan))
     return RheoXPCS(bins, bank=bank, alpha=ALPHA)
 
 
-def pool(of: RheoXPCS, n: int, seed: int) -> Views:
-    """Exposures of known regimes, kept in a file from one run to the next."""
+def test_of(of: RheoXPCS) -> RegimeTest:
+    """Return the test of regimes that is shipped."""
+    null = of.null_regimes()
+    assert null is not None
+    return RegimeTest(null.by_look, null.smallest)
+
+
+def pool(of: RheoXPCS, n: int, seed: int = 0) -> Views:
+    """Return exposures of `n` known regimes."""
     off = n // 10
     clean, _ = simulated_exposures(n, seed=1000 + seed)
-    return both(
-        kept(f"nights_known_{n}_{seed}", lambda: views(of, clean[off:], each=EACH, seed=seed)),
-        kept(f"nights_off_{n}_{seed}", lambda: views(of, clean[:off], each=EACH, seed=seed + 1, contrast_off=0.9)),
+    pair = (
+        cached(f"nights_known_{n}_{seed}", lambda: views(of, clean[off:], each=EACH, seed=seed)),
+        cached(f"nights_off_{n}_{seed}", lambda: views(of, clean[:off], each=EACH, seed=seed + 1, contrast_off=0.9)),
     )
+    return Views(*(np.concatenate([getattr(each, name) for each in pair]) for name in ("p", "z", "features")))
 
 
 def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
-    """Exposures of regimes of each of the dynamics that are held out, by code of the study itself."""
-    found = {}
+    """Return exposures of regimes of each of the held-out dynamics, drawn by code of the study itself."""
+    families = {}
     for name, drawn in NEW.items():
         isotropic, rng = name not in AZIMUTHAL, np.random.default_rng([seed, len(name)])
 
@@ -67,30 +119,25 @@ def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
                 clean.append(Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at]))
             return views(of, clean, each=EACH, seed=seed)
 
-        found[name] = kept(f"nights_{name.replace(' ', '_')}_{n}_{seed}", seen)
-    return found
+        families[name] = cached(f"nights_{name.replace(' ', '_')}_{n}_{seed}", seen)
+    return families
 
 
-def kept(name: str, make: Any) -> Views:
-    """What was made, from its file if it is there."""
-    path = Path(FOLDER) / f"{name}.npz"
+def cached(name: str, make: Callable[[], Views]) -> Views:
+    """Return exposures from their file, which is made if there is none."""
+    path = FOLDER / f"{name}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         made = make()
         np.savez(path, p=made.p, z=made.z, features=made.features)
-    found = np.load(path)
-    return Views(found["p"], found["z"], found["features"])
+    arrays = np.load(path)
+    return Views(arrays["p"], arrays["z"], arrays["features"])
 
 
-def both(a: Views, b: Views) -> Views:
-    """One after the other."""
-    return Views(*(np.concatenate(pair) for pair in ((a.p, b.p), (a.z, b.z), (a.features, b.features))))
-
-
-def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: int) -> Iterator[dict[str, Any]]:
-    """A row for each bank that another seed draws: its own scorer, its own simulated nights, the same null nights."""
+def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: int) -> Iterator[Row]:
+    """Yield a row for each bank of another seed, with its own scorer and simulated nights, and the same null nights."""
     clean = simulated_exposures(regimes, seed=7)[0]
-    own = kept(f"nights_own_{regimes}", lambda: views(of, clean, each=EACH, seed=0))
+    own = cached(f"nights_own_{regimes}", lambda: views(of, clean, each=EACH, seed=0))
     for seed in range(1, 1 + banks):
         other = technique(Bank(*simulated_exposures(of.bank.n, seed=100 + seed), id=f"seed {seed}"))
         scorer, rng = scorer_of(other), np.random.default_rng([seed, 5])
@@ -100,9 +147,8 @@ def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: in
         yield {"bank": seed} | null_nights(of, test, seen, nights)
 
 
-def from_frames(test: RegimeTest, n: int) -> dict[str, Any]:
-    """Null nights whose exposures are analysed from their frames."""
-    of = RheoXPCS(bins((200,) * 18, USUAL.phi_deg), alpha=ALPHA)
+def nights_from_frames(of: RheoXPCS, test: RegimeTest, n: int) -> Row:
+    """Return how often something is called new in null nights of analysed frames."""
     rng, by_regime, flagged = np.random.default_rng(3), 0, 0
     assert of.regime_width is not None
     for _ in track(range(n), "nights from frames"):
@@ -125,8 +171,8 @@ def from_frames(test: RegimeTest, n: int) -> dict[str, Any]:
     }
 
 
-def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> dict[str, Any]:
-    """Nights in which nothing is new: in how many something is called so."""
+def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> Row:
+    """Return how often something is called new in nights in which nothing is."""
     rng, by_regime, by_exposure = np.random.default_rng(1), 0, 0
     for _ in track(range(n), "null nights"):
         which, number = night(known.p.shape, EXPOSURES, rng)
@@ -143,8 +189,8 @@ def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> dict[st
     }
 
 
-def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int) -> dict[str, Any]:
-    """Nights with one new regime: in how many it is found, and after how many of its exposures."""
+def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int) -> Row:
+    """Return how often the new regime of a night is found, and after how many of its exposures."""
     rng, found, needed, alone = np.random.default_rng(2), 0, [], []
     for i in track(range(n), "nights with a new regime"):
         which, number = night(known.p.shape, EXPOSURES - EACH, rng)
@@ -173,9 +219,7 @@ def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int)
 def _exposures_to_discovery(
     of: RheoXPCS, test: RegimeTest, p: NDArray[np.float64], z: NDArray[np.float32], is_new: NDArray[np.bool_]
 ) -> int | None:
-    """Exposures of the new regime until a regime that most of them are in is a discovery; None if it is not."""
-    from ainerd.novelty import grouped
-
+    """Return the exposures of the new regime until the regime that holds most of them is a discovery, or None."""
     assert of.regime_width is not None
     labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
     for n in range(1, len(p) + 1):
@@ -191,8 +235,8 @@ def _exposures_to_discovery(
     return None
 
 
-def power(test: RegimeTest, new: Views) -> dict[str, Any]:
-    """Share of new regimes found after so many exposures, at the level of the first regime, alpha .05 and .01."""
+def power(test: RegimeTest, new: Views) -> Row:
+    """Return the share of new regimes found after one to six exposures, as the first regime, at alpha .05 and .01."""
     ranks = [[test.p(test.rank(p[:k])) for p in new.p] for k in (1, 2, 3, EACH)]
     return {
         f"{k} at {alpha}": float(np.mean(np.array(row) <= alpha * share(0)))
@@ -201,49 +245,5 @@ def power(test: RegimeTest, new: Views) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--regimes", type=int, default=3400, help="of the pool, six exposures each")
-    parser.add_argument("--nights", type=int, default=1000)
-    parser.add_argument("--banks", type=int, default=10, help="banks of other seeds")
-    parser.add_argument("--frames", type=int, default=20, help="nights from frames")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--quick", action="store_true", help="300 regimes, 100 nights, one bank, one night from frames")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.regimes, arguments.nights, arguments.banks, arguments.frames = 300, 100, 1, 1
-    of = technique()
-    null = of.null_regimes()
-    assert null is not None
-    test = RegimeTest(null.by_look, null.smallest)
-    if "frames" in arguments.parts:
-        report("nights_frames", [from_frames(test, arguments.frames)], alpha=ALPHA)
-    if {*arguments.parts} == {"frames"}:
-        return
-    known = pool(of, arguments.regimes, seed=0)
-    about = {"regimes": arguments.regimes, "exposures": int(known.p.size), "alpha": ALPHA}
-    if "null" in arguments.parts:
-        report("nights_null", [null_nights(of, test, known, arguments.nights)], **about)
-    if "new" in arguments.parts:
-        new = new_regimes(of, 100 if arguments.quick else 300, seed=5)
-        rows = [
-            {"family": family} | new_nights(of, test, known, seen, arguments.nights) for family, seen in new.items()
-        ]
-        report("nights_new", rows, **about)
-        found = [power(test, seen) for seen in new.values()]
-        found.append({after: float(np.mean([row[after] for row in found])) for after in found[0]})
-        report(
-            "nights_power", [{"family": name} | row for name, row in zip([*new, "mean"], found, strict=True)], **about
-        )
-    if "banks" in arguments.parts:
-        rows = list(other_banks(of, known, 500 if arguments.quick else 5000, arguments.nights, arguments.banks))
-        hits = sum(round(row["any false discovery"] * arguments.nights) for row in rows)
-        n = arguments.nights * len(rows)
-        rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
-        rows[-1]["by exposure"] = float(np.mean([row["by exposure"] for row in rows[:-1]]))
-        report("nights_banks", rows, **about)
-
-
 if __name__ == "__main__":
-    main()
+    study()

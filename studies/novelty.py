@@ -1,18 +1,17 @@
-"""Whether the novelty claim keeps its promise: false alarms, power, on dynamics and noise of the benchmark's own.
+"""Whether the novelty claim keeps its promise: false alarms and power, on dynamics and noise of the study itself.
 
-`python -m studies.novelty [grid|fragile|instruments|power|time] [--quick]`. Nothing that is judged comes from
-`ainerd.dynamics`: correlations, speckle and noise are written in `studies._novelty_*`. Intervals are 95 %, of
-Clopper and Pearson.
+Nothing that is judged comes from `ainerd.dynamics`: correlations, speckle and noise are in `studies._exposures`.
+Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything; ``--only`` selects rows of fragile
+or instruments by their names, and maps or frames of the grid.
 
 grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
              pixel, contrast .2; a tenth as many from frames (T = 1000; five cells at T = 5000)
-fragile      known dynamics on an instrument that is not as the agent was told
+fragile      known dynamics on an instrument that differs from what the agent was told
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
-power        what the bank does not contain, at .01, beside rivals that see the same features
+power        dynamics that the bank does not contain, at .01, beside rivals that see the same features
 time         CPU of a verdict and of a calibration
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,46 +25,62 @@ from sklearn.preprocessing import StandardScaler
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, _seen, _verdict, run_features
-from studies._novelty_exposures import Instrument, maps
-from studies._novelty_frames import analysed, bins, frames
-from studies._novelty_physics import AGEING, AZIMUTHAL, EXPONENTS, NEW, TAUS, Squared, ageing, flow, plain
-from studies._report import interval, report
+from studies._exposures import (
+    AGEING,
+    AZIMUTHAL,
+    EXPONENTS,
+    NEW,
+    TAUS,
+    USUAL,
+    Instrument,
+    Squared,
+    ageing,
+    analysed,
+    bins,
+    flow,
+    frames,
+    maps,
+    ordinary,
+    plain,
+)
+from studies._tools import Row, Study, interval, report
 
-USUAL = Instrument()
 Judge = Callable[[Squared, Instrument, bool], float]
-Wanted = Callable[[str], bool]  # whether a row is
+Wanted = Callable[[str], bool]
+Rows = Callable[[int, np.random.Generator, Progress, Wanted], Iterator[Row]]
+
+study = Study(__doc__)
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("part", nargs="?", choices=("all", *PARTS), default="all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="rows of fragile or instruments; 'maps' or 'frames' of the grid")
-    arguments = parser.parse_args()
-    bank = Bank.load()
-    for name, part in PARTS.items():
-        if arguments.part in ("all", name):
-            with Progress() as progress:
-                rows = []
-                rng = np.random.default_rng(arguments.seed)
-                for row in part(10 if arguments.quick else 1, rng, progress, lambda row: arguments.only in row):
-                    progress.console.print(*row.values())  # they come minutes apart
-                    rows.append(row)
-            report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, **vars(arguments))
+def part(rows_of: Rows) -> Rows:
+    """Make a part of a function that yields rows."""
+
+    def command(quick: bool = False, seed: int = 0, only: str = "") -> None:
+        bank, rows = Bank.load(), []
+        with Progress() as progress:
+            rng = np.random.default_rng(seed)
+            for row in rows_of(10 if quick else 1, rng, progress, lambda name: only in name):
+                progress.console.print(*row.values())  # they come minutes apart
+                rows.append(row)
+        name = command.__name__.strip("_")
+        report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, quick=quick, seed=seed, only=only)
+
+    command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
+    study.part(command)
+    return rows_of
 
 
-def grid(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
-    """Plain physics."""
+@part
+def grid(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+    """Measure false alarms on plain physics."""
     if wanted("maps"):
         yield from grid_of_maps(share, rng, progress)
     if wanted("frames"):
         yield from grid_of_frames(share, rng, progress)
 
 
-def grid_of_maps(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
-    """With independent noise, and the worst cells."""
+def grid_of_maps(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
+    """Yield false alarms with independent noise, and the worst cells."""
     judge, cells = as_told(), {}
     for tau in progress.track(TAUS, description="plain"):
         for exponent in EXPONENTS:
@@ -81,8 +96,8 @@ def grid_of_maps(share: int, rng: np.random.Generator, progress: Progress) -> It
     yield from (alarms(f"worst cells: {name}", np.array(p), 0.15) for name, p in worst)
 
 
-def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[dict]:
-    """A tenth as many, through the whole technique."""
+def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
+    """Yield false alarms of a tenth as many exposures, through the whole technique."""
     technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
     found, n = [], max(10 // share, 1)
     for tau in progress.track(TAUS, description="frames"):
@@ -95,8 +110,9 @@ def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> 
     yield alarms("plain, frames, T = 5000", np.array(p), 0.055)
 
 
-def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
-    """What an instrument really is."""
+@part
+def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+    """Measure false alarms where the instrument differs from what was told."""
     quarter = tuple(np.arange(5.0, 95.0, 10.0))
     gaps = tuple(90 if k % 3 == 1 else 570 for k in range(18))
     cases: dict[str, tuple[Instrument, bool]] = {
@@ -127,8 +143,9 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wa
             yield alarms(f"{name}: as told alone", np.array(blind), 0.07)
 
 
-def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
-    """Instruments that got no p-value once; small detectors stand for large ones where the bins are alike."""
+@part
+def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+    """Measure instruments that once got no p-value; small detectors stand for large ones where the bins are alike."""
     whole = tuple(np.arange(10.0, 360.0, 20.0))
     cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
         # pixels of bins, centres, frames, photons per pixel, modes (1 / contrast)
@@ -161,8 +178,9 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted
         yield {"what": name, "with a p-value": f"{np.isfinite(p).sum()} of {p.size}", **row}
 
 
-def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
-    """Power at .01, ours and of rivals on the same features."""
+@part
+def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+    """Measure the power at .01 of ours and of rivals on the same features."""
     encoder, bank, told = Encoder.load(), Bank.load(), {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
     known = bank.features(encoder, contrast=USUAL.contrast, **told)
     methods = {"ainerd": NoveltyScorer(terms=TERMS).fit(known, bank.families).p_values} | rivals(known)
@@ -186,12 +204,13 @@ def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Want
         }
     mean = {method: float(np.mean([each[method] for each in means])) for method in methods}
     reached = "yes" if mean["ainerd"] >= 0.88 else "no"
-    said = {method: f"{value:.3f}" for method, value in mean.items()}
-    yield {"new dynamics": "mean", "n": 0, **said, "wanted": "≥ 0.88", "reached": reached}
+    means_text = {method: f"{value:.3f}" for method, value in mean.items()}
+    yield {"new dynamics": "mean", "n": 0, **means_text, "wanted": "≥ 0.88", "reached": reached}
 
 
-def cpu(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[dict]:
-    """CPU, without the cache."""
+@part
+def time_(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+    """Measure the CPU time without the cache."""
     encoder, bank = Encoder.load(), Bank.load()
     given = {"n_frames": 1.0, "counts": 500.0, "n_pixels": 570.0}
     started = time.process_time()
@@ -208,19 +227,8 @@ def cpu(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted
     )  # fmt: skip
 
 
-PARTS = {"grid": grid, "fragile": fragile, "instruments": instruments, "power": power, "time": cpu}
-
-
-def ordinary(rng: np.random.Generator) -> Squared:
-    """Plain relaxation or ageing, anywhere."""
-    tau, exponent = np.exp(rng.uniform(np.log(0.01), np.log(5))), rng.uniform(0.5, 2)
-    if rng.random() < 0.3:
-        return ageing(min(tau, 0.3), rng.uniform(0.7, 1.5), rng.uniform(0.4, 1.2), 0.1)
-    return plain(tau, exponent)
-
-
 def as_told() -> Judge:
-    """A judge that is told of the usual instrument, whatever the exposures are of."""
+    """Return a judge that expects the usual instrument, whatever the exposures are measured with."""
     encoder, rng = Encoder.load(), np.random.default_rng(1)
     told = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
     bank = Bank.load()
@@ -234,10 +242,9 @@ def as_told() -> Judge:
 
 
 def as_seen(rng: np.random.Generator) -> Judge:
-    """The technique's own judge of maps, told a contrast of .2, given what a run shows of contrast and speckle.
+    """Return the technique's own judge of maps, told a contrast of .2, which uses the contrast and speckle of each run.
 
-    The contrast that a run of these statistics would show is the true one with an error of 4 %, the size of speckle is
-    found to 10 %; both are drawn once for a judge.
+    A run shows the true contrast with an error of 4 %, and the size of speckle with one of 10 %, drawn once a judge.
     """
     contrast_error, size_error = 0.04 * rng.standard_normal(), 0.1 * rng.standard_normal()
 
@@ -268,14 +275,14 @@ def framed(
     *,
     modes: int = 5,
 ) -> float:
-    """The p-value of frames through the whole technique; NaN without."""
+    """Return the p-value of frames through the whole technique, NaN without one."""
     counts = frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)
     p = analysed(technique, counts).novelty_p
     return np.nan if p is None else float(p)
 
 
 def rivals(known: NDArray[np.float32]) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float64]]]:
-    """Other ways on the same features, each split-conformal: half of the bank fits, half calibrates."""
+    """Return other methods on the same features, each split-conformal: half of the bank fits, half calibrates."""
     scaler = StandardScaler().fit(known)
     white = scaler.transform(known)
     order = np.random.default_rng(0).permutation(len(white))
@@ -308,8 +315,8 @@ def rivals(known: NDArray[np.float32]) -> dict[str, Callable[[NDArray[np.float32
     }
 
 
-def alarms(what: str, p: NDArray[np.float64], most: float) -> dict:
-    """Share of p at most .05, with its interval."""
+def alarms(what: str, p: NDArray[np.float64], most: float) -> Row:
+    """Return the share of p at most .05, with its interval."""
     hit = int((p <= 0.05).sum())
     share = hit / p.size if p.size else np.nan
     return {
@@ -323,4 +330,4 @@ def alarms(what: str, p: NDArray[np.float64], most: float) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    study()

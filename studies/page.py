@@ -1,4 +1,4 @@
-"""How soon the page of a campaign is there in a browser, how much it moves, and how soon a new result is on it.
+"""How soon the page of a campaign is drawn in a browser, how much it transfers, and how soon it shows a new result.
 
 A real server with synthetic results, the newest with maps, and headless Chromium. Ours and Tiled's own page of the same
 node are opened in turn, each in a context of its own, so that nothing is cached. Ours is ready when map, latent space,
@@ -10,12 +10,10 @@ without a browser, beside the answer to a page that is opened and beside the lea
 "Busy" is processor time of the browser's main thread until a page is ready, in which other programs do not count.
 """
 
-import argparse
 import json
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,13 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 from tiled.client.container import Container
 
-from agents.rheo_xpcs import TOML
 from ainerd.agent import build_technique
-from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import EmbeddedServer, embedded_server, open_catalog
-from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import RheoXPCS
-from studies._report import report
-from studies.query import record
-from studies.scale import fill
+from studies._catalogue import add_new, fill, own_records
+from studies._session import settings_in
+from studies._tools import Row, Study, report
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
@@ -54,29 +49,26 @@ CLOCK = """
 PATIENCE_MS = 300_000
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=int, nargs="+", default=[20, 1000, 10_000])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--live", type=int, default=20, help="results that are written while the page is open")
-    parser.add_argument("--quick", action="store_true", help="20 and 1,000 results, three rounds, five live")
-    arguments = parser.parse_args()
-    sizes, rounds, live = arguments.results, arguments.rounds, arguments.live
-    if arguments.quick:
-        sizes, rounds, live = [20, 1000], 3, 5
+study = Study(__doc__)
+
+
+@study.part
+def page(results: int = 10_000, rounds: int = 7, live: int = 20, quick: bool = False) -> None:
+    """Measure at 20, 1,000 and up to `results`, with `live` results written while the page is open.
+
+    ``--quick`` stops at 1,000 results, with three rounds and five live results.
+    """
+    if quick:
+        results, rounds, live = 1000, 3, 5
     with tempfile.TemporaryDirectory() as folder, embedded_server(folder) as server:
-        costs: list[dict[str, Any]] = []
-        rows = list(measured(server, Path(folder), sizes, rounds, live, costs))
-        report("page", rows, load_average=os.getloadavg()[0])
+        costs: list[Row] = []
+        report("page", measured(server, [n for n in ALLOWED if n <= results], rounds, live, costs))
         report("page_cost", costs)
 
 
-def measured(
-    server: EmbeddedServer, folder: Path, sizes: list[int], rounds: int, live: int, costs: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """A row for each number of results, and one of what it costs."""
-    settings = Settings.load(TOML.with_name("small.toml"))
+def measured(server: EmbeddedServer, sizes: list[int], rounds: int, live: int, costs: list[Row]) -> Iterator[Row]:
+    """Yield times for each number of results, and add what the page costs to `costs`."""
+    settings = settings_in(server.directory)
     _, ainerd = open_catalog(server.client())
     technique = build_technique(settings, ResultStore(ainerd))
     there = 0
@@ -84,9 +76,10 @@ def measured(
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for n in sizes:
             if n > WITH_MAPS + there:
-                fill(ainerd, folder / "catalog.db", technique, settings.name, there, n - WITH_MAPS)
+                records = own_records(technique, settings.name, there, n - WITH_MAPS)
+                fill(server, ainerd, records, n - WITH_MAPS - there)
             for i in range(max(there, n - WITH_MAPS), n):
-                put(ainerd, technique, settings.name, i)
+                add_new(ainerd, i, technique, settings.name)
             there = n
             took: dict[bool, list[float]] = {True: [], False: []}
             moved: list[float] = []
@@ -120,12 +113,12 @@ def measured(
 
 
 def address(server: EmbeddedServer) -> str:
-    """The page of the campaign."""
+    """Return the address of the page of the campaign."""
     return f"{server.uri.partition('/api/')[0]}/ui/browse/ainerd?api_key={server.api_key}"
 
 
 def opened(browser: Browser, server: EmbeddedServer, ours: bool) -> tuple[float, float, float]:
-    """Seconds until a page is readable, and ready; and what it moved in kB beside plotly.js and Tiled's own files."""
+    """Return the time in s until a page is readable, and ready, and its kB without plotly.js and Tiled's own files."""
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
@@ -134,8 +127,8 @@ def opened(browser: Browser, server: EmbeddedServer, ours: bool) -> tuple[float,
     wire = context.new_cdp_session(page)
     urls: dict[str, str] = {}
     sizes: dict[str, float] = {}
-    wire.on("Network.requestWillBeSent", lambda said: urls.update({said["requestId"]: said["request"]["url"]}))
-    wire.on("Network.loadingFinished", lambda said: sizes.update({said["requestId"]: said["encodedDataLength"]}))
+    wire.on("Network.requestWillBeSent", lambda event: urls.update({event["requestId"]: event["request"]["url"]}))
+    wire.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
     wire.send("Network.enable")
     page.add_init_script(CLOCK % json.dumps([*WORDS, *DRAWN] if ours else [TILED_ROWS]))
     page.goto(address(server))
@@ -148,15 +141,15 @@ def opened(browser: Browser, server: EmbeddedServer, ours: bool) -> tuple[float,
 
 
 def without_views(route: Any) -> None:
-    """Settings of Tiled's web interface as it comes."""
+    """Answer a request for the settings of Tiled's web interface as if our views were not installed."""
     response = route.fetch()
-    said = response.json()
-    said.pop("spec_views", None)
-    route.fulfill(response=response, json=said)
+    settings = response.json()
+    settings.pop("spec_views", None)
+    route.fulfill(response=response, json=settings)
 
 
 def wait_until_ready(page: Page, ours: bool) -> None:
-    """Return once everything is there, and drawn."""
+    """Wait until everything is drawn."""
     for each in (*WORDS, *DRAWN) if ours else (TILED_ROWS,):
         page.wait_for_selector(each, state="attached")  # a log may be empty
 
@@ -164,26 +157,26 @@ def wait_until_ready(page: Page, ours: bool) -> None:
 def lag(
     browser: Browser, server: EmbeddedServer, ainerd: Container, technique: RheoXPCS, agent: str, n: int, live: int
 ) -> list[float]:
-    """Seconds from the end of the write of a result to its place on an open page."""
+    """Return the times in s from the end of the write of a result to its appearance on an open page."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address(server))
     wait_until_ready(page, ours=True)
-    found, rng = [], np.random.default_rng(n)
+    lags, rng = [], np.random.default_rng(n)
     for i in range(n, n + live):
         time.sleep(rng.uniform(0, 1))  # at any moment between two questions of the page
-        put(ainerd, technique, agent, i)
+        add_new(ainerd, i, technique, agent)
         written = time.perf_counter()
         page.wait_for_function(
             "n => parseInt(document.querySelector('[data-ainerd=found]').innerText) === n", arg=i + 1, polling=20
         )
-        found.append(time.perf_counter() - written)
+        lags.append(time.perf_counter() - written)
     page.close()
-    return found
+    return lags
 
 
 def cost(server: EmbeddedServer, n: int = 300) -> dict[str, float]:
-    """Processor time of the server in ms for questions of a page, and for one of Tiled's own."""
+    """Return the processor time of the server in ms for requests of a page, and for the least request of Tiled."""
     root = server.uri.partition("/api/")[0]
     page = f"{root}/custom/ainerd/campaign/ainerd"
     spent = Path("/proc", str(json.loads((server.directory / "server.json").read_text())["pid"]), "stat")
@@ -209,10 +202,10 @@ def cost(server: EmbeddedServer, n: int = 300) -> dict[str, float]:
 
 
 def busy(browser: Browser, server: EmbeddedServer, rounds: int) -> dict[str, float]:
-    """Processor time in s of the main thread until Tiled's page and ours are ready, and until plotly.js is read."""
+    """Return the processor time in s of the main thread until each page is ready, and until plotly.js is read."""
     root = server.uri.partition("/api/")[0]
-    found: dict[str, list[float]] = {"Tiled's page": [], "ours": [], "plotly.js alone": []}
-    for name, seconds in [*found.items()] * rounds:
+    spent: dict[str, list[float]] = {"Tiled's page": [], "ours": [], "plotly.js alone": []}
+    for name, seconds in [*spent.items()] * rounds:
         context = browser.new_context(viewport={"width": 1400, "height": 900})
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
@@ -226,35 +219,11 @@ def busy(browser: Browser, server: EmbeddedServer, rounds: int) -> dict[str, flo
                 page.route("**/tiled-ui-settings", without_views)
             page.goto(address(server))
             wait_until_ready(page, name == "ours")
-        said = {each["name"]: each["value"] for each in wire.send("Performance.getMetrics")["metrics"]}
-        seconds.append(said["TaskDuration"])
+        metrics = {each["name"]: each["value"] for each in wire.send("Performance.getMetrics")["metrics"]}
+        seconds.append(metrics["TaskDuration"])
         context.close()
-    return {f"{name}, busy (s)": float(np.median(seconds)) for name, seconds in found.items()}
-
-
-def put(ainerd: Container, technique: RheoXPCS, agent: str, i: int) -> None:
-    """A result with maps, as the agent writes it."""
-    rng = np.random.default_rng(i)
-    said = record(i).changed(
-        status="computing", raw_uid=str(uuid.uuid4()), agent=agent, parameters=dict(technique.parameters), arrays={},
-        series={}, supersedes=None, run_time=time.time(),
-    )  # fmt: skip
-    store = ResultStore(ainerd)
-    key = store.begin(said)
-    store.complete(
-        key,
-        Analysis(
-            embedding=rng.normal(size=technique.embedding_size).astype(np.float32),
-            novelty_p=rng.random(),
-            arrays={
-                "c2": 1 + rng.random((18, 256, 256), dtype=np.float32),
-                "denoised": 1 + rng.random((18, 64, 64), dtype=np.float32),
-            },
-            model=said.model,
-            calibration=said.calibration,
-        ),
-    )
+    return {f"{name}, busy (s)": float(np.median(seconds)) for name, seconds in spent.items()}
 
 
 if __name__ == "__main__":
-    main()
+    study()

@@ -1,12 +1,15 @@
 """X-TEC beside `xtec` of PyPI and scikit-learn, and on simulated crystals whose transitions are known.
 
-Parts: ``oracle`` (the same pixels, the same clusters), ``speed`` (time and memory), ``transitions`` (errors and
-intervals of temperatures, clusters found by itself), ``steering`` (temperatures chosen by the agent), ``novel`` (false
-alarms, and an odd peak found). `oracle` and a row of `speed` need ``xtec`` (``pip install xtec==0.1.1``). What was
-stopped goes on where it was.
+oracle       whether the same pixels are kept and the same clusters found
+speed        time and memory
+transitions  errors and intervals of temperatures, with the number of clusters that X-TEC chooses
+steering     temperatures chosen by the agent
+novel        false alarms, and how often an odd peak is found
+
+``oracle`` and a row of ``speed`` need `xtec` 0.1.1. ``--quick`` takes fewer and smaller ramps. Interrupted parts
+continue where they stopped.
 """
 
-import argparse
 import contextlib
 import ctypes
 import io
@@ -15,9 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ from ainerd.techniques.xtec._mixture import fit, improve, responsibilities
 from ainerd.testing import ExampleRun, analyse
 from ainerd.testing._example import Feed
 from sim_devices import Crystal, Transition
-from studies._report import report
-from studies._resumed import Case, Row, digest_of, resumed
+from studies._tools import Case, Row, Study, digest_of, forget_peak, memory_mb, report, resumed
 
 RANGE = (30.0, 180.0)
 EVEN = np.linspace(*RANGE, 30)
@@ -43,9 +43,11 @@ CHOSEN = 10
 ODD = {"plain": None, "a peak from 150 K on": 150.0, "a peak from 90 K on": 90.0}
 SHAPES = ("cusp", "rounded")  # of critical scattering: one that is fitted, one that is not
 
+study = Study(__doc__)
+
 
 def crystal(seed: int, shape: str = "cusp", **options: Any) -> tuple[Crystal, list[float], np.random.Generator]:
-    """A crystal with two transitions at random, their temperatures, and a generator for its counts."""
+    """Return a crystal with two random transitions, their temperatures, and a generator for its counts."""
     rng = np.random.default_rng((seed, 20))
     at = [float(rng.uniform(60, 100)), float(rng.uniform(115, 155))]
     two = [
@@ -56,14 +58,14 @@ def crystal(seed: int, shape: str = "cusp", **options: Any) -> tuple[Crystal, li
 
 
 def ramp(sample: Crystal, rng: np.random.Generator, temperatures: Any) -> ExampleRun:
-    """A run of a frame at each temperature."""
+    """Return a run with a frame at each temperature."""
     t = np.atleast_1d(np.asarray(temperatures, float))
     frames = np.array([rng.poisson(sample.counts(x)) for x in t]).astype(np.uint16)
     return ExampleRun(frames=frames, frame_time_s=None, readings={"temperature": t})
 
 
 def trajectories(seed: int, how: str = "mean") -> tuple[NDArray, NDArray, NDArray]:
-    """Frames of a ramp, the pixels that are kept, and their trajectories."""
+    """Return the frames of a ramp, the pixels that are kept, and their trajectories."""
     sample, _, rng = crystal(seed)
     frames = ramp(sample, rng, EVEN).frames
     flat = frames.reshape(len(EVEN), -1)
@@ -72,12 +74,12 @@ def trajectories(seed: int, how: str = "mean") -> tuple[NDArray, NDArray, NDArra
 
 
 def labels_of(x: NDArray, mixture: Any) -> NDArray:
-    """Of each trajectory."""
+    """Return the label of each trajectory."""
     return responsibilities(x, mixture)[0].argmax(axis=0)
 
 
 def peer(x: NDArray, k: int, start: Any = None, seed: int = 0, matrix: Any = None, full: int = 500) -> Any:
-    """`xtec`'s mixture after RunEM: from `start`, or from its own."""
+    """Return the mixture of `xtec` after RunEM, from `start` or from its own start."""
     from xtec.GMM import GMM
 
     np.random.seed(seed)
@@ -90,7 +92,7 @@ def peer(x: NDArray, k: int, start: Any = None, seed: int = 0, matrix: Any = Non
 
 
 def score_of(x: NDArray, model: Any) -> float:
-    """Log-likelihood a trajectory of `xtec`'s mixture, by scikit-learn: its own has another constant."""
+    """Return the log-likelihood per trajectory of a mixture of `xtec`, by scikit-learn, to have one constant."""
     mixture = GaussianMixture(model.cluster_num, covariance_type="diag")
     mixture.weights_, mixture.means_, mixture.covariances_ = model.mixing_weights, model.means, model.covs
     mixture.precisions_cholesky_ = 1 / np.sqrt(model.covs)
@@ -98,22 +100,21 @@ def score_of(x: NDArray, model: Any) -> float:
 
 
 def each(part: str, quick: bool, cases: Sequence[Case], measure: Callable[[Case], Row]) -> list[Row]:
-    """A row of each case, in a process beside this one; those measured before are kept while no source has changed."""
+    """Return a row for each case; rows measured before are kept while no source has changed."""
     folder = Path(sys.modules[XTEC.__module__].__file__ or "").parent
-    run = {"sources": digest_of([*sorted(folder.glob("*.py")), Path(__file__)])}
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    return resumed(f"xtec_{part}{'_quick' if quick else ''}", run, cases, measure, pool)
+    run = {"sources": digest_of(folder, Path(__file__))}
+    return resumed(f"xtec_{part}{'_quick' if quick else ''}", run, cases, measure)
 
 
-def oracle(quick: bool) -> list[Row]:
-    """Five sets: pixels, likelihood, labels."""
-    return each(
-        "oracle", quick, [("set", seed) for seed in range(2 if quick else 5)], partial(of_set, 3 if quick else 10)
-    )
+@study.part
+def oracle(quick: bool = False) -> None:
+    """Compare pixels, likelihood and labels of five sets."""
+    cases = [("set", seed) for seed in range(2 if quick else 5)]
+    report("xtec_oracle", each("oracle", quick, cases, partial(of_set, 3 if quick else 10)), quick=quick)
 
 
 def of_set(seeds: int, case: Case) -> Row:
-    """One set, beside the best of so many `seeds` of `xtec`."""
+    """Compare one set with the best of `seeds` of `xtec`."""
     from xtec.GMM import GMM_kernels
     from xtec.Preprocessing import Mask_Zeros, Threshold_Background
 
@@ -148,7 +149,7 @@ def of_set(seeds: int, case: Case) -> Row:
 
 
 def many(n: int) -> NDArray[np.float32]:
-    """Trajectories of `n` pixels, resampled from ramps with a little noise."""
+    """Return trajectories of `n` pixels, resampled from ramps with a little noise."""
     x = np.concatenate([trajectories(seed)[2] for seed in range(3)])
     rng = np.random.default_rng(0)
     return (x[rng.integers(len(x), size=n)] + rng.normal(0, 0.02, (n, x.shape[1]))).astype(np.float32)
@@ -179,20 +180,27 @@ WAYS: dict[str, Callable[[NDArray], None]] = {
 }
 
 
-def speed(quick: bool) -> list[Row]:
-    """CPU time on one thread and extra memory, in a process of its own; ours with its 24 starts and its two halves."""
+@study.part
+def speed(quick: bool = False) -> None:
+    """Measure CPU time on one thread and extra memory, in processes; ours with its 24 starts and its two halves."""
     sizes = (20_000,) if quick else (100_000, 1_000_000)
     few = {"ours", "ours, smoothed"}
     rows = each("speed", quick, [(way, n) for n in sizes for way in WAYS if n <= 100_000 or way in few], timed)
-    return [row for row in rows if row["n"]]
+    report("xtec_speed", [row for row in rows if row["n"]], quick=quick)
 
 
 def timed(case: Case) -> Row:
-    """The best time of three runs, and the median of what they add to the peak of memory."""
+    """Return the best time of three runs, and the median growth of the peak of memory."""
     way, n = case
     found = []
     for _ in range(1 if way == "xtec, one run" else 3):
-        command = [sys.executable, "-m", "studies.xtec", "--one", way, str(n)]
+        command = [
+            sys.executable,
+            "-c",
+            "import studies.xtec as x, sys; x.one(sys.argv[1], int(sys.argv[2]))",
+            way,
+            str(n),
+        ]
         one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
         if not done.returncode:
@@ -202,26 +210,20 @@ def timed(case: Case) -> Row:
 
 
 def one(way: str, n: int) -> None:
-    """Print how long a way takes, and what it adds to the peak of memory."""
+    """Print the CPU time of a way, and how much the peak of memory grows."""
     x = many(n)
     WAYS[way](x[:2000])  # what is loaded or compiled once
     ctypes.CDLL(None).malloc_trim(0)  # what was freed would hide what is taken
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = peak_mb()
+    forget_peak()
+    before = memory_mb("VmHWM")
     began = time.process_time()
     WAYS[way](x)
     seconds = time.process_time() - began
-    print(seconds, peak_mb() - before)
-
-
-def peak_mb() -> float:
-    """Of the process's memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    print(seconds, memory_mb("VmHWM") - before)
 
 
 def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:
-    """For each true transition: error of the nearest that was found, width of its interval, whether that covers it."""
+    """Return for each transition the error of the nearest in the result, and the width and coverage of its interval."""
     table = {} if analysis is None else analysis.tables.get("transition", {})
     if not table:
         return [(np.inf, np.nan, False)] * len(truth)
@@ -233,8 +235,8 @@ def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float,
     return out
 
 
-def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> dict[str, Any]:
-    """Of all transitions: median and 90 % point of the error, how often the interval covers, its median width."""
+def summed(what: str, found: list[tuple[float, float, bool]], **others: Any) -> Row:
+    """Return median and 90 % point of the errors, the coverage of the intervals, and their median width."""
     error, width, covers = (np.array(column, float) for column in zip(*found, strict=True))
     return {
         "what": what,
@@ -244,12 +246,13 @@ def summed(what: str, found: list[tuple[float, float, bool]], **about: Any) -> d
         "covered": float(covers.mean()),
         "se": float(np.sqrt(covers.mean() * (1 - covers.mean()) / len(found))),
         "median width K": float(np.nanmedian(width)),
-        **about,
+        **others,
     }
 
 
-def transitions(quick: bool) -> list[Row]:
-    """Even ramps, 30 temperatures 5.17 K apart: critical scattering of a shape that is fitted and one that is not."""
+@study.part
+def transitions(quick: bool = False) -> None:
+    """Measure even ramps, with critical scattering of a shape that is fitted and of one that is not."""
     seeds = range(10 if quick else 50)
     rows = each("transitions", quick, [(shape, seed) for seed in seeds for shape in SHAPES], even)
     out = []
@@ -257,21 +260,22 @@ def transitions(quick: bool) -> list[Row]:
         some = [row for row in rows if row["shape"] == shape]
         extra, k = sum(row["extra"] for row in some), float(np.median([row["clusters"] for row in some]))
         out.append(summed(shape, sum((row["found"] for row in some), []), extra=extra, clusters=k))
-    return out
+    report("xtec_transitions", out, quick=quick)
 
 
 def even(case: Case) -> Row:
-    """What is found of a crystal by 30 even temperatures."""
+    """Return the transitions found from 30 even temperatures."""
     shape, seed = case
     sample, truth, rng = crystal(seed, shape)
     analysis = analyse(XTEC(), ramp(sample, rng, EVEN))
-    said = analysis.summary
-    about = {"extra": max(said["transitions"] - 2, 0), "clusters": said["clusters"]}
-    return {"shape": shape, "found": found_at(analysis, truth), **about}
+    summary = analysis.summary
+    counts = {"extra": max(summary["transitions"] - 2, 0), "clusters": summary["clusters"]}
+    return {"shape": shape, "found": found_at(analysis, truth), **counts}
 
 
-def steering(quick: bool) -> list[Row]:
-    """Ten temperatures, a third of the even ramp's, that the agent chooses one by one, beside ten even ones."""
+@study.part
+def steering(quick: bool = False) -> None:
+    """Compare ten temperatures that the agent chooses one by one with ten even ones."""
     seeds = range(5 if quick else 40)
     rows = each("steering", quick, [(shape, seed) for seed in seeds for shape in SHAPES], steered)
     out = []
@@ -282,11 +286,11 @@ def steering(quick: bool) -> list[Row]:
             summed(f"{shape}, {CHOSEN} by the agent", chosen, **ratio(chosen, even)),
             summed(f"{shape}, {CHOSEN} even", even, **ratio(even, even)),
         ]
-    return out
+    report("xtec_steering", out, quick=quick)
 
 
 def steered(case: Case) -> Row:
-    """What is found of a crystal by temperatures that the agent chooses, and by as many even ones."""
+    """Return the transitions found from chosen temperatures, and from as many even ones."""
     shape, seed = case
     sample, truth, rng = crystal(3000 + seed, shape)
     technique, feed, analysis = XTEC(clusters=6), None, None
@@ -301,45 +305,29 @@ def steered(case: Case) -> Row:
 
 
 def ratio(found: list[tuple[float, float, bool]], of: list[tuple[float, float, bool]]) -> dict[str, float]:
-    """Of two median errors, with the 90 % interval by resampled transitions; and the share that is 8 K off or more."""
+    """Return the ratio of two median errors with its 90 % interval, and the share of errors of 8 K or more."""
     a, b = (np.array([error for error, *_ in some]) for some in (found, of))
     drawn = np.random.default_rng(0).integers(len(a), size=(2000, len(a)))
     low, high = np.quantile(np.median(a[drawn], axis=1) / np.median(b[drawn], axis=1), [0.05, 0.95])
     return {"of even": float(np.median(a) / np.median(b)), "low": low, "high": high, "missed": float(np.mean(a >= 8))}
 
 
-def novel(quick: bool) -> list[Row]:
-    """Ramps called novel: plain ones, and some with a peak that has nothing to do with any transition."""
+@study.part
+def novel(quick: bool = False) -> None:
+    """Count ramps called novel: plain ones, and some with a peak unrelated to any transition."""
     cases = [(what, seed) for what in ODD for seed in range(10 if quick else 40)]
     rows = each("novel", quick, cases, called)
     ramps = {what: [row["novel"] for row in rows if row["ramps"] == what] for what in ODD}
-    return [{"ramps": what, "n": len(some), "novel": float(np.mean(some))} for what, some in ramps.items()]
+    counts = ({"ramps": what, "n": len(some), "novel": float(np.mean(some))} for what, some in ramps.items())
+    report("xtec_novel", counts, quick=quick)
 
 
 def called(case: Case) -> Row:
-    """Whether a ramp is called novel."""
+    """Return whether a ramp is called novel."""
     what, seed = case
     sample, _, rng = crystal(2000 + seed, odd_peak=ODD[what])
     return {"ramps": what, "novel": bool(analyse(XTEC(clusters=6), ramp(sample, rng, EVEN)).novel)}
 
 
-PARTS = {"oracle": oracle, "speed": speed, "transitions": transitions, "steering": steering, "novel": novel}
-
-
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all without it")
-    parser.add_argument("--quick", action="store_true", help="fewer ramps, and smaller ones")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        return one(arguments.one[0], int(arguments.one[1]))
-    if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    for part in arguments.parts or PARTS:
-        report(f"xtec_{part}", PARTS[part](arguments.quick), quick=arguments.quick)
-
-
 if __name__ == "__main__":
-    main()
+    study()

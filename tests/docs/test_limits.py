@@ -31,11 +31,12 @@ def test_each_limit_names_what_shows_it():
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for row in rows:
         *_, shown = row.strip("| ").split(" | ")
-        names = re.findall(r"`(?:test_\w+|python -m studies\.\w+)`", shown)
+        names = re.findall(r"`(?:test_\w+|python -m studies\.\w+(?: \w+)?)`", shown)
         assert names, row
         for name in names:
             name = name.strip("`")
             if name.startswith("test_"):
                 assert f"def {name}(" in tests, name
             else:
-                assert (ROOT / "studies" / f"{name.removeprefix('python -m studies.')}.py").exists(), name
+                study, _, part = name.removeprefix("python -m studies.").partition(" ")
+                assert f"\ndef {part}" in (ROOT / "studies" / f"{study}.py").read_text(), name

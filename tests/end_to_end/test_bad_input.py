@@ -16,7 +16,6 @@ from ainerd.agent import open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.server import ServerError
 from ainerd.steering import expose
-from studies._faults import GARBAGE
 
 
 @pytest.fixture
@@ -56,6 +55,15 @@ def test_a_run_without_the_detector_is_ignored(session):
     before = len(session.table())
     session.RE(bp.count([session.rheometer]))
     assert len(session.table()) == before
+
+
+GARBAGE = (
+    ("start", {}),
+    ("stop", {"run_start": "nobody", "uid": "1", "exit_status": "success", "time": 0.0}),
+    ("descriptor", {"uid": "2", "run_start": "nobody", "data_keys": {}, "time": 0.0}),
+    ("stream_datum", {"uid": "3/0", "descriptor": "2", "stream_resource": "4", "indices": {"start": 0, "stop": 9}}),
+    ("telegram", {"text": "\x1b[2J<script>alert(1)</script>" * 1000}),
+)
 
 
 @pytest.mark.fault("documents of no kind, or without what they need", "left out, a line in the log")

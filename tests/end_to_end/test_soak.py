@@ -1,17 +1,47 @@
-"""The soak in short: `make soak` is the long one."""
+"""The soak and the hostile inputs in short: `make soak` and `python -m studies.hostile` are the long ones."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from studies.soak import soak
+ROOT = Path(__file__).resolve().parents[2]
 
 
+def rows_of(study, folder, *options):
+    """Run a study, which ends with 1 if anything is lost or wrong, and return the rows of its table."""
+    few = {f"TILED_RETRY_{name}": "2" for name in ("ATTEMPTS", "TIMEOUT")}  # else a call waits 45 s for the server
+    done = subprocess.run(
+        [sys.executable, "-m", f"studies.{study}", *options],
+        cwd=ROOT,
+        env=os.environ | few | {"AINERD_STUDIES": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / f"{study}.json").read_text())["rows"]
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.fault(
     "all of these at random, one after the other", "every run has exactly one result, complete or failed"
 )
-def test_no_run_is_lost_whatever_happens(tmp_path, monkeypatch):
-    for name in ("ATTEMPTS", "TIMEOUT"):
-        monkeypatch.setattr(f"tiled.client.utils.TILED_RETRY_{name}", 2)
-    rows, wrong, _ = soak(tmp_path, 8, seed=17605)  # eight different ones
-    assert wrong == []
+def test_no_run_is_lost_whatever_happens(tmp_path):
+    rows = rows_of("soak", tmp_path, "--runs=8", "--seed=17605")  # eight different faults
     assert sum(row["runs"] for row in rows) >= 8 and all(row["lost"] == 0 for row in rows)
     assert len(rows) == 8 and {row["fault"] for row in rows} >= {"none", "Tiled killed for some seconds"}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.fault(
+    "documents, metadata, files, settings and requests of any kind",
+    "one result for each run, a reason for what is refused; nothing is opened outside, nothing left open",
+)
+def test_nothing_that_is_sent_does_harm(tmp_path):
+    rows = rows_of("hostile", tmp_path, "--inputs=115", "--tiny=0", "--seed=1")
+    kinds = {"documents", "metadata", "frames", "weights", "settings", "requests"}
+    assert {row["what"] for row in rows} >= kinds and sum(row["inputs"] for row in rows) > 115
+    assert [row["which"] for row in rows if row["wrong"]] == []

@@ -7,6 +7,7 @@ from resource import RLIM_INFINITY, RLIMIT_FSIZE, getrlimit, prlimit, setrlimit
 import pytest
 from bluesky import RunEngine
 from conftest import SMALL
+from tiled_process import KEY, start_server
 
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from agents.rheo_xpcs import build_agent
@@ -14,7 +15,6 @@ from ainerd.config import Settings
 from ainerd.runs import Spool
 from ainerd.server import connect
 from ainerd.steering import expose
-from studies._server import KEY, start_server
 
 PORT = 18_432
 

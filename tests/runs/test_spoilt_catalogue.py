@@ -5,11 +5,11 @@ import time
 from contextlib import closing
 
 import pytest
+from tiled_process import KEY, start_server
 
 from ainerd.results import ResultStore
 from ainerd.runs import Wanted
 from ainerd.server import connect, open_catalog
-from studies._server import KEY, start_server
 
 SLOW_S = 60.0
 # As SQLite answers for a file that may only be read: an OperationalError, which Tiled does not expect.

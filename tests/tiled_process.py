@@ -1,9 +1,7 @@
-"""A Tiled server in a process of its own, which can be killed."""
+"""A Tiled server in a process that a test may kill and start again."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 KEY = "soak0soak"
@@ -18,19 +16,9 @@ with serving(pathlib.Path(directory), port=int(port), api_key=key, readable_stor
 
 
 def start_server(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], int]:
-    """A server of `folder`/tiled and `folder`/frames, and its port; its key is `KEY`.
+    """Serve `folder`/tiled and `folder`/frames with the key `KEY`, and return the process and its port.
 
-    Parameters
-    ----------
-    folder : Path
-        What the server says goes to `folder`/tiled.log.
-    port : int
-        0 for one that is free.
-
-    Raises
-    ------
-    RuntimeError
-        If it does not start.
+    Port 0 is any free port. The log is `folder`/tiled.log. Raises RuntimeError if the server does not start.
     """
     for path in (folder / "tiled", folder / "frames"):
         path.mkdir(exist_ok=True)
@@ -38,19 +26,8 @@ def start_server(folder: Path, port: int = 0) -> tuple[subprocess.Popen[str], in
     with open(folder / "tiled.log", "a") as log:
         server = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout is not None
-    with server.stdout as said:
-        for line in iter(said.readline, ""):
+    with server.stdout as output:
+        for line in iter(output.readline, ""):
             if line.startswith("port "):
                 return server, int(line.removeprefix("port "))
     raise RuntimeError(f"Tiled did not start: see {folder / 'tiled.log'}")
-
-
-@contextmanager
-def server_of(folder: Path) -> Iterator[str]:
-    """Address of such a server, which is killed in the end."""
-    server, port = start_server(folder)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()

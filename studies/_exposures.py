@@ -1,0 +1,256 @@
+"""Exposures for the studies of novelty, as maps and as frames, from no code of `ainerd.dynamics`.
+
+Dynamics are field correlations g1(t1, t2) at an azimuth. Times are in units of the exposure. Each function draws a
+sample, and returns a function of times (n,) and an azimuth in degrees that gives |g1|², (n, n).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ainerd.technique import Analysis, RunInfo
+from ainerd.techniques.rheo_xpcs import RheoXPCS
+from ainerd.xpcs import Partition
+
+SIZE = 64
+_AT_ONCE = 250
+Squared = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
+
+
+def plain(tau: float, exponent: float) -> Squared:
+    """Stationary: |g1|² = exp(-2 (|t1 - t2| / tau)^exponent)."""
+    return lambda t, phi: np.exp(-2 * (np.abs(t[:, None] - t) / tau) ** exponent)
+
+
+def ageing(tau: float, exponent: float, mu: float, onset: float) -> Squared:
+    """Relaxation time tau (1 + t / onset)^mu at time t."""
+    fine = np.linspace(0, 1, 20001)
+    rate = (1 + fine / onset) ** -mu / tau
+    turned = np.r_[0, np.cumsum((rate[1:] + rate[:-1]) / 2) * (fine[1] - fine[0])]
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        s = np.interp(t, fine, turned)
+        return np.exp(-2 * np.abs(s[:, None] - s) ** exponent)
+
+    return squared
+
+
+def flow(rng: np.random.Generator) -> Squared:
+    """A uniform flow past a wall that scatters too, which a bank knows."""
+    turns, along, wall, tau = rng.uniform(3, 10), rng.uniform(0, 180), rng.uniform(0.3, 0.6), rng.uniform(0.4, 2)
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        lag = t[:, None] - t
+        moved = (1 - wall) * np.exp(-np.abs(lag) / tau)
+        angle = 2 * np.pi * turns * np.cos(np.deg2rad(phi - along)) * lag
+        return (wall + moved * np.cos(angle)) ** 2 + (moved * np.sin(angle)) ** 2
+
+    return squared
+
+
+def echo(rng: np.random.Generator) -> Squared:
+    """Particles that move out and come back, with a slow loss."""
+    size, cycles, start, tau = rng.uniform(0.7, 1.6), rng.uniform(3, 8), rng.uniform(0, 2 * np.pi), rng.uniform(1, 4)
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        place = size * np.sin(2 * np.pi * cycles * t + start)
+        return np.exp(-2 * (place[:, None] - place) ** 2 - 2 * np.abs(t[:, None] - t) / tau)
+
+    return squared
+
+
+def ballistic(rng: np.random.Generator) -> Squared:
+    """Straight motion that dies out: strain that is released."""
+    tau, stop = np.exp(rng.uniform(np.log([0.02, 0.1]), np.log([0.1, 0.4])))
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        place = stop * (1 - np.exp(-t / stop)) / tau
+        return np.exp(-2 * (place[:, None] - place) ** 2)
+
+    return squared
+
+
+def banded(rng: np.random.Generator) -> Squared:
+    """Two shear bands of different velocity, and half the time a wall at rest."""
+    fast, along, tau = rng.uniform(3, 12), rng.uniform(0, 180), np.exp(rng.uniform(np.log(0.3), np.log(2)))
+    slow, share, wall = fast * rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.7), rng.choice([0, rng.uniform(0.2, 0.4)])
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        lag = t[:, None] - t
+        turn = 2j * np.pi * np.cos(np.deg2rad(phi - along)) * lag
+        field = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
+        return np.abs(wall + (1 - wall) * np.exp(-np.abs(lag) / tau) * field) ** 2
+
+    return squared
+
+
+def laos(rng: np.random.Generator) -> Squared:
+    """Large oscillatory shear: a velocity gradient across the beam, along one direction, and a slow loss."""
+    size, cycles, along, tau = rng.uniform(3, 8), rng.uniform(2, 6), rng.uniform(0, 180), rng.uniform(0.5, 3)
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        strain = size * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
+        return np.sinc((strain[:, None] - strain) / np.pi) ** 2 * np.exp(-2 * np.abs(t[:, None] - t) / tau)
+
+    return squared
+
+
+def moving_front(rng: np.random.Generator) -> Squared:
+    """A front crosses the beam: the sample is fluid behind it and solid before it."""
+    begin, end, tau = rng.uniform(0.05, 0.3), rng.uniform(0.6, 0.95), np.exp(rng.uniform(np.log(0.01), np.log(0.06)))
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        passed = np.clip((t - begin) / (end - begin), 0, 1)
+        solid = 1 - np.maximum(passed[:, None], passed)
+        fluid = np.minimum(passed[:, None], passed) * np.exp(-np.abs(t[:, None] - t) / tau)
+        return (solid + fluid) ** 2
+
+    return squared
+
+
+def two_step_reset(rng: np.random.Generator) -> Squared:
+    """Yield twice: each time the sample is fluid for a while, and loses half of its memory."""
+    first, second = rng.uniform(0.15, 0.4), rng.uniform(0.55, 0.8)
+    lasts, tau, rest = rng.uniform(0.08, 0.15, 2), rng.uniform(0.01, 0.03), rng.uniform(2, 8)
+
+    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
+        lag = np.abs(t[:, None] - t)
+        fields = []
+        for start, last in zip((first, second), lasts, strict=True):
+            fluid = np.clip(t - start, 0, last)
+            fields.append(np.exp(-np.abs(fluid[:, None] - fluid) / tau))
+        return (np.mean(fields, axis=0) * np.exp(-lag / rest)) ** 2
+
+    return squared
+
+
+def ordinary(rng: np.random.Generator) -> Squared:
+    """Draw plain relaxation or ageing, of any parameters."""
+    tau, exponent = np.exp(rng.uniform(np.log(0.01), np.log(5))), rng.uniform(0.5, 2)
+    if rng.random() < 0.3:
+        return ageing(min(tau, 0.3), rng.uniform(0.7, 1.5), rng.uniform(0.4, 1.2), 0.1)
+    return plain(tau, exponent)
+
+
+NEW: dict[str, Callable[[np.random.Generator], Squared]] = {
+    "echo": echo,
+    "ballistic": ballistic,
+    "banded": banded,
+    "LAOS": laos,
+    "moving front": moving_front,
+    "two-step reset": two_step_reset,
+}
+AZIMUTHAL = ("banded", "LAOS")  # whose maps depend on azimuth
+TAUS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0)
+EXPONENTS = (0.5, 1.0, 1.5, 2.0)
+AGEING = tuple((tau, exponent, mu) for tau in (0.01, 0.05, 0.2) for exponent in (0.7, 1.0, 1.5) for mu in (0.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """The instrument that measures a run.
+
+    Attributes
+    ----------
+    contrast, photons : float
+        Beta; photons per pixel of the exposure.
+    n_pixels : tuple of int
+        Of each bin.
+    phi_deg : tuple of float
+        Centres of the bins.
+    width_deg : float
+        Of a bin.
+    speckle_px : float
+        Pixels that see the same speckle.
+    flicker : float
+        Error of each of 64 moments.
+    """
+
+    contrast: float = 0.2
+    photons: float = 500.0
+    n_pixels: tuple[int, ...] = (570,) * 18
+    phi_deg: tuple[float, ...] = tuple(np.arange(10.0, 360.0, 20.0))
+    width_deg: float = 20.0
+    speckle_px: float = 1.0
+    flicker: float = 0.0
+
+
+def cells(squared: Squared, phi: float, fine: int = 15) -> NDArray[np.float64]:
+    """Return |g1|² averaged over the cells of a map of 64 × 64, (64, 64)."""
+    n = SIZE * fine
+    return squared((np.arange(n) + 0.5) / n, phi).reshape(SIZE, fine, SIZE, fine).mean((1, 3))
+
+
+def binned(squared: Squared, phi: float, width_deg: float, *, isotropic: bool) -> NDArray[np.float64]:
+    """Return |g1|² of a bin of this width around an azimuth, (64, 64)."""
+    across = [0.0] if isotropic else phi + width_deg * (np.arange(6) - 2.5) / 6
+    return np.mean([cells(squared, at, 15 if isotropic else 4) for at in across], axis=0)
+
+
+def maps(squared: Squared, seen: Instrument, rng: np.random.Generator, *, isotropic: bool) -> NDArray[np.float32]:
+    """Return C2 of each bin, (n_roi, 64, 64): covariances of Gaussian pixels with the shot noise of a reduced frame.
+
+    Speckle of several pixels has as many independent values fewer; shot noise has as many as there are pixels.
+    """
+    shot = SIZE / seen.photons
+    out, clean = np.empty((len(seen.n_pixels), SIZE, SIZE)), None
+    for k, (n, phi) in enumerate(zip(seen.n_pixels, seen.phi_deg, strict=True)):
+        if clean is None or not isotropic:
+            clean = seen.contrast * binned(squared, phi, seen.width_deg, isotropic=isotropic)
+            values, vectors = np.linalg.eigh(clean)
+            root = vectors * np.sqrt(np.maximum(values, 0))
+        n_speckles = max(round(n / seen.speckle_px), 2)
+        speckle = np.repeat(root @ rng.standard_normal((SIZE, n_speckles)), -(-n // n_speckles), axis=1)[:, :n]
+        pixels = speckle + np.sqrt(shot) * rng.standard_normal((SIZE, n))
+        out[k] = 1 + pixels @ pixels.T / n - shot * np.eye(SIZE)
+    wander = seen.flicker * rng.standard_normal(SIZE)
+    return (out + wander[:, None] + wander).astype(np.float32)
+
+
+USUAL = Instrument()
+
+
+def frames(
+    squared: Squared,
+    n_frames: int,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    photons: float,
+    modes: int,
+) -> NDArray[np.uint16]:
+    """Return counts (n_frames, ny, nx) of isotropic dynamics; contrast is 1 / modes, photons are per pixel in all.
+
+    Each mode is a complex Gaussian field of covariance |g1|.
+    """
+    t = (np.arange(n_frames) + 0.5) / n_frames
+    root = np.linalg.cholesky(np.sqrt(squared(t, 0.0)) + 1e-6 * np.eye(n_frames)).astype(np.float32)
+    intensity = np.zeros((n_frames, *shape), dtype=np.float32)
+    for _ in range(modes):
+        for _part in range(2):  # real and imaginary
+            field = rng.standard_normal((n_frames, shape[0] * shape[1]), dtype=np.float32)
+            field = (root @ field).reshape(n_frames, *shape)
+            intensity += np.square(field) / (2 * modes)
+    return rng.poisson(intensity * (photons / n_frames)).astype(np.uint16)
+
+
+def analysed(technique: RheoXPCS, counts: NDArray[np.uint16], frame_time_s: float = 0.01) -> Analysis:
+    """Return the analysis of counts by the technique."""
+    info = RunInfo(raw_uid="x", n_frames=len(counts), frame_shape=counts.shape[1:], frame_time_s=frame_time_s)
+    exposure = technique.begin(info)
+    flat = counts.reshape(len(counts), -1)
+    for start in range(0, len(flat), _AT_ONCE):
+        exposure.push(flat[start : start + _AT_ONCE, exposure.pixels])
+    return exposure.finish()
+
+
+def bins(n_pixels: tuple[int, ...], phi_deg: tuple[float, ...] | None, columns: int = 60) -> Partition:
+    """Return a partition of plain strips of so many pixels."""
+    labels = np.repeat(np.arange(1, len(n_pixels) + 1), n_pixels)
+    rows = -(-labels.size // columns)
+    roi_map = np.zeros(rows * columns, dtype=int)
+    roi_map[: labels.size] = labels
+    q = np.full(len(n_pixels), 0.024)
+    return Partition.from_roi_map(roi_map.reshape(rows, columns), q, None if phi_deg is None else np.array(phi_deg))

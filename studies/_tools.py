@@ -1,0 +1,175 @@
+"""What all studies share: the command line, tables and records, statistics, time and memory."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from inspect import signature
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from scipy.stats import binomtest
+from threadpoolctl import threadpool_limits
+
+# Tables are written here; tests set another folder.
+FOLDER = Path(os.environ.get("AINERD_STUDIES", Path(__file__).resolve().parents[1] / "output" / "studies"))
+Row = dict[str, Any]
+Case = tuple[str, int]
+
+
+class Study:
+    """The command line of a study: ``python -m studies.NAME [PART] [--option value ...]``.
+
+    A part is a function whose keyword arguments, all with defaults, are its options. Without PART all parts run in
+    turn, and ``--quick`` is passed to those that have it.
+
+    Parameters
+    ----------
+    description : str
+        The text of ``--help``.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        self._app = typer.Typer(
+            help=description, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+        )
+        self._parts: list[Callable[..., None]] = []
+
+    def part(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Add a part, named as the function."""
+        self._parts.append(function)
+        self._app.command(function.__name__.strip("_"))(function)
+        return function
+
+    def __call__(self) -> None:
+        """Run what the command line asks for."""
+        if len(self._parts) > 1:
+            self._app.callback(invoke_without_command=True)(self._all)
+        else:
+            self._app.registered_commands[0].help = self._app.info.help
+        self._app()
+
+    def _all(self, context: typer.Context, quick: bool = False) -> None:
+        for part in self._parts if context.invoked_subcommand is None else ():
+            part(**{"quick": True} if quick and "quick" in signature(part).parameters else {})
+
+
+def report(name: str, rows: Iterable[Row], **parameters: Any) -> None:
+    """Print `rows` as a table, and write them with `parameters` and the machine to ``output/studies/<name>.json``."""
+    rows = list(rows)
+    table = Table(title=f"studies: {name}")
+    for column, value in rows[0].items():
+        table.add_column(column, justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(x if isinstance(x, str) else f"{x:.4g}" for x in row.values()))
+    measured_on = {
+        "time": datetime.now(UTC).isoformat(),
+        "python": platform.python_version(),
+        "cpu": platform.machine(),
+        "cores": os.cpu_count(),
+        "load average": os.getloadavg()[0],
+    }
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(json.dumps({"measured_on": measured_on, **parameters, "rows": rows}, indent=1, default=float))
+    console = Console()
+    console.print(table)
+    console.print(f"{path}")
+
+
+def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case], Row], workers: int = 1) -> list[Row]:
+    """Return a row for each case, measured in processes of one thread each.
+
+    Each row is written to ``output/studies/<name>.jsonl`` when it is done, and an interrupted study continues there.
+
+    Parameters
+    ----------
+    name : str
+    run : dict
+        Everything that all rows depend on. A record of another `run` is discarded.
+    cases : sequence of (str, int)
+    measure : callable
+        Returns the row of a case. It must be importable.
+    workers : int
+        Number of processes.
+    """
+    record = FOLDER / f"{name}.jsonl"
+    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not lines or lines[0] != run:
+        lines = [run]
+        record.write_text(json.dumps(run) + "\n")
+    done = {tuple(case): row for case, row in lines[1:]}
+    missing = [case for case in cases if case not in done]
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with pool, Progress(*columns) as bar, record.open("a") as file:
+        task = bar.add_task(name, total=len(cases), completed=len(cases) - len(missing))
+        for case, row in zip(missing, pool.map(measure, missing), strict=True):
+            done[case] = row
+            file.write(json.dumps([case, row]) + "\n")
+            file.flush()
+            bar.advance(task)
+    return [done[case] for case in cases]
+
+
+def digest_of(*paths: Path) -> str:
+    """Return the SHA-256 of files, and of all sources and weights in folders, so that changed code is measured anew."""
+    files = [
+        file for path in paths for file in sorted(path.rglob("*") if path.is_dir() else [path])
+        if file.suffix in (".py", ".safetensors")
+    ]  # fmt: skip
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def interval(hits: int, n: int) -> str:
+    """Return the 95 % interval of a share (Clopper and Pearson)."""
+    if not n:
+        return "[–]"
+    low, high = binomtest(hits, n).proportion_ci()
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def bootstrap(statistic: Callable[..., NDArray], *paired: NDArray, draws: int = 4000) -> NDArray[np.float64]:
+    """Return the 95 % interval of a statistic of the means of paired numbers."""
+    drawn = np.random.default_rng(0).integers(0, len(paired[0]), (draws, len(paired[0])))
+    return np.nanpercentile(statistic(*(np.asarray(numbers)[drawn].mean(1) for numbers in paired)), [2.5, 97.5])
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return median, least, most and number."""
+    return {"median": float(np.median(values)), "least": min(values), "most": max(values), "n": len(values)}
+
+
+def seconds(call: Callable[[], Any], repeats: int = 1) -> float:
+    """Return the shortest time of `repeats` calls, in s."""
+    best = np.inf
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - began)
+    return float(best)
+
+
+def memory_mb(field: str = "VmRSS") -> float:
+    """Return the memory of this process in MB: `VmRSS` is the memory in use, `VmHWM` its peak."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak() -> None:
+    """Restart the peak of memory from the memory in use."""
+    Path("/proc/self/clear_refs").write_text("5")
