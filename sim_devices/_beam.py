@@ -1,8 +1,9 @@
-"""The beam on its way to the sample: its source, what weakens it, what stops it, and what it has done to each spot."""
+"""The beam on its way to the sample: its source, attenuator, shutter and flicker, and the dose of each spot."""
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ophyd import Component, Device, Signal
 from ophyd.status import Status
 
@@ -14,7 +15,7 @@ LIFETIME_S = 9 * 3600.0
 TOP_UP_EVERY_S = 120.0
 FOILS_UM = (40.0, 80.0, 160.0, 320.0)
 SILICON_UM = 168.0  # attenuation length of silicon at 11 keV; it grows with the third power of the energy
-SHUTTER_S, FOILS_S = 0.1, 0.5  # simulated time that a movement takes
+SHUTTER_S, FOILS_S = 0.1, 0.5  # simulated time of a movement
 
 
 class Source(Device):
@@ -29,7 +30,7 @@ class Source(Device):
 
     energy = Component(Quantity, value=0.0, units="keV")
     ring_current = Component(Quantity, value=RING_mA, units="mA")
-    i0 = Component(Quantity, value=1.0, units="")  # of a monitor before the shutter; 1: the whole beam
+    i0 = Component(Quantity, value=1.0, units="")  # of a monitor before the shutter; 1 is the full beam
     beam_size_x = Component(Quantity, value=15.0, units="um")
     beam_size_y = Component(Quantity, value=10.0, units="um")
 
@@ -44,12 +45,12 @@ class Source(Device):
         self.i0.put(0.0)
 
     def restore(self) -> None:
-        """Have it back."""
+        """Restore the beam."""
         self._is_lost = False
         self.i0.put(self.intensity())
 
     def intensity(self) -> float:
-        """Of the beam now, as a share of what it is just after a top-up."""
+        """Return the intensity of the beam now, relative to that just after a top-up."""
         return 0.0 if self._is_lost else float(np.exp(-(self._clock.now() % TOP_UP_EVERY_S) / LIFETIME_S))
 
     def read(self) -> dict[str, Any]:
@@ -62,14 +63,14 @@ class Source(Device):
 class Attenuator(Device):
     """Four silicon foils, each in or out.
 
-    Set a transmission, and the foils are put in that come nearest to it (in its logarithm); the set point stays what
-    was asked for, `transmission` is what the foils let through.
+    Setting a transmission inserts the foils that come nearest to it (in its logarithm). `setpoint` keeps the requested
+    value, `transmission` is that of the foils.
 
     Parameters
     ----------
     clock : SimClock
     energy_keV : float
-        Silicon lets more through at a higher one.
+        Silicon transmits more at a higher energy.
     """
 
     transmission = Component(Quantity, value=1.0, units="", kind="hinted")
@@ -104,7 +105,7 @@ class Attenuator(Device):
 
 
 class Shutter(Device):
-    """Set it to "open" or "close"; `status` says where it is."""
+    """A shutter that is set to "open" or "close"; `status` is its state."""
 
     status = Component(Signal, value="closed", kind="hinted")
 
@@ -126,12 +127,12 @@ class Shutter(Device):
 
     @property
     def is_open(self) -> bool:
-        """Whether the beam comes through."""
+        """Whether the beam passes."""
         return self.status.get() == "open"
 
 
 class DetectorArm(Device):
-    """Where the detector stands; the beam's row and column count from 0 at the corner of the first pixel."""
+    """The position of the detector; the beam's row and column count from 0 at the corner of the first pixel."""
 
     distance = Component(Quantity, value=0.0, units="m")
     beam_center_row = Component(Quantity, value=0.0, units="px")
@@ -139,16 +140,69 @@ class DetectorArm(Device):
 
 
 class Dose:
-    """Beam time that each spot of the sample has had, weighted by the transmission."""
+    """Beam time of each spot of the sample, weighted by the transmission."""
 
     def __init__(self) -> None:
         self._exposures: list[tuple[float, float, float]] = []
 
     def add(self, x: float, y: float, seconds: float) -> None:
-        """Note beam time at a position in mm."""
+        """Add beam time at a position in mm."""
         self._exposures.append((x, y, seconds))
 
     def at(self, x: float, y: float, beam_size_mm: tuple[float, float]) -> float:
-        """Seconds that the spot at (x, y) has had: all exposures less than one beam size away count in full."""
+        """Return the seconds of beam at the spot (x, y): all exposures less than one beam size away count in full."""
         size_x, size_y = beam_size_mm
         return sum(s for a, b, s in self._exposures if np.hypot((x - a) / size_x, (y - b) / size_y) < 1)
+
+
+DRIFTS_S = (180.0, 47.0, 12.0)  # periods
+HUM_HZ = (60.0, 120.0, 360.0)
+HUM = 0.2  # part of the variance
+AWAY = 5.0  # mean length of a loss of beam, in frames
+
+
+def flicker(
+    start_s: NDArray[np.float64], exposure_s: float, rms: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the intensity of the beam in each frame, 1 in the mean: it drifts, and the mains hum in it.
+
+    Parameters
+    ----------
+    start_s : ndarray, shape (T,)
+        Start of the exposure of each frame.
+    exposure_s : float
+        Length of each exposure: faster changes are averaged.
+    rms : float
+        Rms of the intensity over a long time, before it is averaged.
+    rng : numpy.random.Generator
+        Draws the phases.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+    """
+    frequency = np.r_[1 / np.array(DRIFTS_S), HUM_HZ]
+    variance = np.r_[np.full(len(DRIFTS_S), (1 - HUM) / len(DRIFTS_S)), np.full(len(HUM_HZ), HUM / len(HUM_HZ))]
+    amplitude = rms * np.sqrt(2 * variance) * np.sinc(frequency * exposure_s)
+    middle = start_s + exposure_s / 2
+    phase = rng.uniform(0, 2 * np.pi, frequency.size)
+    return 1 + np.sin(2 * np.pi * np.multiply.outer(middle, frequency) + phase) @ amplitude
+
+
+def unlit(n_frames: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return the frames without beam, (T,): this share of them over a long time, several in a row.
+
+    Raises
+    ------
+    ValueError
+        If the share is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"unlit_share must lie in [0, 1), got {share}")
+    leaves = share / (1 - share) / AWAY
+    away, draws = np.zeros(n_frames, bool), rng.random(n_frames)
+    gone = bool(rng.random() < share)
+    for t, drawn in enumerate(draws):
+        away[t] = gone
+        gone = drawn >= 1 / AWAY if gone else drawn < leaves
+    return away

@@ -1,4 +1,4 @@
-"""A solid that yields in avalanches: blocks under stress, each of which passes its own on when it gives way."""
+"""A solid that yields in avalanches: blocks under stress, each of which passes its stress on when it yields."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ MOST = 1_000_000  # events
 class Blocks:
     """An elasto-plastic model in two dimensions (Picard et al., Phys. Rev. E 71, 010501, 2005; Nicolas et al., 2018).
 
-    Blocks on a periodic square carry stress, which grows evenly. Where it is above the block's own threshold, the
-    block yields: its stress goes, its threshold is drawn anew, and all others get what Eshelby's quadrupole says,
-    which may make them yield as well. An avalanche takes no time. It moves the scatterers of each block that yields;
-    those of the others only rattle where they are.
+    Blocks on a periodic square carry stress, which grows evenly. Above the block's own threshold the
+    block yields: it loses its stress, gets a new random threshold, and passes the stress on to all others by Eshelby's
+    quadrupole, which may make them yield as well. An avalanche takes no time. It moves the scatterers of each block
+    that yields; those of the others rattle in place.
 
     Attributes
     ----------
     family : str
     strained_in_s : float
-        Time in which the stress that is put on grows by one mean threshold.
+        Time in which the applied stress grows by one mean threshold.
     """
 
     family: str
@@ -64,16 +64,16 @@ class Blocks:
     def events(
         self, duration_s: float, rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Which blocks yield in an exposure.
+        """Return the blocks that yield in an exposure.
 
         Returns
         -------
         time_s : ndarray, shape (n,)
-            Events of one avalanche have the same.
+            Events of one avalanche have the same time.
         block : ndarray of int, shape (n,)
             Number of the block, from 0 to `SIDE`².
         drop : ndarray, shape (n,)
-            Of its stress, in mean thresholds.
+            Drop of its stress, in mean thresholds.
         """
         stress, threshold = rng.uniform(-0.5, 0.5, SIDE**2), _threshold(SIDE**2, rng)
         _strain(stress, threshold, _redistribution(), STRAINED, rng, MOST)
@@ -88,7 +88,7 @@ def _threshold(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 @cache
 def _redistribution() -> NDArray[np.float64]:
-    """What a block takes from the stress of all, (SIDE, SIDE), -1 of its own; the plates are held, so that all fall."""
+    """Return the stress that all blocks get when one yields, (SIDE, SIDE), -1 for itself, with fixed plates."""
     q = np.fft.fftfreq(SIDE)
     across, down = np.meshgrid(q, q, indexing="ij")
     square = across**2 + down**2
@@ -101,7 +101,7 @@ def _redistribution() -> NDArray[np.float64]:
 
 @nb.njit(nogil=True, cache=True)
 def _strain(stress, threshold, kernel, strain, rng, most):  # pragma: no cover - compiled
-    """Put a stress on, evenly and slowly: strain at which each block yields, its number, and by how much it falls."""
+    """Apply stress evenly and slowly, and return the strain at which blocks yield, their numbers and stress drops."""
     side, n = len(kernel), stress.size
     when, block, drop, count, put_on = np.empty(most), np.empty(most, np.int64), np.empty(most), 0, 0.0
     yields = np.empty(n, np.int64)

@@ -1,7 +1,7 @@
 """The settings and counters of the detector, by the names of `ophyd.areadetector.cam.Lambda750kCam`.
 
-What that class lacks but the driver, areaDetector's ADLambda, has is here too: `energy_threshold` and
-`bad_frame_counter`. Choices are numbers, as the driver's are, and may be set by their names.
+The driver, areaDetector's ADLambda, has two settings that the class lacks: `energy_threshold` and `bad_frame_counter`.
+Choices are numbers, as those of the driver, and may be set by their names.
 """
 
 from typing import Any
@@ -18,14 +18,14 @@ IDLE, ACQUIRE, ERROR, ABORTED = 0, 1, 6, 10  # of areaDetector's states
 
 
 class Choice(Signal):
-    """One of some named values; its own value is the number of it.
+    """A signal with named values; its value is the number of the choice.
 
     Parameters
     ----------
     enum_strs : tuple of str
-        Those that are simulated come first.
+        Names, simulated ones first.
     simulated : int
-        How many they are; the others are refused.
+        Number of simulated choices; others are refused.
     """
 
     def __init__(self, *args: Any, enum_strs: tuple[str, ...], simulated: int, **kwargs: Any) -> None:
@@ -51,10 +51,10 @@ class Choice(Signal):
 
 
 class Button(Signal):
-    """1 while the detector acquires. Setting it to 1 starts what `kickoff` does, to 0 stops it."""
+    """A signal that is 1 while the detector acquires. Setting it to 1 starts like `kickoff`; setting it to 0 stops."""
 
     def put(self, value: int, *, force: bool = False, **kwargs: Any) -> None:
-        """Start or stop; with `force`, which is the detector's own, only show."""
+        """Start or stop; the detector itself uses `force` to show its state."""
         if force:
             super().put(value, force=True, **kwargs)
         elif value:
@@ -71,12 +71,12 @@ class Button(Signal):
 
 
 def _readout(value: Any, **kwargs: Any) -> Component:
-    """A component that only the detector itself writes."""
+    """Return a component that only the detector itself writes."""
     return Component(InternalSignal, value=value, **{"kind": "omitted", **kwargs})
 
 
 def _size(name: str, axes: str) -> Components:
-    """Sizes in pixels that only the detector itself writes."""
+    """Return sizes in pixels that only the detector itself writes."""
     return Components({f"{name}_{axis}": (InternalSignal, None, {"value": 0, "kind": "omitted"}) for axis in axes})
 
 
@@ -125,28 +125,28 @@ class LambdaCam(Device):
 
     @property
     def n_frames(self) -> int:
-        """Images of one acquisition."""
+        """Number of images in an acquisition."""
         return int(self.num_images.get()) if self.image_mode.get() else 1
 
     @property
     def exposure_s(self) -> float:
-        """How long each of them is exposed."""
+        """Exposure time of each image."""
         return min(self.acquire_time.get(), self.acquire_period.get())
 
     def show_size(self, ny: int, nx: int) -> None:
-        """Say how large the frames are."""
+        """Show the size of the frames."""
         for group in (self.array_size, self.max_size, self.size):
             for name in group.component_names:
                 getattr(group, name).put({"x": nx, "y": ny, "z": 0}[name[-1]], internal=True)
         self.array_size_bytes.put(2 * ny * nx, internal=True)
 
     def show_start(self) -> None:
-        """Say that an acquisition begins."""
+        """Show the start of an acquisition."""
         self._show(detector_state=ACQUIRE, status_message="", num_images_counter=0, bad_frame_counter=0)
         self.acquire.put(1, force=True)
 
     def show_frames(self, n: int, bad: int) -> None:
-        """Count `n` more frames, `bad` of which were lost on their way."""
+        """Count `n` more frames, `bad` of which were lost before the file."""
         taken = self.num_images_counter.get() + n
         self.array_counter.put(self.array_counter.get() + n)
         self._show(
@@ -156,7 +156,7 @@ class LambdaCam(Device):
         )
 
     def show_end(self, state: int, message: str = "") -> None:
-        """Say how an acquisition ended."""
+        """Show the end of an acquisition."""
         self._show(detector_state=state, status_message=message, time_remaining=0.0)
         self.acquire.put(0, force=True)
 

@@ -8,12 +8,12 @@ from ophyd.status import Status
 
 
 class SimClock:
-    """Simulated seconds since the clock was made; never goes back.
+    """A clock of simulated seconds, which never goes back.
 
     Parameters
     ----------
     speed : float
-        Simulated seconds in one second of the wall's clock.
+        Simulated seconds in one second of the wall clock.
 
     Raises
     ------
@@ -29,19 +29,19 @@ class SimClock:
 
     @property
     def speed(self) -> float:
-        """Simulated seconds in one second of the wall's clock."""
+        """Simulated seconds in one second of the wall clock."""
         return self._speed
 
     def now(self) -> float:
-        """Simulated seconds since the clock was made."""
+        """Return the simulated seconds since the clock was made."""
         return (time.monotonic() - self._origin) * self.speed
 
     def wall(self, seconds: float) -> float:
-        """How long `seconds` of simulated time last on the wall's clock."""
+        """Return the length of simulated `seconds` on the wall clock."""
         return seconds / self.speed
 
     def later(self, seconds: float, action: Callable[[], None]) -> Status:
-        """Status of something that takes simulated time: after `seconds`, `action` is called and the status is done."""
+        """Call `action` after simulated `seconds`, and return a status that is done then."""
         status = Status()
 
         def ring() -> None:

@@ -16,21 +16,20 @@ class FlowField:
     """Particles that diffuse in a fluid between two plates, which flows along one direction across the beam.
 
     At height h of the gap, from -1/2 to 1/2, the fluid moves at ``velocity_nm_s`` + ``shear_nm_s`` h. It may come to
-    rest (recovery after shear), or be swung back and forth. Some of the particles stick to a wall, on which the others
-    slip.
+    rest (recovery after shear), or oscillate. Some particles may stick to a wall, along which the others slip.
 
     Attributes
     ----------
     family : str
     diffusion_nm2_s : float
     velocity_nm_s : float
-        In the middle of the gap, as the exposure begins.
+        Velocity in the middle of the gap at the start of the exposure.
     shear_nm_s : float
-        Difference between the plates, as the exposure begins.
+        Difference of velocity between the plates at the start of the exposure.
     resting_s : float
         Time in which the flow decays to 1/e.
     sticking : float
-        Share of the particles that stays where it is.
+        Share of the particles that do not move.
     direction_deg : float
         From the detector's columns towards its rows.
     swing : (float, float)
@@ -69,7 +68,7 @@ class FlowField:
             yield np.array(block)
 
     def _flowed(self, seconds: float) -> float:
-        """Seconds at the first velocity in which the fluid comes as far."""
+        """Return the time in s in which the fluid would move as far at its first velocity."""
         if not np.isfinite(self.resting_s):
             return seconds
         return float(self.resting_s * -np.expm1(-seconds / self.resting_s))

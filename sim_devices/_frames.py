@@ -1,12 +1,176 @@
-"""From the counts of the ring's pixels to whole frames, compressed."""
+"""Frames: photon counting, compression, and an HDF5 file that others read while it grows.
 
+Chunks are bitshuffle-LZ4 (HDF5 filter 32008), made outside HDF5, whose lock would hold up every other thread. A chunk
+is a header (bytes of the frame, big-endian u64; bytes of a block, u32), then per block of 4096 pixels the length of its
+LZ4 stream (u32) and the stream, and last, raw, the pixels that do not fill a group of eight. Frames of few photons are
+mostly zeros: only runs of zeros are searched for, which is faster than LZ4's own search and takes a fifth more room.
+"""
+
+import struct
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import hdf5plugin
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_devices._bslz4 import BLOCK, ROOM, compress, header, shuffle
-from sim_devices._counting import DEAD_TIME_S, poisson, seen
 from sim_devices._geometry import Geometry
+
+DEAD_TIME_S = 1e-6
+SATURATION = 4095  # of a counter of 12 bits
+
+
+@nb.njit(nogil=True, cache=True)
+def poisson(mean, rng):  # pragma: no cover - compiled
+    """Draw a Poisson number, by inversion where the mean is small, as it nearly always is."""
+    if mean > 20:
+        return rng.poisson(mean)
+    chance = np.exp(-mean)
+    left, count = rng.random() - chance, 0
+    while left > 0 and count < 200:
+        count += 1
+        chance *= mean / count
+        left -= chance
+    return count
+
+
+@nb.njit(nogil=True, cache=True)
+def seen(photons, loss, rng):  # pragma: no cover - compiled
+    """Return the counts of a pixel hit by `photons`; `loss` is the dead time over the exposure.
+
+    The counter is non-paralysable: it is blind for the dead time after each photon that it counts. It counts
+    n / (1 + (n - 1) loss) of n photons in the mean; fractions are rounded at random.
+    """
+    if photons > 1:
+        photons = int(photons / (1 + (photons - 1) * loss) + rng.random())
+    return min(photons, SATURATION)
+
+
+BLOCK = 4096  # pixels of two bytes
+STEP = 2  # bytes that are looked at together
+FEWEST_ZEROS = 8  # bytes of a run that is worth the three it takes
+ROOM = 2 * BLOCK + 2 * BLOCK // 255 + 32  # bytes that a block takes at most, its length included
+_LANES = tuple((np.uint64(shift), np.uint64(mask)) for shift, mask in (
+    (7, 0x00AA00AA00AA00AA),
+    (14, 0x0000CCCC0000CCCC),
+    (28, 0x00000000F0F0F0F0),
+))  # fmt: skip
+_LOW = np.uint64(0x00FF00FF00FF00FF)
+_PAIRS, _HALF = np.uint64(0x0000FFFF0000FFFF), np.uint64(0xFFFFFFFF)
+
+
+def header(n_pixels: int) -> bytes:
+    """Return the header of a chunk of `n_pixels` uint16."""
+    return struct.pack(">QI", 2 * n_pixels, 2 * BLOCK)
+
+
+@nb.njit(nogil=True, cache=True)
+def _transpose(bits):  # pragma: no cover - compiled
+    """Transpose the 8 × 8 bits of a 64-bit word (Warren, Hacker's Delight, 7-3)."""
+    for shift, mask in _LANES:
+        swap = (bits ^ (bits >> shift)) & mask
+        bits = bits ^ swap ^ (swap << shift)
+    return bits
+
+
+@nb.njit(nogil=True, cache=True)
+def _low_bytes(words, out):  # pragma: no cover - compiled
+    """Transpose the low bytes of every eight pixels into a word, (n,), from words of four pixels, (2 n,)."""
+    for group in range(out.size):
+        first, second = words[2 * group] & _LOW, words[2 * group + 1] & _LOW
+        first, second = (first | (first >> np.uint64(8))) & _PAIRS, (second | (second >> np.uint64(8))) & _PAIRS
+        first, second = (first | (first >> np.uint64(16))) & _HALF, (second | (second >> np.uint64(16))) & _HALF
+        out[group] = _transpose(first | (second << np.uint64(32)))
+
+
+@nb.njit(nogil=True, cache=True)
+def shuffle(words, out, scratch):  # pragma: no cover - compiled
+    """Sort the bits of pixels, four uint16 in each of `words` (2 n,) uint64, into 16 planes of n bytes.
+
+    Write only the lowest planes, up to the highest bit, to `out`, and return their bytes. `scratch` (n,) uint64 is
+    overwritten, and so are `words` where a pixel is above 255.
+    """
+    plane = words.size // 2
+    every = np.uint64(0)
+    for word in words:
+        every |= word
+    every |= every >> np.uint64(32)
+    every = (every | (every >> np.uint64(16))) & np.uint64(0xFFFF)
+    planes = 0
+    while every >> np.uint64(planes):
+        planes += 1
+    for first in range(0, planes, 8):
+        _low_bytes(words, scratch)
+        for k in range(min(planes - first, 8)):
+            into, shift = out[(first + k) * plane : (first + k + 1) * plane], np.uint64(8 * k)
+            for group in range(plane):
+                into[group] = np.uint8((scratch[group] >> shift) & np.uint64(255))
+        if planes > 8:
+            for k in range(words.size):
+                words[k] >>= np.uint64(8)
+    return planes * plane
+
+
+@nb.njit(nogil=True, cache=True)
+def _length(rest, out, at):  # pragma: no cover - compiled
+    """Write the part of a length that does not fit into its token."""
+    if rest < 0:
+        return at
+    while rest >= 255:
+        out[at] = 255
+        at += 1
+        rest -= 255
+    out[at] = rest
+    return at + 1
+
+
+@nb.njit(nogil=True, cache=True)
+def _sequence(literals, zeros, out, at):  # pragma: no cover - compiled
+    """Write some literal bytes, then zeros as a match with the last of them; the last sequence has no match."""
+    n = literals.size
+    out[at] = min(n, 15) << 4 | (min(zeros - 4, 15) if zeros else 0)
+    at = _length(n - 15, out, at + 1)
+    for k in range(n):
+        out[at + k] = literals[k]
+    at += n
+    if zeros:
+        out[at], out[at + 1] = 1, 0
+        at = _length(zeros - 4 - 15, out, at + 2)
+    return at
+
+
+@nb.njit(nogil=True, cache=True)
+def compress(shuffled, used, out, at):  # pragma: no cover - compiled
+    """Write a block with its length into `out` at `at`, and return its end.
+
+    Only the first `used` bytes of `shuffled` (n,) uint8, n a multiple of 16, are read; the others are set to 0.
+    LZ4 wants the last five bytes of a block not to be a match, and the last match to begin twelve before the end.
+    """
+    start, done, i = at, 0, 0
+    shuffled[used:] = 0
+    words, last = shuffled.view(np.uint16), -(-used // STEP)
+    end = words.size - 3
+    at += 4
+    while i * STEP < shuffled.size - 12:
+        if i < last and words[i] != 0:
+            i += 1
+            continue
+        stop = i + 1
+        while stop < last and words[stop] == 0:
+            stop += 1
+        stop = end if stop >= last else min(stop, end)
+        if (stop - i) * STEP >= FEWEST_ZEROS:
+            at = _sequence(shuffled[done * STEP : i * STEP + 1], (stop - i) * STEP - 1, out, at)
+            done = stop
+        i = stop
+    at = _sequence(shuffled[done * STEP :], 0, out, at)
+    for k in range(4):
+        out[start + k] = (at - start - 4) >> (24 - 8 * k) & 255
+    return at
+
 
 WHOLE = 2**32
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -16,14 +180,14 @@ NOTICED = 1e-3  # counts lost in a pixel, below which background is not gone thr
 class FrameMaker:
     """Turns intensities of the ring's pixels into whole frames, each a bitshuffle-LZ4 chunk.
 
-    In the ring there is speckle, elsewhere photons without any: every pixel of every frame is drawn anew. A lost frame
-    is a frame of zeros.
+    The ring has speckle, the other pixels photons without speckle; each pixel of each frame is drawn independently. A
+    lost frame is a frame of zeros.
 
     Parameters
     ----------
     geometry : Geometry
     dark_hz : float
-        What every pixel counts without a photon, per second, if it is neither dead nor in a gap.
+        Dark counts per second of each pixel that is neither dead nor in a gap.
 
     Attributes
     ----------
@@ -60,12 +224,12 @@ class FrameMaker:
         exposure_s: float,
         rng: np.random.Generator,
     ) -> NDArray[np.uint16]:
-        """Counts of the ring's pixels, (b, P).
+        """Draw the counts of the ring's pixels, (b, P).
 
         Parameters
         ----------
         intensity : ndarray, shape (b, P)
-            Of the speckle, 1 in the mean.
+            Intensity of the speckle, 1 in the mean.
         level : ndarray, shape (b,)
             Photons per pixel in the ring, in each frame; 0 where the frame is lost.
         exposure_s : float
@@ -84,7 +248,7 @@ class FrameMaker:
         *,
         lost: NDArray[np.bool_] | None = None,
     ) -> list[bytes]:
-        """One chunk per frame, from the counts (b, P) of the ring's pixels.
+        """Return one chunk per frame, from the counts (b, P) of the ring's pixels.
 
         Parameters
         ----------
@@ -106,7 +270,7 @@ class FrameMaker:
 
 
 def _by_block(pixels: NDArray[np.int64], n_blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the pixels of each block begin, and the places of all in their blocks."""
+    """Return where the pixels of each block begin, and the positions of all pixels in their blocks."""
     return np.searchsorted(pixels, np.arange(n_blocks + 1) * BLOCK), pixels % BLOCK
 
 
@@ -119,7 +283,7 @@ def _count(intensity, mean, level, dark, loss, rng, out):  # pragma: no cover - 
 
 @nb.njit(nogil=True, cache=True)
 def _alias(weight, chance, other):  # pragma: no cover - compiled
-    """Tables to draw from `weight` (BLOCK,) with one number (Vose, IEEE Trans. Softw. Eng. 17, 972, 1991).
+    """Return tables to draw from `weight` (BLOCK,) with one number (Vose, IEEE Trans. Softw. Eng. 17, 972, 1991).
 
     A pixel is kept if a random number below `WHOLE` is below its `chance`, and otherwise is the `other` one.
     """
@@ -142,7 +306,7 @@ def _alias(weight, chance, other):  # pragma: no cover - compiled
 
 @nb.njit(nogil=True, cache=True)
 def _mixed(state):  # pragma: no cover - compiled
-    """A random word from one that grows by `GOLDEN` (Steele, Lea and Flood, SIGPLAN Not. 49, 453, 2014)."""
+    """Return a random word from a counter that grows by `GOLDEN` (Steele et al., SIGPLAN Not. 49, 453, 2014)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
@@ -190,3 +354,64 @@ def _encode(
                 out[at], out[at + 1] = pixels[pixel] & 255, pixels[pixel] >> 8
                 at += 2
         ends[t] = at
+
+
+DATASET = "entry/data/data"
+
+
+class FrameFile:
+    """One HDF5 file of frames, open to readers (SWMR) from the start; its name cannot be guessed.
+
+    Beside ``entry/data/data`` it holds, in ``entry/instrument/NDAttributes`` as areaDetector's file writer does,
+    ``NDArrayTimeStamp`` (when the exposure of each frame began, in seconds) and ``NDArrayUniqueId`` (its number, from
+    1); and in ``entry/instrument/detector``, as NXdetector does, ``pixel_mask`` and ``saturation_value``. A frame that
+    can be read always has its time.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder, made if it does not exist.
+    name : str
+        Beginning of the file's name.
+    pixel_mask : ndarray of uint32, shape (ny, nx)
+    """
+
+    def __init__(self, directory: Path, name: str, pixel_mask: NDArray[np.uint32]) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory.resolve() / f"{name}_{uuid.uuid4().hex}.h5"
+        self._file = h5py.File(self.path, "w", libver="latest")
+        shape = pixel_mask.shape
+        self._data = self._file.create_dataset(
+            DATASET,
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(1, *shape),
+            dtype="<u2",
+            **hdf5plugin.Bitshuffle(cname="lz4"),
+        )
+        attributes = self._file.create_group("entry/instrument/NDAttributes")
+        self._time, self._id = (
+            attributes.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(1024,), dtype=dtype)
+            for name, dtype in (("NDArrayTimeStamp", "<f8"), ("NDArrayUniqueId", "<i4"))
+        )
+        detector = self._file.create_group("entry/instrument/detector")
+        detector.create_dataset("pixel_mask", data=pixel_mask, compression="gzip")
+        detector["saturation_value"] = SATURATION
+        self._file.swmr_mode = True
+
+    def append(self, chunks: Sequence[bytes], time_s: NDArray[np.float64]) -> None:
+        """Write compressed frames and their times; readers see them when this returns."""
+        start = len(self._data)
+        stop = start + len(chunks)
+        for dataset, values in ((self._time, time_s), (self._id, np.arange(start, stop) + 1)):
+            dataset.resize(stop, axis=0)
+            dataset[start:] = values
+            dataset.flush()
+        self._data.resize(stop, axis=0)
+        for frame, chunk in enumerate(chunks, start):
+            self._data.id.write_direct_chunk((frame, 0, 0), chunk)
+        self._data.flush()
+
+    def close(self) -> None:
+        """Close the file; closing it again does nothing."""
+        self._file.close()

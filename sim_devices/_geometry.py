@@ -1,13 +1,60 @@
-"""Where the detector stands: the q and azimuth of each pixel, which pixels are bad, and which lie in the ring."""
+"""The scattering geometry: q and azimuth of each pixel, bad pixels, the ring, and the intensity at each q."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation
 
-from sim_devices._form_factor import scattering
+DIAMETER_NM = 250.0
+POLYDISPERSITY = 0.08
+FRACTION = 0.605  # of the volume
+
+
+def form_factor(q: ArrayLike, diameter_nm: float) -> NDArray[np.float64]:
+    """Return P(q) of a sphere, 1 at q = 0 (Rayleigh, Proc. R. Soc. A 84, 25, 1911)."""
+    x = np.asarray(q, dtype=float) * diameter_nm / 2
+    return (3 * (np.sin(x) - x * np.cos(x)) / x**3) ** 2
+
+
+def structure_factor(q: ArrayLike, diameter_nm: float, fraction: float) -> NDArray[np.float64]:
+    """Return S(q) of hard spheres that fill a `fraction` of the volume.
+
+    Percus and Yevick's closed form (Wertheim, Phys. Rev. Lett. 10, 321, 1963; Thiele, J. Chem. Phys. 39, 474, 1963)
+    with the direct correlation -(alpha + beta r + gamma r³) inside the core, r in diameters.
+    """
+    x, f = np.asarray(q, dtype=float) * diameter_nm, fraction
+    alpha, beta = (1 + 2 * f) ** 2 / (1 - f) ** 4, -6 * f * (1 + f / 2) ** 2 / (1 - f) ** 4
+    gamma = f * alpha / 2
+    sin, cos = np.sin(x), np.cos(x)
+    core = alpha / x**3 * (sin - x * cos)
+    core += beta / x**4 * (2 * x * sin + (2 - x**2) * cos - 2)
+    core += gamma / x**6 * (-(x**4) * cos + 4 * ((3 * x**2 - 6) * cos + (x**3 - 6 * x) * sin + 6))
+    return 1 / (1 + 24 * f * core)
+
+
+def verlet_weis(q: ArrayLike, diameter_nm: float, fraction: float) -> NDArray[np.float64]:
+    """Return S(q) with the fraction and diameter for which Percus and Yevick agree with simulations.
+
+    Verlet and Weis, Phys. Rev. A 5, 939, 1972, equation 13, without their small term at contact.
+    """
+    effective = fraction * (1 - fraction / 16)
+    return structure_factor(q, diameter_nm * np.cbrt(effective / fraction), effective)
+
+
+def scattering(q: ArrayLike) -> NDArray[np.float64]:
+    """Return the scattering at q in 1/nm, in arbitrary units: spheres of 250 nm, 8 % polydisperse, at 60.5 vol %.
+
+    Each sphere has neighbours of its own size (Pedersen, J. Appl. Cryst. 27, 595, 1994): P S is averaged over a normal
+    law of diameters, weighted with the square of the volume.
+    """
+    spread = np.linspace(-3, 3, 61)
+    diameter = DIAMETER_NM * (1 + POLYDISPERSITY * spread)
+    weight = np.exp(-(spread**2) / 2) * diameter**6
+    q = np.asarray(q, dtype=float)[..., None]
+    return (form_factor(q, diameter) * verlet_weis(q, diameter, FRACTION)) @ (weight / weight.sum())
+
 
 PIXEL_M = 55e-6
 BEAMSTOP_PX = 30
@@ -71,7 +118,7 @@ class Geometry:
 
     @cached_property
     def _hardware(self) -> tuple[tuple[int, int], tuple[float, float], NDArray[np.bool_]]:
-        """Shape, pixel size in metres, and mask of the gaps with the pixels that border them."""
+        """Return shape, pixel size in metres, and the mask of the gaps with the pixels that border them."""
         if self.shape is not None:
             return self.shape, (PIXEL_M, PIXEL_M), np.zeros(self.shape, bool)
         from pyFAI.detectors import detector_factory  # slow to import, and only this needs it
@@ -112,14 +159,14 @@ class Geometry:
 
     @cached_property
     def hot_hz(self) -> NDArray[np.float64]:
-        """What each pixel counts without a photon, (ny, nx), per second: 10² to 10⁵ where it is hot, 0 elsewhere."""
+        """Dark counts of each pixel per second, (ny, nx): 10² to 10⁵ where it is hot, 0 elsewhere."""
         rng = np.random.default_rng(self.bad_seed)
         rate = 10 ** rng.uniform(2, 5, self.frame_shape)
         return np.where(self._defects[0] & HOT, rate, 0.0)
 
     @cached_property
     def _defects(self) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-        """Why a pixel is bad, (ny, nx), in NeXus' bits, and where nobody knows of it yet."""
+        """Return why pixels are bad, (ny, nx), in NeXus' bits, and which of these no mask lists."""
         _, (high, wide), gaps = self._hardware
         rows, columns = self._offset_m
         drawn = np.random.default_rng((self.bad_seed, 1)).random(self.frame_shape)
@@ -135,7 +182,7 @@ class Geometry:
     def pixel_mask(self) -> NDArray[np.uint32]:
         """Why a pixel is bad, (ny, nx), in NeXus' bits: 0 gap or beside one, 1 dead, 3 hot, 8 beamstop; 0 if good.
 
-        What went bad since the mask was made counts as good.
+        Pixels that went bad since the mask was made count as good.
         """
         defects, unlisted = self._defects
         return np.where(unlisted, 0, defects).astype(np.uint32)

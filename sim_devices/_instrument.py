@@ -1,7 +1,9 @@
-"""All the devices around one hidden sample and one clock."""
+"""All devices around one hidden sample and one clock, and the file that describes the instrument."""
 
+import inspect
+import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +14,62 @@ from sim_devices._beam import Attenuator, DetectorArm, Dose, Shutter, Source
 from sim_devices._clock import SimClock
 from sim_devices._geometry import Geometry
 from sim_devices._lambda750k import Lambda750k
-from sim_devices._rheometer import Rheometer
+from sim_devices._rheometer import Rheometer, Yielding
 from sim_devices._sample import HiddenSample
 from sim_devices._samples import hidden_sample
 from sim_devices._scattering import Motion
 from sim_devices._stage import Stage
-from sim_devices._yielding import Yielding
+
+# Options of the detector that SimulatedInstrument does not set itself.
+OPTIONS = (
+    set(inspect.signature(Lambda750k.__init__).parameters)
+    - {"self", "prefix", "kwargs", "name", "directory", "geometry", "clock", "sample_now", "seed", "transmission"}
+)  # fmt: skip
+
+
+def read_hardware(path: Path) -> dict[str, Any]:
+    """Read options of `SimulatedInstrument` from a file: `geometry`, and those of its detector.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML with the table ``[geometry]``, whose keys are the attributes of `Geometry`, and the table
+        ``[detector]``, with those parameters of `Lambda750k` that describe the instrument: `count_rate`,
+        `contrast`, `speckle_px`, `flicker_rms`, `noise_rms`, `drift`, `unlit_share`, `dark_hz`, `lost_share`.
+
+    Raises
+    ------
+    ValueError
+        If the file has other keys, or describes an impossible instrument.
+    """
+    told = tomllib.loads(path.read_text())
+    for table, known in (("geometry", {field.name for field in fields(Geometry)}), ("detector", OPTIONS)):
+        if unknown := sorted(set(told.get(table, {})) - known):
+            raise ValueError(f"{path}: no {table}.{unknown[0]}: there are {', '.join(sorted(known))}")
+    if unknown := sorted(set(told) - {"geometry", "detector"}):
+        raise ValueError(f"{path}: no {unknown[0]}: there are geometry and detector")
+    given = {name: tuple(x) if isinstance(x, list) else x for name, x in told.get("geometry", {}).items()}
+    return {"geometry": Geometry(**given), **told.get("detector", {})}
 
 
 class SimulatedInstrument:
-    """A rheo-XPCS instrument in a box.
+    """A complete simulated rheo-XPCS instrument.
 
-    Shear stopped when the clock began. The shutter is closed. Only exposures count as dose, for as long as their frames
-    say, however long the shutter is open.
+    Shear stopped when the clock began. The shutter is closed. Only exposures count as dose, for the time of their
+    frames, however long the shutter is open.
 
     Parameters
     ----------
     directory : Path
-        Where the detector writes.
+        Folder of the detector's files.
     geometry : Geometry
     sample : HiddenSample
     speed : float
-        Simulated seconds in one second of the wall's clock.
+        Simulated seconds in one second of the wall clock.
     seed : int
-        Of speckle, photons, the sample's yielding, the rheometer's noise and the stage's errors.
+        Seed of speckle, photons, the sample's yielding, the rheometer's noise and the stage's errors.
     yielding : Yielding, optional
-        When the sample yields; by default as `seed` has it.
+        Yield events of the sample; by default drawn from `seed`.
     names : mapping of str to str, optional
         Other names for devices and axes: ``{"lambda750k": "eiger", "sample_x": "stage_h"}``.
     **detector
@@ -103,11 +135,11 @@ class SimulatedInstrument:
         self.baseline: list[Any] = [self.source, self.attenuator, self.arm, self.rheometer.temperature]
 
     def _transmission(self) -> float:
-        """Intensity at the sample, as a share of the most that the source gives."""
+        """Return the intensity at the sample, relative to the maximum of the source."""
         return self.shutter.is_open * self.attenuator.transmission.get() * self.source.intensity()
 
     def _in_the_beam(self, began_s: float, duration_s: float, rng: np.random.Generator) -> Dynamics | Motion:
-        """What the detector sees in an exposure that begins now; the spot gets its dose."""
+        """Return the dynamics in an exposure that begins now, and add its dose to the spot."""
         x, y = self.stage.x.true_position, self.stage.y.true_position
         beam_mm = self.source.beam_size_x.get() / 1000, self.source.beam_size_y.get() / 1000
         intensity = self._transmission()
@@ -121,5 +153,5 @@ class SimulatedInstrument:
         return replace(dynamics, beam_speedup=dynamics.beam_speedup * intensity, dose_s=dynamics.dose_s / intensity)
 
     def truth(self, x: float, y: float) -> str:
-        """Name of the regime at a position: for tests and benchmarks, never for the agent."""
+        """Return the name of the regime at a position: for tests and studies, never for the agent."""
         return self.sample.regime(x, y)

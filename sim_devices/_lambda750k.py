@@ -14,16 +14,14 @@ from ophyd import Component, Device, DeviceStatus
 from ophyd.status import Status
 
 from ainerd.dynamics import Dynamics
+from sim_devices._beam import flicker, unlit
 from sim_devices._cam import ABORTED, ERROR, IDLE, LambdaCam
 from sim_devices._clock import SimClock
-from sim_devices._flicker import flicker, unlit
-from sim_devices._frame_file import DATASET, FrameFile
-from sim_devices._frames import FrameMaker
+from sim_devices._frames import DATASET, FrameFile, FrameMaker
 from sim_devices._geometry import Geometry
-from sim_devices._grain import Grain
 from sim_devices._quantity import Quantity
 from sim_devices._scattering import Motion, ScatteredMovie
-from sim_devices._speckle import SpeckleMovie
+from sim_devices._speckle import Grain, SpeckleMovie
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
 
@@ -36,45 +34,44 @@ class Lambda750k(Device):
     """A photon-counting detector that writes its frames to HDF5 and reports them as a Bluesky stream.
 
     Fly it (`kickoff`, `complete`, `collect`), or `trigger` it as in ``bp.count``. One file per staging, written in
-    blocks of frames; an index is reported once its frames can be read. Frames come as fast as they can be made, but
-    not before their time on the simulated clock.
+    blocks of frames; an index is reported once its frames can be read. Frames come as soon as they are made, but not
+    before their time on the simulated clock.
 
-    Counts are Poisson's; a pixel is blind for 1 µs after each photon it counts, without being paralysed by those it
-    misses, and ends at 4095. Dynamics are those in the middle of each exposure: what happens within one is not blurred.
-    What the file holds beside the frames, `FrameFile` says: times, and a mask of the bad pixels.
+    Counts are Poisson's; a pixel has a non-paralysable dead time of 1 µs, and saturates at 4095. Dynamics are those in
+    the middle of each exposure, without blur. The file also holds times and a mask of the bad pixels; see `FrameFile`.
 
     Parameters
     ----------
     directory : Path
-        Where the files go.
+        Folder of the files.
     geometry : Geometry
     clock : SimClock
     sample_now : callable
-        ``sample_now(now_s, duration_s, rng)`` gives what is in the beam, `Dynamics` or a `Motion`; called as an
-        acquisition begins, with the time on the clock.
+        ``sample_now(now_s, duration_s, rng)`` returns the `Dynamics` or `Motion` in the beam; it is called at the start
+        of an acquisition, with the time on the clock.
     seed : int
         The same seed, settings and dynamics give the same frames.
     count_rate : float
-        Photons per pixel and second in the ring, in the mean over its pixels, at full transmission.
+        Mean photons per pixel and second in the ring, at full transmission.
     contrast : float
         beta of the speckle, background included.
     speckle_px : (float, float)
-        Size of the speckles in rows and columns; see `sim_devices._grain.Grain`.
+        Size of the speckles in rows and columns; see `sim_devices._speckle.Grain`.
     flicker_rms : float
-        Of the beam's intensity, as a share of it; see `sim_devices._flicker.flicker`.
+        Relative flicker of the beam's intensity; see `sim_devices._beam.flicker`.
     noise_rms : float
-        Of the beam's intensity from frame to frame, as a share of it, without memory.
+        Relative noise of the beam's intensity, independent from frame to frame.
     drift : float
-        By how much the beam grows over each exposure, as a share of its mean; below 0 it fades.
+        Relative growth of the beam over each exposure; below 0 it fades.
     unlit_share : float
-        Part of the frames that no beam comes in; see `sim_devices._flicker.unlit`. Nobody says which.
+        Share of the frames without beam; see `sim_devices._beam.unlit`. No document marks them.
     dark_hz : float
-        What every pixel counts without a photon, per second.
+        Dark counts per pixel and second.
     lost_share : float
-        Part of the frames that is lost between detector and file: zeros in their place, and `cam.bad_frame_counter`
-        counts them.
+        Share of the frames that are lost between detector and file. They are zeros, and `cam.bad_frame_counter` counts
+        them.
     transmission : callable
-        Gives the share of the beam that comes through shutter and attenuators; asked before each block of frames.
+        Returns the share of the beam that passes shutter and attenuators; called before each block of frames.
     """
 
     cam = Component(LambdaCam, "cam1:", kind="config")
@@ -132,7 +129,7 @@ class Lambda750k(Device):
         return staged
 
     def unstage(self) -> list[object]:
-        """End what is going on, without failing it since its plan has left, and close the file."""
+        """Stop an acquisition without failing its status, since its plan has ended, and close the file."""
         self.stop(success=True)
         if self._thread is not None:
             self._thread.join()
@@ -160,7 +157,7 @@ class Lambda750k(Device):
         return started
 
     def complete(self) -> DeviceStatus:
-        """Status of the acquisition that was kicked off."""
+        """Return the status of the acquisition that was kicked off."""
         if self._status is None:
             raise RuntimeError(f"{self.name} has not been kicked off since it was staged")
         return self._status
@@ -258,15 +255,15 @@ class Lambda750k(Device):
         return {self.image_key: key}
 
     def describe(self) -> dict[str, Any]:
-        """Describe what a trigger gives: the frames of a whole exposure, and their mean."""
+        """Describe the data of a trigger: the frames of a whole exposure, and their mean."""
         return {**super().describe(), **self._describe_image(self.cam.n_frames)}
 
     def describe_collect(self) -> dict[str, dict[str, Any]]:
-        """Describe what flying gives: single frames."""
+        """Describe the data of flying: single frames."""
         return self._describe_image(1)
 
     def get_index(self) -> int:
-        """Indices whose frames can be read."""
+        """Return the number of indices whose frames can be read."""
         return self._written // (self._frames_per_index or 1)
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Particles in a liquid: Brownian motion, and the more they crowd, the more they are in each other's way."""
+"""Particles in a liquid: Brownian motion, hindered by crowding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ class Crowd:
     """Discs that repel each other where they overlap, moved by Brownian dynamics (Ermak and McCammon, 1978).
 
     A harmonic repulsion, as of soft colloids: around a fraction of 0.84 discs jam (O'Hern et al., Phys. Rev. E 68,
-    011306, 2003), and well below they are caged. Shear leaves them anywhere; from then on they age.
+    011306, 2003), and well below they are caged. Shear randomizes their positions; from then on they age.
 
     Attributes
     ----------
     family : str
     fraction : float
-        Of the area that discs cover, overlaps counted twice. At 0 they do not meet.
+        Share of the area that discs cover, overlaps counted twice. At 0 they do not interact.
     diffusion_nm2_s : float
-        Of a single one.
+        Diffusion of a single disc.
     diameter_nm : float
-        In the mean.
+        Mean diameter.
     waited_s : float
-        Since shear stopped; no more than `WAITING` steps of it are simulated.
+        Time since shear stopped, of which at most `WAITING` steps are simulated.
     """
 
     family: str
@@ -78,7 +78,7 @@ class Crowd:
 
 @nb.njit(nogil=True, cache=True)
 def _advance(where, diameter, box, push, jump, steps, rng):  # pragma: no cover - compiled
-    """Move particles (N, 2) by so many steps; each has random jumps, and pushes those that it overlaps."""
+    """Move particles (N, 2) by `steps`; each jumps at random and pushes those that it overlaps."""
     n = len(where)
     cells = max(int(box / diameter.max()), 1) if push else 1
     first, then = np.empty(cells * cells, np.int64), np.empty(n, np.int64)

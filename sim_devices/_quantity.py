@@ -6,13 +6,13 @@ from ophyd import Signal
 
 
 class Quantity(Signal):
-    """An ophyd signal that describes its unit, and refuses what is out of its limits.
+    """An ophyd signal that describes its unit, and refuses values outside its limits.
 
     Parameters
     ----------
     units : str
     limits : (float, float), optional
-        Both still allowed.
+        Allowed values, limits included.
     """
 
     def __init__(self, *args: Any, units: str, limits: tuple[float, float] | None = None, **kwargs: Any) -> None:
@@ -20,7 +20,7 @@ class Quantity(Signal):
         self._units, self._limits = units, limits
 
     def check_value(self, value: Any, **kwargs: Any) -> None:
-        """Raise ValueError if `value` is out of the limits."""
+        """Raise ValueError if `value` is outside the limits."""
         super().check_value(value, **kwargs)
         if self._limits is not None and not self._limits[0] <= value <= self._limits[1]:
             low, high = (f"{limit:g}" for limit in self._limits)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.threads import one_thread
-from sim_devices._coherence import mode_weights
 from sim_devices._geometry import HC_KEV_NM, Geometry
+from sim_devices._speckle import mode_weights
 
 BLOCK = 25  # frames
 # Of a Hann window's power spectrum at half maximum, in 2 pi over the window's width (Harris, Proc. IEEE 66, 51, 1978).
@@ -35,9 +35,9 @@ class Motion(Protocol):
     def positions(
         self, t_s: NDArray[np.float64], box_nm: float, rng: np.random.Generator
     ) -> Iterator[NDArray[np.float64]]:
-        """Where the scatterers are at the times `t_s`, (b, N, 2) in nm along columns and rows, some frames at a time.
+        """Yield the positions of the scatterers at the times `t_s`, (b, N, 2) in nm along columns and rows, in blocks.
 
-        They fill a square of the side `box_nm` around 0 evenly; who leaves it comes in on the other side.
+        They fill a square of the side `box_nm` around 0 evenly; a scatterer that leaves it enters on the other side.
         """
         ...
 
@@ -89,7 +89,7 @@ class ScatteredMovie:
         self.box_nm = HALF_WIDTH * 2 * np.pi / (step * max(speckle_px, FINEST_PX))
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Frames one after the other, (b, P)."""
+        """Yield the frames in blocks, (b, P)."""
         layers = phase = lit = None
         for positions in self.motion.positions(self.t_s, self.box_nm, self._rng):
             if layers is None or phase is None or lit is None:
@@ -121,7 +121,7 @@ class ScatteredMovie:
 def _axes(
     geometry: Geometry, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """The q in 1/nm of the rows and columns that hold the pixels, and from column to column: even at small angles."""
+    """Return q in 1/nm of the rows and columns of the pixels, and its even step from column to column."""
     k = 2 * np.pi * geometry.energy_keV / HC_KEV_NM / geometry.distance_m
     high, wide = geometry.pixel_m
     row, column = np.arange(rows.min(), rows.max() + 1), np.arange(columns.min(), columns.max() + 1)
@@ -130,13 +130,13 @@ def _axes(
 
 
 def _lit(positions: NDArray[np.float64], box_nm: float) -> float:
-    """How much light scatterers see together."""
+    """Return the intensity of the beam at each scatterer."""
     return float(np.prod(np.cos(np.pi * positions / box_nm) ** 2, axis=1).sum())
 
 
 @nb.njit(nogil=True, cache=True)
 def _waves(positions, phase, qy, qx, box_nm, down, across):  # pragma: no cover - compiled
-    """Amplitude of each scatterer at each row (ny, N), and at each column (N, nx): their product is its wave."""
+    """Return the amplitude of each scatterer at each row (ny, N), and column (N, nx): their product is its wave."""
     for j in range(phase.size):
         x, y = positions[j, 0], positions[j, 1]
         x, y = x - box_nm * np.round(x / box_nm), y - box_nm * np.round(y / box_nm)

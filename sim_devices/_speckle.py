@@ -1,22 +1,220 @@
-"""Speckle movies with prescribed dynamics: partly coherent fields that forget as g1(t1, t2) says."""
+"""Speckle movies with prescribed dynamics: partly coherent Gaussian fields with a given g1(t1, t2).
+
+Frames are drawn in blocks, in bounded memory. A field is the sum of two. `far` is determined by knots, spread over time
+and internal clock, as a product of two small matrices. `near` is the rest: it reaches little further than from one knot
+to the next, so each block of it is drawn given the block before, both in full, and nothing older. For exponent 1, where
+the process is Markov's, that is exact; for exponents from .5 to 2 and up to 5000 frames, g1 is off by .003 at most and
+by .0003 rms. It is worse only for a clock that goes back (echo) at an exponent well below 2: the sharp tip of g1, where
+the clock returns to an earlier reading, is as blunt as the knots are coarse.
+"""
 
 from collections.abc import Iterator
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from ainerd.dynamics import Dynamics, clock, rate_factor
-from sim_devices._coherence import mode_weights
-from sim_devices._gaussian import BLOCK, Draw, Process
-from sim_devices._grain import Grain
+from ainerd.threads import one_thread
+
+
+def mode_weights(contrast: float) -> NDArray[np.float64]:
+    """Return the intensities of the ceil(1 / contrast) coherent modes: they sum to 1, their squares to the contrast.
+
+    One mode differs from the others, which are equal, so that any contrast in (0, 1] is met exactly.
+
+    Raises
+    ------
+    ValueError
+        If the contrast is not in (0, 1].
+    """
+    if not 0 < contrast <= 1:
+        raise ValueError(f"contrast must lie in (0, 1], got {contrast}")
+    modes = int(np.ceil(1 / contrast - 1e-9))
+    if modes == 1:
+        return np.ones(1)
+    first = (1 + np.sqrt(max(modes - 1, 0) * max(contrast * modes - 1, 0))) / modes
+    return np.r_[first, np.full(modes - 1, (1 - first) / (modes - 1))]
+
+
+SMALL = 0.01  # of the middle tap: smaller ones are left out
+
+
+class Grain:
+    """The field of each pixel as a combination of independent ones, so that speckles have a size.
+
+    A speckle is Gaussian: the intensities of pixels a distance d apart correlate as exp(-4 ln 2 (d / size)²), with the
+    size, the full width at half maximum, in rows and in columns. A beam of width w seen at a distance L has speckles of
+    about wavelength × L / w: 0.8 pixels of 55 µm for 20 µm, 8 m and 11 keV.
+
+    Parameters
+    ----------
+    pixels : ndarray of int, shape (P,)
+        Flat indices, growing.
+    frame_shape : (int, int)
+    size_px : (float, float)
+        In rows and in columns; 0: pixels are independent.
+
+    Attributes
+    ----------
+    pixel : ndarray of int32, shape (P, n)
+        Positions in `pixels` of each pixel's neighbours, itself first.
+    weight : ndarray of float32, shape (P, n)
+        Their squares sum to 1 in each row, so that intensity and contrast stay as they are; 0 where no neighbour is
+        among the pixels.
+    """
+
+    def __init__(self, pixels: NDArray[np.int64], frame_shape: tuple[int, int], size_px: tuple[float, float]) -> None:
+        of_rows, of_columns = (_taps(size) for size in size_px)
+        taps = of_rows[:, None] * of_columns
+        row, column = np.nonzero(taps >= SMALL)
+        outwards = np.argsort(-taps[row, column], kind="stable")
+        row, column = row[outwards], column[outwards]
+        down, right = row - len(of_rows) // 2, column - len(of_columns) // 2
+
+        y, x = np.unravel_index(pixels, frame_shape)
+        y, x = y[:, None] + down, x[:, None] + right
+        inside = (y >= 0) & (y < frame_shape[0]) & (x >= 0) & (x < frame_shape[1])
+        flat = np.where(inside, y * frame_shape[1] + x, pixels[:, None])
+        place = np.searchsorted(pixels, flat).clip(max=len(pixels) - 1)
+        there = inside & (pixels[place] == flat)
+        weight = np.where(there, taps[row, column], 0.0)
+        self.pixel = np.where(there, place, np.arange(len(pixels))[:, None]).astype(np.int32)
+        self.weight = (weight / np.linalg.norm(weight, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _taps(size: float) -> NDArray[np.float64]:
+    """Return Gaussian taps, 1 in the middle, with the autocorrelation of the field."""
+    wanted = np.exp(-2 * np.log(2) / size**2) if size > 0 else 0.0
+    reach = np.arange(-int(2 * size + 1), int(2 * size + 1) + 1)
+
+    def excess(log_fall: float) -> float:
+        taps = np.exp(-np.exp(log_fall) * reach**2)
+        return float(taps[1:] @ taps[:-1] / (taps @ taps) - wanted)
+
+    if wanted < SMALL:
+        return np.ones(1)
+    taps = np.exp(-np.exp(brentq(excess, -8, 3)) * reach**2)
+    return taps[taps >= SMALL]
+
+
+BLOCK = 50  # frames
+KNOTS = 32  # and more, the less the process is Markov's
+CUT = 1e-5  # part of the knots' power that is left to `near`
+NEGLIGIBLE = 3e-4  # variance of `near` below which it is left out
+JITTER = 1e-6
+
+
+class Process:
+    """A real Gaussian process of unit variance and correlation g1.
+
+    Parameters
+    ----------
+    part : Dynamics
+        A moving part: its exponent and plateau.
+    s : ndarray, shape (T,)
+        Readings of its clock.
+
+    Attributes
+    ----------
+    far : ndarray, shape (T, r)
+    near : list of ndarray, shape (b, 2 BLOCK)
+        For each block, its dependence on the one before and on fresh noise; empty if `far` is complete.
+    """
+
+    @one_thread
+    def __init__(self, part: Dynamics, s: NDArray[np.float64]) -> None:
+        knots = _knots(s, KNOTS + int(len(s) * abs(part.exponent - 1) / 12))
+        power, modes = np.linalg.eigh(_relaxing(part, knots, knots))
+        power, modes = power[::-1], modes[:, ::-1]
+        rank = np.searchsorted(np.cumsum(power), (1 - CUT) * power.sum()) + 1
+        far = _relaxing(part, s, knots) @ (modes[:, :rank] / np.sqrt(power[:rank]))
+        left = 1 - np.einsum("tr,tr->t", far, far)
+        self.near = []
+        if left.max() > NEGLIGIBLE:
+            self.near = [_follow(part, s, far, start) for start in range(0, len(s), BLOCK)]
+        else:
+            far /= np.sqrt(1 - left)[:, None]
+        stays = np.full((len(s), 1), np.sqrt(part.plateau))
+        self.far = np.hstack([stays, np.sqrt(1 - part.plateau) * far]).astype(np.float32)
+
+    def covariance(self) -> NDArray[np.float64]:
+        """Return the actual g1 of the process, (T, T)."""
+        near = np.zeros((len(self.far), len(self.far)))
+        for number, follow in enumerate(self.near):
+            before = slice(max(number - 1, 0) * BLOCK, number * BLOCK)
+            now = slice(number * BLOCK, number * BLOCK + len(follow))
+            recall, fresh = follow[:, : before.stop - before.start].astype(float), follow[:, BLOCK:].astype(float)
+            near[now, : now.start] = recall @ near[before, : now.start]
+            near[: now.start, now] = near[now, : now.start].T
+            near[now, now] = recall @ near[before, before] @ recall.T + fresh @ fresh.T
+        far = self.far.astype(float)
+        return far @ far.T + near
+
+
+class Draw:
+    """Draws `n` independent realisations of a process.
+
+    Parameters
+    ----------
+    process : Process
+    n : int
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, process: Process, n: int, rng: np.random.Generator) -> None:
+        self._process, self._rng, self._number = process, rng, 0
+        self._amplitudes = rng.standard_normal((process.far.shape[1], n), dtype=np.float32)
+        # The block before, and the noise that the next is made of.
+        self._state = np.zeros((2 * BLOCK, n), np.float32) if process.near else None
+
+    @one_thread
+    def next(self, out: NDArray[np.float32]) -> None:
+        """Write the next block into `out`, (b, n)."""
+        start = self._number * BLOCK
+        np.matmul(self._process.far[start : start + BLOCK], self._amplitudes, out=out)
+        if self._state is not None:
+            self._rng.standard_normal(dtype=np.float32, out=self._state[BLOCK:])
+            near = self._process.near[self._number] @ self._state
+            self._state[: len(near)] = near
+            out += near
+        self._number += 1
+
+
+def _relaxing(part: Dynamics, s1: NDArray[np.float64], s2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the correlation of the part that relaxes, (n1, n2)."""
+    return np.exp(-(np.abs(s1[:, None] - s2) ** part.exponent))
+
+
+def _knots(s: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return at most `n` readings of the clock, spread evenly over time and over the clock's path."""
+    if n >= len(s):
+        return np.unique(s)
+    path = np.r_[0.0, np.cumsum(np.abs(np.diff(s)))]
+    spread = path / (path[-1] or 1.0) + np.linspace(0, 1, len(s))
+    return np.unique(s[np.searchsorted(spread, np.linspace(0, spread[-1], n)).clip(max=len(s) - 1)])
+
+
+def _follow(part: Dynamics, s: NDArray[np.float64], far: NDArray[np.float64], start: int) -> NDArray[np.float32]:
+    """Return the dependence of a block, without `far`, on the one before and on noise: (b, 2 BLOCK)."""
+    rows = slice(max(start - BLOCK, 0), start + BLOCK)
+    left = _relaxing(part, s[rows], s[rows]) - far[rows] @ far[rows].T
+    left[np.diag_indices(len(left))] += JITTER
+    n = start - rows.start
+    recall = np.linalg.solve(left[:n, :n], left[:n, n:]).T
+    fresh = np.linalg.cholesky(left[n:, n:] - recall @ left[:n, n:])
+    follow = np.zeros((len(fresh), 2 * BLOCK), np.float32)
+    follow[:, :n], follow[:, BLOCK : BLOCK + len(fresh)] = recall, np.sqrt(1 - part.plateau) * fresh
+    return follow
+
 
 SECTOR_DEG = 5.0  # of azimuth, within which anisotropic dynamics are taken to be the same
 
 
 @nb.njit(nogil=True, cache=True, fastmath=True)
 def _intensity(moving, share, rate, still, static, t_s, modes, pixel, weight, out):  # pragma: no cover - compiled
-    """Intensities of one block, from fields of unit variance per component.
+    """Return the intensities of one block, from fields of unit variance per component.
 
     moving (K, b, P, M, 2) of the parts, with their shares (K,), phase velocities (K, P) and neighbours (K, P, n);
     still (P, M, 2).
@@ -48,8 +246,8 @@ class SpeckleMovie:
     """The intensity of one exposure in the pixels that show speckle, 1 in the mean.
 
     Its two-time correlation is 1 + contrast |g1|², with |g1|² of `ainerd.dynamics.g1_squared` at each pixel's own
-    azimuth; see `sim_devices._gaussian` for how exactly. Friedel pairs are alike in their statistics, not in their
-    speckles.
+    azimuth; see `sim_devices._speckle` for how exactly. Friedel pairs have the same statistics, but not the
+    same speckles.
 
     Parameters
     ----------
@@ -85,7 +283,7 @@ class SpeckleMovie:
         )
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Frames one after the other, (b, P), in blocks of `BLOCK` frames but for the last."""
+        """Yield the frames in blocks, (b, P), of `BLOCK` frames except the last."""
         parts = [part for _, part in self.dynamics.parts]
         share = np.array([share for share, _ in self.dynamics.parts])
         rate = np.array([part.flow_rad_s * np.cos(np.deg2rad(self._phi - part.flow_deg)) for part in parts])
@@ -138,7 +336,7 @@ class _PartField:
             start = stop
 
     def next(self, out: NDArray[np.float32]) -> None:
-        """Put the next block into `out`, (b, P, M, 2)."""
+        """Write the next block into `out`, (b, P, M, 2)."""
         flat = out.reshape(len(out), -1)
         for columns, draw in self._draws:
             draw.next(flat[:, columns])

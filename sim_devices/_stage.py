@@ -21,13 +21,13 @@ BACKLASH_MM = 0.005
 class Axis(SoftPositioner):
     """A screw that carries the sample, with some play between them; it moves at its stage's velocity and clock.
 
-    The reading is the screw's. The sample follows once the play is used up: after a move up it is where the reading
-    says, after a move down it lags behind by the stage's `backlash`.
+    The reading is that of the screw. The sample follows when the play is used up: after a move up it agrees with the
+    reading, after a move down it lags behind by the stage's `backlash`.
 
     Attributes
     ----------
     true_position : float
-        Where the sample is, in mm: for the simulation, in no document.
+        Position of the sample in mm, for the simulation only; no document holds it.
     """
 
     def __init__(self, *, init_pos: float, number: int, **kwargs: Any) -> None:
@@ -42,13 +42,13 @@ class Axis(SoftPositioner):
         return self.parent.velocity
 
     def check_value(self, pos: float) -> None:
-        """Raise `LimitError` if the axis cannot go there."""
+        """Raise `LimitError` if the axis cannot reach the value."""
         low, high = self.limits
         if not low <= pos <= high:
             raise LimitError(f"{self.name} cannot go to {pos} {self.egu}: its limits are {low} to {high} {self.egu}")
 
     def _setup_move(self, position: float, status: Any) -> None:
-        self._halt.set()  # a move in progress gives way
+        self._halt.set()  # ends a move in progress
         self._halt = threading.Event()
         self._started_moving = self._moving = True
         self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
@@ -71,21 +71,21 @@ class Axis(SoftPositioner):
         super()._set_position(value, **kwargs)
 
     def stop(self, *, success: bool = False) -> None:
-        """Stop where the axis is; a move under way fails."""
+        """Stop the axis; a move in progress fails."""
         self._halt.set()
         self._moving = False
         super().stop(success=success)
 
 
 class Stage(Device):
-    """Where on the sample the beam is, in mm.
+    """The position of the beam on the sample, in mm.
 
     Parameters
     ----------
     clock : SimClock
         Travel takes simulated time.
     seed : int
-        Of how far from its target an axis stops.
+        Seed of the errors at the end of a move.
     """
 
     x = Component(Axis, number=0, egu="mm", limits=RANGE_MM, init_pos=MIDDLE_MM, kind="hinted")

@@ -18,8 +18,7 @@ from ainerd.dynamics import Dynamics
 from ainerd.techniques.rheo_xpcs._field import Field
 from ainerd.techniques.rheo_xpcs._picture import Picture
 from ainerd.xpcs import Partition, TwoTimeReducer, split
-from sim_devices._frame_file import DATASET, FrameFile
-from sim_devices._frames import FrameMaker
+from sim_devices._frames import DATASET, FrameFile, FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._speckle import SpeckleMovie
 from studies._tools import Row, forget_peak, memory_mb, seconds

@@ -19,12 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import Dynamics, g1_squared
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_flow, fit_kww
-from sim_devices._coherence import mode_weights
-from sim_devices._frame_file import FrameFile
-from sim_devices._frames import FrameMaker
+from sim_devices._frames import FrameFile, FrameMaker
 from sim_devices._geometry import Geometry
-from sim_devices._grain import Grain
-from sim_devices._speckle import SpeckleMovie
+from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
 from studies._tools import Row, Study, report
 
 DURATION_S, CONTRAST, SIZE, LEVELS = 50.0, 0.2, 256, (0.05, 0.5)

@@ -11,7 +11,7 @@ from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrumen
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
 from sim_devices import read_hardware
-from sim_devices._flicker import AWAY, unlit
+from sim_devices._beam import AWAY, unlit
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100

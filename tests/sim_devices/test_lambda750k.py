@@ -17,7 +17,7 @@ from ophyd.signal import InternalSignalError
 from ainerd.dynamics import Dynamics
 from sim_devices import AcquisitionStopped, Geometry, Lambda750k, SimClock
 from sim_devices._cam import LambdaCam
-from sim_devices._frame_file import FrameFile
+from sim_devices._frames import FrameFile
 
 
 def of(documents, name):

@@ -8,11 +8,21 @@ import pytest
 from scipy import stats
 
 from sim_devices import Geometry
-from sim_devices._bslz4 import BLOCK, ROOM, compress, header, shuffle
-from sim_devices._counting import DEAD_TIME_S, SATURATION, poisson, seen
-from sim_devices._flicker import flicker
-from sim_devices._frame_file import DATASET, FrameFile
-from sim_devices._frames import FrameMaker
+from sim_devices._beam import flicker
+from sim_devices._frames import (
+    BLOCK,
+    DATASET,
+    DEAD_TIME_S,
+    ROOM,
+    SATURATION,
+    FrameFile,
+    FrameMaker,
+    compress,
+    header,
+    poisson,
+    seen,
+    shuffle,
+)
 
 GEOMETRIES = {
     "lambda": Geometry(bad_share=1e-3),

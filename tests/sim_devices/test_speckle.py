@@ -7,9 +7,7 @@ from threadpoolctl import threadpool_limits
 from ainerd.dynamics import Dynamics, clock, g1_moving, g1_squared
 from ainerd.xpcs import Partition, fit_flow, fit_kww, g2
 from sim_devices import SpeckleMovie
-from sim_devices._coherence import mode_weights
-from sim_devices._gaussian import BLOCK, Draw, Process
-from sim_devices._grain import Grain
+from sim_devices._speckle import BLOCK, Draw, Grain, Process, mode_weights
 
 T, DURATION, BETA, SEEDS = 200, 50.0, 0.17, 3
 TIMES = (np.arange(T) + 0.5) * DURATION / T

@@ -1,0 +1,364 @@
+"""A diffraction experiment: a crystal with phase transitions, its temperature controller, and a detector."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+from event_model import compose_stream_resource
+from numpy.typing import NDArray
+from ophyd import Component, Device, DeviceStatus, SoftPositioner
+from ophyd.utils import LimitError
+
+from sim_devices._clock import SimClock
+from sim_devices._quantity import Quantity
+
+UPDATE_S = 0.02
+NOISE_K = 0.01  # of the sensor
+
+
+class TemperatureController(SoftPositioner):
+    """Temperature of the sample in K; a move ends when the temperature has settled.
+
+    Parameters
+    ----------
+    clock : SimClock
+    rate_k_per_s : float
+        Rate of a ramp.
+    settle_s : float
+        Wait at the end of a ramp.
+    seed : int
+        Seed of the sensor's noise.
+
+    Attributes
+    ----------
+    true_position : float
+        Temperature of the sample, for the simulation only; no document holds it.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: SimClock,
+        rate_k_per_s: float = 0.1,
+        settle_s: float = 60.0,
+        limits: tuple[float, float] = (10.0, 320.0),
+        init_pos: float = 180.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(egu="K", limits=limits, source="SIM", **kwargs)
+        self.rate_k_per_s, self.settle_s, self._clock = rate_k_per_s, settle_s, clock
+        self._rng = np.random.default_rng(seed)
+        self._position = self.true_position = init_pos
+        self._halt = threading.Event()
+
+    def check_value(self, pos: float) -> None:
+        """Raise `LimitError` if the temperature cannot be reached."""
+        low, high = self.limits
+        if not low <= pos <= high:
+            raise LimitError(f"{self.name} must be from {low} to {high} K, got {pos}")
+
+    def _setup_move(self, position: float, status: Any) -> None:
+        self._halt.set()  # ends a ramp in progress
+        self._halt = threading.Event()
+        self._started_moving = self._moving = True
+        self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
+        threading.Thread(target=self._ramp, args=(float(position), self._halt), daemon=True).start()
+
+    def _ramp(self, target: float, halt: threading.Event) -> None:
+        begin, start = time.monotonic(), self.true_position
+        duration = self._clock.wall(abs(target - start) / self.rate_k_per_s)
+        while (elapsed := time.monotonic() - begin) < duration:
+            self._show(start + (target - start) * elapsed / duration)
+            if halt.wait(min(UPDATE_S, duration - elapsed)):
+                return
+        self._show(target)
+        if halt.wait(self._clock.wall(self.settle_s)):
+            return
+        self._show(target)
+        self._moving = False
+        self._done_moving()
+
+    def _show(self, temperature: float) -> None:
+        self.true_position = temperature
+        self._set_position(temperature + self._rng.normal(0, NOISE_K))
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stay at the present temperature; a ramp in progress fails."""
+        self._halt.set()
+        self._moving = False
+        super().stop(success=success)
+
+
+DEBYE_WALLER_PER_K = 0.0025
+KINDS = ("background", "Bragg", "order 1", "order 2", "critical 1", "critical 2")
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A second-order transition: intensity grows as (1 - T/Tc)^(2 beta) below `temperature`.
+
+    Attributes
+    ----------
+    temperature : float
+        Tc, in K.
+    beta : float
+        Exponent of the order parameter.
+    width_k : float
+        Distance from Tc at which critical scattering falls to half, in K.
+    shape : {"cusp", "rounded"}
+        Shape of the critical scattering: 1 / (1 + |t|), or 1 / (1 + t²) and a third as wide below Tc as above it.
+    """
+
+    temperature: float
+    beta: float = 0.33
+    width_k: float = 6.0
+    shape: str = "cusp"
+
+    def order(self, temperature: float) -> float:
+        """Return the intensity of the superstructure peaks, 1 at 0 K."""
+        return max(1 - temperature / self.temperature, 0.0) ** (2 * self.beta)
+
+    def critical(self, temperature: float) -> float:
+        """Return the intensity of the critical scattering, 1 at Tc."""
+        t = (temperature - self.temperature) / self.width_k
+        if self.shape == "cusp":
+            return 1 / (1 + abs(t))
+        return 1 / (1 + (t if t > 0 else 3 * t) ** 2)
+
+
+TWO = (Transition(82.0, 0.33), Transition(131.0, 0.5))
+
+
+class Crystal:
+    """Expected counts of a detector of n × n pixels that sees 8 × 8 zones.
+
+    Bragg peaks, superstructure peaks of up to two transitions (at zone corners, and between zones) with halos of
+    critical scattering, powder rings, a background that falls off from the middle, hot pixels.
+
+    Parameters
+    ----------
+    n : int
+    seed : int
+        Seed of structure factors and hot pixels.
+    transitions : sequence of Transition
+        Up to two.
+    expansion_per_k : float
+        Peaks move towards the middle by this share of their distance from it, for each K above 30.
+    powder : float
+        Height of the powder rings, as a share of the background.
+    hot_pixels : int
+    odd_peak : float, optional
+        A temperature above which a peak appears that is unrelated to any transition.
+    """
+
+    BRAGG, PEAK, DIFFUSE, BACKGROUND = 400.0, 250.0, 30.0, 5.0  # counts
+    SIZE, HALO = 1.3, 3.0  # pixels
+
+    def __init__(
+        self,
+        n: int = 200,
+        *,
+        seed: int = 0,
+        transitions: Sequence[Transition] = TWO,
+        expansion_per_k: float = 0.0,
+        powder: float = 0.4,
+        hot_pixels: int = 20,
+        odd_peak: float | None = None,
+    ) -> None:
+        self.n, self.transitions, self.expansion_per_k = n, tuple(transitions), expansion_per_k
+        self.odd_peak = odd_peak
+        rng = np.random.default_rng((seed, n))
+        places = [[(i + 0.5, j + 0.5) for i in range(8) for j in range(8)]]
+        places += [
+            [(i + 1.0, j + 1.0) for i in range(7) for j in range(7)],
+            [(i + 1.0, j + 0.5) for i in range(7) for j in range(8)],
+        ]
+        self._places = [np.array(p) * n / 8 for p in places]
+        self._factors = [rng.lognormal(0.0, 0.6, len(p)) for p in places]
+        y, x = np.mgrid[:n, :n]
+        radius = np.hypot(y - n / 2, x - n / 2)
+        rings = np.exp(-(((radius - 0.31 * n) / 1.5) ** 2)) + 0.6 * np.exp(-(((radius - 0.42 * n) / 1.5) ** 2))
+        self._background = self.BACKGROUND * (1 + 0.5 * np.exp(-radius / (0.3 * n)) + powder * rings)
+        self.hot = rng.choice(n * n, hot_pixels, replace=False)
+        self._still = self._stamps(0.0)
+
+    def counts(self, temperature: float, exposure: float = 1.0) -> NDArray[np.float64]:
+        """Return the expected counts (n, n) in `exposure` units at a temperature in K."""
+        shift = self.expansion_per_k * (temperature - 30)
+        bragg, thermal, *peaks = self._stamps(shift) if shift else self._still
+        waller = np.exp(-DEBYE_WALLER_PER_K * (temperature - 30))
+        counts = self._background + self.BRAGG * waller * bragg + 0.05 * self.BRAGG * (1 - waller) * thermal
+        for transition, sharp, halo in zip(self.transitions, peaks[0::2], peaks[1::2], strict=False):
+            counts += self.PEAK * transition.order(temperature) * sharp
+            counts += self.DIFFUSE * transition.critical(temperature) * halo
+        if self.odd_peak is not None and temperature > self.odd_peak:
+            y, x = np.mgrid[: self.n, : self.n]
+            counts += self.PEAK * np.exp(-((y - 0.3 * self.n) ** 2 + (x - 0.7 * self.n) ** 2) / (2 * 2.0**2))
+        counts.ravel()[self.hot] = 5000.0
+        return counts * exposure
+
+    def truth(self, temperatures: Sequence[float]) -> NDArray[np.int64]:
+        """Return the index in `KINDS` of the main source of a pixel's counts over some temperatures, (n, n)."""
+        bragg, _, *peaks = self._still
+        parts = [np.zeros_like(bragg), self.BRAGG * bragg, *[np.zeros_like(bragg)] * 4]
+        for i, transition in enumerate(self.transitions):
+            order = np.mean([transition.order(t) for t in temperatures])
+            critical = np.mean([transition.critical(t) for t in temperatures])
+            parts[2 + i], parts[4 + i] = self.PEAK * order * peaks[2 * i], self.DIFFUSE * critical * peaks[2 * i + 1]
+        found = np.where(np.max(parts, axis=0) > 0.5 * self._background, np.argmax(parts, axis=0), 0)
+        found.ravel()[self.hot] = 0
+        return found
+
+    def _stamps(self, shift: float) -> list[NDArray[np.float64]]:
+        """Return Bragg peaks, their thermal diffuse halo, then peaks and halos of each kind of superstructure."""
+        wanted = [(0, self.SIZE), (0, 2.2 * self.SIZE)]
+        wanted += [(kind, size) for kind in (1, 2) for size in (self.SIZE, self.HALO)]
+        return [self._stamp(self._places[kind], self._factors[kind], size, shift) for kind, size in wanted]
+
+    def _stamp(
+        self, places: NDArray[np.float64], factors: NDArray[np.float64], size: float, shift: float
+    ) -> NDArray[np.float64]:
+        at = self.n / 2 + (places - self.n / 2) * (1 - shift)
+        image, reach, axis = np.zeros((self.n, self.n)), int(5 * size) + 2, np.arange(self.n)
+        for (cy, cx), factor in zip(at, factors, strict=True):
+            rows = slice(max(0, int(cy) - reach), int(cy) + reach + 1)
+            columns = slice(max(0, int(cx) - reach), int(cx) + reach + 1)
+            down = np.exp(-((axis[rows] - cy) ** 2) / (2 * size**2))
+            image[rows, columns] += factor * down[:, None] * np.exp(-((axis[columns] - cx) ** 2) / (2 * size**2))
+        return image
+
+
+DATASET = "entry/data/data"
+HIGHEST = 2**16 - 2  # the number above it marks a pixel that must not be used
+
+
+class DiffractionDetector(Device):
+    """A detector of Poisson counts of a crystal at its present temperature.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder of the files.
+    clock : SimClock
+    crystal : Crystal
+    temperature : callable
+        Returns the temperature of the crystal in K.
+    seed : int
+        The same seed and temperatures give the same frames.
+    flicker_rms : float
+        Relative flicker of the beam, which `monitor` counts.
+    dead_share : float
+        Share of pixels that have the highest number of their dtype.
+    """
+
+    acquire_time = Component(Quantity, value=10.0, units="s", kind="config")
+    monitor = Component(Quantity, value=0.0, units="1", kind="hinted")
+
+    def __init__(
+        self,
+        prefix: str = "",
+        *,
+        name: str,
+        directory: Path,
+        clock: SimClock,
+        crystal: Crystal,
+        temperature: Callable[[], float],
+        seed: int = 0,
+        flicker_rms: float = 0.02,
+        dead_share: float = 0.001,
+        **kwargs: Any,
+    ) -> None:
+        self.crystal, self.flicker_rms, self._temperature = crystal, flicker_rms, temperature
+        self._directory, self._clock = Path(directory), clock
+        self._rng = np.random.default_rng(seed)
+        self._dead = self._rng.random((crystal.n, crystal.n)) < dead_share
+        self._file: h5py.File | None = None
+        super().__init__(prefix, name=name, **kwargs)
+
+    @property
+    def image_key(self) -> str:
+        """Name of the frames in documents."""
+        return f"{self.name}_image"
+
+    def stage(self) -> list[object]:
+        """Open a new file."""
+        staged = super().stage()
+        n, self._written, self._reported, self._compose_datum = self.crystal.n, 0, 0, None
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._path = self._directory.resolve() / f"{self.name}_{uuid.uuid4().hex}.h5"
+        self._file = h5py.File(self._path, "w", libver="latest")
+        self._file.create_dataset(
+            DATASET, (0, n, n), "<u2", maxshape=(None, n, n), chunks=(1, n, n), **hdf5plugin.Bitshuffle(cname="lz4")
+        )
+        self._file.swmr_mode = True
+        return staged
+
+    def unstage(self) -> list[object]:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        return super().unstage()
+
+    def trigger(self) -> DeviceStatus:
+        """Take a frame; it takes `acquire_time` on the simulated clock."""
+        if self._file is None:
+            raise RuntimeError(f"{self.name} has no open file: stage it")
+        status = DeviceStatus(self)
+        threading.Thread(target=self._expose, args=(status, self._file[DATASET]), daemon=True).start()
+        return status
+
+    def _expose(self, status: DeviceStatus, data: h5py.Dataset) -> None:
+        try:
+            threading.Event().wait(self._clock.wall(self.acquire_time.get()))
+            exposure = self.acquire_time.get() / 10.0 * (1 + self.flicker_rms * self._rng.normal())
+            counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
+            counts[self._dead] = HIGHEST + 1
+            data.resize(self._written + 1, axis=0)
+            data[self._written] = counts.astype(np.uint16)
+            data.flush()
+            self.monitor.put(1e6 * exposure)
+            self._written += 1
+        except Exception as error:
+            status.set_exception(error)
+        else:
+            status.set_finished()
+
+    def describe(self) -> dict[str, Any]:
+        """Describe a frame and the monitor."""
+        key = {
+            "source": f"SIM:{self.name}",
+            "dtype": "array",
+            "dtype_numpy": "<u2",
+            "shape": [1, self.crystal.n, self.crystal.n],
+            "external": "STREAM:",
+        }
+        return {**super().describe(), self.image_key: key}
+
+    def get_index(self) -> int:
+        """Return the number of frames that can be read."""
+        return self._written
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Yield a stream resource, once per staging, and a stream datum for the new frames."""
+        stop = self._written if index is None else min(index, self._written)
+        if stop <= self._reported:
+            return
+        if self._compose_datum is None:
+            resource, self._compose_datum = compose_stream_resource(
+                mimetype="application/x-hdf5",
+                uri=f"file://localhost{self._path}",
+                data_key=self.image_key,
+                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [1, self.crystal.n, self.crystal.n]},
+            )
+            yield "stream_resource", resource
+        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
+        self._reported = stop
