@@ -11,7 +11,7 @@ from conftest import Session
 
 from ainerd.agent import _live, _state
 from ainerd.documents import BLOCK
-from ainerd.results._agents import agent_key
+from ainerd.results import digest
 
 PATIENCE_S = 60
 FRAMES = 8 * BLOCK
@@ -60,7 +60,7 @@ def stepped(server, tmp_path, monkeypatch):
     session.expect(FRAMES)
     session.RE.context_managers = []
     session.agent.quiet = True
-    key = agent_key(session.settings.name)
+    key = digest({"agent": session.settings.name})
     path = "/".join([*session.client.path_parts, "ainerd", "agents", key])
     with httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Apikey {server.api_key}"}) as http:
         yield (

@@ -37,7 +37,7 @@ if (first := os.fork()) != 0:  # before there is a thread; what takes seconds is
     way = "file"
 settings = Settings(**json.loads(told))
 settings.section.update(json.loads(section))
-write, put, left = _writing.Draft.write, _writing.put_file, [3]
+write, put, left = _writing._Draft.write, _writing.put_bundle, [3]
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -60,9 +60,9 @@ def put_half(results, key, metadata, file, **more):
 
 observer = build_observer(settings, connect(uri))
 if way == "nodes":  # of a server that takes no files
-    _writing.put_file, _writing.Draft.write = lambda *args, **more: None, write_and_die
+    _writing.put_bundle, _writing._Draft.write = lambda *args, **more: None, write_and_die
 else:
-    _writing.put_file = put_half
+    _writing.put_bundle = put_half
 for name, doc in json.load(open(documents)):
     observer(name, doc)
 observer.drain(120)

@@ -26,7 +26,7 @@ TRIPS = {
         "the technique takes them": {("the technique", "push")},
         "the technique finishes": {("the technique", "finish")},
         "the result gets its regime": {("the technique", "grouped")},
-        "the result is written": {("results/_file.py", "put_file")},
+        "the result is written": {("results/_files.py", "put_bundle")},
     },
     "verdict-to-move.md": {
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},

@@ -27,7 +27,7 @@ def store(ainerd):
 @pytest.fixture
 def as_nodes(monkeypatch):
     """The server is one without ainerd, which takes no results as files: arrays and tables are nodes."""
-    monkeypatch.setattr("ainerd.results._writing.put_file", lambda *args, **kwargs: None)
+    monkeypatch.setattr("ainerd.results._writing.put_bundle", lambda *args, **kwargs: None)
 
 
 def make_record(**changes):

@@ -8,8 +8,7 @@ from sqlalchemy.dialects import postgresql
 from tiled.catalog import orm
 
 from ainerd.results import AtlasRecord, ResultStore, _mirror, digest
-from ainerd.results._ahead import Ahead
-from ainerd.results._nodes import _page, newest_of, nodes_from, nodes_named
+from ainerd.results._nodes import Prefetch, _page, newest_key_search, nodes_from, nodes_named
 
 INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes.sql"
 
@@ -46,7 +45,7 @@ def test_a_table_that_was_read_is_one_request(ainerd, written, record, requests,
     if scope:
         scope = scope | {"digest": digest(written[0].parameters)}
     store, plain = ResultStore(ainerd, **scope), ResultStore(ainerd, **scope)
-    plain._ahead._is_there = False
+    plain._prefetch._has_route = False
     assert store.table().equals(plain.table())
     short = store.table().index[0][:8]
     for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
@@ -70,11 +69,11 @@ def test_pages_are_those_of_tiled(ainerd, written):
         nodes_from(results, 2),
         nodes_from(results, 9),
         nodes_from(results, agent="b", status="complete"),
-        newest_of(results, agent="a"),
-        newest_of(results, agent="c"),
+        newest_key_search(results, agent="a"),
+        newest_key_search(results, agent="c"),
         *nodes_named(results, [keys[3], keys[0], "none"]),
     ):
-        tiled, (ours,) = _page(results, search), Ahead(ainerd)._answers([search.address]).values()
+        tiled, (ours,) = _page(results, search), Prefetch(ainerd).pages([search.address]).values()
         assert [node["id"] for node in ours["data"]] == [node["id"] for node in tiled["data"]]
         said = [[node["attributes"].get("metadata") for node in found["data"]] for found in (ours, tiled)]
         assert said[0] == said[1] and (ours["links"]["next"] is None) == (tiled["links"]["next"] is None)
@@ -102,7 +101,7 @@ def test_what_follows_a_page_is_read(ainerd, written, monkeypatch):
     ],
 )
 def test_what_is_not_answered_is_refused(ainerd, searches):
-    http, url = ainerd.context.http_client, Ahead(ainerd)._url
+    http, url = ainerd.context.http_client, Prefetch(ainerd)._url
     assert http.post(url, json={"searches": searches}).status_code == 422
     assert http.post(url, json={"searches": ["none?", "none/of/these?"]}).json() == {"answers": [None, None]}
     nobody = httpx.post(f"{url}", json={"searches": []}, headers={"authorization": "Apikey 00"}, trust_env=False)

@@ -3,8 +3,8 @@
 import io
 import time
 
-from ainerd.results import ResultStore, _patience, waiting
-from ainerd.results._patience import counted
+from ainerd.results import ResultStore, _progress, waiting
+from ainerd.results._progress import counted
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def test_a_long_wait_is_told_of_and_a_short_one_is_not(monkeypatch):
     screen = terminal(monkeypatch)
     with waiting("what is there at once"):
         pass
-    monkeypatch.setattr(_patience, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
     with waiting("what takes long"):
         deadline = time.monotonic() + 30
         while not screen.getvalue() and time.monotonic() < deadline:
@@ -41,7 +41,7 @@ def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
 def test_nothing_is_said_where_nobody_looks(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(_patience, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
     with waiting("a file"):
         time.sleep(0.05)
     assert list(counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
@@ -49,9 +49,9 @@ def test_nothing_is_said_where_nobody_looks(monkeypatch):
 
 def test_the_first_reading_of_a_store_says_what_it_waits_for(store, monkeypatch):
     terminal(monkeypatch)
-    new, read = ResultStore(store.container), _patience.threading.Timer
+    new, read = ResultStore(store.container), _progress.threading.Timer
     told = []
-    monkeypatch.setattr(_patience.threading, "Timer", lambda s, say: told.append(say) or read(s, say))
+    monkeypatch.setattr(_progress.threading, "Timer", lambda s, say: told.append(say) or read(s, say))
     new.table()
     new.table()
     assert len(told) == 1

@@ -8,8 +8,7 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 
-from ainerd.results import AinerdResult, export
-from ainerd.results._explain import explain
+from ainerd.results import AinerdResult, explain, export
 from ainerd.technique import panels
 
 

@@ -8,8 +8,8 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import ResultStore, _mirror
-from ainerd.results._columns import Columns, read_text
-from ainerd.results._snapshot import Snapshot, _packed, _unpacked
+from ainerd.results._columns import Columns, parse_json
+from ainerd.results._snapshot import Snapshot, pack, unpack
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_files_of_a_snapshot_are_few_and_take_each_other_up(ainerd):
 @pytest.mark.parametrize("n", [4, 5])
 def test_a_long_first_reading_is_kept(ainerd, put, monkeypatch, n):
     monkeypatch.setattr(_mirror, "PAGE", 2)
-    monkeypatch.setattr(_mirror, "_AT_ONCE", 2)
+    monkeypatch.setattr(_mirror, "_FOLD_AT", 2)
     keys = [put(run_time=1.7e9 + i) for i in range(n)]
     assert list(ResultStore(ainerd).table().index) == keys
     assert list(Snapshot(ainerd).load().frame.index) == keys[: n // 2 * 2]
@@ -208,14 +208,14 @@ SAID = {
 
 def test_a_file_of_a_snapshot_holds_what_it_was_made_of():
     columns = Columns.of(SAID)
-    found = _unpacked(_packed(columns), 0)
+    found = unpack(pack(columns), 0)
     assert same(found, columns)
-    assert found.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and found.said("names") == [["x", None]]
+    assert found.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and found.distinct("names") == [["x", None]]
     assert found.sizes.tolist() == [3, 1, 0, 0]
     np.testing.assert_array_equal(found.points, np.float32([0.5, -0.0, 2.0**100, 0.1]))
     assert found.column("mixed").tolist()[1:3] == ["one", 2] and found.column("n").tolist()[:2] == [1, 2**40]
     nothing = Columns.of({})
-    assert same(_unpacked(_packed(nothing), 0), nothing)
+    assert same(unpack(pack(nothing), 0), nothing)
 
 
 def test_columns_of_parts_are_those_of_all():
@@ -226,7 +226,7 @@ def test_columns_of_parts_are_those_of_all():
         assert same(joined, Columns.of(SAID), numbered=False)
         mask = np.array([key in "ac" for key in keys])
         assert same(joined.at(mask), Columns.of({key: SAID[key] for key in "ac"}), numbered=False)
-    assert math.isnan(read_text('["a", NaN]')[1])
+    assert math.isnan(parse_json('["a", NaN]')[1])
 
 
 def same(a, b, numbered=True):

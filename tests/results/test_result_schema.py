@@ -41,14 +41,14 @@ def test_what_is_wrong_is_said(as_nodes, store, results, record):
     for sentence in (
         rf"result {first.item['id']} does not parse: novelty_p: Input should be less than or equal to 1",
         rf"result {second.item['id']} has no array g2",
-        rf"result {second.item['id']} has tau of shape [3], and says [40]",
+        rf"result {second.item['id']} has tau of shape [3], but its metadata have [40]",
         rf"result {third.item['id']} has numbers without a unit: beta",
         rf"result {third.item['id']} supersedes nothing, which is not there",
         rf"result {third.item['id']} is of run nowhere, which is not in raw",
         rf"result {old} has been computing since 2026-01-01 00:00 UTC: agent.catch_up() analyses its run again",
         "result empty does not parse: 'positions' is missing",
         "atlas 000001 labels the result gone, which is not there",
-        "suggestion s was measured, but does not say by which run",
+        "suggestion s was measured, but does not name the run",
         "log line l does not parse: text: Input should be a valid string",
     ):
         assert any(sentence in finding for finding in found), (sentence, found)

@@ -90,7 +90,7 @@ def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(as_nodes, st
     shutil.rmtree(urlparse(source.assets[0].data_uri).path)
     assert store.fail(key, "it broke off")
     assert store.record(key).reason == "it broke off" and store.status(key) == "failed"
-    assert f"what is left of result {key} stays" in caplog.text
+    assert f"the arrays in result {key} cannot be removed" in caplog.text
 
 
 def test_tables_of_a_technique(store, ainerd, record, analysis):

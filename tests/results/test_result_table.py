@@ -6,8 +6,8 @@ import pytest
 
 from ainerd.results import scan_text
 from ainerd.results._columns import Columns
-from ainerd.results._tables import _times
-from ainerd.results._which import found_key
+from ainerd.results._search import find_key
+from ainerd.results._tables import times_of
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_a_result_is_meant_by_its_scan_or_its_short_key(store, shift):
 def test_of_two_scans_with_one_number_the_newest_is_meant():
     said = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
     results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in said.items()}
-    assert found_key(Columns.of(results), 3) == "b"  # what failed is of another agent
+    assert find_key(Columns.of(results), 3) == "b"  # what failed is of another agent
     with pytest.raises(KeyError, match="2 results have keys"):
-        found_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
+        find_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
     assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
         *("7", "7", "7.2", "7", "?")
     ]
@@ -85,7 +85,7 @@ def test_times_that_are_missing_fail_no_table():
     for _ in range(20):
         left = [np.full(150, 1.7e308) for _ in range(20)]  # what memory may hold when pandas takes it
         del left
-        times = _times(seconds)
+        times = times_of(seconds)
     assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"
     there = ~np.isnan(seconds)
     np.testing.assert_allclose(times[there].astype("int64") / 1e9, seconds[there], rtol=0, atol=1e-6)

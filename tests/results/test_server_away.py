@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from ainerd.results import ResultStore, _file
+from ainerd.results import ResultStore, _files
 
 
 @pytest.mark.fault("Tiled hangs, or is not there any more", "noticed by one short request; runs wait on disk")
@@ -24,11 +24,11 @@ def test_a_server_that_does_not_answer_is_noticed_soon(ainerd, record, monkeypat
         return put(httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
 
     monkeypatch.setattr(http, "put", elsewhere)
-    monkeypatch.setattr(_file, "PAUSE_S", 0.01)
-    monkeypatch.setattr(_file, "QUICK_S", 0.2)
+    monkeypatch.setattr(_files, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_files, "QUICK_S", 0.2)
     with pytest.raises(httpx.TransportError):
         store.take(record())
-    assert len(attempts) == (1 if hangs else _file.ATTEMPTS) and store.seems_away
+    assert len(attempts) == (1 if hangs else _files.ATTEMPTS) and store.seems_away
     listener.close()
     monkeypatch.undo()
     assert store.take(record()) is None and not store.seems_away

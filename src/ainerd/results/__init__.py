@@ -1,41 +1,42 @@
-"""Results in Tiled: what the agent wrote of each run, and the way back to it.
+"""Results in Tiled: records, writing, reading, search, export, and the nodes of agents.
 
-Every result, suggestion, atlas and log line is a node of Tiled with its numbers as metadata: readable with
-`ResultStore` and, as well, with a plain Tiled client. Nothing here knows how a result was computed.
+Every result, suggestion, atlas and log line is a node of Tiled with its numbers as metadata, readable with
+`ResultStore` and with a plain Tiled client. Nothing here knows how a result was computed.
 """
 
-from ainerd.results._agents import AgentNode, principal_of, read_agent
-from ainerd.results._checkpoint import read_checkpoint, save_checkpoint
-from ainerd.results._client import AinerdResult
-from ainerd.results._configuration import Configuration
-from ainerd.results._explain import explain
+from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent, read_checkpoint, save_checkpoint
 from ainerd.results._export import export, export_table
-from ainerd.results._file import decode_table
-from ainerd.results._hdf5 import put_array, put_attributes, put_table
-from ainerd.results._keys import digest, event_identity, result_key, series_identity
-from ainerd.results._live import LiveNode
+from ainerd.results._files import decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import SPEC_VERSION
-from ainerd.results._notes import notes_on
-from ainerd.results._patience import waiting
-from ainerd.results._record import utc_now
+from ainerd.results._problems import line_problem, result_problem, suggestion_problem
+from ainerd.results._progress import waiting
+from ainerd.results._reading import explain
 from ainerd.results._records import (
     FINAL,
+    LATEST_S,
     USABLE,
     AtlasRecord,
+    Configuration,
     ConfigurationRecord,
     LogRecord,
     ResultRecord,
     SuggestionRecord,
+    digest,
+    event_identity,
+    result_key,
+    series_identity,
+    utc_now,
 )
-from ainerd.results._sound import LATEST_S, line_problem, result_problem, suggestion_problem
-from ainerd.results._store import ResultStore
-from ainerd.results._validate import validate
-from ainerd.results._which import scan_text
+from ainerd.results._search import notes_on, scan_text
+from ainerd.results._store import AinerdResult, ResultStore
+from ainerd.results._tables import nearest
+from ainerd.results._validation import validate
 
 __all__ = [
     "FINAL",
     "LATEST_S",
     "SPEC_VERSION",
+    "USABLE",
     "AgentNode",
     "AinerdResult",
     "AtlasRecord",
@@ -46,15 +47,15 @@ __all__ = [
     "ResultRecord",
     "ResultStore",
     "SuggestionRecord",
-    "USABLE",
     "decode_table",
     "digest",
+    "event_identity",
     "explain",
     "export",
-    "event_identity",
     "export_table",
-    "notes_on",
     "line_problem",
+    "nearest",
+    "notes_on",
     "principal_of",
     "put_array",
     "put_attributes",

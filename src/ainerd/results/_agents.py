@@ -1,27 +1,32 @@
-"""What agents say of themselves in Tiled, and what people ask of them there."""
+"""Nodes of agents in Tiled: their state, requests of people, the live picture, and checkpoints."""
 
+import json
+import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
-from ainerd.results._keys import digest
 from ainerd.results._nodes import create_node, read_children
-from ainerd.results._record import plain, utc_now
+from ainerd.results._records import digest, plain, utc_now
+
+logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0  # for which a claim of a wish holds
-SOON_S = 5.0  # a server that takes longer is asked another time
+SOON_S = 5.0  # time limit of a request; it is not repeated
 Wish = Mapping[str, Any]
 
 
 class AgentNode:
-    """What an agent says of itself, ``ainerd/agents/<digest of its name>``, and below it what people ask of it.
+    """The node of an agent, ``ainerd/agents/<digest of its name>``, and the requests of people below it.
 
-    Nothing is tried again and again: what is not said now is said a few seconds later.
+    Nothing is retried: what cannot be written now is written anew a few seconds later.
 
     Parameters
     ----------
@@ -33,10 +38,10 @@ class AgentNode:
 
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
-        self._is_there = False
+        self._exists = False
 
     def say(self, state: Mapping[str, Any]) -> None:
-        """Keep `state`, plain values, instead of what was said before."""
+        """Replace the state of the agent, a mapping of plain values."""
         metadata = {**plain(state), "agent": self._agent}
         try:
             self._request("PUT", self._key, {"metadata": metadata})
@@ -45,23 +50,23 @@ class AgentNode:
                 raise
             agents, _ = create_node(self._ainerd, "agents", {}, None)
             create_node(agents, self._key, metadata, "AinerdAgent")
-        self._is_there = True
+        self._exists = True
 
     def say_more(self, state: Mapping[str, Any]) -> None:
-        """Keep these values instead of those of the same names; the others stay."""
+        """Replace these values of the state; the others stay."""
         self._merge(self._key, plain(state))
 
     def wishes(self) -> list[tuple[str, Wish]]:
-        """What people ask and the agent has not answered, by key, oldest first. One request."""
-        if not self._is_there:
+        """Read the requests that the agent has not answered, by key, oldest first. One request."""
+        if not self._exists:
             return []
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
 
     def claim(self, key: str, name: str) -> bool:
-        """Whether a wish is to be heeded by `name`, one of several processes of the agent: the first that claims it.
+        """Claim a request for the process `name`, and return whether it is the first of the agent's processes to do so.
 
-        A claim is a node below the wish, which can be made once. One that has led to no answer in `LEASE_S` is of a
-        process that has ended, and may be taken over, once again by one alone.
+        A claim is a node below the request, which can be created only once. A claim without an answer after `LEASE_S`
+        belongs to a process that has ended; a single other process may take it over.
         """
         parent, claim = self._ainerd["agents", self._key, key], "claim"
         while True:
@@ -70,10 +75,10 @@ class AgentNode:
                 return True
             if time.time() - datetime.fromisoformat(node.metadata["created"]).timestamp() < LEASE_S:
                 return bool(node.metadata["by"] == name)
-            claim = f"{claim}-over"  # that of whoever takes this one over
+            claim = f"{claim}-over"  # the claim of the process that takes this one over
 
     def answer(self, key: str, status: str, answer: str) -> None:
-        """Say what became of a wish: ``done`` or ``refused``, and why."""
+        """Write the outcome of a request: ``done`` or ``refused``, and why."""
         self._merge(f"{self._key}/{key}", {"status": status, "answer": answer, "answered": utc_now()})
 
     def _merge(self, path: str, values: dict[str, Any]) -> None:
@@ -87,13 +92,52 @@ class AgentNode:
         handle_error(http.request(method, url, json=body, params={"drop_revision": True}, timeout=SOON_S))
 
 
+class LiveNode:
+    """The picture of the run in progress, one for each agent, in the memory of a server that has our pages.
+
+    Errors of the server are raised.
+
+    Parameters
+    ----------
+    ainerd : tiled.client.container.Container
+        ``client["ainerd"]``.
+    agent : str
+        Its name.
+    """
+
+    def __init__(self, ainerd: Container, agent: str) -> None:
+        self._ainerd, self._key = ainerd, agent_key(agent)
+
+    def show(self, details: Mapping[str, Any], picture: NDArray[np.float32]) -> bool:
+        """Replace the picture (n, m) and its details, and return whether a page is watching."""
+        header = json.dumps({**details, "shape": list(picture.shape)})
+        return self._put(picture.tobytes(), {"x-said": header})
+
+    def is_wanted(self) -> bool:
+        """Return whether a page is watching."""
+        return self._put(b"", {})
+
+    def forget(self) -> None:
+        """Remove the picture, as the run is over."""
+        self._request("DELETE")
+
+    def _put(self, body: bytes, headers: dict[str, str]) -> bool:
+        headers = {"content-type": "application/octet-stream", **headers}
+        return bool(self._request("PUT", content=body, headers=headers).json()["wanted"])
+
+    def _request(self, method: str, **options: Any) -> httpx.Response:
+        url = self._ainerd.uri.rstrip("/").replace("/api/v1/metadata", "/custom/ainerd/live", 1)
+        http: httpx.Client = self._ainerd.context.http_client
+        return handle_error(http.request(method, f"{url}/agents/{self._key}", timeout=SOON_S, **options))
+
+
 def agent_key(agent: str) -> str:
-    """Key of the node of an agent of that name."""
+    """Return the key of the node of an agent, and of its checkpoint."""
     return digest({"agent": agent})
 
 
 def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
-    """What an agent said last; empty if it never did."""
+    """Read the state of an agent; empty if it never wrote one."""
     try:
         return dict(ainerd["agents", agent_key(agent)].metadata)
     except KeyError:
@@ -101,7 +145,7 @@ def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
 
 
 def principal_of(client: Container) -> str | None:
-    """Who a client is on a server with accounts; None where there is one key for everybody."""
+    """Return the principal of a client on a server with accounts; None where everybody shares one key."""
     context = client.context
     if not context.server_info.authentication.links:
         return None
@@ -109,3 +153,23 @@ def principal_of(client: Container) -> str | None:
         return str(context.whoami()["uuid"])
     except (ClientError, httpx.HTTPError, KeyError, TypeError):
         return None
+
+
+def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
+    """Replace the checkpoint of an agent, a mapping of plain values, in ``client["ainerd"]``."""
+    metadata = {"agent": agent, "state": dict(state)}
+    parent, _ = create_node(ainerd, "checkpoints", {}, None)
+    node, is_new = create_node(parent, agent_key(agent), metadata, "AinerdCheckpoint")
+    if not is_new:
+        node.replace_metadata(metadata, drop_revision=True)
+
+
+def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
+    """Read the checkpoint of an agent; empty if there is none, or somebody changed it."""
+    try:
+        return dict(ainerd["checkpoints", agent_key(agent)].metadata["state"])
+    except KeyError:
+        return {}
+    except (TypeError, ValueError):
+        logger.warning("the checkpoint of %s is left out: its state is not a mapping", agent)
+        return {}

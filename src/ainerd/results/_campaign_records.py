@@ -1,4 +1,4 @@
-"""The part of the store that keeps what campaigns write beside results: suggestions, atlases and the log."""
+"""The part of the store that holds what campaigns write beside results: suggestions, atlases and the log."""
 
 import logging
 import time
@@ -9,45 +9,61 @@ from contextlib import suppress
 import pandas as pd
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.queries import Key
+from tiled.queries import Key, KeysFilter
 
 from ainerd.results._columns import Columns
 from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import Search, create_node, newest_key, newest_nodes, newest_of, nodes_from, read_nodes
-from ainerd.results._notes import KIND, Notes, read_notes
-from ainerd.results._record import utc_now
-from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord
-from ainerd.results._sound import Sound, line_problem, suggestion_problem
+from ainerd.results._nodes import (
+    Search,
+    create_node,
+    newest_key,
+    newest_key_search,
+    newest_nodes,
+    nodes_from,
+    read_nodes,
+)
+from ainerd.results._problems import ProblemFilter, line_problem, suggestion_problem
+from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
+from ainerd.results._search import Notes
 from ainerd.results._tables import log_table, suggestion_table
 
 logger = logging.getLogger(__name__)
 
 MOST_WRITTEN = 100
-MOST_OPEN = 50  # of the newest suggestions: those before are of long ago
-OPEN = ("proposed", "accepted")  # statuses of suggestions that something is still to become of
+MOST_OPEN = 50  # of the newest suggestions that are searched for open ones
+OPEN = ("proposed", "accepted")  # statuses of suggestions that will still change
+_PARTS = ("results", "suggestions", "atlas", "log")
+NOTE = "note"  # kind of the log lines that are notes
+_INVALID = (ValidationError, KeyError, TypeError)  # somebody else wrote the node, or changed it by hand
 _NO_LABELS: Mapping[str, int] = {}
 
 
+def read_notes(log: Container) -> Notes:
+    """Read the metadata of the notes of people, oldest first. One request."""
+    return [metadata for _, metadata in read_nodes(log, kind=NOTE)]
+
+
 class CampaignRecords:
-    """Suggestions with their status, versions of the atlas, and the log.
+    """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`."""
 
-    `scope` has the agent and the digest that atlases are of, as far as they are given; suggestions and the log are the
-    agent's.
-    """
-
-    def __init__(self, suggestions: Container, atlas: Container, log: Container, scope: Mapping[str, str]) -> None:
-        self._suggestions, self._atlas, self._log = suggestions, atlas, log
-        self._atlas_scope, self._agent = dict(scope), scope.get("agent")
-        self._lines = Mirror(log, wrong=line_problem)
-        self._sound_lines = Sound("log line", line_problem)
-        self._sound_suggestions = Sound("suggestion", suggestion_problem)
-        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # suggestions of this store that are open
-        # newest atlas that was read or written: of all, of ours
+    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+        parts = dict(ainerd.search(KeysFilter([*_PARTS])).items())
+        if missing := ", ".join(name for name in _PARTS if name not in parts):
+            raise ValueError(
+                f"{ainerd.uri} has no {missing}: give client['ainerd'] after ainerd.server.open_catalog(client)"
+            )
+        self.container, self.agent = ainerd, agent
+        self._results, self._suggestions, self._atlas, self._log = (parts[name] for name in _PARTS)
+        self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
+        self._lines = Mirror(self._log, find_problem=line_problem)
+        self._filter_lines, self._filter_suggestions = ProblemFilter("log line"), ProblemFilter("suggestion")
+        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
+        # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
-        self._own_atlas: str | None = None  # key of the newest one, if this store wrote it
+        self._own_atlas: str | None = None  # key of the newest atlas, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
-        """Keep a suggestion, and return its id; one of the same id is left as it is."""
+        """Write a suggestion and return its id; one with the same id is left as it is."""
         node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
         if is_new:
             self._written[record.id] = node, record
@@ -65,24 +81,24 @@ class CampaignRecords:
         by: str | None = None,
         instead_of: Collection[str] | None = None,
     ) -> bool:
-        """Say what became of a suggestion; KeyError or ValueError if there is no such suggestion or status.
+        """Set the status of a suggestion.
 
         Parameters
         ----------
         id, status : str
         reason : str, optional
-            Why, where it was not measured.
+            Why it was not measured.
         raw_uid : str, optional
-            The run that measured it; what is there stays without it.
+            The run that measured it. Default: unchanged.
         by : str, optional
-            Who says so: the agent whose store this is without it, else "person".
+            Who sets the status. Default: the agent of this store, or "person".
         instead_of : collection of str, optional
-            Only if the status is one of these now.
+            Change the status only if it is one of these now.
 
         Returns
         -------
         bool
-            False if nothing was changed; in an agent's own store that of another agent never is.
+            False if nothing was changed. In an agent's own store a suggestion of another agent is never changed.
 
         Raises
         ------
@@ -90,133 +106,137 @@ class CampaignRecords:
             If there is no such suggestion, or no such status.
         """
         node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
-        if node is None or record is None:  # else it is as this store wrote it, but for its status
+        if node is None or record is None:
             try:
                 node = self._suggestions[id]
             except KeyError:
                 raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
             record = SuggestionRecord.from_metadata(node.metadata)
-        if self._agent and record.agent not in (None, self._agent):
+        if self.agent and record.agent not in (None, self.agent):
             return False
         if instead_of is not None and record.status not in instead_of:
             return False
-        about = {"status_reason": reason, "status_by": by or self._agent or "person", "status_time": utc_now()}
-        changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **about)
+        details = {"status_reason": reason, "status_by": by or self.agent or "person", "status_time": utc_now()}
+        changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **details)
         node.replace_metadata(changed.metadata())
-        if status == "accepted":  # what becomes of it follows
+        if status == "accepted":  # its outcome follows
             self._written[id] = node, changed
         return True
 
     def suggestion(self, id: str) -> SuggestionRecord:
-        """One suggestion; KeyError if there is none of that id."""
+        """Return one suggestion; KeyError if there is none with that id."""
         return SuggestionRecord.from_metadata(self._suggestions[id].metadata)
 
     def suggestions(self, status: str | None = None) -> pd.DataFrame:
-        """All suggestions by time, or those of a status; index ``id``, terms of the reason as ``terms.<name>``."""
-        found = dict(read_nodes(self._suggestions, agent=self._agent, status=status))
-        return suggestion_table(self._sound_suggestions.of(found))
+        """Return the suggestions by time, or those with a status; index ``id``, terms in columns ``terms.<name>``."""
+        nodes = dict(read_nodes(self._suggestions, agent=self.agent, status=status))
+        return suggestion_table(self._filter_suggestions(Columns.of(nodes, suggestion_problem)))
 
     def suggestion_counts(self) -> dict[str, int]:
-        """How many suggestions there are of each status, however many. One request."""
-        some = self._suggestions if self._agent is None else self._suggestions.search(Key("agent") == self._agent)
-        found = some.distinct("status", counts=True)["metadata"]["status"]
-        return {each["value"]: each["count"] for each in found}
+        """Return the number of suggestions of each status. One request."""
+        some = self._suggestions if self.agent is None else self._suggestions.search(Key("agent") == self.agent)
+        counts = some.distinct("status", counts=True)["metadata"]["status"]
+        return {each["value"]: each["count"] for each in counts}
 
     def open_suggestions(self) -> list[SuggestionRecord]:
-        """Those of the agent's newest that are proposed or accepted, the newest first. One request."""
-        found = []
-        for _, said in newest_nodes(self._suggestions, MOST_OPEN, agent=self._agent):
-            with suppress(ValidationError, KeyError, TypeError):  # somebody else's, or changed by hand
-                record = SuggestionRecord.from_metadata(said)
+        """Return the agent's newest suggestions that are proposed or accepted, newest first. One request."""
+        records = []
+        for _, metadata in newest_nodes(self._suggestions, MOST_OPEN, agent=self.agent):
+            with suppress(*_INVALID):
+                record = SuggestionRecord.from_metadata(metadata)
                 if record.status in OPEN and record.proposed_by is None:
-                    found.append(record)
-        return found
+                    records.append(record)
+        return records
 
     def is_logged(self, result: str) -> bool:
-        """Whether a line of the log is about a result, by its key. One request."""
+        """Return whether the log has a line with this key of a result. One request."""
         return newest_key(self._log, result=result) is not None
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
-        """The newest suggestion that nobody has accepted or rejected; None if there is none. One request.
+        """Return the newest suggestion that is still proposed; None if there is none. One request.
 
-        One that somebody else than an agent proposed is none before a person took it. ValueError if several agents
-        have one and none is named, by `agent` or as whose store this is.
+        A suggestion that somebody else than an agent proposed counts only after a person took it.
+
+        Raises
+        ------
+        ValueError
+            If several agents have one, and neither `agent` nor the store names an agent.
         """
-        agent = agent or self._agent
-        found = [said for _, said in read_nodes(self._suggestions, status="proposed", agent=agent)]
-        found = [said for said in found if not said.get("proposed_by")]
-        agents = sorted({str(said.get("agent")) for said in found})
+        nodes = read_nodes(self._suggestions, status="proposed", agent=agent or self.agent)
+        proposed = [metadata for _, metadata in nodes if not metadata.get("proposed_by")]
+        agents = sorted({str(metadata.get("agent")) for metadata in proposed})
         if len(agents) > 1:
             raise ValueError(f"several agents have suggestions ({', '.join(agents)}): give one, agent={agents[0]!r}")
-        for said in reversed(found):
-            with suppress(ValidationError, KeyError, TypeError):  # somebody else's, or changed by hand
-                return SuggestionRecord.from_metadata(said)
+        for metadata in reversed(proposed):
+            with suppress(*_INVALID):
+                return SuggestionRecord.from_metadata(metadata)
         return None
 
     def add_atlas(self, record: AtlasRecord, *, if_newest: bool = False) -> AtlasRecord | None:
-        """Keep a refit of the regimes, and return it as it is kept: with a version, one more than the newest.
+        """Write a refit of the regimes, and return it with its version, one more than that of the newest atlas.
 
-        Results that it does not name keep the label of the newest one, whoever writes at the same time, so that the
-        newest atlas of all labels every result. With `if_newest`, None if that was not the one this store wrote: look
-        at its labels first.
+        Results that it does not label keep the label of the newest atlas, even if another process writes at the same
+        time, so that the newest atlas of all labels every result. With `if_newest`, return None if another process
+        wrote an atlas since this store did: look at its labels first.
         """
         newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
         while True:
-            # higher than a node that is no atlas, if there is one of that key
+            # also higher than a node with that key that is no atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
-            about = {"version": version, "labels": {**(newest.labels if newest else {}), **record.labels}}
-            kept, key = record.changed(**about, **self._atlas_scope), f"{version:06d}"
-            if create_node(self._atlas, key, kept.metadata(), "AinerdAtlas")[1]:
+            labels = {**(newest.labels if newest else {}), **record.labels}
+            written = record.changed(version=version, labels=labels, **self._scope)
+            key = f"{version:06d}"
+            if create_node(self._atlas, key, written.metadata(), "AinerdAtlas")[1]:
                 break
             if if_newest and self._own_atlas is not None:
                 self._own_atlas = None
                 return None
             newest = self._newest({})  # another writer was faster
-        self._known = {False: (key, kept), True: (key, kept)}
+        self._known = {False: (key, written), True: (key, written)}
         self._own_atlas = key
-        return kept
+        return written
 
     def own_labels(self) -> Mapping[str, int]:
-        """As `current_labels`, but not asked for where this store wrote the newest atlas it knows; see `add_atlas`."""
+        """Return `current_labels`, without a request if this store wrote the newest atlas it knows; see `add_atlas`."""
         known = self._known.get(True, (None, None))
         return known[1].labels if known[1] and known[0] == self._own_atlas else self.current_labels()
 
     def newest_atlas(self) -> AtlasRecord | None:
-        """The regimes as the newest refit saw them; None before the first."""
-        return self._newest(self._atlas_scope)
+        """Return the newest atlas; None before the first."""
+        return self._newest(self._scope)
 
     def log(self, text: str, **ids: str | int | float | None) -> None:
-        """Write a line; `ids` say what it is about, such as ``raw_uid=...``."""
-        self._add_line(LogRecord.model_validate({"text": text, "agent": self._agent, "ids": ids}))
+        """Write a log line; `ids` are related keys, such as ``raw_uid=...``."""
+        self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "ids": ids}))
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
-        """Write what a person notes on a run, or on one `result` of it; `scan` is how the line calls it."""
-        ids = {"kind": KIND, "note": text, "raw_uid": raw_uid, "result": result}
+        """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""
+        ids = {"kind": NOTE, "note": text, "raw_uid": raw_uid, "result": result}
         self._add_line(LogRecord.model_validate({"text": f"a person noted on scan {scan}: {text}", "ids": ids}))
 
     def notes(self) -> Notes:
-        """What people noted on runs, oldest first, each with ``note``, ``raw_uid`` and ``created``. One request."""
+        """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""
         return read_notes(self._log)
 
     def logbook(self, raw_uid: str | None = None) -> pd.DataFrame:
-        """All lines by time, or those about a run; in an agent's own store its lines and those of nobody."""
+        """Return the log lines by time, or those on a run; an agent's own store has its lines and those of people."""
         if raw_uid is None:
-            read = self._lines.read()
+            lines = self._lines.read()
         else:
-            read = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), line_problem)
-        lines = self._sound_lines.at(read)
-        whose = lines.column("agent")
-        return log_table(lines.at((whose == self._agent) | pd.isna(whose)) if self._agent else lines)
+            lines = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), line_problem)
+        lines = self._filter_lines(lines)
+        agent = lines.column("agent")
+        return log_table(lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines)
 
-    def searches(self) -> list[Search]:
-        """What `current_labels` and `notes` ask."""
-        ours = [newest_of(self._atlas, **self._atlas_scope)]
-        of_all = [newest_of(self._atlas)] if self._atlas_scope and not self._known.get(True, ("", None))[1] else []
-        return [*ours, *of_all, nodes_from(self._log, kind=KIND)]
+    def _campaign_searches(self) -> list[Search]:
+        """Return the searches of `current_labels` and `notes`."""
+        ours = [newest_key_search(self._atlas, **self._scope)]
+        has_ours = not self._scope or self._known.get(True, ("", None))[1] is not None
+        return [*ours, *([] if has_ours else [newest_key_search(self._atlas)]), nodes_from(self._log, kind=NOTE)]
 
     def current_labels(self) -> Mapping[str, int]:
-        """Regime of each result by its key, as in the newest atlas; the same object as long as that is the newest."""
-        atlas = self.newest_atlas() or (self._newest({}) if self._atlas_scope else None)
+        """Return the regime of each result by its key in the newest atlas; the same object while that is the newest."""
+        atlas = self.newest_atlas() or (self._newest({}) if self._scope else None)
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord) -> None:
@@ -228,16 +248,16 @@ class CampaignRecords:
         if key is None:
             return None
         if ours not in self._known or self._known[ours][0] != key:
-            self._known[ours] = key, self._parsed(key, scope)
+            self._known[ours] = key, self._read_atlas(key, scope)
         return self._known[ours][1]
 
-    def _parsed(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
-        """The atlas of that key, or the newest before it that is one."""
+    def _read_atlas(self, key: str, scope: Mapping[str, str]) -> AtlasRecord | None:
+        """Return the atlas with that key, or the newest valid one before it."""
         try:
             return AtlasRecord.from_metadata(self._atlas[key].metadata)
-        except (ValidationError, KeyError, TypeError) as error:
+        except _INVALID as error:
             logger.warning("atlas %s is left out: %s", key, type(error).__name__)
-        for _, said in reversed(list(read_nodes(self._atlas, 0, **scope))):
-            with suppress(ValidationError, KeyError, TypeError):
-                return AtlasRecord.from_metadata(said)
+        for _, metadata in reversed(list(read_nodes(self._atlas, 0, **scope))):
+            with suppress(*_INVALID):
+                return AtlasRecord.from_metadata(metadata)
         return None

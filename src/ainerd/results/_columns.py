@@ -12,23 +12,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Metadata = Mapping[str, Any]
-Wrong = Callable[[Metadata], str | None]
+FindProblem = Callable[[Metadata], str | None]
 
 POINT = "embedding"
-_SCALARS = {str, int, float, bool}  # of what JSON and msgpack give; isinstance would take twice as long
+_SCALARS = {str, int, float, bool}  # the types in JSON and msgpack; isinstance would take twice as long
 
 
 @dataclass(frozen=True)
 class Nested:
-    """What is no scalar: texts of JSON, each once, and for each node which of them it says (-1: none)."""
+    """Values that are no scalars: each distinct JSON text once, and its index for each node (-1: the node has none)."""
 
     codes: NDArray[np.int32]
     texts: Sequence[str]
 
     @cached_property
     def values(self) -> list[Any]:
-        """What the texts say; None at last, which is that of nodes that say nothing."""
-        return [*map(read_text, self.texts), None]
+        """The parsed texts, followed by None for nodes without a value."""
+        return [*map(parse_json, self.texts), None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +38,15 @@ class Columns:
     Attributes
     ----------
     frame : pandas.DataFrame, shape (n, …)
-        Scalars by name, index ``key``; NaN is what a node does not say.
+        Scalars by name, index ``key``; NaN where a node has no value.
     number : ndarray of int, shape (n,)
-        Of each node, in the order they were made.
+        Position of each node in the order of creation.
     sizes, points : ndarray of int, shape (n,), and of float32
-        How many components of the embedding each has, and those of all one after the other.
+        Number of components of each embedding, and the components of all embeddings, concatenated.
     nested : dict of str to Nested
-        What is no scalar, by name.
+        Values that are no scalars, by name.
     problems : dict of str to str
-        What is wrong with nodes, by key; such a node says nothing here.
+        Why nodes cannot be shown, by key; such a node has no values here.
     """
 
     frame: pd.DataFrame
@@ -58,50 +58,55 @@ class Columns:
 
     @classmethod
     def of(
-        cls, nodes: Mapping[str, Metadata], wrong: Wrong | None = None, number: NDArray[np.int64] | None = None
+        cls,
+        nodes: Mapping[str, Metadata],
+        find_problem: FindProblem | None = None,
+        number: NDArray[np.int64] | None = None,
     ) -> Self:
-        """Of metadata by key; `wrong` says what is wrong with a node, None if nothing is."""
+        """Make columns of metadata by key; `find_problem` returns why a node cannot be shown, or None."""
         rows, points = list[dict[str, Any]](), list[Any]()
-        found: dict[str, tuple[list[int], dict[str, int]]] = {}
+        coded: dict[str, tuple[list[int], dict[str, int]]] = {}
         problems = {}
-        for i, (key, said) in enumerate(nodes.items()):
-            if wrong is not None and (problem := problem_with(wrong, said)) is not None:
-                problems[key], said = problem, {}
-            rows.append({name: x for name, x in said.items() if type(x) in _SCALARS})
-            points.append(said.get(POINT) or ())
-            for name, x in said.items():
+        for i, (key, metadata) in enumerate(nodes.items()):
+            if find_problem is not None and (problem := find_problem(metadata)) is not None:
+                problems[key], metadata = problem, {}
+            rows.append({name: x for name, x in metadata.items() if type(x) in _SCALARS})
+            points.append(metadata.get(POINT) or ())
+            for name, x in metadata.items():
                 if type(x) not in _SCALARS and x is not None and name != POINT:
-                    codes, texts = found.setdefault(name, ([], {}))
+                    codes, texts = coded.setdefault(name, ([], {}))
                     codes += [-1] * (i - len(codes))
-                    codes.append(texts.setdefault(_text(x), len(texts)))
-        index = pd.Index(list(nodes), name="key", dtype=object)
+                    codes.append(texts.setdefault(_json(x), len(texts)))
         nested = {
             name: Nested(np.array(codes + [-1] * (len(nodes) - len(codes)), np.int32), list(texts))
-            for name, (codes, texts) in found.items()
+            for name, (codes, texts) in coded.items()
         }
-        flat = np.concatenate([np.array(point, np.float32) for point in points if point] or [np.zeros(0, np.float32)])
-        sizes = np.array([*map(len, points)], np.int64)
-        if number is None:
-            number = np.arange(len(nodes))
-        return cls(pd.DataFrame(rows, index=index), number, sizes, flat, nested, problems)
+        return cls(
+            pd.DataFrame(rows, index=pd.Index(list(nodes), name="key", dtype=object)),
+            np.arange(len(nodes)) if number is None else number,
+            np.array([*map(len, points)], np.int64),
+            np.concatenate([np.array(point, np.float32) for point in points if point] or [np.zeros(0, np.float32)]),
+            nested,
+            problems,
+        )
 
     @classmethod
     def joined(cls, parts: Sequence["Columns"]) -> "Columns":
-        """All of them, one after the other."""
+        """Concatenate columns."""
         parts = [part for part in parts if len(part)] or list(parts[:1])
         if len(parts) == 1:
             return parts[0]
         lengths = [len(part) for part in parts]
         names = dict.fromkeys(name for part in parts for name in part.frame)
-        columns = {name: _end_to_end([part.frame.get(name) for part in parts], lengths) for name in names}
+        columns = {name: _concatenate([part.frame.get(name) for part in parts], lengths) for name in names}
         index = pd.Index(np.concatenate([part.frame.index.to_numpy() for part in parts]), name="key", dtype=object)
-        several = dict.fromkeys(name for part in parts for name in part.nested)
+        nested = dict.fromkeys(name for part in parts for name in part.nested)
         return cls(
             pd.DataFrame(columns, index=index, copy=False),
             np.concatenate([part.number for part in parts]),
             np.concatenate([part.sizes for part in parts]),
             np.concatenate([part.points for part in parts]),
-            {name: _nested([part.nested.get(name) for part in parts], lengths) for name in several},
+            {name: _concatenate_nested([part.nested.get(name) for part in parts], lengths) for name in nested},
             {key: problem for part in parts for key, problem in part.problems.items()},
         )
 
@@ -109,7 +114,7 @@ class Columns:
         return len(self.number)
 
     def at(self, mask: NDArray[np.bool_]) -> "Columns":
-        """Only those nodes; the same object if that is all."""
+        """Select nodes by a mask, shape (n,); returns the same object if it selects all."""
         if mask.all():
             return self
         frame = self.frame[mask]
@@ -118,67 +123,57 @@ class Columns:
             self.number[mask],
             self.sizes[mask],
             self.points[np.repeat(mask, self.sizes)],
-            {name: Nested(said.codes[mask], said.texts) for name, said in self.nested.items()},
+            {name: Nested(nested.codes[mask], nested.texts) for name, nested in self.nested.items()},
             {key: problem for key, problem in self.problems.items() if key in frame.index} if self.problems else {},
         )
 
-    def says_as_last(self, key: str, other: "Columns") -> bool:
-        """Whether the last node has this key, and says what the only one of `other` says."""
+    def ends_with(self, node: "Columns") -> bool:
+        """Return whether the last node here has the key and the metadata of the only node in `node`."""
         last = self.at(np.arange(len(self)) == len(self) - 1)
-        if last.frame.index[0] != key or last.problems != other.problems or len(last) != len(other):
+        if len(last) != len(node) or last.frame.index[0] != node.frame.index[0] or last.problems != node.problems:
             return False
-        names = {*last.frame, *other.frame}
-        pairs = [(last.column(name)[0], other.column(name)[0]) for name in names]
-        nested = {*last.nested, *other.nested}
+        pairs = [(last.column(name)[0], node.column(name)[0]) for name in {*last.frame, *node.frame}]
         return (
             all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in pairs)
-            and all(last.values(name) == other.values(name) for name in nested)
-            and np.array_equal(last.points, other.points)
+            and all(last.values(name) == node.values(name) for name in {*last.nested, *node.nested})
+            and np.array_equal(last.points, node.points)
         )
 
     def column(self, name: str) -> NDArray[Any]:
-        """Scalars of a name; NaN where none is."""
+        """Return the scalars of a name, shape (n,); NaN where a node has none."""
         return self.frame[name].to_numpy() if name in self.frame else np.full(len(self), np.nan)
 
     def values(self, name: str) -> list[Any]:
-        """What the nodes say that is no scalar; None where they say nothing."""
-        if (said := self.nested.get(name)) is None:
+        """Return the values of a name that are no scalars, one for each node; None where a node has none."""
+        if (nested := self.nested.get(name)) is None:
             return [None] * len(self)
-        return [said.values[code] for code in said.codes]
+        return [nested.values[code] for code in nested.codes]
 
-    def said(self, name: str) -> list[Any]:
-        """What any node says of a name that is no scalar, each once, in the order of the nodes."""
+    def distinct(self, name: str) -> list[Any]:
+        """Return the distinct values of a name that are no scalars, in the order of the nodes."""
         if (nested := self.nested.get(name)) is None:
             return []
         codes, first = np.unique(nested.codes, return_index=True)
         return [nested.values[codes[i]] for i in np.argsort(first) if codes[i] >= 0]
 
 
-def read_text(text: str) -> Any:
-    """What a text of JSON says, with NaN as json writes it."""
+def parse_json(text: str) -> Any:
+    """Parse JSON, with NaN as Python's json writes it."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return json.loads(text)
 
 
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
-    except TypeError:  # more than 64 bits
+    except TypeError:  # an integer of more than 64 bits
         return json.dumps(value)
 
 
-def problem_with(wrong: Wrong, said: Metadata) -> str | None:
-    """What is wrong with the metadata of a node; None if nothing is."""
-    try:
-        return wrong(said)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def _end_to_end(columns: Sequence[pd.Series | None], lengths: Sequence[int]) -> NDArray[Any]:
-    """The columns, NaN for one that is not there, as pandas would have them."""
+def _concatenate(columns: Sequence[pd.Series | None], lengths: Sequence[int]) -> NDArray[Any]:
+    """Concatenate columns with the dtypes that pandas would give; NaN for a column that is missing."""
     arrays = [
         np.full(n, np.nan) if column is None else column.to_numpy() for column, n in zip(columns, lengths, strict=True)
     ]
@@ -188,13 +183,13 @@ def _end_to_end(columns: Sequence[pd.Series | None], lengths: Sequence[int]) -> 
     return np.concatenate(arrays)
 
 
-def _nested(parts: Sequence[Nested | None], lengths: Sequence[int]) -> Nested:
+def _concatenate_nested(parts: Sequence[Nested | None], lengths: Sequence[int]) -> Nested:
     texts: dict[str, int] = {}
     codes = []
     for part, n in zip(parts, lengths, strict=True):
         if part is None:
             codes.append(np.full(n, -1, np.int32))
             continue
-        here = [texts.setdefault(text, len(texts)) for text in part.texts]
-        codes.append(np.array([*here, -1], np.int32)[part.codes])
+        new_codes = [texts.setdefault(text, len(texts)) for text in part.texts]
+        codes.append(np.array([*new_codes, -1], np.int32)[part.codes])
     return Nested(np.concatenate(codes), list(texts))

@@ -1,28 +1,37 @@
-"""Results as files: one as its technique writes it, all as a table or as plain HDF5."""
+"""Results as files and as xarray datasets: one as its technique writes it, all as a table or as plain HDF5."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from tiled.client.container import Container
 
-from ainerd.results._file import read_table
-from ainerd.results._hdf5 import put_array, put_attributes, put_table
-from ainerd.results._patience import counted
+from ainerd.results._files import put_array, put_attributes, put_table, read_table
+from ainerd.results._nodes import result_node
+from ainerd.results._progress import counted
+from ainerd.results._reading import ResultReader
 from ainerd.results._records import USABLE
-from ainerd.results._store import ResultStore
 from ainerd.technique import panels
 from ainerd.words import escape_table
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
+_OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # metadata that are no attributes
 
 
-def export(store: ResultStore, key: str, path: str | Path) -> Path:
+def export(store: ResultReader, key: str, path: str | Path) -> Path:
     """Write a result to a file of the field's format, as its technique does, and return its path.
 
     Parameters
     ----------
     store : ResultStore
     key : str
-        Or what else `ainerd.results.ResultStore.key` takes.
+        As for `ainerd.results.ResultStore.key`.
     path : path
         A file that does not exist yet. If the technique writes no files it is plain HDF5, and ends in .h5 or .hdf5.
 
@@ -31,7 +40,7 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     KeyError
         If there is no such result.
     ValueError
-        If the result holds nothing yet, its technique writes no such files, or the file exists.
+        If the result has no contents yet, its technique writes no such files, or the file exists.
     """
     key, path = store.key(key), Path(path)
     record = store.record(key)
@@ -42,7 +51,7 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
         if write is not None:
             return Path(write(store, key, path))
         if path.suffix in NEXUS[1:]:
-            return write_plain(store, [key], path)
+            return _write_plain(store, [key], path)
     except FileExistsError:
         raise ValueError(f"{path} exists already: give another name, or remove it") from None
     raise ValueError(
@@ -51,18 +60,26 @@ def export(store: ResultStore, key: str, path: str | Path) -> Path:
     )
 
 
-def export_table(store: ResultStore, path: str | Path) -> Path:
+def export_table(store: ResultReader, path: str | Path) -> Path:
     """Write the table of all results: ``.csv``, with units in brackets in its header, or ``.parquet``, with attributes.
 
-    A text in CSV that a spreadsheet would take for a formula has a ' in front. ValueError if the path ends otherwise.
+    A text in CSV that a spreadsheet would take for a formula gets a ' in front.
+
+    Raises
+    ------
+    ValueError
+        If the path ends otherwise.
     """
     return write_table(store.table(), Path(path))
 
 
-def export_all(store: ResultStore, path: str | Path) -> Path:
-    """Write all results: the table as ``.csv`` or ``.parquet``, or everything as ``.h5``, a group for each.
+def export_all(store: ResultReader, path: str | Path) -> Path:
+    """Write all results: the table as ``.csv`` or ``.parquet``, or everything as ``.h5``, with a group for each.
 
-    ValueError if the path ends otherwise, or there is such an HDF5 file.
+    Raises
+    ------
+    ValueError
+        If the path ends otherwise, or the HDF5 file exists.
     """
     path = Path(path)
     if path.suffix in TABLES:
@@ -72,13 +89,13 @@ def export_all(store: ResultStore, path: str | Path) -> Path:
     table = store.table()
     keys = [str(key) for key in table.index[table["status"].isin(USABLE)]]
     try:
-        return write_plain(store, keys, path)
+        return _write_plain(store, keys, path)
     except FileExistsError:
         raise ValueError(f"{path} exists already: give another name, or remove it") from None
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """A table of results as CSV or Parquet."""
+    """Write a table of results as CSV or Parquet."""
     if path.suffix == ".csv":
         units = table.attrs["units"]
         named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
@@ -92,19 +109,150 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def write_plain(store: ResultStore, keys: list[str], path: Path) -> Path:
-    """Results as HDF5, a group each by its key: metadata as attributes, arrays as datasets, tables as groups."""
+def _write_plain(store: ResultReader, keys: list[str], path: Path) -> Path:
+    """Write results as HDF5, a group for each: metadata as attributes, arrays as datasets, tables as groups."""
     import h5py
 
+    results = store.container["results"]
     with h5py.File(path, "x", libver="latest", track_order=True) as file:
         for key in counted(keys, f"writing {path.name}"):
-            node = store[key]
-            said, parts = node.metadata, dict(node.items())
+            node = result_node(results, key)
+            metadata, parts = node.metadata, dict(node.items())
             group = file.create_group(key, track_order=True)
-            put_attributes(group, said)
-            for name in said["arrays"]:
-                about = {"units": said["units"].get(name), "dims": ",".join(parts[name].dims or ()) or None}
-                put_array(group, name, parts[name].read(), about)
-            for name in (*said.get("tables", ()), *said["series"]):
-                put_table(group, name, read_table(parts[name]), said["units"])
+            put_attributes(group, metadata)
+            for name in metadata["arrays"]:
+                attributes = {"units": metadata["units"].get(name), "dims": ",".join(parts[name].dims or ()) or None}
+                put_array(group, name, parts[name].read(), attributes)
+            for name in (*metadata.get("tables", ()), *metadata["series"]):
+                put_table(group, name, read_table(parts[name]), metadata["units"])
     return path
+
+
+def dataset(result: Container, names: Sequence[str] | None = None) -> "xr.Dataset":
+    """Return one result: arrays, tables and series as variables, numbers and texts as attributes.
+
+    Parameters
+    ----------
+    result : AinerdResult
+    names : sequence of str, optional
+        Names of arrays. Default: all arrays, tables and series.
+
+    Returns
+    -------
+    xarray.Dataset
+        An array with a dimension of its own name is its coordinate; those of the technique are added. Where two arrays
+        have different sizes along a dimension of one name, that of the later one is called ``<dimension>_<array>``. A
+        column of a table is ``<table>_<column>``. Units are in the attribute ``units`` of each variable.
+
+    Raises
+    ------
+    KeyError
+        If there is no array with one of the names.
+    """
+    import xarray as xr
+
+    metadata, units = result.metadata, result.metadata["units"]
+    if missing := [name for name in names or () if name not in metadata["arrays"]]:
+        raise KeyError(f"no array {', '.join(missing)}: there are {', '.join(metadata['arrays']) or 'none'}")
+    nodes = dict(result.items())  # in one request
+    wanted = metadata["arrays"]
+    if names is not None:
+        axes = {name for name, node in nodes.items() if tuple(getattr(node, "dims", None) or ()) == (name,)}
+        wanted = [name for name in wanted if name in {*names, *axes}]
+    variables: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    for name in wanted:
+        node = nodes[name]
+        dims = node.dims or [f"{name}_{k}" for k in range(node.ndim)]
+        dims = [_dimension(dim, name, n, sizes) for dim, n in zip(dims, node.shape, strict=True)]
+        variables[name] = xr.Variable(dims, np.asarray(node.read()), _unit(units, name))
+    if names is None:
+        for name in (*metadata.get("tables", ()), *metadata["series"]):
+            variables |= _columns(name, read_table(nodes[name]), units)
+    return _with_coordinates(xr.Dataset(variables, attrs=_attributes(metadata)), result)
+
+
+def dataset_of_all(table: pd.DataFrame, results: Mapping[str, Container], names: Sequence[str]) -> "xr.Dataset":
+    """Return a table of results as variables along ``result``, with some of their arrays.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Table of the results, with units in its attributes.
+    results : mapping
+        Nodes by key.
+    names : sequence of str
+        Names of arrays that all of them have.
+
+    Raises
+    ------
+    KeyError
+        If a result has no array with one of the names.
+    ValueError
+        If the arrays have different shapes.
+    """
+    import xarray as xr
+
+    units = table.attrs.get("units", {})
+    columns = {str(name): (("result",), _plain(table[name]), _unit(units, str(name))) for name in table}
+    rows = xr.Dataset(columns, coords={"result": np.asarray(table.index, dtype=str)})
+    if not names or table.empty:
+        return rows
+    keys = counted([str(key) for key in table.index], "reading arrays")
+    each = [dataset(results[key], names).drop_attrs(deep=False) for key in keys]
+    try:
+        arrays = xr.concat(each, dim=rows["result"], join="outer", coords="minimal", compat="override", data_vars="all")
+    except ValueError as error:
+        raise ValueError(f"{', '.join(names)} of these results do not fit side by side: {error}") from None
+    return rows.merge(arrays, combine_attrs="override")
+
+
+def _dimension(dim: str, array: str, n: int, sizes: dict[str, int]) -> str:
+    """Return the name of a dimension of size n, with the name of the array if an earlier one has another size."""
+    return dim if sizes.setdefault(dim, n) == n else f"{dim}_{array}"
+
+
+def _columns(name: str, table: pd.DataFrame, units: Mapping[str, str]) -> dict[str, Any]:
+    import xarray as xr
+
+    return {
+        f"{name}_{column}" if column != name else name: xr.Variable(
+            (f"{name}_row",), _plain(table[column]), _unit(units, str(column))
+        )
+        for column in table
+    }
+
+
+def _with_coordinates(data: "xr.Dataset", result: Container) -> "xr.Dataset":
+    """Return the dataset with the coordinates that its technique knows, as far as their sizes fit."""
+    data = data.set_coords([name for name, variable in data.variables.items() if variable.dims == (name,)])
+    coordinates = getattr(panels(result.metadata["technique"]), "coordinates", None)
+    for name, (dim, values, unit) in (coordinates(result, dict(data.sizes)) if coordinates else {}).items():
+        if data.sizes.get(dim) == len(values):
+            data = data.assign_coords({name: ((dim,), np.asarray(values), {"units": unit})})
+    return data
+
+
+def _attributes(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as netCDF takes them: numbers and texts, nested values as JSON."""
+    given = {n: x for n, x in metadata.items() if n not in _OWN_VARIABLES and x not in (None, [], {})}
+    return {
+        name: json.dumps(value) if isinstance(value, Mapping) else int(value) if isinstance(value, bool) else value
+        for name, value in given.items()
+    }
+
+
+def _plain(values: pd.Series) -> Any:
+    """Return a column as a numpy array, with NaN, "" or NaT for missing values."""
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert(None).to_numpy("datetime64[ns]")
+    if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_integer_dtype(values.dtype):
+        kind = bool if pd.api.types.is_bool_dtype(values.dtype) else np.int64
+        return values.to_numpy(kind) if values.notna().all() else values.to_numpy(float, na_value=np.nan)
+    if pd.api.types.is_float_dtype(values.dtype):
+        return values.to_numpy(float)
+    return np.asarray(["" if pd.isna(x) else str(x) for x in values], dtype=str)
+
+
+def _unit(units: Mapping[str, str], name: str) -> dict[str, str]:
+    return {"units": units[name]} if name in units else {}

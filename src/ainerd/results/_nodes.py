@@ -1,7 +1,8 @@
-"""Nodes of Tiled: made so that a second attempt finds the first, and read many at a time."""
+"""Nodes of Tiled: created so that a second attempt finds the first, and read many at a time."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -12,28 +13,68 @@ from tiled.client.utils import MSGPACK_MIME_TYPE, ClientError, handle_error, ret
 from tiled.structures.core import Spec
 
 SPEC_VERSION = "1.0"  # of the specs of our nodes
-PAGE = 300  # the most a Tiled server gives at once
-_KEYS = 100  # asked for by name in one request: 4 kB of address
+PAGE = 300  # the most nodes that a Tiled server returns at once
+_KEYS = 100  # in one request: an address of 4 kB
+_PREFETCH_S = 30.0
 
 Node = tuple[str, Mapping[str, Any]]
-# Pages by their address that were asked for together; see `ainerd.results._ahead`.
-found_ahead: ContextVar[dict[str, dict[str, Any]] | None] = ContextVar("found_ahead", default=None)
+Page = dict[str, Any]
+_prefetched: ContextVar[dict[str, Page] | None] = ContextVar("prefetched", default=None)  # pages by their address
 
 
 class Search(NamedTuple):
-    """What Tiled is asked for."""
+    """A request to Tiled for the children of a container."""
 
     url: str
     params: Mapping[str, Any]
 
     @property
     def address(self) -> str:
-        """All of it in one text."""
+        """The whole address."""
         return str(httpx.URL(self.url, params=self.params))
 
 
+class Prefetch:
+    """Makes several searches of children of a container in one request, if the server has our route for it."""
+
+    def __init__(self, ainerd: Container) -> None:
+        self._http = ainerd.context.http_client
+        self._url = ainerd.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/several", 1)
+        self._has_route = True  # until the server says otherwise
+
+    @contextmanager
+    def __call__(self, searches: Sequence[Search]) -> Iterator[None]:
+        """Answer each of these searches once, within this context, from a single request."""
+        if not self._has_route or len(searches) < 2 or _prefetched.get():
+            yield
+            return
+        token = _prefetched.set(self.pages(list(dict.fromkeys(search.address for search in searches))))
+        try:
+            yield
+        finally:
+            _prefetched.reset(token)
+
+    def pages(self, addresses: Sequence[str]) -> dict[str, Page]:
+        """Return the page of each search, by address; nothing where that fails, as the search then says why."""
+        body = {"searches": [address.rsplit("/", 1)[1] for address in addresses]}
+        try:
+            response = self._http.post(self._url, json=body, timeout=_PREFETCH_S)
+            if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+                self._has_route = False
+            answers = response.raise_for_status().json()["answers"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return {}
+        pages = {}
+        for address, answer in zip(addresses, answers, strict=True):
+            if answer is not None:
+                cursor = answer.pop("next")
+                link = None if cursor is None else f"{address.partition('?')[0]}?page[cursor]={cursor}"
+                pages[address] = answer | {"links": {"next": link}}
+        return pages
+
+
 def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str | None) -> tuple[Container, bool]:
-    """The container of that key, and whether it is new; one that is there stays as it is."""
+    """Create a container and return it with True; if the key exists, return that container as it is with False."""
     specs = [] if spec is None else [Spec(spec, version=SPEC_VERSION)]
     try:
         return parent.create_container(key, metadata=metadata, specs=specs), True
@@ -44,7 +85,7 @@ def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str
 
 
 def result_node(results: Container, key: str) -> Container:
-    """The node of a result; KeyError says where to look if there is none."""
+    """Return the node of a result; KeyError if there is none."""
     try:
         return results[key]
     except KeyError:
@@ -52,29 +93,29 @@ def result_node(results: Container, key: str) -> Container:
 
 
 def is_conflict(error: ClientError) -> bool:
-    """Whether the server refuses because there is such a key already."""
+    """Return whether the server refuses because the key exists already."""
     return bool(error.response.status_code == httpx.codes.CONFLICT)
 
 
 def read_nodes(container: Container, offset: int = 0, **equal: str | None) -> Iterator[Node]:
-    """Key and metadata of the children in the order they were made, from number `offset` on.
+    """Yield key and metadata of the children in the order of creation, from number `offset` on.
 
-    Only those whose metadata have the values in `equal`; None is any. One request for each page of them. Only metadata
-    are asked for: with the other fields, which `container.items()` wants, the server looks into each child, and takes
+    `equal` selects children by values in their metadata; None selects all. One request for each page. Only metadata
+    are requested: for the other fields, which `container.items()` requests, the server opens each child, which takes
     four times as long.
     """
     return _pages(container, nodes_from(container, offset, **equal))
 
 
 def nodes_from(container: Container, offset: int = 0, **equal: str | None) -> Search:
-    """The first page of `read_nodes`."""
-    return _of_metadata(container, {"page[offset]": offset, "page[limit]": PAGE} | _conditions(equal))
+    """Return the search for the first page of `read_nodes`."""
+    return _metadata_search(container, {"page[offset]": offset, "page[limit]": PAGE} | _conditions(equal))
 
 
 def read_children(container: Container, path: str, timeout_s: float, **equal: str) -> list[Node]:
-    """Key and metadata of the children at a path below, as `read_nodes`; one request, which is not tried again.
+    """Read key and metadata of the children at a path below the container, in one request without retries.
 
-    None are there if nothing is at that path.
+    Returns nothing if there is no such path.
     """
     url = f"{container.item['links']['search'].rstrip('/')}/{path}"
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
@@ -82,43 +123,45 @@ def read_children(container: Container, path: str, timeout_s: float, **equal: st
     response = container.context.http_client.get(url, params=params, headers=headers, timeout=timeout_s)
     if response.status_code == httpx.codes.NOT_FOUND:
         return []
-    return [(node["id"], node["attributes"]["metadata"]) for node in handle_error(response).json()["data"]]
+    return _nodes(handle_error(response).json())
 
 
 def read_named(container: Container, keys: Sequence[str]) -> Iterator[Node]:
-    """Key and metadata of those children that are there."""
+    """Yield key and metadata of the children with these keys, as far as they exist."""
     for search in nodes_named(container, keys):
         yield from _pages(container, search)
 
 
 def nodes_named(container: Container, keys: Sequence[str]) -> list[Search]:
-    """What `read_named` asks."""
-    some = [json.dumps(keys[start : start + _KEYS]) for start in range(0, len(keys), _KEYS)]
-    asked = [{"filter[keys_filter][condition][keys]": named, "page[limit]": PAGE} for named in some]
-    return [_of_metadata(container, search) for search in asked]
+    """Return the searches of `read_named`."""
+    batches = [json.dumps(keys[start : start + _KEYS]) for start in range(0, len(keys), _KEYS)]
+    return [
+        _metadata_search(container, {"filter[keys_filter][condition][keys]": batch, "page[limit]": PAGE})
+        for batch in batches
+    ]
 
 
-def newest_nodes(container: Container, most: int, **equal: str | None) -> list[Node]:
-    """Key and metadata of the children made last whose metadata have these values, the last first. One request."""
-    wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": most} | _conditions(equal)
-    found = _page(container, Search(container.item["links"]["search"], wanted))["data"]
-    return [(node["id"], node["attributes"]["metadata"]) for node in found]
+def newest_nodes(container: Container, limit: int, **equal: str | None) -> list[Node]:
+    """Read key and metadata of the children with these metadata that were created last, newest first. One request."""
+    return _nodes(
+        _page(container, _metadata_search(container, {"sort": "-", "page[limit]": limit} | _conditions(equal)))
+    )
 
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
-    """Key of the child made last whose metadata have these values; None if there is none. One request."""
-    found = _page(container, newest_of(container, **equal))["data"]
-    return found[0]["id"] if found else None
+    """Read the key of the child with these metadata that was created last; None if there is none. One request."""
+    nodes = _page(container, newest_key_search(container, **equal))["data"]
+    return nodes[0]["id"] if nodes else None
 
 
-def newest_of(container: Container, **equal: str | None) -> Search:
-    """What `newest_key` asks."""
-    wanted = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1} | _conditions(equal)
-    return Search(container.item["links"]["search"], wanted)
+def newest_key_search(container: Container, **equal: str | None) -> Search:
+    """Return the search of `newest_key`."""
+    params = {"fields": "", "omit_links": True, "sort": "-", "page[limit]": 1} | _conditions(equal)
+    return Search(container.item["links"]["search"], params)
 
 
 def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
-    """Shapes of the arrays in a child, by name; None for a table. Nothing, if there is no such child."""
+    """Read the shapes of the arrays in a child, by name; None for a table. Empty if there is no such child."""
     url = f"{container.item['links']['search']}/{key}"
     params = {"fields": ["structure", "structure_family"], "omit_links": True, "page[limit]": PAGE}
     nodes = _page(container, Search(url, params))["data"]
@@ -130,26 +173,30 @@ def _conditions(equal: Mapping[str, str | None]) -> dict[str, list[str]]:
     return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
 
 
-def _of_metadata(container: Container, wanted: Mapping[str, Any]) -> Search:
-    return Search(container.item["links"]["search"], {"fields": "metadata", "omit_links": True, **wanted})
+def _metadata_search(container: Container, params: Mapping[str, Any]) -> Search:
+    return Search(container.item["links"]["search"], {"fields": "metadata", "omit_links": True, **params})
+
+
+def _nodes(page: Page) -> list[Node]:
+    return [(node["id"], node["attributes"]["metadata"]) for node in page["data"]]
 
 
 def _pages(container: Container, search: Search) -> Iterator[Node]:
     while True:
         page = _page(container, search)
-        yield from ((node["id"], node["attributes"]["metadata"]) for node in page["data"])
+        yield from _nodes(page)
         if not (url := page["links"]["next"]):
             return
-        same = {name: x for name, x in search.params.items() if name != "page[offset]"}
-        search = Search(url, same | parse_qs(urlsplit(url).query))
+        params = {name: x for name, x in search.params.items() if name != "page[offset]"}
+        search = Search(url, params | parse_qs(urlsplit(url).query))
 
 
-def _page(container: Container, search: Search) -> dict[str, Any]:
-    url, params = search
-    if (ahead := found_ahead.get()) and (found := ahead.pop(search.address, None)) is not None:
-        return found
+def _page(container: Container, search: Search) -> Page:
+    if (prefetched := _prefetched.get()) and (page := prefetched.pop(search.address, None)) is not None:
+        return page
+    headers = {"Accept": MSGPACK_MIME_TYPE}
     for attempt in retry_context():
         with attempt:
-            response = container.context.http_client.get(url, params=params, headers={"Accept": MSGPACK_MIME_TYPE})
+            response = container.context.http_client.get(search.url, params=search.params, headers=headers)
             return handle_error(response).json()
     raise AssertionError("retry_context gives up by raising")

@@ -1,94 +1,226 @@
-"""What is kept of a result, a configuration, a suggestion, an atlas and a log line."""
+"""Records of results, configurations, suggestions, atlases and log lines, and the keys of their nodes in Tiled.
 
+The metadata of a node are flat where a person filters: positions and summary numbers are top-level keys, so that
+``Key("sample_x") > 3`` works with a plain Tiled client. Unknown values (None, NaN and infinity) are left out.
+"""
+
+import hashlib
+import json
+import math
 import platform
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from tiled.client.container import Container
 
 from ainerd import __version__
-from ainerd.results._keys import digest, event_identity, result_key, series_identity
-from ainerd.results._record import Numbers, Record, Scalars, utc_now
-from ainerd.results._sound import LATEST_S
+from ainerd.words import storable
 
-Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
 FINAL = ("complete", "partial")  # statuses of results that do not change any more
 USABLE = (*FINAL, "growing")
+LATEST_S = 9.2e9  # seconds since 1970: in the year 2261, the last that pandas counts in ns
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "numba", "pyFAI", "h5py", "tiled", "bluesky")
+_RESULTS = uuid.UUID("dc3e2379-5c58-5457-8cb3-b797fe6eabe7")  # uuid5(NAMESPACE_URL, "ainerd/results")
+
+
+def digest(parameters: Mapping[str, Any]) -> str:
+    """Return the digest of everything that changes the numbers of a result.
+
+    It is the first 16 hexadecimal digits of the SHA-256 of the canonical JSON: the order of keys does not matter.
+
+    Raises
+    ------
+    ValueError
+        If the parameters are not plain JSON values, or NaN is among them.
+    """
+    try:
+        text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameters must be plain JSON values without NaN: {error}") from None
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def result_key(identity: str, parameters: Mapping[str, Any]) -> str:
+    """Return the key of the result of one unit with these parameters: a uuid5, so that a replay finds the result.
+
+    Parameters
+    ----------
+    identity : str
+        The uid of a run's start document, or the value of `event_identity` or `series_identity`.
+    parameters : mapping
+        As for `digest`.
+    """
+    return key_of(identity, digest(parameters))
+
+
+def key_of(identity: str, digest: str) -> str:
+    """Return the key of a result from the identity of its unit and the digest of its parameters."""
+    return str(uuid.uuid5(_RESULTS, storable(f"{identity}:{digest}")))
+
+
+def event_identity(raw_uid: str, event: int) -> str:
+    """Return the identity of an event of a run; events are numbered from 1."""
+    return f"{raw_uid}/{event}"
+
+
+def series_identity(series_id: str) -> str:
+    """Return the identity of a series of runs, given by a key of their start documents and its value: ``ramp=up 1``."""
+    return f"series/{series_id}"
+
+
+def utc_now() -> str:
+    """Return the time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat()
+
+
+def plain(value: Any) -> Any:
+    """Convert nested numpy values to Python, NaN and infinity to None, and to text what Tiled's JSON cannot hold."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value) if abs(value) < 10**80 else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, Mapping):
+        return {storable(key) if isinstance(key, str) else key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _without_none(values: Any) -> Any:
+    return {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
+
+
+Numbers = Annotated[dict[str, float], BeforeValidator(_without_none)]
+Scalars = Annotated[dict[str, bool | int | float | str], BeforeValidator(_without_none)]
+Time = Annotated[float, Field(ge=-LATEST_S, le=LATEST_S)]
+Status = Literal["computing", "complete", "partial", "growing", "failed"]
+
+
+class Record(BaseModel):
+    """A strict record; the mappings named in `_flat` become top-level keys of the metadata."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    _flat: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _make_plain(cls, data: Any) -> Any:
+        return plain(data)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        taken = set(type(self).model_fields) | {"digest"}
+        for field in self._flat:
+            for name in getattr(self, field):
+                if name in taken or not name or set(name) & set("./"):
+                    raise ValueError(
+                        f"{field}: {name!r} is taken, empty, or has a dot or a slash; give it another name"
+                    )
+                taken.add(name)
+        return self
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the node: JSON values without NaN and None."""
+        metadata = self.model_dump(exclude_none=True)
+        for field in self._flat:
+            metadata |= metadata[field] | {field: list(metadata[field])}
+        return metadata
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+        """Return the record that `metadata` was made from."""
+        record = {name: metadata[name] for name in cls.model_fields if name in metadata}
+        for field in cls._flat:
+            record[field] = {name: metadata[name] for name in record[field]}
+        return cls.model_validate(record)
+
+    def changed(self, **changes: Any) -> Self:
+        """Return a validated copy with some fields changed."""
+        return type(self).model_validate(self.model_dump() | changes)
 
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {"name": "ainerd", "version": __version__, "python": platform.python_version()}
+    versions = {"name": "ainerd", "version": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # an analyst's install
             continue
-    return found
+    return versions
 
 
 class ResultRecord(Record):
-    """What is said of one run.
+    """Metadata of one result.
 
     Attributes
     ----------
     status : {"computing", "complete", "partial", "growing", "failed"}
-        Partial: of fewer frames than were announced. Growing: of a series that is not closed.
+        Partial: fewer frames than announced. Growing: the series is not closed yet.
     reason : str
         Why it failed, or has no numbers yet.
     retake : bool
-        True if it failed through no fault of the data: the agent analyses the run again when it starts next.
+        True if it failed through no fault of the data: the agent analyses the run again at its next start.
     raw_uid, raw_path, scan_id, run_time
         The run: uid of its start document, its path in Tiled, its number, its time in seconds since 1970.
     event, event_time : int, float
-        Number of the event in the run, from 1, and when it was read, in seconds since 1970, if the result is of one.
+        For a result of one event: its number in the run, from 1, and when it was read, in seconds since 1970.
     series_id, raw_uids : str, list of str
-        Key and value by which a series of runs is known (``ramp=cooling 1``), and the runs in the result.
+        For a result of a series of runs: its key and value (``ramp=cooling 1``), and the runs in the result.
     start : dict
-        What was asked of the start document, such as ``sample``, ``user``, ``proposal`` and ``plan``; top-level keys
+        Fields copied from the start document, such as ``sample``, ``user``, ``proposal`` and ``plan``; top-level keys
         of the metadata.
     suggestion_id : str
         The suggestion that led to the run.
     supersedes : str
-        Key of the result of the same run that this one is to replace: the same agent's, with other parameters.
+        Key of the result that this one replaces: of the same unit and agent, with other parameters.
     technique, agent : str
-        Who said it.
+        Who made it.
     created : str
         When the analysis began, UTC, ISO 8601.
     parameters : dict
-        Everything that changes the numbers; `digest` of it is part of the key.
+        Everything that changes the numbers; its `digest` is part of the key.
     software, model, calibration : dict
-        What said it: {name, version} and the version of Python and of each package the numbers come from,
-        {name, sha256}, and {id, n, alpha}.
+        {name, version} with the versions of Python and of the packages that computed the numbers, {name, sha256}, and
+        {id, n, alpha}.
     positions : dict of str to float
-        Where the run was taken, by motor; top-level keys of the metadata.
+        Position of each motor during the run; top-level keys of the metadata.
     n_frames : int
     frame_time_s : float
         Time from one frame to the next, in seconds.
     embedding : list of float
-        The run as a point of the latent space.
+        The point of the run in the latent space.
     novelty_p : float
         Conformal p-value, 0 to 1; absent where the calibration makes no claim.
     novel : bool
-        Whether ``novelty_p <= calibration["alpha"]``; absent with it.
+        Whether ``novelty_p <= calibration["alpha"]``; absent together with it.
     regime, atlas_version : int
-        The label the run got (-1: unassigned), and the atlas that gave it.
+        The label that the run got (-1: unassigned), and the atlas that gave it.
     summary : dict
         The technique's own numbers and those of the series; top-level keys of the metadata.
     units : dict of str to str
-        Units of positions, summary and arrays; "1" is a number without one.
+        Units of positions, summary and arrays; "1" is a number without a unit.
     arrays : dict of str to list of int
         Shapes of the arrays in a complete result.
     series, tables : dict of str to int
-        Rows of the series in a complete result, and of the technique's tables.
+        Number of rows of each series and of each of the technique's tables in a complete result.
     """
 
     _flat = ("positions", "summary", "start")
 
-    status: Literal["computing", "complete", "partial", "growing", "failed"] = "computing"
+    status: Status = "computing"
     reason: str | None = None
     retake: bool | None = None
     raw_uid: str
@@ -129,26 +261,24 @@ class ResultRecord(Record):
         return digest(self.parameters)
 
     @property
-    def identities(self) -> list[str]:
-        """What it is of, as `result_key` takes it; of a first event also its run, as earlier versions had it."""
+    def identity(self) -> str:
+        """Identity of the unit (run, event or series), as `result_key` takes it."""
         if self.series_id is not None:
-            return [series_identity(self.series_id)]
-        if self.event is None:
-            return [self.raw_uid]
-        return [event_identity(self.raw_uid, self.event), *([self.raw_uid] if self.event == 1 else [])]
+            return series_identity(self.series_id)
+        return self.raw_uid if self.event is None else event_identity(self.raw_uid, self.event)
 
     @property
     def key(self) -> str:
         """Key of the node under ``ainerd/results``."""
-        return result_key(self.identities[0], self.parameters)
+        return result_key(self.identity, self.parameters)
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata of the node, with the digest."""
+        """Return the metadata of the node, with the digest."""
         return super().metadata() | {"digest": self.digest}
 
 
 class ConfigurationRecord(Record):
-    """What the results with the same parameters have in common.
+    """Metadata that all results with the same parameters share.
 
     Attributes
     ----------
@@ -156,9 +286,9 @@ class ConfigurationRecord(Record):
     created : str
         UTC, ISO 8601.
     parameters : dict
-        Everything that changes the numbers; `digest` of it is the key.
+        Everything that changes the numbers; its `digest` is the key.
     instrument : dict
-        What is known of it, such as ``distance_m`` and ``energy_keV``.
+        The instrument, such as ``distance_m`` and ``energy_keV``.
     units : dict of str to str
         Units of the arrays.
     arrays : dict of str to list of int
@@ -178,24 +308,38 @@ class ConfigurationRecord(Record):
         return digest(self.parameters)
 
     def metadata(self) -> dict[str, Any]:
-        """Metadata of the node, with the digest."""
+        """Return the metadata of the node, with the digest."""
         return super().metadata() | {"digest": self.digest}
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration read from Tiled: the record and its arrays by name."""
+
+    record: ConfigurationRecord
+    arrays: dict[str, NDArray[Any]]
+
+    @classmethod
+    def read(cls, node: Container) -> "Configuration":
+        """Read the configuration of a node."""
+        record = ConfigurationRecord.from_metadata(node.metadata)
+        return cls(record, {name: np.asarray(node[name].read()) for name in record.arrays})
+
+
 class SuggestionRecord(Record):
-    """Where to look next, and what became of it."""
+    """A position that an agent or a person proposes, and its status."""
 
     _flat = ("positions",)
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()))  #: key of the node under ``ainerd/suggestions``
     created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
-    agent: str | None = None  #: whose it is
+    agent: str | None = None  #: the agent that owns it
     positions: Numbers  #: by motor; top-level keys of the metadata
     reason: str  #: why there, in one sentence
     terms: Numbers = Field(default_factory=dict)  #: the numbers behind the reason
     status: Literal["proposed", "accepted", "measured", "failed", "rejected", "withdrawn", "superseded"] = "proposed"
-    status_reason: str | None = None  #: why, where it was not measured
-    status_by: str | None = None  #: who gave it that status: an agent's name, a person's, or "person"
+    status_reason: str | None = None  #: why it was not measured
+    status_by: str | None = None  #: who set the status: the name of an agent or a person, or "person"
     status_time: str | None = None  #: when, UTC, ISO 8601
     raw_uid: str | None = None  #: the run that measured it
     proposed_by: str | None = None  #: who proposed it, if not the agent: a person must take it before it is measured
@@ -203,13 +347,13 @@ class SuggestionRecord(Record):
 
 
 class AtlasRecord(Record):
-    """The regimes of an agent's results, as one refit saw them."""
+    """The regimes of an agent's results after one refit."""
 
     version: int | None = Field(default=None, ge=1)  #: given by the store, one more than the newest
     created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
     n_regimes: int = Field(ge=0)
-    supported_range: tuple[int, int] = Field(strict=False)  #: fewest and most regimes the data speak for
-    agent: str | None = None  #: whose results were refitted
+    supported_range: tuple[int, int] = Field(strict=False)  #: fewest and most regimes that the data support
+    agent: str | None = None  #: the agent whose results were refitted
     digest: str | None = None  #: of the parameters of these results
     labels: dict[str, int]  #: regime of each result by its key, those of other agents too; -1 is unassigned
 
@@ -221,5 +365,5 @@ class LogRecord(Record):
 
     created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
     text: str
-    agent: str | None = None  #: whose line it is; absent from those of a person
-    ids: Scalars = Field(default_factory=dict)  #: what it is about, such as ``raw_uid``; top-level keys of the metadata
+    agent: str | None = None  #: the agent that wrote it; absent from lines of a person
+    ids: Scalars = Field(default_factory=dict)  #: related keys such as ``raw_uid``; top-level keys of the metadata

@@ -1,9 +1,10 @@
-"""Metadata of the results as columns in files, so that a first reading of thousands is a request or two."""
+"""Metadata of the results as columns in files, so that a first reading of thousands takes a request or two."""
 
 import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
 
 _KEY = "snapshots"
 _PART = re.compile(r"(\d{9})-(\d{9})")
-_PLAIN = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+_RAW_BYTES = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
 _TIMEOUT_S = 60.0
 _SCALAR, _MIXED, _NESTED = "scalar ", "mixed ", "nested "  # before the name of a column
 
 
 class Snapshot:
-    """Arrays of bytes in ``ainerd/snapshots``: a cache, never the truth, made anew where it is missing.
+    """Arrays of bytes in ``ainerd/snapshots``: a cache, never the truth, rebuilt where it is missing.
 
-    Each is an Arrow file with the results of some numbers, in the order they were made; its key is these numbers. A new
-    one takes up those before it that are no longer than it, so that there are few. Who may not write reads without.
+    Each is an Arrow file with consecutive results in the order of creation; its key is the range of their numbers. A
+    new file takes up the files before it that are no longer than itself, so that there are few. A client that may not
+    write reads without a snapshot.
     """
 
     def __init__(self, ainerd: Container) -> None:
@@ -39,23 +41,23 @@ class Snapshot:
 
     @property
     def n(self) -> int:
-        """How many results, from the first on, are in the files that this has read or written."""
+        """Number of results, from the first on, in the files that this object has read or written."""
         return self._parts[-1][1] if self._parts else 0
 
     def load(self) -> Columns | None:
-        """The results from the first on, as far as there are files; None, if there is none that can be read."""
+        """Read the results from the first on, as far as there are files; None if no file can be read."""
         try:
-            there = [key for key, _ in read_children(self._ainerd, _KEY, _TIMEOUT_S)]
+            keys = [key for key, _ in read_children(self._ainerd, _KEY, _TIMEOUT_S)]
         except httpx.HTTPError:
             return None
-        found = [tuple(map(int, named.groups())) for key in there if (named := _PART.fullmatch(key))]
+        ranges = [tuple(map(int, match.groups())) for key in keys if (match := _PART.fullmatch(key))]
         parts = list[Columns]()
-        for first, end in _in_a_row(found):
+        for first, end in _consecutive(ranges):
             try:
-                part = _unpacked(self._read(first, end), first)
-            except httpx.HTTPError:  # another writer has taken it up in a longer one
+                part = unpack(self._read(first, end), first)
+            except httpx.HTTPError:  # another writer has put it into a longer file
                 break
-            except (ValueError, KeyError, TypeError):  # half written, or of another version
+            except (ValueError, KeyError, TypeError):  # half written, or damaged
                 self.drop()
                 return None
             if len(part) != end - first:
@@ -66,17 +68,17 @@ class Snapshot:
             return None
         import pyarrow
 
-        pyarrow.default_memory_pool().release_unused()  # it keeps as much as the results take for the next time
+        pyarrow.default_memory_pool().release_unused()  # it would keep as much memory as the results take
         return Columns.joined(parts)
 
     def append(self, results: Columns) -> bool:
-        """Keep those of all results that are in no file yet; False if the server does not let us."""
+        """Write those of all results that are in no file yet; False if the server refuses."""
         taken_up, end = list[tuple[int, int]](), len(results)
         first = self.n
         while self._parts and self._parts[-1][1] - self._parts[-1][0] <= end - first:
             taken_up.append(self._parts.pop())
             first = taken_up[-1][0]
-        file = _packed(results.at((results.number >= first) & (results.number < end)))
+        file = pack(results.at((results.number >= first) & (results.number < end)))
         try:
             node, _ = create_node(self._ainerd, _KEY, {}, None)
             try:
@@ -91,39 +93,37 @@ class Snapshot:
         return True
 
     def drop(self) -> None:
-        """Remove all."""
+        """Remove all files."""
         self._parts = []
         self._delete(self._ainerd, [_KEY])
 
     def _read(self, first: int, end: int) -> bytes:
         address = self._ainerd.uri.replace("/metadata/", "/array/full/", 1) + f"/{_KEY}/{_name(first, end)}"
-        response = self._ainerd.context.http_client.get(address, headers=_PLAIN, timeout=_TIMEOUT_S)
+        response = self._ainerd.context.http_client.get(address, headers=_RAW_BYTES, timeout=_TIMEOUT_S)
         response.raise_for_status()
         return response.content
 
     @staticmethod
     def _delete(node: Container, keys: Sequence[str]) -> None:
         for key in keys:
-            try:
+            with suppress(httpx.HTTPError, KeyError):  # it does not exist, or we may not remove it
                 node.delete_contents([key], recursive=True, external_only=False)
-            except (httpx.HTTPError, KeyError):
-                pass  # none there, or not for us to remove
 
 
 def _name(first: int, end: int) -> str:
     return f"{first:09d}-{end:09d}"
 
 
-def _in_a_row(parts: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
-    """The longest that begins with the first result, the longest that follows it, and so on."""
+def _consecutive(ranges: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, int]]:
+    """Yield the longest range that begins at 0, the longest that follows it, and so on."""
     at = 0
-    while (end := max((end for first, end in parts if first == at), default=0)) > at:
+    while (end := max((end for first, end in ranges if first == at), default=0)) > at:
         yield at, end
         at = end
 
 
-def _packed(results: Columns) -> bytes:
-    """A checksum, and an Arrow file."""
+def pack(results: Columns) -> bytes:
+    """Return a file: a checksum, and the columns in Arrow's format."""
     import pyarrow
 
     columns: dict[str, Any] = {"key": pyarrow.array(results.frame.index, pyarrow.string())}
@@ -134,9 +134,9 @@ def _packed(results: Columns) -> bytes:
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
             texts = [None if pd.isna(value) else json.dumps(value) for value in column.tolist()]
             columns[f"{_MIXED}{name}"] = pyarrow.array(texts, pyarrow.string())
-    for name, said in results.nested.items():
-        codes = pyarrow.array(said.codes, mask=said.codes < 0)
-        columns[f"{_NESTED}{name}"] = pyarrow.DictionaryArray.from_arrays(codes, pyarrow.array(said.texts, "string"))
+    for name, nested in results.nested.items():
+        codes = pyarrow.array(nested.codes, mask=nested.codes < 0)
+        columns[f"{_NESTED}{name}"] = pyarrow.DictionaryArray.from_arrays(codes, pyarrow.array(nested.texts, "string"))
     offsets = pyarrow.array(np.concatenate([[0], np.cumsum(results.sizes)]), pyarrow.int64())
     columns["points"] = pyarrow.LargeListArray.from_arrays(offsets, pyarrow.array(results.points, pyarrow.float32()))
     table = pyarrow.table(columns).replace_schema_metadata({"problems": json.dumps(results.problems)})
@@ -148,13 +148,19 @@ def _packed(results: Columns) -> bytes:
     return zlib.crc32(content).to_bytes(4, "little") + content
 
 
-def _unpacked(file: bytes, first: int) -> Columns:
-    """ValueError, KeyError or TypeError if it is no such file."""
+def unpack(file: bytes, first: int) -> Columns:
+    """Return the columns in a file of `pack`; `first` is the number of its first result.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is no such file.
+    """
     import pyarrow
 
     content = memoryview(file)[4:]
     if zlib.crc32(content).to_bytes(4, "little") != file[:4]:
-        raise ValueError("not what was written")
+        raise ValueError("the checksum does not fit")
     table = pyarrow.ipc.open_file(pyarrow.py_buffer(content)).read_all().combine_chunks()
     frame, nested = {}, {}
     for name in table.column_names:
@@ -166,9 +172,9 @@ def _unpacked(file: bytes, first: int) -> Columns:
             values = [np.nan if text is None else json.loads(text) for text in texts]
             frame[name.removeprefix(_MIXED)] = np.array([*values, None], object)[:-1]
         elif name.startswith(_NESTED):
-            said = column.chunk(0) if column.num_chunks else pyarrow.array([], "string").dictionary_encode()
-            codes = said.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-            nested[name.removeprefix(_NESTED)] = Nested(codes, said.dictionary.to_pylist())
+            coded = column.chunk(0) if column.num_chunks else pyarrow.array([], "string").dictionary_encode()
+            codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+            nested[name.removeprefix(_NESTED)] = Nested(codes, coded.dictionary.to_pylist())
     index = pd.Index(table["key"].to_pandas(), name="key", dtype=object)
     points = table["points"].combine_chunks()
     points = points.chunk(0) if isinstance(points, pyarrow.ChunkedArray) else points
@@ -176,7 +182,7 @@ def _unpacked(file: bytes, first: int) -> Columns:
         pd.DataFrame(frame, index=index, copy=False),
         first + np.arange(len(table)),
         np.diff(points.offsets.to_numpy()),
-        points.flatten().to_numpy().copy(),  # or the whole file would be kept
+        points.flatten().to_numpy().copy(),  # or the whole file would stay in memory
         nested,
         json.loads(table.schema.metadata[b"problems"]),
     )

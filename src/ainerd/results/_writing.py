@@ -1,75 +1,86 @@
 """The part of the store that writes results."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pydantic import ValidationError
 from tiled.client.container import Container
+from tiled.client.utils import ClientError
+from tiled.structures.array import ArrayStructure, BuiltinDtype
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import DataSource
 
-from ainerd.results._analysis import added, completed
-from ainerd.results._draft import Draft, series_table
-from ainerd.results._file import Found, packed, put_file
-from ainerd.results._keys import key_of
-from ainerd.results._nodes import create_node, read_named, read_nodes, result_node
-from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord
+from ainerd.results._files import Written, bundle, put_bundle
+from ainerd.results._nodes import create_node, is_conflict, read_named, read_nodes, result_node
+from ainerd.results._reading import ResultReader
+from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord, key_of
 from ainerd.technique import Analysis, Layout
+
+if TYPE_CHECKING:
+    from tiled.client.array import ArrayClient  # imports dask and numba
 
 logger = logging.getLogger(__name__)
 
+ATTEMPTS = 5
+_ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
 
-class ResultWriter:
-    """Writes results and what those with the same parameters have in common."""
 
-    def __init__(self, ainerd: Container, results: Container, agent: str | None) -> None:
-        self._ainerd, self._results = ainerd, results
+class ResultWriter(ResultReader):
+    """Writes results and their configurations, and reads them."""
+
+    def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
+        super().__init__(ainerd, agent=agent, digest=digest)
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
-        self.seems_away = False  # whether the server did not answer when it was asked last
-        self._takes_files = True  # until the server says that it does not
-        self._begun: dict[str, ResultRecord] = {}  # what was said last of results that are files
-        self._drafts: dict[str, Draft] = {}  # of results that are nodes
+        self.seems_away = False  # whether the server did not answer the last request
+        self._takes_bundles = True  # until the server says otherwise
+        self._begun: dict[str, ResultRecord] = {}  # results that are bundles, as they were last written
+        self._drafts: dict[str, _Draft] = {}  # results that are nodes
 
     def begin(self, record: ResultRecord) -> str:
-        """Say that a run is being analysed, and return the key of its result.
+        """Write that a run is being analysed, and return the key of its result.
 
-        A complete (partial, growing) result of the same key is left as it is; a failed or half-written one begins
-        anew. If the same agent has a complete result of the same with other parameters, the new one says that it
-        supersedes that.
+        A complete (partial, growing) result with the same key is left as it is; a failed or half-written one begins
+        anew. If the same agent has a complete result of the same unit with other parameters, the new one supersedes it.
         """
         self.take(record)
         return record.key
 
     def take(self, record: ResultRecord) -> str | None:
-        """As `begin`; returns the status of a result that is there and stays, None if there is none. One request."""
+        """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
         record, stays = record.changed(status="computing"), (*FINAL, "growing")
         metadata = record.metadata()
-        if (found := self._put(record.key, metadata, unless=stays)) is not None:
-            if found.written:
+        if (answer := self._put(record.key, metadata, unless=stays)) is not None:
+            if answer.written:
                 self._begun[record.key] = record
-            return None if found.written else found.status
+            return None if answer.written else answer.former
         node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
         if not is_new and node.metadata["status"] in stays:
             return str(node.metadata["status"])
         if not is_new:
             node.replace_metadata(metadata, drop_revision=True)
-        self._drafts[record.key] = Draft(node)
+        self._drafts[record.key] = _Draft(node)
         return None
 
     def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
-        """Make room for the arrays of a result that was begun (else KeyError), so that `complete` is sooner done.
+        """Create the arrays of a result that was begun (else KeyError), so that `complete` takes less time.
 
-        A server that takes results as files needs none.
+        On a server that takes bundles there is nothing to do.
         """
         if key in self._begun:
             return
         if key not in self._drafts:
-            self._drafts[key] = Draft(result_node(self._results, key))
-        self._drafts[key].make_room(layouts)
+            self._drafts[key] = _Draft(result_node(self._results, key))
+        self._drafts[key].prepare(layouts)
 
     def complete(
         self,
@@ -85,16 +96,16 @@ class ResultWriter:
         Parameters
         ----------
         key : str
-            What `begin` returned.
+            From `begin`.
         analysis : Analysis
         status : {"complete", "partial", "growing"}, optional
-            What the analysis says without it.
+            Default: the status of the analysis.
         series : mapping of str to (times, values), optional
-            What was monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
+            Values monitored during the run, times in seconds from its start. A series ``x`` becomes the table ``x``
             with the columns ``time`` and ``x``, and the numbers ``x_mean``, ``x_min``, ``x_max`` and ``x_last``.
         **changes
-            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added
-            to what is there.
+            Fields of `ResultRecord` that became known since `begin`; positions, summary and units are added to the
+            existing ones.
 
         Returns
         -------
@@ -108,22 +119,25 @@ class ResultWriter:
         ValueError
             If the analysis does not make a valid `ResultRecord`.
         """
-        record = self._record(key)
+        record = self._last_record(key)
         if record.status in FINAL:
             return False
-        tables = {name: series_table(name, times, values) for name, (times, values) in (series or {}).items()}
-        record = completed(added(record, **self._signature | changes), analysis, tables, status or analysis.status)
+        tables = {
+            name: pd.DataFrame({"time": np.asarray(times, float), name: np.asarray(values, float)})
+            for name, (times, values) in (series or {}).items()
+        }
+        record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
         metadata = record.metadata()
         arrays = {name: analysis.arrays[name] for name in record.arrays}
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        if self._takes_files:
-            file = packed(arrays, analysis.dims, record.units, tables)
-            if (found := self._put(key, metadata, file, unless=FINAL)) is not None:
+        if self._takes_bundles:
+            file = bundle(arrays, analysis.dims, record.units, tables)
+            if (answer := self._put(key, metadata, file, unless=FINAL)) is not None:
                 if record.status == "growing":
                     self._begun[key] = record
-                return found.written
+                return answer.written
         node = result_node(self._results, key)
-        draft = self._drafts.pop(key, None) or Draft(node)
+        draft = self._drafts.pop(key, None) or _Draft(node)
         for name, array in arrays.items():
             draft.write(name, array, analysis.dims.get(name))
         for name, table in tables.items():
@@ -132,27 +146,27 @@ class ResultWriter:
         return True
 
     def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
-        """Say why a run that was begun could not be analysed (status "growing": not yet).
+        """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
 
-        Returns False if there is a complete result: it stays.
+        Returns False if there is a complete result, which stays.
         """
         self._drafts.pop(key, None)
-        record = self._record(key)
+        record = self._last_record(key)
         if record.status in FINAL:
             return False
-        record = added(record, **self._signature | changes).changed(status=status, reason=reason)
-        if (found := self._put(key, record.metadata(), unless=FINAL)) is not None:
-            return found.written
+        record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
+        if (answer := self._put(key, record.metadata(), unless=FINAL)) is not None:
+            return answer.written
         node = result_node(self._results, key)
         try:
-            node.delete_contents(external_only=False)  # rooms that nothing came into, and half of an analysis
-        except httpx.HTTPStatusError as error:  # a server that was killed does not find what it had begun to make
-            logger.warning("what is left of result %s stays: %s", key, error)
+            node.delete_contents(external_only=False)  # empty arrays, and half of an analysis
+        except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
+            logger.warning("the arrays in result %s cannot be removed: %s", key, error)
         node.replace_metadata(record.metadata(), drop_revision=True)
         return True
 
     def close(self, key: str) -> bool:
-        """Say that nothing more comes to the result of a series; False if it does not grow."""
+        """Write that the result of a series is finished; False if it is not growing."""
         node = result_node(self._results, key)
         if node.metadata["status"] != "growing":
             return False
@@ -167,14 +181,14 @@ class ResultWriter:
         arrays: Mapping[str, ArrayLike],
         dims: Mapping[str, tuple[str, ...]] | None = None,
     ) -> str:
-        """Keep what the results with these parameters have in common, and return its key; what is there stays.
+        """Write the configuration of all results with these parameters, unless it exists, and return its key.
 
         `arrays` and the names of their dimensions are given by name.
         """
-        parent, _ = create_node(self._ainerd, "configurations", {}, None)
+        parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            draft = Draft(node)
+            draft = _Draft(node)
             for name, array in arrays.items():
                 draft.write(name, array, (dims or {}).get(name))
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
@@ -183,42 +197,143 @@ class ResultWriter:
 
     def _put(
         self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]
-    ) -> Found | None:
-        """Write a result as a file, unless there is one with such a status; None if the server takes none."""
-        if not self._takes_files:
+    ) -> Written | None:
+        """Write a result as a bundle, unless it has one of these statuses; None if the server takes no bundles."""
+        if not self._takes_bundles:
             return None
         try:
-            found = put_file(self._results, key, metadata, file, unless=unless)
+            answer = put_bundle(self._results, key, metadata, file, unless=unless)
         except httpx.TransportError:
             self.seems_away = True
             raise
-        self._takes_files, self.seems_away = found is not None, False
-        return found
+        self._takes_bundles, self.seems_away = answer is not None, False
+        return answer
 
-    def _record(self, key: str) -> ResultRecord:
-        """What was said last of a result that was begun."""
+    def _last_record(self, key: str) -> ResultRecord:
+        """Return the record of a result that was begun, as it was last written."""
         begun = self._begun.pop(key, None)
         return begun or ResultRecord.from_metadata(result_node(self._results, key).metadata)
 
     def _predecessor(self, record: ResultRecord) -> str | None:
-        """The newest result of the same by the same agent with other parameters; asked for only if there can be one."""
-        digests = self._other_digests(record)
-        if digests is None:
-            found = read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
-        else:
-            keys = [key_of(identity, digest) for identity in record.identities for digest in digests]
-            found = read_named(self._results, keys)
-        events = (record.event, None) if record.event == 1 else (record.event,)  # None: it was of the whole run
-        done = {
-            key: str(said.get("created"))
-            for key, said in found
-            if said.get("status") in FINAL
-            and key != record.key
-            and said.get("event") in events
-            and said.get("agent") == record.agent
-        }
-        return max(done, key=done.__getitem__, default=None)
+        """Return the key of the newest result of the same unit and agent with other parameters.
 
-    def _other_digests(self, record: ResultRecord) -> list[str] | None:
-        """Digests of other parameters that there are results of; None if nobody has looked."""
-        return None
+        This takes a request only if there can be one.
+        """
+        if (known := self._mirror.known) is None:
+            nodes = read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
+        else:
+            digests = {x for x in pd.unique(known.column("digest")) if isinstance(x, str)} - {record.digest}
+            nodes = read_named(self._results, [key_of(record.identity, digest) for digest in sorted(digests)])
+        created = {
+            key: str(metadata.get("created"))
+            for key, metadata in nodes
+            if metadata.get("status") in FINAL
+            and key != record.key
+            and metadata.get("event") == record.event
+            and metadata.get("agent") == record.agent
+        }
+        return max(created, key=created.__getitem__, default=None)
+
+
+def _completed(
+    record: ResultRecord, analysis: Analysis, tables: Mapping[str, pd.DataFrame], status: str
+) -> ResultRecord:
+    """Return the record with an analysis; `tables` are the series by name, with the columns ``time`` and that name."""
+    summary, units = dict(analysis.summary), dict(analysis.units)
+    for name, table in tables.items():
+        numbers = {f"{name}_{statistic}": x for statistic, x in _statistics(table[name]).items()}
+        unit = record.units.get(name)
+        units |= {"time": "s"} | (dict.fromkeys(numbers, unit) if unit else {})
+        summary |= numbers
+    try:
+        return _added(
+            record,
+            status=status,
+            reason=None,
+            retake=None,
+            embedding=analysis.embedding,
+            novelty_p=analysis.novelty_p,
+            novel=analysis.novel,
+            model=analysis.model,
+            calibration=analysis.calibration,
+            summary=summary,
+            start={name: x for name, x in record.start.items() if name not in summary | record.summary},
+            units=units,
+            arrays={name: list(np.shape(array)) for name, array in analysis.arrays.items() if np.size(array)},
+            series={name: len(table) for name, table in tables.items()},
+            tables={name: len(next(iter(columns.values()))) for name, columns in analysis.tables.items()},
+        )
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors())
+        raise ValueError("; ".join(problems)) from None
+
+
+def _added(record: ResultRecord, **changes: Any) -> ResultRecord:
+    """Return a copy with some fields changed; positions, summary and units are added to the existing ones."""
+    for name in _ADDED & set(changes):
+        changes[name] = getattr(record, name) | dict(changes[name])
+    return record.changed(**changes)
+
+
+def _statistics(values: pd.Series) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    if known.empty:
+        return {}
+    return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}
+
+
+class _Draft:
+    """The arrays and tables of a node that is being written; they replace the remains of an earlier attempt."""
+
+    def __init__(self, node: Container) -> None:
+        self._node = node
+        self._prepared: dict[str, tuple[ArrayClient, Layout]] = {}
+
+    def prepare(self, layouts: Mapping[str, Layout]) -> None:
+        """Create the nodes of arrays before their values are known, which is half of the work."""
+        for name, layout in layouts.items():
+            self._prepared[name] = self._array(name, layout), layout
+
+    def write(self, name: str, array: ArrayLike, dims: tuple[str, ...] | None) -> None:
+        """Write an array."""
+        values = np.ascontiguousarray(array)
+        layout = Layout.of(values, dims)
+        client, expected = self._prepared.get(name, (None, None))
+        if client is None or expected != layout:
+            client = self._array(name, layout)
+        client.write(values)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table."""
+        try:
+            self._node.write_table(table, key=name)
+        except ClientError as error:
+            if not is_conflict(error):
+                raise
+            self._node.delete_contents(name, external_only=False)
+            self._node.write_table(table, key=name)
+
+    def _array(self, name: str, layout: Layout) -> ArrayClient:
+        """Return the array with this layout; create it, in place of one with another layout."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._create(name, layout)
+            except ClientError as error:
+                if not is_conflict(error):
+                    raise
+            with suppress(KeyError):  # another process that failed at the same run has removed it meanwhile
+                old = self._node[name]
+                if old.structure_family == "array" and (old.shape, old.dtype) == (layout.shape, np.dtype(layout.dtype)):
+                    return old
+                self._node.delete_contents(name, external_only=False)
+        return self._create(name, layout)
+
+    def _create(self, name: str, layout: Layout) -> ArrayClient:
+        structure = ArrayStructure(
+            shape=layout.shape,
+            chunks=tuple((n,) for n in layout.shape),  # one chunk, which is written in one request
+            dims=layout.dims,
+            data_type=BuiltinDtype.from_numpy_dtype(np.dtype(layout.dtype)),
+        )
+        source = DataSource(structure=structure, structure_family=StructureFamily.array)
+        return self._node.new(StructureFamily.array, [source], key=name)

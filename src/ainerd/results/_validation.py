@@ -1,4 +1,4 @@
-"""What is wrong with the results in a catalogue, in sentences."""
+"""Check the nodes in a catalog, and describe each problem in a sentence."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,15 @@ from pydantic import ValidationError
 from tiled.client.container import Container
 
 from ainerd.results._nodes import PAGE, read_nodes, read_shapes
-from ainerd.results._record import Record
-from ainerd.results._records import FINAL, AtlasRecord, ConfigurationRecord, LogRecord, ResultRecord, SuggestionRecord
+from ainerd.results._records import (
+    FINAL,
+    AtlasRecord,
+    ConfigurationRecord,
+    LogRecord,
+    Record,
+    ResultRecord,
+    SuggestionRecord,
+)
 from ainerd.results._store import ResultStore
 
 Metadata = Mapping[str, Any]
@@ -25,57 +32,55 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 
 
 def validate(ainerd: Container | ResultStore) -> list[str]:
-    """Check every node that agents wrote in ``client["ainerd"]``, or a store of it; nothing is changed.
+    """Check every node that agents wrote in ``client["ainerd"]``, or in a store of it; nothing is changed.
 
     Returns
     -------
     list of str
-        A sentence for each problem; empty if there is none. Each complete result costs a request, some 20 ms.
+        A sentence for each problem; empty if there is none. Each complete result costs a request of some 20 ms.
     """
     container = ainerd.container if isinstance(ainerd, ResultStore) else ainerd
-    return list(_findings(container))
+    return list(_problems(container))
 
 
-def _findings(ainerd: Container) -> Iterator[str]:
+def _problems(ainerd: Container) -> Iterator[str]:
     nodes = {name: dict(read_nodes(ainerd[name])) if name in ainerd else None for name in _KINDS}
-    beside = ainerd.parent
-    runs = set(beside["raw"].keys().page_size(PAGE)) if "raw" in beside else None
+    parent = ainerd.parent
+    runs = set(parent["raw"].keys().page_size(PAGE)) if "raw" in parent else None
     if runs is None:
         yield "there is no container raw beside ainerd: runs are not looked up"
-    for name, (what, model) in _KINDS.items():
-        found = nodes[name]
-        if found is None and name != "configurations":  # that is made with the first one
+    for name, (kind, model) in _KINDS.items():
+        if nodes[name] is None and name != "configurations":  # which is made with the first configuration
             yield f"there is no container {name}: ainerd.server.open_catalog(client) makes it"
-        for key, metadata in (found or {}).items():
+        for key, metadata in (nodes[name] or {}).items():
             try:
                 record = model.from_metadata(metadata)
             except (ValidationError, KeyError) as error:
-                yield f"{what} {key} does not parse: {_first(error)}"
+                yield f"{kind} {key} does not parse: {_first(error)}"
                 continue
-            yield from (f"{what} {key} {problem}" for problem in _of_record(record, key))
+            yield from (f"{kind} {key} {problem}" for problem in _problems_of_record(record, key))
             if isinstance(record, ResultRecord):
-                dangling = _dangling(record, nodes["results"] or {}, runs)
-                inside = _inside(ainerd["results"], key, record) if record.status in FINAL else ()
-                yield from (f"{what} {key} {problem}" for problem in (*dangling, *inside))
+                missing = _missing_references(record, nodes["results"] or {}, runs)
+                contents = _problems_of_contents(ainerd["results"], key, record) if record.status in FINAL else ()
+                yield from (f"{kind} {key} {problem}" for problem in (*missing, *contents))
             elif isinstance(record, AtlasRecord):
                 unknown = sorted(set(record.labels) - set(nodes["results"] or {}))
-                yield from (f"{what} {key} labels the result {label}, which is not there" for label in unknown)
+                yield from (f"{kind} {key} labels the result {label}, which is not there" for label in unknown)
 
 
-def _of_record(record: Record, key: str) -> Iterator[str]:
-    """What a record alone shows."""
+def _problems_of_record(record: Record, key: str) -> Iterator[str]:
     if isinstance(record, ResultRecord | ConfigurationRecord):
         right = record.key if isinstance(record, ResultRecord) else record.digest
         if key != right:
             yield f"should have the key {right} by its parameters"
     if isinstance(record, SuggestionRecord) and record.status == "measured" and not record.raw_uid:
-        yield "was measured, but does not say by which run"
+        yield "was measured, but does not name the run"
     if isinstance(record, ConfigurationRecord) and not record.arrays:
         yield "has no arrays: an agent that starts with these parameters writes them"
     if not isinstance(record, ResultRecord):
         return
     if record.status == "failed" and not record.reason:
-        yield "failed, but does not say why"
+        yield "failed, but gives no reason"
     if record.status == "computing":
         begun = datetime.fromisoformat(record.created)
         if datetime.now(UTC) - begun > _LONG:
@@ -87,24 +92,23 @@ def _of_record(record: Record, key: str) -> Iterator[str]:
         yield f"has numbers without a unit: {', '.join(without)}"
 
 
-def _dangling(record: ResultRecord, results: Metadata, runs: set[str] | None) -> Iterator[str]:
-    """What a record names that is not there."""
+def _missing_references(record: ResultRecord, results: Metadata, runs: set[str] | None) -> Iterator[str]:
     if runs is not None and record.raw_uid not in runs:
         yield f"is of run {record.raw_uid}, which is not in raw"
     if record.supersedes is not None and record.supersedes not in results:
         yield f"supersedes {record.supersedes}, which is not there"
 
 
-def _inside(results: Container, key: str, record: ResultRecord) -> Iterator[str]:
-    """What is inside a complete result, against what it says."""
+def _problems_of_contents(results: Container, key: str, record: ResultRecord) -> Iterator[str]:
+    """Compare the arrays and tables in a complete result with its metadata."""
     if not record.arrays:
-        yield "is complete, but says nothing of its arrays"
+        yield "is complete, but lists no arrays"
     shapes = read_shapes(results, key)
     for name, shape in record.arrays.items():
         if name not in shapes:
             yield f"has no array {name}"
         elif shapes[name] != shape:
-            yield f"has {name} of shape {shapes[name]}, and says {shape}"
+            yield f"has {name} of shape {shapes[name]}, but its metadata have {shape}"
     yield from (f"has no table {name}" for name in (*record.series, *record.tables) if name not in shapes)
 
 

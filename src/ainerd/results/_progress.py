@@ -1,0 +1,40 @@
+"""A line, or a progress bar, where a person waits at a terminal."""
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+PATIENCE_S = 1.0  # a longer wait is announced
+_MANY = 20  # items from which on there is a bar
+
+
+@contextmanager
+def waiting(activity: str) -> Iterator[None]:
+    """Print what takes so long if it takes longer than `PATIENCE_S`; only to a terminal."""
+    if not _is_watched():
+        yield
+        return
+    timer = threading.Timer(PATIENCE_S, lambda: print(f"ainerd: {activity} …", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def counted(items: Sequence[T], activity: str) -> Iterable[T]:
+    """Return the items, with a progress bar if there are many; only on a terminal."""
+    if not _is_watched() or len(items) < _MANY:
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, activity, console=Console(file=sys.stderr), transient=True)
+
+
+def _is_watched() -> bool:
+    return sys.stderr.isatty() and threading.current_thread() is threading.main_thread()
