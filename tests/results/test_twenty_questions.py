@@ -68,7 +68,7 @@ def plain(answer):
     return answer
 
 
-def test_each_is_asked_once_and_its_answer_is_known():
+def test_each_question_has_an_answer():
     questions = [question for question, _, _ in QUESTIONS]
     assert len(set(questions)) == len(questions) == 32
     known = {*WHICH, *WHAT}

@@ -96,7 +96,7 @@ def test_any_number_of_runs_can_be_drawn(n):
     assert ("no complete run yet" in said(figure)) == (n == 0)
 
 
-def test_runs_are_where_they_were_in_the_colour_of_their_regime():
+def test_runs_are_at_their_positions_in_the_colour_of_their_regime():
     scene = campaign([0, 1, 0, -1])
     figure = campaign_figure(scene)
     at = [(x, 2.0) for x in scene.table["sample_x"].round(6)]
@@ -132,7 +132,7 @@ def test_the_next_point_is_a_star_with_its_terms_and_its_reason():
     assert sorted(bar.get_width() for bar in card.patches) == [0.2, 0.83, 1, 1]
 
 
-def test_the_gallery_has_the_newest_the_same_without_noise_and_the_nearest():
+def test_the_gallery_has_the_newest_run_denoised_and_the_nearest():
     scene = campaign([0, 1, 2, 1], status=["complete", "complete", "complete", "failed"])
     scene.embeddings.loc["run-2"] = scene.embeddings.loc["run-0"] + 0.01
     scene.arrays["run-2"]["denoised"] = np.full((18, 4, 4), 1.5)
@@ -145,13 +145,13 @@ def test_the_gallery_has_the_newest_the_same_without_noise_and_the_nearest():
     assert newest.images[0].get_extent() == [0, 50, 0, 50]
 
 
-def test_a_newest_run_without_a_map_is_not_called_no_run():
+def test_the_gallery_if_the_newest_run_has_no_map():
     scene = campaign([0], arrays={})
     text = said(campaign_figure(scene))
     assert "the newest run has no map" in text and "no complete run yet" not in text
 
 
-def test_the_latent_axes_are_those_of_the_landmarks_whatever_the_runs():
+def test_the_latent_axes_depend_only_on_the_landmarks():
     """Distances of a plane are kept, and a new run moves none of the others."""
     plane = np.array([[0.0, 0], [3, 0], [0, 4], [1, 1]])
     basis = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 2)))[0]
@@ -169,7 +169,7 @@ def test_the_latent_axes_are_those_of_the_landmarks_whatever_the_runs():
         np.testing.assert_allclose(places[1][name], place)
 
 
-def test_azimuths_have_the_regime_they_look_like():
+def test_the_strip_has_the_regime_of_each_azimuth():
     scene = campaign([0, 1])
     scene.arrays["run-1"]["latent"][:5] = 0.4  # five azimuths look like regime 0
     labels = rheo_xpcs.azimuth_regimes(scene, scene.runs)
@@ -179,12 +179,12 @@ def test_azimuths_have_the_regime_they_look_like():
     np.testing.assert_allclose(second.get_array()[:, 0], [to_rgb(BLUE)] * 5 + [to_rgb(ORANGE)] * 13)
 
 
-def test_a_series_lies_under_its_run_without_what_was_before():
+def test_a_series_is_drawn_without_values_from_before_the_run():
     line = panel(campaign_figure(campaign([0, 1])), "stress").lines[1]
     np.testing.assert_allclose(line.get_xydata(), [[1.55, 91], [2.0, 89], [2.45, 88]])
 
 
-def test_the_belief_is_painted_the_paler_the_less_sure():
+def test_the_belief_is_paler_where_it_is_less_sure():
     belief = SampleMap(
         {"sample_x": np.array([2.5, 7.5]), "sample_y": np.array([2.5])},
         np.array([[0, 1]]),
@@ -196,7 +196,7 @@ def test_the_belief_is_painted_the_paler_the_less_sure():
     np.testing.assert_allclose(image.get_array()[0], [(*to_rgb(BLUE), 0.45), (*to_rgb(ORANGE), 0.09)])
 
 
-def test_failed_runs_runs_without_a_claim_and_nan_are_drawn():
+def test_failed_runs_and_missing_values_are_drawn():
     status = ["complete", "failed", "complete", "computing"]
     scene = campaign([0, 0, 1, 0], p=[0.2, np.nan, np.nan, np.nan], status=status, truth=np.arange(6).reshape(2, 3))
     scene.table.loc[["run-1", "run-2"], "novel"] = pd.NA
@@ -226,7 +226,7 @@ def test_one_motor_is_enough():
     assert discs(sample)[to_hex("gold")] == [(4.0, 0.0)] and len(sample.images) == 1
 
 
-def test_of_many_runs_the_newest_have_columns():
+def test_only_the_newest_runs_have_columns():
     scene = campaign(np.arange(130) % 3)
     figure = campaign_figure(scene)
     assert panel(figure, "azimuth").get_xlim() == (70.5, 130.5)
@@ -240,7 +240,7 @@ def plain_scene(n=6, **options):
     return scene
 
 
-def test_a_technique_without_panels_has_a_figure_that_says_nothing_false():
+def test_the_figure_of_a_technique_without_panels():
     scene = plain_scene(series={f"run-{i}": {"temperature": np.array([[0.0, 10], [300 + i, 301]])} for i in range(6)})
     figure = campaign_figure(scene)
     figure.savefig(io.BytesIO(), dpi=40)
@@ -266,7 +266,7 @@ def test_empty_landmarks_and_failed_runs_without_p_values():
     assert sum(map(len, discs(regimes).values())) >= 5
 
 
-def test_a_panel_that_fails_loses_no_other_and_says_why(caplog):
+def test_a_failing_panel_shows_why_and_the_others_are_drawn(caplog):
     def fail(*_):
         raise KeyError("sp$ectrum$_\x1b[2J\nsecond line")
 
@@ -281,7 +281,7 @@ def test_a_panel_that_fails_loses_no_other_and_says_why(caplog):
     assert panel(figure, "stress").get_xlim() == (0.5, 6.5)
 
 
-def test_what_a_person_wrote_is_no_formula():
+def test_texts_of_people_are_not_parsed_as_formulas():
     figure = campaign_figure(campaign([0], following=Next(position={"sample_x": 1, "sample_y": 1}, reason=r"$\frac$")))
     figure.savefig(io.BytesIO(), dpi=40)
     assert r"$\frac$" in said(figure)

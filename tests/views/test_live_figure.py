@@ -77,7 +77,7 @@ def test_only_the_main_thread_draws_while_runs_follow_each_other(drawn):
     assert len(drawn) == n
 
 
-def test_another_thread_may_bring_news_but_not_draw(drawn):
+def test_another_thread_may_update_but_not_draw(drawn):
     figure = LiveFigure(empty_scene, "campaign")
     assert not in_a_thread(figure.update) and not drawn
     for work in (figure.refresh, lambda: LiveFigure(empty_scene, "another")):
@@ -87,7 +87,7 @@ def test_another_thread_may_bring_news_but_not_draw(drawn):
     assert drawn == ["MainThread"]
 
 
-def test_closing_the_window_stops_the_drawing_and_not_the_run(monkeypatch):
+def test_closing_the_window_does_not_stop_the_run(monkeypatch):
     """On an Agg canvas that pyplot manages, as it does a window."""
     monkeypatch.setattr(live_module, "has_windows", lambda: True)
     drawn = []
@@ -119,7 +119,7 @@ def test_a_figure_that_cannot_be_drawn_stops_neither_the_run_nor_another_figure(
     assert good.figure.axes
 
 
-def test_what_is_saved_is_the_newest(tmp_path, drawn):
+def test_the_newest_scene_is_saved(tmp_path, drawn):
     figure = LiveFigure(empty_scene, "campaign")
     figure.savefig(tmp_path / "campaign.png", dpi=20)
     figure.savefig(tmp_path / "campaign.png", dpi=20)

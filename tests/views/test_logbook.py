@@ -16,7 +16,7 @@ def lines(texts, start="2026-11-20 22:58:00"):
     return Logbook(pd.DataFrame({"created": times, "text": texts, "raw_uid": "uid"}))
 
 
-def test_the_log_is_a_table_and_reads_as_what_happened_when():
+def test_the_log_shows_times_and_texts():
     log = lines(["at (1.00, 2.00): regime 0, p = 0.4", "at (3.00, 4.00): regime 1, p = 0.01 (novel)"])
     assert isinstance(log, pd.DataFrame) and log["text"].str.contains("novel").tolist() == [False, True]
     assert type(log.head()) is pd.DataFrame
@@ -29,7 +29,7 @@ def test_the_log_is_a_table_and_reads_as_what_happened_when():
         assert second.strip().endswith("(novel)")
 
 
-def test_each_day_has_its_head_and_the_oldest_lines_are_counted():
+def test_each_day_has_a_heading_and_old_lines_are_counted():
     log = lines([f"line {i} [red]" for i in range(2000)])
     head, *shown = repr(log).splitlines()
     assert head.strip() == "… 1940 lines before" and shown[-1].endswith("line 1999 [red]")
@@ -48,7 +48,7 @@ def nobody_else_counts(monkeypatch):
     monkeypatch.setattr(during, "_counting", WeakSet())
 
 
-def test_the_progress_line_counts_frames_and_leaves_nothing_behind(monkeypatch):
+def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     screen, agent = io.StringIO(), Counting()
     monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
     during.show_progress_of(agent)

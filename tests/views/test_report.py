@@ -66,7 +66,7 @@ def text_of(html):
     return " ".join(found)
 
 
-def test_it_says_what_a_night_brought(campaign, tmp_path):
+def test_the_report_of_a_night(campaign, tmp_path):
     _, store = campaign
     report = read_report(store, {"sample_x": (0.0, 10.0), "sample_y": (0.0, 10.0)})
     text = text_of(write_report(report, tmp_path / "r.html").read_text())
@@ -93,7 +93,7 @@ def test_it_says_what_a_night_brought(campaign, tmp_path):
         write_report(report, tmp_path / "r.doc")
 
 
-def test_what_cannot_be_explained_or_has_events_is_in_the_report(campaign, monkeypatch):
+def test_results_of_events_and_without_explanation_are_reported(campaign, monkeypatch):
     _, store = campaign
     read = store.table
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_explained_or_has_events_is_in_the_report(campaign, monke
     assert novel.lines == ["scan 2.2 at sample_x 1.50 mm, sample_y 2.00: novel, and cannot be explained."]
 
 
-def test_text_is_text(tmp_path):
+def test_texts_are_escaped(tmp_path):
     evil = '"><img src=x onerror=alert(1)>\x1b[2J&lt;'
     section = Section(title=evil, lines=[evil], table=[[evil], [evil]])
     html = report_html(Report(title=evil, subtitle=evil, sections=[section]))
@@ -117,7 +117,7 @@ def test_text_is_text(tmp_path):
     write_report(Report(title="$x^{", subtitle=evil, sections=[section]), tmp_path / "r.pdf")  # no mathematics
 
 
-def test_the_command_writes_it(campaign, server, tmp_path, monkeypatch):
+def test_the_command_writes_the_report(campaign, server, tmp_path, monkeypatch):
     client, _ = campaign
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
 

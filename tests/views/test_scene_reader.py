@@ -60,7 +60,7 @@ def of_run(i, *more):
     return [(f"run-{i}", name) for name in ("T", "record", *more)]
 
 
-def test_what_is_large_is_read_of_two_runs_and_nothing_twice(technique):
+def test_large_arrays_are_read_once_and_for_two_runs(technique):
     store = Store(4)
     reader = SceneReader(store, technique, BOUNDS)
     scene = reader.read()
@@ -77,14 +77,14 @@ def test_what_is_large_is_read_of_two_runs_and_nothing_twice(technique):
     assert "large" not in reader.read().arrays["run-2"]  # let go of
 
 
-def test_only_the_newest_are_read_and_kept(technique):
+def test_only_the_newest_results_are_read(technique):
     store = Store(70)
     scene = SceneReader(store, technique, BOUNDS).read()
     assert list(scene.arrays) == [f"run-{i}" for i in range(10, 70)] == list(scene.series)
     assert [name for _, name in store.taken()].count("large") == 2
 
 
-def test_a_result_that_grows_is_read_anew(technique):
+def test_a_growing_result_is_read_again(technique):
     store = Store(2)
     store.last = "growing"
     reader = SceneReader(store, technique, BOUNDS)
@@ -93,7 +93,7 @@ def test_a_result_that_grows_is_read_anew(technique):
     assert store.taken() == sorted(of_run(1, "large", "small"))
 
 
-def test_without_panels_and_landmarks_nothing_but_series_is_read(technique):
+def test_only_series_are_read_without_panels_and_landmarks(technique):
     store, bare = Store(2), Technique()
     bare.name, bare.alpha = "bare", 0.1
     scene = SceneReader(store, bare, BOUNDS).read()

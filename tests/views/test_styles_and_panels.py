@@ -29,7 +29,7 @@ def scene():
     return scene
 
 
-def test_marks_that_would_hide_each_other_stand_apart_with_a_line_to_their_place(scene):
+def test_overlapping_marks_are_moved_apart_with_a_line_to_their_position(scene):
     figure = campaign_figure(scene)
     figure.draw_without_rendering()
     sample = panel(figure, "sample_y")
@@ -62,7 +62,7 @@ def test_the_path_has_a_direction(scene):
         assert np.dot(np.subtract(tip, tail), step) > 0
 
 
-def test_a_regime_has_the_name_of_what_its_runs_look_like(scene):
+def test_a_regime_is_named_after_the_nearest_known_kind(scene):
     labels = [text.get_text() for text in campaign_figure(scene).legends[0].get_texts()]
     assert labels[:2] == ["regime 0 (ageing)", "regime 1 (flow)"]
     mixed = campaign([0, 0, 1])
@@ -85,7 +85,7 @@ def test_a_wall_has_large_type_light_on_dark(scene):
 
 
 @pytest.mark.parametrize("ending", ["pdf", "svg", "png"])
-def test_a_panel_for_a_paper_has_the_width_that_was_asked_for(scene, ending, tmp_path):
+def test_a_saved_panel_has_the_requested_width(scene, ending, tmp_path):
     path = save_panel(scene, "map", tmp_path / f"map.{ending}", width_mm=85)
     kept = path.read_bytes()
     if ending == "pdf":
@@ -98,7 +98,7 @@ def test_a_panel_for_a_paper_has_the_width_that_was_asked_for(scene, ending, tmp
         assert int.from_bytes(kept[16:20], "big") == pytest.approx(85 / 25.4 * 600, abs=2)
 
 
-def test_what_cannot_be_drawn_is_said(scene, tmp_path):
+def test_panels_that_cannot_be_saved_are_refused(scene, tmp_path):
     assert panel_names(scene) == ["map", "latent", "novelty", "timeline", "gallery"]
     for panel_name, path, width, message in (
         ("mapp", "a.pdf", 85, "no panel 'mapp': there are map, latent"),

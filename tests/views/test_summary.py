@@ -12,7 +12,7 @@ def shown(renderable, width=120):
         return console.export_text()
 
 
-def test_the_panel_says_what_is_known():
+def test_the_status_panel():
     status = {
         "attached": True,
         "tiled": "http://127.0.0.1:8000/api/v1?api_key=secret",
@@ -42,7 +42,7 @@ def test_the_panel_says_what_is_known():
     assert "secret" not in text
 
 
-def test_the_panel_leaves_out_what_is_not_known():
+def test_the_status_panel_leaves_out_unknown_values():
     lines = shown(status_panel({"attached": False, "results": 0, "regimes": None, "next": None, "queue": 0}))
     assert [line.strip("│ ").split()[0] for line in lines.splitlines()[1:-1]] == ["attached", "results", "queue"]
 

@@ -28,11 +28,11 @@ def test_a_coordinate_has_two_decimals_and_three_digits(x, text):
 
 
 @given(st.floats(1e-12, 1e9), st.sampled_from([1, -1]))
-def test_what_is_said_of_a_coordinate_is_within_half_a_percent(size, sign):
+def test_the_text_of_a_coordinate_is_within_half_a_percent(size, sign):
     assert float(coordinate(sign * size)) == pytest.approx(sign * size, rel=0.0051)
 
 
-def test_a_unit_that_is_shared_is_said_once():
+def test_a_shared_unit_is_written_once():
     position = {"x": 3.25, "y": 1.0}
     assert place(position, {"x": "mm", "y": "mm"}) == "(3.25, 1.00) mm"
     assert place(position, {"x": "mm", "y": "deg"}) == "(3.25 mm, 1.00 deg)"
@@ -45,7 +45,7 @@ def test_a_motor_in_metres_is_not_rounded_to_nothing():
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago"])
-def test_times_are_those_of_the_clock_on_the_wall(zone, monkeypatch):
+def test_times_are_local(zone, monkeypatch):
     import time
 
     monkeypatch.setenv("TZ", zone)

@@ -1,15 +1,19 @@
+"""Records, their metadata, and the keys of results."""
+
+import hashlib
 import json
 import math
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import orjson
 import pytest
 
-from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, result_key
+from ainerd.results import AtlasRecord, LogRecord, ResultRecord, SuggestionRecord, digest, result_key
 
 
-def test_positions_and_numbers_are_flat_and_come_back(record):
+def test_positions_and_numbers_are_flat_and_round_trip(record):
     made = record(
         positions={"sample_x": np.float32(1.5), "sample_y": np.int64(2)},
         summary={"beta": 0.25, "shape": "exponential", "steady": True},
@@ -22,7 +26,7 @@ def test_positions_and_numbers_are_flat_and_come_back(record):
     assert made.key == result_key(made.raw_uid, made.parameters)
 
 
-def test_nan_and_none_never_reach_the_metadata(record):
+def test_metadata_have_no_nan_and_no_none(record):
     made = record(
         novelty_p=float("nan"),
         positions={"sample_x": np.nan, "sample_y": 1.0},
@@ -68,7 +72,7 @@ def test_created_is_now_in_utc(record):
         LogRecord(text="excluded [3, 4]", ids={"suggestion_id": "s"}),
     ],
 )
-def test_the_other_records_come_back(made):
+def test_other_records_round_trip(made):
     assert type(made).from_metadata(json.loads(json.dumps(made.metadata()))) == made
 
 
@@ -78,7 +82,7 @@ def test_ids_of_a_log_line_cannot_hide_its_text():
 
 
 @pytest.mark.fault("metadata of a run hold a number of more than 64 bits, or half a character", "kept as text")
-def test_what_no_catalogue_holds_is_text():
+def test_values_that_no_catalog_stores_become_text():
     start = {"proposal": 10**30, "user": "a\ud800b\0", "plan": 10**500, "low": -(2**63), "high": 2**63}
     record = ResultRecord(raw_uid="a", technique="t", agent="me", parameters={}, start=start, reason="no file \udcff")
     assert record.start == {
@@ -88,3 +92,26 @@ def test_what_no_catalogue_holds_is_text():
     assert record.reason == r"no file \udcff"
     orjson.dumps(record.metadata())
     assert result_key("series/ramp=\ud800", {}) == result_key(r"series/ramp=\ud800", {})
+
+
+RUN = "0d1c3d7e-8f2f-4f0e-9d0f-0123456789ab"
+
+
+def test_digest_is_sha256_of_the_sorted_json():
+    text = '{"a":[1,2.5],"b":{"x":null,"y":"é"}}'.replace("é", "\\u00e9")
+    parameters = {"b": {"y": "é", "x": None}, "a": (1, 2.5)}
+    assert digest(parameters) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_key_is_a_uuid5_that_depends_on_run_and_parameters_only():
+    key = result_key(RUN, {"size": 256, "sigma": 2.0})
+    assert uuid.UUID(key).version == 5
+    assert key == result_key(RUN, {"sigma": 2.0, "size": 256})
+    assert key != result_key(RUN, {"sigma": 2.1, "size": 256})
+    assert key != result_key(RUN.replace("ab", "ac"), {"size": 256, "sigma": 2.0})
+
+
+@pytest.mark.parametrize("bad", [float("nan"), object(), {1, 2}])
+def test_parameters_that_are_not_json_are_refused(bad):
+    with pytest.raises(ValueError, match="parameters must be plain JSON"):
+        digest({"bad": bad})

@@ -1,11 +1,13 @@
-"""Exports are read back by others: our partition reader, pandas, and the reader of pyXpcsViewer."""
+"""Results as NeXus files, tables and xarray datasets."""
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from ainerd.results import export, export_table
+from ainerd.results import ConfigurationRecord, export, export_table
+from ainerd.technique import Analysis
 from ainerd.words import escape_table
 from ainerd.xpcs import Partition, g2_from_two_time
 
@@ -61,7 +63,7 @@ def test_the_masks_are_read_as_a_partition(file, partition):
         np.testing.assert_allclose(again.phi, partition.phi)
 
 
-def test_what_the_viewer_reads_is_there(file):
+def test_the_file_has_everything_the_viewer_reads(file):
     with h5py.File(file) as opened:
         missing = [f"{g}/{n}" for g, names in VIEWER_READS.items() for n in names.split() if f"{g}/{n}" not in opened]
         assert missing == []
@@ -95,7 +97,7 @@ def test_without_the_configuration_there_are_no_masks(night, tmp_path):
         assert "two_time_corr_func" in opened["entry/twotime"]
 
 
-def test_what_cannot_be_exported(night, file):
+def test_results_that_cannot_be_exported(night, file):
     _, store, keys = night
     for key, path, error, message in (
         (keys[2], file, ValueError, "exists already"),
@@ -122,7 +124,7 @@ def test_the_table_as_a_file(night, tmp_path):
         export_table(store, tmp_path / "results.xlsx")
 
 
-def test_results_write_themselves(night, tmp_path):
+def test_a_result_and_a_store_export_themselves(night, tmp_path):
     _, store, keys = night
     with h5py.File(store[2].export(tmp_path / "scan_2.h5")) as opened:
         np.testing.assert_array_equal(opened["entry/data/g2"], store.array(keys[2], "g2"))
@@ -140,7 +142,7 @@ def test_results_write_themselves(night, tmp_path):
             store.export(tmp_path / path)
 
 
-def test_a_table_in_csv_holds_no_live_formula(store, record, analysis, tmp_path):
+def test_formulas_are_escaped_in_csv(store, record, analysis, tmp_path):
     names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"]
     for i, name in enumerate(names):
         key = store.begin(record(scan_id=i, run_time=float(i), raw_uid=str(i), start={"sample": name}))
@@ -151,7 +153,79 @@ def test_a_table_in_csv_holds_no_live_formula(store, record, analysis, tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
-def test_a_text_of_any_kind_of_column_is_no_formula(dtype):
+def test_formulas_are_escaped_in_every_kind_of_column(dtype):
     table = pd.DataFrame({"=name": pd.Series(["=1+1", "a"], dtype=dtype), "n": [-1, 2]})
     assert escape_table(table).to_csv(index=False) == "'=name,n\n'=1+1,-1\na,2\n"
     assert table.columns[0] == "=name"
+
+
+PARAMETERS = {"size": 6}
+DIMS = {
+    "c2": ("roi", "t1", "t2"),
+    "denoised": ("roi", "t1", "t2"),
+    "g2": ("roi", "tau"),
+    "tau": ("tau",),
+    "g2_by_age": ("roi", "age", "tau"),
+    "age": ("age",),
+}
+SHAPES = {"c2": (3, 6, 6), "denoised": (3, 4, 4), "g2": (3, 5), "g2_by_age": (3, 2, 5)}
+
+
+def measured(store, record, scan_id, n_tau=5):
+    rng = np.random.default_rng(scan_id)
+    arrays = {name: rng.random(shape) for name, shape in SHAPES.items()}
+    arrays |= {"tau": 0.1 * np.arange(1, n_tau + 1), "age": np.array([6.0, 12.0])}
+    arrays |= {name: array[..., :n_tau] for name, array in arrays.items() if DIMS[name][-1] == "tau"}
+    analysis = Analysis(
+        embedding=np.zeros(2, np.float32),
+        novelty_p=0.2,
+        arrays=arrays,
+        dims=DIMS,
+        tables={"bins": {"q": np.arange(3.0), "what": np.array(["a", "b", "c"])}},
+        summary={"tau_s": 1.5},
+        units={"tau": "s", "age": "s", "tau_s": "s", "q": "1/nm"},
+        calibration={"id": "bank", "n": 9, "alpha": 0.05},
+    )
+    key = store.begin(record(scan_id=scan_id, raw_uid=str(scan_id), run_time=float(scan_id), parameters=PARAMETERS))
+    store.complete(key, analysis, series={"stress": ([0.0, 1.0], [2.0, 3.0])}, n_frames=120, frame_time_s=0.1)
+    return key
+
+
+def test_a_result_has_its_coordinates(store, record):
+    key = measured(store, record, 1)
+    about = ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS, units={"q": "1/nm"})
+    store.add_configuration(about, {"q": np.array([0.02] * 3), "phi": np.array([10.0, 30, 50])}, {"q": ("roi",)})
+    told = store[1].to_xarray()
+    assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(told.coords)
+    units = {name: told[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
+    assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "age": "s", "stress": "Pa"}
+    np.testing.assert_allclose(told["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
+    np.testing.assert_allclose(told["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
+    for name in SHAPES:
+        np.testing.assert_array_equal(told[name], store.array(key, name))
+    assert (
+        told["g2"].sel(tau=0.3, method="nearest").where(told["phi"] == 30, drop=True).item()
+        == (store.array(key, "g2")[1, 2])
+    )
+    assert told["bins_what"].values.tolist() == ["a", "b", "c"] and told["stress"].values.tolist() == [2.0, 3.0]
+    assert told.attrs["scan_id"] == 1 and told.attrs["tau_s"] == 1.5 and told.attrs["sample_x"] == 1.0
+    few = store[1].to_xarray("g2")
+    assert set(few.data_vars) == {"g2"} and "tau" in few.coords and few["g2"].identical(told["g2"])
+    with pytest.raises(KeyError, match="no array c3: there are"):
+        store[1].to_xarray("c3")
+
+
+def test_all_results_in_one_dataset(store, record, tmp_path):
+    keys = [measured(store, record, 1), measured(store, record, 2, n_tau=4)]
+    failed = store.begin(record(scan_id=3, run_time=3.0))
+    store.fail(failed, "dark")
+    told = store.to_xarray("g2", "c2")
+    assert told["result"].values.tolist() == keys and told["sample_x"].attrs["units"] == "mm"
+    assert told["c2"].dims == ("result", "roi", "t1", "t2") and told["g2"].sizes["tau"] == 5
+    np.testing.assert_array_equal(told["g2"][1, :, :4], store.array(keys[1], "g2"))
+    assert np.isnan(told["g2"][1, :, 4]).all() and told["novelty_p"].values.tolist() == [0.2, 0.2]
+    told.to_netcdf(tmp_path / "all.nc")
+    with xr.open_dataset(tmp_path / "all.nc") as again:
+        assert again["status"].values.tolist() == ["complete"] * 2 and again["c2"].equals(told["c2"])
+    assert store.to_xarray(scan_id=2)["scan_id"].values.tolist() == [2]
+    assert store.to_xarray(scan_id=9).sizes == {"result": 0}

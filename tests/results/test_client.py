@@ -33,19 +33,19 @@ def test_arrays_are_attributes_read_when_sliced(nodes, night):
     assert node.record == store.record(keys[2])
 
 
-def test_what_a_result_has_not_is_no_attribute(nodes):
+def test_missing_arrays_are_not_attributes(nodes):
     assert not hasattr(nodes[2], "denoised") and "denoised" not in dir(nodes[2])
     assert "c2" in dir(nodes[2]) and "c2" not in dir(nodes[5]) and "search" in dir(nodes[5])
     with pytest.raises(AttributeError, match="no array 'c2'.*zero photons"):
         nodes[5].c2  # noqa: B018
 
 
-def test_it_says_what_was_found(nodes):
+def test_the_repr_has_the_verdict(nodes):
     assert repr(nodes[3]) == ("<AinerdResult of scan 3: complete, regime 1, p = 0.003 (novel); tau, stress>")
     assert "failed (zero photons in the bins" in repr(nodes[5]) and "computing; no arrays" in repr(nodes[6])
 
 
-def test_the_run_and_the_configuration_are_a_step_away(nodes, partition, store, record):
+def test_a_result_leads_to_its_run_and_configuration(nodes, partition, store, record):
     assert nodes[2].raw.metadata["start"]["scan_id"] == 2
     np.testing.assert_array_equal(nodes[2].configuration["roi_map"].read(), partition.roi_map)
     with pytest.raises(KeyError, match="configuration .* is not on this server"):
@@ -75,7 +75,7 @@ def test_a_plot(nodes, tmp_path):
     figure.savefig(tmp_path / "result.png")
 
 
-def test_a_plot_has_what_there_is(nodes):
+def test_a_plot_without_maps(nodes):
     assert [axes.get_ylabel() for axes in nodes[3].plot().axes] == ["stress (Pa)"]
     for node in (nodes[5], nodes[6]):
         with pytest.raises(ValueError, match="nothing to plot: <AinerdResult of scan [56]: (failed|computing)"):
@@ -122,7 +122,7 @@ def toy(store, record, analysis):
     return store, key
 
 
-def test_a_technique_that_draws_nothing_has_a_plain_page_and_no_picture(toy, tmp_path):
+def test_a_technique_without_panels_gets_a_plain_plot_and_no_picture(toy, tmp_path):
     store, key = toy
     node = store.container["results"][key]
     assert {"spectrum", "peaks"} <= set(dir(node)) and callable(node.items)
@@ -160,7 +160,7 @@ def test_reading_results_needs_no_agent():
     assert ran.stdout.strip() == "[]"
 
 
-def test_a_verdict_is_explained_from_what_is_stored(night):
+def test_a_verdict_is_explained_from_the_stored_record(night):
     client, store, keys = night
     novel = store.explain(keys[3])
     assert novel.startswith("novel at alpha = 0.05: p = ") and "against bank bank of 500" in novel

@@ -40,7 +40,7 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
     assert list(ResultStore(store.container, agent="b").table().index) == [keys["b"]]
 
 
-def test_an_analyst_compares_what_can_be_compared(both, store):
+def test_an_analyst_compares_only_results_of_one_agent_and_digest(both, store):
     _, keys = both
     assert list(store.embeddings().index) == [keys["c"]]  # the newest
     assert list(store.embeddings(digest(FINE)).index) == [keys["a"], keys["b"]]  # asked for
@@ -66,7 +66,7 @@ def test_a_result_belongs_to_the_agent_that_completes_it(both, record, analysis)
     assert run.key in stores["a"].table().index and run.key not in stores["b"].table().index
 
 
-def test_what_supersedes_a_result_is_said_where_it_is_not_shown(both, store, record, analysis):
+def test_superseded_by_names_results_out_of_the_scope(both, store, record, analysis):
     stores, keys = both
     old = store.record(keys["a"])
     newer = record(agent="a", raw_uid=old.raw_uid, parameters=COARSE)
@@ -75,7 +75,7 @@ def test_what_supersedes_a_result_is_said_where_it_is_not_shown(both, store, rec
     assert stores["b"].table()["superseded_by"].isna().all()
 
 
-def test_each_has_its_newest_atlas_and_the_newest_of_all_labels_every_result(both, store, ainerd):
+def test_the_newest_atlas_of_all_agents_labels_every_result(both, store, ainerd):
     stores, keys = both
     for name, n in (("a", 1), ("b", 2), ("c", 3), ("a", 4)):
         stores[name].add_atlas(AtlasRecord(n_regimes=n, supported_range=(1, n), labels={keys[name]: n}))
@@ -89,7 +89,7 @@ def test_each_has_its_newest_atlas_and_the_newest_of_all_labels_every_result(bot
     assert store.table()["regime"].tolist() == [4, 2, 3]
 
 
-def test_what_is_the_newest_atlas_is_one_request(both, ainerd):
+def test_the_newest_atlas_takes_one_request(both, ainerd):
     stores, keys = both
     stores["a"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["a"]: 0}))
     stores["b"].add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={keys["b"]: 0}))
@@ -117,7 +117,7 @@ def test_suggestions_are_the_agents_own(both, store):
     assert store.next_suggestion().id == of_b  # only one agent has any
 
 
-def test_a_status_says_who_and_when(both, store):
+def test_a_status_has_who_and_when(both, store):
     stores, _ = both
     of_a = suggested(stores["a"], "a")
     assert stores["a"].set_status(of_a, "accepted")
@@ -137,7 +137,7 @@ def test_a_status_says_who_and_when(both, store):
     ]
 
 
-def test_the_log_is_the_agents_own_and_that_of_people(both, store):
+def test_the_log_has_lines_of_the_agent_and_of_people(both, store):
     stores, _ = both
     stores["a"].log("of a")
     stores["b"].log("of b")

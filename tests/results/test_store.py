@@ -1,5 +1,8 @@
+"""A store writes results, suggestions, atlases and the log."""
+
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -8,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, validate
+from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, _files, validate
 from ainerd.technique import Layout
 
 
@@ -82,7 +86,7 @@ def test_a_half_written_result_is_repaired(as_nodes, store, ainerd, record, anal
     assert store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
-def test_what_a_killed_server_has_lost_keeps_no_result_from_failing(as_nodes, store, ainerd, record, caplog):
+def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(as_nodes, store, ainerd, record, caplog):
     """Its database names the folder of an array that was never made, or is gone."""
     key = store.begin(record())
     store.expect(key, {"c2": Layout((4, 8, 8), "float32")})
@@ -110,12 +114,12 @@ def test_tables_of_a_technique(store, ainerd, record, analysis):
     [{"a.b": {"x": np.ones(2)}}, {"bins": {}}, {"bins": {"x": np.ones(2), "y": np.ones(3)}},
      {"bins": {"x": np.ones((2, 2))}}, {"c2": {"x": np.ones(2)}}, {"bins": {"x": np.array([None, {}])}}],
 )  # fmt: skip
-def test_tables_that_cannot_be_kept(analysis, tables):
+def test_invalid_tables_are_refused(analysis, tables):
     with pytest.raises(ValueError, match="table"):
         replace(analysis(), tables=tables)
 
 
-def test_room_is_made_before_the_arrays_are_there(as_nodes, store, ainerd, record, analysis):
+def test_arrays_are_created_before_their_values_exist(as_nodes, store, ainerd, record, analysis):
     said, begun = analysis(), record()
     layouts = {name: Layout.of(array, said.dims.get(name)) for name, array in said.arrays.items()}
     layouts["tau"] = Layout((3,), "float32")  # not what will come
@@ -131,7 +135,7 @@ def test_room_is_made_before_the_arrays_are_there(as_nodes, store, ainerd, recor
     assert_holds(ainerd["results"][key], said)
 
 
-def test_a_failed_result_is_kept_and_may_be_replaced(store, ainerd, record, analysis):
+def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
     begun = record()
     key = store.begin(begun)
     assert store.fail(key, "500 frames announced, 3 came", n_frames=3)
@@ -213,7 +217,7 @@ def test_search(store, campaign):
     assert found(scan_id=3) == [3]
 
 
-def test_similar_results_are_near_in_the_latent_space(store, record, analysis, campaign):
+def test_results_similar_to_a_result(store, record, analysis, campaign):
     other = put(store, record(parameters={"size": 128}), analysis(embedding=[0.5, 0.0]))  # not comparable
     near = store.similar(campaign[0], n=2)
     assert list(near.index) == [campaign[1], campaign[3]]
@@ -227,7 +231,7 @@ def test_similar_results_are_near_in_the_latent_space(store, record, analysis, c
         store.similar(campaign[4])
 
 
-def test_results_are_near_a_point(store, campaign):
+def test_results_similar_to_a_point(store, campaign):
     near = store.similar([2.0, 0.0], n=2)
     assert list(near.index) == campaign[1::-1]
     np.testing.assert_allclose(near["distance"], [0.5, 1.5])
@@ -235,14 +239,14 @@ def test_results_are_near_a_point(store, campaign):
         store.similar([2.0, 0.0, 0.0])
 
 
-def test_an_empty_store_says_so(store):
+def test_an_empty_store(store):
     assert len(store) == 0 and store.table().empty and store.embeddings().empty
     assert store.suggestions().empty and store.logbook().empty and store.newest_atlas() is None
     assert {"status", "regime", "novelty_p"} <= set(store.table().columns)
     assert "0 results, 0 failed, 0 novel, no regimes yet" in repr(store)
 
 
-def test_what_is_missing_is_named(store, ainerd, record, analysis):
+def test_errors_name_what_is_missing(store, ainerd, record, analysis):
     key = put(store, record(), analysis())
     with pytest.raises(KeyError, match="has no 'saxs': there are c2"):
         store.array(key, "saxs")
@@ -354,3 +358,29 @@ def test_an_analyst_needs_only_tiled(server, ainerd, campaign, tmp_path):
         "c2": [[18, 16, 16]],
         "ours": [],
     }
+
+
+@pytest.mark.fault("Tiled hangs, or is not there any more", "noticed by one short request; runs wait on disk")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkeypatch, hangs):
+    store, attempts = ResultStore(ainerd), []
+    listener = socket.create_server(("127.0.0.1", 0))
+    if not hangs:
+        listener.close()
+    http = ainerd.context.http_client
+    address = listener.getsockname() if hangs else ("127.0.0.1", 9)
+    put = http.put
+
+    def elsewhere(url, **options):
+        attempts.append(url)
+        return put(httpx.URL(url).copy_with(host=address[0], port=address[1]), **options)
+
+    monkeypatch.setattr(http, "put", elsewhere)
+    monkeypatch.setattr(_files, "PAUSE_S", 0.01)
+    monkeypatch.setattr(_files, "QUICK_S", 0.2)
+    with pytest.raises(httpx.TransportError):
+        store.take(record())
+    assert len(attempts) == (1 if hangs else _files.ATTEMPTS) and store.seems_away
+    listener.close()
+    monkeypatch.undo()
+    assert store.take(record()) is None and not store.seems_away

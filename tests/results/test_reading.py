@@ -1,14 +1,19 @@
-"""What a store reads of many results is exact, whoever writes, and little."""
+"""A store reads the metadata of many results exactly, whoever writes, and with few requests."""
 
 import math
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy.dialects import postgresql
+from tiled.catalog import orm
 from tiled.queries import Key
 
-from ainerd.results import ResultStore, _mirror
+from ainerd.results import AtlasRecord, ResultStore, _mirror, digest
 from ainerd.results._columns import Columns, parse_json
+from ainerd.results._nodes import Prefetch, _page, newest_key_search, nodes_from, nodes_named
 from ainerd.results._snapshot import Snapshot, pack, unpack
 
 
@@ -46,7 +51,7 @@ def truth(ainerd):
     return {key: node.metadata["status"] for key, node in ainerd["results"].items()}
 
 
-def test_only_what_may_have_changed_is_read_again(store, ainerd, put, asked):
+def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, asked):
     first, failed, last = put(), put(status="failed", reason="dark"), put()
     assert store.table()["status"].to_dict() == truth(ainerd)
     asked.clear()
@@ -57,7 +62,7 @@ def test_only_what_may_have_changed_is_read_again(store, ainerd, put, asked):
     assert first not in asked
 
 
-def test_what_another_process_writes_is_seen(store, ainerd, record, analysis):
+def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
     other, begun = ResultStore(ainerd), record()
     for step in (
         lambda: other.begin(begun),
@@ -80,7 +85,7 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
     assert list(store.table().index) == [key for key in keys if key != keys[removed]] + new
 
 
-def test_a_last_result_that_was_made_again_has_the_others_read_anew(store, ainerd, put):
+def test_all_results_are_read_again_if_the_last_one_was_recreated(store, ainerd, put):
     first, last = put(), put(raw_uid="again", n_frames=8)
     assert store.table()["n_frames"].to_dict()[last] == 8
     node = ainerd["results"][first]
@@ -106,7 +111,7 @@ def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkey
     assert list(Snapshot(ainerd).load().frame.index) == keys[1:]
 
 
-def test_files_of_a_snapshot_are_few_and_take_each_other_up(ainerd):
+def test_longer_snapshot_files_replace_shorter_ones(ainerd):
     said = {f"key{i}": {"scan_id": i, "units": {"x": "mm"}, "embedding": [i, 0.5]} for i in range(9)}
     writer = Snapshot(ainerd)
     for end in (5, 6, 7, 9):
@@ -121,7 +126,7 @@ def test_files_of_a_snapshot_are_few_and_take_each_other_up(ainerd):
 
 
 @pytest.mark.parametrize("n", [4, 5])
-def test_a_long_first_reading_is_kept(ainerd, put, monkeypatch, n):
+def test_a_long_first_reading_is_saved(ainerd, put, monkeypatch, n):
     monkeypatch.setattr(_mirror, "PAGE", 2)
     monkeypatch.setattr(_mirror, "_FOLD_AT", 2)
     keys = [put(run_time=1.7e9 + i) for i in range(n)]
@@ -131,7 +136,7 @@ def test_a_long_first_reading_is_kept(ainerd, put, monkeypatch, n):
 
 
 @pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is made anew; the table is exact")
-def test_a_snapshot_that_cannot_be_read_is_made_anew(ainerd, put, monkeypatch):
+def test_a_damaged_snapshot_is_rebuilt(ainerd, put, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 2)
     keys = [put(), put()]
     assert list(ResultStore(ainerd).table().index) == keys
@@ -161,7 +166,7 @@ def refuse(container, *args, **kwargs):
     handle_error(response)
 
 
-def test_a_hand_made_change_is_seen_after_a_refresh(store, ainerd, put):
+def test_a_change_by_hand_is_seen_after_a_refresh(store, ainerd, put):
     key, _ = put(), put()
     assert store.table().loc[key, "status"] == "complete"
     ainerd["results"][key].update_metadata({"operator": "night shift"})
@@ -179,7 +184,7 @@ def test_the_log_is_read_once(store, asked):
     assert store.logbook()["text"].to_list() == ["one", "two", "three"] and len(asked) == 2
 
 
-def test_what_a_result_supersedes_is_asked_for_by_key_and_only_if_it_can_be(ainerd, record, analysis):
+def test_a_superseded_result_is_requested_by_key_and_only_if_there_can_be_one(ainerd, record, analysis):
     first = record(run_time=1.7e9, event=1)
     writer = ResultStore(ainerd)
     writer.complete(writer.begin(first), analysis(only=["tau"]))
@@ -206,7 +211,7 @@ SAID = {
 }
 
 
-def test_a_file_of_a_snapshot_holds_what_it_was_made_of():
+def test_a_snapshot_file_round_trip():
     columns = Columns.of(SAID)
     found = unpack(pack(columns), 0)
     assert same(found, columns)
@@ -218,7 +223,7 @@ def test_a_file_of_a_snapshot_holds_what_it_was_made_of():
     assert same(unpack(pack(nothing), 0), nothing)
 
 
-def test_columns_of_parts_are_those_of_all():
+def test_joined_columns_equal_those_of_all_nodes():
     keys = [*SAID]
     for cut in range(5):
         parts = [Columns.of({key: SAID[key] for key in some}) for some in (keys[:cut], keys[cut:])]
@@ -240,3 +245,107 @@ def same(a, b, numbered=True):
     np.testing.assert_array_equal(a.points, b.points)
     np.testing.assert_array_equal(a.sizes, b.sizes)
     return not numbered or (a.number.tolist() == b.number.tolist() and a.problems == b.problems)
+
+
+INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes.sql"
+
+
+@pytest.fixture
+def requests(ainerd):
+    """What is asked, as method and path."""
+    seen = []
+    hooks = ainerd.context.http_client.event_hooks["request"]
+
+    def note(request):
+        seen.append((request.method, request.url.path))
+
+    hooks.append(note)
+    yield seen
+    hooks.remove(note)
+
+
+@pytest.fixture
+def written(ainerd, record):
+    """Some results of two agents, one failed, and a note, by another process."""
+    made = [record(status="complete", run_time=1.7e9 + i, scan_id=i, agent="ab"[i % 2]) for i in range(4)]
+    made[1] = made[1].changed(status="failed", reason="dark")
+    for one in made:
+        ainerd["results"].create_container(one.key, metadata=one.metadata(), specs=["AinerdResult"])
+    other = ResultStore(ainerd, agent="a", digest=made[0].digest)
+    other.add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={made[0].key: 3}))
+    other.note("a bubble", raw_uid=made[2].raw_uid, scan="2")
+    return made
+
+
+@pytest.mark.parametrize("scope", [{}, {"agent": "a"}, {"agent": "b"}])
+def test_a_known_table_takes_one_request(ainerd, written, record, requests, scope):
+    if scope:
+        scope = scope | {"digest": digest(written[0].parameters)}
+    store, plain = ResultStore(ainerd, **scope), ResultStore(ainerd, **scope)
+    plain._prefetch._has_route = False
+    assert store.table().equals(plain.table())
+    short = store.table().index[0][:8]
+    for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
+        requests.clear()
+        ask()
+        assert [method for method, _ in requests] == ["POST"] and "/several/" in requests[0][1]
+    later = record(status="complete", run_time=1.8e9, scan_id=9, agent=scope.get("agent", "a"))
+    ainerd["results"].create_container(later.key, metadata=later.metadata(), specs=["AinerdResult"])
+    ainerd["results"][written[1].key].update_metadata({"status": "complete"})
+    ResultStore(ainerd).note("dust", raw_uid=later.raw_uid, scan="9")
+    ResultStore(ainerd, **scope).add_atlas(AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={later.key: 5}))
+    table = store.table()
+    assert table.equals(plain.table()) and table.loc[later.key, "note"] == "dust"
+    assert table.loc[later.key, "regime"] == 5 and "failed" not in set(table["status"])
+
+
+def test_prefetched_pages_equal_those_of_tiled(ainerd, written):
+    results = ainerd["results"]
+    keys = [one.key for one in written]
+    for search in (
+        nodes_from(results, 2),
+        nodes_from(results, 9),
+        nodes_from(results, agent="b", status="complete"),
+        newest_key_search(results, agent="a"),
+        newest_key_search(results, agent="c"),
+        *nodes_named(results, [keys[3], keys[0], "none"]),
+    ):
+        tiled, (ours,) = _page(results, search), Prefetch(ainerd).pages([search.address]).values()
+        assert [node["id"] for node in ours["data"]] == [node["id"] for node in tiled["data"]]
+        said = [[node["attributes"].get("metadata") for node in found["data"]] for found in (ours, tiled)]
+        assert said[0] == said[1] and (ours["links"]["next"] is None) == (tiled["links"]["next"] is None)
+
+
+def test_the_pages_after_a_prefetched_page_are_read(ainerd, written, monkeypatch):
+    monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
+    monkeypatch.setattr(_mirror, "PAGE", 1000)
+    store = ResultStore(ainerd)
+    assert len(store.table()) == 4
+    ainerd["results"].delete_contents(written[3].key, external_only=False)
+    assert set(store.table().index) == {one.key for one in written[:3]}
+
+
+@pytest.mark.parametrize(
+    "searches",
+    [
+        "results",
+        [1],
+        ["results?"] * 21,
+        ["results?filter[fulltext][condition][text]=x"],
+        ["results?page[limit]=1000"],
+        ["results?page[offset]=-1"],
+        ["results?filter[eq][condition][key]=a&filter[eq][condition][value]={"],
+    ],
+)
+def test_unsupported_searches_are_refused(ainerd, searches):
+    http, url = ainerd.context.http_client, Prefetch(ainerd)._url
+    assert http.post(url, json={"searches": searches}).status_code == 422
+    assert http.post(url, json={"searches": ["none?", "none/of/these?"]}).json() == {"answers": [None, None]}
+    nobody = httpx.post(f"{url}", json={"searches": []}, headers={"authorization": "Apikey 00"}, trust_env=False)
+    assert nobody.status_code in (401, 403)
+
+
+def test_the_indexes_for_postgresql_fit_the_queries_of_tiled():
+    asked = orm.Node.metadata_[["tau_s"]].compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    text = INDEXES.read_text()
+    assert f"({str(asked).removeprefix('nodes.')})" in text and text.count("(parent, (metadata #> '{") == 6

@@ -19,7 +19,7 @@ def terminal(monkeypatch):
     return screen
 
 
-def test_a_long_wait_is_told_of_and_a_short_one_is_not(monkeypatch):
+def test_only_a_long_wait_is_announced(monkeypatch):
     screen = terminal(monkeypatch)
     with waiting("what is there at once"):
         pass
@@ -38,7 +38,7 @@ def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
     assert "reading arrays" in screen.getvalue()
 
 
-def test_nothing_is_said_where_nobody_looks(monkeypatch):
+def test_nothing_is_printed_without_a_terminal(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
@@ -47,7 +47,7 @@ def test_nothing_is_said_where_nobody_looks(monkeypatch):
     assert list(counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
 
 
-def test_the_first_reading_of_a_store_says_what_it_waits_for(store, monkeypatch):
+def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):
     terminal(monkeypatch)
     new, read = ResultStore(store.container), _progress.threading.Timer
     told = []

@@ -1,4 +1,4 @@
-"""The schema, as a catalogue shows it: what is checked, what is linked, what is shared."""
+"""Nodes that somebody changed by hand are found, named and left out."""
 
 from pathlib import Path
 
@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 from tiled.client.metadata_update import DELETE_KEY
 
-from ainerd.results import AtlasRecord, ConfigurationRecord, SuggestionRecord, validate
+from ainerd.results import (
+    AtlasRecord,
+    ConfigurationRecord,
+    ResultStore,
+    SuggestionRecord,
+    read_checkpoint,
+    save_checkpoint,
+    validate,
+)
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/results.md").read_text()
 
 
-def test_a_good_catalogue_has_no_findings(night):
+def test_a_valid_catalog_has_no_problems(night):
     _, store, _ = night
     assert validate(store) == []
 
@@ -24,7 +32,7 @@ def results(store, analysis, record):
     return [store.container["results"][key] for key in keys]
 
 
-def test_what_is_wrong_is_said(as_nodes, store, results, record):
+def test_each_problem_has_a_sentence(as_nodes, store, results, record):
     first, second, third = results
     store.container.parent["raw"].create_container(second.metadata["raw_uid"])
     first.update_metadata({"novelty_p": 3.0})
@@ -70,13 +78,13 @@ def test_other_parameters_make_a_result_beside_the_old_one(store, results, recor
     assert store.record(elsewhere).supersedes is None
 
 
-def test_versions_of_what_made_the_numbers(night):
+def test_a_result_has_the_versions_of_the_software(night):
     _, store, keys = night
     software = store.record(keys[0]).software
     assert software["name"] == "ainerd" and software["numpy"] == np.__version__ and {"python", "torch"} <= set(software)
 
 
-def test_what_results_share_is_kept_once(store, ainerd):
+def test_a_configuration_is_written_once(store, ainerd):
     record = ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 256}, units={"q": "1/nm"})
     assert store.configuration(record.digest) is None
     ainerd.create_container("configurations").create_container(record.digest, metadata=record.metadata())  # half
@@ -85,3 +93,74 @@ def test_what_results_share_is_kept_once(store, ainerd):
     kept = store.configuration(digest)
     np.testing.assert_array_equal(kept.arrays["q"], [0.02, 0.03])
     assert kept.record.arrays == {"q": [2]} and ainerd["configurations", digest, "q"].dims == ("roi",)
+
+
+TAMPERED = {
+    "scan_id": [2**63, "seven"],
+    "run_time": [-1e300, "noon"],
+    "event_time": [1e300],
+    "status": [5, None],
+    "novelty_p": ["high"],
+    "novel": ["maybe"],
+    "embedding": ["abc", [1, 2, "x"]],
+    "units": [5],
+    "positions": [7],
+    "raw_uid": [5],
+    "regime": ["x"],
+    "event": ["two"],
+    "created": [5],
+    "sample_x": ["here"],
+}
+
+
+@pytest.mark.fault("somebody changed metadata of a result by hand", "it is left out and named; all others are shown")
+def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysis, caplog):
+    keys = []
+    for x in (1.0, 2.0):
+        keys.append(store.begin(record(positions={"sample_x": x}, run_time=1.7e9, scan_id=1)))
+        store.complete(keys[-1], analysis(only=["tau"]))
+    said = dict(ainerd["results"][keys[0]].metadata)
+    bad = [(name, value) for name, values in TAMPERED.items() for value in values]
+    for i, (name, value) in enumerate(bad):
+        ainerd["results"].create_container(f"bad-{i}", metadata=said | {name: value})
+
+    ainerd["results"].create_container("short", metadata=said | {"embedding": [1.0], "status": "failed"})
+    ainerd["results"].create_container(
+        "none", metadata=said | {"units": None, "positions": None, "embedding": [1.0], "status": "failed"}
+    )
+    for mine in (ResultStore(ainerd), ResultStore(ainerd, agent=said["agent"], digest=said["digest"])):
+        assert set(mine.table("complete").index) == set(mine.embeddings().index) == set(keys)
+        assert len(mine.similar(keys[0])) == 1 and len(mine.search(novel=False)) == 4
+        assert mine.analysed(said["digest"]).keys() == set(mine.table()["raw_uid"]) and "4 results" in repr(mine)
+    for i in range(len(bad)):
+        assert f"result bad-{i} is left out" in caplog.text
+    before = len(caplog.records)
+    assert len(mine.table()) == 4 and len(caplog.records) == before  # said once
+
+
+@pytest.mark.fault(
+    "suggestions, atlases, log lines or checkpoints that are none are among them", "left out and named; the rest counts"
+)
+def test_other_invalid_nodes_are_left_out(store, ainerd):
+    store.add_suggestion(SuggestionRecord(id="good", agent="me", positions={"x": 1.0}, reason="there"))
+    store.log("a line")
+    atlas = AtlasRecord(n_regimes=1, supported_range=(1, 1), labels={"key": 4})
+    store.add_atlas(atlas)
+    save_checkpoint(ainerd, "me", {"bounds": {}})
+    for part, changes in {
+        "suggestions": [{"created": 5}, {"terms": 5}, {"id": 5}, {"positions": 3}],
+        "atlas": [{"labels": 5}],
+        "log": [{"created": 5}],
+    }.items():
+        said = dict(ainerd[part].values().first().metadata)
+        for i, change in enumerate(changes):
+            ainerd[part].create_container("000002" if part == "atlas" else f"bad-{i}", metadata=said | change)
+    checkpoint = ainerd["checkpoints"].values().first()
+    checkpoint.replace_metadata({**checkpoint.metadata, "state": 5})
+
+    for mine in (ResultStore(ainerd), ResultStore(ainerd, agent="me")):
+        assert "good" in mine.suggestions().index and mine.next_suggestion().id == "good"
+        assert mine.logbook()["text"].tolist() == ["a line"]
+        assert mine.current_labels() == {"key": 4}
+    assert read_checkpoint(ainerd, "me") == {}
+    assert ResultStore(ainerd).add_atlas(atlas).version == 3  # beside the one that is none

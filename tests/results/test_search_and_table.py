@@ -1,13 +1,95 @@
-"""The table as people read it, and which result they mean."""
+"""Search by values and words, the table that people see, and which result a scan number means."""
+
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from tiled.queries import Key
 
 from ainerd.results import scan_text
 from ainerd.results._columns import Columns
-from ainerd.results._search import find_key
+from ainerd.results._search import find_key, matches
 from ainerd.results._tables import times_of
+
+NUMBERS = [
+    -1e-5,
+    1e-5,
+    1.2345e-10,
+    -4.0,
+    0.05,
+    9.5,
+    10.0,
+    100.0,
+    3.0,
+    -3.0,
+    1e20,
+    0.1 + 0.2,
+    1 / 3,
+    0.0,
+    1790000000.125,
+]
+
+
+@pytest.fixture
+def numbers(ainerd, record):
+    for i, x in enumerate(NUMBERS):
+        made = record(status="complete", embedding=[0.0], scan_id=i, summary={"x": x})
+        ainerd["results"].create_container(made.key, metadata=made.metadata())
+    return ainerd["results"]
+
+
+def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, numbers):
+    for limit in (0, -1, 1e-5, -1e-5, 9.6, 1 / 3):
+        for found, wanted, tiled in (
+            (store.search(x=(limit, None)), [x >= limit for x in NUMBERS], Key("x") >= limit),
+            (store.search(x=(None, limit)), [x <= limit for x in NUMBERS], Key("x") <= limit),
+            (store.search(x=limit), [x == limit for x in NUMBERS], Key("x") == limit),
+        ):
+            expected = set(np.flatnonzero(wanted))
+            assert set(found["scan_id"]) == expected
+            assert {node.metadata["scan_id"] for node in numbers.search(tiled).values()} == expected
+    # the one limit that the page on queries states
+    in_tiled = [node.metadata["x"] for node in numbers.sort(("x", 1)).values()]
+    assert in_tiled != sorted(NUMBERS) and sorted(in_tiled) == sorted(NUMBERS)
+    assert store.table()["x"].sort_values().to_list() == sorted(NUMBERS)
+
+
+def test_a_range_has_two_limits(store):
+    with pytest.raises(ValueError, match=r"x=\(1, 2, 3\) is no range"):
+        store.search(x=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "where, fits",
+    [
+        ({"x": (1, 3)}, True),
+        ({"x": (2.5, None)}, False),
+        ({"x": 2}, True),
+        ({"x": "2"}, False),
+        ({"flag": (0, 2)}, False),
+        ({"flag": True}, True),
+        ({"name": (0, None)}, False),
+        ({"name": ("a", "f")}, True),
+        ({"model.name": "pca"}, True),
+        ({"model.name.first": "pca"}, False),
+        ({"absent": (None, None)}, False),
+        ({"absent": None}, False),
+        ({"time": (datetime(1970, 1, 1, tzinfo=UTC), datetime.fromtimestamp(99, UTC) + timedelta(seconds=2))}, True),
+        ({"time": (datetime.fromtimestamp(101, UTC), None)}, False),
+    ],
+)
+def test_values_and_ranges_match(where, fits):
+    said = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
+    assert matches(Columns.of({"key": said}), where).tolist() == [fits]
+
+
+def test_words_match_only_in_texts():
+    said = {"reason": "no frames: Shutter-closed", "n_frames": 7, "model": {"name": "pca"}, "positions": ["sample_x"]}
+    for text in ("shutter closed", "CLOSED", "frames, shutter", "pca sample_x"):
+        assert matches(Columns.of({"key": said}), {}, text).all()
+    for text in ("reason", "7", "n_frames", "open"):
+        assert not matches(Columns.of({"key": said}), {}, text).any()
 
 
 @pytest.fixture
@@ -22,7 +104,7 @@ def shift(store, record, analysis):
     return keys
 
 
-def test_the_store_shows_what_people_ask_for(store, shift, monkeypatch):
+def test_the_store_shows_a_short_table(store, shift, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     store.note("a bubble", raw_uid="a", scan="12")
     store.note("the shutter", raw_uid="b", scan="13", result=shift[3])
@@ -42,7 +124,7 @@ def test_the_store_shows_what_people_ask_for(store, shift, monkeypatch):
     ]
 
 
-def test_the_rest_is_in_the_table_too(store, shift):
+def test_the_table_has_all_columns(store, shift):
     table = store.table()
     assert {"raw_uid", "digest", "tau_s_err", "sample", "plan"} <= set(table) and store.table().equals(table)
     everything = store.table(columns="all")
@@ -54,7 +136,7 @@ def test_the_rest_is_in_the_table_too(store, shift):
         store.table(columns=["tau_ms"])
 
 
-def test_a_result_is_meant_by_its_scan_or_its_short_key(store, shift):
+def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
     assert [store.key(run) for run in (12, "12.2", 12.3, shift[3][:8])] == shift
     assert store.record(12).key == shift[0] and store.array("12.2", "tau").shape == (40,)
     assert store[13].metadata["reason"] == "zero photons"
@@ -63,7 +145,7 @@ def test_a_result_is_meant_by_its_scan_or_its_short_key(store, shift):
             store[run]
 
 
-def test_of_two_scans_with_one_number_the_newest_is_meant():
+def test_of_two_scans_with_one_number_the_newest_is_found():
     said = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
     results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in said.items()}
     assert find_key(Columns.of(results), 3) == "b"  # what failed is of another agent
@@ -74,13 +156,13 @@ def test_of_two_scans_with_one_number_the_newest_is_meant():
     ]
 
 
-def test_a_server_that_is_away_is_said(store, monkeypatch):
+def test_the_repr_without_a_server(store, monkeypatch):
     monkeypatch.setattr(store, "answers", lambda: False)
     assert "Tiled does not answer at http" in repr(store)
 
 
 @pytest.mark.fault("some results have a time and some have none", "each table is made; pandas alone failed by chance")
-def test_times_that_are_missing_fail_no_table():
+def test_missing_times_in_a_table():
     seconds = np.where(np.arange(150) % 3 == 0, np.nan, 1.7e9 + np.arange(150) / 7)
     for _ in range(20):
         left = [np.full(150, 1.7e308) for _ in range(20)]  # what memory may hold when pandas takes it
