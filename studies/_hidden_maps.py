@@ -1,4 +1,4 @@
-"""Hidden samples for `studies.discovery`: regions of regimes on a unit square, and what an exposure sees there.
+"""Hidden samples for `studies.discovery`: regions of regimes on a unit square, and the embeddings of exposures.
 
 Nine generators draw the regions, and one draws a sample of a single regime. A regime is a mean in a latent space of
 `DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction with the
@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 RESOLUTION = 200  # pixels across the square
 DIMENSIONS = 12
 EXPOSURES = 80  # at most, on one sample
-MISSED = 100  # what a regime counts as that was not seen within these
+MISSED = 100  # the count of a regime that was not seen within these
 NOISE = {"low": 0.35, "medium": 0.6, "high": 0.85}  # standard deviation of a component; regimes scatter by 1.3
 DRIFT = 1.0  # length of the drift in one decade of age, in units of the pair distance that noise makes
 RAREST = (0.01, 0.10)  # share of the area of the rarest regime: log-uniform, as near as TRIES draws come
@@ -38,7 +38,7 @@ class HiddenMap:
     regions : ndarray of int, shape (RESOLUTION, RESOLUTION)
         Regime of each pixel, 0 … n_regimes - 1.
     start : ndarray, shape (2,)
-        Where the stage stands.
+        Position of the stage.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class HiddenMap:
 
     @property
     def n_regimes(self) -> int:
-        """How many there are."""
+        """Number of regimes."""
         return len(self.mean)
 
     @property
@@ -60,41 +60,41 @@ class HiddenMap:
         return float(np.sqrt(2 * DIMENSIONS) * NOISE[self.noise])
 
     def regime(self, position: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Regime at each position, (n, 2) to (n,)."""
+        """Return the regime at each position, (n, 2) to (n,)."""
         column, row = np.clip((position * RESOLUTION).astype(int), 0, RESOLUTION - 1).T
         return self.regions[row, column]
 
     def expose(self, position: NDArray[np.float64], first: int = 0) -> NDArray[np.float32]:
-        """Embeddings of exposures number `first` on, at (n, 2)."""
+        """Return the embeddings of exposures at (n, 2); the first is number `first`."""
         k, number = self.regime(position), np.arange(first, first + len(position))
         seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
         return seen.astype(np.float32)
 
     def exposures_to_all(self, way: NDArray[np.float64]) -> int:
-        """Exposures on `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
+        """Return the exposures along `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
         seen = self.regime(way)
         first = [np.flatnonzero(seen == k) for k in range(self.n_regimes)]
         return max(int(found[0]) + 1 if found.size else MISSED for found in first)
 
     def inscribed(self) -> NDArray[np.float64]:
-        """Radius of the largest disc inside each regime's regions and inside the square, (n_regimes,)."""
+        """Return the radius of the largest disc inside each regime's regions and the square, (n_regimes,)."""
         padded = np.pad(self.regions, 1, constant_values=-1)
         radii = [distance_transform_edt(padded == k).max() - 0.5 for k in range(self.n_regimes)]
         return np.array(radii) / RESOLUTION
 
 
 def age_s(number: NDArray[np.int64] | int) -> NDArray[np.float64]:
-    """Time since shear stopped at each exposure, for a minute an exposure."""
+    """Return the time since shear stopped at each exposure, for a minute an exposure."""
     return 60.0 * (1 + np.asarray(number, dtype=float))
 
 
 def hidden_map(i: int, seed: int) -> HiddenMap:
-    """Sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
+    """Return sample `i`: generators, noise levels and drift (one in three) in turns, everything else by `seed`."""
     return _sample(i, *_drawn(i, seed))
 
 
 def null_map(i: int, seed: int) -> HiddenMap:
-    """Sample `i` of one regime."""
+    """Return sample `i` of one regime."""
     nothing = np.zeros((RESOLUTION, RESOLUTION), dtype=np.int64)
     return _sample(i, "null", nothing, np.random.default_rng([seed, i, 1]))
 
@@ -128,7 +128,7 @@ def _sample(i: int, kind: str, regions: Regions, rng: np.random.Generator) -> Hi
 
 
 def _outline(rng: np.random.Generator, centre: NDArray, radius: float, rough: float = 0.0) -> NDArray[np.bool_]:
-    """A disc, or a blob whose radius waves by `rough`."""
+    """Return a disc, or a blob whose radius varies by `rough`."""
     dx, dy = _X - centre[0], _Y - centre[1]
     angle, r = np.arctan2(dy, dx), np.full_like(_X, radius)
     for m in range(2, 5):
@@ -167,7 +167,7 @@ def _voronoi(rng: np.random.Generator) -> Regions:
 
 
 def _layers(rng: np.random.Generator) -> Regions:
-    """Shear bands across some direction, with waves in their boundaries."""
+    """Shear bands in a random direction, with wavy boundaries."""
     angle = rng.uniform(0, np.pi)
     along, across = _X * np.cos(angle) + _Y * np.sin(angle), _Y * np.cos(angle) - _X * np.sin(angle)
     along = along + rng.uniform(0, 0.03) * np.sin(2 * np.pi * (rng.uniform(1, 3) * across + rng.random()))
@@ -196,7 +196,7 @@ def _shells(rng: np.random.Generator) -> Regions:
 
 
 def _borders(rng: np.random.Generator) -> Regions:
-    """Regions that come in over the border: corners and strips along an edge."""
+    """Regions that touch the border: corners and strips along an edge."""
     regions = np.zeros(_X.shape, dtype=np.int64)
     for k in range(1, rng.integers(2, 5)):
         x, y = (_X, _Y) if rng.random() < 0.5 else (_Y, _X)

@@ -26,7 +26,7 @@ HANGS_S, TOGETHER = 20.0, 200  # files that one child reads
 
 
 def frame_files(folder: Path, outside: Path) -> list[bytes]:
-    """Files of all layouts, two of which lead out of the folder."""
+    """Return files of all layouts, two of which lead out of the folder."""
     frames = np.random.default_rng(0).poisson(1, (N, *SHAPE)).astype(np.uint16)
     packed = {"chunks": (1, *SHAPE), **hdf5plugin.Bitshuffle(cname="lz4")}
 
@@ -61,13 +61,13 @@ def frame_files(folder: Path, outside: Path) -> list[bytes]:
 
 
 def put_canary(outside: Path) -> None:
-    """A file of frames that nobody may open."""
+    """Write a file of frames that must not be opened."""
     with h5py.File(outside / "canary.h5", "w") as file:
         file[DATASET] = np.ones((N, *SHAPE), np.uint16)
 
 
 def read_frames(path: Path, file: bytes) -> str | None:
-    """Read a file as a run's; says what else than frames or a reason came of it."""
+    """Read a file like that of a run, and return any error that is not a reason."""
     path.write_bytes(file)
     try:
         reader = FrameReader(path, DATASET, np.array([0, 5, 47]), SHAPE, swmr=len(file) % 2 == 0, roots=[path.parent])
@@ -85,22 +85,22 @@ def read_frames(path: Path, file: bytes) -> str | None:
 
 def hostile_frames(folder: Path, outside: Path, n: int, number: int) -> tuple[int, list[str]]:
     """Read files of frames with changed bytes, in children, which HDF5 may crash or hang."""
-    _growing.ATTEMPTS = 14  # 16 µs: nobody writes these files
+    _growing.ATTEMPTS = 14  # 16 µs: no process writes these files
     inputs = bytes_of(frame_files(folder, outside))
     path = folder / "changed.h5"
     drawn: list[bytes] = []
     each(inputs, n, number, lambda file: drawn.append(file))
     wrong: list[str] = []
-    read_frames(path, drawn[0])  # what is compiled is so for all children
+    read_frames(path, drawn[0])  # compiles for all children
     at = 0
     while at < len(drawn):
-        at, said = _in_a_child(drawn, at, path)
-        wrong += said
+        at, errors = _in_a_child(drawn, at, path)
+        wrong += errors
     return len(drawn), wrong
 
 
 def _in_a_child(files: list[bytes], first: int, path: Path) -> tuple[int, list[str]]:
-    """Read some files in a child: the number of the next one, and what went wrong."""
+    """Read some files in a child process, and return the number of the next file and the errors."""
     ours, theirs = os.pipe()
     child = os.fork()
     last = min(first + TOGETHER, len(files))
@@ -108,8 +108,8 @@ def _in_a_child(files: list[bytes], first: int, path: Path) -> tuple[int, list[s
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         for number in range(first, last):
             os.write(theirs, f"{number}\n".encode())
-            if (said := read_frames(path, files[number])) is not None:
-                os.write(theirs, f"! {said}\n".encode())
+            if (error := read_frames(path, files[number])) is not None:
+                os.write(theirs, f"! {error}\n".encode())
         os._exit(0)
     os.close(theirs)
     text, hangs = b"", False
@@ -127,14 +127,14 @@ def _in_a_child(files: list[bytes], first: int, path: Path) -> tuple[int, list[s
     wrong = [line[2:] for line in lines if line.startswith("! ")]
     reached = max(int(line) for line in lines if not line.startswith("! "))
     if hangs:
-        return reached + 1, [*wrong, f"a file of frames: HDF5 does not come back (number {reached})"]
+        return reached + 1, [*wrong, f"a file of frames: HDF5 hangs (number {reached})"]
     if os.WIFSIGNALED(status):
-        return reached + 1, [*wrong, f"a file of frames: HDF5 ends the process (number {reached})"]
+        return reached + 1, [*wrong, f"a file of frames: HDF5 crashes the process (number {reached})"]
     return last, wrong
 
 
 def hostile_weights(folder: Path, n: int, number: int) -> tuple[int, list[str]]:
-    """Weight files with changed bytes, or another head."""
+    """Read weight files with changed bytes, or another header."""
     path = folder / "weights.safetensors"
     write_weights(path, {"mean": np.zeros(4), "components": np.ones((2, 4), np.float32)}, {"kind": "pca", "note": "x"})
     file = path.read_bytes()
@@ -142,8 +142,8 @@ def hostile_weights(folder: Path, n: int, number: int) -> tuple[int, list[str]]:
     head, rest = json.loads(file[8 : 8 + length]), file[8 + length :]
 
     def with_head(what: list[Any]) -> bytes:
-        said = as_json(changed([head], what)[0] if what else head)
-        return len(said).to_bytes(8, "little") + said + rest
+        text = as_json(changed([head], what)[0] if what else head)
+        return len(text).to_bytes(8, "little") + text + rest
 
     recipes = st.one_of(PLAIN, st.just(None)).map(lambda value: [("set", 0, 1, as_json(value).decode())])
     heads = st.one_of(changes(), recipes).map(
@@ -165,7 +165,7 @@ def hostile_weights(folder: Path, n: int, number: int) -> tuple[int, list[str]]:
 
 
 def hostile_settings(folder: Path, n: int, number: int) -> tuple[int, list[str]]:
-    """Settings of an instrument with other values, and TOML with changed bytes."""
+    """Load settings with other values, and TOML with changed bytes."""
     text = TOML.with_name("small.toml").read_bytes()
     path, table = folder / "agent.toml", tomllib.loads(text.decode())
     dates = st.sampled_from(
@@ -190,6 +190,6 @@ def hostile_settings(folder: Path, n: int, number: int) -> tuple[int, list[str]]
 
 
 def tally(wrong: list[str]) -> Iterator[str]:
-    """What is wrong, each kind once, with how often."""
-    for said, times in Counter(said.partition(" (number")[0] for said in wrong).most_common():
-        yield f"{said} ({times} times)" if times > 1 else said
+    """Yield each kind of error once, with its count."""
+    for error, times in Counter(error.partition(" (number")[0] for error in wrong).most_common():
+        yield f"{error} ({times} times)" if times > 1 else error

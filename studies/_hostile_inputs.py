@@ -67,13 +67,13 @@ Change = tuple[str, int, int, Any]
 
 
 def changes(values: st.SearchStrategy[Any] = ANY, most: int = 4) -> st.SearchStrategy[list[Change]]:
-    """Changes of some documents: how, of which one, where in it, and what comes there."""
+    """Draw changes of documents: kind, number of the document, place in it, new value."""
     one = st.tuples(st.sampled_from(WAYS), st.integers(0, 40), st.integers(0, 400), values)
     return st.lists(one, min_size=1, max_size=most)
 
 
 def changed(values: list[Any], what: list[Change], inside: Callable[[Any], Any] = lambda value: value) -> list[Any]:
-    """A copy of some values with changes; `inside` is what of a value may be changed."""
+    """Return a changed copy of values; `inside` returns the part of a value that may change."""
     values = _copied(values)
     for way, i, where, value in what:
         if not values:
@@ -107,7 +107,7 @@ def _change(document: Any, way: str, where: int, value: Any) -> None:
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
-    """A copy as deep as changes go; what is drawn may be too deep to be copied."""
+    """Copy as deep as changes go; drawn values may be too deep to be copied."""
     if depth > _DEEPEST + 2:
         return value
     if isinstance(value, dict):
@@ -125,7 +125,7 @@ def _places(value: Any, depth: int = 0) -> Any:
 
 @st.composite
 def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
-    """One of some files, cut short, or with bytes changed, most of them near its beginning."""
+    """Draw one of some files, cut short, or with changed bytes, mostly near its beginning."""
     file = bytearray(draw(st.sampled_from(files)))
     way = draw(st.sampled_from(["cut", "bytes", "bits", "runs", "grown"]))
     if way == "cut":
@@ -147,7 +147,7 @@ def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
 def each(
     inputs: st.SearchStrategy[Any], n: int, number: int, check: Callable[[Any], str | None]
 ) -> tuple[int, list[str]]:
-    """Draw about `n` inputs from a seed: how many there were, and what `check` says of those that it finds wrong."""
+    """Draw about `n` inputs from a seed, and return their number and the errors that `check` returns."""
     seen, wrong = [0], []
 
     @seed(number)
@@ -159,19 +159,19 @@ def each(
     def one(drawn: Any) -> None:
         seen[0] += 1
         try:
-            said = check(drawn)
+            problem = check(drawn)
         except Exception as error:  # hypothesis would print the input, which may be too deep for that
             at = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__}: {str(error)[:200]} ({Path(at.filename).name}, line {at.lineno})"
-        if said is not None:
-            wrong.append(said)
+            problem = f"{type(error).__name__}: {str(error)[:200]} ({Path(at.filename).name}, line {at.lineno})"
+        if problem is not None:
+            wrong.append(problem)
 
     one()
     return seen[0], wrong
 
 
 def shown(value: Any) -> str:
-    """A value in a few words, however deep and long it is."""
+    """Return a short text for a value, however deep and long it is."""
     few = reprlib.Repr()
     few.maxlevel, few.maxstring, few.maxother = 4, 40, 60
     try:
@@ -181,7 +181,7 @@ def shown(value: Any) -> str:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON as a careless client writes it: NaN, any integer, halves of surrogate pairs."""
+    """Return JSON as a careless client writes it: with NaN, any integer, halves of surrogate pairs."""
     try:
         return json.dumps(value, default=str, skipkeys=True).encode()
     except (RecursionError, ValueError):  # a number of more digits than Python prints

@@ -37,7 +37,7 @@ _FORMATS = (
     "\N{BOM}",
 )
 SHAPE, N = (2, 3), 4
-AWAY, TOGETHER = 5, 50  # of so many runs, one after the other, Tiled takes so many not; runs between two waits
+AWAY, TOGETHER = 5, 50  # runs in a row for which Tiled is away; runs between two waits
 LONG_S = 300.0  # on a busy machine
 
 
@@ -54,7 +54,7 @@ class Sums:
         return _Sum()
 
     def regimes(self, embeddings: NDArray[Any], previous: Any = None) -> Regimes:
-        """All the same."""
+        """Not used."""
         raise NotImplementedError
 
 
@@ -74,11 +74,11 @@ class _Sum:
 
 
 class Runs:
-    """A worker that runs are given to, and what must have become of them."""
+    """A worker with a Tiled server that is sometimes away, and the runs that must have results."""
 
     def __init__(self, client: Container, ainerd: Container, folder: Path) -> None:
         self.folder, self._n, self._is_away = folder, 0, False
-        self.expected: dict[str, str] = {}  # runs that must have a result, and what was odd in each
+        self.expected: dict[str, str] = {}  # the odd part of each run that must have a result
         self._results, self._http = ainerd["results"], client.context.http_client
         self._hooks = self._http.event_hooks
         self._http.event_hooks = {**self._hooks, "request": [*self._hooks["request"], self._ask]}
@@ -99,7 +99,7 @@ class Runs:
             file["entry/data/data"] = np.ones((N, *SHAPE), np.uint16)
 
     def give(self, documents: list[list[Any]]) -> str | None:
-        """Give the documents of a run to the worker; says so if that does not go on."""
+        """Send the documents of a run to the worker, and return an error if it hangs or dies."""
         self._n += 1
         self._is_away = self._n % 200 in range(100, 100 + AWAY)
         for name, doc in documents:
@@ -109,13 +109,13 @@ class Runs:
         return None
 
     def wait(self) -> str | None:
-        """Wait until what came is done."""
+        """Wait for all results, and return an error if the worker hangs or is dead."""
         if not self._jobs.drain(LONG_S):
             return f"not done after {LONG_S:.0f} s"
         return None if self.worker.health()["worker"] == "alive" else "the worker is dead"
 
     def mutated(self, drawn: tuple[str, list[Any]]) -> str | None:
-        """Give a run with changed documents; one that a RunEngine could have sent must get its result."""
+        """Send a run with changed documents; one that a RunEngine could have sent must get its result."""
         kind, what = drawn
         original = list(map(list, documents(kind, self.folder / "frames" / "frames.h5")))
         uid, stop = original[0][1]["uid"], original[-1]
@@ -125,23 +125,23 @@ class Runs:
         return self.give(given)
 
     def close(self) -> tuple[Counter[str], list[str]]:
-        """End the worker: statuses of all results, and what is wrong with them."""
+        """Close the worker, and return the statuses of all results, and the errors."""
         self._is_away = False
-        for name, doc in documents("events", self.folder):  # what was kept is written before it
+        for name, doc in documents("events", self.folder):  # spooled runs are written before it
             self.worker(name, doc)
-        said = self.wait()
+        hangs = self.wait()
         self.worker.close()
         self._http.event_hooks = self._hooks
         nodes = [node.metadata for node in self._results.values()]
-        found = Counter(said["raw_uid"] for said in nodes)
-        wrong = [said] if said else []
-        wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in found]
-        wrong += [f"run {uid} has {n} results" for uid, n in found.items() if n > 1]
+        results = Counter(node["raw_uid"] for node in nodes)
+        wrong = [hangs] if hangs else []
+        wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in results]
+        wrong += [f"run {uid} has {n} results" for uid, n in results.items() if n > 1]
         if left := list((self.folder / "spool").glob("*.jsonl")):
             wrong.append(f"{len(left)} runs were never written")
         if (n := len(ResultStore(self.store.container).table())) != len(nodes):
             wrong.append(f"the table has {n} of {len(nodes)} results")
-        return Counter(said["status"] for said in nodes), wrong
+        return Counter(node["status"] for node in nodes), wrong
 
     def _ask(self, request: httpx.Request) -> None:
         if self._is_away:
@@ -149,7 +149,7 @@ class Runs:
 
 
 def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of a run with frames in events, in a file, or named one by one as classic ophyd does."""
+    """Yield the documents of a run, with frames in events, in a file, or named one by one as in classic ophyd."""
     bundle = compose_run(metadata={"scan_id": 1, "num_points": N, **start}, validate=False)
     yield "start", bundle.start_doc
     image: dict[str, Any] = {"dtype": "array", "shape": [*SHAPE], "source": "sim"}
@@ -162,11 +162,11 @@ def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[s
         name="primary", data_keys={"det": image, **beside}, configuration=configuration, validate=False
     )
     yield "descriptor", made.descriptor_doc
-    about = {"uid": "", "run_start": bundle.start_doc["uid"]}
+    of_run = {"uid": "", "run_start": bundle.start_doc["uid"]}
     if kind == "file":
         resource = {"data_key": "det", "mimetype": "application/x-hdf5", "uri": f"file://localhost{path}"}
-        resource |= about | {
-            "uid": f"r{about['run_start']}",
+        resource |= of_run | {
+            "uid": f"r{of_run['run_start']}",
             "parameters": {"dataset": "entry/data/data", "swmr": True},
         }
         yield "stream_resource", resource
@@ -176,7 +176,7 @@ def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[s
             yield "stream_datum", datum | {"seq_nums": {"start": i + 1, "stop": i + 2}}
     else:
         resource = {"spec": "AD_HDF5", "root": "/", "resource_path": str(path).lstrip("/"), "path_semantics": "posix"}
-        resource |= about | {"uid": f"r{about['run_start']}", "resource_kwargs": {"frame_per_point": 1}}
+        resource |= of_run | {"uid": f"r{of_run['run_start']}", "resource_kwargs": {"frame_per_point": 1}}
         if kind == "classic":
             yield "resource", resource
         for i in range(N):
@@ -195,7 +195,7 @@ def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[s
 
 
 def must_have_result(uid: str, given: list[list[Any]]) -> bool:
-    """Whether a RunEngine could have sent these documents, with the detector among them."""
+    """Return whether a RunEngine could have sent these documents, with the detector among them."""
     begun = ended = has_detector = False
     for name, doc in given:
         try:
@@ -212,30 +212,30 @@ def must_have_result(uid: str, given: list[list[Any]]) -> bool:
 
 
 def hostile_documents(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
-    """Runs whose documents are changed in any way."""
+    """Send runs whose documents are changed in any way."""
     drawn = st.tuples(st.sampled_from(["events", "file", "classic"]), changes())
     return each(drawn, n, number, runs.mutated)
 
 
 def hostile_metadata(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
-    """Runs whose documents are whole, and whose metadata are anything."""
+    """Send runs with valid documents and arbitrary metadata."""
     names = st.sampled_from(
         ["odd", "sample", "user", "proposal", "suggestion_id", "num_points", "scan_id", "time", "plan_name", "äö"]
     )
     odd = st.dictionaries(names, ANY, min_size=1, max_size=3)
 
-    def check(said: dict[str, Any]) -> str | None:
+    def check(metadata: dict[str, Any]) -> str | None:
         given = [[name, doc] for name, doc in documents("events", runs.folder)]
-        given[0][1] = {**given[0][1], **said}
+        given[0][1] = {**given[0][1], **metadata}
         if must_have_result(given[0][1]["uid"], given):
-            runs.expected[given[0][1]["uid"]] = shown(said)
+            runs.expected[given[0][1]["uid"]] = shown(metadata)
         return runs.give(given)
 
     return each(odd, n, number, check)
 
 
 def tiny_runs(runs: Runs, n: int) -> list[float]:
-    """Memory (MB) after each of many small runs."""
+    """Send many small runs, and return the memory in MB along them."""
     used = []
     for i in range(n):
         for name, doc in documents("events", runs.folder):
@@ -247,13 +247,13 @@ def tiny_runs(runs: Runs, n: int) -> list[float]:
 
 
 def errors_in(log: Path) -> list[str]:
-    """The last line of each traceback in the log of a server."""
+    """Return the last line of each traceback in the log of a server."""
     parts = log.read_text(errors="replace").split("Traceback (most recent call last):")
     return ["the server: " + part.strip().splitlines()[-1][:200] for part in parts[1:] if part.strip()]
 
 
 class Requests:
-    """A server that is sent things, and its table, which must be as it was."""
+    """Requests to our routes of a server, whose table must stay readable."""
 
     def __init__(self, client: Container, ainerd: Container) -> None:
         self._ainerd, self._http = ainerd, client.context.http_client
@@ -266,14 +266,14 @@ class Requests:
         self._file, self._n = buffer.getvalue(), 0
 
     def hostile(self, n: int, number: int) -> tuple[int, list[str]]:
-        """Results with any path, head, metadata and file; downloads of what was taken, in any format."""
-        said = {
+        """Send results with any path, header, metadata and file, and download the accepted ones in any format."""
+        head = {
             "metadata": {"status": "complete", "raw_uid": "a"},
             "specs": [{"name": "AinerdResult", "version": "1.0"}],
             "unless": [],
         }
         heads = changes(NESTED).map(
-            lambda what: changed([said], [w for w in what if w[0] in ("set", "drop", "add")])[0]
+            lambda what: changed([head], [w for w in what if w[0] in ("set", "drop", "add")])[0]
         )
         paths = st.one_of(
             st.none(),
@@ -288,14 +288,14 @@ class Requests:
         return each(st.tuples(heads, paths, lengths, files, types, st.sampled_from(_FORMATS)), n, number, self._check)
 
     def close(self) -> list[str]:
-        """What is wrong with the table after all."""
+        """Return an error if the table cannot be read."""
         try:
             ResultStore(self._ainerd).table()
             [*self._ainerd["results"].values()]
         except Exception as error:
             at = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__}: {str(error)[:100]} ({Path(at.filename).name}, line {at.lineno})"
-            return [f"the table cannot be read any more: {said}"]
+            where = f"{Path(at.filename).name}, line {at.lineno}"
+            return [f"the table cannot be read any more: {type(error).__name__}: {str(error)[:100]} ({where})"]
         return []
 
     def _check(self, drawn: tuple[Any, ...]) -> str | None:
@@ -314,15 +314,15 @@ class Requests:
         if answer.status_code >= 500:
             return f"a result is answered by {answer.status_code}, {shown(head)}"
         if path is None and answer.is_success:
-            said = self._look(key, form)
-            return said and f"{said}, {shown(head)}"
+            problem = self._download(key, form)
+            return problem and f"{problem}, {shown(head)}"
         return None
 
-    def _look(self, key: str, form: str) -> str | None:
+    def _download(self, key: str, form: str) -> str | None:
         base = self._url.replace("/custom/ainerd/result", "/api/v1/{}", 1) + f"/{key}"
         answer = self._http.get(base.format("metadata"))
         if not answer.is_success:
-            return f"a node that was taken is answered by {answer.status_code}"
+            return f"an accepted node is answered by {answer.status_code}"
         json.loads(answer.content)
         answer = self._http.get(base.format("container/full"), params={"format": form})
         if answer.status_code >= 500:

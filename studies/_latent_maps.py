@@ -1,4 +1,4 @@
-"""Labelled maps as a run of 5000 frames and 570 pixels a bin gives them."""
+"""Labelled maps with the noise of a run of 5000 frames and 570 pixels a bin."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class LabelledMaps:
     fine : ndarray or None, shape (n, 256, 256)
         The same maps before averaging.
     family : ndarray of int, shape (n,)
-        Place in `FAMILIES`.
+        Index in `FAMILIES`.
     contrast : ndarray, shape (n,)
     parameters : ndarray, shape (n, 5)
         Columns `PARAMETERS`; NaN where a family has none.
@@ -41,7 +41,7 @@ class LabelledMaps:
 
     @property
     def held_out(self) -> NDArray[np.bool_]:
-        """Which are of families no encoder was trained on."""
+        """Whether each map is of a family that no encoder was trained on."""
         return self.family >= len(KNOWN)
 
     @classmethod
@@ -72,7 +72,7 @@ class LabelledMaps:
 
 
 def truth_of(family: str, rng: np.random.Generator) -> tuple[Dynamics, float, NDArray[np.float64]]:
-    """Dynamics of a family, the azimuth they are seen at, and |g1|² at 256 px."""
+    """Draw dynamics of a family and an azimuth, and return both with |g1|² at 256 px."""
     dynamics = draw(family, rng, 1.0)
     away = rng.uniform(-ALONG_DEG, ALONG_DEG) if dynamics.is_heterodyne else rng.uniform(0, 180)
     phi = dynamics.flow_deg + away
@@ -80,18 +80,18 @@ def truth_of(family: str, rng: np.random.Generator) -> tuple[Dynamics, float, ND
 
 
 def seen(dynamics: Dynamics, phi_deg: float) -> NDArray[np.float64]:
-    """|g1|² at 256 px of an exposure of 1 s, averaged over a bin of 20 degrees, of which fringes need the mean."""
+    """Return |g1|² at 256 px of an exposure of 1 s, averaged over a bin of 20 degrees where there are fringes."""
     across = np.linspace(-8.75, 8.75, 8) if dynamics.is_heterodyne else [0.0]
     return np.mean([reduced_g1_squared(dynamics, 1.0, SIZE, [phi_deg + a], oversample=1)[0] for a in across], axis=0)
 
 
 def block_mean(a_map: NDArray) -> NDArray:
-    """256 to 64 px."""
+    """Average a map of 256 px to 64 px."""
     return a_map.reshape(64, 4, 64, 4).mean((1, 3))
 
 
 def measured(signal: NDArray[np.float64], counts: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """C2 of `N_PIXELS` Gaussian pixels of covariance beta |g1|² + shot noise, its Poisson diagonal taken off."""
+    """Return C2 of `N_PIXELS` Gaussian pixels of covariance beta |g1|² + shot noise, less its Poisson diagonal."""
     diagonal = np.arange(SIZE)
     shot = SIZE / (N_FRAMES * counts)
     covariance = signal.copy()
@@ -105,7 +105,7 @@ def measured(signal: NDArray[np.float64], counts: float, rng: np.random.Generato
 
 
 def parameters(dynamics: Dynamics, phi_deg: float) -> list[float]:
-    """Minus log of the mean rate; exponent; log of the rate at the start over that at the end; log turns; plateau."""
+    """Return minus log mean rate; exponent; log of the first rate over the last; log turns; plateau."""
     name, nan = dynamics.family, np.nan
     s = clock(dynamics, [0.0, 0.02, 0.98, 1.0]) * rate_factor(dynamics, [phi_deg])[0]
     turns = abs(dynamics.flow_rad_s * np.cos(np.deg2rad(phi_deg - dynamics.flow_deg))) / 2 / np.pi

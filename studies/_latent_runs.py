@@ -3,7 +3,7 @@
 Truths are of every family in `ainerd.dynamics`, the held-out ones among them; an exposure of a truth has parameters
 within a quarter, events at any time whose number follows Poisson's law, an azimuth of its own, 250 to 2500 photons a
 pixel (.05 to .5 in each of 5000 frames), 570 pixels in each of 18 bins, and a contrast of .1 to .3. Noise is that of
-Gaussian pixels, drawn at 64 px by code of the benchmark's own. A campaign has three to six regions, of one truth each
+Gaussian pixels, drawn at 64 px by code of the study itself. A campaign has three to six regions, of one truth each
 and of different families, with one to ten exposures each.
 """
 
@@ -54,7 +54,7 @@ class Exposures:
 
 
 def exposure(dynamics: Dynamics, rng: np.random.Generator) -> Maps:
-    """Maps (18, 64, 64) of an exposure of 1 s, covariances of Gaussian pixels."""
+    """Return maps (18, 64, 64) of an exposure of 1 s, covariances of Gaussian pixels."""
     contrast = rng.uniform(*CONTRAST)
     photons = np.exp(rng.uniform(*np.log(PHOTONS)))
     clean = contrast * clean_exposure(dynamics, rng.uniform(0, 360) + 20.0 * np.arange(BINS)).astype(float)
@@ -81,7 +81,7 @@ def campaigns(of: Exposures, families: Sequence[int], n: int, seed: int) -> list
 
 
 def grouped(points: NDArray[np.float32], drawn: list[Campaign], group: Callable[[Any], NDArray]) -> tuple[float, float]:
-    """Mean adjusted Rand index, and by how many the number of regimes is off in the mean."""
+    """Return the mean adjusted Rand index, and the mean error of the number of regimes."""
     found = [(group(points[which]), truth) for which, truth in drawn]
     return (
         float(np.mean([adjusted_rand_score(truth, labels) for labels, truth in found])),
@@ -90,12 +90,12 @@ def grouped(points: NDArray[np.float32], drawn: list[Campaign], group: Callable[
 
 
 def by_cut(cut: float) -> Callable[[NDArray], NDArray]:
-    """Average linkage."""
+    """Return what groups points by average linkage."""
     return lambda z: fcluster(linkage(z, "average"), cut, "distance")
 
 
 def measures(of: Exposures, name: str, scatter: float, *, n: int = 200) -> dict[str, float]:
-    """What the points of an encoder are worth; `scatter` as the encoder says."""
+    """Return the measures of the points of an encoder with this `scatter`."""
     z = of.points[name]
     known, every = range(len(KNOWN)), range(len(FAMILIES))
     cuts = np.geomspace(0.05, 3, 40) * np.median(np.linalg.norm(z - np.median(z, 0), axis=1))
@@ -127,13 +127,13 @@ def measures(of: Exposures, name: str, scatter: float, *, n: int = 200) -> dict[
 
 
 def covered(z: NDArray[np.float32], drawn: list[Campaign], scatter: float) -> float:
-    """Share of the campaigns whose supported range of the number of regimes holds the truth."""
+    """Return the share of the campaigns whose supported range of the number of regimes holds the truth."""
     found = [(find_regimes(z[which], width=3 * scatter).supported_range, truth) for which, truth in drawn]
     return float(np.mean([low <= len(np.unique(truth)) <= high for (low, high), truth in found]))
 
 
 def stability(encoders: dict[str, Encoder], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """How often the latent vector of a map with noise of a texture is nearest to its own, of n clean ones."""
+    """Return how often the nearest of n clean latent vectors to a noisy one is its own, by texture of the noise."""
     clean = np.stack(
         [
             1 + 0.2 * clean_exposure(draw(str(rng.choice(FAMILIES)), rng, 1.0), [rng.uniform(0, 180)])[0]
@@ -153,7 +153,7 @@ def stability(encoders: dict[str, Encoder], n: int, rng: np.random.Generator) ->
 
 
 def finds_itself(clean: NDArray, noisy: NDArray) -> float:
-    """Share of rows whose nearest clean one is their own."""
+    """Return the share of rows whose nearest clean row is their own."""
     return float((cdist(noisy, clean).argmin(1) == np.arange(len(clean))).mean())
 
 
@@ -170,7 +170,7 @@ def _white(rng: np.random.Generator) -> NDArray:
 
 
 def _smooth(rng: np.random.Generator) -> NDArray:
-    """Correlated over about three cells of 64, of standard deviation a fourth."""
+    """Draw noise correlated over about three cells of 64, of standard deviation a fourth."""
     wave = np.fft.fftfreq(SIZE)
     filtered = np.fft.ifft2(
         np.fft.fft2(rng.standard_normal((SIZE, SIZE)))
@@ -189,7 +189,7 @@ def _tailed(rng: np.random.Generator) -> NDArray:
 
 
 def _masked(rng: np.random.Generator) -> NDArray:
-    """Moments that are lost: the baseline is off by four times the noise there."""
+    """Draw lost moments, whose baseline is off by four times the noise."""
     gone = (rng.random(SIZE) < 0.06).astype(float)
     return 4 * np.maximum(gone[:, None], gone) * np.sign(rng.standard_normal())
 

@@ -18,12 +18,12 @@ TAUS = (0.01, 0.03, 0.1, 0.3)  # of the run
 
 
 def rows(quick: bool) -> list[dict[str, Any]]:
-    """One row for each kind of run and cell of photons and pixels; `quick` for a tenth of the fits."""
+    """Return a row for each kind of run and cell of photons and pixels; `quick` makes a tenth of the fits."""
     return [*_static(quick), _flat(quick), _fast(quick), *_coverage(quick), *_together(quick)]
 
 
 def measured(seed: int, g1: NDArray, contrast: float, photons: float, n_bins: int, n_pixels: int, n_sub: int = 1) -> G2:
-    """g2 of frames with a known truth, in bins of `n_sub` static sub-bins."""
+    """Return g2 of frames with a known truth, in bins of `n_sub` static sub-bins."""
     rng = np.random.default_rng(seed)
     roi = np.repeat(np.arange(1, n_bins + 1), n_pixels).reshape(n_bins, n_pixels)
     static = np.tile(np.arange(n_pixels) * n_sub // n_pixels + 1, (n_bins, 1))
@@ -36,12 +36,12 @@ def measured(seed: int, g1: NDArray, contrast: float, photons: float, n_bins: in
 def _row(what: str, photons: float, pixels: float, fits: int, numbers: int, **found: float) -> dict[str, Any]:
     names = [f"{name}_{k}s" for name in ("tau", "exponent", "contrast") for k in (1, 2)]
     blank = dict.fromkeys([*names, "right", "contrast_found"], np.nan)
-    about = {"what": what, "photons": photons, "pixels": pixels, "fits": fits, "numbers": numbers}
-    return about | blank | found
+    described = {"what": what, "photons": photons, "pixels": pixels, "fits": fits, "numbers": numbers}
+    return described | blank | found
 
 
 def _static(quick: bool) -> list[dict[str, Any]]:
-    """Runs of a sample that stands still, 18 bins of 570 pixels in 4 static sub-bins: a limit of tau, the contrast."""
+    """Fit runs of a static sample, 18 bins of 570 pixels in 4 static sub-bins: a limit of tau, the contrast."""
     out = []
     for photons in (0.05, 0.5):
         found, errors, right, numbers = [], [], [], 0
@@ -61,7 +61,7 @@ def _static(quick: bool) -> list[dict[str, Any]]:
 
 
 def _flat(quick: bool) -> dict[str, Any]:
-    """Runs without speckle: right if that is said."""
+    """Fit runs without speckle: right if the fit reports none."""
     n = 6 if quick else 40
     fits = [
         fit_relaxation(measured(seed, np.ones(300), 0.0, (0.05, 0.5)[seed % 2], 18, 570, 4), together=True)
@@ -71,7 +71,7 @@ def _flat(quick: bool) -> dict[str, Any]:
 
 
 def _fast(quick: bool) -> dict[str, Any]:
-    """Runs that decorrelate from frame to frame: right if tau is said to be below a limit that it is below."""
+    """Fit runs that decorrelate from frame to frame: right if the upper limit of tau holds."""
     n, tau = 4 if quick else 20, 0.3
     fits = [
         fit_relaxation(measured(seed, stretched(300, tau, 1.0), 0.2, 0.5, 18, 570, 4), together=True)
@@ -84,7 +84,7 @@ def _fast(quick: bool) -> dict[str, Any]:
 
 
 def pulls(fit: Relaxation, tau: float, exponent: float, contrast: float) -> NDArray[np.float64]:
-    """(found - true) / error of tau, exponent and contrast, (n, 3), of fits that give a number."""
+    """Return (fit - truth) / error of tau, exponent and contrast, (n, 3), of fits that give a number."""
     known = np.isfinite(fit.tau)
     pairs = ((fit.tau, fit.tau_err, tau), (fit.exponent, fit.exponent_err, exponent))
     z = [(found - true) / error for found, error, true in (*pairs, (fit.contrast, fit.contrast_err, contrast))]
@@ -101,13 +101,13 @@ def _covered(what: str, photons: float, pixels: float, fits: int, z: NDArray, li
 
 
 def _limits(fit: Relaxation, tau: float) -> list[bool]:
-    """Which limits hold, of those that are given."""
+    """Return for each limit whether it holds."""
     above, below = (x[np.isfinite(x)] for x in (fit.tau_above, fit.tau_below))
     return [*(above <= tau).tolist(), *(below >= tau).tolist()]
 
 
 def _coverage(quick: bool) -> list[dict[str, Any]]:
-    """Bins one by one, over relaxation times, exponents and contrasts; cells and all of them pooled."""
+    """Fit single bins over relaxation times, exponents and contrasts; return the cells, and all of them pooled."""
     out, every, limits = [], [], []
     for photons in (0.05, 0.5, 5.0):
         for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 6)):
@@ -120,7 +120,7 @@ def _coverage(quick: bool) -> list[dict[str, Any]]:
 
 
 def cell(photons: float, n_pixels: int, n_bins: int, quick: bool) -> tuple[dict[str, Any], NDArray, list[bool]]:
-    """A row, the pulls of fits that give a number, and which limits hold of the others."""
+    """Return a row, the pulls of fits that give a number, and whether the limits of the others hold."""
     z, right, fits = [], [], 0
     some = n_bins // 3 if quick else n_bins
     for i, of_run in enumerate(TAUS):
@@ -138,7 +138,7 @@ def cell(photons: float, n_pixels: int, n_bins: int, quick: bool) -> tuple[dict[
 
 
 def _together(quick: bool) -> list[dict[str, Any]]:
-    """Eighteen bins of 100 pixels as one."""
+    """Fit eighteen bins of 100 pixels together."""
     z, right, n = [], [], 1 if quick else 8
     for i, of_run in enumerate(TAUS[1:]):
         for j, (exponent, contrast) in enumerate(SHAPES):
@@ -156,13 +156,13 @@ def _together(quick: bool) -> list[dict[str, Any]]:
 
 
 def stretched(n_frames: int, tau: float, exponent: float) -> NDArray[np.float64]:
-    """g1 at lags 0 … n_frames - 1 of a stretched exponential, whose g2 - 1 is contrast * exp(-2 (t / tau)^exponent)."""
+    """Return g1 at lags 0 … n_frames - 1 of a stretched exponential, so that g2 - 1 = β exp(-2 (t / tau)^γ)."""
     with np.errstate(divide="ignore"):
         return np.exp(-((np.arange(n_frames) / tau) ** exponent))
 
 
 def modes(contrast: float) -> NDArray[np.float64]:
-    """Weights of independent modes, sum 1, sum of squares `contrast`: one larger than the others, which are equal."""
+    """Return weights of independent modes, of sum 1 and sum of squares `contrast`; all but the first are equal."""
     n = int(np.ceil(1 / contrast - 1e-9))
     if n == 1:
         return np.ones(1)
@@ -172,7 +172,7 @@ def modes(contrast: float) -> NDArray[np.float64]:
 
 
 def intensity(rng: np.random.Generator, g1: NDArray, n_pixels: int, contrast: float) -> NDArray[np.float32]:
-    """Speckle intensities of mean 1, (T, n_pixels); `contrast` 0 is a flat field, g1 all 1 a static one."""
+    """Draw intensities of mean 1, (T, n_pixels); `contrast` 0 is a flat field, g1 = 1 static speckle."""
     n = len(g1)
     if contrast == 0:
         return np.ones((n, n_pixels), np.float32)
@@ -186,12 +186,12 @@ def intensity(rng: np.random.Generator, g1: NDArray, n_pixels: int, contrast: fl
 
 
 def counts(rng: np.random.Generator, bright: NDArray, photons: float) -> NDArray[np.uint16]:
-    """Poisson counts with `photons` a pixel and frame on average."""
+    """Draw Poisson counts with `photons` a pixel and frame on average."""
     return rng.poisson(photons * bright.astype(float)).astype(np.uint16)
 
 
 def _factor(g1: NDArray) -> NDArray[np.float32]:
-    """What makes noise that is independent from frame to frame correlated: (T, T), or (T, 1) if nothing moves."""
+    """Return the factor that correlates independent noise, (T, T), or (T, 1) if nothing moves."""
     if (g1 == 1).all():
         return np.ones((len(g1), 1), np.float32)
     where = np.arange(len(g1))

@@ -1,7 +1,7 @@
-"""What fits across azimuth and age say of samples whose motion is known.
+"""Fits across azimuth and age, of samples whose motion is known.
 
 Frames are those of scatterers that move: their fields are summed at every pixel of a detector, with the field of
-scatterers that stand still, and photons are drawn. Nothing of it knows of g2.
+scatterers that stand still, and photons are drawn. g2 is not used.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ PHOTONS = (0.05, 0.5, 5.0)
 
 
 def partition(arc: float = 360.0, n_phi: int = 18, keep: float = 1.0) -> Partition:
-    """A ring cut in sectors of the part of a circle from 0 to `arc` degrees, with `keep` of its pixels."""
+    """Return sectors of a ring from 0 to `arc` degrees, with a share `keep` of its pixels."""
     y, x = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     radius, phi = np.hypot(x, y), np.rad2deg(np.arctan2(y, x)) % 360
     used = (radius >= INNER) & (radius < OUTER) & (phi < arc)
@@ -43,7 +43,7 @@ def intensities(
     static: float = 0.0,
     spread: float = 0.0,
 ) -> NDArray[np.float32]:
-    """Frames of mean one, (N_FRAMES, SIDE, SIDE).
+    """Draw frames of mean one, (N_FRAMES, SIDE, SIDE).
 
     `diffusion` is in nm² a frame (or of the frame's number), `velocity` and `spread` (of the scatterers' own) in nm a
     frame; `static` is the part of the intensity that stands still. Blocks far from the ring stay dark.
@@ -81,14 +81,14 @@ def intensities(
 
 
 def seen(counts: NDArray, where: Partition) -> tuple[Any, Any]:
-    """g2 by lag, and by age and lag."""
+    """Return g2 by lag, and by age and lag."""
     multi_tau = MultiTau(where, len(counts))
     multi_tau.push(counts)
     return multi_tau.result(), multi_tau.by_age()
 
 
 def across(one: Any, where: Partition) -> Any:
-    """The fit across azimuth, lags of more than half of the run left out."""
+    """Fit across azimuth, without lags of more than half of the run."""
     use = one.lag < N_FRAMES / 2
     weight = one.part_weight * where.n_pixels[one.part_roi]
     return fit_flow(
@@ -105,7 +105,7 @@ def across(one: Any, where: Partition) -> Any:
 
 
 def by_age(one: Any, table: Any) -> Any:
-    """The fit of ageing."""
+    """Fit ageing."""
     middle = middle_age(table.edges, table.lag)
     return fit_ageing(
         table.lag, middle, table.value, parts=table.parts, part_roi=one.part_roi, part_weight=one.part_weight
@@ -113,12 +113,12 @@ def by_age(one: Any, table: Any) -> Any:
 
 
 def _diffusion(tau: float) -> float:
-    """With which the field at the ring's mean q is forgotten in tau frames."""
+    """Return the diffusion with which the field at the ring's mean q decorrelates in tau frames."""
     return 1 / (tau * (40 * STEP) ** 2)
 
 
 def flows(n: int) -> list[dict[str, Any]]:
-    """Uniform flow against a static reference: how near velocity and direction are, and whether errors are right."""
+    """Fit uniform flow against a static reference: velocity, direction, and whether their errors are right."""
     out = []
     for name, arc, n_phi, keep in (
         ("18 bins", 360.0, 18, 1.0),
@@ -147,18 +147,18 @@ def flows(n: int) -> list[dict[str, Any]]:
                 )
         for photons, rows_ in found.items():
             every = np.array(rows_)
-            told = every[np.isfinite(every[:, 0])]
+            finite = every[np.isfinite(every[:, 0])]
             out.append(
                 {
                     "what": f"flow, {name}, {where.n_pixels.mean():.0f} px",
                     "photons": photons,
                     "runs": n,
-                    "claimed": len(told) / n,
-                    "mean": told[:, 0].mean() if len(told) else np.nan,
-                    "sd": told[:, 0].std() if len(told) else np.nan,
-                    "direction off (degrees, rms)": np.sqrt((told[:, 2] ** 2).mean()) if len(told) else np.nan,
-                    "|z|<1": (np.abs(told[:, [1, 3]]) < 1).mean() if len(told) else np.nan,
-                    "|z|<2": (np.abs(told[:, [1, 3]]) < 2).mean() if len(told) else np.nan,
+                    "claimed": len(finite) / n,
+                    "mean": finite[:, 0].mean() if len(finite) else np.nan,
+                    "sd": finite[:, 0].std() if len(finite) else np.nan,
+                    "direction off (degrees, rms)": np.sqrt((finite[:, 2] ** 2).mean()) if len(finite) else np.nan,
+                    "|z|<1": (np.abs(finite[:, [1, 3]]) < 1).mean() if len(finite) else np.nan,
+                    "|z|<2": (np.abs(finite[:, [1, 3]]) < 2).mean() if len(finite) else np.nan,
                 }
             )
     return out
@@ -176,7 +176,7 @@ STILL: dict[str, dict[str, Any]] = {
 
 
 def without(n: int) -> list[dict[str, Any]]:
-    """Runs without flow or anisotropy: how often one is claimed, and the exponent of ageing."""
+    """Fit runs without flow or anisotropy: how often one is claimed, and the exponent of ageing."""
     out, where = [], partition()
     for name, sample in STILL.items():
         claims, mu = np.empty((2, len(PHOTONS), n))
@@ -188,22 +188,22 @@ def without(n: int) -> list[dict[str, Any]]:
                 claims[i, seed] = across(one, where).kind != "none"
                 mu[i, seed] = by_age(one, table).ageing_exponent
         for photons, claimed, exponent in zip(PHOTONS, claims, mu, strict=True):
-            told = np.isfinite(exponent)
+            finite = np.isfinite(exponent)
             out.append(
                 {
                     "what": f"no flow: {name}",
                     "photons": photons,
                     "runs": n,
                     "claimed": claimed.mean(),
-                    "ageing claimed": told.mean(),
-                    "its exponent": exponent[told].mean() if told.any() else np.nan,
+                    "ageing claimed": finite.mean(),
+                    "its exponent": exponent[finite].mean() if finite.any() else np.nan,
                 }
             )
     return out
 
 
 def rows(quick: bool) -> list[dict[str, Any]]:
-    """Of flows, and of runs without; every row has all columns."""
+    """Return rows of flows, and of runs without flow, with all columns."""
     n = 3 if quick else 30
     found = flows(n) + without(2 if quick else 15)
     columns = dict.fromkeys(column for row in found for column in row)

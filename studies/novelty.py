@@ -6,7 +6,7 @@ or instruments by their names, and maps or frames of the grid.
 
 grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
              pixel, contrast .2; a tenth as many from frames (T = 1000; five cells at T = 5000)
-fragile      known dynamics on an instrument that differs from what the agent was told
+fragile      known dynamics on an instrument that differs from the agent's settings
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
 power        dynamics that the bank does not contain, at .01, beside rivals that see the same features
 time         CPU of a verdict and of a calibration
@@ -45,6 +45,7 @@ from studies._exposures import (
 )
 from studies._tools import Row, Study, interval, report
 
+RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistics of a usual run
 Judge = Callable[[Squared, Instrument, bool], float]
 Wanted = Callable[[str], bool]
 Rows = Callable[[int, np.random.Generator, Progress, Wanted], Iterator[Row]]
@@ -112,7 +113,7 @@ def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> 
 
 @part
 def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
-    """Measure false alarms where the instrument differs from what was told."""
+    """Measure false alarms where the instrument differs from the settings."""
     quarter = tuple(np.arange(5.0, 95.0, 10.0))
     gaps = tuple(90 if k % 3 == 1 else 570 for k in range(18))
     cases: dict[str, tuple[Instrument, bool]] = {
@@ -127,7 +128,7 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wa
         ),
         "flow, full circle": (USUAL, False),
     }
-    told = as_told()
+    expecting = as_told()
     for (name, (instrument, isotropic)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
         if not wanted(name):
             continue
@@ -137,7 +138,7 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wa
             drawn = ordinary(own) if isotropic else flow(own)
             p.append(judge(drawn, instrument, isotropic))
             if name.startswith("told"):
-                blind.append(told(drawn, instrument, isotropic))
+                blind.append(expecting(drawn, instrument, isotropic))
         yield alarms(f"{name}: as the run shows", np.array(p), 0.07)
         if blind:
             yield alarms(f"{name}: as told alone", np.array(blind), 0.07)
@@ -181,14 +182,18 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted
 @part
 def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
     """Measure the power at .01 of ours and of rivals on the same features."""
-    encoder, bank, told = Encoder.load(), Bank.load(), {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
-    known = bank.features(encoder, contrast=USUAL.contrast, **told)
+    encoder, bank, statistics = (
+        Encoder.load(),
+        Bank.load(),
+        {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0},
+    )
+    known = bank.features(encoder, contrast=USUAL.contrast, **RUN)
     methods = {"ainerd": NoveltyScorer(terms=TERMS).fit(known, bank.families).p_values} | rivals(known)
     least = {"echo": 0.9, "ballistic": 0.9, "LAOS": 0.9, "moving front": 0.9, "two-step reset": 0.8, "banded": 0.58}
     means = []
     for name, drawn in NEW.items():
         seen = [
-            run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in AZIMUTHAL), **told)
+            run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in AZIMUTHAL), **RUN)
             for _ in progress.track(range(400 // share), description=name)
         ]
         found = {method: np.asarray(p_values(np.array(seen)) <= 0.01) for method, p_values in methods.items()}
@@ -212,13 +217,12 @@ def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Want
 def time_(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
     """Measure the CPU time without the cache."""
     encoder, bank = Encoder.load(), Bank.load()
-    given = {"n_frames": 1.0, "counts": 500.0, "n_pixels": 570.0}
     started = time.process_time()
-    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, **given), bank.families)
+    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, **RUN), bank.families)
     calibration = time.process_time() - started
     run = np.repeat(np.repeat(maps(plain(0.1, 1.0), USUAL, rng, isotropic=True), 4, 1), 4, 2)
     started = time.process_time()
-    scorer.explain(run_features(encoder, run, **given)[None])
+    scorer.explain(run_features(encoder, run, **RUN)[None])
     verdict = time.process_time() - started
     yield from (
         {"what": "verdict", "s of CPU": verdict, "wanted": "≤ .3", "reached": "yes" if verdict <= 0.3 else "no"},
@@ -230,19 +234,18 @@ def time_(share: int, rng: np.random.Generator, progress: Progress, wanted: Want
 def as_told() -> Judge:
     """Return a judge that expects the usual instrument, whatever the exposures are measured with."""
     encoder, rng = Encoder.load(), np.random.default_rng(1)
-    told = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}
     bank = Bank.load()
-    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=USUAL.contrast, **told), bank.families)
+    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=USUAL.contrast, **RUN), bank.families)
 
     def p_value(drawn: Squared, instrument: Instrument, isotropic: bool) -> float:
         run = maps(drawn, instrument, rng, isotropic=isotropic)
-        return float(scorer.p_values(run_features(encoder, run, **told)[None])[0])
+        return float(scorer.p_values(run_features(encoder, run, **RUN)[None])[0])
 
     return p_value
 
 
 def as_seen(rng: np.random.Generator) -> Judge:
-    """Return the technique's own judge of maps, told a contrast of .2, which uses the contrast and speckle of each run.
+    """Return the technique's own judge, with a set contrast of .2, which uses contrast and speckle of each run.
 
     A run shows the true contrast with an error of 4 %, and the size of speckle with one of 10 %, drawn once a judge.
     """

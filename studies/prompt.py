@@ -1,14 +1,14 @@
 """IPython sessions: how long a person waits at the prompt, and whether anything is lost when a session ends.
 
-prompt   A real IPython in a pseudo-terminal, with the small simulated instrument. Its start is compared with what it
-         cannot do without, measured in turn with it: the imports, in an interpreter of their own, and the start of
+prompt   A real IPython in a pseudo-terminal, with the small simulated instrument. Its start is compared with its
+         necessary parts, measured in turn with it: the imports, in an interpreter of their own, and the start of
          Tiled's server. The latency of a run is from its last StreamDatum to its complete result in Tiled. Numba's
          cache belongs to the study: it is empty for the very first session, which compiles, and full for the others.
          Runs that need a new calibration are counted apart. Then ``agent`` is typed while Tiled is killed or hangs.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
-         ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``. The
-         next session starts on what is left. In the end each run must have one result: complete if all its frames
-         came, partial if the session ended before the detector did.
+         ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
+         The next session starts with the files that are left. In the end each run must have one result: complete if
+         all its frames came, partial if the session ended before the detector did.
 restart  How soon an agent is ready that finds synthetic results in Tiled. Ready means built, with its regimes and its
          map of the sample, and with a suggestion. Imports and connection come before.
 """
@@ -276,7 +276,7 @@ def session_and_runs(folder: Path, calibrated: list[float], *, waits: bool) -> t
 
 
 def in_interpreter(code: str, *arguments: str) -> float:
-    """Return what an interpreter prints that runs `code`: a time in s."""
+    """Run `code` in an interpreter of its own, and return the time in s that it prints."""
     command = [sys.executable, "-c", code, *arguments]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -296,7 +296,7 @@ def run_rows(runs: dict[str, list[dict[str, float]]], calibrated: list[float]) -
             values[f"{name}: {which} run (s)"] = [each[which] for each in latencies if which in each]
         both = [each["first"] / each["second"] for each in latencies if {"first", "second"} <= set(each)]
         values[f"{name}: first / second"] = both
-    values["a run that was calibrated for (s)"] = calibrated
+    values["a run with a new calibration (s)"] = calibrated
     return [{"what": name, **spread(some)} for name, some in values.items() if some]
 
 
@@ -363,7 +363,7 @@ class Marked(IPython):
 
 
 def typed(*keys: str) -> Callable[[Marked], None]:
-    """Return what types keys, a fifth of a second apart."""
+    """Return a function that types keys, a fifth of a second apart."""
 
     def leave(session: Marked) -> None:
         for key in keys:
@@ -374,7 +374,7 @@ def typed(*keys: str) -> Callable[[Marked], None]:
 
 
 def signalled(number: int) -> Callable[[Marked], None]:
-    """Return what sends a signal to the session."""
+    """Return a function that sends a signal to the session."""
     return lambda session: os.kill(session.process.pid, number)
 
 

@@ -140,7 +140,7 @@ def reading(frames: int = 1000, level: float = 0.05, rounds: int = 3) -> None:
 
 
 def questions(ainerd: Container, key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield what is asked of results; `key` is of a result with maps."""
+    """Yield the questions; `key` is of a result with maps."""
     results, other = ainerd["results"], ResultStore(ainerd)
     yield "table, first, no snapshot yet (once)", lambda: (other.refresh(), other.table())
     yield "table, first", lambda: ResultStore(ainerd).table()
@@ -235,7 +235,7 @@ def grown(sizes: list[int]) -> list[Row]:
 
 
 def work(ainerd: Container, technique: RheoXPCS, settings: Settings) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield what an agent does for each run."""
+    """Yield the steps of an agent for each run."""
     store = ResultStore(ainerd)
     points = store.embeddings()
     labels = store.table()["regime"].reindex(points.index).fillna(-1).to_numpy(int)
@@ -320,7 +320,7 @@ def kind_of(metadata: Mapping[str, Any]) -> tuple[frozenset[str], ...]:
 
 
 def steps(folder: Path, uri: str, client: Container, settings: Settings, runs: int, only: str) -> Iterator[Row]:
-    """Yield what was waited for: time by the clock, CPU time, and the peak of memory of the process."""
+    """Yield times by the clock, CPU times, and the peak of memory of each step."""
     ainerd = client["ainerd"]
     if only in ("", "table"):
         for i in range(1 + runs):
@@ -349,7 +349,7 @@ def in_process(do: Callable[..., list[Row]], *arguments: Any) -> list[Row]:
 
 
 def timed(what: str, do: Callable[[], Any], conclude: Callable[[], Any] | None = None) -> Row:
-    """Return a row for what is done in this process; `conclude` waits for what goes on in the background."""
+    """Return the times of a step in this process; `conclude` waits for its work in the background."""
     began, cpu = time.perf_counter(), time.process_time()
     do()
     done = time.perf_counter()

@@ -161,7 +161,7 @@ def deviation() -> list[Row]:
 def memory() -> list[Row]:
     """Return the peak of memory that a reduction allocates beside its frames."""
     where, rows = partition(), []
-    reduced(in_blocks(frames(100)), where, 100)  # what numba compiles is not what a run allocates
+    reduced(in_blocks(frames(100)), where, 100)  # compiles
     for t in (1000, 5000):
         movie = frames(t)
         tracemalloc.start()

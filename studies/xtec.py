@@ -212,8 +212,8 @@ def timed(case: Case) -> Row:
 def one(way: str, n: int) -> None:
     """Print the CPU time of a way, and how much the peak of memory grows."""
     x = many(n)
-    WAYS[way](x[:2000])  # what is loaded or compiled once
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed would hide what is taken
+    WAYS[way](x[:2000])  # loads and compiles
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide new memory
     forget_peak()
     before = memory_mb("VmHWM")
     began = time.process_time()
