@@ -182,11 +182,7 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted
 @part
 def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
     """Measure the power at .01 of ours and of rivals on the same features."""
-    encoder, bank, statistics = (
-        Encoder.load(),
-        Bank.load(),
-        {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0},
-    )
+    encoder, bank = Encoder.load(), Bank.load()
     known = bank.features(encoder, contrast=USUAL.contrast, **RUN)
     methods = {"ainerd": NoveltyScorer(terms=TERMS).fit(known, bank.families).p_values} | rivals(known)
     least = {"echo": 0.9, "ballistic": 0.9, "LAOS": 0.9, "moving front": 0.9, "two-step reset": 0.8, "banded": 0.58}
