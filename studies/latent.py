@@ -30,8 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ainerd.dynamics import HELD_OUT, KNOWN, draw, reduced_g1_squared
-from ainerd.dynamics._corpus import Statistics, known_maps, noisy
+from ainerd.dynamics import HELD_OUT, KNOWN, Statistics, draw, known_maps, noisy, reduced_g1_squared
 from ainerd.latent import Encoder, PcaEncoder, from_unit
 from ainerd.latent.training import PcaFit, tune_ours
 from ainerd.threads import one_thread

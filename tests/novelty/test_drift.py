@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ainerd.novelty import DriftMartingale, session_ranks
+from ainerd.novelty import DriftMartingale
 
 
 def alarms(draw, n=200):
@@ -59,8 +59,3 @@ def test_what_is_no_p_value_is_refused(p):
         DriftMartingale().update(p)
     with pytest.raises(ValueError, match="above 1"):
         DriftMartingale(level=1.0)
-
-
-def test_session_ranks_are_of_the_session():
-    np.testing.assert_array_equal(session_ranks([0.5, 0.01, 0.5, 0.2]), [3, 1, 3, 2])
-    assert session_ranks([]).size == 0

@@ -7,10 +7,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from ainerd.dynamics import HELD_OUT, MECHANISMS, draw, ordinary
-from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.dynamics import HELD_OUT, MECHANISMS, clean_exposure, draw, noisy_runs, ordinary
 from ainerd.latent import Encoder
-from ainerd.novelty import NoveltyScorer, _scorer
+from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs._bank import add_systematics
 
@@ -92,7 +91,7 @@ def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
         np.testing.assert_array_equal([verdict.p for verdict in verdicts], scorer.p_values(features))
     verdict = scorer.explain(seen(encoder, ["echo"], 1)["echo"])[0]
     assert verdict.p < 0.01 and verdict.nearest in MECHANISMS
-    assert verdict.excess[verdict.spoke] == max(verdict.excess.values()) > 3
+    assert verdict.excess[verdict.strangest_term] == max(verdict.excess.values()) > 3
 
 
 def in_three_kinds(rng, n, d=5):
@@ -141,7 +140,7 @@ def test_either_term_alone_makes_a_run_novel():
     p, score = scorer.p_values(odd), scorer.score_samples(odd)
     assert (p[[0, 1, 3]] < 0.02).all() and p[2] > 0.3
     assert score[2] > score[0] > score[3] and score[2] > score[1]
-    assert [verdict.spoke for verdict in scorer.explain(odd[:2])] == ["embedding", "structure"]
+    assert [verdict.strangest_term for verdict in scorer.explain(odd[:2])] == ["embedding", "structure"]
 
 
 def test_it_is_an_estimator():
@@ -161,7 +160,7 @@ def test_it_is_an_estimator():
 
 
 def test_a_density_that_could_be_fitted_longer_warns_nobody(monkeypatch):
-    monkeypatch.setattr(_scorer, "GaussianMixture", partial(GaussianMixture, max_iter=1))
+    monkeypatch.setattr("ainerd.novelty._scorer.GaussianMixture", partial(GaussianMixture, max_iter=1))
     runs = np.random.default_rng(0).normal(size=(200, 3))
     assert (
         0.02 < (NoveltyScorer().fit(runs).p_values(np.random.default_rng(1).normal(size=(500, 3))) <= 0.1).mean() < 0.2

@@ -10,12 +10,10 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.dynamics import draw
-from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.dynamics import clean_exposure, draw, noisy_runs
 from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
-from ainerd.novelty._leaders import MOST, leaders
-from ainerd.novelty._tree import EXACT, tree_of, weighted_linkage
+from ainerd.novelty._linkage import EXACT, MOST, find_leaders, tree_of, weighted_linkage
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):
@@ -122,11 +120,11 @@ def test_very_many_runs_are_grouped_as_few_are():
     assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
     assert adjusted_rand_score(labels, RegimeModel().fit(z).labels_) > 0.999
     np.testing.assert_array_equal(many.predict(z[::50]), many.labels_[::50])
-    found = leaders(z, 0.5)  # few are so near each other
+    found = find_leaders(z, 0.5)  # few are so near each other
     assert len(found.points) <= MOST and found.count.sum() == len(z)
-    mine = z[found.led == found.led[7]]
-    np.testing.assert_allclose(found.points[found.led[7]], mine.mean(0))
-    np.testing.assert_allclose(found.spread[found.led[7]], mine.var(0).sum())
+    mine = z[found.leader == found.leader[7]]
+    np.testing.assert_allclose(found.points[found.leader[7]], mine.mean(0))
+    np.testing.assert_allclose(found.spread[found.leader[7]], mine.var(0).sum())
 
 
 def test_up_to_a_number_the_tree_is_that_of_scipy():
@@ -148,8 +146,8 @@ def test_groups_of_identical_runs_make_the_tree_of_all_runs():
 @pytest.mark.parametrize("kind", ["even", "uneven", "drawn out", "heavy tails"])
 def test_what_stands_for_many_runs_is_grouped_as_all_of_them(kind, monkeypatch):
     """Of 3,000 runs by 1,000 groups, against the exact tree: labels, and the numbers that other cuts leave."""
-    monkeypatch.setattr("ainerd.novelty._tree.EXACT", 1000)
-    monkeypatch.setattr("ainerd.novelty._leaders.MOST", 1000)
+    monkeypatch.setattr("ainerd.novelty._linkage.EXACT", 1000)
+    monkeypatch.setattr("ainerd.novelty._linkage.MOST", 1000)
     for seed in range(3):
         z = campaign(kind, 3000, seed)
         tree, model = linkage(pdist(z), "average"), RegimeModel(noise=1 / 3).fit(z)

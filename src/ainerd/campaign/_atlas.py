@@ -160,7 +160,7 @@ class Atlas:
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
         found = grouped(find, z, previous, novel, width=width, highest=self._highest)
         self.regimes = found.regimes
-        self.not_told_apart = set(self._rows.ids[found.not_told_apart].tolist())
+        self.not_told_apart = set(self._rows.ids[found.ambiguous].tolist())
         self._rows.give("label", found.regimes.labels)
         self._highest = max(self._highest, int(found.regimes.labels.max()))
         self._n_fitted, self._version = len(self._rows), None

@@ -1,6 +1,6 @@
-"""Simulated exposures at 64 px: what the encoder is fitted to and the bank is made of.
+"""Simulated exposures at 64 px, to which the encoder is fitted and from which the bank is made.
 
-Only families in `ainerd.dynamics.KNOWN` are drawn, so that what is called novel really is.
+Only families in `ainerd.dynamics.KNOWN` are drawn, so that the others remain novel.
 """
 
 from dataclasses import dataclass
@@ -10,30 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import KNOWN, draw
-from ainerd.dynamics._field import reduced_g1_squared
+from ainerd.dynamics._kernels import reduced_g1_squared
 
 SIZE = 64  # cells of a map along each time
-# Every family is drawn relative to the exposure, so its length does not matter.
-_DURATION_S = 1.0
-# Centres of nine azimuthal bins of 20 degrees: by Friedel's symmetry the other nine show the same.
+_DURATION_S = 1.0  # arbitrary, because every family is drawn relative to the exposure
+# centers of nine azimuthal bins of 20 degrees; by Friedel's symmetry the other nine show the same
 DIRECTIONS = np.arange(10.0, 180.0, 20.0)
 
 
-def known_exposures(n: int, rng: np.random.Generator) -> list[Dynamics]:
-    """Draw n exposures of 1 s, each of a known family."""
-    return [draw(str(family), rng, _DURATION_S) for family in rng.choice(KNOWN, n)]
-
-
 def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """|g1|² of n known exposures, (n, 64, 64), each at an azimuth drawn at random."""
-    return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in known_exposures(n, rng)])
+    """Draw |g1|², (n, 64, 64), of n exposures of known families, each at a random azimuth."""
+    exposures = [draw(str(family), rng, _DURATION_S) for family in rng.choice(KNOWN, n)]
+    return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in exposures])
 
 
 def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArray[np.float32]:
-    """|g1|² of an exposure of 1 s, averaged over bins of 20 degrees around these azimuths: (n_phi, 64, 64), float32.
+    """Return |g1|² of an exposure of 1 s, averaged over bins of 20 degrees around azimuths: (n_phi, 64, 64), float32.
 
-    Across a bin the fringes of a flow run out of step, so this is not |g1|² at its centre. (1, 64, 64) if all azimuths
-    are alike.
+    The fringes of a flow vary across a bin, so this differs from |g1|² at its center. The shape is (1, 64, 64) for
+    isotropic dynamics.
     """
     if dynamics.is_isotropic:
         return reduced_g1_squared(dynamics, _DURATION_S, SIZE).astype(np.float32)
@@ -60,7 +55,7 @@ class Statistics:
 
     @classmethod
     def drawn(cls, n: int, rng: np.random.Generator) -> "Statistics":
-        """Draw from `RANGES`: contrast uniform, the rest log-uniform; photons are those of the whole exposure."""
+        """Draw from `RANGES`: contrast uniform, the others log-uniform; photons are per exposure."""
 
         def log_uniform(low: float, high: float) -> NDArray[np.float64]:
             return np.exp(rng.uniform(np.log(low), np.log(high), n))
@@ -80,12 +75,12 @@ def noisy(
     rng: np.random.Generator,
     draws: int = 1,
 ) -> NDArray[np.float32]:
-    """C2 maps as an area-reduced run of finite statistics would give them, Poisson diagonal taken off.
+    """Draw C2 maps of an area-reduced run with finite statistics, without the Poisson term of the diagonal.
 
     With Gaussian pixels, the reduced intensities of N pixels have covariance Sigma = beta |g1|² + diag(v)
     with the shot noise of a reduced frame, v = (s / n_frames) / counts. So C = 1 + W / N - diag(v), where W
     is drawn from Wishart(Sigma, N) by Bartlett's decomposition. Speckle of few modes is not Gaussian: its
-    noise is about a tenth larger than this within a few cells of the diagonal, and the same beyond.
+    noise is about a tenth larger within a few cells of the diagonal, and the same beyond.
 
     Parameters
     ----------
@@ -95,7 +90,7 @@ def noisy(
         N, more than s; frames in the exposure; photons per pixel and frame.
     rng : numpy.random.Generator
     draws : int
-        Independent draws of each map.
+        Number of independent draws of each map.
 
     Returns
     -------
@@ -111,7 +106,7 @@ def noisy(
     photons = np.broadcast_to(np.asarray(n_frames, dtype=np.float64) * np.asarray(counts), n)
     shot = (size / photons).astype(np.float32)[:, None]
     sigma = clean.astype(np.float32)
-    sigma[:, cells, cells] += shot + 1e-4  # what float16 in the bank can lack of being positive definite
+    sigma[:, cells, cells] += shot + 1e-4  # float16 values in the bank may not be positive definite
     bartlett = np.zeros((n, draws, size, size), dtype=np.float32)
     rows, cols = np.tril_indices(size, -1)
     bartlett[..., rows, cols] = rng.standard_normal((n, draws, rows.size), dtype=np.float32)
@@ -133,10 +128,10 @@ def noisy_runs(
     rng: np.random.Generator,
     n_roi: int = 18,
 ) -> NDArray[np.float32]:
-    """C2 maps of whole runs, (n, n_roi, 64, 64): `noisy` at equal azimuthal bins around the full circle.
+    """Draw C2 maps of whole runs, (n, n_roi, 64, 64): `noisy` at equal azimuthal bins around the full circle.
 
-    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 if all
-    are alike. The statistics are as in `noisy`, one number for all.
+    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 for
+    isotropic dynamics. The statistics are as in `noisy`, one number for all.
     """
     n, d = clean.shape[:2]
     if d == 1:
@@ -148,6 +143,6 @@ def noisy_runs(
 
 
 def nearest_covariances(shape: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The positive matrices nearest to symmetric ones (n, 64, 64)."""
+    """Return the positive matrices nearest to symmetric ones (n, 64, 64)."""
     values, vectors = np.linalg.eigh(shape)
     return (vectors * np.maximum(values, 0)[:, None]) @ vectors.swapaxes(1, 2)

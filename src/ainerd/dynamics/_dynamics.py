@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any, Self
 
-# Names of fields, what must hold for each, and how to say so.
+# names of fields, a condition for each, and its text in messages
 _LIMITS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("tau_s ageing_onset_s arrest_s", lambda x: x > 0, "be positive"),
     ("ageing age_s beam_speedup dose_s", lambda x: 0 <= x < inf, "be finite and not negative"),
@@ -21,10 +21,10 @@ _LIMITS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dynamics:
-    """What the sample does during one exposure, at one place.
+    """Dynamics of the sample during one exposure, at one place.
 
     The field is a static part and one or two moving ones (`parts`): E = sqrt(static) E_s + sqrt(1 - static)
-    Σ sqrt(share) E_k exp(i phase_k). A moving part forgets by its internal clock s(t):
+    Σ sqrt(share) E_k exp(i phase_k). A moving part decorrelates with its internal clock s(t):
     g_k = plateau + (1 - plateau) exp(-|s(t1) - s(t2)|^exponent).
 
     Attributes
@@ -34,7 +34,7 @@ class Dynamics:
     tau_s : float
         Relaxation time of g1 at age zero, in seconds.
     exponent : float
-        KWW exponent on the internal clock, 0 < exponent <= 2 (the kernel is positive definite for these only).
+        KWW exponent on the internal clock, 0 < exponent <= 2 (otherwise the kernel is not positive definite).
     plateau : float
         Part of the moving field that never relaxes, 0 to 1.
     ageing : float
@@ -42,7 +42,7 @@ class Dynamics:
     ageing_onset_s : float
         Age at which ageing sets in, in seconds.
     age_s : float
-        Time since shear stopped when the first frame is taken, in seconds.
+        Time from the end of shear to the first frame, in seconds.
     rejuvenation : tuple of float
         Times in the exposure, in seconds, at which the age returns to zero.
     events : tuple of (float, float)
@@ -50,12 +50,12 @@ class Dynamics:
     echo : tuple of (float, float)
         Periodic yielding: (amplitude, frequency in Hz) of a back-and-forth motion added to the clock.
     beam_speedup : float
-        What one second of beam adds to the relaxation rate, as a share of it: the rate grows by
+        Relative increase of the relaxation rate per second of beam: the rate is multiplied by
         1 + beam_speedup (dose_s + t).
     dose_s : float
-        Beam the spot has had before the exposure, in seconds of the beam it has now.
+        Dose before the exposure, in seconds of the present beam.
     arrest_s : float
-        The relaxation rate dies out as exp(-t / arrest_s).
+        The relaxation rate decays as exp(-t / arrest_s).
     anisotropy : float
         The relaxation rate at azimuth phi is 1 + anisotropy cos 2(phi - anisotropy_deg) times its mean, between
         -1 and 1.
@@ -68,8 +68,8 @@ class Dynamics:
     flow_deg : float
         Flow direction in the detector plane, in degrees.
     second : Dynamics, optional
-        A second moving part with dynamics of its own: another population of particles, another shear band. It
-        has no second and nothing static itself.
+        A second moving part with its own dynamics: another population of particles, another shear band. It
+        has no second and no static part itself.
     second_share : float
         Part of the moving intensity that `second` scatters, 0 to 1.
     """
@@ -108,7 +108,7 @@ class Dynamics:
 
     @property
     def parts(self) -> "tuple[tuple[float, Dynamics], ...]":
-        """The moving parts, each after its share of the moving intensity; the shares sum to 1."""
+        """Moving parts, each as (share of the moving intensity, part); the shares sum to 1."""
         if self.second is None:
             return ((1.0, self),)
         return ((1 - self.second_share, self), (self.second_share, self.second))

@@ -1,7 +1,7 @@
 """Families of dynamics, drawn at random in units of the exposure.
 
-`HELD_OUT` is the one place that says which families no encoder, density or bank may be trained on: a simulated sample
-may hold them, so that what is called novel really is.
+`HELD_OUT` names the families that no encoder, density or bank may be trained on. A simulated sample may contain them,
+so that they are truly novel.
 """
 
 from collections.abc import Callable
@@ -14,38 +14,39 @@ from ainerd.dynamics._dynamics import Dynamics
 Family = Callable[[np.random.Generator, float], Dynamics]
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _velocity(rng: np.random.Generator, duration_s: float) -> float:
-    """q·v of 3 to 12 turns in the exposure."""
-    return 2 * np.pi * _log_uniform(rng, 3, 12) / duration_s
+    """Draw a phase velocity q·v of 3 to 12 turns in the exposure."""
+    return 2 * np.pi * log_uniform(rng, 3, 12) / duration_s
 
 
 def _sheared(rng: np.random.Generator, dynamics: Dynamics) -> Dynamics:
-    """One sample in four still remembers the direction of shear."""
+    """Make the dynamics of one sample in four anisotropic, as after shear."""
     if rng.random() > 0.25:
         return dynamics
     return replace(dynamics, anisotropy=rng.uniform(0.1, 0.4), anisotropy_deg=rng.uniform(0, 180))
 
 
 def _fluid(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Forgets all well within the exposure: diffusion (exponent 1) or a broad spectrum of relaxation times."""
-    return Dynamics(family="fluid", tau_s=_log_uniform(rng, 0.01, 0.1) * duration_s, exponent=rng.uniform(0.5, 1.2))
+    """Draw full relaxation well within the exposure: diffusion (exponent 1) or a broad spectrum of relaxation times."""
+    return Dynamics(family="fluid", tau_s=log_uniform(rng, 0.01, 0.1) * duration_s, exponent=rng.uniform(0.5, 1.2))
 
 
 def _slow(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Relaxes over about the exposure or longer; compressed where stress drives it (exponents above 1)."""
-    dynamics = Dynamics(family="slow", tau_s=_log_uniform(rng, 0.3, 8) * duration_s, exponent=rng.uniform(0.8, 2.0))
+    """Draw relaxation over about the exposure or longer, compressed (exponent above 1) if driven by stress."""
+    dynamics = Dynamics(family="slow", tau_s=log_uniform(rng, 0.3, 8) * duration_s, exponent=rng.uniform(0.8, 2.0))
     return _sheared(rng, dynamics)
 
 
 def _ageing(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Slows down by a power law of the time since shear stopped."""
+    """Draw relaxation that slows down as a power law of the time since the end of shear."""
     dynamics = Dynamics(
         family="ageing",
-        tau_s=_log_uniform(rng, 0.02, 0.15) * duration_s,
+        tau_s=log_uniform(rng, 0.02, 0.15) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         ageing=rng.uniform(0.6, 1.6),
         ageing_onset_s=0.15 * duration_s,
@@ -55,10 +56,10 @@ def _ageing(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _rejuvenating(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Ages, and once or twice is made young again: it yields as a whole, and slows down from the start."""
+    """Draw ageing that restarts once or twice, when the sample yields as a whole."""
     return Dynamics(
         family="rejuvenating",
-        tau_s=_log_uniform(rng, 0.02, 0.1) * duration_s,
+        tau_s=log_uniform(rng, 0.02, 0.1) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         ageing=rng.uniform(0.9, 1.8),
         ageing_onset_s=0.05 * duration_s,
@@ -68,10 +69,10 @@ def _rejuvenating(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _arrested(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Caged: particles explore their cages and stay in them, so a plateau is never left."""
+    """Draw caged motion: particles never leave their cages, so a plateau remains."""
     dynamics = Dynamics(
         family="arrested",
-        tau_s=_log_uniform(rng, 0.02, 0.4) * duration_s,
+        tau_s=log_uniform(rng, 0.02, 0.4) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         plateau=rng.uniform(0.5, 0.9),
     )
@@ -79,21 +80,21 @@ def _arrested(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _avalanche(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Nearly at rest, but for a few sudden rearrangements."""
+    """Draw a sample nearly at rest, with a few sudden rearrangements."""
     times = np.sort(rng.uniform(0.06, 0.94, rng.integers(1, 5))) * duration_s
     return Dynamics(
         family="avalanche",
-        tau_s=_log_uniform(rng, 1, 10) * duration_s,
+        tau_s=log_uniform(rng, 1, 10) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         events=tuple((float(t), float(rng.uniform(0.5, 2.5))) for t in times),
     )
 
 
 def _flow(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Flows as one past a static reference, such as the wall of the cell: fringes along the flow, none across."""
+    """Draw uniform flow past a static reference, such as the cell wall: fringes along the flow, none across."""
     return Dynamics(
         family="flow",
-        tau_s=_log_uniform(rng, 0.3, 2) * duration_s,
+        tau_s=log_uniform(rng, 0.3, 2) * duration_s,
         static=rng.uniform(0.3, 0.6),
         flow_rad_s=_velocity(rng, duration_s),
         flow_deg=rng.uniform(0, 180),
@@ -101,42 +102,42 @@ def _flow(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _populations(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Mobile particles among slow ones, as in a sample that is part fluid, part gel: two steps of relaxation."""
+    """Draw mobile particles among slow ones, as in a partly fluid gel: two steps of relaxation."""
     return Dynamics(
         family="populations",
-        tau_s=_log_uniform(rng, 0.4, 4) * duration_s,
+        tau_s=log_uniform(rng, 0.4, 4) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
         second=Dynamics(
-            family="fluid", tau_s=_log_uniform(rng, 0.01, 0.06) * duration_s, exponent=rng.uniform(0.8, 1.2)
+            family="fluid", tau_s=log_uniform(rng, 0.01, 0.06) * duration_s, exponent=rng.uniform(0.8, 1.2)
         ),
         second_share=rng.uniform(0.25, 0.75),
     )
 
 
 def _beam(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Slow at first, and faster the more beam the spot has had."""
+    """Draw relaxation that speeds up with the dose."""
     return Dynamics(
         family="beam",
-        tau_s=_log_uniform(rng, 0.3, 1.5) * duration_s,
+        tau_s=log_uniform(rng, 0.3, 1.5) * duration_s,
         exponent=rng.uniform(0.8, 1.5),
-        beam_speedup=_log_uniform(rng, 2, 15) / duration_s,
+        beam_speedup=log_uniform(rng, 2, 15) / duration_s,
         dose_s=rng.uniform(0, 0.3) * duration_s,
     )
 
 
 def _echo(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Periodic yielding: particles move out and come back, with a slow loss."""
+    """Draw periodic yielding: particles move out and back, with a slow loss."""
     return Dynamics(
         family="echo",
-        tau_s=_log_uniform(rng, 1, 4) * duration_s,
+        tau_s=log_uniform(rng, 1, 4) * duration_s,
         exponent=2.0,
         echo=(float(rng.uniform(0.7, 1.6)), float(rng.uniform(3, 8)) / duration_s),
     )
 
 
 def _banded(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Shear bands: two velocities in one direction, which beat with each other and, half the time, with the wall."""
-    fast, direction, tau_s = _velocity(rng, duration_s), rng.uniform(0, 180), _log_uniform(rng, 0.3, 2) * duration_s
+    """Draw shear bands: two velocities in one direction, which beat with each other and, in half of them, the wall."""
+    fast, direction, tau_s = _velocity(rng, duration_s), rng.uniform(0, 180), log_uniform(rng, 0.3, 2) * duration_s
     return Dynamics(
         family="banded",
         tau_s=tau_s,
@@ -149,25 +150,25 @@ def _banded(rng: np.random.Generator, duration_s: float) -> Dynamics:
 
 
 def _ballistic(rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Strain released by straight motion (exponent 2) that dies out."""
+    """Draw strain release by straight motion (exponent 2) that dies out."""
     return Dynamics(
         family="ballistic",
-        tau_s=_log_uniform(rng, 0.02, 0.1) * duration_s,
+        tau_s=log_uniform(rng, 0.02, 0.1) * duration_s,
         exponent=2.0,
-        arrest_s=_log_uniform(rng, 0.1, 0.4) * duration_s,
+        arrest_s=log_uniform(rng, 0.1, 0.4) * duration_s,
     )
 
 
-_MADE_BY = (
+_DRAWN_BY = (
     _fluid, _slow, _ageing, _rejuvenating, _arrested, _avalanche, _flow, _populations, _beam, _echo, _banded, _ballistic
 )  # fmt: skip
-FAMILIES: dict[str, Family] = {made_by.__name__.removeprefix("_"): made_by for made_by in _MADE_BY}
+FAMILIES: dict[str, Family] = {function.__name__.removeprefix("_"): function for function in _DRAWN_BY}
 HELD_OUT: frozenset[str] = frozenset({"echo", "banded", "ballistic"})
 KNOWN: tuple[str, ...] = tuple(name for name in FAMILIES if name not in HELD_OUT)
 
 
 def draw(family: str, rng: np.random.Generator, duration_s: float) -> Dynamics:
-    """Draw the dynamics of one exposure, of a duration in seconds, of a family in `FAMILIES`; ValueError for others."""
+    """Draw the dynamics of one exposure of a family in `FAMILIES`; raise ValueError for other names."""
     if family not in FAMILIES:
         raise ValueError(f"no family {family!r}: there are {', '.join(FAMILIES)}")
     return FAMILIES[family](rng, duration_s)

@@ -1,23 +1,23 @@
-"""Ordinary dynamics without gaps: mechanisms over continuous ranges, in combination.
+"""Ordinary dynamics: mechanisms over continuous ranges, in combination, from which the calibration bank is drawn.
 
-What the calibration bank is drawn from. The families of `ainerd.dynamics.FAMILIES` are places in it. What makes a
-held-out family is in none: no echo, no two velocities, no rate that dies out.
+The families of `ainerd.dynamics.FAMILIES` are points in these ranges, except for the held-out ones: no mechanism has an
+echo, two velocities, or a rate that dies out.
 
 ============ =====================================================================================================
-kind         what it is; times in units of the exposure T
+kind         dynamics; times in units of the exposure T
 ============ =====================================================================================================
 stationary   exp(-(t / tau)^gamma), tau .0008 to 25, gamma .4 to 2
-arrested     the same, tau .004 to .4, over a plateau of .35 to .9 that is never left
+arrested     the same, tau .004 to .4, over a permanent plateau of .35 to .9
 ageing       tau .002 to 1 grows as (1 + age / onset)^mu, mu .15 to 1.9, onset .03 to .5
 rejuvenating ages, tau .01 to .3 and mu .6 to 1.5, and returns to age zero once or twice
 intermittent one to six sudden jumps of .2 to 3, over relaxation of tau .2 to 20
-flow         moves as one past a static reference: 1 to 14 turns of phase, static part .25 to .7, tau .5 to 10
-sheared      a gradient of velocity across the beam: phases 3 to 100 rad apart in the end, half the time coming to rest
-populations  two parts, the faster 3 to 3000 times as fast
-beam         relaxes the faster the more beam it has had
+flow         uniform flow past a static reference: 1 to 14 turns of phase, static part .25 to .7, tau .5 to 10
+sheared      a gradient of velocity across the beam: final phases differ by 3 to 100 rad; half of them come to rest
+populations  two parts, one 3 to 3000 times faster than the other
+beam         relaxes faster with growing dose
 ============ =====================================================================================================
 
-A fourth of all but the flows relaxes faster along one direction, a seventh of stationary and ageing has a plateau of
+A quarter of all but the flows relaxes faster along one direction; a seventh of stationary and ageing has a plateau of
 .1 to .9.
 """
 
@@ -29,11 +29,8 @@ from typing import Any
 import numpy as np
 
 from ainerd.dynamics._dynamics import Dynamics
-from ainerd.dynamics._sheared import Sheared
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+from ainerd.dynamics._families import log_uniform
+from ainerd.dynamics._kernels import Sheared
 
 
 def _plateau(rng: np.random.Generator) -> dict[str, Any]:
@@ -41,20 +38,20 @@ def _plateau(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _stationary(rng: np.random.Generator) -> dict[str, Any]:
-    exponent = min(rng.uniform(0.4, 2.15), 2.0)  # a tenth is 2: motion along straight lines is a limit, and common
-    return {"tau_s": _log_uniform(rng, 8e-4, 25), "exponent": exponent, **_plateau(rng)}
+    exponent = min(rng.uniform(0.4, 2.15), 2.0)  # a tenth is 2: straight motion is common
+    return {"tau_s": log_uniform(rng, 8e-4, 25), "exponent": exponent, **_plateau(rng)}
 
 
 def _arrested(rng: np.random.Generator) -> dict[str, Any]:
-    return {"tau_s": _log_uniform(rng, 4e-3, 0.4), "exponent": rng.uniform(0.5, 2), "plateau": rng.uniform(0.35, 0.9)}
+    return {"tau_s": log_uniform(rng, 4e-3, 0.4), "exponent": rng.uniform(0.5, 2), "plateau": rng.uniform(0.35, 0.9)}
 
 
 def _ageing(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 2e-3, 1),
+        "tau_s": log_uniform(rng, 2e-3, 1),
         "exponent": rng.uniform(0.4, 1.8),
         "ageing": rng.uniform(0.15, 1.9),
-        "ageing_onset_s": _log_uniform(rng, 0.03, 0.5),
+        "ageing_onset_s": log_uniform(rng, 0.03, 0.5),
         "age_s": rng.uniform(0, 2) * rng.uniform(0, 1),
         **_plateau(rng),
     }
@@ -62,10 +59,10 @@ def _ageing(rng: np.random.Generator) -> dict[str, Any]:
 
 def _rejuvenating(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 0.01, 0.3),
+        "tau_s": log_uniform(rng, 0.01, 0.3),
         "exponent": rng.uniform(0.6, 1.5),
         "ageing": rng.uniform(0.6, 1.5),
-        "ageing_onset_s": _log_uniform(rng, 0.03, 0.15),
+        "ageing_onset_s": log_uniform(rng, 0.03, 0.15),
         "age_s": rng.uniform(0.1, 1),
         "rejuvenation": tuple(float(t) for t in np.sort(rng.uniform(0.1, 0.9, rng.integers(1, 3)))),
     }
@@ -74,7 +71,7 @@ def _rejuvenating(rng: np.random.Generator) -> dict[str, Any]:
 def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
     times = np.sort(rng.uniform(0.03, 0.97, rng.integers(1, 7)))
     return {
-        "tau_s": _log_uniform(rng, 0.2, 20),
+        "tau_s": log_uniform(rng, 0.2, 20),
         "exponent": rng.uniform(0.5, 1.6),
         "events": tuple((float(t), float(rng.uniform(0.2, 3))) for t in times),
     }
@@ -82,51 +79,51 @@ def _intermittent(rng: np.random.Generator) -> dict[str, Any]:
 
 def _flow(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 0.5, 10),
+        "tau_s": log_uniform(rng, 0.5, 10),
         "static": rng.uniform(0.25, 0.7),
-        "flow_rad_s": 2 * np.pi * _log_uniform(rng, 1, 14),
+        "flow_rad_s": 2 * np.pi * log_uniform(rng, 1, 14),
         "flow_deg": rng.uniform(0, 180),
     }
 
 
 def _sheared(rng: np.random.Generator) -> Sheared:
-    relaxation = Dynamics(family="sheared", tau_s=_log_uniform(rng, 0.2, 20), exponent=rng.uniform(0.7, 1.5))
-    rest_s = _log_uniform(rng, 0.15, 2) if rng.random() < 0.5 else inf
-    turned = _log_uniform(rng, 3, 100)  # by the end, so that those which come to rest are not all slow
+    relaxation = Dynamics(family="sheared", tau_s=log_uniform(rng, 0.2, 20), exponent=rng.uniform(0.7, 1.5))
+    rest_s = log_uniform(rng, 0.15, 2) if rng.random() < 0.5 else inf
+    turned = log_uniform(rng, 3, 100)  # at the end, so that flows that come to rest are not all slow
     shear = turned if rest_s == inf else turned / (rest_s * -np.expm1(-1 / rest_s))
     return Sheared(relaxation=relaxation, shear_rad_s=shear, along_deg=rng.uniform(0, 180), rest_s=rest_s)
 
 
 def _populations(rng: np.random.Generator) -> dict[str, Any]:
-    slow, ratio = _log_uniform(rng, 0.1, 20), _log_uniform(rng, 3, 3000)
+    slow, ratio = log_uniform(rng, 0.1, 20), log_uniform(rng, 3, 3000)
     fast = Dynamics(family="populations", tau_s=max(slow / ratio, 1e-3), exponent=rng.uniform(0.5, 1.9))
     return {"tau_s": slow, "exponent": rng.uniform(0.5, 1.9), "second": fast, "second_share": rng.uniform(0.1, 0.9)}
 
 
 def _beam(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "tau_s": _log_uniform(rng, 0.05, 5),
+        "tau_s": log_uniform(rng, 0.05, 5),
         "exponent": rng.uniform(0.5, 1.9),
-        "beam_speedup": _log_uniform(rng, 0.5, 30),
+        "beam_speedup": log_uniform(rng, 0.5, 30),
         "dose_s": rng.uniform(0, 0.5),
     }
 
 
-Made = dict[str, Any] | Sheared
-_MADE_BY: tuple[Callable[[np.random.Generator], Made], ...] = (
+Drawn = dict[str, Any] | Sheared
+_DRAWN_BY: tuple[Callable[[np.random.Generator], Drawn], ...] = (
     _stationary, _arrested, _ageing, _rejuvenating, _intermittent, _flow, _sheared, _populations, _beam
 )  # fmt: skip
-MECHANISMS: dict[str, Callable[[np.random.Generator], Made]] = {
-    made_by.__name__.removeprefix("_"): made_by for made_by in _MADE_BY
+MECHANISMS: dict[str, Callable[[np.random.Generator], Drawn]] = {
+    function.__name__.removeprefix("_"): function for function in _DRAWN_BY
 }
 
 
 def ordinary(kind: str, rng: np.random.Generator) -> Dynamics | Sheared:
-    """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; KeyError for others."""
-    made = MECHANISMS[kind](rng)
-    if isinstance(made, Sheared):
-        return made
-    drawn = Dynamics(family=kind, **made)
+    """Draw ordinary dynamics of an exposure of 1 s, of a kind in `MECHANISMS`; raise KeyError for others."""
+    parameters = MECHANISMS[kind](rng)
+    if isinstance(parameters, Sheared):
+        return parameters
+    drawn = Dynamics(family=kind, **parameters)
     if kind == "flow" or rng.random() > 0.25:
         return drawn
     turned: dict[str, Any] = {"anisotropy": rng.uniform(0.05, 0.45), "anisotropy_deg": rng.uniform(0, 180)}

@@ -1,11 +1,11 @@
-"""Whether a run is of a known kind, which regime it belongs to, and when what is known no longer describes what comes.
+"""Novelty of a run, regimes of many runs, and drift of a session: statistics for any technique.
 
-Statistics of points and p-values, for any technique: `NoveltyScorer` is a conformal scorer, `RegimeModel` groups the
-embeddings of many runs, `DriftMartingale` watches the p-values of a session.
+`NoveltyScorer` is a conformal scorer, `RegimeModel` groups the embeddings of many runs, `DriftMartingale` monitors the
+p-values of a session.
 """
 
 from ainerd.novelty._discovery import LOOKS, Discoveries, RegimeTest, night, share
-from ainerd.novelty._drift import DriftMartingale, session_ranks
+from ainerd.novelty._drift import DriftMartingale
 from ainerd.novelty._grouping import Grouped, grouped
 from ainerd.novelty._regimes import RegimeModel, find_regimes, match_labels
 from ainerd.novelty._scorer import NoveltyScorer, Verdict
@@ -23,6 +23,5 @@ __all__ = [
     "grouped",
     "match_labels",
     "night",
-    "session_ranks",
     "share",
 ]

@@ -1,16 +1,15 @@
-"""Is a regime new? One p-value for all its exposures, and a bound on false discoveries of a whole campaign.
+"""Test whether a regime is new: one p-value for all its exposures, and a bound on false discoveries of a campaign.
 
 Exposures of one regime share its dynamics: if these look strange by chance, all its exposures do. So their p-values are
-not independent, and their product says far too much. What a regime's exposures say together is ranked among simulated
-regimes instead, whose exposures are as dependent as they are, and which are grouped by the code that groups an agent's
-results.
+not independent, and their product would be far too small. The evidence of a regime is ranked among simulated regimes
+instead, whose exposures are equally dependent and are grouped by the same code as an agent's results.
 
-The evidence of a regime after k exposures is the mean of -log p of the first k in the order they were taken, k at most
-`LOOKS`, as its rank among simulated regimes of k exposures; then the smallest of these ranks so far, so that it does
-not matter when one looks, or stops. That smallest rank is ranked in turn among the regimes of simulated nights.
+The evidence of a regime after k exposures, k at most `LOOKS`, is the mean of -log p of the first k in the order they
+were taken. It is converted to its rank among simulated regimes of k exposures. The smallest of these ranks so far is
+kept, so that it does not matter when one looks or stops, and is ranked in turn among the regimes of simulated nights.
 
-Over regimes the level is spent: a regime is a discovery if its p-value is at most `share` of alpha, and the shares of
-all regimes that can come sum to one. So the chance of any false discovery is at most alpha, whatever depends on what.
+Alpha is divided over regimes: a regime is a discovery if its p-value is at most `share` of alpha, and the shares of all
+possible regimes sum to one. So the probability of any false discovery is at most alpha, under any dependence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +22,11 @@ from ainerd.novelty._grouping import Find, grouped
 from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count
-_FIRST, _OF_FIRST = 6, 0.9  # regimes that share this much of alpha equally; each later one half of what is left
+_FIRST, _OF_FIRST = 6, 0.9  # the first regimes share this part of alpha equally, each later one half of the rest
 
 
 def share(number: int) -> float:
-    """Part of alpha that the regime with this number may spend."""
+    """Return the share of alpha allotted to the regime with this number."""
     return _OF_FIRST / _FIRST if number < _FIRST else (1 - _OF_FIRST) * 0.5 ** (number - _FIRST + 1)
 
 
@@ -60,7 +59,7 @@ class RegimeTest:
         regimes: int = 5000,
         exposures: int = 30,
     ) -> Self:
-        """Calibrate on simulated regimes: nights of one to six of them, until there were so many.
+        """Calibrate on simulated nights of one to six regimes.
 
         Parameters
         ----------
@@ -69,12 +68,12 @@ class RegimeTest:
         z : ndarray, shape (n, k, d)
             Their embeddings.
         find, width, alpha
-            As the agent groups: `Technique.regimes`, `regime_width`, and the level at which an exposure is novel.
+            Grouping as by the agent: `Technique.regimes`, `regime_width`, and the level at which an exposure is novel.
         rng : numpy.random.Generator
         regimes : int
-            Regimes of the nights, at least.
+            Least number of regimes in all nights together.
         exposures : int
-            Of a night.
+            Number of exposures in a night.
         """
         evidence = np.cumsum(-np.log(p[:, :LOOKS]), axis=1) / np.arange(1, LOOKS + 1)
         test = cls(evidence.T, np.ones(1))
@@ -87,12 +86,12 @@ class RegimeTest:
     def night(
         self, p: NDArray[np.float64], z: NDArray[np.float32], find: Find, *, width: float, alpha: float
     ) -> dict[int, float]:
-        """Smallest rank of each regime, by its number, after a night whose exposures (n,) are grouped one by one."""
+        """Group the exposures (n,) of a night one by one; return the smallest rank of each regime by its number."""
         labels, highest, smallest = np.empty(0, dtype=np.int64), -1, dict[int, float]()
         for n in range(1, len(p) + 1):
             before = np.append(labels, -1)
-            found = grouped(find, z[:n], before, is_novel(p[:n], alpha).astype(int), width=width, highest=highest)
-            labels = found.regimes.labels
+            novel = is_novel(p[:n], alpha).astype(int)
+            labels = grouped(find, z[:n], before, novel, width=width, highest=highest).regimes.labels
             highest = max(highest, int(labels.max()))
             for number in np.unique(labels[(labels >= 0) & ((labels != before) | (labels == labels[-1]))]):
                 rank = self.rank(p[:n][labels == number])
@@ -100,7 +99,7 @@ class RegimeTest:
         return smallest
 
     def rank(self, p: Sequence[float] | NDArray[np.float64]) -> float:
-        """Smallest rank, over looks, of a regime whose exposures have these p-values, in the order they were taken."""
+        """Return the smallest rank over looks of a regime with these p-values, in the order they were taken."""
         first = -np.log(np.asarray(p, dtype=float)[:LOOKS])
         evidence = np.cumsum(first) / np.arange(1, len(first) + 1)
         n = self.by_look.shape[1]
@@ -108,35 +107,35 @@ class RegimeTest:
         return (1 + min(stranger, default=n)) / (1 + n)
 
     def p(self, rank: float) -> float:
-        """p-value of a regime of this smallest rank."""
+        """Return the p-value of a regime with this smallest rank."""
         return float(1 + np.searchsorted(self.smallest, rank, "right")) / (1 + self.smallest.size)
 
 
 def night(shape: tuple[int, ...], exposures: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    """Regimes (m,) that the exposures of a night are of, and which exposure of the regime each is.
+    """Draw the exposures of a night: the regime of each, (m,), and its number within the regime, (m,).
 
-    One to six regimes out of ``shape[0]``, of uneven shares, no more exposures of one than there are, ``shape[1]``.
+    There are one to six regimes out of ``shape[0]``, with uneven shares and at most ``shape[1]`` exposures each.
     """
     n = int(rng.integers(1, 7))
     which = rng.choice(shape[0], n, replace=False)
     of = rng.choice(n, exposures, p=rng.dirichlet(np.full(n, 2.0)))
     number = np.array([(of[:i] == kind).sum() for i, kind in enumerate(of)])
-    there = number < shape[1]
-    return which[of[there]], number[there]
+    kept = number < shape[1]
+    return which[of[kept]], number[kept]
 
 
 class Discoveries:
-    """What is found to be new as results come: each regime once, with the p-value that decided."""
+    """Discoveries as results arrive: each new regime once, with the p-value that decided."""
 
     def __init__(self, test: RegimeTest, alpha: float) -> None:
         self._test, self.alpha = test, alpha
         self._smallest: dict[int, float] = {}
-        self.found: dict[int, float] = {}  # p-value of each regime that is a discovery, by number
+        self.found: dict[int, float] = {}  # p-value of each discovery, by regime number
 
     def update(self, p_values: Mapping[int, Sequence[float]]) -> list[int]:
-        """Numbers of the regimes that are discoveries since; of each regime its p-values in the order they were taken.
+        """Return the numbers of new discoveries, given the p-values of each regime in the order they were taken.
 
-        One that has none yet, or that is a discovery already, is passed over.
+        Regimes without p-values, and earlier discoveries, are skipped.
         """
         new = []
         for number, p in p_values.items():
@@ -149,14 +148,14 @@ class Discoveries:
         return new
 
     def p(self, number: int) -> float:
-        """p-value of a regime; 1 if nothing is known of it."""
+        """Return the p-value of a regime, 1 for an unknown one."""
         return self._test.p(self._smallest[number]) if number in self._smallest else 1.0
 
     def level(self, number: int) -> float:
-        """What the p-value of a regime is held against."""
+        """Return the largest p-value at which the regime with this number is a discovery."""
         return self.alpha * share(number)
 
     def decides(self, number: int, p: Sequence[float]) -> bool:
-        """Whether one more exposure, if it is as strange as can be, makes a regime with these p-values a discovery."""
+        """Return whether one more exposure, the strangest possible, would make this regime a discovery."""
         strangest = float(np.exp(-self._test.by_look[0, -1]))
         return 0 < len(p) < LOOKS and self._test.p(self._test.rank([*p, strangest])) <= self.level(number)

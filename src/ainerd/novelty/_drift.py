@@ -1,7 +1,7 @@
-"""Does the bank still describe what comes? A conformal test martingale over a session's p-values.
+"""Test whether the bank still describes the runs: a conformal test martingale over a session's p-values.
 
-While runs are exchangeable with the bank's, p-values are independent and uniform, and no bet against that makes money:
-the chance that the capital ever exceeds c is at most 1 / c (Ville's inequality). Vovk, Gammerman and Shafer,
+While runs are exchangeable with the bank's, p-values are independent and uniform, and no bet against that gains money:
+the probability that the capital ever exceeds c is at most 1 / c (Ville's inequality). Vovk, Gammerman and Shafer,
 Algorithmic Learning in a Random World, 2nd ed., chapter 8.
 """
 
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 # Bets p -> 1 + slope (p - 1/2): on small p-values or on large ones, from cautious to bold.
 _SLOPES = np.array([-1.9, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 1.9])
-# Part of each bet's capital that is spread over all bets after each run, so that a late change is found as well.
+# Share of the capital that is redistributed over all bets after each run, so that a late change is found as well.
 _SHARED = 0.01
 
 
 class DriftMartingale:
-    """Capital of one who bets that p-values are not uniform.
+    """The capital of a gambler who bets that p-values are not uniform.
 
-    Above `level` it says "recalibrate": the runs that come are not of the bank's kinds in the bank's proportions any
-    more, or their noise is not what was assumed. Under no drift the chance of that ever being said is at most
-    ``1 / level``.
+    At `level` the verdict is "recalibrate": the runs no longer have the bank's kinds in the bank's proportions, or
+    their noise differs from the assumed one. Without drift the probability of this verdict is at most ``1 / level``.
 
     Parameters
     ----------
@@ -31,9 +30,9 @@ class DriftMartingale:
     Attributes
     ----------
     capital, largest : float
-        Now, 1 at the start; and the largest so far.
+        Current capital, 1 at the start, and the largest so far.
     n : int
-        P-values seen.
+        Number of p-values so far.
     """
 
     def __init__(self, level: float = 100.0) -> None:
@@ -46,18 +45,18 @@ class DriftMartingale:
 
     @property
     def capital(self) -> float:
-        """What is owned now."""
+        """Current capital."""
         return float(self._stakes.sum())
 
     @property
     def verdict(self) -> str:
-        """Say "recalibrate" once the level was reached; empty until then."""
+        """The string "recalibrate" once the level has been reached, else an empty one."""
         return "recalibrate" if self.largest >= self.level else ""
 
     def update(self, p: float | Iterable[float | None]) -> float:
         """Bet on the next p-values, in the order the runs were taken, and return the capital.
 
-        None, a run without a claim, is passed over; ValueError if a p-value is not in (0, 1].
+        None (a run without a verdict) is skipped. Raise ValueError if a p-value is not in (0, 1].
         """
         for value in [p] if isinstance(p, (int, float)) else p:
             if value is None:
@@ -69,13 +68,3 @@ class DriftMartingale:
             self.n += 1
             self.largest = max(self.largest, self.capital)
         return self.capital
-
-
-def session_ranks(scores: Iterable[float]) -> NDArray[np.int64]:
-    """Rank of each run among the session's own, 1 the strangest, by scores that are low where a run is strange.
-
-    It orders candidates and claims nothing: positions that were chosen after earlier results are not exchangeable.
-    Equal ones share the better rank.
-    """
-    values = np.fromiter(scores, dtype=np.float64)
-    return 1 + (values[None] < values[:, None]).sum(1)

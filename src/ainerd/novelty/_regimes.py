@@ -1,4 +1,4 @@
-"""Regimes: groups of runs whose embeddings lie together, with numbers that outlive a refit."""
+"""Regimes: groups of results whose embeddings lie together, with numbers that persist over refits."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -9,123 +9,85 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, squareform
 from sklearn.base import BaseEstimator
 
-from ainerd.novelty._partitions import hdbscan, k_means, mixture
-from ainerd.novelty._tree import EXACT, tree_of
+from ainerd.novelty._linkage import EXACT, tree_of
 from ainerd.technique import Regimes
 from ainerd.threads import one_thread
 
 _FLOOR, _GAP = 2.0, 1.5
-_SAMPLE = 2000  # runs whose nearest neighbours say how far apart runs are
-_AT_ONCE = 4_000_000  # distances
+_SAMPLE = 2000  # results whose nearest neighbours set the scale
+_MOST_DISTANCES = 4_000_000  # held at a time
 Points = NDArray[np.float64]
-_PARTITIONS = {"gmm": mixture, "kmeans": k_means, "hdbscan": hdbscan}
 
 
 class RegimeModel(BaseEstimator):
-    """Runs grouped into regimes.
+    """Average linkage of results, cut where regimes end.
+
+    It also works for few results. More than 4,000 are represented by the means of 2,000 groups.
 
     Parameters
     ----------
-    method : str
-        "linkage" (the default): average linkage of runs, cut where regimes end; right for few runs too. More than
-        4,000 runs are represented by the means of 2,000 groups of them. For many runs there are also:
-        "gmm" and "kmeans", whose number of regimes BIC proposes and stability caps, and "hdbscan", which leaves
-        sparse runs unassigned.
     noise : float, optional
-        For linkage: typical distance between two runs of one regime; of embeddings. The tree is cut at three times
-        that. Without it, the cut lies in the widest relative gap between merge heights above twice the median
-        nearest-neighbour distance, and without a gap of 1.5 all is one regime: safe in any units, but blinder.
-    random_state : int
-        Seed of mixtures and k-means.
+        Typical distance between the embeddings of two results of one regime. The tree is cut at three times that.
+        Without it, the cut lies in the widest relative gap between merge heights above twice the median
+        nearest-neighbour distance, and all is one regime if no gap reaches 1.5. That needs no unit, but misses more.
 
     Attributes
     ----------
     labels_ : ndarray of int, shape (n,)
-        Regime of each run, numbered by first appearance. A lone run is a regime of its own: one exposure may
-        be all that hit an inclusion.
+        Regime of each result, numbered by first appearance. A lone result is a regime of its own, because an inclusion
+        may be hit by a single exposure.
     n_regimes_ : int
     supported_range_ : tuple of int
-        Linkage: how many regimes cuts between `LOWEST` and `HIGHEST` times `cut_` leave. Mixture and k-means: least
-        and most regimes that are stable and whose BIC is within 10 of the best.
+        Numbers of regimes left by cuts at `HIGHEST` and `LOWEST` times `cut_`.
     cut_ : float
-        Linkage: height of the cut; infinite if all is one regime.
+        Height of the cut; infinite if all is one regime.
     """
 
-    CUT = 3.0  # of the noise: two runs of one regime seldom lie farther apart
+    CUT = 3.0  # times the noise: two results of one regime are rarely farther apart
     LOWEST, HIGHEST = 0.75, 1.4
 
-    def __init__(self, *, method: str = "linkage", noise: float | None = None, random_state: int = 0) -> None:
-        self.method = method
+    def __init__(self, *, noise: float | None = None) -> None:
         self.noise = noise
-        self.random_state = random_state
 
-    @one_thread  # mixtures of few points: more would only wait for each other
+    @one_thread
     def fit(self, z: ArrayLike, y: None = None) -> Self:
-        """Group the runs `z`, (n, e); one run is enough."""
-        z = _points(z)
+        """Group the results `z`, (n, e); one result is enough."""
+        z = self._z = _points(z)
         if self.noise is not None and not self.noise > 0:
             raise ValueError(f"noise must be positive, got {self.noise}")
-        if self.method != "linkage":
-            return self._fit_partition(z)
-        self._z = z
-        self.cut_, heights, self.labels_ = self._cut(z)
+        cut = np.inf if self.noise is None else self.CUT * self.noise
+        tree = tree_of(z, _likely_cut(z) if self.noise is None and len(z) > EXACT else cut)
+        heights = tree.merges[:, 2]
+        if self.noise is None and len(heights):
+            cut = _gap(heights, tree.distances)
+        self.cut_, self.labels_ = cut, _by_appearance(tree.groups(cut))
         self.n_regimes_ = int(self.labels_.max()) + 1
-        least, most = (1 + int((heights > self.cut_ * factor).sum()) for factor in (self.HIGHEST, self.LOWEST))
+        least, most = (1 + int((heights > cut * factor).sum()) for factor in (self.HIGHEST, self.LOWEST))
         self.supported_range_ = (min(least, self.n_regimes_), max(most, self.n_regimes_))
         return self
 
     def predict(self, z: ArrayLike) -> NDArray[np.int64]:
-        """Regime of each run (n, e), -1 where it is like none.
-
-        Linkage: the one nearest on average, unless even that is farther than the cut.
-        """
-        z = _points(z)
-        if self.method != "linkage":
-            labels = self._partition.predict(z)
-            return np.where(labels >= 0, self._order[labels], -1)
-        mean = mean_by(z, self._z, [self.labels_ == k for k in range(self.n_regimes_)])
+        """Return the regime nearest on average to each result (n, e), or -1 if it is farther than the cut."""
+        mean = mean_distances(_points(z), self._z, [self.labels_ == k for k in range(self.n_regimes_)])
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
 
-    def _fit_partition(self, z: NDArray[np.float64]) -> Self:
-        if self.method not in _PARTITIONS:
-            raise ValueError(f"method must be linkage, {', '.join(_PARTITIONS)}, got {self.method!r}")
-        self._partition = _PARTITIONS[self.method](z, self.random_state)
-        labels = self._partition.labels
-        self.labels_ = labels.copy()
-        self.labels_[labels >= 0] = _by_appearance(labels[labels >= 0])
-        self.n_regimes_ = int(self.labels_.max()) + 1
-        # Number by which the partition knows each regime, to that of its first appearance.
-        self._order = np.zeros(labels.max(initial=-1) + 2, dtype=np.int64)
-        self._order[labels[labels >= 0]] = self.labels_[labels >= 0]
-        self.supported_range_ = self._partition.supported
-        return self
 
-    def _cut(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
-        """Height of the cut, all merge heights, and labels."""
-        cut = np.inf if self.noise is None else self.CUT * self.noise
-        tree = tree_of(z, _width(z) if self.noise is None and len(z) > EXACT else cut)
-        heights = tree.merges[:, 2]
-        if self.noise is None and len(heights):
-            cut = _gap(heights, tree.distances)
-        return cut, heights, _by_appearance(tree.groups(cut))
-
-
-def _width(z: Points) -> float:
-    """What the cut can be about, by distances to nearest neighbours of some."""
+def _likely_cut(z: Points) -> float:
+    """Estimate the order of magnitude of the cut from nearest-neighbour distances of a sample."""
     some = z[:: -(-len(z) // _SAMPLE)]
     nearest = cdist(some, some) + np.diag(np.full(len(some), np.inf))
     return 3 * _FLOOR * float(np.median(nearest.min(1)))
 
 
-def mean_by(z: Points, others: Points, groups: Sequence[NDArray[np.bool_] | slice]) -> NDArray[np.float64]:
-    """Mean distance (n, k) of points (n, e) from each of k groups of `others`; not all distances are held at once."""
-    rows = max(_AT_ONCE // len(others), 1)
+def mean_distances(z: Points, others: Points, groups: Sequence[NDArray[np.bool_] | slice]) -> NDArray[np.float64]:
+    """Return the mean distance (n, k) of points (n, e) from each of k groups of `others`, block by block."""
+    rows = max(_MOST_DISTANCES // len(others), 1)
     distances = (cdist(z[i : i + rows], others) for i in range(0, len(z), rows))
     return np.concatenate([np.stack([some[:, group].mean(1) for group in groups], axis=1) for some in distances])
 
 
 def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
-    """Where the widest relative gap of the merge heights is, or infinity."""
+    """Return the middle of the widest relative gap of the merge heights, or infinity."""
     nearest = squareform(distances) + np.diag(np.full(len(heights) + 1, np.inf))
     first = np.searchsorted(heights, _FLOOR * np.median(nearest.min(1)))
     above = heights[max(first - 1, 0) :]
@@ -153,9 +115,9 @@ def _points(z: ArrayLike) -> NDArray[np.float64]:
 def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArray[np.int64]:
     """Renumber the labels (n,) of a refit so that regimes that persist keep their numbers.
 
-    Regimes are matched one to one so that most runs keep their number (Hungarian method). What is new gets
-    numbers above all old ones, and above `highest`, which was given once: the number of a regime that is gone is not
-    given again. `old` are labels that the first m <= n runs had; -1 is unassigned, in both.
+    Regimes are matched one to one so that as many results as possible keep their number (Hungarian method). New regimes
+    get numbers above all old ones and above `highest`, the highest number ever used, so that the number of a vanished
+    regime is not reused. `old` are the labels of the first m <= n results; -1 is unassigned in both.
     """
     new, old = np.asarray(new, dtype=np.int64), np.asarray(old, dtype=np.int64)
     if new.ndim != 1 or old.ndim != 1 or len(old) > len(new):
@@ -178,13 +140,12 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArra
 def find_regimes(
     embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None, *, width: float | None = None
 ) -> Regimes:
-    """Regimes of many results, as `ainerd.technique.Technique.regimes` gives them.
+    """Group many results, as `ainerd.technique.Technique.regimes` must.
 
-    `width` is the distance of `embeddings` (n, d) that two results of one regime seldom exceed; without it regimes are
-    told apart by gaps alone. A regime that persists keeps its number in `previous` (n,), where -1 is none yet.
+    `width` is the distance of `embeddings` (n, d) that two results of one regime rarely exceed; without it regimes are
+    separated only by gaps. A regime that persists keeps its number in `previous` (n,), where -1 is no number yet.
     """
-    noise = None if width is None else width / RegimeModel.CUT
-    model = RegimeModel(noise=noise, random_state=0).fit(embeddings)
+    model = RegimeModel(noise=None if width is None else width / RegimeModel.CUT).fit(embeddings)
     labels = model.labels_ if previous is None else match_labels(model.labels_, previous)
     number = np.full(model.n_regimes_ + 1, -1)  # the last is for -1
     number[model.labels_] = labels

@@ -1,10 +1,10 @@
-"""Is this run new? A conformal p-value against the bank.
+"""Test whether a run is new: a conformal p-value against the bank.
 
-A run can be new in what the encoder holds and does not hold of it, and in the structure of its maps. For each of these
-two terms every known kind has a density. The kind under which a run is most likely is its nearest; how unlikely it is
-there, in both terms together, is ranked among the calibration runs of the same nearest kind. So false alarms are as
-many in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
-2nd ed., section 4.6), and a kind that is broad, such as avalanches, hides nothing that is close to a narrow one.
+A run can be new in its embedding and the residual of the encoder, and in the structure of its maps. For each of these
+two terms every known kind has a density. The kind under which a run is most likely is its nearest. Its improbability
+there, in both terms together, is ranked among the calibration runs with the same nearest kind. So the rate of false
+alarms is the same in every kind (Mondrian conformal prediction: Vovk, Gammerman and Shafer, Algorithmic Learning in a
+Random World, 2nd ed., section 4.6), and a broad kind, such as avalanches, does not hide runs close to a narrow one.
 """
 
 import warnings
@@ -29,7 +29,7 @@ _NO_WEIGHT = -1e6  # logarithm
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a run got its p-value.
+    """The p-value of a run, and its reasons.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class Verdict:
     nearest : str
         Known kind under which the run is most likely.
     excess : dict of str to float
-        By term, how much less likely than the median run of that kind it is, in distances from the median to the 90th
-        percentile: about 1 is common, 3 is rare.
+        By term, how much less likely the run is than the median run of that kind, in units of the distance from the
+        median to the 90th percentile: about 1 is common, 3 is rare.
     """
 
     p: float
@@ -47,31 +47,31 @@ class Verdict:
     excess: Mapping[str, float]
 
     @property
-    def spoke(self) -> str:
-        """The term in which the run is strangest."""
+    def strangest_term(self) -> str:
+        """Term in which the run is strangest."""
         return max(self.excess, key=lambda term: self.excess[term])
 
 
 class NoveltyScorer(BaseEstimator):
-    """How familiar a run is, calibrated on runs that are.
+    """Score the novelty of runs, calibrated on known ones.
 
-    The runs of each kind are dealt into folds; each fold calibrates the densities that the others fit, and the ranks of
-    a new run in all folds are put together (cross-conformal: Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). For runs
-    exchangeable with the bank's, whichever kind they are nearest to, P(p <= alpha) is proven to be at most about
-    2 alpha, and found to be alpha (``python -m studies.novelty``).
+    The runs of each kind are divided into folds. Each fold calibrates the densities fitted to the others, and the ranks
+    of a new run in all folds are combined (cross-conformal: Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). For runs
+    exchangeable with the bank's, of any nearest kind, P(p <= alpha) is proven to be at most about 2 alpha, and measured
+    to be alpha (``python -m studies.novelty``).
 
     Parameters
     ----------
     terms : mapping of str to slice, optional
-        Columns of each density, by a name that `Verdict` repeats; without it one density takes all columns.
+        Columns of each density, by the name used in `Verdict`; without it one density takes all columns.
     n_components : int
-        Gaussians of each density, at least.
+        Least number of Gaussians in a density.
     runs_per_component : int
-        A kind of many runs has a Gaussian for each so many.
+        Runs for each Gaussian of a large kind.
     regularisation : float
         Added to the variances of the whitened features.
     folds : int
-        How many; at least 2.
+        Number of folds, at least 2.
     random_state : int
         Seed of the folds and of the fits.
 
@@ -80,7 +80,7 @@ class NoveltyScorer(BaseEstimator):
     kinds_ : ndarray of str
         Known kinds.
     n_calibration_ : int
-        Runs that calibrate: all.
+        Number of calibration runs: all.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class NoveltyScorer(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, features: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn what is familiar from features (n, d), and the kind of each run, (n,), one for all by default.
+        """Fit densities to features (n, d) of runs of the kinds `y`, (n,); all of one kind by default.
 
         Raises
         ------
         ValueError
-            If a kind has fewer than six runs a component, or a value is not finite.
+            If a kind has fewer than six runs for each component, or a value is not finite.
         """
         features = _checked(features)
         kinds = np.full(len(features), "known") if y is None else np.asarray(y)
@@ -125,22 +125,22 @@ class NoveltyScorer(BaseEstimator):
         for number, size in enumerate(sizes):
             fold[kinds == number] = rng.permutation(size) % self.folds
         quick = config_context(assume_finite=True, skip_parameter_validation=True)  # a tenth of the time of small fits
-        # Every thread has a number of openmp's own.
+        # the OpenMP limit is one of each thread
         with quick, one_thread, threadpool_limits(1, "openmp"), warnings.catch_warnings():
-            # Ranks calibrate any density, also one that a few more steps would change a little.
+            # ranks calibrate any density, also one that has not quite converged
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._folds = [_Fold.fitted(self, features, kinds, fold == held) for held in range(self.folds)]
         return self
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """All that was learned, by name; `restored` takes it up."""
+        """Return all fitted arrays by name, for `restored`."""
         return {f"{number}.{name}": array for number, fold in enumerate(self._folds) for name, array in fold.state()}
 
     @classmethod
     def restored(
         cls, state: Mapping[str, NDArray[Any]], kinds: Sequence[str], terms: Mapping[str, slice] | None = None
     ) -> Self:
-        """A scorer with these terms and otherwise default settings that learned `state`, of these kinds."""
+        """Return a scorer of these kinds and terms, with default settings, from the arrays of `state`."""
         scorer = cls(terms=terms)
         scorer.kinds_ = np.array(kinds)
         scorer._folds = [_Fold.restored(state, f"{number}.", len(kinds)) for number in range(scorer.folds)]
@@ -150,21 +150,21 @@ class NoveltyScorer(BaseEstimator):
         return scorer
 
     def score_samples(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Familiarity (n,), higher is more familiar.
+        """Return the familiarity (n,), higher for more familiar runs: minus the summed excess of `Verdict`.
 
-        Minus the summed excess of `Verdict`. Unlike p it goes on beyond the bank, so it orders what is all novel.
+        Unlike p it does not saturate beyond the bank, so it also orders novel runs.
         """
         features = self._known_width(features)
         return -np.mean([fold.excess(features)[0].sum(1) for fold in self._folds], axis=0)
 
     def p_values(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Conformal p-value (n,) of each run: small is novel."""
+        """Return the conformal p-value (n,) of each run; small is novel."""
         features = self._known_width(features)
         stranger, n = np.sum([fold.ranks(features) for fold in self._folds], axis=0)
         return (1 + stranger) / (1 + n)
 
     def explain(self, features: ArrayLike) -> list[Verdict]:
-        """Why each run got its p-value; the nearest kind is that of the first fold."""
+        """Return the p-value of each run with its reasons; the nearest kind is that of the first fold."""
         features = self._known_width(features)
         excess = np.mean([fold.excess(features)[0] for fold in self._folds], axis=0)
         nearest = self.kinds_[self._folds[0].excess(features)[1]]
@@ -174,7 +174,7 @@ class NoveltyScorer(BaseEstimator):
         ]
 
     def _terms(self) -> dict[str, slice]:
-        """Terms whose columns are there."""
+        """Return the terms whose columns exist."""
         terms = self.terms or {"all": slice(0, self.n_features_in_)}
         return {name: columns for name, columns in terms.items() if columns.start < self.n_features_in_}
 
@@ -189,8 +189,8 @@ class NoveltyScorer(BaseEstimator):
 class _Fold:
     """Densities of each term fitted to the runs of other folds, calibrated by those of this one.
 
-    `middle` and `spread`, (kinds, terms), are the median of the strangeness, and from there to its 90th percentile;
-    `calibration` is the excess of this fold's runs nearest to each kind, sorted.
+    `middle` and `spread`, (kinds, terms), are the median of the strangeness and the distance to its 90th percentile;
+    `calibration` holds the sorted excess of this fold's runs nearest to each kind.
     """
 
     densities: "list[_Density]"
@@ -217,7 +217,7 @@ class _Fold:
         return fold
 
     def state(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Everything, by name."""
+        """Yield all arrays by name."""
         yield from (("middle", self.middle), ("spread", self.spread))
         yield from ((f"calibration.{kind}", runs) for kind, runs in enumerate(self.calibration))
         for term, density in enumerate(self.densities):
@@ -237,12 +237,12 @@ class _Fold:
         return cls(list(densities()), state[f"{prefix}middle"], state[f"{prefix}spread"], calibration)
 
     def excess(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Excess in each term (n, terms), and number of the nearest kind (n,)."""
+        """Return the excess in each term (n, terms), and the number of the nearest kind (n,)."""
         strangeness, nearest = self._strangeness(features)
         return (strangeness - self.middle[nearest]) / self.spread[nearest], nearest
 
     def ranks(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
-        """How many calibration runs of the nearest kind are as strange, and how many there are, (2, n)."""
+        """Return how many calibration runs of the nearest kind are at least as strange, and their number, (2, n)."""
         excess, nearest = self.excess(features)
         calibration = [self.calibration[kind] for kind in nearest]
         n = np.array([len(runs) for runs in calibration])
@@ -250,7 +250,7 @@ class _Fold:
         return np.stack([n - below, n])
 
     def _strangeness(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Minus log density in each term (n, terms) under the nearest kind, and its number (n,)."""
+        """Return minus the log density in each term (n, terms) under the nearest kind, and its number (n,)."""
         edges = np.cumsum([0, *(density.mean.size for density in self.densities)])
         logs = np.stack(
             [density.logs(features[:, i:j]) for density, i, j in zip(self.densities, edges, edges[1:], strict=False)]
@@ -261,10 +261,10 @@ class _Fold:
 
 @dataclass
 class _Density:
-    """Density of one term under each kind, mixtures of Gaussians in coordinates that are white over all.
+    """Density of one term under each kind: mixtures of c Gaussians in coordinates whitened over all runs.
 
-    `mean` (d,) and `white` (d, e) lead to these; of the c Gaussians are `log_weights` (kinds, c), `means` (kinds, c, e)
-    and `factors` (kinds, c, e, e), the Cholesky factors of the precisions.
+    `mean` (d,) and `white` (d, e) define the coordinates. The Gaussians have `log_weights` (kinds, c), `means` (kinds,
+    c, e) and `factors` (kinds, c, e, e), the Cholesky factors of the precisions.
     """
 
     mean: NDArray[np.float64]
@@ -278,7 +278,7 @@ class _Density:
         mean, scale = x.mean(0), np.maximum(x.std(0), _LEAST_SPREAD)
         _, sizes, axes = np.linalg.svd((x - mean) / scale, full_matrices=False)
         there = sizes > _LEAST_SPREAD * sizes[0]
-        # Laid out as a file has it: the last bits of a product depend on that.
+        # in the memory layout of a file, because the last bits of a product depend on it
         white = np.ascontiguousarray((axes[there] / scale).T / (sizes[there] / np.sqrt(len(x))))
         mixtures = []
         for kind in range(len(scorer.kinds_)):
@@ -286,7 +286,7 @@ class _Density:
             count = max(scorer.n_components, round(len(runs) / scorer.runs_per_component))
             mixture = GaussianMixture(count, reg_covar=scorer.regularisation, random_state=scorer.random_state)
             mixtures.append(mixture.fit(runs))
-        # Kinds of fewer Gaussians than others are filled up with ones of no weight.
+        # kinds with fewer Gaussians than others are padded with Gaussians of no weight
         place = np.arange(max(mixture.n_components for mixture in mixtures))
         taken = [np.minimum(place, mixture.n_components - 1) for mixture in mixtures]
         pairs = list(zip(mixtures, taken, strict=True))
@@ -300,7 +300,7 @@ class _Density:
         )
 
     def logs(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, kinds)."""
+        """Return log densities (n, kinds)."""
         white = (x - self.mean) @ self.white
         constant = self.log_weights - white.shape[1] / 2 * np.log(2 * np.pi)
         constant += np.log(np.diagonal(self.factors, axis1=2, axis2=3)).sum(2)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from platformdirs import user_cache_path
 
-from ainerd.dynamics import draw
-from ainerd.dynamics._corpus import clean_exposure
+from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibrated, calibrated, write_bank

@@ -5,8 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
-from ainerd.dynamics._corpus import noisy_runs
+from ainerd.dynamics import MECHANISMS, Dynamics, noisy_runs, reduced_g1_squared
 from ainerd.latent import Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer
 from ainerd.results import ResultRecord, ResultStore

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ainerd.dynamics import Dynamics
-from ainerd.dynamics._corpus import clean_exposure, noisy_runs
+from ainerd.dynamics import Dynamics, clean_exposure, noisy_runs
 from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
 from ainerd.techniques.rheo_xpcs import run_features
 

@@ -53,7 +53,7 @@ class Judged:
         return {
             "no_claim": self.no_claim,
             "nearest_known": self.verdict.nearest if self.verdict else None,
-            "strangest_in": self.verdict.spoke if self.verdict else None,
+            "strangest_in": self.verdict.strangest_term if self.verdict else None,
             **{f"strangeness_{term}": x for term, x in excess.items()},
         }
 

@@ -1,0 +1,80 @@
+"""Grouping of results: corrections by p-values, and numbers that persist."""
+
+from functools import partial
+
+import numpy as np
+
+from ainerd.novelty import find_regimes, grouped
+from ainerd.technique import Regimes
+
+WIDTH = 3.0
+
+
+def line(*x):
+    return np.array([[float(value), 0.0] for value in x])
+
+
+def corrected(z, labels, novel):
+    """Labels after correction, numbered by first appearance, and which results are ambiguous."""
+
+    def find(z, previous):
+        return Regimes(labels=np.array(labels), n_regimes=1, supported_range=(1, 1), predict=lambda z: np.zeros(len(z)))
+
+    result = grouped(find, z, np.full(len(z), -1), np.array(novel), width=WIDTH)
+    return result.regimes.labels.tolist(), result.ambiguous.tolist()
+
+
+def test_a_novel_result_far_from_known_ones_gets_its_own_regime():
+    assert corrected(line(0, 0.2, 0.4, 2.5), [0, 0, 0, 0], [0, 0, 0, 1]) == ([0, 0, 0, 1], [False] * 4)
+
+
+def test_a_novel_result_close_to_known_ones_keeps_their_regime_and_is_ambiguous():
+    assert corrected(line(0, 0.2, 0.4, 0.6), [0, 0, 0, 0], [0, 0, 0, 1]) == ([0] * 4, [False] * 3 + [True])
+
+
+def test_novel_results_close_to_each_other_share_a_regime():
+    (a, b, c, d, e), _ = corrected(line(0, 0.2, 2.5, 2.7, -2.6), [0] * 5, [0, 0, 1, 1, 1])
+    assert a == b == 0 and c == d != 0 and e not in (a, c)
+
+
+def test_a_regime_of_novel_results_only_is_kept():
+    assert corrected(line(0, 0.2, 9), [0, 0, 1], [1, 1, -1])[0] == [0, 0, 1]
+
+
+def test_a_lone_result_near_a_regime_is_unassigned_and_a_distant_one_is_not():
+    z, labels = line(0, 0.2, 0.4, 4.0, 20.0), [0, 0, 0, 1, 2]
+    assert corrected(z, labels, [0] * 5)[0] == [0, 0, 0, -1, 1]
+    assert corrected(z, labels, [0, 0, 0, 1, 0])[0] == labels  # novel: a regime of its own
+    assert corrected(z, labels, [-1] * 5)[0] == labels  # no verdict
+
+
+def test_numbers_persist_and_that_of_a_vanished_regime_is_not_reused():
+    def find(z, previous):
+        return find_regimes(z, previous, width=WIDTH)
+
+    z = line(0, 0.1, 9, 9.1, 30).astype(np.float32)
+    found = grouped(find, z, np.array([4, 4, 2, 2, -1]), np.zeros(5, int), width=WIDTH, highest=7)
+    assert found.regimes.labels.tolist() == [4, 4, 2, 2, 8]
+    assert found.regimes.predict(line(0.05, 9.05, 30, 500).astype(np.float32)).tolist() == [4, 2, 8, -1]
+    assert found.regimes.n_regimes == 3
+
+
+def test_numbers_of_very_many_results_persist_over_a_refit():
+    """With more results than are compared pair by pair: one regime persists, one vanishes, one is new, one is alone."""
+    rng = np.random.default_rng(3)
+
+    def some(n, *centre):
+        return rng.normal(scale=0.05, size=(n, 2)) + centre
+
+    z = np.vstack([some(3000, 0, 0), some(2000, 10, 0), some(20, 0, 10)])
+    find = partial(find_regimes, width=WIDTH)
+    first = grouped(find, z, np.full(len(z), -1), np.zeros(len(z), int), width=WIDTH, highest=4)
+    assert len(z) > 4000 and np.unique(first.regimes.labels).tolist() == [5, 6, 7]
+    more = np.vstack([z[:5000], some(100, 0, 0), some(30, 10, 10), [[0, 1.3 * WIDTH]]])
+    again = grouped(
+        find, more, np.append(first.regimes.labels[:5000], np.full(131, -1)), np.zeros(len(more), int),
+        width=WIDTH, highest=7,
+    )  # fmt: skip
+    np.testing.assert_array_equal(again.regimes.labels[:5000], first.regimes.labels[:5000])
+    assert set(again.regimes.labels[5000:5100]) == {5} and set(again.regimes.labels[5100:5130]) == {8}
+    assert again.regimes.labels[-1] == -1 and again.regimes.supported_range[0] <= 3
