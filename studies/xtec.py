@@ -28,10 +28,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from ainerd.technique import Analysis, AnalysisError
-from ainerd.techniques.xtec import XTEC, smoothing
-from ainerd.techniques.xtec._clusters import find_clusters
-from ainerd.techniques.xtec._cut import cut, rescale
-from ainerd.techniques.xtec._mixture import fit, improve, responsibilities
+from ainerd.techniques.xtec import XTEC, cut, find_clusters, fit, improve, rescale, responsibilities, smoothing
 from ainerd.testing import ExampleRun, analyse
 from ainerd.testing._example import Feed
 from sim_devices import Crystal, Transition

@@ -1,4 +1,4 @@
-"""The simulated exposures: their families, and their noise against frames drawn photon by photon."""
+"""Simulated exposures: their families, and their noise compared with frames drawn photon by photon."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def test_held_out_families_are_never_drawn(monkeypatch):
     assert maps.shape == (200, 64, 64) and maps.max() <= 1 + 1e-6
 
 
-def test_held_out_families_are_not_in_what_is_shipped():
+def test_held_out_families_are_not_in_shipped_weights_and_bank():
     _, recipe = read_weights(SHIPPED / "pca.safetensors", "pca", {"mean": 1, "components": 2})
     assert set(recipe["families"]) == set(KNOWN)
     assert set(Bank.load().families) == set(MECHANISMS) and not HELD_OUT & set(MECHANISMS)
@@ -82,7 +82,7 @@ def test_statistics_stay_in_their_ranges():
         assert low <= values.min() < 1.2 * low + 0.05 * high and 0.8 * high < values.max() <= high
 
 
-def test_noise_is_that_of_frames():
+def test_noise_agrees_with_simulated_frames():
     """Speckle of 5 modes (contrast 0.2), Poisson counts, area reduction, photon by photon."""
     rng = np.random.default_rng(3)
     n_pixels, n_frames, counts, repeats, modes = 150, 128, 1.0, 120, 5

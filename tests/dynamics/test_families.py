@@ -1,4 +1,4 @@
-"""What the families draw."""
+"""Random draws of the families of dynamics."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ def test_a_draw_names_its_family_and_repeats_with_the_seed(family):
     assert first == again and first.family == family
 
 
-def test_known_and_held_out_share_nothing_and_miss_nothing():
+def test_known_and_held_out_partition_the_families():
     assert set(KNOWN) | HELD_OUT == set(FAMILIES)
     assert not set(KNOWN) & HELD_OUT
     assert len(KNOWN) == 9 and HELD_OUT == {"echo", "banded", "ballistic"}
 
 
-def test_what_is_held_out_is_in_no_known_draw():
+def test_known_families_never_show_held_out_mechanisms():
     """No echo, no arrest, no two velocities in a draw of a known family, whatever its name."""
     rng = np.random.default_rng(0)
     for known in (draw(family, rng, 50.0) for family in KNOWN for _ in range(100)):
@@ -43,14 +43,14 @@ def test_stationary_exponents_are_stretched_to_compressed():
     assert 0.5 <= min(drawn) < 0.55 and 1.95 < max(drawn) <= 2
 
 
-def test_some_samples_remember_the_shear():
+def test_some_samples_are_anisotropic():
     rng = np.random.default_rng(0)
     anisotropy = np.array([draw("ageing", rng, 50.0).anisotropy for _ in range(400)])
     assert 0.15 < (anisotropy > 0).mean() < 0.35 and anisotropy.max() <= 0.4
 
 
 def test_families_look_different():
-    """A fluid has forgotten all, an arrested sample holds a plateau, ageing slows down, the beam does the reverse."""
+    """A fluid decays fully, an arrested sample keeps a plateau, ageing slows down, the beam speeds up."""
     rng, t = np.random.default_rng(0), np.linspace(0, 50, 201)
     for _ in range(50):
         fluid, arrested, ageing, beam, renewed, ballistic = (

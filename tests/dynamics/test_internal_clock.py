@@ -1,4 +1,4 @@
-"""The internal clock against closed forms, and against an adaptive quadrature where several mechanisms combine."""
+"""The internal clock compared with closed forms, and with adaptive quadrature for combined mechanisms."""
 
 from math import inf
 
@@ -16,7 +16,7 @@ T = np.linspace(0, 50, 501)
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(set(FAMILIES) - {"echo"})), st.integers(0, 2**32 - 1), st.floats(0.1, 1e4))
-def test_it_starts_at_zero_and_never_goes_back(family, seed, duration):
+def test_the_clock_starts_at_zero_and_increases(family, seed, duration):
     for _, part in draw(family, np.random.default_rng(seed), duration).parts:
         s = clock(part, np.linspace(0, duration, 200))
         assert s[0] == 0
@@ -33,7 +33,7 @@ def test_it_starts_at_zero_and_never_goes_back(family, seed, duration):
     dose=st.floats(0, 200),
     arrest=st.sampled_from([0.03, 2.0, 100.0, inf]),
 )
-def test_it_is_the_integral_of_the_rate(ageing, onset, age, rejuvenation, speedup, dose, arrest):
+def test_the_clock_is_the_integral_of_the_rate(ageing, onset, age, rejuvenation, speedup, dose, arrest):
     dynamics = Dynamics(
         **plain,
         ageing=ageing,
@@ -60,7 +60,7 @@ def test_it_is_the_integral_of_the_rate(ageing, onset, age, rejuvenation, speedu
 
 
 @pytest.mark.parametrize("arrest", [5.0, inf])
-def test_a_reading_does_not_depend_on_the_other_times(arrest):
+def test_a_clock_value_does_not_depend_on_the_other_times(arrest):
     dynamics = Dynamics(**plain, ageing=1.2, age_s=4.0, rejuvenation=(20.0, 31.0), beam_speedup=0.3, arrest_s=arrest)
     s = clock(dynamics, T)
     shuffled = np.random.default_rng(0).permutation(T.size)
@@ -68,7 +68,7 @@ def test_a_reading_does_not_depend_on_the_other_times(arrest):
     np.testing.assert_allclose([clock(dynamics, [t])[0] for t in T[::50]], s[::50], rtol=1e-14)
 
 
-def test_rejuvenation_brings_the_first_rate_back():
+def test_rejuvenation_restores_the_initial_rate():
     dynamics = Dynamics(**plain, ageing=1.5, ageing_onset_s=2.0, age_s=40.0, rejuvenation=(30.0,))
     step = 1e-6
     before, after = np.diff(clock(dynamics, [30 - step, 30.0, 30 + step])) / step
@@ -79,7 +79,7 @@ def test_rejuvenation_brings_the_first_rate_back():
     np.testing.assert_allclose(clock(dynamics, 30 + T) - clock(dynamics, [30.0]), clock(young, T), rtol=1e-12)
 
 
-def test_without_ageing_there_is_nothing_to_rejuvenate():
+def test_without_ageing_rejuvenation_changes_nothing():
     np.testing.assert_allclose(clock(Dynamics(**plain, rejuvenation=(7.0, 20.0)), T), T / 3, rtol=1e-12)
 
 
@@ -94,7 +94,7 @@ def test_arrest_stops_the_clock():
     assert clock(dynamics, [1e6])[0] == pytest.approx(4 / 3, rel=1e-13)
 
 
-def test_it_jumps_at_avalanches_and_swings_with_the_echo():
+def test_the_clock_jumps_at_avalanches_and_oscillates_with_the_echo():
     t = np.array([0.0, 9.999, 10.0, 20.0])
     dynamics = Dynamics(**plain, events=((10.0, 0.7), (15.0, 0.2)))
     assert np.allclose(clock(dynamics, t) - t / 3, [0, 0, 0.7, 0.9])

@@ -1,4 +1,4 @@
-"""Kernels against their analytic values, and the properties every kernel must have."""
+"""Kernels compared with analytic values, and properties that every kernel must have."""
 
 from math import inf, nan
 
@@ -35,7 +35,7 @@ def test_kernels_are_symmetric_bounded_and_one_on_the_diagonal(family, seed, dur
 @settings(max_examples=100, deadline=None)
 @given(families, seeds, durations, azimuths)
 def test_kernels_are_positive_definite(family, seed, duration, phi):
-    """The field's g1, and |g1|², are covariances: without this no speckle could show them."""
+    """g1 of the field and |g1|² must be covariances, or no speckle could have them."""
     dynamics, t = drawn(family, seed, duration), np.linspace(0, duration, 50)
     field, squared = g1(dynamics, t, [phi])[0], g1_squared(dynamics, t, [phi])[0]
     assert np.allclose(field, field.conj().T)
@@ -56,7 +56,7 @@ def test_opposite_azimuths_see_the_same(family, seed, duration, phi):
 
 @settings(max_examples=60, deadline=None)
 @given(families, seeds)
-def test_isotropic_is_what_looks_alike_at_all_azimuths(family, seed):
+def test_isotropic_dynamics_are_equal_at_all_azimuths(family, seed):
     dynamics = drawn(family, seed, 1.0)
     phi = np.arange(0.0, 180.0, 15.0)
     squared = np.abs(g1(dynamics, np.linspace(0, 1, 30), phi)) ** 2
@@ -113,7 +113,7 @@ def test_heterodyne_fringes():
     assert dynamics.is_heterodyne and not Dynamics(**plain).is_heterodyne
 
 
-def test_flow_without_a_reference_is_not_seen():
+def test_flow_without_a_reference_is_invisible():
     flowing = Dynamics(**plain, flow_rad_s=2.0)
     assert flowing.is_isotropic and np.iscomplexobj(g1(flowing, T))
     assert np.allclose(g1_squared(flowing, T, (0, 90)), np.exp(-2 * LAG / 3))
@@ -130,7 +130,7 @@ def test_bands_beat_at_the_difference_of_their_velocities(static):
     assert np.allclose(along, expected) and np.allclose(across, 1)
 
 
-def test_a_kernel_is_that_of_fields_drawn_at_random():
+def test_a_kernel_agrees_with_random_fields():
     """<E1 E2*> of a static field and two that turn, each with its own clock, summed over many speckles."""
     rng = np.random.default_rng(0)
     band = Dynamics(family="flow", tau_s=9.0, flow_rad_s=-0.4, flow_deg=20, plateau=0.3)

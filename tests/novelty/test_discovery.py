@@ -1,4 +1,4 @@
-"""A regime's p-value, and what is spent over regimes."""
+"""The p-value of a regime, and the division of alpha over regimes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def find(z, previous):
 
 
 def regimes(n, rng, new=0.0, shared=0.9):
-    """p-values and points of six exposures of each: strange together, as far as they share it."""
+    """Return p-values and embeddings of six exposures of each regime, correlated by `shared`."""
     from scipy.stats import norm
 
     common = rng.standard_normal((n, 1))
@@ -29,7 +29,7 @@ def calibrated():
     return RegimeTest.calibrated(p, z, find, width=WIDTH, alpha=0.05, rng=rng, regimes=700, exposures=12)
 
 
-def test_what_is_spent_is_no_more_than_there_is():
+def test_the_shares_of_alpha_sum_to_one():
     assert sum(share(k) for k in range(200)) == pytest.approx(1, abs=1e-9)
     assert share(0) == share(5) > share(6) > share(7)
 
@@ -47,7 +47,7 @@ def test_no_false_discovery_in_most_nights_of_known_regimes(calibrated):
     assert naive > 4 * max(false, 1)
 
 
-def test_new_regimes_are_found_sooner_than_by_exposures(calibrated):
+def test_two_exposures_of_a_new_regime_suffice(calibrated):
     p, _ = regimes(300, np.random.default_rng(2), new=4.0)
     found = [calibrated.p(calibrated.rank(row[:2])) <= 0.05 * share(0) for row in p]
     assert np.mean(found) > 0.85
@@ -60,7 +60,7 @@ def test_looking_more_often_does_not_make_a_regime_less_new(calibrated):
     assert calibrated.rank([0.5] * LOOKS + [0.001] * 9) == calibrated.rank([0.5] * LOOKS)  # known once, quiet since
 
 
-def test_each_discovery_is_said_once_and_the_deciding_exposure_is_asked_for(calibrated):
+def test_each_discovery_is_reported_once(calibrated):
     claims = Discoveries(calibrated, 0.05)
     assert claims.p(3) == 1.0 and claims.update({3: []}) == []
     one, two = [0.02], [0.02, 0.001]

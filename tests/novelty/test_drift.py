@@ -1,4 +1,4 @@
-"""The martingale: quiet while p-values are uniform, whatever else; not for long when they are not."""
+"""The drift martingale: few alarms for uniform p-values, early alarms for others."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from ainerd.novelty import DriftMartingale
 
 
 def alarms(draw, n=200):
-    """Share of sessions that end with a verdict."""
+    """Return the share of sessions that end with a verdict."""
     verdicts = []
     for seed in range(n):
         martingale = DriftMartingale()
@@ -18,7 +18,7 @@ def alarms(draw, n=200):
     return np.mean(verdicts)
 
 
-def test_it_is_quiet_while_nothing_drifts():
+def test_there_are_few_alarms_without_drift():
     assert alarms(lambda rng: rng.uniform(size=150), n=600) <= 0.01
     assert alarms(lambda rng: rng.integers(1, 602, 150) / 601, n=200) <= 0.02  # ranks among 600
 
@@ -31,7 +31,7 @@ def test_it_is_quiet_while_nothing_drifts():
         lambda rng: np.concatenate([rng.uniform(size=100), rng.uniform(size=80) ** 3]),  # late in the session
     ],
 )
-def test_drift_is_said(drifted):
+def test_drift_raises_an_alarm(drifted):
     assert alarms(drifted) > 0.9
 
 
@@ -45,7 +45,7 @@ def test_each_bet_is_fair(history):
     assert now > 0
 
 
-def test_the_verdict_stays_and_runs_without_a_claim_are_passed_over():
+def test_the_verdict_stays_and_missing_p_values_are_skipped():
     martingale = DriftMartingale(level=10)
     martingale.update([0.01, None] * 12)
     assert martingale.n == 12 and martingale.verdict
@@ -54,7 +54,7 @@ def test_the_verdict_stays_and_runs_without_a_claim_are_passed_over():
 
 
 @pytest.mark.parametrize("p", [0.0, -0.1, 1.1, float("nan")])
-def test_what_is_no_p_value_is_refused(p):
+def test_invalid_p_values_are_refused(p):
     with pytest.raises(ValueError, match=r"in \(0, 1\]"):
         DriftMartingale().update(p)
     with pytest.raises(ValueError, match="above 1"):

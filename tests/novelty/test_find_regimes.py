@@ -1,4 +1,4 @@
-"""Regimes as a technique gives them: their numbers outlive a refit, and `predict` knows them."""
+"""Regimes for a technique: numbers persist over a refit, and `predict` uses them."""
 
 import numpy as np
 import pytest
@@ -20,31 +20,31 @@ def test_regimes_are_numbered_by_first_appearance(width):
     assert low <= 3 <= high
 
 
-def test_width_says_what_is_apart():
+def test_width_sets_the_separation_of_regimes():
     assert find_regimes(POINTS, width=100.0).n_regimes == 1
     assert find_regimes(POINTS[[0, 4]], width=1.0).n_regimes == 2
     with pytest.raises(ValueError, match="must be positive"):
         find_regimes(POINTS, width=0.0)
 
 
-def test_numbers_that_results_have_are_kept():
+def test_existing_numbers_are_kept():
     previous = np.array([7, 2, 4])[TRUTH]
     np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, previous)
 
 
-def test_what_is_new_gets_a_number_above_all_old_ones():
+def test_a_new_regime_gets_a_number_above_all_old_ones():
     previous = np.array([7, 2, -1])[TRUTH]
     np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, np.array([7, 2, 8])[TRUTH])
 
 
-def test_a_result_that_has_none_takes_that_of_its_regime():
+def test_a_result_without_a_number_takes_that_of_its_regime():
     previous = np.array([7, 2, 4])[TRUTH]
     previous[[1, 6]] = -1
     np.testing.assert_array_equal(find_regimes(POINTS, previous, width=1.0).labels, np.array([7, 2, 4])[TRUTH])
 
 
 @pytest.mark.parametrize("previous", [None, np.array([7, 2, 4])[TRUTH]])
-def test_predict_says_the_same_numbers_and_knows_what_is_like_none(previous):
+def test_predict_uses_the_same_numbers_and_rejects_distant_points(previous):
     found = find_regimes(POINTS, previous, width=1.0)
     np.testing.assert_array_equal(found.predict(POINTS), found.labels)
     np.testing.assert_array_equal(found.predict(np.float32([[50.0, 50.0]])), [-1])
@@ -57,7 +57,7 @@ def test_one_result_is_a_regime():
     assert found.predict(POINTS[:5]).tolist() == [3] * 4 + [-1]
 
 
-def test_two_regimes_that_grow_together_keep_the_number_of_the_larger():
+def test_merged_regimes_keep_the_number_of_the_larger():
     bridge = np.linspace([0.0, 0.0], [10.0, 0.0], 25).astype(np.float32)
     z = np.concatenate([POINTS[:4], POINTS[:4], POINTS[4:8], bridge])
     previous = np.repeat([5, 1, -1], [8, 4, 25])

@@ -1,4 +1,4 @@
-"""The novelty claim: false alarms as many as it says, in every kind, and power on dynamics it was never shown."""
+"""The novelty scorer: the rate of false alarms in every kind, and power on held-out dynamics."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ def scorer(encoder, bank):
 
 
 def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, rng, 1.0)):
-    """Features of n exposures of each family, fresh, in 18 bins."""
+    """Return features of n new exposures of each family, in 18 bins."""
     rng, out, noise = np.random.default_rng(seed), {}, (CONTRAST + 64 / 500) / np.sqrt(18 * 570)
     for family in families:
         runs = []
@@ -51,7 +51,7 @@ LEAST_POWER = {"echo": 0.95, "ballistic": 0.8, "banded": 0.5}
 
 
 def plain(tau, exponent):
-    """|g1|² of a sample in equilibrium, `tau` in units of the exposure, by no code of ainerd; (64, 64)."""
+    """Return |g1|², (64, 64), of a sample in equilibrium, by independent code; `tau` in units of the exposure."""
     t = (np.arange(1024) + 0.5) / 1024
     squared = np.exp(-2 * (np.abs(t[:, None] - t) / tau) ** exponent)
     return squared.reshape(64, 16, 64, 16).mean((1, 3))
@@ -68,8 +68,8 @@ def test_false_alarms_and_power(encoder, scorer):
         assert (scorer.p_values(new) <= 0.01).mean() >= LEAST_POWER[family], family
 
 
-def test_ordinary_relaxation_is_not_called_novel_whatever_its_time_and_exponent(encoder, scorer):
-    """Independent maps, of a contrast that is told wrong by an eighth."""
+def test_ordinary_relaxation_is_not_novel_for_any_time_and_exponent(encoder, scorer):
+    """Maps are drawn independently, with a contrast that differs by an eighth from the assumed one."""
     rng, shot, p = np.random.default_rng(4), 64 / 500, []
     for tau in (0.006, 0.02, 0.06, 0.15, 0.3, 2.0):
         for exponent in (0.5, 1.0, 1.5, 2.0):
@@ -83,7 +83,7 @@ def test_ordinary_relaxation_is_not_called_novel_whatever_its_time_and_exponent(
     assert (np.array(p) <= 0.05).mean(1).max() < 1
 
 
-def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
+def test_the_verdict_names_the_nearest_kind_and_the_strangest_term(encoder, scorer):
     kinds = {"fluid": "stationary", "avalanche": "intermittent", "arrested": "arrested"}
     for family, features in seen(encoder, list(kinds), 10, seed=5).items():
         verdicts = scorer.explain(features)
@@ -95,14 +95,14 @@ def test_the_nearest_kind_and_the_term_are_told(encoder, scorer):
 
 
 def in_three_kinds(rng, n, d=5):
-    """Features of kinds of very different width."""
+    """Return features of kinds of very different width."""
     kinds = rng.choice(["narrow", "middle", "wide"], n)
     width = np.array([{"narrow": 0.1, "middle": 1.0, "wide": 5.0}[kind] for kind in kinds])[:, None]
     centre = np.array([{"narrow": 0.0, "middle": 30.0, "wide": -60.0}[kind] for kind in kinds])[:, None]
     return centre + width * rng.normal(size=(n, d)), kinds
 
 
-def test_false_alarms_are_as_many_in_every_kind():
+def test_the_rate_of_false_alarms_is_the_same_in_every_kind():
     rng = np.random.default_rng(2)
     p, kinds = [], []
     for _ in range(5):
@@ -118,7 +118,7 @@ def test_false_alarms_are_as_many_in_every_kind():
 
 
 def test_p_values_are_cross_conformal():
-    """Against ranks counted by hand, with one kind, one term and whitening that changes nothing of the order."""
+    """Compare with ranks counted by hand, for one kind, one term, and whitening that keeps the order."""
     rng = np.random.default_rng(0)
     features, new = rng.normal(size=(90, 3)), rng.normal(size=(20, 3)) * 1.5
     scorer = NoveltyScorer(n_components=1, regularisation=1e-9, folds=2).fit(features)
@@ -159,7 +159,7 @@ def test_it_is_an_estimator():
         scorer.p_values(np.zeros((1, 3)))
 
 
-def test_a_density_that_could_be_fitted_longer_warns_nobody(monkeypatch):
+def test_an_unconverged_density_gives_no_warning(monkeypatch):
     monkeypatch.setattr("ainerd.novelty._scorer.GaussianMixture", partial(GaussianMixture, max_iter=1))
     runs = np.random.default_rng(0).normal(size=(200, 3))
     assert (

@@ -1,4 +1,4 @@
-"""Regimes of many runs, and of few."""
+"""Regimes of many runs and of few."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -42,7 +42,7 @@ def test_it_is_average_linkage():
 
 @pytest.mark.parametrize("noise", [None, 3.0])
 @pytest.mark.parametrize("n", [1, 2, 3, 12, 60])
-def test_one_regime_stays_one(n, noise):
+def test_one_regime_is_not_divided(n, noise):
     z, _ = blobs([n])
     model = RegimeModel(noise=noise).fit(z)
     assert model.n_regimes_ == 1 and model.supported_range_[0] == 1
@@ -54,7 +54,7 @@ def test_identical_runs_are_one_regime():
     assert RegimeModel().fit(np.ones((5, 4))).n_regimes_ == 1
 
 
-def test_two_runs_apart_are_two_regimes_if_the_noise_is_known():
+def test_two_distant_runs_are_two_regimes_if_the_noise_is_known():
     z = np.array([[0.0, 0.0], [10.0, 0.0]])
     assert RegimeModel(noise=1.0).fit(z).n_regimes_ == 2
     assert RegimeModel().fit(z).n_regimes_ == 1
@@ -79,7 +79,7 @@ def test_bad_noise_is_refused():
 
 
 def scattered(dynamics, rng):
-    """The same regime, a quarter more or less of everything, events at any time."""
+    """Return a variant of a regime: parameters vary by a quarter, events occur at any time."""
 
     def about(x):
         return x * rng.uniform(0.75, 1.25)
@@ -114,7 +114,7 @@ def test_simulated_campaigns():
     assert np.mean(scores) > 0.85
 
 
-def test_very_many_runs_are_grouped_as_few_are():
+def test_very_many_runs_are_grouped_like_few():
     z, labels = blobs([EXACT, 1500, 40])
     many = RegimeModel(noise=3.0).fit(z)
     assert adjusted_rand_score(labels, many.labels_) > 0.999 and many.n_regimes_ == 3
@@ -127,12 +127,12 @@ def test_very_many_runs_are_grouped_as_few_are():
     np.testing.assert_allclose(found.spread[found.leader[7]], mine.var(0).sum())
 
 
-def test_up_to_a_number_the_tree_is_that_of_scipy():
+def test_the_exact_tree_agrees_with_scipy():
     z, _ = blobs([300, 200])
     np.testing.assert_array_equal(tree_of(z, 1.0).merges, linkage(z, "average"))
 
 
-def test_groups_of_identical_runs_make_the_tree_of_all_runs():
+def test_groups_of_identical_runs_give_the_tree_of_all_runs():
     rng = np.random.default_rng(2)
     z, count = rng.normal(size=(40, 3)), rng.integers(1, 9, 40)
     all_runs = linkage(np.repeat(z, count, axis=0), "average")
@@ -144,8 +144,8 @@ def test_groups_of_identical_runs_make_the_tree_of_all_runs():
 
 
 @pytest.mark.parametrize("kind", ["even", "uneven", "drawn out", "heavy tails"])
-def test_what_stands_for_many_runs_is_grouped_as_all_of_them(kind, monkeypatch):
-    """Of 3,000 runs by 1,000 groups, against the exact tree: labels, and the numbers that other cuts leave."""
+def test_leaders_give_the_regimes_of_all_runs(kind, monkeypatch):
+    """Compare 3,000 runs in 1,000 groups with the exact tree: labels, and numbers of regimes at other cuts."""
     monkeypatch.setattr("ainerd.novelty._linkage.EXACT", 1000)
     monkeypatch.setattr("ainerd.novelty._linkage.MOST", 1000)
     for seed in range(3):
@@ -157,7 +157,7 @@ def test_what_stands_for_many_runs_is_grouped_as_all_of_them(kind, monkeypatch):
 
 
 def campaign(kind, n, seed, dimension=24):
-    """Runs about 3 to 14 centres, of which some are about 1 apart and others farther."""
+    """Return runs around 3 to 14 centers, some of them about 1 apart."""
     rng = np.random.default_rng(seed)
     n_regimes = int(rng.integers(3, 15))
     labels = rng.choice(n_regimes, n, p=rng.dirichlet(np.full(n_regimes, 0.7)))
@@ -173,13 +173,13 @@ def campaign(kind, n, seed, dimension=24):
     return z
 
 
-def test_the_range_holds_what_a_lower_and_a_higher_cut_leave():
+def test_the_supported_range_comes_from_a_lower_and_a_higher_cut():
     z = np.array([[0.0], [1.0], [5.0], [9.5]])
     model = RegimeModel(noise=1.5).fit(z)  # cut at 4.5, merges at 1, 4.5 and 7
     assert (model.n_regimes_, model.supported_range_) == (2, (2, 3))
 
 
-def test_the_number_of_a_regime_that_is_gone_is_not_given_again():
+def test_the_number_of_a_vanished_regime_is_not_reused():
     np.testing.assert_array_equal(match_labels([0, 0, 1], [0, 0], highest=6), [0, 0, 7])
 
 
@@ -192,11 +192,11 @@ def test_numbers_are_carried_over():
     np.testing.assert_array_equal(match_labels([0, 1, 1], []), [0, 1, 1])
 
 
-def test_a_lost_number_is_not_given_away():
+def test_a_number_lost_in_a_merge_is_not_reused():
     np.testing.assert_array_equal(match_labels([0, 0, 0, 0, 1], [0, 0, 0, 4]), [0, 0, 0, 0, 5])
 
 
-def test_matching_keeps_as_many_runs_as_can_be():
+def test_matching_keeps_as_many_numbers_as_possible():
     rng = np.random.default_rng(0)
     for _ in range(20):
         new, old = rng.integers(0, 4, 15), rng.integers(0, 4, 15)
@@ -206,6 +206,6 @@ def test_matching_keeps_as_many_runs_as_can_be():
         assert len(np.unique(kept)) == len(np.unique(new))
 
 
-def test_labels_of_runs_that_are_gone_are_refused():
+def test_more_old_labels_than_new_are_refused():
     with pytest.raises(ValueError, match="m <= n"):
         match_labels([0, 1], [0, 1, 2])

@@ -14,7 +14,7 @@ def partition():
 
 @pytest.fixture(scope="module")
 def frames(partition):
-    """Speckle with a beam that flickers, 60 frames: counts of a gamma intensity that forgets slowly."""
+    """60 frames of slowly relaxing speckle under a flickering beam."""
     rng = np.random.default_rng(1)
     field = np.cumsum(rng.normal(size=(60, 2, *partition.shape)), axis=0) / 5 + rng.normal(size=(2, *partition.shape))
     beam = 1 + 0.2 * np.sin(np.arange(60))

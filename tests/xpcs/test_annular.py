@@ -1,4 +1,4 @@
-"""Rings wherever the beam is, against pyFAI; and mistakes in the geometry, told apart."""
+"""Rings for any beam position, compared with pyFAI, and messages for mistakes in the geometry."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def pyfai_q_phi(row, column, detector=PLAIN, distance=5.0, energy=12.0):
     ids=["middle", "corner", "other corner", "edge", "above", "right", "off in both"],
 )
 @pytest.mark.parametrize("sectors", [(0.0, 360.0), (-40.0, 40.0), (100.0, 460.0), (350.0, 375.0)])
-def test_bins_are_those_of_pyfai(beam, sectors):
+def test_bins_agree_with_pyfai(beam, sectors):
     edges, n_phi = [0.03, 0.05, 0.09, 0.16], 5
     q, phi = pyfai_q_phi(*beam)
     turned = (phi - sectors[0]) % 360
@@ -56,7 +56,7 @@ def test_bins_are_those_of_pyfai(beam, sectors):
     assert 0 <= found.phi.min() and found.phi.max() < 360
 
 
-def test_rings_of_equal_width_are_the_same_by_range_or_by_edges():
+def test_a_range_and_equal_edges_give_the_same_rings():
     arguments = {**GEOMETRY, "beam_center_px": (10.0, 20.0), "n_phi": 7}
     by_range = Partition.annular(**arguments, q_range_inv_nm=(0.03, 0.15), n_q=3)
     by_edges = Partition.annular(**arguments, q_edges_inv_nm=[0.03, 0.07, 0.11, 0.15])
@@ -65,7 +65,7 @@ def test_rings_of_equal_width_are_the_same_by_range_or_by_edges():
     assert np.allclose(by_range.static_q, by_edges.static_q) and by_range.static_q.size == 12
 
 
-def test_no_sectors_is_one_bin_a_ring():
+def test_without_sectors_each_ring_is_one_bin():
     rings = Partition.annular(**GEOMETRY, beam_center_px=(90.0, 120.0), q_edges_inv_nm=[0.02, 0.03, 0.06, 0.1], n_phi=1)
     q, _ = pyfai_q_phi(90.0, 120.0)
     assert rings.n_roi == 3 and len(rings.left_out) == 0
@@ -74,7 +74,7 @@ def test_no_sectors_is_one_bin_a_ring():
     ]
 
 
-def test_a_pixel_beside_the_first_sectors_beginning_is_not_lost():
+def test_a_pixel_at_the_start_of_the_first_sector_is_kept():
     # straight along the columns the rows are 0 away: the azimuth is 0, or a rounding error less
     odd = Detector(pixel1=PIXEL, pixel2=PIXEL, max_shape=(181, 241))
     geometry = {**GEOMETRY, "detector": odd, "beam_center_px": (90.5, 120.5), "q_range_inv_nm": (0.03, 0.08)}
@@ -112,7 +112,7 @@ RIGHT = {
     ],
     ids=["swapped", "mm", "eV", "angstrom", "nm", "none of them"],
 )
-def test_the_argument_that_is_most_probably_wrong_is_named(wrong, message):
+def test_the_most_likely_wrong_argument_is_named(wrong, message):
     with pytest.raises(ValueError, match="no pixel lies in the rings: q runs .* to .* 1/nm on this detector") as error:
         Partition.annular(**RIGHT | wrong)
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -124,14 +124,14 @@ def test_a_ring_in_1_over_angstrom_is_named():
         Partition.annular(**RIGHT | {"beam_center_px": (-60.0, 778.0), "q_range_inv_nm": (0.01, 0.015)}, n_phi=1)
 
 
-def test_what_the_detector_sees_is_said():
+def test_the_message_gives_the_q_range_of_the_detector():
     q, _ = pyfai_q_phi(*RIGHT["beam_center_px"], PLAIN)
     with pytest.raises(ValueError, match="no pixel") as error:
         Partition.annular(**GEOMETRY, beam_center_px=RIGHT["beam_center_px"], q_range_inv_nm=(10.0, 20.0))
     assert f"q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, asked for was 10 to 20" in str(error.value)
 
 
-def test_masks_that_cannot_be_meant_are_refused():
+def test_inverted_and_transposed_masks_are_refused():
     bad = np.zeros((516, 1556), bool)
     bad[::20, ::30] = True
     assert Partition.annular(**RIGHT, mask=bad).n_roi == 18
@@ -163,7 +163,7 @@ def test_masks_that_cannot_be_meant_are_refused():
         ({"phi_range_deg": (0.0, 400.0)}, "360 degrees apart at most"),
     ],
 )
-def test_arguments_that_do_not_fit_each_other(change, message):
+def test_contradictory_arguments_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Partition.annular(**RIGHT | change)
 

@@ -1,4 +1,4 @@
-"""What a detector that loses photons does to the contrast: limits.md."""
+"""Effect of lost photons on the contrast, as documented in limits.md."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ MODES = 3
 
 
 def test_lost_photons_lower_the_contrast():
-    """Of N photons in a frame a detector of dead time d (in frames) counts N / (1 + N d): bright speckles lose more."""
+    """A detector of dead time d (in frames) counts N / (1 + N d) of N photons, so bright speckles lose more."""
     rng, dead, photons = np.random.default_rng(0), 0.05, 5.0
     partition = Partition.from_roi_map(np.ones((40, 50), int))
     bright = gamma(MODES, scale=photons / MODES)

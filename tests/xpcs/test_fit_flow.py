@@ -28,7 +28,7 @@ SAMPLES = [
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_the_flow_is_found(sample):
+def test_velocity_direction_and_relaxation_are_recovered(sample):
     truth = {"tau": 3.0, "exponent": 1.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
     tau, g2 = movie(0.0, **sample)
     found = fit_flow(tau, g2, PHI, Q)
@@ -42,7 +42,7 @@ def test_the_flow_is_found(sample):
 
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("sample", SAMPLES)
-def test_with_noise_the_errors_are_those_made(sample, weighted):
+def test_errors_match_the_deviations_with_noise(sample, weighted):
     truth = {"tau": 3.0, "static": 0.3, "qv": 2.0, "direction": 90.0} | sample
     tau, g2 = movie(0.005, **sample)
     g2[2, 5] = np.nan
@@ -64,11 +64,11 @@ def test_several_q_in_one_fit_share_the_velocity():
 
 
 @pytest.mark.parametrize("tau", [0.1, 3.0, 30.0])
-def test_no_flow_is_said_to_be_none(tau):
+def test_no_flow_is_reported_as_none(tau):
     assert fit_flow(*movie(0.005, static=0.0, tau=tau), PHI, Q).kind == "none"
 
 
-def test_what_cannot_be_fitted_is_flagged():
+def test_data_that_cannot_be_fitted_give_kind_none():
     tau, g2 = movie(0.0)
     nothing = fit_flow(tau, np.full_like(g2, np.nan), PHI, Q)
     assert nothing.kind == "none" and np.isnan(nothing.velocity)
@@ -94,7 +94,7 @@ def test_what_cannot_be_fitted_is_flagged():
     seed=st.integers(0, 99),
 )
 def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, static, fringes, noise, is_known, seed):
-    """Also from a start that leads to where all has decayed before the first lag, and g2 depends on nothing."""
+    """The fit also ends if a start leads to complete decay before the first lag, where g2 depends on nothing."""
     tau = np.geomspace(0.5, 500, n_lag)
     dynamics = Dynamics(
         family="flow", tau_s=500 * of_run, exponent=exponent, static=static, flow_rad_s=fringes / 500, flow_deg=0.0
@@ -113,7 +113,7 @@ def test_whatever_bins_show_a_fit_comes_to_an_end(n_lag, of_run, exponent, stati
         ({"error": np.ones(3)}, "errors of shape"),
     ],
 )
-def test_what_does_not_fit_is_named(change, message):
+def test_inconsistent_arguments_are_named(change, message):
     tau, g2 = movie(0.0)
     with pytest.raises(ValueError, match=message):
         fit_flow(**({"tau": tau, "g2": g2, "phi": PHI, "q": Q} | change))

@@ -5,7 +5,7 @@ from scipy.optimize import curve_fit
 from ainerd.xpcs import fit_kww, fit_power
 
 
-def test_fit_recovers_what_was_put_in():
+def test_fit_recovers_the_true_parameters():
     tau = np.geomspace(0.01, 100, 60)
     rng = np.random.default_rng(0)
     truth = {"contrast": 0.2, "tau": 3.0, "exponent": 1.4, "baseline": 1.01}
@@ -20,7 +20,7 @@ def test_fit_recovers_what_was_put_in():
         assert abs(pull.mean()) < 5 / np.sqrt(200) and 0.8 < pull.std() < 1.25
 
 
-def test_a_fit_that_cannot_be_made_is_flagged():
+def test_a_failed_fit_is_flagged():
     tau = np.arange(1.0, 20)
     values = np.vstack([1 + 0.2 * np.exp(-tau / 3), np.full(19, np.nan)])
     fit = fit_kww(tau, values)
@@ -36,7 +36,7 @@ def test_lags_and_values_must_fit():
 
 @pytest.mark.parametrize("noise", [0.001, 0.02])
 @pytest.mark.parametrize("tau0", [0.02, 3.0, 200.0])
-def test_the_minimum_is_the_one_scipy_finds(noise, tau0):
+def test_the_minimum_agrees_with_scipy(noise, tau0):
     tau = np.geomspace(0.01, 100, 60)
     y = 1 + 0.2 * np.exp(-2 * (tau / tau0) ** 0.9) + np.random.default_rng(4).normal(0, noise, (6, 60))
     fit = fit_kww(tau, y)

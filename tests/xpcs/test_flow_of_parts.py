@@ -1,4 +1,4 @@
-"""What the scatter of parts says of flow and ageing; frames are complex Gaussian fields, made here."""
+"""Fits of flow and ageing with errors from parts, on complex Gaussian fields simulated here."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ LAGS = np.r_[np.arange(1, 16), np.concatenate([np.arange(8, 16) * 2**level for l
 
 
 def fields(rng, rates, *, q_v=0.0, static=0.0):
-    """Intensities (2 * PIXELS, T) of mean one; `rates` (T,) are of the field's decay at each frame."""
+    """Intensities (2 * PIXELS, T) of mean one; `rates` (T,) are decay rates of the field."""
     keep = np.exp(-rates)
     noise = rng.normal(size=(2, 2 * PIXELS, N_FRAMES))
     noise = (noise[0] + 1j * noise[1]) / np.sqrt(2)
@@ -33,7 +33,7 @@ def parts_of(intensity, rng, photons=2.0):
 
 
 def ring(seed, phi, *, tau=40.0, direction=0.0, q_v=0.0, **sample):
-    """g2, parts and their bins, of bins at `phi`."""
+    """Return g2, parts, and the bin of each part, for bins at `phi`."""
     rng = np.random.default_rng(seed)
     rates = np.full(N_FRAMES, 1 / tau)
     c2 = np.array(
@@ -44,7 +44,7 @@ def ring(seed, phi, *, tau=40.0, direction=0.0, q_v=0.0, **sample):
 
 
 def correlated(rng, n_roi, contrast=0.2, noise=0.01):
-    """A relaxation and noise that lags share, straight: g2, parts, their bins."""
+    """Return g2, parts, and the bin of each part, for a relaxation with correlated noise."""
     curve = 1 + contrast * np.exp(-2 * LAGS / 20)
     walk = np.cumsum(rng.normal(size=(n_roi * PARTS, len(LAGS))), axis=1) / np.sqrt(len(LAGS))
     parts = curve + noise * (walk + rng.normal(size=(n_roi * PARTS, 1)) + 0.3 * rng.normal(size=walk.shape))
@@ -67,7 +67,7 @@ def test_a_flow_is_found_with_its_errors(phi, direction):
     assert np.isnan(found.anisotropy) and np.isnan(found.velocity_spread)
 
 
-def test_bins_that_are_alike_have_p_values_that_are_uniform():
+def test_p_values_of_equal_bins_are_uniform():
     rng = np.random.default_rng(0)
     p = []
     for n_roi, phi in [(18, FULL), (9, QUARTER)] * 100:
@@ -77,7 +77,7 @@ def test_bins_that_are_alike_have_p_values_that_are_uniform():
     assert np.mean(np.array(p) < 0.05) < 0.11
 
 
-def test_unequal_contrast_is_no_motion():
+def test_unequal_contrast_is_not_motion():
     value, parts, roi = correlated(np.random.default_rng(1), 18)
     unequal = 1 + 0.4 * np.cos(2 * np.deg2rad(FULL - 20))
     stretched = 1 + (parts - 1) * unequal[roi, None]
@@ -86,7 +86,7 @@ def test_unequal_contrast_is_no_motion():
 
 
 def angled(kind, size, direction, seed=0):
-    """Bins of which the curves differ with azimuth, and noise."""
+    """Return bins whose curves differ with azimuth, with noise."""
     angle = np.deg2rad(FULL - direction)[:, None]
     if kind == "spread":
         curve = 0.2 * np.exp(-2 * LAGS / 40 - (size * LAGS * np.cos(angle)) ** 2)
@@ -97,7 +97,7 @@ def angled(kind, size, direction, seed=0):
 
 
 @pytest.mark.parametrize("direction", [5.0, 130.0])
-def test_a_spread_of_velocities_is_told_from_a_flow(direction):
+def test_a_spread_of_velocities_is_distinguished_from_a_flow(direction):
     value, parts, roi = angled("spread", 0.06, direction)
     found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
     assert found.kind == "spread" and np.isnan(found.velocity)
@@ -106,7 +106,7 @@ def test_a_spread_of_velocities_is_told_from_a_flow(direction):
 
 
 @pytest.mark.parametrize("direction", [5.0, 130.0])
-def test_an_anisotropic_relaxation_is_no_flow(direction):
+def test_an_anisotropic_relaxation_is_not_a_flow(direction):
     value, parts, roi = angled("anisotropy", 0.4, direction)
     found = fit_flow(LAGS, value, FULL, 0.02, parts=parts, part_roi=roi)
     assert found.kind == "anisotropy" and found.anisotropy_p < 1e-4 and np.isnan(found.velocity_spread)
@@ -141,7 +141,7 @@ def test_parts_that_do_not_fit_are_named():
 
 
 def ageing_maps(seed, mu, n_roi):
-    """Two-time maps of parts, (n_roi * PARTS, T, T), of a relaxation time 30 (t / 100)^mu."""
+    """Return two-time maps of parts, (n_roi * PARTS, T, T), with a relaxation time of 30 (t / 100)^mu."""
     rng = np.random.default_rng(seed)
     rates = 1 / (30 * ((np.arange(N_FRAMES) + 0.5) / 100) ** mu)
     return np.concatenate([1 + parts_of(fields(rng, rates), rng) for _ in range(n_roi)])
@@ -165,7 +165,7 @@ def test_ageing_is_found_from_maps_with_its_error(mu):
     assert bins.ageing_exponent == pytest.approx(found.ageing_exponent, abs=0.2)
 
 
-def test_one_relaxation_time_is_no_ageing():
+def test_a_constant_relaxation_time_is_not_ageing():
     claims = []
     for seed in range(4):
         age, parts = g2_by_age(ageing_maps(seed, 0.0, 4), 6)
@@ -185,7 +185,7 @@ def test_the_middle_age_is_that_of_the_pairs():
                 assert middle_age(edges, lag)[a, j] == (2 * later - step + 1).mean() / 2
 
 
-def test_what_does_not_fit_ages_is_named():
+def test_inconsistent_ages_are_named():
     with pytest.raises(ValueError, match="does not fit"):
         fit_ageing([1.0, 2.0], [1.0], np.ones((4, 2, 2)))
     with pytest.raises(ValueError, match="must be positive"):

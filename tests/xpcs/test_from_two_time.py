@@ -13,7 +13,7 @@ def test_the_mean_along_the_diagonals_is_g2(frames, partition):
     assert np.array_equal(g2_from_two_time(full[2]), found[2])
 
 
-def test_cuts_across_the_diagonal_follow_the_age():
+def test_g2_by_age_follows_the_age():
     n = 60
     t = np.arange(n) + 0.5
     age, lag = (t[:, None] + t) / 2, np.abs(t[:, None] - t)
@@ -28,7 +28,7 @@ def test_cuts_across_the_diagonal_follow_the_age():
     assert np.isnan(values[0, 25:]).all() and np.isfinite(values[2, :49]).all()
 
 
-def test_ages_together_are_the_whole(frames, partition):
+def test_ages_together_give_all_elements(frames, partition):
     full = two_time(frames, partition, dtype="float64")
     full[:, 7] = full[:, :, 7] = np.nan
     _, values = g2_by_age(full, 5)
@@ -44,6 +44,6 @@ def test_ages_together_are_the_whole(frames, partition):
     ("shape", "n_ages", "message"),
     [((3, 4), 1, "n, n"), ((1, 1), 1, "n > 1"), ((2, 5, 5), 6, "between 1 and the 5"), ((5, 5), 0, "between 1")],
 )
-def test_what_is_no_map_is_refused(shape, n_ages, message):
+def test_arrays_that_are_not_maps_are_refused(shape, n_ages, message):
     with pytest.raises(ValueError, match=message):
         g2_by_age(np.ones(shape), n_ages)

@@ -26,7 +26,7 @@ def test_in_single_precision_every_lag_is_within_1e_4(counts):
 
 
 @pytest.mark.parametrize("n_frames", [2, 3, 17, 59])
-def test_short_movies_have_a_g2_too(frames, partition, n_frames):
+def test_g2_of_short_movies(frames, partition, n_frames):
     full = two_time(frames[:n_frames], partition, dtype="float64")
     found = g2(frames[:n_frames], partition, dtype="float64").value
     assert np.abs(found - g2_from_two_time(full)).max() < 1e-12
@@ -55,7 +55,7 @@ def test_multitau_agrees_with_all_lags(frames, partition):
 
 
 @pytest.mark.parametrize("n_frames", [2, 15, 16, 17, 100, 1000])
-def test_the_lags_of_a_live_g2_are_known_beforehand(n_frames):
+def test_the_lags_of_a_live_g2_are_known_in_advance(n_frames):
     partition = Partition.from_roi_map(np.ones((2, 3), int))
     live = MultiTau(partition, n_frames)
     announced = live.lag

@@ -54,7 +54,7 @@ def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diag
     diagonal=st.sampled_from(["poisson", "neighbour", "raw"]),
     blocks=st.lists(st.integers(1, 70), min_size=1, max_size=4),
 )
-def test_a_dead_pixel_is_taken_out_exactly_whenever(
+def test_a_dead_pixel_is_removed_exactly_at_any_time(
     frames, partition, at, announced, kind, normalization, diagonal, blocks
 ):
     if kind != "area":
@@ -71,8 +71,8 @@ def test_a_dead_pixel_is_taken_out_exactly_whenever(
 
 @settings(max_examples=20, deadline=None)
 @given(at=st.integers(1, 60), share=st.floats(0.01, 3.0))
-def test_a_pixel_of_constant_share_is_taken_out_exactly(frames, partition, at, share):
-    """Of the frames so far; it counts what it likes after."""
+def test_a_pixel_of_constant_share_is_removed_exactly(frames, partition, at, share):
+    """The share is constant only until the pixel is removed."""
     counts = partition.gather(frames).astype(float)
     edges = np.append(0, np.cumsum(partition.n_pixels))
     for p in OUT:
@@ -85,8 +85,8 @@ def test_a_pixel_of_constant_share_is_taken_out_exactly(frames, partition, at, s
         assert np.abs(found.maps() - without(frames, partition, {"diagonal": diagonal})).max() < 1e-11
 
 
-def test_any_pixel_taken_out_late_hardly_matters():
-    """One of 2000, or a hot one, after two thirds of the frames: next to what shot noise does."""
+def test_removing_any_pixel_late_has_a_small_effect():
+    """Remove one pixel of 2000, normal or hot, after two thirds of the frames; noise is much larger than the error."""
     rng = np.random.default_rng(8)
     partition = Partition.from_roi_map(np.ones((40, 50), int))
     counts = rng.poisson(rng.gamma(4, 0.25, 2000), (60, 2000))
@@ -107,7 +107,7 @@ def test_a_bin_whose_pixels_are_all_left_out_is_nan(frames, partition):
         assert np.isnan(maps[1]).all() and np.isfinite(maps[[0, 2, 3, 4, 5]]).all()
 
 
-def test_a_pixel_is_left_out_once(frames, partition):
+def test_leaving_a_pixel_out_twice_changes_nothing(frames, partition):
     reducer = reduce(frames, partition, 60, OUT, 30)
     once = reducer.maps()
     reducer.leave_out(OUT[[0, 0, 1]])

@@ -1,4 +1,4 @@
-"""The live g2: frames and pixels left out, open ends, ages, contrast within a frame, and errors from parts."""
+"""The multi-tau correlator: frames and pixels left out, open ends, ages, contrast within a frame, errors from parts."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def pushed(partition, frames, n_frames=None, valid=None, step=13):
     return live
 
 
-def test_frames_left_out_are_those_of_the_maps(frames, partition):
+def test_the_same_frames_are_left_out_as_in_maps(frames, partition):
     valid = np.ones(60, bool)
     valid[[3, 20, 21]] = False
     dark = frames.copy()
@@ -40,14 +40,14 @@ def test_a_dark_frame_changes_nothing(frames, partition):
 
 
 @pytest.mark.parametrize("n", [2, 15, 16, 17, 32, 33, 60])
-def test_an_open_ended_run_gives_what_an_announced_one_does(frames, partition, n):
+def test_an_open_ended_run_gives_the_same_result_as_an_announced_one(frames, partition, n):
     known, unknown = pushed(partition, frames[:n], n, step=60), pushed(partition, frames[:n], None, step=7)
     np.testing.assert_array_equal(unknown.lag, known.lag)
     np.testing.assert_array_equal(unknown.result().lag, known.lag)
     np.testing.assert_allclose(unknown.result().value, known.result().value, rtol=1e-12)
 
 
-def test_a_run_broken_off_gives_g2_of_what_came(frames, partition):
+def test_an_aborted_run_gives_g2_of_its_frames(frames, partition):
     np.testing.assert_array_equal(
         pushed(partition, frames[:35], 5000).result().value, pushed(partition, frames[:35], 35).result().value
     )
@@ -57,7 +57,7 @@ def test_a_run_broken_off_gives_g2_of_what_came(frames, partition):
         MultiTau(partition, None).push(frames[:3], [True, False])
 
 
-def test_pixels_left_out_at_the_beginning_are_masked(frames, partition):
+def test_pixels_left_out_at_the_beginning_are_as_if_masked(frames, partition):
     out = np.array([3, 4, 100, 230])
     roi_map = partition.roi_map.copy().ravel()
     roi_map[partition.pixels[out]] = 0
@@ -71,7 +71,7 @@ def test_pixels_left_out_at_the_beginning_are_masked(frames, partition):
     np.testing.assert_array_equal(found.n_pixels, masked.n_pixels)
 
 
-def test_a_hot_pixel_left_out_late_is_as_good_as_masked(frames, partition):
+def test_a_hot_pixel_left_out_late_is_nearly_as_if_masked(frames, partition):
     hot = frames.copy().reshape(60, -1)
     hot[:, partition.pixels[10]] = 60_000
     hot = hot.reshape(frames.shape)
@@ -90,7 +90,7 @@ def test_a_hot_pixel_left_out_late_is_as_good_as_masked(frames, partition):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), n_pixels=st.integers(1, 80), n_static=st.integers(1, 5), n=st.integers(2, 70))
-def test_parts_of_a_bin_and_ages_of_a_run_are_the_whole(seed, n_pixels, n_static, n):
+def test_parts_and_ages_average_to_the_whole(seed, n_pixels, n_static, n):
     rng = np.random.default_rng(seed)
     roi = np.r_[1, 2, rng.integers(1, 3, n_pixels)][None]
     partition = Partition.from_roi_map(roi, static_map=rng.integers(1, n_static + 1, roi.shape))
@@ -148,7 +148,7 @@ def test_contrast_within_a_frame_is_the_same_live_and_afterwards(frames, partiti
     assert found.contrast0[0] == pytest.approx(plain + (1 + plain) * (plain + plain * (1 + plain) / 50) / 50, rel=0.02)
 
 
-def test_errors_and_bias_of_a_static_sample_are_those_of_few_speckles():
+def test_errors_and_bias_of_a_static_sample_reflect_the_number_of_speckles():
     rng = np.random.default_rng(5)
     roi = np.repeat(np.arange(1, 151), 60).reshape(150, 60)
     static = np.tile(np.repeat([1, 2], 30), (150, 1))

@@ -45,7 +45,7 @@ def test_friedel_partners_have_the_same_pixels(lambda_partition):
     assert np.array_equal(lambda_partition.n_pixels[:9], lambda_partition.n_pixels[9:])
 
 
-def test_gaps_and_their_borders_are_out(lambda_partition):
+def test_gaps_and_their_borders_are_masked(lambda_partition):
     assert not lambda_partition.roi_map[255:261].any()
     assert not lambda_partition.roi_map[:, 775:781].any()
 
@@ -65,7 +65,7 @@ def test_pixels_are_ordered_bin_by_bin_and_ring_by_ring(partition):
         assert np.all(partition.static_map.ravel()[partition.pixels[a:b]] == partition.static_label[j])
 
 
-def test_a_mask_takes_pixels_out():
+def test_masked_pixels_are_in_no_bin():
     mask = np.zeros((516, 1556), bool)
     mask[:258] = True
     half = Partition.annular(**ANNULUS, mask=mask)

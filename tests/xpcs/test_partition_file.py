@@ -22,7 +22,7 @@ def same(a, b):
     )
 
 
-def test_what_is_saved_is_loaded(tmp_path, partition):
+def test_a_saved_partition_is_loaded_unchanged(tmp_path, partition):
     ring = Partition.annular(detector="lambda750k", **RING, n_q=2)
     for saved in (ring, partition):
         saved.save(tmp_path / "bins.h5")
@@ -44,7 +44,7 @@ def test_a_file_holds_the_masks_of_nxxpcs(tmp_path):
 
 
 def aps_maps():
-    """A q map as pySimpleMask makes it: 3 q by 4 phi, static bins nested in them, numbered over the detector."""
+    """Return a q map like those of pySimpleMask: 3 q by 4 phi, with nested static bins."""
     y, x = np.mgrid[:40, :60].astype(float)
     radius, phi = np.hypot(y - 19.5, x - 29.5), -np.rad2deg(np.arctan2(y - 19.5, x - 29.5))
     mask = (radius > 4) & (radius < 19)
@@ -82,7 +82,7 @@ def test_a_q_map_of_aps_is_read(tmp_path, group):
         assert np.cos(np.deg2rad(read.phi[k - 1]) - np.arctan2(row - 19.5, col - 29.5)) > 0.99
 
 
-def test_an_older_q_map_is_read_and_bins_that_are_masked_are_taken_out(tmp_path):
+def test_an_older_q_map_is_read_without_masked_bins(tmp_path):
     dynamic, static, mask, q, _ = aps_maps()
     mask = mask & (dynamic != 2)
     with h5py.File(tmp_path / "old.h5", "w") as file:
@@ -95,7 +95,7 @@ def test_an_older_q_map_is_read_and_bins_that_are_masked_are_taken_out(tmp_path)
     assert np.isnan(read.phi).all()
 
 
-def test_labels_nested_in_bins_give_the_same_maps_as_rings_shared_by_them(partition, frames):
+def test_labels_nested_in_bins_give_the_same_maps_as_shared_rings(partition, frames):
     nested = partition.roi_map.astype(np.int64) * 1000 + partition.static_map
     renamed = Partition.from_roi_map(partition.roi_map, static_map=nested)
     assert np.array_equal(renamed.pixels, partition.pixels)
@@ -113,7 +113,7 @@ def test_paper_with_nested_labels_divides_by_the_mean_of_each(partition, frames)
     assert np.allclose(full, d @ d.T / inside.sum(), atol=1e-12)
 
 
-def test_files_that_do_not_fit_are_named(tmp_path):
+def test_invalid_files_are_named(tmp_path):
     path = tmp_path / "bins.h5"
     dynamic, static, mask, q, phi = aps_maps()
     path.write_text("no HDF5")

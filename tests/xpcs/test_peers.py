@@ -1,4 +1,4 @@
-"""Against what other packages make of the same counts (tests/xpcs/reference)."""
+"""Compare with results of other packages for the same counts (tests/xpcs/reference)."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def of_full(frames, partition, operator, **options):
     announced=st.one_of(st.none(), st.integers(60, 90)),
     blocks=st.lists(st.integers(1, 70), min_size=1, max_size=5),
 )
-def test_a_part_is_its_operator_on_the_full_map(frames, partition, n, size, announced, blocks):
+def test_a_partial_map_is_its_operator_on_the_full_map(frames, partition, n, size, announced, blocks):
     reducer = reduce(frames[:n], partition, announced, blocks, size=size)
     operator = reducer.operator.toarray()
     assert operator.shape == (size, n)
@@ -46,7 +46,7 @@ def test_a_part_is_its_operator_on_the_full_map(frames, partition, n, size, anno
 
 @pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
 @pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_a_part_is_exact_where_no_border_runs_through_a_row(frames, partition, diagonal, normalization):
+def test_a_partial_map_is_exact_if_no_border_crosses_a_row(frames, partition, diagonal, normalization):
     options = {"diagonal": diagonal, "normalization": normalization, "size": 7}
     for announced, n in ((56, 28), (56, 14), (None, 28), (None, 11), (None, 56)):
         part = reduce(frames[:n], partition, announced, **options).maps(partial=True)
@@ -55,13 +55,13 @@ def test_a_part_is_exact_where_no_border_runs_through_a_row(frames, partition, d
 
 
 @pytest.mark.parametrize("size", [3, 7, 16, 59, 60, 61, 100])
-def test_all_that_was_announced_is_the_area_mean(frames, partition, size):
+def test_the_map_of_all_announced_frames_is_the_area_mean(frames, partition, size):
     reducer = reduce(frames, partition, 60, size=size)
     assert np.abs((reducer.operator - reduction_operator("area", 60, size)).toarray()).max() < 1e-15
 
 
 def test_an_open_run_differs_little_from_the_exact_map():
-    """Of a sample that relaxes over some rows of the map: 3 % of the contrast at most, 1 % rms."""
+    """The error is at most 3 % of the contrast, 1 % rms, for relaxation over some rows of the map."""
     rng = np.random.default_rng(5)
     partition = Partition.from_roi_map(np.ones((40, 50), int))
     field = rng.normal(size=(2, 40, 50))
@@ -87,7 +87,7 @@ def test_an_open_run_differs_little_from_the_exact_map():
         *((5000, n, 0.071, 0.004) for n in (1500, 3000, 4500)),
     ],
 )
-def test_how_far_a_part_is_from_the_exact_map(announced, n, most, rms):
+def test_the_error_of_a_partial_map_is_as_documented(announced, n, most, rms):
     reducer = TwoTimeReducer(Partition.from_roi_map([[1]]), announced, size=256)
     reducer.push(np.zeros((n, 1), np.uint8))
     t = np.arange(n) * 256 / n
@@ -97,7 +97,7 @@ def test_how_far_a_part_is_from_the_exact_map(announced, n, most, rms):
     assert np.sqrt(((part - exact) ** 2).mean()) < rms
 
 
-def test_maps_while_a_run_goes_leave_the_run_alone(frames, partition):
+def test_intermediate_maps_do_not_change_the_result(frames, partition):
     reducer = TwoTimeReducer(partition, 60, size=12)
     for a, b in blocks_of(60, (9,)):
         reducer.push(frames[a:b])
@@ -105,7 +105,7 @@ def test_maps_while_a_run_goes_leave_the_run_alone(frames, partition):
     assert np.array_equal(reducer.maps(), reduce(frames, partition, 60, (9,), size=12, dtype="float32").maps())
 
 
-def test_only_area_can_go_without_an_end(frames, partition):
+def test_only_area_allows_open_ended_runs(frames, partition):
     with pytest.raises(ValueError, match="n_frames must be given for reduction 'gaussian'"):
         TwoTimeReducer(partition, None, reduction="gaussian", sigma=2.0)
     with pytest.raises(ValueError, match="valid needs n_frames; in an open-ended run"):
@@ -118,7 +118,7 @@ def test_only_area_can_go_without_an_end(frames, partition):
 
 
 @pytest.mark.parametrize("announced", [None, 60])
-def test_missing_frames_are_frames_that_are_not_valid(frames, partition, announced):
+def test_missing_frames_are_treated_as_not_valid(frames, partition, announced):
     valid = np.ones(60, bool)
     valid[[10, 11, 12, 30]] = False
     for diagonal in ("poisson", "neighbour"):
@@ -139,7 +139,7 @@ def test_missing_frames_are_frames_that_are_not_valid(frames, partition, announc
             assert np.abs(known.maps() - whole.maps()).max() < 1e-12
 
 
-def test_frames_that_came_before_are_refused(frames, partition):
+def test_repeated_and_surplus_frames_are_refused(frames, partition):
     reducer = TwoTimeReducer(partition, 60)
     reducer.push(frames[:20])
     with pytest.raises(ValueError, match="frame 10 has come before: the next is 20"):

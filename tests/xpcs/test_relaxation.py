@@ -1,4 +1,4 @@
-"""Relaxation times with errors or limits, on AR(1) speckle made here: g2 - 1 is contrast exp(-2 t / tau)."""
+"""Relaxation times with errors or limits, on simulated AR(1) speckle: g2 - 1 = contrast exp(-2 t / tau)."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from ainerd.xpcs import MultiTau, Partition, fit_relaxation
 
 
 def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=150, n_frames=200, still=0.0):
-    """g2 of fields that forget with exp(-t / tau), with a part `still` of the bins' speckle that does not move."""
+    """Return g2 of fields that decay as exp(-t / tau), with a static share `still`."""
     rng = np.random.default_rng(seed)
     shape = (2, contrast_modes, n_bins * n_pixels)
     keep = np.exp(-1 / tau)
@@ -21,7 +21,7 @@ def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=15
     return correlator.result()
 
 
-def test_numbers_scatter_as_their_errors_say():
+def test_results_scatter_by_their_errors():
     fits = [fit_relaxation(measured(seed, 12.0), 0.5) for seed in range(3)]
     assert all(np.isfinite(fit.tau).all() for fit in fits)
     for name, truth in (("tau", 6.0), ("exponent", 1.0), ("contrast", 0.25)):
@@ -52,7 +52,7 @@ def test_a_flat_field_has_no_speckle():
     assert all(np.isnan(getattr(fit, name)[0]) for name in ("tau", "tau_above", "tau_below"))
 
 
-def test_speckle_that_is_gone_in_the_next_frame_is_fast():
+def test_speckle_that_decays_within_a_frame_gets_an_upper_limit():
     fit = fit_relaxation(measured(3, 0.3), together=True)
     assert fit.speckle[0] == "yes" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
     assert 0.3 < fit.tau_below[0] < 1.5
@@ -60,7 +60,7 @@ def test_speckle_that_is_gone_in_the_next_frame_is_fast():
 
 
 @pytest.mark.parametrize(("n_bins", "n_frames", "seed"), [(3, 100, 466), (18, 64, 81), (18, 100, 988)])
-def test_of_hardly_a_photon_nothing_is_sure(n_bins, n_frames, seed):
+def test_with_very_few_photons_no_tau_is_reported(n_bins, n_frames, seed):
     """Bins of five pixels, .05 photons a pixel: most lags of most bins hold no pair of photons."""
     g2 = measured(seed, 1.0, photons=0.05, n_bins=n_bins, n_pixels=5, n_frames=n_frames)
     fit = fit_relaxation(g2, 0.5)
@@ -68,13 +68,13 @@ def test_of_hardly_a_photon_nothing_is_sure(n_bins, n_frames, seed):
     assert not (g2.error <= 0).any() and not (g2.contrast0_err <= 0).any()
 
 
-def test_what_does_not_decay_is_a_plateau():
+def test_a_static_share_is_a_plateau():
     fit = fit_relaxation(measured(4, 6.0, contrast_modes=1, still=0.5, photons=5.0), together=True)
     # |x g + 1 - x|² with x = 1/2: half of the contrast decays as exp(-t / tau), a quarter stays
     assert abs(fit.plateau[0] - 0.25) < 4 * fit.plateau_err[0] and fit.plateau_err[0] < 0.1
 
 
-def test_bins_that_differ_are_told_and_widen_the_error():
+def test_differing_bins_are_detected_and_widen_the_error():
     slow, fast = (measured(seed, tau, n_bins=9) for seed, tau in ((5, 25.0), (6, 6.0)))
     joined = {
         name: np.concatenate([getattr(g2, name) for g2 in (slow, fast)])
@@ -96,15 +96,15 @@ def test_bins_that_differ_are_told_and_widen_the_error():
     assert fit.tau_err[0] / fit.tau[0] > 2 * alone.tau_err[0] / alone.tau[0]
 
 
-def test_too_few_pixels_are_no_statement():
+def test_with_too_few_pixels_speckle_is_unknown():
     correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1]])), 40)
     correlator.push(np.random.default_rng(0).poisson(5.0, (40, 2)).astype(np.uint16))
     fit = fit_relaxation(correlator.result())
     assert fit.speckle[0] == "unknown" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
 
 
-def test_errors_of_a_ring_know_of_it():
-    """Movies of nine bins, seen twice with other photons: the error is that of about nine bins, not of eighteen."""
+def test_errors_of_a_ring_include_speckle_shared_by_opposite_bins():
+    """Nine bins are seen twice with different photons: the error is about that of nine bins, not of eighteen."""
     rng, n_frames, n_pixels = np.random.default_rng(0), 128, 60
     lag = np.abs(np.subtract.outer(np.arange(n_frames), np.arange(n_frames)))
     root = np.linalg.cholesky(np.exp(-lag / 10.0) + 1e-9 * np.eye(n_frames))
@@ -127,7 +127,7 @@ def test_errors_of_a_ring_know_of_it():
         ({"bins": [2]}, "bins must be numbers from 0 to 1"),
     ],
 )
-def test_options_that_make_no_sense_are_named(options, message):
+def test_invalid_options_are_named(options, message):
     correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1, 2, 2]])), 20)
     correlator.push(np.ones((20, 4), np.uint16))
     with pytest.raises(ValueError, match=message):

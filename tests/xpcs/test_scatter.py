@@ -10,36 +10,36 @@ CURVE = 1 + 0.2 * np.exp(-2 * LAG / 20)
 
 
 def sample(truth, seed, n_part=48, noise=0.02):
-    """Parts whose lags vary together: a random walk over lags, as of speckle that all lags share."""
+    """Return parts with correlated lags: a random walk over lags, as from shared speckle."""
     rng = np.random.default_rng(seed)
     walk = np.cumsum(rng.normal(size=(n_part, LAG.size)), axis=1) / np.sqrt(LAG.size)
     x = truth - 1 + noise * (walk + rng.normal(size=walk.shape))
     return Sample(LAG, np.full(n_part, 1 / n_part), x, x[:, 0])
 
 
-def test_of_the_true_curve_small_chances_are_as_rare_as_they_say():
+def test_misfit_p_values_of_the_true_curve_are_uniform():
     p = np.array([misfit(sample(CURVE, seed), CURVE)[0] for seed in range(300)])
     assert 0.02 < np.mean(p < 0.05) < 0.085 and 0.4 < np.median(p) < 0.6
 
 
-def test_an_echo_is_no_relaxation():
+def test_an_echo_is_a_misfit():
     echo = CURVE + 0.1 * np.exp(-(((LAG - 40) / 4) ** 2))
     p, size = misfit(sample(echo, 0), CURVE)
     assert p < 1e-6 and 0.3 < size < 0.8
 
 
-def test_too_few_parts_say_nothing():
+def test_too_few_parts_give_no_misfit():
     assert np.isnan(misfit(sample(CURVE, 0, n_part=9), CURVE)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0])
-def test_the_size_is_a_share_of_the_contrast(scale):
+def test_the_size_of_a_misfit_is_relative_to_the_contrast(scale):
     s = sample(1 + scale * (CURVE - 1), 1, noise=0.02 * scale)
     assert misfit(s, 1 + 0.5 * scale * (CURVE - 1))[1] == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("without", [-1.0, -1 / 3, np.nan])
-def test_a_lag_in_which_no_part_saw_two_photons_weighs_no_more_than_its_neighbours(without):
+def test_a_lag_without_photon_pairs_takes_the_variance_of_its_neighbours(without):
     x = np.random.default_rng(0).normal(0, 0.1, (36, 20))
     x[:, [0, 7, 8]] = without
     sample = Sample(np.arange(1.0, 21), np.full(36, 1 / 36), x, x[:, 1])
@@ -60,7 +60,7 @@ def growth(seed, same):
     return shared(s, x.reshape(-1, 1), roi, OPPOSITE)[0]
 
 
-def test_a_variance_grows_by_what_is_shared():
+def test_shared_speckle_raises_the_variance():
     assert np.mean([growth(seed, True) for seed in range(40)]) > 1.7
     assert np.mean([growth(seed, False) for seed in range(40)]) < 1.25
     s = Sample(np.arange(2.0), np.full(4, 0.25), np.zeros((4, 2)), np.zeros(4))

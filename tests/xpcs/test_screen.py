@@ -1,4 +1,4 @@
-"""What spoils a run is found before it is correlated, and nothing else is."""
+"""The screen finds spoilt pixels and frames, and raises no false alarms."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ BAD = 700  # a position in RING.pixels
 
 
 def movie(rng, n=N, photons=0.5, tau=20.0, modes=2, static=0.0, slope=-3.0, moved=()):
-    """Speckle of some modes and of white pixels under a falling ring; of frames `moved` all is three columns away."""
+    """Return speckle of uncorrelated pixels on a falling ring, shifted by three columns in frames `moved`."""
     y, x = np.mgrid[: SIDE + 8, : SIDE + 8] - (SIDE + 7) / 2
     profile = photons * (np.clip(np.hypot(x, y), 8, None) / 22) ** slope
     fixed, field = rng.standard_normal((2, 2 * modes, *x.shape), np.float32)
@@ -36,7 +36,7 @@ def clean():
 
 
 def screened(frames, partition=RING, block=50, n_frames=None, **options):
-    """What comes back, (frames, valid), pixels left out as they are told, and the screen."""
+    """Return the screened frames, which are valid, the pixels left out in order, and `left_out`."""
     screen = Screen(partition, n_frames or len(frames), **options)
     parts = [part for a in range(0, len(frames), block) for part in screen.push(frames[a : a + block])]
     parts += screen.flush()
@@ -58,7 +58,7 @@ def mapped(frames, partition=RING, screen=True, block=50):
     return reducer.maps()
 
 
-def test_a_clean_run_goes_through_as_it_is(clean):
+def test_a_clean_run_is_unchanged(clean):
     frames, valid, told, left = screened(clean)
     assert np.array_equal(frames, clean) and valid.all() and not told
     assert left.n_pixels == left.n_frames == 0 and left.moved.size == 0
@@ -73,7 +73,7 @@ def test_a_clean_run_goes_through_as_it_is(clean):
     announced=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_every_frame_comes_back_once_and_in_order(clean, n, sizes, gaps, announced, seed):
+def test_every_frame_is_returned_once_and_in_order(clean, n, sizes, gaps, announced, seed):
     rng = np.random.default_rng(seed)
     screen, parts, at, i, keep = Screen(RING, N if announced else None), [], 0, 0, np.zeros(N, bool)
     while at < n:
@@ -92,7 +92,7 @@ def test_every_frame_comes_back_once_and_in_order(clean, n, sizes, gaps, announc
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 @pytest.mark.parametrize("begin", [0, 120])
-def test_a_pixel_at_the_top_costs_itself_alone(clean, dtype, begin):
+def test_a_saturated_pixel_is_the_only_one_left_out(clean, dtype, begin):
     spoilt = clean.astype(dtype)
     spoilt[begin : begin + 30, BAD] = np.iinfo(dtype).max
     _, valid, told, left = screened(spoilt)
@@ -100,7 +100,7 @@ def test_a_pixel_at_the_top_costs_itself_alone(clean, dtype, begin):
     assert np.array_equal(left.pixels["saturated"], RING.pixels[[BAD]])
 
 
-def test_a_pixel_found_at_once_is_as_if_masked_and_one_found_later_nearly(clean):
+def test_a_pixel_found_early_is_as_if_masked_and_one_found_late_nearly(clean):
     roi_map = RING.roi_map.copy()
     roi_map.flat[RING.pixels[BAD]] = 0
     masked = Partition.from_roi_map(roi_map, static_map=np.maximum(RING.static_map, 1))
@@ -112,7 +112,7 @@ def test_a_pixel_found_at_once_is_as_if_masked_and_one_found_later_nearly(clean)
         assert np.abs(mapped(spoilt, screen=False) - wanted).max() > 10
 
 
-def test_a_detector_of_fewer_bits_is_told(clean):
+def test_saturation_below_the_integer_range_is_detected(clean):
     spoilt = np.minimum(clean * 40, 4095)
     spoilt[77, BAD] = 4095
     assert BAD in screened(spoilt, saturation=4095)[2]
@@ -121,14 +121,14 @@ def test_a_detector_of_fewer_bits_is_told(clean):
 
 
 @pytest.mark.parametrize("begin", [0, 100])
-def test_counts_that_no_speckle_gives(clean, begin):
+def test_impossible_counts_are_detected(clean, begin):
     spoilt = clean.astype(float)
     spoilt[begin : begin + 3, BAD] = 3000.0
     told, left = screened(spoilt)[2:]
     assert told == [BAD] and left.pixels["impossible"].size == 1
 
 
-def test_hot_and_dead_pixels():
+def test_hot_and_dead_pixels_are_detected():
     rng = np.random.default_rng(4)
     frames = movie(rng, 400, 1.0, tau=1.0)
     hot, dead = [5, 300, 999], [50, 1000]
@@ -140,7 +140,7 @@ def test_hot_and_dead_pixels():
     assert np.array_equal(left.pixels["dead"], np.sort(RING.pixels[dead]))
 
 
-def test_a_pixel_that_is_a_little_hot_is_not_told_from_static_speckle():
+def test_a_slightly_hot_pixel_is_found_unless_speckle_is_static():
     rng = np.random.default_rng(4)
     for tau, found in ((1.0, [BAD]), (1e9, [])):
         frames = movie(rng, 400, 1.0, tau=tau, modes=1)
@@ -178,7 +178,7 @@ def test_frames_that_are_dark_or_overflow_are_left_out(clean):
 
 
 @pytest.mark.parametrize("dim", [1 / 20, 1 / 200])
-def test_a_beam_that_comes_late_costs_nothing_of_what_comes_after(clean, dim):
+def test_a_beam_that_starts_late_costs_no_later_frame(clean, dim):
     rng = np.random.default_rng(6)
     _, valid, told, _ = screened(rng.poisson(np.where(np.arange(N) < 120, dim, 1.0)[:, None] * clean * 4))
     assert not told and valid[120:].all()
@@ -194,7 +194,7 @@ def test_frames_of_a_displaced_beam_are_left_out(begin, photons):
     assert set(stretch) <= set(out.tolist()) and len(out) <= 26
 
 
-def test_few_photons_show_a_displaced_beam_in_many_frames_together():
+def test_with_few_photons_a_displaced_beam_is_found_in_several_frames_together():
     _, valid, _, _ = screened(movie(np.random.default_rng(5), photons=0.2, moved=range(130, 150)))
     assert (~valid[130:150]).sum() >= 16 and (~valid).sum() <= 40
 
@@ -204,7 +204,7 @@ def test_one_bin_shows_no_displacement():
     assert screened(frames, Partition.from_roi_map((RING.roi_map > 0).astype(int)))[1].all()
 
 
-def test_a_picture_that_changes_for_good_is_not_left_out_for_good():
+def test_a_permanent_change_of_the_pattern_is_accepted():
     _, valid, _, left = screened(movie(np.random.default_rng(1), 300, moved=range(120, 300)))
     assert valid[:100].all() and valid[200:].all() and left.moved.size == 1 and 150 < left.moved[0] <= 200
 
@@ -219,8 +219,8 @@ def test_a_picture_that_changes_for_good_is_not_left_out_for_good():
     slope=st.sampled_from([0.0, -4.0]),
     size=st.sampled_from([1, 3, 10, 64, 10_000]),
 )
-def test_nothing_is_found_where_nothing_is(seed, photons, tau, modes, static, slope, size):
-    """Static speckle of contrast 1, a photon a frame, bins of one pixel, S(q) falling five times within a bin."""
+def test_clean_runs_give_no_false_alarms(seed, photons, tau, modes, static, slope, size):
+    """Cases include static speckle of contrast 1, very few photons, bins of one pixel, and a steep S(q)."""
     frames = movie(np.random.default_rng(seed), 110, photons, tau, modes, static, slope)
     order, roi = np.arange(len(RING.pixels)), np.zeros(SIDE * SIDE, int)
     few = order[: size * 20] if size < 64 else order
@@ -233,7 +233,7 @@ def test_nothing_is_found_where_nothing_is(seed, photons, tau, modes, static, sl
 
 
 @pytest.mark.parametrize(("noise", "drift"), [(0.01, 0.0), (0.15, 0.0), (0.01, 0.3)])
-def test_a_beam_that_flickers_or_drifts_slowly_costs_nothing(noise, drift):
+def test_a_flickering_or_slowly_drifting_beam_costs_no_frame(noise, drift):
     rng = np.random.default_rng(2)
     x = np.divmod(RING.pixels, SIDE)[1] / SIDE - 0.5
     beam = 1 + noise * rng.standard_normal(300)[:, None]

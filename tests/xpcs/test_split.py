@@ -1,4 +1,4 @@
-"""A run shared between workers by pixels: the parts, one after the other, are the whole."""
+"""A run divided between workers by pixels: the concatenated parts equal the whole."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def rings():
 
 
 def speckle(partition, n=90, seed=0):
-    """Counts of the wanted pixels, with a beam that flickers, a frame without a photon in it, and one hot pixel."""
+    """Counts under a flickering beam, with an empty frame and a hot pixel."""
     rng = np.random.default_rng(seed)
     field = np.cumsum(rng.normal(size=(n, 2, len(partition.pixels))), 0) / 4
     counts = rng.poisson(((field**2).sum(1) + 1) * (1 + 0.3 * np.sin(np.arange(n)))[:, None]).astype(np.uint16)
@@ -43,14 +43,14 @@ def reduced(partition, counts, hot, **options):
 
 
 def shares(partition, parts, counts):
-    """The counts that each part wants, as a reader gives them: by pixel."""
+    """Return the counts of the pixels of each part."""
     order = np.argsort(partition.pixels)
     return [counts[:, order[np.searchsorted(partition.pixels, part.pixels, sorter=order)]] for part in parts]
 
 
 @pytest.mark.parametrize("diagonal", ["poisson", "neighbour", "raw"])
 @pytest.mark.parametrize("normalization", ["smoothed", "paper", "symmetric"])
-def test_maps_of_the_parts_are_those_of_the_whole(rings, normalization, diagonal):
+def test_maps_of_the_parts_equal_those_of_the_whole(rings, normalization, diagonal):
     counts, options = speckle(rings), {"normalization": normalization, "diagonal": diagonal}
     hot = rings.pixels[3]
     whole = reduced(rings, counts, hot, **options)
@@ -63,7 +63,7 @@ def test_maps_of_the_parts_are_those_of_the_whole(rings, normalization, diagonal
     np.testing.assert_allclose(maps, whole, rtol=3e-7)
 
 
-def test_g2_of_the_parts_is_that_of_the_whole(rings):
+def test_g2_of_the_parts_equals_that_of_the_whole(rings):
     counts, parts = speckle(rings), split(rings, 6)
 
     def g2(partition, counts):
@@ -88,7 +88,7 @@ def test_every_pixel_is_in_one_part(rings, n):
     assert most <= len(rings.pixels) / n + rings.n_pixels.max()
 
 
-def test_a_label_that_runs_through_all_bins_holds_them_together(rings):
+def test_bins_that_share_a_label_are_not_split_for_paper(rings):
     one_label = Partition.from_roi_map(rings.roi_map)
     assert len(split(one_label, 4)) == 4 and len(split(one_label, 4, normalization="paper")) == 1
     with pytest.raises(ValueError, match="at least one part, got 0"):

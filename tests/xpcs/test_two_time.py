@@ -49,7 +49,7 @@ def test_neighbour_diagonal_is_the_mean_of_its_neighbours(frames, partition):
     assert np.allclose(np.diagonal(full), wanted, atol=1e-12)
 
 
-def test_smoothed_takes_the_mean_of_each_static_ring_and_the_beam_off(frames, partition):
+def test_smoothed_divides_by_static_rings_and_by_the_beam(frames, partition):
     full = two_time(frames, partition, diagonal="raw", dtype="float64")[3]
     inside = partition.roi_map == 4
     i, ring = frames[:, inside].astype(float), partition.static_map[inside]
@@ -125,7 +125,7 @@ def test_rows_of_an_operator_sum_to_one(kind, n_frames, size):
     assert operator.data.min() > -1e-15
 
 
-def test_bad_frames_change_nothing_in_the_rest(frames, partition):
+def test_bad_frames_do_not_affect_other_frames(frames, partition):
     valid = np.ones(60, bool)
     valid[[0, 17, 18, 41]] = False
     spoilt = frames.copy()
@@ -139,7 +139,7 @@ def test_bad_frames_change_nothing_in_the_rest(frames, partition):
             assert np.allclose(maps[:, i, j], np.nanmean(wanted, axis=(1, 2)), atol=1e-12)
 
 
-def test_frames_without_a_photon_are_left_out_by_themselves(frames, partition):
+def test_frames_without_a_photon_are_left_out_automatically(frames, partition):
     dark = frames.copy()
     dark[[5, 6]] = 0
     valid = np.ones(60, bool)
@@ -174,7 +174,7 @@ def test_bad_frames_are_refused_with_a_reason(partition, frames_in, message):
         reducer.push(frames_in)
 
 
-def test_maps_before_the_last_frame_say_what_is_missing(frames, partition):
+def test_maps_before_the_last_frame_are_refused(frames, partition):
     reducer = TwoTimeReducer(partition, 60)
     reducer.push(frames[:20])
     with pytest.raises(ValueError, match="20 of 60 frames"):

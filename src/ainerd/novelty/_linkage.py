@@ -12,7 +12,8 @@ MOST = 2000  # leaders
 _RADIUS = 1 / 3  # of the cut: points this close may share a leader if there are very many
 _BLOCK = 2000  # points compared with all leaders at a time
 _WIDER = 1.5
-Floats, Ints = NDArray[np.float64], NDArray[np.int64]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What ``xtec`` 0.1.1 computes, written down again: its damped expectation and maximisation, and its matrix."""
+"""The algorithm of ``xtec`` 0.1.1: damped expectation and maximization, and its Markov matrix."""
 
 import numpy as np
 

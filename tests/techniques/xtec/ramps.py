@@ -9,7 +9,7 @@ TEMPERATURES = np.linspace(30.0, 180.0, 10)
 
 
 def ramp(seed=0, temperatures=TEMPERATURES, n=64, exposures=None, **crystal):
-    """A run of one frame a temperature."""
+    """Return a run with one frame for each temperature."""
     rng, sample = np.random.default_rng(seed), Crystal(n, seed=seed, **crystal)
     exposures = np.ones(len(temperatures)) if exposures is None else exposures
     frames = np.array([rng.poisson(sample.counts(t, x)) for t, x in zip(temperatures, exposures, strict=True)])

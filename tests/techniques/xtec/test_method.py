@@ -1,4 +1,4 @@
-"""The method against what is independent of it: xtec's own steps, scikit-learn, numbers known in advance."""
+"""The method compared with xtec, with scikit-learn, and with known numbers."""
 
 import tracemalloc
 
@@ -8,11 +8,18 @@ from scipy.sparse import csr_array
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from ainerd.techniques.xtec import smoothing
-from ainerd.techniques.xtec._clusters import find_clusters
-from ainerd.techniques.xtec._cut import cut, rescale
-from ainerd.techniques.xtec._mixture import Mixture, fit, improve, responsibilities
-from ainerd.techniques.xtec._transitions import posteriors, transitions
+from ainerd.techniques.xtec import (
+    Mixture,
+    cut,
+    find_clusters,
+    fit,
+    improve,
+    posteriors,
+    rescale,
+    responsibilities,
+    smoothing,
+    transitions,
+)
 from tests.techniques.xtec.peer import damped, neighbours
 from tests.techniques.xtec.ramps import ramp
 
@@ -22,7 +29,7 @@ KEEP = cut(MEAN).keep
 X = rescale(np.ascontiguousarray(FRAMES.reshape(len(FRAMES), -1)[:, KEEP].T, dtype=np.float32))
 
 
-def test_a_person_may_say_where_to_cut():
+def test_the_cut_can_be_chosen():
     for how, level in (("simple", np.log(MEAN).mean() + 2 * np.log(MEAN).std()), ("none", -np.inf), (50.0, np.log(50))):
         assert np.array_equal(cut(MEAN, how).keep, np.log(MEAN) > level)
 
@@ -38,7 +45,7 @@ def test_trajectories_are_scaled():
         np.testing.assert_allclose(rescale(x.copy(), how), expected, atol=2e-6)
 
 
-def test_the_pixels_and_the_clusters_are_those_of_xtec():
+def test_pixels_and_clusters_agree_with_xtec():
     from xtec import GMM as gmm
     from xtec import Preprocessing as preprocessing
 
@@ -52,7 +59,7 @@ def test_the_pixels_and_the_clusters_are_those_of_xtec():
     assert adjusted_rand_score(peer.cluster_assignments, damped(X.astype(float), *start)) >= 0.999
 
 
-def test_xtec_started_at_our_clusters_stays_there():
+def test_our_clusters_are_a_fixed_point_of_xtec():
     for k in (4, 5):
         mixture = fit(X, k)
         labels = responsibilities(X, mixture)[0].argmax(axis=0)
@@ -65,7 +72,7 @@ def test_other_seeds_find_the_same_clusters():
     assert min(adjusted_rand_score(labels[0], other) for other in labels[1:]) >= 0.95
 
 
-def test_the_likelihood_is_that_of_scikit_learn():
+def test_the_likelihood_agrees_with_scikit_learn():
     mixture = fit(X, 4)
     theirs = GaussianMixture(4, covariance_type="diag", reg_covar=1e-6, n_init=3, random_state=0).fit(X)
     again = GaussianMixture(4, covariance_type="diag")
@@ -91,14 +98,14 @@ def test_known_gaussians_are_found_with_their_number():
 
 
 @pytest.mark.parametrize(("length", "cell"), [(1.0, None), (2.3, None), (0.2, (12.0, 12.0)), (0.15, (12.5, 8.0))])
-def test_smoothing_is_the_matrix_of_xtec(length, cell):
+def test_smoothing_agrees_with_the_matrix_of_xtec(length, cell):
     positions = np.argwhere(KEEP.reshape(96, 96))[::3]
     shares = np.random.default_rng(0).dirichlet(np.ones(4), len(positions)).T.astype(np.float32)
     expected = (neighbours(positions, length, cell) @ shares.T).T
     np.testing.assert_allclose(smoothing(positions, length, cell)(shares), expected, rtol=1e-5)
 
 
-def test_smoothed_clusters_are_those_of_xtec_with_the_same_matrix():
+def test_smoothed_clusters_agree_with_xtec_with_the_same_matrix():
     x, positions = X[::4], np.argwhere(KEEP.reshape(96, 96))[::4] / 2
     smooth, start = smoothing(positions, 1.0), fit(x, 4)
     found = responsibilities(x, improve(x, start, smooth=smooth), smooth)[0].argmax(axis=0)
@@ -106,7 +113,7 @@ def test_smoothed_clusters_are_those_of_xtec_with_the_same_matrix():
     assert adjusted_rand_score(found, peer) >= 0.99
 
 
-def test_a_transition_that_is_known():
+def test_a_known_transition_is_found():
     t = np.linspace(30, 180, n := 30)
     for at in (70.3, 118.8):
         curve = 2 * np.clip(1 - t / at, 0, None) ** 0.66 + 0.8 / (1 + np.abs(t - at) / 6) - 0.002 * t
@@ -117,21 +124,21 @@ def test_a_transition_that_is_known():
         assert found.high - found.low >= 2 / 3 * (t[1] - t[0]) - 1e-9 and found.clusters == (0,)
 
 
-def test_few_uneven_temperatures_make_the_interval_wide_where_curves_disagree():
+def test_few_uneven_temperatures_widen_the_interval():
     t = np.array([30.0, 52, 67, 80, 130, 142, 152, 155, 174, 180])
     curve = 4 * np.clip(1 - t / 61.8, 0, None) ** 0.66 + 1 / (1 + ((t - 61.8) / np.where(t > 61.8, 6, 2)) ** 2)
     (found,) = transitions(t, posteriors(t, curve[None], np.full((1, t.size), 0.003)))
     assert found.low < 61.8 < found.high and found.high - found.low > 6
 
 
-def test_no_transition_in_a_line_and_none_with_few_temperatures():
+def test_a_line_or_few_temperatures_show_no_transition():
     t = np.linspace(30, 180, 12)
     y = 1 - 0.002 * t + np.random.default_rng(0).normal(0, 0.01, (20, 12))
     assert transitions(t, posteriors(t, y, np.full_like(y, 0.01))) == []
     assert transitions(t[:7], posteriors(t[:7], y[:, :7], y[:, :7])) == []
 
 
-def test_a_mixture_of_nothing_to_tell_apart_does_not_fail():
+def test_a_mixture_of_identical_trajectories_does_not_fail():
     same = np.zeros((100, 6), np.float32)
     assert isinstance(fit(same, 2), Mixture)
 

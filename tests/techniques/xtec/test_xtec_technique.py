@@ -1,4 +1,4 @@
-"""X-TEC as a technique: what every technique keeps, bad input, and any order of runs."""
+"""X-TEC as a technique: the checks of every technique, bad input, and any order of runs."""
 
 from dataclasses import replace
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd.technique import AnalysisError
-from ainerd.techniques.xtec import XTEC
-from ainerd.techniques.xtec._said import Known
-from ainerd.techniques.xtec._steering import information
+from ainerd.techniques.xtec import XTEC, Trajectories, information
 from ainerd.techniques.xtec.panels import sentences
 from ainerd.testing import ExampleRun, analyse, technique_checks
 from ainerd.testing._example import Feed
@@ -22,7 +20,7 @@ CHECKS = list(technique_checks(XTEC(**SECTION), SMALL, section=SECTION))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
-def test_it_keeps_what_is_asked_of_a_technique(check):
+def test_it_passes_the_checks_of_a_technique(check):
     check()
 
 
@@ -35,7 +33,7 @@ def same_bits(one, two):
 
 
 def singles(run, order):
-    """A run for each frame."""
+    """Return a run for each frame."""
     return [
         replace(
             run,
@@ -49,7 +47,7 @@ def singles(run, order):
 
 
 @pytest.mark.parametrize("options", [{}, {"monitor": "i0"}], ids=["plain", "by monitor"])
-def test_one_run_or_a_run_for_each_temperature_in_any_order_give_the_same_bits(options):
+def test_the_division_into_runs_and_their_order_change_no_bit(options):
     technique = XTEC(clusters=3, **options)
     run = ramp(2, exposures=1 + 0.1 * np.sin(np.arange(len(TEMPERATURES))))
     whole = analyse(technique, run)
@@ -61,7 +59,7 @@ def test_one_run_or_a_run_for_each_temperature_in_any_order_give_the_same_bits(o
         same_bits(whole, feed.finish())
 
 
-def test_the_monitor_takes_out_what_the_beam_does():
+def test_the_monitor_corrects_for_the_beam():
     beam = np.where(np.arange(len(TEMPERATURES)) % 2, 1.0, 0.8)
     steady, by_monitor, plain = (
         mean_trajectory(analyse(XTEC(clusters=3, cut=30.0, **options), run))
@@ -75,12 +73,12 @@ def test_the_monitor_takes_out_what_the_beam_does():
 
 
 def mean_trajectory(found):
-    """Of all kept pixels."""
+    """Return the mean trajectory of all kept pixels."""
     pixels = found.tables["cluster"]["pixels"]
     return pixels @ found.arrays["trajectories"] / pixels.sum()
 
 
-def test_repeated_temperatures_are_summed_and_half_a_ramp_is_half_a_ramp():
+def test_repeated_temperatures_are_summed_and_half_a_ramp_is_analyzed():
     run = ramp(4)
     frames = np.concatenate([run.frames, run.frames])
     twice = replace(run, frames=frames, readings={"temperature": np.tile(TEMPERATURES, 2)})
@@ -92,7 +90,7 @@ def test_repeated_temperatures_are_summed_and_half_a_ramp_is_half_a_ramp():
     assert (half.summary["temperatures"], half.summary["highest"]) == (5, TEMPERATURES[4])
 
 
-def test_a_direction_leaves_the_other_branch_out():
+def test_a_direction_selects_one_branch():
     there, back = ramp(5), ramp(6, TEMPERATURES[-2::-1])
     run = replace(
         there,
@@ -104,7 +102,7 @@ def test_a_direction_leaves_the_other_branch_out():
     assert heating.summary["frames_left_out"] == len(TEMPERATURES) - 1
 
 
-def test_a_temperature_that_is_recorded_while_the_detector_flies():
+def test_a_temperature_recorded_during_a_run_is_interpolated():
     class Monitored:
         def value(self, key):
             return TEMPERATURES[0]
@@ -134,25 +132,25 @@ BAD = {
 }
 
 
-def test_a_ramp_of_the_other_direction_says_that_there_are_no_frames():
+def test_a_ramp_of_the_other_direction_has_no_frames():
     with pytest.raises(AnalysisError, match=r"frames at 0 temperature\(s\) \(none K\)"):
         analyse(XTEC(direction="cooling"), RUN)
 
 
 @pytest.mark.parametrize(("changes", "why"), BAD.values(), ids=BAD)
-def test_bad_input_says_why(changes, why):
+def test_bad_input_gives_a_reason(changes, why):
     with pytest.raises(AnalysisError, match=why):
         analyse(XTEC(), replace(RUN, **changes))
 
 
 @pytest.mark.parametrize("options", [{}, {"clusters": 6}, {"scale": "zscore"}, {"cut": 4.5}, {"clusters": 1}], ids=str)
-def test_nothing_is_claimed_of_background_with_any_cut(options):
+def test_background_shows_no_transition_with_any_cut(options):
     found = analyse(XTEC(**{"cut": "none", **options}), replace(RUN, frames=POISSON))
     assert found.summary["transitions"] == 0 and "transition" not in found.tables
     noise = found.summary["noise_clusters"]
     assert noise == (0 if options.get("clusters") == 1 else found.summary["clusters"])
-    said = " ".join(sentences(found.summary))
-    assert "no transition that can be told" in said and ("noise" in said) == bool(noise)
+    sentence = " ".join(sentences(found.summary))
+    assert "no significant transition" in sentence and ("noise" in sentence) == bool(noise)
     assert set(found.tables["cluster"]["guess"]) == {"noise" if noise else "background"}
 
 
@@ -180,12 +178,12 @@ def test_a_frame_without_counts_and_frames_of_another_dtype_do_not_fail_a_ramp()
     same_bits(analyse(XTEC(clusters=3), RUN), feed.finish())
 
 
-def test_frames_beyond_the_memory_lie_on_disk_and_give_the_same_bits():
+def test_frames_beyond_the_memory_go_to_disk_and_change_no_bit():
     small = XTEC(clusters=3, memory_gb=1e-6)
     same_bits(analyse(XTEC(clusters=3), RUN, block=3), analyse(small, RUN, block=3))
 
 
-def test_expansion_is_followed_or_it_is_said():
+def test_expansion_is_followed_if_requested():
     moving = ramp(7, n=128, expansion_per_k=4e-4)  # 0.06 of 64 px: almost 4 px at the edge
     found = {follow: analyse(XTEC(clusters=4, follow=follow), moving).summary for follow in (True, False)}
     assert found[True]["followed"] == "yes"
@@ -193,19 +191,19 @@ def test_expansion_is_followed_or_it_is_said():
     assert found[False]["followed"] == "not asked for"
 
 
-def test_a_peak_like_none_other_is_novel():
+def test_a_peak_unlike_all_others_is_novel():
     plain, odd = (analyse(XTEC(clusters=4), ramp(8, n=128, odd_peak=at)) for at in (None, 150.0))
     assert not plain.novel
     assert odd.novel and odd.summary["odd_patches"] == 1
     assert abs(odd.summary["oddest_row"] - 0.3 * 128) < 3 and abs(odd.summary["oddest_column"] - 0.7 * 128) < 3
 
 
-def test_with_few_patches_nothing_is_called_novel():
+def test_with_few_patches_there_is_no_verdict():
     found = analyse(XTEC(clusters=3), RUN)
     assert found.novelty_p is None and found.calibration["n"] == 0 and found.summary["odd_patches"] == 0
 
 
-def test_steering_spreads_four_temperatures_then_goes_to_a_transition_and_begins_anew_with_the_next_ramp():
+def test_steering_spreads_four_temperatures_then_approaches_a_transition_and_restarts_with_the_next_ramp():
     technique, sample = XTEC(clusters=4), Crystal(64, seed=1)
     optimizer = technique.optimizer({"temperature": (30.0, 180.0)})
     for number in range(2):
@@ -229,17 +227,17 @@ def test_steering_spreads_four_temperatures_then_goes_to_a_transition_and_begins
 
 
 def one_frame(sample, temperature, uid):
-    """A run of one frame."""
+    """Return a run of one frame."""
     frame = np.random.default_rng(int(temperature)).poisson(sample.counts(temperature)).astype(np.uint16)
     readings = {"temperature": [temperature]}
     return ExampleRun(frames=frame[None], frame_time_s=None, readings=readings, start={"series_id": uid[0]}, uid=uid)
 
 
-def test_what_a_frame_would_say_is_most_where_the_transition_may_be():
+def test_the_expected_information_is_largest_near_the_transition():
     t, ahead = np.array([30.0, 60.0, 80.0, 105.0, 130.0, 180.0]), np.linspace(35, 175, 57)
     curve = 2 * np.clip(1 - t / 92.0, 0, None) ** 0.66 + 0.5 / (1 + np.abs(t - 92.0) / 6)
     line = 1 - 0.003 * t
-    known = Known(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
-    told, at, sd = information(known, ahead, (30.0, 180.0))
+    known = Trajectories(t, np.stack([curve, line]), np.full((2, t.size), 0.005))
+    gain, at, sd = information(known, ahead, (30.0, 180.0))
     assert 80 < at[0] < 105 and abs(at[0] - 92) < 2 * sd[0]
-    assert 60 < ahead[told[0].argmax()] < 120 and told[0].max() > 3 * told[1].max()
+    assert 60 < ahead[gain[0].argmax()] < 120 and gain[0].max() > 3 * gain[1].max()

@@ -1,4 +1,4 @@
-"""Peaks that thermal expansion moves: how far, and images in which they stay."""
+"""Follow peaks that thermal expansion moves, and undo the motion."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-PEAKS, FEWEST = 60, 6  # brightest peaks that are looked at, and how many must be found again
+PEAKS, FEWEST = 60, 6  # brightest peaks that are followed, and the fewest for a fit
 REACH = 5  # pixels around a peak
 WIDE = 2 * REACH + 1
-PLACES = np.indices((WIDE, WIDE)).reshape(2, -1).T  # of pixels around a peak
-FADED = 0.3  # of the counts a peak had: with fewer it is not followed on
+PLACES = np.indices((WIDE, WIDE)).reshape(2, -1).T  # offsets of pixels around a peak
+FADED = 0.3  # share of its counts below which a peak is dropped
 MOVED_PX = 1.0
 
 
 @dataclass(frozen=True)
 class Moves:
-    """Where a place of the first image lies in each: (row, column) + shift + stretch × distance from the middle.
+    """Motion of places of the first image: (row, column) + shift + stretch × distance from the middle.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ class Moves:
 
     @property
     def farthest_px(self) -> float:
-        """How far any place of the detector moved between two images."""
+        """Largest motion of any place of the detector between two images."""
         corners = np.array([(y, x) for y in (0, self.shape[0]) for x in (0, self.shape[1])]) - np.array(self.shape) / 2
         at = self.moved[:, None, :2] + self.moved[:, None, 2:] * corners
         return float(np.linalg.norm(at[:, None] - at[None], axis=-1).max())
 
     def undone(self, image: NDArray[np.float64], number: int) -> NDArray[np.float64]:
-        """Image `number` with its peaks where the first one has them; NaN beyond its edges."""
+        """Return image `number` with its peaks at their places in the first one; NaN beyond its edges."""
         middle, (*shift, stretch) = np.array(self.shape) / 2 - 0.5, self.moved[number]
         where = {"matrix": np.full(2, 1 + stretch), "offset": shift - stretch * middle}
         blank = ~np.isfinite(image)
@@ -48,9 +48,9 @@ class Moves:
 
 
 def followed(images: Iterable[NDArray[np.float64]]) -> Moves | None:
-    """How peaks move through images (ny, nx), from each to the next; NaN are pixels that do not count.
+    """Return the motion of peaks through images (ny, nx), where NaN pixels are ignored.
 
-    None where too few peaks could be followed.
+    Return None if too few peaks can be followed.
     """
     moves: list[NDArray[np.float64]] = []
     for image in map(np.nan_to_num, images):
@@ -71,7 +71,7 @@ def followed(images: Iterable[NDArray[np.float64]]) -> Moves | None:
 
 
 def _fitted(design: NDArray[np.float64], moved: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Shift and stretch, (3,), of peaks that `moved` (n, 2), without those that move unlike the others."""
+    """Fit shift and stretch, (3,), to the motion `moved` (n, 2) of peaks, ignoring outliers."""
     good = np.ones(len(moved), bool)
     for _ in range(3):
         if good.sum() < FEWEST:
@@ -83,7 +83,7 @@ def _fitted(design: NDArray[np.float64], moved: NDArray[np.float64]) -> NDArray[
 
 
 def _peaks(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Brightest local maxima, (n, 2); not at the edge, and not a single pixel."""
+    """Return the brightest local maxima, (n, 2), except at the edge and of single pixels."""
     smooth, edge = ndimage.gaussian_filter(image, 1.0), REACH + 1
     top = (smooth == ndimage.maximum_filter(smooth, WIDE)) & (smooth > np.median(smooth))
     at = np.argwhere(top[edge:-edge, edge:-edge]) + edge
@@ -94,7 +94,7 @@ def _peaks(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _centred(image: NDArray[np.float64], at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centroids of what is above the background around places, and its counts; 0 for one that leaves the image."""
+    """Return centroids of counts above the background around places, and the counts, 0 outside the image."""
     at, height = at.copy(), np.ones(len(at))
     for _ in range(3):
         corner = np.rint(at).astype(int) - REACH
@@ -109,5 +109,5 @@ def _centred(image: NDArray[np.float64], at: NDArray[np.float64]) -> tuple[NDArr
 
 
 def _windows(image: NDArray[np.float64], corner: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Pixels from corners (n, 2) on, (n, WIDE²)."""
+    """Return the pixels of windows at corners (n, 2), (n, WIDE²)."""
     return sliding_window_view(image, (WIDE, WIDE))[tuple(corner.T)].reshape(len(corner), WIDE**2)

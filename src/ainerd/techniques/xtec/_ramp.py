@@ -1,32 +1,35 @@
-"""One ramp, while its frames come: what was taken at which temperature, and what that says."""
+"""Analysis of one ramp: frames by temperature while they arrive, then clusters, transitions and odd patches."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo
-from ainerd.techniques.xtec._cut import cut
+from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo, is_novel
+from ainerd.techniques.xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._said import said
+from ainerd.techniques.xtec._pixels import Cut, averages, cut, odd_patches, patches, rescale
 from ainerd.techniques.xtec._settings import XTECSettings
+from ainerd.techniques.xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
 from ainerd.threads import one_thread
-
-if TYPE_CHECKING:
-    from ainerd.techniques.xtec._technique import XTEC
 
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
+QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
+MOST_NAMED = 4  # transitions in the summary
+BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Frames that count as one temperature: its value, the frames in order, what they are divided by."""
+    """Frames at one temperature: its value, the frames in order, and the divisor of their counts."""
 
     temperature: float
     frames: tuple[int, ...]
@@ -37,13 +40,20 @@ class Ramp(RunAnalysis):
     """The frames of a series so far.
 
     Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed.
+    `report` is called with the trajectories of each analysis, and with None if there are too few temperatures.
     """
 
-    layouts: Mapping[str, Layout] = {}  # how many temperatures will come is not known
+    layouts: Mapping[str, Layout] = {}  # the number of temperatures is not known in advance
 
-    def __init__(self, technique: "XTEC", run: RunInfo) -> None:
-        self._technique, self._shape = technique, tuple(run.frame_shape)
-        mask, dark = technique.mask, technique.dark
+    def __init__(
+        self,
+        run: RunInfo,
+        settings: XTECSettings,
+        mask: NDArray[np.bool_] | None,
+        dark: Floats | None,
+        report: Callable[[Trajectories | None], None],
+    ) -> None:
+        self._settings, self._report, self._shape = settings, report, tuple(run.frame_shape)
         for name, array in (("mask", mask), ("dark", dark)):
             if array is not None and array.shape != self._shape:
                 raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.{name} is of {_by(array.shape)}")
@@ -52,11 +62,11 @@ class Ramp(RunAnalysis):
             raise AnalysisError("xtec.mask leaves no pixel")
         self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
         self._frames: list[NDArray] = []
-        self._memory = technique.settings.memory_gb * 1e9  # what is left of it
+        self._memory = settings.memory_gb * 1e9  # bytes that are left
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
     def next_run(self, run: RunInfo) -> None:
-        """Go on with another run of the series."""
+        """Continue with another run of the series."""
         self._runs.append((run, len(self._frames)))
         if tuple(run.frame_shape) != self._shape:
             raise AnalysisError(
@@ -65,19 +75,19 @@ class Ramp(RunAnalysis):
 
     def push(self, block: NDArray) -> None:
         """Take the next frames."""
-        kept = room(block.shape, block.dtype, self._memory)
+        kept = allocate(block.shape, block.dtype, self._memory)
         kept[:] = block
         self._frames += list(kept)
         self._memory = max(self._memory - kept.nbytes, 0.0)
 
     @one_thread
     def finish(self) -> Analysis:
-        """What the frames so far say."""
+        """Analyze the frames so far."""
         if not len(self._frames):
             raise AnalysisError("no frame came")
-        settings, groups = self._technique.settings, self._groups()
+        settings, groups = self._settings, self._groups()
         if len(groups) < FEWEST_TEMPERATURES:
-            self._technique.known = None  # steering begins anew with this ramp
+            self._report(None)  # steering starts again with this ramp
             at = ", ".join(f"{g.temperature:g}" for g in groups)
             raise AnalysisError(
                 f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit}): "
@@ -93,15 +103,16 @@ class Ramp(RunAnalysis):
         n = int(bright.keep.sum())
         if n < FEWEST_PIXELS:
             raise AnalysisError(f"{n} pixels stand out of the background: at least {FEWEST_PIXELS} are needed")
-        x = room((n, len(groups)), np.float32, self._memory)
+        x = allocate((n, len(groups)), np.float32, self._memory)
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
         t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        analysis, self._technique.known = said(settings, t, x, mean, bright, moves, left_out)
+        analysis, trajectories = analyze(settings, t, x, mean, bright, moves, left_out)
+        self._report(trajectories)
         return analysis
 
     def _groups(self) -> list[Group]:
-        settings, n = self._technique.settings, len(self._frames)
+        settings, n = self._settings, len(self._frames)
         temperature = self._read(settings.temperature, "give the device to the plan, or name it in xtec.temperature")
         time, exposure = np.empty(n), np.ones(n)
         ends = [first for _, first in self._runs[1:]] + [n]
@@ -113,16 +124,16 @@ class Ramp(RunAnalysis):
             exposure *= self._read(key, "frames cannot be divided by it")
         return grouped(temperature, exposure, time, settings)
 
-    def _read(self, key: str, without: str) -> NDArray[np.float64]:
-        """What was read with each frame; AnalysisError says what it means that there is nothing."""
-        found = self._runs[0][0].readings.of_frames(key).copy()
-        if found.size != len(self._frames) or not np.isfinite(found).any():
+    def _read(self, key: str, without: str) -> Floats:
+        """Return the readings of each frame; raise AnalysisError, with the consequence, if there are none."""
+        values = self._runs[0][0].readings.of_frames(key).copy()
+        if values.size != len(self._frames) or not np.isfinite(values).any():
             raise AnalysisError(f"{key!r} was not read: {without}")
-        return found
+        return values
 
-    def _flown(self, run: RunInfo, once: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Temperatures of the frames of a run in which it was recorded, not read with each frame."""
-        settings, began = self._technique.settings, run.start.get("time", -np.inf)
+    def _flown(self, run: RunInfo, once: Floats) -> Floats:
+        """Return the temperatures of the frames of a run during which it was recorded, not read with each frame."""
+        settings, began = self._settings, run.start.get("time", -np.inf)
         others = [r.start.get("time", -np.inf) for r, _ in self._runs]
         ends = min((t for t in others if t > began), default=np.inf)
         time, value = run.readings.series(settings.temperature)
@@ -138,10 +149,10 @@ class Ramp(RunAnalysis):
             )
         return np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value)
 
-    def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[NDArray[np.float64]]:
-        """Counts at each temperature, less dark counts, for one mean exposure, (ny, nx).
+    def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
+        """Yield counts at each temperature, without dark counts, for the mean exposure, (ny, nx).
 
-        NaN where the detector marks a pixel in some frame: negative, the highest integer, or not finite.
+        Pixels that the detector marks in any frame are NaN: negative, the highest integer, or not finite.
         """
         bad = np.zeros(self.pixels.size, bool)
         for frame in self._frames:
@@ -161,21 +172,19 @@ def _by(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
 
 
-def room(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
-    """An array to be filled; one of more than `memory` bytes lies in a temporary file."""
+def allocate(shape: tuple[int, ...], dtype: DTypeLike, memory: float) -> NDArray:
+    """Return an uninitialized array, in a temporary file if it is larger than `memory` bytes."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= memory:
         return np.empty(shape, dtype)
-    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps it after it is closed
+    with TemporaryFile(prefix="ainerd-xtec-") as file:  # the mapping keeps the file after it is closed
         return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 
-def grouped(
-    temperature: NDArray[np.float64], exposure: NDArray[np.float64], time: NDArray[np.float64], settings: XTECSettings
-) -> list[Group]:
-    """Frames by temperature, ascending, from what is known of each, (n,); one with NaN or without exposure is left out.
+def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECSettings) -> list[Group]:
+    """Group frames by ascending temperature; frames with NaN or without exposure are left out; arguments are (n,).
 
-    With a direction ("heating", "cooling"; "both" has all) frames count by the change of temperature since the frame
-    before it in time. Temperatures that differ by no more than `merge` are one; None: a 300th of their range.
+    The direction ("heating", "cooling", "both") of a frame is the sign of the change of temperature since the frame
+    before it in time. Temperatures that differ by at most `merge` are merged; None: by a 300th of their range.
     """
     order = np.lexsort((temperature, time))
     order = order[np.isfinite(temperature[order]) & np.isfinite(exposure[order]) & (exposure[order] > 0)]
@@ -185,7 +194,7 @@ def grouped(
     merge = np.ptp(t) / 300 if settings.merge is None else settings.merge
     if settings.direction != "both":
         change = pd.Series(np.diff(t, prepend=t[0]))
-        change = change.where(change.abs() > merge).ffill().bfill()  # a frame without a move goes with the one before
+        change = change.where(change.abs() > merge).ffill().bfill()  # without a change: the direction before
         order = order[(change > 0) if settings.direction == "heating" else (change < 0)]
     order = order[np.lexsort((order, time[order], temperature[order]))]
     groups: list[list[int]] = []
@@ -199,3 +208,167 @@ def grouped(
         Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
         for g in map(np.array, groups)
     ]
+
+
+def analyze(
+    settings: XTECSettings,
+    t: Floats,
+    x: NDArray[np.float32],
+    mean: Floats,
+    bright: Cut,
+    moves: Moves | None,
+    left_out: int,
+) -> tuple[Analysis, Trajectories]:
+    """Return the result of a ramp, and the trajectories for steering.
+
+    `t` (n,) are the temperatures, `x` (m, n) the intensities of the kept pixels, which are scaled in place, and `mean`
+    (ny, nx) is the mean frame.
+    """
+    keep = bright.keep.reshape(mean.shape)
+    patch = patches(keep)
+    counts, size = averages(x, patch, patch.max() + 1)
+    rescale(x, settings.scale)
+    of_patches = rescale(counts.astype(np.float32), settings.scale)
+    clusters = _clusters(settings, x, of_patches, patch, keep)
+    k = clusters.mixture.k
+    known, spread, n_pixels = _trajectories(t, x, clusters, patch)
+    posterior = posteriors(t, known.means, known.errors)
+    posterior = replace(posterior, evidence=np.where(clusters.significant, posterior.evidence, np.nan))
+    shared = transitions(t, posterior)
+    brightness = np.array([np.median(mean[keep][clusters.labels == i]) for i in range(k)])
+    level = np.exp(bright.level) if np.isfinite(bright.level) else np.median(mean[keep])
+    odd = odd_patches(of_patches.astype(np.float64), size, counts.mean(axis=1))
+    compared = int(np.isfinite(odd).sum())
+    oddest = np.argwhere(keep)[patch == np.nanargmin(odd)].mean(axis=0).tolist() if compared else (None, None)
+    labels = np.full(keep.shape, -1, np.int16)
+    labels[keep] = clusters.labels
+    summary: dict[str, Any] = {
+        "clusters": k,
+        "stability": "stable" if clusters.stable else "unstable",
+        "starts_agree": clusters.starts,
+        "halves_agree": clusters.halves,
+        "bic_clusters": int(clusters.tried["clusters"][np.nan_to_num(clusters.tried["bic"], nan=np.inf).argmin()]),
+        "log_likelihood": clusters.mixture.score,
+        "pixels": int(keep.sum()),
+        "cut_counts": float(level),
+        "temperatures": t.size,
+        "lowest": float(t[0]),
+        "highest": float(t[-1]),
+        "direction": settings.direction,
+        "frames_left_out": left_out,
+        "transitions": len(shared),
+        "noise_clusters": int(np.sum(~clusters.significant)),
+        **_motion(settings.follow, moves),
+        "odd_patches": int(np.sum(is_novel(odd * compared, settings.alpha))),
+        "oddest_row": oddest[0],
+        "oddest_column": oddest[1],
+    }
+    for number, s in enumerate(sorted(sorted(shared, key=lambda s: -s.evidence)[:MOST_NAMED], key=lambda s: s.at), 1):
+        name = f"transition_{number}"
+        summary |= {name: s.at, f"{name}_low": s.low, f"{name}_high": s.high}
+    arrays: dict[str, tuple[NDArray, tuple[str, ...]]] = {
+        "labels": (labels, ("row", "column")),
+        "trajectories": (known.means.astype(np.float32), ("cluster", "step")),
+        "trajectories_sd": (spread.astype(np.float32), ("cluster", "step")),
+        "temperature": (t, ("step",)),
+        "mean_frame": (mean.astype(np.float32), ("row", "column")),
+    }
+    analysis = Analysis(
+        embedding=_embedding(t, known.means),
+        novelty_p=float(min(1.0, np.nanmin(odd) * compared)) if compared else None,
+        arrays={name: array for name, (array, _) in arrays.items()},
+        dims={name: dims for name, (_, dims) in arrays.items()},
+        tables=_tables(clusters, n_pixels, brightness, level, posterior, shared),
+        summary=summary,
+        units=_units(summary, settings.unit),
+        calibration={"id": "own-patches", "n": compared, "alpha": settings.alpha},
+    )
+    return analysis, known
+
+
+def _clusters(
+    settings: XTECSettings,
+    x: NDArray[np.float32],
+    of_patches: NDArray[np.float32],
+    patch: NDArray[np.int64],
+    keep: NDArray[np.bool_],
+) -> Clusters:
+    """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
+    find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
+    if settings.smooth == "patches":
+        clusters = find(of_patches)
+        return replace(clusters, labels=clusters.labels[patch])
+    cell = settings.cell if settings.smooth == "cells" else None
+    smooth = None if settings.smooth == "none" else smoothing(np.argwhere(keep), settings.length, cell)
+    return find(x, smooth=smooth)
+
+
+def _trajectories(
+    t: Floats, x: NDArray[np.float32], clusters: Clusters, patch: NDArray[np.int64]
+) -> tuple[Trajectories, Floats, NDArray[np.int64]]:
+    """Return the mean trajectories with errors from the scatter of patches, standard deviations, and pixel numbers."""
+    k, labels = clusters.mixture.k, clusters.labels
+    parts, place = np.unique(patch * k + labels, return_inverse=True)  # of patches, by cluster
+    of_parts, pixels = averages(x, place, len(parts))
+    share = (parts % k == np.arange(k)[:, None]) * pixels
+    share = share / share.sum(axis=1, keepdims=True)
+    means = share @ of_parts
+    spread = np.sqrt(np.maximum(averages(x, labels, k, 2)[0] - means**2, 0))
+    n_pixels = np.bincount(labels, minlength=k)
+    errors = np.sqrt(share**2 @ (of_parts - means[parts % k]) ** 2 + spread**2 / n_pixels[:, None])
+    return Trajectories(t, means, errors), spread, n_pixels
+
+
+def _tables(
+    clusters: Clusters,
+    n_pixels: NDArray[np.int64],
+    brightness: Floats,
+    level: float,
+    posterior: Posteriors,
+    shared: list[Transition],
+) -> dict[str, dict[str, NDArray]]:
+    is_bragg = brightness > BRIGHT * level
+    guess = np.select(
+        [posterior.evident & (posterior.order > 0.5), posterior.evident, ~clusters.significant, is_bragg],
+        ["order parameter", "critical scattering", "noise", "Bragg"],
+        "background",
+    )
+    at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(len(n_pixels))]
+    tables: dict[str, dict[str, NDArray]] = {
+        "cluster": {
+            "pixels": n_pixels,
+            "counts": brightness,
+            "guess": guess,
+            "transition": np.array(at),
+            "evidence": posterior.evidence,
+        },
+        "tried": clusters.tried,
+    }
+    if shared:
+        columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
+        tables["transition"] = columns | {"clusters": np.array([", ".join(map(str, s.clusters)) for s in shared])}
+    return tables
+
+
+def _units(summary: Mapping[str, Any], unit: str) -> dict[str, str]:
+    units = dict.fromkeys((n for n, value in summary.items() if isinstance(value, int | float)), "1")
+    units |= {n: unit for n in units if n.startswith("transition_") or n in ("lowest", "highest")}
+    units |= {n: "px" for n in units if n in ("expansion_px", "oddest_row", "oddest_column")}
+    return units | {"temperature": unit, "transition": unit, "trajectories": "1", "counts": "1"}
+
+
+def _motion(asked: bool, moves: Moves | None) -> dict[str, Any]:
+    if moves is None:
+        return {"followed": "no: too few peaks could be followed" if asked else "not asked for"}
+    far = moves.farthest_px
+    return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
+
+
+def _embedding(t: Floats, means: Floats) -> NDArray[np.float32]:
+    """Return the temperatures at quantiles of the total change of the trajectories, over the root of their number.
+
+    The distance of two embeddings is then the rms shift in temperature.
+    """
+    change = np.abs(np.diff(means, axis=1)).sum(axis=0) + 1e-9
+    at = np.interp(QUANTILES, np.append(0, np.cumsum(change)) / change.sum(), t)
+    return (at / np.sqrt(at.size)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""X-TEC: trajectories of pixels through a ramp, in clusters."""
+"""X-TEC as a technique: clusters of pixel trajectories through a ramp, and the choice of the next temperature."""
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from ainerd.config import read_map, read_section
 from ainerd.novelty import find_regimes
 from ainerd.technique import Question, Regimes, RunInfo, Series, Technique, Unit
-from ainerd.techniques.xtec._cut import cut
-from ainerd.techniques.xtec._ramp import Ramp
-from ainerd.techniques.xtec._said import QUANTILES, Known
+from ainerd.techniques.xtec._pixels import cut
+from ainerd.techniques.xtec._ramp import QUANTILES, Ramp
 from ainerd.techniques.xtec._settings import XTECSettings
-from ainerd.techniques.xtec._steering import NextTemperature
+from ainerd.techniques.xtec._transitions import STEPS, Trajectories, information
+from ainerd.threads import one_thread
 
 VERSION = 4  # of the formulas
-# Settings that do not change the numbers.
-NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}
+NOT_NUMBERS = {"series", "mask", "dark", "memory_gb", "alike", "alpha", "unit"}  # settings that do not change numbers
+EVEN = 4  # first temperatures, evenly spread, including both ends
+CURIOUS = 0.02  # nats for a gap as wide as the range, used if no trajectory shows where to measure
 
 
 class XTEC(Technique):
@@ -39,8 +40,8 @@ class XTEC(Technique):
 
     Attributes
     ----------
-    known : Known or None
-        What the newest ramp says, for steering.
+    known : Trajectories or None
+        Trajectories of the newest ramp, for steering.
     """
 
     name = "xtec"
@@ -56,7 +57,7 @@ class XTEC(Technique):
     ) -> None:
         self.settings = settings or XTECSettings(**options)
         self.mask, self.dark = mask, dark
-        self.known: Known | None = None
+        self.known: Trajectories | None = None
         self.unit: Unit = Series(self.settings.series)
         self.alpha, self.regime_width = self.settings.alpha, self.settings.alike
 
@@ -70,29 +71,32 @@ class XTEC(Technique):
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """What changes the numbers."""
+        """Settings and arrays that change the numbers."""
         settings = self.settings.model_dump(mode="json", exclude=NOT_NUMBERS)
-        said = {"technique": self.name, "version": VERSION, **settings}
+        parameters = {"technique": self.name, "version": VERSION, **settings}
         for name, array in (("mask", self.mask), ("dark", self.dark)):
             if array is not None:
-                said[name] = hashlib.sha256(array.tobytes()).hexdigest()
-        return said
+                parameters[name] = hashlib.sha256(array.tobytes()).hexdigest()
+        return parameters
 
     def begin(self, run: RunInfo) -> Ramp:
-        """Prepare for a series; AnalysisError if its frames do not fit mask or dark."""
-        return Ramp(self, run)
+        """Prepare for a series; raise AnalysisError if its frames do not fit mask or dark."""
+        return Ramp(run, self.settings, self.mask, self.dark, self._remember)
+
+    def _remember(self, known: Trajectories | None) -> None:
+        self.known = known
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
-        """Series that change at the same temperatures."""
+        """Group series that change at the same temperatures."""
         return find_regimes(embeddings, previous, width=self.regime_width)
 
-    def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> NextTemperature:
-        """Chooses the next temperature."""
+    def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> "NextTemperature":
+        """Return the optimizer that chooses the next temperature."""
         return NextTemperature(self, bounds)
 
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-        """What ``ainerd init`` asks."""
+        """Yield the questions of ``ainerd init``."""
         ramped = "data key of what is ramped, read with each frame"
         yield Question(key="temperature", asked=ramped, default="temperature")
         yield Question(key="unit", asked="its unit", default="K")
@@ -105,9 +109,9 @@ class XTEC(Technique):
         yield Question(key="clusters", asked="how many clusters; without it as many as are stable", example=4)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Kept pixels on a mean frame, and the histogram they are cut from.
+        """Draw the kept pixels on a mean frame, and the histogram with the cut.
 
-        ValueError if the mask does not fit, or there is nothing to cut.
+        Raise ValueError if the mask does not fit, or there is nothing to cut.
         """
         image, logs = figure.subplots(1, 2)
         if frame is None:
@@ -123,3 +127,81 @@ class XTEC(Technique):
         logs.hist(np.log(mean[mean > 0]), 200, histtype="step")
         logs.axvline(bright.level, color="C3")
         logs.set(xlabel="log counts", ylabel="pixels", yscale="log")
+
+
+class NextTemperature:
+    """A bluesky-adaptive `Optimizer` of one temperature; other actuators stay in the middle of their bounds.
+
+    It chooses the temperature of one frame at a time. The first ones are spread evenly. Each later one is expected to
+    lower the entropy of the transitions' temperatures most, summed over the clusters of the newest ramp (`XTEC.known`).
+
+    Parameters
+    ----------
+    technique : XTEC
+        Technique whose newest ramp gives the trajectories.
+    bounds : mapping of str to (float, float)
+        Bounds of actuators; the one named as the temperature in the settings is moved, or else the first.
+    """
+
+    def __init__(self, technique: XTEC, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._technique = technique
+        self._name = ([n for n in bounds if technique.settings.temperature.startswith(n)] or list(bounds))[0]
+        self._within = bounds[self._name]
+        self._steps = np.linspace(*self._within, STEPS + 1)
+        self._middle = {name: sum(limits) / 2 for name, limits in bounds.items() if name != self._name}
+        self._at: list[float] = []  # requested or measured, but not in the newest ramp
+
+    @one_thread
+    def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
+        """Return the next temperatures, each with a reason."""
+        return [self._next() for _ in range(num_points or 1)]
+
+    def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Record measured temperatures; their trajectories are in the technique's newest ramp."""
+        if self._technique.known is not None:
+            self._at.clear()
+        self.register_failures(points)
+
+    def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
+        """Record temperatures without a result yet, so that they are not requested again."""
+        self._at += [float(p[self._name]) for p in suggestions if np.isfinite(p.get(self._name, np.nan))]
+
+    def should_stop(self) -> tuple[bool, str]:
+        """Return whether no gap is left that is worth another frame, and why."""
+        if self._free().size:
+            return False, "there are gaps between temperatures in which trajectories are not certain"
+        return True, "all gaps between temperatures are closed"
+
+    def _next(self) -> dict[str, Any]:
+        even = np.linspace(*self._within, EVEN)
+        far = even[self._distance(even) > np.ptp(self._within) / EVEN / 2]
+        if far.size:
+            at, reason = float(far[0]), f"one of {EVEN} temperatures that are spread evenly"
+        else:
+            at, reason = self._most_informative()
+        self._at.append(at)
+        return {self._name: at, **self._middle, "reason": reason}
+
+    def _most_informative(self) -> tuple[float, str]:
+        known, unit = self._technique.known, self._technique.settings.unit
+        free = self._free()
+        ahead = free if free.size else self._steps
+        distance = self._distance(ahead)
+        curious = CURIOUS * 2 * distance / np.ptp(self._within)
+        if known is not None:
+            gain, at, sd = information(known, ahead, self._within)
+            best = int((gain.sum(axis=0) + curious).argmax())
+            k = int(gain[:, best].argmax())
+            if gain[k, best] > curious[best]:
+                where = f"near {at[k]:.4g} {unit}, now known to ± {sd[k]:.2g} {unit}"
+                return float(ahead[best]), f"here a frame says most about the transition {where}"
+        return float(ahead[distance.argmax()]), "the middle of the widest gap between temperatures"
+
+    def _free(self) -> NDArray[np.float64]:
+        """Return the temperatures that are far enough from all measured ones."""
+        return self._steps[self._distance(self._steps) > 0.99 * np.ptp(self._within) / STEPS]
+
+    def _distance(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        known = self._technique.known
+        taken = np.append(self._at, [] if known is None else known.temperatures)
+        return np.abs(np.subtract.outer(x, taken)).min(axis=1, initial=np.inf)

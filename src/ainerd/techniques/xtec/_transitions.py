@@ -1,47 +1,63 @@
-"""Temperatures of transitions: an order parameter with critical scattering, in the mean trajectories of clusters."""
+"""Temperatures of transitions in the mean trajectories of clusters, and the information of further temperatures.
+
+A trajectory is modelled by an order parameter with critical scattering.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 EXPONENTS = (0.25, 0.5, 0.66, 0.8, 1.0, 1.5)  # 2 beta
 WIDTHS = (0.012, 0.025, 0.04, 0.07, 0.13)  # of critical scattering, as a share of the range
 SHAPES = ("none", "cusp", "lorentzian", "cusp, narrow below", "lorentzian, narrow below")
-# Of a trajectory that spans 1: what the curves leave at best, and, where they leave no more, sd of the heights of a
-# constant, a slope, an order parameter and critical scattering that are expected.
+# for a trajectory that spans 1: the smallest residual, and the expected sd of the heights of a constant, a slope, an
+# order parameter and critical scattering
 NOISE, HEIGHTS = 0.01, (3.0, 1.0, 2.0, 1.0)
-LEAST = -1e300  # log evidence where there is none
-FEWEST = 8  # temperatures: the model has up to seven numbers, three of them on a grid
-FINE = 8  # temperatures tried between two that were measured
-EVIDENT = 3.0  # nats by which a transition is more probable than a cubic
-TOGETHER = 1.5  # steps between what clusters say of one transition
+LEAST = -1e300  # log evidence for impossible models
+FEWEST = 8  # temperatures: the model has up to seven parameters, three of them on a grid
+FINE = 8  # trial temperatures between two measured ones
+EVIDENT = 3.0  # nats by which a transition must be more probable than a cubic
+TOGETHER = 1.5  # steps: transitions of two clusters this close are one
+STEPS = 150  # of the range: smaller steps in temperature add no information
+PLACES = 60  # trial temperatures of a transition for `information`
+FEW_EXPONENTS, FEW_WIDTHS, FEW_SHAPES = (0.33, 0.66, 1.0), (0.02, 0.04, 0.08), ("none", "cusp", "lorentzian")
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Temperatures (n,), mean trajectories of clusters (k, n), and their standard errors."""
+
+    temperatures: Floats
+    means: Floats
+    errors: Floats
 
 
 @dataclass(frozen=True)
 class Posteriors:
-    """Where the transitions of k trajectories may be.
+    """Posterior temperatures of the transitions of k trajectories.
 
     Attributes
     ----------
     grid, p : ndarray, shape (g,) and (g, k)
         Temperatures and their probabilities, over all shapes, exponents and widths.
     evidence : ndarray, shape (k,)
-        Nats by which a transition somewhere is more probable than a cubic; NaN where nothing can be said.
+        Nats by which a transition somewhere is more probable than a cubic; NaN with too few temperatures.
     order : ndarray, shape (k,)
-        Share of the order parameter in what changes at the transition; the rest is critical scattering.
+        Share of the order parameter in the change at the transition; the rest is critical scattering.
     """
 
-    grid: NDArray[np.float64]
-    p: NDArray[np.float64]
-    evidence: NDArray[np.float64]
-    order: NDArray[np.float64]
+    grid: Floats
+    p: Floats
+    evidence: Floats
+    order: Floats
 
     @property
     def evident(self) -> NDArray[np.bool_]:
-        """Whether there is a transition at all, (k,)."""
+        """Whether there is a transition, (k,)."""
         return self.evidence > EVIDENT
 
 
@@ -53,9 +69,9 @@ class Transition:
     ----------
     at, low, high : float
     clusters : tuple of int
-        Which of the trajectories show it.
+        Trajectories that show it.
     evidence : float
-        Of the one that shows it best.
+        Largest evidence of these.
     """
 
     at: float
@@ -65,38 +81,38 @@ class Transition:
     evidence: float
 
 
-def posteriors(t: NDArray[np.float64], means: NDArray[np.float64], errors: NDArray[np.float64]) -> Posteriors:
-    """Where each of the trajectories (k, n) at `t` (n,), ascending, with these standard errors has a transition.
+def posteriors(t: Floats, means: Floats, errors: Floats) -> Posteriors:
+    """Return the posteriors of transitions in trajectories (k, n) at `t` (n,), ascending, with standard errors (k, n).
 
-    Each is a line, plus an order parameter (1 - t / Tc)^(2 beta), plus critical scattering around Tc. Fewer than
-    `FEWEST` temperatures say nothing.
+    Each trajectory is a line, plus an order parameter (1 - t / Tc)^(2 beta), plus critical scattering around Tc. Fewer
+    than `FEWEST` temperatures give no result.
     """
     if t.size < FEWEST:
         nothing = np.full(len(means), np.nan)
         return Posteriors(t, np.zeros((t.size, len(means))), nothing, nothing)
-    y, noise = scaled(means, errors)
+    y, noise = _scaled(means, errors)
     gaps = np.repeat(np.diff(t[1:-1]) / FINE, FINE)
     grid = np.repeat(t[1:-2], FINE) + gaps * (np.tile(np.arange(FINE), t.size - 3) + 0.5)
     prior = np.log(gaps / gaps.mean())
     of_shapes, shares = [], []
     for shape in SHAPES:
-        logs, heights, *_ = weighed(curves(t, grid, (t[0], t[-1]), shape), y, noise)
+        logs, heights, *_ = _evidence(_curves(t, grid, (t[0], t[-1]), shape), y, noise)
         of_shapes.append(logs.reshape(-1, grid.size, len(means)) + prior[:, None] - np.log(len(SHAPES)))
         shares.append(heights[:, 2] / np.maximum(heights[:, 2:].sum(axis=1), 1e-30))
     logs, share = np.concatenate(of_shapes), np.concatenate(shares)
     at = logsumexp(logs, axis=0)
     total = np.maximum(logsumexp(at, axis=0), LEAST)
-    cubic = weighed(np.vander((t - t[0]) / np.ptp(t) - 0.5, 4, increasing=True)[None], y, noise)[0][0]
+    cubic = _evidence(np.vander((t - t[0]) / np.ptp(t) - 0.5, 4, increasing=True)[None], y, noise)[0][0]
     best = logs.reshape(-1, len(means)).argmax(axis=0)
     return Posteriors(grid, np.exp(at - total), total - cubic, share[best, np.arange(len(means))])
 
 
-def transitions(t: NDArray[np.float64], found: Posteriors) -> list[Transition]:
-    """Transitions that trajectories show, by temperature; those of several clusters within 1.5 steps are one.
+def transitions(t: Floats, found: Posteriors) -> list[Transition]:
+    """Return the transitions that trajectories show, by temperature; those within 1.5 steps are merged.
 
-    It is at the median of the product of what its clusters say. The interval is that of their mean, so that it holds
-    what clusters, exponents, widths and shapes of the critical scattering differ by; to either side a third of a step
-    is added in squares.
+    A transition lies at the median of the product of its clusters' posteriors. The interval is that of their mean, so
+    it includes the differences between clusters, exponents, widths and shapes; a third of a step is added in
+    quadrature on either side.
     """
     at = found.grid[found.p.argmax(axis=0)]
     groups: list[list[int]] = []
@@ -108,7 +124,7 @@ def transitions(t: NDArray[np.float64], found: Posteriors) -> list[Transition]:
     return [_joint(t, found, group) for group in groups]
 
 
-def _joint(t: NDArray[np.float64], found: Posteriors, which: list[int]) -> Transition:
+def _joint(t: Floats, found: Posteriors, which: list[int]) -> Transition:
     grid, p, gaps = found.grid, found.p[:, which], np.gradient(found.grid)
     together = np.log(np.maximum(p / gaps[:, None], 1e-300)).sum(axis=1)
     (at,) = _quantiles(grid, gaps * np.exp(together - together.max()), (0.5,))
@@ -118,27 +134,27 @@ def _joint(t: NDArray[np.float64], found: Posteriors, which: list[int]) -> Trans
     return Transition(at, min(low, at), max(high, at), tuple(which), float(found.evidence[which].max()))
 
 
-def _quantiles(grid: NDArray[np.float64], p: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+def _quantiles(grid: Floats, p: Floats, shares: Sequence[float]) -> list[float]:
     return np.interp(shares, (np.cumsum(p) - p / 2) / p.sum(), grid).tolist()
 
 
-def _step(t: NDArray[np.float64], at: float) -> float:
-    """Between the two temperatures on either side."""
+def _step(t: Floats, at: float) -> float:
+    """Return the step between the two temperatures around `at`."""
     return float(np.diff(t)[np.clip(np.searchsorted(t, at) - 1, 0, t.size - 2)])
 
 
-def curves(
-    t: NDArray[np.float64],
-    grid: NDArray[np.float64],
+def _curves(
+    t: Floats,
+    grid: Floats,
     within: tuple[float, float],
     shape: str,
     exponents: Sequence[float] = EXPONENTS,
     widths: Sequence[float] = WIDTHS,
-) -> NDArray[np.float64]:
-    """What a trajectory is a sum of at `t`, for a transition at each of `grid`, each exponent and each width.
+) -> Floats:
+    """Return the components of a trajectory at `t`, for a transition at each of `grid`, each exponent and each width.
 
-    A constant, a slope, the order parameter, which is 1 at the lower end of `within`, and critical scattering, which is
-    1 at the transition: (len(exponents) * len(widths) * g, n, 4), or a column less for the shape "none".
+    The components are a constant, a slope, the order parameter, which is 1 at the lower end of `within`, and critical
+    scattering, which is 1 at the transition: (len(exponents) * len(widths) * g, n, 4), or one less for shape "none".
     """
     low, span = within[0], within[1] - within[0]
     line = np.broadcast_to(np.stack([np.ones(t.size), (t - low) / span - 0.5])[:, None], (2, grid.size, t.size))
@@ -154,21 +170,19 @@ def curves(
     return np.concatenate(columns)
 
 
-def scaled(means: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Trajectories (k, n) around 0 that span 1, as columns (n, k), and what curves leave of each at best, (k,)."""
+def _scaled(means: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """Return the trajectories (k, n) centered and scaled to span 1, as columns (n, k), and their noise, (k,)."""
     span = np.maximum(np.ptp(means, axis=1), 1e-9)
     y = (means - means.mean(axis=1, keepdims=True)) / span[:, None]
     return y.T, np.hypot(NOISE, np.median(errors, axis=1) / span)
 
 
-def weighed(
-    x: NDArray[np.float64], y: NDArray[np.float64], noise: NDArray[np.float64]
-) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """How probable models (m, n, p) are of trajectories `y` (n, k): log evidence (m, k), over the number of models.
+def _evidence(x: Floats, y: Floats, noise: Floats) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return the log evidence (m, k), over the number of models, of models (m, n, p) for trajectories `y` (n, k).
 
-    Then heights (m, p, k), the sum of squares that is left (m, k), and the inverse (m, p, p) of the normal equations.
+    Also return heights (m, p, k), residual sums of squares (m, k), and the inverse (m, p, p) of the normal equations.
     The prior of heights is Gaussian, that of the noise an inverse gamma of two degrees of freedom around `noise` (k,).
-    Of many models those with a negative order parameter or critical scattering are out.
+    Among many models, those with a negative order parameter or critical scattering are excluded.
     """
     n, p = x.shape[1:]
     prior = (NOISE / np.array(HEIGHTS[:p])) ** 2
@@ -182,3 +196,56 @@ def weighed(
     if len(x) > 1:
         logs[(heights[:, 2:] < 0).any(axis=1)] = -np.inf
     return logs, heights, left, inverse
+
+
+def information(known: Trajectories, ahead: Floats, within: tuple[float, float]) -> tuple[Floats, Floats, Floats]:
+    """Return the expected information of a frame at other temperatures about the transition in each trajectory.
+
+    A trajectory is a line, an order parameter and critical scattering, with unknown Gaussian heights and a transition
+    anywhere; or it is a parabola without a transition. The posterior has a closed form on a grid. To second order, a
+    frame lowers the variance of the transition's temperature through its covariance with the frame's intensity. The
+    logarithm of the ratio of variances, floored at a `STEPS`-th of the range, is weighted by the probability of a
+    transition. It is 0 for a transition that another cluster determines better.
+
+    Parameters
+    ----------
+    known : Trajectories
+        Trajectories of k clusters.
+    ahead : ndarray, shape (c,)
+    within : (float, float)
+        Range of possible transitions.
+
+    Returns
+    -------
+    gain : ndarray, shape (k, c)
+        Information in nats.
+    at, sd : ndarray, shape (k,)
+        Posterior mean and standard deviation of the transition's temperature.
+    """
+    low, span = within[0], within[1] - within[0]
+    fine = span / STEPS
+    grid = low + span * (np.arange(PLACES) + 0.5) / PLACES
+    both, n = np.append(known.temperatures, ahead), known.temperatures.size
+    y, noise = _scaled(known.means, known.errors)
+    of_shapes = []
+    for shape in FEW_SHAPES:
+        seen, further = np.split(_curves(both, grid, within, shape, FEW_EXPONENTS, FEW_WIDTHS), [n], axis=1)
+        logs, heights, left, inverse = _evidence(seen, y, noise)
+        variance = 1 + ((further @ inverse) * further).sum(axis=2)
+        of_shapes.append((logs, further @ heights, variance[..., None] * left[:, None] / (n + 2)))
+    logs, predicted, variance = map(np.concatenate, zip(*of_shapes, strict=True))
+    parabola = np.vander((known.temperatures - low) / span - 0.5, 3, increasing=True)[None]
+    smooth = _evidence(parabola, y, noise)[0][0] + np.log(len(FEW_SHAPES))
+    total = np.maximum(logsumexp(logs, axis=0), LEAST)
+    sure, weight = expit(total - smooth), np.exp(logs - total)
+    place = np.tile(grid, len(weight) // PLACES)
+    at = place @ weight
+    off = predicted - np.einsum("mk,mck->ck", weight, predicted)
+    covariance = np.einsum("mk,mck->kc", weight * (place[:, None] - at), off)
+    before = np.sum(weight * (place[:, None] - at) ** 2, axis=0)
+    spread = np.einsum("mk,mck->kc", weight, off**2 + variance)
+    after = before[:, None] - covariance**2 / np.maximum(spread, 1e-30)
+    gain = 0.5 * sure[:, None] * np.log((before[:, None] + fine**2) / (np.maximum(after, 0) + fine**2))
+    sd = np.sqrt(before)
+    sharper = (sd < sd[:, None]) & (sure > 0.5) & (np.abs(at - at[:, None]) < sd[:, None])
+    return np.where(sharper.any(axis=1)[:, None], 0.0, gain), at, sd

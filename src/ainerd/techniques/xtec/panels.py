@@ -1,4 +1,4 @@
-"""What is drawn of a ramp."""
+"""Drawings and sentences of a ramp."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ _COLOURS = colormaps["tab10"]
 
 
 def plot(result: Any, figure: Any) -> None:
-    """Trajectories by cluster, the map of clusters, and the mean frame."""
+    """Draw the trajectories by cluster, the map of clusters, and the mean frame."""
     figure.set_layout_engine("constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.5, 1, 1])
     arrays = {name: result[name].read() for name in ("temperature", "trajectories", "trajectories_sd", "labels")}
@@ -37,13 +37,13 @@ def plot(result: Any, figure: Any) -> None:
 
 
 def image(result: Any) -> NDArray[np.uint8]:
-    """The map of clusters."""
+    """Return the map of clusters as gray levels."""
     labels = result["labels"].read().astype(float)
     return (255 * (labels + 1) / max(labels.max() + 1, 1)).astype(np.uint8)
 
 
 def gallery(figure: Any, scene: Any, runs: Any) -> None:
-    """Trajectories and map of the newest ramp, beside those of the one most like it."""
+    """Draw trajectories and map of the newest ramp, beside those of another one."""
     shown = [key for key in runs.index if "labels" in scene.arrays.get(key, {})][-2:][::-1]
     grid = figure.subplots(2, max(len(shown), 1), squeeze=False)
     for axes, key in zip(grid.T, shown, strict=False):
@@ -53,10 +53,10 @@ def gallery(figure: Any, scene: Any, runs: Any) -> None:
 
 
 def strip(axes: Any, scene: Any, runs: Any) -> None:
-    """How much trajectories change from one temperature to the next, a column for each ramp: transitions stand out."""
-    for key, found in scene.arrays.items():
-        t = found["temperature"]
-        change = np.abs(np.diff(found["trajectories"], axis=1)).max(axis=0) / np.diff(t)
+    """Draw the change of trajectories between temperatures, a column for each ramp: transitions stand out."""
+    for key, of_ramp in scene.arrays.items():
+        t = of_ramp["temperature"]
+        change = np.abs(np.diff(of_ramp["trajectories"], axis=1)).max(axis=0) / np.diff(t)
         shade = colormaps["Greys"](0.1 + 0.9 * change / max(change.max(), 1e-9))
         axes.vlines(np.full(len(change), float(runs["number"][key])), t[:-1], t[1:], color=shade, linewidth=6)
     axes.set_ylabel("temperature")
@@ -64,48 +64,48 @@ def strip(axes: Any, scene: Any, runs: Any) -> None:
 
 
 def columns(summary: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, str]:
-    """How many clusters, and where the transitions are, for the table of results."""
+    """Return the number of clusters and the transitions, for the table of results."""
     unit = units.get("transition_1", "")
-    found = (f"{at:.1f} ({low:.1f}–{high:.1f})" for at, low, high in _transitions(summary))
+    intervals = (f"{at:.1f} ({low:.1f}–{high:.1f})" for at, low, high in _transitions(summary))
     return {
         "clusters": f"{summary['clusters']:.0f}" if "clusters" in summary else "",
-        f"transitions ({unit})" if unit else "transitions": ", ".join(found),
+        f"transitions ({unit})" if unit else "transitions": ", ".join(intervals),
     }
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
-    """The numbers of a ramp in words."""
+    """Describe the numbers of a ramp."""
     if "clusters" not in summary:
         return []
-    said = [f"{summary['clusters']} clusters of {summary['pixels']} pixels at {summary['temperatures']} temperatures"]
+    lines = [f"{summary['clusters']} clusters of {summary['pixels']} pixels at {summary['temperatures']} temperatures"]
     if summary.get("stability") == "unstable":
-        said[0] += (
+        lines[0] += (
             f"; they are unstable: other starts agree with {summary['starts_agree']:.2f}, halves of the pixels with "
             f"{summary['halves_agree']:.2f} (adjusted Rand index)"
         )
-    said += [
+    lines += [
         f"a transition at {at:.1f}, between {low:.1f} and {high:.1f} (90 %)" for at, low, high in _transitions(summary)
     ]
     if not summary.get("transitions"):
-        said.append("no transition that can be told")
+        lines.append("no significant transition")
     if noise := summary.get("noise_clusters"):
-        said.append(
+        lines.append(
             f"{noise} of the clusters is noise, and shows no transition: its pixels, chosen by half of the "
-            "temperatures, do not go alike at the others"
+            "temperatures, do not follow each other at the others"
         )
     if summary.get("expansion_px", 0) > 1 or str(summary.get("followed", "")).startswith("no: too few"):
         moved = f"peaks move by {summary['expansion_px']:.1f} pixels" if "expansion_px" in summary else "peaks may move"
-        said.append(f"{moved}; followed: {summary['followed']}")
+        lines.append(f"{moved}; followed: {summary['followed']}")
     if summary.get("odd_patches"):
         at = f"row {summary['oddest_row']:.0f}, column {summary['oddest_column']:.0f}"
-        said.append(f"{summary['odd_patches']} patch(es) with a trajectory like none other, the oddest at {at}")
-    return said
+        lines.append(f"{summary['odd_patches']} patch(es) with a trajectory unlike all others, the oddest at {at}")
+    return lines
 
 
-def _transitions(said: Mapping[str, Any]) -> Iterator[tuple[float, float, float]]:
+def _transitions(summary: Mapping[str, Any]) -> Iterator[tuple[float, float, float]]:
     number = 1
-    while f"transition_{number}" in said:
-        yield tuple(said[f"transition_{number}{end}"] for end in ("", "_low", "_high"))
+    while f"transition_{number}" in summary:
+        yield tuple(summary[f"transition_{number}{end}"] for end in ("", "_low", "_high"))
         number += 1
 
 

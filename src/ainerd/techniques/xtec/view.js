@@ -1,5 +1,5 @@
-// What X-TEC shows of a ramp in the browser: trajectories by cluster over temperature, and the cluster of each pixel.
-// Drawn inside the views of ainerd, with their colours and their Plotly.
+// The page of a ramp: trajectories by cluster over temperature, and the cluster of each pixel.
+// It uses the colors and the Plotly of ainerd's pages.
 const { colour } = window.__AINERD__["colours.js"];
 const { axis, Plot } = window.__AINERD__["plot.js"];
 const { h, useEffect, useState } = window.__AINERD__["react.js"];

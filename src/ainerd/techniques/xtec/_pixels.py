@@ -1,22 +1,27 @@
-"""Which pixels are kept, and how their trajectories are scaled."""
+"""Select and scale pixels, and group them into patches of connected pixels."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from scipy.special import log_ndtr
 
 MOST_STEPS = 100
-BLOCK = 1 << 12  # pixels at a time: more would only cost memory
+BLOCK = 1 << 12  # pixels processed at a time; more would only cost memory
+FEWEST_PATCHES = 60  # for a comparison: among fewer there may be one or two of a normal kind
+LARGE = 9  # pixels of a patch that can be compared
 
 
 def blocks(n: int) -> Iterator[slice]:
-    """Of `n` pixels, some at a time."""
+    """Return slices that cover `n` pixels, a block at a time."""
     return (slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
 
 
 class Cut(NamedTuple):
-    """Pixels that are bright enough (n_pixels,), and the cut, on the natural logarithm of the mean intensity."""
+    """Which pixels are bright enough, (n_pixels,), and the cut on the natural logarithm of the mean intensity."""
 
     keep: NDArray[np.bool_]
     level: float
@@ -30,7 +35,7 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
     Parameters
     ----------
     mean : ndarray, shape (n_pixels,)
-        Mean intensity of each pixel; what is not above 0 is left out.
+        Mean intensity of each pixel; pixels not above 0 are left out.
     how : {"kl", "simple", "none"} or float
         "kl": where a Gaussian fits the part of the histogram of log intensity below it best (Kullback and Leibler);
         "simple": mean + 2 sd of log intensity; "none": all; a number: this mean intensity.
@@ -38,7 +43,7 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
     Raises
     ------
     ValueError
-        If there is nothing to cut: no pixel above 0, or all the same.
+        If there is nothing to cut: no pixel is above 0, or all are the same.
     """
     some = mean > 0
     if not some.any():
@@ -56,7 +61,7 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
 
 
 def _by_kl(logs: NDArray[np.float64]) -> float:
-    """Descend the logarithm of the divergence, bin by bin, from halfway between the mode and mean + sd."""
+    """Minimize the logarithm of the divergence, bin by bin, starting halfway between the mode and mean + sd."""
     values = np.sort(logs)
     n = values.size
     quartiles = values[[min(round(n * share), n - 1) for share in (0.25, 0.75)]]
@@ -109,3 +114,36 @@ def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.
         if how != "log":
             x /= np.where(by > 0, by, 1).astype(np.float32)
     return trajectories
+
+
+def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the patch of each kept pixel, from 0: patches are connected, also along diagonals."""
+    return ndimage.label(keep, np.ones((3, 3)))[0][keep].astype(np.int64) - 1
+
+
+def averages(
+    x: NDArray[np.float32], group: NDArray[np.int64], n: int, power: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the mean trajectory (n, n_temperatures) of each group, or the mean of a power, and its pixels (n,)."""
+    size = np.bincount(group, minlength=n)
+    sums = [np.bincount(group, column if power == 1 else np.float_power(column, power), n) for column in x.T]
+    return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size
+
+
+def odd_patches(
+    trajectories: NDArray[np.float64], pixels: NDArray[np.int64], brightness: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the probability of each patch to be as far from all others if it is like them; NaN if not compared.
+
+    The logarithm of the distance to the second nearest patch is compared with that of all patches, whose center and
+    spread are taken from the median and the quartiles. Trajectories are scaled, (n, n_temperatures). Patches of fewer
+    than 9 `pixels` (n,), or without counts in `brightness` (n,), are left out; fewer than 60 are not compared.
+    """
+    p = np.full(len(trajectories), np.nan)
+    some = np.flatnonzero((pixels >= LARGE) & (brightness > 0))
+    if some.size >= FEWEST_PATCHES:
+        near = cKDTree(trajectories[some]).query(trajectories[some], k=3)[0][:, 2]
+        logs = np.log(np.maximum(near, 1e-12))
+        low, middle, high = np.quantile(logs, [0.25, 0.5, 0.75])
+        p[some] = np.exp(log_ndtr((middle - logs) / max((high - low) / 1.349, 1e-6)))
+    return p

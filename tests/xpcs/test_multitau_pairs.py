@@ -1,4 +1,4 @@
-"""The multi-tau correlator against plain sums over pairs, however the frames come."""
+"""The multi-tau correlator compared with plain sums over pairs, for any division into blocks."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ N = 300
 
 @pytest.fixture(scope="module")
 def counts(partition):
-    """Frames that relax, of a beam that flickers, of which some are dark, in all bins or in one."""
+    """Relaxing frames under a flickering beam; some are dark, in all bins or in one."""
     rng = np.random.default_rng(3)
     field = np.cumsum(rng.normal(size=(N, 2, len(partition.pixels))), 0) / 5
     counts = rng.poisson(((field**2).sum(1) / 5 + 1) * (1 + 0.3 * rng.random(N))[:, None]).astype(np.uint16)
@@ -29,7 +29,7 @@ def valid():
 
 
 def pushed(partition, counts, valid, blocks, *, asked=(), out=(), at=None):
-    """The correlator of all frames, asked on its way, and told to leave pixels out at a frame."""
+    """Push all frames, with intermediate results at frames `asked`, and pixels left out at frame `at`."""
     live, begin, i = MultiTau(partition, len(counts)), 0, 0
     while begin < len(counts):
         if begin == at:
@@ -44,7 +44,7 @@ def pushed(partition, counts, valid, blocks, *, asked=(), out=(), at=None):
 
 
 def mean_of_pairs(partition, counts, valid):
-    """Of each bin, level and lag c, and age of the later entry: mean over pairs and pixels of d d' / S²."""
+    """Return the mean over pairs and pixels of d d' / S², and the pairs, by bin, age of the later entry, and lag."""
     edges, found = np.append(0, np.cumsum(partition.n_pixels)), {}
     ages = np.array([0, 32, 64, 128, 256])
     sub = np.diff(partition.static_edges)
@@ -87,7 +87,7 @@ def test_g2_is_the_mean_over_the_pairs_of_each_level_and_age(partition, counts, 
     asked=st.lists(st.integers(2, N), max_size=2),
     at=st.sampled_from([None, 1, 31, 32, 33, 97, 250]),
 )
-def test_blocks_and_questions_change_nothing(partition, counts, valid, blocks, asked, at):
+def test_block_sizes_and_intermediate_results_change_nothing(partition, counts, valid, blocks, asked, at):
     out = [3, 40, 41, 200]
     wanted = pushed(partition, counts, valid, (N,), out=out, at=at)
     found = pushed(partition, counts, valid, blocks, asked=asked, out=out, at=at)
