@@ -7,7 +7,7 @@ from pathlib import Path
 KEY = "soak0soak"
 _SERVE = """
 import pathlib, sys, threading
-from ainerd.server._child import serving
+from ainerd.server import serving
 directory, port, key, frames = sys.argv[1:]
 with serving(pathlib.Path(directory), port=int(port), api_key=key, readable_storage=[frames]) as server:
     print("port", server.port if int(port) == 0 else port, flush=True)

@@ -77,7 +77,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         ("log", "where are the results? give --tiled URL or FOLDER, or --config"),
         (
             "log --tiled localhost:8000",
-            "'localhost:8000' is no address of a server, and no folder: give http://host:port",
+            "'localhost:8000' is neither the address of a server nor a folder: give http://host:port",
         ),
         ("log --tiled .", ". is no folder of an embedded server: it has no catalog.db"),
         ("serve .", ". is no folder of an embedded server: it has no catalog.db, and is not empty"),

@@ -180,7 +180,7 @@ def test_no_key_travels(archive, cluster, serial, monkeypatch):
     )
     assert settings.storage.api_key and archive.server.api_key not in str(workplace)
     uid = next(iter(serial[0]["complete"])).partition("/")[0]
-    with pytest.raises(ServerError, match="wants an API key"):
+    with pytest.raises(ServerError, match="requires an API key"):
         cluster[1].submit(analyse, uid, workplace, pure=False).result()
     other = replace(workplace, embedded=True, parameters='{"technique": "rheo_xpcs", "n_roi": 2}')
     with pytest.raises(ValueError, match="n_roi.* would differ from this command's"):

@@ -5,8 +5,11 @@ import sqlite3
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
 
 import h5py
+import httpx
 import numpy as np
 import pandas as pd
 import pyarrow
@@ -18,8 +21,6 @@ from tiled.structures.data_source import Asset, DataSource
 from ainerd.cli import main
 from ainerd.results import ResultRecord, ResultStore, export_table
 from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
-from ainerd.server._archive import _frames
-from ainerd.server._home import address, addresses, path_of, settle
 from ainerd.technique import Analysis
 
 N = 50
@@ -90,15 +91,21 @@ def home(tmp_path_factory):
     return folder, keys
 
 
-def test_what_was_copied_by_hand_finds_its_files(home):
-    folder, _ = home
-    assert settle(folder / "copied") > N and settle(folder / "copied") == 0
-    with closing(sqlite3.connect(folder / "copied" / "catalog.db")) as catalog:
-        known = addresses(catalog)
-    assert f"duckdb://localhost/{folder / 'copied'}/storage.duckdb" in known
-    paths = {path for uri in known if (path := path_of(uri)) is not None}
+def addresses(directory):
+    with closing(sqlite3.connect(directory / "catalog.db")) as catalog:
+        return {uri for (uri,) in catalog.execute("SELECT data_uri FROM assets WHERE data_uri IS NOT NULL")}
+
+
+def test_a_copy_made_by_hand_is_archived_with_the_addresses_of_its_own_files(home, tmp_path):
+    folder, _ = home  # the catalog in "copied" still has the addresses of a folder that is gone
+    archived = archive(folder / "copied", tmp_path / "again")
+    assert archived.files > N and archived.frames == 0
+    known = addresses(tmp_path / "again")
+    assert f"duckdb://localhost/{tmp_path / 'again'}/storage.duckdb" in known
+    paths = {Path(unquote(httpx.URL(uri).path)) for uri in known if uri.startswith("file:")}
     missing = [path for path in paths if not path.exists()]
-    assert missing == [folder / "frames" / "one.h5"] and all(path.is_relative_to(folder) for path in paths)
+    assert missing == [folder / "frames" / "one.h5"]
+    assert all(path.is_relative_to(tmp_path) for path in paths - {*missing})
 
 
 def test_a_copy_opens_where_it_is(home, tmp_path):
@@ -127,9 +134,9 @@ def test_what_is_not_copied_is_said(home, tmp_path, monkeypatch, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     for source, to, message in (
-        (tmp_path, tmp_path / "x", "has no catalogue of an embedded server"),
-        (folder / "gone", tmp_path / "full", "is there and not empty: give another name"),
-        (folder / "gone", folder / "gone" / "data" / "x", "lie within each other"),
+        (tmp_path, tmp_path / "x", "has no catalog of an embedded server"),
+        (folder / "gone", tmp_path / "full", "exists and is not empty: give another name"),
+        (folder / "gone", folder / "gone" / "data" / "x", "is inside the other"),
     ):
         with pytest.raises(ServerError, match=message):
             archive(source, to)
@@ -158,8 +165,8 @@ def test_what_is_not_copied_is_said(home, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "new").exists()
     code, text = said(tmp_path / "new", "--tiled", folder / "gone", "--frames")
     assert code == 0 and f"to open it: ainerd serve {tmp_path / 'new'}" in text
-    with closing(sqlite3.connect(tmp_path / "new" / "catalog.db")) as catalog:  # of one that was moved, and not served
-        assert not [uri for uri in addresses(catalog) if f"{folder}/tiled" in uri]
+    # The source was moved and not served since.
+    assert not [uri for uri in addresses(tmp_path / "new") if f"{folder}/tiled" in uri]
     assert "one.h5" in text and "1 runs wait on disk and are not in the copy" in text
 
 
@@ -177,8 +184,15 @@ def test_files_of_one_name_stay_apart_and_what_only_files_name_is_told(tmp_path)
         file["entry/link"] = h5py.ExternalLink("linked.h5", "data")
         file["entry/copied"] = h5py.ExternalLink("a.h5", "data")
     known = [tmp_path / name for name in ("x/2-a.h5", "x/a.h5", "y/a.h5", "gone.h5")]
-    (tmp_path / "home" / "data" / "frames" / "0").mkdir(parents=True)  # an archive that went on
-    wanted, missing = _frames(tmp_path / "home", [address(path) for path in known])
-    assert wanted == dict(zip(known, ("frames/1/2-a.h5", "frames/1/a.h5", "frames/2/a.h5"), strict=False))
+    (tmp_path / "home" / "data" / "frames" / "0").mkdir(parents=True)  # a campaign that was archived before
+    with closing(sqlite3.connect(tmp_path / "home" / "catalog.db")) as catalog, catalog:
+        catalog.execute("CREATE TABLE assets (data_uri TEXT)")
+        catalog.executemany("INSERT INTO assets VALUES (?)", [(f"file://localhost{path}",) for path in known])
+    (tmp_path / "home" / "storage.duckdb").touch()
+    archived = archive(tmp_path / "home", tmp_path / "copy", frames=True)
+    names = ("frames/1/2-a.h5", "frames/1/a.h5", "frames/2/a.h5")
+    copies = [tmp_path / "copy" / "data" / name for name in names]
+    assert archived.frames == 3 and all(path.is_file() for path in copies)
+    assert addresses(tmp_path / "copy") == {f"file://localhost{path}" for path in (*copies, known[-1])}
     x = tmp_path / "x"
-    assert missing == [known[-1], x / "data.h5", x / "data.raw", x / "linked.h5"]
+    assert archived.missing == [known[-1], x / "data.h5", x / "data.raw", x / "linked.h5"]

@@ -154,7 +154,7 @@ def test_a_long_log_begins_anew(tmp_path, monkeypatch):
     with open(log, "ab", buffering=0) as writing:
         for text in (b"a few lines", b"more", b"and many lines more"):
             writing.write(text)
-            _embedded._shorten(log)
+            _embedded._rotate(log)
         writing.write(b"the last")
     assert log.read_bytes() == b"the last"
     assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
@@ -172,18 +172,18 @@ def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path,
     presence.leave()
     (tmp_path / "another.agent").mkdir()  # cannot be opened, as a file of another account
     Presence(tmp_path, "another").leave()
-    assert "others are not told that agent 'another' is at work: " in caplog.text
+    assert "other agents cannot be warned that agent 'another' is running: " in caplog.text
 
 
 def test_the_watch_outlives_what_goes_wrong(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(_embedded, "WATCH_S", 0.01)
-    monkeypatch.setattr(_embedded, "AGAIN_S", 0.01)
+    monkeypatch.setattr(_embedded, "RETRY_S", 0.01)
     with EmbeddedServer.start(tmp_path) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(_embedded, "_taken", lambda lock: True)
-            patch.setattr(_embedded, "_spawned", lambda *_: server._service.process)
-            patch.setattr(_embedded, "_note", lambda _: {})
+            patch.setattr(_embedded, "_try_lock", lambda lock: True)
+            patch.setattr(_embedded, "_spawn", lambda *_: server._service.process)
+            patch.setattr(_embedded, "_read_status", lambda _: {})
             wait_for(lambda: "KeyError: 'uri'" in caplog.text)
-            patch.setattr(_embedded, "_taken", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
+            patch.setattr(_embedded, "_try_lock", lambda lock: (_ for _ in ()).throw(PermissionError("no lock")))
             wait_for(lambda: "PermissionError: no lock" in caplog.text)
         assert server._service._watch.is_alive()

@@ -143,14 +143,6 @@ def test_a_technique_gives_a_view_of_its_own(pages):
     assert pages.http.get(f"{pages.base}/custom/ainerd/technique/nothing/view.js").status_code == 404
 
 
-def test_a_catalogue_of_before_gets_its_specs(server):
-    client = server.client().create_container(f"before-{uuid.uuid4().hex[:8]}")
-    client.create_container("ainerd").create_container("results")
-    _, ainerd = open_catalog(client)
-    assert [ainerd.specs[0].name, client["ainerd"].specs[0].name] == ["AinerdCampaign"] * 2
-    assert client["ainerd", "results"].specs[0].name == "AinerdResults"
-
-
 def test_the_campaign_is_what_the_store_says(filled):
     pages, made = filled
     said = pages.get("campaign")

@@ -180,13 +180,13 @@ def _show(said: dict[str, Any]) -> None:
 
 def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, text and style of each line."""
-    from ainerd.server import told
+    from ainerd.server import process_text
     from ainerd.words import named_place
 
     lines = []
     if "agent" in said:
         who = said["at_work"]
-        at_work = "not at work on this machine" if who is None else f"at work{told(who)}"
+        at_work = "not at work on this machine" if who is None else f"at work{process_text(who)}"
         lines.append(("agent", f"{said['agent']}: {at_work}", ""))
     if said["tiled"]:
         lines.append(("tiled", said["tiled"], ""))

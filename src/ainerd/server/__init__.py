@@ -1,9 +1,10 @@
-"""Tiled for a session: an embedded server in a process of its own, and the way to any server."""
+"""Tiled for a session: an embedded server in a process of its own, and connections to any server."""
 
 from ainerd.server._archive import archive
 from ainerd.server._connect import SCOPES, ServerError, connect, open_catalog
 from ainerd.server._embedded import EmbeddedServer, embedded_server, open_tiled, running, start_tiled
-from ainerd.server._presence import Presence, at_work, told, warn_of_another, whereabouts
+from ainerd.server._presence import Presence, at_work, process_text, warn_of_another, whereabouts
+from ainerd.server._serving import serving
 
 __all__ = [
     "SCOPES",
@@ -16,9 +17,10 @@ __all__ = [
     "embedded_server",
     "open_catalog",
     "open_tiled",
+    "process_text",
     "running",
+    "serving",
     "start_tiled",
-    "told",
     "warn_of_another",
     "whereabouts",
 ]

@@ -1,4 +1,4 @@
-"""A copy of a campaign, which opens wherever it is taken."""
+"""Copy a campaign, and correct the file addresses of a catalog that was copied or moved."""
 
 import shutil
 import sqlite3
@@ -8,21 +8,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from re import match
+from urllib.parse import unquote
 
 from ainerd.server._connect import ServerError
-from ainerd.server._home import address, addresses, path_of, rewrite, settle
 
 TABLES = ("storage.duckdb", "storage.duckdb.wal")
-TRIES, PAUSE_S = 20, 0.5
+ATTEMPTS, PAUSE_S = 20, 0.5
 SPARE = 1.02  # files grow while they are copied
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archived:
-    """What was copied: files, of them frames, their bytes; and files of frames that were not.
+    """Numbers of files and of frame files copied, their bytes, and the frame files that were not copied.
 
-    Missing is what the catalogue names and is no file any more, and files that only files of frames name: external
-    links, sources of virtual datasets, and raw files.
+    `missing` are paths in the catalog that do not exist, and files that only frame files refer to: external links,
+    sources of virtual datasets, and raw files.
     """
 
     files: int
@@ -32,105 +33,160 @@ class Archived:
 
 
 def archive(
-    directory: Path, to: Path, *, frames: bool = False, progress: Callable[[int, int], None] = lambda done, of: None
+    directory: Path, to: Path, *, frames: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Archived:
-    """Copy the catalogue of an embedded server with its files; it may be in use meanwhile.
+    """Copy the catalog of an embedded server with its files; the server may be running.
 
     Parameters
     ----------
     directory : Path
-        Of the embedded server.
+        Directory of the embedded server.
     to : Path
-        A folder that is empty, or not there yet. `EmbeddedServer.start` opens it, also after it was moved again.
+        A folder that is empty or does not exist. `EmbeddedServer.start` opens it, also after it was moved again.
     frames : bool
-        Whether to copy the files of detectors, too; else they are looked for where they are now.
+        Whether to copy the files of detectors. Otherwise the copy refers to where they are now.
     progress : callable
-        Called with bytes copied and bytes in all.
+        Called with the bytes copied and the bytes in all.
 
     Raises
     ------
     ServerError
-        If there is no catalogue, the folder is not empty, or there is no room for it.
+        If there is no catalog, `to` is not empty, or there is not enough space for it.
     """
     directory, to = directory.resolve(), to.resolve()
     if not (directory / "catalog.db").is_file():
-        raise ServerError(f"{directory} has no catalogue of an embedded server")
+        raise ServerError(f"{directory} has no catalog of an embedded server")
     if to.is_relative_to(directory) or directory.is_relative_to(to):
-        raise ServerError(f"{to} and {directory} lie within each other: give a folder elsewhere")
+        raise ServerError(f"one of {to} and {directory} is inside the other: give a folder elsewhere")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise ServerError(f"{to} is there and not empty: give another name")
-    place = next(path for path in (to, *to.parents) if path.exists())
+        raise ServerError(f"{to} exists and is not empty: give another name")
     with closing(sqlite3.connect(f"file:{directory / 'catalog.db'}?mode=ro", uri=True, timeout=30)) as catalog:
-        wanted, missing = _frames(directory, addresses(catalog)) if frames else ({}, [])
+        wanted, missing = _frame_files(directory, _addresses(catalog)) if frames else ({}, [])
         size = sum(map(_size, [directory / "catalog.db", *_data(directory), *wanted, *(directory / t for t in TABLES)]))
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(next(path for path in (to, *to.parents) if path.exists())).free
         if size * SPARE > free:
             hint = "; without --frames it is less" if frames else ""
-            raise ServerError(f"{to} needs {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB are free there{hint}")
+            raise ServerError(f"{to} needs {size / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free there{hint}")
         to.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(to / "catalog.db")) as copy:
-                catalog.backup(copy)  # one moment of it, also while somebody writes
-            # What the catalogue names was written before it was named: files copied after it hold all of it.
-            files, done = _copy_files(directory, to, wanted, lambda n: progress(n, max(n, size)))
+                catalog.backup(copy)  # a consistent copy, also while someone writes
+            # A file is written before the catalog names it: files copied after the catalog hold all that it names.
+            files, copied = _copy_files(directory, to, wanted, lambda n: progress(n, max(n, size)))
         except BaseException:
-            shutil.rmtree(to, ignore_errors=True)  # half a copy is none
+            shutil.rmtree(to, ignore_errors=True)  # half a copy is useless
             raise
-    return Archived(files=files, frames=len(wanted), size=done, missing=missing)
+    return Archived(files=files, frames=len(wanted), size=copied, missing=missing)
+
+
+def relocate(directory: Path) -> int:
+    """Make the catalog of a copied or moved directory refer to its own files; return how many addresses changed.
+
+    The file ``home`` holds the directory that the addresses are for.
+    """
+    directory, home_file, catalog = directory.resolve(), directory / "home", directory / "catalog.db"
+    changed = 0
+    if catalog.exists() and home_file.exists() and (home := Path(home_file.read_text())) != directory:
+        with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:
+            changed = _move(connection, home, directory)
+    if changed or not home_file.exists():
+        home_file.write_text(str(directory))
+    return changed
+
+
+def _move(connection: sqlite3.Connection, home: Path, directory: Path) -> int:
+    tables = "duckdb://localhost/{}/storage.duckdb"
+    new = {tables.format(home): tables.format(directory)}
+    for uri in _addresses(connection):
+        text = uri.removeprefix("file://localhost")
+        for path in [Path(text), Path(unquote(text))]:
+            if path.is_relative_to(home / "data") and (target := directory / path.relative_to(home)).exists():
+                new[uri] = _address(target)
+                break
+    return _rewrite(connection, new)
+
+
+def _addresses(connection: sqlite3.Connection) -> list[str]:
+    """Return the addresses of all files and databases in the catalog."""
+    return [uri for (uri,) in connection.execute("SELECT DISTINCT data_uri FROM assets WHERE data_uri IS NOT NULL")]
+
+
+def _rewrite(connection: sqlite3.Connection, new: dict[str, str]) -> int:
+    """Replace addresses, old to new; return how many changed."""
+    with closing(connection.cursor()) as cursor:
+        cursor.executemany("UPDATE assets SET data_uri = ? WHERE data_uri = ?", [(n, old) for old, n in new.items()])
+        return cursor.rowcount
+
+
+def _address(path: Path) -> str:
+    """Return the address of a file as Tiled writes and reads it: a space stays a space."""
+    return f"file://localhost{path}"
+
+
+def _path_of(uri: str) -> Path | None:
+    """Return the path of a file address, also of one with %20 for a space; None if it is not a file of this machine."""
+    parts = match(r"file:(?://localhost|//)?(/.*)", uri)
+    if parts is None:
+        return None
+    path = Path(parts[1])
+    return path if "%" not in parts[1] or path.exists() else Path(unquote(parts[1]))
 
 
 def _copy_files(directory: Path, to: Path, frames: dict[Path, str], progress: Callable[[int], None]) -> tuple[int, int]:
-    """Everything but the catalogue, and in this where the files are now; how many files, and their bytes."""
-    done, n = _size(to / "catalog.db"), 1
+    """Copy everything but the catalog, and correct the addresses in the copy; return the number of files and bytes."""
+    size, n = _size(to / "catalog.db"), 1
     for path in _data(directory):
-        done, n = done + _copied(path, to / path.relative_to(directory)), n + 1
-        progress(done)
-    done += _copy_tables(directory, to)
+        size, n = size + _copy(path, to / path.relative_to(directory)), n + 1
+        progress(size)
+    size += _copy_tables(directory, to)
     if (directory / "home").exists():
-        _copied(directory / "home", to / "home")
-    settle(to)
+        _copy(directory / "home", to / "home")
+    relocate(to)
     for path, name in frames.items():
-        done, n = done + _copied(path, to / "data" / name), n + 1
-        progress(done)
+        size, n = size + _copy(path, to / "data" / name), n + 1
+        progress(size)
     with closing(sqlite3.connect(to / "catalog.db")) as copy, copy:
-        names = {uri: frames.get(found) for uri in addresses(copy) if (found := path_of(uri))}
-        rewrite(copy, {uri: address(to / "data" / name) for uri, name in names.items() if name is not None})
-    return n, done
+        names = {uri: frames.get(local) for uri in _addresses(copy) if (local := _path_of(uri))}
+        _rewrite(copy, {uri: _address(to / "data" / name) for uri, name in names.items() if name is not None})
+    return n, size
 
 
 def _data(directory: Path) -> Iterator[Path]:
-    """Files of arrays and results, but for those that are being written."""
+    """Yield the files of arrays and results, except those that are being written."""
     return (path for path in (directory / "data").rglob("*") if path.is_file() and path.suffix != ".part")
 
 
-def _frames(directory: Path, known: list[str]) -> tuple[dict[Path, str], list[Path]]:
-    """Files elsewhere that the catalogue names, each with a name in the archive; and those that are not to be copied.
+def _frame_files(directory: Path, addresses: list[str]) -> tuple[dict[Path, str], list[Path]]:
+    """Return the files outside `directory` with their names in the archive, and the files that are not copied.
 
-    Files of one folder stay together, so that they find each other.
+    Files of one folder stay together, so that their links to each other hold.
     """
-    outside = sorted({path for uri in known if (path := path_of(uri)) and not path.is_relative_to(directory)})
-    there = [path for path in outside if path.is_file()]
-    free = (n for n in count() if not (directory / "data" / "frames" / str(n)).exists())  # of an archive that went on
-    folders = {parent: f"frames/{next(free)}" for parent in dict.fromkeys(path.parent for path in there)}
-    named = {other for path in there for other in _named(path)}.difference(there)
+    outside = sorted({path for uri in addresses if (path := _path_of(uri)) and not path.is_relative_to(directory)})
+    existing = [path for path in outside if path.is_file()]
+    numbers = (n for n in count() if not (directory / "data" / "frames" / str(n)).exists())  # 0… in an older archive
+    folders = {parent: f"frames/{next(numbers)}" for parent in dict.fromkeys(path.parent for path in existing)}
+    linked = {other for path in existing for other in _linked_files(path)}.difference(existing)
     gone = [path for path in outside if not path.is_file()]
-    return {path: f"{folders[path.parent]}/{path.name}" for path in there}, gone + sorted(named.difference(gone))
+    return (
+        {path: f"{folders[path.parent]}/{path.name}" for path in existing},
+        gone + sorted(linked.difference(gone)),
+    )
 
 
-def _named(path: Path) -> set[Path]:
-    """Files that an HDF5 file names: external links, sources of virtual datasets, raw files; and those that they name.
+def _linked_files(path: Path) -> set[Path]:
+    """Return the files that an HDF5 file needs, directly or through others; none if it cannot be read as HDF5.
 
-    Empty if it is none, or cannot be read now.
+    These are targets of external links, sources of virtual datasets, and raw files.
     """
     import h5py
 
-    found: set[Path] = set()
+    linked: set[Path] = set()
     waiting = [path]
     while waiting:
-        at = waiting.pop()
+        current = waiting.pop()
         names: set[str] = set()
 
-        def look(name: str, link: object, names: set[str] = names) -> None:
+        def collect(name: str, link: object, names: set[str] = names) -> None:
             if isinstance(link, h5py.ExternalLink):
                 names.add(link.filename)
             elif isinstance(link, h5py.HardLink) and isinstance(data := file[name], h5py.Dataset):
@@ -138,28 +194,29 @@ def _named(path: Path) -> set[Path]:
                 names.update(raw for raw, _, _ in data.external or ())
 
         try:
-            with h5py.File(at, "r", locking=False) as file:
-                file.visititems_links(look)
+            with h5py.File(current, "r", locking=False) as file:
+                file.visititems_links(collect)
         except (OSError, RuntimeError, ValueError, KeyError):
             continue
-        others = {at.parent / name for name in names - {"."}}
-        found |= (new := others - found - {path})
+        new = {current.parent / name for name in names - {"."}} - linked - {path}
+        linked |= new
         waiting.extend(new)
-    return found
+    return linked
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # removed in this moment
+    except FileNotFoundError:  # just removed
         return 0
 
 
-def _copied(path: Path, to: Path) -> int:
+def _copy(path: Path, to: Path) -> int:
+    """Copy a file; return its size in bytes."""
     to.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copy2(path, to)
-    except FileNotFoundError:  # written anew in this moment under its own name, or removed
+    except FileNotFoundError:  # just replaced under the same name, or removed
         if not path.exists():
             return 0
         shutil.copy2(path, to)
@@ -167,19 +224,19 @@ def _copied(path: Path, to: Path) -> int:
 
 
 def _copy_tables(directory: Path, to: Path) -> int:
-    """Copy the database of tables in a moment in which its main file does not change."""
+    """Copy the database of tables, between two changes of its main file; return the bytes."""
     main, log = (directory / name for name in TABLES)
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         before = _state(main)
-        size = sum(_copied(path, to / path.name) for path in (main, log) if path.exists())
+        size = sum(_copy(path, to / path.name) for path in (main, log) if path.exists())
         if _state(main) == before:
             return size
         for name in TABLES:
             (to / name).unlink(missing_ok=True)
         time.sleep(PAUSE_S)
-    raise ServerError(f"{main} does not rest long enough to be copied: try again when no run goes on")
+    raise ServerError(f"{main} changes too often to be copied: try again when no run is in progress")
 
 
 def _state(path: Path) -> tuple[int, int]:
-    found = path.stat() if path.exists() else None
-    return (found.st_mtime_ns, found.st_size) if found else (0, 0)
+    status = path.stat() if path.exists() else None
+    return (status.st_mtime_ns, status.st_size) if status else (0, 0)

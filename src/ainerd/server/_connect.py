@@ -1,8 +1,7 @@
-"""The way to a Tiled server, and the trees that an agent has there."""
+"""Connect to a Tiled server, and create the two trees of an agent there."""
 
 import os
 import re
-from contextlib import suppress
 
 import httpx
 from tiled.client import from_uri
@@ -15,51 +14,53 @@ SCOPES = ("read:metadata", "read:data", "write:metadata", "write:data", "create:
 
 
 class ServerError(RuntimeError):
-    """No Tiled server could be started or reached; the message says why in one line."""
+    """No Tiled server could be started or reached; the message gives the reason in one line."""
 
 
 def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TIMEOUT_S) -> Container:
-    """Connect to a Tiled server, or say within seconds why not.
+    """Connect to a Tiled server, or fail within seconds.
 
-    The Tiled client alone retries for most of a minute; here one short request comes first.
+    A short request comes first, because Tiled's own client retries for most of a minute.
 
     Parameters
     ----------
     uri : str
-        Such as ``http://127.0.0.1:8000``; a key in its query is used.
+        Address such as ``http://127.0.0.1:8000``; it may hold a key as ``?api_key=``.
     api_key : str, optional
-        Otherwise that of the environment, ``TILED_API_KEY``.
+        Default: the key in `uri`, else the environment variable ``TILED_API_KEY``.
     timeout_s : float
-        How long the first answer may take.
+        Longest wait for the first answer, in seconds.
 
     Returns
     -------
     tiled.client.container.Container
-        The root, or the node the address names. Close ``client.context.http_client`` when done.
+        The root, or the node that `uri` names. Close ``client.context.http_client`` when done.
 
     Raises
     ------
     ServerError
-        If the address is no address, nothing answers there, what answers is not Tiled, or it refuses the key.
+        If `uri` is not an address, nothing answers there, the answer is not from Tiled, or the key is refused.
     """
     try:
         url = httpx.URL(uri)
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
-        raise ServerError(f"{uri.partition('?')[0]!r} is no address of a server, and no folder: give http://host:port")
+        raise ServerError(
+            f"{uri.partition('?')[0]!r} is neither the address of a server nor a folder: give http://host:port"
+        )
     api_key = api_key or url.params.get("api_key") or os.environ.get("TILED_API_KEY")
     if api_key and not re.fullmatch(r"[A-Za-z0-9_]+", api_key):
-        raise ServerError("the API key has characters no Tiled key has: letters and digits only")
+        raise ServerError("the API key has characters that no Tiled key has: give letters and digits only")
     shown = str(url.copy_with(query=None))
-    trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy on the way to this machine
+    trust_env = url.host not in ("127.0.0.1", "localhost", "::1")  # no proxy to this machine
     api = url.copy_with(path=url.path.partition("/api")[0].rstrip("/") + "/api/v1/", query=None)
     probe(api, shown, api_key, trust_env, timeout_s)
     return from_uri(shown, api_key=api_key, trust_env=trust_env)
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
-    """The two trees of a server, or of a container one may write into, made where they are missing.
+    """Return the two trees of an agent below a writable container, creating what is missing.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     Raises
     ------
     ServerError
-        If the key may not write.
+        If the key does not allow writing.
     """
     raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
     ainerd = _container(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
@@ -81,7 +82,7 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
 
 
 def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> Container:
-    """A container in another one, made if it is not there; ServerError if the key may not."""
+    """Return the child container `key`, created if missing; ServerError if the key does not allow it."""
     try:
         return parent.create_container(key, specs=specs)
     except ClientError as error:
@@ -89,33 +90,28 @@ def _container(parent: Container, key: str, specs: list[Spec] | None = None) -> 
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             shown = httpx.URL(parent.uri).copy_with(query=None)
             raise ServerError(
-                f"the API key may not write at {shown}: an agent needs one with the scopes {', '.join(SCOPES)}; "
-                "results are read with any key"
+                f"the API key does not allow writing at {shown}: an agent needs the scopes {', '.join(SCOPES)}; "
+                "any key can read results"
             ) from None
         if status != httpx.codes.CONFLICT:
             raise
-        there = parent[key]
-        if specs and not there.specs:  # of an earlier version, which had none: pages know a node by its spec
-            with suppress(ClientError):
-                there.replace_metadata(specs=specs, drop_revision=True)
-        return there
+        return parent[key]
 
 
 def probe(api: httpx.URL, shown: str, api_key: str | None, trust_env: bool, timeout_s: float = PROBE_TIMEOUT_S) -> None:
-    """Whether Tiled answers at an address, which is `shown` in what ServerError says, and takes the key."""
+    """Raise ServerError, which names the address `shown`, unless Tiled answers at `api` and accepts the key."""
     headers = {"Authorization": f"Apikey {api_key}"} if api_key else {}
     try:
         with httpx.Client(timeout=timeout_s, trust_env=trust_env, follow_redirects=True) as http:
-            about = http.get(api)
+            root = http.get(api)
             metadata = http.get(api.join("metadata/"), headers=headers)
     except httpx.HTTPError as error:
         raise ServerError(f"no server answers at {shown} ({type(error).__name__}): is it running?") from None
     try:
-        about.json()["library_version"]
+        root.json()["library_version"]
     except (ValueError, KeyError, TypeError):
-        raise ServerError(f"what answers at {shown} is not a Tiled server") from None
+        raise ServerError(f"the server at {shown} is not a Tiled server") from None
     if metadata.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        what = "refuses the API key" if api_key else "wants an API key"
-        raise ServerError(f"the Tiled server at {shown} {what}")
+        raise ServerError(f"the Tiled server at {shown} {'refuses the' if api_key else 'requires an'} API key")
     if metadata.is_error:
         raise ServerError(f"the Tiled server at {shown} answers {metadata.status_code} {metadata.reason_phrase}")

@@ -1,8 +1,10 @@
-"""An embedded Tiled server, in a process of its own, which lives while anybody uses it.
+"""An embedded Tiled server, in a process of its own, which lives while any process uses it.
 
-It shares no interpreter lock with a RunEngine. Who asks for a directory that is already served is connected to the
-server that serves it; when the last one leaves, however that ends, the server does. If it dies, those who use it start
-it again at the same port.
+It does not share the interpreter lock of a RunEngine. A process that starts a directory which is already served
+connects to its server. The server ends when its last user has ended, in whatever way. If it dies, its users start it
+again at the same port.
+
+Each user holds a shared lock on the file ``users``; the server ends once it gets the exclusive lock.
 """
 
 import fcntl
@@ -20,6 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
@@ -28,27 +31,26 @@ import httpx
 from tiled.client.container import Container
 
 from ainerd.config import Storage
-from ainerd.server import _users
 from ainerd.server._connect import ServerError, connect, probe
 
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 6.0  # it ends itself before
+END_TIMEOUT_S = 6.0  # the server ends itself before that
 WATCH_S = 0.5
-MOST_LOG_BYTES = 5_000_000  # of server.log; what is older is in server.log.1, as much
-AGAIN_S = 30.0  # after a start that failed
+MOST_LOG_BYTES = 5_000_000  # of server.log; as much of what came before is in server.log.1
+RETRY_S = 30.0  # after a start that failed
 
 
 class EmbeddedServer:
     """A Tiled server on 127.0.0.1 that keeps everything in one directory.
 
-    Make one with `EmbeddedServer.start`, or with `embedded_server` in a ``with`` statement.
+    Create one with `EmbeddedServer.start`, or with `embedded_server` in a ``with`` statement.
 
     Attributes
     ----------
     directory : Path
-        Where catalogue, arrays, tables, logs and the API key are kept.
+        Directory of the catalog, arrays, tables, logs and the API key.
     """
 
     def __init__(self, directory: Path, readable: list[str], user: int, api_key: str, lock: IO[str] | None) -> None:
@@ -58,14 +60,14 @@ class EmbeddedServer:
 
     @classmethod
     def start(cls, directory: str | Path, *, readable_storage: Iterable[str | Path] = ()) -> Self:
-        """Serve a directory, made if it does not exist, or connect to the server that already does.
+        """Serve a directory, created if missing, or connect to the server that serves it already.
 
-        `readable_storage` are folders outside it whose files (of detectors, say) the server may read.
+        `readable_storage` are folders outside it with files, such as those of detectors, that the server may read.
 
         Raises
         ------
         ServerError
-            If the server cannot start, or the one already there may not read `readable_storage`.
+            If the server cannot start, or the running one may not read `readable_storage`.
         """
         directory = Path(directory).resolve()
         readable = [str(Path(path).resolve()) for path in readable_storage]
@@ -73,19 +75,19 @@ class EmbeddedServer:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             while True:
-                if (user := _users.use(directory)) is not None:
+                if (user := _register_user(directory)) is not None:
                     try:
                         with open(directory / "lock", "a") as lock:
-                            is_free = _taken(lock)
-                            if is_free or _served(directory, readable):
-                                return cls(directory, readable, user, _api_key(directory), lock if is_free else None)
+                            is_first = _try_lock(lock)
+                            if is_first or _is_served(directory, readable):
+                                return cls(directory, readable, user, _api_key(directory), lock if is_first else None)
                     except BaseException:
-                        _users.leave(user)
+                        _unregister_user(user)
                         raise
-                    _users.leave(user)
+                    _unregister_user(user)
                 if time.monotonic() > deadline:
                     raise ServerError(f"a process holds {directory / 'lock'} but serves nothing: end it")
-                time.sleep(0.2)  # it is starting, or just gone
+                time.sleep(0.2)  # the server is starting, or has just ended
         except OSError as error:
             raise ServerError(f"cannot serve {directory}: {error}") from None
 
@@ -96,23 +98,23 @@ class EmbeddedServer:
 
     @property
     def page(self) -> Path:
-        """A file that a browser opens, and that leads it to the page of the campaign; it holds the key."""
+        """File that redirects a browser to the page of the campaign; it holds the key."""
         return self.directory / "page.html"
 
     @property
     def owned(self) -> bool:
-        """Whether this object started the server. It lives on while others use it."""
+        """Whether this object started the server, which nevertheless lives until its last user has ended."""
         return self._service.process is not None
 
     def client(self) -> Container:
-        """Root of the server as a Tiled client; the same one each time, closed by `close`."""
+        """Return the root of the server as a Tiled client, always the same one; `close` closes it."""
         clients = self._service.clients
         if not clients:
             clients.append(connect(self.uri, self.api_key))
         return clients[0]
 
     def close(self) -> None:
-        """Close the client, and use the server no more: it ends if nobody else uses it."""
+        """Close the client and stop using the server, which ends if it has no other user."""
         self._end()
 
     def __enter__(self) -> Self:
@@ -129,7 +131,7 @@ embedded_server = EmbeddedServer.start
 
 
 def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
-    """The catalogue that the settings name, and what closes it; ServerError if none can be started or reached."""
+    """Return the catalog of the settings and a function that closes it; ServerError if it cannot be reached."""
     if storage.uri:
         client = connect(storage.uri, storage.api_key.get_secret_value() or None)
         return client, client.context.http_client.close
@@ -138,9 +140,9 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
 
 
 def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], None]]]:
-    """Begin what `open_tiled` does, and return at once: the server starts while a session imports what it needs.
+    """Start what `open_tiled` returns in the background, so that a session can import what it needs meanwhile.
 
-    What is returned waits, and gives or raises what `open_tiled` does.
+    The function that is returned waits, and returns or raises what `open_tiled` does.
     """
     if storage.uri:
         return partial(open_tiled, storage)
@@ -156,13 +158,13 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
 
 
 def running(directory: Path) -> tuple[str, str] | None:
-    """Address and key of the server of a directory, if one is there; nothing is started, and nothing asked."""
+    """Return address and key of the server of a directory, from its files; None if it is not running."""
     try:
         with open(directory / "lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
-            return str(_note(directory)["uri"]), (directory / "api_key").read_text().strip()
+            return str(_read_status(directory)["uri"]), (directory / "api_key").read_text().strip()
         except (OSError, ValueError, KeyError):
             return None
     except OSError:
@@ -170,27 +172,32 @@ def running(directory: Path) -> tuple[str, str] | None:
     return None
 
 
+def wait_until_unused(directory: Path) -> None:
+    """Return when the server has no user; a new user then waits until this process has ended."""
+    fcntl.flock(_open_users(directory), fcntl.LOCK_EX)
+
+
 class _Service:
-    """What an `EmbeddedServer` does in the background; it does not refer to it, so that it can be forgotten."""
+    """The background part of an `EmbeddedServer`; it does not refer to it, so that the server can be collected."""
 
     def __init__(self, directory: Path, readable: list[str], user: int, lock: IO[str] | None) -> None:
         self._directory, self._readable, self._user = directory, readable, user
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Container] = []
         if lock is not None:
-            self.process = _spawned(directory, readable, lock)
-        self.uri = str(_note(directory)["uri"])
-        self._ends = threading.Event()
-        self._watch = threading.Thread(target=self._keep_up, name="ainerd-server", daemon=True)
+            self.process = _spawn(directory, readable, lock)
+        self.uri = str(_read_status(directory)["uri"])
+        self._stop = threading.Event()
+        self._watch = threading.Thread(target=self._keep_alive, name="ainerd-server", daemon=True)
         self._watch.start()
 
     def end(self) -> None:
-        """Leave, and wait for the end of the server if it was started here and nobody else uses it."""
-        self._ends.set()
+        """Stop using the server; wait for its end if it was started here and has no other user."""
+        self._stop.set()
         self._watch.join(START_TIMEOUT_S)
         for client in self.clients:
             client.context.http_client.close()
-        others, process = _users.leave(self._user), self.process
+        others, process = _unregister_user(self._user), self.process
         if process is not None and not others:
             try:
                 process.wait(END_TIMEOUT_S)
@@ -198,42 +205,74 @@ class _Service:
                 process.kill()
                 process.wait()
 
-    def _keep_up(self) -> None:
-        """Start the server again if it dies, whoever of those that use it is first."""
+    def _keep_alive(self) -> None:
+        """Start the server again if it dies; the first of its users to notice does it."""
         pause = WATCH_S
-        while not self._ends.wait(pause):
+        while not self._stop.wait(pause):
             pause = WATCH_S
             try:
-                _shorten(self._directory / "server.log")
+                _rotate(self._directory / "server.log")
                 with open(self._directory / "lock", "a") as lock:
-                    if not _taken(lock):
+                    if not _try_lock(lock):
                         continue
-                    there = set(_note(self._directory).get("readable_storage", []))
-                    self._readable = sorted({*self._readable, *there})  # what others wanted, too
-                    self.process = _spawned(self._directory, self._readable, lock)
-                    uri = str(_note(self._directory)["uri"])
+                    before = _read_status(self._directory).get("readable_storage", [])
+                    self._readable = sorted({*self._readable, *before})  # also those of other users
+                    self.process = _spawn(self._directory, self._readable, lock)
+                    uri = str(_read_status(self._directory)["uri"])
             except (ServerError, OSError, ValueError, KeyError) as error:
                 logger.error(
-                    "the Tiled server cannot be watched, or died and is not to be started again: %s: %s",
+                    "the Tiled server cannot be watched, or has died and cannot be started again: %s: %s",
                     type(error).__name__,
                     error,
                 )
-                pause = AGAIN_S
+                pause = RETRY_S
                 continue
             if uri == self.uri:
-                logger.warning("the Tiled server died, and was started again at %s", uri)
+                logger.warning("the Tiled server died and was started again at %s", uri)
             else:
-                logger.error("the Tiled server died, and is at %s now, not %s: start anew", uri, self.uri)
+                logger.error(
+                    "the Tiled server died and was started again at %s instead of %s: start a new session",
+                    uri,
+                    self.uri,
+                )
                 self.uri = uri
 
 
-def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
-    """A server in a process of its own, once it serves; ServerError if it does not."""
+def _register_user(directory: Path) -> int | None:
+    """Register this process as a user; return the open file for `_unregister_user`, or None while the server ends."""
+    file = _open_users(directory)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
+def _unregister_user(file: int) -> bool:
+    """Stop being a user; return whether there are others."""
+    others = False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # the server has the lock already, or there are other users
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            others = True
+    os.close(file)
+    return others
+
+
+def _open_users(directory: Path) -> int:
+    return os.open(directory / "users", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _spawn(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess.Popen[bytes]":
+    """Start a server in a process of its own and wait until it serves; ServerError if it does not."""
     _api_key(directory)
     (directory / "server.json").unlink(missing_ok=True)
     log_path = directory / "server.log"
-    _shorten(log_path)
-    with open(log_path, "ab") as log:  # why the one before died stays there
+    _rotate(log_path)
+    with open(log_path, "ab") as log:  # the end of the log of a server that died stays
         begin = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "ainerd.server._child", str(directory), *readable],
@@ -241,18 +280,18 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
             stdout=subprocess.PIPE,
             stderr=log,
             pass_fds=[lock.fileno()],  # the lock lasts as long as the child
-            start_new_session=True,  # Ctrl-C in the session is not for the server
+            start_new_session=True,  # Ctrl-C in this session must not reach the server
         )
-    # It may end long after we left: somebody must have waited for it.
+    # It may end long after its users: a thread must wait for it, so that it does not become a zombie.
     threading.Thread(target=process.wait, name="ainerd-server-end", daemon=True).start()
     try:
         assert process.stdout is not None
         with process.stdout:
-            said, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
-            line = process.stdout.readline() if said else b""
+            readable_now, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+            line = process.stdout.readline() if readable_now else b""
         if not line:
             raise ServerError(
-                f"the Tiled server for {directory} did not start: {_complaint(log_path, begin)} (see {log_path})"
+                f"the Tiled server for {directory} did not start: {_last_error(log_path, begin)} (see {log_path})"
             )
         return process
     except BaseException:
@@ -261,15 +300,15 @@ def _spawned(directory: Path, readable: list[str], lock: IO[str]) -> "subprocess
         raise
 
 
-def _shorten(log: Path) -> None:
-    """Begin a log anew if it is long, with what was there beside it; whoever writes appends."""
+def _rotate(log: Path) -> None:
+    """Move a long log to a file beside it; processes that write to it append."""
     if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
         shutil.copyfile(log, log.with_name(f"{log.name}.1"))
         os.truncate(log, 0)
 
 
-def _taken(lock: IO[str]) -> bool:
-    """Whether we have the lock of the server now: there is none."""
+def _try_lock(lock: IO[str]) -> bool:
+    """Take the lock of the server; return False if a server holds it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -288,34 +327,34 @@ def _api_key(directory: Path) -> str:
             file.write(secrets.token_hex(32))
     if key := path.read_text().strip():
         return key
-    raise ServerError(f"{path} is empty: remove it, and a new key is made")
+    raise ServerError(f"{path} is empty: remove it, and a new key is created")
 
 
-def _note(directory: Path) -> dict[str, Any]:
-    """What the server of a directory says of itself: uri, pid, readable_storage; empty if it says nothing."""
+def _read_status(directory: Path) -> dict[str, Any]:
+    """Return uri, pid and readable_storage of the server of a directory; empty if there is none."""
     try:
         return dict(json.loads((directory / "server.json").read_text()))
     except FileNotFoundError:
         return {}
 
 
-def _served(directory: Path, readable: list[str]) -> bool:
-    """Whether the server of a directory answers, and may read these folders; ServerError if it may not."""
+def _is_served(directory: Path, readable: list[str]) -> bool:
+    """Return whether the server of a directory answers; ServerError if it may not read these folders."""
     try:
-        said = _note(directory)
-        probe(httpx.URL(said["uri"] + "/"), said["uri"], _api_key(directory), trust_env=False)
+        status = _read_status(directory)
+        probe(httpx.URL(status["uri"] + "/"), status["uri"], _api_key(directory), trust_env=False)
     except (OSError, ValueError, KeyError, ServerError):
         return False
-    if missing := set(readable) - set(said["readable_storage"]):
+    if missing := set(readable) - set(status["readable_storage"]):
         raise ServerError(
-            f"{directory} is already served (process {said['pid']}), but without leave to read "
-            f"{', '.join(sorted(missing))}: end the sessions that use it, or have the first one name these folders"
+            f"{directory} is already served (process {status['pid']}), but without permission to read "
+            f"{', '.join(sorted(missing))}: end the sessions that use it, or name these folders in the first of them"
         )
     return True
 
 
-def _complaint(log: Path, begin: int) -> str:
-    """The last error in a log from a byte on, or its last line."""
+def _last_error(log: Path, begin: int) -> str:
+    """Return the last error in a log after byte `begin`, else its last line."""
     lines = [line for line in log.read_bytes()[begin:].decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception): [\w('\"\[]", line)]
-    return (errors or lines or ["it said nothing"])[-1]
+    return (errors or lines or ["its log is empty"])[-1]

@@ -1,4 +1,4 @@
-"""That an agent is at work: told to others of its name, on this machine and on others, and to `ainerd status`."""
+"""Show that an agent is running: to other agents of its name, on this machine and elsewhere, and to `ainerd status`."""
 
 import fcntl
 import json
@@ -17,94 +17,93 @@ from urllib.parse import quote
 
 logger = logging.getLogger(__name__)
 
-SILENT_S = 120.0  # an agent tells each few seconds that it is there; clocks of two machines may differ
-LOOKS, PAUSE_S = 5, 0.02  # somebody who only looks holds the lock for less
+SILENT_S = 120.0  # an agent reports every few seconds; the clocks of two machines may differ
+ATTEMPTS, PAUSE_S = 5, 0.02  # a process that only reads the file holds the lock for less
 
 
 class Presence:
-    """A locked file that says who is at work; the lock goes with its process, however that ends.
+    """A locked file that names the process of an agent; the lock ends with the process.
 
-    If there is an agent of the same name, a warning says so, and what that means. Where the file cannot be written,
-    such as that of another account, a warning says so, and nobody is told.
+    Logs a warning if an agent of the same name is running already, or if the file cannot be written (it may belong to
+    another account): other agents are then not warned.
 
     Parameters
     ----------
     folder : Path
-        Of what agents on this machine keep on disk.
+        Folder in which the agents of this machine keep their files.
     name : str
-        Of the agent.
+        Name of the agent.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.leave: Callable[[], object] = lambda: None
-        self.is_first = False  # whether it is known that nobody else is at work under that name on this machine
+        self.is_first = False  # True if no other agent of that name is known to run on this machine
+        path = _path(folder, name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(_path(folder, name), os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            logger.warning("others are not told that agent %r is at work: %s", name, error)
+            logger.warning("other agents cannot be warned that agent %r is running: %s", name, error)
             return
         self.leave = weakref.finalize(self, os.close, file)  # a second call does nothing
-        for look in range(LOOKS):
+        for attempt in range(ATTEMPTS):
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.truncate(file, 0)
                 os.write(file, json.dumps(whereabouts()).encode())
                 self.is_first = True
                 return
-            if look < LOOKS - 1:
+            if attempt < ATTEMPTS - 1:
                 time.sleep(PAUSE_S)
-        _warn(name, told(_read(_path(folder, name))))
+        _warn(name, process_text(_read(path)))
 
 
 def whereabouts() -> dict[str, Any]:
-    """Where this process is: host, pid, user, and since when it is an agent, which is now."""
-    return {"host": gethostname(), "pid": os.getpid(), "user": _user(), "since": time.time()}
+    """Return host, pid and user of this process, and the current time as ``since``."""
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        user = str(os.getuid())
+    return {"host": gethostname(), "pid": os.getpid(), "user": user, "since": time.time()}
 
 
-def warn_of_another(name: str, about: Mapping[str, Any], heard: float, closed: bool) -> None:
-    """Warn if an agent of this name was `heard` of from another machine just now; `about` it as of `whereabouts`.
+def warn_of_another(name: str, process: Mapping[str, Any], heard: float, closed: bool) -> None:
+    """Warn if an agent of this name reported from another machine at `heard`, less than two minutes ago.
 
-    One that was killed there is heard of no more.
+    `process` is its `whereabouts`. An agent that was killed reports no more.
     """
-    if about["host"] != gethostname() and not closed and abs(time.time() - heard) < SILENT_S:
-        _warn(name, f" on {about['host']}{told(about)}")
+    if process["host"] != gethostname() and not closed and abs(time.time() - heard) < SILENT_S:
+        _warn(name, f" on {process['host']}{process_text(process)}")
 
 
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
-    """Who is at work under a name on this machine (pid, user, since), as far as that is known; None if nobody is."""
+    """Return the `whereabouts` of the agent of that name that runs on this machine, empty if unknown; None if none."""
+    path = _path(folder, name)
     try:
-        with open(_path(folder, name)) as file:
+        with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(_path(folder, name))
+        return _read(path)
     except OSError:
         pass
     return None
 
 
-def told(about: Mapping[str, Any]) -> str:
-    """Process, user and time in brackets."""
-    if not about:
+def process_text(process: Mapping[str, Any]) -> str:
+    """Return process id, user and start time in parentheses; an empty text if they are unknown."""
+    if not process:
         return ""
-    since = datetime.fromtimestamp(about["since"])
-    return f" (process {about['pid']} of {about['user']}, since {since:%d %b %H:%M})"
+    since = datetime.fromtimestamp(process["since"])
+    return f" (process {process['pid']} of {process['user']}, since {since:%d %b %H:%M})"
 
 
 def _warn(name: str, where: str) -> None:
     logger.warning(
-        "an agent %r is at work already%s. A run that both see gets one result, and they share suggestions. To "
-        "look on without a second agent: ainerd status, ainerd log. For another sample give it another name.",
+        "an agent %r is already running%s. A run that both see gets one result, and they share suggestions. To "
+        "follow the campaign without a second agent: ainerd status, ainerd log. For another sample give another name.",
         name,
         where,
     )
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (KeyError, OSError):  # an account without a name, as in containers
-        return str(os.getuid())
 
 
 def _path(folder: Path, name: str) -> Path:

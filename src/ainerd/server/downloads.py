@@ -1,7 +1,7 @@
-"""What a Tiled server gives to whoever downloads a node: in place of what Tiled 0.2.20 cannot pack.
+"""Download formats of a Tiled server, where those of Tiled 0.2.20 fail.
 
-Tiled refuses containers as HDF5 if their metadata are nested or empty, fails with tables as HDF5 and with arrays as
-HTML, and writes text that a spreadsheet takes for a formula.
+Tiled refuses containers as HDF5 if their metadata are nested or empty, fails for tables as HDF5 and arrays as HTML, and
+writes text that a spreadsheet would run as a formula.
 """
 
 import csv
@@ -25,7 +25,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def offer_downloads() -> None:
-    """Have the servers that this process starts from now on give nodes so."""
+    """Register these formats for the servers that this process starts from now on."""
     for family, media_types, pack in (
         ("container", HDF5, container_as_hdf5),
         ("table", HDF5, table_as_hdf5),
@@ -40,7 +40,7 @@ def offer_downloads() -> None:
 
 
 async def container_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], filter_for_access: Any) -> Any:
-    """Everything below a node: containers and tables as groups, arrays as datasets, metadata as attributes."""
+    """Return all that is below a node: containers and tables as groups, arrays as datasets, metadata as attributes."""
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
         put_attributes(file, metadata)
@@ -49,7 +49,7 @@ async def container_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any
 
 
 async def table_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], filter_for_access: Any = None) -> Any:
-    """The columns of a table as datasets."""
+    """Return the columns of a table as datasets."""
     table = node if isinstance(node, pd.DataFrame) else await ensure_awaitable(node.read)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="latest", track_order=True) as file:
@@ -60,12 +60,12 @@ async def table_as_hdf5(mimetype: str, node: Any, metadata: Mapping[str, Any], f
 
 
 def table_as_csv(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_index: bool = False) -> bytes:
-    """A table without live formulas."""
+    """Return a table without formulas that a spreadsheet would run."""
     return escape_table(table).to_csv(index=preserve_index).encode()
 
 
 def table_as_xlsx(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_index: bool = False) -> Any:
-    """The same for Excel, which knows no time zones."""
+    """Return the same for Excel, which has no time zones."""
     buffer, plain = io.BytesIO(), escape_table(table)
     for name in plain.select_dtypes("datetimetz"):
         plain[name] = plain[name].astype(str)
@@ -74,7 +74,7 @@ def table_as_xlsx(mimetype: str, table: pd.DataFrame, metadata: Any, preserve_in
 
 
 def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
-    """Rows of an array; of more than two dimensions in blocks, with a comment that says where each is."""
+    """Return the rows of an array; with more than two dimensions in blocks, each after a comment with its index."""
     array = np.asarray(array)
     array = array if array.ndim > 1 else array.reshape(-1, 1)  # a column
     if array.dtype.kind == "S":
@@ -82,9 +82,9 @@ def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
     if not array.size:
         return b""
     text, blocks = io.StringIO(), array.reshape(-1, *array.shape[-2:])
-    for where, block in zip(np.ndindex(array.shape[:-2]), blocks, strict=True):
-        if where:
-            print(f"# {', '.join(map(str, where))}", file=text)
+    for index, block in zip(np.ndindex(array.shape[:-2]), blocks, strict=True):
+        if index:
+            print(f"# {', '.join(map(str, index))}", file=text)
         if block.dtype.kind in "OU":
             csv.writer(text, lineterminator="\n").writerows(
                 [escape_cell(cell) for cell in row] for row in block.tolist()
@@ -95,17 +95,17 @@ def array_as_csv(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
 
 
 def array_as_png(mimetype: str, array: NDArray[Any], metadata: Any) -> Any:
-    """A grey picture between the first and the last percentile, NaN black; of numbers in at most two dimensions."""
+    """Return numbers in at most two dimensions as gray levels from the first to the last percentile; NaN is black."""
     from PIL import Image
 
     array = np.asarray(array)
     if array.ndim > 2:
         raise UnsupportedShape(array.shape)
     if array.dtype.kind not in "biuf" or not array.size:
-        raise SerializationError(f"an array of {array.dtype} and shape {array.shape} makes no picture")
+        raise SerializationError(f"an array of {array.dtype} and shape {array.shape} cannot be shown as a picture")
     values = np.atleast_2d(array).astype(float)
-    known = values[np.isfinite(values)]
-    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [1, 99]) if finite.size else (0.0, 1.0)
     shades = np.clip((values - low) / (high - low or 1.0), 0, 1)
     buffer = io.BytesIO()
     Image.fromarray(np.nan_to_num(255 * shades).astype(np.uint8)).save(buffer, format="png")
@@ -113,43 +113,42 @@ def array_as_png(mimetype: str, array: NDArray[Any], metadata: Any) -> Any:
 
 
 def array_as_tiff(mimetype: str, array: NDArray[Any], metadata: Any) -> Any:
-    """The numbers of an array of up to four dimensions."""
+    """Return numbers in at most four dimensions as TIFF."""
     from tifffile import imwrite
 
     array = np.atleast_2d(array)
     if array.ndim > 4:
         raise UnsupportedShape(array.shape)
     if array.dtype.kind not in "biuf":
-        raise SerializationError(f"an array of {array.dtype} makes no picture")
+        raise SerializationError(f"an array of {array.dtype} cannot be shown as a picture")
     buffer = io.BytesIO()
     imwrite(buffer, array)
     return buffer.getbuffer()
 
 
 def array_as_html(mimetype: str, array: NDArray[Any], metadata: Any) -> bytes:
-    """A page with the numbers."""
+    """Return a page with the numbers."""
     from html import escape
 
     return f"<html><body><pre>{escape(array_as_csv(mimetype, array, metadata).decode())}</pre></body></html>".encode()
 
 
 async def _fill(group: Any, node: Any, metadata: Mapping[str, Any], filter_for_access: Any) -> None:
-    inside = await filter_for_access(node)
-    items = await inside.items_range() if hasattr(inside, "items_range") else inside.items()
+    visible = await filter_for_access(node)
+    items = await visible.items_range() if hasattr(visible, "items_range") else visible.items()
     units = metadata.get("units")
     units = units if isinstance(units, Mapping) else {}
     for key, child in items:
-        about = dict(child.metadata() or {})
+        details = dict(child.metadata() or {})
         if child.structure_family == "container":
-            place = group.create_group(key, track_order=True)
-            put_attributes(place, about)
-            await _fill(place, child, about, filter_for_access)
+            subgroup = group.create_group(key, track_order=True)
+            put_attributes(subgroup, details)
+            await _fill(subgroup, child, details, filter_for_access)
         elif child.structure_family == "table":
             put_table(group, key, await ensure_awaitable(child.read), units)
-            put_attributes(group[key], about)
+            put_attributes(group[key], details)
         else:
-            about |= {"units": units[key]} if key in units else {}
-            dims = getattr(child.structure(), "dims", None)
-            put_array(
-                group, key, await ensure_awaitable(child.read), about | ({"dims": ",".join(dims)} if dims else {})
-            )
+            details |= {"units": units[key]} if key in units else {}
+            if dims := getattr(child.structure(), "dims", None):
+                details["dims"] = ",".join(dims)
+            put_array(group, key, await ensure_awaitable(child.read), details)

@@ -4,6 +4,6 @@ import sys
 
 import yaml
 
-from ainerd.server.pages._ui import ui_settings
+from ainerd.server.pages import ui_settings
 
 yaml.safe_dump(ui_settings(*sys.argv[1:2]), sys.stdout, sort_keys=False)

@@ -1,109 +1,139 @@
-"""Everything that the page of a campaign shows, in one answer; then what has changed since."""
+"""The routes of a campaign's page: everything that it shows, then what has changed since; and its history."""
 
 import base64
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
 import anyio
 import numpy as np
-import orjson
 from fastapi import APIRouter, Depends, Response
 from numpy.typing import NDArray
 
 from ainerd.results import USABLE
-from ainerd.server.pages._access import Asked
-from ainerd.server.pages._alike import nearest
-from ainerd.server.pages._kept import Row, kept
-from ainerd.server.pages._news import is_old, name_of
-from ainerd.server.pages._short import ShortResult, number, numbers, quantities, text
-from ainerd.server.pages._sources import AgentState, Sources, kinds
+from ainerd.server._access import Caller, json_response
+from ainerd.server.pages._node_cache import Row, change_token, has_changed, newest, node_cache
+from ainerd.server.pages._reader import AgentState, CampaignReader
+from ainerd.server.pages._result import most_similar
 from ainerd.server.pages._static import view_script
+from ainerd.server.pages._summaries import ResultSummary, mapping, number, numbers, quantity_names, seconds, text
 from ainerd.server.pages._wishes import held_by, is_final_wish, short_wish
 from ainerd.technique import panels
 
-NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES = 200, 20, 10
-LATEST = 20  # results written last, one of which is the newest
-MOST_RESULTS = 20_000  # the newest, on a map
-WHOLE_S = 10.0  # after which everything is looked at, whether there is news or not
+NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES, MOST_WISHES = 200, 20, 10, 100
+LATEST = 20  # the newest result is among the last so many that were created
+MOST_RESULTS = 20_000  # on a map: the newest
+WHOLE_S = 10.0  # after this time everything is read, whatever the token says
+MOST_HISTORY = 300  # refits and suggestions
+MOST_LABELS = 100_000  # of all refits
 router = APIRouter()
 
 
 @router.get("/campaign/{path:path}")
 async def campaign(
-    path: str, asked: Annotated[Asked, Depends()], agent: str | None = None, since: str | None = None
+    path: str, caller: Annotated[Caller, Depends()], agent: str | None = None, since: str | None = None
 ) -> Response:
-    """The campaign of an agent; with `since`, the ``cursor`` of an earlier answer, what is new: 204 if nothing is."""
-    known = _read_cursor(since)
-    if _is_young(known) and not await is_old(str(known.get("news"))):
+    """Return the campaign of an agent; with `since`, the ``cursor`` of an earlier answer, the changes, or 204."""
+    cursor = _read_cursor(since)
+    # After WHOLE_S, look for nodes that were removed, or that the caller may no longer see.
+    is_recent = abs(time.time() - (number(cursor.get("at")) or 0.0)) < WHOLE_S
+    if is_recent and not await has_changed(str(cursor.get("news"))):
         return Response(status_code=204)
-    sources = await Sources.at(asked, path)
-    news = await name_of(sources.node.context)
-    state = await sources.agent(agent)
-    return json_response(await _answer(sources, state, known, news))
+    reader = await CampaignReader.open(caller, path)
+    token = await change_token(reader.node.context)
+    return json_response(await _answer(reader, await reader.agent(agent), cursor, token))
 
 
-def json_response(found: Any) -> Response:
-    """JSON of plain values and arrays; NaN is null."""
-    return Response(orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+@router.get("/replay/{path:path}")
+async def replay(path: str, caller: Annotated[Caller, Depends()], agent: str | None = None) -> Response:
+    """Return the labels of each refit, by the index of results in the answer of `campaign`, and the suggestions.
+
+    Both are oldest first. A refit has only the labels that differ from those of the refit before.
+    """
+    reader = await CampaignReader.open(caller, path)
+    name = (await reader.agent(agent)).name
+    _, rows = await reader.results()
+    index = {row.key: i for i, row in enumerate(row for row in rows if row.summary.agent == name)}
+    node = await reader.child("atlas")
+    atlases: list[dict[str, Any]] = []
+    known: dict[int, int] = {}
+    n = min(MOST_HISTORY, MOST_LABELS // max(len(index), 1) + 1)
+    for _, _, metadata in reversed([] if node is None else await newest(node, n)):
+        labels, created = metadata.get("labels"), seconds(metadata.get("created"))
+        if metadata.get("agent") not in (None, name) or not isinstance(labels, dict) or created is None:
+            continue
+        current = {index[key]: x for key, x in labels.items() if key in index and isinstance(x, int)}
+        changed = {str(i): x for i, x in current.items() if known.get(i) != x}
+        known |= current
+        atlases.append({"t": created, "version": metadata.get("version"), "label": changed})
+    shown = ("id", "created", "position", "reason", "terms", "status", "status_by", "status_reason", "status_time")
+    _, suggestions = await reader.suggestions(name)
+    return json_response(
+        {
+            "atlases": atlases,
+            "suggestions": [{name: each[name] for name in shown} for each in suggestions[-MOST_HISTORY:]],
+        }
+    )
 
 
-async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any], news: str) -> dict[str, Any]:
-    said, name = state.said, state.name
-    store, rows = await sources.results()
-    rows = [row for row in rows if row.said.agent == name][-MOST_RESULTS:]
-    atlas, labels = await sources.labels()
-    at_suggestions, suggestions = await sources.suggestions(name)
-    log_generation, lines = await sources.lines()
-    wishes = await _wishes(sources, state)
-    axes = _mapping(said.get("latent"))
+async def _answer(reader: CampaignReader, state: AgentState, known: Mapping[str, Any], token: str) -> dict[str, Any]:
+    metadata, name = state.metadata, state.name
+    cache, all_rows = await reader.results()
+    rows = [row for row in all_rows if row.summary.agent == name][-MOST_RESULTS:]
+    results: list[ResultSummary] = [row.summary for row in rows]
+    atlas, labels = await reader.labels()
+    suggestions_version, suggestions = await reader.suggestions(name)
+    log_generation, lines = await reader.lines()
+    wishes = await _wishes(reader, state)
+    axes, belief = mapping(metadata.get("latent")), mapping(metadata.get("belief"))
     version = known.get("v", -1)
-    before = sum(row.made <= version for row in rows)
-    same = {"g": store.generation, "agent": name, "first": rows[0].id if rows else 0, "axes": axes.get("version")}
-    whole = any(known.get(what) != x for what, x in same.items()) or known.get("n") != before
+    before = sum(row.created <= version for row in rows)
+    same = {"g": cache.generation, "agent": name, "first": rows[0].id if rows else 0, "axes": axes.get("version")}
+    whole = any(known.get(key) != x for key, x in same.items()) or known.get("n") != before
     since_line = -1 if whole or known.get("lg") != log_generation else known.get("l", -1)
-    belief = _mapping(said.get("belief"))
-    results = [row.said for row in rows]
     moved = whole or known.get("a") != atlas or len(rows) != before or any(row.changed > version for row in rows)
     cursor = {
-        **same, "v": store.version, "n": len(rows), "a": atlas, "lg": log_generation,
-        "l": lines[-1].id if lines else -1, "b": belief.get("version"), "s": at_suggestions,
-        "news": news, "at": int(time.time()),
+        **same, "v": cache.version, "n": len(rows), "a": atlas, "lg": log_generation,
+        "l": lines[-1].id if lines else -1, "b": belief.get("version"), "s": suggestions_version,
+        "news": token, "at": int(time.time()),
     }  # fmt: skip
-    belief_same = not whole and known.get("b") == belief.get("version")
-    motors = [*_mapping(said.get("bounds"))] or _motors(results)
-    technique = text(said.get("technique")) or (results[-1].technique if results else "")
+    same_belief = not whole and known.get("b") == belief.get("version")
+    motors = [*mapping(metadata.get("bounds"))] or motor_names(results)
+    technique = text(metadata.get("technique")) or (results[-1].technique if results else "")
     techniques = {result.technique for result in results[-1000:]} | {technique}
     scripts = await anyio.to_thread.run_sync(_scripts, tuple(sorted(techniques - {""})))
     return {
         "cursor": base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode(),
         "agent": name,
         "agent_key": state.key,
-        "agents": [other.name for other in sources.agents] or [name],
+        "agents": [other.name for other in reader.agents] or [name],
         "whole": whole,
         "sample": {
             "motors": motors,
-            "units": _units(results, said),
-            "bounds": said.get("bounds") or {},
-            "excluded": said.get("excluded") or [],
-            "belief": belief if belief and not belief_same else None,
-            "belief_same": belief_same and bool(belief),
+            "units": _units(results, metadata),
+            "bounds": metadata.get("bounds") or {},
+            "excluded": metadata.get("excluded") or [],
+            "belief": belief if belief and not same_belief else None,
+            "belief_same": same_belief and bool(belief),
         },
         "results": await anyio.to_thread.run_sync(_columns, rows, motors, axes, None if whole else version),
         "newest": _newest(results) if moved else None,
-        "regimes": _regimes(said, results, labels, atlas, moved),
+        "regimes": _regimes(metadata, results, labels, atlas, moved),
         "latent": {key: axes.get(key) for key in ("share", "of", "landmarks")} if axes else None,
-        "novelty": _novelty(said, results),
-        "next": _next(suggestions, sources.asked),
-        "measuring": next((_shown(s) for s in reversed(suggestions) if _is_measured_now(s, name)), None),
+        "novelty": _novelty(metadata, results),
+        "next": _next(suggestions, reader.caller),
+        "measuring": next(
+            (_shown(s) for s in reversed(suggestions) if s["status"] == "accepted" and s["status_by"] == name), None
+        ),
         "suggestions": None
-        if not whole and known.get("s") == at_suggestions
+        if not whole and known.get("s") == suggestions_version
         else [_shown(each) for each in suggestions[-NEWEST_SUGGESTIONS:]],
         "log": _log(lines, name, since_line),
         "wishes": wishes,
-        "held": held_by(said.get("held"), wishes),
+        "held": held_by(metadata.get("held"), wishes),
         "health": _health(state),
         "computing": [{"key": r.key, "scan": r.scan} for r in results if r.status == "computing"][-20:],
         "technique": technique,
@@ -112,189 +142,187 @@ async def _answer(sources: Sources, state: AgentState, known: Mapping[str, Any],
 
 
 def _read_cursor(since: str | None) -> dict[str, Any]:
+    """Return the contents of a cursor; empty if it is not one of ours."""
     try:
-        found = json.loads(base64.urlsafe_b64decode(since or ""))
+        cursor = json.loads(base64.urlsafe_b64decode(since or ""))
     except ValueError:
         return {}
-    counted = isinstance(found, dict) and all(isinstance(found.get(name), int) for name in ("v", "n", "l"))
-    return found if counted else {}
-
-
-def _is_young(known: Mapping[str, Any]) -> bool:
-    """Whether an answer is so new that what was removed, or is no longer for who asks, need not be looked for."""
-    return abs(time.time() - (number(known.get("at")) or 0.0)) < WHOLE_S
+    is_ours = isinstance(cursor, dict) and all(isinstance(cursor.get(name), int) for name in ("v", "n", "l"))
+    return cursor if is_ours else {}
 
 
 def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any], since: int | None) -> dict[str, Any]:
-    """Results as columns; those that changed after the version `since`, with their places among all."""
-    places = [i for i, row in enumerate(rows) if since is None or row.changed > since]
-    results: list[ShortResult] = [rows[i].said for i in places]
+    """Return results as columns; only those that changed after version `since`, with their indices among all."""
+    index = [i for i, row in enumerate(rows) if since is None or row.changed > since]
+    results: list[ResultSummary] = [rows[i].summary for i in index]
     x, y = ([r.positions.get(motor) for r in results] for motor in ([*motors, "", ""])[:2])
-    technique = results[-1].technique if results else ""
-    wanted = dict.fromkeys(name for r in results for name in r.of)
-    order = [*(name for name in quantities(technique, ()) if name in wanted), *wanted]
-    u, v = np.ascontiguousarray(_placed(results, axes).T)
+    present = dict.fromkeys(name for r in results for name in r.quantities)
+    order = [name for name in quantity_names(results[-1].technique if results else "", ()) if name in present]
+    u, v = np.ascontiguousarray(_project(results, axes).T)
     return {
         "from": 0,
         "n": len(rows),
-        **({} if since is None else {"index": places}),
+        **({} if since is None else {"index": index}),
         "key": [r.key for r in results],
         "scan": [r.scan for r in results],
-        "t": np.round(_numbers([r.t for r in results]), 1),
-        "x": _short(x),
-        "y": _short(y),
+        "t": np.round(_float64([r.t for r in results]), 1),
+        "x": _float32(x),
+        "y": _float32(y),
         "u": u,
         "v": v,
-        "p": _short([r.p for r in results]),
+        "p": _float32([r.p for r in results]),
         "novel": [None if r.novel is None else int(r.novel) for r in results],
         "status": [r.status for r in results],
         "frames": [r.frames for r in results],
-        "duration": _short([r.duration for r in results]),
-        "of": {name: _short([r.of.get(name) for r in results]) for name in dict.fromkeys(order)},
+        "duration": _float32([r.duration for r in results]),
+        "of": {name: _float32([r.quantities.get(name) for r in results]) for name in dict.fromkeys([*order, *present])},
     }
 
 
-def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+def _float64(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if x is None else x for x in values], dtype=float)
 
 
-def _short(values: Sequence[float | None]) -> NDArray[np.float32]:
-    """Seven digits are enough for a picture."""
+def _float32(values: Sequence[float | None]) -> NDArray[np.float32]:
+    """Return values with seven digits, which are enough for a picture."""
     with np.errstate(over="ignore"):
-        found = _numbers(values).astype(np.float32)
-    found[~np.isfinite(found)] = np.nan
-    return found
+        array = _float64(values).astype(np.float32)
+    array[~np.isfinite(array)] = np.nan
+    return array
 
 
-def _placed(results: Sequence[ShortResult], axes: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Points of the latent space in the two axes that the agent says; in its first two components without any."""
-    placed = np.full((len(results), 2), np.nan, np.float32)
+def _project(results: Sequence[ResultSummary], axes: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return embeddings in the two axes that the agent reports; without any, their first two components."""
+    projected = np.full((len(results), 2), np.nan, np.float32)
     try:
         middle: Any = np.asarray(axes["middle"], float)
         directions: Any = np.asarray(axes["directions"], float)
         size, digest = middle.size, axes.get("digest")
     except (KeyError, TypeError, ValueError):
         middle, directions, size, digest = None, None, None, None
-    there = [
+    usable = [
         i
         for i, r in enumerate(results)
         if r.embedding is not None and r.embedding.size == (size or r.embedding.size) and digest in (None, r.digest)
     ]
-    if there and directions is not None:
-        placed[there] = (np.stack([results[i].embedding for i in there]) - middle) @ directions.T
-    for i in there if directions is None else ():
-        found = results[i].embedding[:2]
-        placed[i, : found.size] = found
-    return placed
+    if usable and directions is not None:
+        projected[usable] = (np.stack([results[i].embedding for i in usable]) - middle) @ directions.T
+    for i in usable if directions is None else ():
+        components = results[i].embedding[:2]
+        projected[i, : components.size] = components
+    return projected
 
 
 def _regimes(
-    said: Mapping[str, Any], results: Sequence[ShortResult], labels: Mapping[str, int], atlas: int, moved: bool
+    metadata: Mapping[str, Any], results: Sequence[ResultSummary], labels: Mapping[str, int], atlas: int, moved: bool
 ) -> dict[str, Any]:
-    about = _mapping(said.get("regimes"))
-    shown = {"atlas": atlas, "names": said.get("names") or {}, "n": about.get("n"), "supported": about.get("supported")}
+    regimes = mapping(metadata.get("regimes"))
+    shown = {
+        "atlas": atlas, "names": metadata.get("names") or {}, "n": regimes.get("n"),
+        "supported": regimes.get("supported"),
+    }  # fmt: skip
     if not moved:
         return {**shown, "label": None, "kinds": None}
     label = [labels.get(r.key, r.regime) for r in results]
-    return {**shown, "label": label, "kinds": {str(regime): kind for regime, kind in kinds(results, label).items()}}
+    counts: dict[int, Counter[str]] = {}
+    for result, regime in zip(results, label, strict=True):
+        if regime is not None and regime >= 0 and result.kind:
+            counts.setdefault(regime, Counter())[result.kind] += 1
+    # The known kind that most results of the regime are like, if they are a majority.
+    most = {regime: count.most_common(1)[0] for regime, count in counts.items()}
+    kinds = {str(regime): kind for regime, (kind, n) in most.items() if 2 * n > counts[regime].total()}
+    return {**shown, "label": label, "kinds": kinds}
 
 
-def _newest(results: Sequence[ShortResult]) -> dict[str, Any] | None:
-    """What the newest results that can be looked at are most like: a page asks for no more before it draws them."""
+def _newest(results: Sequence[ResultSummary]) -> dict[str, Any] | None:
+    """Return the newest usable result and those most similar to it, so that a page need not ask before it draws."""
     done = sorted((r for r in results[-LATEST:] if r.status in USABLE), key=lambda r: r.t or 0.0)
-    return {"key": done[-1].key, "nearest": [each["key"] for each in nearest(done[-1].key, results)]} if done else None
+    if not done:
+        return None
+    return {"key": done[-1].key, "nearest": [each["key"] for each in most_similar(done[-1].key, results)]}
 
 
-def _novelty(said: Mapping[str, Any], results: Sequence[ShortResult]) -> dict[str, Any]:
+def _novelty(metadata: Mapping[str, Any], results: Sequence[ResultSummary]) -> dict[str, Any]:
     claims, flagged = sum(r.p is not None for r in results), sum(bool(r.novel) for r in results)
-    alpha, about = number(said.get("alpha")), _mapping(said.get("novelty"))
+    alpha, novelty = number(metadata.get("alpha")), mapping(metadata.get("novelty"))
     return {
         "alpha": alpha,
         "claims": claims,
         "expected_false": None if alpha is None else alpha * claims,
         "flagged": flagged,
-        "bound": text(about.get("bound")),
-        "discoveries": numbers(_mapping(about.get("discoveries"))),
+        "bound": text(novelty.get("bound")),
+        "discoveries": numbers(mapping(novelty.get("discoveries"))),
     }
 
 
-def _next(suggestions: Sequence[Mapping[str, Any]], asked: Asked) -> dict[str, Any] | None:
-    """What the agent would measure next, or what a person took: of its own ones the newest that is open."""
+def _next(suggestions: Sequence[Mapping[str, Any]], caller: Caller) -> dict[str, Any] | None:
+    """Return the newest suggestion that a person took or that the agent itself proposed and is open."""
     for each in reversed(suggestions):
         taken = each["status"] == "accepted" and each["status_by"] not in (None, each["agent"])
         if taken or (each["status"] == "proposed" and not each["proposed_by"]):
-            return _with_leave(each, asked)
+            mine = caller.uuid is not None and each["principal"] == caller.uuid
+            return {
+                **_shown(each),
+                "by": each["proposed_by"] or each["agent"],
+                "taken_by": each["status_by"] if each["status"] == "accepted" else None,
+                "mine": mine,
+                "why_not": "the principal that proposed it cannot approve it" if mine else None,
+            }
     return None
-
-
-def _with_leave(suggestion: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
-    mine = asked.uuid is not None and suggestion["principal"] == asked.uuid
-    taken = suggestion["status"] == "accepted"
-    why = "the principal that proposed it cannot approve it" if mine else None
-    by = suggestion["proposed_by"] or suggestion["agent"]
-    taken_by = suggestion["status_by"] if taken else None
-    return {**_shown(suggestion), "by": by, "taken_by": taken_by, "mine": mine, "why_not": why}
 
 
 def _shown(suggestion: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in suggestion.items() if name != "principal"}
 
 
-def _is_measured_now(suggestion: Mapping[str, Any], agent: str) -> bool:
-    return suggestion["status"] == "accepted" and suggestion["status_by"] == agent
-
-
 def _log(lines: Sequence[Row], agent: str, since: int) -> dict[str, Any]:
-    mine = [row for row in lines if row.said["agent"] in (None, agent)]
-    new = [row for row in mine if row.id > since][-NEWEST_LINES:]
-    shown = [{name: row.said[name] for name in ("key", "t", "text", "agent", "result")} for row in new]
-    return {"lines": shown, "before": len(mine) - len(new)}
+    own = [row for row in lines if row.summary["agent"] in (None, agent)]
+    new = [row for row in own if row.id > since][-NEWEST_LINES:]
+    shown = [{name: row.summary[name] for name in ("key", "t", "text", "agent", "result")} for row in new]
+    return {"lines": shown, "before": len(own) - len(new)}
 
 
-async def _wishes(sources: Sources, state: AgentState) -> list[dict[str, Any]]:
-    """What people asked of the agent: all that waits, and the newest that does not; oldest first."""
-    node = await sources.child("agents", state.key) if state.key else None
+async def _wishes(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
+    """Return the requests of people that wait for the agent, and the newest that it has answered; oldest first."""
+    node = await reader.child("agents", state.key) if state.key else None
     if node is None:
         return []
-    found = [row.said for row in (await kept(node, short_wish, is_final_wish).read(node))[:-101:-1]]
-    waits = [wish for wish in found if wish["status"] == "asked"]
-    done = [wish for wish in found if wish["status"] != "asked"][:NEWEST_WISHES]
-    return sorted([*waits, *done], key=lambda wish: wish["t"] or 0.0)
+    rows = await node_cache(node, short_wish, is_final_wish).read(node)
+    wishes = [row.summary for row in reversed(rows[-MOST_WISHES:])]
+    waiting = [wish for wish in wishes if wish["status"] == "asked"]
+    answered = [wish for wish in wishes if wish["status"] != "asked"][:NEWEST_WISHES]
+    return sorted([*waiting, *answered], key=lambda wish: wish["t"] or 0.0)
 
 
 def _health(state: AgentState) -> dict[str, Any] | None:
     if not state.key:
         return None
-    said, about = state.said, _mapping(state.said.get("health"))
     return {
-        **dict.fromkeys(("run", "waits", "drift")),  # None is not kept
-        **about,
+        **dict.fromkeys(("run", "waits", "drift")),  # Tiled does not store None
+        **mapping(state.metadata.get("health")),
         "heard": state.heard,
         "now": time.time(),
-        "review": bool(said.get("review")),
-        "explored": text(said.get("explored")),
+        "review": bool(state.metadata.get("review")),
+        "explored": text(state.metadata.get("explored")),
     }
 
 
-def _units(results: Sequence[ShortResult], said: Mapping[str, Any]) -> dict[str, str]:
-    """Of positions and quantities."""
-    found: dict[str, str] = {}
-    for result in {id(r.units): r for r in results[-1000:]}.values():
-        found |= {n: unit for n, unit in result.units.items() if n in result.positions or n in result.of}
-    return {**found, **_mapping(said.get("units"))}
+def _units(results: Sequence[ResultSummary], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the units of positions and quantities."""
+    units: dict[str, str] = {}
+    for r in {id(r.units): r for r in results[-1000:]}.values():
+        units |= {name: unit for name, unit in r.units.items() if name in r.positions or name in r.quantities}
+    return {**units, **mapping(metadata.get("units"))}
 
 
-def _motors(results: Sequence[ShortResult]) -> list[str]:
+def motor_names(results: Sequence[ResultSummary]) -> list[str]:
+    """Return the motors of the last hundred results."""
     return list(dict.fromkeys(name for r in results[-100:] for name in r.positions))
 
 
 @lru_cache
 def _scripts(techniques: tuple[str, ...]) -> dict[str, Any]:
-    """Views of techniques, and of which array of a result a small picture is made."""
+    """Return the scripts of techniques, and the array of a result that is shown as its small picture."""
     views = {name: f"/custom/ainerd/technique/{name}/view.js" for name in techniques if view_script(name)}
     pictures = {name: getattr(panels(name), "thumbnail", None) for name in techniques}
     return {"views": views, "thumbnail": {name: picture for name, picture in pictures.items() if picture}}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

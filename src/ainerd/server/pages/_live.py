@@ -1,4 +1,4 @@
-"""Pictures of runs in progress: one an agent, in memory, rewritten every second or two, gone when its run is over."""
+"""Pictures of runs in progress: one for each agent, in memory, replaced every second or two until the run is over."""
 
 import time
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from weakref import WeakKeyDictionary
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ainerd.server.pages._access import READ, WRITE, Asked
+from ainerd.server._access import READ, WRITE, Caller, bounded_body
 
 MOST_BYTES = 256 * 256 * 4
-MOST_PICTURES = 100  # of a catalogue
-LOOKS_S = 8.0  # after it asked, a page still looks
-STALE_S = 20.0  # a picture that is older is of an agent that is away
+MOST_PICTURES = 100  # of a catalog
+WATCHED_S = 8.0  # a page that has asked is taken to be open so long
+STALE_S = 20.0  # an older picture belongs to an agent that is away
 router = APIRouter()
 
 
-class Said(BaseModel):
-    """What an agent says of its picture."""
+class PictureHeader(BaseModel):
+    """The description that an agent sends with a picture."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -32,77 +32,67 @@ class Said(BaseModel):
 
 @dataclass
 class _Picture:
-    said: str = ""
+    header: str = ""
     body: bytes = b""
-    made: float = -STALE_S
-    looked: float = -LOOKS_S
+    received: float = -STALE_S
+    asked: float = -WATCHED_S
     n: int = 0
 
     @property
     def wanted(self) -> bool:
-        return time.monotonic() - self.looked < LOOKS_S
+        return time.monotonic() - self.asked < WATCHED_S
 
 
-_of_catalogue: "WeakKeyDictionary[Any, dict[int, _Picture]]" = WeakKeyDictionary()
+_pictures: "WeakKeyDictionary[Any, dict[int, _Picture]]" = WeakKeyDictionary()  # of each catalog, by node id
 
 
 @router.put("/live/{path:path}")
-async def show(request: Request, path: str, asked: Annotated[Asked, Depends()]) -> dict[str, bool]:
-    """Keep the picture of an agent, whose node is at `path`; without a body say only whether a page looks.
+async def show(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, bool]:
+    """Store the picture of the agent whose node is at `path`, and return whether a page is open; no body only asks.
 
-    The body is float32, little-endian, in C order; the header ``x-said`` says its shape and what it is of.
+    The body is float32, little-endian, in C order; the header ``x-said`` holds a `PictureHeader` as JSON.
     """
-    picture = _picture(await asked.node(path, scopes=(READ, WRITE)))
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, f"at most {MOST_BYTES} bytes")
+    picture = _picture(await caller.node(path, scopes=(READ, WRITE)))
+    body = await bounded_body(request, MOST_BYTES)
     if body:
         try:
-            said = Said.model_validate_json(request.headers.get("x-said", ""))
+            header = PictureHeader.model_validate_json(request.headers.get("x-said", ""))
         except ValidationError:
-            raise HTTPException(422, "x-said says what the picture is of") from None
-        if min(said.shape) < 1 or 4 * said.shape[0] * said.shape[1] != len(body):
-            raise HTTPException(422, "the picture is not of that shape")
-        picture.said, picture.body, picture.made, picture.n = (
-            said.model_dump_json(),
-            body,
-            time.monotonic(),
-            picture.n + 1,
-        )
+            raise HTTPException(422, "the header x-said does not describe a picture") from None
+        if min(header.shape) < 1 or 4 * header.shape[0] * header.shape[1] != len(body):
+            raise HTTPException(422, "the picture does not have that shape")
+        picture.header, picture.body, picture.received = header.model_dump_json(), body, time.monotonic()
+        picture.n += 1
     return {"wanted": picture.wanted}
 
 
 @router.delete("/live/{path:path}")
-async def forget(path: str, asked: Annotated[Asked, Depends()]) -> dict[str, bool]:
-    """Take the picture of an agent away."""
-    picture = _picture(await asked.node(path, scopes=(READ, WRITE)))
-    picture.said, picture.body = "", b""
+async def forget(path: str, caller: Annotated[Caller, Depends()]) -> dict[str, bool]:
+    """Remove the picture of an agent."""
+    picture = _picture(await caller.node(path, scopes=(READ, WRITE)))
+    picture.header, picture.body = "", b""
     return {"wanted": picture.wanted}
 
 
 @router.get("/live/{path:path}")
-async def live(path: str, asked: Annotated[Asked, Depends()], n: int = -1) -> Response:
-    """The picture of an agent's run in progress; 204 if there is none, or it is still the `n`-th, which is known."""
-    picture = _picture(await asked.node(path, scopes=(READ, "read:data")))
-    picture.looked = time.monotonic()
-    is_fresh = picture.looked - picture.made < STALE_S
+async def live(path: str, caller: Annotated[Caller, Depends()], n: int = -1) -> Response:
+    """Return the picture of an agent's run in progress; 204 if there is none, or if its number is still `n`."""
+    picture = _picture(await caller.node(path, scopes=(READ, "read:data")))
+    picture.asked = time.monotonic()
     headers = {"Cache-Control": "no-store"}
-    if not (picture.body and is_fresh):
+    if not picture.body or picture.asked - picture.received >= STALE_S:
         return Response(status_code=204, headers={**headers, "x-n": "-1"})
+    headers["x-n"] = str(picture.n)
     if n == picture.n:
-        return Response(status_code=204, headers={**headers, "x-n": str(n)})
-    headers |= {"x-n": str(picture.n), "x-said": picture.said}
-    return Response(picture.body, media_type="application/octet-stream", headers=headers)
+        return Response(status_code=204, headers=headers)
+    return Response(picture.body, media_type="application/octet-stream", headers={**headers, "x-said": picture.header})
 
 
 def _picture(node: Any) -> _Picture:
-    """That of the agent of a node."""
-    specs = {spec.name for spec in getattr(node, "specs", ())}
-    if "AinerdAgent" not in specs:
-        raise HTTPException(404, "that is no agent")
-    known = _of_catalogue.setdefault(node.context, {})
-    if node.node.id not in known and len(known) >= MOST_PICTURES:
-        del known[min(known, key=lambda id: max(known[id].made, known[id].looked))]
-    return known.setdefault(node.node.id, _Picture())
+    """Return the picture of the agent of a node."""
+    if "AinerdAgent" not in {spec.name for spec in getattr(node, "specs", ())}:
+        raise HTTPException(404, "there is no agent at this path")
+    pictures = _pictures.setdefault(node.context, {})
+    if node.node.id not in pictures and len(pictures) >= MOST_PICTURES:
+        del pictures[min(pictures, key=lambda id: max(pictures[id].received, pictures[id].asked))]
+    return pictures.setdefault(node.node.id, _Picture())

@@ -1,6 +1,10 @@
-"""Files of the pages: our scripts, plotly.js, and the scripts of techniques. They hold no data, so nobody is asked who.
+"""Files of the pages: our scripts, plotly.js and the scripts of techniques; and the settings of Tiled's web interface.
 
-What is long is packed once, and sent so to who takes it; nothing is ever fetched from elsewhere.
+The files hold no data, so no key is asked for. Long files are compressed once. Nothing is ever fetched from elsewhere.
+
+Our scripts are the parts of one function, concatenated in the order of `PARTS`, because a browser runs one long script
+faster than a Tiled server answers thirty requests. A name is therefore the same in all of them, and a part uses
+constants only of the parts before it. Scripts of techniques find the names that they may use in ``window.__AINERD__``.
 """
 
 import gzip
@@ -10,97 +14,136 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
+import yaml
 from fastapi import APIRouter, HTTPException, Request, Response
+from tiled.utils import SHARE_TILED_PATH
 
-from ainerd.server.pages._bundle import VIEWS, bundle
 from ainerd.technique import names, panels
 
 STATIC = Path(__file__).parent / "static"
+VIEWS = "views.js"  # the script that Tiled loads
+PARTS = (
+    "react", "words", "server", "theme", "plot", "state", "actions", "maps", "timeline", "gallery", "header", "log",
+    "next", "table", "result", "campaign",
+)  # fmt: skip
 PLOTLY = "plotly.min.js"
-WORTH_PACKING = 1000
-KINDS = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+WORTH_COMPRESSING = 1000  # bytes
+TYPES = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
+SPECS = (
+    "AinerdCampaign",
+    "AinerdResults",
+    "AinerdResult",
+    "AinerdSuggestions",
+    "AinerdSuggestion",
+    "AinerdLogbook",
+    "AinerdLog",
+)
 router = APIRouter()
+
+
+def ui_settings(root_path: str = "") -> dict[str, Any]:
+    """Return Tiled's own settings of its web interface, with a view for each of our specs.
+
+    `root_path` is the path at which a proxy serves Tiled, if it is not ``/``.
+    """
+    settings = yaml.safe_load(Path(SHARE_TILED_PATH, "static", "default_ui_settings.yml").read_text())
+    ours = [{"spec": spec, "url": f"{root_path}/custom/ainerd/static/{VIEWS}"} for spec in SPECS]
+    return {**settings, "spec_views": [*(settings.get("spec_views") or []), *ours]}
+
+
+def write_ui_settings(path: Path) -> Path:
+    """Write these settings to a file, for Tiled's variable ``TILED_UI_SETTINGS``."""
+    part = path.with_suffix(".part")
+    part.write_text(yaml.safe_dump(ui_settings(), sort_keys=False))
+    return part.replace(path)
 
 
 class _File(NamedTuple):
     tag: str
     plain: bytes
-    packed: bytes
+    compressed: bytes
 
 
 @router.get("/static/{name}")
 async def static(request: Request, name: str) -> Response:
-    """A file of the pages."""
+    """Return a file of the pages."""
     if name == VIEWS:
         changed = max(path.stat().st_mtime_ns for path in STATIC.glob("*.js"))
-        return _answer(request, await anyio.to_thread.run_sync(_views, changed), KINDS[".js"], "no-cache")
+        return _answer(request, await anyio.to_thread.run_sync(_views, changed), TYPES[".js"], "no-cache")
     path = _plotly() if name == PLOTLY else STATIC / name
     if path is None:
-        raise HTTPException(404, "plotly is not installed beside the server: pip install plotly")
+        raise HTTPException(404, "plotly is not installed on the server: pip install plotly")
     if name != PLOTLY and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
         raise HTTPException(404)
-    return await _sent(request, path, "max-age=86400" if name == PLOTLY else "no-cache")
+    return await _send(request, path, "max-age=86400" if name == PLOTLY else "no-cache")
 
 
 @router.get("/technique/{name}/view.js")
 async def technique_view(request: Request, name: str) -> Response:
-    """The script with which a technique draws a result of its own."""
+    """Return the script with which a technique draws its results."""
     path = view_script(name)
     if path is None:
-        raise HTTPException(404, f"technique {name!r} draws no page")
-    return await _sent(request, path, "no-cache")
+        raise HTTPException(404, f"technique {name!r} has no page of its own")
+    return await _send(request, path, "no-cache")
 
 
 @lru_cache
 def view_script(technique: str) -> Path | None:
-    """Script of a technique that is installed; None if there is none."""
+    """Return the script of an installed technique; None if it has none."""
     if technique not in names():
         return None
     path = getattr(panels(technique), "view", None)
     return Path(path) if path is not None and Path(path).is_file() else None
 
 
-async def _sent(request: Request, path: Path, keep: str) -> Response:
+async def _send(request: Request, path: Path, cache_control: str) -> Response:
     try:
-        about = path.stat()
-        file = await anyio.to_thread.run_sync(_read, path, about.st_mtime_ns, about.st_size)
+        status = path.stat()
+        file = await anyio.to_thread.run_sync(_read, path, status.st_mtime_ns, status.st_size)
     except OSError:
         raise HTTPException(404) from None
-    kind = KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return _answer(request, file, kind, keep)
+    media_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return _answer(request, file, media_type, cache_control)
 
 
-def _answer(request: Request, file: _File, kind: str, keep: str) -> Response:
-    headers = {"ETag": file.tag, "Cache-Control": keep, "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
+def _answer(request: Request, file: _File, media_type: str, cache_control: str) -> Response:
+    headers = {
+        "ETag": file.tag,
+        "Cache-Control": cache_control,
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+    }
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if file.packed and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(file.packed, media_type=kind, headers=headers | {"Content-Encoding": "gzip"})
-    return Response(file.plain, media_type=kind, headers=headers)
+    if file.compressed and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(file.compressed, media_type=media_type, headers=headers | {"Content-Encoding": "gzip"})
+    return Response(file.plain, media_type=media_type, headers=headers)
 
 
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int, size: int) -> _File:
-    return _packed(path.read_bytes(), packs=path.suffix != ".png")
+    return _compress(path.read_bytes(), path.suffix != ".png")
 
 
 @lru_cache(maxsize=1)
 def _views(changed: int) -> _File:
-    return _packed(bundle(STATIC).encode())
+    parts = "".join((STATIC / f"{name}.js").read_text() for name in PARTS)
+    # In a block of strict code a name that two parts declare is an error, not the later one.
+    return _compress(f'(() => {{\n"use strict";\n{{\n{parts}}}\n}})();\n'.encode())
 
 
-def _packed(plain: bytes, packs: bool = True) -> _File:
-    packed = gzip.compress(plain, 6, mtime=0) if packs and len(plain) > WORTH_PACKING else b""
-    return _File(f'"{sha256(plain).hexdigest()[:20]}"', plain, packed)
+def _compress(plain: bytes, is_compressible: bool = True) -> _File:
+    compressed = gzip.compress(plain, 6, mtime=0) if is_compressible and len(plain) > WORTH_COMPRESSING else b""
+    return _File(f'"{sha256(plain).hexdigest()[:20]}"', plain, compressed)
 
 
 @lru_cache
 def _plotly() -> Path | None:
-    """Where plotly.js is, without an import of plotly, which takes long."""
-    found = find_spec("plotly")
-    places = [] if found is None else list(found.submodule_search_locations or [])
-    path = Path(places[0], "package_data", PLOTLY) if places else None
+    """Return the path of plotly.js, without the import of plotly, which is slow."""
+    spec = find_spec("plotly")
+    folders = [] if spec is None else list(spec.submodule_search_locations or [])
+    path = Path(folders[0], "package_data", PLOTLY) if folders else None
     return path if path is not None and path.is_file() else None

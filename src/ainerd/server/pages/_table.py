@@ -1,4 +1,4 @@
-"""The table of results, sorted and filtered by the server, some rows at a time."""
+"""The table of results, sorted and filtered by the server, a page at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -7,19 +7,18 @@ import anyio
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ainerd.server.pages._access import Asked, said
-from ainerd.server.pages._campaign import json_response
-from ainerd.server.pages._kept import Row
-from ainerd.server.pages._short import ShortResult
-from ainerd.server.pages._sources import Sources
-from ainerd.server.pages._wishes import parsed
+from ainerd.server._access import Caller, json_body, json_response, validated
+from ainerd.server.pages._campaign import motor_names
+from ainerd.server.pages._node_cache import Row
+from ainerd.server.pages._reader import CampaignReader
+from ainerd.server.pages._summaries import ResultSummary
 
 MOST_ROWS, MOST_KEYS = 200, 2000
 MOST_COLUMNS = 40
 router = APIRouter()
 
 
-class TableOf(BaseModel):
+class TableQuery(BaseModel):
     """Which rows, and in which order."""
 
     model_config = ConfigDict(extra="forbid")
@@ -38,93 +37,90 @@ class TableOf(BaseModel):
 
 @router.get("/table/{path:path}")
 async def table(
-    path: str, asked: Annotated[Asked, Depends()], wanted: Annotated[TableOf, Query()], keys: str | None = None
+    path: str, caller: Annotated[Caller, Depends()], query: Annotated[TableQuery, Query()], keys: str | None = None
 ) -> Response:
-    """Some rows of the table; `keys`, with commas between them, are those of some results."""
+    """Return some rows of the table; `keys`, separated by commas, select results."""
     if keys is not None:
-        wanted.keys = keys.split(",")
-    return await _rows(path, asked, wanted)
+        query.keys = keys.split(",")
+    return await _rows(path, caller, query)
 
 
 @router.post("/table/{path:path}")
-async def table_of_many(request: Request, path: str, asked: Annotated[Asked, Depends()]) -> Response:
-    """The same for many keys, such as those of a lasso."""
-    return await _rows(path, asked, parsed(TableOf, await said(request, 50 * MOST_KEYS)))
+async def table_of_many(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> Response:
+    """Return the same for many keys, such as those in a lasso."""
+    return await _rows(path, caller, validated(TableQuery, await json_body(request, 50 * MOST_KEYS)))
 
 
-async def _rows(path: str, asked: Asked, wanted: TableOf) -> Response:
-    sources = await Sources.at(asked, path)
-    name = (await sources.agent(wanted.agent)).name
-    _, rows = await sources.results()
-    _, labels = await sources.labels()
-    _, lines = await sources.lines()
-    return json_response(await anyio.to_thread.run_sync(_answer, rows, name, labels, lines, wanted))
+async def _rows(path: str, caller: Caller, query: TableQuery) -> Response:
+    reader = await CampaignReader.open(caller, path)
+    name = (await reader.agent(query.agent)).name
+    _, rows = await reader.results()
+    _, labels = await reader.labels()
+    _, lines = await reader.lines()
+    return json_response(await anyio.to_thread.run_sync(_answer, rows, name, labels, lines, query))
 
 
 def _answer(
-    rows: Sequence[Row], agent: str, labels: Mapping[str, int], lines: Sequence[Row], wanted: TableOf
+    rows: Sequence[Row], agent: str, labels: Mapping[str, int], lines: Sequence[Row], query: TableQuery
 ) -> dict[str, Any]:
-    mine: list[ShortResult] = [row.said for row in rows if row.said.agent == agent]
-    regimes = {result.key: labels.get(result.key, result.regime) for result in mine}
+    results: list[ResultSummary] = [row.summary for row in rows if row.summary.agent == agent]
+    regimes = {result.key: labels.get(result.key, result.regime) for result in results}
     notes: dict[str, str] = {}
-    for row in lines:
-        if row.said.get("note"):
-            about = row.said["result"] or row.said["raw_uid"]
-            notes[about] = "; ".join(filter(None, [notes.get(about), row.said["note"]]))
+    for line in (row.summary for row in lines):
+        if line.get("note"):
+            subject = line["result"] or line["raw_uid"]
+            notes[subject] = "; ".join(filter(None, [notes.get(subject), line["note"]]))
 
-    def noted(result: ShortResult) -> str | None:
-        found = [notes.get(result.key), *(notes.get(uid) for uid in result.raw_uids)]
-        return "; ".join(filter(None, found)) or None
+    def note_on(result: ResultSummary) -> str | None:
+        return "; ".join(filter(None, map(notes.get, (result.key, *result.raw_uids)))) or None
 
-    words, keys = wanted.filter.casefold().split(), None if wanted.keys is None else {*wanted.keys}
-    found = [
+    words, keys = query.filter.casefold().split(), None if query.keys is None else {*query.keys}
+    matching = [
         result
-        for result in mine
+        for result in results
         if (keys is None or result.key in keys)
-        and (wanted.novel is None or bool(result.novel) == wanted.novel)
-        and (wanted.regime is None or regimes[result.key] == wanted.regime)
-        and (wanted.status is None or result.status == wanted.status)
-        and all(word in result.text or word in (noted(result) or "").casefold() for word in words)
+        and (query.novel is None or bool(result.novel) == query.novel)
+        and (query.regime is None or regimes[result.key] == query.regime)
+        and (query.status is None or result.status == query.status)
+        and all(word in result.text or word in (note_on(result) or "").casefold() for word in words)
     ]
-    units = mine[-1].units if mine else {}
-    motors = list(dict.fromkeys(name for result in mine[-100:] for name in result.positions))
-    numbers = list(dict.fromkeys(name for result in mine[-100:] for name in result.of))[:MOST_COLUMNS]
-    columns = ["scan", "t", "sample", *motors, "regime", "p", *numbers, "status", "note"]
-    if wanted.sort not in columns:
-        raise HTTPException(422, f"there is no column {wanted.sort!r}")
-    value = _value(wanted.sort, regimes, noted)
-    known = [(value(result), i) for i, result in enumerate(found)]
-    order = sorted(((x, i) for x, i in known if x is not None), reverse=wanted.down)
-    order += [(None, i) for x, i in known if x is None]  # what is not known comes last
-    shown = [found[i] for _, i in order[wanted.offset : wanted.offset + wanted.limit]]
-    beside = ("t", "scan", "sample", "regime", "p", "status", "note")
+    units = results[-1].units if results else {}
+    quantities = list(dict.fromkeys(name for result in results[-100:] for name in result.quantities))[:MOST_COLUMNS]
+    without_unit = ("scan", "t", "sample", "regime", "p", "status", "note")
+    columns = ["scan", "t", "sample", *motor_names(results), "regime", "p", *quantities, "status", "note"]
+    if query.sort not in columns:
+        raise HTTPException(422, f"there is no column {query.sort!r}")
+    sort_value = _sort_value(query.sort, regimes, note_on)
+    values = [(sort_value(result), i) for i, result in enumerate(matching)]
+    order = sorted(((x, i) for x, i in values if x is not None), reverse=query.down)
+    order += [(None, i) for x, i in values if x is None]  # unknown values come last
     return {
-        "n": len(mine),
-        "found": len(found),
-        "offset": wanted.offset,
-        "columns": [{"name": n, "title": n, "unit": "" if n in beside else units.get(n, "")} for n in columns],
+        "n": len(results),
+        "found": len(matching),
+        "offset": query.offset,
+        "columns": [{"name": n, "title": n, "unit": "" if n in without_unit else units.get(n, "")} for n in columns],
         "rows": [
             {
                 "key": r.key, "scan": r.scan, "t": r.t, "sample": r.sample, **r.positions, "regime": regimes[r.key],
-                "p": r.p, "novel": r.novel, "status": r.status, "reason": r.reason, "note": noted(r),
-                "technique": r.technique, "of": r.of,
+                "p": r.p, "novel": r.novel, "status": r.status, "reason": r.reason, "note": note_on(r),
+                "technique": r.technique, "of": r.quantities,
             }
-            for r in shown
+            for r in (matching[i] for _, i in order[query.offset : query.offset + query.limit])
         ],
     }  # fmt: skip
 
 
-def _value(
-    name: str, regimes: Mapping[str, int | None], noted: Callable[[ShortResult], str | None]
-) -> Callable[[ShortResult], Any]:
-    """What results are sorted by."""
-    match name:
+def _sort_value(
+    column: str, regimes: Mapping[str, int | None], note_on: Callable[[ResultSummary], str | None]
+) -> Callable[[ResultSummary], Any]:
+    """Return the function whose value results are sorted by."""
+    match column:
         case "scan":
             return lambda r: None if r.scan_id is None else (r.scan_id, r.event or 0)
         case "t" | "p" | "sample" | "status":
-            return lambda r: getattr(r, name)
+            return lambda r: getattr(r, column)
         case "regime":
             return lambda r: regimes[r.key]
         case "note":
-            return noted
-    return lambda r: r.positions.get(name, r.of.get(name))
+            return note_on
+    return lambda r: r.positions.get(column, r.quantities.get(column))

@@ -13,16 +13,20 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from tiled.catalog.adapter import Collision
 from tiled.server.schemas import Spec
 from tiled.structures.core import StructureFamily
 
 from ainerd.results import LogRecord, utc_now
-from ainerd.server.pages._access import READ, WRITE, Asked, said
-from ainerd.server.pages._kept import newest
-from ainerd.server.pages._short import number, seconds, short_suggestion, text
-from ainerd.server.pages._sources import AgentState, Sources
+from ainerd.server._access import READ, WRITE, validated
+from ainerd.server._access import Caller as Asked
+from ainerd.server._access import json_body as said
+from ainerd.server.pages._node_cache import newest
+from ainerd.server.pages._reader import AgentState
+from ainerd.server.pages._reader import CampaignReader as Sources
+from ainerd.server.pages._summaries import number, seconds, text
+from ainerd.server.pages._summaries import summarize_suggestion as short_suggestion
 
 MOST_WAITING = 100
 LONGEST_NAME = 60
@@ -78,9 +82,9 @@ class Note(BaseModel):
 @router.post("/wish/{path:path}")
 async def wish(request: Request, path: str, asked: Annotated[Asked, Depends()]) -> dict[str, Any]:
     """Keep what a person asks of an agent; 409 if somebody was first."""
-    asks = parsed(Wish, await said(request))
+    asks = validated(Wish, await said(request))
     by = _by(asked, asks.who)
-    sources = await Sources.at(asked, path)
+    sources = await Sources.open(asked, path)
     state = await sources.agent(asks.agent)
     if not state.key:
         raise HTTPException(409, f"no agent {asks.agent[:60]!r} listens here")
@@ -108,7 +112,7 @@ async def wish(request: Request, path: str, asked: Annotated[Asked, Depends()]) 
 @router.post("/note/{path:path}")
 async def note(request: Request, path: str, asked: Annotated[Asked, Depends()]) -> dict[str, Any]:
     """Note something on a result, in the log."""
-    wants = parsed(Note, await said(request))
+    wants = validated(Note, await said(request))
     by = _by(asked, wants.who)
     log = await asked.node(path, "log", scopes=(READ, WRITE))
     result = (await asked.node(path, "results", wants.key)).metadata()
@@ -121,7 +125,7 @@ async def note(request: Request, path: str, asked: Annotated[Asked, Depends()]) 
 
 async def _verdict(sources: Sources, agent: Any, asks: Wish, record: dict[str, Any]) -> dict[str, Any]:
     """Take or reject: the first one counts."""
-    asked = sources.asked
+    asked = sources.caller
     try:
         node = await asked.node(sources.path, "suggestions", asks.suggestion, scopes=(READ, WRITE))
     except HTTPException as error:
@@ -181,16 +185,6 @@ def held_by(held: Any, wishes: Sequence[Mapping[str, Any]]) -> dict[str, Any] | 
     return {"by": text(held.get("by")), "why": text(held.get("why")), "t": number(held.get("t")), "pending": False}
 
 
-def parsed(model: Any, found: dict[str, Any]) -> Any:
-    """What a page sends, checked; HTTPException 422, in one line, if it does not fit."""
-    try:
-        return model.model_validate(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HTTPException(422, f"{where[:60]}: {first['msg'][:200]}" if where else first["msg"][:200]) from None
-
-
 def _by(asked: Asked, who: str) -> str:
     """Who writes: the principal, or else what the person typed."""
     by = asked.name or _plain(who)[:LONGEST_NAME].strip()
@@ -209,7 +203,7 @@ def _plain(said: str) -> str:
 
 
 def _bounds(state: AgentState) -> dict[str, tuple[float, float]]:
-    found = state.said.get("bounds")
+    found = state.metadata.get("bounds")
     return {name: (float(low), float(high)) for name, (low, high) in found.items()} if isinstance(found, dict) else {}
 
 

@@ -1,11 +1,7 @@
 // What rheo-XPCS shows of a result in the browser: its two-time maps, g2 with its fit, and the picture of the beam.
 // Drawn inside the views of ainerd, with their colours and their Plotly.
-const { SCALE } = window.__AINERD__["colours.js"];
-const { axis, escaped, Plot } = window.__AINERD__["plot.js"];
-const { h, useEffect, useMemo, useState } = window.__AINERD__["react.js"];
-const { encoded, mean, numbers } = window.__AINERD__["server.js"];
-const { useTheme } = window.__AINERD__["theme.js"];
-const { number, withError } = window.__AINERD__["words.js"];
+const { axis, encoded, escaped, h, mean, number, numbers, Plot, SCALE, useEffect, useMemo, useState, useTheme, withError } =
+  window.__AINERD__;
 
 const API = "/api/v1";
 const NARROW = window.innerWidth < 640; // a phone

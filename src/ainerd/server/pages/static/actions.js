@@ -1,7 +1,4 @@
 // What a person may ask of the agent: take, not this, hold, exclude, add, name. Whoever may only read sees none of it.
-import { h, useEffect, useId, useRef, useState } from "./react.js";
-import { tell } from "./server.js";
-import { labelled, place } from "./words.js";
 
 const KEPT = "ainerd-who";
 
@@ -18,7 +15,7 @@ function remembered() {
  *
  * `said` is `{good, text}` of the last thing that was asked; somebody else who was first is told by name.
  */
-export function useAsking(root, agent, session, again) {
+function useAsking(root, agent, session, again) {
   const [who, setWho] = useState(remembered);
   const [busy, setBusy] = useState(false);
   const [said, say] = useState(null);
@@ -52,7 +49,7 @@ export function useAsking(root, agent, session, again) {
 }
 
 /** Who asks: the account, or what the person types, which nobody has verified. */
-export function Who({ asking }) {
+function Who({ asking }) {
   const id = useId();
   if (asking.session.verified) return h("p", { className: "soft" }, `You are ${asking.session.who}.`);
   return h(
@@ -72,7 +69,7 @@ export function Who({ asking }) {
 }
 
 /** What came of the last thing that was asked. */
-export function Said({ asking }) {
+function Said({ asking }) {
   return h(
     "p",
     {
@@ -86,7 +83,7 @@ export function Said({ asking }) {
 }
 
 /** The two buttons of a suggestion, and why not. */
-export function Verdict({ asking, next }) {
+function Verdict({ asking, next }) {
   const [why, setWhy] = useState("");
   const [asks, setAsks] = useState(false);
   const field = useRef(null);
@@ -145,7 +142,7 @@ export function Verdict({ asking, next }) {
 }
 
 /** Hold: no new suggestion is taken until somebody goes on. */
-export function Hold({ asking, held }) {
+function Hold({ asking, held }) {
   if (!asking.may) return null;
   const isHeld = Boolean(held);
   const press = () => (isHeld ? asking.ask({ do: "release" }, "Goes on") : asking.ask({ do: "hold" }, "Held"));
@@ -166,7 +163,7 @@ export function Hold({ asking, held }) {
 }
 
 /** Add a point, or exclude a box: numbers that a person types, or a place clicked on the map (`at`). */
-export function Wanted({ asking, scene, at, kind, onDone }) {
+function Wanted({ asking, scene, at, kind, onDone }) {
   const names = scene.motors.slice(0, 2);
   const start = () => Object.fromEntries(names.map((name, k) => [name, first(kind, scene.bounds[name], at?.[k])]));
   const [values, setValues] = useState(start);
@@ -251,7 +248,7 @@ function first(kind, bounds = [0, 1], at) {
 }
 
 /** A name for a regime. */
-export function Naming({ asking, regime, onDone }) {
+function Naming({ asking, regime, onDone }) {
   const [name, setName] = useState(regime.name ?? "");
   const id = useId();
   if (!asking.may) return null;
@@ -287,7 +284,7 @@ export function Naming({ asking, regime, onDone }) {
 }
 
 /** What people asked for, newest first, and what became of it. */
-export function Wishes({ wishes, units }) {
+function Wishes({ wishes, units }) {
   if (!wishes?.length) return null;
   const what = (wish) => {
     if (wish.do === "exclude")

@@ -1,24 +1,7 @@
 // The night on one screen: where, what, how alike, how new, and where next.
-import { Naming, Said, useAsking } from "./actions.js";
-import { Gallery } from "./gallery.js";
-import { Feed, Found, Health } from "./health.js";
-import { LatentMap } from "./latent.js";
-import { Legend } from "./legend.js";
-import { useCampaign, useSession } from "./live.js";
-import { Log } from "./log.js";
-import { SampleMap } from "./map.js";
-import { NextPoint } from "./next.js";
-import { h, Safe, useEffect, useMemo, useState } from "./react.js";
-import { TIMES, useReplay } from "./replay.js";
-import { alike, scene as sceneOf } from "./scene.js";
-import { plotlyAfter } from "./server.js";
-import { Results } from "./table.js";
-import { Frame } from "./theme.js";
-import { Timeline } from "./timeline.js";
-import { clock } from "./words.js";
 
 /** The view of the node `ainerd`; `root` is its path. */
-export function Campaign({ root }) {
+function Campaign({ root }) {
   const [agent, setAgent] = useState(undefined);
   const [onAsked, onRows] = useMemo(() => {
     const told = [];
@@ -94,7 +77,7 @@ function Replay({ replay, empty }) {
 }
 
 /** Everything below the head: a function of a state of the campaign, `asking` of `useAsking`. */
-export function Screen({ root, state, asking, replaying, onAsked, onRows }) {
+function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
   const [chosen, choose] = useState(null); // keys within a lasso
   const [likeThese, showAlike] = useState(false);
@@ -103,7 +86,7 @@ export function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [mode, setMode] = useState(null);
   const [at, setAt] = useState(null);
   const scene = useMemo(
-    () => sceneOf(state),
+    () => makeScene(state),
     [state.results, state.regimes, state.sample, state.latent, state.next, state.novelty],
   );
   const newest = scene.runs.findLast((run) => run.done) ?? scene.runs.at(-1);
@@ -249,3 +232,29 @@ function commonest(scene, keys) {
   const [best] = [...counts].sort((a, b) => b[1] - a[1]);
   return best && 2 * best[1] > keys.size ? scene.regimes.find((each) => each.id === best[0]) : null;
 }
+
+// Registers the views with Tiled's web UI, which asks for this script by its address in `spec_views`. The server puts all
+// other modules into it.
+
+// By spec: the component, and how many segments the node lies below `ainerd`.
+const VIEWS = {
+  AinerdCampaign: [Campaign, 0],
+  AinerdResults: [Campaign, 1],
+  AinerdResult: [Result, 2],
+  AinerdSuggestions: [Suggestions, 1],
+  AinerdSuggestion: [Suggestion, 2],
+  AinerdLogbook: [Logbook, 1],
+  AinerdLog: [LogLine, 2],
+};
+
+const registered = (window.__TILED_SPEC_VIEWS__ ||= {});
+for (const [spec, [view, below]] of Object.entries(VIEWS))
+  registered[spec] = ({ segments, item }) => {
+    const root = segments.slice(0, segments.length - below).join("/");
+    return h(view, { key: segments.join("/"), root, segments, item });
+  };
+
+window.__AINERD__ = {
+  Plot, SCALE, axis, colour, encoded, escaped, h, mean, number, numbers, useAsync, useEffect, useMemo, useState, useTheme,
+  withError,
+};

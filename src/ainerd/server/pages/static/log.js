@@ -1,15 +1,9 @@
 // The log as it grows, and as a page of its own.
-import { h, useEffect, useMemo, useRef, useState } from "./react.js";
-import { useCampaign } from "./live.js";
-import { page } from "./server.js";
-import { Frame } from "./theme.js";
-import { Feed } from "./health.js";
-import { clock } from "./words.js";
 
 const SHOWN = 200;
 
 /** Lines, the newest on top; new ones are said to a screen reader. `onPick` gets the key of a result. */
-export function Log({ lines = [], before = 0, onPick, root, agents = 1 }) {
+function Log({ lines = [], before = 0, onPick, root, agents = 1 }) {
   const [shown, show] = useState(SHOWN);
   const newest = useMemo(() => lines.slice(-shown).reverse(), [lines, shown]);
   return h(
@@ -54,7 +48,7 @@ export function Log({ lines = [], before = 0, onPick, root, agents = 1 }) {
 }
 
 /** The view of the container `log`. */
-export function Logbook({ root }) {
+function Logbook({ root }) {
   const { state, feed } = useCampaign(root);
   return h(
     Frame,
@@ -71,7 +65,7 @@ export function Logbook({ root }) {
 }
 
 /** The view of one line. */
-export function LogLine({ root, item }) {
+function LogLine({ root, item }) {
   const said = item?.data?.attributes?.metadata ?? {};
   return h(
     Frame,

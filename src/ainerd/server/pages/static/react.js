@@ -1,17 +1,9 @@
-// React is Tiled's own, so that nothing needs to be built.
-export const React = window.React;
-export const h = React.createElement;
-export const useState = React.useState;
-export const useEffect = React.useEffect;
-export const useLayoutEffect = React.useLayoutEffect;
-export const useRef = React.useRef;
-export const useMemo = React.useMemo;
-export const useContext = React.useContext;
-export const useId = React.useId;
-export const createContext = React.createContext;
+// React is Tiled's own, so that nothing has to be built.
+const React = window.React;
+const { createElement: h, createContext, useContext, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } = React;
 
-/** A panel that fails says so in its place, and the others stay. */
-export class Safe extends React.Component {
+/** Shows the error of a panel in its place, so that the other panels stay. */
+class Safe extends React.Component {
   constructor(props) {
     super(props);
     this.state = { error: null };
@@ -24,10 +16,56 @@ export class Safe extends React.Component {
   }
   render() {
     if (!this.state.error) return this.props.children;
-    return h(
-      "p",
-      { className: "nothing", role: "alert" },
-      `${this.props.what} cannot be drawn: ${this.state.error.message}`,
-    );
+    return nothing(`${this.props.what} cannot be drawn: ${this.state.error.message}`, "alert");
   }
+}
+
+/** The value of the promise that `read()` returns, read again when `inputs` change: `{value, error}`, empty before. */
+function useAsync(read, inputs) {
+  const [result, setResult] = useState({});
+  useEffect(() => {
+    let current = true;
+    read()?.then(
+      (value) => current && setResult({ value }),
+      (error) => current && setResult((old) => ({ ...old, error })),
+    );
+    return () => void (current = false);
+  }, inputs);
+  return result;
+}
+
+/** A setting that the browser stores, and a function that changes it; where it stores nothing, it lasts as long as the page. */
+function useStored(key, initial) {
+  const [value, setValue] = useState(() => readStored(key) ?? initial);
+  const change = (next) => {
+    try {
+      localStorage.setItem(key, next);
+    } catch {} // the browser stores nothing
+    setValue(next);
+  };
+  return [value, change];
+}
+
+function readStored(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** A paragraph in place of what is not there. */
+const nothing = (text, role) => h("p", { className: "nothing", role }, text);
+
+/** A button; `more` are further properties. */
+const button = (text, onClick, more = {}) => h("button", { type: "button", onClick, ...more }, text);
+
+/** A dot in the color of a regime. */
+const dot = (background) => h("i", { className: "mark", style: { background }, "aria-hidden": true });
+
+/** The head of a table: a cell for each `{name, text, unseen, …}`; an `unseen` text is for screen readers only. */
+function Head({ cells }) {
+  const cell = ({ name, text = name, unseen, ...more }) =>
+    h("th", { key: name, scope: "col", ...more }, unseen ? h("span", { className: "unseen" }, text) : text);
+  return h("thead", null, h("tr", null, cells.map(cell)));
 }

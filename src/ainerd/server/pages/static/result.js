@@ -1,13 +1,7 @@
 // One result: the verdict and what it rests on, the technique's pictures, and the numbers.
-import { useTechnique } from "./gallery.js";
-import { useSession } from "./live.js";
-import { h, React, Safe, useEffect, useState } from "./react.js";
-import { ask, get, page, plotly, tell } from "./server.js";
-import { Frame } from "./theme.js";
-import { clock, number, place, withError, withUnit } from "./words.js";
 
 /** The view of a result; `root` is the path of `ainerd`. */
-export function Result({ root, segments }) {
+function Result({ root, segments }) {
   const path = segments.join("/");
   const [{ result, error }, setTold] = useState({});
   const [fresh, again] = useState(0);
@@ -43,7 +37,7 @@ export function Result({ root, segments }) {
 }
 
 /** A function of the server's answer `result`. */
-export function ResultPage({ root, path, result, again }) {
+function ResultPage({ root, path, result, again }) {
   const said = result.metadata;
   const units = said.units ?? {};
   const where = place(Object.fromEntries((said.positions ?? []).map((name) => [name, said[name]])), units);

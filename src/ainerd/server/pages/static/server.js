@@ -1,10 +1,10 @@
 // What is asked of the server that the page came from, and of no other.
 
-export const OURS = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-export const API = "/api/v1";
+const OURS = new URL("..", document.currentScript.src).pathname.replace(/\/$/, "");
+const API = "/api/v1";
 
 /** Each part of a path of Tiled, safe in an address. */
-export const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
+const encoded = (path) => path.split("/").map(encodeURIComponent).join("/");
 
 function headers() {
   const token = window.__TILED_ACCESS_TOKEN__;
@@ -12,7 +12,7 @@ function headers() {
 }
 
 /** What the server said no with: `status`, and `said` if it was JSON. */
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, said) {
     const detail = typeof said?.detail === "string" ? said.detail : (said?.detail?.said ?? said?.detail?.detail);
     super(
@@ -24,7 +24,7 @@ export class Refused extends Error {
 }
 
 /** A GET with the person's authentication; `Refused` if it is not answered with success. */
-export async function get(url, options = {}) {
+async function get(url, options = {}) {
   const response = await fetch(url, {
     ...options,
     headers: { ...headers(), ...options.headers },
@@ -35,7 +35,7 @@ export async function get(url, options = {}) {
 }
 
 /** One of our own answers: `what` is campaign, session, table, result, replay; null where nothing is new. */
-export async function ask(what, path, query = {}, options = {}) {
+async function ask(what, path, query = {}, options = {}) {
   const said = new URLSearchParams(
     Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
   );
@@ -45,7 +45,7 @@ export async function ask(what, path, query = {}, options = {}) {
 }
 
 /** Tell the server something; what protects against other sites' pages is asked for first. */
-export async function tell(what, path, body) {
+async function tell(what, path, body) {
   const { csrf } = await ask("session", path);
   const more = { "Content-Type": "application/json", ...(csrf ? { "x-csrf": csrf } : {}) };
   return (
@@ -54,7 +54,7 @@ export async function tell(what, path, body) {
 }
 
 /** Numbers of an array of Tiled as a typed array; `slice` in Tiled's words, such as "0,:,:". */
-export async function numbers(path, dtype, slice) {
+async function numbers(path, dtype, slice) {
   const query = new URLSearchParams({ ...(slice ? { slice } : {}), format: "application/octet-stream" });
   const bytes = await (await get(`${API}/array/full/${encoded(path)}?${query}`)).arrayBuffer();
   return typed(bytes, dtype);
@@ -86,7 +86,7 @@ function typed(bytes, dtype = "float32") {
 }
 
 /** Mean over the first axis of an array, thinned: `{values, shape}`; null where the server does not know how. */
-export async function mean(path, step = 1) {
+async function mean(path, step = 1) {
   try {
     const response = await get(`${OURS}/mean/${encoded(path)}?step=${step}`);
     const shape = response.headers.get("x-shape").split(",").map(Number);
@@ -98,12 +98,12 @@ export async function mean(path, step = 1) {
 }
 
 /** Address of the small picture of a result; undefined if its technique has none. */
-export function thumbnail(root, key, what) {
+function thumbnail(root, key, what) {
   return what ? `${API}/array/full/${encoded(root)}/results/${encodeURIComponent(key)}/${what}` : undefined;
 }
 
 /** Where Tiled shows a node. */
-export const page = (path) => `/ui/browse/${encoded(path)}`;
+const page = (path) => `/ui/browse/${encoded(path)}`;
 
 const loading = {};
 const PLOTLY = `${OURS}/static/plotly.min.js`;
@@ -113,7 +113,7 @@ const LONGEST_MS = 1500;
  * Have Plotly fetched, and read once `first` has settled and is seen, or 1.5 s later: while a browser reads it, which
  * takes about a second, it does nothing else, and what is asked of the server before that is there afterwards.
  */
-export function plotlyAfter(first) {
+function plotlyAfter(first) {
   if (window.Plotly || loading.plotly) return;
   document.head.append(Object.assign(document.createElement("link"), { rel: "preload", as: "script", href: PLOTLY }));
   const seen = first.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
@@ -121,7 +121,7 @@ export function plotlyAfter(first) {
 }
 
 /** Plotly, once it is wanted. */
-export function plotly() {
+function plotly() {
   return (loading.plotly ||= Promise.resolve(loading.first).then(read));
 }
 
@@ -140,7 +140,7 @@ function read() {
 }
 
 /** What a technique draws: a component, perhaps with a `Gallery`; null if it has nothing of its own. */
-export function techniqueView(name, address) {
+function techniqueView(name, address) {
   if (!address) return Promise.resolve(null);
   return (loading[name] ||= import(address).then(
     () => window.__AINERD_TECHNIQUES__?.[name] ?? null,

@@ -1,15 +1,11 @@
 // The results as a table: sorted, filtered, a page at a time; what the pictures show can be had here by keyboard.
-import { Head } from "./head.js";
-import { h, useEffect, useId, useState } from "./react.js";
-import { ask, page, tell, thumbnail } from "./server.js";
-import { clock, labelled, number, regimeName, short } from "./words.js";
 
 const ROWS = 20;
 const CALM_MS = 1500; // small pictures wait until the large ones are drawn
 const MOST_BY_ADDRESS = 50; // keys
 
 /** What the server says of the results that are wanted, asked again when `fresh` changes: `{answer, error}`. */
-export function useTable(root, agent, wanted, fresh) {
+function useTable(root, agent, wanted, fresh) {
   const [told, setTold] = useState({});
   const question = JSON.stringify(wanted);
   useEffect(() => {
@@ -33,7 +29,7 @@ export function useTable(root, agent, wanted, fresh) {
 const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
 
 /** `keys` are those of a lasso, or those alike in their order (`ordered`); `chosen` says in words which. */
-export function Results({
+function Results({
   scene,
   root,
   pictures,
@@ -173,7 +169,7 @@ function Table({ answer, calm, wanted, want, scene, root, pictures, selected, on
             { name: "picture", unseen: true },
             ...columns.map((column) => ({
               name: column.name,
-              said: h(
+              text: h(
                 "button",
                 { type: "button", className: "text", onClick: () => sort(column.name) },
                 title(column),

@@ -1,5 +1,64 @@
+// Colours that mean the same in every picture of ainerd; see views/_style.py.
+
+// Okabe and Ito, distinct to the colour-blind too; after seven the same again, darker.
+const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
+const UNASSIGNED = "#9a9a9a";
+const NEXT = "#ffd700";
+
+/** Red, green and blue of "#rrggbb", 0 to 255. */
+function rgb(colour) {
+  return [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
+}
+
+/** Colour of a regime; grey if unassigned (-1). */
+function colour(regime) {
+  if (!(regime >= 0)) return UNASSIGNED;
+  const turn = Math.floor(regime / PALETTE.length);
+  const parts = rgb(PALETTE[regime % PALETTE.length]).map((part) => Math.round(part * 0.55 ** turn));
+  return "#" + parts.map((part) => part.toString(16).padStart(2, "0")).join("");
+}
+
+/** What can be read on a colour: white or black. */
+function inkOn(background) {
+  const [red, green, blue] = rgb(background);
+  return (0.3 * red + 0.59 * green + 0.11 * blue) / 255 < 0.6 ? "#ffffff" : "#000000";
+}
+
+// Matplotlib's magma, each sixteenth.
+const MAGMA = [
+  "#000004",
+  "#0b0924",
+  "#20114b",
+  "#3b0f70",
+  "#57157e",
+  "#721f81",
+  "#8c2981",
+  "#a8327d",
+  "#c43c75",
+  "#de4968",
+  "#f1605d",
+  "#fa7f5e",
+  "#fe9f6d",
+  "#febf84",
+  "#fddea0",
+  "#fcfdbf",
+];
+const SCALE = MAGMA.map((each, k) => [k / (MAGMA.length - 1), each]);
+
+/** 256 colours of the scale, as (256 × 3) bytes. */
+const SHADES = (() => {
+  const stops = MAGMA.map(rgb);
+  const shades = new Uint8Array(256 * 3);
+  for (let k = 0; k < 256; k++) {
+    const at = (k / 255) * (stops.length - 1);
+    const low = Math.min(Math.floor(at), stops.length - 2);
+    for (let part = 0; part < 3; part++)
+      shades[3 * k + part] = stops[low][part] + (at - low) * (stops[low + 1][part] - stops[low][part]);
+  }
+  return shades;
+})();
+
 // Light and dark, and the frame around every view.
-import { createContext, h, useContext, useEffect, useLayoutEffect, useRef, useState } from "./react.js";
 
 const LIGHT = {
   dark: false,
@@ -21,9 +80,9 @@ const DARK = {
 };
 
 const Theme = createContext({ ...LIGHT, size: 13 });
-export const useTheme = () => useContext(Theme);
+const useTheme = () => useContext(Theme);
 
-const KEPT = "ainerd-theme";
+const THEME = "ainerd-theme";
 const CHOICES = ["auto", "light", "dark"];
 
 /** Whether what lies around the page is dark: Tiled's own theme, if it has one some day. */
@@ -58,7 +117,7 @@ function style() {
   if (styled) return;
   styled = true;
   const link = document.createElement("link");
-  Object.assign(link, { rel: "stylesheet", href: new URL("ainerd.css", import.meta.url).href });
+  Object.assign(link, { rel: "stylesheet", href: `${OURS}/static/ainerd.css` });
   document.head.append(link);
 }
 
@@ -69,9 +128,9 @@ style();
  *
  * `head` stands at the left of the buttons.
  */
-export function Frame({ label, head, children }) {
+function Frame({ label, head, children }) {
   const element = useRef(null);
-  const [choice, choose] = useState(() => remembered());
+  const [choice, choose] = useState(() => rememberedTheme());
   const [whole, setWhole] = useState(false);
   const [size, setSize] = useState(13);
   const dark = useDark(element, choice);
@@ -101,7 +160,7 @@ export function Frame({ label, head, children }) {
   const turn = () => {
     const following = CHOICES[(CHOICES.indexOf(choice) + 1) % 3];
     try {
-      localStorage.setItem(KEPT, following);
+      localStorage.setItem(THEME, following);
     } catch {} // a browser that keeps nothing
     choose(following);
   };
@@ -146,9 +205,9 @@ export function Frame({ label, head, children }) {
   );
 }
 
-function remembered() {
+function rememberedTheme() {
   try {
-    const kept = localStorage.getItem(KEPT);
+    const kept = localStorage.getItem(THEME);
     return CHOICES.includes(kept) ? kept : "auto";
   } catch {
     return "auto";

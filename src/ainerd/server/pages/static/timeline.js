@@ -1,16 +1,11 @@
 // Run after run: how new each was, and what was measured of it.
-import { hover, discs } from "./marks.js";
-import { axis, escaped, Plot } from "./plot.js";
-import { h, useMemo, useState } from "./react.js";
-import { useTheme } from "./theme.js";
-import { labelled, number, regimeName, short } from "./words.js";
 
 const NEWEST = 60; // runs that are seen at first
 const MOST = 1000; // that can be gone back to
 const STRIPS = 3; // quantities there is room for
 
 /** Strips over the runs: p, regimes, and of the quantities those that a person wants, at first one and the series. */
-export function Timeline({ scene, selected, chosen, onPick }) {
+function Timeline({ scene, selected, chosen, onPick }) {
   const theme = useTheme();
   const [wanted, want] = useState(null);
   const known = scene.quantities;

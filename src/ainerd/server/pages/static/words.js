@@ -1,7 +1,7 @@
 // Numbers, times and places as text, the same in all views.
 
 /** A number with three digits, as Python's ".3g"; empty if not known. */
-export function number(x, digits = 3) {
+function number(x, digits = 3) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "";
   if (x === 0) return "0";
   const size = Math.floor(Math.log10(Math.abs(x)));
@@ -10,24 +10,24 @@ export function number(x, digits = 3) {
 }
 
 /** A number and its unit; a number without one has the unit "1" or none. */
-export function withUnit(x, unit, digits = 3) {
+function withUnit(x, unit, digits = 3) {
   const text = number(x, digits);
   return text && unit && unit !== "1" ? `${text} ${unit}` : text;
 }
 
 /** A number with its standard error. */
-export function withError(x, error, unit) {
+function withError(x, error, unit) {
   const text = error === undefined || error === null ? number(x) : `${number(x)} ± ${number(error, 2)}`;
   return unit && unit !== "1" ? `${text} ${unit}` : text;
 }
 
 /** "sample_x (mm)" */
-export function labelled(name, unit) {
+function labelled(name, unit) {
   return unit && unit !== "1" ? `${name} (${unit})` : name;
 }
 
 /** "stress" of "stress_mean", "tau" of "tau_s": the unit stands beside it, and there is little room. */
-export const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
+const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
 
 /** Three significant digits, and two decimals at least: 5.62, and 0.00412 of a motor in metres. */
 function coordinate(x) {
@@ -36,7 +36,7 @@ function coordinate(x) {
 }
 
 /** "(5.62, 6.38) mm", with the unit of each if they differ. */
-export function place(position, units = {}) {
+function place(position, units = {}) {
   const names = Object.keys(position ?? {});
   if (!names.length) return "";
   const known = new Set(names.map((name) => units[name] ?? ""));
@@ -46,7 +46,7 @@ export function place(position, units = {}) {
 }
 
 /** Hours and minutes of today, else the date too; `time` is in s since 1970. */
-export function clock(time, seconds = false) {
+function clock(time, seconds = false) {
   if (!Number.isFinite(time)) return "";
   const when = new Date(1000 * time);
   const hours = when.toLocaleTimeString([], {
@@ -60,7 +60,7 @@ export function clock(time, seconds = false) {
 }
 
 /** "12 s", "5 min", "3 h": how long ago, or how long. */
-export function span(seconds) {
+function span(seconds) {
   if (!Number.isFinite(seconds)) return "";
   const s = Math.max(0, seconds);
   if (s < 90) return `${Math.round(s)} s`;
@@ -69,12 +69,12 @@ export function span(seconds) {
 }
 
 /** Seconds since 1970 of an ISO time. */
-export function seconds(iso) {
+function seconds(iso) {
   return iso ? Date.parse(iso) / 1000 : NaN;
 }
 
 /** "regime 3 (intermittent)"; its own name if a person gave it one. */
-export function regimeName(regime, regimes = []) {
+function regimeName(regime, regimes = []) {
   if (!(regime >= 0)) return "unassigned";
   const known = regimes.find((each) => each.id === regime);
   const said = known?.name || known?.kind;

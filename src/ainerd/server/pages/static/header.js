@@ -1,6 +1,4 @@
 // One line: is this live, what was found, is the agent well.
-import { h, useEffect, useState } from "./react.js";
-import { number, span } from "./words.js";
 
 /** Seconds since 1970, each second anew. */
 function useNow() {
@@ -13,7 +11,7 @@ function useNow() {
 }
 
 /** How the page is fed, in words. */
-export function Feed({ feed, replaying }) {
+function Feed({ feed, replaying }) {
   const [kind, text] = replaying
     ? ["replay", "replay"]
     : {
@@ -32,7 +30,7 @@ export function Feed({ feed, replaying }) {
 }
 
 /** What was found, with what chance alone would have brought. */
-export function Found({ scene }) {
+function Found({ scene }) {
   const { novelty, runs } = scene;
   const done = runs.filter((run) => run.done).length;
   const failed = runs.length - done;
@@ -58,7 +56,7 @@ export function Found({ scene }) {
 }
 
 /** Whether the agent is heard of, what it does, and what waits. */
-export function Health({ health, computing = [] }) {
+function Health({ health, computing = [] }) {
   const now = useNow();
   const [heardAt] = [health ? Date.now() / 1000 : null];
   if (!health) return h("span", { className: "health", "data-ainerd": "health" }, "no agent has told of itself");
@@ -96,4 +94,43 @@ export function Health({ health, computing = [] }) {
     );
   if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");
   return h("span", { className: "health", "data-ainerd": "health" }, chips);
+}
+
+// What the colours mean: regimes with their names and how many runs each has.
+
+/** `only` is the regime that is picked out; `onName` is there for whoever may give names. */
+function Legend({ scene, only, onOnly, onName }) {
+  const mark = (kind) => h("i", { className: `mark ${kind}`, "aria-hidden": true });
+  const claims = scene.runs.some((run) => run.p !== null);
+  return h(
+    "ul",
+    { className: "legend", "aria-label": "regimes" },
+    scene.regimes.map((each) =>
+      h(
+        "li",
+        { key: each.id },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "chip",
+            "aria-pressed": only === each.id,
+            onClick: () => onOnly(only === each.id ? null : each.id),
+            title: "show these runs alone",
+          },
+          h("i", { className: "mark", style: { background: each.colour }, "aria-hidden": true }),
+          `${regimeName(each.id, scene.regimes)} `,
+          h("span", { className: "soft" }, each.n),
+        ),
+        onName &&
+          each.id >= 0 &&
+          only === each.id &&
+          h("button", { type: "button", onClick: () => onName(each) }, "name it"),
+      ),
+    ),
+    scene.runs.some((run) => run.novel) && h("li", null, mark("ring"), "novel"),
+    scene.runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
+    claims && scene.runs.some((run) => run.done && run.p === null) && h("li", null, h("b", null, "? "), "no claim"),
+    scene.next && h("li", null, h("b", { className: "star" }, "★ "), "next"),
+  );
 }
