@@ -1,32 +1,17 @@
-// What rheo-XPCS shows of a result in the browser: its two-time maps, g2 with its fit, and the picture of the beam.
-// Drawn inside the views of ainerd, with their colours and their Plotly.
-const { axis, encoded, escaped, h, mean, number, numbers, Plot, SCALE, useEffect, useMemo, useState, useTheme, withError } =
-  window.__AINERD__;
+// The pictures of a rheo-XPCS result: its two-time maps, g2 with its fit, and the mean frame. They are drawn inside the
+// views of ainerd, with their colors and their Plotly.
+const { API, SCALE, Plot, axis, encoded, escaped, get, h, mean, nothing, number, numbers } = window.__AINERD__;
+const { useAsync, useMemo, useState, useTheme, withError } = window.__AINERD__;
 
-const API = "/api/v1";
 const NARROW = window.innerWidth < 640; // a phone
-const HIGH = 0.995; // quantile of a map beside its diagonal that is brightest
+const HIGH = 0.995; // quantile of a map off its diagonal that has the brightest color
 
-/** What `read` gives once it is there, kept while the next is read: `[value, error]`. */
-function useRead(read, on) {
-  const [told, setTold] = useState([null, null]);
-  useEffect(() => {
-    let wanted = true;
-    read().then(
-      (value) => wanted && setTold([value, null]),
-      (error) => wanted && setTold([null, error]),
-    );
-    return () => void (wanted = false);
-  }, on);
-  return told;
-}
-
-/** Rows of a picture from numbers one after the other. */
+/** The rows of a picture from its numbers in C order. */
 function rows(values, width) {
   return Array.from({ length: values.length / width }, (_, k) => values.subarray(k * width, (k + 1) * width));
 }
 
-/** The largest quantile of some maps beside their diagonals, which may hold shot noise. */
+/** The largest quantile of some maps off their diagonals, which may hold shot noise. */
 function highest(maps) {
   let high = 1.001;
   for (const { values, n } of maps) {
@@ -39,7 +24,7 @@ function highest(maps) {
   return high;
 }
 
-/** Two-time maps beside each other on one scale; a map is `{title, values, n, duration, frame}`. */
+/** Two-time maps side by side on one color scale; a map is `{title, values, n, duration, frame}`. */
 function Maps({ maps, high }) {
   const theme = useTheme();
   const { traces, layout } = useMemo(() => {
@@ -122,7 +107,7 @@ function Maps({ maps, high }) {
   return h(Plot, { traces, layout, label, name: "c2" });
 }
 
-/** A map of a result: of bin k, or the mean over azimuths (k null). */
+/** A map of a result: that of bin k, or the mean over azimuths if k is null. */
 async function readMap(path, name, k, size) {
   if (k === null) {
     const found = await mean(`${path}/${name}`, size > 128 ? 2 : 1);
@@ -132,9 +117,9 @@ async function readMap(path, name, k, size) {
   return { values, n: Math.round(Math.sqrt(values.length)) };
 }
 
-/** In the campaign: the run that is looked at, the same without noise, and the most alike before it. */
+/** On the page of a campaign: the selected run, the same without noise, and the most similar earlier run. */
 function Gallery({ path, newest, nearest }) {
-  const [maps, error] = useRead(async () => {
+  const { value: maps, error } = useAsync(async () => {
     const wanted = [
       [["measured", `scan ${newest.scan}`], newest, "c2", 256],
       [[NARROW ? "denoised" : "without noise", `scan ${newest.scan}`], newest, "denoised", 64],
@@ -144,27 +129,27 @@ function Gallery({ path, newest, nearest }) {
       wanted.map(([, run, name, size]) => readMap(`${path}/${run.key}`, name, null, size)),
     );
     const there = wanted.flatMap(([title, run], k) =>
-      read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration: run.duration, frame: run.colour }] : [],
+      read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration: run.duration, frame: run.color }] : [],
     );
     if (!there.length) throw read[0].reason;
     return there;
   }, [path, newest.key, nearest?.key]);
   const high = useMemo(() => (maps ? highest(maps) : 1.1), [maps]);
-  if (error) return h("p", { className: "nothing" }, "the run has no map");
-  if (!maps) return h("p", { className: "nothing" }, "reading the maps…");
+  if (error) return nothing("the run has no map");
+  if (!maps) return nothing("reading the maps…");
   return h(Maps, { maps, high });
 }
 
-/** In the page of a result. */
+/** On the page of a result. */
 function View({ path, result }) {
-  const said = result.metadata;
+  const metadata = result.metadata;
   const has = (name) => name in (result.arrays ?? {});
   const shape = (name) => result.arrays[name].shape ?? result.arrays[name];
   const bins = useBins(path, result);
   const [bin, setBin] = useState(null); // null: mean over azimuths
   const panel = (title, className, child) =>
     h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), child);
-  const duration = said.n_frames && said.frame_time_s ? said.n_frames * said.frame_time_s : null;
+  const duration = metadata.n_frames && metadata.frame_time_s ? metadata.n_frames * metadata.frame_time_s : null;
   return h(
     "div",
     { className: "page" },
@@ -189,37 +174,27 @@ function View({ path, result }) {
     has("intensity") && panel("Intensity over time", "", h(Intensity, { path, bin, arrays: result.arrays })),
     has("saxs") && panel("I(q)", "", h(Saxs, { path, result })),
     ...Object.keys(result.series ?? {}).map((name) =>
-      panel(name, "", h(Series, { path, name, unit: said.units?.[name] })),
+      panel(name, "", h(Series, { path, name, unit: metadata.units?.[name] })),
     ),
   );
 }
 
-/** Rows of the table of bins, with q and azimuth. */
+/** The rows of the table of bins, with q and azimuth. */
 function useBins(path, result) {
-  const [table] = useRead(
-    async () =>
-      "bins" in (result.tables ?? {})
-        ? columns(
-            await (
-              await fetch(`${API}/table/full/${encoded(path)}/bins?format=application/json`, {
-                credentials: "same-origin",
-              })
-            ).json(),
-          )
-        : [],
-    [path],
-  );
+  const read = async () => ("bins" in (result.tables ?? {}) ? readTable(`${path}/bins`) : []);
+  const { value: table } = useAsync(read, [path]);
   return table ?? [];
 }
 
-function columns(table) {
+async function readTable(path) {
+  const table = await (await get(`${API}/table/full/${encoded(path)}?format=application/json`)).json();
   const names = Object.keys(table);
   return Array.from({ length: table[names[0]]?.length ?? 0 }, (_, k) =>
     Object.fromEntries(names.map((name) => [name, table[name][k]])),
   );
 }
 
-/** Sliders of q and azimuth: which bin is looked at. */
+/** Sliders of q and azimuth, which select a bin. */
 function Bins({ bins, bin, setBin, n }) {
   const qs = useMemo(
     () => [...new Set(bins.map((each) => each.q))].filter(Number.isFinite).sort((a, b) => a - b),
@@ -284,21 +259,15 @@ function Bins({ bins, bin, setBin, n }) {
 function MapsOfBin({ path, result, bin, duration }) {
   const nearest = result.nearest?.[0];
   const parent = path.split("/").slice(0, -1).join("/");
-  const [maps, error] = useRead(async () => {
+  const { value: maps, error } = useAsync(async () => {
     const wanted = [
       [["measured"], `${path}`, "c2", 256],
       ...("denoised" in result.arrays ? [[["without noise"], path, "denoised", 64]] : []),
-      ...(nearest
-        ? [
-            [
-              [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`],
-              `${parent}/${nearest.key}`,
-              "c2",
-              256,
-            ],
-          ]
-        : []),
     ];
+    if (nearest) {
+      const title = [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`];
+      wanted.push([title, `${parent}/${nearest.key}`, "c2", 256]);
+    }
     const read = await Promise.allSettled(wanted.map(([, at, name, size]) => readMap(at, name, bin, size)));
     const there = wanted.flatMap(([title], k) =>
       read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration }] : [],
@@ -307,17 +276,15 @@ function MapsOfBin({ path, result, bin, duration }) {
     return there;
   }, [path, bin, nearest?.key]);
   const high = useMemo(() => (maps ? highest(maps) : 1.1), [maps]);
-  if (error) return h("p", { className: "nothing", role: "alert" }, `The maps cannot be read: ${error.message}`);
-  return maps ? h(Maps, { maps, high }) : h("p", { className: "nothing" }, "reading the maps…");
+  if (error) return nothing(`The maps cannot be read: ${error.message}`, "alert");
+  return maps ? h(Maps, { maps, high }) : nothing("reading the maps…");
 }
 
-const SMALL = {};
-
-/** g2 of the bin with its errors and the fit that the table of bins has; of all bins where none is chosen. */
+/** g2 of a bin with its errors and the fit from the table of bins; without a bin, the mean of all. */
 function G2({ path, result, bin, bins }) {
   const theme = useTheme();
-  const said = result.metadata;
-  const [read, error] = useRead(async () => {
+  const metadata = result.metadata;
+  const { value: read, error } = useAsync(async () => {
     const kind = (name) => result.arrays[name].dtype;
     const [tau, g2, err] = await Promise.all(
       ["tau", "g2", ...("g2_err" in result.arrays ? ["g2_err"] : [])].map((name) =>
@@ -326,7 +293,7 @@ function G2({ path, result, bin, bins }) {
     );
     return { tau: [...tau], g2: rows(g2, tau.length), err: err ? rows(err, tau.length) : null };
   }, [path]);
-  const fit = bin === null ? said : { ...bins[bin] };
+  const fit = bin === null ? metadata : { ...bins[bin] };
   const drawn = useMemo(() => {
     if (!read) return null;
     const { tau, g2, err } = read;
@@ -337,7 +304,7 @@ function G2({ path, result, bin, bins }) {
       y: [...values],
       hoverinfo: "skip",
       line: { color: theme.line, width: 1 },
-      visible: k === bin ? false : true,
+      visible: k !== bin,
     }));
     const all = bin === null ? average(g2, err) : { y: [...g2[bin]], e: err && [...err[bin]] };
     const points = {
@@ -350,31 +317,17 @@ function G2({ path, result, bin, bins }) {
       hovertemplate: "tau = %{x:.3g} s<br>g2 = %{y:.4f}<extra></extra>",
     };
     const curve = fitted(tau, fit);
-    const traces = [
-      ...faint,
-      points,
-      ...(curve
-        ? [
-            {
-              type: "scatter",
-              mode: "lines",
-              x: curve.x,
-              y: curve.y,
-              line: { color: "#D55E00", width: 2 },
-              hoverinfo: "skip",
-            },
-          ]
-        : []),
-    ];
+    const traces = [...faint, points];
+    if (curve)
+      traces.push({ type: "scatter", mode: "lines", ...curve, line: { color: "#D55E00", width: 2 }, hoverinfo: "skip" });
     const layout = {
       xaxis: axis(theme, "tau (s)", { type: "log", exponentformat: "power", dtick: 1 }),
       yaxis: axis(theme, "g2", { nticks: 6 }),
-      ...SMALL,
     };
     return { traces, layout };
   }, [read, bin, bins, theme.dark, theme.size]);
-  if (error) return h("p", { className: "nothing", role: "alert" }, `g2 cannot be read: ${error.message}`);
-  if (!drawn) return h("p", { className: "nothing" }, "reading g2…");
+  if (error) return nothing(`g2 cannot be read: ${error.message}`, "alert");
+  if (!drawn) return nothing("reading g2…");
   const text = sentence(fit);
   return h(
     "div",
@@ -403,7 +356,7 @@ function average(g2, err) {
   return { y, e };
 }
 
-/** The curve of `g2(tau) = 1 + contrast (plateau + (1 - plateau) exp(-2 (tau / tau_s)^exponent))`; null where no tau is known. */
+/** The curve of `g2(tau) = 1 + contrast (plateau + (1 - plateau) exp(-2 (tau / tau_s)^exponent))`; null if tau is unknown. */
 function fitted(tau, { contrast, tau_s, kww_exponent, plateau }) {
   if (![contrast, tau_s, kww_exponent].every(Number.isFinite)) return null;
   const rest = Number.isFinite(plateau) ? plateau : 0;
@@ -423,7 +376,7 @@ function sentence(fit) {
 
 function MeanFrame({ path, shape, dtype }) {
   const theme = useTheme();
-  const [image, error] = useRead(() => numbers(`${path}/mean_frame`, dtype), [path]);
+  const { value: image, error } = useAsync(() => numbers(`${path}/mean_frame`, dtype), [path]);
   const drawn = useMemo(() => {
     if (!image) return null;
     const seen = [...image].filter((x) => x > 0).sort((a, b) => a - b);
@@ -462,7 +415,7 @@ function MeanFrame({ path, shape, dtype }) {
       },
     };
   }, [image, theme.dark, theme.size]);
-  return h(Waits, {
+  return h(Picture, {
     error,
     drawn,
     name: "frame",
@@ -472,7 +425,7 @@ function MeanFrame({ path, shape, dtype }) {
 
 function Intensity({ path, bin, arrays }) {
   const theme = useTheme();
-  const [read, error] = useRead(async () => {
+  const { value: read, error } = useAsync(async () => {
     const [time, total, each] = await Promise.all(
       ["intensity_time", "intensity_total", "intensity"].map((name) => numbers(`${path}/${name}`, arrays[name].dtype)),
     );
@@ -497,16 +450,15 @@ function Intensity({ path, bin, arrays }) {
       layout: {
         xaxis: axis(theme, "time (s)"),
         yaxis: axis(theme, "photons/px/frame", { rangemode: "tozero", nticks: 5 }),
-        ...SMALL,
-      },
+        },
     };
   }, [read, bin, theme.dark, theme.size]);
-  return h(Waits, { error, drawn, name: "intensity", label: "Intensity over time, photons per pixel and frame" });
+  return h(Picture, { error, drawn, name: "intensity", label: "Intensity over time, photons per pixel and frame" });
 }
 
 function Saxs({ path, result }) {
   const theme = useTheme();
-  const [read, error] = useRead(
+  const { value: read, error } = useAsync(
     () => Promise.all(["saxs_q", "saxs"].map((name) => numbers(`${path}/${name}`, result.arrays[name].dtype))),
     [path],
   );
@@ -529,26 +481,15 @@ function Saxs({ path, result }) {
       layout: {
         xaxis: axis(theme, "q (1/nm)", { type: "log", exponentformat: "power" }),
         yaxis: axis(theme, "I(q), photons/px/frame", { type: "log", exponentformat: "power", dtick: 1 }),
-        ...SMALL,
-      },
+        },
     };
   }, [read, theme.dark, theme.size]);
-  return h(Waits, { error, drawn, name: "saxs", label: "I(q) of the mean frame" });
+  return h(Picture, { error, drawn, name: "saxs", label: "I(q) of the mean frame" });
 }
 
 function Series({ path, name, unit }) {
   const theme = useTheme();
-  const [read, error] = useRead(
-    async () =>
-      columns(
-        await (
-          await fetch(`${API}/table/full/${encoded(`${path}/${name}`)}?format=application/json`, {
-            credentials: "same-origin",
-          })
-        ).json(),
-      ),
-    [path, name],
-  );
+  const { value: read, error } = useAsync(() => readTable(`${path}/${name}`), [path, name]);
   const drawn = useMemo(() => {
     if (!read) return null;
     const traces = [
@@ -566,19 +507,18 @@ function Series({ path, name, unit }) {
       layout: {
         xaxis: axis(theme, "time since the run began (s)"),
         yaxis: axis(theme, unit && unit !== "1" ? `${name} (${unit})` : name, { nticks: 5 }),
-        ...SMALL,
-      },
+        },
     };
   }, [read, theme.dark, theme.size]);
-  return h(Waits, { error, drawn, name: `series-${name}`, label: `${name} during the run` });
+  return h(Picture, { error, drawn, name: `series-${name}`, label: `${name} during the run` });
 }
 
-function Waits({ error, drawn, name, label }) {
-  if (error) return h("p", { className: "nothing" }, `cannot be read: ${error.message}`);
+function Picture({ error, drawn, name, label }) {
+  if (error) return nothing(`cannot be read: ${error.message}`);
   return h(
     "div",
     { className: "fill", style: { height: "22em" } },
-    drawn ? h(Plot, { ...drawn, label, name }) : h("p", { className: "nothing" }, "reading…"),
+    drawn ? h(Plot, { ...drawn, label, name }) : nothing("reading…"),
   );
 }
 

@@ -1,94 +1,77 @@
-// The night on one screen: where, what, how alike, how new, and where next.
+// The page of a campaign, and the registration of all views with Tiled's web interface.
 
 /** The view of the node `ainerd`; `root` is its path. */
 function Campaign({ root }) {
   const [agent, setAgent] = useState(undefined);
   const [onAsked, onRows] = useMemo(() => {
-    const told = [];
-    const both = [0, 1].map((k) => new Promise((done) => (told[k] = done)));
-    plotlyAfter(Promise.all(both)); // once the gallery has asked for what it shows, and the table can be read
-    return told;
+    const done = [];
+    const both = [0, 1].map((k) => new Promise((resolve) => (done[k] = resolve)));
+    plotlyAfter(Promise.all(both)); // after the gallery has sent its requests and the table is drawn
+    return done;
   }, []);
   const { state, feed, again } = useCampaign(root, agent);
   const session = useSession(root);
   const asking = useAsking(root, state?.agent, session, again);
   const replay = useReplay(root, state, agent);
-  const shown = replay.shown;
+  const { playing, shown } = replay;
   const health = useMemo(() => state?.health && { ...state.health, came: Date.now() / 1000 }, [state?.health]);
+  const selectAgent = () =>
+    h(
+      "select",
+      { key: "agent", value: state.agent ?? "", onChange: (e) => setAgent(e.target.value), "aria-label": "agent" },
+      state.agents.map((name) => h("option", { key: name, value: name }, name)),
+    );
   const head = [
-    h(Feed, { key: "feed", feed, replaying: replay.playing }),
-    state?.agents?.length > 1 &&
-      h(
-        "select",
-        { key: "agent", value: state.agent ?? "", onChange: (e) => setAgent(e.target.value), "aria-label": "agent" },
-        state.agents.map((name) => h("option", { key: name, value: name }, name)),
-      ),
+    h(Feed, { key: "feed", feed, replaying: playing }),
+    state?.agents?.length > 1 && selectAgent(),
     state && h(Replay, { key: "replay", replay, empty: !state.results.n }),
-    state && !replay.playing && h(Health, { key: "health", health, computing: state.computing }),
+    state && !playing && h(Health, { key: "health", health, computing: state.computing }),
   ];
+  const why = feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`;
+  const mayAsk = playing || health?.closed ? { ...asking, may: false } : asking;
   return h(
     Frame,
     { label: "campaign", head },
     shown
-      ? h(Screen, {
-          root,
-          onAsked,
-          onRows,
-          state: shown,
-          asking: replay.playing || health?.closed ? { ...asking, may: false } : asking,
-          replaying: replay.playing,
-        })
-      : h(Waiting, { feed }),
-  );
-}
-
-function Waiting({ feed }) {
-  return h(
-    "p",
-    { className: "nothing", role: "status" },
-    feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`,
+      ? h(Screen, { root, onAsked, onRows, state: shown, asking: mayAsk, replaying: playing })
+      : nothing(why, "status"),
   );
 }
 
 function Replay({ replay, empty }) {
-  if (!replay.playing)
-    return h(
-      "button",
-      { type: "button", className: "quiet", disabled: empty, onClick: replay.start, "data-ainerd": "replay" },
-      `replay × ${TIMES}`,
-    );
+  const { playing, paused, pause, length, played, seek, time, start, stop } = replay;
+  if (!playing)
+    return button(`replay × ${REPLAY_SPEED}`, start, { className: "quiet", disabled: empty, "data-ainerd": "replay" });
   return h(
     "span",
     { className: "replay row" },
-    h("button", { type: "button", onClick: () => replay.pause(!replay.paused) }, replay.paused ? "play" : "pause"),
+    button(paused ? "play" : "pause", () => pause(!paused)),
     h("input", {
       type: "range",
       min: 0,
-      max: Math.max(1, replay.length),
+      max: Math.max(1, length),
       step: 1,
-      value: replay.played,
-      onChange: (e) => replay.seek(Number(e.target.value)),
+      value: played,
+      onChange: (e) => seek(Number(e.target.value)),
       "aria-label": "moment of the night",
-      "aria-valuetext": clock(replay.time, true),
+      "aria-valuetext": clock(time, true),
     }),
-    h("time", null, clock(replay.time, true)),
-    h("button", { type: "button", className: "main", onClick: replay.stop }, "back to now"),
+    h("time", null, clock(time, true)),
+    button("back to now", stop, { className: "main" }),
   );
 }
 
-/** Everything below the head: a function of a state of the campaign, `asking` of `useAsking`. */
+/** All below the head, as a function of a state of the campaign. */
 function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
-  const [chosen, choose] = useState(null); // keys within a lasso
-  const [likeThese, showAlike] = useState(false);
+  const [chosen, choose] = useState(null); // keys in a lasso
+  const [showsSimilar, showSimilar] = useState(false);
   const [only, setOnly] = useState(null);
   const [naming, name] = useState(null);
   const [mode, setMode] = useState(null);
   const [at, setAt] = useState(null);
-  const scene = useMemo(
-    () => makeScene(state),
-    [state.results, state.regimes, state.sample, state.latent, state.next, state.novelty],
-  );
+  const { results, regimes, sample, latent, next, novelty, thumbnail: pictures } = state;
+  const scene = useMemo(() => makeScene(state), [results, regimes, sample, latent, next, novelty]);
   const newest = scene.runs.findLast((run) => run.done) ?? scene.runs.at(-1);
   const run = (picked && scene.byKey.get(picked)) || newest;
   const lassoed = chosen?.size ? chosen : null;
@@ -96,22 +79,23 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
     () => (only === null ? null : new Set(scene.runs.filter((each) => each.regime === only).map((each) => each.key))),
     [only, scene],
   );
-  const near = useMemo(() => (likeThese && lassoed ? alike(scene.runs, lassoed) : null), [likeThese, lassoed, scene]);
-  const faint = lassoed ?? ofRegime;
-  const words = lassoed && {
-    text: near ? `most like the ${lassoed.size} chosen, nearest first ` : `${lassoed.size} chosen with the lasso `,
-    alike: !near,
-    regime: asking.may ? commonest(scene, lassoed) : null,
-  };
+  const similar = useMemo(
+    () => (showsSimilar && lassoed ? nearestTo(scene.runs, lassoed) : null),
+    [showsSimilar, lassoed, scene],
+  );
   const clear = () => {
     choose(null);
-    showAlike(false);
+    showSimilar(false);
+  };
+  const chooseKeys = (keys) => {
+    if (!keys.size) return clear();
+    showSimilar(false);
+    choose(keys);
   };
   const startMode = (kind) => {
     setAt(null);
     setMode(kind);
   };
-  const pictures = state.thumbnail;
   const panel = (what, title, className, child) =>
     h(
       "section",
@@ -119,6 +103,42 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
       h("h2", null, title),
       h(Safe, { what }, child),
     );
+  const sampleTitle = mode
+    ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}`
+    : replaying
+      ? "Sample, without shading: earlier beliefs are not stored"
+      : "Sample";
+  const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
+  const common = { scene, root, selected: run?.key, chosen: lassoed ?? ofRegime, onPick: pick };
+  const onPlace = mode ? (x, y) => setAt([x, y]) : () => {};
+  const onFollow = () => pick(null);
+  const follows = run === newest;
+  const gallery = { scene, root, state, run, follows, replaying, onAsked, onFollow, onPick: pick };
+  const picture = pictures?.[state.technique];
+  const table = {
+    scene,
+    root,
+    pictures,
+    only,
+    onRows,
+    agent: state.agent,
+    fresh: replaying ? 0 : `${results.n} ${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
+    keys: similar ?? (lassoed ? [...lassoed] : null),
+    ordered: Boolean(similar),
+    chosen: lassoed && {
+      text: similar
+        ? `most similar to the ${lassoed.size} chosen, nearest first `
+        : `${lassoed.size} chosen with the lasso `,
+      alike: !similar,
+      regime: asking.may ? commonRegime(scene, lassoed) : null,
+    },
+    selected: run?.key,
+    onPick: pick,
+    onClear: clear,
+    onAlike: () => showSimilar(true),
+    onNameOf: name,
+  };
+  const onLine = (key) => scene.byKey.has(key) && pick(key);
   return h(
     "div",
     { className: "campaign" },
@@ -136,19 +156,9 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
       { className: "screen" },
       panel(
         "the sample map",
-        mode
-          ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}`
-          : replaying
-            ? "Sample, without its shading: what was believed then is not kept"
-            : "Sample",
+        sampleTitle,
         "sample",
-        h(SampleMap, {
-          scene,
-          selected: run?.key,
-          chosen: faint,
-          onPick: mode ? undefined : pick,
-          onPlace: mode ? (x, y) => setAt([x, y]) : () => {},
-        }),
+        h(SampleMap, { ...common, onPick: mode ? undefined : pick, onPlace }),
       ),
       panel(
         "the next point",
@@ -158,74 +168,24 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
       ),
       panel(
         "the technique's gallery",
-        run === newest ? "The newest run" : "Looked at",
+        follows ? "The newest run" : "The selected run",
         "looked",
-        h(Gallery, { scene, root, state, run, follows: run === newest, replaying, onAsked, onPick: pick, onFollow: () => pick(null) }),
+        h(Gallery, gallery),
       ),
-      panel(
-        "the latent space",
-        "Latent space" + (scene.latent.landmarks ? ": grey, what is known" : ""),
-        "latent",
-        h(LatentMap, {
-          scene,
-          root,
-          picture: pictures?.[state.technique],
-          selected: run?.key,
-          chosen: faint,
-          onPick: pick,
-          onChoose: (keys) => (keys.size ? (showAlike(false), choose(keys)) : clear()),
-        }),
-      ),
-      panel(
-        "the timeline",
-        "Run after run",
-        "time",
-        h(Timeline, { scene, selected: run?.key, chosen: faint, onPick: pick }),
-      ),
+      panel("the latent space", latentTitle, "latent", h(LatentMap, { ...common, picture, onChoose: chooseKeys })),
+      panel("the timeline", "Run after run", "time", h(Timeline, common)),
     ),
     h(
       "div",
       { className: "below" },
-      h(
-        Safe,
-        { what: "the table" },
-        h(Results, {
-          scene,
-          root,
-          pictures,
-          agent: state.agent,
-          fresh: replaying
-            ? 0
-            : `${state.results.n} ${state.regimes.atlas} ${Object.values(state.regimes.names ?? {})}`,
-          keys: near ?? (lassoed ? [...lassoed] : null),
-          ordered: Boolean(near),
-          chosen: words,
-          selected: run?.key,
-          only,
-          onRows,
-          onPick: pick,
-          onClear: clear,
-          onAlike: () => showAlike(true),
-          onNameOf: name,
-        }),
-      ),
-      panel(
-        "the log",
-        "Log",
-        "lines",
-        h(Log, {
-          lines: state.log?.lines,
-          before: state.log?.before,
-          agents: state.agents?.length,
-          onPick: (key) => (scene.byKey.has(key) ? pick(key) : undefined),
-        }),
-      ),
+      h(Safe, { what: "the table" }, h(Results, table)),
+      panel("the log", "Log", "lines", h(Log, { ...state.log, agents: state.agents?.length, onPick: onLine })),
     ),
   );
 }
 
-/** The regime that most of some runs are of; null if it is none. */
-function commonest(scene, keys) {
+/** The regime of most of these runs; null if there is none. */
+function commonRegime(scene, keys) {
   const counts = new Map();
   for (const run of scene.runs)
     if (keys.has(run.key) && run.regime >= 0) counts.set(run.regime, (counts.get(run.regime) ?? 0) + 1);
@@ -233,10 +193,7 @@ function commonest(scene, keys) {
   return best && 2 * best[1] > keys.size ? scene.regimes.find((each) => each.id === best[0]) : null;
 }
 
-// Registers the views with Tiled's web UI, which asks for this script by its address in `spec_views`. The server puts all
-// other modules into it.
-
-// By spec: the component, and how many segments the node lies below `ainerd`.
+// By spec: the component, and the number of segments between `ainerd` and the node.
 const VIEWS = {
   AinerdCampaign: [Campaign, 0],
   AinerdResults: [Campaign, 1],
@@ -246,7 +203,6 @@ const VIEWS = {
   AinerdLogbook: [Logbook, 1],
   AinerdLog: [LogLine, 2],
 };
-
 const registered = (window.__TILED_SPEC_VIEWS__ ||= {});
 for (const [spec, [view, below]] of Object.entries(VIEWS))
   registered[spec] = ({ segments, item }) => {
@@ -254,7 +210,9 @@ for (const [spec, [view, below]] of Object.entries(VIEWS))
     return h(view, { key: segments.join("/"), root, segments, item });
   };
 
+// The names that the scripts of techniques may use.
 window.__AINERD__ = {
-  Plot, SCALE, axis, colour, encoded, escaped, h, mean, number, numbers, useAsync, useEffect, useMemo, useState, useTheme,
-  withError,
+  // prettier-ignore
+  API, SCALE, Plot, axis, encoded, escaped, get, h, mean, nothing, number, numbers, regimeColor, useAsync, useEffect,
+  useMemo, useState, useTheme, withError,
 };

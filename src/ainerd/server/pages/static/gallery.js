@@ -1,153 +1,137 @@
-// The run in progress, as it fills in: one picture that the agent rewrites every second or two.
-
+// The run that is looked at: the picture of a run in progress, and what its technique shows of it and of similar runs.
 const PICTURE_MS = 1000;
-const CANVAS_SIDE = 260; // pixels of the whole run
+const PICTURE_SIDE = 260; // pixels of a whole run
 
-/** Asks for the picture of an agent while `wanted`: `{said, values, n}`; null while there is none. */
+/** The picture of an agent's run in progress while `wanted`: `{header, values}`; null while there is none. */
 function useProgress(path, wanted) {
   const [picture, setPicture] = useState(null);
   useEffect(() => {
     setPicture(null);
     if (!wanted) return;
-    let n = -1,
-      ends = false,
-      timer;
+    let [n, stopped, timer] = [-1, false, undefined];
     const once = async () => {
       try {
         if (!document.hidden) {
           const answer = await get(`${OURS}/live/${encoded(path)}?n=${n}`);
           n = Number(answer.headers.get("x-n"));
           const bytes = answer.status === 204 ? null : await answer.arrayBuffer();
-          if (ends) return;
+          if (stopped) return;
           if (bytes)
-            setPicture({ said: JSON.parse(answer.headers.get("x-said")), values: new Float32Array(bytes), n });
+            setPicture({ header: JSON.parse(answer.headers.get("x-said")), values: new Float32Array(bytes) });
           else if (n < 0) setPicture(null);
         }
       } catch {
-        // the campaign's own line says that the server is away
+        // the first line of the page shows that the server is away
       }
-      if (!ends) timer = setTimeout(once, PICTURE_MS);
+      if (!stopped) timer = setTimeout(once, PICTURE_MS);
     };
     once();
     return () => {
-      ends = true;
+      stopped = true;
       clearTimeout(timer);
     };
   }, [path, wanted]);
   return picture;
 }
 
-/** Low and high end of the colours: off the diagonal, where there is often noise alone, nothing is brighter than it is. */
+/** The limits of the gray levels: quantiles off the diagonal, where there is often noise alone. */
 function limits(values, width) {
-  const known = [];
-  values.forEach((value, k) => {
-    if (Number.isFinite(value) && Math.abs((k % width) - Math.floor(k / width)) > 1) known.push(value);
-  });
-  known.sort((a, b) => a - b);
-  const at = (share) => known[Math.min(known.length - 1, Math.floor(share * known.length))];
-  return known.length ? [at(0.02), at(0.98)] : [0, 1];
+  const isOff = (k) => Math.abs((k % width) - Math.floor(k / width)) > 1;
+  const sorted = values.filter((value, k) => Number.isFinite(value) && isOff(k)).sort();
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  return sorted.length ? [at(0.02), at(0.98)] : [0, 1];
 }
 
-function paint(canvas, { said, values }, share) {
-  const [height, width] = said.shape;
+/** Draw a picture in the lower left corner, as large as the `share` of the run that was read. */
+function paint(canvas, { header, values }, share) {
+  const [height, width] = header.shape;
   const [low, high] = limits(values, width);
   const small = document.createElement("canvas");
   [small.width, small.height] = [width, height];
-  const image = small.getContext("2d").createImageData(width, height);
+  const pixels = small.getContext("2d").createImageData(width, height);
   values.forEach((value, k) => {
-    const level = Math.min(1, Math.max(0, (value - low) / (high - low || 1)));
-    const grey = 255 * (1 - level);
-    const at = 4 * ((height - 1 - Math.floor(k / width)) * width + (k % width)); // the beginning is below, on the left
-    image.data.set([grey * 0.85, grey * 0.92, grey, Number.isFinite(value) ? 255 : 0], at);
+    const level = 255 * (1 - Math.min(1, Math.max(0, (value - low) / (high - low || 1))));
+    const at = 4 * ((height - 1 - Math.floor(k / width)) * width + (k % width)); // time begins at the lower left
+    pixels.data.set([level * 0.85, level * 0.92, level, Number.isFinite(value) ? 255 : 0], at);
   });
-  small.getContext("2d").putImageData(image, 0, 0);
+  small.getContext("2d").putImageData(pixels, 0, 0);
   const pen = canvas.getContext("2d");
-  canvas.width = canvas.height = CANVAS_SIDE; // clears it
+  canvas.width = canvas.height = PICTURE_SIDE; // clears it
   pen.imageSmoothingEnabled = false;
-  const side = Math.max(1, Math.round(CANVAS_SIDE * share));
-  pen.drawImage(small, 0, CANVAS_SIDE - side, side, side);
+  const side = Math.max(1, Math.round(PICTURE_SIDE * share));
+  pen.drawImage(small, 0, PICTURE_SIDE - side, side, side);
 }
 
-/** `agentPath` is the node of the agent; drawn while one of its runs goes on. */
+/** The run in progress of the agent whose node is at `agentPath`. */
 function Progress({ agentPath, wanted }) {
   const picture = useProgress(agentPath, wanted);
   const canvas = useRef(null);
-  const said = picture?.said;
-  const share = said?.of ? Math.min(1, said.read / said.of) : 1;
+  const { scan, read, of, frame_time_s } = picture?.header ?? {};
+  const share = of ? Math.min(1, read / of) : 1;
   useEffect(() => void (picture && canvas.current && paint(canvas.current, picture, share)), [picture]);
-  if (!said) return null;
-  const seconds = said.frame_time_s ? `, ${span(said.read * said.frame_time_s)}` : "";
-  const text = `scan ${said.scan} goes on: ${said.read}${said.of ? ` of ${said.of}` : ""} frames${seconds}`;
+  if (!picture) return null;
+  const time = frame_time_s ? `, ${span(read * frame_time_s)}` : "";
+  const text = `scan ${scan} in progress: ${read}${of ? ` of ${of}` : ""} frames${time}`;
   return h(
     "figure",
-    { className: "progress", "data-ainerd": "live", "data-read": said.read },
-    h("canvas", { ref: canvas, role: "img", "aria-label": `What has come of it so far; ${text}` }),
+    { className: "progress", "data-ainerd": "live", "data-read": read },
+    h("canvas", { ref: canvas, role: "img", "aria-label": `Picture of the frames so far; ${text}` }),
     h("figcaption", null, text),
   );
 }
 
-// What the technique shows of the run that is looked at, beside what is most like it.
-
-/** The technique's component once it is loaded: undefined while it is not, null if there is none. */
+/** The component of a technique: undefined until it is loaded, null if there is none. */
 function useTechnique(name, address) {
-  const [view, setView] = useState(undefined);
-  useEffect(() => {
-    let wanted = true;
-    setView(undefined);
-    techniqueView(name, address).then(
-      (found) => wanted && setView(() => found),
-      () => wanted && setView(null),
-    );
-    return () => void (wanted = false);
-  }, [name, address]);
-  return view;
+  const load = () => techniqueView(name, address).catch(() => null);
+  const { value } = useAsync(() => load().then((view) => ({ address, view })), [name, address]);
+  return value && value.address === address ? value.view : undefined;
 }
 
-/** The run that is most like one, of those before it, by all components: undefined until known, null if there is none. */
+/** The earlier run that is most similar to one, by all components: undefined until known, null if there is none. */
 function useNearest(scene, root, run, newest) {
-  const [asked, setFound] = useState({});
-  const found = newest?.key === run?.key ? { key: run?.key, keys: newest?.nearest ?? [] } : asked;
-  useEffect(() => {
-    if (!run || run.failed || newest?.key === run.key) return;
-    let wanted = true;
-    ask("result", `${root}/results/${run.key}`).then(
-      ({ nearest }) => wanted && setFound({ key: run.key, keys: nearest.map((each) => each.key) }),
-      () => wanted && setFound({ key: run.key, keys: [] }),
-    );
-    return () => void (wanted = false);
-  }, [root, run?.key, newest?.key]);
-  if (found.key !== run?.key) return undefined;
-  return found.keys.map((key) => scene.byKey.get(key)).find((other) => other && other.number < run.number) ?? null;
+  const isNewest = newest?.key === run?.key;
+  const read = () =>
+    !run || run.failed || isNewest
+      ? null
+      : ask("result", `${root}/results/${run.key}`).then(
+          ({ nearest }) => ({ key: run.key, keys: nearest.map((each) => each.key) }),
+          () => ({ key: run.key, keys: [] }),
+        );
+  const { value } = useAsync(read, [root, run?.key, newest?.key]);
+  const known = isNewest ? { key: run?.key, keys: newest?.nearest ?? [] } : value;
+  if (!known || known.key !== run?.key) return undefined;
+  return known.keys.map((key) => scene.byKey.get(key)).find((other) => other && other.number < run.number) ?? null;
 }
 
-/** A heading that says what was found in a run, the run, and the technique's pictures of it. */
+/** The verdict on a run and the technique's pictures of it. */
 function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick, onFollow }) {
   const view = useTechnique(state.technique, state.views?.[state.technique]);
   const nearest = useNearest(scene, root, run, state.newest);
-  const isAsked = !run || run.failed || (view !== undefined && nearest !== undefined);
+  const isReady = view !== undefined && nearest !== undefined;
+  const isAsked = !run || run.failed || isReady;
   useEffect(() => void (isAsked && onAsked?.()), [isAsked]); // after the technique's own effects
-  const goesOn = follows && !replaying && Boolean(state.computing?.length || state.health?.run) && !state.health?.closed;
-  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, wanted: Boolean(state.agent_key) && goesOn });
-  if (!run) return h("div", { className: "gallery" }, progress, h("p", { className: "nothing" }, "no complete run yet"));
-  const step = (by) => {
+  const { health, computing } = state;
+  const inProgress = follows && !replaying && (computing?.length > 0 || health?.run) && !health?.closed;
+  const wanted = Boolean(state.agent_key && inProgress);
+  const progress = h(Progress, { agentPath: `${root}/agents/${state.agent_key}`, wanted });
+  if (!run) return h("div", { className: "gallery" }, progress, nothing("no complete run yet"));
+  const step = (by, symbol, label) => {
     const other = scene.runs[run.number - 1 + by];
-    return h(
-      "button",
-      {
-        type: "button",
-        disabled: !other,
-        onClick: () => onPick(other.key),
-        "aria-label": by < 0 ? "the run before" : "the run after",
-      },
-      by < 0 ? "‹" : "›",
-    );
+    return button(symbol, () => onPick(other.key), { disabled: !other, "aria-label": label });
   };
-  const at = place(
-    Object.fromEntries(scene.motors.map((name, k) => [name, k ? run.y : run.x]).slice(0, 2)),
-    scene.units,
-  );
-  const picture = thumbnail(root, run.key, state.thumbnail?.[state.technique]);
+  const position = Object.fromEntries(scene.motors.slice(0, 2).map((name, k) => [name, k ? run.y : run.x]));
+  const array = state.thumbnail?.[state.technique];
   const Own = view?.Gallery;
+  const pictures = () => {
+    if (run.failed) return nothing("this run could not be analysed; its page shows why");
+    if (!isReady) return nothing("reading…");
+    if (Own) {
+      const own = h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs });
+      return h(Safe, { what: "the technique's gallery", key: run.key }, own);
+    }
+    if (!array) return nothing("the technique has no picture");
+    return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of scan ${run.scan}` });
+  };
   return h(
     "div",
     { className: "gallery", "data-ainerd": "gallery" },
@@ -155,29 +139,17 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
     h(
       "div",
       { className: "row title" },
-      step(-1),
-      step(1),
+      step(-1, "‹", "the run before"),
+      step(1, "›", "the run after"),
       h("strong", null, `scan ${run.scan}`),
-      h("span", { className: "soft" }, ` at ${at} `),
-      h("i", { className: "mark", style: { background: run.colour }, "aria-hidden": true }),
+      h("span", { className: "soft" }, ` at ${place(position, scene.units)} `),
+      dot(run.color),
       h("span", null, run.failed ? "failed" : regimeName(run.regime, scene.regimes)),
       h("span", null, run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`),
       run.novel && h("strong", { className: "novel" }, "NOVEL"),
       h("a", { href: page(`${root}/results/${run.key}`) }, "open"),
-      !follows && h("button", { type: "button", className: "quiet", onClick: onFollow }, "back to the newest"),
+      !follows && button("back to the newest", onFollow, { className: "quiet" }),
     ),
-    run.failed
-      ? h("p", { className: "nothing" }, "this run could not be analysed; its page says why")
-      : view === undefined || nearest === undefined
-        ? h("p", { className: "nothing" }, "reading…")
-        : Own
-          ? h(
-              Safe,
-              { what: "the technique's gallery", key: run.key },
-              h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs }),
-            )
-          : picture
-            ? h("img", { className: "large", src: picture, alt: `picture of scan ${run.scan}` })
-            : h("p", { className: "nothing" }, "the technique has no picture"),
+    pictures(),
   );
 }

@@ -1,6 +1,6 @@
-// One line: is this live, what was found, is the agent well.
+// The first lines of a page: the connection, the agent, the results, and the regimes with their colors.
 
-/** Seconds since 1970, each second anew. */
+/** Seconds since 1970, every second. */
 function useNow() {
   const [now, setNow] = useState(Date.now() / 1000);
   useEffect(() => {
@@ -10,127 +10,101 @@ function useNow() {
   return now;
 }
 
-/** How the page is fed, in words. */
+/** The state of the connection. */
 function Feed({ feed, replaying }) {
-  const [kind, text] = replaying
-    ? ["replay", "replay"]
-    : {
-        starting: ["soft", "starting"],
-        live: ["good", "live"],
-        hidden: ["soft", "paused: nobody looks"],
-        away: ["bad", `the server is away: ${feed.why}; asked again every ${span((feed.wait ?? 0) / 1000)}`],
-        refused: ["bad", `no answer: ${feed.why}`],
-      }[feed.kind];
-  return h(
-    "span",
-    { className: `feed ${kind}`, role: "status", "data-ainerd": "feed" },
-    h("i", { "aria-hidden": true }),
-    text,
-  );
+  const [kind, text] = {
+    replay: ["replay", "replay"],
+    starting: ["soft", "starting"],
+    live: ["good", "live"],
+    hidden: ["soft", "paused: this page is not visible"],
+    away: ["bad", `the server does not answer: ${feed.why}; next attempt after ${span((feed.wait ?? 0) / 1000)}`],
+    refused: ["bad", `the server refuses: ${feed.why}`],
+  }[replaying ? "replay" : feed.kind];
+  const attributes = { className: `feed ${kind}`, role: "status", "data-ainerd": "feed" };
+  return h("span", attributes, h("i", { "aria-hidden": true }), text);
 }
 
-/** What was found, with what chance alone would have brought. */
+/** The numbers of results and regimes, and of novel results beside those that chance alone would flag. */
 function Found({ scene }) {
-  const { novelty, runs } = scene;
-  const done = runs.filter((run) => run.done).length;
-  const failed = runs.length - done;
+  const { novelty, runs, supported } = scene;
+  const failed = runs.filter((run) => run.failed).length;
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
-  const supported =
-    scene.supported?.length === 2 && scene.supported[0] !== scene.supported[1]
-      ? ` (the runs support ${scene.supported[0]} to ${scene.supported[1]})`
+  const range =
+    supported?.length === 2 && supported[0] !== supported[1]
+      ? ` (the runs support ${supported[0]} to ${supported[1]})`
       : "";
+  const { claims, flagged, expected_false, alpha } = novelty;
+  const chance = expected_false
+    ? `, where chance alone would flag ${number(expected_false, 2)} of ${claims} (alpha = ${number(alpha)})`
+    : "";
   const parts = [
     `${runs.length} ${runs.length === 1 ? "result" : "results"}${failed ? `, ${failed} failed` : ""}`,
-    `${regimes} ${regimes === 1 ? "regime" : "regimes"}${supported}`,
+    `${regimes} ${regimes === 1 ? "regime" : "regimes"}${range}`,
+    claims ? `${flagged} novel${chance}` : "no claim of novelty",
+    novelty.bound,
   ];
-  if (novelty.claims)
-    parts.push(
-      `${novelty.flagged} novel` +
-        (novelty.expected_false
-          ? `, where chance alone would flag ${number(novelty.expected_false, 2)} of ${novelty.claims} (alpha = ${number(novelty.alpha)})`
-          : ""),
-    );
-  else parts.push("no claim of novelty");
-  if (novelty.bound) parts.push(novelty.bound);
-  return h("span", { className: "found", "data-ainerd": "found" }, parts.join(" · "));
+  return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
 }
 
-/** Whether the agent is heard of, what it does, and what waits. */
+/** Whether the agent reports, what it does, and what waits. */
 function Health({ health, computing = [] }) {
   const now = useNow();
-  const [heardAt] = [health ? Date.now() / 1000 : null];
-  if (!health) return h("span", { className: "health", "data-ainerd": "health" }, "no agent has told of itself");
-  // The server's clock says how long ago; between two answers it is ours that goes on.
-  const ago = Math.max(0, health.now - health.heard) + Math.max(0, now - (health.came ?? heardAt));
-  const away = !health.closed && ago > 3 * (health.every_s || 5);
+  const attributes = { className: "health", "data-ainerd": "health" };
+  if (!health) return h("span", attributes, "no agent has reported");
+  // The server's clock gives the age of the report; ours the time since the answer.
+  const age = Math.max(0, health.now - health.heard) + Math.max(0, now - health.came);
   const chips = [];
-  const add = (text, kind = "", title) =>
-    chips.push(h("span", { key: chips.length, className: `chip ${kind}`, title }, text));
+  const add = (text, kind = "", title, more) =>
+    chips.push(h("span", { key: chips.length, className: `chip ${kind}`, title }, text, more));
   if (health.closed) add("the agent has ended", "soft");
-  else if (away) add(`agent away: last heard of ${span(ago)} ago`, "bad");
-  else add(`agent heard ${span(ago)} ago`, "good");
+  else if (age > 3 * (health.every_s || 5)) add(`agent away: last report ${span(age)} ago`, "bad");
+  else add(`agent reported ${span(age)} ago`, "good");
   if (health.run) {
     const { read, of, scan } = health.run;
-    chips.push(
-      h(
-        "span",
-        { key: "run", className: "chip" },
-        `scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`,
-        of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null,
-      ),
-    );
+    const bar = of ? h("progress", { value: read, max: of, "aria-label": "frames analysed" }) : null;
+    add(`scan ${scan}: frame ${read}${of ? ` of ${of}` : ""}`, "", undefined, bar);
   } else if (computing.length) add(`analyses scan ${computing.map((each) => each.scan).join(", ")}`);
   if (!health.closed && health.worker && health.worker !== "alive") add(`worker ${health.worker}`, "bad");
   if (health.backlog) add(`backlog ${health.backlog}`, health.backlog > 3 ? "warn" : "");
   if (health.lag_s > 5) add(`${span(health.lag_s)} behind`, "warn");
-  if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled did not take yet");
+  if (health.spool) add(`spool ${health.spool}`, "warn", "results that Tiled has not accepted yet");
   if (health.raw_kept) add(`${health.raw_kept} raw runs kept on disk`, "warn");
-  if (health.drift?.verdict) add(`drift: ${health.drift.verdict}`, "warn");
+  const { verdict, n, largest, level } = health.drift ?? {};
+  if (verdict) add(`drift: ${verdict}`, "warn");
   else if (health.drift)
-    add(
-      "no drift",
-      "",
-      `of ${health.drift.n} p-values: ${number(health.drift.largest)}, a drift is told at ${number(health.drift.level)}`,
-    );
+    add("no drift", "", `${n} p-values give ${number(largest)}; a drift is reported from ${number(level)}`);
   if (!health.backlog && !health.spool) add("nothing waits", "", "backlog 0, spool 0");
-  return h("span", { className: "health", "data-ainerd": "health" }, chips);
+  return h("span", attributes, chips);
 }
 
-// What the colours mean: regimes with their names and how many runs each has.
-
-/** `only` is the regime that is picked out; `onName` is there for whoever may give names. */
+/** The regimes with their names and numbers of runs; `only` is the one that is shown alone. */
 function Legend({ scene, only, onOnly, onName }) {
-  const mark = (kind) => h("i", { className: `mark ${kind}`, "aria-hidden": true });
-  const claims = scene.runs.some((run) => run.p !== null);
+  const { runs } = scene;
+  const entry = (regime) => {
+    const { id, color, n } = regime;
+    const select = h(
+      "button",
+      {
+        type: "button",
+        className: "chip",
+        "aria-pressed": only === id,
+        onClick: () => onOnly(only === id ? null : id),
+        title: "show these runs alone",
+      },
+      dot(color),
+      `${regimeName(id, scene.regimes)} `,
+      h("span", { className: "soft" }, n),
+    );
+    return h("li", { key: id }, select, onName && id >= 0 && only === id && button("name it", () => onName(regime)));
+  };
+  const isUndecided = runs.some((run) => run.p !== null) && runs.some((run) => run.done && run.p === null);
   return h(
     "ul",
     { className: "legend", "aria-label": "regimes" },
-    scene.regimes.map((each) =>
-      h(
-        "li",
-        { key: each.id },
-        h(
-          "button",
-          {
-            type: "button",
-            className: "chip",
-            "aria-pressed": only === each.id,
-            onClick: () => onOnly(only === each.id ? null : each.id),
-            title: "show these runs alone",
-          },
-          h("i", { className: "mark", style: { background: each.colour }, "aria-hidden": true }),
-          `${regimeName(each.id, scene.regimes)} `,
-          h("span", { className: "soft" }, each.n),
-        ),
-        onName &&
-          each.id >= 0 &&
-          only === each.id &&
-          h("button", { type: "button", onClick: () => onName(each) }, "name it"),
-      ),
-    ),
-    scene.runs.some((run) => run.novel) && h("li", null, mark("ring"), "novel"),
-    scene.runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
-    claims && scene.runs.some((run) => run.done && run.p === null) && h("li", null, h("b", null, "? "), "no claim"),
+    scene.regimes.map(entry),
+    runs.some((run) => run.novel) && h("li", null, h("i", { className: "mark ring", "aria-hidden": true }), "novel"),
+    runs.some((run) => run.failed) && h("li", null, h("b", null, "× "), "failed"),
+    isUndecided && h("li", null, h("b", null, "? "), "no claim"),
     scene.next && h("li", null, h("b", { className: "star" }, "★ "), "next"),
   );
 }

@@ -1,47 +1,41 @@
-// The log as it grows, and as a page of its own.
+// The log of a campaign.
+const FIRST_LINES = 200;
 
-const SHOWN = 200;
-
-/** Lines, the newest on top; new ones are said to a screen reader. `onPick` gets the key of a result. */
-function Log({ lines = [], before = 0, onPick, root, agents = 1 }) {
-  const [shown, show] = useState(SHOWN);
+/** Lines, the newest on top; a screen reader reads new ones. `onPick` gets the key of a result. */
+function Log({ lines = [], before = 0, onPick, agents = 1 }) {
+  const [shown, show] = useState(FIRST_LINES);
   const newest = useMemo(() => lines.slice(-shown).reverse(), [lines, shown]);
+  const entry = (line) =>
+    h(
+      "li",
+      { key: line.key },
+      h(
+        "time",
+        { dateTime: Number.isFinite(line.t) ? new Date(1000 * line.t).toISOString() : undefined },
+        clock(line.t, true),
+      ),
+      agents > 1 && line.agent && h("span", { className: "soft" }, `${line.agent} `),
+      !line.agent && h("span", { className: "person" }, "person "),
+      line.result
+        ? button(line.text, () => onPick(line.result), { className: "text" })
+        : h("span", null, line.text),
+    );
+  const list = {
+    reversed: true,
+    "aria-live": "polite",
+    "aria-relevant": "additions",
+    tabIndex: 0,
+    "aria-label": "log, the newest line first",
+  };
   return h(
     "div",
     { className: "log", "data-ainerd": "log" },
-    h(
-      "ol",
-      {
-        reversed: true,
-        "aria-live": "polite",
-        "aria-relevant": "additions",
-        tabIndex: 0,
-        "aria-label": "log, the newest line first",
-      },
-      newest.map((line) =>
-        h(
-          "li",
-          { key: line.key },
-          h(
-            "time",
-            { dateTime: Number.isFinite(line.t) ? new Date(1000 * line.t).toISOString() : undefined },
-            clock(line.t, true),
-          ),
-          agents > 1 && line.agent && h("span", { className: "soft" }, `${line.agent} `),
-          !line.agent && h("span", { className: "person" }, "person "),
-          line.result && onPick
-            ? h("button", { type: "button", className: "text", onClick: () => onPick(line.result) }, line.text)
-            : h("span", null, line.text),
-        ),
-      ),
-    ),
+    h("ol", list, newest.map(entry)),
     (lines.length > shown || before > 0) &&
       h(
         "p",
         { className: "soft" },
-        lines.length > shown
-          ? h("button", { type: "button", className: "quiet", onClick: () => show(shown + SHOWN) }, "older")
-          : null,
+        lines.length > shown && button("older", () => show(shown + FIRST_LINES), { className: "quiet" }),
         before > 0 ? ` ${before} older lines are in Tiled` : null,
       ),
   );
@@ -50,29 +44,23 @@ function Log({ lines = [], before = 0, onPick, root, agents = 1 }) {
 /** The view of the container `log`. */
 function Logbook({ root }) {
   const { state, feed } = useCampaign(root);
+  const onPick = (key) => window.location.assign(page(`${root}/results/${key}`));
   return h(
     Frame,
     { label: "log of the campaign", head: h(Feed, { feed }) },
-    state
-      ? h(Log, {
-          lines: state.log?.lines,
-          before: state.log?.before,
-          agents: state.agents?.length,
-          onPick: (key) => window.location.assign(page(`${root}/results/${key}`)),
-        })
-      : h("p", { className: "nothing" }, "reading the log…"),
+    state ? h(Log, { ...state.log, agents: state.agents?.length, onPick }) : nothing("reading the log…"),
   );
 }
 
 /** The view of one line. */
 function LogLine({ root, item }) {
-  const said = item?.data?.attributes?.metadata ?? {};
+  const line = item?.data?.attributes?.metadata ?? {};
   return h(
     Frame,
-    { label: "a line of the log", head: h("strong", null, clock(Date.parse(said.created) / 1000, true)) },
-    h("p", { className: "reason", "data-ainerd": "log" }, String(said.text ?? "")),
-    h("p", { className: "soft" }, said.agent ? `by ${said.agent}` : "by a person"),
-    typeof said.result === "string" &&
-      h("p", null, h("a", { href: page(`${root}/results/${said.result}`) }, "the result")),
+    { label: "a line of the log", head: h("strong", null, clock(seconds(line.created), true)) },
+    h("p", { className: "reason", "data-ainerd": "log" }, String(line.text ?? "")),
+    h("p", { className: "soft" }, line.agent ? `by ${line.agent}` : "by a person"),
+    typeof line.result === "string" &&
+      h("p", null, h("a", { href: page(`${root}/results/${line.result}`) }, "the result")),
   );
 }

@@ -1,200 +1,161 @@
-// Where the runs were, which regime is believed to lie where and how surely, and where next.
+// The map of the sample and the map of the latent space.
+const MOST_ARROWS = 30; // steps of the path with an arrowhead
+const OPACITY = 0.45; // of a regime that is certain
 
-const STEPS = 30; // of the path that have an arrowhead
-const PALE = 0.45; // of a regime that is sure
-
-/** `show`: whether path and certainty are drawn; `onPick` gets a run's key, `onPlace` a position that was clicked. */
-function SampleMap({ scene, selected, chosen, show = {}, onPick, onPlace }) {
+/**
+ * The runs on the sample, the regimes that are believed to lie there and how surely, and the next point.
+ *
+ * `onPick` gets a run's key, `onPlace` a position that was clicked.
+ */
+function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const theme = useTheme();
   const [xName, yName] = scene.motors;
   const x = (run) => run.x;
   const y = (run) => (yName ? run.y : 0);
   const bounds = [xName, yName].map((name) => scene.bounds[name]);
-  const [marks, dots] = useDots(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen, 4);
+  const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen);
   const { traces, layout } = useMemo(() => {
-    const placed = marks.filter((run) => Number.isFinite(run.x) && (!yName || Number.isFinite(run.y)));
-    const traces = [
-      ...(show.path === false || dots.length ? [] : [path(placed, x, y, theme)]),
-      ...discs(placed, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen }),
-    ];
-    const following = scene.next?.position;
-    if (following && Number.isFinite(following[xName]))
-      traces.push(star(following[xName], yName ? following[yName] : 0, 2 * theme.size));
-    const ranges = [xName, yName].map((name) => widened(scene.bounds[name]));
-    const image = show.belief === false ? null : shade(scene.belief);
-    const excluded = scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme));
+    const runs = placed(marks, x, y);
+    const traces = discs(runs, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
+    if (!images.length) traces.unshift(path(runs, x, y, theme));
+    const next = scene.next?.position;
+    if (next && Number.isFinite(next[xName]))
+      traces.push({
+        type: "scatter",
+        mode: "markers",
+        x: [next[xName]],
+        y: [yName ? next[yName] : 0],
+        hoverinfo: "skip",
+        name: "next",
+        cliponaxis: false,
+        marker: { symbol: "star", size: 2 * theme.size, color: NEXT, line: { width: 1.2, color: "#000000" } },
+      });
+    const [xRange, yRange] = bounds.map(
+      (range) => range && [1.03 * range[0] - 0.03 * range[1], 1.03 * range[1] - 0.03 * range[0]],
+    );
     const layout = {
       xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), {
-        range: ranges[0],
+        range: xRange,
         constrain: "domain",
         showgrid: false,
       }),
       yaxis: axis(theme, yName ? labelled(yName, scene.units[yName]) : "", {
-        range: ranges[1] ?? [-1, 1],
+        range: yRange ?? [-1, 1],
         showgrid: false,
         showticklabels: Boolean(yName),
         ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
       }),
-      images: [
-        ...(image
-          ? [{ source: image, xref: "x", yref: "y", ...extent(scene), sizing: "stretch", layer: "below" }]
-          : []),
-        ...dots,
-      ],
-      shapes: excluded,
+      images: [...beliefImages(scene), ...images],
+      shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
       dragmode: "pan",
       margin: { r: 10, t: 8 },
     };
     return { traces, layout };
-  }, [scene, marks, dots, selected, chosen, show.path, show.belief, theme.dark, theme.size]);
+  }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
   const label =
     `Map of the sample: ${scene.runs.length} runs in ${regimes} regimes` +
     (scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "") +
     ". The same is in the table of results.";
-  const on = {
-    click: (said) => {
-      const key = said.points.find((point) => point.customdata)?.customdata;
-      if (key) onPick?.(key);
-    },
+  const click = ({ points }) => {
+    const key = points.find((point) => point.customdata)?.customdata;
+    if (key) onPick?.(key);
   };
-  return h(Plot, {
-    traces,
-    layout,
-    label,
-    on,
-    name: "map",
-    drawn: onPlace ? (element) => listen(element, onPlace) : undefined,
-  });
+  return h(Plot, { traces, layout, label, on: { click }, name: "map", drawn: (element) => listen(element, onPlace) });
 }
 
+/** The path from run to run, with an arrowhead in the middle of each of the newest steps. */
 function path(runs, x, y, theme) {
-  // An arrowhead in the middle of each of the newest steps.
-  const points = [],
-    sizes = [];
+  const points = [];
   runs.forEach((run, k) => {
-    if (k) {
-      const before = runs[k - 1];
+    const before = runs[k - 1];
+    if (before) {
       const moved = x(before) !== x(run) || y(before) !== y(run);
-      points.push([(x(before) + x(run)) / 2, (y(before) + y(run)) / 2]);
-      sizes.push(moved && k > runs.length - STEPS ? 0.7 * theme.size : 0);
+      const size = moved && k > runs.length - MOST_ARROWS ? 0.7 * theme.size : 0;
+      points.push([(x(before) + x(run)) / 2, (y(before) + y(run)) / 2, size]);
     }
-    points.push([x(run), y(run)]);
-    sizes.push(0);
+    points.push([x(run), y(run), 0]);
   });
+  const [xs, ys, size] = [0, 1, 2].map((k) => points.map((point) => point[k]));
   return {
     type: "scatter",
     mode: "lines+markers",
-    x: points.map((p) => p[0]),
-    y: points.map((p) => p[1]),
+    x: xs,
+    y: ys,
     hoverinfo: "skip",
     name: "path",
     line: { color: theme.soft, width: 0.8 },
     opacity: 0.8,
-    marker: { symbol: "arrow", angleref: "previous", size: sizes, color: theme.soft, line: { width: 0 } },
+    marker: { symbol: "arrow", angleref: "previous", size, color: theme.soft, line: { width: 0 } },
   };
 }
 
-function widened(range) {
-  if (!range) return undefined;
-  const margin = 0.03 * (range[1] - range[0]);
-  return [range[0] - margin, range[1] + margin];
-}
-
-function extent(scene) {
-  const edges = (values, bounds) => {
-    if (bounds) return bounds;
-    const half = values.length > 1 ? (values[1] - values[0]) / 2 : 0.5;
-    return [values[0] - half, values.at(-1) + half];
-  };
-  const [x0, x1] = edges(scene.belief.x, scene.bounds[scene.motors[0]]);
-  const [y0, y1] = scene.motors[1] ? edges(scene.belief.y, scene.bounds[scene.motors[1]]) : [-1, 1];
-  return { x: x0, y: y1, sizex: x1 - x0, sizey: y1 - y0 };
-}
-
-/** A picture of each regime in its colour where it is believed to be, the paler the less sure; null without a belief. */
-function shade(belief) {
-  if (!belief?.regime?.length) return null;
-  const rows = Array.isArray(belief.regime[0]) ? belief.regime : [belief.regime];
-  const sure = Array.isArray(belief.confidence[0]) ? belief.confidence : [belief.confidence];
+/** An image of the believed regimes in their colors, paler where they are less certain; none without a belief. */
+function beliefImages({ belief, bounds, motors }) {
+  if (!belief?.regime?.length) return [];
+  const asRows = (values) => (Array.isArray(values[0]) ? values : [values]);
+  const [rows, confidence] = [asRows(belief.regime), asRows(belief.confidence)];
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [rows[0].length, rows.length];
   const pen = canvas.getContext("2d");
-  const image = pen.createImageData(canvas.width, canvas.height);
+  const pixels = pen.createImageData(canvas.width, canvas.height);
   rows.forEach((row, j) =>
     row.forEach((regime, i) => {
       const at = 4 * ((rows.length - 1 - j) * canvas.width + i);
-      image.data.set(rgb(colour(regime)), at);
-      image.data[at + 3] = regime >= 0 ? 255 * PALE * Math.min(1, Math.max(0, sure[j][i] ?? 0)) : 0;
+      pixels.data.set(rgb(regimeColor(regime)), at);
+      pixels.data[at + 3] = regime >= 0 ? 255 * OPACITY * Math.min(1, Math.max(0, confidence[j][i] ?? 0)) : 0;
     }),
   );
-  pen.putImageData(image, 0, 0);
-  return canvas.toDataURL();
+  pen.putImageData(pixels, 0, 0);
+  const edges = (values, range) => {
+    const half = values.length > 1 ? (values[1] - values[0]) / 2 : 0.5;
+    return range ?? [values[0] - half, values.at(-1) + half];
+  };
+  const yEdges = motors[1] ? edges(belief.y, bounds[motors[1]]) : [-1, 1];
+  return [image(canvas.toDataURL(), edges(belief.x, bounds[motors[0]]), yEdges)];
 }
 
 function box(region, xName, yName, bounds, theme) {
   const [x0, x1] = region[xName] ?? bounds[xName] ?? [0, 1];
   const [y0, y1] = region[yName] ?? bounds[yName] ?? [-1, 1];
-  const line = { color: theme.soft, width: 1, dash: "dot" };
   return {
     type: "rect",
     xref: "x",
-    yref: "y",
     x0,
     x1,
+    yref: "y",
     y0,
     y1,
-    line,
+    line: { color: theme.soft, width: 1, dash: "dot" },
     fillcolor: theme.band,
     layer: "below",
     label: { text: "excluded", font: { size: theme.size * 0.8, color: theme.soft } },
   };
 }
 
-/** A click where there is no run says a position. */
+/** Call `onPlace` with the position of each click in the picture. */
 function listen(element, onPlace) {
+  const isFirst = !element.__place;
   element.__place = onPlace;
-  if (element.__listens) return;
-  element.__listens = true;
+  if (!isFirst) return;
   element.addEventListener("click", (event) => {
     const { xaxis, yaxis } = element._fullLayout;
-    const plot = element.querySelector(".nsewdrag")?.getBoundingClientRect();
-    if (
-      !plot ||
-      event.clientX < plot.left ||
-      event.clientX > plot.right ||
-      event.clientY < plot.top ||
-      event.clientY > plot.bottom
-    )
-      return;
-    element.__place?.(xaxis.p2d(event.clientX - plot.left), yaxis.p2d(event.clientY - plot.top));
+    const box = element.querySelector(".nsewdrag")?.getBoundingClientRect();
+    const [x, y] = box ? [event.clientX - box.left, event.clientY - box.top] : [];
+    if (x >= 0 && x <= box.width && y >= 0 && y <= box.height) element.__place(xaxis.p2d(x), yaxis.p2d(y));
   });
 }
 
-// The latent space in two axes that stay what they are; a lasso chooses runs, a run pointed at shows its picture.
-
-/** `onPick` gets a run's key, `onChoose` the keys within a lasso (none: nothing is chosen). */
+/** The latent space in two axes that do not change; `onPick` gets a run's key, `onChoose` the keys in a lasso. */
 function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose }) {
   const theme = useTheme();
   const [pointed, point] = useState(null);
-  const placed = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
-  const [marks, dots] = useDots(
-    placed,
-    (run) => run.u,
-    (run) => run.v,
-    null,
-    chosen,
-    4,
-  );
+  const [x, y] = [(run) => run.u, (run) => run.v];
+  const runs = useMemo(() => scene.runs.filter((run) => run.done && Number.isFinite(run.u)), [scene.runs]);
+  const [marks, images] = useMarks(runs, x, y, null, chosen);
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
-    const traces = discs(marks, scene, theme, {
-      x: (run) => run.u,
-      y: (run) => run.v,
-      size: 1.5 * theme.size,
-      selected,
-      chosen,
-    });
+    const traces = discs(marks, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
     if (landmarks?.u?.length)
       traces.unshift({
         type: "scatter",
@@ -205,50 +166,42 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
         name: "landmarks",
         marker: { size: 0.23 * theme.size, color: theme.line },
       });
-    const share_of = (k, first) =>
-      share?.[k]
-        ? ` (${Math.round(100 * share[k])} %${first ? ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}` : ""})`
-        : "";
+    const spreadOf = ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}`;
+    const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
+    const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
     const layout = {
-      xaxis: axis(theme, "first principal axis" + share_of(0, true), {
-        showgrid: false,
-        ...(dots.length ? { range: spread(placed, (run) => run.u) } : {}),
-      }),
-      yaxis: axis(theme, "second" + share_of(1), {
-        showgrid: false,
-        ...(dots.length ? { range: spread(placed, (run) => run.v) } : {}),
-      }),
-      images: dots,
-      annotations: names(landmarks, theme),
+      xaxis: axis(theme, "first principal axis" + percent(0, spreadOf), { showgrid: false, ...range(x) }),
+      yaxis: axis(theme, "second" + percent(1, ""), { showgrid: false, ...range(y) }),
+      images,
+      annotations: landmarkNames(landmarks, theme),
       dragmode: "lasso",
       margin: { r: 10, t: 8 },
       selections: chosen?.size ? undefined : [],
     };
     return { traces, layout };
-  }, [scene, marks, dots, selected, chosen, theme.dark, theme.size]);
-  const keysOf = (said) => (said?.points ?? []).map((each) => each.customdata).filter(Boolean);
+  }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
+  const keysOf = (event) => (event?.points ?? []).map((each) => each.customdata).filter(Boolean);
+  const isInside = ({ x, y }) => (run) => isWithin(run.u, run.v, x, y);
   const on = {
-    click: (said) => keysOf(said)[0] && onPick?.(keysOf(said)[0]),
-    selected: (said) =>
-      said &&
-      onChoose?.(
-        new Set(
-          dots.length && said.lassoPoints
-            ? placed.filter((run) => within(run.u, run.v, said.lassoPoints.x, said.lassoPoints.y)).map((run) => run.key)
-            : keysOf(said),
-        ),
-      ),
-    deselect: () => onChoose?.(new Set()),
-    hover: (said, element) => {
-      const key = keysOf(said)[0];
+    click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]),
+    selected: (event) => {
+      if (!event) return;
+      const drawn = images.length && event.lassoPoints && runs.filter(isInside(event.lassoPoints));
+      onChoose(new Set(drawn ? drawn.map((run) => run.key) : keysOf(event)));
+    },
+    deselect: () => onChoose(new Set()),
+    hover: (event, element) => {
+      const key = keysOf(event)[0];
       if (!key) return;
       const box = element.getBoundingClientRect();
-      const { clientX = box.left, clientY = box.top } = said.event ?? {};
+      const { clientX = box.left, clientY = box.top } = event.event ?? {};
       point({ key, left: clientX - box.left, top: clientY - box.top, wide: box.width });
     },
     unhover: () => point(null),
   };
-  const label = `Latent space: ${scene.runs.length} runs, alike where they are near. The same is in the table of results, with others like one.`;
+  const label =
+    `Latent space: ${scene.runs.length} runs; near runs are similar. The same is in the table of results, ` +
+    "with others like one.";
   return h(
     "div",
     { className: "fill" },
@@ -257,20 +210,26 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   );
 }
 
-function names(landmarks, theme) {
-  if (!landmarks?.name?.length) return [];
+/** Whether a point is within a polygon with these corners. */
+function isWithin(x, y, xs, ys) {
+  let inside = false;
+  for (let k = 0, j = xs.length - 1; k < xs.length; j = k++) {
+    if (ys[k] > y !== ys[j] > y && x < ((xs[j] - xs[k]) * (y - ys[k])) / (ys[j] - ys[k]) + xs[k]) inside = !inside;
+  }
+  return inside;
+}
+
+/** The name of each group of landmarks, above its middle. */
+function landmarkNames(landmarks, theme) {
   const groups = new Map();
-  landmarks.name.forEach((name, k) => groups.set(name, [...(groups.get(name) ?? []), k]));
-  const quantile = (values, q) => values.sort((a, b) => a - b)[Math.floor(q * (values.length - 1))];
+  landmarks?.name?.forEach((name, k) => groups.set(name, [...(groups.get(name) ?? []), k]));
+  const quantile = (column, members, q) => {
+    const values = members.map((k) => column[k]).sort((a, b) => a - b);
+    return values[Math.floor(q * (values.length - 1))];
+  };
   return [...groups].map(([name, members]) => ({
-    x: quantile(
-      members.map((k) => landmarks.u[k]),
-      0.5,
-    ),
-    y: quantile(
-      members.map((k) => landmarks.v[k]),
-      0.75,
-    ),
+    x: quantile(landmarks.u, members, 0.5),
+    y: quantile(landmarks.v, members, 0.75),
     yshift: 9,
     text: escaped(name),
     showarrow: false,
@@ -282,16 +241,12 @@ function names(landmarks, theme) {
 function Card({ scene, root, picture, pointed }) {
   const run = scene.byKey.get(pointed.key);
   if (!run) return null;
-  const source = thumbnail(root, run.key, picture);
-  const right = pointed.left > pointed.wide / 2;
-  const style = {
-    top: Math.max(0, pointed.top - 40),
-    ...(right ? { right: pointed.wide - pointed.left + 16 } : { left: pointed.left + 16 }),
-  };
+  const { left, wide } = pointed;
+  const side = left > wide / 2 ? { right: wide - left + 16 } : { left: left + 16 };
   return h(
     "div",
-    { className: "card", style },
-    source && h("img", { src: source, alt: "", width: 96, height: 96 }),
+    { className: "card", style: { top: Math.max(0, pointed.top - 40), ...side } },
+    picture && h("img", { src: thumbnail(root, run.key, picture), alt: "", width: 96, height: 96 }),
     h("strong", null, `scan ${run.scan}`),
     h("span", null, regimeName(run.regime, scene.regimes)),
     h("span", null, run.p === null ? "no claim" : `p = ${number(run.p)}${run.novel ? ", novel" : ""}`),

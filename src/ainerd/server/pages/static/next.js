@@ -1,118 +1,112 @@
-// Where next, why, and what speaks for it; with the buttons of whoever may say yes or no.
+// The next point with its reason, and the suggestions.
+const LENGTHS = new Set(["empty_radius"]); // terms in the motors' unit; the others are shares from 0 to 1
 
-const LENGTHS = new Set(["empty_radius"]); // terms in the motors' unit; the others are chances and shares
-
-/** The terms of a suggestion, as bars from 0 to 1. */
+/** The terms of a suggestion, as bars. */
 function Terms({ terms = {}, unit = "" }) {
-  return h(
-    "dl",
-    { className: "terms" },
-    Object.entries(terms).map(([name, value]) =>
-      h(
-        "div",
-        { key: name },
-        h("dt", null, name.replaceAll("_", " ")),
-        h("dd", null, LENGTHS.has(name) ? `${value.toFixed(2)} ${unit}` : number(value, 2)),
-        !LENGTHS.has(name) &&
-          h(
-            "span",
-            { className: "bar", "aria-hidden": true },
-            h("span", { style: { width: `${100 * Math.min(1, Math.max(0, value))}%` } }),
-          ),
-      ),
-    ),
-  );
+  const bar = (value) => {
+    const width = `${100 * Math.min(1, Math.max(0, value))}%`;
+    return h("span", { className: "bar", "aria-hidden": true }, h("span", { style: { width } }));
+  };
+  const term = ([name, value]) => {
+    const isLength = LENGTHS.has(name);
+    return h(
+      "div",
+      { key: name },
+      h("dt", null, name.replaceAll("_", " ")),
+      h("dd", null, isLength ? `${value.toFixed(2)} ${unit}` : number(value, 2)),
+      !isLength && bar(value),
+    );
+  };
+  return h("dl", { className: "terms" }, Object.entries(terms).map(term));
 }
 
-/** `mode` is "add" or "exclude" while a person says where; `at` the place that was clicked. */
+/** `mode` is "add" or "exclude" while a person selects a place, and `at` is the place that was clicked. */
 function NextPoint({ scene, state, asking, mode, setMode, at }) {
-  const { next } = scene;
-  const unit = scene.units[scene.motors[0]] ?? "";
-  const { held, health } = state;
-  const waits = health?.waits;
-  // Of somebody else than the agent: a person must take them.
-  const proposals = (state.suggestions ?? []).filter(
-    (each) => each.status === "proposed" && each.proposed_by && each.id !== next?.id,
-  );
+  const { next, units } = scene;
+  const { held, health, measuring } = state;
+  // Proposals of others than the agent: a person must take them.
+  const isProposal = (each) => each.status === "proposed" && each.proposed_by && each.id !== next?.id;
+  const proposals = (state.suggestions ?? []).filter(isProposal);
+  const heldText = () => {
+    const why = held.why ? `: ${held.why}` : "";
+    const pending = held.pending ? " (not yet acted on)" : "";
+    return `Held by ${held.by || "somebody"}${why}${pending}, since ${clock(held.t)}. No suggestion is taken.`;
+  };
+  const point = () => {
+    if (!next && measuring)
+      return h("p", { className: "good" }, `${place(measuring.position, units)} is being measured.`);
+    if (!next) return nothing(["No point is proposed.", health?.explored].filter(Boolean).join(" "));
+    const taken = `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`;
+    return h(
+      React.Fragment,
+      null,
+      h("p", { className: "where" }, place(next.position, units)),
+      h("p", { className: "reason" }, next.reason),
+      next.status === "accepted" && h("p", { className: "good" }, taken),
+      health?.waits && h("p", { className: "warn" }, `The plan waits ${health.waits}.`),
+    );
+  };
+  const requests = () =>
+    h(
+      "div",
+      { className: "ask" },
+      h(Who, { asking }),
+      next && !mode && h(Verdict, { asking, next }),
+      mode
+        ? h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) })
+        : h(
+            "p",
+            { className: "row" },
+            h(Hold, { asking, held }),
+            button("add a point", () => setMode("add")),
+            button("exclude a box", () => setMode("exclude")),
+          ),
+    );
   return h(
     "div",
     { className: "next", "data-ainerd": "next" },
-    held &&
-      h(
-        "p",
-        { className: "warn", role: "status" },
-        `Held by ${held.by || "somebody"}${held.why ? `: ${held.why}` : ""}${held.pending ? " (asked, not heeded yet)" : ""}, since ${clock(held.t)}. No suggestion is taken.`,
-      ),
-    next
-      ? [
-          h("p", { key: "where", className: "where" }, place(next.position, scene.units)),
-          h("p", { key: "why", className: "reason" }, next.reason),
-          next.status === "accepted" &&
-            h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
-          waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${waits}.`),
-        ]
-      : state.measuring
-        ? h("p", { className: "good" }, `${place(state.measuring.position, scene.units)} is being measured.`)
-        : h(
-            "p",
-            { className: "nothing" },
-            health?.explored ? `No point is proposed. ${health.explored}` : "No point is proposed.",
-          ),
-    asking.may &&
-      h(
-        "div",
-        { className: "ask" },
-        h(Who, { asking }),
-        next && !mode && h(Verdict, { asking, next }),
-        mode
-          ? h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) })
-          : h(
-              "p",
-              { className: "row" },
-              h(Hold, { asking, held: held && !(held.pending && held.released) ? held : null }),
-              h("button", { type: "button", onClick: () => setMode("add") }, "add a point"),
-              h("button", { type: "button", onClick: () => setMode("exclude") }, "exclude a box"),
-            ),
-      ),
-    asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, not write."),
+    held && h("p", { className: "warn", role: "status" }, heldText()),
+    point(),
+    asking.may && requests(),
+    asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
     h(Said, { asking }),
-    proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units: scene.units })),
-    next && h(Terms, { terms: next.terms, unit }),
-    h(Wishes, { wishes: state.wishes, units: scene.units }),
+    proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
+    next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
+    h(Wishes, { wishes: state.wishes, units }),
   );
 }
 
 function Proposal({ proposal, asking, units }) {
+  const by = h("span", { className: "soft" }, ` proposed by ${proposal.proposed_by}`);
   return h(
     "div",
     { className: "ask", "data-ainerd": "proposal" },
-    h(
-      "p",
-      null,
-      h("strong", null, place(proposal.position, units)),
-      h("span", { className: "soft" }, ` proposed by ${proposal.proposed_by}`),
-    ),
+    h("p", null, h("strong", null, place(proposal.position, units)), by),
     h("p", null, proposal.reason),
     asking.may && h(Verdict, { asking, next: proposal }),
   );
 }
 
-// One suggestion: where, why, what became of it; and all of them as a list.
-
-/** The view of a suggestion; what it says is in the metadata of its node. */
+/** The view of a suggestion; the metadata of its node hold what was proposed. */
 function Suggestion({ root, item, segments }) {
   const { state, feed, again } = useCampaign(root);
   const session = useSession(root);
-  const said = item?.data?.attributes?.metadata ?? {};
+  const metadata = item?.data?.attributes?.metadata ?? {};
   const id = segments.at(-1);
   const now = state?.next?.id === id ? state.next : state?.suggestions?.find((each) => each.id === id);
-  const asking = useAsking(root, said.agent ?? state?.agent, session, again);
+  const asking = useAsking(root, metadata.agent ?? state?.agent, session, again);
   const units = state?.sample?.units ?? {};
-  const position = Object.fromEntries(
-    (Array.isArray(said.positions) ? said.positions : []).map((name) => [name, said[name]]),
-  );
-  const status = now?.status ?? said.status;
-  const when = now?.status_time ?? seconds(said.status_time);
+  const names = Array.isArray(metadata.positions) ? metadata.positions : [];
+  const status = now?.status ?? metadata.status;
+  const by = now?.status_by ?? metadata.status_by;
+  const reason = now?.status_reason ?? metadata.status_reason;
+  const when = clock(now?.status_time ?? seconds(metadata.status_time), true);
+  const history = [
+    `proposed by ${metadata.agent ?? "an unknown agent"}, ${clock(seconds(metadata.created), true)}; ${status}`,
+    by && ` by ${by}`,
+    when && `, ${when}`,
+    reason && `: ${reason}`,
+  ];
   return h(
     Frame,
     {
@@ -126,64 +120,45 @@ function Suggestion({ root, item, segments }) {
     h(
       "div",
       { className: "next", "data-ainerd": "next", style: { maxWidth: "34em" } },
-      h("p", { className: "where" }, place(position, units)),
-      h("p", { className: "reason" }, String(said.reason ?? "")),
-      h(
-        "p",
-        { className: "soft" },
-        `proposed by ${said.agent ?? "nobody known"}, ${clock(seconds(said.created), true)}; ${status}${(now?.status_by ?? said.status_by) ? ` by ${now?.status_by ?? said.status_by}` : ""}${Number.isFinite(when) ? `, ${clock(when, true)}` : ""}${(now?.status_reason ?? said.status_reason) ? `: ${now?.status_reason ?? said.status_reason}` : ""}`,
-      ),
+      h("p", { className: "where" }, place(Object.fromEntries(names.map((name) => [name, metadata[name]])), units)),
+      h("p", { className: "reason" }, String(metadata.reason ?? "")),
+      h("p", { className: "soft" }, history.filter(Boolean).join("")),
       asking.may &&
         status === "proposed" &&
         h("div", { className: "ask" }, h(Who, { asking }), h(Verdict, { asking, next: { ...now, id, status } })),
       h(Said, { asking }),
-      h(Terms, { terms: said.terms ?? {}, unit: units[said.positions?.[0]] ?? "" }),
+      h(Terms, { terms: metadata.terms ?? {}, unit: units[names[0]] }),
     ),
   );
 }
 
-/** The view of the container `suggestions`: the newest, and what became of each. */
+/** The view of the container `suggestions`: the newest, with their status. */
 function Suggestions({ root }) {
   const { state, feed } = useCampaign(root);
-  const lines = state?.suggestions ?? [];
-  const newest = lines.toSorted((a, b) => (b.status_time ?? 0) - (a.status_time ?? 0));
+  const newest = (state?.suggestions ?? []).toSorted((a, b) => (b.status_time ?? 0) - (a.status_time ?? 0));
+  const cells = ["position", "why", "status", "by", "when"].map((name) => ({ name }));
+  const row = (each) =>
+    h(
+      "tr",
+      { key: each.id },
+      h("td", null, place(each.position, state.sample?.units)),
+      h("td", { className: "wide" }, each.reason),
+      h("td", null, [each.status, each.status_reason].filter(Boolean).join(": ")),
+      h("td", null, each.status_by ?? ""),
+      h("td", null, clock(each.status_time, true)),
+      h("td", null, h("a", { href: page(`${root}/suggestions/${each.id}`) }, "open")),
+    );
+  const table = () =>
+    h(
+      "table",
+      null,
+      h(Head, { cells: [...cells, { name: "page", unseen: true }] }),
+      h("tbody", null, newest.map(row)),
+    );
+  const head = [h(Feed, { key: "feed", feed }), h("a", { key: "all", href: page(root) }, "the campaign")];
   return h(
     Frame,
-    {
-      label: "suggestions",
-      head: [h(Feed, { key: "feed", feed }), h("a", { key: "all", href: page(root) }, "the campaign")],
-    },
-    !state
-      ? h("p", { className: "nothing" }, "reading the suggestions…")
-      : h(
-          "div",
-          { className: "scroll" },
-          h(
-            "table",
-            null,
-            h(Head, {
-              cells: [
-                ...["position", "why", "status", "by", "when"].map((name) => ({ name })),
-                { name: "page", unseen: true },
-              ],
-            }),
-            h(
-              "tbody",
-              null,
-              newest.map((each) =>
-                h(
-                  "tr",
-                  { key: each.id },
-                  h("td", null, place(each.position, state.sample?.units)),
-                  h("td", { className: "wide" }, each.reason),
-                  h("td", null, [each.status, each.status_reason].filter(Boolean).join(": ")),
-                  h("td", null, each.status_by ?? ""),
-                  h("td", null, clock(each.status_time, true)),
-                  h("td", null, h("a", { href: page(`${root}/suggestions/${each.id}`) }, "open")),
-                ),
-              ),
-            ),
-          ),
-        ),
+    { label: "suggestions", head },
+    state ? h("div", { className: "scroll" }, table()) : nothing("reading the suggestions…"),
   );
 }

@@ -1,70 +1,62 @@
-// One picture by Plotly, in the colours of the page; it keeps what a person zoomed into while data come.
-
-const BUTTONS = {
+// Pictures by Plotly in the colors of the page, and the marks of runs in them.
+const PLOTLY_OPTIONS = {
   displaylogo: false,
   responsive: false,
   modeBarButtonsToRemove: ["autoScale2d", "zoomIn2d", "zoomOut2d", "toggleSpikelines"],
   toImageButtonOptions: { scale: 3, filename: "ainerd" },
 };
+const EVENTS = ["click", "hover", "unhover", "selected", "deselect", "relayout"];
+const MOST_MARKS = 500; // the newest runs are marks; older ones are dots of one image, which is faster
+const IMAGE_SIDE = 1000; // pixels
+const MOST_NUMBERED = 60; // with more runs, marks have no numbers
+const SAME_PLACE = 0.012; // share of the range within which runs are at one place
 
-/** An axis in the page's colours; `more` is Plotly's. */
+/** An axis in the page's colors; `more` are Plotly's properties. */
 function axis(theme, title, more = {}) {
-  const colours = {
+  return {
     color: theme.soft,
     gridcolor: theme.line,
     linecolor: theme.line,
+    tickcolor: theme.line,
     zeroline: false,
     showline: true,
     mirror: true,
-  };
-  return {
-    ...colours,
     ticks: "outside",
     ticklen: 3,
-    tickcolor: theme.line,
     title: { text: escaped(title), font: { size: theme.size * 0.92, color: theme.soft }, standoff: 6 },
     automargin: false,
     ...more,
   };
 }
 
-/** Text for Plotly, which takes some markup: what was typed stays what it is. */
+/** Text for Plotly, which would interpret markup in it. */
 function escaped(text) {
-  return String(text ?? "")
-    .replace(/&/g, "&amp;")
-    .replace(/</g, "&lt;")
-    .replace(/>/g, "&gt;");
+  return String(text ?? "").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
 /**
- * `label` says to a screen reader what is seen; `on` are Plotly's events by name; `name` is for `data-ainerd`.
+ * A picture, which keeps a person's zoom while data arrive.
  *
- * `height` is a CSS length; without it the picture fills its parent.
+ * `label` describes it to a screen reader; `on` are handlers of Plotly's events by name; `name` is its `data-ainerd`;
+ * `height` is a CSS length, without which it fills its parent; `drawn` is called with its element after each drawing.
  */
 function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", drawn }) {
-  const place = useRef(null),
-    heard = useRef(on);
-  const [lib, setLib] = useState(window.Plotly ?? null);
-  const [error, setError] = useState(null);
+  const place = useRef(null);
+  const handlers = useRef(on);
+  handlers.current = on;
+  const [drawingError, setDrawingError] = useState(null);
   const theme = useTheme();
-  heard.current = on;
-  useEffect(() => {
-    let wanted = true;
-    if (!lib)
-      plotly().then(
-        (loaded) => wanted && setLib(() => loaded),
-        (failed) => wanted && setError(failed),
-      );
-    return () => void (wanted = false);
-  }, []);
+  const loaded = useAsync(plotly, []);
+  const lib = window.Plotly ?? loaded.value;
   useEffect(() => {
     const element = place.current;
     if (!lib || !element) return;
-    const fonts = { family: "inherit", size: theme.size * 0.88, color: theme.ink };
+    const box = element.getBoundingClientRect();
+    const transparent = "rgba(0,0,0,0)";
     const all = {
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { ...fonts, family: getComputedStyle(element).fontFamily },
+      paper_bgcolor: transparent,
+      plot_bgcolor: transparent,
+      font: { family: getComputedStyle(element).fontFamily, size: theme.size * 0.88, color: theme.ink },
       showlegend: false,
       hovermode: "closest",
       uirevision: "same",
@@ -74,48 +66,37 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
         bordercolor: theme.line,
         font: { size: theme.size * 0.92, color: theme.ink },
       },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.soft, activecolor: theme.ink, orientation: "h" },
+      modebar: { bgcolor: transparent, color: theme.soft, activecolor: theme.ink, orientation: "h" },
       ...layout,
       margin: { l: 4.4 * theme.size, b: 3.2 * theme.size, r: 10, t: 8, pad: 0, ...layout.margin },
+      width: Math.max(80, Math.floor(box.width)),
+      height: Math.max(60, Math.floor(box.height)),
     };
-    const box = element.getBoundingClientRect();
-    all.width = Math.max(80, Math.floor(box.width));
-    all.height = Math.max(60, Math.floor(box.height));
-    const first = !element.classList.contains("js-plotly-plot");
-    lib.react(element, traces, all, { ...BUTTONS, displayModeBar: menu }).then(
-      () => {
-        element.dataset.drawn = "yes";
-        drawn?.(element);
-      },
-      (failed) => setError(failed),
-    );
-    if (first)
-      for (const event of [
-        "plotly_click",
-        "plotly_hover",
-        "plotly_unhover",
-        "plotly_selected",
-        "plotly_deselect",
-        "plotly_relayout",
-      ])
-        element.on(event, (said) => heard.current[event.slice(7)]?.(said, element));
+    const isFirst = !element.classList.contains("js-plotly-plot");
+    lib.react(element, traces, all, { ...PLOTLY_OPTIONS, displayModeBar: menu }).then(() => {
+      element.dataset.drawn = "yes";
+      drawn?.(element);
+    }, setDrawingError);
+    if (isFirst)
+      for (const event of EVENTS) element.on(`plotly_${event}`, (data) => handlers.current[event]?.(data, element));
   }, [lib, traces, layout, theme.dark, theme.size]);
   useEffect(() => {
     const element = place.current;
     if (!lib || !element) return;
-    const watch = new ResizeObserver(([entry]) => {
+    const observer = new ResizeObserver(([entry]) => {
       const { width, height: high } = entry.contentRect;
       const now = element._fullLayout;
       if (now && width > 40 && high > 40 && (Math.abs(now.width - width) > 1 || Math.abs(now.height - high) > 1))
-        lib.relayout(element, { width: Math.floor(width), height: Math.floor(high) }).catch(() => {}); // overtaken by another drawing
+        lib.relayout(element, { width: Math.floor(width), height: Math.floor(high) }).catch(() => {}); // outdated
     });
-    watch.observe(element);
+    observer.observe(element);
     return () => {
-      watch.disconnect();
+      observer.disconnect();
       lib.purge(element);
     };
   }, [lib]);
-  if (error) return h("p", { className: "nothing", role: "alert" }, `This picture cannot be drawn: ${error.message}`);
+  const error = loaded.error ?? drawingError;
+  if (error) return nothing(`This picture cannot be drawn: ${error.message}`, "alert");
   return h("div", {
     ref: place,
     className: "plot",
@@ -126,147 +107,107 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
   });
 }
 
-// Many runs as dots of one picture: thousands of marks that can be pointed at would make a page slow.
+/** Runs with finite coordinates `x` and `y`, which are functions of a run. */
+const placed = (runs, x, y) => runs.filter((run) => Number.isFinite(x(run)) && Number.isFinite(y(run)));
 
-const MARKS = 500; // the newest are marks, all others dots
-const SIDE = 1000; // pixels of the picture
-
-/** The runs that are marks, and the others as a picture for a layout of Plotly: `[marks, images]`; `x` and `y` are functions of a run. */
-function useDots(runs, x, y, ranges, chosen, radius) {
+/** The runs that are marks, and the older ones as images of a layout: `[marks, images]`. */
+function useMarks(runs, x, y, ranges, chosen) {
   return useMemo(() => {
-    if (runs.length <= MARKS) return [runs, []];
-    const older = runs.slice(0, -MARKS).filter((run) => run.done && Number.isFinite(x(run)) && Number.isFinite(y(run)));
+    if (runs.length <= MOST_MARKS) return [runs, []];
     const [[x0, x1], [y0, y1]] = ranges ?? [spread(runs, x), spread(runs, y)];
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SIDE;
+    canvas.width = canvas.height = IMAGE_SIDE;
     const pen = canvas.getContext("2d");
-    for (const run of older) {
+    for (const run of placed(runs.slice(0, -MOST_MARKS), x, y).filter((run) => run.done)) {
       pen.globalAlpha = chosen?.size && !chosen.has(run.key) ? 0.12 : 0.75;
-      pen.fillStyle = run.colour;
+      pen.fillStyle = run.color;
       pen.beginPath();
-      pen.arc((SIDE * (x(run) - x0)) / (x1 - x0), SIDE * (1 - (y(run) - y0) / (y1 - y0)), radius, 0, 2 * Math.PI);
+      const [across, up] = [(x(run) - x0) / (x1 - x0), (y(run) - y0) / (y1 - y0)];
+      pen.arc(IMAGE_SIDE * across, IMAGE_SIDE * (1 - up), 4, 0, 2 * Math.PI);
       pen.fill();
     }
-    const image = {
-      source: canvas.toDataURL(),
-      xref: "x",
-      yref: "y",
-      x: x0,
-      y: y1,
-      sizex: x1 - x0,
-      sizey: y1 - y0,
-      sizing: "stretch",
-      layer: "below",
-    };
-    return [runs.slice(-MARKS), [image]];
-  }, [runs, chosen, radius, JSON.stringify(ranges)]);
+    return [runs.slice(-MOST_MARKS), [image(canvas.toDataURL(), [x0, x1], [y0, y1])]];
+  }, [runs, chosen, JSON.stringify(ranges)]);
 }
 
-/** From the least to the largest, and a margin. */
-function spread(runs, of) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const run of runs) {
-    const value = of(run);
-    if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  }
+/** An image of a layout that fills these ranges. */
+function image(source, [x0, x1], [y0, y1]) {
+  const extent = { x: x0, y: y1, sizex: x1 - x0, sizey: y1 - y0 };
+  return { source, xref: "x", yref: "y", ...extent, sizing: "stretch", layer: "below" };
+}
+
+/** The range of a coordinate of runs, with a margin. */
+function spread(runs, coordinate) {
+  const values = runs.map(coordinate).filter(Number.isFinite);
+  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
   const margin = 0.06 * (high - low || 1);
   return [low - margin, high + margin];
 }
 
-/** Whether a point lies within a polygon of corners. */
-function within(x, y, xs, ys) {
-  let inside = false;
-  for (let k = 0, j = xs.length - 1; k < xs.length; j = k++) {
-    if (ys[k] > y !== ys[j] > y && x < ((xs[j] - xs[k]) * (y - ys[k])) / (ys[j] - ys[k]) + xs[k]) inside = !inside;
-  }
-  return inside;
-}
-
-// Runs as numbered discs in the colour of their regime, the novel ones ringed: the same on the map, in the latent space
-// and over time.
-
-const NUMBERED = 60; // with more runs, plain dots
-const ROUGHLY = 0.012; // share of the range within which runs are at one place
-
-/** What is said of a run where it is pointed at. */
-function hover(run, scene) {
+/** The text that is shown when a run is pointed at. */
+function hoverText(run, scene) {
   const p = run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`;
-  return escaped(
-    `scan ${run.scan}: ${run.failed ? "failed" : regimeName(run.regime, scene.regimes)}, ${run.novel ? "NOVEL, " : ""}${p}`,
-  );
+  const regime = run.failed ? "failed" : regimeName(run.regime, scene.regimes);
+  return escaped(`scan ${run.scan}: ${regime}, ${run.novel ? "NOVEL, " : ""}${p}`);
 }
 
 /**
- * Traces of `runs` at (`x`, `y`), functions of a run: novel ones ringed, the `selected` one in a square, failed ones as crosses.
- *
- * `size` is the diameter in px.
+ * The traces of runs at (`x`, `y`), functions of a run: numbered discs in the color of their regime, novel ones with a
+ * ring, the `selected` one in a square, failed ones as crosses. `size` is the diameter in pixels.
  */
-function discs(
-  runs,
-  scene,
-  theme,
-  { x, y, size, axes = {}, selected, chosen, numbered = runs.length <= NUMBERED },
-) {
-  const there = runs.filter((run) => run.done && Number.isFinite(x(run)) && Number.isFinite(y(run)));
-  const failed = runs.filter((run) => run.failed && Number.isFinite(x(run)) && Number.isFinite(y(run)));
+function discs(runs, scene, theme, { x, y, size, selected, chosen, numbered = runs.length <= MOST_NUMBERED }) {
+  const done = placed(runs, x, y).filter((run) => run.done);
+  const failed = placed(runs, x, y).filter((run) => run.failed);
   const d = numbered ? size : Math.max(5, size * 0.5);
-  const common = { type: "scatter", ...axes, hoverinfo: "text", showlegend: false };
-  const at = (of) => ({ x: of.map(x), y: of.map(y) });
-  const labels = numbered ? grouped(there, x, y) : [];
-  const picked = there.filter((run) => run.key === selected);
-  const faint = chosen?.size ? there.map((run) => (chosen.has(run.key) ? 1 : 0.25)) : 1;
+  const trace = (name, members, more) => ({
+    type: "scatter",
+    mode: "markers",
+    name,
+    hoverinfo: "text",
+    showlegend: false,
+    x: members.map(x),
+    y: members.map(y),
+    ...more,
+  });
+  const pickable = (members) => ({
+    customdata: members.map((run) => run.key),
+    hovertext: members.map((run) => hoverText(run, scene)),
+  });
+  const outline = (symbol, size, width) => ({
+    hoverinfo: "skip",
+    marker: { size, symbol, color: theme.ink, line: { width, color: theme.ink } },
+  });
+  const labels = numbered ? numbersOf(done, x, y) : undefined;
   return [
-    {
-      ...common,
-      ...at(there.filter((run) => run.novel)),
-      mode: "markers",
-      hoverinfo: "skip",
-      name: "novel",
-      marker: { size: 1.5 * d + 2, symbol: "circle-open", color: theme.ink, line: { width: 2, color: theme.ink } },
-    },
-    {
-      ...common,
-      ...at(picked),
-      mode: "markers",
-      hoverinfo: "skip",
-      name: "selected",
-      marker: { size: 1.5 * d + 5, symbol: "square-open", color: theme.ink, line: { width: 1.5 } },
-    },
-    {
-      ...common,
-      ...at(there),
+    trace("novel", done.filter((run) => run.novel), outline("circle-open", 1.5 * d + 2, 2)),
+    trace("selected", done.filter((run) => run.key === selected), outline("square-open", 1.5 * d + 5, 1.5)),
+    trace("runs", done, {
+      ...pickable(done),
       mode: numbered ? "markers+text" : "markers",
-      name: "runs",
-      customdata: there.map((run) => run.key),
-      text: numbered ? there.map((run, k) => escaped(labels[k])) : undefined,
-      hovertext: there.map((run) => hover(run, scene)),
-      textfont: { size: d * 0.52, color: there.map((run) => inkOn(run.colour)) },
+      text: labels?.map(escaped),
+      textfont: { size: d * 0.52, color: done.map((run) => inkOn(run.color)) },
       cliponaxis: false,
       marker: {
         size: d,
-        color: there.map((run) => run.colour),
-        opacity: faint,
+        color: done.map((run) => run.color),
+        opacity: chosen?.size ? done.map((run) => (chosen.has(run.key) ? 1 : 0.25)) : 1,
         line: { width: 0.8, color: theme.paper },
       },
       selected: { marker: { opacity: 1 } },
       unselected: { marker: { opacity: 0.25 } },
-    },
-    {
-      ...common,
-      ...at(failed),
-      mode: "markers",
-      name: "failed",
-      customdata: failed.map((run) => run.key),
-      hovertext: failed.map((run) => hover(run, scene)),
+    }),
+    trace("failed", failed, {
+      ...pickable(failed),
       marker: { symbol: "x-thin", size: 0.6 * d, line: { width: 2, color: theme.soft } },
-    },
+    }),
   ];
 }
 
-/** The number on each disc: of runs that lie upon each other the last one says all. */
-function grouped(runs, x, y) {
-  const range = (of) => Math.max(...runs.map(of)) - Math.min(...runs.map(of)) || 1;
-  const [wide, high] = [range(x) * ROUGHLY, range(y) * ROUGHLY];
+/** The number on each disc; of runs at one place only the last is numbered, for all of them. */
+function numbersOf(runs, x, y) {
+  const step = (of) => (Math.max(...runs.map(of)) - Math.min(...runs.map(of)) || 1) * SAME_PLACE;
+  const [wide, high] = [step(x), step(y)];
   const groups = new Map();
   const names = runs.map((run) => {
     const name = `${Math.round(x(run) / wide)} ${Math.round(y(run) / high)}`;
@@ -278,18 +219,4 @@ function grouped(runs, x, y) {
     if (same.at(-1) !== run) return "";
     return same.length < 3 ? same.map((each) => each.scan).join(",") : `${same[0].scan}…${run.scan}`;
   });
-}
-
-/** The star of the next point. */
-function star(x, y, size) {
-  return {
-    type: "scatter",
-    mode: "markers",
-    x: [x],
-    y: [y],
-    hoverinfo: "skip",
-    name: "next",
-    cliponaxis: false,
-    marker: { symbol: "star", size, color: NEXT, line: { width: 1.2, color: "#000000" } },
-  };
 }

@@ -1,6 +1,7 @@
 // React is Tiled's own, so that nothing has to be built.
 const React = window.React;
-const { createElement: h, createContext, useContext, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } = React;
+const { createElement: h, createContext, useContext, useId, useMemo, useRef, useState } = React;
+const { useEffect, useLayoutEffect } = React;
 
 /** Shows the error of a panel in its place, so that the other panels stay. */
 class Safe extends React.Component {
@@ -34,7 +35,7 @@ function useAsync(read, inputs) {
   return result;
 }
 
-/** A setting that the browser stores, and a function that changes it; where it stores nothing, it lasts as long as the page. */
+/** A setting, which the browser stores if it can, and a function that changes it. */
 function useStored(key, initial) {
   const [value, setValue] = useState(() => readStored(key) ?? initial);
   const change = (next) => {

@@ -1,93 +1,68 @@
-// The results as a table: sorted, filtered, a page at a time; what the pictures show can be had here by keyboard.
-
+// The results as a table, sorted and filtered by the server: it has all that the pictures show, by keyboard.
 const ROWS = 20;
-const CALM_MS = 1500; // small pictures wait until the large ones are drawn
-const MOST_BY_ADDRESS = 50; // keys
+const PICTURES_MS = 1500; // small pictures wait until the large ones are drawn
+const MOST_IN_ADDRESS = 50; // keys
+const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
+const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
-/** What the server says of the results that are wanted, asked again when `fresh` changes: `{answer, error}`. */
+/** The answer to a query of the table, read again when `fresh` changes: `{value, error}`. */
 function useTable(root, agent, wanted, fresh) {
-  const [told, setTold] = useState({});
-  const question = JSON.stringify(wanted);
-  useEffect(() => {
-    let current = true;
-    const { keys, ...query } = JSON.parse(question);
-    const flags = { ...query, agent, down: query.down ? 1 : 0, novel: query.novel ? 1 : undefined };
-    const going = !keys
-      ? ask("table", root, flags)
-      : keys.length <= MOST_BY_ADDRESS
-        ? ask("table", root, { ...flags, keys: keys.join(",") })
-        : tell("table", root, { ...flags, keys: keys.slice(0, 2000) });
-    going.then(
-      (answer) => current && setTold({ answer }),
-      (error) => current && setTold((old) => ({ ...old, error })),
-    );
-    return () => void (current = false);
-  }, [root, agent, question, fresh]);
-  return told;
+  const read = () => {
+    const { keys, ...rest } = wanted;
+    const query = { ...rest, agent, down: rest.down ? 1 : 0, novel: rest.novel ? 1 : undefined };
+    if (keys?.length > MOST_IN_ADDRESS) return tell("table", root, { ...query, keys: keys.slice(0, 2000) });
+    return ask("table", root, keys ? { ...query, keys: keys.join(",") } : query);
+  };
+  return useAsync(read, [root, agent, JSON.stringify(wanted), fresh]);
 }
 
-const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
-
-/** `keys` are those of a lasso, or those alike in their order (`ordered`); `chosen` says in words which. */
-function Results({
-  scene,
-  root,
-  pictures,
-  agent,
-  fresh,
-  keys,
-  ordered,
-  chosen,
-  selected,
-  only,
-  onRows,
-  onPick,
-  onClear,
-  onAlike,
-  asking,
-  onNameOf,
-}) {
-  const [calm, setCalm] = useState(false);
+/** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
+function Results({ scene, root, pictures, agent, fresh, keys, ordered, chosen, selected, only, onRows, ...handlers }) {
+  const [withPictures, showPictures] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setCalm(true), CALM_MS);
+    const timer = setTimeout(() => showPictures(true), PICTURES_MS);
     return () => clearTimeout(timer);
   }, []);
   const [wanted, want] = useState(FIRST);
   const change = (more) => want((old) => ({ ...old, offset: 0, ...more }));
   useEffect(() => change({ regime: only ?? "" }), [only]);
   useEffect(() => change({}), [keys]);
-  const limited = ordered
-    ? { ...wanted, offset: 0, limit: 50, keys: keys.slice(0, 50) }
-    : keys
-      ? { ...wanted, keys }
-      : wanted;
-  const { answer, error } = useTable(root, agent, limited, fresh);
+  const limits = ordered ? { offset: 0, limit: 50, keys: keys.slice(0, 50) } : keys ? { keys } : {};
+  const { value: answer, error } = useTable(root, agent, { ...wanted, ...limits }, fresh);
   useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);
+  const sort = (name) => change({ sort: name, down: wanted.sort === name ? !wanted.down : name !== "scan" });
+  const table = () =>
+    h(Table, {
+      answer,
+      wanted,
+      want,
+      scene,
+      root,
+      selected,
+      sort,
+      pictures: withPictures ? pictures : undefined,
+      onPick: handlers.onPick,
+      order: ordered ? keys : null,
+    });
   return h(
     "section",
     { className: "panel results", "aria-label": "results", "data-ainerd": "table" },
-    h(Filters, { wanted, change, scene, chosen, onClear, onAlike, asking, onNameOf }),
+    h(Filters, { wanted, change, scene, chosen, ...handlers }),
     error && h("p", { className: "bad", role: "alert" }, `The table cannot be read: ${error.message}`),
-    answer
-      ? h(Table, {
-          answer,
-          calm,
-          wanted,
-          want,
-          scene,
-          root,
-          pictures,
-          selected,
-          onPick,
-          order: ordered ? keys : null,
-          sort: (name) => change({ sort: name, down: wanted.sort === name ? !wanted.down : name !== "scan" }),
-        })
-      : !error && h("p", { className: "nothing" }, "reading the table…"),
+    answer ? table() : !error && nothing("reading the table…"),
   );
 }
 
 function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) {
   const id = useId();
+  const select = (name, all, options) =>
+    h(
+      "select",
+      { value: wanted[name], onChange: (e) => change({ [name]: e.target.value }), "aria-label": name },
+      h("option", { value: "" }, all),
+      options.map(([value, text]) => h("option", { key: value, value }, text)),
+    );
+  const regimes = scene.regimes.map(({ id }) => [id, regimeName(id, scene.regimes)]);
   return h(
     "form",
     { className: "filters", onSubmit: (event) => event.preventDefault(), role: "search" },
@@ -100,29 +75,8 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
       value: wanted.filter,
       onChange: (e) => change({ filter: e.target.value }),
     }),
-    h(
-      "label",
-      null,
-      h("span", { className: "unseen" }, "regime"),
-      h(
-        "select",
-        { value: wanted.regime, onChange: (e) => change({ regime: e.target.value }), "aria-label": "regime" },
-        h("option", { value: "" }, "all regimes"),
-        scene.regimes.map((each) => h("option", { key: each.id, value: each.id }, regimeName(each.id, scene.regimes))),
-      ),
-    ),
-    h(
-      "label",
-      null,
-      h(
-        "select",
-        { value: wanted.status, onChange: (e) => change({ status: e.target.value }), "aria-label": "status" },
-        h("option", { value: "" }, "any status"),
-        ["complete", "partial", "growing", "failed", "computing"].map((name) =>
-          h("option", { key: name, value: name }, name),
-        ),
-      ),
-    ),
+    select("regime", "all regimes", regimes),
+    select("status", "any status", STATUSES.map((name) => [name, name])),
     h(
       "label",
       { className: "row" },
@@ -134,162 +88,99 @@ function Filters({ wanted, change, scene, chosen, onClear, onAlike, onNameOf }) 
         "span",
         { className: "chosen", role: "status", "data-ainerd": "chosen" },
         chosen.text,
-        chosen.alike && h("button", { type: "button", onClick: onAlike }, "others like these"),
-        chosen.regime &&
-          onNameOf &&
-          h("button", { type: "button", onClick: () => onNameOf(chosen.regime) }, `name regime ${chosen.regime.id}`),
-        h("button", { type: "button", className: "quiet", onClick: onClear }, "show all"),
+        chosen.alike && button("others like these", onAlike),
+        chosen.regime && button(`name regime ${chosen.regime.id}`, () => onNameOf(chosen.regime)),
+        button("show all", onClear, { className: "quiet" }),
       ),
   );
 }
 
-function Table({ answer, calm, wanted, want, scene, root, pictures, selected, onPick, order, sort }) {
-  // A column that says nothing in any row is left out.
-  const says = (name) =>
+const valueOf = (row, name) => (name in row && name !== "of" ? row[name] : row.of?.[name]);
+const isNumeric = (rows, name) =>
+  !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
+
+function Table({ answer, wanted, want, scene, root, pictures, selected, onPick, order, sort }) {
+  // A column without a value in any row is left out.
+  const isShown = ({ name }) =>
     ["scan", "t", "regime", "p", "status"].includes(name) ||
-    answer.rows.some((row) => ![null, undefined, "", false].includes(valueOf(row, name)));
-  const columns = answer.columns.filter(({ name }) => says(name) && name !== "novel" && name !== "note");
-  const title = ({ name, title, unit }) =>
-    labelled(TITLES[name] ?? (name in (answer.rows[0]?.of ?? {}) ? short(name) : (title ?? name)), unit);
+    (!["novel", "note"].includes(name) &&
+      answer.rows.some((row) => ![null, undefined, "", false].includes(valueOf(row, name))));
+  const columns = answer.columns.filter(isShown);
   const rows = order ? answer.rows.toSorted((a, b) => order.indexOf(a.key) - order.indexOf(b.key)) : answer.rows;
   const last = Math.min(answer.offset + rows.length, answer.found);
-  const sorted = (name) => (order || wanted.sort !== name ? undefined : wanted.down ? "descending" : "ascending");
-  const arrow = (name) => (sorted(name) ? h("span", { "aria-hidden": true }, wanted.down ? " ↓" : " ↑") : null);
+  const cell = ({ name, title, unit }) => {
+    const isSorted = !order && wanted.sort === name;
+    const words = name === "t" ? "time" : name in (answer.rows[0]?.of ?? {}) ? short(name) : (title ?? name);
+    const arrow = isSorted && h("span", { "aria-hidden": true }, wanted.down ? " ↓" : " ↑");
+    const attributes = { type: "button", className: "text", onClick: () => sort(name) };
+    return {
+      name,
+      text: h("button", attributes, labelled(words, unit), arrow),
+      "aria-sort": isSorted ? (wanted.down ? "descending" : "ascending") : undefined,
+      className: isNumeric(answer.rows, name) ? "number" : undefined,
+    };
+  };
+  const cells = [{ name: "picture", unseen: true }, ...columns.map(cell), { name: "page", unseen: true }];
+  const row = (row) => {
+    const array = ["failed", "computing"].includes(row.status) ? undefined : pictures?.[row.technique];
+    const picture = thumbnail(root, row.key, array);
+    const isSelected = row.key === selected;
+    return h(Row, { key: row.key, row, columns, all: answer.rows, scene, root, picture, isSelected, onPick });
+  };
+  const turn = (text, offset, disabled) =>
+    button(text, () => want({ ...wanted, offset: Math.max(0, offset) }), { key: text, disabled });
+  const of = answer.found < answer.n ? ` (of ${answer.n})` : "";
+  const range = answer.found ? `${answer.offset + 1} to ${last} of ${answer.found}${of}` : "none";
   return h(
     "div",
     null,
     h(
       "div",
       { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of results" },
-      h(
-        "table",
-        null,
-        h(Head, {
-          cells: [
-            { name: "picture", unseen: true },
-            ...columns.map((column) => ({
-              name: column.name,
-              text: h(
-                "button",
-                { type: "button", className: "text", onClick: () => sort(column.name) },
-                title(column),
-                arrow(column.name),
-              ),
-              "aria-sort": sorted(column.name),
-              className: numeric(answer.rows, column.name) ? "number" : undefined,
-            })),
-            { name: "page", unseen: true },
-          ],
-        }),
-        h(
-          "tbody",
-          null,
-          rows.map((row) =>
-            h(Row, {
-              key: row.key,
-              row,
-              columns,
-              all: answer.rows,
-              calm,
-              scene,
-              root,
-              picture: thumbnail(root, row.key, pictures?.[row.technique]),
-              isSelected: row.key === selected,
-              onPick,
-            }),
-          ),
-        ),
-      ),
+      h("table", null, h(Head, { cells }), h("tbody", null, rows.map(row))),
     ),
     h(
       "p",
       { className: "row pager" },
-      h(
-        "span",
-        { role: "status" },
-        answer.found
-          ? `${answer.offset + 1} to ${last} of ${answer.found}${answer.found < answer.n ? ` (of ${answer.n})` : ""}`
-          : "none",
-      ),
+      h("span", { role: "status" }, range),
       !order &&
         answer.found > ROWS && [
-          h(
-            "button",
-            {
-              key: "before",
-              type: "button",
-              disabled: answer.offset === 0,
-              onClick: () => want({ ...wanted, offset: Math.max(0, answer.offset - ROWS) }),
-            },
-            "the rows before",
-          ),
-          h(
-            "button",
-            {
-              key: "after",
-              type: "button",
-              disabled: last >= answer.found,
-              onClick: () => want({ ...wanted, offset: answer.offset + ROWS }),
-            },
-            "the next rows",
-          ),
+          turn("the rows before", answer.offset - ROWS, answer.offset === 0),
+          turn("the next rows", answer.offset + ROWS, last >= answer.found),
         ],
     ),
   );
 }
 
-const TITLES = { t: "time" };
-const valueOf = (row, name) => (name in row && name !== "of" ? row[name] : row.of?.[name]);
-const numeric = (rows, name) =>
-  !["t", "regime"].includes(name) && rows.some((row) => typeof valueOf(row, name) === "number");
-
-function Row({ row, columns, all, calm, scene, root, picture, isSelected, onPick }) {
+function Row({ row, columns, all, scene, root, picture, isSelected, onPick }) {
   const known = scene.regimes.find((each) => each.id === row.regime);
-  const cell = (name) => {
+  const content = (name) => {
     const value = valueOf(row, name);
     if (name === "t") return clock(value);
     if (name === "regime")
       return value === null || row.status === "failed"
         ? ""
-        : h(
-            "span",
-            null,
-            h("i", { className: "mark", style: { background: known?.colour }, "aria-hidden": true }),
-            regimeName(value ?? -1, scene.regimes),
-          );
+        : h("span", null, dot(known?.color), regimeName(value ?? -1, scene.regimes));
     if (name === "p") return row.novel ? h("strong", null, `${number(value, 2)} novel`) : number(value, 2);
     if (name === "status") return [row.status, row.reason, row.note && `note: ${row.note}`].filter(Boolean).join(": ");
     if (scene.motors.includes(name)) return Number.isFinite(value) ? value.toFixed(2) : "";
     return typeof value === "number" ? number(value) : String(value ?? "");
   };
-  const kind = (name) => (numeric(all, name) ? "number" : name === "status" ? "wide" : undefined);
+  const cell = ({ name }) => {
+    if (name !== "scan") {
+      const className = isNumeric(all, name) ? "number" : name === "status" ? "wide" : undefined;
+      return h("td", { key: name, className }, content(name));
+    }
+    const attributes = { className: "text", "aria-pressed": isSelected };
+    return h("th", { key: name, scope: "row" }, button(row.scan, () => onPick(row.key), attributes));
+  };
+  const image = { src: picture, alt: "", width: 28, height: 28, loading: "lazy" };
+  const link = { href: page(`${root}/results/${row.key}`), "aria-label": `page of scan ${row.scan}` };
   return h(
     "tr",
     { className: isSelected ? "picked" : undefined, "data-key": row.key },
-    h(
-      "td",
-      { className: "picture" },
-      calm && picture && row.status !== "failed" && row.status !== "computing"
-        ? h("img", { src: picture, alt: "", width: 28, height: 28, loading: "lazy" })
-        : null,
-    ),
-    columns.map(({ name }) =>
-      name === "scan"
-        ? h(
-            "th",
-            { key: name, scope: "row" },
-            h(
-              "button",
-              { type: "button", className: "text", onClick: () => onPick?.(row.key), "aria-pressed": isSelected },
-              row.scan,
-            ),
-          )
-        : h("td", { key: name, className: kind(name) }, cell(name)),
-    ),
-    h(
-      "td",
-      null,
-      h("a", { href: page(`${root}/results/${row.key}`), "aria-label": `page of scan ${row.scan}` }, "open"),
-    ),
+    h("td", { className: "picture" }, picture ? h("img", image) : null),
+    columns.map(cell),
+    h("td", null, h("a", link, "open")),
   );
 }

@@ -1,91 +1,84 @@
-// Run after run: how new each was, and what was measured of it.
+// Run after run: the p-value, the regime, and what was measured.
+const NEWEST = 60; // runs shown at first
+const MOST_RUNS = 1000;
+const MOST_STRIPS = 3; // quantities for which there is room
 
-const NEWEST = 60; // runs that are seen at first
-const MOST = 1000; // that can be gone back to
-const STRIPS = 3; // quantities there is room for
-
-/** Strips over the runs: p, regimes, and of the quantities those that a person wants, at first one and the series. */
+/** Strips over the runs: p, the regimes, and the quantities that a person selects; at first one, and the series. */
 function Timeline({ scene, selected, chosen, onPick }) {
   const theme = useTheme();
   const [wanted, want] = useState(null);
-  const known = scene.quantities;
-  const usual = [...known.slice(0, 1), ...known.slice(1).filter((name) => name.endsWith("_mean"))].slice(0, 2);
-  const shown = (wanted ?? usual).filter((name) => known.includes(name));
+  const names = scene.quantities;
+  const usual = [...names.slice(0, 1), ...names.slice(1).filter((name) => name.endsWith("_mean"))].slice(0, 2);
+  const shown = (wanted ?? usual).filter((name) => names.includes(name));
   const toggle = (name) =>
-    want(shown.includes(name) ? shown.filter((each) => each !== name) : [...shown, name].slice(-STRIPS));
+    want(shown.includes(name) ? shown.filter((each) => each !== name) : [...shown, name].slice(-MOST_STRIPS));
   const { traces, layout } = useMemo(
-    () => draw(scene, shown, selected, chosen, theme),
+    () => timelinePicture(scene, shown, selected, chosen, theme),
     [scene, shown.join(), selected, chosen, theme.dark, theme.size],
   );
-  const on = { click: (said) => said.points[0]?.customdata && onPick?.(said.points[0].customdata) };
-  const label = `Run after run: p of ${scene.runs.length} runs against alpha = ${number(scene.alpha)}, regime${shown.map((name) => `, ${name}`).join("")}.`;
+  const on = { click: ({ points }) => points[0]?.customdata && onPick(points[0].customdata) };
+  const what = ["regime", ...shown].join(", ");
+  const label = `Run after run: p of ${scene.runs.length} runs against alpha = ${number(scene.alpha)}, ${what}.`;
   return h(
     "div",
     { className: "fill column" },
-    known.length > 1 &&
+    names.length > 1 &&
       h(
         "div",
         { className: "row strips", role: "group", "aria-label": "quantities shown" },
-        known.map((name) =>
-          h(
-            "button",
-            {
-              key: name,
-              type: "button",
-              className: "small",
-              "aria-pressed": shown.includes(name),
-              onClick: () => toggle(name),
-            },
-            short(name),
-          ),
+        names.map((name) =>
+          button(short(name), () => toggle(name), {
+            key: name,
+            className: "small",
+            "aria-pressed": shown.includes(name),
+          }),
         ),
       ),
     h(Plot, { traces, layout, label, on, name: "timeline" }),
   );
 }
 
-function draw(scene, shown, selected, chosen, theme) {
-  const runs = scene.runs.slice(-MOST);
+function timelinePicture(scene, shown, selected, chosen, theme) {
   const { alpha } = scene;
+  const runs = scene.runs.slice(-MOST_RUNS);
+  const done = runs.filter((run) => run.done);
+  const recent = runs.slice(-NEWEST);
   const x = (run) => run.number;
   const claims = runs.filter((run) => run.p !== null);
-  const lowest = Math.min(alpha, ...claims.map((run) => run.p || 1e-4));
-  const floor = Math.log10(lowest / 4);
-  const strips = 1 + shown.length;
+  const floor = Math.log10(Math.min(alpha, ...claims.map((run) => run.p || 1e-4)) / 4);
+
+  // Heights as shares of the picture: the strip of p, that of the regimes (0.06), and one for each quantity.
   const gap = 0.035;
-  const tall = 1.25;
-  const unit = (1 - gap * strips - 0.06) / (tall + shown.length);
-  const tops = [1];
-  const domain = [[1 - tall * unit, 1]];
-  const regimes = [domain[0][0] - gap - 0.06, domain[0][0] - gap * 0.7];
-  let top = regimes[0] - gap;
-  shown.forEach(() => {
-    domain.push([Math.max(0, top - unit), top]);
-    top -= unit + gap;
+  const height = (1 - gap * (1 + shown.length) - 0.06) / (1.25 + shown.length);
+  const bottom = 1 - 1.25 * height;
+  const top = bottom - 2 * gap - 0.06;
+  const domains = shown.map((_, k) => {
+    const above = top - k * (height + gap);
+    return [Math.max(0, above - height), above];
   });
-  const last = runs.at(-1)?.number ?? 0;
-  const recent = runs.slice(-NEWEST);
+
   const first = recent[0]?.number ?? 1;
-  const step = Math.max(1, Math.ceil(recent.length / 15));
-  const ticks = recent.filter((_, k) => k % step === 0);
+  const every = Math.max(1, Math.ceil(recent.length / 15));
+  const ticks = recent.filter((_, k) => k % every === 0);
+  const whole = { xref: "paper", x0: 0, x1: 1, yref: "y", layer: "below" };
   const layout = {
     xaxis: axis(theme, "scan, in order of time", {
-      range: [first - 0.6, Math.max(last, first + 5) + 0.6],
+      range: [first - 0.6, Math.max(runs.at(-1)?.number ?? 0, first + 5) + 0.6],
       tickvals: ticks.map(x),
       ticktext: ticks.map((run) => escaped(run.scan)),
       showgrid: false,
-      anchor: shown.length ? `y${strips + 1}` : "y2",
+      anchor: shown.length ? `y${shown.length + 2}` : "y2",
     }),
     yaxis: axis(theme, "novelty p", {
       type: "log",
       range: [floor, 0.3],
-      domain: domain[0],
+      domain: [bottom, 1],
       dtick: 1,
       exponentformat: "power",
       fixedrange: true,
     }),
     yaxis2: axis(theme, "", {
-      domain: regimes,
+      domain: [top + gap, bottom - gap * 0.7],
       range: [0, 1],
       showticklabels: false,
       ticks: "",
@@ -93,29 +86,8 @@ function draw(scene, shown, selected, chosen, theme) {
       fixedrange: true,
     }),
     shapes: [
-      {
-        type: "rect",
-        xref: "paper",
-        x0: 0,
-        x1: 1,
-        yref: "y",
-        y0: 10 ** floor,
-        y1: alpha,
-        fillcolor: theme.band,
-        line: { width: 0 },
-        layer: "below",
-      },
-      {
-        type: "line",
-        xref: "paper",
-        x0: 0,
-        x1: 1,
-        yref: "y",
-        y0: alpha,
-        y1: alpha,
-        line: { color: theme.ink, width: 1, dash: "dash" },
-        layer: "below",
-      },
+      { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
+      { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },
     ],
     annotations: [
       {
@@ -130,80 +102,82 @@ function draw(scene, shown, selected, chosen, theme) {
         font: { size: theme.size * 0.8, color: theme.soft },
       },
     ],
+    bargap: 0,
     dragmode: "pan",
     margin: { r: 6, t: 6 },
   };
+
   const size = 1.35 * theme.size;
-  const options = { x, size, selected, chosen, numbered: recent.length <= (window.innerWidth < 640 ? 12 : 40) };
-  const traces = discs(claims, scene, theme, { ...options, y: (run) => Math.max(run.p, 10 ** floor) });
-  const without = runs.filter((run) => run.done && run.p === null);
-  const common = { type: "scatter", mode: "markers", hoverinfo: "text", showlegend: false };
-  if (without.length)
-    traces.push({
-      ...common,
-      mode: "text",
-      x: without.map(x),
-      y: without.map(() => 1.3),
-      text: without.map(() => "?"),
-      textfont: { size, color: without.map((run) => run.colour) },
-      hovertext: without.map((run) => hover(run, scene)),
-      customdata: without.map((run) => run.key),
-    });
-  const failed = runs.filter((run) => run.failed);
-  traces.push({
-    ...common,
-    x: failed.map(x),
-    y: failed.map(() => 1.3),
-    marker: { symbol: "x-thin", size: size * 0.5, line: { width: 2, color: theme.soft } },
-    hovertext: failed.map((run) => hover(run, scene)),
-    customdata: failed.map((run) => run.key),
-  });
-  const done = runs.filter((run) => run.done);
-  traces.push({
-    type: "bar",
-    x: done.map(x),
-    y: done.map(() => 1),
-    width: 1,
-    yaxis: "y2",
-    marker: { color: done.map((run) => run.colour), line: { width: 0 } },
+  const numbered = recent.length <= (window.innerWidth < 640 ? 12 : 40);
+  const trace = (members, text, more) => ({
+    type: "scatter",
+    mode: "markers",
     hoverinfo: "text",
-    hovertext: done.map((run) => escaped(`scan ${run.scan}: ${regimeName(run.regime, scene.regimes)}`)),
-    textposition: "none",
-    customdata: done.map((run) => run.key),
+    showlegend: false,
+    x: members.map(x),
+    customdata: members.map((run) => run.key),
+    hovertext: members.map(text),
+    ...more,
   });
-  layout.bargap = 0;
+  const about = (run) => hoverText(run, scene);
+  const colors = (members) => members.map((run) => run.color);
+  const traces = discs(claims, scene, theme, {
+    x,
+    size,
+    selected,
+    chosen,
+    numbered,
+    y: (run) => Math.max(run.p, 10 ** floor),
+  });
+  const without = done.filter((run) => run.p === null);
+  if (without.length)
+    traces.push(
+      trace(without, about, {
+        mode: "text",
+        y: without.map(() => 1.3),
+        text: without.map(() => "?"),
+        textfont: { size, color: colors(without) },
+      }),
+    );
+  const failed = runs.filter((run) => run.failed);
+  traces.push(
+    trace(failed, about, {
+      y: failed.map(() => 1.3),
+      marker: { symbol: "x-thin", size: size * 0.5, line: { width: 2, color: theme.soft } },
+    }),
+    trace(done, (run) => escaped(`scan ${run.scan}: ${regimeName(run.regime, scene.regimes)}`), {
+      type: "bar",
+      mode: undefined,
+      y: done.map(() => 1),
+      width: 1,
+      yaxis: "y2",
+      marker: { color: colors(done), line: { width: 0 } },
+      textposition: "none",
+    }),
+  );
   shown.forEach((name, k) => {
-    const known = runs.filter((run) => Number.isFinite(run.of[name]));
-    const values = known.map((run) => run.of[name]);
+    const measured = runs.filter((run) => Number.isFinite(run.of[name]));
+    const values = measured.map((run) => run.of[name]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
+    const isLog = low > 0 && high > 20 * low;
     const unit = scene.units[name];
-    const log = low > 0 && high > 20 * low;
     layout[`yaxis${k + 3}`] = axis(theme, labelled(short(name), unit), {
-      domain: domain[k + 1],
-      type: log ? "log" : "linear",
+      domain: domains[k],
+      type: isLog ? "log" : "linear",
       nticks: 4,
       fixedrange: true,
-      ...(log ? { dtick: high > 1e4 * low ? 2 : 1, exponentformat: "power" } : {}),
+      ...(isLog ? { dtick: high > 1e4 * low ? 2 : 1, exponentformat: "power" } : {}),
     });
-    traces.push({
-      ...common,
-      mode: "lines+markers",
-      x: known.map(x),
-      y: values,
-      yaxis: `y${k + 3}`,
-      customdata: known.map((run) => run.key),
-      line: { color: theme.line, width: 1 },
-      marker: {
-        size: 0.45 * theme.size,
-        color: known.map((run) => run.colour),
-        line: { width: 0.5, color: theme.paper },
-      },
-      hovertext: known.map((run) =>
-        escaped(
-          `scan ${run.scan}: ${name.replaceAll("_", " ")} ${number(run.of[name])} ${unit && unit !== "1" ? unit : ""}`,
-        ),
-      ),
-    });
+    const text = (run) => escaped(`scan ${run.scan}: ${name.replaceAll("_", " ")} ${withUnit(run.of[name], unit)}`);
+    traces.push(
+      trace(measured, text, {
+        mode: "lines+markers",
+        y: values,
+        yaxis: `y${k + 3}`,
+        line: { color: theme.line, width: 1 },
+        marker: { size: 0.45 * theme.size, color: colors(measured), line: { width: 0.5, color: theme.paper } },
+      }),
+    );
   });
   return { traces, layout };
 }

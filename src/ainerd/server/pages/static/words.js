@@ -1,6 +1,6 @@
-// Numbers, times and places as text, the same in all views.
+// Numbers, times and positions as text.
 
-/** A number with three digits, as Python's ".3g"; empty if not known. */
+/** A number with three digits, like Python's ".3g"; empty if unknown. */
 function number(x, digits = 3) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "";
   if (x === 0) return "0";
@@ -9,57 +9,54 @@ function number(x, digits = 3) {
   return String(+x.toPrecision(digits));
 }
 
-/** A number and its unit; a number without one has the unit "1" or none. */
+const isUnit = (unit) => Boolean(unit && unit !== "1");
+
+/** A number and its unit, if it has one. */
 function withUnit(x, unit, digits = 3) {
   const text = number(x, digits);
-  return text && unit && unit !== "1" ? `${text} ${unit}` : text;
+  return text && isUnit(unit) ? `${text} ${unit}` : text;
 }
 
 /** A number with its standard error. */
 function withError(x, error, unit) {
   const text = error === undefined || error === null ? number(x) : `${number(x)} ± ${number(error, 2)}`;
-  return unit && unit !== "1" ? `${text} ${unit}` : text;
+  return isUnit(unit) ? `${text} ${unit}` : text;
 }
 
 /** "sample_x (mm)" */
-function labelled(name, unit) {
-  return unit && unit !== "1" ? `${name} (${unit})` : name;
-}
+const labelled = (name, unit) => (isUnit(unit) ? `${name} (${unit})` : name);
 
-/** "stress" of "stress_mean", "tau" of "tau_s": the unit stands beside it, and there is little room. */
+/** "stress" for "stress_mean", "tau" for "tau_s": the unit stands beside it, and there is little room. */
 const short = (name) => name.replace(/_(mean|s)$/, "").replaceAll("_", " ");
 
-/** Three significant digits, and two decimals at least: 5.62, and 0.00412 of a motor in metres. */
+/** Three significant digits and at least two decimals: 5.62, and 0.00412 for a motor in metres. */
 function coordinate(x) {
+  if (typeof x !== "number" || !Number.isFinite(x)) return "?";
   const decimals = x ? Math.max(2, 2 - Math.floor(Math.log10(Math.abs(x)))) : 2;
   return decimals <= 6 ? x.toFixed(decimals) : x.toExponential(2);
 }
 
-/** "(5.62, 6.38) mm", with the unit of each if they differ. */
+/** "(5.62, 6.38) mm", with the unit of each motor if they differ. */
 function place(position, units = {}) {
   const names = Object.keys(position ?? {});
   if (!names.length) return "";
   const known = new Set(names.map((name) => units[name] ?? ""));
-  const each = (x) => (typeof x === "number" && Number.isFinite(x) ? coordinate(x) : "?");
-  if (known.size === 1) return `(${names.map((name) => each(position[name])).join(", ")}) ${[...known][0]}`.trim();
-  return names.map((name) => `${name} = ${each(position[name])} ${units[name] ?? ""}`.trim()).join(", ");
+  if (known.size > 1)
+    return names.map((name) => `${name} = ${coordinate(position[name])} ${units[name] ?? ""}`.trim()).join(", ");
+  return `(${names.map((name) => coordinate(position[name])).join(", ")}) ${[...known][0]}`.trim();
 }
 
-/** Hours and minutes of today, else the date too; `time` is in s since 1970. */
+/** Hours and minutes if the time (seconds since 1970) is today, else with the date. */
 function clock(time, seconds = false) {
   if (!Number.isFinite(time)) return "";
   const when = new Date(1000 * time);
-  const hours = when.toLocaleTimeString([], {
-    hour: "2-digit",
-    minute: "2-digit",
-    ...(seconds ? { second: "2-digit" } : {}),
-    hour12: false,
-  });
+  const digits = { hour: "2-digit", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}), hour12: false };
+  const hours = when.toLocaleTimeString([], digits);
   const day = when.toLocaleDateString([], { day: "numeric", month: "short" });
   return when.toDateString() === new Date().toDateString() ? hours : `${day}, ${hours}`;
 }
 
-/** "12 s", "5 min", "3 h": how long ago, or how long. */
+/** A duration: "12 s", "5 min", "3 h". */
 function span(seconds) {
   if (!Number.isFinite(seconds)) return "";
   const s = Math.max(0, seconds);
@@ -69,14 +66,12 @@ function span(seconds) {
 }
 
 /** Seconds since 1970 of an ISO time. */
-function seconds(iso) {
-  return iso ? Date.parse(iso) / 1000 : NaN;
-}
+const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : NaN);
 
-/** "regime 3 (intermittent)"; its own name if a person gave it one. */
+/** "regime 3 (intermittent)", with the name that a person gave it if there is one. */
 function regimeName(regime, regimes = []) {
   if (!(regime >= 0)) return "unassigned";
   const known = regimes.find((each) => each.id === regime);
-  const said = known?.name || known?.kind;
-  return `regime ${regime}` + (said ? ` (${said})` : "");
+  const name = known?.name || known?.kind;
+  return `regime ${regime}` + (name ? ` (${name})` : "");
 }
