@@ -40,7 +40,7 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
         showgrid: false,
       }),
       yaxis: axis(theme, yName ? labelled(yName, scene.units[yName]) : "", {
-        range: yRange ?? [-1, 1],
+        range: yRange ?? (yName ? undefined : [-1, 1]),
         showgrid: false,
         showticklabels: Boolean(yName),
         ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
