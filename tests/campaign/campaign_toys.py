@@ -42,6 +42,7 @@ class Store:
     def __init__(self, agent="toy"):
         self.agent, self.container = agent, {}
         self.rows, self.points, self.owners = {}, {}, {}
+        self.once, self.given = set(), {}
         self.saved, self.lines, self.atlases, self.checkpoints = {}, [], [], {}
 
     def add_result(self, key, z=None, **row):
@@ -78,6 +79,7 @@ class Store:
         if instead_of is None or record.status in instead_of:
             about = {"status_reason": reason, "raw_uid": raw_uid or record.raw_uid, "status_by": by or self.agent}
             self.saved[id] = record.changed(status=status, **about)
+            self.given.setdefault(id, []).append(status)
 
     def open_suggestions(self):
         return [record for record in reversed(self.saved.values()) if record.status in ("proposed", "accepted")]
@@ -88,8 +90,14 @@ class Store:
     def is_logged(self, result):
         return any(ids.get("result") == result for _, ids in self.lines)
 
-    def log(self, text, **ids):
-        self.lines.append((text, ids))
+    def log(self, text, *, once=None, **ids):
+        if once is None or once not in self.once:
+            self.lines.append((text, ids))
+        self.once.add(once)
+
+    def history(self, id):
+        """Statuses that a suggestion was given, in order; later ones are added."""
+        return self.given.setdefault(id, [])
 
     def status(self, id):
         """Status of a suggestion, and who gave it that."""
@@ -102,3 +110,37 @@ def outcome(key, x=5.0, y=5.0, z=0.0, **about):
     embedding = None if z is None else np.array([z, 0.0], np.float32)
     fields = {"raw_uid": f"run of {key}", "key": key, "trial_id": key, "positions": {"x": x, "y": y}}
     return Outcome(**{**fields, **failed, "embedding": embedding, **about})
+
+
+def on(verdict, suggestion, **about):
+    """A `Take` or `Reject` of a suggestion."""
+    position = {name: suggestion[name] for name in ("x", "y")}
+    return verdict(suggestion=suggestion["_id"], position=position, reason=suggestion["reason"], **about)
+
+
+class Node:
+    """The commands to an agent, as `AgentNode` keeps them in Tiled."""
+
+    def __init__(self):
+        self.waiting, self.claims, self.answers, self.before_answer = {}, {}, {}, lambda: None
+
+    def add(self, key, metadata):
+        self.waiting[key] = {name: x for name, x in metadata.items() if name != "id"}
+
+    def commands(self):
+        return list(self.waiting.items())
+
+    def claim(self, key, process, *, take_over=False):
+        if take_over:
+            self.claims[key] = process
+        return self.claims.setdefault(key, process) == process
+
+    def answer(self, key, status, answer):
+        self.before_answer()
+        self.answers[key] = status, answer
+        self.waiting.pop(key, None)
+
+
+def answers(node):
+    """Statuses of the answers, in order."""
+    return [status for status, _ in node.answers.values()]

@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 from campaign_toys import BOUNDS, Store, Toy
 
-from ainerd.campaign import Campaign, _campaign, _ledger
+from ainerd.campaign import Campaign, CampaignOptions, _campaign, _ledger
 
 
 @pytest.fixture
@@ -21,10 +23,11 @@ def store(monkeypatch):
 
 @pytest.fixture
 def make(technique, store):
-    """Makes a campaign whose jobs are done at once."""
+    """Makes a campaign whose jobs are done at once, or by `submit`."""
 
-    def make(**options):
-        options = {"bounds": BOUNDS, "agent": "toy", "technique": technique, "beam_size": 0.1} | options
-        return Campaign(store=store, defer=lambda job: job(), **options)
+    def make(submit=lambda job: job(), **options):
+        technique_ = options.pop("technique", technique)
+        options = CampaignOptions(**{"bounds": BOUNDS, "agent": "toy", "beam_size": 0.1} | options)
+        return Campaign(technique_, store, options=options, jobs=SimpleNamespace(submit=submit))
 
     return make

@@ -8,10 +8,10 @@ from bluesky_adaptive.protocols import (
     SupportsStoppingCriteria,
     TrialFaultAware,
 )
-from campaign_toys import BOUNDS, outcome
+from campaign_toys import BOUNDS, on, outcome
 
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
-from ainerd.results import SuggestionRecord
+from ainerd.results import Accept, Add, Exclude, Reject, SetBounds, SuggestionRecord
 
 
 def trials(campaign):
@@ -56,11 +56,11 @@ def test_newer_results_supersede_what_was_ready_and_a_person_withdraws_it(make, 
     ready = [campaign.peek()]
     campaign.absorb(outcome("by hand", 1.0, 1.0))
     ready.append(campaign.peek())
-    campaign.add({"x": 2.0, "y": 2.0}, "a scratch")
+    campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch"))
     ready.append(campaign.peek())
-    campaign.exclude({"x": (0.0, 4.0)}, "a bubble")
+    campaign.apply(Exclude(region={"x": (0.0, 4.0)}, why="a bubble"))
     ready.append(campaign.peek())
-    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
     ready.append(campaign.peek())
     campaign.withdraw("the session ended")
     assert [store.status(suggestion["_id"]) for suggestion in ready] == [
@@ -75,7 +75,7 @@ def test_newer_results_supersede_what_was_ready_and_a_person_withdraws_it(make, 
 
 def test_a_persons_point_stays_ready_when_results_come(make, store):
     campaign = make()
-    added = campaign.add({"x": 2.0, "y": 2.0}, "a scratch")
+    added = campaign.apply(Add(position={"x": 2.0, "y": 2.0}, why="a scratch")).suggestion
     assert store.status(added["_id"]) == ("proposed", "person")
     campaign.absorb(outcome("by hand", 8.0, 8.0))
     assert campaign.suggest(1) == [added]
@@ -83,10 +83,11 @@ def test_a_persons_point_stays_ready_when_results_come(make, store):
 
 def test_a_person_accepts_and_rejects(make, store):
     campaign = make()
-    accepted = campaign.accept()
+    accepted = campaign.apply(Accept()).suggestion
     assert store.status(accepted["_id"]) == ("accepted", "person")
     rejected = campaign.peek()
-    following = campaign.reject("a bubble")
+    campaign.apply(on(Reject, rejected, why="a bubble"))
+    following = campaign.peek()
     assert store.status(rejected["_id"]) == ("rejected", "person")
     assert store.saved[rejected["_id"]].status_reason == "a bubble"
     assert np.hypot(following["x"] - rejected["x"], following["y"] - rejected["y"]) > 0.5
@@ -96,7 +97,7 @@ def test_a_person_accepts_and_rejects(make, store):
 
 def test_own_points_are_registered_and_accepted_ones_kept(make, store):
     campaign = make()
-    accepted = campaign.accept()
+    accepted = campaign.apply(Accept()).suggestion
     mine, same = campaign.register_suggestions([{"x": 1.0, "y": 1.0, "reason": "a scratch"}, accepted])
     assert same == accepted and store.status(mine["_id"]) == ("accepted", "person")
     assert mine["reason"] == "a scratch" and len(store.saved) == 2
@@ -130,7 +131,7 @@ def test_an_exposure_that_was_not_finished_has_failed(make, store):
 
 def test_two_results_of_one_suggestion_are_two_exposures(make):
     campaign = make()
-    accepted = campaign.accept()
+    accepted = campaign.apply(Accept()).suggestion
     for key in ("first", "second", "first"):
         campaign.absorb(of(accepted, key))
     assert [*trials(campaign)] == ["second", accepted["_id"]]
@@ -182,18 +183,19 @@ def test_after_so_many_failures_in_a_row_it_says_stop(make):
 
 def test_when_no_position_is_left_it_still_learns(make):
     campaign = make()
+    assert campaign.apply(Exclude(region={"x": (-1.0, 11.0)}, why="all of it")).status == "done"
     with pytest.raises(ValueError, match="position"):
-        campaign.exclude({"x": (-1.0, 11.0)}, "all of it")
+        campaign.peek()
     campaign.absorb(outcome("by hand"))
     assert [*trials(campaign)] == ["by hand"]
 
 
 def test_an_agent_that_starts_again_knows_what_it_knew(make, store):
     campaign = make()
-    campaign.exclude({"x": (0.0, 6.0)}, "a crack")
-    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
+    campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
     rejected = campaign.peek()
-    campaign.reject("a bubble")
+    campaign.apply(on(Reject, rejected, why="a bubble"))
     position = {"x": 8.0, "y": 2.0}
     store.add_result("a", [0, 0], suggestion_id="s", novelty_p=0.01, novel=True, regime=4, age=30.0, **position)
     store.add_result("b", [3, 0], regime=2, novelty_p=np.nan, novel=pd.NA, x=9.0, y=7.0)
@@ -212,22 +214,29 @@ def test_an_agent_that_starts_again_knows_what_it_knew(make, store):
     assert again.explorer.snapshot()["trials"][: len(before["trials"])] == before["trials"]
 
 
-def test_a_point_that_nobody_measured_is_forgotten_at_the_next_start(make, store):
-    added = make().add({"x": 8.0, "y": 2.0}, "a scratch")
-    again = make().peek()
-    assert (again["x"], again["y"]) != (8.0, 2.0) and store.status(added["_id"]) == ("proposed", "person")
+def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make, store):
+    added = make().apply(Add(position={"x": 8.0, "y": 2.0}, why="a scratch")).suggestion
+    beside = make()  # as long as the first may be at work it is left alone
+    assert beside.peek()["_id"] != added["_id"]
+    again = make()
+    again.resume()
+    assert again.peek() == added
+    again.withdraw("the session ended")
+    third = make()
+    third.resume()
+    assert third.peek()["_id"] != added["_id"] and store.status(added["_id"]) == ("withdrawn", "toy")
 
 
 def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, store):
     campaign = make()
-    campaign.bounds = {"x": (0.0, 10.0), "y": (0.0, 9.0)}
+    campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
     assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).bounds["y"] == (0.0, 5.0)
 
 
 def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     campaign = make()
-    campaign.exclude({"x": (0.0, 6.0)}, "a crack")
-    campaign.reject("a bubble")
+    campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
+    campaign.apply(on(Reject, campaign.peek(), why="a bubble"))
     other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
     assert other.excluded == [] and set(other.peek()) >= {"y", "z"}
 
@@ -256,9 +265,7 @@ def test_what_a_killed_session_left_open_is_settled(make, store):
         )
     store.add_result("of a", z=[0.0, 0.0], suggestion_id="a", x=1.0, y=1.0)
     store.add_result("of b", suggestion_id="b", reason="too dark", x=1.0, y=1.0)
-    make().resume(alone=False)  # another session is at work
-    assert {id: store.saved[id].status for id in left} == left and not store.lines
-    make().resume(alone=True)
+    make().close_open()
     found = {id: (store.saved[id].status, store.saved[id].status_reason) for id in left}
     gone = "its session was gone"
     assert found == {
@@ -267,7 +274,7 @@ def test_what_a_killed_session_left_open_is_settled(make, store):
     }  # fmt: skip
     ((line, ids),) = store.lines  # of the last result, which had none
     assert "no result, too dark" in line and ids["result"] == "of b"
-    make().resume(alone=True)
+    make().close_open()
     assert len(store.lines) == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
 from ainerd.campaign._optimizer import TechniqueOptimizer
+from ainerd.results import Add, Exclude, SetBounds
 
 
 class Line:
@@ -86,17 +87,17 @@ def test_suggest_and_ingest_are_enough(steered, store):
 
 def test_what_may_not_be_measured_is_never_suggested(steered):
     campaign = steered(Line())
-    campaign.exclude({"x": (2.5, 5.5)}, "a crack")  # the first is ready
+    campaign.apply(Exclude(region={"x": (2.5, 5.5)}))
+    assert campaign.peek()["x"] == 1.0
     assert [suggestion["x"] for suggestion in campaign.suggest(4)] == [1.0, 2.0, 6.0, 7.0]
     assert campaign.suggest(1)[0]["x"] == 8.0
-    campaign.bounds = {"x": (0.0, 9.5), "y": (0.0, 10.0)}
+    campaign.apply(SetBounds(bounds={"x": (0.0, 9.5), "y": (0.0, 10.0)}))
     assert campaign.suggest(1)[0]["x"] == 9.0
     with pytest.raises(ValueError, match=r"technique toy suggested no position that may be measured, in \d+ tries"):
         campaign.peek()
     campaign.absorb(outcome("by hand"))
-    with pytest.raises(ValueError, match="lies in an excluded region"):
-        campaign.add({"x": 3.0, "y": 5.0}, "a scratch")
-    assert campaign.add({"x": 2.0, "y": 5.0}, "a scratch")["reason"] == "a scratch"
+    assert "lies in an excluded region" in campaign.apply(Add(position={"x": 3.0, "y": 5.0})).text
+    assert campaign.apply(Add(position={"x": 2.0, "y": 5.0}, why="a scratch")).suggestion["reason"] == "a scratch"
 
 
 def test_what_else_it_has_is_used(steered):

@@ -152,14 +152,15 @@ def test_a_wish_is_heeded_once(server, http, monkeypatch):
     node = AgentNode(ainerd, "slow")
     node.say({"bounds": {}})
     Person(http, server, ainerd).presses("hold")
-    ((key, _),) = node.wishes()
+    ((key, _),) = node.commands()
     with ThreadPoolExecutor(4) as pool:
         claimed = list(pool.map(lambda name: node.claim(key, name), "abcd"))
     assert sum(claimed) == 1
     (first,) = (name for name, is_mine in zip("abcd", claimed, strict=True) if is_mine)
-    assert node.claim(key, first) and len(node.wishes()) == 1
-    monkeypatch.setattr(_agents, "LEASE_S", 0.0)  # it has ended, and answers no more
-    assert node.claim(key, "e")
+    assert node.claim(key, first) and len(node.commands()) == 1 and not node.claim(key, "e")
+    assert node.claim(key, "e", take_over=True) and not node.claim(key, first + "!")
+    monkeypatch.setattr(_agents, "LEASE_S", 0.0)  # of a process that sees the claim now, and has ended
+    assert AgentNode(ainerd, "slow").claim(key, "f")
 
 
 def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, meanwhile):

@@ -216,7 +216,7 @@ def test_nothing_new_is_a_short_answer_and_no_change_is_lost(catalogue):
     assert news()[0]["suggestions"][-1]["status"] == "rejected"
     pages.wish("hold")
     assert news()[0]["held"]["pending"]
-    ((key, _),) = pages.node.wishes()
+    ((key, _),) = pages.node.commands()
     pages.node.answer(key, "done", "no new suggestion is taken")
     assert news()[0]["wishes"][0]["status"] == "done"
     pages.store.log("a line")
@@ -295,10 +295,10 @@ def test_a_person_takes_a_suggestion_once(pages):
     kept = pages.ainerd["suggestions", id]
     assert kept.metadata["status"] == did[0] and kept.metadata["status_by"] == "Ann (unverified)"
     assert kept.metadata_revisions[0]["attributes"]["metadata"]["status"] == "proposed"  # what it was stays findable
-    (wish,) = [wish for _, wish in pages.node.wishes()]
+    (wish,) = [wish for _, wish in pages.node.commands()]
     assert wish["suggestion"] == id and wish["position"] == {"sample_x": 1.0, "sample_y": 2.0}
     pages.node.answer(f"verdict-{id}", "done", "it is so")
-    assert pages.node.wishes() == [] and pages.get("campaign")["wishes"][-1]["answer"] == "it is so"
+    assert pages.node.commands() == [] and pages.get("campaign")["wishes"][-1]["answer"] == "it is so"
     measured = pages.suggestion(status="measured")
     assert pages.wish("take", suggestion=measured).status_code == 409
 
@@ -326,7 +326,7 @@ def test_what_makes_no_sense_is_refused(pages):
         answer = pages.wish(do, **more)
         assert answer.status_code == status, (do, more, answer.text)
         assert len(answer.text) < 400
-    assert pages.node.wishes() == [] and pages.store.suggestions().loc[open, "status"] == "proposed"
+    assert pages.node.commands() == [] and pages.store.suggestions().loc[open, "status"] == "proposed"
     bad = pages.http.post(pages.url("wish"), content=b'{"do": NaN', headers=JSON)
     assert bad.status_code == 422
     nested = b"[" * 8000
@@ -343,7 +343,7 @@ def test_who_holds_is_said_before_the_agent_knows(pages):
     assert held["by"] == "Ann" and held["why"] == "tea" and held["pending"]
     assert pages.wish("release").status_code == 200
     assert pages.get("campaign")["held"] is None
-    for key, _ in pages.node.wishes():
+    for key, _ in pages.node.commands():
         pages.node.answer(key, "done", "")
 
 
@@ -372,13 +372,13 @@ def test_pages_of_others_write_nothing(pages):
                 pages.url("wish"), content=content, headers={"Content-Type": "application/json", **headers}
             )
             assert answer.status_code == status, what
-        assert pages.node.wishes() == []
+        assert pages.node.commands() == []
         answer = browser.post(pages.url("wish"), json=body, headers={"x-csrf": csrf, "Origin": pages.base})
         assert answer.status_code == 200, answer.text
         assert (
             "access-control-allow-origin" not in browser.get(session, headers={"Origin": "http://evil.example"}).headers
         )
-    for key, _ in pages.node.wishes():
+    for key, _ in pages.node.commands():
         pages.node.answer(key, "done", "")
     with httpx.Client(trust_env=False) as nobody:
         for route in ("campaign", "table", "session", "replay"):

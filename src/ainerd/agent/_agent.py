@@ -26,6 +26,7 @@ from ainerd.agent._observer import Observer
 from ainerd.agent._plan import AgentPlan
 from ainerd.agent._saying import say
 from ainerd.agent._welcome import GUIDE
+from ainerd.campaign import CampaignOptions
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
@@ -46,8 +47,8 @@ class Agent(Observer):
     ----------
     monitored : sequence of signals
         Recorded during each exposure.
-    bounds : mapping of str to (float, float)
-        Limits of the actuators.
+    campaign : CampaignOptions
+        With the limits of the actuators.
     backup : Path
         Folder for the documents of runs that Tiled did not take.
     review_timeout_s : float
@@ -68,19 +69,19 @@ class Agent(Observer):
         shutter: Any = None,
         before: Callable[[], MsgGenerator[Any]] | None = None,
         acquire: Callable[..., MsgGenerator[Any]] | None = None,
-        bounds: Mapping[str, tuple[float, float]],
+        campaign: CampaignOptions,
         backup: Path,
         review_timeout_s: float = 3600.0,
         **options: Any,
     ) -> None:
-        missing = set(bounds) ^ {actuator.name for actuator in actuators}
+        missing = set(campaign.bounds) ^ {actuator.name for actuator in actuators}
         if missing:
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
         # Before the thread that says how many runs it keeps.
         self._writer = RawWriter(client["raw"], backup, lambda: self.results.answers())
-        super().__init__(technique, client, bounds=bounds, backup=backup, **options)
+        super().__init__(technique, client, campaign=campaign, backup=backup, **options)
         self._backup, self._review_timeout_s, self._shutter = backup, review_timeout_s, shutter
         measure = visit(
             self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
@@ -270,7 +271,7 @@ class Agent(Observer):
 
         def hear() -> None:
             try:
-                self._heed()
+                self._commands.read()
                 with suppress(ValueError):  # no position is left: the plan says so
                     self._campaign.peek()
             finally:  # a plan does not wait for what failed; what others are to measure is known before

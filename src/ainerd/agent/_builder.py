@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from tiled.client.container import Container
 
 from ainerd.agent._agent import Agent
 from ainerd.agent._observer import Observer
+from ainerd.campaign import CampaignOptions
 from ainerd.config import Settings, SettingsError
 from ainerd.documents import DetectorKeys
 from ainerd.novelty import DriftMartingale
-from ainerd.results import ConfigurationRecord, ResultStore
+from ainerd.results import ConfigurationRecord, ResultStore, principal_of
 from ainerd.runs import Wanted
 from ainerd.server import open_catalog
 from ainerd.steering import check_limits
@@ -60,7 +62,7 @@ def _asked(name: str) -> Iterator[None]:
 def build_observer(settings: Settings, client: Container) -> Observer:
     """An agent without devices, for documents from elsewhere; see `build_agent`."""
     _require(settings, client)
-    return Observer(client=client, **_common(settings, client))
+    return Observer(client=client, campaign=_campaign_options(settings, client), **_common(settings, client))
 
 
 def build_agent(
@@ -121,7 +123,7 @@ def build_agent(
         before=before,
         acquire=acquire,
         review_timeout_s=settings.steering.review_timeout_s,
-        **_beam_time(settings, detector, actuators),
+        campaign=replace(_campaign_options(settings, client), **_beam_time(settings, detector, actuators)),
         **_common(settings, client),
     )
 
@@ -171,15 +173,27 @@ def _common(settings: Settings, client: Container) -> dict[str, Any]:
         "roots": settings.storage.frames,
         "late_s": settings.storage.late_s,
         "live": settings.storage.live,
-        "bounds": settings.steering.bounds,
         "backup": settings.storage.directory / "unwritten",
-        "name": settings.name,
-        "unit": _unit_of(settings),
-        "drift": DriftMartingale(),
         "review": settings.steering.review,
         "page": _page(settings, client),
-        **settings.steering.model_dump(include={"smallest_feature", "beam_size", "dose_limit", "seed"}),
     }
+
+
+def _campaign_options(settings: Settings, client: Container) -> CampaignOptions:
+    """Options of the campaign, as far as they do not come from devices."""
+    steering = settings.steering
+    return CampaignOptions(
+        agent=settings.name,
+        bounds=steering.bounds,
+        age=steering.age,
+        drift=DriftMartingale(),
+        principal=principal_of(client),
+        unit=_unit_of(settings),
+        smallest_feature=steering.smallest_feature,
+        beam_size=steering.beam_size,
+        dose_limit=steering.dose_limit,
+        seed=steering.seed,
+    )
 
 
 def _page(settings: Settings, client: Container) -> Path | str:

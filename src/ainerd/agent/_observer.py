@@ -20,16 +20,30 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import Key, KeyPresent
 
-from ainerd.agent._by_hand import ByHand
 from ainerd.agent._display import Display
-from ainerd.agent._heeding import Heeding
 from ainerd.agent._leaving import close_at_exit
 from ainerd.agent._live import Live
 from ainerd.agent._progress import show_progress_of
 from ainerd.agent._state import StateWriter
-from ainerd.campaign import Campaign
+from ainerd.campaign import Campaign, CampaignOptions, CommandReader
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import LiveNode, ResultStore, digest, principal_of, scan_text, waiting
+from ainerd.results import (
+    Accept,
+    Add,
+    Command,
+    Exclude,
+    Hold,
+    LiveNode,
+    Name,
+    Reject,
+    Release,
+    ResultStore,
+    SetBounds,
+    SetExcluded,
+    digest,
+    scan_text,
+    waiting,
+)
 from ainerd.runs import Jobs, Outcome, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
@@ -40,7 +54,7 @@ SOON_S = 0.4  # who types `agent` has an answer within a second
 AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
 
 
-class Observer(ByHand):
+class Observer:
     """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
 
     Built by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`
@@ -55,12 +69,10 @@ class Observer(ByHand):
     wanted : Wanted
     roots : sequence of Path
         Folders frames may be read from.
-    bounds : mapping of str to (float, float)
-        Limits of the actuators.
+    campaign : CampaignOptions
+        With the name of the agent: it finds its results again by name and parameters, and shows its own.
     backup : Path
         Folder for runs that Tiled did not take.
-    name : str
-        Of the agent: what it shows is its own, and it finds its results again by name and parameters.
     late_s : float
         How long after the end of a run its frames may come.
     review : bool
@@ -69,9 +81,9 @@ class Observer(ByHand):
         Where a browser finds the campaign: a file that leads there, or an address.
     live : bool
         Whether pages that are open see a run in progress fill in.
-    **explorer
-        Options of `ainerd.steering.Explorer`.
     """
+
+    _commands: CommandReader
 
     def __init__(
         self,
@@ -81,31 +93,27 @@ class Observer(ByHand):
         keys: DetectorKeys,
         wanted: Wanted,
         roots: Sequence[Path],
-        bounds: Mapping[str, tuple[float, float]],
+        campaign: CampaignOptions,
         backup: Path,
-        name: str,
         late_s: float = 0.0,
         review: bool = False,
         page: Path | str = "",
         live: bool = True,
-        **explorer: Any,
     ) -> None:
         technique = complete(technique, Technique)
+        name = campaign.agent
         self.name, self.technique = name, technique
         self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
         self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
         self._jobs = Jobs()
-        self._campaign = Campaign(
-            technique, self.results, bounds=bounds, agent=name, age=wanted.age, defer=self._jobs.submit, **explorer
-        )
+        self._campaign = Campaign(technique, self.results, options=campaign, jobs=self._jobs)
         writer = Writer(technique, self.results, keys, wanted, tuple(roots), name, self._raw)
         spool = Spool(backup / "results", self.results.answers)
         self._worker = Worker(self._jobs, writer, self._campaign, spool, late_s=late_s)
         self._live = Live(LiveNode(client["ainerd"], name), self._jobs) if live else None
-        reader = SceneReader(self.results, technique, bounds)
-        units = {name: unit for name, unit in wanted.units.items() if name in bounds}
+        reader = SceneReader(self.results, technique, campaign.bounds)
+        units = {name: unit for name, unit in wanted.units.items() if name in campaign.bounds}
         self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
-        self._campaign.principal = principal_of(client)
         self._waits: str | None = None  # what a plan waits for
         self.review = review
         self._page = page
@@ -115,14 +123,14 @@ class Observer(ByHand):
             self._campaign,
             about={"units": units, "review": review},
             health=self._how_it_is,
-            hear=lambda: self._jobs.submit(self._heed),
+            hear=lambda: self._commands.look(),
             show=self._show,
         )
-        self._heed = Heeding(self.results, self._campaign, self._state)
+        self._commands = CommandReader(self.results, self._state.node, self._campaign, self._jobs, self._state.changed)
         self.quiet, self._is_closed = False, False
         show_progress_of(self)
         self._presence = Presence(backup, name)
-        self._campaign.resume(alone=self._presence.is_first)
+        self._commands.begin(alone=self._presence.is_first)
         close_at_exit(self)
         self._worker.on_outcome(self._announce)
         if self._live is not None:
@@ -217,6 +225,115 @@ class Observer(ByHand):
             self._worker.close()
             self._state.close()
             self._presence.leave()
+
+    # commands at the prompt
+
+    def suggest(self) -> dict[str, Any]:
+        """Return where to measure next, and why; ValueError if no position is left. Asking changes nothing."""
+        return self._campaign.peek()
+
+    def accept(self) -> dict[str, Any]:
+        """Take the suggestion, to measure it by hand: position, reason and ``_id``.
+
+        A run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to have measured it.
+        """
+        return self._apply(Accept())
+
+    def reject(self, reason: str) -> dict[str, Any]:
+        """Reject the suggestion; returns the next one."""
+        rejected = self._campaign.peek()
+        position = {name: rejected[name] for name in self._campaign.names}
+        self._apply(Reject(suggestion=rejected[ID_KEY], position=position, why=reason))
+        return self.suggest()
+
+    def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
+        """Measure here next: ``agent.add(3.0, 7.0)`` or ``agent.add(sample_x=3.0, sample_y=7.0, reason="a scratch")``.
+
+        Raises
+        ------
+        ValueError
+            If it is not one number for each actuator, or the position lies outside the bounds or in an excluded region.
+        """
+        if position and by_name:
+            raise ValueError(f"a position has {', '.join(self._campaign.names)}, got {position} and {by_name}")
+        return self._apply(Add(position=self._campaign.position(by_name or position), why=reason))
+
+    def exclude_border(self, width: float) -> dict[str, Any]:
+        """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
+
+        Returns the next suggestion. ``agent.excluded`` has the boxes, which may be set.
+
+        Raises
+        ------
+        ValueError
+            If that is no width, or nothing would be left.
+        """
+        narrowest = min(high - low for low, high in self.bounds.values())
+        if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
+            raise ValueError(
+                f"a border is wider than 0 and narrower than {narrowest / 2:g}, half of the bounds, got {width}"
+            )
+        sides = [
+            {name: side}
+            for name, (low, high) in self.bounds.items()
+            for side in ((low, low + width), (high - width, high))
+        ]
+        self.excluded = [*self.excluded, *sides]
+        return self.suggest()
+
+    def exclude(self, reason: str = "asked for by a person", **region: tuple[float, float]) -> dict[str, Any]:
+        """Never suggest a position in a box again: ``agent.exclude("a crack", sample_x=(2, 3), sample_y=(0, 4))``.
+
+        An actuator that is left out is not limited. Returns the next suggestion.
+
+        Raises
+        ------
+        ValueError
+            If a name is not an actuator's, or a limit makes no sense.
+        """
+        self._apply(Exclude(region=region, why=reason))
+        return self.suggest()
+
+    def hold(self, reason: str = "") -> None:
+        """Give plans no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
+        self._apply(Hold(why=reason))
+
+    def release(self) -> None:
+        """Let plans that wait go on, whoever held them."""
+        self._apply(Release())
+
+    def name_regime(self, regime: int, name: str) -> None:
+        """Name a regime on the pages: ``agent.name_regime(1, "gel")``; an empty name removes the one it has.
+
+        ValueError if there is no such regime.
+        """
+        self._apply(Name(regime=int(regime), name=name))
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of the actuators. They may be set: results stay known."""
+        return self._campaign.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        self._apply(SetBounds(bounds=dict(bounds)))
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested. They may be set: ``agent.excluded = []`` lifts all."""
+        return self._campaign.excluded
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
+        self._apply(SetExcluded(regions=list(regions)))
+
+    def _apply(self, command: Command) -> dict[str, Any]:
+        """Have the campaign apply a command now; ValueError if it refuses."""
+        answer = self._campaign.apply(command)
+        if answer.status == "refused":
+            raise ValueError(answer.text)
+        self._state.changed()
+        return answer.suggestion or {}
 
     # for bluesky-adaptive
 

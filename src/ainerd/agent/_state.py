@@ -146,7 +146,7 @@ class StateWriter:
                 self.node.say(state())
             else:
                 self.node.say_more({"health": {**self._how_it_is(), "closed": closed}})
-            if not closed and self.node.wishes():
+            if not closed:
                 self._hear()
         except (ClientError, httpx.HTTPError, RuntimeError, KeyError) as error:  # a closed client is a RuntimeError
             self._is_new = True

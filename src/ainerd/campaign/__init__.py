@@ -1,7 +1,8 @@
-"""What was found leads to suggestions: regimes of all results, suggestions and their status, notices, the log."""
+"""Results lead to suggestions: regimes of all results, commands of people, suggestions and their status, the log."""
 
-from ainerd.campaign._campaign import Campaign
+from ainerd.campaign._campaign import Answer, Campaign
+from ainerd.campaign._commands import CommandReader
 from ainerd.campaign._ledger import terms_of
-from ainerd.campaign._wishes import heed
+from ainerd.campaign._optimizer import CampaignOptions
 
-__all__ = ["Campaign", "heed", "terms_of"]
+__all__ = ["Answer", "Campaign", "CampaignOptions", "CommandReader", "terms_of"]

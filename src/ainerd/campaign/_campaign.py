@@ -1,112 +1,125 @@
-"""The campaign of one agent: what was found leads to suggestions, and each suggestion has a status."""
+"""The campaign of one agent: results lead to suggestions, people steer, and each suggestion has a status."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._asked import Asked, Limits
 from ainerd.campaign._atlas import Atlas
 from ainerd.campaign._claims import Claims
-from ainerd.campaign._ledger import Ledger
+from ainerd.campaign._ledger import Ledger, limits_text
 from ainerd.campaign._memory import remembered
 from ainerd.campaign._notices import Drift, Notices
-from ainerd.campaign._optimizer import TechniqueOptimizer
-from ainerd.results import ResultStore, read_checkpoint
-from ainerd.runs import Outcome
+from ainerd.campaign._optimizer import CampaignOptions, optimizer_of
+from ainerd.results import (
+    Accept,
+    Add,
+    Command,
+    Exclude,
+    Hold,
+    Name,
+    Note,
+    Propose,
+    Reject,
+    Release,
+    ResultStore,
+    SetBounds,
+    SetExcluded,
+    Take,
+    read_checkpoint,
+)
+from ainerd.runs import Jobs, Outcome
 from ainerd.steering import Explorer, SampleMap
 from ainerd.technique import Regimes, Technique
 
 MAX_CONSECUTIVE_FAILURES = 5  # exposures in a row without a result, after which no plan goes on by itself
+MOST_APPLIED = 100  # commands whose answers are kept
+TAKEN_WITHIN_S = 12 * 3600.0  # age of a `Take`, after which the sample is another one, or somebody else's
+NO_REASON = "asked for by a person"
 
 
-class Campaign(Asked):
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a command: ``done`` or ``refused``, a sentence, and the suggestion that it put first, if any."""
+
+    status: str
+    text: str
+    suggestion: dict[str, Any] | None = None
+
+
+class Campaign:
     """Keeps the explorer, the regimes and the suggestions of one agent in step with its results in Tiled.
 
     A bluesky-adaptive `Optimizer` with all optional protocols. Results reach the explorer from the worker, so that runs
-    taken by hand count as well. Everything that writes to Tiled is deferred to the worker.
+    taken by hand count as well. Everything that writes to Tiled is a job.
 
     Parameters
     ----------
     technique : Technique
-        With an `optimizer` of its own that is asked, else an `Explorer`.
+        If it has an optimizer of its own, that is asked instead of an `Explorer`.
     store : ResultStore
         The agent's own.
-    bounds : mapping of str to (float, float)
-        Limits of each actuator.
-    agent : str
-        Whose campaign it is: its checkpoint is found again by this name.
-    age : str
-        Name in the results of the age of the sample, in s; empty if it is not known.
-    drift : Drift, optional
-        Watches the session's p-values.
-    defer : callable
-        Runs a job in the worker's thread.
-    **explorer
-        Options of `Explorer`.
+    options : CampaignOptions
+    jobs : Jobs
     """
 
-    def __init__(
-        self,
-        technique: Technique,
-        store: ResultStore,
-        *,
-        bounds: Limits,
-        agent: str,
-        age: str = "",
-        drift: Drift | None = None,
-        defer: Callable[[Callable[[], None]], None],
-        **explorer: Any,
-    ) -> None:
-        known = remembered(store, tuple(bounds), age)
-        self._size, self._defer = technique.embedding_size, defer
+    def __init__(self, technique: Technique, store: ResultStore, *, options: CampaignOptions, jobs: Jobs) -> None:
+        names = tuple(options.bounds)
+        known = remembered(store, names, options.age)
+        self._size, self._jobs = technique.embedding_size, jobs
         self._lock = threading.RLock()
-        self._configured = {name: list(limits) for name, limits in bounds.items()}
-        self._ledger = Ledger(store, agent, tuple(bounds), explorer.get("unit", ""))
-        self._atlas = Atlas(technique, store, tuple(bounds), known)
+        self._configured = {name: list(limits) for name, limits in options.bounds.items()}
+        self._ledger = Ledger(store, options.agent, names, options.unit, options.principal)
+        self._atlas = Atlas(technique, store, names, known)
         self._claims = Claims(technique)
-        self._claims.update(self._atlas.p_values())  # what was found before was said before
-        self._notices = Notices(self._ledger, self._atlas, beam_size=explorer.get("beam_size"), drift=drift)
-        self.explorer: Explorer | TechniqueOptimizer
-        if (optimizer := technique.optimizer(bounds)) is not None:
-            self.explorer = TechniqueOptimizer(optimizer, bounds, technique.name)
-        else:
-            self.explorer = Explorer(
-                bounds, labeler=self._atlas.label, noise=technique.regime_width, alpha=technique.alpha, **explorer
-            )
-        self._weighs_time = "travel_time" in explorer
+        self._claims.update(self._atlas.p_values())  # these were announced before
+        self._notices = Notices(self._ledger, self._atlas, beam_size=options.beam_size, drift=options.drift)
+        self.explorer = optimizer_of(technique, options, self._atlas.label)
+        self._weighs_time, self._beam_size = options.travel_time is not None, options.beam_size
         self._ready: dict[str, Any] | None = None
         self._by_hand = False  # whether a person put the ready suggestion there
         self._taken: dict[str, str] = {}  # who took suggestions that are not measured yet, by id
-        self.held: dict[str, Any] | None = None  # who holds the campaign, why, and since when
-        self.regime_names: dict[int, str] = {}  # as people call them
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out to be measured, by id
+        self._own: set[str] = set()  # ids of what this session suggested, or was asked for
+        self._elsewhere: dict[str, str] = {}  # what another session is to measure: id here by id there
         self._results: dict[str, str] = {}  # key of the first result that each suggestion led to
         self._known: set[str] = set()  # keys of complete results
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
+        self._applied: dict[str, tuple[str, Answer]] = {}  # verb and answer of commands, by id
+        self.held: dict[str, Any] | None = None  # who holds the campaign, why, and since when
+        self.regime_names: dict[int, str] = {}  # given by people
         self._learn(known)
-        self._found_before = known  # until `resume`
-        self._spot = explorer.get("beam_size")
-        self._own: set[str] = set()  # ids of what this session suggested, or was asked for
-        self._elsewhere: dict[str, str] = {}  # what another session is to measure: id here by id there
-        self._restore(read_checkpoint(store.container, agent))
+        self._found_before = known
+        self._read_checkpoint = partial(read_checkpoint, store.container, options.agent)
+        self._left = self._restore(self._read_checkpoint())
 
-    def resume(self, alone: bool) -> None:
-        """Begin, once the worker is there; `alone`: no other session of this agent is at work, what is open is left.
+    # start
 
-        What a session that was killed proposed or accepted is closed, and what it found last is in the log.
-        """
+    def resume(self) -> None:
+        """Put first again what a person had put first in a session that was killed before it was measured."""
+        if self._left is None or _age_s(self._left["created"]) > TAKEN_WITHIN_S:
+            return
+        suggestion = self._left["suggestion"]
+        if suggestion[ID_KEY] not in self._results and set(self.names) <= set(suggestion):
+            with self._lock, suppress(ValueError):  # its position may not be measured any more
+                self.explorer.register_suggestions([suggestion])
+                self._put_first(suggestion, self._left["created"], self._left["taken_by"])
+
+    def close_open(self) -> None:
+        """Write what became of the suggestions that an earlier session left open, and log its last result."""
         known, self._found_before = self._found_before, []
-        if alone:
-            self._later(self._ledger.resume, known)
+        self._ledger.close_open(known, self._own)
 
-    # what the worker tells
+    # results, from the worker
 
     def assign(self, outcome: Outcome) -> dict[str, Any]:
         """Give an analysed run its regime, and the version of the atlas that the regime comes from."""
@@ -116,7 +129,7 @@ class Campaign(Asked):
         return {"regime": self._atlas.regime_of(outcome.key), "atlas_version": version}
 
     def absorb(self, outcome: Outcome) -> None:
-        """Learn from a finished run, write what came of it, and have the next suggestion ready.
+        """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.
 
         A result that is recalled (the run came again, or another process was faster) is learned once, and not logged.
         """
@@ -131,7 +144,7 @@ class Campaign(Asked):
             if outcome.exposure_s and self._weighs_time and isinstance(self.explorer, Explorer):
                 self.explorer.exposure_s = outcome.exposure_s
             if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
-                self._ready = None
+                self._clear()
         if outcome.trial_id != outcome.key:
             status = "measured" if is_usable else "failed"
             self._ledger.status(outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
@@ -144,24 +157,171 @@ class Campaign(Asked):
             self._notices.post(outcome, *self.should_stop())
         if not self._by_hand:
             self.withdraw("newer results", "superseded")
-        with suppress(ValueError):  # no position is left: whoever asks is told
+        with suppress(ValueError):  # no position is left: whoever asks gets the error
             self.peek()
 
-    # the optimizer that bluesky-adaptive talks to
+    # commands
+
+    def apply(self, command: Command) -> Answer:
+        """Execute a command, and write the status that it leads to; nothing else acts on commands.
+
+        A second command of the same id changes nothing and gets the same answer, in a later session too: the answers
+        are in the checkpoint, with the state that the commands changed.
+        """
+        with self._lock:
+            if (known := self._applied.get(command.id)) is not None:
+                do, answer = known
+                return answer if do == command.do else Answer("refused", f"somebody was first, with {do!r}")
+            try:
+                answer = self._execute(command)
+            except ValueError as error:
+                answer = Answer("refused", str(error)[:300])
+            self._applied[command.id] = command.do, answer
+            for old in list(self._applied)[:-MOST_APPLIED]:
+                del self._applied[old]
+            self.checkpoint()
+        return answer
+
+    def recall(self) -> None:
+        """Learn which commands another session of this agent has applied, before one is taken over from it."""
+        state = self._read_checkpoint()
+        with self._lock:
+            self._recall(state)
+
+    def _execute(self, command: Command) -> Answer:
+        text, suggestion = "", None
+        match command:
+            case Accept():
+                (suggestion,) = self._hand_out(1, command.signed)
+                self._log(command, "accepted {}", suggestion)
+                text = "it is handed out"
+            case Take():
+                suggestion, text = self._take(command), "it is measured next"
+            case Reject():
+                self._reject(command)
+                text = "it is not measured, and nothing else there"
+            case Hold():
+                self.held = {"by": command.signed, "why": command.why, "t": time.time()}
+                self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
+                text = "no new suggestion is taken"
+            case Release():
+                if self.held is not None:
+                    self.held = None
+                    self._log(command, "released the campaign")
+                text = "plans go on"
+            case Exclude():
+                self.explorer.exclude(command.region)
+                self.withdraw("a region was excluded", by="person")
+                self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
+                text = "nothing is suggested there"
+            case Add():
+                suggestion, text = self._add(command), "it is suggested next"
+            case Name():
+                self._name(command)
+                text = "it is called so"
+            case SetBounds():
+                self.explorer.bounds = command.bounds
+                self.withdraw("the bounds were changed", by="person")
+                text = f"bounds are now {limits_text(self.bounds)}"
+                self._later(self._ledger.note, text, once=command.id)
+            case SetExcluded():
+                self.explorer.excluded = command.regions
+                self.withdraw("the excluded regions were changed", by="person")
+                text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
+                self._later(self._ledger.note, text, once=command.id)
+            case Note() | Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
+                raise ValueError(f"{command.do!r} is no command to an agent")
+        return Answer("done", text, suggestion)
+
+    def _take(self, command: Take) -> dict[str, Any]:
+        if command.suggestion in self._given or command.suggestion in self._results:
+            raise ValueError("it was measured already, or is being measured")
+        if (age_s := _age_s(command.created)) > TAKEN_WITHIN_S:
+            raise ValueError(f"it was taken {age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
+        if self._ready is None or self._ready[ID_KEY] != command.suggestion:
+            taken = {
+                **command.terms,
+                **self._named(command.position),
+                ID_KEY: command.suggestion,
+                "reason": command.reason or NO_REASON,
+            }
+            try:
+                self.explorer.register_suggestions([taken])  # whether it may be measured
+            except ValueError as error:
+                self._later(self._ledger.status, command.suggestion, "failed", str(error))
+                raise
+            self.withdraw(f"{_who(command)} took another one", by=command.signed)
+        else:
+            taken = self._ready
+        self._put_first(taken, command.created, command.signed)
+        self._later(self._ledger.suggested, taken, "accepted", command.signed)
+        self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
+        return taken
+
+    def _reject(self, command: Reject) -> None:
+        id, position = command.suggestion, self._named(command.position)
+        if id in self._results:
+            raise ValueError("it was measured already")
+        is_ready = self._ready is not None and self._ready[ID_KEY] == id
+        if is_ready:
+            self._taken.pop(id, None)
+            self._clear()
+        else:  # it was replaced meanwhile, maybe by one at the same place
+            self.withdraw("another suggestion was rejected", by=command.signed)
+        if command.failed or not is_ready:
+            self.explorer.register_failures([{ID_KEY: id, **position}])
+        if command.failed:
+            self._later(self._ledger.status, id, "failed", command.why, by=command.signed)
+            return
+        why = command.why or NO_REASON
+        self._rejected.append(position)
+        self._later(self._ledger.status, id, "rejected", why, by=command.signed)
+        self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
+
+    def _add(self, command: Add) -> dict[str, Any]:
+        if command.id in self._results:  # by the session that was killed before it could answer
+            raise ValueError("it was measured already")
+        why = command.why or NO_REASON
+        position = self.position(command.position)
+        (added,) = self.explorer.register_suggestions([{ID_KEY: command.id, **position, "reason": why}])
+        self.withdraw("a person's point comes first", by="person")
+        self._put_first(added, command.created)
+        self._later(self._ledger.suggested, added, by=command.signed, principal=command.principal)
+        self._log(command, f"wants {{}} next: {why}", added)
+        return dict(added)
+
+    def _name(self, command: Name) -> None:
+        regime, name = command.regime, command.name
+        if regime not in self._atlas.labels:
+            raise ValueError(f"there is no regime {regime}")
+        others = {number: known for number, known in self.regime_names.items() if number != regime}
+        self.regime_names = {**others, regime: name} if name else others
+        called = f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away"
+        self._log(command, called)
+
+    def _log(self, command: Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+        """Log a command; ``{}`` in the text is the position of the suggestion."""
+        line, ids = f"{_who(command)} {text}", {}
+        if suggestion is not None:
+            line = line.replace("{}", self._ledger.position_text(suggestion), 1)
+            ids = {"suggestion_id": suggestion[ID_KEY]}
+        self._later(self._ledger.note, line, once=command.id, **ids)
+
+    # the optimizer that bluesky-adaptive knows
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Next positions, to be measured now: the one that is ready first."""
         return self._hand_out(num_points or 1)
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Nothing: the campaign learns of a run from the worker, once its result is written.
+        """Do nothing: the campaign learns of a run from the worker, once its result is written.
 
-        What a plan brings is the same, or NaN because the plan did not wait for the end of the analysis: that must not
-        count as a failed exposure.
+        A plan brings the same, or NaN because it did not wait for the end of the analysis: that must not count as a
+        failed exposure.
         """
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A person's own points; suggestions that were accepted stay what they are."""
+        """Add a person's own points; suggestions that were accepted stay as they are."""
         with self._lock:
             registered = []
             for suggestion in suggestions:
@@ -173,14 +333,14 @@ class Campaign(Asked):
         return registered
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Exposures that could not be taken."""
+        """Note exposures that could not be taken."""
         with self._lock:
             self.explorer.register_failures(suggestions)
         for suggestion in suggestions:
             self._later(self._ledger.status, suggestion[ID_KEY], "failed", "the exposure was not finished")
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
-        """The novel exposures, most novel first."""
+        """Return the novel exposures, most novel first."""
         with self._lock:
             return self.explorer.get_best_points()
 
@@ -192,31 +352,53 @@ class Campaign(Asked):
             return self.explorer.should_stop()
 
     def checkpoint(self) -> None:
-        """Keep in Tiled what no result says: changed bounds, excluded regions, and rejected positions."""
-        state = {
-            "configured": self._configured,
-            "bounds": {name: list(limits) for name, limits in self.bounds.items()},
-            "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
-            "rejected": list(self._rejected),
-            "held": self.held,
-            "names": {str(regime): name for regime, name in self.regime_names.items()},
-        }
+        """Write to Tiled what no result holds: what people changed, rejected or put first, and the commands applied."""
+        with self._lock:
+            first = self._ready if self._by_hand else None
+            state = {
+                "configured": self._configured,
+                "bounds": {name: list(limits) for name, limits in self.bounds.items()},
+                "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
+                "rejected": list(self._rejected),
+                "held": self.held,
+                "names": {str(regime): name for regime, name in self.regime_names.items()},
+                "first": first
+                and {"suggestion": first, "created": self._since, "taken_by": self._taken.get(first[ID_KEY])},
+                "applied": {id: [do, answer.status, answer.text] for id, (do, answer) in self._applied.items()},
+            }
         self._later(self._ledger.checkpoint, state)
 
     @property
-    def principal(self) -> str | None:
-        """Who the agent is on a server with accounts; it goes with its suggestions."""
-        return self._ledger.principal
+    def is_saved(self) -> bool:
+        """Whether the newest checkpoint is in Tiled."""
+        return self._ledger.is_saved
 
-    @principal.setter
-    def principal(self, uuid: str | None) -> None:
-        self._ledger.principal = uuid
+    # state
 
-    # what is known
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the actuators."""
+        return self.explorer.names
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of each actuator."""
+        return self.explorer.bounds
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested."""
+        return self.explorer.excluded
+
+    @property
+    def taken(self) -> str | None:
+        """Id of the suggestion that a person took and that is measured next; None if there is none."""
+        ready = self._ready
+        return ready[ID_KEY] if ready is not None and ready[ID_KEY] in self._taken else None
 
     @property
     def regimes(self) -> Regimes | None:
-        """Of the newest refit."""
+        """Regimes of the newest refit."""
         return self._atlas.regimes
 
     @property
@@ -231,12 +413,12 @@ class Campaign(Asked):
 
     @property
     def n_results(self) -> int:
-        """Complete results that are known."""
+        """Number of complete results that are known."""
         return len(self._known)
 
     @property
     def bound(self) -> str | None:
-        """What is claimed of all discoveries together, in words; None where there are no claims."""
+        """Chance that any discovery is false, in words; None where there are no claims."""
         return self._claims.bound
 
     @property
@@ -246,29 +428,39 @@ class Campaign(Asked):
 
     @property
     def drift(self) -> Drift | None:
-        """What watches the session's p-values."""
+        """The watch over the session's p-values."""
         return self._notices.drift
 
+    def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
+        """Check a position, one number for each actuator; ValueError unless it lies within the bounds."""
+        if isinstance(values, Mapping):
+            values = [*self._named(values).values()]
+        if len(values) != len(self.names):
+            raise ValueError(f"a position has {len(self.names)} numbers ({', '.join(self.names)}), got {len(values)}")
+        for (name, (low, high)), x in zip(self.bounds.items(), values, strict=True):
+            if not isinstance(x, int | float) or not low <= x <= high:
+                raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
+        return dict(zip(self.names, map(float, values), strict=True))
+
     def peek(self) -> dict[str, Any]:
-        """The next suggestion, without taking it."""
+        """Return the next suggestion, without taking it."""
         with self._lock:
             if self._ready is None:
                 (self._ready,) = self.explorer.suggest(1)
-                self._by_hand = False
                 self._own.add(self._ready[ID_KEY])
                 self._later(self._ledger.suggested, self._ready)
-                self._later(self._heed_others, self._ready[ID_KEY])
+                self._later(self._avoid_others, self._ready[ID_KEY])
             return dict(self._ready)
 
     def map(self) -> SampleMap | None:
-        """What is believed of the sample now; None where the technique's own optimizer has no such belief."""
+        """Return the belief over position; None where the technique's own optimizer has none."""
         with self._lock:
             return self.explorer.map()
 
     def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
         """Take back the suggestion that is ready, if there is one; its position stays free."""
         with self._lock:
-            stale, self._ready = self._ready, None
+            stale = self._clear()
             if stale is not None:
                 self.explorer.withdraw(stale[ID_KEY])
                 was_taken = self._taken.pop(stale[ID_KEY], None) is not None
@@ -276,12 +468,27 @@ class Campaign(Asked):
 
     # inside
 
+    def _put_first(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
+        """Have a suggestion measured next, whatever results come before."""
+        self._ready, self._by_hand, self._since = suggestion, True, created
+        self._own.add(suggestion[ID_KEY])
+        if taken_by is not None:
+            self._taken[suggestion[ID_KEY]] = taken_by
+
+    def _clear(self) -> dict[str, Any] | None:
+        """Remove the suggestion that is ready, and return it."""
+        ready, self._ready = self._ready, None
+        if self._by_hand:
+            self._by_hand = False
+            self.checkpoint()
+        return ready
+
     def _hand_out(self, n: int, by: str | None = None) -> list[dict[str, Any]]:
         with self._lock:
             ready = [] if self._ready is None else [self._ready]
             suggestions = ready + (self.explorer.suggest(n - len(ready)) if n > len(ready) else [])
-            self._ready = None
             self._give(suggestions, by)
+            self._clear()
         return suggestions
 
     def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
@@ -290,13 +497,13 @@ class Campaign(Asked):
             self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.names}
             self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
 
-    def _heed_others(self, id: str) -> None:
-        """Another session of this agent may be about to measure at the same place: who came first does."""
-        found = self._ledger.taken_elsewhere(id, self._own)
-        if found is None:
+    def _avoid_others(self, id: str) -> None:
+        """Suggest another position if another session of this agent was first to suggest one at the same place."""
+        open_elsewhere = self._ledger.open_elsewhere(id, self._own)
+        if open_elsewhere is None:
             return
         with self._lock:
-            theirs = {record.id: record.positions for record in found if set(record.positions) == set(self.names)}
+            theirs = {record.id: record.positions for record in open_elsewhere if {*record.positions} == {*self.names}}
             for gone in set(self._elsewhere) - set(theirs):
                 self.explorer.withdraw(self._elsewhere.pop(gone))
             for other in set(theirs) - set(self._elsewhere):
@@ -307,40 +514,48 @@ class Campaign(Asked):
             if ready is None or ready[ID_KEY] != id or not any(self._is_near(ready, each) for each in theirs.values()):
                 return
             self.withdraw("another session is to measure there", "superseded")
-        with suppress(ValueError):  # no position is left: whoever asks is told
+        with suppress(ValueError):  # no position is left: whoever asks gets the error
             self.peek()
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
         """Whether two positions are one spot for the beam."""
-        within = self._spot or 1e-3 * min(high - low for low, high in self.bounds.values())
+        within = self._beam_size or 1e-3 * min(high - low for low, high in self.bounds.values())
         return max(abs(a[name] - b[name]) for name in self.names) < within
 
+    def _named(self, position: Mapping[str, float]) -> dict[str, float]:
+        """One number for each actuator, in their order."""
+        if set(position) != set(self.names):
+            raise ValueError(f"a position has {', '.join(self.names)}, got {', '.join(position) or 'nothing'}")
+        return {name: position[name] for name in self.names}
+
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        """Have the explorer know what was found, where it is known at which position: its only source of results."""
+        """Pass results of known position to the explorer: its only source of results."""
         points = []
         for outcome in outcomes:
             if outcome.status != "failed":
                 self._known.add(outcome.key)
+            first = self._results.setdefault(outcome.trial_id, outcome.key)
             position = {**self._given.get(outcome.trial_id, {}), **outcome.positions}
             if all(np.isfinite(position.get(name, np.nan)) for name in self.names):
-                points.append(self._point(outcome, position))
+                z = outcome.embedding
+                point = {
+                    **position,
+                    ID_KEY: outcome.trial_id if outcome.key == first else outcome.key,  # two results are two points
+                    "embedding": np.full(self._size, np.nan, np.float32) if z is None else z,
+                    "novelty_p": outcome.novelty_p,
+                    "novel": outcome.novel,
+                    "age_s": outcome.age_s,
+                }
+                points.append(point)
         self.explorer.ingest(points)
 
-    def _point(self, outcome: Outcome, position: Mapping[str, float]) -> dict[str, Any]:
-        first = self._results.setdefault(outcome.trial_id, outcome.key)
-        return {
-            **position,
-            ID_KEY: outcome.trial_id if outcome.key == first else outcome.key,  # two results are two points
-            "embedding": np.full(self._size, np.nan, np.float32) if outcome.embedding is None else outcome.embedding,
-            "novelty_p": outcome.novelty_p,
-            "novel": outcome.novel,
-            "age_s": outcome.age_s,
-        }
+    def _restore(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Take up a checkpoint, and return what a person had put first.
 
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a checkpoint; bounds that were changed in the configuration since then count more."""
+        Bounds that were changed in the configuration since then replace those of the checkpoint.
+        """
         if not state:
-            return
+            return None
         if state["configured"] == self._configured:
             self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
         for region in state["excluded"]:
@@ -350,10 +565,23 @@ class Campaign(Asked):
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
         self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
+        self._recall(state)
+        return state.get("first")
 
-    def _note(self, text: str, suggestion: Mapping[str, Any]) -> None:
-        line = text.replace("{}", self._ledger.position_text(suggestion), 1)
-        self._later(self._ledger.note, line, suggestion_id=suggestion[ID_KEY])
+    def _recall(self, state: Mapping[str, Any]) -> None:
+        """Take up the commands applied from a checkpoint."""
+        applied = (state.get("applied") or {}).items()
+        self._applied = {id: (do, Answer(status, text)) for id, (do, status, text) in applied} | self._applied
 
     def _later(self, write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        self._defer(partial(write, *args, **kwargs))
+        self._jobs.submit(partial(write, *args, **kwargs))
+
+
+def _who(command: Command) -> str:
+    """The person or program that gave a command, in words."""
+    return "a person" if command.signed == "person" else command.signed
+
+
+def _age_s(created: str) -> float:
+    """Seconds since a time in ISO 8601."""
+    return (datetime.now(UTC) - datetime.fromisoformat(created).astimezone(UTC)).total_seconds()

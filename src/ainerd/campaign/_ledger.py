@@ -45,9 +45,11 @@ class Ledger:
     `names` are the actuators, which share the `unit`. `principal` is who the agent is, on a server with accounts.
     """
 
-    def __init__(self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "") -> None:
+    def __init__(
+        self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "", principal: str | None = None
+    ) -> None:
         self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
-        self.principal: str | None = None
+        self._principal, self.is_saved = principal, True  # whether the newest checkpoint is in Tiled
 
     @_softly
     def suggested(
@@ -65,7 +67,7 @@ class Ledger:
             reason=suggestion["reason"],
             terms=terms_of(suggestion, self._names),
             status_by=by or self._agent,
-            principal=principal or self.principal,
+            principal=principal or self._principal,
         )
         if status != "proposed":
             try:
@@ -86,10 +88,15 @@ class Ledger:
             logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
-    def resume(self, known: Sequence[Outcome]) -> None:
-        """Say what became of what a session that is gone left open, and of its last result; `known` are all results."""
+    def close_open(self, known: Sequence[Outcome], own: Collection[str]) -> None:
+        """Write what became of the suggestions that a session which is gone left open, and log its last result.
+
+        `known` are all results, `own` the ids of this session's suggestions.
+        """
         became = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
         for record in self._store.open_suggestions():
+            if record.id in own:
+                continue
             outcome = became.get(record.id)
             if outcome is not None:
                 status = "failed" if outcome.status == "failed" else "measured"
@@ -104,7 +111,7 @@ class Ledger:
             text = f"{self.finding(last)} (found at the next start: {GONE})"
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
-    def taken_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
+    def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
         """Open suggestions that came before this one and are not our `own`; None if that cannot be told now."""
         if self._store.seems_away:
             return None
@@ -117,14 +124,19 @@ class Ledger:
         return [record for record in found[place + 1 :] if record.id not in own]
 
     @_softly
-    def note(self, text: str, **ids: Any) -> None:
-        """Write a line of the log."""
-        self._store.log(text, **ids)
+    def note(self, text: str, *, once: str | None = None, **ids: Any) -> None:
+        """Write a line of the log; one with a key `once` is written once."""
+        self._store.log(text, once=once, **ids)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write the campaign's state."""
+        self.is_saved = False
+        self._checkpoint(state)
 
     @_softly
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep the campaign's state."""
+    def _checkpoint(self, state: Mapping[str, Any]) -> None:
         save_checkpoint(self._store.container, self._agent, state)
+        self.is_saved = True
 
     def position_text(self, position: Mapping[str, Any]) -> str:
         """A position in words."""

@@ -1,21 +1,61 @@
-"""An optimizer that a technique supplies, with what a campaign needs beyond `suggest` and `ingest`."""
+"""The optimizer of a campaign: an `Explorer` with the campaign's options, or one that the technique supplies."""
 
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.campaign._ledger import terms_of
-from ainerd.steering import Window
+from ainerd.campaign._notices import Drift
+from ainerd.steering import Explorer, Labeler, TravelTime, Window
+from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
 
 TRIES = 20  # how often it is asked for a position that may be measured
 
 Limits = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignOptions:
+    """Options of one agent's campaign; those of `ainerd.steering.Explorer` have their names and defaults there."""
+
+    agent: str  # name: the checkpoint is found again by it
+    bounds: Limits
+    age: str = ""  # name in the results of the age of the sample, in s; empty if it is not known
+    drift: Drift | None = None  # watches the session's p-values
+    principal: str | None = None  # the agent's account on a server with accounts; it goes with its suggestions
+    unit: str = ""  # of the actuators
+    smallest_feature: float | None = None
+    beam_size: float | None = None
+    dose_limit: int = 1
+    seed: int = 0
+    travel_time: TravelTime | None = None
+    exposure_s: float | None = None
+
+
+def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labeler) -> "Explorer | TechniqueOptimizer":
+    """The technique's own optimizer if it has one, else an `Explorer`."""
+    if (own := technique.optimizer(options.bounds)) is not None:
+        return TechniqueOptimizer(own, options.bounds, technique.name)
+    return Explorer(
+        options.bounds,
+        labeler=labeler,
+        noise=technique.regime_width,
+        travel_time=options.travel_time,
+        exposure_s=options.exposure_s,
+        smallest_feature=options.smallest_feature,
+        beam_size=options.beam_size,
+        dose_limit=options.dose_limit,
+        alpha=technique.alpha,
+        seed=options.seed,
+        unit=options.unit,
+    )
 
 
 class TechniqueOptimizer:

@@ -5,6 +5,25 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 """
 
 from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent, read_checkpoint, save_checkpoint
+from ainerd.results._campaign_records import note_line
+from ainerd.results._commands import (
+    Accept,
+    Add,
+    Command,
+    Exclude,
+    Hold,
+    Name,
+    Note,
+    Propose,
+    Reject,
+    Release,
+    SetBounds,
+    SetExcluded,
+    Take,
+    command_metadata,
+    new_id,
+    parse_command,
+)
 from ainerd.results._export import export, export_table
 from ainerd.results._files import decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import SPEC_VERSION
@@ -33,6 +52,23 @@ from ainerd.results._tables import nearest
 from ainerd.results._validation import validate
 
 __all__ = [
+    "Accept",
+    "Add",
+    "Command",
+    "Exclude",
+    "Hold",
+    "Name",
+    "Note",
+    "Propose",
+    "Reject",
+    "Release",
+    "SetBounds",
+    "SetExcluded",
+    "Take",
+    "command_metadata",
+    "new_id",
+    "parse_command",
+    "note_line",
     "FINAL",
     "LATEST_S",
     "SPEC_VERSION",

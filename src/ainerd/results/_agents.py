@@ -1,10 +1,9 @@
-"""Nodes of agents in Tiled: their state, requests of people, the live picture, and checkpoints."""
+"""Nodes of agents in Tiled: their state, commands to them, the live picture, and checkpoints."""
 
 import json
 import logging
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -13,18 +12,18 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.client.utils import ClientError, handle_error
 
+from ainerd.results._commands import Command, command_metadata
 from ainerd.results._nodes import create_node, read_children
 from ainerd.results._records import digest, plain, utc_now
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 60.0  # for which a claim of a wish holds
+LEASE_S = 60.0  # time, by our own clock, after which the claim of another process has lapsed
 SOON_S = 5.0  # time limit of a request; it is not repeated
-Wish = Mapping[str, Any]
 
 
 class AgentNode:
-    """The node of an agent, ``ainerd/agents/<digest of its name>``, and the requests of people below it.
+    """The node of an agent, ``ainerd/agents/<digest of its name>``, and the commands below it.
 
     Nothing is retried: what cannot be written now is written anew a few seconds later.
 
@@ -38,7 +37,7 @@ class AgentNode:
 
     def __init__(self, ainerd: Container, agent: str) -> None:
         self._ainerd, self._agent, self._key = ainerd, agent, agent_key(agent)
-        self._exists = False
+        self._lapses: dict[str, float] = {}  # when the claims of other processes lapse, by path
 
     def say(self, state: Mapping[str, Any]) -> None:
         """Replace the state of the agent, a mapping of plain values."""
@@ -50,35 +49,43 @@ class AgentNode:
                 raise
             agents, _ = create_node(self._ainerd, "agents", {}, None)
             create_node(agents, self._key, metadata, "AinerdAgent")
-        self._exists = True
 
     def say_more(self, state: Mapping[str, Any]) -> None:
         """Replace these values of the state; the others stay."""
         self._merge(self._key, plain(state))
 
-    def wishes(self) -> list[tuple[str, Wish]]:
-        """Read the requests that the agent has not answered, by key, oldest first. One request."""
-        if not self._exists:
-            return []
+    def commands(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Read key and metadata of the commands without an answer, oldest first. One request."""
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
 
-    def claim(self, key: str, name: str) -> bool:
-        """Claim a request for the process `name`, and return whether it is the first of the agent's processes to do so.
+    def send(self, command: Command) -> bool:
+        """Create the node of a command; return False if there is one with its id. KeyError if there is no agent."""
+        metadata = command_metadata(command, self._agent)
+        return create_node(self._ainerd["agents", self._key], command.id, metadata, "AinerdCommand")[1]
 
-        A claim is a node below the request, which can be created only once. A claim without an answer after `LEASE_S`
-        belongs to a process that has ended; a single other process may take it over.
+    def command(self, key: str) -> Mapping[str, Any]:
+        """Read the metadata of a command, with its ``status`` and ``answer``."""
+        return dict(self._ainerd["agents", self._key, key].metadata)
+
+    def claim(self, key: str, process: str, *, take_over: bool = False) -> bool:
+        """Claim a command for a process of the agent, and return whether it is the first to do so.
+
+        A claim is a node below the command, which can be created only once. If there is no answer `LEASE_S` after we
+        first saw the claim of another process, that process has ended, and a single other process may take the command
+        over; with `take_over` at once.
         """
         parent, claim = self._ainerd["agents", self._key, key], "claim"
         while True:
-            node, is_new = create_node(parent, claim, {"by": name, "created": utc_now()}, None)
-            if is_new:
+            node, is_new = create_node(parent, claim, {"by": process, "created": utc_now()}, None)
+            if is_new or node.metadata["by"] == process:
                 return True
-            if time.time() - datetime.fromisoformat(node.metadata["created"]).timestamp() < LEASE_S:
-                return bool(node.metadata["by"] == name)
+            lapses = self._lapses.setdefault(f"{key}/{claim}", time.monotonic() + LEASE_S)
+            if not take_over and time.monotonic() < lapses:
+                return False
             claim = f"{claim}-over"  # the claim of the process that takes this one over
 
     def answer(self, key: str, status: str, answer: str) -> None:
-        """Write the outcome of a request: ``done`` or ``refused``, and why."""
+        """Write the answer to a command: ``done`` or ``refused``, and why."""
         self._merge(f"{self._key}/{key}", {"status": status, "answer": answer, "answered": utc_now()})
 
     def _merge(self, path: str, values: dict[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """The part of the store that holds what campaigns write beside results: suggestions, atlases and the log."""
 
 import logging
-import time
-import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
@@ -12,6 +10,7 @@ from tiled.client.container import Container
 from tiled.queries import Key, KeysFilter
 
 from ainerd.results._columns import Columns
+from ainerd.results._commands import Note, Propose, new_id
 from ainerd.results._mirror import Mirror
 from ainerd.results._nodes import (
     Search,
@@ -43,6 +42,13 @@ def read_notes(log: Container) -> Notes:
     return [metadata for _, metadata in read_nodes(log, kind=NOTE)]
 
 
+def note_line(note: Note) -> LogRecord:
+    """Return the log line that holds a person's note."""
+    who, by = ("a person", None) if note.by == "person" else (note.by, note.by)
+    ids = {"kind": NOTE, "note": note.text, "raw_uid": note.raw_uid, "result": note.result, "by": by}
+    return LogRecord.model_validate({"text": f"{who} noted on scan {note.scan}: {note.text}", "ids": ids})
+
+
 class CampaignRecords:
     """Suggestions with their status, versions of the atlas, and the log; the parameters are those of `ResultStore`."""
 
@@ -70,6 +76,20 @@ class CampaignRecords:
             for old in list(self._written)[:-MOST_WRITTEN]:
                 del self._written[old]
         return record.id
+
+    def propose(self, proposal: Propose) -> str:
+        """Write a suggestion that is not the agent's own, and that a person must take; return its id."""
+        return self.add_suggestion(
+            SuggestionRecord(
+                id=proposal.id,
+                agent=proposal.agent,
+                positions=proposal.position,
+                reason=proposal.why,
+                proposed_by=proposal.by,
+                status_by=proposal.by,
+                principal=proposal.principal,
+            )
+        )
 
     def set_status(
         self,
@@ -205,14 +225,13 @@ class CampaignRecords:
         """Return the newest atlas; None before the first."""
         return self._newest(self._scope)
 
-    def log(self, text: str, **ids: str | int | float | None) -> None:
-        """Write a log line; `ids` are related keys, such as ``raw_uid=...``."""
-        self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "ids": ids}))
+    def log(self, text: str, *, once: str | None = None, **ids: str | int | float | None) -> None:
+        """Write a log line; `ids` are related keys, such as ``raw_uid=...``. A line with a key `once` is written once."""
+        self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "ids": ids}), once)
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
         """Write the note of a person on a run, or on one `result` of it; `scan` is its name in the line."""
-        ids = {"kind": NOTE, "note": text, "raw_uid": raw_uid, "result": result}
-        self._add_line(LogRecord.model_validate({"text": f"a person noted on scan {scan}: {text}", "ids": ids}))
+        self._add_line(note_line(Note(text=text, raw_uid=raw_uid, scan=scan, result=result)))
 
     def notes(self) -> Notes:
         """Return the notes of people on runs, oldest first, with ``note``, ``raw_uid`` and ``created``. One request."""
@@ -239,9 +258,8 @@ class CampaignRecords:
         atlas = self.newest_atlas() or (self._newest({}) if self._scope else None)
         return atlas.labels if atlas else _NO_LABELS
 
-    def _add_line(self, record: LogRecord) -> None:
-        key = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        create_node(self._log, key, record.metadata(), "AinerdLog")
+    def _add_line(self, record: LogRecord, key: str | None = None) -> None:
+        create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
 
     def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
         key, ours = newest_key(self._atlas, **scope), bool(scope)

@@ -189,13 +189,21 @@ class Explorer:
         self._trials.take(points)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Give a person's own points their ``_id``, reason and terms; ValueError if one may not be measured."""
+        """Give a person's own points an ``_id``, reason and terms where they have none.
+
+        ValueError if one may not be measured.
+        """
         positions = [self._trials.position(suggestion) for suggestion in suggestions]
         for position in positions:
             if (objection := self._window.objection(position)) is not None:
                 raise ValueError(objection)
         return [
-            self._propose(self._survey(), position, str(about.get("reason") or "asked for by a person"))
+            self._propose(
+                self._survey(),
+                position,
+                str(about.get("reason") or "asked for by a person"),
+                trial_id=str(about.get(ID_KEY, "")),
+            )
             for position, about in zip(positions, suggestions, strict=True)
         ]
 
@@ -261,9 +269,14 @@ class Explorer:
         )
 
     def _propose(
-        self, survey: Survey, position: NDArray[np.float64], reason: str, novel_neighbour: float = 0.0
+        self,
+        survey: Survey,
+        position: NDArray[np.float64],
+        reason: str,
+        novel_neighbour: float = 0.0,
+        trial_id: str = "",
     ) -> dict[str, Any]:
-        trial_id = self._trials.propose(position)
+        trial_id = self._trials.propose(position, trial_id)
         terms = {**survey.terms(position), "novel_neighbour": novel_neighbour}
         return {ID_KEY: trial_id, **self._window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
 

@@ -36,9 +36,10 @@ class Trials:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
         self._rows, self.stability = self._empty()
 
-    def propose(self, position: NDArray[np.float64]) -> str:
-        """Add a position that is to be measured; returns its id."""
-        trial_id = uuid.uuid4().hex
+    def propose(self, position: NDArray[np.float64], trial_id: str = "") -> str:
+        """Add a position that is to be measured; returns its id: the one given, unless it is known already."""
+        if not trial_id or trial_id in self._rows:
+            trial_id = uuid.uuid4().hex
         self._rows.add([trial_id], position=position[None], **_PENDING)
         return trial_id
 

@@ -1,0 +1,80 @@
+"""Commands that wait in Tiled, executed exactly once, also where several processes of one agent read them."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import httpx
+from tiled.client.utils import ClientError
+
+from ainerd.campaign._campaign import Answer, Campaign
+from ainerd.results import AgentNode, ResultStore, parse_command
+from ainerd.runs import Jobs
+
+logger = logging.getLogger(__name__)
+
+
+class CommandReader:
+    """Reads the commands to an agent, has its campaign apply them, and writes the answers.
+
+    An answer is written after everything that the command led to, its id in the checkpoint included: after a crash the
+    next session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
+    """
+
+    def __init__(
+        self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
+    ) -> None:
+        self._store, self._node, self._campaign, self._jobs, self._answered = store, node, campaign, jobs, answered
+        self._process = secrets.token_hex(8)  # beside others of this agent
+        self._answers: dict[str, Answer] = {}  # that are not written yet, by key
+
+    def begin(self, *, alone: bool) -> None:
+        """Take up what an earlier session left; `alone`: no other session of this agent is at work on this machine."""
+        if not alone:
+            return
+        self._campaign.resume()
+        self._jobs.submit(partial(self.read, take_over=True))
+        self._jobs.submit(self._campaign.close_open)
+
+    def look(self) -> None:
+        """Have the waiting commands executed, if there are any; from any thread."""
+        if self._node.commands():
+            self._jobs.submit(self.read)
+
+    def read(self, *, take_over: bool = False) -> None:
+        """Execute what waits, in the worker's thread; `take_over` what other processes claimed, too."""
+        if self._store.seems_away:
+            return
+        try:
+            for key, metadata in self._node.commands():
+                if key not in self._answers:
+                    if not self._node.claim(key, self._process, take_over=take_over):
+                        continue
+                    self._campaign.recall()
+                    self._answers[key] = self._apply({**metadata, "id": key})
+                self._jobs.submit(partial(self._answer, key))
+        except (ClientError, httpx.HTTPError) as error:
+            logger.debug("commands are not read: %s", error)
+
+    def _apply(self, metadata: Mapping[str, Any]) -> Answer:
+        try:
+            return self._campaign.apply(parse_command(metadata))
+        except ValueError as error:  # anybody may have written it
+            return Answer("refused", str(error)[:300])
+
+    def _answer(self, key: str) -> None:
+        answer = self._answers.get(key)
+        if answer is None:
+            return
+        if not self._campaign.is_saved:  # the command comes again with the next look
+            self._campaign.checkpoint()
+            return
+        try:
+            self._node.answer(key, answer.status, answer.text)
+        except (ClientError, httpx.HTTPError) as error:
+            logger.debug("the answer to a command is not written: %s", error)
+            return
+        del self._answers[key]
+        self._answered()

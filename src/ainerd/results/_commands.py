@@ -1,0 +1,164 @@
+"""Commands to a campaign as data: any process can build one, and `ainerd.campaign.Campaign.apply` executes it.
+
+A command waits in Tiled as a node below that of the agent, until the agent has answered it.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from ainerd.results._records import utc_now
+
+Number = Annotated[float, BeforeValidator(lambda x: x.item() if isinstance(x, np.generic) else x)]
+Position = dict[str, Number]
+Box = dict[str, tuple[Number, Number]]
+# Fields of a command's node that are not the command's own.
+_OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by")
+
+
+def new_id() -> str:
+    """An id that sorts by time."""
+    return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
+
+
+class _Command(BaseModel):
+    """What every command has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(default_factory=new_id, max_length=150)  #: a command is executed once for each id
+    by: str = "person"  #: who: an account, a name, an agent, or "person" at the prompt
+    verified: bool = True  #: whether the server, or the process itself, knows who that is
+    principal: str | None = None  #: the account's uuid, on a server with accounts
+    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    why: str = ""  #: the reason given
+
+    @property
+    def signed(self) -> str:
+        """Who gave it, as statuses and the log call them."""
+        return self.by if self.verified else f"{self.by} (unverified)"
+
+
+class _Verdict(_Command):
+    """A command on one suggestion. Its id comes from the suggestion, so that only the first verdict counts."""
+
+    suggestion: str = Field(pattern=r"^[0-9A-Za-z_-]{1,100}$")  #: id of the suggestion
+    position: Position = Field(default_factory=dict)  #: by actuator
+    reason: str = ""  #: why the suggestion was made
+    terms: dict[str, float] = Field(default_factory=dict)  #: the numbers behind that reason
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_id(cls, data: Any) -> Any:
+        return {"id": f"verdict-{data['suggestion']}", **data} if "suggestion" in data else data
+
+
+class Accept(_Command):
+    """Hand out the next suggestion, to be measured by hand."""
+
+    do: Literal["accept"] = "accept"
+
+
+class Take(_Verdict):
+    """Measure this suggestion next, whatever results come before."""
+
+    do: Literal["take"] = "take"
+
+
+class Reject(_Verdict):
+    """Do not measure this suggestion, nor its position later; `failed`: it could not be measured."""
+
+    do: Literal["reject"] = "reject"
+    failed: bool = False
+
+
+class Hold(_Command):
+    """Give plans no new suggestion until a `Release`."""
+
+    do: Literal["hold"] = "hold"
+
+
+class Release(_Command):
+    """Let plans go on."""
+
+    do: Literal["release"] = "release"
+
+
+class Exclude(_Command):
+    """Never suggest a position in this box."""
+
+    do: Literal["exclude"] = "exclude"
+    region: Box = Field(max_length=10)
+
+
+class Add(_Command):
+    """Measure this position next. The suggestion gets the command's id, so that it is made once."""
+
+    do: Literal["add"] = "add"
+    position: Position = Field(max_length=10)
+
+
+class Propose(_Command):
+    """Suggest this position to people: it is measured only if a person takes it."""
+
+    do: Literal["propose"] = "propose"
+    agent: str
+    position: Position = Field(max_length=10)
+
+
+class Name(_Command):
+    """Call a regime this; an empty name removes the one it has."""
+
+    do: Literal["name"] = "name"
+    regime: int = Field(ge=-1, lt=1_000_000)
+    name: str = ""
+
+
+class Note(_Command):
+    """Write a note on a run, or on one result of it."""
+
+    do: Literal["note"] = "note"
+    text: str
+    scan: str  #: what the log line calls the run
+    raw_uid: str | None = None
+    result: str | None = None  #: key of the result
+
+
+class SetBounds(_Command):
+    """Replace the bounds of the actuators."""
+
+    do: Literal["set_bounds"] = "set_bounds"
+    bounds: Box
+
+
+class SetExcluded(_Command):
+    """Replace all excluded boxes."""
+
+    do: Literal["set_excluded"] = "set_excluded"
+    regions: list[Box]
+
+
+Command = Annotated[
+    Accept | Take | Reject | Hold | Release | Exclude | Add | Propose | Name | Note | SetBounds | SetExcluded,
+    Field(discriminator="do"),
+]
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+
+
+def parse_command(metadata: Mapping[str, Any]) -> Command:
+    """The command in the metadata of a node; ValueError, in one line, if they are none."""
+    try:
+        return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"][1:]))
+        raise ValueError(f"{where}: {first['msg']}"[:250] if where else first["msg"][:250]) from None
+
+
+def command_metadata(command: Command, agent: str) -> dict[str, Any]:
+    """Metadata of the node in which a command waits for this agent."""
+    return {**command.model_dump(exclude_none=True), "agent": agent, "status": "asked"}

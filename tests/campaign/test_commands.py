@@ -1,0 +1,288 @@
+"""What each command does to a campaign, exactly once; the statuses are those that Tiled would keep."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from campaign_toys import Node, answers, on, outcome
+
+from ainerd.campaign import CommandReader, _commands
+from ainerd.results import (
+    Add,
+    Exclude,
+    Hold,
+    Name,
+    Note,
+    Reject,
+    Release,
+    SetBounds,
+    SetExcluded,
+    Take,
+    command_metadata,
+    parse_command,
+)
+
+ANN = {"by": "Ann", "why": "so"}
+
+
+@pytest.fixture
+def reader(make, store):
+    """Makes sessions of one agent, each with a reader of its commands; `make_node` is what Tiled keeps."""
+    node = Node()
+
+    def start(alone=True, submit=lambda job: job()):
+        campaign = make(submit=submit)
+        reader = CommandReader(store, node, campaign, type("Jobs", (), {"submit": staticmethod(submit)}), lambda: None)
+        reader.begin(alone=alone)
+        return campaign, reader
+
+    return node, start
+
+
+def hours_ago(hours):
+    return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+
+
+def test_a_taken_suggestion_is_measured_next_whatever_results_come(make, store):
+    campaign = make()
+    taken = campaign.peek()
+    assert campaign.apply(on(Take, taken, **ANN)).text == "it is measured next"
+    assert campaign.taken == taken["_id"]
+    campaign.absorb(outcome("a", x=0.5, y=0.5))  # newer results supersede what nobody took
+    assert campaign.peek()["_id"] == campaign.taken == taken["_id"]
+    (handed,) = campaign.suggest()
+    assert handed["_id"] == taken["_id"] and campaign.taken is None
+    assert store.status(taken["_id"]) == ("accepted", "Ann")
+    again = campaign.apply(on(Take, taken, id="another", **ANN))
+    assert (again.status, again.text) == ("refused", "it was measured already, or is being measured")
+
+
+def test_an_earlier_suggestion_may_be_taken_and_rejected(make, store):
+    campaign = make()
+    earlier = campaign.peek()
+    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    assert store.saved[earlier["_id"]].status == "superseded"
+    assert campaign.apply(on(Take, earlier, **ANN)).status == "done"
+    assert campaign.peek()["_id"] == earlier["_id"] and store.saved[earlier["_id"]].status == "accepted"
+    campaign.suggest()
+    later = campaign.peek()
+    campaign.absorb(outcome("b", x=9.5, y=0.5))
+    assert campaign.apply(on(Reject, later, **ANN)).status == "done"
+    assert store.saved[later["_id"]].status == "rejected"
+    again = campaign.peek()
+    assert (again["x"], again["y"]) != (later["x"], later["y"])
+
+
+def test_a_taken_suggestion_that_cannot_be_measured_has_failed(make, store):
+    campaign = make()
+    taken = campaign.peek()
+    campaign.apply(on(Take, taken, **ANN))
+    box = {"x": [taken["x"] - 1, taken["x"] + 1], "y": [taken["y"] - 1, taken["y"] + 1]}
+    assert campaign.apply(Exclude(region=box, **ANN)).status == "done"
+    assert store.saved[taken["_id"]].status == "failed" and campaign.taken is None
+    answer = campaign.apply(on(Take, taken, id="another", **ANN))
+    assert answer.status == "refused" and "excluded" in answer.text
+    first = campaign.peek()
+    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    assert campaign.apply(on(Take, first | {"x": 1e9}, **ANN)).status == "refused"
+
+
+def test_the_first_verdict_on_a_suggestion_counts(make, store):
+    campaign = make()
+    ready = campaign.peek()
+    assert campaign.apply(on(Reject, ready)).status == "done"  # at the prompt, while the page still shows it
+    late = campaign.apply(on(Take, ready, **ANN))
+    assert (late.status, late.text) == ("refused", "somebody was first, with 'reject'")
+    assert store.status(ready["_id"]) == ("rejected", "person") and campaign.taken is None
+
+
+def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
+    campaign = make()
+    (given,) = campaign.suggest()
+    campaign.absorb(outcome("a", given["x"], given["y"], trial_id=given["_id"]))
+    for verdict in (Take, Reject):
+        assert campaign.apply(on(verdict, given, id=verdict.__name__)).text.startswith("it was measured already")
+    assert store.saved[given["_id"]].status == "measured"
+
+
+def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make, store):
+    campaign = make()
+    taken = campaign.peek()
+    campaign.apply(on(Take, taken, by="toy"))
+    campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
+    record = store.saved[taken["_id"]]
+    assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
+    assert campaign.taken is None and campaign.peek()["x"] != taken["x"]
+
+
+def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):
+    campaign = make()
+    ready = campaign.peek()
+    late = campaign.apply(on(Take, ready, created=hours_ago(13), **ANN))
+    assert late.status == "refused" and "taken 13 h ago" in late.text
+    assert store.saved[ready["_id"]].status == "proposed" and campaign.taken is None
+    assert campaign.apply(on(Take, ready, id="another", created=hours_ago(11), **ANN)).status == "done"
+
+
+def test_hold_and_names_last_over_a_restart(make):
+    campaign = make()
+    campaign.assign(outcome("a"))
+    campaign.apply(Hold(**ANN))
+    regime = int(campaign.regimes.labels[0])
+    assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "it is called so"
+    again = make()
+    assert again.held["by"] == "Ann" and again.held["why"] == "so" and again.regime_names == {regime: "gel"}
+    again.apply(Release(**ANN))
+    assert make().held is None
+    assert campaign.apply(Name(regime=regime, name="", **ANN)).status == "done" and campaign.regime_names == {}
+
+
+def test_boxes_are_lifted_and_the_log_says_who(make, store):
+    campaign = make()
+    campaign.apply(Exclude(region={"x": (0, 1)}, by="Ann", verified=False, why="a crack"))
+    campaign.apply(SetExcluded(regions=[]))
+    campaign.apply(SetBounds(bounds={"x": (0, 9), "y": (0, 9)}))
+    assert campaign.excluded == [] and campaign.bounds["x"] == (0, 9)
+    lines = [text for text, _ in store.lines]
+    assert lines == [
+        "Ann (unverified) excluded x 0 to 1: a crack",
+        "excluded are now no regions",
+        "bounds are now x 0 to 9, y 0 to 9",
+    ]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"do": "dance"},
+        {"do": "take"},
+        {"do": "take", "suggestion": "a"},
+        {"do": "take", "suggestion": "a", "position": {"x": "b"}},
+        {"do": "take", "suggestion": "a", "position": {"x": 1, "y": 1}, "created": "tomorrow"},
+        {"do": "reject", "suggestion": "a", "position": {"z": 1}},
+        {"do": "add", "position": {"x": 1}},
+        {"do": "add", "position": 3},
+        {"do": "add", "position": {"x": 1, "y": 1e9}},
+        {"do": "exclude", "region": {"z": [0, 1]}},
+        {"do": "exclude", "region": {"x": [float("nan"), 1]}},
+        {"do": "exclude", "region": "x"},
+        {"do": "name", "regime": 5, "name": "gel"},
+        {"do": "note", "text": "so", "scan": "1"},
+        {},
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(reader, nonsense):
+    node, start = reader
+    node.add("key", {"by": "Ann"} | nonsense)
+    campaign, _ = start()
+    status, why = node.answers["key"]
+    assert status == "refused" and why and "\n" not in why
+    assert campaign.excluded == [] and campaign.held is None and campaign.taken is None
+
+
+def test_a_command_is_the_metadata_of_its_node():
+    for command in (Add(position={"x": 1.0, "y": 2.0}, **ANN), Take(suggestion="a", terms={"gain": 1.0}), Hold()):
+        assert parse_command(command_metadata(command, "toy")) == command
+    assert Take(suggestion="a").id == Reject(suggestion="a").id == "verdict-a"
+    with pytest.raises(ValueError, match="suggestion: Field required"):
+        parse_command({"do": "take"})
+    assert Note(text="so", scan="1", by="Ann", verified=False).signed == "Ann (unverified)"
+
+
+# exactly once
+
+
+@pytest.mark.fault("a command is read twice", "it is executed once, and answered the same")
+def test_a_command_applied_twice_acts_once(make, store):
+    campaign, hold, add = make(), Hold(**ANN), Add(position={"x": 1, "y": 2}, **ANN)
+    first = [campaign.apply(command) for command in (hold, add)]
+    held, lines = campaign.held, list(store.lines)
+    assert [campaign.apply(command) for command in (hold, add)] == first
+    assert campaign.held is held and store.lines == lines
+    assert campaign.suggest()[0]["_id"] == add.id  # the suggestion is the command
+    assert campaign.apply(add) == first[1] and campaign.peek()["_id"] != add.id
+    again = make()  # a later session reads the checkpoint
+    assert [again.apply(command).text for command in (hold, add)] == [answer.text for answer in first]
+    assert again.peek()["_id"] != add.id
+
+
+@pytest.mark.fault("a person presses buttons while the agent is down", "the agent does it once when it is back")
+def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, store):
+    node, start = reader
+    campaign, _ = start()
+    taken, left = campaign.peek(), None
+    campaign.absorb(outcome("a", x=0.5, y=0.5))
+    left = campaign.peek()
+    node.add("1", command_metadata(Hold(**ANN), "toy"))
+    node.add(f"verdict-{taken['_id']}", command_metadata(on(Take, taken, **ANN), "toy"))
+    statuses = store.history(taken["_id"])
+    again, _ = start()
+    assert again.held["by"] == "Ann" and again.suggest()[0]["_id"] == taken["_id"]
+    assert {key: status for key, (status, _) in node.answers.items()} == {
+        "1": "done",
+        f"verdict-{taken['_id']}": "done",
+    }
+    assert statuses == ["superseded", "accepted", "accepted"]  # by Ann, and handed out: never closed in between
+    assert store.saved[left["_id"]].status == "withdrawn"
+
+
+@pytest.mark.fault("two agents of one name read the same command", "one of them does it")
+def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
+    node, start = reader
+    (_, one), (_, other) = start(), start(alone=False)
+    node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
+    node.before_answer = other.read  # in the very moment between acting and answering
+    one.read()
+    other.read()
+    assert len([line for line, _ in store.lines if "wants" in line]) == 1 and len(node.answers) == 1
+
+
+@pytest.mark.fault(
+    "the agent is killed between a command and its answer, at each write",
+    "the next start executes what was not, repeats nothing, and answers",
+)
+@pytest.mark.parametrize("writes", range(6))
+def test_a_session_killed_between_acting_and_answering(reader, store, writes):
+    node, start = reader
+    jobs = []
+    campaign, first = start(submit=jobs.append)
+    while jobs:
+        jobs.pop(0)()
+    node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
+    first.look()
+    jobs.pop(0)()  # the command is applied; each job that follows is one write
+    for _ in range(min(writes, len(jobs))):
+        jobs.pop(0)()
+    again, _ = start()  # the other jobs are lost with the session
+    assert node.answers["1"][0] == "done"
+    (added,) = again.suggest()
+    assert added["_id"] == "1" and (added["x"], added["y"]) == (1, 2)
+    again.absorb(outcome("of it", 1, 2, trial_id="1"))
+    third, _ = start()
+    assert third.peek()["_id"] != "1" and store.saved["1"].status == "measured"
+    assert len([line for line, _ in store.lines if "wants" in line]) == 1
+
+
+@pytest.mark.fault("the agent is killed after it measured a point, before it answered", "it is not measured again")
+def test_a_point_that_was_measured_before_the_answer_is_not_measured_again(reader, store):
+    node, start = reader
+    node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))
+    store.add_result("of it", [0, 0], suggestion_id="1", x=1.0, y=2.0)
+    campaign, _ = start()
+    assert node.answers["1"] == ("refused", "it was measured already") and campaign.peek()["_id"] != "1"
+
+
+def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeypatch):
+    node, start = reader
+    campaign, reading = start()
+    node.add("1", command_metadata(Hold(**ANN), "toy"))
+
+    def away(*args):
+        raise httpx.ConnectError("no route")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_commands.Campaign, "is_saved", False)
+        reading.read()
+        assert campaign.held and not node.answers
+    reading.read()
+    assert answers(node) == ["done"] and len(store.lines) == 1
