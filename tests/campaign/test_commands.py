@@ -108,11 +108,13 @@ def test_a_measured_suggestion_is_neither_taken_nor_rejected(make, store):
 def test_a_suggestion_that_a_plan_gave_up_has_failed_and_is_not_tried_again(make, store):
     campaign = make()
     taken = campaign.peek()
-    campaign.apply(on(Take, taken, by="toy"))
+    campaign.apply(on(Take, taken, by="toy", now=True))
+    following = campaign.peek()
+    assert store.status(taken["_id"]) == ("accepted", "toy") and campaign.taken is None
     campaign.apply(on(Reject, taken, by="toy", id="failed", failed=True, why="the exposure was not finished"))
     record = store.saved[taken["_id"]]
     assert (record.status, record.status_reason) == ("failed", "the exposure was not finished")
-    assert campaign.taken is None and campaign.peek()["x"] != taken["x"]
+    assert campaign.peek() == following and following["x"] != taken["x"]
 
 
 def test_a_suggestion_is_not_taken_long_after_it_was_made(make, store):

@@ -241,7 +241,7 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     learned = [round(trial["sample_x"], 1) for trial in trials if trial["embedding"] is not None]
     assert learned == rows["sample_x"].round(1).tolist()  # of the person's run and the killed agent's as well
     suggestions = beamline.store.suggestions()
-    assert suggestions.loc[turned_down["_id"], "status"] == "failed"
+    assert suggestions.loc[turned_down["_id"], ["status", "status_by"]].tolist() == ["rejected", "person"]
     assert suggestions.loc[rows.loc[uids, "suggestion_id"], "status"].eq("measured").all()
     assert not beamline.waiting()
 

@@ -13,7 +13,7 @@ from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
 from ainerd.agent._beam import Beam, retaking
-from ainerd.results import ResultStore, SuggestionRecord, read_agent
+from ainerd.results import AgentNode, Reject, ResultStore, SuggestionRecord, Take, read_agent
 from ainerd.steering import check_limits, visit
 
 POLL_S = 0.25
@@ -108,7 +108,7 @@ def _explore(
             try:
                 uids += yield from acquire([suggestion], actuators, [detector])
             except Exception:
-                pool.submit(remote.give_up, record.id)
+                pool.submit(remote.give_up, record)
                 raise
     finally:
         remote.given_up.set()  # an aborted plan does not hold the RunEngine until the wait is over
@@ -127,14 +127,14 @@ class _Remote:
         bounds: Mapping[str, tuple[float, float]],
         timeout_s: float,
     ) -> None:
-        self._store, self._suggestions = ResultStore(client["ainerd"]), client["ainerd", "suggestions"]
+        self._store = ResultStore(client["ainerd"])
         self._agent, self._actuators, self._bounds, self._timeout_s = agent, list(actuators), bounds, timeout_s
         self._measured: set[str] = set()  # ids that were taken here
         self._waits = ""  # why none is taken
         self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
-        """The next suggestion, accepted."""
+        """Wait for a suggestion that may be measured now, and return it, accepted."""
         for _ in self._looks():
             record = self._offered()
             if record is None:
@@ -149,12 +149,27 @@ class _Remote:
                 self._store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
                 raise ValueError(f"agent {record.agent!r} suggests what cannot be measured: {error}") from None
             self._agent = record.agent  # the next one of the same agent, whoever else comes
-            is_taken = record.status == "accepted"
-            if is_taken or self._store.set_status(record.id, "accepted", by=record.agent, instead_of=["proposed"]):
+            if record.status == "accepted" or self._takes(record):
                 self._measured.add(record.id)
                 return record
         why = self._waits or "is `ainerd watch` running on this catalogue?"
         raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: {why}")
+
+    def _takes(self, record: SuggestionRecord) -> bool:
+        """Send the verdict on a suggestion, and wait until the agent has applied it; False if somebody was first."""
+        agent = str(record.agent)
+        position, reason, terms = record.positions, record.reason, record.terms
+        take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True)
+        node = AgentNode(self._store.container, agent)
+        try:
+            if not node.send(take):
+                return False
+        except KeyError:  # an agent of this name was never there
+            return False
+        for _ in self._looks():
+            if (status := node.command(take.id)["status"]) != "asked":
+                return bool(status == "done")
+        return False
 
     def _offered(self) -> SuggestionRecord | None:
         """What a person took, or else the newest suggestion; None while they hold, or are to take it first."""
@@ -182,15 +197,19 @@ class _Remote:
         check_limits(self._actuators, position)
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
-        """Return once the agent has said what became of the suggestion in this run, or not in time."""
+        """Return once the agent has written the outcome of the suggestion in this run, or after the timeout."""
         for _ in self._looks():
-            said = self._suggestions[trial_id].metadata
-            if said["status"] in ("measured", "failed") and said.get("raw_uid") == uid:
+            record = self._store.suggestion(trial_id)
+            if record.status in ("measured", "failed") and record.raw_uid == uid:
                 return
 
-    def give_up(self, trial_id: str) -> None:
-        """Say that a suggestion was accepted, and not measured."""
-        self._store.set_status(trial_id, "failed", "the exposure was not finished", instead_of=["accepted"])
+    def give_up(self, record: SuggestionRecord) -> None:
+        """Tell the agent that a suggestion was taken, and not measured."""
+        why, agent = "the exposure was not finished", str(record.agent)
+        reject = Reject(
+            id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by=agent, why=why, failed=True
+        )
+        AgentNode(self._store.container, agent).send(reject)
 
     def _looks(self) -> Iterator[None]:
         """One after the other, with pauses, until time is up or nobody wants to know any more."""

@@ -20,6 +20,7 @@ from ainerd.views import principal_axes
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at the run in progress
+LISTEN_S = 1.0  # between two looks at the commands that wait
 EVERY_S = 5.0  # an agent that was not heard of for three times as long is away
 MOST_LANDMARKS = 400
 GRID = 41  # points of the map along a side, at most
@@ -115,7 +116,7 @@ class StateWriter:
 
     def _work(self) -> None:
         self._look()
-        said = -EVERY_S
+        said = listened = -EVERY_S
         while not self._ends:
             self._wake.clear()
             if self._is_new or time.monotonic() - said >= EVERY_S:
@@ -123,6 +124,9 @@ class StateWriter:
                 self._say(self.state if self._is_new else None)
             if not self._store.seems_away:
                 self._show()
+                if time.monotonic() - listened >= LISTEN_S:
+                    listened = time.monotonic()
+                    self._hear()
             self._wake.wait(LOOK_S)
         self._show()
         self._say(None, closed=True)
@@ -146,8 +150,6 @@ class StateWriter:
                 self.node.say(state())
             else:
                 self.node.say_more({"health": {**self._how_it_is(), "closed": closed}})
-            if not closed:
-                self._hear()
         except (ClientError, httpx.HTTPError, RuntimeError, KeyError) as error:  # a closed client is a RuntimeError
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bluesky_adaptive.protocols import QueueserverOptimizationProblem
+from bluesky_adaptive.protocols import ID_KEY, QueueserverOptimizationProblem
 from bluesky_adaptive.queueserver import CORRELATION_UID_KEY, QueueserverClient, QueueserverOptimizationRunner
 from bluesky_queueserver_api import BPlan
 from bluesky_queueserver_api.zmq import REManagerAPI
 
 from ainerd.agent._observer import Observer
 from ainerd.documents import Quiet
+from ainerd.results import Reject, new_id
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,10 @@ def steer(
                 with queue.lock:
                     if not future.done() and queue.is_item_gone(timeout_s):
                         runner.stop()
-                        observer.optimizer.register_failures(queue.forget())
+                        for suggestion in queue.forget():
+                            position = {name: suggestion[name] for name in actuators}
+                            id, why = str(suggestion[ID_KEY]), "it was taken out of the queue"
+                            observer.optimizer.apply(Reject(id=new_id(), suggestion=id, position=position, why=why))
             if future.done():
                 uids += future.result().uids
         return uids

@@ -238,21 +238,19 @@ class Campaign:
             raise ValueError("it was measured already, or is being measured")
         if (age_s := _age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-        if self._ready is None or self._ready[ID_KEY] != command.suggestion:
-            taken = {
-                **command.terms,
-                **self._named(command.position),
-                ID_KEY: command.suggestion,
-                "reason": command.reason or NO_REASON,
-            }
+        if (taken := self._ready) is None or taken[ID_KEY] != command.suggestion:
+            id, position = command.suggestion, self._named(command.position)
+            taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
             try:
                 self.explorer.register_suggestions([taken])  # whether it may be measured
             except ValueError as error:
-                self._later(self._ledger.status, command.suggestion, "failed", str(error))
+                self._later(self._ledger.status, id, "failed", str(error))
                 raise
             self.withdraw(f"{_who(command)} took another one", by=command.signed)
-        else:
-            taken = self._ready
+        if command.now:
+            self._clear()
+            self._give([taken], command.signed)
+            return taken
         self._put_first(taken, command.created, command.signed)
         self._later(self._ledger.suggested, taken, "accepted", command.signed)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
@@ -266,7 +264,7 @@ class Campaign:
         if is_ready:
             self._taken.pop(id, None)
             self._clear()
-        else:  # it was replaced meanwhile, maybe by one at the same place
+        elif not command.failed:  # it was replaced meanwhile, maybe by one at the same place
             self.withdraw("another suggestion was rejected", by=command.signed)
         if command.failed or not is_ready:
             self.explorer.register_failures([{ID_KEY: id, **position}])

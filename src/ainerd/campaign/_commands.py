@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -40,8 +41,9 @@ class CommandReader:
 
     def look(self) -> None:
         """Have the waiting commands executed, if there are any; from any thread."""
-        if self._node.commands():
-            self._jobs.submit(self.read)
+        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # the next look; a closed client
+            if self._node.commands():
+                self._jobs.submit(self.read)
 
     def read(self, *, take_over: bool = False) -> None:
         """Execute what waits, in the worker's thread; `take_over` what other processes claimed, too."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ainerd.results import ResultStore, SuggestionRecord, principal_of, read_agent, scan_text
+from ainerd.results import Propose, ResultStore, principal_of, read_agent, scan_text
 
 MOST = 200  # rows of an answer
 LONGEST = 1000  # characters of a text
@@ -139,16 +139,15 @@ class Answers:
         known = self._store.suggestions()
         if int(known["status"].eq("proposed").sum()) > MOST_PROPOSED:
             raise ValueError(f"{MOST_PROPOSED} suggestions wait for a person already")
-        record = SuggestionRecord(
+        proposal = Propose(
             agent=agents[0],
-            positions=dict(position),
-            reason=_short(reason),
-            proposed_by=ME,
-            status_by=ME,
+            position=dict(position),
+            why=_short(reason),
+            by=ME,
             principal=principal_of(self._store.container),
         )
-        self._store.add_suggestion(record)
-        return {"id": record.id, "status": "proposed", "measured": "only if a person takes it", "rests_on": []}
+        id = self._store.propose(proposal)
+        return {"id": id, "status": "proposed", "measured": "only if a person takes it", "rests_on": []}
 
 
 def _rows(table: pd.DataFrame, of: int) -> dict[str, Any]:

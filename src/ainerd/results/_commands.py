@@ -64,9 +64,10 @@ class Accept(_Command):
 
 
 class Take(_Verdict):
-    """Measure this suggestion next, whatever results come before."""
+    """Measure this suggestion next, whatever results come before; `now`: the sender is a plan that measures it."""
 
     do: Literal["take"] = "take"
+    now: bool = False
 
 
 class Reject(_Verdict):
