@@ -14,8 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2, qmc
 
-from ainerd.steering import Explorer
-from ainerd.steering._policies import r_sequence, raster
+from ainerd.steering import Explorer, r_sequence
 from studies._hidden_maps import DIMENSIONS, EXPOSURES, NOISE, RESOLUTION, HiddenMap, age_s
 from studies._tools import Row, bootstrap
 
@@ -198,8 +197,15 @@ def shortest_steps(start: NDArray[np.float64], points: Positions) -> Positions:
     return np.array(way).reshape(-1, 2)
 
 
+def raster(rows: int) -> Positions:
+    """Centres of a grid of `rows` cells a side in the unit square, row after row, there and back."""
+    x, y = np.meshgrid(*2 * [(np.arange(rows) + 0.5) / rows])
+    x[1::2] = x[1::2, ::-1]
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
 BASELINES: dict[str, Callable[[HiddenMap], Positions]] = {
-    "raster": after_start(lambda hidden: raster(9, 2)),
+    "raster": after_start(lambda hidden: raster(9)),
     **{f"Sobol {seed}": sobol(seed) for seed in range(4)},
     "R2": after_start(lambda hidden: r_sequence(EXPOSURES, 2)),
     "R2, in tens by the shortest steps": r2_in_tens,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from ainerd.steering._hidden import LAYERS, THICKEST, THINNEST, WIDEST, Hidden
-from ainerd.steering._window import Window
+from ainerd.steering import Window
+from ainerd.steering._survey import LAYERS, THICKEST, THINNEST, WIDEST, Hidden
 
 SMALLEST = 0.08
 WINDOW = Window({"x": (0.0, 1.0), "y": (0.0, 1.0)})

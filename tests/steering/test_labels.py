@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._labels import join_aged, nearest_pairs, regimes_at
+from ainerd.steering._trials import join_aged, nearest_pairs, regimes_at
 
 E = 8
 NOISE = float(np.sqrt(2 * chi2.ppf(0.99, E)))  # of embeddings of unit variance

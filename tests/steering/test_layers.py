@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ainerd.steering._layers import LAYERED, NEW, layered
-from ainerd.steering._window import Window
+from ainerd.steering import Window
+from ainerd.steering._survey import LAYERED, NEW, layered
 
 WINDOW = Window({"x": (0.0, 10.0)})
 

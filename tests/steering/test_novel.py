@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.steering import Explorer
-from ainerd.steering._novel import AROUND, Novel, chance_new, follow_up
+from ainerd.steering._policies import AROUND, Novel, chance_new, follow_up
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 BEAM, SMALLEST = 0.1, 1.0

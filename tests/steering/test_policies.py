@@ -5,11 +5,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import qmc
 
-from ainerd.steering import R2, Explorer, NewRegimes, Raster, Sobol
-from ainerd.steering._policies import r_sequence, raster
+from ainerd.steering import R2, Explorer, NewRegimes, Sobol, r_sequence
 
 BOUNDS = {"x": (0.0, 10.0), "y": (-5.0, 5.0)}
-POLICIES = [NewRegimes(), Sobol(), R2(), Raster(5)]
+POLICIES = [NewRegimes(), Sobol(), R2()]
 named = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
 box = st.tuples(st.floats(0, 9), st.floats(0.1, 6), st.floats(-5, 4), st.floats(0.1, 6)).map(
     lambda b: {"x": (b[0], b[0] + b[1]), "y": (b[2], b[2] + b[3])}
@@ -86,14 +85,6 @@ def test_r2_steps_by_the_powers_of_the_plastic_number():
     assert np.allclose(steps, [1 / plastic, 1 / plastic**2])
     golden = (1 + np.sqrt(5)) / 2
     assert np.allclose(np.diff(r_sequence(50, 1), axis=0) % 1, 1 / golden)
-
-
-def test_a_raster_goes_there_and_back_by_one_cell():
-    for dimensions in (1, 2, 3):
-        way = raster(4, dimensions)
-        assert len(np.unique(way, axis=0)) == 4**dimensions
-        assert np.allclose(np.abs(np.diff(way, axis=0)).sum(1), 1 / 4)
-    assert np.all(np.diff(raster(4, 2)[:4], axis=0)[:, 0] > 0)  # the first actuator runs fastest
 
 
 def test_a_sequence_passes_over_what_may_not_be_measured():

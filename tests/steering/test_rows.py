@@ -1,6 +1,6 @@
 import numpy as np
 
-from ainerd.steering._rows import Rows
+from ainerd.steering import Rows
 
 
 def test_columns_are_those_of_a_dictionary():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ainerd.steering._stopping import BACK, Stability, verdict
+from ainerd.steering._trials import BACK, Stability, verdict
 
 
 def record(stability, labels):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from ainerd.steering._window import Window
+from ainerd.steering import Window
 
 LOW_HIGH = st.tuples(st.floats(-50, 50), st.floats(0.1, 80)).map(lambda x: (x[0], x[0] + x[1]))
 

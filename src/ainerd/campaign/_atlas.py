@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ainerd.novelty import grouped
 from ainerd.results import AtlasRecord, ResultStore
 from ainerd.runs import Outcome
-from ainerd.steering._rows import Rows
+from ainerd.steering import Rows
 from ainerd.technique import Regimes, Technique
 
 MANY = 1000  # results, up to which each new one is a reason to refit: it takes a fifth of a second

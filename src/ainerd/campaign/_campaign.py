@@ -35,6 +35,7 @@ from ainerd.results import (
     SetExcluded,
     Take,
     read_checkpoint,
+    utc_now,
 )
 from ainerd.runs import Jobs, Outcome
 from ainerd.steering import Explorer, SampleMap
@@ -98,7 +99,7 @@ class Campaign:
         self.held: dict[str, Any] | None = None  # who holds the campaign, why, and since when
         self.regime_names: dict[int, str] = {}  # given by people
         self._learn(known)
-        self._found_before = known
+        self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, options.agent)
         self._left = self._restore(self._read_checkpoint())
 
@@ -117,7 +118,7 @@ class Campaign:
     def close_open(self) -> None:
         """Write what became of the suggestions that an earlier session left open, and log its last result."""
         known, self._found_before = self._found_before, []
-        self._ledger.close_open(known, self._own)
+        self._ledger.close_open(known, self._own, self._began)
 
     # results, from the worker
 

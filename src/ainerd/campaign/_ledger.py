@@ -88,14 +88,14 @@ class Ledger:
             logger.debug("no suggestion %s in Tiled", id)
 
     @_softly
-    def close_open(self, known: Sequence[Outcome], own: Collection[str]) -> None:
+    def close_open(self, known: Sequence[Outcome], own: Collection[str], before: str) -> None:
         """Write what became of the suggestions that a session which is gone left open, and log its last result.
 
-        `known` are all results, `own` the ids of this session's suggestions.
+        `known` are all results, `own` the ids of this session's suggestions, which began at the time `before`.
         """
         became = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
         for record in self._store.open_suggestions():
-            if record.id in own:
+            if record.id in own or record.created > before:  # the latter are of a session beside this one
                 continue
             outcome = became.get(record.id)
             if outcome is not None:

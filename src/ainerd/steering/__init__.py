@@ -1,8 +1,9 @@
-"""Where to measure next, and why; the plans that go there."""
+"""The optimizer that chooses where to measure next, and the plans that measure there."""
 
 from ainerd.steering._explorer import TERMS, Explorer
 from ainerd.steering._plans import check_limits, explore, expose, visit
-from ainerd.steering._policies import R2, NewRegimes, Policy, Raster, Sobol
+from ainerd.steering._policies import R2, NewRegimes, Policy, Sobol, r_sequence
+from ainerd.steering._rows import Rows
 from ainerd.steering._survey import SampleMap, TravelTime
 from ainerd.steering._trials import Labeler
 from ainerd.steering._window import Window
@@ -13,7 +14,7 @@ __all__ = [
     "NewRegimes",
     "Policy",
     "R2",
-    "Raster",
+    "Rows",
     "SampleMap",
     "Sobol",
     "TERMS",
@@ -22,5 +23,6 @@ __all__ = [
     "check_limits",
     "explore",
     "expose",
+    "r_sequence",
     "visit",
 ]

@@ -1,4 +1,4 @@
-"""The optimizer: suggests positions, takes in what was found there, says when to stop."""
+"""The optimizer: suggests positions, learns from the results there, and decides when to stop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,12 +8,9 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 
-from ainerd.steering._hidden import Hidden
-from ainerd.steering._novel import follow_up
-from ainerd.steering._policies import NewRegimes, Policy
-from ainerd.steering._stopping import verdict
-from ainerd.steering._survey import SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, Trials
+from ainerd.steering._policies import NewRegimes, Policy, follow_up
+from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
+from ainerd.steering._trials import Labeler, Trials, verdict
 from ainerd.steering._window import Box, Window
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
@@ -23,40 +20,40 @@ class Explorer:
     """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
-    `SupportsStoppingCriteria`. A novel exposure is followed up where that is worth more than to go on: one beside it
-    confirms it, then two bracket it.
+    `SupportsStoppingCriteria`. A novel exposure is followed up where that is worth more than the best new position: one
+    exposure beside it confirms it, then two bracket it.
 
     Parameters
     ----------
     bounds : mapping of str to (float, float)
         Limits of each actuator, by name. All share one unit.
     labeler : callable, optional
-        Embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are embeddings that `noise` does not
-        tell apart; without both, none are named.
+        Maps embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are groups of embeddings that differ
+        by no more than `noise`; without both there are no regimes.
     noise : float, optional
-        Distance that 99 in 100 pairs of exposures of one regime stay below, from the calibrated bank. With it, and
-        where ages are known, what a labeler calls two regimes is one if it is the same at another age.
+        99th percentile of the distance between exposures of one regime, from the calibrated bank. With it, and where
+        ages are known, two regimes of the labeler are joined if they are one regime at different ages.
     travel_time : callable, optional
         Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d). Without it, travel across
         the widest bound counts as one exposure.
     exposure_s : float, optional
-        Length of an exposure, what travel time is weighed against.
+        Length of an exposure, against which travel time is weighed.
     smallest_feature : float, optional
         Radius of the smallest region that must not be missed, in the actuators' unit. A tenth of the widest bound
         without it.
     beam_size : float, optional
-        How far beside a novel spot it is measured again, and the size of a spot to the dose limit. A tenth of
-        `smallest_feature` without it.
+        Distance from a novel spot to the exposure that confirms it, and the size of a spot for the dose limit. A tenth
+        of `smallest_feature` without it.
     dose_limit : int
-        Exposures that a spot may get.
+        Most exposures of one spot.
     alpha : float
         An exposure that comes without a verdict is novel if its ``novelty_p`` is at most this.
     policy : Policy, optional
-        `NewRegimes` without it; `Sobol`, `R2` and `Raster` are others.
+        `NewRegimes` without it; `Sobol` and `R2` are others.
     seed : int
-        Settles ties.
+        Breaks ties.
     unit : str
-        Of the actuators, for sentences.
+        Unit of the actuators, for sentences.
 
     Raises
     ------
@@ -101,7 +98,7 @@ class Explorer:
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator. They may be set: what was found stays known."""
+        """Limits of each actuator. They may be set: results stay known."""
         return self._window.bounds
 
     @bounds.setter
@@ -119,7 +116,7 @@ class Explorer:
 
     @property
     def exposure_s(self) -> float:
-        """Length of an exposure. It may be set, as soon as one was measured."""
+        """Length of an exposure in s. It may be set once an exposure was measured."""
         return self._exposure_s
 
     @exposure_s.setter
@@ -129,11 +126,11 @@ class Explorer:
         self._exposure_s = exposure_s
 
     def exclude(self, region: Box) -> None:
-        """Never suggest a position in a box: limits by the actuators' names, one left out is not limited."""
+        """Never suggest a position in this box: limits by the actuators' names; one left out is not limited."""
         self._reshape(self.bounds, [*self._window.excluded, region])
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Next positions, each with its terms and a sentence.
+        """Return the next positions, each with its terms and a sentence.
 
         Returns
         -------
@@ -158,28 +155,28 @@ class Explorer:
         suggestions = []
         for _ in range(num_points or 1):
             survey = self._survey()
-            found = follow_up(survey, list(self._trials.novel().values()))
-            if found is not None and found.rate(survey) < self._policy.rate(survey):
-                found = None
-            if found is None:
+            following = follow_up(survey, list(self._trials.novel().values()))
+            if following is not None and following.rate(survey) < self._policy.rate(survey):
+                following = None
+            if following is None:
                 position, reason = self._policy.choose(survey)
             else:
-                position, spot = found.position, found.spot
-                about = "how far does it reach?" if found.confirmed else "one beam beside it, to confirm it"
-                reason = f"beside the novel spot at {self._window.text(spot.position)} (p = {spot.p:.2g}): {about}"
-            suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(found is not None)))
+                position, spot = following.position, following.spot
+                aim = "how far does it reach?" if following.confirmed else "one beam beside it, to confirm it"
+                reason = f"beside the novel spot at {self._window.text(spot.position)} (p = {spot.p:.2g}): {aim}"
+            suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(following is not None)))
         return suggestions
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Take in what was found.
+        """Learn from measured points.
 
         Parameters
         ----------
         points : sequence of mapping
             ``_id``, ``embedding`` (e,), and if known ``novelty_p``, ``novel`` (the verdict) and ``age_s``, the age of
             the sample in s. The position is known from the suggestion, or given under the actuators' names. An
-            embedding of NaN is a failed exposure: the position counts as visited and as nothing else. A point
-            replaces that of the same ``_id``.
+            embedding of NaN is a failed exposure: its position only counts as visited. A point replaces that of the
+            same ``_id``.
 
         Raises
         ------
@@ -201,28 +198,28 @@ class Explorer:
             self._propose(
                 self._survey(),
                 position,
-                str(about.get("reason") or "asked for by a person"),
-                trial_id=str(about.get(ID_KEY, "")),
+                str(suggestion.get("reason") or "asked for by a person"),
+                trial_id=str(suggestion.get(ID_KEY, "")),
             )
-            for position, about in zip(positions, suggestions, strict=True)
+            for position, suggestion in zip(positions, suggestions, strict=True)
         ]
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the positions of failed exposures visited, so that they are not tried again."""
+        """Count the positions of failed exposures as visited, so that they are not tried again."""
         for suggestion in suggestions:
             self._trials.fail(suggestion)
 
     def withdraw(self, trial_id: str) -> None:
-        """Forget a suggestion that will not be measured."""
+        """Remove a suggestion that will not be measured."""
         self._trials.withdraw(trial_id)
 
     def should_stop(self) -> tuple[bool, str]:
-        """Whether the sample is explored, and the sentence that says why or why not.
+        """Return whether the sample is explored, and why or why not, in a sentence.
 
-        It is if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of earlier
-        exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these eight
-        is the only one of its regime. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true, before
-        it records the step: `ainerd.steering.explore` records it.
+        It is explored if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of
+        earlier exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these
+        eight is the only one of its regime. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true,
+        before it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
         return verdict(
@@ -230,20 +227,20 @@ class Explorer:
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that was learned, as plain numbers, strings and lists."""
+        """Return everything that was learned, as plain numbers, strings and lists."""
         return {"bounds": self.bounds, "excluded": self.excluded, "trials": self._trials.snapshot()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Know what a `snapshot` knows, and nothing else."""
+        """Replace everything that was learned by a `snapshot`."""
         self._reshape(snapshot["bounds"], snapshot["excluded"])
         self._trials.restore(snapshot["trials"])
 
     def map(self) -> SampleMap:
-        """What is believed of the sample now, on a grid."""
+        """Return the present belief about the sample, on a grid."""
         return self._survey(pending=False).map
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
-        """The novel exposures, most novel first."""
+        """Return the novel exposures, most novel first."""
         novel = sorted(self._trials.novel().items(), key=lambda item: item[1].p)
         return [(key, self._window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
 
@@ -253,7 +250,7 @@ class Explorer:
 
     def _reshape(self, bounds: Box, excluded: Sequence[Box]) -> None:
         window = self._window.changed(bounds, excluded)
-        if window is not self._window:  # what is computed for a window is kept with it
+        if window is not self._window:  # `Hidden` caches fields of its window
             self._hidden = replace(self._hidden, window=window)
 
     def _survey(self, *, pending: bool = True) -> Survey:

@@ -1,4 +1,4 @@
-"""Plans: one exposure, the visit of a suggested position that waits for its analysis, and visit after visit."""
+"""Plans: one exposure, a visit of a suggested position that waits for the analysis, and many visits."""
 
 import asyncio
 import inspect
@@ -28,9 +28,9 @@ def expose(
     shutter: Any = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
-    """One exposure: the detector flies, its frames are announced while it does.
+    """Take one exposure: the detector flies, and its frames are announced while it does.
 
-    A pause of the RunEngine does not stop the detector: what it takes meanwhile is announced when the plan goes on.
+    A pause of the RunEngine does not stop the detector: frames taken meanwhile are announced when the plan goes on.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def expose(
     monitored : sequence of signals
         Recorded whenever they change during the exposure.
     shutter : device, optional
-        Set to "open" before the first frame, and to "close" after the last one or whatever else ends the exposure.
+        Set to "open" before the first frame, and to "close" when the exposure ends, in whatever way.
     md : mapping, optional
         Goes into the start document.
 
@@ -90,7 +90,7 @@ def visit(
     acquire: Callable[..., MsgGenerator[Any]] | None = None,
     timeout_s: float = 600.0,
 ) -> Callable[..., MsgGenerator[tuple[str, ...]]]:
-    """An acquisition plan of bluesky-adaptive: move, expose, and wait until the analysis of each exposure is there.
+    """Make an acquisition plan for bluesky-adaptive: move, expose, and wait for the analysis of each exposure.
 
     The wait is asynchronous: the RunEngine's loop stays free, so monitors, pause and Ctrl-C work.
 
@@ -101,12 +101,12 @@ def visit(
     beside, monitored, shutter
         As in `expose`.
     before : callable, optional
-        Makes the plan that is run at each position before its exposure.
+        Makes the plan that runs at each position before its exposure.
     acquire : callable, optional
         Plan of an exposure: ``acquire(devices, md=…)`` with the detector, the actuators and `beside`, which takes
         one run and returns its uid. `bluesky.plans.count` is one. `expose` without it.
     timeout_s : float
-        Longest wait for an analysis. The plan goes on after it; what to make of a missing outcome is the evaluation's.
+        Longest wait for an analysis. The plan goes on after it; the evaluation handles a missing outcome.
     """
 
     def measure(
@@ -122,12 +122,12 @@ def visit(
             yield from bps.mv(*(part for actuator in actuators for part in (actuator, suggestion[actuator.name])))
             if before is not None:
                 yield from before()
-            about = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
+            metadata = {**(md or {}), "suggestion_id": suggestion[ID_KEY], "reason": suggestion.get("reason", "")}
             readables = [*actuators, *beside]
             if acquire is None:
-                uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=about)
+                uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=metadata)
             else:
-                uid = yield from exposed(acquire([detector, *readables], md=about))
+                uid = yield from exposed(acquire([detector, *readables], md=metadata))
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)
@@ -157,9 +157,10 @@ def visit(
 
 
 def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
-    """Ask each actuator whether it can go to its part of a position, before any of them moves.
+    """Check each actuator's part of a position with its `check_value`, before any of them moves.
 
-    ValueError, which says what it answers, if one cannot; one that cannot be asked without moving goes anywhere.
+    ValueError, with the actuator's answer, if one cannot go there. An actuator without a check, or with one that is a
+    coroutine, is not checked.
     """
     for actuator in actuators:
         x = position[actuator.name]
@@ -177,16 +178,16 @@ def check_limits(actuators: Sequence[Any], position: Mapping[str, Any]) -> None:
 def explore(
     problem: OptimizationProblem, n: int | None = None, *, before_each: Callable[[], MsgGenerator[Any]] | None = None
 ) -> MsgGenerator[None]:
-    """Measure what the optimizer suggests, one position after the other, in a run that records suggestion and outcome.
+    """Measure the optimizer's suggestions one after the other, in a run that records suggestions and outcomes.
 
-    `n` positions, or until ``problem.optimizer.should_stop()``. Unlike `bluesky_adaptive.plans.optimize` (1.0.0) it
-    records the last step too when the optimizer stops, and with `n` it leaves it to a person when to stop.
-    `before_each` makes the plan that is run before each suggestion is taken.
+    It measures `n` positions, or until ``problem.optimizer.should_stop()``. Unlike `bluesky_adaptive.plans.optimize`
+    (1.0.0) it records the last step too when the optimizer stops, and with `n` it does not ask the optimizer.
+    `before_each` makes the plan that runs before each suggestion is taken.
     """
-    about = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
+    metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 
     @bpp.set_run_key_decorator("ainerd_explore")
-    @bpp.run_decorator(md=about)
+    @bpp.run_decorator(md=metadata)
     def steps() -> MsgGenerator[None]:
         readables: dict[str, Any] = {}
         for i in count() if n is None else range(n):

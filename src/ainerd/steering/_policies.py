@@ -1,40 +1,41 @@
-"""Policies: which position next. The explorer asks one of them; they are interchangeable."""
+"""Policies: which position next, and whether a novel spot is followed up first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 from ainerd.steering._survey import Survey
 
-COVERED = 1e-3  # expected new regimes of the best exposure; below that boundaries are refined
-BOUNDARY = 2.0  # what half way between two regimes adds to an exposure's worth: it tells as well where the one ends
+COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
+BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
 
 
 class Policy(Protocol):
-    """Where to measure next."""
+    """Chooses the next position."""
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """A position (d,) that ``survey.may_measure``, and why in one sentence; ValueError if there is none."""
+        """Return a position (d,) that ``survey.may_measure``, and why, in a sentence; ValueError if there is none."""
         ...
 
     def rate(self, survey: Survey) -> float:
-        """What it expects of its choice, in new regimes per second; 0 if there is none, or it expects nothing."""
+        """Return the new regimes per second that its choice is expected to give; 0 if there is no choice."""
         ...
 
 
 @dataclass(frozen=True)
 class NewRegimes:
-    """The most expected new regimes per unit of beam time, worth more between two regimes that are known.
+    """Measure where most new regimes are expected per unit of beam time; more so between two known regimes.
 
-    Once covered, the boundaries between those known.
+    Once the sample is covered, refine the boundaries between the known regimes.
     """
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """The best node."""
+        """Return the best node."""
         nodes, open_ = survey.window.nodes, survey.may_measure(survey.window.nodes)
         if not open_.any():
             raise ValueError("no position is left: all of it is excluded or at the dose limit")
@@ -49,12 +50,12 @@ class NewRegimes:
         return nodes[best], self._reason(survey, best, covered)
 
     def rate(self, survey: Survey) -> float:
-        """Of the best node."""
+        """Return the rate of the best node."""
         return max(float(self._rates(survey, survey.may_measure(survey.window.nodes)).max()), 0.0)
 
     @staticmethod
     def _rates(survey: Survey, open_: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Worth of each node per second, (m,), -1 where it may not be measured."""
+        """Return the worth of each node per second, (m,), -1 where it may not be measured."""
         value = survey.gain * (1 + BOUNDARY * survey.boundary)
         return np.where(open_, value / (survey.exposure_s + survey.travel_s), -1.0)
 
@@ -82,63 +83,34 @@ class Sobol:
     seed: int = 0
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """The next point of the sequence that may be measured."""
+        """Return the next point of the sequence that may be measured."""
         sequence = qmc.Sobol(survey.visited.shape[1], seed=self.seed)
         return _next(survey, sequence.random_base2(12), "the Sobol sequence")
 
     def rate(self, survey: Survey) -> float:
-        """Nothing is expected: what is novel is followed up first."""
+        """Expect nothing, so that a novel spot is followed up first."""
         return 0.0
 
 
 @dataclass(frozen=True)
-class R2:
+class R2(Sobol):
     """The additive recurrence on the generalised golden ratio; in two dimensions R2, on the plastic number.
 
     M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018.
     """
 
-    seed: int = 0
-
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """The next point of the sequence that may be measured."""
+        """Return the next point of the sequence that may be measured."""
         return _next(survey, r_sequence(4096, survey.visited.shape[1], seed=self.seed), "the R sequence")
-
-    def rate(self, survey: Survey) -> float:
-        """Nothing is expected: what is novel is followed up first."""
-        return 0.0
-
-
-@dataclass(frozen=True)
-class Raster:
-    """Row after row, there and back, with `rows` positions along each actuator."""
-
-    rows: int = 9
-
-    def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """The next point of the raster that may be measured."""
-        return _next(survey, raster(self.rows, survey.visited.shape[1]), "a raster")
-
-    def rate(self, survey: Survey) -> float:
-        """Nothing is expected: what is novel is followed up first."""
-        return 0.0
 
 
 def r_sequence(n: int, dimensions: int, *, seed: int = 0) -> NDArray[np.float64]:
-    """The first `n` points of the R sequence in the unit cube, (n, dimensions); seed 0 begins in the middle."""
+    """Return the first `n` points of the R sequence in the unit cube, (n, dimensions); seed 0 begins in the middle."""
     ratio = 2.0
     for _ in range(64):
         ratio = (1 + ratio) ** (1 / (dimensions + 1))
     offset = 0.5 if seed == 0 else np.random.default_rng(seed).random(dimensions)
     return (offset + ratio ** -np.arange(1.0, dimensions + 1) * np.arange(n)[:, None]) % 1
-
-
-def raster(rows: int, dimensions: int) -> NDArray[np.float64]:
-    """Centres of a grid of `rows` cells a side in the unit cube, the first coordinate running fastest, to and fro."""
-    number = np.arange(rows**dimensions)
-    lines = [number // rows**k for k in range(dimensions + 1)]  # that were begun along each coordinate
-    cell = [np.where(after % 2, rows - 1 - at % rows, at % rows) for at, after in pairwise(lines)]
-    return (np.stack(cell, axis=1) + 0.5) / rows
 
 
 def _next(survey: Survey, sequence: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], str]:
@@ -149,3 +121,82 @@ def _next(survey: Survey, sequence: NDArray[np.float64], name: str) -> tuple[NDA
         raise ValueError(f"{name} has no position left that may be measured")
     number = start + allowed[0]
     return positions[number], f"point {number + 1} of {name}"
+
+
+AROUND = 1.5  # distance in beams, or smallest radii, up to which a position lies beside another
+NEIGHBOURS = 2  # exposures that bracket a spot
+# Prior of a flagged exposure: the odds that it is new, and the p-values of new ones are distributed as p to this power
+# minus one.
+_ODDS, _SHAPE = 0.25, 0.2
+_TURN = 2 * np.pi * np.arange(16) / 16
+
+
+@dataclass(frozen=True)
+class Novel:
+    """An exposure with a novel verdict, at (d,); the label is its regime, -1 if none is known."""
+
+    position: NDArray[np.float64]
+    p: float
+    label: int  # its regime, -1 if none is known
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A position (d,) that follows up a novel spot: to bracket it if it is confirmed, else to confirm it."""
+
+    position: NDArray[np.float64]
+    spot: Novel
+    confirmed: bool
+
+    def rate(self, survey: Survey) -> float:
+        """Return the expected new regimes per second of beam time."""
+        worth = chance_new(self.spot.p)
+        if self.confirmed:
+            node = survey.window.nearest_node(self.position[None])[0]
+            worth = max(float(survey.gain[node]), COVERED) * (1 + BOUNDARY)
+        return worth / (survey.exposure_s + float(survey.travel_to(self.position[None])[0]))
+
+
+def chance_new(p: float) -> float:
+    """Return the chance that an exposure with this p-value shows a new regime."""
+    odds = _ODDS * _SHAPE * p ** (_SHAPE - 1)
+    return odds / (1 + odds)
+
+
+def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
+    """Return the next position that follows up a novel spot; None if there is none.
+
+    One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure of
+    the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
+    interest, unless the spot that confirmed it was bracketed.
+
+    Worth is counted as the policy counts it, in expected new regimes per beam time. A second exposure is worth the
+    chance, by the p-value, that the spot is new. Bracketing is worth as much as any position between two regimes there.
+    """
+    beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
+    if not novel:
+        return None
+    places, labels = np.stack([x.position for x in novel]), np.array([x.label for x in novel])
+    n_beside, n_around = (survey.places.query_ball_point(places, at, return_length=True) for at in (beam, smallest))
+    is_bracketed = n_around - n_beside >= NEIGHBOURS
+    _, of, count = np.unique(labels, return_inverse=True, return_counts=True)
+    others, _ = cKDTree(places).query(places, [2])  # the nearest of all is the spot itself
+    is_confirmed = (others[:, 0] <= smallest) | ((labels >= 0) & (count[of] > 1))
+    bracketed, _ = cKDTree(places[is_bracketed]).query(places)
+    of_bracketed = np.isin(labels, labels[is_bracketed & (labels >= 0)])
+    is_done = np.where(is_confirmed, (bracketed <= smallest) | of_bracketed, n_beside > 1)  # itself among them
+    for i in sorted(map(int, np.flatnonzero(~is_done)), key=lambda i: novel[i].p):
+        spot = novel[i]
+        distance = survey.hidden.smallest if is_confirmed[i] else survey.beam_size
+        ring = spot.position + distance * _directions(len(spot.position))
+        ring = ring[survey.may_measure(ring)]
+        if len(ring):
+            return FollowUp(ring[survey.places.query(ring)[0].argmax()], spot, bool(is_confirmed[i]))
+    return None
+
+
+def _directions(dimensions: int) -> NDArray[np.float64]:
+    """Return unit vectors in all directions (k, d): around the circle in two dimensions, else along the axes."""
+    if dimensions == 2:
+        return np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+    return np.vstack([np.eye(dimensions), -np.eye(dimensions)])

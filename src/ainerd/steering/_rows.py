@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Rows:
-    """A row of values for each id, in the order the ids came; an object for each would take a kilobyte.
+    """A row of values for each id, in the order of arrival; one object for each would take a kilobyte.
 
-    Columns come to be with their first values, which say what dtype and shape they have.
+    A column is made with its first values, which set its dtype and shape.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Rows:
         return np.array([*self._row, None], object)[:-1]
 
     def add(self, ids: Sequence[str], **values: ArrayLike) -> None:
-        """Give values (n, …) to n ids; one that is there keeps its place, of one that is twice the last count."""
+        """Set values (n, …) of n ids. A known id keeps its place; of an id that comes twice the last values count."""
         new = [id for id in dict.fromkeys(ids) if id not in self._row]
         if self._end + len(new) > len(self._is_there):
             self._make_room(len(new))
@@ -49,26 +49,26 @@ class Rows:
             self._columns[name][rows] = some
 
     def remove(self, id: str) -> None:
-        """Forget an id, if it is there."""
+        """Remove an id, if it is there."""
         row = self._row.pop(id, None)
         if row is not None:
             self._is_there[row] = False
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """A column (n, …), not to be changed; KeyError if no value of it was given."""
+        """Return a column (n, …), not to be changed; KeyError if it has no values."""
         column = self._columns[name][: self._end]
         return column if len(self) == self._end else column[self._is_there[: self._end]]
 
     def of(self, id: str, name: str) -> Any:
-        """One value; KeyError if there is no such id."""
+        """Return one value; KeyError if there is no such id."""
         return self._columns[name][self._row[id]]
 
     def place(self, id: str) -> int:
-        """Which of all rows it is; KeyError if there is no such id."""
+        """Return the number of its row; KeyError if there is no such id."""
         return int(np.count_nonzero(self._is_there[: self._row[id]]))
 
     def give(self, name: str, values: ArrayLike) -> None:
-        """Give every id a value of a column that is there."""
+        """Set a known column for all ids."""
         self._columns[name][: self._end][self._is_there[: self._end]] = values
 
     def _make_room(self, more: int) -> None:

@@ -1,4 +1,4 @@
-"""What is known of the sample when the next position is chosen, as fields on the nodes of the window."""
+"""The state of knowledge when the next position is chosen, as fields on the nodes of the window."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,159 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
-from ainerd.steering._hidden import Hidden
-from ainerd.steering._layers import layered
 from ainerd.steering._window import Window
+
+PRIOR = np.array([1.0, 0.5])  # expected regimes: of inclusions inside the limits, of inclusions anywhere
+LAYERS = 0.2  # expected regimes that lie along one of the limits
+THINNEST, THICKEST = 0.125, 2.0  # of such layers, in units of the smallest feature
+WIDEST = 0.25  # radius of the largest inclusion, in units of the window's width
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Chances of regions in a window that no exposure has hit: inclusions, and layers along a limit.
+
+    An inclusion is a disc whose centre c is uniform and whose radius r is log-uniform on [r_lo, r_hi] with the
+    cumulative F. After exposures at distance D(c) or more it is still unhit if r < D(c), and an exposure at x then hits
+    it if r > |x - c|. There are two populations: discs anywhere, and discs that lie inside the limits, r < E(c), with E
+    the distance to the nearest limit:
+
+        uncovered(x) = sum_c [F(min(D, E)) - F(|x - c|)]+ / sum_c F(E)        (inside; without E anywhere)
+
+    The rate of a population is its expected number of regimes on a sample. It has a gamma prior, which is updated with
+    the regimes found and the share covered: (prior + found) / (1 + share covered). Thus it is inferred from the data
+    whether inclusions lie inside the limits.
+    """
+
+    window: Window
+    smallest: float  # radius of a region that must not be missed; inclusions have at least 0.6 of it
+
+    def radius_below(self, distance: NDArray) -> NDArray[np.float32]:
+        """Return F, the chance that the radius of an inclusion is smaller."""
+        low = 0.6 * self.smallest
+        return _log_uniform(distance, low, max(WIDEST * self.window.width, 3 * low))
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+        """Possible centres of inclusions that cover a node: their index, F, and the start of the part of each node."""
+        below = self.radius_below(cdist(self.window.nodes, self.window.nodes))
+        node, centre = np.nonzero(below < 1)
+        return centre, below[node, centre], np.searchsorted(node, np.arange(len(below)))
+
+    @cached_property
+    def _unseen(self) -> NDArray[np.float64]:
+        """Result of `uncovered` before the first exposure, (2, m)."""
+        return self.uncovered(np.full(len(self.window.nodes), np.inf))[0]
+
+    def uncovered(self, nearest: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the chance that an exposure at a node is the first to hit a given inclusion, (2, m).
+
+        The rows are inclusions inside the limits and anywhere. The second array, (2,), is the chance that no exposure
+        has hit it yet. `nearest` (m,) is the distance of each node to the nearest exposure.
+        """
+        hit, unhit = np.zeros((2, len(nearest))), np.zeros(2)
+        centre, below, begins = self._pairs
+        for i, most in enumerate((self.window.edge, np.full(len(nearest), np.inf))):
+            now, prior = self.radius_below(np.minimum(nearest, most)), self.radius_below(most).sum(dtype=float)
+            if prior:
+                hit[i] = np.add.reduceat(np.maximum(now[centre] - below, 0), begins) / prior
+                unhit[i] = now.sum(dtype=float) / prior
+        return hit, unhit
+
+    def rates(self, unhit: NDArray[np.float64], found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the expected number of regimes of the two populations on this sample, (2,).
+
+        `found` are the positions (n, d) of each regime but the most common. A regime that extends beyond the widest
+        inclusion, or closer to a limit than an inclusion inside can, counts for the second population.
+        """
+        share = np.zeros(2)
+        for positions in found:
+            nodes = self.window.nearest_node(positions)
+            weight = PRIOR * self._unseen[:, nodes[self.window.edge[nodes].argmin()]]
+            if np.linalg.norm(np.ptp(positions, axis=0)) > 2 * WIDEST * self.window.width:
+                weight[0] = 0.0
+            share += weight / max(weight.sum(), np.finfo(float).tiny)
+        return (PRIOR + share) / (2 - unhit)
+
+    def layers(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the expected number of new regimes along the limits that an exposure at each node would hit, (m,).
+
+        A layer along a limit, as at the wall of a cell, has a log-uniform thickness.
+        """
+        thin, thick = THINNEST * self.smallest, THICKEST * self.smallest
+        to_walls = np.hstack([positions - self.window.low, self.window.high - positions])
+        seen = _log_uniform(np.maximum(to_walls.min(0, initial=np.inf), 0), thin, thick)
+        walls = self.window.walls
+        return LAYERS / walls.shape[1] * np.maximum(seen - _log_uniform(walls, thin, thick), 0).sum(1)
+
+    def missed(self, nearest: NDArray[np.float64]) -> float:
+        """Return the chance that no exposure hits a disc of the smallest radius that lies inside the limits."""
+        inside = self.window.edge >= self.smallest
+        centres = self.window.allowed & (inside if inside.any() else True)
+        return float((nearest[centres] > self.smallest).mean()) if centres.any() else 0.0
+
+
+def _log_uniform(x: NDArray, low: float, high: float) -> NDArray[np.float32]:
+    """Return the cumulative distribution of a log-uniform quantity on [low, high]."""
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(np.asarray(x, dtype=np.float32) / low) / np.log(high / low), 0, 1)
+
+
+DIRECTIONS = 24
+LAYERED = 0.65  # belief in layers while all regimes found lie in layers
+PER_EXCEPTION = 2.0  # subtracted from the logarithm of that belief for each exception
+NEW = 0.5  # chance that an unseen layer has a regime not seen elsewhere
+
+
+def layered(window: Window, positions: NDArray, labels: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the belief that the sample is layered, and the chance (m,) of an unseen new layer at each node if it is.
+
+    Along a direction the layers are a telegraph process: the number of boundaries in the width of the window is that of
+    the known regimes plus one. Between two exposures of one regime an unseen layer needs a boundary on both sides;
+    between two regimes there is one already. Directions are weighted by the number of changes of regime beyond the
+    minimum. The labels are 0 … k - 1. With fewer than two regimes the belief is zero.
+    """
+    chance = np.zeros(len(window.nodes))
+    known = np.unique(labels).size
+    if known < 2:
+        return 0.0, chance
+    along = positions @ (directions := _half_turn(window.low.size)).T
+    changes = (np.diff(labels[np.argsort(x, kind="stable")]) for x in along.T)
+    exceptions = np.array([*map(np.count_nonzero, changes)]) - (known - 1)
+    fewest = exceptions.min()
+    share = np.exp(-PER_EXCEPTION * (exceptions - fewest))  # 500 exceptions are nothing in floating point
+    share /= share.sum()
+    rate = (known + 1) / window.width
+    for j in np.flatnonzero(share > 0.01):
+        order = np.argsort(along[:, j], kind="stable")
+        x, label, at = along[order, j], labels[order], window.nodes @ directions[j]
+        after = np.searchsorted(x, at)
+        left, right = np.clip(after - 1, 0, len(x) - 1), np.clip(after, 0, len(x) - 1)
+        from_left, from_right = -np.expm1(-rate * np.abs(at - x[left])), -np.expm1(-rate * np.abs(x[right] - at))
+        between = from_left * from_right
+        changes = label[left] != label[right]
+        between[changes] /= -np.expm1(-rate * (x[right] - x[left])[changes]).clip(None, -1e-6)
+        between = np.where(after == 0, from_right, np.where(after == len(x), from_left, between))
+        chance += share[j] * NEW * between
+    return float(LAYERED * np.exp(-PER_EXCEPTION * fewest)), chance
+
+
+def _half_turn(dimensions: int) -> NDArray[np.float64]:
+    """Return unit vectors without their opposites, (k, d): around half a turn in two dimensions, else the axes."""
+    if dimensions != 2:
+        return np.eye(dimensions)
+    turn = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    return np.stack([np.cos(turn), np.sin(turn)], axis=1)
+
 
 TravelTime = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
 class SampleMap:
-    """What is believed of the sample, on a grid.
+    """Belief about the sample, on a grid.
 
     Attributes
     ----------
@@ -39,14 +181,14 @@ class SampleMap:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything a policy may look at."""
+    """Everything that a policy may use."""
 
     hidden: Hidden  # with the window
-    visited: NDArray[np.float64]  # (n, d), measured, failed, or about to be measured; in order
+    visited: NDArray[np.float64]  # (n, d), measured, failed, or to be measured; in order
     found: NDArray[np.float64]  # (l, d), of the exposures that have a regime
-    regime: NDArray[np.int64]  # (l,), what it is called
+    regime: NDArray[np.int64]  # (l,), its number
     beam_size: float
-    dose_limit: int  # exposures that a spot of the size of the beam may get
+    dose_limit: int  # most exposures of a spot of the size of the beam
     travel_time: TravelTime  # seconds from a position (d,) to positions (n, d)
     exposure_s: float
     seed: int
@@ -64,7 +206,7 @@ class Survey:
 
     @cached_property
     def places(self) -> cKDTree:
-        """The visited positions, for questions of what is near."""
+        """Search tree of the visited positions."""
         return cKDTree(self.visited)
 
     @cached_property
@@ -74,7 +216,7 @@ class Survey:
 
     @cached_property
     def regimes(self) -> NDArray[np.int64]:
-        """What the k known regimes are called."""
+        """Numbers of the k known regimes."""
         return np.unique(self.regime)
 
     @cached_property
@@ -92,7 +234,7 @@ class Survey:
 
     @cached_property
     def boundary(self) -> NDArray[np.float64]:
-        """How evenly a node lies between two regimes, 0 … 1: twice the chance that the nearest one is wrong."""
+        """Twice the chance that the nearest of two regimes is wrong, 0 … 1: 1 is half way between them."""
         if len(self.regimes) < 2:
             return np.zeros(len(self.window.nodes))
         first = np.partition(self.chances, -2, axis=0)[-2:]
@@ -124,7 +266,7 @@ class Survey:
 
     @property
     def missed(self) -> float:
-        """Chance that a region of the smallest radius is unhit."""
+        """Chance that no exposure hit a region of the smallest radius."""
         return self.hidden.missed(self.nearest)
 
     @property
@@ -139,7 +281,7 @@ class Survey:
         return SampleMap(dict(zip(window.names, window.axes, strict=True)), *fields)
 
     def terms(self, position: NDArray[np.float64]) -> dict[str, float]:
-        """What speaks for and against a position (d,): those of `Explorer.suggest` that are fields."""
+        """Return the terms of `Explorer.suggest` at a position (d,) that are fields."""
         node = self.window.nearest_node(position[None])[0]
         empty = np.linalg.norm(self.visited - position, axis=1).min(
             initial=np.linalg.norm(np.ptp(self.window.nodes, 0))
@@ -155,7 +297,7 @@ class Survey:
         }
 
     def travel_to(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Seconds to positions (n, d) from the last visited one."""
+        """Return the seconds to positions (n, d) from the last visited one."""
         if not len(self.visited):
             return np.zeros(len(positions))
         seconds = np.asarray(self.travel_time(self.visited[-1], positions), dtype=float)

@@ -1,4 +1,4 @@
-"""What was suggested and what was found there."""
+"""The trials of an explorer, their regimes, and whether these are settled."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -7,15 +7,142 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import cdist, pdist
+from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._labels import join_aged, regimes_at
-from ainerd.steering._novel import Novel
+from ainerd.steering._policies import Novel
 from ainerd.steering._rows import Rows
-from ainerd.steering._stopping import Stability
 from ainerd.technique import is_novel
 
+MANY = 10**6  # pairs, up to which all are compared
+PAIRS = 5  # pairs nearest in age whose mean distance decides whether two groups are one
+
+
+def regimes_at(noise: float, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Group embeddings (n, e) that do not differ by more than the noise, (n,), numbered by first appearance.
+
+    Average linkage, cut at `noise`, the 99th percentile of the distance between exposures of one regime. A cut at the
+    calibrated noise finds small regimes that a cut relative to the measured distances does not.
+    """
+    if len(embeddings) < 2:
+        return np.zeros(len(embeddings), dtype=np.int64)
+    groups = fcluster(linkage(pdist(embeddings), "average"), noise, "distance")
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[inverse]
+
+
+def join_aged(
+    noise: float, labels: NDArray[np.int64], embeddings: NDArray[np.float32], age_s: Sequence[float]
+) -> NDArray[np.int64]:
+    """Join regimes that are one regime at different ages, so that ageing is not mistaken for a border in space.
+
+    A regime that ages leaves a trail of embeddings that is cut into several groups. Its groups are similar where they
+    meet in age; two regimes differ at any age. Therefore two groups are joined if their `PAIRS` pairs of exposures
+    nearest in the logarithm of age are, on average, within `noise` of each other. The joined regime keeps the label of
+    its latest exposure. Negative labels stay, and nothing is joined unless all ages (s) are known and positive.
+    """
+    age, labels = np.asarray(age_s, dtype=float), labels.copy()
+    names = list(np.unique(labels[labels >= 0]))
+    if len(names) < 2 or not (age > 0).all() or np.ptp(age) == 0:
+        return labels
+    fold = np.log(age)
+
+    def apart(a: int, b: int) -> float:
+        one, other = np.flatnonzero(labels == a), np.flatnonzero(labels == b)
+        i, j = nearest_pairs(fold[one], fold[other])
+        return float(cdist(embeddings[one[i]], embeddings[other[j]]).diagonal().mean())
+
+    between = {(a, b): apart(a, b) for i, a in enumerate(names) for b in names[:i]}
+    while between and between[nearest := min(between, key=lambda pair: between[pair])] <= noise:
+        joined = np.isin(labels, nearest)
+        kept = int(labels[joined][-1])
+        labels[joined] = kept
+        gone = nearest[0] if kept == nearest[1] else nearest[1]
+        between = {pair: d for pair, d in between.items() if gone not in pair}
+        between |= {pair: apart(*pair) for pair in between if kept in pair}
+    return labels
+
+
+def nearest_pairs(
+    one: NDArray[np.float64], other: NDArray[np.float64], many: int = MANY
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return indices (m,) into two sets of numbers of the m <= `PAIRS` nearest pairs, the nearest first.
+
+    With more than `many` pairs only the neighbours of each number are compared; the nearest pairs are among them.
+    """
+    if one.size * other.size <= many:
+        apart = np.abs(one[:, None] - other)
+        i, j = np.unravel_index(np.argsort(apart, axis=None, kind="stable")[:PAIRS], apart.shape)
+        return i, j
+    order = np.argsort(other, kind="stable")
+    beside = np.searchsorted(other[order], one)[:, None] + np.arange(-PAIRS, PAIRS)
+    is_there = (beside >= 0) & (beside < other.size)
+    neighbour = order[np.clip(beside, 0, other.size - 1)]
+    apart = np.where(is_there, np.abs(one[:, None] - other[neighbour]), np.inf)
+    nearest = np.argsort(apart, axis=None, kind="stable")[: min(PAIRS, int(is_there.sum()))]
+    i, k = np.unravel_index(nearest, apart.shape)
+    return i, neighbour[i, k]
+
+
+BACK = 8  # exposures over which the regimes must not change
+SETTLED = 0.95  # adjusted Rand index of the labels then and now
+RISK = 0.05  # chance of a missed region that is accepted
+
+
+class Stability:
+    """The labels of the last exposures, and whether they still change."""
+
+    def __init__(self) -> None:
+        self._past: list[tuple[NDArray[np.object_], NDArray[np.int64]]] = []
+
+    def record(self, ids: NDArray[np.object_], labels: NDArray[np.int64]) -> None:
+        """Record ids and labels (n,) of all measured exposures, in the order of measurement."""
+        if self._past and len(labels) < len(self._past[-1][1]):
+            self._past.clear()
+        self._past.append((ids, labels))
+        while len(self._past) > 1 and len(self._past[1][1]) <= len(labels) - BACK:
+            del self._past[0]
+
+    def objection(self) -> str | None:
+        """Return why the regimes are not settled; None if they are."""
+        if not self._past or len(self._past[0][1]) > len(self._past[-1][1]) - BACK:
+            return f"the regimes were not yet followed over {BACK} exposures"
+        then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))
+        common = [key for key in then if key in now]
+        if adjusted_rand_score([then[key] for key in common], [now[key] for key in common]) < SETTLED:
+            return f"the regimes of earlier exposures changed over the last {BACK}"
+        labels = self._past[-1][1]
+        for label in labels[-BACK:]:
+            if label >= 0 and (labels == label).sum() == 1:
+                return f"regime {label} rests on a single one of the last {BACK} exposures"
+        return None
+
+    @property
+    def n_regimes(self) -> int:
+        """Number of regimes known now."""
+        return len(np.unique(self._past[-1][1][self._past[-1][1] >= 0])) if self._past else 0
+
+
+def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tuple[bool, str]:
+    """Return whether to stop, and why or why not, in a sentence.
+
+    `missed` is the chance that a region of `radius`, a length in words, was missed.
+    """
+    chance = f"the chance that a region of radius {radius} was missed is {missed:.2f}"
+    if missed > RISK:
+        return False, f"{chance}, more than {RISK}"
+    objection = stability.objection()
+    if objection:
+        return False, f"{chance}, but {objection}"
+    n = stability.n_regimes
+    settled = f"{n} regime{'s' * (n != 1)}, unchanged over the last {BACK} exposures" if n else "no regimes were named"
+    unknown = f"; {failed} position{'s' * (failed != 1)} failed, what is there is not known" if failed else ""
+    return True, f"covered: {chance}; {settled}{unknown}"
+
+
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-# Of a position that is to be measured. One that was measured has an embedding, too.
+# A position that is to be measured. A measured one has an embedding, too.
 _PENDING: Mapping[str, NDArray[Any]] = {
     "is_measured": np.zeros(1, bool),
     "failed": np.zeros(1, bool),
@@ -27,9 +154,9 @@ _PENDING: Mapping[str, NDArray[Any]] = {
 
 
 class Trials:
-    """Positions that are to be measured, were measured, or have failed, by id, the last measured or suggested one last.
+    """Positions that are to be measured, were measured, or failed, by id, in the order of their last change.
 
-    Labels, noise and alpha are as `Explorer` takes them.
+    Labeler, noise and alpha are those of `Explorer`.
     """
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
@@ -44,56 +171,56 @@ class Trials:
         return trial_id
 
     def take(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Add what was found, and label anew; see `Explorer.ingest`."""
+        """Add measured points, and update the labels; see `Explorer.ingest`."""
         if not points:
             return
-        ids, found = self._read(points)
+        ids, columns = self._read(points)
         for trial_id in ids:
             self._rows.remove(trial_id)
-        self._rows.add(ids, **found)
-        if found["is_measured"].any():
+        self._rows.add(ids, **columns)
+        if columns["is_measured"].any():
             self._relabel()
 
     def fail(self, suggestion: Mapping[str, Any]) -> None:
-        """Note that a position could not be measured; one that was measured stays so."""
+        """Mark a position as failed, unless it was measured."""
         trial_id = str(suggestion[ID_KEY])
         if trial_id not in self._rows:
             self._rows.add([trial_id], position=self.position(suggestion)[None], **_PENDING)
         self._rows.add([trial_id], failed=[not self._rows.of(trial_id, "is_measured")])
 
     def withdraw(self, trial_id: str) -> None:
-        """Forget a suggestion."""
+        """Remove a suggestion."""
         self._rows.remove(trial_id)
 
     def visited(self, *, pending: bool) -> NDArray[np.float64]:
-        """Positions (n, d) measured or failed, with those to be measured if `pending`."""
+        """Return positions (n, d) that were measured or failed; if `pending`, also those to be measured."""
         return self._rows["position"] if pending else self._rows["position"][self._is_over]
 
     def labelled(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Positions (n, d) and regimes (n,) of the exposures that have one."""
+        """Return positions (n, d) and regimes (n,) of the exposures that have one."""
         label = self._rows["label"]
         return self._rows["position"][label >= 0], label[label >= 0]
 
     def novel(self) -> dict[str, Novel]:
-        """Novel exposures, by id."""
+        """Return the novel exposures, by id."""
         chosen = np.flatnonzero(self._rows["novel"] & ~np.isnan(self._rows["p"]))
-        about = (self._rows[name][chosen] for name in ("position", "p", "label"))
+        columns = (self._rows[name][chosen] for name in ("position", "p", "label"))
         return {
             key: Novel(position, float(p), int(label))
-            for key, position, p, label in zip(self._rows.ids[chosen], *about, strict=True)
+            for key, position, p, label in zip(self._rows.ids[chosen], *columns, strict=True)
         }
 
     @property
     def n_failed(self) -> int:
-        """How many have failed."""
+        """Number of failed positions."""
         return int(self._rows["failed"].sum())
 
     def position(self, point: Mapping[str, Any], trial_id: str = "") -> NDArray[np.float64]:
-        """Where a point is, (d,); ValueError if that is not known, or not finite."""
+        """Return the position (d,) of a point; ValueError if it is not known, or not finite."""
         return self._positions([point], [trial_id])[0]
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """All trials as plain numbers, strings and lists."""
+        """Return all trials as plain numbers, strings and lists."""
         columns = ("position", "is_measured", "p", "novel", "age_s", "failed")
         return [
             {
@@ -111,15 +238,15 @@ class Trials:
         ]
 
     def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
-        """Hold the trials of a `snapshot` instead."""
+        """Replace all trials by those of a `snapshot`."""
         self._rows, self.stability = self._empty()
-        for about in snapshot:
-            if about["embedding"] is None:
-                more = {**_PENDING, "failed": np.array([about["failed"]])}
-                self._rows.add([about[ID_KEY]], position=self.position(about)[None], **more)
+        for trial in snapshot:
+            if trial["embedding"] is None:
+                more = {**_PENDING, "failed": np.array([trial["failed"]])}
+                self._rows.add([trial[ID_KEY]], position=self.position(trial)[None], **more)
             else:
-                ids, found = self._read([about])
-                self._rows.add(ids, **found)
+                ids, columns = self._read([trial])
+                self._rows.add(ids, **columns)
         self._relabel()
 
     @property
@@ -132,28 +259,28 @@ class Trials:
         return rows, Stability()
 
     def _read(self, points: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, NDArray[Any]]]:
-        """Ids and columns of what was found."""
+        """Return ids and columns of measured points."""
         ids = [str(point.get(ID_KEY) or uuid.uuid4().hex) for point in points]
         z = self._embeddings(points, ids)
         is_measured = np.asarray(np.isfinite(z).all(1))
         p = np.array([np.nan if (p := point.get("novelty_p")) is None else float(p) for point in points])
         p[~(is_measured & np.isfinite(p))] = np.nan
         claimed = is_novel(p, self._alpha).tolist()
-        said = (point.get("novel") for point in points)
+        verdicts = (point.get("novel") for point in points)
         return ids, {
             "position": self._positions(points, ids),
             **({"embedding": z} if is_measured.any() else {}),
             "is_measured": is_measured,
             "failed": np.logical_not(is_measured),
             "p": p,
-            "novel": np.array([claim if x is None else bool(x) for x, claim in zip(said, claimed, strict=True)]),
+            "novel": np.array([claim if x is None else bool(x) for x, claim in zip(verdicts, claimed, strict=True)]),
             "age_s": np.array([np.nan if (age := point.get("age_s")) is None else float(age) for point in points]),
             "label": np.full(len(points), -1),
         }
 
     def _embeddings(self, points: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> NDArray[np.float32]:
-        """Of all points, (n, e); ValueError if one has none, or one that does not fit."""
-        found, size = [], self._rows["embedding"].shape[1] if self._rows["is_measured"].any() else None
+        """Return the embeddings (n, e) of points; ValueError if one is missing, or differs in length."""
+        embeddings, size = [], self._rows["embedding"].shape[1] if self._rows["is_measured"].any() else None
         for trial_id, point in zip(ids, points, strict=True):
             if point.get("embedding") is None:
                 raise ValueError(f"point {trial_id!r} has no embedding: give NaN if the exposure failed")
@@ -162,24 +289,24 @@ class Trials:
                 others = "(e,)" if size is None else size
                 raise ValueError(f"embedding of point {trial_id!r} has shape {embedding.shape}, others have {others}")
             size = embedding.size
-            found.append(embedding)
-        return np.stack(found)
+            embeddings.append(embedding)
+        return np.stack(embeddings)
 
     def _positions(self, points: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> NDArray[np.float64]:
-        """Where points are, (n, d)."""
-        found = np.empty((len(points), len(self._names)))
+        """Return the positions (n, d) of points."""
+        positions = np.empty((len(points), len(self._names)))
         for i, (point, trial_id) in enumerate(zip(points, ids, strict=True)):
             if all(name in point for name in self._names):
-                found[i] = [float(point[name]) for name in self._names]
+                positions[i] = [float(point[name]) for name in self._names]
             elif trial_id in self._rows:
-                found[i] = self._rows.of(trial_id, "position")
+                positions[i] = self._rows.of(trial_id, "position")
             else:
                 names = ", ".join(self._names)
                 raise ValueError(f"point {trial_id!r} was not suggested here and brings no position ({names})")
-        wrong = found[~np.isfinite(found).all(1)]
+        wrong = positions[~np.isfinite(positions).all(1)]
         if len(wrong):
             raise ValueError(f"position {dict(zip(self._names, wrong[0].tolist(), strict=True))} is not finite")
-        return found
+        return positions
 
     def _relabel(self) -> None:
         is_measured = self._rows["is_measured"]

@@ -1,4 +1,4 @@
-"""The window that may be measured: its limits, what is excluded, and the grid that beliefs live on."""
+"""The window that may be measured: its limits, the excluded boxes, and a grid."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,11 +12,11 @@ Box = Mapping[str, tuple[float, float]]
 
 
 class Window:
-    """Limits of the actuators, and a grid of cell centres inside them, but for excluded boxes.
+    """Limits of the actuators, excluded boxes, and a grid of cell centres.
 
-    All actuators share one unit, in which distances are Euclidean. A box has limits by the actuators' names; one that
-    is not named is not limited. ValueError if the bounds are empty, not finite or without width, or a box names an
-    unknown actuator.
+    All actuators share one unit, in which distances are Euclidean. A box has limits by the actuators' names; an
+    actuator without a name there is not limited. ValueError if the bounds are empty, not finite or without width, or a
+    box names an unknown actuator.
     """
 
     def __init__(self, bounds: Box, excluded: Sequence[Box] = (), unit: str = "") -> None:
@@ -46,11 +46,11 @@ class Window:
         return {name: (float(low), float(high)) for name, low, high in limits}
 
     def inside(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether positions (n, d) lie within the limits."""
+        """Return whether positions (n, d) lie within the limits."""
         return ((positions >= self.low) & (positions <= self.high)).all(1)
 
     def free(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether positions (n, d) lie in no excluded box."""
+        """Return whether positions (n, d) lie outside all excluded boxes."""
         free = np.ones(len(positions), dtype=bool)
         for box in self.excluded:
             low, high = np.array([box.get(name, (-np.inf, np.inf)) for name in self.names]).T
@@ -58,38 +58,38 @@ class Window:
         return free
 
     def nearest_node(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Node of the cell that each position (n, d) lies in, the nearest one outside the limits."""
+        """Return the node of the cell of each position (n, d); outside the limits, that of the nearest cell."""
         counts = np.array([len(x) for x in self.axes])
         cell = (positions - self.low) / (self.high - self.low) * counts
         return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
 
     def objection(self, position: NDArray[np.float64]) -> str | None:
-        """Why a position (d,) may not be measured; None if it may."""
+        """Return why a position (d,) may not be measured; None if it may."""
         if not self.inside(position[None])[0]:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
 
     def text(self, position: NDArray[np.float64]) -> str:
-        """A position (d,) in words."""
+        """Return a position (d,) in words."""
         return place(self.named(position), dict.fromkeys(self.names, self.unit))
 
     def length(self, x: float) -> str:
-        """A length in words."""
+        """Return a length in words."""
         return f"{x:.2g} {self.unit}".rstrip()
 
     def changed(self, bounds: Box, excluded: Sequence[Box]) -> "Window":
-        """The same actuators with these limits and exclusions; the same window if nothing changes."""
+        """Return a window with these limits and exclusions; this one if nothing changes."""
         if set(bounds) != set(self.names):
             raise ValueError(f"bounds must be of {', '.join(self.names)}, got {', '.join(bounds)}")
         window = Window({name: bounds[name] for name in self.names}, excluded, self.unit)
         return self if (window.bounds, window.excluded) == (self.bounds, self.excluded) else window
 
     def image(self, field: NDArray) -> NDArray:
-        """A field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
+        """Return a field on the nodes as an array, the first actuator along its last axis: (ny, nx) with two."""
         return field.reshape([len(x) for x in self.axes]).T
 
     def named(self, position: NDArray[np.float64]) -> dict[str, float]:
-        """Coordinates by name."""
+        """Return coordinates by name."""
         return {name: float(x) for name, x in zip(self.names, position, strict=True)}
 
     def _checked(self, box: Box) -> dict[str, tuple[float, float]]:
