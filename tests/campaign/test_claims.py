@@ -5,7 +5,7 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._claims import Claims
+from ainerd.campaign._ledger import Claims
 from ainerd.novelty import LOOKS
 from ainerd.technique import NullRegimes
 

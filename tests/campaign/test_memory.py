@@ -1,6 +1,6 @@
 import numpy as np
 
-from ainerd.campaign._memory import remembered
+from ainerd.campaign._atlas import remembered
 
 
 def test_what_a_result_does_not_say_is_not_known(store):

@@ -2,8 +2,7 @@ import pytest
 from campaign_toys import outcome
 
 from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._ledger import Ledger
-from ainerd.campaign._notices import DRIFT, Notices
+from ainerd.campaign._ledger import DRIFT, Ledger, Notices
 
 
 class Drift:

@@ -115,7 +115,7 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
     campaign = steered(Broken())
     with caplog.at_level(logging.ERROR):
         campaign.absorb(outcome("by hand"))
-    assert "technique toy did not take what was found" in caplog.text
+    assert "technique toy did not accept the results" in caplog.text
     with pytest.raises(ValueError, match="technique toy suggests nothing: RuntimeError: no model"):
         campaign.peek()
     assert "RuntimeError: no model" in campaign.should_stop()[1]

@@ -1,10 +1,11 @@
-"""The regimes of all results of one agent."""
+"""The results of one agent that are known, and their regimes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.novelty import grouped
@@ -13,17 +14,63 @@ from ainerd.runs import Outcome
 from ainerd.steering import Rows
 from ainerd.technique import Regimes, Technique
 
-MANY = 1000  # results, up to which each new one is a reason to refit: it takes a fifth of a second
-GROWTH = 1.02  # with more, how many times as many are a reason, whatever they are like
+_COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "regime", "reason")
+_DEFAULTS: dict[str, Any] = {"regime": -1, "reason": ""}
+
+
+def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
+    """Return the outcomes of the finished runs in an agent's own store, by time, the failed ones last.
+
+    `names` are the actuators, `age` is the name of the sample's age in the results, empty if it is not known.
+    """
+    embeddings, table = store.embeddings(), store.table()
+    table = table[[name for name in (*_COLUMNS, *names, age) if name in table]]
+    rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
+    points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
+    fields = zip(*(_values(rows, name) for name in (*_COLUMNS, age)), strict=True)
+    places = zip(*(_values(rows, name) for name in names), strict=True)
+    return [
+        Outcome(
+            raw_uid=raw_uid,
+            key=key,
+            trial_id=key if suggestion is None else suggestion,
+            status=status,
+            positions={name: x for name, x in zip(names, place, strict=True) if x is not None},
+            embedding=point,
+            novelty_p=p,
+            novel=novel,
+            regime=regime,
+            age_s=age_s,
+            reason=reason,
+            is_recalled=True,
+        )
+        for key, point, place, (raw_uid, suggestion, status, p, novel, regime, reason, age_s) in zip(
+            rows.index, points, places, fields, strict=True
+        )
+    ]
+
+
+def _values(rows: pd.DataFrame, name: str) -> list[Any]:
+    """Return a column as plain values, with None, or the column's default, where there is none."""
+    default = _DEFAULTS.get(name)
+    if name not in rows:
+        return [default] * len(rows)
+    is_none = rows[name].isna().tolist()
+    return [default if no else x for x, no in zip(rows[name].tolist(), is_none, strict=True)]
+
+
+MANY = 1000  # results, up to which each new one leads to a refit: it takes a fifth of a second
+GROWTH = 1.02  # growth of the number of results that leads to a refit above that
 _NONE = np.iinfo(np.int64).min  # no regime has this number
 
 
 class Atlas:
-    """Embeddings of the results, and their regimes as the newest refit has them.
+    """Embeddings of the results, and their regimes by the newest refit.
 
-    Each result is a reason to refit while there are not many. Then one that is like a known regime is given its label,
-    and a refit waits for one that is like none, for a few per cent more, or for other labels from another process of
-    the same agent. `store` is the agent's own, `names` are the actuators, and `known` earlier results, by time.
+    Up to `MANY` results each new one leads to a refit. Above that a result gets the label of the regime that it
+    belongs to; a refit waits for a result of no known regime, for a few per cent more results, or for labels from
+    another process of the same agent. `store` is the agent's own, `names` are the actuators, and `known` are earlier
+    results, by time.
     """
 
     def __init__(
@@ -35,21 +82,24 @@ class Atlas:
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
         self._n_fitted = 0  # results that the newest refit saw
-        self._version: int | None = None  # of the newest refit; None if it is not in Tiled
+        self._version: int | None = None  # of the newest refit; None until it is in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
         given = {*np.unique(self._rows["label"]).tolist(), *store.current_labels().values()}
-        self._highest = max(given, default=-1)  # number that a regime had, ever
+        self._highest = max(given, default=-1)  # highest number that a regime ever had
         if len(self._rows):
             self._refit()
 
     def add(self, outcome: Outcome) -> int:
-        """Label of one more result; `keep` writes down where it comes from."""
+        """Add a result and return its label; `keep` writes the refit behind it."""
         self._follow(self._store.own_labels())
         self._fit(outcome)
         return self.regime_of(outcome.key)
 
     def keep(self, lock: AbstractContextManager[Any]) -> int:
-        """Have the newest refit in Tiled; its version. Under `lock` labels change if another process kept one since."""
+        """Write the newest refit to Tiled and return its version.
+
+        If another process wrote one first, adopt its labels (under `lock`) and refit.
+        """
         while self._version is None:
             kept = self._store.add_atlas(self._record(), if_newest=True)
             if kept is not None:
@@ -68,11 +118,11 @@ class Atlas:
         return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}
 
     def regime_of(self, key: str) -> int:
-        """Label of a result."""
+        """Return the label of a result."""
         return int(self._rows.of(key, "label"))
 
     def learn(self, outcome: Outcome) -> None:
-        """Take up a result that another process wrote, unless it is known; labels of another agent's are not kept."""
+        """Add a result that another process wrote, unless it is known; those of another agent get no label in Tiled."""
         is_other = self._store.record(outcome.key).agent != self._store.agent
         if outcome.key not in self._rows and outcome.embedding is not None:
             self._fit(outcome)
@@ -80,7 +130,7 @@ class Atlas:
             self._rows.add([outcome.key], is_other=[True])
 
     def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Regimes of known embeddings (n, e), -1 for others: nothing is fitted here."""
+        """Return the regimes of known embeddings (n, e), -1 for others, without a refit."""
         if not len(self._rows):
             return np.full(len(embeddings), -1)
         points = (z.tobytes() for z in self._rows["embedding"])
@@ -88,14 +138,14 @@ class Atlas:
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
     def p_values(self) -> dict[int, list[float]]:
-        """p-values of the exposures of each regime, by its number, in the order they came."""
+        """Return the p-values of the exposures of each regime, by its number, in their order."""
         there = (self._rows["label"] >= 0) & ~np.isnan(self._rows["p"])
         label, p = self._rows["label"][there], self._rows["p"][there]
         numbers, first = np.unique(label, return_index=True)
         return {number: p[label == number].tolist() for number in numbers[first.argsort()].tolist()}
 
     def regime_before(self, outcome: Outcome, within: float) -> int | None:
-        """Regime of the latest result before this one at the same place; None if there is none."""
+        """Return the regime of the latest result before this one at the same place; None if there is none."""
         if not len(self._rows):
             return None
         end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
@@ -104,14 +154,14 @@ class Atlas:
         return int(self._rows["label"][near[-1]]) if near.size else None
 
     def _follow(self, current: Mapping[str, int]) -> bool:
-        """Take up labels that another process of this agent gave; whether there are any."""
+        """Adopt labels from another process of this agent; return whether there were any."""
         if not len(self._rows):
             return False
         label = self._rows["label"]
-        said = np.array([current.get(key, _NONE) for key in self._rows])
-        changed = (said != _NONE) & (said != label) & ~self._rows["is_other"]
+        theirs = np.array([current.get(key, _NONE) for key in self._rows])
+        changed = (theirs != _NONE) & (theirs != label) & ~self._rows["is_other"]
         if changed.any():
-            self._rows.give("label", np.where(changed, said, label))
+            self._rows.give("label", np.where(changed, theirs, label))
             self._n_fitted = 0
         return bool(changed.any())
 
@@ -134,14 +184,14 @@ class Atlas:
         self._refit()
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:
-        """Have what was found; one that is there keeps its label."""
+        """Add results, or replace what is known of them but their labels."""
         if not outcomes:
             return
         new = [outcome for outcome in outcomes if outcome.key not in self._rows]
         self._rows.add(
             [outcome.key for outcome in new],
             label=np.array([outcome.regime for outcome in new], np.int64),
-            is_other=np.zeros(len(new), bool),  # whether it is another agent's
+            is_other=np.zeros(len(new), bool),  # whether it belongs to another agent
         )
         self._rows.add(
             [outcome.key for outcome in outcomes],
@@ -152,15 +202,15 @@ class Atlas:
         )
 
     def _position(self, outcome: Outcome) -> NDArray[np.float64]:
-        """Where it was measured, NaN where that is not known."""
+        """Return the position (d,) of a result, NaN where it is not known."""
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 
     def _refit(self) -> None:
         width, find = self._technique.regime_width, self._technique.regimes
         z, previous, novel = (self._rows[name] for name in ("embedding", "label", "novel"))
-        found = grouped(find, z, previous, novel, width=width, highest=self._highest)
-        self.regimes = found.regimes
-        self.not_told_apart = set(self._rows.ids[found.ambiguous].tolist())
-        self._rows.give("label", found.regimes.labels)
-        self._highest = max(self._highest, int(found.regimes.labels.max()))
+        groups = grouped(find, z, previous, novel, width=width, highest=self._highest)
+        self.regimes = groups.regimes
+        self.not_told_apart = set(self._rows.ids[groups.ambiguous].tolist())
+        self._rows.give("label", groups.regimes.labels)
+        self._highest = max(self._highest, int(groups.regimes.labels.max()))
         self._n_fitted, self._version = len(self._rows), None

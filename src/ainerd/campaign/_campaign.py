@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
-from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._claims import Claims
-from ainerd.campaign._ledger import Ledger, limits_text
-from ainerd.campaign._memory import remembered
-from ainerd.campaign._notices import Drift, Notices
+from ainerd.campaign._atlas import Atlas, remembered
+from ainerd.campaign._ledger import Claims, Drift, Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import CampaignOptions, optimizer_of
 from ainerd.results import (
     Accept,
@@ -89,8 +86,8 @@ class Campaign:
         self._by_hand = False  # whether a person put the ready suggestion there
         self._taken: dict[str, str] = {}  # who took suggestions that are not measured yet, by id
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out to be measured, by id
-        self._own: set[str] = set()  # ids of what this session suggested, or was asked for
-        self._elsewhere: dict[str, str] = {}  # what another session is to measure: id here by id there
+        self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
+        self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id here by id there
         self._results: dict[str, str] = {}  # key of the first result that each suggestion led to
         self._known: set[str] = set()  # keys of complete results
         self._failures = 0  # exposures in a row without a result
@@ -106,7 +103,7 @@ class Campaign:
     # start
 
     def resume(self) -> None:
-        """Put first again what a person had put first in a session that was killed before it was measured."""
+        """Restore the suggestion that a person had put first, if its session was killed before it was measured."""
         if self._left is None or _age_s(self._left["created"]) > TAKEN_WITHIN_S:
             return
         suggestion = self._left["suggestion"]
@@ -116,7 +113,7 @@ class Campaign:
                 self._put_first(suggestion, self._left["created"], self._left["taken_by"])
 
     def close_open(self) -> None:
-        """Write what became of the suggestions that an earlier session left open, and log its last result."""
+        """Write the final status of the suggestions that an earlier session left open, and log its last result."""
         known, self._found_before = self._found_before, []
         self._ledger.close_open(known, self._own, self._began)
 
@@ -231,7 +228,7 @@ class Campaign:
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
                 self._later(self._ledger.note, text, once=command.id)
             case Note() | Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
-                raise ValueError(f"{command.do!r} is no command to an agent")
+                raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
 
     def _take(self, command: Take) -> dict[str, Any]:
@@ -351,7 +348,7 @@ class Campaign:
             return self.explorer.should_stop()
 
     def checkpoint(self) -> None:
-        """Write to Tiled what no result holds: what people changed, rejected or put first, and the commands applied."""
+        """Write the state that no result holds: all that people changed, and the commands that were applied."""
         with self._lock:
             first = self._ready if self._by_hand else None
             state = {
@@ -468,7 +465,7 @@ class Campaign:
     # inside
 
     def _put_first(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
-        """Have a suggestion measured next, whatever results come before."""
+        """Let a suggestion be measured next, whatever results come before."""
         self._ready, self._by_hand, self._since = suggestion, True, created
         self._own.add(suggestion[ID_KEY])
         if taken_by is not None:
@@ -549,7 +546,7 @@ class Campaign:
         self.explorer.ingest(points)
 
     def _restore(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Take up a checkpoint, and return what a person had put first.
+        """Restore a checkpoint, and return the suggestion that a person had put first.
 
         Bounds that were changed in the configuration since then replace those of the checkpoint.
         """
@@ -568,7 +565,7 @@ class Campaign:
         return state.get("first")
 
     def _recall(self, state: Mapping[str, Any]) -> None:
-        """Take up the commands applied from a checkpoint."""
+        """Restore the commands that were applied from a checkpoint."""
         applied = (state.get("applied") or {}).items()
         self._applied = {id: (do, Answer(status, text)) for id, (do, status, text) in applied} | self._applied
 

@@ -1,4 +1,4 @@
-"""Commands that wait in Tiled, executed exactly once, also where several processes of one agent read them."""
+"""Commands that wait in Tiled are executed exactly once, even if several processes of one agent read them."""
 
 import logging
 import secrets
@@ -20,19 +20,19 @@ logger = logging.getLogger(__name__)
 class CommandReader:
     """Reads the commands to an agent, has its campaign apply them, and writes the answers.
 
-    An answer is written after everything that the command led to, its id in the checkpoint included: after a crash the
-    next session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
+    An answer is written after all that the command changed, including its id in the checkpoint: after a crash the next
+    session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
     """
 
     def __init__(
         self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
     ) -> None:
         self._store, self._node, self._campaign, self._jobs, self._answered = store, node, campaign, jobs, answered
-        self._process = secrets.token_hex(8)  # beside others of this agent
-        self._answers: dict[str, Answer] = {}  # that are not written yet, by key
+        self._process = secrets.token_hex(8)  # of several of this agent
+        self._answers: dict[str, Answer] = {}  # not yet written, by key
 
     def begin(self, *, alone: bool) -> None:
-        """Take up what an earlier session left; `alone`: no other session of this agent is at work on this machine."""
+        """Complete the work of an earlier session, if no other session of this agent runs on this machine (`alone`)."""
         if not alone:
             return
         self._campaign.resume()
@@ -40,13 +40,15 @@ class CommandReader:
         self._jobs.submit(self._campaign.close_open)
 
     def look(self) -> None:
-        """Have the waiting commands executed, if there are any; from any thread."""
-        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # the next look; a closed client
+        """Submit a job that executes the waiting commands, if there are any; from any thread."""
+        with suppress(
+            ClientError, httpx.HTTPError, RuntimeError, KeyError
+        ):  # try again with the next look; a closed client is a RuntimeError
             if self._node.commands():
                 self._jobs.submit(self.read)
 
     def read(self, *, take_over: bool = False) -> None:
-        """Execute what waits, in the worker's thread; `take_over` what other processes claimed, too."""
+        """Execute the waiting commands, in the worker's thread; `take_over`: also those claimed by other processes."""
         if self._store.seems_away:
             return
         try:
@@ -63,7 +65,7 @@ class CommandReader:
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
         try:
             return self._campaign.apply(parse_command(metadata))
-        except ValueError as error:  # anybody may have written it
+        except ValueError as error:  # anybody can write a node
             return Answer("refused", str(error)[:300])
 
     def _answer(self, key: str) -> None:

@@ -1,34 +1,37 @@
-"""What a campaign writes beside the results: suggestions and their status, the log, its checkpoint."""
+"""What a campaign writes beside the results: suggestions, the log with claims and notices, the checkpoint."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from numbers import Real
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.utils import ClientError
 
+from ainerd.campaign._atlas import Atlas
+from ainerd.novelty import LOOKS, Discoveries, RegimeTest
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.runs import Outcome
+from ainerd.technique import Technique, is_novel
 from ainerd.words import place
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 GONE = "its session was gone"
 
-# A status that is given only instead of these: what somebody accepted is not taken back, what was measured not failed;
-# what has failed may fail again in a later run.
+# Statuses that one may replace: an accepted suggestion is not withdrawn, a measured one does not become failed, and a
+# failed one may fail again in a later run.
 _INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
-    """A line that Tiled does not take is no reason to lose the run it is about."""
+    """Log what Tiled does not accept instead of raising: no run is lost for it."""
 
     @wraps(write)
     def inner(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
-        if self._store.seems_away and not self._store.answers():  # else each line would wait for half a minute
+        if self._store.seems_away and not self._store.answers():  # otherwise each write would wait for half a minute
             logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
             return
         try:
@@ -40,9 +43,9 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 
 
 class Ledger:
-    """Writes to Tiled, in an agent's own store, what was decided and why.
+    """Writes suggestions, their status, the log and the checkpoint of one agent to Tiled.
 
-    `names` are the actuators, which share the `unit`. `principal` is who the agent is, on a server with accounts.
+    `names` are the actuators, which share the `unit`. `principal` is the agent's account on a server with accounts.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Ledger:
         by: str | None = None,
         principal: str | None = None,
     ) -> None:
-        """Keep a suggestion, or give a kept one another status; `principal` is who wants it, if not the agent."""
+        """Write a suggestion, or another status of one; `principal` is the account that made it, if not the agent's."""
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
             agent=self._agent,
@@ -81,7 +84,7 @@ class Ledger:
     def status(
         self, id: str, status: str, reason: str | None = None, raw_uid: str | None = None, by: str | None = None
     ) -> None:
-        """Say what became of a suggestion; one of another agent is left alone."""
+        """Write the status of a suggestion; one of another agent stays as it is."""
         try:
             self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=_INSTEAD_OF.get(status))
         except KeyError:
@@ -89,15 +92,15 @@ class Ledger:
 
     @_softly
     def close_open(self, known: Sequence[Outcome], own: Collection[str], before: str) -> None:
-        """Write what became of the suggestions that a session which is gone left open, and log its last result.
+        """Write the final status of suggestions that a dead session left open, and log its last result.
 
-        `known` are all results, `own` the ids of this session's suggestions, which began at the time `before`.
+        `known` are all results, `own` the ids of this session's suggestions; those since `before` are not closed.
         """
-        became = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
+        outcomes = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
         for record in self._store.open_suggestions():
-            if record.id in own or record.created > before:  # the latter are of a session beside this one
+            if record.id in own or record.created > before:  # the latter belong to another live session
                 continue
-            outcome = became.get(record.id)
+            outcome = outcomes.get(record.id)
             if outcome is not None:
                 status = "failed" if outcome.status == "failed" else "measured"
                 self._store.set_status(record.id, status, outcome.reason or None, outcome.raw_uid)
@@ -112,16 +115,16 @@ class Ledger:
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
     def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
-        """Open suggestions that came before this one and are not our `own`; None if that cannot be told now."""
+        """Return open suggestions older than this one that are not our `own`; None if Tiled does not answer."""
         if self._store.seems_away:
             return None
         try:
-            found = self._store.open_suggestions()
+            records = self._store.open_suggestions()
         except (ClientError, httpx.HTTPError) as error:
-            logger.debug("what others suggest is not read: %s", error)
+            logger.debug("suggestions of other sessions are not read: %s", error)
             return None
-        place = next((i for i, record in enumerate(found) if record.id == id), len(found))
-        return [record for record in found[place + 1 :] if record.id not in own]
+        i = next((i for i, record in enumerate(records) if record.id == id), len(records))
+        return [record for record in records[i + 1 :] if record.id not in own]
 
     @_softly
     def note(self, text: str, *, once: str | None = None, **ids: Any) -> None:
@@ -139,12 +142,12 @@ class Ledger:
         self.is_saved = True
 
     def position_text(self, position: Mapping[str, Any]) -> str:
-        """A position in words."""
+        """Return a position in words."""
         known = {name: position[name] for name in self._names if name in position}
         return place(known, dict.fromkeys(known, self._unit)) if known else "an unknown position"
 
     def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
-        """What was found at a position, in words; `told_apart`: whether a novel one's point is unlike known ones."""
+        """Return a result in words; `told_apart`: whether the embedding of a novel one differs from known regimes."""
         scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
         where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
@@ -155,7 +158,7 @@ class Ledger:
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """The numbers that a suggestion brings beside its position: what speaks for it and against it."""
+    """Return the terms of a suggestion: its numbers beside the position."""
     return {
         name: float(x)
         for name, x in suggestion.items()
@@ -164,5 +167,107 @@ def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, f
 
 
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:
-    """Limits in words."""
+    """Return limits in words."""
     return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in limits.items())
+
+
+_WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "four exposures", "five exposures")
+
+
+class Claims:
+    """Claims that a regime is new, and hints that one more exposure could decide it.
+
+    There are no claims for a technique without simulated regimes of known kinds.
+    """
+
+    def __init__(self, technique: Technique) -> None:
+        null = technique.null_regimes()
+        self._discoveries: Discoveries | None = None
+        if null is not None:
+            self._discoveries = Discoveries(RegimeTest(null.by_look, null.smallest), technique.alpha)
+        self._asked: set[int] = set()
+
+    @property
+    def found(self) -> dict[int, float]:
+        """p-value of each regime that is a discovery, by its number."""
+        return dict(self._discoveries.found) if self._discoveries is not None else {}
+
+    @property
+    def bound(self) -> str | None:
+        """Chance that any claim is false, in words; None if the technique makes no claims."""
+        if self._discoveries is None:
+            return None
+        return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
+
+    def update(self, p_values: Mapping[int, Sequence[float]]) -> list[str]:
+        """Return announcements that follow from the p-values of each regime, in the order of measurement."""
+        if self._discoveries is None:
+            return []
+        alpha, lines = self._discoveries.alpha, []
+        for number in self._discoveries.update(p_values):
+            n = len(p_values[number])
+            lines.append(f"new regime {number}: {_exposures(n)}, p = {self._discoveries.p(number):.2g}; {self.bound}")
+        for number, p in p_values.items():
+            undecided = number not in self._discoveries.found and number not in self._asked
+            if undecided and is_novel(min(p, default=1.0), alpha) and self._discoveries.decides(number, p):
+                self._asked.add(number)
+                lines.append(f"regime {number} may be new, {_exposures(len(p))}: one more there can tell")
+        return lines
+
+
+def _exposures(n: int) -> str:
+    return _WORDS[n] if n < len(_WORDS) else f"{n} exposures, of which the first {LOOKS} count"
+
+
+DRIFT = (
+    "recalibrate: this session's p-values are not those of runs like the bank's, so that much of the sample is new, or "
+    "the bank does not describe the instrument any more: make one from runs that are known"
+)
+
+
+class Drift(Protocol):
+    """Detects that the p-values are not those of known runs."""
+
+    @property
+    def verdict(self) -> str:
+        """Empty until a drift was detected."""
+        ...
+
+    def update(self, p: float) -> float:
+        """Add the next p-value."""
+        ...
+
+
+class Notices:
+    """Log lines for the operator: the sample is explored, a regime changes, recalibrate.
+
+    Runs at most a `beam_size` apart are at one place; None if it is not known.
+    """
+
+    def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
+        self._ledger, self._atlas, self._beam_size, self.drift = ledger, atlas, beam_size, drift
+        self._was_explored = False
+        self.advice: str | None = None  # what the latest run suggests to do
+
+    def post(self, outcome: Outcome, explored: bool, why: str) -> None:
+        """Write the notices that follow from a run; `explored`: whether the sample is, and `why`, in words."""
+        if explored and not self._was_explored:
+            self._ledger.note(f"explored: {why}")
+        self._was_explored = explored
+        if self.drift is not None and outcome.novelty_p is not None and not self.drift.verdict:
+            self.drift.update(outcome.novelty_p)
+            if self.drift.verdict:
+                self._ledger.note(DRIFT)
+        self.advice = self._change(outcome)
+        if self.advice:
+            self._ledger.note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)
+
+    def _change(self, outcome: Outcome) -> str | None:
+        """Return the notice that the regime at the place of a run has changed; None if it has not, or is not known."""
+        if outcome.regime < 0 or self._beam_size is None:
+            return None
+        before = self._atlas.regime_before(outcome, self._beam_size)
+        if before in (None, -1, outcome.regime):
+            return None
+        where = self._ledger.position_text(outcome.positions)
+        return f"the regime at {where} was {before}, now it is {outcome.regime}: agent.stay(5) would follow the change"

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
-from ainerd.campaign._ledger import terms_of
-from ainerd.campaign._notices import Drift
+from ainerd.campaign._ledger import Drift, terms_of
 from ainerd.steering import Explorer, Labeler, TravelTime, Window
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
 
-TRIES = 20  # how often it is asked for a position that may be measured
+TRIES = 20  # requests for a position that may be measured
 
 Limits = Mapping[str, tuple[float, float]]
 
@@ -59,11 +58,11 @@ def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labele
 
 
 class TechniqueOptimizer:
-    """The part of `ainerd.steering.Explorer` that a campaign uses, around another bluesky-adaptive `Optimizer`.
+    """The interface of `ainerd.steering.Explorer` around another bluesky-adaptive `Optimizer`.
 
-    Suggestions get an id and a reason where they have none, and numbers beside the position become terms. A position
-    out of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`,
-    where there is such a method. The dose limit is up to the optimizer. `name` is the technique's, for messages.
+    Suggestions get an id and a reason if they lack them, and numbers beside the position become terms. A position out
+    of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`, if
+    there is such a method. The dose limit is up to the optimizer. `name` is the technique's, for messages.
     ValueError if the optimizer has no `suggest` or no `ingest`.
     """
 
@@ -101,48 +100,48 @@ class TechniqueOptimizer:
         self.excluded = [*self._window.excluded, dict(region)]
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Next positions; ValueError, in one line, if the optimizer has none that may be measured."""
+        """Return the next positions; ValueError, in one line, if the optimizer gives none that may be measured."""
         n, suggestions = num_points or 1, list[dict[str, Any]]()
         for _ in range(TRIES):
             try:
                 reason = f"suggested by {self._whose}"
-                offered = [self._completed(about, reason) for about in self._optimizer.suggest(n)]
+                offered = [self._completed(each, reason) for each in self._optimizer.suggest(n)]
             except Exception as error:
                 raise ValueError(f"{self._whose} suggests nothing: {type(error).__name__}: {error}") from error
-            suggestions += [about for about in offered if self._window.objection(self._position(about)) is None]
+            suggestions += [each for each in offered if self._window.objection(self._position(each)) is None]
             if len(suggestions) >= n:
                 return suggestions[:n]
         raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Hand on what was found; what it does not take is logged."""
+        """Pass on results; log an error of the optimizer."""
         measured = [point for point in points if np.isfinite(point["embedding"]).all()]
         try:
             if measured:
                 self._optimizer.ingest(measured)
             self.register_failures([point for point in points if not np.isfinite(point["embedding"]).all()])
         except Exception:
-            logger.exception("%s did not take what was found", self._whose)
+            logger.exception("%s did not accept the results", self._whose)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Give a person's own points what suggestions have; ValueError if one may not be measured."""
-        for about in suggestions:
-            if (objection := self._window.objection(self._position(about))) is not None:
+        """Complete a person's own points to suggestions; ValueError if one may not be measured."""
+        for suggestion in suggestions:
+            if (objection := self._window.objection(self._position(suggestion))) is not None:
                 raise ValueError(objection)
         if isinstance(self._optimizer, CanRegisterSuggestions):
             suggestions = self._optimizer.register_suggestions(suggestions)
-        return [self._completed(about, "asked for by a person") for about in suggestions]
+        return [self._completed(suggestion, "asked for by a person") for suggestion in suggestions]
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Report exposures that gave nothing."""
+        """Report failed exposures."""
         if suggestions and isinstance(self._optimizer, TrialFaultAware):
             self._optimizer.register_failures(suggestions)
 
     def withdraw(self, trial_id: str) -> None:
-        """Nothing: bluesky-adaptive has no word for a suggestion that is not measured."""
+        """Do nothing: the protocols of bluesky-adaptive have no method for it."""
 
     def should_stop(self) -> tuple[bool, str]:
-        """Whether to stop, and why; never, if the optimizer does not say."""
+        """Return whether to stop, and why; never, if the optimizer has no such method."""
         if not isinstance(self._optimizer, SupportsStoppingCriteria):
             return False, f"{self._whose} does not say when to stop"
         try:
@@ -152,21 +151,21 @@ class TechniqueOptimizer:
         return bool(stop), why or f"{self._whose} says {'stop' if stop else 'go on'}"
 
     def get_best_points(self) -> list[Any]:
-        """As the optimizer says; none, if it does not."""
+        """Return the best points, if the optimizer has such a method."""
         return list(self._optimizer.get_best_points()) if hasattr(self._optimizer, "get_best_points") else []
 
     def map(self) -> None:
-        """None: there is no belief over position to draw."""
+        """Return None: there is no belief over position to draw."""
 
-    def _completed(self, about: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    def _completed(self, suggestion: Mapping[str, Any], reason: str) -> dict[str, Any]:
         return {
-            ID_KEY: str(about.get(ID_KEY, uuid.uuid4().hex)),
-            **self._window.named(self._position(about)),
-            "reason": str(about.get("reason") or reason),
-            **terms_of(about, (*self.names, ID_KEY)),
+            ID_KEY: str(suggestion.get(ID_KEY, uuid.uuid4().hex)),
+            **self._window.named(self._position(suggestion)),
+            "reason": str(suggestion.get("reason") or reason),
+            **terms_of(suggestion, (*self.names, ID_KEY)),
         }
 
-    def _position(self, about: Mapping[str, Any]) -> np.ndarray:
-        if missing := [name for name in self.names if name not in about]:
-            raise ValueError(f"a position has no {', '.join(missing)}: {dict(about)}")
-        return np.array([float(about[name]) for name in self.names])
+    def _position(self, suggestion: Mapping[str, Any]) -> np.ndarray:
+        if missing := [name for name in self.names if name not in suggestion]:
+            raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
+        return np.array([float(suggestion[name]) for name in self.names])
