@@ -146,9 +146,9 @@ def test_nobody_takes_it_in_time(reviewed, monkeypatch):
         reviewed.RE(reviewed.agent.explore(1))
 
 
-@pytest.mark.fault("two processes of one agent read what a person asks", "one alone does it")
-def test_a_wish_is_heeded_once(server, http, monkeypatch):
-    _, ainerd = open_catalog(server.client().create_container(f"heeded-{uuid.uuid4().hex[:8]}"))
+@pytest.mark.fault("two processes of one agent claim a command", "one of them gets it")
+def test_a_command_is_claimed_once(server, http, monkeypatch):
+    _, ainerd = open_catalog(server.client().create_container(f"claimed-{uuid.uuid4().hex[:8]}"))
     node = AgentNode(ainerd, "slow")
     node.say({"bounds": {}})
     Person(http, server, ainerd).presses("hold")

@@ -41,9 +41,7 @@ class CommandReader:
 
     def look(self) -> None:
         """Submit a job that executes the waiting commands, if there are any; from any thread."""
-        with suppress(
-            ClientError, httpx.HTTPError, RuntimeError, KeyError
-        ):  # try again with the next look; a closed client is a RuntimeError
+        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # a closed client is the second
             if self._node.commands():
                 self._jobs.submit(self.read)
 
