@@ -33,7 +33,7 @@ class Person:
         return answer.json()
 
     def presses(self, do, **more):
-        body = {"do": do, "agent": self.sees()["agent"], "who": "Ann", **more}
+        body = {"do": do, "agent": self.waits_for(lambda said: said["agent"]), "who": "Ann", **more}
         answer = self._http.post(f"{self._base}/custom/ainerd/wish/{self._path}", json=body)
         assert answer.is_success, answer.text
         return answer.json()["id"]

@@ -226,7 +226,7 @@ class CampaignRecords:
         return self._newest(self._scope)
 
     def log(self, text: str, *, once: str | None = None, **ids: str | int | float | None) -> None:
-        """Write a log line; `ids` are related keys, such as ``raw_uid=...``. A line with a key `once` is written once."""
+        """Write a log line; `ids` are related keys, such as ``raw_uid=...``. `once`: its key, not to repeat it."""
         self._add_line(LogRecord.model_validate({"text": text, "agent": self.agent, "ids": ids}), once)
 
     def note(self, text: str, *, raw_uid: str, scan: str, result: str | None = None) -> None:
