@@ -1,4 +1,4 @@
-"""The agent of the rheo-XPCS instrument: its TOML, and what it does with a rheometer.
+"""The agent of the rheo-XPCS instrument, with its TOML and its rheometer.
 
 For another instrument copy this file and the TOML, and change the names in the TOML.
 """
@@ -26,7 +26,7 @@ def build_agent(
     shutter: Any = None,
     settings: Settings | None = None,
 ) -> Agent:
-    """An agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
+    """Build an agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
 
     The rheometer, if there is one, is read once a run, its signals named in ``recorded.series`` are monitored, and it
     shears the sample before each exposure as ``rheo_xpcs.preshear`` says.

@@ -1,4 +1,4 @@
-"""The agent of the diffraction instrument: its TOML, and one frame a temperature.
+"""The agent of the diffraction instrument, with its TOML; it takes one frame a temperature.
 
 For another instrument copy this file and the TOML, and change the names in the TOML.
 """
@@ -19,7 +19,7 @@ TOML = Path(__file__).with_name("xtec.toml")
 
 
 def build_agent(client: Container, *, detector: Any, temperature: Any, settings: Settings | None = None) -> Agent:
-    """An agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
+    """Build an agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
 
     It takes a run of one frame at each temperature. Runs are of one ramp if they have the same ``series_id``, which
     ``RE.md["series_id"] = "heating 1"`` gives to all.

@@ -1,4 +1,4 @@
-"""``make demo-xtec``: two ramps of a simulated crystal, one by the agent, one even; at the end the truth."""
+"""``make demo-xtec``: two ramps of a simulated crystal, one chosen by the agent, one even, beside the truth."""
 
 import shutil
 import sys
@@ -20,12 +20,12 @@ from sim_devices import Crystal, DiffractionDetector, SimClock, TemperatureContr
 
 OUTPUT = Path(__file__).resolve().parents[1] / "output" / "demo-xtec"
 EVEN, CHOSEN = 30, 12
-SPEED = 2000.0  # simulated seconds in one of the wall's
+SPEED = 2000.0  # simulated seconds in one second of the wall clock
 console = Console()
 
 
 def devices(settings: Settings, *, crystal: Crystal, speed: float = SPEED, seed: int = 0) -> tuple[Any, Any]:
-    """The detector and the temperature controller around a crystal; frames go where the settings say."""
+    """Return the detector and the temperature controller around a crystal; frames go to the folder in the settings."""
     clock = SimClock(speed)
     temperature = TemperatureController(name="temperature", clock=clock, seed=seed)
     detector = DiffractionDetector(
@@ -40,7 +40,7 @@ def devices(settings: Settings, *, crystal: Crystal, speed: float = SPEED, seed:
 
 
 def main() -> None:
-    """Run the demo; one line and exit code 2 if it cannot start."""
+    """Run the demo; print one line and exit with 2 if it cannot start."""
     try:
         run(Settings.load(TOML))
     except (SettingsError, ServerError) as err:
@@ -51,7 +51,7 @@ def main() -> None:
 def run(
     settings: Settings, *, even: int = EVEN, chosen: int = CHOSEN, n: int = 200, output: Path = OUTPUT, seed: int = 4
 ) -> Agent:
-    """Ramp a crystal, and print and draw what was found; `output` is emptied first."""
+    """Ramp a crystal, and print and draw the results; `output` is emptied first."""
     began = time.perf_counter()
     shutil.rmtree(output, ignore_errors=True)
     settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
@@ -86,25 +86,25 @@ def run(
 
 
 def report(agent: Agent, client: Any, crystal: Crystal) -> None:
-    """What was found, read back from Tiled, and how it compares with the truth."""
+    """Print the results, read back from Tiled, and the truth."""
     table = agent.results.table()
-    console.rule("what was found, read back from Tiled")
+    console.rule("results, read back from Tiled")
     for key, row in table.iterrows():
         name = row["series_id"] if isinstance(row.get("series_id"), str) else "one run"
         console.print(f"[bold]{name}[/], {row['status']}")
         console.print(agent.explain(key))
         console.print(agent.results.rows(key, "cluster").to_string(float_format="%.3g"))
-    console.rule("why it went where it went")
+    console.rule("reasons of the temperatures")
     asked = agent.results.suggestions()
     for _, row in asked[asked["status"] == "measured"].iterrows():
         console.print(f"  {row['temperature']:6.1f} K: {row['reason']}")
     near = client["ainerd/results"].search(Key("transition_1") >= 70.0).search(Key("transition_1") <= 90.0)
     console.rule('client["ainerd/results"].search(Key("transition_1") >= 70.0).search(Key("transition_1") <= 90.0)')
     for node in near.values():
-        said = node.metadata
-        console.print(f"  {said['transition_1']:.1f} K from {said['temperatures']} temperatures")
+        result = node.metadata
+        console.print(f"  {result['transition_1']:.1f} K from {result['temperatures']} temperatures")
     truth = ", ".join(f"{t.temperature:g} K" for t in crystal.transitions)
-    console.print(Panel(f"transitions of the crystal: {truth}", title="the truth it could not see"))
+    console.print(Panel(f"transitions of the crystal: {truth}", title="the truth, hidden from the agent"))
 
 
 if __name__ == "__main__":

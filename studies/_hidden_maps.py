@@ -54,11 +54,6 @@ class HiddenMap:
         """Number of regimes."""
         return len(self.mean)
 
-    @property
-    def pair_distance(self) -> float:
-        """Root mean square distance between two exposures of one regime, from the noise alone."""
-        return float(np.sqrt(2 * DIMENSIONS) * NOISE[self.noise])
-
     def regime(self, position: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the regime at each position, (n, 2) to (n,)."""
         column, row = np.clip((position * RESOLUTION).astype(int), 0, RESOLUTION - 1).T

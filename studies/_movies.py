@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -156,7 +157,8 @@ def read(folder: Path, frames: int, level: float, rounds: int) -> Iterator[Row]:
         "reader to maps, picture": lambda path: reduced(by_reader(path, picture=True), partition, frames),
         "h5py to maps": lambda path: reduced(by_h5py(path), partition, frames),
     }
-    compressed = write_compressed(folder, geometry, frames, level)
+    ageing = Dynamics(family="ageing", tau_s=1.0, ageing=1.0)
+    compressed = write_exposure(folder, geometry, ageing, frames, level, PERIOD_S)
     files = {"bitshuffle-LZ4": compressed, "uncompressed": write_uncompressed(folder, compressed)}
     for path in files.values():  # fills the page cache, compiles, and shows that both ways give the same
         if not np.array_equal(ways["reader to maps"](path), ways["h5py to maps"](path), equal_nan=True):
@@ -175,22 +177,18 @@ def read(folder: Path, frames: int, level: float, rounds: int) -> Iterator[Row]:
         }
 
 
-def write_compressed(folder: Path, geometry: Geometry, frames: int, level: float) -> Path:
-    """Write a simulated exposure as the simulated detector does."""
+def write_exposure(
+    folder: Path, geometry: Geometry, dynamics: Dynamics, frames: int, level: float, period_s: float, **options: Any
+) -> Path:
+    """Write a simulated exposure as the simulated detector does; `options` are of `SpeckleMovie`."""
     rng, maker = np.random.default_rng(0), FrameMaker(geometry)
-    times = np.arange(frames) * PERIOD_S
-    movie = SpeckleMovie(
-        Dynamics(family="ageing", tau_s=1.0, ageing=1.0),
-        times + PERIOD_S / 2,
-        geometry.phi_deg.ravel()[maker.ring],
-        contrast=0.2,
-        rng=rng,
-    )
+    times, phi = np.arange(frames) * period_s, geometry.phi_deg.ravel()[maker.ring]
+    movie = SpeckleMovie(dynamics, times + period_s / 2, phi, contrast=0.2, rng=rng, **options)
     file, written = FrameFile(folder, "compressed", geometry.pixel_mask), 0
     for intensity in movie.blocks():
         levels = np.full(len(intensity), level)
-        counts = maker.count(intensity, levels, PERIOD_S, rng)
-        file.append(maker.encode(counts, levels, PERIOD_S, rng), times[written : written + len(counts)])
+        counts = maker.count(intensity, levels, period_s, rng)
+        file.append(maker.encode(counts, levels, period_s, rng), times[written : written + len(counts)])
         written += len(counts)
     file.close()
     return file.path

@@ -19,9 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import Dynamics, g1_squared
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_flow, fit_kww
-from sim_devices._frames import FrameFile, FrameMaker
+from sim_devices._frames import FrameMaker
 from sim_devices._geometry import Geometry
 from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
+from studies._movies import write_exposure
 from studies._tools import Row, Study, report
 
 DURATION_S, CONTRAST, SIZE, LEVELS = 50.0, 0.2, 256, (0.05, 0.5)
@@ -190,22 +191,14 @@ def error(values: Any) -> Any:
 
 def speed(level: float, frames: int = 5000) -> Row:
     """Measure how long it takes to draw, count, compress and write full frames of an ageing sample, on one core."""
-    geometry, rng = Geometry(bad_share=3e-4), np.random.default_rng(0)
+    geometry = Geometry(bad_share=3e-4)
     began, processor = time.perf_counter(), time.process_time()
-    maker, grain = FrameMaker(geometry), Grain(geometry.ring, geometry.frame_shape, (0.8, 0.8))
-    exposure_s = DURATION_S / frames
-    times, written = np.arange(frames) * exposure_s, 0
-    phi = geometry.phi_deg.ravel()[maker.ring]
-    movie = SpeckleMovie(REGIMES["ageing"], times + exposure_s / 2, phi, contrast=CONTRAST, rng=rng, grain=grain)
+    grain = Grain(geometry.ring, geometry.frame_shape, (0.8, 0.8))
     with tempfile.TemporaryDirectory() as folder:
-        file = FrameFile(Path(folder), "speed", geometry.pixel_mask)
-        for intensity in movie.blocks():
-            levels = np.full(len(intensity), level)
-            counts = maker.count(intensity, levels, exposure_s, rng)
-            file.append(maker.encode(counts, levels, exposure_s, rng), times[written : written + len(counts)])
-            written += len(counts)
-        size = file.path.stat().st_size
-        file.close()
+        path = write_exposure(
+            Path(folder), geometry, REGIMES["ageing"], frames, level, DURATION_S / frames, grain=grain
+        )
+        size = path.stat().st_size
     return {
         "what": f"{frames} frames of {geometry.frame_shape[0]} × {geometry.frame_shape[1]}",
         "photons": level,

@@ -13,12 +13,14 @@ continue where they stopped.
 import contextlib
 import ctypes
 import io
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -191,23 +193,14 @@ def timed(case: Case) -> Row:
     way, n = case
     found = []
     for _ in range(1 if way == "xtec, one run" else 3):
-        command = [
-            sys.executable,
-            "-c",
-            "import studies.xtec as x, sys; x.one(sys.argv[1], int(sys.argv[2]))",
-            way,
-            str(n),
-        ]
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
-        if not done.returncode:
-            found.append([float(x) for x in done.stdout.split()[-2:]])
+        with suppress(ImportError, BrokenProcessPool), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            found.append(pool.submit(one, way, n).result())
     times, memory = zip(*found, strict=True) if found else ([np.nan], [np.nan])
     return {"way": way, "trajectories": n, "CPU s": min(times), "extra MB": float(np.median(memory)), "n": len(found)}
 
 
-def one(way: str, n: int) -> None:
-    """Print the CPU time of a way, and how much the peak of memory grows."""
+def one(way: str, n: int) -> tuple[float, float]:
+    """Return the CPU time of a way in s, and the growth of the peak of memory in MB."""
     x = many(n)
     WAYS[way](x[:2000])  # loads and compiles
     ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide new memory
@@ -215,8 +208,7 @@ def one(way: str, n: int) -> None:
     before = memory_mb("VmHWM")
     began = time.process_time()
     WAYS[way](x)
-    seconds = time.process_time() - began
-    print(seconds, memory_mb("VmHWM") - before)
+    return time.process_time() - began, memory_mb("VmHWM") - before
 
 
 def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:

@@ -1,6 +1,6 @@
-"""``make demo``: the whole loop on an embedded Tiled server, and a look at the truth at the end.
+"""``make demo``: the whole loop on an embedded Tiled server, compared with the truth at the end.
 
-Each time another sample is explored; ``python -m agents.demo --seed N`` repeats one.
+Each run explores another sample; ``python -m agents.demo --seed N`` repeats one.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tiled.client.container import Container
 from tiled.queries import Key
 
 from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrument
-from agents.demo.truth import told, truth_map
+from agents.demo.truth import summary, truth_map
 from agents.rheo_xpcs import TOML, build_agent
 from ainerd.agent import Agent, open_tiled
 from ainerd.config import Settings, SettingsError
@@ -33,7 +33,7 @@ from ainerd.server import ServerError
 from sim_devices import SimulatedInstrument
 
 OUTPUT = Path(__file__).resolve().parents[2] / "output" / "demo"
-# In turn, with the seed; the last three move thousands of scatterers, and get fewer frames.
+# Chosen by the seed; the last three move thousands of scatterers, and get fewer frames.
 SAMPLES = ("voronoi", "bands", "blocks", "inclusions", "particles", "flow_field")
 MOVED = ("blocks", "particles", "flow_field")
 PICTURED = 3  # seed of the pictures in the documentation
@@ -41,14 +41,14 @@ SEEDS = 1000
 Runs = tuple[tuple[int, int, float], ...]
 RUNS: Runs = ((9, 500, 0.1), (1, 5000, 0.01), (8, 500, 0.1))  # positions, frames, seconds a frame: 50 s each
 RUNS_MOVED: Runs = ((9, 200, 0.25), (1, 500, 0.1), (8, 200, 0.25))
-SPEED = 60.0  # simulated seconds in one of the wall's
+SPEED = 60.0  # simulated seconds in one second of the wall clock
 console = Console()
 
 
 def main() -> None:
-    """Run the demo; one line and exit code 2 if it cannot start."""
+    """Run the demo; print one line and exit with 2 if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m agents.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, help="of the sample; without it another one each time")
+    parser.add_argument("--seed", type=int, help="seed of the sample; a random one by default")
     seed, config = parser.parse_args().seed, os.environ.get("AINERD_CONFIG")
     try:
         run(Settings.load(config or TOML), seed=seed, hardware=hardware_beside(config))
@@ -65,15 +65,15 @@ def run(
     runs: Runs | None = None,
     output: Path = OUTPUT,
 ) -> Agent:
-    """Explore a hidden sample, and print and draw what was found.
+    """Explore a hidden sample, and print and draw the results.
 
     Parameters
     ----------
     settings : Settings
     seed : int, optional
-        Of the sample; by default another one each time.
+        Seed of the sample; by default a random one.
     hardware : Path
-        What the instrument is; see `agents.demo.simulated`.
+        Description of the instrument; see `agents.demo.simulated`.
     runs : tuple of (int, int, float), optional
         Positions, frames and seconds a frame.
     output : Path
@@ -83,7 +83,7 @@ def run(
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     sample = SAMPLES[seed % len(SAMPLES)]
     runs = runs or (RUNS_MOVED if sample in MOVED else RUNS)
-    console.print(f"A sample nobody has looked at: number {seed}. `python -m agents.demo --seed {seed}` repeats it.")
+    console.print(f"A new sample: number {seed}. `python -m agents.demo --seed {seed}` repeats it.")
     shutil.rmtree(output, ignore_errors=True)
     settings.storage.directory, settings.storage.frames = output / "tiled", [output / "frames"]
     console.print(f"[dim]Everything goes to {output}, at most 1.5 GB; `make clean` removes it.[/]")
@@ -103,7 +103,7 @@ def run(
         RE = RunEngine({})
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
         agent.attach(RE)
-        console.print(f"The campaign in a browser, as it goes: open {agent.page}")
+        console.print(f"Follow the campaign in a browser: open {agent.page}")
         with progress(agent, sum(n for n, _, _ in runs)):
             for positions, n_frames, seconds in runs:
                 instrument.detector.cam.num_images.put(n_frames)
@@ -124,7 +124,7 @@ def run(
 
 @contextmanager
 def progress(agent: Agent, positions: int) -> Iterator[None]:
-    """Two bars: positions measured, and frames analysed of the run that is going on."""
+    """Show two bars: measured positions, and analysed frames of the present run."""
     columns = TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     done = threading.Event()
     with Progress(*columns, console=console) as bars:
@@ -147,23 +147,23 @@ def progress(agent: Agent, positions: int) -> Iterator[None]:
 
 
 def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:
-    """What was found, read back from Tiled, and how it compares with the truth."""
+    """Print the results, read back from Tiled, and how they compare with the truth."""
     table = agent.results.table()
-    console.rule("what was found, read back from Tiled")
+    console.rule("results, read back from Tiled")
     shown = table[["scan_id", "sample_x", "sample_y", "n_frames", "regime", "novelty_p", "novel", "status"]]
     console.print(shown.to_string(index=False, float_format="%.3g"))
-    console.rule("why it went where it went")
+    console.rule("reasons of the positions")
     console.print(story(agent, table))
     novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))
     console.rule(f'client["ainerd/results"].search(Key("novelty_p") <= {agent.technique.alpha})')
     for node in novel.values():
-        about = node.metadata
-        console.print(f"  p = {about['novelty_p']:.4f} at ({about['sample_x']:.2f}, {about['sample_y']:.2f}) mm")
-    console.print(Panel(told(agent, table, instrument), title="against the truth"))
+        result = node.metadata
+        console.print(f"  p = {result['novelty_p']:.4f} at ({result['sample_x']:.2f}, {result['sample_y']:.2f}) mm")
+    console.print(Panel(summary(agent, table, instrument), title="compared with the truth"))
 
 
 def story(agent: Agent, table: pd.DataFrame) -> Table:
-    """The path, a line each, with the reason of every suggestion."""
+    """Return the path, a line for each exposure, with the reason of every suggestion."""
     reasons = agent.results.suggestions().set_index("raw_uid")["reason"]
     lines = Table(box=None, pad_edge=False)
     for name in ("#", "position (mm)", "because", "found"):

@@ -1,6 +1,6 @@
-"""Pictures of the pages in Tiled's web interface, as a browser shows them: ``python -m agents.demo.pages docs/images``.
+"""Pictures of the pages in Tiled's web interface in a browser: ``python -m agents.demo.pages docs/images``.
 
-They are of the night in ``output/demo``, whose agent goes on; where there is none, one is explored first.
+They show the campaign in ``output/demo``, which is explored first if it does not exist.
 """
 
 import sys
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def draw(campaign: str, api_key: str, result: str, images: Path) -> None:
-    """The campaign on a desk, on a wall and on a phone, and a result."""
+    """Take pictures of the campaign on a desk, on a wall and on a phone, and of a result."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--headless=new", "--no-sandbox"])
 

@@ -1,4 +1,4 @@
-"""Pictures of an IPython session with the agent, as a person sees it: ``python -m agents.demo.session docs/images``."""
+"""Pictures of an IPython session with the agent, as a user sees it: ``python -m agents.demo.session docs/images``."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
 
 
 def picture(folder: Path) -> str:
-    """Type `LINES` with a small detector, and keep what the terminal showed.
+    """Type `LINES` with a small detector, and keep the output of the terminal.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The simulated instrument. Of the agent's settings it knows nothing: each may be wrong about the other."""
+"""The simulated instrument. It does not know the agent's settings, which may differ from it."""
 
 import os
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ def simulated_instrument(
     geometry: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> SimulatedInstrument:
-    """Devices around a hidden sample.
+    """Return the devices around a hidden sample.
 
     Parameters
     ----------
     directory : Path
-        Where the detector writes its frames: one that the agent may read.
+        Folder of the detector's frames, which the agent may read.
     hardware : Path
-        What the instrument is, as `sim_devices.read_hardware` reads it.
+        Description of the instrument, in the format of `sim_devices.read_hardware`.
     sample : str
         Its name in `sim_devices.SAMPLES`.
     sample_seed : int
-        Of the hidden sample.
+        Seed of the hidden sample.
     geometry : mapping, optional
         Other values for attributes of `sim_devices.Geometry`.
     **options
-        Of `sim_devices.SimulatedInstrument`, which come before those in the file.
+        Options of `sim_devices.SimulatedInstrument`, which override those in the file.
     """
     described = read_hardware(hardware) | options
     described["geometry"] = replace(described["geometry"], **geometry or {})
@@ -45,12 +45,12 @@ def simulated_instrument(
 
 
 def hardware_beside(settings: Path | str | None, otherwise: Path = HARDWARE) -> Path:
-    """The file on the simulated instrument beside a TOML of the agent, ``small.instrument.toml`` to ``small.toml``.
+    """Return the description of the instrument beside a TOML of the agent, ``small.instrument.toml`` to ``small.toml``.
 
     Parameters
     ----------
     settings : path-like or None
-        None or a file that has none beside it: `otherwise`.
+        Without it, or without a description beside it, return `otherwise`.
     otherwise : Path
     """
     beside = Path(os.fspath(settings)).with_suffix(ENDING) if settings else otherwise

@@ -1,4 +1,4 @@
-"""What a campaign found, held against the sample that it could not see, in sentences."""
+"""A summary in sentences of how the results of a campaign compare with the hidden sample."""
 
 from collections.abc import Iterable
 
@@ -10,8 +10,8 @@ from ainerd.agent import Agent
 from sim_devices import SimulatedInstrument
 
 
-def told(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) -> str:
-    """Which regimes there were, which of them were met, told apart, missed, and what was called novel without reason.
+def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) -> str:
+    """Return which regimes exist, which were measured, separated, or missed, and which exposures were falsely novel.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def told(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) -> 
     table : DataFrame
         Its results, a row an exposure.
     instrument : SimulatedInstrument
-        Which knows the truth.
+        It knows the truth.
     """
     sample, number = instrument.sample, pd.Series(range(1, len(table) + 1), table.index)
     found = table[table["status"] == "complete"]
@@ -48,7 +48,7 @@ def told(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) -> 
 
 
 def apart(truth: pd.Series, regime: pd.Series) -> list[str]:
-    """Which regimes were taken for one, and which were split."""
+    """Return which regimes were taken for one, and which were split."""
     lines = []
     for _, members in truth.groupby(regime.where(regime >= 0)):
         if members.nunique() > 1:
@@ -60,14 +60,14 @@ def apart(truth: pd.Series, regime: pd.Series) -> list[str]:
 def novelty(
     truth: pd.Series, number: pd.Series, found: pd.DataFrame, unknown: Iterable[str], alpha: float
 ) -> list[str]:
-    """What was called novel: of what nobody has seen before, and of what is known.
+    """Return which exposures were called novel, of unknown and of known regimes.
 
     Parameters
     ----------
     truth : Series of str
-        Of the complete exposures in `found`.
+        Regimes of the complete exposures in `found`.
     number : Series of int
-        Theirs on the path.
+        Their numbers on the path.
     found : DataFrame
     unknown : iterable of str
         Names of regimes.
@@ -96,21 +96,21 @@ def novelty(
         f"{alpha * n:.1f} expected by chance at {alpha:g}."
     )
     if silent := int((~judged).sum()):
-        lines.append(f"Of {silent} nothing was claimed.")
+        lines.append(f"{silent} without a p-value.")
     return lines
 
 
 def listed(names: Iterable[str]) -> str:
-    """Joined with commas and an "and"."""
+    """Return names joined with commas and an "and"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def times(n: int) -> str:
-    """How often."""
+    """Return a number of times in words."""
     return {1: "once", 2: "twice"}.get(int(n), f"{n} times")
 
 
 def truth_map(instrument: SimulatedInstrument, n: int = 200) -> np.ndarray:
-    """Index of the true regime over the sample, (n, n)."""
+    """Return the index of the true regime over the sample, (n, n)."""
     return np.unique(instrument.sample.regime_map(n), return_inverse=True)[1].reshape(n, n)

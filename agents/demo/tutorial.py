@@ -1,4 +1,4 @@
-"""``make tutorial``: types the tutorial into IPython, and puts what the terminal showed into its page."""
+"""``make tutorial``: type the tutorial into IPython, and put the output of the terminal into its page."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def plain(output: str, folder: str) -> str:
-    """What IPython showed in a folder, as `make ipython` does in its own, without numbers of values and empty lines."""
+    """Return the output of IPython with the folder of `make ipython`, without numbers of values and empty lines."""
     output = re.sub(rf"{re.escape(folder)}(\S* *)", lambda path: f"{OWN}{path[1]}".ljust(len(path[0])), output)
     lines = re.sub(r"^Out\[\d+\]: ?", "", output, flags=re.MULTILINE).splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())

@@ -60,6 +60,6 @@ def test_the_text_says_what_was_missed_and_where_nothing_was_claimed():
     assert novelty(truth, number, found, {"echo"}, 0.05) == [
         "echo was hit once, and missed: no exposure of it was called novel.",
         "Of 1 exposures of known kinds with a p-value, 0 called novel; 0.1 expected by chance at 0.05.",
-        "Of 1 nothing was claimed.",
+        "1 without a p-value.",
     ]
     assert apart(truth, found["regime"]) == ["Taken for one: echo and slow."]

@@ -50,7 +50,7 @@ def measure(suggestions, actuators, sensors, md=None):
 
 
 def measure_at(x, y):
-    """Expose a position of one's own, in mm."""
+    """Expose a position of your choice, in mm."""
     yield from bps.mv(sample_x, x, sample_y, y)
     return (
         yield from ainerd.steering.expose(
@@ -60,7 +60,7 @@ def measure_at(x, y):
 
 
 def close():
-    """Write what has come, and let go of Tiled."""
+    """Write all runs, and disconnect from Tiled."""
     writer.shutdown()
     close_tiled()
 
