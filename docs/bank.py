@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ainerd.dynamics import ordinary
-from ainerd.techniques.rheo_xpcs._exposures import SHARES
+from ainerd.techniques.rheo_xpcs import SHARES
 
 PICTURE = Path(__file__).resolve().parent / "images" / "bank.png"
 COLORS = ("#33526e", "#8c6d31", "#b5473c", "#6b9080", "#7a5195", "#e0a458", "#9c9c3c", "#4f9dc4", "#555555")

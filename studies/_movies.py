@@ -16,8 +16,7 @@ from rich.progress import track
 
 from ainerd.documents import FrameReader, Whole
 from ainerd.dynamics import Dynamics
-from ainerd.techniques.rheo_xpcs._field import Field
-from ainerd.techniques.rheo_xpcs._picture import Picture
+from ainerd.techniques.rheo_xpcs import Field, Picture
 from ainerd.xpcs import Partition, TwoTimeReducer, split
 from sim_devices._frames import DATASET, FrameFile, FrameMaker
 from sim_devices._geometry import Geometry

@@ -36,8 +36,7 @@ from ainerd.dynamics import DIRECTIONS, HELD_OUT, KNOWN, clean_exposure, draw
 from ainerd.latent.training import variant
 from ainerd.novelty import grouped
 from ainerd.server import embedded_server
-from ainerd.techniques.rheo_xpcs._clean import Clean
-from ainerd.techniques.rheo_xpcs._null import Views, views
+from ainerd.techniques.rheo_xpcs import Clean, Views, views
 from studies._hidden_maps import EXPOSURES, MISSED, hidden_map
 from studies._session import Session
 from studies._strategies import (

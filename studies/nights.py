@@ -22,10 +22,7 @@ from rich.progress import track
 
 from ainerd.dynamics import DIRECTIONS
 from ainerd.novelty import RegimeTest, grouped, night, share
-from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
-from ainerd.techniques.rheo_xpcs._bank import Bank
-from ainerd.techniques.rheo_xpcs._clean import Clean
-from ainerd.techniques.rheo_xpcs._null import Views, scorer_of, views
+from ainerd.techniques.rheo_xpcs import Bank, Clean, RheoXPCS, Views, scorer_of, simulated_exposures, views
 from ainerd.xpcs import Partition
 from studies._exposures import AZIMUTHAL, NEW, USUAL, analysed, binned, bins, frames, ordinary
 from studies._tools import FOLDER, Row, Study, interval, report

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, _seen, _verdict, run_features
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, judge, pooled_contrast, run_features
 from studies._exposures import (
     AGEING,
     AZIMUTHAL,
@@ -132,11 +132,11 @@ def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wa
     for (name, (instrument, isotropic)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
         if not wanted(name):
             continue
-        judge = as_seen(own)
+        p_of = as_seen(own)
         p, blind = [], []
         for _ in progress.track(range((400 if isotropic else 200) // share), description=name):
             drawn = ordinary(own) if isotropic else flow(own)
-            p.append(judge(drawn, instrument, isotropic))
+            p.append(p_of(drawn, instrument, isotropic))
             if name.startswith("told"):
                 blind.append(expecting(drawn, instrument, isotropic))
         yield alarms(f"{name}: as the run shows", np.array(p), 0.07)
@@ -255,10 +255,10 @@ def as_seen(rng: np.random.Generator) -> Judge:
         technique = techniques[instrument]
         run = maps(drawn, instrument, rng, isotropic=isotropic)
         beta = instrument.contrast * (1 + contrast_error)
-        contrast = _seen.pooled_contrast(beta, 0.04 * beta, technique.contrast)
+        contrast = pooled_contrast(beta, 0.04 * beta, technique.contrast)
         size = instrument.speckle_px * (1 + size_error * (instrument.speckle_px > 1))
         photons = np.full(len(instrument.n_pixels), instrument.photons)
-        judged = _verdict.judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
+        judged = judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
         assert judged.p is not None
         return judged.p
 

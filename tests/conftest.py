@@ -114,7 +114,7 @@ def place(server, request):
 def bank_file(tmp_path_factory):
     """A part of the shipped bank: it is calibrated in a tenth of the time."""
     from ainerd.techniques import rheo_xpcs
-    from ainerd.techniques.rheo_xpcs._bank_file import read_bank, write_bank
+    from ainerd.techniques.rheo_xpcs import read_bank, write_bank
 
     clean, families = read_bank(Path(rheo_xpcs.__file__).parent / "weights" / "bank.safetensors")
     path, part = tmp_path_factory.mktemp("bank") / "bank.safetensors", slice(None, None, 13)  # of all kinds

@@ -6,7 +6,7 @@ import numpy as np
 
 from ainerd.dynamics import HELD_OUT
 from ainerd.techniques import rheo_xpcs
-from ainerd.techniques.rheo_xpcs._bank_file import read_bank, write_bank
+from ainerd.techniques.rheo_xpcs import read_bank, write_bank
 
 
 def test_an_unknown_inclusion_is_noticed_and_bracketed(tmp_path, session_in, monkeypatch):

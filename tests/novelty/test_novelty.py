@@ -10,8 +10,7 @@ from sklearn.mixture import GaussianMixture
 from ainerd.dynamics import HELD_OUT, MECHANISMS, clean_exposure, draw, noisy_runs, ordinary
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
-from ainerd.techniques.rheo_xpcs._bank import add_systematics
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, add_systematics, run_features
 
 CONTRAST = 0.2
 RUN = {"n_frames": 5000, "counts": 0.1, "n_pixels": 570}

@@ -7,9 +7,9 @@ import pytest
 from ainerd.results import ResultStore, export
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
-from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture
-from ainerd.techniques.rheo_xpcs.exports._beam import resampled, unbinned
+from ainerd.techniques.rheo_xpcs import Field, Picture, q_of_pixels
+from ainerd.techniques.rheo_xpcs._export import resampled, unbinned
+from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS
 from tests.results.conftest import add_partition, make_analysis, make_record
 
 T, FRAME_TIME_S = 1600, 0.01

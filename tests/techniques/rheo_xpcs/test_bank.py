@@ -6,9 +6,17 @@ import pytest
 from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, noisy_runs
 from ainerd.latent import Encoder, ModelError, run_embedding, write_weights
 from ainerd.novelty import LOOKS
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, measured_exposure, run_features, simulated_exposures, write_bank
-from ainerd.techniques.rheo_xpcs._bank import add_systematics
-from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
+from ainerd.techniques.rheo_xpcs import (
+    Bank,
+    Clean,
+    RheoXPCS,
+    add_systematics,
+    measured_exposure,
+    run_features,
+    seen_from,
+    simulated_exposures,
+    write_bank,
+)
 from ainerd.xpcs import Partition
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}

@@ -7,7 +7,7 @@ from platformdirs import user_cache_path
 from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
-from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibrated, calibrated, write_bank
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, _calibration, calibrated, write_bank
 
 SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 
@@ -23,13 +23,13 @@ def bank(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(_calibrated, "_known", {})
+    monkeypatch.setattr(_calibration, "_scorers", {})
     return user_cache_path("ainerd")
 
 
 @pytest.fixture
 def another_process(monkeypatch):
-    return lambda: monkeypatch.setattr(_calibrated, "_known", {})
+    return lambda: monkeypatch.setattr(_calibration, "_scorers", {})
 
 
 def features(bank):
@@ -57,7 +57,7 @@ def test_the_next_process_reads_what_this_one_made(bank, cache, another_process,
 
 
 def test_other_statistics_have_another_file_and_the_one_not_used_for_longest_goes(bank, cache, monkeypatch):
-    monkeypatch.setattr(_calibrated, "MOST", 2)
+    monkeypatch.setattr(_calibration, "_MOST_FILES", 2)
     kept = []
     for photons in (100.0, 200.0, 100.0, 400.0):
         calibrated(bank, Encoder.load(), **SEEN | {"photons": photons})
@@ -66,11 +66,11 @@ def test_other_statistics_have_another_file_and_the_one_not_used_for_longest_goe
 
 
 def test_memory_holds_those_used_last(bank, cache, monkeypatch):
-    monkeypatch.setattr(_calibrated, "MOST_KNOWN", 2)
+    monkeypatch.setattr(_calibration, "_MOST_IN_MEMORY", 2)
     made = [calibrated(bank, Encoder.load(), **SEEN | {"photons": photons}) for photons in (100.0, 200.0)]
     assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
     calibrated(bank, Encoder.load(), **SEEN | {"photons": 400.0})
-    assert len(_calibrated._known) == 2
+    assert len(_calibration._scorers) == 2
     assert calibrated(bank, Encoder.load(), **SEEN | {"photons": 100.0}) is made[0]
     again = calibrated(bank, Encoder.load(), **SEEN | {"photons": 200.0})
     assert again is not made[1]

@@ -6,8 +6,7 @@ import pytest
 
 from ainerd.agent import build_technique
 from ainerd.config import Settings, SettingsError, read_section
-from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition
-from ainerd.techniques.rheo_xpcs._bins import look_at
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition, check_bins
 from ainerd.xpcs import Partition
 
 AROUND = """
@@ -60,7 +59,7 @@ def refused(tmp_path):
 
 
 def said(partition, settings=None):
-    return {finding.what: finding for finding in look_at(partition, settings)}
+    return {finding.what: finding for finding in check_bins(partition, settings)}
 
 
 def test_several_rings_of_part_of_a_circle(of):

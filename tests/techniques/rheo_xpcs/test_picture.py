@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from ainerd.documents import FrameReader, Whole
-from ainerd.techniques.rheo_xpcs import draw_exposure
-from ainerd.techniques.rheo_xpcs._bins import build_partition
-from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
-from ainerd.techniques.rheo_xpcs._picture import DIMS, UNITS, Picture, binned, binning, field_of, hot
-from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
+from ainerd.techniques.rheo_xpcs import PartitionSettings, build_partition, draw_exposure
+from ainerd.techniques.rheo_xpcs._picture import (
+    DIMS,
+    UNITS,
+    Field,
+    Picture,
+    binned,
+    binning,
+    field_of,
+    hot,
+    q_of_pixels,
+)
 from ainerd.xpcs import Partition, TwoTimeReducer, per_bin
 
 SETTINGS = PartitionSettings(

@@ -8,8 +8,7 @@ import pytest
 from ainerd.dynamics import Dynamics, clock, g1_moving
 from ainerd.latent import Encoder
 from ainerd.technique import AnalysisError, RunInfo
-from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS
-from ainerd.techniques.rheo_xpcs._sentences import sentences
+from ainerd.techniques.rheo_xpcs import Bank, RheoXPCS, sentences
 from ainerd.xpcs import Partition
 
 ROI_MAP = np.repeat(np.arange(1, 19), 300).reshape(60, 90)

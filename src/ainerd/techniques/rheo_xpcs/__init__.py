@@ -1,62 +1,68 @@
-"""Rheo-XPCS: the technique that reads dynamics from speckle movies of a sample that was sheared.
+"""Rheo-XPCS: the technique that measures dynamics in speckle movies of a sheared sample.
 
-Imported when asked for: figures and exports need neither torch nor numba.
+Names are imported on first use, because figures and exports need neither scipy nor numba.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ainerd.techniques.rheo_xpcs._bank import Bank
-    from ainerd.techniques.rheo_xpcs._bank_file import write_bank
-    from ainerd.techniques.rheo_xpcs._bins import build_partition
-    from ainerd.techniques.rheo_xpcs._calibrated import calibrated
-    from ainerd.techniques.rheo_xpcs._curves_file import Curves, has_curves, read_curves
-    from ainerd.techniques.rheo_xpcs._drawing import draw_columns, draw_exposure, draw_map, highest, new_figure
-    from ainerd.techniques.rheo_xpcs._exposures import (
+    from ainerd.techniques.rheo_xpcs._bank import Bank, add_systematics, read_bank, write_bank
+    from ainerd.techniques.rheo_xpcs._bins import build_partition, check_bins
+    from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, scorer_of, views
+    from ainerd.techniques.rheo_xpcs._clean import (
         FEWEST_MEASURED,
         FEWEST_OF_A_KIND,
         FEWEST_SIMULATED,
+        SHARES,
+        Clean,
         measured_exposure,
+        seen_from,
         simulated_exposures,
         stretched,
     )
+    from ainerd.techniques.rheo_xpcs._curves_file import Curves, has_curves, read_curves
+    from ainerd.techniques.rheo_xpcs._drawing import draw_columns, draw_exposure, draw_map, highest, new_figure
     from ainerd.techniques.rheo_xpcs._features import TERMS, run_features
+    from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
+    from ainerd.techniques.rheo_xpcs._picture import Picture
     from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
+    from ainerd.techniques.rheo_xpcs._sentences import sentences
     from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+    from ainerd.techniques.rheo_xpcs._verdict import RingStatistics, judge, pooled_contrast
 
-_WHERE = {
-    "FEWEST_MEASURED": "_exposures",
-    "FEWEST_OF_A_KIND": "_exposures",
-    "FEWEST_SIMULATED": "_exposures",
-    "TERMS": "_features",
-    "Bank": "_bank",
-    "Curves": "_curves_file",
-    "PartitionSettings": "_settings",
-    "RheoXPCS": "_technique",
-    "RheoXPCSSettings": "_settings",
-    "build_partition": "_bins",
-    "calibrated": "_calibrated",
-    "draw_columns": "_drawing",
-    "draw_exposure": "_drawing",
-    "draw_map": "_drawing",
-    "has_curves": "_curves_file",
-    "highest": "_drawing",
-    "measured_exposure": "_exposures",
-    "new_figure": "_drawing",
-    "preshear": "_preshear",
-    "preshear_of": "_preshear",
-    "read_curves": "_curves_file",
-    "run_features": "_features",
-    "simulated_exposures": "_exposures",
-    "stretched": "_exposures",
-    "write_bank": "_bank_file",
+_MODULES = {
+    "_bank": ["Bank", "add_systematics", "read_bank", "write_bank"],
+    "_bins": ["build_partition", "check_bins"],
+    "_calibration": ["Views", "calibrated", "scorer_of", "views"],
+    "_clean": [
+        "FEWEST_MEASURED",
+        "FEWEST_OF_A_KIND",
+        "FEWEST_SIMULATED",
+        "SHARES",
+        "Clean",
+        "measured_exposure",
+        "seen_from",
+        "simulated_exposures",
+        "stretched",
+    ],
+    "_curves_file": ["Curves", "has_curves", "read_curves"],
+    "_drawing": ["draw_columns", "draw_exposure", "draw_map", "highest", "new_figure"],
+    "_features": ["TERMS", "run_features"],
+    "_field": ["Field", "q_of_pixels"],
+    "_picture": ["Picture"],
+    "_preshear": ["preshear", "preshear_of"],
+    "_sentences": ["sentences"],
+    "_settings": ["PartitionSettings", "RheoXPCSSettings"],
+    "_technique": ["RheoXPCS"],
+    "_verdict": ["RingStatistics", "judge", "pooled_contrast"],
 }
-__all__ = list(_WHERE)
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

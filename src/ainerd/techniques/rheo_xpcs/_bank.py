@@ -1,38 +1,94 @@
-"""The frozen calibration bank: exposures of known dynamics, kept without noise."""
+"""The calibration bank: exposures of known dynamics without noise, in memory and on disk.
 
+A file needs a kilobyte for an exposure. |g1|² changes little along a diagonal of a map, so differences along diagonals
+compress well.
+"""
+
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import ainerd
 from ainerd.dynamics import nearest_covariances, noisy
-from ainerd.latent import SIZE, Encoder, digest
-from ainerd.techniques.rheo_xpcs._bank_file import read_bank
-from ainerd.techniques.rheo_xpcs._clean import ALIKE, Clean, seen_from
+from ainerd.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, read_weights, write_weights
+from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
 from ainerd.techniques.rheo_xpcs._features import features, sectors_of
-from ainerd.techniques.rheo_xpcs._sectors import Sectors
+from ainerd.techniques.rheo_xpcs._rings import Sectors
 from ainerd.threads import one_thread
 
+_ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))
+_BACK = _ALONG_DIAGONALS.argsort()
+_NUMBERS = ("angle_deg", "phase", "shear")  # stored for each exposure
+
+
+def write_bank(
+    path: Path, clean: Sequence[Clean | NDArray[np.float32]], families: Sequence[str], **recipe: Any
+) -> None:
+    """Write a ``.safetensors`` file that `Bank.load` reads.
+
+    `clean` are exposures, or their |g1|², (d, 64, 64), at the nine `DIRECTIONS`, d = 1 if all are the same; `families`
+    are their kinds, and `recipe` is stored with them.
+    """
+    exposures = [each if isinstance(each, Clean) else Clean.at_directions(each) for each in clean]
+    steps = np.concatenate([each.steps for each in exposures])[:, _ALONG_DIAGONALS]
+    packed = zlib.compress(np.diff(steps, axis=1, prepend=np.int16(0)).astype("<i2").tobytes(), 9)
+    tensors = {
+        "g1_squared": np.frombuffer(packed, dtype=np.uint8),
+        "maps": np.array([len(each.steps) for each in exposures]),
+        "angle_deg": np.array([each.angle_deg for each in exposures], dtype=np.float64),
+        "phase": np.array([each.phase for each in exposures], dtype=np.float64),
+        "shear": np.array([each.shear for each in exposures], dtype=np.float64),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(
+        path, tensors, {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)}
+    )
+
+
+def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
+    """Read the exposures and their families; raise `ModelError`."""
+    ranks = dict.fromkeys(("g1_squared", "maps", *_NUMBERS), 1)
+    tensors, recipe = read_weights(path, "bank", ranks)
+    counts, families = tensors["maps"], recipe.get("exposure_families", [])
+    sizes = {len(tensors[name]) for name in ("maps", *_NUMBERS)}
+    if sizes != {len(families)} or not set(counts.tolist()) <= {ALIKE, FLOW, TURNED, MEASURED}:
+        raise ModelError(f"{path}: {len(families)} families do not fit {len(counts)} exposures")
+    size = 2 * int(counts.sum()) * ROWS.size
+    unpacker = zlib.decompressobj()
+    try:
+        packed = unpacker.decompress(tensors["g1_squared"].tobytes(), size + 1)
+    except zlib.error as error:
+        raise ModelError(f"{path}: damaged ({error})") from None
+    if len(packed) != size:
+        raise ModelError(f"{path}: {len(families)} families do not fit the maps it holds")
+    steps = np.frombuffer(packed, dtype="<i2").reshape(-1, ROWS.size).cumsum(1, dtype=np.int16)[:, _BACK]
+    numbers = np.column_stack([tensors[name] for name in _NUMBERS]).tolist()
+    maps = np.split(steps, counts.cumsum()[:-1])
+    return [Clean(steps, *row) for steps, row in zip(maps, numbers, strict=True)], families
+
+
 _AT_ONCE = 32
-# What instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over the
-# contrast, and largest standard deviation of an error that a moment has against all others, in units of the noise of
-# the mean map. What a run shows beyond is added.
+# Errors that instruments add to the maps of a run beyond the noise of each bin: standard deviation of the baseline over
+# the contrast, and largest standard deviation of an error of a moment against all others, in units of the noise of the
+# mean map. Larger errors of a run are added.
 BASELINE, FLICKER = 0.025, 1.0
-# Relative standard deviation of a contrast whose error is not known.
+# Relative standard deviation of a contrast of unknown error.
 CONTRAST_ERR = 0.12
-_ENOUGH_SECTORS = 5  # where all are alike, more only divide the same pixels
+_ENOUGH_SECTORS = 5  # if all directions are the same, more sectors only divide the same pixels
 _FEW = SIZE + 2  # pixels below which Bartlett's decomposition does not hold
-# Nine bins around the circle that see nine directions: by Friedel's symmetry as much as eighteen do.
+# Nine bins around the circle in nine directions: by Friedel's symmetry as good as eighteen.
 _LANDMARK_PHI = np.arange(10.0, 360.0, 40.0)
 
 
 class Bank:
-    """Clean exposures, to be noised to a run's statistics: what noise does to a map depends on them.
+    """Exposures without noise, to which the noise of a run's statistics is added; use `Bank.load`.
 
-    Use `Bank.load`. `n` exposures are held, each of a family in `families`; `id` is the first twelve digits of the
-    file's SHA-256.
+    There are `n` exposures, each of a family in `families`; `id` is the first twelve digits of the file's SHA-256.
     """
 
     def __init__(self, clean: Sequence[Clean], families: Sequence[str], *, id: str) -> None:
@@ -41,13 +97,13 @@ class Bank:
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Bank":
-        """Load the shipped bank, or one written by ``ainerd calibrate``; raises `ModelError`."""
+        """Load the shipped bank, or one written by ``ainerd calibrate``; raise `ModelError`."""
         if path is None:
             return _shipped()
         clean, families = read_bank(Path(path))
         return cls(clean, families, id=digest(Path(path))[:12])
 
-    @one_thread  # many small products: more would only wait for each other
+    @one_thread  # many small products: more threads would only wait for each other
     def features(
         self,
         encoder: Encoder,
@@ -64,30 +120,30 @@ class Bank:
         flicker: float = 0.0,
         seed: int = 0,
     ) -> NDArray[np.float32]:
-        """Features (n, 46) of each exposure as a run of these statistics would see it, as of `run_features`.
+        """Compute the features (n, 46) of each exposure with the noise of a run, see `run_features`.
 
-        Each exposure has a contrast of its own, within the error of the run's. Bins that see the same are drawn as one
-        of all their pixels, which has the same mean and harmonics.
+        Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
+        bin of all their pixels, which has the same mean and harmonics.
 
         Parameters
         ----------
         encoder : Encoder
-            One that takes maps of 64 px.
+            An encoder of maps of 64 px.
         n_frames, counts, contrast : float
-            Frames; photons per pixel and frame; beta.
+            Number of frames; photons per pixel and frame; beta.
         n_pixels : float or array_like, shape (n_roi,)
             Pixels per bin.
         contrast_err : float
             Relative standard deviation of `contrast`.
         phi_deg : array_like, shape (n_roi,), optional
-            Centres of the bins; equal and in order around the full circle without them.
+            Centres of the bins; by default equal and in order around the full circle.
         n_roi : int, optional
-            Bins; 18 if neither this nor an array says it.
+            Number of bins; by default that of the arrays, or 18.
         by_azimuth : bool
-            Whether the bins are told apart; without it a run is their mean alone.
+            Whether bins are distinguished; otherwise only their mean is used.
         baseline, flicker : float
-            Standard deviation of an offset of all maps (`BASELINE` contrasts without it), and of an error that each of
-            64 moments has against all others; in units of C2.
+            Standard deviation of an offset of all maps (by default `BASELINE` times the contrast), and of an error of
+            each of 64 moments against all others; in units of C2.
         seed : int
 
         Raises
@@ -105,23 +161,23 @@ class Bank:
         chunks, out = list(self._chunks(np.arange(self.n))), []
         for chunk in chunks:
             some = [self.clean[i] for i in chunk]
-            seen = _drawn(sectors, alike=some[0].kind == ALIKE)
+            drawn = _sectors_to_draw(sectors, isotropic=some[0].kind == ALIKE)
             scale = contrast * np.exp(contrast_err * rng.uniform(-(3**0.5), 3**0.5, len(some)))
-            clean = seen_from(some, seen.phi_deg, seen.width_deg) * scale[:, None, None, None].astype(np.float32)
-            k = len(seen.phi_deg)
-            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), seen.n_pixels, photons, rng)
+            clean = seen_from(some, drawn.phi_deg, drawn.width_deg) * scale[:, None, None, None].astype(np.float32)
+            k = len(drawn.phi_deg)
+            maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), drawn.n_pixels, photons, rng)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
-            mean = np.tensordot(maps, seen.share, (1, 0)).astype(np.float32)
-            held = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
+            mean = np.tensordot(maps, drawn.share, (1, 0)).astype(np.float32)
+            decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
             if len(sectors.phi_deg) == 1:
-                maps, seen = mean[:, None], sectors
-            out.append(features(held, mean, maps, seen, photons=photons))
+                maps, drawn = mean[:, None], sectors
+            out.append(features(decoded, mean, maps, drawn, photons=photons))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
         self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 300
     ) -> tuple[NDArray[np.float32], list[str]]:
-        """Points (n, n_point) of the first exposures as runs of 18 bins would see them, and their families."""
+        """Return points (n, n_point) of the first exposures as runs of 18 bins, and their families."""
         _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})
         which, rng = np.arange(min(n, self.n)), np.random.default_rng(0)
         pixels, width = np.full(_LANDMARK_PHI.size, 2.0 * n_pixels), np.full(_LANDMARK_PHI.size, 20.0)
@@ -134,18 +190,18 @@ class Bank:
         return out, self.families[: which.size]
 
     def _chunks(self, which: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-        """A few exposures at a time, of one kind of maps."""
+        """Yield a few exposures at a time, of one kind of maps."""
         kinds = np.array([self.clean[i].kind for i in which])
         for kind in np.unique(kinds):
             some = which[kinds == kind]
             yield from np.array_split(some, -(-some.size // _AT_ONCE))
 
 
-def _drawn(sectors: Sectors, *, alike: bool) -> Sectors:
-    """Sectors to draw: fewer that tell as much where all are alike, and several where one is all around."""
+def _sectors_to_draw(sectors: Sectors, *, isotropic: bool) -> Sectors:
+    """Return the sectors to simulate: fewer of an isotropic exposure, and several if one sector is all around."""
     several = len(sectors.phi_deg) > 1
     k = _ENOUGH_SECTORS
-    if (len(sectors.phi_deg) > k and sectors.are_even) if alike else not several:
+    if (len(sectors.phi_deg) > k and sectors.are_even) if isotropic else not several:
         return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
     return sectors
 
@@ -153,12 +209,12 @@ def _drawn(sectors: Sectors, *, alike: bool) -> Sectors:
 def noised(
     clean: NDArray[np.float32], n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Maps of `clean`, beta |g1|² (n, k, 64, 64), with the noise of sectors of so many pixels, (k,)."""
+    """Add the noise of sectors of `n_pixels`, (k,), to `clean`, beta |g1|² (n, k, 64, 64); return C2 maps."""
     few = n_pixels < _FEW
     if few.any():
         maps = np.empty(clean.shape, dtype=np.float32)
         for k in np.flatnonzero(few):
-            maps[:, k] = _of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
+            maps[:, k] = _noise_of_few(clean[:, k], max(round(n_pixels[k]), 1), photons, rng)
         if not few.all():
             maps[:, ~few] = noised(clean[:, ~few], n_pixels[~few], photons, rng)
         return maps
@@ -166,13 +222,15 @@ def noised(
     pixels = np.tile(n_pixels, len(clean))
     try:
         maps = noisy(flat, n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
-    except np.linalg.LinAlgError:  # what steps of 1/4096 lack of a covariance shows where there is no shot noise
+    except np.linalg.LinAlgError:  # without shot noise, rounding to 1/4096 can make it indefinite
         maps = noisy(nearest_covariances(flat), n_pixels=pixels, n_frames=1.0, counts=photons, rng=rng)
     return maps.reshape(clean.shape)
 
 
-def _of_few(clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Maps (n, 64, 64) with the noise of fewer pixels than a map has cells along each time, drawn one by one."""
+def _noise_of_few(
+    clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Simulate single pixels: the noise of fewer pixels than a map has cells along each time."""
     shot = SIZE / photons
     values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
@@ -183,7 +241,7 @@ def _of_few(clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.r
 def add_systematics(
     maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.005, flicker: float = 0.0
 ) -> None:
-    """Errors that all azimuths of a run share, added in place to maps (n, k, 64, 64) of n runs.
+    """Add errors that all azimuths of a run share to maps (n, k, 64, 64) of n runs, in place.
 
     `noise` is the standard deviation of a cell of the mean map over azimuth, `baseline` that of an offset, `flicker`
     that of an error of a moment against all others.
@@ -203,5 +261,5 @@ def _check_positive(values: Mapping[str, float]) -> None:
 
 @cache
 def _shipped() -> Bank:
-    """Read once: it takes a good part of a second."""
+    """Return the shipped bank, read once: reading takes most of a second."""
     return Bank.load(Path(__file__).parent / "weights" / "bank.safetensors")

@@ -1,4 +1,4 @@
-"""The bins that the settings describe, and what there is to say of them."""
+"""The bins that the settings describe, and checks of them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,31 +18,31 @@ FEWEST_PIXELS = 64  # of a bin
 
 
 def build_partition(settings: PartitionSettings) -> Partition:
-    """The bins that the settings describe.
+    """Build the bins that the settings describe.
 
     Raises
     ------
     ValueError
-        If the settings make no sense, or a file of theirs cannot be read; with the names of the keys.
+        If the settings are inconsistent or a file cannot be read; the message names the keys.
     """
     try:
         mask = None if settings.mask is None else read_map(settings.mask, "mask")
         if settings.file is not None:
             if not settings.file.is_file():
                 raise ValueError(f"file: there is no {settings.file}")
-            found = Partition.load(settings.file)
+            partition = Partition.load(settings.file)
         elif settings.roi_map is not None:
             labels = read_map(settings.roi_map, "roi_map")
-            found = Partition.from_roi_map(labels, settings.q_inv_nm, settings.phi_deg)
+            partition = Partition.from_roi_map(labels, settings.q_inv_nm, settings.phi_deg)
         else:
             return Partition.annular(**_geometry(settings), beamstop_px=settings.beamstop_px, mask=mask)
-        return found if mask is None else found.without(mask)
+        return partition if mask is None else partition.without(mask)
     except ValueError as error:
         raise ValueError(f"partition: {error}") from None
 
 
 def sensor(settings: PartitionSettings) -> "Detector":
-    """The detector that the settings name, or a plain one; ValueError if they name none that pyFAI knows."""
+    """Return the detector that the settings name, or a plain one; ValueError if pyFAI does not know it."""
     if settings.shape is not None:
         pixel_m = settings.pixel_um * 1e-6
         return pyfai_detectors().Detector(pixel1=pixel_m, pixel2=pixel_m, max_shape=settings.shape)
@@ -55,7 +55,7 @@ def sensor(settings: PartitionSettings) -> "Detector":
 
 
 def instrument(settings: PartitionSettings) -> dict[str, float | str | None]:
-    """What is known of the instrument, with units in the names; nothing where a file has the bins."""
+    """Return the geometry of the instrument, with units in the names; empty if a file has the bins."""
     if settings.beam_center_px is None:
         return {}
     return {
@@ -68,18 +68,18 @@ def instrument(settings: PartitionSettings) -> dict[str, float | str | None]:
     }
 
 
-def look_at(partition: Partition, settings: PartitionSettings | None = None) -> Iterator[Finding]:
-    """What ``ainerd check`` says of the bins: their pixels, what was left out, what the detector sees."""
+def check_bins(partition: Partition, settings: PartitionSettings | None = None) -> Iterator[Finding]:
+    """Check the bins for ``ainerd check``: pixels, empty bins, geometry and mask."""
     pixels, few = partition.n_pixels, partition.n_pixels < FEWEST_PIXELS
     rings = settings is not None and settings.by_geometry
     annulus = Annulus(**_geometry(settings)) if settings is not None and rings else None
     hint = annulus.likely_mistake(FEWEST_PIXELS) if annulus and (few.any() or len(partition.left_out)) else ""
-    said = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
+    state = f"{pixels.size} bins of {pixels.min()} to {pixels.max()} pixels"
     todo = ""
     if few.any():
-        said += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
+        state += f"; {few.sum()} of fewer than {FEWEST_PIXELS} pixels: {_bins(np.flatnonzero(few) + 1)}"
         todo = hint or f"widen the q range, narrow phi_range_deg or take fewer bins: each needs {FEWEST_PIXELS} pixels"
-    yield Finding("partition", said, todo)
+    yield Finding("partition", state, todo)
     if n := len(partition.left_out):
         where = "; ".join(
             (f"q {q:.4g} 1/nm" if q == q else "some") + (f", phi {_list(phi)} degrees" if phi.size else "")
@@ -100,7 +100,7 @@ def look_at(partition: Partition, settings: PartitionSettings | None = None) -> 
 
 
 def beam_and_masked(settings: PartitionSettings | None) -> tuple[tuple[float, float] | None, NDArray[np.bool_] | None]:
-    """(row, column) of the beam, and which pixels the detector or the mask takes away, as far as the settings say."""
+    """Return (row, column) of the beam, and the masked pixels, as far as the settings define them."""
     if settings is None:
         return None, None
     masks = [] if settings.mask is None else [read_map(settings.mask, "mask").astype(bool)]
@@ -126,12 +126,12 @@ def _geometry(settings: PartitionSettings) -> dict[str, Any]:
 
 
 def _by_q(centres: NDArray[np.float64]) -> list[tuple[float, NDArray[np.float64]]]:
-    """Each q, and the known phi of it."""
-    found = []
+    """Group the centres of bins by q: each q with its known phi."""
+    groups = []
     for q in np.unique(centres[:, 0]):
         phi = centres[(centres[:, 0] == q) | (np.isnan(centres[:, 0]) & np.isnan(q)), 1]
-        found.append((float(q), phi[np.isfinite(phi)]))
-    return found
+        groups.append((float(q), phi[np.isfinite(phi)]))
+    return groups
 
 
 def _list(numbers: NDArray[np.float64]) -> str:

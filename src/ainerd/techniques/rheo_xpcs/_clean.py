@@ -1,23 +1,33 @@
-"""|g1|² of an exposure at any azimuth, from a few maps: what a bank holds of it."""
+"""Exposures without noise, which a bank holds: |g1|² at any azimuth from a few maps, simulated or measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
-from ainerd.dynamics import DIRECTIONS, Dynamics, Sheared, clock, g1_moving, reduced_g1_squared
-from ainerd.latent import COLS, ROWS, SIZE, from_triangle, to_triangle
+from ainerd.dynamics import (
+    DIRECTIONS,
+    Dynamics,
+    Sheared,
+    clock,
+    g1_moving,
+    nearest_covariances,
+    ordinary,
+    reduced_g1_squared,
+)
+from ainerd.latent import COLS, ROWS, SIZE, Encoder, from_triangle, to_triangle
 
-STEPS = 4096  # |g1|² is kept in steps of 1/4096, a hundredth of the least noise a run can have
+STEPS = 4096  # |g1|² is stored in steps of 1/4096, a hundredth of the smallest noise of a run
 ALIKE, FLOW, TURNED, MEASURED = 1, 2, 4, DIRECTIONS.size
 SHEARED = 3  # two maps as well
-# Where, between the slowest and the fastest direction, the maps of an anisotropic exposure are kept.
+# Nodes between the slowest and the fastest direction at which the maps of an anisotropic exposure are stored.
 _NODES = np.cos(np.pi * (2 * np.arange(TURNED) + 1) / (2 * TURNED))
 _ACROSS, _WEIGHTS = np.polynomial.legendre.leggauss(12)
-# Cells of a map are averaged from as many points along each time: fast dynamics change within one.
+# Points along each time over which a cell of a map is averaged: fast dynamics change within a cell.
 _FINE, _FAST, _COARSE, _FASTEST = 4, 0.05, 8, 16
-_FLOWED = np.linspace(0, 1, 257)  # between these what a sheared fluid shows is interpolated
+_FLOWED = np.linspace(0, 1, 257)  # nodes of interpolation for a sheared fluid
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +37,16 @@ class Clean:
     Attributes
     ----------
     steps : ndarray of int16, shape (m, 2080)
-        Upper triangles of m maps, in steps of 1 / `STEPS`. One: alike in all directions. Two: what does not beat and
-        what beats, of a flow; what the fluid at rest would show, and the share of its way that it has flowed in
-        between, of one that is sheared. Four: at four relaxation rates, of an anisotropic one. Nine: at the nine
+        Upper triangles of m maps, in steps of 1 / `STEPS`. m = 1: the same in all directions. m = 2: for a flow, the
+        part that does not beat and the part that beats; for a sheared fluid, the map at rest and the share of its way
+        flowed between two times. m = 4: at four relaxation rates, of an anisotropic exposure. m = 9: at the nine
         `DIRECTIONS`.
     angle_deg : float
         Direction of the flow, or of the fastest relaxation.
     phase : float
-        Of a flow: q·v over the exposure, in radians.
+        For a flow: q·v over the exposure, in radians.
     shear : float
-        Of a fluid that is sheared: the same of one plate against the other; else zero.
+        For a sheared fluid: q·v of one plate against the other over the exposure, in radians; otherwise zero.
     """
 
     steps: NDArray[np.int16]
@@ -46,12 +56,12 @@ class Clean:
 
     @property
     def kind(self) -> int:
-        """What its maps are."""
+        """Kind of its maps."""
         return SHEARED if self.shear else len(self.steps)
 
     @classmethod
     def of(cls, dynamics: Dynamics | Sheared) -> "Clean":
-        """Of an exposure of 1 s; ValueError of one with two velocities, which a bank does not hold."""
+        """Compute the maps of an exposure of 1 s; ValueError for two velocities, which a bank cannot hold."""
         if isinstance(dynamics, Sheared):
             return cls._sheared(dynamics)
         if dynamics.is_heterodyne:
@@ -67,7 +77,7 @@ class Clean:
 
     @classmethod
     def at_directions(cls, maps: ArrayLike) -> "Clean":
-        """Of maps (m, 64, 64): one, or at the nine `DIRECTIONS`."""
+        """Store maps (m, 64, 64): one, or nine at the `DIRECTIONS`."""
         triangles = to_triangle(np.asarray(maps, dtype=np.float32))
         return cls(np.round(triangles * STEPS).astype(np.int16))
 
@@ -87,7 +97,7 @@ class Clean:
         whole = float(dynamics.flowed_s(1.0))
         edges = dynamics.flowed_s(np.arange(SIZE + 1) / SIZE) / whole
         middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-        # Times differ within cells as well: by as much, in the mean square.
+        # Times differ within cells as well; this is the root mean square of the difference.
         apart = np.sqrt((middle[:, None] - middle) ** 2 + (width[:, None] ** 2 + width**2) / 12)
         still = reduced_g1_squared(dynamics.relaxation, 1.0, SIZE, oversample=_FINE)
         maps = np.concatenate([still, apart[None]])
@@ -97,10 +107,10 @@ class Clean:
 def seen_from(
     clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """|g1|² of exposures of one kind, averaged over sectors: (n, k, 64, 64), k = 1 if they are alike.
+    """Average |g1|² of exposures of one kind over sectors: (n, k, 64, 64), k = 1 if all directions are the same.
 
-    `phi_deg` and `width_deg`, (k,), are the sectors. Across a sector the fringes of a flow run out of step, so this is
-    not |g1|² at its centre.
+    `phi_deg` and `width_deg`, (k,), are the sectors. The fringes of a flow differ across a sector, so the average
+    is not |g1|² at its centre.
     """
     triangles = np.stack([each.steps for each in clean]).astype(np.float32) / np.float32(STEPS)
     if triangles.shape[1] == ALIKE:
@@ -113,7 +123,7 @@ def seen_from(
     along = np.deg2rad(phi - angle[:, None, None])  # (n, k, nodes)
     if clean[0].kind == FLOW:
         turn = phase[:, None, None] * np.cos(along)
-        # A cell lasts a while, in which the phase turns as well.
+        # The phase turns within a cell as well.
         in_cell = np.sinc(turn / SIZE / 2 / np.pi) ** 2 * (_WEIGHTS / 2)
         beat = np.einsum("nkal,nka->nkl", np.cos(turn[..., None] * np.arange(SIZE) / SIZE), in_cell)
         fringes = beat[..., COLS - ROWS].astype(np.float32)
@@ -136,7 +146,7 @@ def seen_from(
 
 
 def _between_directions(phi: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (k, nine, nodes) of the nine directions in azimuths (k, nodes), linear between neighbours."""
+    """Return weights (k, nine, nodes) that interpolate linearly between the nine directions at azimuths (k, nodes)."""
     step = 180 / MEASURED
     away = np.abs((phi[:, None] - DIRECTIONS[:, None] + 90) % 180 - 90)
     return np.maximum(0, 1 - away / step)
@@ -145,3 +155,90 @@ def _between_directions(phi: NDArray[np.float64]) -> NDArray[np.float64]:
 def _oversample(dynamics: Dynamics) -> int:
     fastest = min(part.tau_s for _, part in dynamics.parts)
     return _FINE if fastest > _FAST else _FASTEST
+
+
+# Fewest exposures of a kind that can be calibrated, as `NoveltyScorer` requires.
+FEWEST_OF_A_KIND = 24
+# Fewest measured runs of a kind: the scatter of fewer is unknown.
+FEWEST_MEASURED = 4
+_STRETCH = 0.2  # in natural logarithm, to either side
+# Exposures of each kind in a bank of 6100: more of kinds that are more varied.
+SHARES = {
+    "stationary": 1400,
+    "arrested": 400,
+    "ageing": 650,
+    "rejuvenating": 500,
+    "intermittent": 650,
+    "flow": 900,
+    "sheared": 600,
+    "populations": 600,
+    "beam": 400,
+}
+FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.values()))  # with enough of each kind
+
+
+def simulated_exposures(
+    n: int = 6100, *, seed: int = 0, advance: Callable[[int], None] = lambda n: None
+) -> tuple[list[Clean], list[str]]:
+    """Draw n ordinary exposures for `write_bank`, of the kinds in `SHARES` in these proportions.
+
+    ValueError if n is not positive. `advance(1)` is called after each.
+    """
+    if n < 1:
+        raise ValueError(f"a bank needs at least one exposure, got {n}")
+    rng = np.random.default_rng([seed, 1])
+    kinds, clean = _spread(n), []
+    for kind in kinds:
+        clean.append(Clean.of(ordinary(kind, rng)))
+        advance(1)
+    return clean, kinds
+
+
+def _spread(n: int) -> list[str]:
+    """Return n kinds spread by their shares, so that the first exposures of a bank are of all kinds."""
+    places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
+    kinds = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
+    return [str(kind) for kind in np.resize(kinds, n)]
+
+
+def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> NDArray[np.float32]:
+    """Estimate |g1|² of a measured run for `write_bank`: (9, 64, 64), float32.
+
+    The maps of each direction are averaged, denoised, and projected to the nearest covariances. Noise that the encoder
+    does not remove stays in the bank, which makes verdicts a little too tolerant.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    maps : array_like, shape (n_roi, 256, 256)
+        C2 maps of baseline 1, bins equal and in order around the full circle.
+    contrast : float
+        Speckle contrast beta.
+
+    Raises
+    ------
+    ValueError
+        If the contrast is not positive, or as for `Encoder.encode`.
+    """
+    if not contrast > 0:
+        raise ValueError(f"contrast must be positive, got {contrast}")
+    maps = np.asarray(maps, dtype=np.float32)
+    turn = (np.arange(len(maps)) + 0.5) * 360 / len(maps)
+    away = np.abs((turn - DIRECTIONS[:, None] + 90) % 180 - 90)
+    nearest = np.isclose(away, away.min(1, keepdims=True))
+    averaged = np.tensordot(nearest / nearest.sum(1, keepdims=True), maps, 1).astype(np.float32)
+    return nearest_covariances((encoder.denoise(averaged, size=SIZE) - 1) / contrast)
+
+
+def stretched(exposure: NDArray[np.float32], times: int) -> list[NDArray[np.float32]]:
+    """Repeat an exposure (d, 64, 64) with dynamics up to a fifth faster or slower.
+
+    Lags are stretched at each age; the maps are projected to the nearest covariances.
+    """
+    out, cells = [], np.arange(SIZE)
+    lag, middle = cells[:, None] - cells, (cells[:, None] + cells) / 2
+    for factor in np.exp(np.linspace(-_STRETCH, _STRETCH, times)) if times > 1 else [1.0]:
+        at = (np.clip(middle + lag * factor / 2, 0, SIZE - 1), np.clip(middle - lag * factor / 2, 0, SIZE - 1))
+        maps = np.stack([map_coordinates(each, at, order=1) for each in exposure])
+        out.append(nearest_covariances(maps.astype(np.float32)))
+    return out

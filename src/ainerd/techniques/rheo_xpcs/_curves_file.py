@@ -1,10 +1,10 @@
-"""g2 in result files of others: NXxpcs, and the two layouts of APS.
+"""g2 in result files of other programs: NXxpcs, and the two layouts of APS.
 
 References
 ----------
 NXxpcs: NeXus contributed definitions, ``NXxpcs.nxdl.xml`` of 2026: ``entry/data``, ``entry/instrument/masks``.
-APS, ``/xpcs/multitau`` with ``/entry``: what boost_corr writes, as pyXpcsViewer reads it (``core/file_io/aps_8idi.py``,
-``core/xpcs_file.py``). APS, ``/exchange`` with ``/measurement``: the files of 8-ID-I before, as its readers read them
+APS, ``/xpcs/multitau`` with ``/entry``: files of boost_corr, as pyXpcsViewer reads them (``core/file_io/aps_8idi.py``,
+``core/xpcs_file.py``). APS, ``/exchange`` with ``/measurement``: older files of 8-ID-I, as their readers read them
 (``/exchange/norm-0-g2``, ``/exchange/tau`` times ``/measurement/instrument/detector/exposure_period``).
 """
 
@@ -30,17 +30,17 @@ class Curves:
     Attributes
     ----------
     layout : str
-        Which kind of file it is.
+        Name of the file's layout.
     tau_s : ndarray, shape (n,)
         Lags in seconds.
     g2, error : ndarray, shape (n_roi, n)
-        And their standard errors, NaN where the file has none.
+        g2 and its standard error, NaN if the file has none.
     q, phi : ndarray, shape (n_roi,)
-        In 1/nm and degrees; NaN where the file does not say.
+        In 1/nm and degrees; NaN if the file does not have them.
     partition : Partition or None
-        The bins on the detector, if they are in the file and as many as the curves.
+        The bins on the detector, if the file has as many bins as curves.
     no_partition : str
-        Why there is none.
+        Why there is no partition.
     """
 
     layout: str
@@ -54,37 +54,37 @@ class Curves:
 
 
 def has_curves(path: str | PathLike[str]) -> bool:
-    """Whether an HDF5 file has g2 in one of the layouts; ValueError if it is no HDF5 file."""
+    """Return whether an HDF5 file has g2 in one of the layouts; ValueError if it is not an HDF5 file."""
     with _opened(path) as file:
         return any(name in file for name in _LAYOUTS)
 
 
 def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
-    """g2 of a result file.
+    """Read g2 from a result file.
 
     Parameters
     ----------
     path : path-like
     frame_time_s : float, optional
-        Seconds from one correlated frame to the next; without it what the file says.
+        Seconds from one correlated frame to the next; by default that of the file.
 
     Raises
     ------
     ValueError
-        If it is no such file, or what is in it does not fit together; the message names the dataset.
+        If the file has no g2, or its datasets are inconsistent; the message names the dataset.
     """
     with _opened(path) as file:
-        found = next((name for name in _LAYOUTS if name in file), None)
-        if found is None:
+        name_of_g2 = next((name for name in _LAYOUTS if name in file), None)
+        if name_of_g2 is None:
             raise ValueError(f"{path} has no g2: wanted {', '.join(_LAYOUTS)}")
         try:
-            layout, lags, g2, error = _LAYOUTS[found](file, frame_time_s)
+            layout, lags, g2, error = _LAYOUTS[name_of_g2](file, frame_time_s)
         except (OSError, RuntimeError, KeyError, TypeError) as err:
-            raise ValueError(f"{path}: {found} cannot be read: {err}") from None
+            raise ValueError(f"{path}: {name_of_g2} cannot be read: {err}") from None
         except ValueError as err:
             raise ValueError(f"{path}: {err}") from None
     if not (np.isfinite(lags).all() and (lags > 0).all() and np.isfinite(g2).any()):
-        raise ValueError(f"{path}: the lags of {found} are not positive numbers, or no g2 is a number")
+        raise ValueError(f"{path}: the lags of {name_of_g2} are not positive numbers, or no g2 is a number")
     order = np.argsort(lags, kind="stable")
     partition, why = _bins(path, len(g2))
     unknown = np.full(len(g2), np.nan)
@@ -93,14 +93,14 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
 
 
 def _bins(path: str | PathLike[str], n: int) -> tuple[Partition | None, str]:
-    """The bins of n curves, or why there are none."""
+    """Return the bins of n curves, or why there are none."""
     try:
-        found = Partition.load(path)
+        partition = Partition.load(path)
     except ValueError as err:
         return None, str(err)
-    if found.n_roi != n:
-        return None, f"{path}: g2 is of {n} bins, the map has pixels of {found.n_roi}"
-    return found, ""
+    if partition.n_roi != n:
+        return None, f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
+    return partition, ""
 
 
 def _opened(path: str | PathLike[str]) -> h5py.File:
@@ -141,7 +141,7 @@ def _nexus(file: h5py.File, frame_time_s: float | None) -> tuple[str, Curve, Cur
 
 
 def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
-    """A dataset (lags, bins) as (bins, lags); NaN if there is none and it is an error."""
+    """Read a dataset (lags, bins) as (bins, lags); missing errors are NaN."""
     if name not in group:
         bins = _by_lag(group, name.removesuffix("_err").replace("stderr", "g2"), lags)
         return np.full_like(bins, np.nan)
@@ -152,16 +152,16 @@ def _by_lag(group: h5py.Group, name: str, lags: Curve) -> Curve:
 
 
 def _by_storage(group: h5py.Group, name: str, lags: Curve) -> Curve:
-    """A field of NXxpcs as (bins, lags): one array, or a key for each bin; lags first, unless it says otherwise."""
+    """Read a field of NXxpcs as (bins, lags): one array, lags first unless its mode differs, or a key for each bin."""
     if name not in group:
         return np.full((0, lags.size), np.nan)
-    found = group[name]
-    if isinstance(found, h5py.Group):  # data_exchange_keys
-        keys = sorted(found, key=lambda key: (len(key), key))
-        values = np.array([np.ravel(found[key][()]) for key in keys], dtype=float)
+    field = group[name]
+    if isinstance(field, h5py.Group):  # data_exchange_keys
+        keys = sorted(field, key=lambda key: (len(key), key))
+        values = np.array([np.ravel(field[key][()]) for key in keys], dtype=float)
         mode = "one_array_q_first"
     else:
-        values, mode = np.asarray(found[()], dtype=float), str(found.attrs.get("storage_mode", ""))
+        values, mode = np.asarray(field[()], dtype=float), str(field.attrs.get("storage_mode", ""))
     values = np.atleast_2d(values)
     if values.ndim != 2 or lags.size not in values.shape:
         raise ValueError(f"{group.name}/{name} has shape {values.shape}, and there are {lags.size} lags")
@@ -183,7 +183,7 @@ def _one(file: h5py.File, name: str) -> float:
 
 
 def _numbers(group: h5py.Group, name: str) -> Curve:
-    """A list of numbers, in whatever shape it is kept."""
+    """Read numbers of any shape as a list."""
     if not isinstance(group.get(name), h5py.Dataset):
         raise ValueError(f"{group.name.rstrip('/')}/{name} is not there")
     values = np.ravel(group[name][()])

@@ -1,4 +1,4 @@
-"""One exposure of rheo-XPCS, analysed while its frames arrive."""
+"""Analysis of one exposure while its frames arrive."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo
-from ainerd.techniques.rheo_xpcs import _picture
 from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
+from ainerd.techniques.rheo_xpcs._picture import DIMS as PICTURE_DIMS
+from ainerd.techniques.rheo_xpcs._picture import UNITS as PICTURE_UNITS
 from ainerd.techniques.rheo_xpcs._picture import Picture
-from ainerd.techniques.rheo_xpcs._seen import Seen, pooled_contrast, speckle_px
-from ainerd.techniques.rheo_xpcs._verdict import filled, judge
+from ainerd.techniques.rheo_xpcs._verdict import RingStatistics, filled, judge, pooled_contrast, speckle_px
 from ainerd.threads import one_thread
 from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time, per_bin
 
@@ -28,7 +28,7 @@ DIMS = {
     "denoised": ("roi", "t1", "t2"),
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
-    **_picture.DIMS,
+    **PICTURE_DIMS,
 }
 UNITS = {
     "counts_per_pixel": "photons/pixel/frame",
@@ -36,20 +36,20 @@ UNITS = {
     **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     "moved_s": "s",
-    **_picture.UNITS,
+    **PICTURE_UNITS,
 }
-FEWEST_FRAMES = 64  # the encoder looks at 64 × 64; fewer frames would be the same frame in many cells
-DENOISED = 64  # cells of a denoised map: finer ones hold nothing more
+FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
+DENOISED = 64  # cells of a denoised map; finer cells would add nothing
 
 
 class Exposure(RunAnalysis):
-    """One exposure being analysed, with the options of its technique.
+    """Analysis of one exposure, with the options of its technique.
 
-    One that ends early, or that never said how long it would be, is that of the frames that came.
+    An exposure that ends early, or whose length was not announced, is analysed with the frames that arrived.
     """
 
     def __init__(self, technique: "RheoXPCS", run: RunInfo) -> None:
-        assert run.frame_time_s is not None  # seen to by `begin`
+        assert run.frame_time_s is not None  # checked by `begin`
         self._technique = technique
         self._n_frames, self._frame_time_s = run.n_frames, run.frame_time_s
         partition = technique.partition
@@ -57,7 +57,7 @@ class Exposure(RunAnalysis):
         self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(partition, run.n_frames)
         self._picture = Picture(technique.field, run.n_frames, partition.n_roi)
-        self._prepared = False  # whether the calibration has been asked for
+        self._prepared = False  # whether the calibration was requested
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -66,16 +66,16 @@ class Exposure(RunAnalysis):
 
     @property
     def every(self) -> int:
-        """Of so many frames one is seen whole."""
+        """Interval of whole frames."""
         return self._picture.every
 
     def whole(self, frame: NDArray[Any], number: int) -> None:
-        """Look at a whole frame, for the mean frame and I(q)."""
+        """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        """Of what `finish` gives the larger part, of as many frames as were announced."""
+        """Larger arrays that `finish` will return, for the announced number of frames."""
         n_roi, size = self._technique.partition.n_roi, self._reducer.size
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
             "c2": ((n_roi, size, size), "float32"),
@@ -101,26 +101,26 @@ class Exposure(RunAnalysis):
         try:
             for screened in self._screen.push(block):
                 screened.to(self._reducer, self._correlator)
-        except ValueError as error:  # no counts, more frames than were announced, or more bad pixels than can be
+        except ValueError as error:  # no counts, more frames than announced, or too many bad pixels
             raise AnalysisError(str(error)) from error
         if self._n_frames is not None and not self._prepared and self._reducer.n_pushed >= self._n_frames / 2:
             self._prepared = True
             self._prepare(self._n_frames / self._reducer.n_pushed)
 
     def so_far(self) -> NDArray[np.float32] | None:
-        """The mean over all bins of the map of the frames that have come; None of too few, or of a part of a run."""
+        """Return the mean map over all bins so far; None with too few frames or a reduction of whole runs alone."""
         if self._reducer.n_pushed < FEWEST_FRAMES:
             return None
         try:
             maps = self._reducer.maps(partial=True)
         except ValueError:  # only "area" maps a part of a run
             return None
-        seen = np.isfinite(maps)
+        valid = np.isfinite(maps)
         with np.errstate(invalid="ignore"):
-            return np.where(seen, maps, 0).sum(0) / seen.sum(0)
+            return np.where(valid, maps, 0).sum(0) / valid.sum(0)
 
     def _prepare(self, share: float) -> None:
-        """Calibrate for what the run will be: seconds' work, better done while frames still come."""
+        """Calibrate for the expected statistics of the run; this takes seconds, and frames still arrive."""
         technique, photons = self._technique, self._photons(self._screen.left_out)
         if not photons.any():
             return
@@ -132,9 +132,9 @@ class Exposure(RunAnalysis):
             beta = float(ring.weights @ value[ring.bins])
             sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
             contrast = pooled_contrast(beta, sigma * share**-0.5, technique.contrast)
-            if of_ring > 0 and contrast is not None and not technique.gap(contrast):
+            if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
                 technique.scorer(
-                    Seen(
+                    RingStatistics(
                         photons=of_ring,
                         contrast=contrast[0],
                         contrast_err=contrast[1],
@@ -146,7 +146,7 @@ class Exposure(RunAnalysis):
 
     @one_thread
     def finish(self) -> Analysis:
-        """Say what the exposure was, as far as it came."""
+        """Return the result of the frames that arrived."""
         try:
             for screened in self._screen.flush():
                 screened.to(self._reducer, self._correlator)
@@ -171,42 +171,42 @@ class Exposure(RunAnalysis):
                 + (f"; left out are frames: {why}" if why else "")
             )
         g2 = self._correlator.result()
-        found = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
-        judged = judge(technique, whole, photons, self._contrast(found), self._speckle_px())
-        denoised, told = self._denoised(whole)
+        fitted = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
+        judgement = judge(technique, whole, photons, self._contrast(fitted), self._speckle_px())
+        denoised, denoised_summary = self._denoised(whole)
         counts = per_bin(self._reducer.sums.counts[:n_frames], technique.partition)
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
         bad = np.concatenate([*left_out.pixels.values(), np.empty(0, np.int64)])
-        pictured, seen = self._picture.finish(counts, n_pixels, self._frame_time_s, bad)
+        pictures, picture_summary = self._picture.finish(counts, n_pixels, self._frame_time_s, bad)
         summary = {
             "counts_per_pixel": float(np.average(photons, weights=n_pixels) / (n_frames - left_out.n_frames)),
-            **judged.summary,
-            **found.summary,
-            **told,
-            **seen,
+            **judgement.summary,
+            **fitted.summary,
+            **denoised_summary,
+            **picture_summary,
             "pixels_left_out": left_out.n_pixels,
             "frames_left_out": left_out.n_frames,
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
-        arrays = {"c2": maps, "latent": judged.latent, **found.arrays, **denoised, **pictured}
-        units = UNITS | found.units | {name: "1" for name in summary if name.startswith("strangeness_")}
-        tables = found.tables(judged.p_of_ring) | _left_out_table(left_out)
-        kept = {*arrays, *summary, *(column for table in tables.values() for column in table)}
+        arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
+        units = UNITS | fitted.units | {name: "1" for name in summary if name.startswith("strangeness_")}
+        tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
+        names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
         return Analysis(
-            embedding=judged.embedding,
-            novelty_p=judged.p,
+            embedding=judgement.embedding,
+            novelty_p=judgement.p,
             arrays=arrays,
             dims={name: DIMS[name] for name in arrays},
             tables=tables,
             summary=summary,
-            units={name: unit for name, unit in units.items() if name in kept},
+            units={name: unit for name, unit in units.items() if name in names},
             model={"name": technique.encoder.name, "sha256": technique.encoder.sha256},
             calibration={"id": technique.bank.id, "n": technique.bank.n, "alpha": technique.alpha},
             status="complete" if n_frames == self._n_frames else "partial",
         )
 
     def _photons(self, left_out: LeftOut) -> NDArray[np.float64]:
-        """Photons a pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
+        """Return photons per pixel of each bin so far, in the frames that are not left out, (n_roi,)."""
         n, sums = self._reducer.n_pushed, self._reducer.sums
         valid = np.ones(n)
         for frames in left_out.frames.values():
@@ -215,23 +215,23 @@ class Exposure(RunAnalysis):
         counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
         return counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1)
 
-    def _contrast(self, found: Numbers) -> list[tuple[float, float] | None]:
-        """Of each ring, with its relative error: what was found and what was told; None if there is no speckle."""
+    def _contrast(self, fitted: Numbers) -> list[tuple[float, float] | None]:
+        """Pool the measured and the given contrast of each ring, with relative error; None without speckle."""
         pooled = []
-        for contrast, speckle in zip(found.contrasts, found.rings["speckle"], strict=True):
+        for contrast, speckle in zip(fitted.contrasts, fitted.rings["speckle"], strict=True):
             beta, error = contrast or (None, None)
             pooled.append(None if speckle == "no" else pooled_contrast(beta, error, self._technique.contrast))
         return pooled
 
     def _speckle_px(self) -> float:
-        """Pixels that see the same speckle, from the frames that have come."""
+        """Return the number of pixels that see the same speckle, from the frames so far."""
         partition, reducer = self._technique.partition, self._reducer
         rows = reducer.rows
         sizes = np.diff(partition.static_edges)  # within a sub-bin the profile of the scattering is nearly flat
         return speckle_px(rows, partition.shape, partition.pixels, np.repeat(np.arange(sizes.size), sizes))
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
-        """The maps without their noise, g2 along their diagonals, and the median of its relaxation times."""
+        """Return denoised maps, g2 along their diagonals, and the median of its relaxation times."""
         if self._technique.denoiser is None:
             return {}, {}
         denoised = self._technique.denoiser.denoise(maps, size=DENOISED)
@@ -243,11 +243,11 @@ class Exposure(RunAnalysis):
 
 
 def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
-    """Each pixel (its flat index) and frame (its number, from 0) that is left out, and why."""
+    """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons."""
     rows = [
         (what, reason, index)
-        for what, found in (("pixel", left_out.pixels), ("frame", left_out.frames))
-        for reason, indices in found.items()
+        for what, reasons in (("pixel", left_out.pixels), ("frame", left_out.frames))
+        for reason, indices in reasons.items()
         for index in indices.tolist()
     ]
     if not rows:

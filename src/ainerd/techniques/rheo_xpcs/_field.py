@@ -1,4 +1,4 @@
-"""What a detector sees: q of each pixel, the rings of I(q), and pixels that count nothing of use."""
+"""The pixels of a detector: their q, the rings of I(q), and the bad ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-RINGS = 150  # of I(q), at most
+MOST_RINGS = 150  # of I(q)
 HC_KEV_NM = 1.23984198
 
 
 def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """Of the centre of each pixel, (ny, nx), in 1/nm: q = 4π/λ sin(θ/2); None where the geometry is not known.
+    """Return q of the centre of each pixel, (ny, nx), in 1/nm: q = 4π/λ sin(θ/2); None if the geometry is unknown.
 
-    `instrument` is what a result's configuration keeps of it, with ``distance_m``, ``energy_keV``, ``pixel_m``,
+    `instrument` is the one in a result's configuration, with ``distance_m``, ``energy_keV``, ``pixel_m``,
     ``beam_center_row_px`` and ``beam_center_column_px``.
     """
     names = ("distance_m", "energy_keV", "pixel_m", "beam_center_row_px", "beam_center_column_px")
@@ -28,14 +28,14 @@ def q_of_pixels(shape: tuple[int, int], instrument: Mapping[str, Any]) -> NDArra
 
 
 def rings(q: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Ring of each pixel, (ny, nx), -1 where it is bad, and the mean q of each, (n,).
+    """Return the ring of each pixel, (ny, nx), -1 if it is bad, and the mean q of each ring, (n,).
 
-    Rings are equally wide, at least a pixel, and have a pixel each.
+    Rings are equally wide, at least as wide as a pixel, and not empty.
     """
     low, high = q[~bad].min(), q[~bad].max()
     steps = [np.abs(np.diff(np.where(bad, np.nan, q), axis=axis)) for axis in (0, 1)]
     pixel = max(float(np.nanmax(step, initial=0.0)) for step in steps)
-    n = int(np.clip((high - low) / pixel, 1, RINGS)) if pixel > 0 else 1
+    n = int(np.clip((high - low) / pixel, 1, MOST_RINGS)) if pixel > 0 else 1
     number = np.where(bad, -1, np.minimum(((q - low) / max(high - low, 1e-300) * n).astype(int), n - 1))
     _, inside = np.unique(number[~bad], return_inverse=True)
     ring = np.full(q.shape, -1, np.int32)
@@ -50,11 +50,11 @@ class Field:
     Attributes
     ----------
     bad : ndarray of bool, shape (ny, nx)
-        Gaps and pixels that are masked.
+        Gaps and masked pixels.
     ring : ndarray of int, shape (ny, nx)
-        Of I(q), from 0; -1 where the pixel is bad, or q is not known.
+        Ring of I(q), from 0; -1 if the pixel is bad or its q is unknown.
     q : ndarray, shape (n,)
-        Mean q of each ring in 1/nm; empty where q is not known.
+        Mean q of each ring in 1/nm; empty if q is unknown.
     """
 
     bad: NDArray[np.bool_]
@@ -63,12 +63,12 @@ class Field:
 
     @classmethod
     def of(cls, shape: tuple[int, int], q: ArrayLike | None = None, bad: ArrayLike | None = None) -> Self:
-        """From q of each pixel in 1/nm and what is masked, (ny, nx), as far as they are known.
+        """Build a field from q of each pixel in 1/nm and the bad pixels, (ny, nx), as far as they are known.
 
         Raises
         ------
         ValueError
-            If they have another shape.
+            If `q` or `bad` has another shape.
         """
         masked = np.zeros(shape, bool) if bad is None else np.array(bad, bool)
         known = np.full(shape, np.nan) if q is None else np.asarray(q, float)

@@ -7,15 +7,91 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs import _motion
-from ainerd.techniques.rheo_xpcs._motion import motion, of_q
 from ainerd.techniques.rheo_xpcs._rings import Ring
-from ainerd.xpcs import G2, AgeingFit, FlowFit, G2ByAge, Partition, Relaxation, fit_relaxation
+from ainerd.xpcs import (
+    G2,
+    AgeingFit,
+    FlowFit,
+    G2ByAge,
+    Partition,
+    Relaxation,
+    fit_ageing,
+    fit_flow,
+    fit_power,
+    fit_relaxation,
+    middle_age,
+)
 
-# What numbers are computed by; a version grows when its numbers change, and then results have other keys.
+# Fields of `FlowFit`: names in results, and units.
+FLOW = {
+    "velocity": ("velocity_nm_s", "nm/s"),
+    "velocity_err": ("velocity_nm_s_err", "nm/s"),
+    "velocity_spread": ("velocity_spread_nm_s", "nm/s"),
+    "velocity_spread_err": ("velocity_spread_nm_s_err", "nm/s"),
+    "flow_direction": ("flow_direction_deg", "degree"),
+    "flow_direction_err": ("flow_direction_deg_err", "degree"),
+    "flow_p": ("flow_p", "1"),
+    "flow_bic": ("flow_bic", "1"),
+    "anisotropy": ("anisotropy", "1"),
+    "anisotropy_err": ("anisotropy_err", "1"),
+    "anisotropy_direction": ("anisotropy_direction_deg", "degree"),
+    "anisotropy_direction_err": ("anisotropy_direction_deg_err", "degree"),
+    "anisotropy_p": ("anisotropy_p", "1"),
+}
+AGEING = ("ageing_exponent", "ageing_exponent_err", "ageing_p", "ageing_bic")
+
+
+def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time_s: float) -> dict[str, float]:
+    """Fit flow, anisotropy and ageing of a ring; return numbers by their names in results, NaN if not significant."""
+    results = dict.fromkeys((name for name, _ in FLOW.values()), np.nan)
+    selected, phi = np.isin(g2.part_roi, ring.bins), partition.phi[ring.bins]
+    roi = g2.part_roi[selected]
+    number = np.full(partition.n_roi, -1)
+    number[ring.bins] = np.arange(len(ring.bins))
+    of_parts: dict[str, Any] = {
+        "part_roi": number[roi],
+        "part_weight": g2.part_weight[selected] * partition.n_pixels[roi],
+    }
+    if len(ring.bins) >= 3 and np.isfinite(phi).all() and ring.q > 0:
+        use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
+        flow = fit_flow(
+            g2.lag[use] * frame_time_s,
+            (g2.value - g2.bias)[ring.bins][:, use],
+            phi,
+            partition.q[ring.bins],
+            parts=(g2.parts[selected] - g2.bias[roi])[:, use],
+            phi_width=float(np.diff(phi).min()),
+            q_width=_q_width(partition, ring),
+            **of_parts,
+        )
+        results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
+    ages = middle_age(by_age.edges, by_age.lag) * frame_time_s
+    tau = by_age.lag * frame_time_s
+    ageing = fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
+    return results | {name: getattr(ageing, name) for name in AGEING}
+
+
+def _q_width(partition: Partition, ring: Ring) -> float:
+    """Return the width of a ring in q, in 1/nm, from its static labels; 0 if they do not determine it."""
+    if partition.static_q is None:
+        return 0.0
+    labels = np.unique(partition.static_label[np.isin(partition.static_roi, ring.bins)])
+    q = np.sort(partition.static_q[labels - 1])
+    return float((q[-1] - q[0]) * len(q) / (len(q) - 1)) if len(q) > 1 else 0.0
+
+
+def of_q(rings: Sequence[Ring], tau_s: NDArray[np.float64], tau_s_err: NDArray[np.float64]) -> dict[str, float]:
+    """Fit tau ~ q^-n over the rings; empty if fewer than three have a tau."""
+    fit = fit_power([ring.q for ring in rings], tau_s, tau_s_err)
+    if fit.n < 3:
+        return {}
+    return {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+
+
+# Versions of the computations. If numbers change, their version increases, and results get other keys.
 VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
-# Names of what a `Relaxation` says, as results have them.
+# Fields of `Relaxation`, and their names in results.
 NAMES = {
     "tau": "tau_s",
     "tau_err": "tau_s_err",
@@ -32,30 +108,31 @@ NAMES = {
     "misfit_p": "misfit_p",
 }
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
-_UNSURE = 0.5  # relative error of the contrast within a frame, above which g2 is asked
+_UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {
     **{name: "s" if name.startswith("tau_s") else "1" for name in NAMES.values() if name != "speckle"},
     **dict.fromkeys(("bin", "n_pixels", "contrast0", "contrast0_err", "novelty_p"), "1"),
     "q": "1/nm",
     "phi": "degree",
-    **_motion.UNITS,
+    **dict(FLOW.values()),
+    **dict.fromkeys((*AGEING, "q_exponent", "q_exponent_err", "q_exponent_p"), "1"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """What g2 says of an exposure.
+    """Numbers of an exposure from its g2.
 
     Attributes
     ----------
     arrays : dict of str to ndarray
         g2 with its errors, and by age.
     summary : dict
-        Of the run: those of its ring, the middle one of several.
+        Numbers of the run: those of its ring, or of the middle ring of several.
     rings, bins : dict of str to ndarray
-        Columns of numbers, of each ring and bin.
+        Columns of numbers of each ring, and of each bin.
     contrasts : list of (float, float) or None
-        Of each ring the contrast that its novelty is judged by, with its standard error; None where none was found.
+        Contrast of each ring with its standard error, for its verdict; None if none was found.
     units : dict of str to str
     """
 
@@ -67,7 +144,7 @@ class Numbers:
     units: dict[str, str]
 
     def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
-        """Tables of a result: the bins, and the rings if there are several."""
+        """Return the tables of a result: bins, and rings if there are several."""
         rings = {"rings": {**self.rings, "novelty_p": p_of_ring}} if len(p_of_ring) > 1 else {}
         return {"bins": self.bins, **rings}
 
@@ -75,20 +152,20 @@ class Numbers:
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
     relaxations = [
-        _said(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True, opposite=_opposite(partition, ring)))
+        _named(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True, opposite=_opposite(partition, ring)))
         for ring in rings
     ]
-    with np.errstate(all="ignore"):  # NaN where nothing can be said
-        moved = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
-    together = {name: np.array([said[name][0] for said in relaxations]) for name in relaxations[0]}
-    together |= {name: np.array([said[name] for said in moved]) for name in moved[0]}
+    with np.errstate(all="ignore"):  # NaN if nothing is known
+        motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
+    together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
+    together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
     together |= _within_a_frame(g2, rings)
     bins = {
         "bin": np.arange(1, partition.n_roi + 1),
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
-        **_said(fit_relaxation(g2, frame_time_s)),
+        **_named(fit_relaxation(g2, frame_time_s)),
         "contrast0": g2.contrast0,
         "contrast0_err": g2.contrast0_err,
     }
@@ -108,19 +185,19 @@ def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring]
         rings={"q": np.array([ring.q for ring in rings]), **together},
         bins=bins,
         contrasts=[
-            _surest(*found) if speckle == "yes" else None
-            for speckle, *found in zip(together["speckle"], *(together[name] for name in _CONTRASTS), strict=True)
+            _surest(*contrasts) if speckle == "yes" else None
+            for speckle, *contrasts in zip(together["speckle"], *(together[name] for name in _CONTRASTS), strict=True)
         ],
         units=UNITS,
     )
 
 
-def _said(fit: Relaxation) -> dict[str, NDArray[Any]]:
+def _named(fit: Relaxation) -> dict[str, NDArray[Any]]:
     return {NAMES[field.name]: getattr(fit, field.name) for field in fields(fit) if field.name in NAMES}
 
 
 def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
-    """Of each bin the one of the ring across the beam, (n_roi,); -1 for none."""
+    """Return for each bin the bin of the ring across the beam, (n_roi,); -1 if there is none."""
     phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
     if len(ring.bins) > 1 and np.isfinite(phi).all():
         away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
@@ -131,14 +208,14 @@ def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
 
 
 def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float64]]:
-    """Contrast of each ring by photon statistics: the mean of its bins, by their pixels."""
+    """Return the contrast of each ring from photon statistics: the mean of its bins, weighted by their pixels."""
     value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
     error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
     return {"contrast0": np.array(value), "contrast0_err": np.where(error > 0, error, np.nan)}
 
 
 def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:
-    """The contrast within a frame, to which all that decays belongs; where few photons hide it, that of g2 if surer."""
+    """Return the contrast within a frame, which includes all decays, or that of g2 if it is surer."""
     if within > 0 and within_err <= _UNSURE * within:
         return float(within), float(within_err)
     if of_g2 > 0 and of_g2_err < within_err:
@@ -147,7 +224,7 @@ def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) ->
 
 
 def _plain(value: Any) -> float | str | None:
-    """A number or text for the summary; None where nothing is known."""
+    """Return a number or text for the summary; None if it is unknown."""
     if isinstance(value, str):
         return str(value)
     return float(value) if np.isfinite(value) else None

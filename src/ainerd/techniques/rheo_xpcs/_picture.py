@@ -1,4 +1,4 @@
-"""The picture of the beam: mean frame and I(q) from a few whole frames, I(t) of every bin from all."""
+"""The image of the beam: mean frame and I(q) from a few whole frames, I(t) of every bin from all frames."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
 
 FEWEST, MOST = 50, 200  # whole frames of a run
-SHARE = 100  # of so many frames one, between these
-SEGMENTS, FRAMES = 10, 5  # of a run, for I(q) as it changes; whole frames of one, at least
+SHARE = 100  # one whole frame of so many, between these limits
+SEGMENTS, FRAMES = 10, 5  # for I(q) over time: segments of a run, and whole frames of a segment, at least
 FRAME_BYTES = 850_000  # of a mean frame, at most
 TIME_BYTES = 100_000  # of I(t)
 POINTS = 1000  # of I(t)
-# A pixel is hot that counts HOT times what the SURROUND × SURROUND pixels around it do, and HOT_COUNTS more: speckle
-# of contrast 1 does so once in e^20.
+# A pixel is hot if it counts more than HOT times the mean of the SURROUND × SURROUND pixels around it plus HOT_COUNTS.
+# Speckle of contrast 1 does so once in e^20.
 HOT, HOT_COUNTS, SURROUND = 20.0, 10.0, 7
 
 DIMS = {
@@ -43,22 +43,22 @@ UNITS = {
 class Picture:
     """Mean frame, I(q) and I(t) of an exposure, under 1 MB in all.
 
-    Of an announced number of frames T every k-th is looked at whole: at least 50, all of fewer, and of more than 2500
-    at most 2 %. Of an open-ended run k doubles as frames come, and each frame counts for the k it stands for: the means
-    are over equal shares of the run, however long it gets.
+    If the number of frames T is announced, every k-th frame is read whole: at least 50 frames, or all of fewer, and at
+    most 2 % of more than 2500. In an open-ended run k doubles while frames arrive, and each frame has the weight k, so
+    that the means are over equal parts of the run.
 
     Parameters
     ----------
     field : Field
     n_frames : int or None
-        Frames that will come; None: as many as come.
+        Number of frames of the run; None for an open-ended run.
     n_roi : int
-        Bins of I(t).
+        Number of bins of I(t).
 
     Attributes
     ----------
     n_whole : int
-        Frames that were looked at.
+        Number of whole frames so far.
     """
 
     def __init__(self, field: Field, n_frames: int | None, n_roi: int) -> None:
@@ -66,22 +66,24 @@ class Picture:
         self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
-        self._weight = 0.0  # of the frames: how many they stand for
-        self._until: list[tuple[float, NDArray[np.float64]]] = []  # weight and sums over the rings, now and then
+        self._weight = 0.0  # of all whole frames
+        self._until: list[
+            tuple[float, NDArray[np.float64]]
+        ] = []  # cumulative weight and sums over the rings, at intervals
         self.n_whole = 0
 
     @property
     def every(self) -> int:
-        """Of so many frames the last is looked at; see `ainerd.technique.RunAnalysis`."""
+        """Interval of whole frames; see `ainerd.technique.RunAnalysis`."""
         if self._n_frames is not None:
             return max(self._n_frames // int(np.clip(self._n_frames // SHARE, FEWEST, MOST)), 1)
         return int(2 ** max(self.n_whole // (FEWEST // 2) - 1, 0))
 
     def see(self, frame: NDArray[Any], number: int) -> None:
-        """Look at a whole frame, (ny, nx); those that `every` does not ask for are left out.
+        """Add a whole frame, (ny, nx); frames that `every` does not ask for are ignored.
 
-        A pixel that once counts the highest number its type holds, or less than nothing, is left out of everything: it
-        is saturated, or the detector marks it so.
+        A pixel that once has the highest number of its type, or a negative one, is bad: it is saturated, or marked by
+        the detector.
         """
         every = self.every
         if (number + 1) % every:
@@ -95,12 +97,12 @@ class Picture:
             self._until.append((self._weight, self._over_rings(self._total)))
 
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Sums over the pixels of each ring."""
+        """Sum values over the pixels of each ring."""
         return _sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:]
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        """Arrays that `finish` will give, as far as is known."""
+        """Arrays that `finish` will return, as far as they are known."""
         ny, nx = self._field.bad.shape
         factor = binning((ny, nx))
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
@@ -109,7 +111,7 @@ class Picture:
         if n_q := self._field.q.size:
             shapes |= {"saxs": ((n_q,), "float32"), "saxs_q": ((n_q,), "float64")}
         if self._n_frames:
-            n = len(stretches(self._n_frames, self._n_roi)) - 1
+            n = len(time_edges(self._n_frames, self._n_roi)) - 1
             shapes |= {
                 "intensity": ((self._n_roi, n), "float32"),
                 "intensity_total": ((n,), "float32"),
@@ -120,27 +122,27 @@ class Picture:
     def finish(
         self, counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float, bad: ArrayLike = ()
     ) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
-        """Arrays, with `DIMS` and `UNITS`, and numbers for the summary.
+        """Return arrays, with `DIMS` and `UNITS`, and numbers for the summary.
 
         Parameters
         ----------
         counts : ndarray, shape (T, n_roi)
             Counts of each bin in each frame.
         n_pixels : array_like, shape (n_roi,) or (T, n_roi)
-            Pixels these are sums over.
+            Pixels of these sums.
         frame_time_s : float
         bad : array_like of int
-            Flat indices of pixels that were found to be bad.
+            Flat indices of further bad pixels.
 
         Returns
         -------
         arrays : dict of str to ndarray
-            ``intensity`` (n_roi, n) over ``intensity_time``, in s from the first frame on, and ``intensity_total``. If
-            a whole frame came, ``mean_frame``, binned, NaN where all pixels of a cell are bad; and if q is known,
-            ``saxs`` over ``saxs_q``, and the same in up to 10 equal stretches of the run, ``saxs_segments``.
+            ``intensity`` (n_roi, n) over ``intensity_time``, in s since the first frame, and ``intensity_total``. With
+            a whole frame, ``mean_frame``, binned, NaN if all pixels of a cell are bad; and if q is known, ``saxs`` over
+            ``saxs_q``, and the same in up to 10 equal segments of the run, ``saxs_segments``.
         summary : dict of str to int
-            ``whole_frames`` looked at, and ``mean_frame_binning``, pixels of the detector along a side of one of the
-            mean frame's.
+            ``whole_frames``, their number, and ``mean_frame_binning``, detector pixels along a side of a pixel of the
+            mean frame.
         """
         arrays = intensities(counts, n_pixels, frame_time_s)
         if not self.n_whole:
@@ -160,7 +162,7 @@ class Picture:
         n = self._over_rings((~out).astype(float))
         n[n == 0] = np.nan
         good, whole = self._over_rings(np.where(out, 0.0, mean)), self._over_rings(mean)
-        taken = whole - good  # what the pixels left out gave while they were not known, as much in each frame
+        rejected = whole - good  # counts of bad pixels from before they were known as bad, spread over all frames
         begin, end = (0.0, np.zeros_like(n)), (self._weight, whole * self._weight)
         weights, sums = zip(begin, *self._until, end, strict=True)
         cuts = np.linspace(0.0, self._weight, 1 + int(np.clip(self.n_whole // FRAMES, 1, SEGMENTS)))
@@ -169,12 +171,12 @@ class Picture:
         return {
             "saxs": (good / n).astype(np.float32),
             "saxs_q": self._field.q,
-            "saxs_segments": ((parts - taken) / n).astype(np.float32),
+            "saxs_segments": ((parts - rejected) / n).astype(np.float32),
         }
 
 
 def field_of(settings: PartitionSettings) -> Field:
-    """What the detector of the settings sees; gaps are masked with a pixel beside them, as `Partition.annular` does."""
+    """Return the field of the detector in the settings; pixels beside gaps are bad, as in `Partition.annular`."""
     detector = sensor(settings)
     bad = np.zeros(detector.shape, bool)
     if detector.mask is not None:
@@ -185,9 +187,9 @@ def field_of(settings: PartitionSettings) -> Field:
 
 
 def intensities(counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float) -> dict[str, NDArray[Any]]:
-    """I(t) of each bin and of all, in counts a pixel and frame, over equal stretches; the last may be short."""
+    """Return I(t) of each bin and of all, in counts per pixel and frame, over equal intervals but for the last."""
     n_frames, n_roi = counts.shape
-    edges = stretches(n_frames, n_roi)
+    edges = time_edges(n_frames, n_roi)
     sums = np.add.reduceat(counts.astype(float), edges[:-1], axis=0)
     pixels = np.add.reduceat(np.broadcast_to(np.asarray(n_pixels, float), counts.shape), edges[:-1], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -198,17 +200,17 @@ def intensities(counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float) 
         }
 
 
-def stretches(n_frames: int, n_roi: int) -> NDArray[np.int64]:
-    """First frame of each point of I(t), and the end."""
+def time_edges(n_frames: int, n_roi: int) -> NDArray[np.int64]:
+    """Return the first frame of each point of I(t), and the end."""
     most = max(min(POINTS, TIME_BYTES // (4 * (n_roi + 3))), 1)
     step = -(-n_frames // most)
     return np.append(np.arange(0, n_frames, step), n_frames)
 
 
 def hot(counts: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels, (ny, nx), that shine out of what is around them; `bad` ones, whose counts are zero, do not count.
+    """Return which pixels, (ny, nx), are hot compared with the good pixels around them; `bad` pixels have zero counts.
 
-    Nothing is said of a pixel with fewer than eight others around it.
+    A pixel with fewer than eight good neighbours is never hot.
     """
     good = uniform_filter((~bad).reshape(counts.shape).astype(float), SURROUND, mode="constant") * SURROUND**2
     around = uniform_filter(counts, SURROUND, mode="constant") * SURROUND**2 - counts
@@ -216,7 +218,7 @@ def hot(counts: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.bool_
 
 
 def binning(shape: tuple[int, int]) -> int:
-    """Pixels along a side of the cells of a mean frame, which is to be small."""
+    """Return the binning with which a mean frame stays below `FRAME_BYTES`."""
     factor = 1
     while -(-shape[0] // factor) * -(-shape[1] // factor) * 4 > FRAME_BYTES:
         factor += 1
@@ -224,13 +226,13 @@ def binning(shape: tuple[int, int]) -> int:
 
 
 def binned(image: NDArray[np.float64], factor: int) -> NDArray[np.float32]:
-    """Mean of the pixels of each cell that are not NaN."""
+    """Average the pixels of each cell that are not NaN."""
     ny, nx = image.shape
     padded = np.pad(image, ((0, -ny % factor), (0, -nx % factor)), constant_values=np.nan)
     cells = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
-    there = ~np.isnan(cells)
+    valid = ~np.isnan(cells)
     with np.errstate(invalid="ignore"):
-        return (np.where(there, cells, 0.0).sum((1, 3)) / there.sum((1, 3))).astype(np.float32)
+        return (np.where(valid, cells, 0.0).sum((1, 3)) / valid.sum((1, 3))).astype(np.float32)
 
 
 @nb.njit(nogil=True, cache=True)
@@ -244,7 +246,7 @@ def _add(frame, weight, top, total, bad):  # pragma: no cover - compiled
 
 @nb.njit(nogil=True, cache=True)
 def _sums(ring, values, lanes):  # pragma: no cover - compiled
-    """Add each value to one of four sums of its ring: neighbours are of one ring, and would wait for each other."""
+    """Add each value to one of four sums of its ring: neighbours share a ring, and would wait for one sum."""
     for p in range(0, ring.size - 3, 4):
         lanes[0, ring[p] + 1] += values[p]
         lanes[1, ring[p + 1] + 1] += values[p + 1]

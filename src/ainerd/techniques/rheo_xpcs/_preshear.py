@@ -18,7 +18,7 @@ def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
     Parameters
     ----------
     rheometer : device
-        With two things to set: `shear_rate_setpoint`, a shear rate in 1/s, which it holds until told another one; and
+        It has two settable signals: `shear_rate_setpoint`, a shear rate in 1/s that it holds until the next one, and
         `dwell`, a number of seconds, done when they have passed at the instrument.
     *rates_and_durations : float
         Shear rate in 1/s and duration in s of each step.
@@ -40,9 +40,9 @@ def preshear(rheometer: Any, *rates_and_durations: float) -> MsgGenerator[None]:
 
 
 def preshear_of(settings: Settings, rheometer: Any) -> Callable[[], MsgGenerator[None]] | None:
-    """What makes the plan of ``rheo_xpcs.preshear``, for `ainerd.agent.build_agent`; None if there is none.
+    """Return a function that makes the plan of ``rheo_xpcs.preshear``, for `ainerd.agent.build_agent`, or None.
 
-    ValueError if there is one and no rheometer.
+    ValueError if the settings have a preshear and there is no rheometer.
     """
     steps = read_section(RheoXPCSSettings, settings.section, "rheo_xpcs").preshear
     if steps and rheometer is None:

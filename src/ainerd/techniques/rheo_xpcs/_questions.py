@@ -1,4 +1,4 @@
-"""What ``ainerd init`` asks for rheo-XPCS."""
+"""Questions of ``ainerd init`` for rheo-XPCS."""
 
 from collections.abc import Generator
 from typing import Any
@@ -25,7 +25,7 @@ USUAL = (
 
 
 def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-    """Geometry and bins, with defaults that hold pixels; a frame gives shape, dead pixels and a guess of the beam."""
+    """Ask for geometry and bins; a frame gives defaults for shape, dead pixels and beam."""
     file = yield Question(
         key="partition.file",
         asked="HDF5 file with the bins, masks of NXxpcs or a q map of APS; empty for rings in a geometry",
@@ -42,19 +42,19 @@ def questions(frame: NDArray[np.float64] | None = None) -> Generator[Question, A
 
 
 def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
-    of_shape = {} if frame is None else {name: n for name in USUAL if (n := _shape(name)) == frame.shape}
-    known = next(iter(of_shape), "" if frame is not None else "eiger4m")
+    candidates = {} if frame is None else {name: n for name in USUAL if (n := _shape(name)) == frame.shape}
+    known = next(iter(candidates), "" if frame is not None else "eiger4m")
     name = yield Question(
         key="partition.detector",
         asked="the detector's name in pyFAI, whose gaps are masked; empty for one of another shape",
         default=known,
     )
-    about: dict[str, Any] = {"detector": str(name)} if name else {}
+    answers: dict[str, Any] = {"detector": str(name)} if name else {}
     if not name:
         shape = [512, 512] if frame is None else list(frame.shape)
-        about["shape"] = yield Question(key="partition.shape", asked="rows and columns", default=shape)
-        about["pixel_um"] = yield Question(key="partition.pixel_um", asked="pixel size in µm", default=75.0)
-    detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **about}))
+        answers["shape"] = yield Question(key="partition.shape", asked="rows and columns", default=shape)
+        answers["pixel_um"] = yield Question(key="partition.pixel_um", asked="pixel size in µm", default=75.0)
+    detector = sensor(PartitionSettings.model_construct(**{"shape": None, "pixel_um": 55.0, **answers}))
     unusable = np.zeros(detector.shape, bool) if detector.mask is None else np.asarray(detector.mask, bool)
     if frame is not None and frame.shape != tuple(detector.shape):
         raise ValueError(f"the frame has {frame.shape} pixels, the detector {tuple(detector.shape)}")
@@ -68,11 +68,11 @@ def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
             array=mask,
         )
     usable = ~(unusable | dead)
-    center, said = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
+    center, text = [detector.shape[0] / 2, detector.shape[1] / 2], "row and column of the direct beam"
     if frame is not None:
         center = [round(x, 1) for x in guess_beam_center(frame, usable)]
-        said += "; guessed from the symmetry of a frame, check it"
-    beam = yield Question(key="partition.beam_center_px", asked=said, default=center)
+        text += "; guessed from the symmetry of a frame, check it"
+    beam = yield Question(key="partition.beam_center_px", asked=text, default=center)
     distance = yield Question(key="partition.distance_m", asked="sample to detector, in m", default=8.0)
     energy = yield Question(key="partition.energy_keV", asked="photon energy, in keV", default=11.0)
     try:
@@ -106,10 +106,10 @@ def _rings(frame: NDArray[np.float64] | None) -> Generator[Question, Any, None]:
 
 
 def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pixels of a mean frame that are marked (NaN), or lie in dead rows or columns: (ny, nx).
+    """Return which pixels of a mean frame, (ny, nx), are marked (NaN) or lie in dead rows or columns.
 
-    A row or column is dead if none of its pixels counted, and on both sides of it, within 60, there is one in which so
-    many did that this is no chance.
+    A row or column is dead if none of its pixels counted, and ordered are rows or columns with 20 lit pixels or more on
+    both sides within 60.
     """
     marked: NDArray[np.bool_] = ~np.isfinite(frame)
     counted = np.where(marked, 0, frame) > 0
@@ -118,7 +118,7 @@ def dead_pixels(frame: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _dark_between(lit: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where a number is 0 between two of 20 or more that are not far."""
+    """Return where the number is 0 between two of at least 20 that are near."""
     sides = [
         [lit[max(0, i - 60) : i].max(initial=0), lit[i + 1 : i + 61].max(initial=0)] if n == 0 else [0, 0]
         for i, n in enumerate(lit)
@@ -134,7 +134,7 @@ def _shape(name: str) -> tuple[int, int] | None:
 
 
 def _ring(annulus: Annulus, usable: NDArray[np.bool_]) -> list[float]:
-    """Limits of a ring on the detector: whole if the beam is on it, else across the middle of what is seen."""
+    """Return limits of a ring: a whole circle if the beam is on the detector, otherwise across its middle."""
     q, (row, column), (ny, nx) = annulus.q(), annulus.beam_center_px, usable.shape
     edge = min(row, ny - row, column, nx - column)
     if edge > 20:
@@ -148,25 +148,25 @@ def _ring(annulus: Annulus, usable: NDArray[np.bool_]) -> list[float]:
 def _sectors(
     annulus: Annulus, usable: NDArray[np.bool_], limits: tuple[float, float]
 ) -> tuple[list[float] | None, int]:
-    """Sectors of about 20 degrees in which the ring is seen, fewer where they would hold too few pixels."""
+    """Return the visible part of a ring and the number of its sectors: about 20 degrees each, with enough pixels."""
     q = annulus.q()
-    seen = annulus.phi()[(q >= limits[0]) & (q < limits[1]) & usable]
-    there = np.sort(seen)
-    if there.size == 0:
-        return None, 18  # and the check says what the detector does see
-    gaps = np.diff(there, append=there[0] + 360)
+    phi = annulus.phi()[(q >= limits[0]) & (q < limits[1]) & usable]
+    ordered = np.sort(phi)
+    if ordered.size == 0:
+        return None, 18  # the check reports what the detector sees
+    gaps = np.diff(ordered, append=ordered[0] + 360)
     widest = int(np.argmax(gaps))
     part: list[float] | None = None
     width = 360.0
     if gaps[widest] > 20:
-        begin = float(np.ceil(there[(widest + 1) % there.size]))
-        end = float(np.floor(there[widest]))
+        begin = float(np.ceil(ordered[(widest + 1) % ordered.size]))
+        end = float(np.floor(ordered[widest]))
         end += 360 * (end <= begin)
         if begin >= 180 and end > 360:
             begin, end = begin - 360, end - 360
         part, width = [begin, end], end - begin
     for n in range(max(1, round(width / 20)), 1, -1):
-        sector = (((seen - (part or [0.0])[0]) % 360) / width * n).astype(int)
+        sector = (((phi - (part or [0.0])[0]) % 360) / width * n).astype(int)
         if np.bincount(sector[sector < n], minlength=n).min() >= 1.5 * FEWEST_PIXELS:
             return part, n
     return part, 1

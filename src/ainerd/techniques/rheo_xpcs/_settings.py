@@ -1,12 +1,56 @@
-"""The technique's section of the TOML: which bins, and how a run is analysed."""
+"""The technique's section of the TOML: bins, and options of the analysis."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ainerd.config import Section
-from ainerd.techniques.rheo_xpcs._ranges import Within
+
+
+@dataclass(frozen=True, eq=False)  # hashable, as pydantic wants it
+class Within:
+    """A validator that refuses numbers outside a range and suggests another unit; for `pydantic.AfterValidator`.
+
+    Attributes
+    ----------
+    low, high : float
+    unit : str
+        Unit of the number and of its limits; empty for a plain number.
+    others : mapping of str to float
+        Units that are often confused with it, with their factors to it.
+    above, below : bool
+        Whether a number equal to the limit is refused.
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+    others: Mapping[str, float] = field(default_factory=dict)
+    above: bool = False
+    below: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the value; ValueError if it is out of range or not a number."""
+        if self._holds(value):
+            return value
+        unit = f" {self.unit}" if self.unit else ""
+        limits = (
+            f"{'above' if self.above else 'at least'} {self.low:g} and "
+            f"{'below' if self.below else 'at most'} {self.high:g}{unit}"
+        )
+        hints = [
+            f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in self.others.items() if self._holds(value * x)
+        ]
+        raise ValueError(f"must be {limits}, got {value:g}{(hints or [''])[0]}")
+
+    def _holds(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (
+            (self.above and value == self.low) or (self.below and value == self.high)
+        )
+
 
 PIXELS = Within(-1e6, 1e6, "pixels")
 PER_NM = Within(0, 500, "1/nm", {"1/m": 1e-9})
@@ -22,20 +66,20 @@ Angle = Annotated[float, AfterValidator(DEGREES)]
 
 
 class PartitionSettings(Section):
-    """The bins: by geometry (`ainerd.xpcs.Partition.annular`), by labels, or in a file.
+    """The bins, given by a geometry (`ainerd.xpcs.Partition.annular`), by labels, or by a file.
 
     Attributes
     ----------
     detector : str
-        pyFAI's name, or empty for a plain one of `shape` and `pixel_um`.
+        Name in pyFAI, or empty for a plain detector of `shape` and `pixel_um`.
     q_edges_inv_nm : list of float or None
-        In place of `q_range_inv_nm` and `n_q`.
+        Replaces `q_range_inv_nm` and `n_q`.
     roi_map : Path or None
-        In place of the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
+        Replaces the geometry: a .npy of labels, 0 unused, with `q_inv_nm` and `phi_deg` of bins 1, 2, ….
     file : Path or None
-        In place of the geometry: what `ainerd.xpcs.Partition.load` reads.
+        Replaces the geometry: an HDF5 file that `ainerd.xpcs.Partition.load` reads.
     mask : Path or None
-        A .npy of booleans, True where a pixel must not be used; with any of the three.
+        A .npy of booleans, True where a pixel must not be used; allowed with all three.
     """
 
     detector: str = ""
@@ -58,7 +102,7 @@ class PartitionSettings(Section):
 
     @property
     def by_geometry(self) -> bool:
-        """Whether the bins are rings in a geometry, not labels of a file."""
+        """Whether the bins are rings of a geometry, not labels in a file."""
         return self.roi_map is None and self.file is None
 
     @model_validator(mode="after")
@@ -74,8 +118,7 @@ class PartitionSettings(Section):
         if more := [name for name in given if name in labels]:
             raise ValueError(f"{', '.join(more)} only with roi_map")
         if not self.detector and self.shape is None:
-            given_of_it = [name for name in given if name not in ("mask", "pixel_um")]
-            if not given_of_it:
+            if not set(given) - {"mask", "pixel_um"}:
                 raise ValueError(
                     "must have a geometry (detector or shape, beam_center_px, distance_m, energy_keV, q_range_inv_nm), "
                     "or file, HDF5 with bins, or roi_map, a .npy of labels"
@@ -91,7 +134,7 @@ class PartitionSettings(Section):
         return self
 
     def anchored(self, folder: Path) -> Self:
-        """The same with paths that count from `folder`."""
+        """Return a copy with relative paths resolved from `folder`."""
         return self.model_copy(update=_anchored(self, ("roi_map", "file", "mask"), folder))
 
 
@@ -103,25 +146,25 @@ class Shear(Section):
 
 
 class RheoXPCSSettings(Section):
-    """The section ``[rheo_xpcs]``: bins, and how a run is analysed.
+    """The section ``[rheo_xpcs]``: bins, and options of the analysis.
 
     Attributes
     ----------
     partition : PartitionSettings
     contrast : float or None
-        Speckle contrast beta of the instrument, measured on a static sample: pooled with what is found in each run.
+        Speckle contrast beta of the instrument, measured on a static sample; it is pooled with that of each run.
     reduction, sigma, diagonal, normalization
         As in `ainerd.xpcs.TwoTimeReducer`; sigma in frames.
     encoder : str
-        "pca", "ours", or a path of weights.
+        "run", "pca", "ours", or the path of a weight file.
     denoiser : str
-        What takes the noise off the maps that are kept beside the measured ones: as `encoder`, or "none".
+        Encoder that removes the noise of the stored maps, as `encoder`, or "none" to store measured maps alone.
     bank : Path or None
-        What novelty is calibrated against, as ``ainerd calibrate`` writes it; without it the one that is shipped.
+        Calibration bank, a file of ``ainerd calibrate``; the shipped bank by default.
     alpha : float
         An exposure is called novel if its p-value is at most this.
     preshear : list of Shear
-        Steps by which the sample is sheared afresh at each position; none: it is left alone.
+        Steps of shear at each new position; empty: the sample is not sheared.
     """
 
     partition: PartitionSettings
@@ -137,13 +180,13 @@ class RheoXPCSSettings(Section):
     preshear: list[Shear] = []
 
     @model_validator(mode="after")
-    def _sigma_is_of_gaussian(self) -> Self:
+    def _sigma_only_with_gaussian(self) -> Self:
         if (self.reduction == "gaussian") != (self.sigma is not None):
             raise ValueError('reduction = "gaussian" needs sigma, in frames, and no other takes it')
         return self
 
     def anchored(self, folder: Path) -> Self:
-        """The same with paths that count from `folder`."""
+        """Return a copy with relative paths resolved from `folder`."""
         return self.model_copy(
             update={"partition": self.partition.anchored(folder), **_anchored(self, ("bank",), folder)}
         )

@@ -1,4 +1,4 @@
-"""Bins, masked pixels and beam on a frame."""
+"""Drawing of bins, masked pixels and beam on a frame."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs import Partition
 
-# Okabe and Ito, distinct to the colour-blind too; neighbours in a ring and in the next one differ.
+# Okabe and Ito, distinct for colour-blind readers; neighbours in a ring and in the next ring differ.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-MASKED = "white"  # and nothing else is
+MASKED = "white"  # and nothing else
 GREYS = LinearSegmentedColormap.from_list("greys", ["#101010", "#c4c4c4"])
 BEAM = "#D00000"
-MOST_NUMBERS = 80  # in the picture
+MOST_NUMBERS = 80  # of bins in the picture
 MOST_ROWS = 36  # of the table
 
 
@@ -28,7 +28,7 @@ def draw_bins(
     *,
     frame: NDArray[np.float64] | None = None,
 ) -> None:
-    """Draw the bins on the whole detector and near by, with a table of their numbers, q, phi and pixels.
+    """Draw the bins on the whole detector and enlarged, with a table of their numbers, q, phi and pixels.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def draw_bins(
     masked : ndarray of bool, shape (ny, nx), optional
         Pixels that are not used.
     frame : ndarray, shape (ny, nx), optional
-        Mean counts; NaN where the detector marks a pixel.
+        Mean counts; NaN at pixels that the detector marks.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def draw_bins(
     if frame is not None and frame.shape != partition.shape:
         raise ValueError(f"the frame has {frame.shape} pixels, the bins are for {partition.shape}")
     figure.set_size_inches(15, 7.5)
-    figure.set_layout_engine("none")  # which would cut titles of axes of equal aspect
+    figure.set_layout_engine("none")  # a layout engine would cut titles of axes of equal aspect
     grid = {"left": 0.045, "right": 0.995, "bottom": 0.075, "top": 0.9, "wspace": 0.16}
     whole, near, table = figure.subplots(1, 3, width_ratios=[1.1, 1.2, 0.66], gridspec_kw=grid)
     for axes in (whole, near):
@@ -73,7 +73,7 @@ def draw_bins(
 def _picture(
     axes: Axes, partition: Partition, masked: NDArray[np.bool_] | None, frame: NDArray[np.float64] | None
 ) -> None:
-    """Grey counts, bins in colour, masked pixels white; rows grow downwards."""
+    """Draw counts in grey, bins in colour, masked pixels in white; rows grow downwards."""
     ny, nx = partition.shape
     extent = (0, nx, ny, 0)
     shown: dict[str, Any] = {"extent": extent, "interpolation": "nearest", "aspect": "equal"}
@@ -98,12 +98,12 @@ def _picture(
 
 
 def _shade(partition: Partition) -> NDArray[np.int64]:
-    """Which colour each bin has: sectors of a ring in turn, the next ring shifted."""
+    """Return the colour index of each bin: sectors of a ring in turn, shifted for the next ring."""
     shade, rings = np.zeros(partition.n_roi, int), np.round(partition.q, 9)
     for ring, q in enumerate(np.unique(rings)):
-        of_it = np.flatnonzero((rings == q) | (np.isnan(rings) & np.isnan(q)))
-        n = len(COLOURS) - 1 if of_it.size % len(COLOURS) == 1 else len(COLOURS)  # first and last are neighbours
-        shade[of_it] = (np.arange(of_it.size) % n + 3 * ring) % len(COLOURS)
+        members = np.flatnonzero((rings == q) | (np.isnan(rings) & np.isnan(q)))
+        n = len(COLOURS) - 1 if members.size % len(COLOURS) == 1 else len(COLOURS)  # first and last are neighbours
+        shade[members] = (np.arange(members.size) % n + 3 * ring) % len(COLOURS)
     return shade
 
 
@@ -116,7 +116,7 @@ def _numbers(axes: Axes, partition: Partition) -> None:
     for k in range(0, partition.n_roi, every):
         begin, end = ends[k] - partition.n_pixels[k], ends[k]
         y, x = rows[begin:end] + 0.5, columns[begin:end] + 0.5
-        # a whole ring has its middle at the beam: the number goes onto the pixel nearest to the middle
+        # the middle of a whole ring is at the beam, so the number goes onto the pixel nearest to the middle
         nearest = np.argmin(np.square(y - y.mean()) + np.square(x - x.mean()))
         box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
         place: dict[str, Any] = {"ha": "center", "va": "center", "clip_on": True, "bbox": box}
@@ -124,7 +124,7 @@ def _numbers(axes: Axes, partition: Partition) -> None:
 
 
 def _table(axes: Axes, partition: Partition) -> None:
-    """A line for each bin, or for each ring where there are many."""
+    """Write a line for each bin, or for each ring if there are many bins."""
     axes.set_axis_off()
     lines = ["bin    q (1/nm)   phi (°)  pixels"]
     bins = list(zip(partition.q, partition.phi, partition.n_pixels, strict=True))
@@ -154,26 +154,26 @@ def _whole_title(
     partition: Partition, beam: Any, masked: NDArray[np.bool_] | None, frame: NDArray[np.float64] | None
 ) -> str:
     ny, nx = partition.shape
-    said = [f"{ny} × {nx} pixels, {len(partition.pixels)} in {partition.n_roi} bins"]
+    lines = [f"{ny} × {nx} pixels, {len(partition.pixels)} in {partition.n_roi} bins"]
     if beam is not None:
         off = not (0 <= beam[0] < ny and 0 <= beam[1] < nx)
-        said.append(f"+ beam{' (off the detector)' if off else ''}: row {beam[0]:g}, column {beam[1]:g}")
+        lines.append(f"+ beam{' (off the detector)' if off else ''}: row {beam[0]:g}, column {beam[1]:g}")
     if masked is not None and masked.any():
-        said.append(f"white: masked, {masked.mean():.1%}")
+        lines.append(f"white: masked, {masked.mean():.1%}")
     if frame is None:
-        said.append("no frame")
-    return "\n".join(said)
+        lines.append("no frame")
+    return "\n".join(lines)
 
 
 def _box(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, float, float, float]:
-    """Columns and rows, first and last of each, around the bins."""
+    """Return first and last column and row around the bins."""
     row, column = [rows.min(), rows.max() + 1], [columns.min(), columns.max() + 1]
     margin = 0.06 * max(row[1] - row[0], column[1] - column[0]) + 2
     return (column[0] - margin, column[1] + margin, row[0] - margin, row[1] + margin)
 
 
 def _frame_all(axes: Axes, shape: tuple[int, int], beam: tuple[float, float] | None) -> None:
-    """Limits that hold the detector, and the beam if that is not far off."""
+    """Set limits that contain the detector, and the beam if it is near."""
     ny, nx = shape
     row, column = [0.0, float(ny)], [0.0, float(nx)]
     if beam is not None and -ny < beam[0] < 2 * ny and -nx < beam[1] < 2 * nx:

@@ -25,11 +25,10 @@ from ainerd.technique import (
     Unit,
 )
 from ainerd.techniques.rheo_xpcs._bank import Bank
-from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, instrument, look_at
-from ainerd.techniques.rheo_xpcs._calibrated import calibrated
+from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument
+from ainerd.techniques.rheo_xpcs._calibration import calibrated, null_regimes
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
 from ainerd.techniques.rheo_xpcs._field import Field
-from ainerd.techniques.rheo_xpcs._null import null_regimes
 from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
 from ainerd.techniques.rheo_xpcs._questions import questions
@@ -38,28 +37,28 @@ from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSet
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
 
-# Middle of what the bank covers, whatever the instrument: axes through the landmarks are the same everywhere.
+# Middle of the range of the bank for any instrument, so that the axes through the landmarks are always the same.
 LANDMARKS: dict[str, Any] = {"n_frames": 1.0, "counts": 250.0, "n_pixels": 600.0, "contrast": 0.2}
-_landmarks: dict[tuple[str, str], Landmarks] = {}  # of this process, by bank and encoder: they take seconds
-_making = Lock()
+_landmarks: dict[tuple[str, str], Landmarks] = {}  # by bank and encoder; they take seconds
+_lock = Lock()
 
 
 class RheoXPCS(Technique):
-    """C2 of every azimuthal bin, its place in the latent space, and how surprising it is.
+    """C2 of every azimuthal bin, its latent vector, and the novelty of the exposure.
 
     Parameters
     ----------
     partition : Partition
     encoder : Encoder, optional
-        The shipped one without it.
+        The shipped encoder by default.
     bank : Bank, optional
-        Frozen exposures that novelty is calibrated against; the shipped ones without it.
+        Calibration bank; the shipped bank by default.
     contrast : float, optional
-        Speckle contrast beta of the instrument, pooled with what is found in each run.
+        Speckle contrast beta of the instrument; it is pooled with that of each run.
     alpha : float
-        Level at which an exposure is called novel.
+        An exposure is called novel if its p-value is at most this.
     denoiser : Encoder, optional
-        What takes the noise off the maps that are kept beside the measured ones; without it none are.
+        Encoder that removes the noise of the stored maps; without it only measured maps are stored.
     **reduction
         Options of `TwoTimeReducer`.
     """
@@ -94,7 +93,7 @@ class RheoXPCS(Technique):
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
-        """Build it from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
+        """Build the technique from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
         settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
         technique = cls(
             build_partition(settings.partition),
@@ -108,7 +107,7 @@ class RheoXPCS(Technique):
 
     @property
     def field(self) -> Field:
-        """What the detector sees, as far as the geometry is known."""
+        """Pixels of the detector with rings of q, as far as the geometry is known."""
         if self._field is None:
             bins = self._bins
             self._field = field_of(bins) if bins is not None and bins.by_geometry else Field.of(self.partition.shape)
@@ -116,7 +115,7 @@ class RheoXPCS(Technique):
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """What changes the numbers."""
+        """Everything that changes the numbers."""
         maps = hashlib.sha256(self.partition.roi_map.tobytes() + self.partition.static_map.tobytes())
         return {
             "technique": self.name,
@@ -131,7 +130,7 @@ class RheoXPCS(Technique):
         }
 
     def begin(self, run: RunInfo) -> Exposure:
-        """Prepare for an exposure; AnalysisError if its frames do not fit the partition, or are to be too few."""
+        """Start an exposure; AnalysisError if its frames do not fit the partition, or are announced to be too few."""
         if tuple(run.frame_shape) != self.partition.shape:
             raise AnalysisError(
                 f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "
@@ -147,9 +146,9 @@ class RheoXPCS(Technique):
         return Exposure(self, run)
 
     def warm_up(self) -> None:
-        """Analyse a few frames without speckle, of 16 bits: the loops over pixels are compiled then.
+        """Analyse a few 16-bit frames without speckle, so that the loops over pixels are compiled.
 
-        Numba keeps what it compiled for the next session; see `numba`'s ``NUMBA_CACHE_DIR``.
+        Numba caches compiled code for the next session; see its ``NUMBA_CACHE_DIR``.
         """
         rng, n_frames = np.random.default_rng(0), FEWEST_FRAMES
         info = RunInfo(raw_uid="", n_frames=n_frames, frame_shape=self.partition.shape, frame_time_s=1.0)
@@ -159,24 +158,24 @@ class RheoXPCS(Technique):
         exposure.finish()
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
-        """Regimes of many runs."""
+        """Group runs into regimes."""
         return find_regimes(embeddings, previous, width=self.regime_width)
 
     def landmarks(self) -> Landmarks:
-        """The exposures of the bank, by family."""
+        """Return exposures of the bank with their families."""
         key = self.bank.id, self.encoder.sha256
-        with _making:  # a figure and the state of the agent may want them at once
+        with _lock:  # a figure and the agent may request them at once
             if key not in _landmarks:
                 embeddings, names = self.bank.landmarks(self.encoder, **LANDMARKS)
                 _landmarks[key] = Landmarks(embeddings=embeddings, names=names)
             return _landmarks[key]
 
     def null_regimes(self) -> NullRegimes | None:
-        """Regimes of known kinds, as this encoder and this bank see them; None for others than the shipped ones."""
+        """Return simulated regimes of known kinds; None unless encoder and bank are the shipped ones."""
         return null_regimes(self)
 
     def common(self) -> Common:
-        """The partition: what an export needs beside the results."""
+        """Return the partition, which exports need beside the results."""
         names = ("roi_map", "static_map", "q", "phi", "static_q")
         return Common(
             instrument=self._instrument | {f"formula_{name}": text for name, text in FORMULAS.items()},
@@ -186,24 +185,24 @@ class RheoXPCS(Technique):
         )
 
     def check(self) -> Iterator[Finding]:
-        """Models, and the bins."""
+        """Describe the models and check the bins."""
         models = {"encoder": self.encoder} | ({"denoiser": self.denoiser} if self.denoiser else {})
         for role, model in models.items():
             yield Finding(role, f"{model.name}, SHA-256 {model.sha256}")
         yield Finding("bank", f"{self.bank.n} exposures, SHA-256 {self.bank.id}…")
-        yield from look_at(self.partition, self._bins)
+        yield from check_bins(self.partition, self._bins)
 
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-        """What ``ainerd init`` asks: geometry, bins, contrast."""
+        """Yield the questions of ``ainerd init``: geometry, bins, contrast."""
         return questions(frame)
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Bins, masked pixels and beam on a mean frame; ValueError if that is of another shape."""
+        """Draw bins, masked pixels and beam on a mean frame; ValueError if it has another shape."""
         draw_bins(figure, self.partition, *beam_and_masked(self._bins), frame=frame)
 
-    def gap(self, contrast: tuple[float, float] | None) -> str | None:
-        """Why nothing can be said of the novelty of a ring of this contrast and error; None if something can."""
+    def no_claim_reason(self, contrast: tuple[float, float] | None) -> str | None:
+        """Return why a ring of this contrast and error has no p-value; None if it has one."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
         if contrast is None:
@@ -211,5 +210,5 @@ class RheoXPCS(Technique):
         return None
 
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
-        """The scorer calibrated for rings of which `Seen` says this to the bank."""
+        """Return the scorer for rings with these options of `Bank.features`."""
         return calibrated(self.bank, self.encoder, **given)

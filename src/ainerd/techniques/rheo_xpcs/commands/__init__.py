@@ -1,4 +1,4 @@
-"""Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also without the name."""
+"""Commands of rheo-XPCS: ``ainerd rheo-xpcs …``, most of them also available without the name."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`ainerd calibrate`: make the bank that novelty is calibrated against."""
+"""`ainerd calibrate`: make a calibration bank."""
 
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ainerd.latent import Encoder
     from ainerd.results import ResultStore
-    from ainerd.techniques.rheo_xpcs._clean import Clean
+    from ainerd.techniques.rheo_xpcs import Clean
 
     Exposures = tuple[list[NDArray[np.float32]], list[str]]
 
@@ -69,7 +69,7 @@ def calibrate(
 
 
 def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder: "Encoder") -> "Exposures":
-    """Measured runs as exposures without noise, and what they are known as."""
+    """Return measured runs as exposures without noise, and their kinds."""
     from ainerd.techniques.rheo_xpcs import FEWEST_MEASURED, FEWEST_OF_A_KIND, measured_exposure, stretched
 
     chosen: dict[str, list[str]] = {}
@@ -77,13 +77,13 @@ def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder
         chosen[f"regime {regime}"] = [str(k) for k in store.search(regime=regime, status="complete").index]
     if keys:
         chosen["chosen runs"] = [key_of(store, given) for given in keys]
-    for kind, found in chosen.items():
-        if len(found) < FEWEST_MEASURED:
-            raise ValueError(f"{kind}: {len(found)} complete results, a known kind needs {FEWEST_MEASURED}")
+    for kind, keys_of_kind in chosen.items():
+        if len(keys_of_kind) < FEWEST_MEASURED:
+            raise ValueError(f"{kind}: {len(keys_of_kind)} complete results, a known kind needs {FEWEST_MEASURED}")
     clean, kinds = [], []
-    for kind, found in chosen.items():
-        times = -(-FEWEST_OF_A_KIND // len(found))
-        for result in found:
+    for kind, keys_of_kind in chosen.items():
+        times = -(-FEWEST_OF_A_KIND // len(keys_of_kind))
+        for result in keys_of_kind:
             exposure = measured_exposure(encoder, store.array(result, "c2"), contrast=_contrast(store, result))
             clean += stretched(exposure, times)
             kinds += [kind] * times
@@ -91,13 +91,13 @@ def _measured(store: "ResultStore", regimes: list[int], keys: list[str], encoder
 
 
 def _contrast(store: "ResultStore", key: str) -> float:
-    """Of a result: what was found in the run, or told."""
+    """Return the speckle contrast of a result: measured in the run, or from the settings."""
     record = store.record(key)
-    found = store.table().get("contrast0")
-    value = float("nan") if found is None else float(found.get(key, float("nan")))
-    told = record.parameters.get("contrast")
+    column = store.table().get("contrast0")
+    value = float("nan") if column is None else float(column.get(key, float("nan")))
+    given = record.parameters.get("contrast")
     if value > 0:
         return value
-    if told is None:
+    if given is None:
         raise ValueError(f"{key}: its speckle contrast is not known, leave it out")
-    return float(told)
+    return float(given)

@@ -1,4 +1,4 @@
-"""`ainerd encode` and `ainerd rheo-xpcs similar`: maps in a file through the encoders, and the nearest results."""
+"""`ainerd encode` and `ainerd rheo-xpcs similar`: encode maps in a file, and find the nearest results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,15 +31,15 @@ def encode(
     c2, rule = _read(file)
     encoders = [Encoder.load()] + ([Encoder.load(published)] if published else [])
     table = Table("encoder", "latent", "explained variance", "first numbers", title=str(file), caption=rule)
-    kept: dict[str, Map] = {}
+    decoded: dict[str, Map] = {}
     for encoder in encoders:
         z = encoder.encode(c2[None])
-        kept[encoder.name] = encoder.decode(z)[0]
-        explained = 1 - (c2 - kept[encoder.name]).var() / c2.var()
+        decoded[encoder.name] = encoder.decode(z)[0]
+        explained = 1 - (c2 - decoded[encoder.name]).var() / c2.var()
         first = "  ".join(f"{x:.3g}" for x in z[0, :5])
         table.add_row(encoder.name, str(encoder.n_latent), f"{explained:.3f}", first)
     figure = out or Path(f"{file.stem}_encoded.png")
-    _draw(figure, {"measured": c2, **kept})
+    _draw(figure, {"measured": c2, **decoded})
     console = Console()
     console.print(table)
     console.print(f"figure: {figure}")
@@ -68,18 +68,18 @@ def similar(
         points = store.embeddings()
         if points.empty:
             raise ValueError("there are no complete results to compare with")
-        said = store.record(points.index[-1]).model
-        model = Encoder.load(str(encoder or said["name"]))
-        if model.sha256 != said["sha256"]:
+        info = store.record(points.index[-1]).model
+        model = Encoder.load(str(encoder or info["name"]))
+        if model.sha256 != info["sha256"]:
             raise ValueError(
-                f"the results are of encoder {said['name']!r} with SHA-256 {said['sha256'][:12]}…, this one has "
+                f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…, this one has "
                 f"{model.sha256[:12]}…: give its weights with --encoder"
             )
         show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
 
 
 def read_npy(file: Path) -> "NDArray[Any]":
-    """The array of numbers in a ``.npy`` file."""
+    """Read the array of numbers in a ``.npy`` file."""
     import numpy as np
 
     try:
@@ -90,7 +90,7 @@ def read_npy(file: Path) -> "NDArray[Any]":
 
 
 def _read(file: Path) -> tuple["Map", str]:
-    """The map with baseline 1, and the rule that made it so."""
+    """Read a map as one of baseline 1, and return the rule that was applied."""
     import numpy as np
 
     from ainerd.latent import from_unit
@@ -108,8 +108,8 @@ def _read(file: Path) -> tuple["Map", str]:
 
 
 def _draw(figure: Path, maps: dict[str, "Map"]) -> None:
-    """One panel a map, all on the colour scale of the first."""
-    from ainerd.techniques.rheo_xpcs._drawing import draw_map, new_figure
+    """Draw each map in a panel, all on the color scale of the first."""
+    from ainerd.techniques.rheo_xpcs import draw_map, new_figure
 
     first, fig = next(iter(maps.values())), new_figure(4.4 * len(maps), 4)
     panels = fig.subplots(1, len(maps))

@@ -95,14 +95,14 @@ def nights(
     seed: Seed = 0,
     regimes: Annotated[int, typer.Option(min=1000, help="Simulated regimes of known kinds.")] = 5000,
 ) -> None:
-    """Simulate nights of known regimes, which say how likely one is that looks new: some minutes.
+    """Simulate nights of known regimes, from which the agent computes whether a regime is new: some minutes.
 
-    They are of the shipped encoder and bank, so the file belongs beside these.
+    The file is valid for the shipped encoder and bank only.
     """
     import numpy as np
 
-    from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures
-    from ainerd.techniques.rheo_xpcs._null import views, write_null
+    from ainerd.techniques.rheo_xpcs import RheoXPCS, simulated_exposures, views
+    from ainerd.techniques.rheo_xpcs._calibration import write_null
     from ainerd.xpcs import Partition
 
     one = np.ones((8, 8), np.int32)
@@ -110,9 +110,9 @@ def nights(
     with bars() as progress:
         advance = partial(progress.advance, progress.add_task("simulating", total=2 * regimes))
         clean, _ = simulated_exposures(regimes, seed=seed + 7, advance=advance)
-        seen = views(technique, clean, seed=seed, advance=advance)
+        simulated = views(technique, clean, seed=seed, advance=advance)
         progress.add_task("nights", total=None)
-        write_null(out / "regimes.safetensors", technique, seen, seed=seed)
+        write_null(out / "regimes.safetensors", technique, simulated, seed=seed)
     show_file(out / "regimes.safetensors")
 
 
@@ -133,21 +133,21 @@ def paper(
 
 
 def _measured(store: "ResultStore", regimes: list[int] | None, watch: Watch) -> Iterator["NDArray[np.float32]"]:
-    """The maps of complete results, all or those of some regimes."""
-    found = store.search(status="complete")
+    """Yield the maps of complete results, of all regimes or some."""
+    results = store.search(status="complete")
     if regimes:
-        found = found[found["regime"].isin(regimes)]
-    if found.empty:
+        results = results[results["regime"].isin(regimes)]
+    if results.empty:
         of = f" of regime {', '.join(map(str, regimes))}" if regimes else ""
         raise ValueError(f"no complete results{of} to tune to")
-    for i, key in enumerate(found.index):
+    for i, key in enumerate(results.index):
         yield store.array(str(key), "c2")
-        watch("reading", i + 1, len(found), {})
+        watch("reading", i + 1, len(results), {})
 
 
 @contextmanager
 def _watched() -> Iterator[Watch]:
-    """A bar for each stage, with what is worth watching beside it."""
+    """Show a progress bar for each stage, with the watched numbers beside it."""
     from rich.progress import TaskID, TextColumn
 
     with bars(TextColumn("{task.fields[watched]}")) as progress:
@@ -156,7 +156,7 @@ def _watched() -> Iterator[Watch]:
         def watch(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total, watched="")
-            told = "  ".join(f"{name} {value:.4f}" for name, value in watched.items())
-            progress.update(tasks[stage], completed=done, watched=told)
+            numbers = "  ".join(f"{name} {value:.4f}" for name, value in watched.items())
+            progress.update(tasks[stage], completed=done, watched=numbers)
 
         yield watch

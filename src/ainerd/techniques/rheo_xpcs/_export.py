@@ -1,4 +1,7 @@
-"""A result in the groups and names of NXxpcs (NeXus application definition, 2024)."""
+"""A result in an HDF5 file: NXxpcs (NeXus application definition, 2024), and the group ``/xpcs`` of the files of APS.
+
+pyXpcsViewer reads the latter (its core.file_io, version 1.2).
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,13 +14,34 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.results import Configuration, ResultRecord
-from ainerd.techniques.rheo_xpcs.exports._beam import unbinned
+from ainerd.techniques.rheo_xpcs._field import q_of_pixels
+
+
+def unbinned(mean_frame: NDArray[np.float32], factor: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Expand a binned mean frame to the pixels of the detector, (ny, nx)."""
+    return mean_frame.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
+
+
+def ring_map(q: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the nearest ring of each pixel, from 1, given q of the pixels (ny, nx) and of the rings."""
+    borders = (centres[:-1] + centres[1:]) / 2
+    return (np.searchsorted(borders, q) + 1).astype(np.int32)
+
+
+def resampled(values: NDArray[Any], centres: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Resample means over equal intervals around `centres` (the last may be short) to `n` equal parts of a run."""
+    step = 2 * centres[0]
+    edges = np.append(np.arange(centres.size) * step, 2 * centres[-1] - (centres.size - 1) * step)
+    until = np.append(0.0, np.cumsum(values * np.diff(edges)))
+    parts = np.linspace(0.0, edges[-1], n + 1)
+    return np.diff(np.interp(parts, edges, until)) / np.diff(parts)
+
 
 Arrays = Mapping[str, NDArray[Any]]
 
 SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_total", "intensity_time")
 COUNTS = "photons/pixel/frame"
-# arrays that have a group of their own
+# arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
 
 
@@ -31,8 +55,8 @@ def write_nexus(
 ) -> None:
     """Write the entry.
 
-    The mean frame is ``data/frame_average``, over all pixels of the detector; I(q) and I(t) are groups NXdata of their
-    own. What NXxpcs has no name for, the reduction and what the agent made of the map, is in ``process``, an NXprocess.
+    The mean frame is ``data/frame_average``, over all pixels of the detector; I(q) and I(t) are groups NXdata. Data for
+    which NXxpcs has no name, such as the parameters and the verdict, are in ``process``, an NXprocess.
     """
     file.attrs["default"] = "entry"
     entry = _group(file, "entry", "NXentry")
@@ -101,7 +125,7 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Con
     known = {} if configuration is None else configuration.record.instrument
     beam = _group(instrument, "incident_beam", "NXbeam")
     detector = _group(instrument, "detector", "NXdetector")
-    instrument["detector_1"] = h5py.SoftLink("detector")  # what APS calls it
+    instrument["detector_1"] = h5py.SoftLink("detector")  # the name at APS
     if "detector" in known:
         detector["description"] = known["detector"]
     for group, name, value, unit in (
@@ -162,7 +186,7 @@ def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays, tables: 
 
 
 def along_diagonals(maps: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean along each diagonal of each map, (n_roi, size): by lag, in rows of the map."""
+    """Average each map along its diagonals: (n_roi, size), by lag in rows of the map."""
     return np.stack([np.diagonal(maps, lag, 1, 2).mean(axis=-1) for lag in range(maps.shape[-1])], axis=-1)
 
 
@@ -181,3 +205,117 @@ def _put(group: h5py.Group, name: str, value: Any, unit: str, **attributes: Any)
     if unit:
         group[name].attrs["units"] = unit
     group[name].attrs.update(attributes)
+
+
+MASKS = {"roi_map", "static_map", "q", "phi"}  # required in the configuration
+
+
+def write_viewer(
+    file: h5py.File, record: ResultRecord, arrays: Mapping[str, NDArray[Any]], configuration: Configuration
+) -> None:
+    """Write the group; values that the result does not have are NaN.
+
+    The viewer has one time step for intensities, g2 and maps; here it is a row of the map. If I(q) is known, its rings
+    are the viewer's static bins, over the whole detector.
+    """
+    n_roi, size, _ = arrays["c2"].shape
+    known = configuration.record.instrument
+    per_row = (record.n_frames or size) / size
+    row_s = per_row * (record.frame_time_s or np.nan)
+    bins = _bins(configuration.arrays)
+    q = q_of_pixels(bins["mask"].shape, known)
+    if "saxs" in arrays and q is not None:
+        bins |= _static(ring_map(q, arrays["saxs_q"]), arrays["saxs_q"] / 10)
+    g2 = along_diagonals(arrays["c2"]).T
+    groups: dict[str, dict[str, Any]] = {
+        "entry": {
+            "start_time": "",
+            "instrument/incident_beam/incident_energy": np.nan,
+            "instrument/detector/frame_time": np.nan,
+            "instrument/detector/count_time": np.nan,
+            "instrument/detector/x_pixel_size": np.nan,
+        },
+        "xpcs/qmap": bins
+        | {
+            # ours counts from the corner of the first pixel, theirs from its centre
+            "beam_center_x": float(known.get("beam_center_column_px", np.nan)) - 0.5,
+            "beam_center_y": float(known.get("beam_center_row_px", np.nan)) - 0.5,
+            "detector_distance": known.get("distance_m", np.nan),
+            "pixel_size": known.get("pixel_m", np.nan),
+        },
+        "xpcs/temporal_mean": _temporal_mean(record, arrays, bins),
+        "xpcs/spatial_mean": {"intensity_vs_time": _intensity(arrays, size, per_row)},
+        "xpcs/multitau": {
+            "delay_list": arrays["tau"] / row_s,
+            "normalized_g2": arrays["g2"].T,
+            "normalized_g2_err": arrays.get("g2_err", np.full_like(arrays["g2"], np.nan)).T,
+            "config/stride_frame": 1,
+            "config/avg_frame": per_row,
+        },
+        "xpcs/twotime": {
+            "delay_list": np.arange(size),
+            "normalized_g2": g2,
+            "normalized_g2_segments": g2[:, None],
+            "processed_bins": np.arange(1, n_roi + 1),
+            "config/stride_frame": 1,
+            "config/avg_frame": per_row,
+        }
+        | {f"correlation_map/c2_{k:05d}": np.triu(c2) for k, c2 in enumerate(arrays["c2"], start=1)},
+    }
+    for group, values in groups.items():
+        for name, value in values.items():
+            if f"{group}/{name}" not in file:
+                compression = "gzip" if np.ndim(value) == 2 else None
+                file.create_dataset(f"{group}/{name}", data=value, compression=compression)
+    file["xpcs/qmap"].attrs["hash"] = configuration.record.digest
+
+
+def _temporal_mean(
+    record: ResultRecord, arrays: Mapping[str, NDArray[Any]], bins: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """Return mean frame and I(q) of the static bins, of the run and of its parts."""
+    shape, n_static = bins["mask"].shape, bins["static_num_pts"][0]
+    image, saxs = np.full(shape, np.nan, np.float32), np.full((1, n_static), np.nan)
+    parts = saxs
+    if "mean_frame" in arrays:
+        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), shape)
+    if "saxs" in arrays and arrays["saxs"].size == n_static:
+        saxs, parts = arrays["saxs"][None], arrays["saxs_segments"]
+    return {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": parts}
+
+
+def _intensity(arrays: Mapping[str, NDArray[Any]], size: int, per_row: float) -> NDArray[np.float64]:
+    """Return number of the first frame and counts per pixel and frame, of each row of the map."""
+    total = np.full(size, np.nan)
+    if "intensity_total" in arrays:
+        total = resampled(arrays["intensity_total"], arrays["intensity_time"], size)
+    return np.stack([per_row * np.arange(size), total])
+
+
+def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return both maps with their centres: q in 1/Å, and phi growing anticlockwise on a screen, opposite to ours."""
+    roi_map, static_map = arrays["roi_map"], arrays["static_map"]
+    q, index_q = np.unique(arrays["q"] / 10, return_inverse=True)
+    phi, index_phi = np.unique(-arrays["phi"] % 360, return_inverse=True)
+    static_q = arrays.get("static_q", np.full(int(static_map.max()), np.nan)) / 10
+    return {
+        "mask": (roi_map > 0).astype(np.uint8),
+        "map_names": ["q", "phi"],
+        "map_units": ["1/A", "deg"],
+        "dynamic_roi_map": roi_map,
+        "dynamic_v_list_dim0": q,
+        "dynamic_v_list_dim1": phi,
+        "dynamic_num_pts": [len(q), len(phi)],
+        "dynamic_index_mapping": index_q * len(phi) + index_phi,
+    } | _static(static_map, static_q)
+
+
+def _static(static_map: NDArray[Any], q: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the static bins, with q in 1/Å."""
+    return {
+        "static_roi_map": static_map,
+        "static_v_list_dim0": q,
+        "static_v_list_dim1": [0.0],
+        "static_num_pts": [len(q), 1],
+        "static_index_mapping": np.arange(len(q)),
+    }

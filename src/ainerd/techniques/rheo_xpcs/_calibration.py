@@ -1,0 +1,210 @@
+"""Calibration of verdicts: scorers for runs of given statistics, and p-values of simulated regimes of known kinds.
+
+A scorer takes seconds to fit, so it is cached in memory and on disk.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+import ainerd
+from ainerd.latent import SIZE, Encoder, ModelError, read_tensors, read_weights, write_weights
+from ainerd.novelty import LOOKS, NoveltyScorer, RegimeTest
+from ainerd.technique import NullRegimes
+from ainerd.techniques.rheo_xpcs._bank import BASELINE, Bank, add_systematics, noised
+from ainerd.techniques.rheo_xpcs._clean import Clean, seen_from
+from ainerd.techniques.rheo_xpcs._features import TERMS, features, sectors_of
+from ainerd.threads import one_thread
+
+if TYPE_CHECKING:
+    from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+
+logger = logging.getLogger(__name__)
+
+KIND = "calibration"
+_ROOMS = ("latent", "novelty", "dynamics")
+_MOST_FILES, _MOST_IN_MEMORY = 100, 16  # scorers of 4 MB, read from a file in a hundredth of a second
+_scorers: dict[str, NoveltyScorer] = {}
+_lock = Lock()  # so that two runs that end together fit a scorer once
+
+
+def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: Any) -> NoveltyScorer:
+    """Return a scorer fitted to the exposures of a bank with the noise of a run of these statistics.
+
+    It is cached in memory and in a file of the user's cache; the file can be made again at any time.
+
+    Parameters
+    ----------
+    photons : float
+        Photons per pixel in the whole exposure.
+    **statistics
+        Other options of `Bank.features`.
+    """
+    statistics["counts"] = photons
+    key = hashlib.sha256(
+        json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics]).encode()
+    ).hexdigest()
+    path = user_cache_path("ainerd") / f"{key}.safetensors"
+    with _lock:
+        if key in _scorers:
+            _scorers[key] = _scorers.pop(key)  # most recently used last
+        else:
+            try:
+                _scorers[key] = _read_scorer(path)
+            except (ModelError, KeyError):  # missing or damaged
+                features = bank.features(encoder, n_frames=1, seed=0, **statistics)
+                _scorers[key] = NoveltyScorer(terms=TERMS).fit(features, bank.families)
+                _write_scorer(path, _scorers[key])
+            for unused in [*_scorers][:-_MOST_IN_MEMORY]:
+                del _scorers[unused]
+        with suppress(OSError):
+            now = time.time_ns()  # exact: the time that the system sets is the same for some milliseconds
+            os.utime(path, ns=(now, now))
+        return _scorers[key]
+
+
+def _read_scorer(path: Path) -> NoveltyScorer:
+    """Read a cached scorer; ModelError if the file is missing or damaged."""
+    tensors, recipe = read_tensors(path, KIND)
+    if recipe.get("digest") != _digest(tensors) or not all(np.isfinite(array).all() for array in tensors.values()):
+        raise ModelError(f"{path}: damaged")
+    return NoveltyScorer.restored(tensors, recipe["kinds"], TERMS)
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    parts = (name.encode() + np.ascontiguousarray(tensors[name]).tobytes() for name in sorted(tensors))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _write_scorer(path: Path, scorer: NoveltyScorer) -> None:
+    """Write a scorer to the cache and remove the files unused for longest; a failure is logged."""
+    part = path.with_suffix(f".{os.getpid()}")
+    try:
+        state = scorer.state()
+        write_weights(part, state, {"kind": KIND, "kinds": scorer.kinds_.tolist(), "digest": _digest(state)})
+        part.replace(path)
+        for old in sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)[:-_MOST_FILES]:
+            old.unlink()
+    except OSError as error:
+        logger.info("the calibration is not cached: %s", error)
+        with suppress(OSError):
+            part.unlink()
+
+
+@cache
+def _sources() -> str:
+    """Return the digest of the code that computes calibrations."""
+    here = Path(__file__).parent
+    files = sorted(file for room in (here, *(here.parents[1] / name for name in _ROOMS)) for file in room.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+# Statistics of the simulated exposures: with more counts the p-values of one regime are more alike, and the test is
+# more cautious.
+PHOTONS, PIXELS, CONTRAST, CONTRAST_ERR = 500.0, 570.0, 0.2, 0.1
+BINS = 18
+SHIPPED = Path(__file__).parent / "weights" / "regimes.safetensors"
+_RANKS = {"by_look": 2, "smallest": 1}
+
+
+@dataclass(frozen=True)
+class Views:
+    """p-values (n, k), points (n, k, d) and features (n, k, f) of k exposures of each of n regimes."""
+
+    p: NDArray[np.float64]
+    z: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    @classmethod
+    def judged(cls, scorer: NoveltyScorer, z: NDArray[np.float32], features: NDArray[np.float32]) -> Self:
+        """Add the p-values of a scorer to points and features."""
+        return cls(scorer.p_values(features.reshape(-1, features.shape[-1])).reshape(z.shape[:2]), z, features)
+
+
+@one_thread
+def views(
+    technique: "RheoXPCS",
+    clean: Sequence[Clean],
+    *,
+    each: int = LOOKS,
+    contrast_off: float = 1.0,
+    photons: float = PHOTONS,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Views:
+    """Simulate exposures of regimes, which differ by noise alone; each regime has its own contrast within its error.
+
+    `contrast_off` is the true contrast over the given one; `photons` are per pixel in an exposure.
+    """
+    encoder, linear, rng = technique.encoder, technique.encoder.linear, np.random.default_rng([seed, 3])
+    sectors = sectors_of(np.full(BINS, PIXELS), None, True)
+    noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
+    described, points = [], []
+    for one in clean:
+        scale = CONTRAST * contrast_off * np.exp(CONTRAST_ERR * rng.uniform(-(3**0.5), 3**0.5))
+        signal = np.float32(scale) * seen_from([one], sectors.phi_deg, sectors.width_deg)
+        signal = np.broadcast_to(signal, (each, len(sectors.phi_deg), SIZE, SIZE))
+        maps = noised(signal, sectors.n_pixels, photons, rng)
+        add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
+        mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
+        decoded = linear.decode(linear.encode(mean), size=SIZE)
+        described.append(features(decoded, mean, maps, sectors, photons=photons))
+        latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
+        points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
+        advance(1)
+    return Views.judged(scorer_of(technique, photons), np.array(points, dtype=np.float32), np.stack(described))
+
+
+def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
+    """Return the scorer for the exposures of `views`."""
+    contrast = {"contrast": CONTRAST, "contrast_err": CONTRAST_ERR, "n_pixels": [PIXELS] * BINS}
+    return technique.scorer({"photons": photons, "flicker": 0.0, "baseline": BASELINE * CONTRAST, **contrast})
+
+
+def write_null(path: Path, technique: "RheoXPCS", simulated: Views, *, seed: int) -> None:
+    """Group simulated regimes of nights as the technique does, and write the file that `null_regimes` reads."""
+    assert technique.regime_width is not None
+    test = RegimeTest.calibrated(
+        simulated.p,
+        simulated.z,
+        technique.regimes,
+        width=technique.regime_width,
+        alpha=technique.alpha,
+        rng=np.random.default_rng([seed, 5]),
+    )
+    tensors = {"by_look": test.by_look.astype(np.float32), "smallest": test.smallest.astype(np.float32)}
+    recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **_purpose(technique)}
+    write_weights(path, tensors, recipe)
+
+
+def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | None:
+    """Read the file; None if it is missing or was made for another bank, encoder or alpha."""
+    try:
+        tensors, recipe = _read_regimes(path)
+    except ModelError:
+        return None
+    if {name: recipe.get(name) for name in _purpose(technique)} != _purpose(technique):
+        return None
+    return NullRegimes(by_look=tensors["by_look"].astype(float), smallest=tensors["smallest"].astype(float))
+
+
+def _purpose(technique: "RheoXPCS") -> dict[str, str | float]:
+    return {"bank": technique.bank.id, "encoder": technique.encoder.sha256, "alpha": technique.alpha}
+
+
+@cache
+def _read_regimes(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, object]]:
+    return read_weights(path, "regimes", _RANKS)

@@ -1,1 +1,0 @@
-"""A result as a file: NXxpcs, with the groups that pyXpcsViewer reads."""
