@@ -1,4 +1,4 @@
-"""The caller of a request: who it is, which nodes it may read and write (as Tiled decides), and what it sends.
+"""The caller of a request: who it is, which nodes it may read and write (as Tiled decides), and the body that it sends.
 
 Tiled lets a page write only if it sends back a cookie that no script can read. The route `session` gives that token to
 pages of this server, and browsers hide the answer from pages of others. But a page on another port of the same machine
@@ -22,7 +22,7 @@ from tiled.server.dependencies import get_entry, get_root_tree
 from tiled.server.utils import CSRF_COOKIE_NAME
 
 READ, WRITE = "read:metadata", "write:metadata"
-MOST_BYTES = 16_384  # of what a person sends
+MOST_BYTES = 16_384  # of a person's request
 router = APIRouter()
 
 
@@ -134,7 +134,7 @@ async def bounded_body(request: Request, most: int) -> bytes:
 
 
 def validated(model: Any, body: dict[str, Any]) -> Any:
-    """Return what a page sent as a pydantic model; HTTPException 422, in one line, if it does not fit."""
+    """Return the body of a request as a pydantic model; HTTPException 422, in one line, if it does not fit."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

@@ -60,7 +60,7 @@ def connect(uri: str, api_key: str | None = None, *, timeout_s: float = PROBE_TI
 
 
 def open_catalog(client: Container) -> tuple[Container, Container]:
-    """Return the two trees of an agent below a writable container, creating what is missing.
+    """Return the two trees of an agent below a writable container, and create those that are missing.
 
     Returns
     -------

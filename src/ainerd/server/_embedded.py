@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 6.0  # the server ends itself before that
 WATCH_S = 0.5
-MOST_LOG_BYTES = 5_000_000  # of server.log; as much of what came before is in server.log.1
+MOST_LOG_BYTES = 5_000_000  # of server.log; as much of the older log is in server.log.1
 RETRY_S = 30.0  # after a start that failed
 
 
@@ -140,7 +140,7 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
 
 
 def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], None]]]:
-    """Start what `open_tiled` returns in the background, so that a session can import what it needs meanwhile.
+    """Start what `open_tiled` returns in the background, so that a session can import its packages meanwhile.
 
     The function that is returned waits, and returns or raises what `open_tiled` does.
     """

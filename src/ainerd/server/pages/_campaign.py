@@ -1,4 +1,4 @@
-"""The routes of a campaign's page: everything that it shows, then what has changed since; and its history."""
+"""The routes of a campaign's page: everything that it shows, then the changes; and its history."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ from ainerd.technique import panels
 NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES, MOST_WISHES = 200, 20, 10, 100
 LATEST = 20  # the newest result is among the last so many that were created
 MOST_RESULTS = 20_000  # on a map: the newest
-WHOLE_S = 10.0  # after this time everything is read, whatever the token says
+WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
 MOST_HISTORY = 300  # refits and suggestions
 MOST_LABELS = 100_000  # of all refits
 router = APIRouter()

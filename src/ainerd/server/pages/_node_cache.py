@@ -1,7 +1,7 @@
 """Summaries of the children of a container, cached by the server, and a token that changes when a catalog changes.
 
-A page asks twice a second, and mostly nothing has happened: one query of the database answers that. What the pages show
-changes with a new node, whose id is higher than all before, or with one of the few nodes that are not final. The token
+A page asks twice a second, and mostly nothing has happened: one query of the database answers that. The pages
+change with a new node, whose id is higher than all before, or with one of the few nodes that are not final. The token
 does not notice that a node was removed.
 
 The cache follows the same rules as `ainerd.results`: children are listed in the order in which they were created, and a

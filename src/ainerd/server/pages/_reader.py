@@ -32,7 +32,7 @@ class AgentState:
 
 @dataclass
 class CampaignReader:
-    """The node ``ainerd`` of a campaign and what is below it."""
+    """The node ``ainerd`` of a campaign and the nodes below it."""
 
     caller: Caller
     path: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from tiled.utils import ensure_awaitable
 
-from ainerd.results import ResultRecord, explain, notes_on
+from ainerd.results import ResultRecord, explain, nearest, notes_on
 from ainerd.server._access import Caller, json_response
 from ainerd.server.pages._reader import CampaignReader
 from ainerd.server.pages._static import view_script
@@ -108,9 +108,11 @@ def most_similar(key: str, results: Sequence[ResultSummary]) -> list[dict[str, A
     ]
     if not others:
         return []
-    distance = np.sqrt(((np.stack([r.embedding for r in others]) - this.embedding) ** 2).sum(axis=1))
-    order = np.argsort(distance, kind="stable")[:MOST_SIMILAR]
-    return [{"key": others[i].key, "scan": others[i].scan, "distance": float(distance[i])} for i in order]
+    order, distances = nearest(np.stack([r.embedding for r in others]), this.embedding, MOST_SIMILAR)
+    return [
+        {"key": others[i].key, "scan": others[i].scan, "distance": float(d)}
+        for i, d in zip(order, distances, strict=True)
+    ]
 
 
 def _bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +151,7 @@ class _Configuration(dict[str, Any]):
 
 
 async def _configuration(reader: CampaignReader, digest: Any) -> _Configuration | None:
-    """Return the metadata and short arrays that results of the same parameters share; None if there are none."""
+    """Return the metadata and short arrays that results of the same parameters share; None if they have none."""
     node = await reader.child("configurations", digest) if isinstance(digest, str) and digest else None
     if node is None:
         return None
