@@ -1,4 +1,4 @@
-"""What people press on a page reaches the plan that runs, on a real RunEngine."""
+"""Requests of people on a page reach the running plan, on a real RunEngine."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ SOON_S = 60
 
 
 class Person:
-    """Somebody in front of the page of a campaign, who is not at the prompt."""
+    """A person at the page of a campaign, not at the prompt."""
 
     def __init__(self, http, server, ainerd):
         self._http, self._base, self._path = http, server.uri.removesuffix("/api/v1"), "/".join(ainerd.path_parts)
@@ -41,18 +41,18 @@ class Person:
     def waits_for(self, condition):
         end = time.monotonic() + SOON_S
         while not (found := condition(self.sees())):
-            assert time.monotonic() < end, "it never came"
+            assert time.monotonic() < end, "the condition was never met"
             time.sleep(0.3)
         return found
 
     def becomes_of(self, wish):
-        """Status and answer of a wish, once the agent has done it."""
+        """Return status and answer of a request once the agent has answered it."""
         return self.waits_for(lambda said: [w for w in said["wishes"] if w["id"] == wish and w["status"] != "asked"])[0]
 
 
 @pytest.fixture(scope="module")
 def reviewed(server, tmp_path_factory):
-    """A session in which a person takes each suggestion."""
+    """A session in which a person must take each suggestion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STEERING__REVIEW", "true")
         patch.setattr(_agent, "LOOK_S", 0.05)
@@ -75,7 +75,7 @@ def person(reviewed, server, http):
 
 @pytest.fixture
 def meanwhile():
-    """Does things in another thread; what goes wrong there goes wrong here."""
+    """Run functions in another thread, and raise their errors in the test."""
     done, problems = [], []
 
     def begin(act):
@@ -95,7 +95,7 @@ def meanwhile():
         raise problems[0]
 
 
-def test_a_plan_heeds_what_is_rejected_and_taken(reviewed, person, meanwhile):
+def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwhile):
     seen = []
 
     def act():
@@ -126,7 +126,7 @@ def test_a_plan_heeds_what_is_rejected_and_taken(reviewed, person, meanwhile):
 
 
 @pytest.mark.fault("a campaign is held, and the person at the prompt wants out", "Ctrl-C ends the plan as ever")
-def test_a_plan_that_waits_can_be_left(reviewed, person, meanwhile):
+def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
 
     def act():
@@ -140,7 +140,7 @@ def test_a_plan_that_waits_can_be_left(reviewed, person, meanwhile):
     assert len(reviewed.table()) == before and person.waits_for(lambda said: said["health"]["waits"] is None)
 
 
-def test_nobody_takes_it_in_time(reviewed, monkeypatch):
+def test_review_ends_after_its_timeout(reviewed, monkeypatch):
     monkeypatch.setattr(reviewed.agent, "_review_timeout_s", 0.0)
     with pytest.raises(RuntimeError, match="nobody took the suggestion in 0 s"):
         reviewed.RE(reviewed.agent.explore(1))
@@ -163,7 +163,7 @@ def test_a_command_is_claimed_once(server, http, monkeypatch):
     assert AgentNode(ainerd, "slow").claim(key, "f")
 
 
-def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, meanwhile):
+def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile):
     agent = reviewed.agent
     done = person.becomes_of(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
     assert (
@@ -186,14 +186,14 @@ def test_boxes_points_and_names_of_a_page_are_the_campaigns(reviewed, person, me
     assert person.sees()["health"]["closed"]
 
 
-def test_a_plan_elsewhere_heeds_them_too(server):
+def test_a_remote_plan_follows_the_same_requests(server):
     client = server.client().create_container(f"remote-{uuid.uuid4().hex[:8]}")
     _, ainerd = open_catalog(client)
     store, node = ResultStore(ainerd, agent="far"), AgentNode(ainerd, "far")
     stage = SimpleNamespace(name="x")
 
     def offered():
-        """What such a plan would measure now."""
+        """Return the suggestion that such a plan would measure now."""
         return _Remote(client, "far", [stage], {}, 0.0)._offered()
 
     made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
@@ -212,7 +212,7 @@ def test_a_plan_elsewhere_heeds_them_too(server):
     assert offered() is None
 
 
-def test_axes_of_the_latent_space_stay(server):
+def test_axes_of_the_latent_space_do_not_change(server):
     client = server.client().create_container(f"axes-{uuid.uuid4().hex[:8]}")
     store = ResultStore(open_catalog(client)[1], agent="far")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What Tiled's own export and its DOWNLOAD give of every kind of node that agents write, in every format offered."""
+"""Tiled's export and downloads of every kind of node that agents write, in every format offered."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ C2 = np.arange(24.0).reshape(2, 3, 4)
 
 @pytest.fixture(scope="module")
 def catalogue(server):
-    """A node of each kind, with text that a spreadsheet would take for a formula."""
+    """A node of each kind, with text that a spreadsheet would run as a formula."""
     client = server.client().create_container(f"downloads-{uuid.uuid4()}")
     raw, ainerd = open_catalog(client)
     raw.create_container("run", metadata={"start": {"uid": "run", "motors": ["x"], "sample": None}})
@@ -62,7 +62,7 @@ def got(node, media_type):
     return node.context.http_client.get(link, params={"format": media_type})
 
 
-def test_every_node_comes_in_every_format_that_is_offered(catalogue):
+def test_every_node_downloads_in_every_offered_format(catalogue):
     client, _ = catalogue
     about = client.context.http_client.get(str(client.context.api_uri)).json()
     seen, refused = set(), set()
@@ -78,7 +78,7 @@ def test_every_node_comes_in_every_format_that_is_offered(catalogue):
     assert refused == {("c2", "image/png", 406), ("names", "image/png", 406), ("names", "image/tiff", 406)}
 
 
-def test_a_download_holds_what_tiled_holds(catalogue, tmp_path):
+def test_a_download_equals_the_node(catalogue, tmp_path):
     client, key = catalogue
     client["ainerd"].export(str(tmp_path / "all.h5"))
     with h5py.File(tmp_path / "all.h5") as file:
@@ -96,7 +96,7 @@ def test_a_download_holds_what_tiled_holds(catalogue, tmp_path):
     assert np.asarray(picture).shape == (2, 2) and np.asarray(picture)[0, 1] == 0
 
 
-def test_a_spreadsheet_runs_nothing(catalogue):
+def test_no_download_holds_a_live_formula(catalogue):
     client, key = catalogue
     node = client["ainerd/results", key]
     csv = got(node["left_out"], "text/csv").text
@@ -111,7 +111,7 @@ def test_a_spreadsheet_runs_nothing(catalogue):
     assert names[0].tolist() == ["a", f"'{LIVE}"]
 
 
-def test_an_array_as_csv_has_one_cell_for_each_text():
+def test_an_array_of_texts_as_csv_has_one_cell_per_text():
     texts = np.array([["a,=1+1", "b\n=cmd|x"], ['"', LIVE]])
     for array in (texts, texts.astype(object), texts.astype("S")):
         rows = [*csv.reader(io.StringIO(array_as_csv("text/csv", array, {}).decode(), newline=""))]
@@ -122,5 +122,5 @@ def test_an_array_as_csv_has_one_cell_for_each_text():
     ("array", "text"),
     [(np.array(1.5), "1.5\n"), (np.array("a"), "a\n"), (np.array([1, 2]), "1\n2\n"), (np.empty((2, 0, 3)), "")],
 )
-def test_an_array_of_any_shape_comes_as_csv(array, text):
+def test_an_array_of_any_shape_downloads_as_csv(array, text):
     assert array_as_csv("text/csv", array, {}).decode() == text

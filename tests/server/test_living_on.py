@@ -1,4 +1,4 @@
-"""The embedded server lives while anybody uses it, comes back at its port, and is told of."""
+"""The embedded server lives while a process uses it and restarts at its port; agents of one name are warned."""
 
 import json
 import os
@@ -36,7 +36,7 @@ sys.stdin.read()
 
 @contextmanager
 def killed_at_the_end(process):
-    """The process, which does not outlive a test, also one that fails; as it is after it ended by itself."""
+    """Yield the process, and kill it at the end of the test, also if the test fails."""
     with process:
         try:
             yield process
@@ -70,9 +70,9 @@ def answers(uri):
 
 @pytest.mark.fault(
     "the session that started the embedded server ends, or the server is killed, while another session uses it",
-    "the server lives on; killed, it is started again at the same port; it ends with its last user",
+    "the server keeps running; killed, it is started again at the same port; it ends with its last user",
 )
-def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
+def test_the_server_survives_its_first_session_and_is_restarted_after_a_kill(tmp_path):
     assert running(tmp_path) is None
     with session(tmp_path) as first:
         owned, uri = first.stdout.readline().split()
@@ -92,7 +92,7 @@ def test_the_server_outlives_the_session_that_started_it_and_a_kill(tmp_path):
     assert running(tmp_path) is None and not answers(uri)
 
 
-def test_serve_keeps_its_port_and_is_found(tmp_path):
+def test_serve_keeps_its_port_and_sessions_find_it(tmp_path):
     browser, opened = tmp_path.with_name(f"{tmp_path.name}.sh"), tmp_path.with_name(f"{tmp_path.name}.opened")
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o700)
@@ -118,7 +118,7 @@ def test_serve_keeps_its_port_and_is_found(tmp_path):
         assert server.uri == uri
 
 
-def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
+def test_a_second_agent_of_the_same_name_is_warned(tmp_path, caplog):
     assert at_work(tmp_path, "here") is None
     first = Presence(tmp_path, "here")
     assert at_work(tmp_path, "here")["pid"] == os.getpid() and not caplog.records
@@ -129,7 +129,7 @@ def test_a_second_agent_of_a_name_is_told(tmp_path, caplog):
     assert at_work(tmp_path, "here") is None and sorted(p.parent for p in tmp_path.rglob("*.agent")) == [tmp_path] * 2
 
 
-def test_a_second_agent_on_another_machine_is_told(server, monkeypatch, caplog):
+def test_a_second_agent_on_another_machine_is_warned(server, monkeypatch, caplog):
     _, ainerd = open_catalog(server.client().create_container("two-machines"))
     monkeypatch.setattr(_presence, "gethostname", lambda: "beamline-1")
     node, there = AgentNode(ainerd, "here"), whereabouts()
@@ -148,7 +148,7 @@ def test_a_second_agent_on_another_machine_is_told(server, monkeypatch, caplog):
     assert not told("beamline-2", heard_s_ago=900)  # it was killed
 
 
-def test_a_long_log_begins_anew(tmp_path, monkeypatch):
+def test_a_long_log_is_rotated(tmp_path, monkeypatch):
     monkeypatch.setattr(_embedded, "MOST_LOG_BYTES", 10)
     log = tmp_path / "server.log"
     with open(log, "ab", buffering=0) as writing:
@@ -160,7 +160,7 @@ def test_a_long_log_begins_anew(tmp_path, monkeypatch):
     assert log.with_name("server.log.1").read_bytes() == b"moreand many lines more"
 
 
-def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path, monkeypatch, caplog):
+def test_an_agent_runs_with_an_account_without_a_name_or_without_write_access(tmp_path, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
             patch.delenv(name, raising=False)
@@ -175,7 +175,7 @@ def test_an_agent_works_where_its_account_has_no_name_or_may_not_write(tmp_path,
     assert "other agents cannot be warned that agent 'another' is running: " in caplog.text
 
 
-def test_the_watch_outlives_what_goes_wrong(tmp_path, monkeypatch, caplog):
+def test_the_watch_thread_survives_errors(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(_embedded, "WATCH_S", 0.01)
     monkeypatch.setattr(_embedded, "RETRY_S", 0.01)
     with EmbeddedServer.start(tmp_path) as server:

@@ -1,4 +1,4 @@
-"""Pages on an embedded server: what they are given, what they may write, and what they are refused."""
+"""The routes of the pages on an embedded server: their answers, writes and refusals."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ STATE = {
 
 
 class Catalogue:
-    """A container with what an agent wrote, and the way to its pages."""
+    """A container with nodes as an agent writes them, and requests to its pages."""
 
     def __init__(self, server):
         self.name = f"pages-{uuid.uuid4().hex[:8]}"
@@ -88,7 +88,7 @@ class Catalogue:
 
 @pytest.fixture(scope="module")
 def catalogue(server):
-    """Makes catalogues."""
+    """Return a function that creates catalogs."""
     made = []
 
     def make():
@@ -107,7 +107,7 @@ def pages(catalogue):
 
 @pytest.fixture(scope="module")
 def filled(pages):
-    """With five results, labels of the newest atlas, and a line of the log."""
+    """Add five results, an atlas and a log line."""
     made = [pages.result(i, p=0.01 if i == 3 else 0.4) for i in range(5)]
     pages.store.add_atlas(
         AtlasRecord(n_regimes=2, supported_range=(1, 3), labels={key: int(i > 2) for i, (key, _) in enumerate(made)})
@@ -116,9 +116,9 @@ def filled(pages):
     return pages, made
 
 
-def test_files_come_packed_with_a_tag_and_from_here_alone(pages):
+def test_static_files_are_compressed_with_an_etag_and_stay_in_their_folder(pages):
     plotly = f"{pages.base}/custom/ainerd/static/plotly.min.js"
-    with httpx.Client(trust_env=False) as http:  # nobody is asked who
+    with httpx.Client(trust_env=False) as http:  # without a key
         with http.stream("GET", plotly, headers={"Accept-Encoding": "gzip"}) as answer:
             packed, headers = b"".join(answer.iter_raw()), answer.headers
         (shipped,) = [path for path in distribution("plotly").files if path.name == "plotly.min.js"]
@@ -136,14 +136,14 @@ def test_files_come_packed_with_a_tag_and_from_here_alone(pages):
     assert pages.ainerd.specs[0].name == "AinerdCampaign" and pages.ainerd["results"].specs[0].name == "AinerdResults"
 
 
-def test_a_technique_gives_a_view_of_its_own(pages):
+def test_a_technique_provides_a_view(pages):
     answer = pages.http.get(f"{pages.base}/custom/ainerd/technique/xtec/view.js")
     assert answer.is_success and '__AINERD_TECHNIQUES__ ||= {})["xtec"]' in answer.text
     assert "http://" not in answer.text and "https://" not in answer.text
     assert pages.http.get(f"{pages.base}/custom/ainerd/technique/nothing/view.js").status_code == 404
 
 
-def test_the_campaign_is_what_the_store_says(filled):
+def test_the_campaign_route_equals_the_store(filled):
     pages, made = filled
     said = pages.get("campaign")
     table = pages.store.table()
@@ -163,7 +163,7 @@ def test_the_campaign_is_what_the_store_says(filled):
     assert said["views"] == {} or "rheo_xpcs" in said["views"]
 
 
-def test_only_what_is_new_is_sent_again(filled):
+def test_a_cursor_returns_only_changes(filled):
     pages, made = filled
     first = pages.get("campaign")
     pages.node.say({**STATE, "explored": "not yet"})
@@ -190,13 +190,13 @@ def test_only_what_is_new_is_sent_again(filled):
         assert pages.get("campaign", since=cursor)["whole"]
 
 
-def test_nothing_new_is_a_short_answer_and_no_change_is_lost(catalogue):
+def test_no_change_gives_204_and_no_change_is_lost(catalogue):
     pages = catalogue()
     pages.result(1)
     cursor = ""
 
     def news():
-        """What is new, until it is nothing: what was just read is looked at once more."""
+        """Return the answers until there is no change; recent nodes are read twice."""
         nonlocal cursor
         answers = []
         while (answer := pages.http.get(pages.url("campaign"), params={"since": cursor})).status_code == 200:
@@ -223,7 +223,7 @@ def test_nothing_new_is_a_short_answer_and_no_change_is_lost(catalogue):
     assert news()[0]["log"]["lines"] and not news()
 
 
-def test_what_another_question_read_first_is_still_new(catalogue):
+def test_a_change_that_another_request_read_first_is_still_sent(catalogue):
     pages = catalogue()
     pages.result(1)
     cursor = pages.get("campaign")["cursor"]
@@ -262,7 +262,7 @@ def test_the_table_is_sorted_and_filtered(filled):
         assert pages.http.get(pages.url("table"), params=wrong).status_code == 422
 
 
-def test_a_result_says_everything_but_its_arrays(filled):
+def test_the_result_route_returns_all_but_the_arrays(filled):
     pages, made = filled
     key, z = made[3]
     said = pages.get("result", f"/results/{key}")
@@ -277,13 +277,13 @@ def test_a_result_says_everything_but_its_arrays(filled):
     assert pages.http.get(pages.url("result", "/log")).status_code == 404
 
 
-def test_a_night_can_be_played_again(filled):
+def test_the_replay_route_returns_the_labels_of_each_refit(filled):
     pages, made = filled
     first, *_ = pages.get("replay")["atlases"]
     assert first["label"] == {str(i): int(i > 2) for i in range(len(made))}
 
 
-def test_a_person_takes_a_suggestion_once(pages):
+def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     id = pages.suggestion()
     assert pages.get("campaign")["next"]["id"] == id
     with ThreadPoolExecutor(2) as pool:  # two people at once
@@ -303,7 +303,7 @@ def test_a_person_takes_a_suggestion_once(pages):
     assert pages.wish("take", suggestion=measured).status_code == 409
 
 
-def test_what_makes_no_sense_is_refused(pages):
+def test_invalid_requests_are_refused(pages):
     open = pages.suggestion()
     refused = [
         ("take", {"suggestion": "nothing"}, 404),
@@ -336,7 +336,7 @@ def test_what_makes_no_sense_is_refused(pages):
     )
 
 
-def test_who_holds_is_said_before_the_agent_knows(pages):
+def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
     assert pages.get("campaign")["held"] is None
     assert pages.wish("hold", why="tea").status_code == 200
     held = pages.get("campaign")["held"]
@@ -350,7 +350,7 @@ def test_who_holds_is_said_before_the_agent_knows(pages):
 @pytest.mark.fault(
     "a page of another site asks an agent for something", "refused: cookie, origin and kind of body are checked"
 )
-def test_pages_of_others_write_nothing(pages):
+def test_pages_of_other_sites_cannot_write(pages):
     body = {"do": "hold", "agent": "toy", "who": "Mallory"}
     with httpx.Client(trust_env=False) as browser:
         session = pages.url("session")
@@ -387,7 +387,7 @@ def test_pages_of_others_write_nothing(pages):
 
 
 @pytest.mark.fault("1 MB of text is sent to a page's route, or stands in metadata", "refused, or cut: no answer grows")
-def test_no_text_is_too_long_or_alive(catalogue):
+def test_long_and_hostile_texts_are_cut_or_refused(catalogue):
     pages = catalogue()
     big = EVIL + "x" * 1_000_000
     sent = json.dumps({"do": "hold", "agent": "toy", "who": "Ann", "why": big}).encode()
@@ -411,10 +411,10 @@ def test_no_text_is_too_long_or_alive(catalogue):
         assert answer.is_success and len(answer.content) < 100_000, route
         assert answer.headers["content-type"].startswith("application/json")
         assert re.search("sample_x|atlases|explain", answer.text)
-    assert pages.get("campaign")["results"]["n"] == 1  # what is none is left out
+    assert pages.get("campaign")["results"]["n"] == 1  # invalid nodes are left out
 
 
-def test_paths_lead_nowhere_else(pages):
+def test_paths_outside_a_campaign_are_not_found(pages):
     with_key = pages.http
     for path in ("ainerd/../..", "%2e%2e/%2e%2e/etc", "nothing", f"{pages.name}/raw", ""):
         assert with_key.get(f"{pages.base}/custom/ainerd/campaign/{path}").status_code in (404, 307)

@@ -1,4 +1,4 @@
-"""What the server takes as a result, and what Tiled alone makes of it."""
+"""The route that writes results as files, and how plain Tiled reads and writes results."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def put(results, key, file=b"", **changes):
     return results.context.http_client.put(url, content=head + file, headers=headers)
 
 
-def test_a_file_is_arrays_with_named_dimensions_and_tables(results):
+def test_a_result_file_becomes_arrays_with_named_dimensions_and_tables(results):
     assert put(results, "one").json() == {"found": None, "written": True}
     assert list(results["one"]) == []
     assert put(results, "one", of_hdf5(whole)).json() == {"found": "complete", "written": True}
@@ -62,7 +62,7 @@ def test_a_file_is_arrays_with_named_dimensions_and_tables(results):
     assert results["one"].metadata["status"] == "complete" and "c2" in results["one"]
 
 
-def test_tiled_alone_reads_the_file(results):
+def test_plain_tiled_reads_a_result_file(results):
     put(results, "two", of_hdf5(whole))
     (source,) = results["two"].data_sources()
     plain = HDF5Adapter.from_uris(source.assets[0].data_uri)
@@ -71,14 +71,14 @@ def test_tiled_alone_reads_the_file(results):
         assert file["bins/fit"][0].decode() == "α"
 
 
-def test_a_node_that_goes_takes_nothing_with_it(results):
+def test_a_deleted_result_can_be_written_again(results):
     for _ in range(2):
         assert put(results, "three", of_hdf5(whole)).json()["written"]
         results.delete_contents("three", recursive=True, external_only=False)
     assert "three" not in results
 
 
-def test_what_was_begun_as_nodes_is_made_a_file(results):
+def test_a_result_begun_as_nodes_is_replaced_by_a_file(results):
     results.create_container("four", metadata={"status": "computing"}, specs=["AinerdResult"]).write_array(
         np.zeros(3), key="c2"
     )
@@ -86,7 +86,7 @@ def test_what_was_begun_as_nodes_is_made_a_file(results):
     assert np.array_equal(results["four", "c2"].read(), C2)
 
 
-def test_a_server_without_this_gets_a_node_for_each_array(tmp_path):
+def test_a_plain_tiled_server_gets_a_node_for_each_array(tmp_path):
     dims = {"c2": ("a", "b", "c")}
     analysis = Analysis(embedding=np.zeros(2, np.float32), novelty_p=None, arrays={"c2": C2}, dims=dims)
     record = ResultRecord(raw_uid=str(uuid.uuid4()), technique="t", agent="a", parameters={})
@@ -124,18 +124,18 @@ def is_deep(file):
 
 
 @pytest.mark.parametrize("make", [leads_out, leads_round, is_virtual, is_elsewhere, is_deep])
-def test_a_file_that_leads_elsewhere_is_refused(results, make):
+def test_a_file_with_links_is_refused(results, make):
     answer = put(results, "five", of_hdf5(make))
     assert answer.status_code == 422 and "c2 is" in answer.text or "b is" in answer.text
     assert "five" not in results
 
 
 @pytest.mark.parametrize("key", ["..%2Fsix", "a.b", "", "%2e%2e"])
-def test_a_key_that_is_none(results, key):
+def test_an_invalid_key_is_refused(results, key):
     assert put(results, key).status_code in (404, 405, 422)
 
 
-def test_a_body_that_holds_no_result(results):
+def test_a_body_without_a_result_is_refused(results):
     assert "no result in the body" in put(results, "seven", b"not HDF5").text
     named = [{"specs": [{"name": name}]} for name in ([None], [], 1, "x" * 256)]
     for wrong in (*named, {"specs": [{"nome": 1}]}, {"metadata": 3}, {"unless": None}):
@@ -144,7 +144,7 @@ def test_a_body_that_holds_no_result(results):
     assert results.context.http_client.put(url, content=b"{}").status_code == 422
 
 
-def test_who_has_no_key_writes_nothing(server, results):
+def test_writing_needs_a_key(server, results):
     url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/eight"
     with httpx.Client(trust_env=False) as http:
         assert http.put(url, content=b"{}", headers={"x-metadata-length": "2"}).status_code == 401
@@ -152,7 +152,7 @@ def test_who_has_no_key_writes_nothing(server, results):
 
 
 @pytest.mark.fault("somebody sends the server a result that would spoil every table", "refused; the table stays")
-def test_metadata_that_tiled_could_not_give_back_are_refused(results):
+def test_metadata_that_tiled_cannot_return_are_refused(results):
     put(results, "good")
     deep = "[" * 300 + "]" * 300
     url = f"{results.item['links']['self'].replace('/api/v1/metadata', '/custom/ainerd/result')}/bad"
@@ -170,7 +170,7 @@ def test_metadata_that_tiled_could_not_give_back_are_refused(results):
     assert set(results) == {"good", "bad"}
 
 
-def test_a_file_that_is_damaged_is_refused(results):
+def test_a_damaged_file_is_refused(results):
     def with_texts(file):
         file["c2"], file.attrs["names"] = C2, ["a", "b"]
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_damaged_is_refused(results):
 
 
 @pytest.mark.fault("a result is sent to the place of something else", "refused; nothing is replaced or deleted")
-def test_nothing_but_a_result_is_replaced(results):
+def test_only_results_are_replaced(results):
     put(results, "good")
     results.create_container("other", metadata={"status": "x"}).write_array(np.zeros(3), key="a")
     root = results.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/result")
