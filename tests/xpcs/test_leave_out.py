@@ -45,7 +45,7 @@ def test_a_pixel_left_out_from_the_start_is_as_if_masked(frames, partition, diag
     assert np.abs(found.maps() - without(frames, partition, options)).max() < 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     at=st.integers(0, 60),
     announced=st.sampled_from([None, 60]),

@@ -28,7 +28,7 @@ def of_full(frames, partition, operator, **options):
     return operator @ full @ operator.T
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(2, 60),
     size=st.integers(1, 20),

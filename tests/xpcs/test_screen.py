@@ -65,7 +65,7 @@ def test_a_clean_run_is_unchanged(clean):
     assert np.abs(mapped(clean) - mapped(clean, screen=False)).max() < 1e-13
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     n=st.integers(0, 130),
     sizes=st.lists(st.integers(0, 120), min_size=1, max_size=6),
@@ -209,7 +209,7 @@ def test_a_permanent_change_of_the_pattern_is_accepted():
     assert valid[:100].all() and valid[200:].all() and left.moved.size == 1 and 150 < left.moved[0] <= 200
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     seed=st.integers(0, 2**30),
     photons=st.sampled_from([0.001, 0.05, 1.0, 20.0]),

@@ -112,7 +112,7 @@ def test_block_sizes_do_not_matter(frames, partition, blocks):
     assert np.abs(reduce(frames, partition, blocks=blocks, size=16, dtype="float64") - whole).max() < 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     kind=st.sampled_from(["area", "decimate", "gaussian"]),
     n_frames=st.integers(2, 400),

@@ -59,7 +59,7 @@ class Sums:
     def of(cls, counts: NDArray, partition: Partition) -> "Sums":
         """Sum frames in memory, gathered (T, n_pixels)."""
         sums = cls.empty(len(counts), partition)
-        _sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
+        sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
     def first(self, n_frames: int) -> "Sums":
@@ -73,7 +73,8 @@ class Sums:
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def _sum_frames(block, edges, counts, squares, products):
+def sum_frames(block, edges, counts, squares, products):
+    """Write the sums of I, I² and I_t I_{t-1} over the pixels between `edges`, frame by frame."""
     for t in range(block.shape[0]):
         for j in range(edges.size - 1):
             s = 0.0

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import fft, irfft, next_fast_len, rfft
 
 from ainerd.threads import n_cores, one_thread
-from ainerd.xpcs._counts import Scales, Sums, check_counts, scales
-from ainerd.xpcs._partition import Normalization, Partition, Parts, check_choice
+from ainerd.xpcs._counts import Scales, Sums, check_counts, scales, sum_frames
+from ainerd.xpcs._partition import Normalization, Partition, Parts, Precision, check_choice
 
 ROUNDING = 1e-12  # differences between parts below this are rounding errors
 
@@ -71,7 +71,7 @@ def g2(
     *,
     normalization: Normalization = "smoothed",
     valid: ArrayLike | None = None,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
 ) -> G2:
     """Compute g2 at every lag from 1 to T - 1, by FFT; NaN at lags without a pair of valid frames.
 
@@ -85,12 +85,11 @@ def g2(
         Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
     """
     check_choice("normalization", normalization, Normalization)
+    check_choice("dtype", dtype, Precision)
     counts = check_counts(partition.gather(frames))
     n_frames = len(counts)
     if n_frames < 2:
         raise ValueError(f"g2 wants at least 2 frames, got {n_frames}")
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     keep = None if valid is None else np.asarray(valid, dtype=bool)
     scale = scales(Sums.of(counts, partition), partition, normalization, keep)
     size = next_fast_len(2 * n_frames)
@@ -125,7 +124,8 @@ def g2(
 def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArray, NDArray, NDArray]:
     """Return (n_part,) each, without shot noise: mean of d d - 1 and of e e of frames with themselves, and photons."""
     roi = parts.roi
-    sums, squares = _sums(counts, parts.edges)
+    sums, squares, products = np.empty((3, len(counts), len(roi)))
+    sum_frames(counts, parts.edges, sums, squares, products)
     seen = scale.valid[:, roi]
     sums, squares = sums * seen, squares * seen
     member = roi[:, None] == np.arange(roi[-1] + 1)
@@ -135,10 +135,10 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
         per_mean = np.where(total > 0, n_pixels / total, 0)
         profile = scale.sub[parts.sub]
         profile = profile / ((sums.sum(0) * profile) @ member / total.sum(0))[roi]  # mean 1 in each bin
-        products = (squares - sums).sum(0) * profile**2
+        pairs_of_part = (squares - sums).sum(0) * profile**2
         ends = 2 * np.einsum("tj,tj->j", sums, (pairs / n_pixels**2 * per_mean)[:, roi]) * profile
         area = (pairs / n_pixels**2).sum(0)[roi] * parts.size
-        return products / area - 1, (products - ends) / area + 1, sums.sum(0)
+        return pairs_of_part / area - 1, (pairs_of_part - ends) / area + 1, sums.sum(0)
 
 
 def _autocorrelate(e: NDArray, n_frames: int) -> NDArray[np.float64]:
@@ -169,23 +169,6 @@ def _centre(counts, first, n, factor, seen, out):
             total += e
         mean[t] = total / n
     return mean
-
-
-@nb.njit(nogil=True, fastmath=True, cache=True)
-def _sums(counts, edges):
-    """Return the sums of counts and of their squares over each part, (T, n_part) each."""
-    sums, squares = np.zeros((2, len(counts), edges.size - 1))
-    for t in range(len(counts)):
-        for j in range(edges.size - 1):
-            s1 = 0.0
-            s2 = 0.0
-            for p in range(edges[j], edges[j + 1]):
-                v = np.float64(counts[t, p])
-                s1 += v
-                s2 += v * v
-            sums[t, j] = s1
-            squares[t, j] = s2
-    return sums, squares
 
 
 def from_parts(

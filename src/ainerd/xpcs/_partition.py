@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PARTS = 16  # of a bin: enough to know an error to a fifth, few enough to cost little
 Normalization = Literal["smoothed", "paper", "symmetric"]
+Precision = Literal["float32", "float64"]
 
 
 def check_choice(name: str, value: str, choices: object) -> None:

@@ -20,7 +20,7 @@ from ainerd.xpcs._counts import (
     per_bin,
     scales,
 )
-from ainerd.xpcs._partition import Normalization, Partition, check_choice
+from ainerd.xpcs._partition import Normalization, Partition, Precision, check_choice
 from ainerd.xpcs._reduction import AreaRows, Reduction, make_rows
 
 
@@ -84,12 +84,11 @@ class TwoTimeReducer:
         diagonal: Diagonal = "poisson",
         normalization: Normalization = "smoothed",
         valid: ArrayLike | None = None,
-        dtype: str = "float32",
+        dtype: Precision = "float32",
     ) -> None:
         check_choice("diagonal", diagonal, Diagonal)
         check_choice("normalization", normalization, Normalization)
-        if dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+        check_choice("dtype", dtype, Precision)
         self.partition, self.size = partition, size
         self.n_frames = None if n_frames is None else int(n_frames)
         self.diagonal: Diagonal = diagonal

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import Diagonal, Sums, check_counts, diagonal_correction, scales
-from ainerd.xpcs._partition import Normalization, Partition, check_choice
+from ainerd.xpcs._partition import Normalization, Partition, Precision, check_choice
 from ainerd.xpcs._reducer import TwoTimeReducer
 
 
@@ -16,7 +16,7 @@ def two_time(
     diagonal: Diagonal = "poisson",
     normalization: Normalization = "smoothed",
     valid: ArrayLike | None = None,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
 ) -> NDArray:
     """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
