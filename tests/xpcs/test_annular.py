@@ -128,7 +128,7 @@ def test_the_message_gives_the_q_range_of_the_detector():
     q, _ = pyfai_q_phi(*RIGHT["beam_center_px"], PLAIN)
     with pytest.raises(ValueError, match="no pixel") as error:
         Partition.annular(**GEOMETRY, beam_center_px=RIGHT["beam_center_px"], q_range_inv_nm=(10.0, 20.0))
-    assert f"q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, asked for was 10 to 20" in str(error.value)
+    assert f"q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were 10 to 20" in str(error.value)
 
 
 def test_inverted_and_transposed_masks_are_refused():

@@ -51,7 +51,7 @@ def test_an_aborted_run_gives_g2_of_its_frames(frames, partition):
     np.testing.assert_array_equal(
         pushed(partition, frames[:35], 5000).result().value, pushed(partition, frames[:35], 35).result().value
     )
-    with pytest.raises(ValueError, match="at least 2 frames, 1 have come"):
+    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
         pushed(partition, frames[:1]).result()
     with pytest.raises(ValueError, match=r"valid has shape \(2,\), wanted \(3,\)"):
         MultiTau(partition, None).push(frames[:3], [True, False])

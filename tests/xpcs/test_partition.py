@@ -85,7 +85,10 @@ def test_masked_pixels_are_in_no_bin():
         ({"distance_m": -1.0}, "positive"),
         ({"n_phi": 0}, "at least 1"),
         ({"mask": np.zeros((3, 3), bool)}, r"mask has shape \(3, 3\)"),
-        ({"q_range_inv_nm": (9.0, 10.0)}, "no pixel lies in the rings: q runs .* asked for was 9 to 10; is distance_m"),
+        (
+            {"q_range_inv_nm": (9.0, 10.0)},
+            "no pixel lies in the rings: q runs .* requested were 9 to 10; is distance_m",
+        ),
     ],
 )
 def test_bad_geometry_is_named(change, message):

@@ -111,9 +111,9 @@ def test_only_area_allows_open_ended_runs(frames, partition):
     with pytest.raises(ValueError, match="valid needs n_frames; in an open-ended run"):
         TwoTimeReducer(partition, None, valid=np.ones(4, bool))
     reducer = reduce(frames[:20], partition, 60, size=12, reduction="decimate")
-    with pytest.raises(ValueError, match="20 of 60 frames have come; only 'area'"):
+    with pytest.raises(ValueError, match="20 of 60 frames have arrived; only 'area'"):
         reducer.maps(partial=True)
-    with pytest.raises(ValueError, match="at least 2 frames, 1 have come"):
+    with pytest.raises(ValueError, match="at least 2 frames, got 1"):
         reduce(frames[:1], partition, None, size=12).maps()
 
 
@@ -142,9 +142,9 @@ def test_missing_frames_are_treated_as_not_valid(frames, partition, announced):
 def test_repeated_and_surplus_frames_are_refused(frames, partition):
     reducer = TwoTimeReducer(partition, 60)
     reducer.push(frames[:20])
-    with pytest.raises(ValueError, match="frame 10 has come before: the next is 20"):
+    with pytest.raises(ValueError, match="frame 10 was pushed before: the next is 20"):
         reducer.push(frames[10:30], first=10)
-    with pytest.raises(ValueError, match="frame 65 came, 60 were announced"):
+    with pytest.raises(ValueError, match="frame 65 was pushed, 60 were announced"):
         reducer.push(frames[:5], first=60)
     with pytest.raises(ValueError, match=r"valid has shape \(3,\), wanted \(5,\)"):
         reducer.push(frames[:5], valid=[True] * 3)

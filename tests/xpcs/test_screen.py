@@ -244,7 +244,7 @@ def test_a_flickering_or_slowly_drifting_beam_costs_no_frame(noise, drift):
 def test_bad_input_is_refused(clean):
     screen = Screen(RING)
     screen.push(clean[:20])
-    with pytest.raises(ValueError, match="frame 10 has come before"):
+    with pytest.raises(ValueError, match="frame 10 was pushed before"):
         screen.push(clean[:5], first=10)
     with pytest.raises(ValueError, match="valid has shape"):
         screen.push(clean[:5], valid=[True])

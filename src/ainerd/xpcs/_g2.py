@@ -89,7 +89,7 @@ def g2(
     counts = check_counts(partition.gather(frames))
     n_frames = len(counts)
     if n_frames < 2:
-        raise ValueError(f"g2 wants at least 2 frames, got {n_frames}")
+        raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
     keep = None if valid is None else np.asarray(valid, dtype=bool)
     scale = scales(Sums.of(counts, partition), partition, normalization, keep)
     size = next_fast_len(2 * n_frames)

@@ -194,7 +194,7 @@ class Annulus:
             return f"no pixel lies in phi_range_deg ({begin:g}, {end:g}): the rings are seen at phi {tens} degrees"
         hint = self.likely_mistake() or "is distance_m in metres, energy_keV in keV, beam_center_px (row, column)?"
         return (
-            f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, asked for was "
+            f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were "
             f"{low:.4g} to {high:.4g}; {hint}"
         )
 

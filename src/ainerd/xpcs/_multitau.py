@@ -230,7 +230,7 @@ class MultiTau:
         """Correlate all frames and return their number; raise ValueError for fewer than two."""
         n_frames = int(self._seen[0])
         if n_frames < 2:
-            raise ValueError(f"g2 wants at least 2 frames, {n_frames} have come")
+            raise ValueError(f"g2 needs at least 2 frames, got {n_frames}")
         self._settle()
         return n_frames
 

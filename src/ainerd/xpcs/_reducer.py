@@ -202,9 +202,9 @@ class TwoTimeReducer:
         begin = self.n_pushed if first is None else int(first)
         end = begin + n
         if begin < self.n_pushed:
-            raise ValueError(f"frame {begin} has come before: the next is {self.n_pushed}")
+            raise ValueError(f"frame {begin} was pushed before: the next is {self.n_pushed}")
         if self.n_frames is not None and end > self.n_frames:
-            raise ValueError(f"frame {end} came, {self.n_frames} were announced")
+            raise ValueError(f"frame {end} was pushed, {self.n_frames} were announced")
         keep = check_valid(valid, n)
         while end > self._rows.capacity:
             assert isinstance(self._rows, AreaRows)  # the others know their frames
@@ -228,7 +228,7 @@ class TwoTimeReducer:
         Parameters
         ----------
         partial : bool
-            Whether to make maps before all announced frames have come, for a run that was aborted or still goes on.
+            Whether to make maps before all announced frames have arrived, for a run that was aborted or still goes on.
             They span the frames so far; see the notes above.
 
         Raises
@@ -238,7 +238,7 @@ class TwoTimeReducer:
         """
         n = self.n_pushed
         if self.n_frames not in (None, n) and not partial:
-            raise ValueError(f"{n} of {self.n_frames} frames have come; maps(partial=True) takes them for the whole")
+            raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
         to_map, operator = self._rows.operators(n)
         p = self.partition
         sums = self.sums.first(n)

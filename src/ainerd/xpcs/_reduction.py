@@ -18,7 +18,7 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
     interpolation alone.
     """
     if n_frames < 2 or size < 1:
-        raise ValueError(f"a reduction wants at least 2 frames and a size of 1, got {n_frames} and {size}")
+        raise ValueError(f"a reduction needs at least 2 frames and a size of at least 1, got {n_frames} and {size}")
     if (kind == "gaussian") != (sigma is not None):
         raise ValueError(f"sigma belongs to reduction 'gaussian' and to it alone, got {kind!r} with sigma={sigma}")
     if kind == "area":  # time in 1/size of a frame
@@ -86,7 +86,7 @@ class MapRows:
     def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
         """Return the operators (rows to map, frames to map)."""
         if n_frames != self.capacity:
-            raise ValueError(f"{n_frames} of {self.capacity} frames have come; only 'area' maps a part of a run")
+            raise ValueError(f"{n_frames} of {self.capacity} frames have arrived; only 'area' maps a part of a run")
         return sp.eye_array(self.n_rows, format="csr"), self._operator
 
     def by_frame(self, n_frames: int) -> sp.csr_array:
@@ -135,7 +135,7 @@ class AreaRows:
     def operators(self, n_frames: int) -> tuple[sp.csr_array, sp.csr_array]:
         """Return the operators (rows to map, frames to map) after `n_frames`."""
         if n_frames < 2:
-            raise ValueError(f"a map wants at least 2 frames, {n_frames} have come")
+            raise ValueError(f"a map needs at least 2 frames, got {n_frames}")
         end, rows = self._borders(n_frames)
         cells = np.arange(self.size + 1) * (end // self.size)
         to_map = _overlap(cells, rows)
@@ -160,7 +160,7 @@ def make_rows(kind: Reduction, n_frames: int | None, size: int, sigma: float | N
     """Return the rows for a reduction; raise ValueError if it cannot be made."""
     if n_frames is None:
         if kind != "area" or sigma is not None:
-            raise ValueError(f"n_frames must be given for reduction {kind!r}: only 'area' can do without")
+            raise ValueError(f"n_frames must be given for reduction {kind!r}: only 'area' works without it")
         return AreaRows(None, size)
     operator = reduction_operator(kind, n_frames, size, sigma)
     return AreaRows(n_frames, size) if kind == "area" else MapRows(operator)

@@ -159,7 +159,7 @@ class Screen:
         keep = check_valid(valid, len(block))
         begin = self._n_received if first is None else int(first)
         if begin < self._n_received:
-            raise ValueError(f"frame {begin} has come before: the next is {self._n_received}")
+            raise ValueError(f"frame {begin} was pushed before: the next is {self._n_received}")
         if begin > self._n_received:
             gap = begin - self._n_received
             self._spoilt["missing"].append(np.arange(self._n_received, begin))

@@ -219,7 +219,7 @@ def test_an_exposure_that_ends_too_early_says_why():
 
 
 def test_only_area_maps_a_part_of_an_exposure():
-    with pytest.raises(AnalysisError, match="70 of 100 frames have come; only 'area'"):
+    with pytest.raises(AnalysisError, match="70 of 100 frames have arrived; only 'area'"):
         analyse(technique(contrast=None, reduction="decimate"), speckle(70, 60), 100)
 
 

@@ -84,7 +84,7 @@ class Ramp(RunAnalysis):
     def finish(self) -> Analysis:
         """Analyze the frames so far."""
         if not len(self._frames):
-            raise AnalysisError("no frame came")
+            raise AnalysisError("no frame arrived")
         settings, groups = self._settings, self._groups()
         if len(groups) < FEWEST_TEMPERATURES:
             self._report(None)  # steering starts again with this ramp
