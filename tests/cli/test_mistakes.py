@@ -36,7 +36,7 @@ X = "sample_x = [0.0, 10.0]"
         (
             'sample_x = "mm"',
             'sampel_x = "mm"',
-            "recorded.units.sampel_x: nothing is called so, did you mean 'sample_x'?",
+            "recorded.units.sampel_x: nothing has that name, did you mean 'sample_x'?",
         ),
         ('stress = "rh', 'shear_rate = "rh', "recorded: 'shear_rate' is a series and a reading: give one another name"),
         ("[storage]", '[storage]\nuri = "localhost:8000"', "no address, did you mean 'http://localhost:8000'?"),
@@ -60,7 +60,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         with pytest.raises(SettingsError, match=f"did you mean {tmp_path}/agent.toml"):
             Settings.load(path)
     monkeypatch.setenv("AINERD_STORAGE__FRAMES", "/data")
-    with pytest.raises(SettingsError, match="AINERD_STORAGE__FRAMES: the value is no JSON; a list is"):
+    with pytest.raises(SettingsError, match="AINERD_STORAGE__FRAMES: the value is not JSON; a list is"):
         Settings.load(SMALL)
 
 
@@ -111,7 +111,7 @@ def test_in_python(server, tmp_path):
     for said, mistake in {
         "Settings.load(path) reads a file": lambda: build_observer("agent.toml", client),
         "client must be a client of Tiled, got 'http://…'": lambda: build_observer(settings, "http://…"),
-        "'lambda750k' is no device: give the object itself": lambda: build_agent(
+        "'lambda750k' is not a device: give the object itself": lambda: build_agent(
             settings, client, detector="lambda750k", actuators=[]
         ),
         "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),

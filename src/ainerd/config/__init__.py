@@ -4,10 +4,9 @@ The sections defined here are the same for all techniques. A technique validates
 ``[rheo_xpcs]``, with `read_section`.
 """
 
-from ainerd.config._section import Section, read_map, read_section
-from ainerd.config._sections import Detector, Recorded, Steering, Storage
+from ainerd.config._errors import SettingsError
+from ainerd.config._sections import Detector, Recorded, Section, Steering, Storage, read_map, read_section
 from ainerd.config._settings import Settings
-from ainerd.config._wrong import SettingsError
 
 __all__ = [
     "Detector",

@@ -1,8 +1,10 @@
-"""All settings of an instrument."""
+"""All settings of an instrument: a TOML file, overridden by the environment."""
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,30 +12,28 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._environment import PREFIX, no_json, overridden
+from ainerd.config._errors import SettingsError, alternatives, files_near, problems_of, short, unusable_values
 from ainerd.config._sections import Detector, Recorded, Steering, Storage
-from ainerd.config._wrong import SettingsError, beyond_use, meant, near, problems_of
 from ainerd.technique import names
 
-# Sections of earlier versions, and what they are called now.
-_MOVED = {"partition": "rheo_xpcs.partition", "analysis": "rheo_xpcs", "beside": "recorded"}
+PREFIX = "AINERD_"
 
 
 class Settings(BaseSettings):
-    """Everything that `ainerd.agent.build_agent` needs to know of an instrument.
+    """Everything that `ainerd.agent.build_agent` needs to know about an instrument.
 
     The environment overrides the file: ``AINERD_STEERING__SEED=1``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
 
     Attributes
     ----------
     name : str
-        Of the agent.
+        Name of the agent.
     technique : str
         Name of an installed technique, see `ainerd.technique.names`.
     section : dict
-        The technique's own section, as it is in the file; it may be changed before an agent is built.
+        The technique's own section; it may be changed before an agent is built.
     folder : Path
-        Of the file: relative paths count from it.
+        Folder of the file; relative paths start there.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
@@ -58,18 +58,18 @@ class Settings(BaseSettings):
         return self._folder
 
     @model_validator(mode="after")
-    def _age_is_read(self) -> Self:
+    def _check_age(self) -> Self:
         age, readings = self.steering.age, self.recorded.readings
         if age and age not in readings:
-            raise ValueError(f"steering.age: {age!r} is none of recorded.readings ({', '.join(readings) or 'empty'})")
+            raise ValueError(f"steering.age: {age!r} is not in recorded.readings ({', '.join(readings) or 'empty'})")
         return self
 
     @model_validator(mode="after")
-    def _units_are_of_something(self) -> Self:
+    def _check_units(self) -> Self:
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
         for name in self.recorded.units:
             if name not in known:
-                raise ValueError(f"recorded.units.{name}: nothing is called so{meant(name, known)}")
+                raise ValueError(f"recorded.units.{name}: nothing has that name{alternatives(name, known)}")
         return self
 
     @classmethod
@@ -81,37 +81,37 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before the file."""
+        """Let the environment override the file."""
         return env_settings, init_settings
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a TOML file; its relative paths count from its own folder.
+        """Read a TOML file; its relative paths start in its own folder.
 
-        SettingsError has a line a problem, each naming the file and its key.
+        SettingsError has a line for each problem, which names the file and the key.
         """
         path = Path(path)
         try:
             return cls.of(tomllib.loads(path.read_text()), path.parent)
         except OSError as error:
-            raise SettingsError(f"cannot read {path}: {error.strerror}{near(path)}") from None
+            raise SettingsError(f"cannot read {path}: {error.strerror}{files_near(path)}") from None
         except SettingsError as error:
             raise SettingsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
-        except (ValueError, RecursionError) as error:  # of TOML, of its characters, of lists too deep inside each other
+        except (ValueError, RecursionError) as error:  # RecursionError: lists nested too deep
             raise SettingsError(f"{path} is not TOML: {error}") from None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
-        """Settings from tables as a TOML file has them, overridden by the environment; see `tables`.
+        """Make settings from the tables of a TOML file, overridden by the environment; see `tables`.
 
-        SettingsError has a line a problem, each naming its key.
+        SettingsError has a line for each problem, which names the key.
         """
         given = dict(given)
         technique = os.environ.get(f"{PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
-        if private := [name for name in given if name.startswith("_")]:  # options of pydantic's, which read files
+        if private := [name for name in given if name.startswith("_")]:  # options of pydantic, which read files
             raise SettingsError(f"{private[0]}: unknown key")
         if problems := _misplaced({name: x for name, x in given.items() if name not in cls.model_fields}, technique):
             raise SettingsError("\n".join(problems))
@@ -119,10 +119,10 @@ class Settings(BaseSettings):
             settings = cls(**given)
         except ValidationError as error:
             raise SettingsError("\n".join(problems_of(error, cls, technique))) from None
-        except ValueError as error:  # a variable that should be JSON and is not
-            raise SettingsError(no_json(error)) from None
-        settings._section = overridden(section, f"{PREFIX}{technique.upper()}__")
-        if problems := [*beyond_use({**settings.model_dump(), technique: settings._section})]:
+        except ValueError as error:  # a variable is not JSON
+            raise SettingsError(_not_json(error)) from None
+        settings._section = _overridden(section, f"{PREFIX}{technique.upper()}__")
+        if problems := [*unusable_values({**settings.model_dump(), technique: settings._section})]:
             raise SettingsError("\n".join(problems))
         settings._folder = folder.resolve()
         storage = settings.storage
@@ -131,26 +131,56 @@ class Settings(BaseSettings):
         return settings
 
     def tables(self) -> dict[str, Any]:
-        """The same as tables of plain values, for `of` on another machine; without the API key."""
+        """Return the settings as tables of plain values, for `of` on another machine; without the API key."""
         return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
 
 
 def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
-    """What is wrong with sections that are neither everybody's nor the technique's, in the file or the environment."""
+    """Return problems of sections that belong neither to all techniques nor to this one, in file or environment."""
     variables = {
         v: v[len(PREFIX) :].partition("__")[0].lower() for v in os.environ if v.startswith(PREFIX) and "__" in v
     }
-    everybodys = {*Settings.model_fields, technique.lower(), *names()}
-    strange = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
-    strange |= {name: variable for variable, name in variables.items() if name not in everybodys}
-    if old := [f"{strange[name]} is now in [{new}]" for name, new in _MOVED.items() if name in strange]:
-        return [f"of an earlier version: {', '.join(old)}"]
+    known_names = {*Settings.model_fields, technique.lower(), *names()}
+    unknown = {name: f"[{name}]" if isinstance(value, Mapping) else name for name, value in sections.items()}
+    unknown |= {name: variable for variable, name in variables.items() if name not in known_names}
     if sections and technique not in names():
-        return [f"technique: {technique!r} is not installed{meant(technique, names())}"]
+        return [f"technique: {technique!r} is not installed{alternatives(technique, names())}"]
     known = [*Settings.model_fields, technique]
     return [
         f"{where}: technique is {technique!r}, remove the section or write technique = {name!r}"
         if name in names()
-        else f"{where}: unknown {'key' if where == name else 'section'}{meant(name, known)}"
-        for name, where in strange.items()
+        else f"{where}: unknown {'key' if where == name else 'section'}{alternatives(name, known)}"
+        for name, where in unknown.items()
     ]
+
+
+def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return a section overridden by the environment, whose values are JSON, or else text."""
+    table = deepcopy(dict(section))
+    for variable in sorted(name for name in os.environ if name.startswith(prefix)):
+        inner, *outer, last = table, *variable[len(prefix) :].split("__")
+        for name in outer:
+            inner = inner.setdefault(_known_key(name, inner), {})
+            if not isinstance(inner, dict):
+                raise SettingsError(f"{variable}: {name.lower()} is not a table")
+        text = os.environ[variable]
+        try:
+            inner[_known_key(last, inner)] = json.loads(text)
+        except ValueError:
+            inner[_known_key(last, inner)] = text
+    return table
+
+
+def _known_key(name: str, table: Mapping[str, Any]) -> str:
+    """Return the key of a table that has this name in capitals."""
+    return next((key for key in table if key.lower() == name.lower()), name.lower())
+
+
+def _not_json(error: ValueError) -> str:
+    """Return a message that names the variable of the environment that must be JSON."""
+    text = getattr(error.__cause__, "doc", None)
+    variables = [name for name, value in os.environ.items() if name.startswith(PREFIX) and value == text]
+    if not variables:
+        return f"the environment: {error}"
+    shown = "the value" if any("STORAGE" in name for name in variables) else short(text)  # the API key is in it
+    return f'{variables[0]}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
