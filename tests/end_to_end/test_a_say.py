@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from ainerd.agent._night import reported
+from ainerd.agent import reported
 from ainerd.results import read_checkpoint
 from ainerd.steering import expose
 

@@ -16,8 +16,7 @@ from IPython.core.oinspect import Inspector
 from IPython.lib.pretty import pretty
 from rich import get_console
 
-from ainerd.agent import ScanTable, welcome
-from ainerd.agent._welcome import ACTIONS
+from ainerd.agent import ACTIONS, ScanTable, welcome
 
 FEW = 64
 

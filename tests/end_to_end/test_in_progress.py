@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Session
 
-from ainerd.agent import _live, _state
+from ainerd.agent._state import SIDE, LivePicture
 from ainerd.documents import BLOCK
 from ainerd.results import digest
 
@@ -50,12 +50,12 @@ class Steps:
 @pytest.fixture
 def stepped(server, tmp_path, monkeypatch):
     """A session whose worker stops after each block, and what a page asks."""
-    steps = Steps(_live.Live.glance)
-    monkeypatch.setattr(_live.Live, "glance", lambda live, subject: steps(live, subject))
-    monkeypatch.setattr(_live, "EVERY_S", 0.0)
-    monkeypatch.setattr(_live, "SHARE", 1e9)
-    monkeypatch.setattr(_live, "BUSY", 10**6)
-    monkeypatch.setattr(_state, "LOOK_S", 0.05)
+    steps = Steps(LivePicture.on_block)
+    monkeypatch.setattr(LivePicture, "on_block", lambda live, subject: steps(live, subject))
+    monkeypatch.setattr("ainerd.agent._state.PICTURE_EVERY_S", 0.0)
+    monkeypatch.setattr("ainerd.agent._state.SHARE", 1e9)
+    monkeypatch.setattr("ainerd.agent._state.BUSY", 10**6)
+    monkeypatch.setattr("ainerd.agent._state.LOOK_S", 0.05)
     session = Session(tmp_path / "progress", server)
     session.expect(FRAMES)
     session.RE.context_managers = []
@@ -87,13 +87,13 @@ def test_a_run_fills_in_while_a_page_looks(stepped):
     try:
         assert steps.until_it_stops()[1] is False
         assert look().status_code == 204  # nobody had looked, so that there is nothing
-        until(lambda: session.agent._live._is_wanted or None)
+        until(lambda: session.agent._state._live._is_wanted or None)
         read = steps.until_a_picture()
         first = until(lambda: answer if (answer := look()).status_code == 200 else None)
         said, of = json.loads(first.headers["x-said"]), session.detector.cam.num_images.get()
         assert (said["read"], said["of"]) == (read, of) and 0 < read < of
         picture = np.frombuffer(first.content, "<f4").reshape(said["shape"])
-        assert max(picture.shape) <= _live.SIDE and np.isfinite(picture).any()
+        assert max(picture.shape) <= SIDE and np.isfinite(picture).any()
         np.testing.assert_allclose(picture, picture.T, rtol=1e-3)  # of a two-time correlation
         n = int(first.headers["x-n"])
         assert look(n).status_code == 204

@@ -12,9 +12,8 @@ import pytest
 from bluesky import RunEngineInterrupted
 from conftest import Session
 
-from ainerd.agent import _agent, _state
 from ainerd.agent._remote import _Remote
-from ainerd.agent._state import StateWriter
+from ainerd.agent._state import State
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog
 
@@ -55,8 +54,8 @@ def reviewed(server, tmp_path_factory):
     """A session in which a person must take each suggestion."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AINERD_STEERING__REVIEW", "true")
-        patch.setattr(_agent, "LOOK_S", 0.05)
-        patch.setattr(_state, "EVERY_S", 0.5)
+        patch.setattr("ainerd.agent._agent.LOOK_S", 0.05)
+        patch.setattr("ainerd.agent._state.EVERY_S", 0.5)
         session = Session(tmp_path_factory.mktemp("reviewed"), server)
         yield session
         session.close()
@@ -223,12 +222,12 @@ def test_axes_of_the_latent_space_do_not_change(server):
         asked.append(1)
         return SimpleNamespace(embeddings=known, names=["a"] * 1000)
 
-    technique = SimpleNamespace(parameters={"a": 1}, landmarks=landmarks)
+    technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
     campaign = SimpleNamespace(n_results=4)
 
     def writer():
-        made = StateWriter(store, technique, campaign, about={}, health=dict, hear=print)
-        made._look()
+        made = State(store, technique, campaign, None, None, units={}, review=False)
+        made._read_earlier()
         return made
 
     assert writer()._latent() is None and not asked

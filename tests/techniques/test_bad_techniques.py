@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
@@ -12,6 +13,7 @@ import pytest
 from ainerd.agent import build_agent
 from ainerd.config import SettingsError
 from ainerd.runs import Worker
+from ainerd.steering import visit
 from ainerd.technique import Layout
 from tests.techniques.beamline import Beamline
 from tests.techniques.toy.toy import Trajectory
@@ -159,11 +161,8 @@ def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
     """The plan waits for so long and no longer, and so does who closes the agent."""
     import toy
 
-    import ainerd.agent._agent
-
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
-    visit = ainerd.agent._agent.visit
-    monkeypatch.setattr(ainerd.agent._agent, "visit", lambda *a, **k: visit(*a, timeout_s=0.3, **k))
+    monkeypatch.setattr("ainerd.agent._agent.visit", partial(visit, timeout_s=0.3))
     monkeypatch.setattr(Worker.close, "__defaults__", (0.3,))
     b = Beamline(tmp_path, server.client().create_container(tmp_path.name).uri)
     b.start_agent(acquire=bp.count)

@@ -7,7 +7,7 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
-import ainerd.agent._progress as during
+import ainerd.agent._display as during
 from ainerd.views import Logbook
 
 

@@ -1,18 +1,18 @@
 """The agent: headless (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
-from ainerd.agent._agent import Agent
-from ainerd.agent._beam import Beam, retaking
-from ainerd.agent._builder import build_agent, build_observer, build_technique, wanted_of
-from ainerd.agent._observer import Observer
-from ainerd.agent._progress import WhileRunning, show_progress_of
+from ainerd.agent._agent import Agent, Devices
+from ainerd.agent._build import build_agent, build_observer, build_technique
+from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
+from ainerd.agent._observer import Observer, writer_of
+from ainerd.agent._plans import Beam, reported, retaking
 from ainerd.agent._remote import explore_remote
-from ainerd.agent._scan_table import ScanTable
-from ainerd.agent._welcome import welcome
 from ainerd.server import open_tiled
 
 __all__ = [
+    "ACTIONS",
     "Agent",
     "Beam",
+    "Devices",
     "Observer",
     "ScanTable",
     "WhileRunning",
@@ -21,8 +21,9 @@ __all__ = [
     "build_technique",
     "explore_remote",
     "open_tiled",
+    "reported",
     "retaking",
     "show_progress_of",
-    "wanted_of",
     "welcome",
+    "writer_of",
 ]

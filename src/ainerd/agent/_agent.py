@@ -1,4 +1,4 @@
-"""The object a person talks to."""
+"""The agent with devices: it analyses the runs of a RunEngine, and measures where it suggests."""
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -20,80 +20,78 @@ from bluesky_adaptive.protocols import OptimizationProblem
 from rich.text import Text
 from tiled.client.container import Container
 
-from ainerd.agent._beam import Beam, retaking
-from ainerd.agent._night import reported, write_report
+from ainerd.agent._display import GUIDE, say
 from ainerd.agent._observer import Observer
-from ainerd.agent._plan import AgentPlan
-from ainerd.agent._saying import say
-from ainerd.agent._welcome import GUIDE
+from ainerd.agent._plans import AgentPlan, Beam, reported, retaking, write_report
 from ainerd.campaign import CampaignOptions
+from ainerd.config import Settings
 from ainerd.runs import RawWriter
 from ainerd.steering import explore, visit
 from ainerd.technique import Technique
 from ainerd.words import printable
 
-LOOK_S = 0.5  # between two looks at what people ask, while a plan waits for them
-HEARD_S = 10.0  # a worker that is busy for longer is not waited for
+LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
+BUSY_S = 10.0  # a plan does not wait longer for a busy worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """The devices of an agent and the parts of its exposure plan; see `ainerd.agent.build_agent`."""
+
+    detector: Any
+    actuators: Sequence[Any]
+    beside: Sequence[Any] = ()
+    monitored: Sequence[Any] = ()  # signals recorded during each exposure
+    shutter: Any = None
+    before: Callable[[], MsgGenerator[Any]] | None = None
+    acquire: Callable[..., MsgGenerator[Any]] | None = None
 
 
 class Agent(Observer):
-    """Watches runs, says what they are, suggests where to measure next, and measures there.
+    """Analyses runs, tells about results, suggests where to measure next, and measures there.
 
-    Built by `ainerd.agent.build_agent`, which says what `detector`, `actuators`, `beside`, `shutter`, `before` and
-    `acquire` are. Once attached to a RunEngine it analyses every run that has the detector in it; with
-    ``RE(agent.explore(n))`` it also drives.
+    Made by `ainerd.agent.build_agent`. Once attached to a RunEngine it analyses every run that has the detector in it;
+    with ``RE(agent.explore(n))`` it also drives.
 
     Parameters
     ----------
-    monitored : sequence of signals
-        Recorded during each exposure.
-    campaign : CampaignOptions
-        With the limits of the actuators.
-    backup : Path
-        Folder for the documents of runs that Tiled did not take.
-    review_timeout_s : float
-        With `review`, how long a plan waits for a person before it ends.
-    **options
-        Of `Observer`, as are `technique` and `client`.
+    technique, client, settings, campaign
+        As for `Observer`.
+    devices : Devices
     """
 
     def __init__(
-        self,
-        technique: Technique,
-        client: Container,
-        *,
-        detector: Any,
-        actuators: Sequence[Any],
-        beside: Sequence[Any] = (),
-        monitored: Sequence[Any] = (),
-        shutter: Any = None,
-        before: Callable[[], MsgGenerator[Any]] | None = None,
-        acquire: Callable[..., MsgGenerator[Any]] | None = None,
-        campaign: CampaignOptions,
-        backup: Path,
-        review_timeout_s: float = 3600.0,
-        **options: Any,
+        self, technique: Technique, client: Container, settings: Settings, campaign: CampaignOptions, devices: Devices
     ) -> None:
-        missing = set(campaign.bounds) ^ {actuator.name for actuator in actuators}
+        missing = set(campaign.bounds) ^ {actuator.name for actuator in devices.actuators}
         if missing:
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
             )
-        # Before the thread that says how many runs it keeps.
-        self._writer = RawWriter(client["raw"], backup, lambda: self.results.answers())
-        super().__init__(technique, client, campaign=campaign, backup=backup, **options)
-        self._backup, self._review_timeout_s, self._shutter = backup, review_timeout_s, shutter
-        measure = visit(
-            self._worker.outcomes, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire
-        )
+        super().__init__(technique, client, settings, campaign)
+        self._devices = devices
+        self._raw_writer = self._state.raw = RawWriter(self._raw, self._backup, self.results.answers)
         self._beam: Beam | None = None
-        measure = retaking(measure, lambda: self._beam)
-        self.problem = OptimizationProblem(self._campaign, tuple(actuators), [detector], self.evaluate, measure)
         self._attached: tuple[RunEngine, list[int], BufferingWrapper] | None = None
-        self.__doc__ = GUIDE  # what `agent?` shows
+        self.__doc__ = GUIDE  # for `agent?`
+
+    @property
+    def problem(self) -> OptimizationProblem[Any, Any, Any]:
+        """Optimizer, devices and plan of an exposure, as bluesky-adaptive wants them."""
+        devices = self._devices
+        measure = visit(
+            self._worker.outcomes,
+            beside=devices.beside,
+            monitored=devices.monitored,
+            shutter=devices.shutter,
+            before=devices.before,
+            acquire=devices.acquire,
+        )
+        measure = retaking(measure, lambda: self._beam)
+        return OptimizationProblem(self._campaign, tuple(devices.actuators), [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
-        """Subscribe the agent, and the writer of raw runs behind its buffer; a second time does nothing.
+        """Subscribe the agent, and the writer of raw runs behind its buffer; a second call does nothing.
 
         RuntimeError if the agent is attached to another RunEngine.
         """
@@ -101,9 +99,9 @@ class Agent(Observer):
             if self._attached[0] is not RE:
                 raise RuntimeError("the agent is attached to another RunEngine: agent.detach() first")
             return
-        self._jobs.submit(self._writer.make_up)
-        buffered = BufferingWrapper(self._writer)
-        tokens = [RE.subscribe(each) for each in (self._writer.journal, buffered, self)]
+        self._jobs.submit(self._raw_writer.make_up)
+        buffered = BufferingWrapper(self._raw_writer)
+        tokens = [RE.subscribe(each) for each in (self._raw_writer.journal, buffered, self)]
         self._attached = RE, tokens, buffered
         if self._beam is not None:
             RE.install_suspender(self._beam)
@@ -123,11 +121,11 @@ class Agent(Observer):
     def watch_beam(
         self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
     ) -> None:
-        """Have every plan wait while there is no beam: ``agent.watch_beam(i0, threshold=1e4)``.
+        """Let every plan wait while there is no beam: ``agent.watch_beam(i0, threshold=1e4)``.
 
-        A suspender of bluesky's on the RunEngine, see `bluesky.suspenders.SuspendFloor`. An exposure of the agent's
-        that the beam was lost in is taken again; its run, and the result, say that it is spoilt. So do runs of a plan
-        of one's own that closes them with ``exit_status="fail", reason="spoilt: …"``.
+        This installs a suspender of bluesky in the RunEngine, see `bluesky.suspenders.SuspendFloor`. If the beam is
+        lost during an exposure of the agent, the exposure is repeated, and its run and result are marked as spoilt. A
+        plan of your own does so if it closes its run with ``exit_status="fail", reason="spoilt: …"``.
 
         Parameters
         ----------
@@ -136,9 +134,9 @@ class Agent(Observer):
         threshold : float
             Below it the beam is lost.
         back_above : float, optional
-            From here on it is back; `threshold` without it.
+            At or above it the beam is back; default: `threshold`.
         settle_s : float
-            How long to wait then.
+            How long to wait after that.
 
         Raises
         ------
@@ -157,35 +155,35 @@ class Agent(Observer):
         self._attached[0].install_suspender(self._beam)
 
     def catch_up(self, newest: int = 100) -> int:
-        """As `Observer.catch_up`, once what an earlier session has left on disk of raw runs is in Tiled."""
-        self._writer.make_up()
+        """As `Observer.catch_up`, after the raw runs that an earlier session left on disk are written to Tiled."""
+        self._raw_writer.make_up()
         return super().catch_up(newest)
 
     def health(self) -> dict[str, Any]:
-        """As `Observer.health`; ``raw_kept`` runs are on disk because Tiled did not take them."""
-        return {**super().health(), "raw_kept": len(self._writer.kept())}
+        """As `Observer.health`; ``raw_kept`` raw runs are on disk because Tiled did not take them."""
+        return {**super().health(), "raw_kept": len(self._raw_writer.kept())}
 
     def close(self) -> None:
-        """Detach and end the worker; what has come is analysed first."""
+        """Detach, and end the worker after everything that has come is analysed."""
         self.detach()
-        self._writer.journal.close()
+        self._raw_writer.journal.close()
         super().close()
 
     def explore(self, n: int | None = None) -> MsgGenerator[None]:
-        """Plan: measure, each position chosen after the one before was analysed: ``RE(agent.explore(12))``.
+        """Plan: measure, each position chosen after the previous one is analysed: ``RE(agent.explore(12))``.
 
         Parameters
         ----------
         n : int, optional
-            How many positions. Without it, until the sample is explored; ``agent.status()["explored"]`` says how far
-            that is, in words. Then a report is written, as by ``ainerd report``.
+            Number of positions. Without it the plan ends when the sample is explored, and writes a report as
+            ``ainerd report`` does; ``agent.status()["explored"]`` tells how far it is.
 
         Raises
         ------
         RuntimeError
             If the agent is not attached; in mode review also, from the plan, if nobody takes a suggestion in time.
         ValueError
-            If `n` is no positive number.
+            If `n` is not a positive number.
         """
         self._require_attached()
         if n is not None and (not isinstance(n, int) or n < 1):
@@ -229,69 +227,71 @@ class Agent(Observer):
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def status(self) -> dict[str, Any]:
-        """What the agent knows and does, as plain numbers and words."""
+        """Return the state of the agent as plain numbers and words."""
         return {"attached": self._attached is not None, **super().status()}
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        """Close the shutter before anything moves: a session that was killed leaves it as it was."""
-        if self._shutter is not None:
-            yield from bps.mv(self._shutter, "close")
+        """Close the shutter before anything moves: a session that was killed may have left it open."""
+        if self._devices.shutter is not None:
+            yield from bps.mv(self._devices.shutter, "close")
         return (yield from plan)
 
     def _stay(self, n: int) -> MsgGenerator[Any]:
         here = {}
-        for actuator in self.problem.actuators:
+        for actuator in self._devices.actuators:
             low, high = self.bounds[actuator.name]
             x = yield from bps.rd(actuator)
-            here[actuator.name] = float(np.clip(x, low, high))  # a motor stops some microns beside its limit
+            here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop some microns beyond its limit
         return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
 
     def _ask(self) -> MsgGenerator[None]:
-        """Heed what people ask on pages; wait while one of them holds, and in mode review until one takes."""
-        begun, told = time.monotonic(), None
+        """Execute commands; wait while a person holds the campaign, and in mode review until one takes a suggestion."""
+        begun, printed = time.monotonic(), None
         try:
             while True:
-                yield from bps.wait_for([self._heard])
-                self._waits = self._waits_for()
-                if self._waits is None:
+                yield from bps.wait_for([self._commands_done])
+                self._state.waits = waits = self._waits_for()
+                if waits is None:
                     return
-                if self._waits != told:
-                    told = self._waits
-                    say(Text(printable(f"the plan waits {told}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
+                if waits != printed:
+                    printed = waits
+                    say(Text(printable(f"the plan waits {waits}; Ctrl-C twice, then RE.stop(), ends it"), "yellow"))
                     self._state.changed()
-                if self.review and self._campaign.held is None and time.monotonic() - begun > self._review_timeout_s:
-                    raise RuntimeError(f"nobody took the suggestion in {self._review_timeout_s:g} s: the plan ends")
+                if self.review and self._campaign.held is None:
+                    timeout_s = self._settings.steering.review_timeout_s
+                    if time.monotonic() - begun > timeout_s:
+                        raise RuntimeError(f"nobody took the suggestion in {timeout_s:g} s: the plan ends")
                 yield from bps.sleep(LOOK_S)
         finally:
-            self._waits = None
+            self._state.waits = None
 
-    async def _heard(self) -> None:
-        """Return once the worker has done what people ask, and has what they are to see."""
+    async def _commands_done(self) -> None:
+        """Return once the worker has executed the waiting commands and has a suggestion, or is busy for too long."""
         done: Future[None] = Future()
 
-        def hear() -> None:
+        def finish() -> None:
+            done.set_result(None)
+
+        def execute() -> None:
             try:
                 self._commands.read()
-                with suppress(ValueError):  # no position is left: the plan says so
+                with suppress(ValueError):  # no position is left: the plan will end with that reason
                     self._campaign.peek()
-            finally:  # a plan does not wait for what failed; what others are to measure is known before
-                self._jobs.submit(lambda: done.set_result(None))
+            finally:  # after the jobs that these two submit, also if they fail
+                self._jobs.submit(finish)
 
-        self._jobs.submit(hear)
-        await asyncio.wait([asyncio.wrap_future(done)], timeout=HEARD_S)
-
-    def _how_it_is(self) -> dict[str, Any]:
-        return {**super()._how_it_is(), "raw_kept": len(self._writer.kept())}
+        self._jobs.submit(execute)
+        await asyncio.wait([asyncio.wrap_future(done)], timeout=BUSY_S)
 
     def _waits_for(self) -> str | None:
-        """What has to come before the next point; None if nothing has."""
+        """Return what the plan must wait for before the next point; None if nothing."""
         if (held := self._campaign.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             return f"because {held['by']} holds it{why}: release it on the page"
         if self.review and self._campaign.taken is None:
             try:
-                self._campaign.peek()  # there already, see `_heard`
-            except ValueError:  # no position is left: the plan says so
+                self._campaign.peek()  # it is ready, see `_commands_done`
+            except ValueError:  # no position is left: the plan will end with that reason
                 return None
             return "for a person who takes the suggestion on the page"
         return None

@@ -1,25 +1,100 @@
-"""What a person sees of an agent: its state, a line for each run, and the campaign's figure."""
+"""What a person sees at the terminal: lines on results, the progress of a run, tables, help, and the figure."""
 
-from collections.abc import Callable, Mapping
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
+import matplotlib
+from bluesky.callbacks import LiveTable
+from bluesky.callbacks.core import make_class_safe
+from bluesky.utils import DefaultDuringTask
 from numpy.typing import NDArray
+from rich import get_console
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
-from ainerd.agent._saying import say
+from ainerd import __version__
 from ainerd.campaign import Campaign, terms_of
 from ainerd.results import ResultStore, scan_text
-from ainerd.runs import Outcome
+from ainerd.runs import Jobs, Outcome
 from ainerd.technique import Technique
-from ainerd.views import LiveFigure, Next, Scene, SceneReader, run_line, save_panel
+from ainerd.views import LiveFigure, Next, Scene, SceneReader, refresh_all, run_line, save_panel
 from ainerd.words import printable
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.2  # between two updates of the progress line
+AGENT_PLANS = ("explore", "expose")  # runs of the agent have a line for each result instead of a table
+
+# Calls, and what each does.
+ACTIONS = {
+    "Look": {
+        "agent": "its state, and where it would measure next and why",
+        "agent.results": "the table of results; agent.results[12] is that of scan 12, with its arrays",
+        "agent.exprintable(12)": "why scan 12 is or is not novel",
+        "agent.log()": "events, a line each",
+        "agent.plot()": 'the campaign\'s figure, kept up to date; agent.plot(style="wall") for a control room',
+        'agent.figure("map", "map.pdf", width_mm=85)': "one panel for a paper",
+        "agent.health()": "the worker, its backlog and memory",
+    },
+    "Measure": {
+        "RE(agent.explore(3))": "three positions, each chosen after the previous one is analysed",
+        "RE(agent.explore())": "until the sample is explored",
+        "RE(agent.sample((2.0, 3.5)))": "positions of your own, now",
+        "RE(agent.stay(5))": "five times where the sample is now",
+    },
+    "Steer": {
+        "agent.suggest()": "the next position as data, with the numbers behind it",
+        "agent.accept()": "take it, to measure it by hand",
+        'agent.reject("too near the wall")': "reject it; returns another",
+        'agent.add(3.0, 7.0, reason="a scratch")': "your own position comes first",
+        'agent.exclude("a crack", sample_x=(2, 3))': "never suggest a position in a box",
+        "agent.exclude_border(1.0)": "nor near the bounds; agent.excluded and agent.bounds may be set",
+        'agent.note(12, "a bubble")': "write a note on scan 12",
+    },
+    "Tidy up": {
+        "agent.drain()": "wait until everything is analysed",
+        "agent.catch_up()": "analyse runs in Tiled that have no result",
+        'agent.results.export("results.csv")': "the table as a file; agent.results.to_xarray() for analysis",
+    },
+}
+
+_WIDTH = 2 + max(len(call) for calls in ACTIONS.values() for call in calls)
+GUIDE = "What you can do with the agent.\n\n" + "\n\n".join(
+    f"{title}\n" + "\n".join(f"    {call:{_WIDTH}}{does}" for call, does in calls.items())
+    for title, calls in ACTIONS.items()
+)
 
 
 class Display:
-    """Puts together what results and campaign tell.
+    """Shows results and the campaign to a person.
 
-    The agent's `name` is the figure's title, `units` are those of its actuators.
+    Parameters
+    ----------
+    results : ResultStore
+    technique : Technique
+    campaign : Campaign
+    jobs : Jobs
+        Redraws the figure.
+    name : str
+        Name of the agent, the title of the figure.
+    bounds : mapping of str to (float, float)
+        Limits of the sample map.
+    units : mapping of str to str
+        Units of the actuators.
+
+    Attributes
+    ----------
+    quiet : bool
+        Whether to print nothing.
     """
 
     def __init__(
@@ -27,19 +102,20 @@ class Display:
         results: ResultStore,
         technique: Technique,
         campaign: Campaign,
-        reader: SceneReader,
+        jobs: Jobs,
         *,
         name: str,
+        bounds: Mapping[str, tuple[float, float]],
         units: Mapping[str, str],
     ) -> None:
-        self._results, self._technique, self._campaign, self._reader, self._name, self._units = (
-            results, technique, campaign, reader, name, units
-        )  # fmt: skip
+        self._results, self._technique, self._campaign, self._jobs = results, technique, campaign, jobs
+        self._name, self._units, self.quiet = name, units, False
+        self._reader = SceneReader(results, technique, bounds)
         self._truth: NDArray[Any] | None = None
-        self._live: LiveFigure | None = None
+        self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
-        """Results, regimes, and the next position, as plain numbers and words."""
+        """Return numbers of results and regimes, and the next position, as plain values."""
         table = self._results.table()
         regimes, following = self._campaign.regimes, self._following()
         return {
@@ -55,9 +131,13 @@ class Display:
             "explored": self._campaign.should_stop()[1],
         }
 
-    def announce(self, outcome: Outcome) -> None:
-        """Print a line on a run, and advice if there is any."""
-        following = self._following()
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Redraw the figure, and print a line on a result and the campaign's advice."""
+        if self._figure is not None:
+            self._jobs.submit(self._figure.update)
+        if self.quiet:
+            return
+        following, advice = self._following(), self._campaign.advice
         line = run_line(
             scan_text(outcome.scan_id, outcome.event),
             regime=outcome.regime,
@@ -69,25 +149,20 @@ class Display:
             units=self._units,
             why=following.reason,
         )
-        say(line, *([Text(printable(self._campaign.advice), "yellow")] if self._campaign.advice else []))
+        say(line, *([Text(printable(advice), "yellow")] if advice else []))
 
     def panel(self, panel: str, path: str | Path, width_mm: float) -> Path:
-        """One panel of the campaign's figure, to a file."""
+        """Save one panel of the campaign's figure."""
         return save_panel(self._scene(), panel, path, width_mm=width_mm)
 
     def figure(self, truth: NDArray[Any] | None, style: str) -> LiveFigure:
-        """The campaign's figure, drawn now."""
+        """Return the campaign's figure, drawn now."""
         self._truth = truth
-        if self._live is None or not self._live.is_open or self._live.style != style:
-            self._live = LiveFigure(self._scene, self._name, style)
-        self._live.update()
-        self._live.refresh()
-        return self._live
-
-    def redraw(self, defer: Callable[[Callable[[], None]], None]) -> None:
-        """Have the figure, if there is one, brought up to date by the worker."""
-        if self._live is not None:
-            defer(self._live.update)
+        if self._figure is None or not self._figure.is_open or self._figure.style != style:
+            self._figure = LiveFigure(self._scene, self._name, style)
+        self._figure.update()
+        self._figure.refresh()
+        return self._figure
 
     def _scene(self) -> Scene:
         following = self._following()
@@ -96,11 +171,150 @@ class Display:
         )
 
     def _following(self) -> Next:
-        """Where the next run will be, and why; no position if none is left."""
+        """Return where the next run will be, and why; without a position if none is left."""
         try:
             suggestion = self._campaign.peek()
-        except ValueError as err:
-            return Next(position={}, reason=str(err))
+        except ValueError as error:
+            return Next(position={}, reason=str(error))
         names = self._campaign.names
         position = {name: float(suggestion[name]) for name in names}
         return Next(position=position, reason=suggestion["reason"], terms=terms_of(suggestion, names))
+
+
+class WhileRunning(DefaultDuringTask):
+    """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
+
+    While the RunEngine is busy it counts analysed frames on the last line of the terminal, and redraws the figures of
+    ``agent.plot()``. At the prompt, also while a plan is paused, it leaves the terminal alone. With a Qt backend the
+    main thread runs Qt's event loop, as in bluesky's own during task, and windows redraw themselves.
+    """
+
+    def block(self, blocking_event: threading.Event) -> None:
+        """Wait until the plan has finished or pauses."""
+        with _progress_line():
+            if "qt" in matplotlib.get_backend().lower():
+                super().block(blocking_event)
+            while not blocking_event.wait(TICK_S):
+                refresh_all(react=True)
+
+
+_counting: "WeakSet[Any]" = WeakSet()
+
+
+def show_progress_of(agent: Any) -> None:
+    """Count the frames of an agent from now on, while the RunEngine is busy and the agent is not `quiet`."""
+    _counting.add(agent)
+
+
+@contextmanager
+def _progress_line() -> Iterator[None]:
+    console = get_console()  # output of this console appears above the line
+    if not console.is_terminal or console.is_jupyter or all(agent.quiet for agent in _counting):
+        yield
+        return
+    with Live(console=console, get_renderable=_progress, refresh_per_second=1 / TICK_S, transient=True):
+        yield
+
+
+def _progress() -> Table | Text:
+    """Return a bar for the run in progress; empty between runs."""
+    for agent in list(_counting):
+        if (progress := agent.progress) is not None:
+            read, expected = progress
+            line = Table.grid(padding=(0, 1))
+            of = "" if expected is None else f" of {expected}"
+            first = "; the first run of a session takes longest" if not read and not agent.concluded else ""
+            line.add_row("analysed", ProgressBar(expected, read, width=30), f"{read}{of} frames{first}")
+            return line
+    return Text()
+
+
+@make_class_safe(logger=logger)  # an error in a table must not end a plan
+class ScanTable:
+    """A callback that shows each run of a person as bluesky's `LiveTable`, a row per event.
+
+    ``RE.subscribe(ScanTable())``. It opens no window. The columns are the motors and the hinted numbers.
+    """
+
+    def __init__(self) -> None:
+        self._start: dict[str, Any] = {}
+        self._table: LiveTable | None = None
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document."""
+        if name == "start":
+            self._start, self._table = doc, None
+        elif name == "descriptor" and doc.get("name") == "primary" and not self._is_of_agent():
+            self._table = LiveTable(_columns(self._start, doc))
+            self._table("start", self._start)
+            self._table("descriptor", doc)
+        elif self._table is not None and name in ("event", "stop"):
+            self._table(name, doc)
+
+    def _is_of_agent(self) -> bool:
+        return "suggestion_id" in self._start or self._start.get("plan_name") in AGENT_PLANS
+
+
+def _columns(start: Mapping[str, Any], descriptor: Mapping[str, Any]) -> list[str]:
+    """Return the motors and hinted fields of a stream that are numbers or texts."""
+    keys = descriptor["data_keys"]
+    dimensions = start.get("hints", {}).get("dimensions", ())
+    moved = [field for fields, stream in dimensions if stream == "primary" for field in fields]
+    hinted = [field for hint in descriptor.get("hints", {}).values() for field in hint.get("fields", ())]
+    return [field for field in dict.fromkeys([*moved, *hinted]) if field in keys and not keys[field]["shape"]]
+
+
+def welcome(agent: Any, *, devices: str = "") -> Panel:
+    """Return a few lines for the start of a session.
+
+    Parameters
+    ----------
+    agent : Agent or Observer
+    devices : str
+        Names that the session has besides the agent.
+    """
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(no_wrap=True, style="bold")
+    lines.add_column(overflow="fold")
+    table = agent.results.table()
+    newest = ""
+    if len(table):
+        last = table.iloc[-1]
+        newest = f", the newest of scan {scan_text(last['scan_id'], last['event'])}"
+    waits = "; runs that came meanwhile are being analysed" if agent.is_busy else ""
+    lines.add_row("results", Text(f"{len(table)}{newest}{waits}"))
+    if devices:
+        lines.add_row("devices", Text(printable(devices)))
+    for call in ("agent", "RE(agent.explore(3))", "agent.results", "agent.plot()"):
+        does = next(calls[call] for calls in ACTIONS.values() if call in calls)
+        lines.add_row(call, Text(does))
+    lines.add_row("agent?", Text("everything you can do with it"))
+    title = f"ainerd {__version__}: {printable(agent.name)}, technique {agent.technique.name}"
+    return Panel(lines, title=title, title_align="left", expand=False)
+
+
+def say(*lines: Any) -> None:
+    """Print lines from any thread, above the prompt if somebody is typing.
+
+    IPython does that by itself; at Python's own prompt the typed line is written again.
+    """
+    with suppress(OSError, ValueError):  # a closed terminal must not end the worker
+        console, typed = get_console(), _typed()
+        if typed is not None:
+            console.file.write("\r\x1b[2K")
+        for line in lines:
+            console.print(line)
+        if typed is not None:
+            console.file.write(typed)
+            console.file.flush()
+
+
+def _typed() -> str | None:
+    """Return prompt and line at Python's own prompt; None if nobody types there."""
+    if not hasattr(sys, "ps1") or not sys.stdout.isatty() or "readline" not in sys.modules:
+        return None
+    if threading.main_thread().ident in sys._current_frames():  # noqa: SLF001  (it executes something)
+        return None
+    import readline
+
+    return f"{sys.ps1}{readline.get_line_buffer()}"

@@ -1,9 +1,11 @@
-"""The headless agent: it takes documents, says what they are, and where it would measure next."""
+"""The headless agent: it takes documents, writes results, and suggests where to measure next."""
 
 from __future__ import annotations  # so that IPython's ? shows types as they are written here
 
 import logging
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
@@ -20,12 +22,10 @@ from tiled.client.container import Container
 from tiled.client.utils import ClientError
 from tiled.queries import Key, KeyPresent
 
-from ainerd.agent._display import Display
-from ainerd.agent._leaving import close_at_exit
-from ainerd.agent._live import Live
-from ainerd.agent._progress import show_progress_of
-from ainerd.agent._state import StateWriter
+from ainerd.agent._display import Display, show_progress_of
+from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, CampaignOptions, CommandReader
+from ainerd.config import Settings
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
 from ainerd.results import (
     Accept,
@@ -44,104 +44,91 @@ from ainerd.results import (
     scan_text,
     waiting,
 )
-from ainerd.runs import Jobs, Outcome, Spool, Wanted, Worker, Writer, is_analysed
+from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
-from ainerd.views import LiveFigure, Logbook, SceneReader, status_panel
+from ainerd.views import LiveFigure, Logbook, status_panel
 
 logger = logging.getLogger(__name__)
-SOON_S = 0.4  # who types `agent` has an answer within a second
-AWAY = "does not answer: what comes is kept on disk until it does, and nothing is lost"
+SOON_S = 0.4  # so that `agent` answers within a second at the prompt
+AWAY = "does not answer: documents are kept on disk until it does, and nothing is lost"
+
+
+def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
+    """Return what writes the results of a technique, as the settings say; `raw` has the raw runs."""
+    detector, recorded, steering = settings.detector, settings.recorded, settings.steering
+    keys = DetectorKeys(image=detector.image, n_frames=detector.n_frames, frame_time_s=detector.frame_time_s)
+    wanted = Wanted(
+        positions=tuple(steering.bounds),
+        series=recorded.series,
+        readings=recorded.readings,
+        start=recorded.start,
+        units=recorded.units,
+        age=steering.age,
+    )
+    return Writer(technique, store, keys, wanted, tuple(settings.storage.frames), settings.name, raw)
 
 
 class Observer:
-    """Watches runs from any source, writes what they are to Tiled, and keeps a suggestion ready there.
+    """Analyses runs from any source, writes results to Tiled, and keeps a suggestion ready there.
 
-    Built by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent`
-    is one that has devices as well.
+    Made by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent` has
+    devices as well. It works from `start` on.
 
     Parameters
     ----------
     technique : Technique
     client : tiled.client.container.Container
         With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
-    keys : DetectorKeys
-    wanted : Wanted
-    roots : sequence of Path
-        Folders frames may be read from.
+    settings : Settings
     campaign : CampaignOptions
-        With the name of the agent: it finds its results again by name and parameters, and shows its own.
-    backup : Path
-        Folder for runs that Tiled did not take.
-    late_s : float
-        How long after the end of a run its frames may come.
-    review : bool
-        Whether plans measure only what a person took.
-    page : Path or str
-        Where a browser finds the campaign: a file that leads there, or an address.
-    live : bool
-        Whether pages that are open see a run in progress fill in.
     """
 
-    _commands: CommandReader
-
-    def __init__(
-        self,
-        technique: Technique,
-        client: Container,
-        *,
-        keys: DetectorKeys,
-        wanted: Wanted,
-        roots: Sequence[Path],
-        campaign: CampaignOptions,
-        backup: Path,
-        late_s: float = 0.0,
-        review: bool = False,
-        page: Path | str = "",
-        live: bool = True,
-    ) -> None:
+    def __init__(self, technique: Technique, client: Container, settings: Settings, campaign: CampaignOptions) -> None:
         technique = complete(technique, Technique)
-        name = campaign.agent
-        self.name, self.technique = name, technique
-        self.results = ResultStore(client["ainerd"], agent=name, digest=digest(technique.parameters))
-        self._raw, self._uri, self._keys = client["raw"], str(client.context.api_uri), keys
+        self.name, self.technique, self.review = settings.name, technique, settings.steering.review
+        self.results = ResultStore(client["ainerd"], agent=self.name, digest=digest(technique.parameters))
+        self._client, self._raw, self._settings = client, client["raw"], settings
+        self._uri = str(client.context.api_uri)
+        self._backup = settings.storage.directory / "unwritten"
+        bounds = campaign.bounds
+        units = {name: unit for name, unit in settings.recorded.units.items() if name in bounds}
+
         self._jobs = Jobs()
         self._campaign = Campaign(technique, self.results, options=campaign, jobs=self._jobs)
-        writer = Writer(technique, self.results, keys, wanted, tuple(roots), name, self._raw)
-        spool = Spool(backup / "results", self.results.answers)
-        self._worker = Worker(self._jobs, writer, self._campaign, spool, late_s=late_s)
-        self._live = Live(LiveNode(client["ainerd"], name), self._jobs) if live else None
-        reader = SceneReader(self.results, technique, campaign.bounds)
-        units = {name: unit for name, unit in wanted.units.items() if name in campaign.bounds}
-        self._display = Display(self.results, technique, self._campaign, reader, name=name, units=units)
-        self._waits: str | None = None  # what a plan waits for
-        self.review = review
-        self._page = page
-        self._state = StateWriter(
-            self.results,
-            technique,
-            self._campaign,
-            about={"units": units, "review": review},
-            health=self._how_it_is,
-            hear=lambda: self._commands.look(),
-            show=self._show,
+        self._writer = writer_of(technique, self.results, settings, self._raw)
+        spool = Spool(self._backup / "results", self.results.answers)
+        self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=settings.storage.late_s)
+        live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
+        self._state = State(
+            self.results, technique, self._campaign, self._worker, live, units=units, review=self.review
         )
         self._commands = CommandReader(self.results, self._state.node, self._campaign, self._jobs, self._state.changed)
-        self.quiet, self._is_closed = False, False
-        show_progress_of(self)
-        self._presence = Presence(backup, name)
+        self._display = Display(
+            self.results, technique, self._campaign, self._jobs, name=self.name, bounds=bounds, units=units
+        )
+        self._presence: Presence | None = None
+        self._is_closed = False
+
+        self._state.listen(self._commands.look)
+        self._worker.on_outcome(self._state.on_outcome)
+        self._worker.on_outcome(self._display.on_outcome)
+        if live is not None:
+            self._worker.on_block(live.on_block)
+
+    def start(self) -> None:
+        """Begin to work; called once, by `ainerd.agent.build_observer`."""
+        self._presence = Presence(self._backup, self.name)
         self._commands.begin(alone=self._presence.is_first)
-        close_at_exit(self)
-        self._worker.on_outcome(self._announce)
-        if self._live is not None:
-            self._worker.on_block(self._live.glance)
+        show_progress_of(self)
+        _close_at_exit(self)
         self._jobs.start()
         self._state.start()
 
     # runs
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document from anywhere; returns at once. A run that has its complete result changes nothing."""
+        """Take a document from any source; returns at once. A run that has its complete result changes nothing."""
         self._worker(name, doc)
 
     def follow(
@@ -154,29 +141,29 @@ class Observer:
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
 
-        Of ``tiled``, runs that have their results already are left out, so that whoever starts again goes on. `then`
-        gets each document after the agent.
+        With ``tiled``, runs that have their results are skipped, so that a restart continues. `then` is called with
+        each document after the agent.
         """
-        for name, doc in open_documents(source, stop, raw=self._raw, skip=self._analysed(), curve=curve):
+        for name, doc in open_documents(source, stop, raw=self._raw, skip=self._is_analysed(), curve=curve):
             self(name, doc)
             if then is not None:
                 then(name, doc)
 
     def catch_up(self, newest: int = 100) -> int:
-        """Analyse finished runs in Tiled that lack a result, the oldest first, of the `newest` ones.
+        """Analyse finished runs in Tiled that lack a result, the oldest first, among the `newest` ones.
 
         Returns how many are analysed now; `drain` waits for them.
         """
         with waiting("looking for runs that have no result"):
-            is_done = self._analysed()
+            is_done = self._is_analysed()
             finished = self._raw.search(KeyPresent("stop.uid")).sort(("start.time", -1))
             missing = [uid for uid, run in finished.items().head(newest) if self._is_missing(run, is_done)]
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
-        """Analyse runs that are in Tiled, by their uids; one that has its complete result already changes nothing.
+        """Analyse runs that are in Tiled, by their uids; a run that has its complete result changes nothing.
 
-        Returns how many were taken, `drain` waits for them; KeyError if there is no such run in Tiled.
+        Returns the number of runs, `drain` waits for them; KeyError if there is no such run in Tiled.
         """
         for uid in uids:
             if uid not in self._raw:
@@ -187,13 +174,13 @@ class Observer:
         return len(uids)
 
     def warm_up(self) -> None:
-        """Have the technique do now, in the background, what would make its first run take longer than others."""
-        threading.Thread(target=self._warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
+        """Let the technique do in the background what would make its first run slow."""
+        threading.Thread(target=_warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
 
     def close_series(self, value: str) -> bool:
-        """Say that nothing more comes to a series of runs: its result is complete then. False if there is none.
+        """Complete the result of a series of runs, to which nothing more comes. Returns False if there is none.
 
-        ValueError if the technique's results are not of series.
+        ValueError if the technique's unit is not a series.
         """
         return self._worker.close_series(value).result()
 
@@ -204,7 +191,7 @@ class Observer:
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Frames analysed and expected of the run that is going on; None between runs."""
+        """Frames analysed and expected of the run in progress; None between runs."""
         return self._worker.progress
 
     def drain(self, timeout_s: float = 60.0) -> bool:
@@ -214,17 +201,18 @@ class Observer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something that has come is not written yet."""
+        """Whether a run that has come is not written yet."""
         return self._worker.progress is not None or self._jobs.backlog > 0
 
     def close(self) -> None:
-        """End the worker; what has come is analysed first. The interpreter's end does so too."""
+        """End the worker after everything that has come is analysed. The interpreter does so at exit."""
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
             self._worker.close()
             self._state.close()
-            self._presence.leave()
+            if self._presence is not None:
+                self._presence.leave()
 
     # commands at the prompt
 
@@ -266,7 +254,7 @@ class Observer:
         Raises
         ------
         ValueError
-            If that is no width, or nothing would be left.
+            If that is not a width, or nothing would be left.
         """
         narrowest = min(high - low for low, high in self.bounds.values())
         if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
@@ -328,7 +316,7 @@ class Observer:
         self._apply(SetExcluded(regions=list(regions)))
 
     def _apply(self, command: Command) -> dict[str, Any]:
-        """Have the campaign apply a command now; ValueError if it refuses."""
+        """Let the campaign apply a command now; ValueError if it refuses."""
         answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)
@@ -339,15 +327,15 @@ class Observer:
 
     @property
     def optimizer(self) -> Campaign:
-        """What suggests positions and learns from what is found there: an `Optimizer` of bluesky-adaptive."""
+        """The campaign, an `Optimizer` of bluesky-adaptive: it suggests positions and learns from results."""
         return self._campaign
 
     def evaluate(
         self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
-        """Outcomes of runs that were suggested, the same keys each time; NaN where there is none in time.
+        """Return the outcomes of suggested runs, always with the same keys; NaN if there is none in time.
 
-        Of a run with several results it is the first that can be used.
+        Of a run with several results it is the first one that has an embedding.
         """
         futures = [self._worker.outcomes(uid) for uid in uids]
         wait(futures, timeout_s)
@@ -356,29 +344,39 @@ class Observer:
             nothing = {"embedding": np.full(self.technique.embedding_size, np.nan), "novelty_p": np.nan, "regime": -1}
             results = future.result() if future.done() else []
             outcome = next((each for each in results if each.embedding is not None), None)
-            found = {name: getattr(outcome, name, None) for name in nothing}
-            known = {name: value for name, value in found.items() if value is not None}
+            values = {name: getattr(outcome, name, None) for name in nothing}
+            known = {name: value for name, value in values.items() if value is not None}
             outcomes.append({ID_KEY: suggestion[ID_KEY], **nothing, **known})
         return outcomes
 
-    # what a person looks at
+    # for a person to look at
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is printed on results; may be set."""
+        return self._display.quiet
+
+    @quiet.setter
+    def quiet(self, quiet: bool) -> None:
+        self._display.quiet = quiet
 
     def status(self) -> dict[str, Any]:
-        """What the agent knows and does, as plain numbers and words."""
+        """Return the state of the agent as plain numbers and words."""
         return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._jobs.backlog}
 
     @property
     def page(self) -> str:
         """Where a browser finds the campaign: a file to open, or an address; empty if there is none."""
-        if isinstance(self._page, str):
-            return self._page
-        if not self._page.exists():
+        if self._settings.storage.uri:
+            base = self._uri.partition("/api/")[0]
+            return "/".join([base, "ui", "browse", *self._client.path_parts, "ainerd"])
+        page, here = self._settings.storage.directory / "page.html", Path.cwd()
+        if not page.exists():
             return ""
-        here = Path.cwd()
-        return str(self._page.relative_to(here) if self._page.is_relative_to(here) else self._page)
+        return str(page.relative_to(here) if page.is_relative_to(here) else page)
 
     def health(self) -> dict[str, Any]:
-        """How the agent itself is: its worker, what waits, how far it lags behind (s), its memory (MB).
+        """Return the state of the worker: its backlog, kept runs, lag (s), memory (MB), and the number of results.
 
         ``results`` is None while Tiled does not answer.
         """
@@ -388,18 +386,18 @@ class Observer:
         return {**self._worker.health(), "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
-        """What the agent noted, a line each, oldest first: a DataFrame that shows itself as a night's log."""
+        """Return the notes of agent and people, a line each, oldest first: a DataFrame that shows itself as a log."""
         return Logbook(self.results.logbook())
 
     def explain(self, run: str | float | None = None) -> str:
-        """Why a run was called novel, or was not: by its scan number or key; the newest result without either."""
+        """Return why a run is or is not novel, by its scan number or key; default: the newest result."""
         keys = self.results.embeddings().index
         if run is None and not len(keys):
             return "there is no complete result yet"
         return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
 
     def note(self, run: str | float, text: str) -> None:
-        """Note something on a run: ``agent.note(12, "a bubble")``; it is shown with its result, and in the log.
+        """Write a note on a run: ``agent.note(12, "a bubble")``; it is shown with its result, and in the log.
 
         Parameters
         ----------
@@ -414,17 +412,17 @@ class Observer:
         """
         if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
             run = int(run)  # the whole run, with a result or without
-            found = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
-            if not found:
+            uids = self._raw.search(Key("start.scan_id") == run).sort(("start.time", -1)).keys().head(1)
+            if not uids:
                 raise KeyError(f"there is no scan {run} in Tiled at {self._uri}")
-            self.results.note(text, raw_uid=found[0], scan=str(run))
+            self.results.note(text, raw_uid=uids[0], scan=str(run))
             return
         record = self.results.record(self.results.key(run))
         scan = scan_text(record.scan_id, record.event)
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
     def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
-        """One panel for a paper or a talk: ``agent.figure("map", "map.pdf", width_mm=85)``; returns the path.
+        """Save one panel for a paper or a talk: ``agent.figure("map", "map.pdf", width_mm=85)``; returns the path.
 
         Parameters
         ----------
@@ -444,11 +442,11 @@ class Observer:
             return self._display.panel(panel, path, width_mm)
 
     def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None) -> LiveFigure:
-        """The campaign's figure, which follows it from now on.
+        """Return the campaign's figure, which is kept up to date from now on.
 
-        It shows the sample with the path, the regimes and the next point; the latent space; novelty and what was
-        recorded, run after run; and what the technique draws of the newest run and of each. A window (``%matplotlib``
-        first) or a notebook's image is kept up to date; closing the window stops nothing but the drawing.
+        It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
+        of each run; and the technique's pictures of the newest run and of all runs. It is a window (``%matplotlib``
+        first) or an image in a notebook; closing the window only ends the drawing.
         ``agent.plot().savefig("campaign.png")`` works anywhere.
 
         Parameters
@@ -480,49 +478,46 @@ class Observer:
 
     # inside
 
-    @staticmethod
-    def _warm_up(technique: Technique) -> None:
-        try:
-            technique.warm_up()
-        except Exception as error:  # the first run will take longer, or say what is wrong
-            logger.warning("not warmed up: %s: %s", type(error).__name__, error)
-
-    def _analysed(self) -> Callable[[Container], bool]:
-        """Tells of a run in Tiled whether it has its results, as far as they are there now."""
+    def _is_analysed(self) -> Callable[[Container], bool]:
+        """Return a function that tells whether a run in Tiled has all its results, as of now."""
         done = self.results.analysed(digest(self.technique.parameters))
 
         def is_done(run: Container) -> bool:
-            return is_analysed(self.technique, self._keys, run, done.get(run.metadata["start"]["uid"], 0))
+            return is_analysed(self.technique, self._writer.keys, run, done.get(run.metadata["start"]["uid"], 0))
 
         return is_done
 
     def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
-        """Whether a run has frames, and not all its results; no node that is no run, which a catalogue may have."""
+        """Return whether a run has frames and lacks results; False for a node that is not a run."""
         try:
             return not is_done(run) and any(
-                self._keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
+                self._writer.keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            logger.warning("%s is left out, it is no run: %s: %s", run.path_parts[-1], type(error).__name__, error)
+            logger.warning("%s is left out, it is not a run: %s: %s", run.path_parts[-1], type(error).__name__, error)
             return False
 
-    def _how_it_is(self) -> dict[str, Any]:
-        """What the pages say of the worker."""
-        worker, run, progress = self._worker.health(), self._worker.current, self._worker.progress
-        going_on = None
-        if run is not None and progress is not None:
-            going_on = {"uid": run[0], "scan": scan_text(run[1]), "read": progress[0], "of": progress[1]}
-        named = {"worker": "worker", "backlog": "backlog", "kept": "spool", "lag_s": "lag_s"}
-        about = {name: worker[of] for of, name in named.items()}
-        return {**about, "memory_mb": worker["peak_memory_mb"], "run": going_on, "waits": self._waits}
 
-    def _show(self) -> None:
-        """Take a picture of the run in progress to pages; none once the agent is closed."""
-        if self._live is not None:
-            self._live.send(is_running=self._worker.progress is not None and not self._is_closed)
+def _warm_up(technique: Technique) -> None:
+    try:
+        technique.warm_up()
+    except Exception as error:  # the first run will take longer, or give the reason
+        logger.warning("not warmed up: %s: %s", type(error).__name__, error)
 
-    def _announce(self, outcome: Outcome) -> None:
-        self._state.changed()
-        self._display.redraw(self._jobs.submit)
-        if not self.quiet:
-            self._display.announce(outcome)
+
+def _close_at_exit(observer: Observer) -> None:
+    """Close an agent when the interpreter ends, while threads can still be started.
+
+    Functions of `atexit` run too late: by then `concurrent.futures` starts no thread, and nothing can be read. This
+    hook of `threading`, which `concurrent.futures` itself uses, calls the last function first.
+    """
+    threading._register_atexit(_close, weakref.ref(observer))  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _close(reference: weakref.ref[Observer]) -> None:
+    observer = reference()
+    if observer is None:
+        return
+    if observer.is_busy:
+        print("ainerd: finishing what has come; Ctrl-C leaves it to the next start", file=sys.stderr, flush=True)
+    observer.close()

@@ -12,7 +12,7 @@ from bluesky.utils import MsgGenerator
 from bluesky_adaptive.protocols import ID_KEY
 from tiled.client.container import Container
 
-from ainerd.agent._beam import Beam, retaking
+from ainerd.agent._plans import Beam, retaking
 from ainerd.results import AgentNode, Reject, ResultStore, SuggestionRecord, Take, read_agent
 from ainerd.steering import check_limits, visit
 

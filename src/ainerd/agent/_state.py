@@ -1,4 +1,7 @@
-"""What an agent says of itself in Tiled, for the pages there and for plans elsewhere, and what it hears from them."""
+"""What an agent writes for the pages and for plans elsewhere: its state in Tiled, and a picture of the run in progress.
+
+Pictures are kept by the server, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
+"""
 
 import logging
 import threading
@@ -9,27 +12,35 @@ from typing import Any
 import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
+from numpy.typing import NDArray
 from tiled.client.utils import ClientError
 
 from ainerd.campaign import Campaign
-from ainerd.results import AgentNode, ResultStore, digest, read_agent
+from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
+from ainerd.runs import Jobs, Outcome, RawWriter, Subject, Worker
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5  # between two looks at the run in progress
-LISTEN_S = 1.0  # between two looks at the commands that wait
-EVERY_S = 5.0  # an agent that was not heard of for three times as long is away
+LOOK_S = 0.5  # between two pictures sent
+LISTEN_S = 1.0  # between two looks at waiting commands
+EVERY_S = 5.0  # between two signs of life; an agent silent for three times as long is away
 MOST_LANDMARKS = 400
 GRID = 41  # points of the map along a side, at most
 FEW = 5  # results, before which no axes are needed
-FIRST = 30  # results after which axes without landmarks are drawn anew; then twice as many, and so on
+FIRST = 30  # results after which axes without landmarks are computed again; then after twice as many, and so on
+
+PICTURE_EVERY_S = 1.5  # between two pictures
+SHARE = 0.05  # of the worker's time that pictures may take
+BUSY = 2  # waiting documents; with more of them no picture is made
+SIDE = 128  # pixels of a picture along a side, at most
+REST_S = 30.0  # until a server that does not take pictures is asked again
 
 
-class StateWriter:
-    """Says every few seconds that an agent is there and what its worker does, and all of its state once it changed.
+class State:
+    """Writes the agent's state to Tiled, in a thread: a sign of life every few seconds, and everything after a change.
 
     Parameters
     ----------
@@ -37,14 +48,20 @@ class StateWriter:
         The agent's own.
     technique : Technique
     campaign : Campaign
-    about : mapping
-        What does not change: units, and whether a person reviews suggestions.
-    health : callable
-        How the worker is, plain values.
-    hear : callable
-        Called in this thread when people ask for something that waits.
-    show : callable
-        Called in this thread every `LOOK_S`: takes a picture of the run in progress to pages, if they want one.
+    worker : Worker
+    live : LivePicture or None
+    units : mapping of str to str
+        Units of the actuators.
+    review : bool
+        Whether a person takes each suggestion.
+
+    Attributes
+    ----------
+    node : AgentNode
+    waits : str or None
+        What a plan waits for.
+    raw : RawWriter or None
+        Writer of raw runs, if the agent has one.
     """
 
     def __init__(
@@ -52,51 +69,63 @@ class StateWriter:
         store: ResultStore,
         technique: Technique,
         campaign: Campaign,
+        worker: Worker,
+        live: "LivePicture | None",
         *,
-        about: Mapping[str, Any],
-        health: Callable[[], Mapping[str, Any]],
-        hear: Callable[[], None],
-        show: Callable[[], None] = lambda: None,
+        units: Mapping[str, str],
+        review: bool,
     ) -> None:
         self.node = AgentNode(store.container, str(store.agent))
-        self._store, self._technique, self._campaign, self._about = store, technique, campaign, dict(about)
+        self.waits: str | None = None
+        self.raw: RawWriter | None = None
+        self._store, self._technique, self._campaign, self._worker, self._live = (
+            store, technique, campaign, worker, live
+        )  # fmt: skip
+        self._fixed = {"units": dict(units), "review": review, "at": whereabouts(), "alpha": technique.alpha}
         self._digest = digest(technique.parameters)
-        self._health, self._hear, self._show = health, hear, show
-        self._here = whereabouts()
-        self._earlier: dict[str, Any] = {}  # what was said before us
+        self._listeners: list[Callable[[], None]] = []
+        self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
         self._is_new, self._ends = True, False
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
+        self._thread: threading.Thread | None = None
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call a function in this thread every `LISTEN_S` while Tiled answers."""
+        self._listeners.append(listener)
 
     def start(self) -> None:
-        """Say it from now on."""
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
         self._thread.start()
 
     def changed(self) -> None:
-        """Have all of the state said soon."""
+        """Write everything soon."""
         self._is_new = True
         self._wake.set()
 
+    def on_outcome(self, outcome: Outcome) -> None:
+        """Write everything soon: there is a new result."""
+        self.changed()
+
     def close(self) -> None:
-        """Say that the agent has gone, if Tiled answers soon."""
+        """Write that the agent has gone, if Tiled answers soon."""
         self._ends = True
         self._wake.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(EVERY_S)
+        self._listeners.clear()
 
     def state(self) -> dict[str, Any]:
-        """Everything, as plain values."""
+        """Return everything as plain values."""
         campaign = self._campaign
         regimes = campaign.regimes
         ready = campaign.ready
         return {
-            **self._about,
-            "at": self._here,
+            **self._fixed,
             "technique": self._technique.name,
             "digest": self._digest,
-            "alpha": self._technique.alpha,
             "bounds": {name: list(limits) for name, limits in campaign.bounds.items()},
             "excluded": [{name: list(limits) for name, limits in box.items()} for box in campaign.excluded],
             "belief": self._belief(),
@@ -111,69 +140,92 @@ class StateWriter:
             "next": None if ready is None else ready[ID_KEY],
             "taken": campaign.taken,
             "explored": campaign.should_stop()[1],
-            "health": self._how_it_is(),
+            "health": self._health(),
         }
 
     def _work(self) -> None:
-        self._look()
-        said = listened = -EVERY_S
+        self._read_earlier()
+        written = listened = -EVERY_S
         while not self._ends:
             self._wake.clear()
-            if self._is_new or time.monotonic() - said >= EVERY_S:
-                said = time.monotonic()
-                self._say(self.state if self._is_new else None)
+            if self._is_new or time.monotonic() - written >= EVERY_S:
+                written = time.monotonic()
+                self._write(everything=self._is_new)
             if not self._store.seems_away:
-                self._show()
+                self._send_picture()
                 if time.monotonic() - listened >= LISTEN_S:
                     listened = time.monotonic()
-                    self._hear()
+                    for listener in self._listeners:
+                        listener()
             self._wake.wait(LOOK_S)
-        self._show()
-        self._say(None, closed=True)
+        self._send_picture()
+        self._write(closed=True)
 
-    def _look(self) -> None:
-        """Read what was said before; another agent of this name may be saying it from another machine."""
+    def _read_earlier(self) -> None:
+        """Read the state of an earlier session; warn if an agent of this name is at work on another machine."""
         try:
             self._earlier = read_agent(self._store.container, str(self._store.agent))
             health = self._earlier.get("health", {})
             if isinstance(at := self._earlier.get("at"), dict):
                 warn_of_another(str(self._store.agent), at, health["heard"], health["closed"])
         except (ClientError, httpx.HTTPError, RuntimeError, KeyError, TypeError) as error:
-            logger.debug("what agents said before is not known: %s: %s", type(error).__name__, error)
+            logger.debug("the state of earlier sessions is unknown: %s: %s", type(error).__name__, error)
 
-    def _say(self, state: Callable[[], dict[str, Any]] | None, closed: bool = False) -> None:
+    def _write(self, *, everything: bool = False, closed: bool = False) -> None:
         if self._store.seems_away:
             return
         try:
-            if state is not None:
+            if everything:
                 self._is_new = False
-                self.node.say(state())
+                self.node.say(self.state())
             else:
-                self.node.say_more({"health": {**self._how_it_is(), "closed": closed}})
-        except (ClientError, httpx.HTTPError, RuntimeError, KeyError) as error:  # a closed client is a RuntimeError
+                self.node.say_more({"health": {**self._health(), "closed": closed}})
+        except (ClientError, httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
-        except Exception:  # a page without it is no reason to stop
+        except Exception:  # must not end the thread
             logger.exception("the agent's state is not written")
 
-    def _how_it_is(self) -> dict[str, Any]:
-        drift = self._campaign.drift
+    def _send_picture(self) -> None:
+        if self._live is not None:
+            self._live.send(is_running=self._worker.progress is not None and not self._ends)
+
+    def _health(self) -> dict[str, Any]:
+        """Return the sign of life: the worker, the run in progress, and the drift of p-values."""
+        worker, run, progress, drift = (
+            self._worker.health(), self._worker.current, self._worker.progress, self._campaign.drift
+        )  # fmt: skip
+        in_progress = None
+        if run is not None and progress is not None:
+            in_progress = {"uid": run[0], "scan": scan_text(run[1]), "read": progress[0], "of": progress[1]}
         numbers = ("capital", "largest", "level", "n", "verdict")
-        about = {name: getattr(drift, name) for name in numbers if hasattr(drift, name)} if drift else None
-        return {"every_s": EVERY_S, "heard": time.time(), "closed": False, "drift": about, **self._health()}
+        health = {
+            "every_s": EVERY_S,
+            "heard": time.time(),
+            "closed": False,
+            "drift": {name: getattr(drift, name) for name in numbers if hasattr(drift, name)} if drift else None,
+            "worker": worker["worker"],
+            "backlog": worker["backlog"],
+            "spool": worker["kept"],
+            "lag_s": worker["lag_s"],
+            "memory_mb": worker["peak_memory_mb"],
+            "run": in_progress,
+            "waits": self.waits,
+        }
+        return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 
     def _belief(self) -> dict[str, Any] | None:
-        """Which regime is believed to be where, on a grid that is no finer than a page needs; of two motors at most."""
+        """Return the map of regimes, no finer than a page needs; None for more than two actuators."""
         try:
-            found = self._campaign.map()
+            belief = self._campaign.map()
         except ValueError:
             return None
-        if found is None or found.regime.ndim > 2:
+        if belief is None or belief.regime.ndim > 2:
             return None
-        steps = tuple(slice(None, None, max(1, -(-n // GRID))) for n in found.regime.shape)
-        axes = [np.round(values[step], 6) for values, step in zip(found.axes.values(), reversed(steps), strict=True)]
+        steps = tuple(slice(None, None, max(1, -(-n // GRID))) for n in belief.regime.shape)
+        axes = [np.round(values[step], 6) for values, step in zip(belief.axes.values(), reversed(steps), strict=True)]
         regime, confidence, unexplored = (
-            np.atleast_2d(a[steps]) for a in (found.regime, found.confidence, found.unexplored)
+            np.atleast_2d(a[steps]) for a in (belief.regime, belief.confidence, belief.unexplored)
         )
         return {
             "version": time.time_ns(),
@@ -185,9 +237,9 @@ class StateWriter:
         }
 
     def _latent(self) -> dict[str, Any] | None:
-        """Axes in which points of the latent space are drawn: they stay, so that a picture does not turn.
+        """Return the axes in which the latent space is drawn; they stay, so that the picture does not turn.
 
-        Landmarks may take seconds to make, so that they wait until there is something to draw among them.
+        Landmarks may take seconds to compute, so that they wait for results to draw among them.
         """
         if self._axes is None:
             earlier = self._earlier.pop("latent", None)
@@ -196,11 +248,11 @@ class StateWriter:
         if self._axes is None and self._campaign.n_results < FEW:
             return None
         if self._axes is None and (landmarks := self._technique.landmarks()) is not None:
-            known = np.asarray(landmarks.embeddings, float)
-            if len(known) > 1:
-                middle, directions, share = principal_axes(known)
-                some = slice(None, None, max(1, -(-len(known) // MOST_LANDMARKS)))
-                placed = np.round((known[some] - middle) @ directions.T, 4)
+            embeddings = np.asarray(landmarks.embeddings, float)
+            if len(embeddings) > 1:
+                middle, directions, share = principal_axes(embeddings)
+                some = slice(None, None, max(1, -(-len(embeddings) // MOST_LANDMARKS)))
+                placed = np.round((embeddings[some] - middle) @ directions.T, 4)
                 named = {"u": placed[:, 0].tolist(), "v": placed[:, 1].tolist(), "name": list(landmarks.names)[some]}
                 self._axes = _axes(middle, directions, share, "landmarks", self._digest, named)
                 self._next_axes = -1
@@ -218,3 +270,62 @@ def _axes(middle: Any, directions: Any, share: Any, of: str, digest: str | None,
         "version": f"{of}-{time.time_ns()}", "of": of, "digest": digest, "middle": np.round(middle, 6).tolist(),
         "directions": np.round(directions, 6).tolist(), "share": np.round(share, 4).tolist(), "landmarks": landmarks,
     }  # fmt: skip
+
+
+class LivePicture:
+    """Makes pictures of the run in progress between two blocks of frames, and sends them to the server.
+
+    A picture is made if a page asks for one, few jobs wait, and the last one was made long enough ago.
+
+    Parameters
+    ----------
+    node : LiveNode
+    jobs : Jobs
+    """
+
+    def __init__(self, node: LiveNode, jobs: Jobs) -> None:
+        self._node, self._jobs = node, jobs
+        self._lock = threading.Lock()
+        self._made: tuple[dict[str, Any], NDArray[np.float32]] | None = None  # not sent yet
+        self._is_wanted, self._is_shown = False, False
+        self._next, self._rests_until = 0.0, 0.0
+
+    def on_block(self, subject: Subject) -> None:
+        """Make a picture of a unit in progress, if it is time to; in the worker's thread."""
+        now = time.monotonic()
+        if not self._is_wanted or now < self._next or self._made is not None or self._jobs.backlog > BUSY:
+            return
+        try:
+            if subject.analysis is None or (whole := subject.analysis.so_far()) is None:
+                return
+            step = max(1, -(-max(whole.shape) // SIDE))
+            picture = np.ascontiguousarray(whole[::step, ::step], "<f4")
+            metadata = {
+                "key": subject.key, "scan": scan_text(subject.run.start_doc.get("scan_id"), subject.event),
+                "read": subject.n_read, "of": subject.n_frames, "frame_time_s": subject.run.frame_time_s,
+            }  # fmt: skip
+        except Exception:  # a picture must not cost a run
+            logger.exception("no picture of the run in progress")
+            self._next = now + REST_S
+            return
+        with self._lock:
+            self._made = metadata, picture
+        self._next = now + max(PICTURE_EVERY_S, (time.monotonic() - now) / SHARE)
+
+    def send(self, *, is_running: bool) -> None:
+        """Send the newest picture to the server, which answers whether a page wants another; forget it between runs."""
+        if time.monotonic() < self._rests_until or not (is_running or self._is_shown):
+            return
+        with self._lock:
+            made, self._made = self._made if is_running else None, None
+        try:
+            if made is not None:
+                self._is_wanted, self._is_shown = self._node.show(*made), True
+            elif is_running:
+                self._is_wanted = self._node.is_wanted()
+            else:
+                self._node.forget()
+                self._is_wanted = self._is_shown = False
+        except (ClientError, httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
+            logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
+            self._is_wanted, self._rests_until = False, time.monotonic() + REST_S

@@ -7,11 +7,11 @@ from typing import Any
 
 from tiled.client.container import Container
 
-from ainerd.agent import wanted_of
+from ainerd.agent import writer_of
 from ainerd.config import Settings
-from ainerd.documents import DetectorKeys, documents_of
+from ainerd.documents import documents_of
 from ainerd.results import ResultStore
-from ainerd.runs import Jobs, Outcome, Spool, Worker, Writer
+from ainerd.runs import Jobs, Outcome, Spool, Worker
 from ainerd.technique import Technique
 
 POLL_S = 0.1
@@ -27,10 +27,9 @@ class Reanalysis:
         self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
     ) -> None:
         self._raw, self._ainerd, self._image = raw, store.container, settings.detector.image
-        keys, roots = DetectorKeys(**settings.detector.model_dump()), tuple(settings.storage.frames)
-        writer = Writer(technique, store, keys, wanted_of(settings), roots, settings.name, raw)
         jobs = Jobs()
-        self._worker = Worker(jobs, writer, _Nobody(), Spool(unwritten, store.answers))
+        writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
+        self._worker = Worker(jobs, writer, _Nobody(), spool)
         jobs.start()
 
     def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> list[Outcome]:

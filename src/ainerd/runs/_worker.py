@@ -154,7 +154,9 @@ class Worker:
     def _let_go(self) -> None:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
             delivery.close()
-        self._router = RunRouter([])  # the old one held this worker
+        self._router = RunRouter([])  # this and the listeners refer to the worker: without them it is freed at once
+        self._on_outcome.clear()
+        self._on_block.clear()
 
     def _take(self, name: str, doc: Any, since: float) -> None:
         """Route a document to its run; whatever is in it, the worker goes on."""
