@@ -284,7 +284,7 @@ class Agent(Observer):
         await asyncio.wait([asyncio.wrap_future(done)], timeout=BUSY_S)
 
     def _waits_for(self) -> str | None:
-        """Return what the plan must wait for before the next point; None if nothing."""
+        """Return the reason why the plan waits before the next point; None if it need not wait."""
         if (held := self._campaign.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             return f"because {held['by']} holds it{why}: release it on the page"

@@ -1,4 +1,4 @@
-"""What a person sees at the terminal: lines on results, the progress of a run, tables, help, and the figure."""
+"""Output at the terminal: lines on results, the progress of a run, tables, help, and the figure."""
 
 import logging
 import sys

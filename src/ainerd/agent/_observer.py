@@ -55,7 +55,7 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 
 
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
-    """Return what writes the results of a technique, as the settings say; `raw` has the raw runs."""
+    """Return a writer for the results of a technique; `raw` is the container of raw runs."""
     detector, recorded, steering = settings.detector, settings.recorded, settings.steering
     keys = DetectorKeys(image=detector.image, n_frames=detector.n_frames, frame_time_s=detector.frame_time_s)
     wanted = Wanted(

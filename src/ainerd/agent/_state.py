@@ -1,4 +1,4 @@
-"""What an agent writes for the pages and for plans elsewhere: its state in Tiled, and a picture of the run in progress.
+"""State of an agent in Tiled, for the pages and for plans elsewhere, and a picture of the run in progress.
 
 Pictures are kept by the server, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
 """
@@ -59,7 +59,7 @@ class State:
     ----------
     node : AgentNode
     waits : str or None
-        What a plan waits for.
+        Why a plan waits.
     raw : RawWriter or None
         Writer of raw runs, if the agent has one.
     """

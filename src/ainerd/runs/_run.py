@@ -1,4 +1,4 @@
-"""One run in progress: documents in, analysis, regime, result, and what the campaign learns, unit by unit."""
+"""One run in progress: its documents become analyses, regimes and results, unit by unit."""
 
 import logging
 import time

@@ -159,7 +159,7 @@ class Spool:
 
 
 class RawWriter:
-    """TiledWriter that later writes what Tiled did not accept at first.
+    """TiledWriter that writes a run again, later, if Tiled did not accept it.
 
     TiledWriter itself keeps a run that it failed to write, with all its documents, in a file of `folder`. When the next
     run begins and Tiled answers, `make_up` writes such runs again from the first document. It does the same for
@@ -231,7 +231,7 @@ class RawWriter:
 
 
 class _Encoder(NumpyEncoder):
-    """Writes as text what JSON has no form for (a path, a time, bytes): metadata of a run may hold anything."""
+    """Writes a value without a JSON form (a path, a time, bytes) as text: metadata of a run may hold anything."""
 
     def default(self, value: Any) -> Any:
         try:
@@ -241,7 +241,7 @@ class _Encoder(NumpyEncoder):
 
 
 def _line(name: str, doc: Mapping[str, Any]) -> str:
-    """Return a document as one line of JSON, with text in place of values that JSON cannot hold."""
+    """Return a document as one line of JSON, with text instead of values that JSON cannot hold."""
     try:
         return _dumped(name, doc)
     except (RecursionError, ValueError):
@@ -253,7 +253,7 @@ def _dumped(name: str, doc: Any) -> str:
 
 
 def _cut(value: Any, parents: tuple[int, ...]) -> Any:
-    """Replace by text what is nested too deep, contains itself, or is too long an integer."""
+    """Replace by text any value that is nested too deep, contains itself, or is too long an integer."""
     if isinstance(value, Mapping | list | tuple):
         if id(value) in parents or len(parents) == DEEPEST:
             return "(too deep to be kept)"
@@ -273,7 +273,7 @@ def _file_name(uid: str) -> str:
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # closing tries once more to write what a full disk did not take
+    with suppress(OSError):  # the disk may still be full
         file.close()
 
 

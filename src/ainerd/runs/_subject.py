@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Listener(Protocol):
-    """What the worker needs of a campaign; it is called in the worker's thread."""
+    """The methods of a campaign that the worker calls, in its own thread."""
 
     def assign(self, outcome: Outcome) -> Mapping[str, Any]:
         """Return the `regime` and `atlas_version` of an analysed unit, before its result is written."""

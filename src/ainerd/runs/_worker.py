@@ -125,7 +125,7 @@ class Worker:
         return done
 
     def close(self, timeout_s: float = 60.0) -> None:
-        """Analyse what has come, close the files of runs in progress, and end the thread."""
+        """Do the waiting jobs, close the files of runs in progress, and end the thread."""
         self._jobs.when_idle(None)
         self._jobs.submit(self._let_go)
         self._jobs.close(timeout_s)
@@ -222,7 +222,7 @@ class Delivery:
     """One run from its first document to its last, whose documents are kept until its results are written.
 
     If its analysis dies, it begins once more. If Tiled does not accept a result, the run goes to the spool; `is_kept`
-    says that it comes from there.
+    means that it comes from there.
     """
 
     def __init__(
@@ -240,7 +240,6 @@ class Delivery:
         self._state = self._new_state()
         self._n_new = 0  # outcomes that `new_outcomes` has returned; a second analysis gives the same ones again
         self._documents: list[Document] = []
-        self._start: Mapping[str, Any] | None = None
         self._n_bytes = 0
         self._has_died = False
         self._refusal: str | None = None  # why Tiled does not accept the run
@@ -286,13 +285,11 @@ class Delivery:
     @property
     def run(self) -> tuple[str, int | None] | None:
         """Uid and scan number of the run; None before it begins."""
-        start = self._start
-        return None if start is None else (str(start.get("uid", "")), start.get("scan_id"))
+        start = self._state.run.start_doc
+        return (str(start.get("uid", "")), start.get("scan_id")) if start else None
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """Keep a document for a second analysis or the spool, unless the run is too large."""
-        if name == "start":
-            self._start = doc
         data = doc.get("data") if name in ("event", "event_page") else None
         if isinstance(data, Mapping):
             self._n_bytes += sum(map(_n_bytes, data.values()))
@@ -347,7 +344,7 @@ class Delivery:
         except httpx.HTTPError as error:
             self._refusal = str(error)
             return []
-        except Exception:  # such as parameters without which there is no key
+        except Exception:  # such as a technique whose parameters fail, so that there is no key
             logger.exception("run %s has no result", self.uid)
             return [self._failed(reason)]
 

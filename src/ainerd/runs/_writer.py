@@ -1,4 +1,4 @@
-"""Writes the results of units to Tiled, and what a result keeps of the start document."""
+"""Writes the results of units to Tiled, with metadata of the start document."""
 
 import logging
 import reprlib
