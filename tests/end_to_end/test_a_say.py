@@ -1,4 +1,4 @@
-"""A person and the agent steer together; what was said is known after a restart."""
+"""A person and the agent steer together; commands are remembered after a restart."""
 
 import threading
 
@@ -39,7 +39,7 @@ def test_an_accepted_suggestion_is_measured_by_hand(started):
     assert started.agent.suggest()["_id"] != accepted["_id"]
 
 
-def test_points_of_ones_own_are_measured_in_order(started):
+def test_points_of_a_person_are_measured_in_order(started):
     before = len(started.table())
     accepted = started.agent.accept()
     started.RE(started.agent.sample((2.0, 8.0), {"sample_x": 8.5, "sample_y": 1.5, "reason": "a scratch"}, accepted))
@@ -55,7 +55,7 @@ def test_points_of_ones_own_are_measured_in_order(started):
         started.agent.sample()
 
 
-def test_staying_measures_one_place_again_and_again(started):
+def test_stay_measures_one_place_repeatedly(started):
     before = len(started.table())
     started.RE(started.agent.stay(2))
     rows = started.table().iloc[before:]
@@ -88,7 +88,7 @@ def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
 
 
 @pytest.mark.fault("no position is left to suggest", "the agent says so and goes on watching")
-def test_when_nothing_is_left_the_agent_says_so_and_goes_on_watching(started):
+def test_without_a_position_left_the_agent_keeps_watching(started):
     agent = started.agent
     with pytest.raises(ValueError, match="position"):
         agent.exclude("all of it", sample_x=(0, 10))
@@ -103,7 +103,7 @@ def test_when_nothing_is_left_the_agent_says_so_and_goes_on_watching(started):
     assert agent.suggest()["sample_x"] >= 6
 
 
-def test_bounds_changed_in_the_settings_count_more_than_the_checkpoint(started):
+def test_new_bounds_in_the_settings_override_the_checkpoint(started):
     assert read_checkpoint(started.client["ainerd"], "rheo_xpcs")["bounds"]["sample_y"] == [0.0, 9.0]
     assert read_checkpoint(started.client["ainerd"], "nobody") == {}
     started.settings.steering.bounds["sample_y"] = (0.0, 9.5)
@@ -147,7 +147,7 @@ def test_a_plan_does_not_fail_with_its_report(caplog):
     assert "no report is written: KeyError: 'uri'" in caplog.text
 
 
-def test_health_is_plain_numbers(started):
+def test_health_has_plain_values(started):
     assert started.agent.drain()
     health = started.agent.health()
     assert health["worker"] == "alive" and health["backlog"] == 0 and health["lag_s"] == 0
@@ -155,7 +155,7 @@ def test_health_is_plain_numbers(started):
     assert threading.active_count() > 1
 
 
-def test_mistakes_at_the_prompt_are_told(started):
+def test_mistakes_at_the_prompt_raise_clear_errors(started):
     agent, other = started.agent, RunEngine({})
     for said, mistake in {
         "lies outside its bounds": lambda: agent.add(11, 2),

@@ -1,4 +1,4 @@
-"""What the agent shows of a campaign: lines, log and figure agree with Tiled, and only the main thread draws."""
+"""Lines, log and figure of a campaign agree with Tiled, and only the main thread draws."""
 
 import threading
 
@@ -14,7 +14,7 @@ from ainerd.agent import WhileRunning
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """(thread, number of results) of each drawing."""
+    """Thread and number of results of each drawing."""
     draw, found = live_module.draw_campaign, []
 
     def spy(figure, scene):
@@ -60,7 +60,7 @@ def test_the_figure_follows_the_runs_in_the_main_thread_until_its_window_is_clos
     pyplot.close("all")
 
 
-def test_completion_offers_what_is_for_a_person(session):
+def test_completion_offers_public_names_only(session):
     names = dir(session.agent)
     assert {"explore", "suggest", "log", "plot", "results"} <= set(names)
     assert not [name for name in names if name.startswith("_")]

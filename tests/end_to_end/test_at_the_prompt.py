@@ -1,4 +1,4 @@
-"""What the terminal says of counts, scans and late results is what is in Tiled."""
+"""The terminal shows counts, scans and late results as they are in Tiled."""
 
 import gc
 import re
@@ -23,12 +23,12 @@ FEW = 64
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
-    """A terminal on which no line is broken."""
+    """A terminal wide enough for every line."""
     monkeypatch.setattr(get_console(), "_width", 250)
 
 
-def told(text):
-    """What lines of results say: scan to regime, p and novel."""
+def printed(text):
+    """Parse lines of results: scan to regime, p and novel."""
     found = {}
     for scan, regime, p, novel in re.findall(
         r"^scan (\S+): (?:regime (\d+)|no regime), (?:p = (\S+)|no claim of novelty)( ● novel)?", text, re.MULTILINE
@@ -38,8 +38,8 @@ def told(text):
     return found
 
 
-def kept(table):
-    """The same of the table of results."""
+def stored(table):
+    """Return the same values of the table of results."""
     found = {}
     for row in table.to_dict("records"):
         event = f".{row['event']}" if row["event"] > 1 else ""
@@ -49,7 +49,7 @@ def kept(table):
     return found
 
 
-def test_a_line_for_each_result_says_what_is_in_tiled(session, capsys):
+def test_the_line_of_each_result_agrees_with_tiled(session, capsys):
     agent, RE = session.agent, session.RE
     token = RE.subscribe(ScanTable())
     RE(agent.explore(1))
@@ -61,9 +61,9 @@ def test_a_line_for_each_result_says_what_is_in_tiled(session, capsys):
     assert agent.drain()  # the last results come after RE returned
     RE.unsubscribe(token)
     said, table = capsys.readouterr().out, agent.results.table()
-    assert told(said) == kept(table) and len(table) == 4
+    assert printed(said) == stored(table) and len(table) == 4
     number = table["scan_id"].iloc[-1]
-    assert list(told(said))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
+    assert list(printed(said))[1:] == [f"{number}", f"{number}.2", f"{number}.3"]
     assert table["sample"].tolist()[1:] == ["PEG 3"] * 3 and table["plan"].tolist()[0] == "expose"
     assert set(agent.results.search(user="ada", plan="count").index) == set(table.index[1:])
     assert set(table["raw_uid"].iloc[1:]) == {count}
@@ -71,17 +71,17 @@ def test_a_line_for_each_result_says_what_is_in_tiled(session, capsys):
     assert agent.log()["text"].str.contains(f"scan {number}.3 at (", regex=False).any()
 
     # bluesky's table of the scan, and none of what the agent measured
-    stored = session.client["raw", scan, "primary"].read()
+    recorded = session.client["raw", scan, "primary"].read()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("| ")]
     heads = [row for row in rows if row[0] == "seq_num"]
     assert len(heads) == 2 and "sample_x" in heads[1] and said.count("expose [") == 0
     assert f"(scan num: {number + 1})" in said
     column = heads[1].index("sample_x")
     shown = [float(row[column]) for row in rows[rows.index(heads[1]) + 1 :]]
-    assert shown == pytest.approx(stored["sample_x"].values, abs=1e-3)
+    assert shown == pytest.approx(recorded["sample_x"].values, abs=1e-3)
 
 
-def test_a_result_is_noted_on_by_its_number(session):
+def test_a_note_names_a_result_by_its_scan_number(session):
     agent = session.agent
     scans = agent.results.table()["scan_id"]
     agent.note(int(scans.iloc[-1]), "a bubble")
@@ -93,7 +93,7 @@ def test_a_result_is_noted_on_by_its_number(session):
         agent.note(999, "nothing")
 
 
-def test_a_say_by_name_and_along_the_border(session):
+def test_add_by_name_and_exclude_border(session):
     agent = session.agent
     added = agent.add(sample_x=3, sample_y=4, reason="a scratch")
     assert (added["sample_x"], added["sample_y"]) == (3.0, 4.0)
@@ -107,7 +107,7 @@ def test_a_say_by_name_and_along_the_border(session):
     agent.excluded = []
 
 
-def test_a_plan_that_is_not_handed_to_the_run_engine_says_so(session):
+def test_a_plan_that_is_not_run_warns(session):
     plan = session.agent.explore(3)
     assert isinstance(plan, Plan) and repr(plan) == "<a plan, nothing is measured yet: RE(agent.explore(3))>"
     with warnings.catch_warnings(record=True) as caught:
@@ -117,7 +117,7 @@ def test_a_plan_that_is_not_handed_to_the_run_engine_says_so(session):
     assert any("was never iterated" in str(warning.message) for warning in caught)
 
 
-def test_what_one_can_do_is_what_there_is(session):
+def test_the_guide_names_existing_methods(session):
     agent = session.agent
     shown = Inspector(theme_name="nocolor").info(agent)["docstring"]
     for calls in ACTIONS.values():
@@ -128,7 +128,7 @@ def test_what_one_can_do_is_what_there_is(session):
     assert "agent?" in pretty_of(welcome(agent, devices="stage"))
 
 
-def test_the_welcome_names_the_newest_scan_as_it_is_written_everywhere():
+def test_the_welcome_names_the_newest_scan():
     technique, said = SimpleNamespace(name="nobodys"), []
     for scan, event in ((12, 2), (pd.NA, 1)):
         rows = pd.DataFrame({"scan_id": [scan], "event": [event]}, dtype="Int64")
@@ -137,7 +137,7 @@ def test_the_welcome_names_the_newest_scan_as_it_is_written_everywhere():
     assert "the newest of scan 12.2" in said[0] and "the newest of scan ?" in said[1]
 
 
-def test_who_asks_while_tiled_is_away_has_an_answer(session, monkeypatch):
+def test_the_prompt_answers_while_tiled_is_away(session, monkeypatch):
     waited = []
 
     def away(*args, **kwargs):
@@ -156,7 +156,7 @@ def pretty_of(renderable):
     return capture.get()
 
 
-def test_what_fails_to_warm_up_says_so_and_stops_nothing(session, monkeypatch, caplog):
+def test_a_failed_warm_up_is_logged(session, monkeypatch, caplog):
     def warm_up(self):
         raise MemoryError("no room")
 

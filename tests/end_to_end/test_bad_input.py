@@ -20,7 +20,7 @@ from ainerd.steering import expose
 
 @pytest.fixture
 def last_result(session):
-    """Takes a run by `plan` (or the documents of one) and gives the row of its result.
+    """Take a run by `plan` (or its documents) and return the row of its result.
 
     One agent gets all of the bad input, so that each result is that of an agent which goes on after what came before.
     """
@@ -67,7 +67,7 @@ GARBAGE = (
 
 
 @pytest.mark.fault("documents of no kind, or without what they need", "left out, a line in the log")
-def test_documents_that_make_no_sense_are_left_out(session, caplog):
+def test_invalid_documents_are_left_out(session, caplog):
     before = len(session.table())
     for name, doc in GARBAGE:
         session.agent(name, doc)
@@ -78,7 +78,7 @@ def test_documents_that_make_no_sense_are_left_out(session, caplog):
 
 
 @pytest.mark.fault("a run of one frame", "a failed result says so")
-def test_one_frame(session, last_result):
+def test_a_run_of_one_frame_fails(session, last_result):
     session.expect(1)
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
@@ -145,7 +145,7 @@ def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_pa
 @pytest.mark.fault(
     "the plan raises in the middle of a run", "a partial result, or a failed one with the frames there were"
 )
-def test_a_run_that_breaks_off(session, last_result):
+def test_an_aborted_run_has_a_result(session, last_result):
     session.use()
     session.expect(2000)
 
@@ -167,13 +167,13 @@ def test_a_run_that_breaks_off(session, last_result):
         assert row["status"] == "failed" and "the run ended (fail) with" in row["reason"]
 
 
-def test_after_all_of_it_the_same_agent_explores(session, last_result):
+def test_the_same_agent_still_explores(session, last_result):
     row = last_result(session.agent.explore(1))
     assert row["status"] == "complete"
 
 
 @pytest.mark.fault("exposures fail inside the closed loop", "the loop goes on elsewhere, the places count as failed")
-def test_failures_inside_the_loop_do_not_end_it(session):
+def test_failures_do_not_end_the_loop(session):
     before = len(session.table())
     session.expect(1)
     session.RE(session.agent.explore(2))
@@ -212,7 +212,7 @@ def test_a_wrong_url_or_key_is_one_line(session, what):
     assert "\n" not in str(error.value) and "127.0.0.1" in str(error.value) and "wrong" not in str(error.value)
 
 
-def test_names_that_do_not_fit_are_said(session):
+def test_names_that_do_not_match_are_named(session):
     instrument = simulated_instrument(session.settings.storage.frames[0], hardware_beside(SMALL))
     with pytest.raises(ValueError, match="same names.*sample_y"):
         build_agent(
@@ -248,7 +248,7 @@ def test_names_that_do_not_fit_are_said(session):
 
 
 @pytest.mark.fault("the session ends and another one starts", "results, regimes, failed places are known again")
-def test_a_restart_remembers_where_an_exposure_failed(session):
+def test_a_restart_remembers_failed_positions(session):
     session.expect(1)
     session.agent.add(9.5, 9.5)
     session.RE(session.agent.explore(1))

@@ -1,4 +1,4 @@
-"""The beam is lost: plans wait, and the exposure that it was lost in is taken again."""
+"""When the beam is lost, plans wait, and the exposure is repeated."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ def source(session):
 
 
 def lose(session):
-    """Lose the beam, and return when the suspender knows: ophyd tells it in a thread of its own."""
+    """Lose the beam, and return when the suspender knows, which ophyd calls in another thread."""
     suspender = session.agent._beam
     before = suspender.losses
     session.instrument.source.lose()
@@ -37,7 +37,7 @@ def back_later(source):
 
 
 def run_and_lose(session, plan):
-    """Run a plan, and lose the beam for a while at its first frames."""
+    """Run a plan, and lose the beam briefly at its first frames."""
     timers = []
 
     def leave(name, doc):
@@ -56,7 +56,7 @@ def run_and_lose(session, plan):
 @pytest.mark.fault(
     "the beam is lost while frames come", "the plan waits, the run says that it is spoilt, and is taken again"
 )
-def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, capfd):
+def test_an_exposure_without_beam_is_repeated(session, source, capfd):
     run_and_lose(session, session.agent.sample((2.0, 3.0)))
     spoilt, again = session.table().to_dict("records")
     assert (spoilt["status"], again["status"]) == ("failed", "complete")
@@ -69,7 +69,7 @@ def test_an_exposure_in_which_the_beam_was_lost_is_taken_again(session, source, 
     assert "no beam, source_i0 is below 0.5" in said and "is taken again" in said
 
 
-def test_a_plan_of_an_agent_elsewhere_takes_it_again_too(session, source, tmp_path):
+def test_a_remote_plan_repeats_it_too(session, source, tmp_path):
     client = session.client.create_container(tmp_path.name)
     open_catalog(client)
     settings = session.settings.model_copy(deep=True)
@@ -93,7 +93,7 @@ def test_a_plan_of_an_agent_elsewhere_takes_it_again_too(session, source, tmp_pa
     assert (measured.status, measured.raw_uid) == ("measured", results["raw_uid"].iloc[1])
 
 
-def test_a_plan_that_begins_without_beam_waits_for_it_and_takes_nothing_twice(session, source, capfd):
+def test_a_plan_that_begins_without_beam_waits_and_measures_once(session, source, capfd):
     before = len(session.table())
     lose(session)
     timer = back_later(source)
@@ -104,6 +104,6 @@ def test_a_plan_that_begins_without_beam_waits_for_it_and_takes_nothing_twice(se
     assert "no beam" in capfd.readouterr().out
 
 
-def test_a_beam_that_is_back_before_it_is_lost_is_no_beam(session):
+def test_back_above_below_the_threshold_is_refused(session):
     with pytest.raises(ValueError, match="back_above = 0.2 is below the threshold, 0.5"):
         session.agent.watch_beam(session.instrument.source.i0, 0.5, back_above=0.2)

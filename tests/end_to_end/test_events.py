@@ -1,4 +1,4 @@
-"""Runs as they are taken: counts, scans, aborted and open-ended ones, by the simulated detector and a Tiled server."""
+"""Results of counts, scans, aborted and open-ended runs of the simulated detector, on a Tiled server."""
 
 import threading
 
@@ -18,26 +18,26 @@ FEW = 64  # frames of an exposure of a scan
 
 @pytest.fixture(autouse=True)
 def as_before(session):
-    """The exposures of one test are not those of the next."""
+    """Restore the exposure after each test."""
     yield
     session.expect(FRAMES)
 
 
 @pytest.fixture
 def few(session):
-    """The shutter is open, and an exposure is as short as may be."""
+    """Open the shutter, and make exposures as short as possible."""
     session.RE(bps.mv(session.shutter, "open"))
     session.expect(FEW)
     return session
 
 
 def rows_of(session, uid):
-    """The results of a run, by event."""
+    """Return the results of a run, by event."""
     table = session.table()
     return table[table["raw_uid"] == uid].reset_index().set_index("event")
 
 
-def test_a_count_and_a_grid_scan_have_a_result_an_event_once(few):
+def test_a_count_and_a_grid_scan_have_one_result_per_event(few):
     session = few
     (count,) = session.RE(bp.count([session.detector, session.stage], num=3))
     rows = rows_of(session, count)
@@ -72,7 +72,7 @@ def test_a_count_and_a_grid_scan_have_a_result_an_event_once(few):
     assert again.index[again["created"] != rows["created"]].tolist() == [4, 9]
 
 
-def test_a_scan_that_breaks_off_has_the_results_of_what_came(few):
+def test_an_aborted_scan_has_results_of_its_exposures(few):
     session = few
 
     @bpp.stage_decorator([session.detector])
@@ -88,7 +88,7 @@ def test_a_scan_that_breaks_off_has_the_results_of_what_came(few):
     assert session.agent.catch_up() == 0  # nothing is missing, though nine were announced
 
 
-def test_an_aborted_exposure_is_the_map_of_what_came(session, monkeypatch):
+def test_an_aborted_exposure_has_a_partial_map(session, monkeypatch):
     session.expect(500)
     detector, blocks = session.detector, []
     beam = detector._transmission
@@ -116,7 +116,7 @@ def test_an_aborted_exposure_is_the_map_of_what_came(session, monkeypatch):
     assert session.agent.catch_up() == 0
 
 
-def test_a_detector_that_does_not_say_how_many_frames_it_takes(session):
+def test_a_detector_with_an_unknown_number_of_frames(session):
     settings = session.settings.model_copy(deep=True)
     settings.detector.n_frames = ""
     whole, session.settings = session.settings, settings

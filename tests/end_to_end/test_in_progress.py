@@ -1,4 +1,4 @@
-"""The run in progress on a real server: a page sees it fill in, and pays for nothing that nobody looks at."""
+"""A page shows the run in progress; no picture is made while no page is open."""
 
 import json
 import queue
@@ -18,24 +18,24 @@ FRAMES = 8 * BLOCK
 
 
 class Steps:
-    """Has the worker stop after each block of frames, until it may go on."""
+    """Stops the worker after each block of frames, until it may go on."""
 
-    def __init__(self, glance):
-        self._glance, self._stopped, self._go, self._ends = glance, queue.Queue(), queue.Queue(), False
+    def __init__(self, on_block):
+        self._on_block, self._stopped, self._go, self._ends = on_block, queue.Queue(), queue.Queue(), False
 
     def __call__(self, live, subject):
         before = live._next
-        self._glance(live, subject)
+        self._on_block(live, subject)
         if not self._ends:
             self._stopped.put((subject.n_read, live._next != before))
             self._go.get(timeout=PATIENCE_S)
 
     def until_it_stops(self):
-        """Frames that were read, and whether a picture was made of them."""
+        """Return the number of frames read, and whether a picture was made."""
         return self._stopped.get(timeout=PATIENCE_S)
 
     def until_a_picture(self):
-        """Frames that were read when one was made."""
+        """Return the number of frames read when a picture is made."""
         while True:
             self._go.put(None)
             read, made = self.until_it_stops()
@@ -49,7 +49,7 @@ class Steps:
 
 @pytest.fixture
 def stepped(server, tmp_path, monkeypatch):
-    """A session whose worker stops after each block, and what a page asks."""
+    """A session whose worker stops after each block, and a function that requests the picture as a page does."""
     steps = Steps(LivePicture.on_block)
     monkeypatch.setattr(LivePicture, "on_block", lambda live, subject: steps(live, subject))
     monkeypatch.setattr("ainerd.agent._state.PICTURE_EVERY_S", 0.0)
@@ -77,7 +77,7 @@ def until(condition):
         if (found := condition()) is not None:
             return found
         pause.wait(0.05)
-    raise AssertionError("it never came")
+    raise AssertionError("timed out")
 
 
 def test_a_run_fills_in_while_a_page_looks(stepped):

@@ -22,7 +22,7 @@ SLOW_S = 30.0  # from frame to frame, 30 ms on the wall: an exposure of three se
 
 @pytest.fixture
 def take(session):
-    """Takes a run by hand; gives its documents."""
+    """Takes a run by hand; returns its documents."""
 
     def take(during=None):
         documents = []
@@ -43,7 +43,7 @@ def take(session):
 
 
 def row_of(session, documents):
-    """The one result of a run."""
+    """Return the one result of a run."""
     table = session.table()
     rows = table[table["raw_uid"] == documents[0][1]["uid"]]
     assert len(rows) == 1
@@ -51,7 +51,7 @@ def row_of(session, documents):
 
 
 def once_frames_come(documents, act):
-    """Do something from another thread when the first frames were announced."""
+    """Do something from another thread when the first frames are announced."""
 
     def watch():
         end = time.monotonic() + 60
@@ -101,7 +101,7 @@ def test_a_run_that_is_paused_goes_on(session, take):
 
 @pytest.fixture
 def died(session, monkeypatch):
-    """Has the analysis of the next runs die at its second block, so many times."""
+    """Makes the analysis of the next runs die at its second block, a number of times."""
 
     def die(error, times):
         begin, left = session.agent.technique.begin, [times]
@@ -126,7 +126,7 @@ def died(session, monkeypatch):
 
 
 @pytest.mark.fault("the analysis dies in the middle of a run", "it is begun again, with the same result bit for bit")
-def test_an_analysis_that_died_is_done_again(session, take, died):
+def test_an_analysis_that_died_is_repeated(session, take, died):
     died(MemoryError("no more"), 1)
     documents = take()
     row = row_of(session, documents)
@@ -143,7 +143,7 @@ def test_an_analysis_that_dies_twice_is_given_up(session, take, died):
     assert row_of(session, take())["status"] == "complete"
 
 
-def test_a_job_that_would_end_the_worker_does_not(session):
+def test_no_job_ends_the_worker(session):
     def job():
         raise SystemExit
 
@@ -152,7 +152,7 @@ def test_a_job_that_would_end_the_worker_does_not(session):
 
 
 @pytest.mark.fault("the clock jumps by an hour, back and forth, in a run", "the same result bit for bit")
-def test_clocks_that_jump_change_no_map(session, take):
+def test_a_jump_of_the_clock_changes_no_map(session, take):
     session.agent.detach()
     documents = take()
     session.agent.attach(session.RE)
@@ -168,7 +168,7 @@ def test_clocks_that_jump_change_no_map(session, take):
     assert session.table()["run_time"].is_monotonic_increasing  # as the documents have it
 
 
-def test_no_clock_makes_the_agent_wait_for_ever(session, take):
+def test_a_stop_time_in_the_future_does_not_block_the_agent(session, take):
     session.agent.detach()
     documents = take()
     session.agent.attach(session.RE)
@@ -182,7 +182,7 @@ def test_no_clock_makes_the_agent_wait_for_ever(session, take):
 
 
 def c2_of(session, documents):
-    """The maps of a run, reduced in one go from its file."""
+    """Reduce the maps of a run at once from its file."""
     technique = session.agent.technique
     (resource,) = (doc for name, doc in documents if name == "stream_resource")
     with h5py.File(urlparse(resource["uri"]).path) as file:

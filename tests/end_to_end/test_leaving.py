@@ -1,4 +1,4 @@
-"""Sessions that end as soon as a run has: its result is there, or comes with the next start."""
+"""Sessions that end right after a run: its result exists, or comes with the next start."""
 
 import json
 import os
@@ -39,7 +39,7 @@ RE(expose(lambda750k, shutter=shutter))
 
 @pytest.fixture(scope="module")
 def session(server, tmp_path_factory):
-    """Types code into a session, which ends; all of them have the same catalogue, and frames of the same folder."""
+    """Runs code in a session that ends; all sessions share a catalog and a folder of frames."""
     folder = tmp_path_factory.mktemp("leaving")
     client = server.client().create_container(folder.name)
     environment = os.environ | {
@@ -63,7 +63,7 @@ def session(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def left(session):
-    """Two sessions that were killed, and one more, which takes a run, too, and is left."""
+    """Two sessions that are killed, and one that takes a run and exits."""
     client, type_in = session
     for code in (TAKE + KILL, OPEN + HALFWAY):
         killed = type_in(code)
@@ -74,7 +74,7 @@ def left(session):
 
 
 @pytest.mark.fault("exit as soon as a run has ended", "the session waits until its results are written")
-def test_who_leaves_after_a_run_has_its_results(left):
+def test_a_session_that_exits_after_a_run_writes_its_results(left):
     _, done, runs = left
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert "finishing what has come" in done.stderr
@@ -85,7 +85,7 @@ def test_who_leaves_after_a_run_has_its_results(left):
     "kill -9 of the session: as soon as a run has ended, and while frames come",
     "the next start ends the run, and analyses what came of each, once",
 )
-def test_who_is_killed_has_the_results_at_the_next_start(left):
+def test_results_of_a_killed_session_come_with_the_next_start(left):
     client, _, (ended, halfway, _) = left
     assert ended["status"].tolist() == ["complete"] * 2
     assert halfway["status"].tolist() == ["partial"]

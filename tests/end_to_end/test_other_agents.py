@@ -1,4 +1,4 @@
-"""Agents beside the first: on another machine than the frames, of the same configuration, of another one."""
+"""Several agents: on a machine without the frames, with the same configuration, and with another one."""
 
 import itertools
 import json
@@ -71,7 +71,7 @@ observer.drain(120)
 
 @pytest.fixture(scope="module")
 def recorded(session):
-    """Documents of some runs, which the agent beside their detector has analysed."""
+    """Documents of some runs that the agent of the session has analysed."""
     runs = []
     for x in range(RUNS):
         runs.append([])
@@ -84,7 +84,7 @@ def recorded(session):
 
 @pytest.fixture
 def beside(session, tmp_path):
-    """A catalogue of its own on the session's server, and agents that write there."""
+    """An empty catalog on the session's server, and agents that write there."""
     client = session.client.create_container(tmp_path.name)
     raw, ainerd = open_catalog(client)
     store, number = ResultStore(ainerd), itertools.count()
@@ -105,7 +105,7 @@ def beside(session, tmp_path):
 
 
 def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):
-    """Whether results are, bit for bit unless told otherwise, those of the session's agent."""
+    """Compare results with those of the session's agent, bit for bit unless `rtol` is given."""
     first = session.agent.results
     keys = store.table("complete").index if keys is None else keys
     return [np.allclose(store.array(key, "c2"), first.array(key, "c2"), rtol=rtol, atol=0) for key in keys] == [
@@ -114,13 +114,13 @@ def same_as_beside_the_detector(session, store, keys=None, runs=RUNS, rtol=0.0):
 
 
 def of_another_machine(documents):
-    """As a detector says it whose disk only the Tiled server reads."""
+    """Change documents to those of a detector whose disk only the Tiled server can read."""
     for name, doc in documents:
         yield (name, {**doc, "uri": doc["uri"].replace("localhost", "detector")} if name == "stream_resource" else doc)
 
 
 def with_frames_inside(documents):
-    """As a detector says it that writes no file."""
+    """Change documents to those of a detector that writes no file."""
     (resource,) = (doc for name, doc in documents if name == "stream_resource")
     with h5py.File(urlparse(resource["uri"]).path) as file:
         movie = file[resource["parameters"]["dataset"]][:]
@@ -150,7 +150,7 @@ def test_an_agent_that_does_not_see_the_files_asks_tiled(session, recorded, besi
     assert same_as_beside_the_detector(session, store)
 
 
-def test_frames_that_come_in_documents_give_the_same(session, recorded, beside, tmp_path):
+def test_frames_in_documents_give_the_same_results(session, recorded, beside, tmp_path):
     _, store, agent = beside
     observer = agent(frames=tmp_path)
     for name, doc in with_frames_inside(recorded[0]):
@@ -159,8 +159,8 @@ def test_frames_that_come_in_documents_give_the_same(session, recorded, beside, 
     assert same_as_beside_the_detector(session, store, runs=1)
 
 
-def tell_both(agents, recorded):
-    """All runs to two agents of one process; the second without the file, which HDF5 would open once for both."""
+def send_both(agents, recorded):
+    """Send all runs to two agents of one process, to the second without a file: HDF5 would open it once for both."""
     inside = [list(with_frames_inside(documents)) for documents in recorded]
     for both in zip(recorded, inside, strict=True):
         for observer, documents in zip(agents, both, strict=True):
@@ -169,7 +169,7 @@ def tell_both(agents, recorded):
 
 
 @pytest.mark.fault("the file of frames comes late, but soon", "the agent waits for it, as long as it is told to")
-def test_a_late_file_is_waited_for(recorded, beside, tmp_path):
+def test_the_agent_waits_for_a_late_file(recorded, beside, tmp_path):
     _, store, agent = beside
     observer = agent(late_s=600.0)
     (resource,) = (doc for name, doc in recorded[0] if name == "stream_resource")
@@ -222,10 +222,10 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
 
 
 @pytest.mark.fault("two agents of the same configuration on one catalogue", "one result for each run")
-def test_two_agents_of_one_configuration_write_one_result_a_run(session, recorded, beside):
+def test_two_agents_of_one_configuration_write_one_result_per_run(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent()]
-    tell_both(agents, recorded)
+    send_both(agents, recorded)
     assert all(observer.drain(120) for observer in agents)
     end = time.monotonic() + 120
     while any(observer.health()["kept"] for observer in agents) and time.monotonic() < end:
@@ -257,7 +257,7 @@ def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recor
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent("other", normalization="symmetric")]
-    tell_both(agents, recorded)
+    send_both(agents, recorded)
     assert all(observer.drain(120) for observer in agents)
     table = store.table()
     assert table["reason"].isna().all(), table["reason"].tolist()

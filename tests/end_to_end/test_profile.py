@@ -1,4 +1,4 @@
-"""The profile, as a person and the RE Manager start it: real processes, one embedded server each."""
+"""The profile, started by a person and by the RE Manager, in real processes with embedded servers."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_the_sessions_of_the_readme_work_when_pasted(environment, tmp_path):
     assert re.search(r"results\s+4", done.stdout) and "next" in done.stdout  # the agent shows itself
 
 
-def test_the_re_manager_loads_the_same_startup_files_and_what_was_found_stays(environment):
+def test_the_re_manager_loads_the_same_startup_files_and_keeps_results(environment):
     script = f"""
 from bluesky_queueserver.manager.profile_ops import devices_from_nspace, load_profile_collection
 names = load_profile_collection({str(PROFILE / "startup")!r}, patch_profiles=False)
@@ -57,12 +57,12 @@ assert len(names["agent"].results) == 5
 
 @pytest.fixture
 def on_a_server(environment, server, tmp_path):
-    """The same with a catalogue on a server that is there."""
+    """The same environment with a catalog on a running server."""
     uri = server.client().create_container(tmp_path.name).uri
     return environment | {"AINERD_STORAGE__URI": uri, "AINERD_STORAGE__API_KEY": server.api_key}
 
 
-def test_a_bad_start_is_no_success(on_a_server):
+def test_a_failed_start_has_an_exit_status(on_a_server):
     done = ipython("print('on we go')", on_a_server | {"AINERD_RHEO_XPCS__ENCODER": __file__})
     assert done.returncode != 0
     assert "on we go" not in done.stdout
@@ -77,7 +77,7 @@ def test_a_bad_start_is_no_success(on_a_server):
         ({"AINERD_CONFIG": "nowhere.toml"}, "cannot read nowhere.toml"),
     ],
 )
-def test_a_bad_start_is_one_line(on_a_server, override, message, monkeypatch):
+def test_a_failed_start_prints_one_line(on_a_server, override, message, monkeypatch):
     for name, value in (on_a_server | override).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match=rf"^ainerd: [^\n]*{message}[^\n]*$"):

@@ -1,4 +1,4 @@
-"""Another instrument, by TOML and names alone, run as the workflow for CI runs it; and its runs analysed again."""
+"""Another instrument, changed by TOML and names alone, run as in CI; then its runs are analysed again."""
 
 import atexit
 import json
@@ -28,7 +28,7 @@ def ainerd(*arguments):
 
 @pytest.fixture(scope="module")
 def names(server, tmp_path_factory):
-    """What a session of the profile has, after what the workflow does in it."""
+    """Names in a session of the profile after the steps of the workflow."""
     folder = tmp_path_factory.mktemp("second")
     (command, profile, flag, code) = STEPS["The agent measures two positions"]
     assert (command, flag) == ("ipython", "-c") and profile.startswith("--profile-dir=")
@@ -70,7 +70,7 @@ def test_its_results_have_its_motors_and_its_ring(names, store):
     assert "eiger_image" in run["eiger"].metadata["data_keys"]
 
 
-def test_the_contrast_is_the_one_it_was_made_with(names, store):
+def test_the_contrast_is_the_simulated_one(names, store):
     fitted = store.table()["contrast"]  # a fit to a decay that is seen whole
     assert fitted.median() == pytest.approx(names["settings"].section["contrast"], rel=0.3)
 
@@ -83,7 +83,7 @@ def test_the_other_steps_of_the_workflow(names, store):
     assert exported["stage_h [mm]"].to_list() == store.table()["stage_h"].to_list()
 
 
-def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
+def test_a_failed_result_is_repeated_with_the_same_numbers(names, store):
     before, key = store.table(), store.table().index[1]
     c2, stress, record = store.array(key, "c2"), store.series(key, "stress"), store.record(key)
     store.container["results"].delete_contents(key, recursive=True, external_only=False)
@@ -102,7 +102,7 @@ def test_a_result_that_failed_is_made_again_and_is_what_it_was(names, store):
     assert store.table()["regime"].to_dict() == before["regime"].to_dict()
 
 
-def test_other_parameters_make_another_result_beside_the_old_one(names, store, monkeypatch):
+def test_other_parameters_add_another_result(names, store, monkeypatch):
     before, said = store.table(), len(store.suggestions())
     first = before["raw_uid"].iloc[0]
     monkeypatch.setenv("AINERD_RHEO_XPCS__NORMALIZATION", "symmetric")

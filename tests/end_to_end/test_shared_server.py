@@ -1,4 +1,4 @@
-"""A Tiled server that people and services share, as docs/how-to/server.md has it."""
+"""A Tiled server that people and services share, configured as in docs/how-to/server.md."""
 
 import os
 import re
@@ -34,7 +34,7 @@ PASSWORDS = {"operator": "spiegel", "analyst": "lupe"}
 
 @contextmanager
 def postgres():
-    """A cluster of its own, not in pytest's folder: PostgreSQL refuses to run as root, who alone may enter that."""
+    """A PostgreSQL cluster, outside pytest's folder: it refuses to run as root, and only root may enter that folder."""
     user = "postgres" if os.getuid() == 0 else None
     folder, tools, password = Path(tempfile.mkdtemp(prefix="ainerd-postgres-")), POSTGRES.parent, secrets.token_hex(8)
     (folder / "password").write_text(password)
@@ -71,7 +71,7 @@ def postgres():
 
 
 def configured(folder):
-    """Configuration of the page, with what takes results as files."""
+    """Configuration of the page, with the route that takes results as files."""
     config, more = (yaml.safe_load((FILES / name).read_text()) for name in ("config.yml", "files.yml"))
     config["catalog"] |= more.pop("catalog")
     shutil.copy(FILES / "services_write.py", folder)
@@ -146,7 +146,7 @@ def server(folder):
 
 @pytest.fixture(scope="module")
 def page(server):
-    """What the page's Python leaves, after its operator has typed name and password."""
+    """Names defined by the page's Python code, after its operator has typed name and password."""
     (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "server.md").read_text(), re.MULTILINE | re.DOTALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TILED_FORCE_PROMPT", "1")
@@ -160,7 +160,7 @@ def page(server):
 
 @pytest.fixture
 def client(server):
-    """Connects with a key."""
+    """Returns clients with a key."""
     with ExitStack() as stack:
 
         def with_key(key):
@@ -201,7 +201,7 @@ def test_an_agent_writes_to_postgresql(explored, page, client):
 
 
 @pytest.mark.fault("an agent is started with a key that may only read", "one line says which scopes it needs")
-def test_an_agent_that_may_not_write_says_so(explored, page, client):
+def test_an_agent_without_write_access_is_refused(explored, page, client):
     session, _ = explored
     with pytest.raises(ServerError) as error:
         build_observer(session.settings, client(page["reader"]))
@@ -210,7 +210,7 @@ def test_an_agent_that_may_not_write_says_so(explored, page, client):
 
 
 @pytest.mark.fault("whoever has a key that may only read writes", "refused by the server; reading goes on")
-def test_a_key_that_may_read_is_enough_for_an_analyst(explored, page, client):
+def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
     session, table = explored
     root = client(page["reader"])
     store, key = ResultStore(root["ainerd"]), table.index[0]
@@ -252,7 +252,7 @@ def test_the_policy_lets_people_read_and_services_write(server, client, explored
 
 @pytest.fixture(scope="module")
 def token(server):
-    """Logs a person in, as the web interface does."""
+    """Logs a person in as the web interface does."""
 
     def of(name):
         login = {"grant_type": "password", "username": name, "password": PASSWORDS[name]}
@@ -263,7 +263,7 @@ def token(server):
 
 
 @pytest.mark.fault("whoever may only read presses a button of a page, or the agent its own", "refused by the server")
-def test_pages_know_who_may_press(server, page, token, explored):
+def test_pages_accept_commands_only_with_write_access(server, page, token, explored):
     session, table = explored
     ours = f"{server}/custom/ainerd"
     keys = {"reader": f"Apikey {page['reader']}", "engine": f"Apikey {page['engine']}"}
@@ -312,7 +312,7 @@ PRESS = """async (wish) => {
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: no browser can be driven")
 @pytest.mark.fault("a browser has a key that may read alone", "no buttons, and what they would send is refused")
-def test_a_browser_that_may_read_has_no_buttons(server, page, explored):
+def test_a_read_only_browser_has_no_buttons(server, page, explored):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     session, _ = explored
     wish = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
@@ -337,7 +337,7 @@ def test_a_browser_that_may_read_has_no_buttons(server, page, explored):
 
 
 @pytest.mark.fault("the agent's key is revoked", "it does not try again and again; its runs wait on disk")
-def test_a_revoked_key_is_no_answer(page, client):
+def test_a_revoked_key_is_not_retried(page, client):
     admin, key = page["admin"], page["admin"].create_api_key(page["service"], scopes=[*SCOPES])
     store = ResultStore(open_catalog(client(key["secret"]))[1])
     assert store.answers()
@@ -345,11 +345,11 @@ def test_a_revoked_key_is_no_answer(page, client):
     assert not store.answers()
 
 
-def test_the_agent_needs_no_more_than_the_page_gives_it(page):
+def test_the_scopes_of_the_page_are_enough_for_the_agent(page):
     assert page["write"] == [*SCOPES]
 
 
-def test_the_compose_file_opens_nothing_and_holds_no_secret():
+def test_the_compose_file_publishes_no_port_and_no_secret():
     path = DOCS / "files" / "compose.yml"
     services = yaml.safe_load(path.read_text())["services"]
     assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service.get("ports", []))

@@ -1,4 +1,4 @@
-"""A real IPython in a terminal: what it says of runs and late results is what is in Tiled, and Ctrl-C twice."""
+"""A real IPython in a terminal: its lines agree with Tiled, and Ctrl-C twice interrupts a plan."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def terminal(folder):
-    """One session for both tests: it takes a minute to begin."""
+    """One session for both tests: its start takes a minute."""
     environment = os.environ | {
         "AINERD_CONFIG": str(SMALL),
         "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
@@ -78,12 +78,12 @@ def terminal(folder):
 
 
 def plain(text):
-    """Without what moves the cursor and colours."""
+    """Remove control sequences and colors."""
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]|\x1b[=>]|\r", "", text)
 
 
 @pytest.mark.timeout(600)
-def test_what_the_terminal_says_is_in_tiled(terminal, folder):
+def test_the_terminal_agrees_with_tiled(terminal, folder):
     go, code = folder / "go", folder / "hold.py"
     code.write_text(HOLD.format(go=str(go)))
     terminal.send(f"%run -i {code}\r")

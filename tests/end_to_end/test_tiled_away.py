@@ -1,4 +1,4 @@
-"""The Tiled server is killed, and comes back: the RunEngine goes on, and no run is without its result."""
+"""The Tiled server is killed and comes back: the RunEngine goes on, and every run gets its result."""
 
 import json
 import time
@@ -122,7 +122,7 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 @pytest.mark.fault(
     "the disk of the agent is full while Tiled is away", "a line in the log; the run is in Tiled's backup"
 )
-def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
+def test_a_full_disk_of_the_agent_is_logged(tmp_path, caplog):
     kept = Spool(tmp_path / "kept", lambda: False)
     soft, hard = getrlimit(RLIMIT_FSIZE)
     setrlimit(RLIMIT_FSIZE, (100, hard))  # as if there were no more room
@@ -134,7 +134,7 @@ def test_a_full_disk_of_the_agents_own_is_said(tmp_path, caplog):
     assert not list((tmp_path / "kept").iterdir())  # no half of a file
 
 
-def test_what_is_kept_is_bounded_and_whole(tmp_path, monkeypatch, caplog):
+def test_the_spool_is_bounded_and_its_files_are_whole(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)
     answering = []
     kept = Spool(tmp_path / "kept", lambda: bool(answering))

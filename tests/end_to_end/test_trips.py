@@ -1,7 +1,6 @@
-"""The two trips through the code that the documentation describes, followed by a tracer in a real run.
+"""The two walks through the code in the documentation, compared with the call stacks of a real run.
 
-A file is passed if one of its functions is on the call stack at a stop of the trip. The technique counts as one file,
-whatever it is made of.
+A file is passed if one of its functions is on the call stack at a stop of the walk. The technique counts as one file.
 """
 
 import re
@@ -83,7 +82,7 @@ def frames(frame):
 
 
 def named(code):
-    """The file of a function as the pages name it; None if it is none of those looked at."""
+    """Return the file of a function as the pages name it; None for other packages."""
     path = Path(code.co_filename)
     if path.is_relative_to(SOURCE):
         name = path.relative_to(SOURCE)
@@ -94,7 +93,7 @@ def named(code):
 
 @pytest.fixture(scope="module")
 def traced(session):
-    """Two exposures, the second where the first one led to, traced in the worker's thread and in the RunEngine's."""
+    """Trace two exposures, the second at the suggested position, in the threads of worker and RunEngine."""
     agent, tracer = session.start_agent(alpha=0.001), Tracer()  # no p-value is so small: nothing is followed up
 
     def plan():
@@ -114,7 +113,7 @@ def traced(session):
 
 
 def rows(page):
-    """Of the table of a page: each stop, with the files that it names and their functions."""
+    """Yield each stop in the table of a page, with its files and their functions."""
     for line in (EXPLANATION / page).read_text().splitlines():
         if line.startswith("| ") and "`" in line:
             stop, _, passed = line.strip("| ").split(" | ")

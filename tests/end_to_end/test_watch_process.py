@@ -1,4 +1,4 @@
-"""The agent in a process of its own: it sees runs through Tiled or a socket, and survives being killed."""
+"""The agent in a process of its own: it reads runs from Tiled or a socket, and survives a kill."""
 
 import json
 import os
@@ -75,7 +75,7 @@ class Beamline:
         return uid
 
     def wait_for(self, *uids, timeout_s=120):
-        """Rows of the results of runs, once they are concluded."""
+        """Return the rows of the results of runs, once they are concluded."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             rows = self.store.table().set_index("raw_uid")
@@ -120,7 +120,7 @@ def test_suggestions_reach_the_run_engine_through_tiled(beamline, watching):
 @pytest.mark.fault(
     "kill -9 of the agent in the middle of a run", "the next one finishes the run and those taken meanwhile"
 )
-def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamline, watching):
+def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watching):
     seen = beamline.by_hand()
     beamline.wait_for(seen)
     before = beamline.store.table()
@@ -139,7 +139,7 @@ def test_runs_taken_while_nobody_watched_and_a_killed_agent_lose_nothing(beamlin
 
 
 @pytest.mark.fault("no agent answers a plan elsewhere", "the plan ends with a sentence, the RunEngine is idle")
-def test_without_an_agent_the_plan_says_so(beamline):
+def test_a_plan_without_an_agent_ends_with_a_reason(beamline):
     for record in beamline.store.suggestions().query("status == 'proposed'").index:
         beamline.store.set_status(record, "rejected")
     with pytest.raises(RuntimeError, match="is `ainerd watch` running"):
@@ -151,7 +151,7 @@ def test_without_an_agent_the_plan_says_so(beamline):
 
 @pytest.mark.fault("a suggestion leads beyond the limits of a motor", "it is closed with the reason; nothing moves")
 @pytest.mark.parametrize(("x", "bounds", "reason"), [(50.0, {}, "limits of the actuator"), (9.0, (0, 5), "its bounds")])
-def test_a_suggestion_out_of_reach_moves_nothing(beamline, x, bounds, reason):
+def test_a_suggestion_beyond_the_limits_moves_nothing(beamline, x, bounds, reason):
     for record in beamline.store.suggestions().query("status == 'proposed'").index:
         beamline.store.set_status(record, "rejected")
     where = {"sample_x": 1.0, "sample_y": 1.0} | {"sample_y": x}
@@ -182,7 +182,7 @@ def test_an_aborted_plan_does_not_wait_for_the_agent(beamline):
         (["--tiled", "http://127.0.0.1:9"], "127.0.0.1:9"),
     ],
 )
-def test_what_cannot_be_watched_is_one_line(beamline, options, message, monkeypatch, capsys):
+def test_an_unusable_source_is_one_line(beamline, options, message, monkeypatch, capsys):
     for name, value in beamline.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("signal.signal", lambda number, handler: None)  # those of this process stay
