@@ -49,11 +49,12 @@ class Tracer:
         for stops in TRIPS.values():
             for stop, calls in stops.items():
                 for file, function in calls:
-                    self._by_name[function.rsplit(".")[-1]].append((file, stop))
+                    self._by_name[function.rsplit(".")[-1]].append((file, function, stop))
 
     def __call__(self, frame, event, arg):
-        for file, stop in self._by_name.get(frame.f_code.co_name, ()):
-            if named(frame.f_code) == file and self._counts(frame, stop):
+        for file, function, stop in self._by_name.get(frame.f_code.co_name, ()):
+            is_it = function in (frame.f_code.co_name, frame.f_code.co_qualname)
+            if is_it and named(frame.f_code) == file and self._counts(frame, stop):
                 self._keep(frame, self.stops[stop])
 
     def start(self):
