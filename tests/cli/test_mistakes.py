@@ -39,7 +39,7 @@ X = "sample_x = [0.0, 10.0]"
             "recorded.units.sampel_x: nothing has that name, did you mean 'sample_x'?",
         ),
         ('stress = "rh', 'shear_rate = "rh', "recorded: 'shear_rate' is a series and a reading: give one another name"),
-        ("[storage]", '[storage]\nuri = "localhost:8000"', "no address, did you mean 'http://localhost:8000'?"),
+        ("[storage]", '[storage]\nuri = "localhost:8000"', "not an address, did you mean 'http://localhost:8000'?"),
         ('name = "rheo_xpcs"', 'nam = "rheo_xpcs"', "nam: unknown key, did you mean 'name'?"),
         ('name = "rheo_xpcs"', 'name = ""', "name: String should have at least 1 character, got ''"),
         ('["../../output/small/frames"]', '"frames"', "storage.frames: Input should be a valid list"),
@@ -115,7 +115,7 @@ def test_in_python(server, tmp_path):
             settings, client, detector="lambda750k", actuators=[]
         ),
         "cannot serve": lambda: EmbeddedServer.start(tmp_path / "file"),
-        "no address of a server": lambda: connect("127.0.0.1:8000"),
+        "neither the address of a server nor a folder": lambda: connect("127.0.0.1:8000"),
         "give client['ainerd'] after ainerd.server.open_catalog(client)": lambda: ResultStore(client),
         "no result 'x': no result has such a key; see store.table()": lambda: store.record("x"),
         "sample_x=(1, 2, 3) is no range: give (low, high)": lambda: store.search(sample_x=(1, 2, 3)),
