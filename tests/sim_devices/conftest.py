@@ -37,7 +37,7 @@ def make_instrument(tmp_path, small):
             directory=tmp_path / "frames of a run", geometry=small, sample=hidden_sample(seed=3), speed=speed
         )
         made.detector.cam.num_images.put(num_images)
-        made.shutter.set("open").wait(5)
+        made.shutter.set("open").wait(60)
         return made
 
     return make

@@ -48,14 +48,14 @@ def contrast(geometry, frames):
     return np.mean((ring.var(1) - noise) / ring.mean(1) ** 2)
 
 
-def test_the_files_of_the_profiles_are_what_their_settings_say():
+def test_profiles_describe_the_instrument_of_their_settings():
     """Told and true are two files, and as they are shipped they agree."""
     for toml in (TOML, SMALL, TOML.parents[1] / "eiger_cell" / "agent.toml"):
         assert hardware_beside(toml) == toml.with_suffix(".instrument.toml")
-        told, true = Settings.load(toml).section, read_hardware(hardware_beside(toml))
-        for name in set(told["partition"]) - {"n_phi"}:
-            assert np.array_equal(getattr(true["geometry"], name), told["partition"][name])
-        assert true["contrast"] == told["contrast"]
+        settings, true = Settings.load(toml).section, read_hardware(hardware_beside(toml))
+        for name in set(settings["partition"]) - {"n_phi"}:
+            assert np.array_equal(getattr(true["geometry"], name), settings["partition"][name])
+        assert true["contrast"] == settings["contrast"]
     assert hardware_beside("elsewhere/agent.toml") == hardware_beside(None) == HARDWARE
 
 
@@ -68,7 +68,7 @@ def test_the_files_of_the_profiles_are_what_their_settings_say():
         ("[geometry]\nunlisted_share = 1.5", "unlisted_share must lie in"),
     ],
 )
-def test_a_file_that_is_wrong_says_what_there_is(tmp_path, text, says):
+def test_a_wrong_file_is_refused_with_the_valid_names(tmp_path, text, says):
     path = tmp_path / "some.instrument.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=says):

@@ -22,7 +22,7 @@ def places(sample, n=40):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_region_is_there_and_large_enough_to_be_found(seed):
+def test_every_region_exists_and_is_large_enough(seed):
     names = hidden_sample("inclusions", seed).regime_map(100)
     area = {name: np.mean(names == name) * 100 for name in REGIONS}
     assert area["ageing"] > 35

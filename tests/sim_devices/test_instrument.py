@@ -10,7 +10,7 @@ from ainerd.dynamics import Dynamics
 
 @pytest.fixture
 def asked(instrument, monkeypatch):
-    """What the sample was asked at each exposure; it answers with dynamics that the beam speeds up."""
+    """Return the arguments of the sample at each exposure; its dynamics are sped up by the beam."""
     calls = []
 
     def dynamics(x, y, age_s, duration_s, rng, *, dose_s, events):

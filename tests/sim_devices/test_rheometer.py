@@ -112,7 +112,7 @@ def test_shear_starts_and_stops_by_the_set_point(rheometer):
     assert rested["stress"] == pytest.approx(PUBLISHED[100], rel=0.01)
 
 
-def test_what_is_set_again_changes_nothing(rheometer):
+def test_setting_the_same_rate_changes_nothing(rheometer):
     rheometer.clock.t = 50
     rheometer.shear_rate_setpoint.put(0)
     rheometer.mode.put("stop")
@@ -284,7 +284,7 @@ def test_published_record_plays_back(rheometer, published):
         assert values["shear_rate"] == pytest.approx(rate)
 
 
-def test_replayed_record_tells_the_time_since_shear_and_ends_with_the_next_shear(rheometer, tmp_path):
+def test_a_replayed_record_gives_the_time_since_shear_until_the_next_shear(rheometer, tmp_path):
     record = tmp_path / "record.csv"
     record.write_text(HEADER + "0,0,90,1e9,0.4\n10,30,11000,367,47\n12,30,11000,367,47\n20,0,100,1e9,0.4\n")
     rheometer.clock.t = 1000

@@ -31,14 +31,14 @@ def seconds(lags=LAGS):
 
 
 @pytest.mark.parametrize("contrast", [0.1, 0.35, 1.0])
-def test_contrast_and_mean_are_what_was_asked_for(contrast):
+def test_contrast_and_mean_are_as_requested(contrast):
     frames = movie(FlowField(family="fast", diffusion_nm2_s=1e5), contrast=contrast)
     assert frames.mean() == pytest.approx(1, abs=0.02)
     assert (frames.var(1) / frames.mean(1) ** 2).mean() == pytest.approx(contrast, rel=0.03)
 
 
 @pytest.mark.parametrize("size", [0.8, 2.5])
-def test_speckles_have_the_size_that_was_asked_for(size):
+def test_speckles_have_the_requested_size(size):
     """Intensities a pixel apart correlate as a Hann window's power spectrum; at half the size it is half."""
     picture = np.full((T, 128 * 192), np.nan)
     picture[:, GEOMETRY.ring] = movie(FlowField(family="fast", diffusion_nm2_s=1e5), speckle_px=size) - 1
@@ -60,7 +60,7 @@ def test_friedel_pairs_are_not_alike():
     assert np.corrcoef(frames[0], pairs[0])[0, 1] == pytest.approx(0, abs=0.05)
 
 
-def test_free_particles_forget_as_brownian_motion_says():
+def test_free_particles_decorrelate_by_brownian_motion():
     free = 600.0
     expected = [np.mean(np.exp(-2 * free * Q**2 * t)) for t in seconds()]
     for motion in (
@@ -70,7 +70,7 @@ def test_free_particles_forget_as_brownian_motion_says():
         assert decay(movie(motion, seed=1)) == pytest.approx(expected, abs=0.025)
 
 
-def test_two_velocities_beat_and_the_azimuth_says_their_direction():
+def test_two_velocities_beat_along_their_direction():
     """Two-point heterodyne: x² + (1 - x)² + 2 x (1 - x) cos(q v t cos(phi - phi_v))."""
     flow = FlowField(family="slipping", diffusion_nm2_s=0.0, velocity_nm_s=30.0, sticking=0.4, direction_deg=50.0)
     frames = np.concatenate([movie(flow, seed=seed) for seed in range(3)], axis=1)
@@ -126,7 +126,7 @@ def test_the_repulsion_keeps_particles_apart():
     assert (distance < 400).sum() < 0.1 * expected
 
 
-def test_what_a_block_passes_on_is_eshelbys_quadrupole():
+def test_a_block_redistributes_stress_by_eshelbys_quadrupole():
     """All stress falls together by what the plates hold; the others gain along the axes and lose across them."""
     kernel = _redistribution()
     assert kernel[0, 0] == -1 and kernel.sum() < 0
@@ -134,7 +134,7 @@ def test_what_a_block_passes_on_is_eshelbys_quadrupole():
     assert kernel[3, 0] / kernel[6, 0] == pytest.approx(4, rel=0.35)  # falls off as 1 / r² in two dimensions
 
 
-def test_stress_that_is_put_on_is_what_events_take_off():
+def test_events_release_the_applied_stress():
     """In a steady state, and so their rate is that of the load."""
     strain, takes = 12.0, -_redistribution().sum()
     for strained_in_s in (10.0, 40.0):

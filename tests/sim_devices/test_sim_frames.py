@@ -158,7 +158,7 @@ def test_counting_losses_against_photons_one_by_one():
     assert seen(10**6, 0.0, rng) == SATURATION
 
 
-def test_beam_flickers_by_what_is_asked_for():
+def test_beam_flickers_by_the_requested_rms():
     rng = np.random.default_rng(0)
     long = np.arange(400_000) * 5e-4 * 9.973
     assert np.allclose(flicker(long, 5e-4, 0.0, rng), 1)
@@ -169,7 +169,7 @@ def test_beam_flickers_by_what_is_asked_for():
     hertz = np.fft.rfftfreq(start.size, 5e-4)
     lines = hertz[1:][spectrum[1:] > 1e-3 * spectrum[hertz > 30].max()]
     assert {60, 120, 360} <= set(np.round(lines)) and not any(30 < line < 59 or 61 < line < 119 for line in lines)
-    # What the mains do within an exposure of whole periods is not seen.
+    # An exposure of whole periods averages the hum of the mains.
     slow = flicker(np.arange(600) * 0.1, 0.1, 0.03, np.random.default_rng(1))
     assert np.abs(np.diff(slow)).max() < 0.01
 

@@ -64,7 +64,7 @@ def test_a_few_pixels_in_ten_thousand_are_dead_or_hot(worn):
     assert not np.array_equal(mask, Geometry(bad_share=4e-4, bad_seed=4).pixel_mask)
 
 
-def test_bad_geometry_says_what_to_do():
+def test_bad_geometry_is_refused_with_advice():
     with pytest.raises(ValueError, match="no detector 'lambda751k'"):
         Geometry(detector="lambda751k")
     with pytest.raises(ValueError, match="check beam_center_px"):

@@ -42,7 +42,7 @@ def quick():
     return Stage(name="sample", clock=SimClock(1000), seed=4)
 
 
-def test_the_reading_says_where_the_screw_stopped(quick):
+def test_the_reading_is_where_the_screw_stopped(quick):
     off = []
     for target in [2.0, 8.0] * 20:
         quick.x.move(target)
@@ -88,7 +88,7 @@ def test_clock():
         SimClock(0)
 
 
-def test_what_is_done_later_takes_simulated_time():
+def test_delayed_actions_take_simulated_time():
     clock, rung = SimClock(speed=50), []
     begin, called = time.monotonic(), clock.now()
     status = clock.later(10, lambda: rung.append(clock.now()))
