@@ -18,9 +18,7 @@ from ainerd.documents import FrameReader, Whole
 from ainerd.dynamics import Dynamics
 from ainerd.techniques.rheo_xpcs import Field, Picture
 from ainerd.xpcs import Partition, TwoTimeReducer, split
-from sim_devices._frames import DATASET, FrameFile, FrameMaker
-from sim_devices._geometry import Geometry
-from sim_devices._speckle import SpeckleMovie
+from sim_devices import DATASET, FrameFile, FrameMaker, Geometry, SpeckleMovie
 from studies._tools import Row, forget_peak, memory_mb, seconds
 
 BLOCK = 50

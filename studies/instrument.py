@@ -19,9 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import Dynamics, g1_squared
 from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer, fit_flow, fit_kww
-from sim_devices._frames import FrameMaker
-from sim_devices._geometry import Geometry
-from sim_devices._speckle import Grain, SpeckleMovie, mode_weights
+from sim_devices import FrameMaker, Geometry, Grain, SpeckleMovie, mode_weights
 from studies._movies import write_exposure
 from studies._tools import Row, Study, report
 

@@ -9,7 +9,7 @@ from ainerd.dynamics import Dynamics, clean_exposure, noisy
 from ainerd.latent import SHIPPED, Encoder, ModelError, read_tensors, run_embedding, write_weights
 from ainerd.latent.training import variant
 from ainerd.novelty import find_regimes
-from sim_devices._rheometer import Yielding
+from sim_devices import Yielding
 
 FLUID = Dynamics(family="fluid", tau_s=0.05)
 SLOW = Dynamics(family="slow", tau_s=2.0, exponent=1.5)

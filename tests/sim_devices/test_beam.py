@@ -6,8 +6,7 @@ import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 
-from sim_devices import Attenuator, Shutter, SimClock, Source
-from sim_devices._beam import Dose
+from sim_devices import Attenuator, Dose, Shutter, SimClock, Source
 
 
 @pytest.fixture

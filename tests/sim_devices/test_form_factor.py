@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_devices._geometry import form_factor, scattering, structure_factor, verlet_weis
+from sim_devices import form_factor, scattering, structure_factor, verlet_weis
 
 Q = np.linspace(1e-3, 0.08, 4000)
 

@@ -10,8 +10,7 @@ import pytest
 from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrument
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
-from sim_devices import read_hardware
-from sim_devices._beam import AWAY, unlit
+from sim_devices import read_hardware, unlit
 
 SMALL = TOML.with_name("small.toml")
 FRAMES = 100

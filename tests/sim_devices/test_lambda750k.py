@@ -15,9 +15,7 @@ from ophyd.areadetector.cam import Lambda750kCam
 from ophyd.signal import InternalSignalError
 
 from ainerd.dynamics import Dynamics
-from sim_devices import AcquisitionStopped, Geometry, Lambda750k, SimClock
-from sim_devices._cam import LambdaCam
-from sim_devices._frames import FrameFile
+from sim_devices import AcquisitionStopped, FrameFile, Geometry, Lambda750k, LambdaCam, SimClock
 
 
 def of(documents, name):

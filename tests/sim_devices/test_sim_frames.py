@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim_devices import Geometry
-from sim_devices._beam import flicker
+from sim_devices import Geometry, flicker
 from sim_devices._frames import (
     BLOCK,
     DATASET,
