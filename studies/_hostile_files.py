@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from agents.rheo_xpcs import TOML
 from ainerd.config import Settings, SettingsError
-from ainerd.documents import FrameError, FrameReader, _growing
+from ainerd.documents import FrameError, FrameReader, _storage
 from ainerd.latent import ModelError, kind_of, read_weights, write_weights
 from studies._hostile_inputs import PLAIN, as_json, bytes_of, changed, changes, each
 
@@ -85,7 +85,7 @@ def read_frames(path: Path, file: bytes) -> str | None:
 
 def hostile_frames(folder: Path, outside: Path, n: int, number: int) -> tuple[int, list[str]]:
     """Read files of frames with changed bytes, in children, which HDF5 may crash or hang."""
-    _growing.ATTEMPTS = 14  # 16 µs: no process writes these files
+    _storage.ATTEMPTS = 14  # 16 µs: no process writes these files
     inputs = bytes_of(frame_files(folder, outside))
     path = folder / "changed.h5"
     drawn: list[bytes] = []

@@ -6,9 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError, _growing
-from ainerd.documents._frames import FrameReader
-from ainerd.hdf5 import LOOK, check_bytes, check_heaps, lookup3
+from ainerd.documents import LOOK, FrameError, FrameReader, _storage, check_bytes, check_heaps, lookup3
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"
@@ -138,7 +136,7 @@ def test_whatever_hdf5_raises_is_a_reason(tmp_path, movie):
 def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monkeypatch):
     with h5py.File(tmp_path / "m.h5", "w", libver="latest") as file:
         file["d"] = movie
-    waited, set_attempts = [], _growing._set_attempts
+    waited, set_attempts = [], _storage._set_attempts
 
     def slowly(*given):
         other = threading.Thread(target=lambda: h5py.h5p.create(h5py.h5p.FILE_ACCESS))
@@ -148,7 +146,7 @@ def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monk
         assert other.is_alive()
         return set_attempts(*given)
 
-    monkeypatch.setattr(_growing, "_set_attempts", slowly)
+    monkeypatch.setattr(_storage, "_set_attempts", slowly)
     assert np.array_equal(read(tmp_path / "m.h5"), movie.reshape(N, -1))
     assert waited
     for other in waited:

@@ -10,7 +10,6 @@ from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, compose_run, compose_stream_resource
 
 from ainerd.documents import DetectorKeys, FrameError, MissingFrames, Run, Whole, documents_of
-from ainerd.documents._elsewhere import HeldFrames
 from ainerd.server import open_catalog
 from tests.documents.test_whole_frames import Sees
 
@@ -159,9 +158,6 @@ def test_whole_frames_of_a_resource_count_in_the_run(raw, folder, movie):
 
 def test_whole_frames_come_in_events(movie):
     run_of(documents(None, {}, held=movie), None, 7).require(movie, range(6, N, 7))
-    held, sees = HeldFrames(movie, PIXELS, movie.shape), Sees(7)
-    sees.take(held.blocks(0, N, whole=Whole(sees)))
-    sees.require(movie, range(6, N, 7))
 
 
 def test_events_count_for_themselves(movie):
@@ -172,14 +168,13 @@ def test_events_count_for_themselves(movie):
     sees = Sees(8)
     sees.take(run.blocks(PIXELS, until=40, whole=Whole(sees, first=20)))
     sees.require(movie[20:], [7, 15])
-    assert Whole.of(object()) is None
 
 
 def run_of(docs, raw, every):
     run, sees = Run(KEYS, (), raw), Sees(every)
     for name, doc in docs:
         run(name, doc)
-    blocks = sees.take(run.blocks(PIXELS, wait_s=0.0, whole=Whole.of(sees)))
+    blocks = sees.take(run.blocks(PIXELS, wait_s=0.0, whole=Whole(sees)))
     run.close()
     assert len(blocks) == N
     return sees

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameReader, Whole
-from ainerd.documents._whole import MOST_BYTES
+from ainerd.documents._frames import WHOLE_BYTES
 
 PIXELS = np.array([13, 29, 2, 17])
 N, NY, NX = 60, 5, 6
@@ -76,9 +76,9 @@ def test_every_may_grow_while_frames_are_read_ahead(reader, movie, size):
 
 def test_few_frames_are_held_whole():
     sees = Sees(3)
-    assert Whole(sees).block(50, MOST_BYTES // 4) == 12
-    assert Whole(sees).block(50, 10 * MOST_BYTES) == 3
-    assert Whole(Sees(None)).block(50, 10 * MOST_BYTES) == 50
+    assert Whole(sees).block(50, WHOLE_BYTES // 4) == 12
+    assert Whole(sees).block(50, 10 * WHOLE_BYTES) == 3
+    assert Whole(Sees(None)).block(50, 10 * WHOLE_BYTES) == 50
 
 
 def test_a_frame_damaged_beside_the_wanted_pixels_is_left_out(tmp_path):

@@ -7,8 +7,7 @@ import msgpack_numpy
 import numpy as np
 import pytest
 
-from ainerd.documents import WireError
-from ainerd.documents._wire import checked, unpack
+from ainerd.documents import WireError, checked, unpack
 
 
 def pack(value):

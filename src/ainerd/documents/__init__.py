@@ -1,17 +1,31 @@
-"""Bluesky documents to runs: the wanted pixels of each frame as they arrive, readings and series beside them."""
+"""Runs from Bluesky documents: sources, frames as they arrive, readings, and checks of the files that hold frames.
 
-from ainerd.documents._files import file_documents
-from ainerd.documents._frames import BLOCK, FrameError, FrameReader, MissingFrames, local_path
-from ainerd.documents._quiet import Quiet
-from ainerd.documents._replay import RunReader, documents_of, streams_of
-from ainerd.documents._run import DetectorKeys, Run
-from ainerd.documents._sources import check_source, open_documents
-from ainerd.documents._whole import Whole
-from ainerd.documents._wire import Document, WireError, checked
-from ainerd.documents._zmq import Curve
+Only `_storage` is imported at once: a Tiled server needs its check of HDF5 files, and has no Bluesky.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ainerd.documents._storage import (
+    LOOK,
+    FrameError,
+    MissingFrames,
+    check_bytes,
+    check_heaps,
+    local_path,
+    lookup3,
+)
+
+if TYPE_CHECKING:
+    from ainerd.documents._frames import BLOCK, FrameReader, Whole
+    from ainerd.documents._run import DetectorKeys, Run
+    from ainerd.documents._sources import Curve, check_source, open_documents
+    from ainerd.documents._tiled import Quiet, RunReader, documents_of, streams_of, tiled_documents
+    from ainerd.documents._wire import Document, WireError, checked, file_documents, unpack
 
 __all__ = [
     "BLOCK",
+    "LOOK",
     "Curve",
     "DetectorKeys",
     "Document",
@@ -23,11 +37,32 @@ __all__ = [
     "RunReader",
     "Whole",
     "WireError",
-    "checked",
+    "check_bytes",
+    "check_heaps",
     "check_source",
+    "checked",
     "documents_of",
     "file_documents",
     "local_path",
+    "lookup3",
     "open_documents",
     "streams_of",
+    "tiled_documents",
+    "unpack",
 ]
+
+_NAMES = {
+    "_frames": ("BLOCK", "FrameReader", "Whole"),
+    "_run": ("DetectorKeys", "Run"),
+    "_sources": ("Curve", "check_source", "open_documents"),
+    "_tiled": ("Quiet", "RunReader", "documents_of", "streams_of", "tiled_documents"),
+    "_wire": ("Document", "WireError", "checked", "file_documents", "unpack"),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module of a name when the name is used first."""
+    if name in _MODULES:
+        return getattr(import_module(f"ainerd.documents.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Wanted pixels of bitshuffle-LZ4 chunks (HDF5 filter 32008), of which only the blocks that hold them are decompressed.
+"""Selected pixels of bitshuffle-LZ4 chunks (HDF5 filter 32008): only the blocks that hold them are decompressed.
 
 A chunk is a header (bytes of the frame, big-endian u64; bytes of a block, u32), then per block the length of its LZ4
 stream (u32) and the stream, and last, raw, the pixels that do not fill a group of eight. A block of n pixels holds bit
@@ -20,13 +20,13 @@ FILTER = 32008
 _HEADER = struct.Struct(">QI")
 _HEADER_BYTES = _HEADER.size
 _LONGEST = 2**31 - 1  # LZ4 counts bytes in a C int
-_LZ4 = 2  # among the filter's options: how bitshuffled blocks are compressed
+_LZ4 = 2  # value of the filter's option for the compression of blocks
 
 
 def _find_lz4() -> Any:
-    """`LZ4_decompress_safe` of the library in, or linked to, lz4's extension; None where it is hidden.
+    """Return `LZ4_decompress_safe` of the library in, or linked to, lz4's extension; None if it is hidden.
 
-    Compiled code calls it block after block without coming back to Python, whose lock other threads need.
+    Compiled code calls it for all blocks of a frame without Python's lock, which other threads need.
     """
     try:
         function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
@@ -41,27 +41,27 @@ _lz4_decompress = _find_lz4()
 
 
 class _Plan(NamedTuple):
-    """Where the wanted pixels are, for one size of block."""
+    """Places of the selected pixels, for one block size."""
 
     block_bytes: int
-    used: NDArray[np.int64]  # blocks that hold wanted pixels, ascending
-    slot: NDArray[np.int64]  # of each pixel: its block's place in `used`, -1 in the raw tail
-    place: NDArray[np.int64]  # of each pixel: which one in its block, or in the tail
+    used: NDArray[np.int64]  # blocks that hold selected pixels, ascending
+    slot: NDArray[np.int64]  # index in `used` of each pixel's block, -1 in the raw tail
+    place: NDArray[np.int64]  # index of each pixel in its block, or in the tail
 
 
 class BitshuffleLZ4:
     """Decodes the frames of a dataset with bitshuffle-LZ4 chunks of one frame.
 
-    `pixels` are the flat indices wanted, in the order wanted, each from 0 to `n_pixels` - 1.
+    `pixels` are flat indices from 0 to `n_pixels` - 1, in the order of the result.
     """
 
     def __init__(self, dtype: np.dtype, n_pixels: int, pixels: NDArray[np.int64]) -> None:
         self._dtype, self._n_pixels, self._pixels = dtype, n_pixels, pixels
-        self._plan = lru_cache(maxsize=4)(self._make_plan)  # every chunk of a file has blocks of one size, as a rule
+        self._plan = lru_cache(maxsize=4)(self._make_plan)  # all chunks of a file usually have blocks of one size
 
     @staticmethod
     def fits(dataset: h5py.Dataset) -> bool:
-        """Whether filter and type of `dataset` are those decoded here."""
+        """Return whether this class decodes the filter and type of `dataset`."""
         dtype, filters = dataset.dtype, dataset.id.get_create_plist()
         if _lz4_decompress is None or filters.get_nfilters() != 1:
             return False
@@ -76,7 +76,7 @@ class BitshuffleLZ4:
         )
 
     def decode(self, chunk: bytes, out: NDArray) -> None:
-        """Write the wanted pixels of one chunk to `out` (n,); ValueError if it is damaged where it matters for them."""
+        """Write the selected pixels of one chunk to `out` (n,); ValueError if their blocks are damaged."""
         if len(chunk) < _HEADER_BYTES:
             raise ValueError(f"its chunk of {len(chunk)} bytes is too short")
         n_bytes, block_bytes = _HEADER.unpack_from(chunk)

@@ -1,23 +1,22 @@
-"""Frames that lie in no file of this machine: in Tiled, or in the documents themselves."""
+"""Frames that are not in a file of this machine: in Tiled, or in the documents themselves."""
 
 import math
 from collections.abc import Iterator
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from tiled.client.container import Container
 from tiled.ndslice import NDSlice
 
-from ainerd.documents._frames import BLOCK, FrameError, MissingFrames
-from ainerd.documents._whole import Whole
+from ainerd.documents._frames import BLOCK, Whole
+from ainerd.documents._storage import FrameError, MissingFrames
+from ainerd.documents._tiled import AWAY
 
-MOST_BYTES = 32 * 2**20  # of an answer
-AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+MOST_BYTES = 32 * 2**20  # of a response
 
 
 class HeldFrames:
-    """The wanted pixels of frames (ny, nx) or (n, ny, nx) that are here; FrameError if they have another shape."""
+    """Selected pixels of frames (ny, nx) or (n, ny, nx) in memory; FrameError if the frames have another shape."""
 
     def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
@@ -25,24 +24,34 @@ class HeldFrames:
         self._frames = frames.reshape(-1, shape[-2], shape[-1])
         self._pixels = pixels
 
-    def blocks(self, start: int, stop: int, *, whole: Whole | None = None) -> Iterator[NDArray]:
-        """Frames start … stop - 1 in blocks (b, n_pixels); those wanted whole go to `whole`, after their block."""
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
+        """Yield frames start … stop - 1 in blocks (b, n_pixels); `whole` gets its frames after each block."""
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
             yield self._frames[first:last].reshape(last - first, -1)[:, self._pixels]
-            if whole is not None:
-                whole.give({index: self._frames[index] for index in whole.indices(first, last)})
+            whole.give({index: self._frames[index] for index in whole.indices(first, last)})
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class TiledFrames:
-    """The wanted pixels of frames that a Tiled server reads.
+    """Selected pixels of frames that a Tiled server reads: a file that TiledWriter registered, or any array.
 
-    A file of frames that TiledWriter registered, or an array of another kind: whatever the server can slice. `path` is
-    uid of the run, name of the stream, data key. `offset` counts frames in the stream before those of the resource,
-    which Tiled joins. `why` says in messages why they are not read from a file.
+    Parameters
+    ----------
+    raw : tiled.client.container.Container
+        The raw runs.
+    path : tuple of str
+        Uid of the run, name of the stream, data key.
+    pixels : ndarray of int64, shape (n_pixels,)
+        Flat indices in a frame.
+    frame_shape : tuple of int
+        (ny, nx).
+    offset : int
+        Frames of the stream before those of the resource: Tiled joins resources.
+    why : str
+        Why the frames are not read from a file; a part of error messages.
     """
 
     def __init__(
@@ -56,43 +65,44 @@ class TiledFrames:
         why: str,
     ) -> None:
         self._raw, self._path, self._frame_shape, self._offset, self._why = raw, path, frame_shape, offset, why
-        self._n_frames = -1  # not looked at
+        self._n_frames = -1  # unknown
         rows, columns = np.divmod(pixels, frame_shape[1])
         self._window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         self._wanted = rows - rows.min(), columns - columns.min()
 
-    def blocks(self, start: int, stop: int, *, whole: Whole | None = None) -> Iterator[NDArray]:
-        """Frames start … stop - 1 of the resource in blocks (b, n_pixels).
+    def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
+        """Yield frames start … stop - 1 of the resource in blocks (b, n_pixels); `whole` gets its frames one by one.
 
-        Frames that are wanted whole are asked one by one, and handed to `whole` after their block.
-
-        Raises MissingFrames if Tiled does not have them (yet) or cannot read them, FrameError if they have another
-        shape, and httpx.HTTPError if Tiled is away.
+        Raises
+        ------
+        MissingFrames
+            If Tiled does not have them (yet), or cannot read them.
+        FrameError
+            If they have another shape.
+        httpx.HTTPError
+            If Tiled is away.
         """
         row, end = self._offset + start, self._offset + stop
         if end > self._n_frames:
-            self._look()
+            self._look_up()
         if end > self._n_frames:
             raise self._missing(f"Tiled holds {self._n_frames} frames of {self._name}, {end} were announced")
         height, width = (s.stop - s.start for s in self._window)
         most = max(MOST_BYTES // (height * width * self._dtype.itemsize), 1)
+        frame_bytes = math.prod(self._frame_shape) * self._dtype.itemsize
         while row < end:
-            n = min(BLOCK, most, end - row)
-            if whole is not None:
-                n = min(n, whole.block(n, math.prod(self._frame_shape) * self._dtype.itemsize))
-            if self._per_index > 1:  # an index at a time
+            n = whole.block(min(BLOCK, most, end - row), frame_bytes)
+            if self._per_index > 1:  # a request cannot cross from one index to the next
                 n = min(n, self._per_index - row % self._per_index)
             window = self._read(self._slices(row, n, self._window), (n, height, width))
             index = row - self._offset
-            wanted = whole.indices(index, index + n) if whole is not None else ()
-            frames = {i: self._whole(window, i - index, row) for i in wanted}
+            frames = {i: self._whole_frame(window, i - index, row) for i in whole.indices(index, index + n)}
             yield window[:, *self._wanted]
-            if whole is not None:
-                whole.give(frames)
+            whole.give(frames)
             row += n
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     @property
     def _name(self) -> str:
@@ -101,8 +111,8 @@ class TiledFrames:
     def _missing(self, what: str) -> MissingFrames:
         return MissingFrames(f"{self._why}, and {what}")
 
-    def _look(self) -> None:
-        """How many frames there are."""
+    def _look_up(self) -> None:
+        """Ask Tiled for the array's link, dtype and number of frames."""
         uid, stream, key = self._path
         try:
             node = self._raw[uid][stream].base[key]
@@ -116,22 +126,22 @@ class TiledFrames:
         self._per_index = shape[1] if self._has_exposures else 1
         self._n_frames = shape[0] * self._per_index
 
-    def _whole(self, window: NDArray, place: int, row: int) -> NDArray:
-        """Frame `place` of those read from `row` on."""
+    def _whole_frame(self, window: NDArray, place: int, row: int) -> NDArray:
+        """Return frame `place` of a window that starts at frame `row`, read again unless the window is the frame."""
         if window.shape[1:] == self._frame_shape:
             return window[place]
         everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
         return self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0]
 
     def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
-        """Where `n` frames from `row` on are in Tiled's array, and their window."""
+        """Return the slices of `n` frames from `row` on, and of their window, in Tiled's array."""
         if self._per_index > 1:
             index, within = divmod(row, self._per_index)
             return index, slice(within, within + n), *window
         return slice(row, row + n), *(0,) * self._has_exposures, *window
 
     def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray:
-        # Not through the array's client: it repeats for most of a minute what the server says it cannot read.
+        # Not with the array's client: that repeats for most of a minute a request that the server cannot answer.
         response = self._raw.context.http_client.get(
             self._link,
             params={"slice": NDSlice(*wanted).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},

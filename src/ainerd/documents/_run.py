@@ -1,4 +1,4 @@
-"""One run, put together from its documents."""
+"""A run, assembled from its documents."""
 
 import math
 import time
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.documents._elsewhere import HeldFrames, TiledFrames
-from ainerd.documents._frames import FrameError, FrameReader, MissingFrames, local_path
-from ainerd.documents._whole import Whole
+from ainerd.documents._frames import NOTHING, FrameReader, Whole
+from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
-AGAIN_S = 0.2  # between two looks for frames that are late
+RETRY_S = 0.2  # between two attempts to read frames that are late
 MOST_FRAMES = 5_000_000  # of a run: at 2 kHz, 40 minutes
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorKeys:
-    """Where the documents say what the detector did.
+    """Keys of the documents that describe the detector.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class DetectorKeys:
         Data key of the frames.
     n_frames, frame_time_s : str
         Configuration keys of the number of frames in an exposure, and of the time from frame to frame in seconds; empty
-        if the detector does not say.
+        if the detector has none.
     """
 
     image: str
@@ -41,24 +41,26 @@ class DetectorKeys:
 
 
 class Run(DocumentRouter):
-    """Takes the documents of one run, in order, and gives its frames, readings and series.
+    """Takes the documents of one run, in order, and returns its frames, readings and series.
 
-    Frames in an HDF5 file of this machine are read from it, whether a StreamResource or a Resource of classic ophyd
-    names it. Those in events are there. All others are asked from Tiled.
-    Where other things are read in the frames' own stream, frames are given once the event that they belong to has come.
+    Frames in an HDF5 file of this machine are read from the file, whether a StreamResource or a Resource of classic
+    ophyd names it. Frames in events are already there. All others are read from Tiled.
+    If the stream of the frames has other readings too, frames are returned after the event that they belong to.
 
     Parameters
     ----------
     keys : DetectorKeys
     roots : iterable of Path
-        Folders frames may be read from.
+        Folders that frames may be read from.
     raw : tiled.client.container.Container, optional
         The raw runs in Tiled.
 
     Attributes
     ----------
     start_doc, stop_doc : dict
-        Empty until they come.
+        Empty before they arrive.
+    n_read : int
+        Frames that `blocks` returned or `skip` left out.
     """
 
     def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
@@ -66,23 +68,23 @@ class Run(DocumentRouter):
         self._keys, self._roots, self._raw = keys, tuple(roots), raw
         self.start_doc: dict[str, Any] = {}
         self.stop_doc: dict[str, Any] = {}
-        self._image: dict[str, Any] | None = None  # the descriptor that has the detector
+        self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
         self._resources: dict[str, dict[str, Any]] = {}
-        self._datums: dict[str, tuple[str, int]] = {}  # resource and index by id
+        self._datums: dict[str, tuple[str, int]] = {}  # resource and index by id of the datum
         self._per_point: dict[str, int] = {}  # frames of one index, by resource of classic ophyd
-        self._of_point = 1  # of the resource in use
-        self._streams: dict[str, str] = {}  # names by uid of the descriptor
+        self._frames_per_point = 1  # of the current resource
+        self._streams: dict[str, str] = {}  # name by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
-        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and number
-        self._held: dict[str, NDArray] = {}  # frames that came in events, by the event's uid
-        self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last + 1
+        self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
+        self._held: dict[str, NDArray] = {}  # frames in events, by the uid of the event
+        self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last index + 1
         self._n_announced = 0  # frames
-        self._refused: str | None = None  # why no more of them are read
+        self._refused: str | None = None  # why no more frames are read
         self._taken = 0  # frames of the first announcement that have been read
-        # by key: stream, number of the event, time, value
-        self._read: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
+        # stream, sequence number, time and value of readings, by key
+        self._readings: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
-        self._reader_of: str | None = None
+        self._reader_resource: str | None = None
         self._reader_pixels = np.empty(0, np.int64)
         self.n_read = 0
 
@@ -91,14 +93,14 @@ class Run(DocumentRouter):
         self.start_doc = dict(doc)
 
     def descriptor(self, doc: Any) -> None:
-        """Take a descriptor; the one that has the detector says what frames will come."""
-        doc = {"name": "primary", **doc}  # a stream need not have a name
+        """Take a descriptor; the one with the detector describes the frames."""
+        doc = {"name": "primary", **doc}  # the name is optional
         self._streams[doc["uid"]] = doc["name"]
         if self._keys.image in doc["data_keys"]:
             self._image = doc
 
     def event(self, doc: Any) -> Any:
-        """Keep every scalar number of an event with its time, and frames."""
+        """Keep all scalar numbers of an event with their times, and frames."""
         stream = self._streams[doc["descriptor"]]
         read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
         self._n_events += self._image is not None and stream == self._image["name"]
@@ -111,29 +113,29 @@ class Run(DocumentRouter):
                 self._announced.append((doc["uid"], 0, 1))
             if (number := _number(value)) is not None:
                 time_s = _number(doc["timestamps"].get(key))
-                at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema lets anything be a time
-                self._read[key].append((stream, doc["seq_num"], at, number))
+                at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
+                self._readings[key].append((stream, doc["seq_num"], at, number))
 
     def resource(self, doc: Any) -> None:
-        """Remember where frames lie, as classic ophyd says it: its events name them one by one, by datum."""
-        spec, about = str(doc["spec"]).upper(), doc["resource_kwargs"]
+        """Remember a file of classic ophyd, whose events name frames one by one, by datum."""
+        spec, options = str(doc["spec"]).upper(), doc["resource_kwargs"]
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
         path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
         self._resources[doc["uid"]] = {
             "mimetype": "application/x-hdf5" if is_hdf5 else spec,
             "uri": f"file://localhost{quote(str(path))}",
-            "parameters": {"dataset": about.get("dataset", "/entry/data/data"), "swmr": about.get("swmr", True)},
+            "parameters": {"dataset": options.get("dataset", "/entry/data/data"), "swmr": options.get("swmr", True)},
         }
-        self._per_point[doc["uid"]] = int(about.get("frame_per_point") or 1)
+        self._per_point[doc["uid"]] = int(options.get("frame_per_point") or 1)
 
     def datum(self, doc: Any) -> Any:
-        """Remember which frames a datum is."""
+        """Remember which frames a datum refers to."""
         if doc["resource"] in self._resources:
             self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
         return doc
 
     def datum_page(self, doc: Any) -> Any:
-        """Take several datums: a router makes pages of them."""
+        """Take several datums: a router packs them into pages."""
         for each in unpack_datum_page(doc):
             self.datum(each)
         return doc
@@ -145,7 +147,7 @@ class Run(DocumentRouter):
         return doc
 
     def stream_resource(self, doc: Any) -> None:
-        """Remember where frames lie."""
+        """Remember a file of frames."""
         if doc["data_key"] == self._keys.image:
             self._resources[doc["uid"]] = dict(doc)
 
@@ -167,7 +169,7 @@ class Run(DocumentRouter):
             self._refused = f"the frames of event {event} are called {datum_id!r}, and no datum says which these are"
             return
         resource, point = self._datums.pop(datum_id)
-        self._of_point = self._per_point[resource]
+        self._frames_per_point = self._per_point[resource]
         self._n_announced += self._per_index
         self._announced.append((resource, point, point + 1))
 
@@ -182,7 +184,7 @@ class Run(DocumentRouter):
 
     @property
     def has_frames(self) -> bool:
-        """Whether the detector is in this run: known from its descriptor on."""
+        """Whether the detector is in this run; False before its descriptor arrives."""
         return self._image is not None
 
     @property
@@ -192,14 +194,14 @@ class Run(DocumentRouter):
 
     @property
     def n_exposure(self) -> int | None:
-        """Frames of one exposure, by the detector's configuration; None if it does not say."""
+        """Frames of one exposure by the detector's configuration; None if not configured."""
         return None if not self._keys.n_frames else int(self._configured(self._keys.n_frames))
 
     @property
     def n_event(self) -> int | None:
-        """Frames that belong together in one event: an exposure's, or those of one index where it does not say.
+        """Frames of one event: those of an exposure, or of one index if the exposure is not configured.
 
-        None of a detector that flies and does not say: all frames are of one event.
+        None for a detector that flies with neither: all frames belong to one event.
         """
         if self.n_exposure is None and self._per_index == 1 and self.flies:
             return None
@@ -207,19 +209,19 @@ class Run(DocumentRouter):
 
     @property
     def n_events(self) -> int:
-        """Events that the frames announced so far belong to, one that is not full among them."""
+        """Number of events of the frames announced so far, including an incomplete one."""
         return -(-self.n_ready // self.n_event) if self.n_event else int(self.n_ready > 0)
 
     @property
     def flies(self) -> bool:
-        """Whether nothing but frames is in their stream: no event says which of them belong together."""
+        """Whether the stream of the frames has no other readings, and so no events that group frames."""
         return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
 
     @property
     def n_frames(self) -> int | None:
-        """Frames to expect of the whole run; None if nobody says.
+        """Frames to expect in the whole run; None if unknown.
 
-        A detector that flies says it. One that is triggered takes an exposure at each of ``num_points``.
+        For a detector that flies it is configured. A triggered detector takes an exposure at each of ``num_points``.
         """
         if self.n_event is None or self.n_event > self._per_index:
             return self.n_exposure
@@ -230,47 +232,47 @@ class Run(DocumentRouter):
 
     @property
     def frame_time_s(self) -> float | None:
-        """Time from frame to frame, in seconds; None if the detector does not say."""
+        """Time from frame to frame, in seconds; None if not configured."""
         return None if not self._keys.frame_time_s else float(self._configured(self._keys.frame_time_s))
 
     def reading(self, key: str, event: int | None = None) -> float | None:
-        """First value of a scalar in the run, or its value in an event (from 1); None if it was not read.
+        """Return the first value of a scalar in the run, or its value in an event (from 1); None if it was not read.
 
-        Of what is not read with the frames, the value at an event is the first one that came since the event before, or
-        else the latest before that.
+        If it was not read with the frames, its value in an event is the first one since the event before, or else the
+        last one before that.
         """
-        read = self._read.get(key, [])
-        found = sorted((time, value) for _, _, time, value in read)
-        if event is not None and read:
+        readings = self._readings.get(key, [])
+        values = sorted((time, value) for _, _, time, value in readings)
+        if event is not None and readings:
             numbers = self._numbers(event)
-            own = sorted((time, value) for stream, n, time, value in read if (stream, n) in numbers)
+            own = sorted((time, value) for stream, n, time, value in readings if (stream, n) in numbers)
             since, until = self._span(event)
-            lately = [x for x in found if since < x[0] <= until] or [x for x in found if x[0] <= since][-1:]
-            found = own or lately or found
-        return found[0][1] if found else None
+            recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
+            values = own or recent or values
+        return values[0][1] if values else None
 
     def event_time(self, event: int) -> float | None:
-        """When an event (from 1) was read, in seconds since the epoch; None if it was not."""
+        """Return the time of an event (from 1), in seconds since the epoch; None if it was not read."""
         times = [self._times[stream, n] for stream, n in self._numbers(event) if (stream, n) in self._times]
         return max(times, default=None)
 
     def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
-        """Times (seconds since the epoch) and values of a scalar, (2, n), by time: streams may come one by one.
+        """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
 
-        Of an event, what came since the one before.
+        With `event`, only those since the event before.
         """
-        found = sorted((time, value) for _, _, time, value in self._read.get(key, []))
-        table = np.array(found, dtype=float).reshape(-1, 2).T
+        values = sorted((time, value) for _, _, time, value in self._readings.get(key, []))  # streams may be separate
+        table = np.array(values, dtype=float).reshape(-1, 2).T
         if event is None:
             return table
         since, until = self._span(event)
         return table[:, (table[0] > since) & (table[0] <= until)]
 
     def of_frames(self, key: str, first: int, last: int, event: int | None = None) -> NDArray[np.float64]:
-        """Value of a scalar at the frames first … last - 1 of the run (of an event), NaN where it was not read."""
+        """Return a scalar at frames first … last - 1 of the run (of an event), NaN where it was not read."""
         image = self._image["name"] if self._image else ""
-        values = {number: value for stream, number, _, value in self._read.get(key, []) if stream == image}
-        if not values:  # it was read beside them
+        values = {number: value for stream, number, _, value in self._readings.get(key, []) if stream == image}
+        if not values:  # it was not read with the frames
             once = self.reading(key, event)
             return np.full(last - first, np.nan if once is None else once)
         numbers = np.arange(first, last) // self._per_index + 1
@@ -278,7 +280,7 @@ class Run(DocumentRouter):
 
     @property
     def n_ready(self) -> int:
-        """Frames from the run's first one on that have been announced and may be given."""
+        """Frames of the run that have been announced and may be read, including those read already."""
         waiting = sum((last - first) * self._per_index for _, first, last in self._announced)
         return int(min(self.n_read + waiting - self._taken, self._limit))
 
@@ -288,28 +290,28 @@ class Run(DocumentRouter):
         *,
         until: int | None = None,
         wait_s: float | None = None,
-        whole: Whole | None = None,
+        whole: Whole = NOTHING,
     ) -> Iterator[NDArray]:
-        """Gathered blocks of the frames that have been announced and not been read yet, (b, n_pixels).
+        """Yield selected pixels of the announced frames that were not read yet, in blocks (b, n_pixels).
 
         Parameters
         ----------
         pixels : ndarray of int
-            Flat indices of the pixels wanted.
+            Flat indices in a frame.
         until : int, optional
             Frames of the run after which to stop.
         wait_s : float, optional
-            For how long to wait for frames that are not there. Without it they are left for the next call.
+            Time to wait for frames that are late. Without it they are left to the next call.
         whole : Whole, optional
-            Gets some of the frames whole, each after the block that holds it; it counts frames of the run.
+            Gets some frames whole, each after the block that holds it; its indices are those of the run.
 
         Raises
         ------
         FrameError
-            If a file is outside the allowed roots, of another shape, or damaged, frames do not come in time, or more
+            If a file is outside the allowed roots or damaged, frames have another shape or do not come in time, or more
             are announced than a run may have.
         httpx.HTTPError
-            If they are asked from Tiled, and it is away.
+            If they are read from Tiled, and it is away.
         """
         if self._refused is not None:
             raise FrameError(self._refused)
@@ -322,20 +324,20 @@ class Run(DocumentRouter):
             if stop == start:
                 return
             try:
-                seen = None if whole is None else whole.moved(start - self.n_read)
-                for block in self._open(resource, start, pixels).blocks(start, stop, whole=seen):
+                reader, moved = self._open(resource, start, pixels), whole.moved(start - self.n_read)
+                for block in reader.blocks(start, stop, whole=moved):
                     self._advance(len(block))
                     yield block
             except MissingFrames:
-                self.close()  # they may come to another place
+                self.close()  # they may appear elsewhere
                 if wait_s is None:
                     return
                 if time.monotonic() >= end:
                     raise
-                time.sleep(AGAIN_S)
+                time.sleep(RETRY_S)
 
     def skip(self, until: int) -> None:
-        """Leave out the announced frames before number `until` of the run."""
+        """Leave out the announced frames before frame `until` of the run."""
         while self._announced and self.n_read < until:
             _, first, last = self._announced[0]
             self._advance(min(until - self.n_read, (last - first) * self._per_index - self._taken))
@@ -347,33 +349,33 @@ class Run(DocumentRouter):
             self._reader = None
 
     def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
-        if self._reader is None or self._reader_of != resource or not np.array_equal(self._reader_pixels, pixels):
+        if self._reader is None or self._reader_resource != resource or not np.array_equal(self._reader_pixels, pixels):
             self.close()
             if resource in self._held:
                 self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
             else:
                 self._reader = self._find(self._resources[resource], start, pixels)
-            self._reader_of, self._reader_pixels = resource, pixels
+            self._reader_resource, self._reader_pixels = resource, pixels
         return self._reader
 
     def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
-        """Where frames can be read: their file, or else Tiled."""
-        about = doc["parameters"]
+        """Return a reader of the file with the frames, or else of Tiled."""
+        options = doc["parameters"]
         try:
-            if doc["mimetype"] != "application/x-hdf5" or not about.get("dataset"):
-                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {about} are not read")
+            if doc["mimetype"] != "application/x-hdf5" or not options.get("dataset"):
+                raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
             path = local_path(doc["uri"], self._roots)
-        except MissingFrames as here:
+        except MissingFrames as error:
             if self._raw is None or self._image is None:
                 raise
-            at = self.uid, self._image["name"], self._keys.image
-            return TiledFrames(self._raw, at, pixels, self.frame_shape, offset=self.n_read - start, why=str(here))
+            address = self.uid, self._image["name"], self._keys.image
+            return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=self.n_read - start, why=str(error))
         return FrameReader(
-            path, about["dataset"], pixels, self.frame_shape, swmr=bool(about.get("swmr", True)), roots=self._roots
+            path, options["dataset"], pixels, self.frame_shape, swmr=bool(options.get("swmr", True)), roots=self._roots
         )
 
     def _advance(self, n: int) -> None:
-        """Count frames of the first announcement as read, and drop it after its last one."""
+        """Count frames of the first announcement as read, and remove it after its last one."""
         resource, first, last = self._announced[0]
         self.n_read, self._taken = self.n_read + n, self._taken + n
         if self._taken == (last - first) * self._per_index:
@@ -385,26 +387,26 @@ class Run(DocumentRouter):
     def _per_index(self) -> int:
         """Frames of one index of the data key."""
         shape = self._data_key["shape"]
-        return int(shape[0]) if len(shape) == 3 else self._of_point
+        return int(shape[0]) if len(shape) == 3 else self._frames_per_point
 
     @property
     def _limit(self) -> float:
-        """Frames that may be given: all, or those of the events that have come."""
+        """Frames that may be read: all, or those of the events that have arrived."""
         if self.stop_doc or self.flies:
             return np.inf
         return self._n_events * self._per_index
 
     def _numbers(self, event: int) -> set[tuple[str, int]]:
-        """Stream and number of what was read in an event: with its frames, or in the stream primary."""
+        """Return stream and number of an event's readings: with its frames, or in the stream primary."""
         assert self._image is not None
         image, n_indices = self._image["name"], (self.n_event or 1) // self._per_index
         own = set() if self.flies else {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)}
         return own if image == "primary" else {*own, ("primary", event)}
 
     def _span(self, event: int) -> tuple[float, float]:
-        """From when, and until when, what is recorded belongs to an event; infinite at either end of the run.
+        """Return the times between which readings belong to an event; infinite at either end of the run.
 
-        An event is read when its frames have been taken. Where the detector flies it begins with what is read.
+        An event is read after its frames were taken. With a detector that flies it begins with its readings.
         """
         first = event if self.flies else event - 1
         since = self.event_time(first) if event > 1 else None
@@ -425,7 +427,7 @@ class Run(DocumentRouter):
 
 
 def _number(value: Any) -> float | None:
-    """A number as a float; None if it is none, or has more digits than a float."""
+    """Return a number as a float; None for anything else, or if it is too large for a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     try:

@@ -1,32 +1,89 @@
-"""Where the bytes of an HDF5 dataset lie: links, virtual datasets and raw files, none of which may leave the roots.
+"""Files that frames are read from: allowed roots, files that grow, links and virtual datasets, damage.
 
-HDF5 opens whatever a file names, as long as it may: a link, a source of a virtual dataset, a raw file. So all of them
-are looked up here first, as HDF5 would, and nothing is read before each is known to lie below the allowed roots.
+HDF5 opens every file that a link, a virtual dataset or external storage names. So all of them are resolved here first,
+as HDF5 does it, and nothing is read before each is known to lie below the allowed roots.
+
+The global heaps of a file are checked before HDF5 reads them, because HDF5 2.0.0 does not survive some damage to them:
+it goes from object to object by the size that is stored there, and loops forever on a size of zero while it holds
+Python's interpreter lock. It also decodes the source list of a virtual dataset before it checks the checksum, and a
+list that cannot be decoded ends the process.
+
+Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
+(layout message); B. Jenkins, lookup3.c, hashlittle(), 2006.
 """
 
+import ctypes
+import errno
+import math
+import mmap
 import os
+import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import h5py
+from h5py._objects import phil  # the lock that h5py holds in every call; it has no public name (3.16)
 
-from ainerd.documents._growing import AbsentError, opened
-from ainerd.hdf5 import check_heaps
-
-MOST_LINKS = 16  # one behind the other
+MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
 
+# HDF5 reads metadata again while its checksum is wrong, and doubles its pause each time, from 1 ns: 28 attempts take a
+# quarter of a second. The default of a SWMR reader, 100, takes forever, with h5py's lock held.
+ATTEMPTS = 28
+# h5py has no name for it (3.16); the symbol is in the HDF5 library that h5py is linked to.
+_set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
+_set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
+_LOCKED = (
+    "unable to lock file",
+    "already open for write",
+)  # in HDF5's errors while a writer has the file open
 
-class OutsideError(Exception):
-    """Something leads out of the allowed roots, or is no file; the message says what."""
+LOOK = 16 * 2**20  # bytes checked at either end of a file: a heap is written with the objects that use it
+_HEAP = b"GCOL\x01\0\0\0"
+_VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
+
+_MASK = 0xFFFFFFFF
+_MIX = (4, 6, 8, 16, 19, 4)
+_FINAL = (14, 11, 25, 16, 4, 14, 24)
+
+
+class FrameError(Exception):
+    """Frames cannot be read; the message says which and why."""
+
+
+class MissingFrames(FrameError):
+    """Frames are not here; they may come late, or be elsewhere."""
+
+
+def local_path(uri: str, roots: Iterable[Path]) -> Path:
+    """Return the file of a StreamResource's uri (file://localhost/…), with links followed.
+
+    Raises
+    ------
+    MissingFrames
+        If the uri is not a local file, or the file does not exist.
+    FrameError
+        If it lies outside every root.
+    """
+    parts = urlparse(uri)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        raise MissingFrames(f"frames at {uri!r} are not a local file")
+    path = Path(unquote(parts.path)).resolve()
+    if not path.is_file():
+        raise MissingFrames(f"no file {path}")
+    roots = [Path(root).resolve() for root in roots]
+    if not any(path.is_relative_to(root) for root in roots):
+        raise FrameError(f"{path} lies outside the allowed roots: {', '.join(map(str, roots)) or 'none is set'}")
+    return path
 
 
 @dataclass
 class Roots:
-    """Folders that may be read, links followed."""
+    """Folders that may be read, with links followed."""
 
     folders: Sequence[Path]
 
@@ -34,32 +91,62 @@ class Roots:
         self.folders = [Path(folder).resolve() for folder in self.folders]
 
     def file(self, name: str, beside: Path, what: str) -> Path:
-        """A file as HDF5 finds it: by its whole name, else beside the file that names it.
+        """Find a file as HDF5 does: by its full name, otherwise beside the file that names it.
 
-        OutsideError unless it is a plain file below the roots, AbsentError if there is none.
+        Raises FrameError unless it is a plain file below the roots, MissingFrames if there is no file.
         """
         given = Path(name)
         candidates = [given, beside / given.name] if given.is_absolute() else [beside / given]
-        path = next((found for found in candidates if found.exists()), candidates[0]).resolve()
+        path = next((candidate for candidate in candidates if candidate.exists()), candidates[0]).resolve()
         if not any(path.is_relative_to(folder) for folder in self.folders):
-            raise OutsideError(f"{what} leads to {path}, outside the allowed roots")
+            raise FrameError(f"{what} leads to {path}, outside the allowed roots")
         if not path.exists():
-            raise AbsentError(f"{what} leads to {path}, which is not there")
+            raise MissingFrames(f"{what} leads to {path}, which is not there")
         if not path.is_file():
-            raise OutsideError(f"{what} leads to {path}, which is no file")
+            raise FrameError(f"{what} leads to {path}, which is no file")
         return path
 
 
-def find(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
-    """File and name of a dataset, every link on the way followed; files are opened as they may be `growing`.
+def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
+    """Open a file to read it, in SWMR mode if it may be `growing`.
 
-    OutsideError if one leaves the roots, AbsentError if something is not there.
+    Reading a file that was cut short raises OSError or RuntimeError within a second.
+
+    Raises
+    ------
+    MissingFrames
+        If its writer locks the file until it is closed.
+    OSError
+        If it cannot be opened.
+    """
+    try:
+        return _open_growing(path) if growing else h5py.File(path, "r")
+    except OSError as error:
+        if error.errno == errno.EAGAIN or any(text in str(error) for text in _LOCKED):
+            raise MissingFrames(f"{path} is being written, and nobody else may read it: {error}") from error
+        raise
+
+
+def _open_growing(path: Path) -> h5py.File:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    with phil:  # HDF5 is not thread-safe: beside a call of another thread this would corrupt its memory
+        refused = _set_attempts(access.id, ATTEMPTS) < 0
+    if refused:
+        raise OSError("HDF5 takes no number of attempts to read metadata")
+    return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
+
+
+def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
+    """Return file and name of a dataset after all links; files are opened as they may be `growing`.
+
+    Raises FrameError if a link leaves the roots, MissingFrames if something does not exist.
     """
     if n_links > MOST_LINKS:
-        raise OutsideError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
+        raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
     parts = [part for part in dataset.split("/") if part and part != "."]
     check_heaps(path)
-    with opened(path, growing=growing) as file:
+    with open_hdf5(path, growing=growing) as file:
         group: Any = file
         for i, part in enumerate(parts):
             try:
@@ -67,18 +154,16 @@ def find(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_link
             except (KeyError, AttributeError, TypeError, RuntimeError):
                 link = None
             rest = parts[i + 1 :]
-            if isinstance(link, h5py.ExternalLink):
-                there = roots.file(link.filename, path.parent, f"{path}, {dataset!r}")
-                name = "/".join([link.path.strip("/"), *rest])
-                return find(there, name, roots, growing=growing, n_links=n_links + 1)
-            if isinstance(link, h5py.SoftLink):
-                start = [] if link.path.startswith("/") else parts[:i]
+            if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+                is_external = isinstance(link, h5py.ExternalLink)
+                target = roots.file(link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path
+                start = [] if is_external or link.path.startswith("/") else parts[:i]
                 name = "/".join([*start, link.path.strip("/"), *rest])
-                return find(path, name, roots, growing=growing, n_links=n_links + 1)
+                return find_dataset(target, name, roots, growing=growing, n_links=n_links + 1)
             if not isinstance(link, h5py.HardLink):
                 if n_links:
-                    raise AbsentError(f"{path}, {dataset!r}: no such dataset, and a link leads there")
-                break  # whoever opens it says so
+                    raise MissingFrames(f"{path}, {dataset!r}: no such dataset, and a link leads there")
+                break  # the caller opens it and reports the error
             if rest:
                 try:
                     group = group[part]
@@ -89,9 +174,9 @@ def find(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_link
 
 @dataclass
 class Storage:
-    """The raw files and the sources that a dataset has beside its own file.
+    """Raw files and sources that hold a dataset's frames outside its own file.
 
-    Of each: the first frame and the one after the last that it holds part of, and how far it must reach for a frame.
+    Each part has its first frame, the frame after its last, and a function that checks that the part reaches a frame.
     """
 
     _parts: list[tuple[int, int, Callable[[int], None]]] = field(default_factory=list)
@@ -100,24 +185,24 @@ class Storage:
     def of(
         cls, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool = True, depth: int = 0
     ) -> "Storage":
-        """Of a dataset that is open, of a file that was looked up; raises as `find`, where a file is outside.
+        """Find the storage of an open dataset; raises as `find_dataset` for files outside the roots.
 
-        `depth` counts the virtual datasets that this one is a source of, one behind the other.
+        `depth` counts the virtual datasets in the chain that leads to this one.
         """
-        found = cls()
+        storage = cls()
         if dataset.external:
-            found._add_raw(path, dataset, roots, frame_bytes)
+            storage._add_raw(path, dataset, roots, frame_bytes)
         if dataset.is_virtual:
-            found._add_sources(path, dataset, roots, growing, depth)
-        return found
+            storage._add_sources(path, dataset, roots, growing, depth)
+        return storage
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether there are any."""
+        """Whether any frame lies outside the dataset's own file."""
         return bool(self._parts)
 
     def require(self, start: int, stop: int) -> None:
-        """See that all that holds frames start … stop - 1 is there; AbsentError if not, OutsideError if elsewhere."""
+        """Check all files of frames start … stop - 1: MissingFrames if one is absent, FrameError if outside."""
         for first, last, reach in self._parts:
             if first < stop and start < last:
                 reach(min(stop, last))
@@ -125,73 +210,166 @@ class Storage:
     def _add_raw(self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int) -> None:
         segments, begins = [], 0
         for name, offset, size in dataset.external:
-            # HDF5 itself looks from the working directory: only what is the same from anywhere is taken
+            # HDF5 itself starts at the working directory: only a name that is the same from everywhere is accepted
             if not os.path.isabs(name):
-                raise OutsideError(f"{path}: raw data in {name!r}, which is no absolute path")
+                raise FrameError(f"{path}: raw data in {name!r}, which is no absolute path")
             if not Path(name).exists():
-                raise AbsentError(f"{path}: raw data in {name!r}, which is not there")
-            segments.append((roots.file(name, path.parent, f"{path}: raw data"), offset, begins))
+                raise MissingFrames(f"{path}: raw data in {name!r}, which is not there")
+            segments.append((roots.file(name, path.parent, f"{path}: raw data"), offset, begins, size))
             begins += size
 
         def reach(stop: int) -> None:
-            for (file, offset, begins), (_, _, size) in zip(segments, dataset.external, strict=True):
+            for file, offset, begins, size in segments:
                 wanted = min(stop * frame_bytes - begins, size)
-                if wanted > 0 and file.stat().st_size < offset + wanted:
-                    raise AbsentError(f"{file} ends at byte {file.stat().st_size}, the frames at {offset + wanted}")
+                if wanted > 0 and (end := file.stat().st_size) < offset + wanted:
+                    raise MissingFrames(f"{file} ends at byte {end}, the frames at {offset + wanted}")
 
         self._parts.append((0, len(dataset), reach))
 
     def _add_sources(self, path: Path, dataset: h5py.Dataset, roots: Roots, growing: bool, depth: int) -> None:
         if depth > MOST_LINKS:
-            raise OutsideError(f"{path}: more than {MOST_LINKS} virtual datasets one behind the other")
+            raise FrameError(f"{path}: more than {MOST_LINKS} virtual datasets one behind the other")
         for source in dataset.virtual_sources():
-            try:
-                low, high = source.vspace.get_select_bounds()
-            except (RuntimeError, ValueError):  # without an end
-                low, high = (0,), (len(dataset),)
-            # a pattern stands for as many as HDF5 finds, and it looks in more places than here
+            low, high = _bounds(source.vspace, len(dataset))
+            # a pattern stands for any number of files, and HDF5 searches more places for them than `Roots.file`
             if any(pattern in name for name in (source.file_name, source.dset_name) for pattern in ("%b", "%%")):
-                raise OutsideError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
+                raise FrameError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
             if len(self._parts) > MOST_SOURCES:
-                raise OutsideError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
-            reach = _Source(path, source, int(low[0]), roots, growing, depth)
-            self._parts.append((int(low[0]), int(high[0]) + 1, reach))
+                raise FrameError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
+            self._parts.append((low, high + 1, _Source(path, source, low, roots, growing, depth)))
+
+
+def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
+    """Return the first and last frame of a selection; 0 and `otherwise` if it has no end."""
+    try:
+        low, high = space.get_select_bounds()
+    except (RuntimeError, ValueError):
+        return 0, otherwise
+    return int(low[0]), int(high[0])
 
 
 class _Source:
-    """One source of a virtual dataset: looked up when frames of it are asked for, and again when they are more."""
+    """A source of a virtual dataset, checked when its frames are needed, and again when more of them are."""
 
     def __init__(self, path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int) -> None:
         self._path, self._file, self._name, self._roots = path, source.file_name, source.dset_name, roots
         self._first, self._known, self._growing, self._depth = first, 0, growing, depth
-        try:
-            low, high = source.src_space.get_select_bounds()
-            self._low, self._high = int(low[0]), int(high[0]) + 1
-        except (RuntimeError, ValueError):  # all of it, or without an end
-            self._low, self._high = 0, sys.maxsize
+        self._low, self._last = _bounds(source.src_space, sys.maxsize - 1)
 
     def __call__(self, stop: int) -> None:
         if stop <= self._known:
             return
         what = f"{self._path}: a source"
-        there = self._path if self._file == "." else self._roots.file(self._file, self._path.parent, what)
-        path, name = find(there, self._name, self._roots, growing=self._growing)
-        with opened(path, growing=self._growing) as file:
+        target = self._path if self._file == "." else self._roots.file(self._file, self._path.parent, what)
+        path, name = find_dataset(target, self._name, self._roots, growing=self._growing)
+        with open_hdf5(path, growing=self._growing) as file:
             dataset = file[name]
             if not isinstance(dataset, h5py.Dataset):
-                raise OutsideError(f"{path}, {name!r}: no dataset, and a source of {self._path}")
-            wanted = min(self._low + stop - self._first, self._high)
+                raise FrameError(f"{path}, {name!r}: no dataset, and a source of {self._path}")
+            wanted = min(self._low + stop - self._first, self._last + 1)
             if dataset.shape and len(dataset) < wanted:
-                raise AbsentError(f"{path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
+                raise MissingFrames(f"{path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
             if dataset.is_virtual or dataset.external:
-                n = max(wanted, 1)
-                size, depth = _frame_bytes(dataset), self._depth + 1
-                Storage.of(path, dataset, self._roots, size, growing=self._growing, depth=depth).require(0, n)
+                size, depth = dataset.dtype.itemsize * math.prod(dataset.shape[1:]), self._depth + 1
+                storage = Storage.of(path, dataset, self._roots, size, growing=self._growing, depth=depth)
+                storage.require(0, max(wanted, 1))
         self._known = stop
 
 
-def _frame_bytes(dataset: h5py.Dataset) -> int:
-    size = dataset.dtype.itemsize
-    for n in dataset.shape[1:]:
-        size *= n
-    return size
+def check_heaps(path: Path) -> None:
+    """Raise OSError if a heap of a file is not complete, or a source list in it does not match its checksum.
+
+    Only `LOOK` bytes at either end are searched. In a complete heap no object has the size zero.
+    """
+    if not path.stat().st_size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        size = len(mapped)
+        first, begin = mapped[:LOOK], max(size - LOOK, LOOK - len(_HEAP))
+        last = mapped[begin:] if size > LOOK else b""
+        check_bytes(first, size, named=last)
+        if last:
+            check_bytes(last, size - begin, begin, named=first)
+
+
+def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named: bytes = b"") -> None:
+    """Check a part of a file as `check_heaps` does. It begins at byte `begin`, and the file has `n_left` bytes from it.
+
+    Without `n_left` the part is the whole file. `named` is another part, which may also name source lists.
+    """
+    n_left, at = len(part) if n_left is None else n_left, part.find(_HEAP)
+    while at >= 0:
+        # a length has 8 or 4 bytes, which only the head of the file tells: a complete heap fits one of them
+        lengths = [n_length for n_length in (8, 4) if _is_complete(part, at, n_length, n_left)]
+        if not lengths:
+            raise OSError(f"a global heap of it is damaged, or cut short, {n_left - at} bytes before its end")
+        lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
+        for number, block in _objects(part, at, lengths[0]) if lists else ():
+            is_intact = len(block) > 4 and lookup3(block[:-4]) == _integer(block[-4:])
+            if number in lists and not is_intact:
+                raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
+        at = part.find(_HEAP, at + 1)
+
+
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _source_lists(part: bytes, heap: int) -> Iterator[int]:
+    """Yield the numbers of a heap's objects that layout messages name as source lists."""
+    for kind in _VIRTUAL:
+        message = kind + heap.to_bytes(8, "little")
+        at = part.find(message)
+        while at >= 0:
+            yield _integer(part[at + len(message) : at + len(message) + 4])
+            at = part.find(message, at + 1)
+
+
+def _is_complete(part: bytes, begin: int, n_length: int, n_left: int) -> bool:
+    """Return whether all objects of a heap take up some of its space, and no more than it has."""
+    head = 8 + n_length  # of the heap, and of an object
+    end = begin + _integer(part[begin + 8 : begin + head])
+    at = begin + head + -head % 8
+    if not at <= end <= n_left:
+        return False
+    while at + head <= min(end, len(part)):
+        size = _integer(part[at + 8 : at + head])
+        room = head + -head % 8 + size + -size % 8 if _integer(part[at : at + 2]) else size
+        if room <= 0 or at + room > end:
+            return False
+        at += room
+    return True
+
+
+def _objects(part: bytes, begin: int, n_length: int) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each object of a complete heap, as far as they are in the part."""
+    head = 8 + n_length
+    end = min(begin + _integer(part[begin + 8 : begin + head]), len(part))
+    at = begin + head + -head % 8
+    while at + head <= end:
+        number, size = _integer(part[at : at + 2]), _integer(part[at + 8 : at + head])
+        first = at + head + -head % 8
+        if number and first + size <= end:
+            yield number, part[first : first + size]
+        at = first + size + -size % 8 if number else at + size
+
+
+def lookup3(data: bytes) -> int:
+    """Return Jenkins' checksum, which HDF5 uses for its metadata."""
+    a = b = c = (0xDEADBEEF + len(data)) & _MASK
+    if not data:
+        return c
+    last = (len(data) - 1) // 12 * 12
+    for x, y, z in struct.iter_unpack("<3I", data[:last]):
+        a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
+        for n in _MIX:  # the three change places with each step
+            a, b, c = b, (c + b) & _MASK, (a - c) & _MASK ^ _rotated(c, n)
+    x, y, z = struct.unpack("<3I", data[last:].ljust(12, b"\0"))
+    a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
+    for n in _FINAL:
+        a, b, c = b, ((c ^ b) - _rotated(b, n)) & _MASK, a
+    return b
+
+
+def _rotated(x: int, n: int) -> int:
+    return (x << n | x >> (32 - n)) & _MASK

@@ -1,11 +1,17 @@
-"""Documents as bytes on a wire: msgpack with numpy arrays, and nothing that executes."""
+"""Documents as bytes: msgpack with numpy arrays, and JSON lines. Nothing that is read here can execute code."""
 
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 from event_model import DocumentNames, schema_validators
 from msgpack.fallback import Unpacker
+
+logger = logging.getLogger(__name__)
 
 Document = tuple[str, dict[str, Any]]
 
@@ -14,16 +20,16 @@ KINDS = "biufcSU"  # of arrays: bool, numbers, text
 
 
 class WireError(ValueError):
-    """Bytes that are no Bluesky document; the message says why."""
+    """Bytes are not a Bluesky document; the message says why."""
 
 
 def unpack(payload: bytes) -> Any:
-    """Values from msgpack, arrays as msgpack-numpy writes them, but for object arrays: these would be pickle.
+    """Return values from msgpack, with arrays as msgpack-numpy writes them, except object arrays, which are pickle.
 
-    WireError if the bytes are not that.
+    Raises WireError for anything else.
     """
     try:
-        # not msgpack.unpackb: once msgpack_numpy.patch() was called, in bluesky_kafka for one, that reads pickle
+        # not msgpack.unpackb: after msgpack_numpy.patch(), which bluesky_kafka calls, that reads pickle
         unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
         unpacker.feed(payload)
         value = unpacker.unpack()
@@ -36,20 +42,6 @@ def unpack(payload: bytes) -> Any:
         raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
 
 
-def checked(name: Any, doc: Any) -> Document:
-    """A document that keeps event-model's schema; WireError if it does not, or there is no such kind of document."""
-    try:
-        validator = schema_validators[DocumentNames[name]]
-        validator.validate(doc)
-    except (KeyError, TypeError):
-        raise WireError(f"no kind of document is called {str(name)[:40]!r}") from None
-    except jsonschema.ValidationError as error:
-        raise WireError(f"{name} document: {error.message[:200]}") from None
-    except (RecursionError, ValueError) as error:  # values too deep inside each other, or too long to be shown
-        raise WireError(f"{name} document: {type(error).__name__}") from None
-    return name, doc
-
-
 def _array(value: dict[Any, Any]) -> Any:
     if b"nd" not in value:
         return value
@@ -58,3 +50,40 @@ def _array(value: dict[Any, Any]) -> Any:
         raise WireError("an array of objects or records: numbers and text are taken")
     flat = np.frombuffer(value[b"data"], dtype)
     return flat.reshape(value[b"shape"]) if value[b"nd"] else flat[0]
+
+
+def checked(name: Any, doc: Any) -> Document:
+    """Return a document that matches event-model's schema; WireError if it does not, or its kind is unknown."""
+    try:
+        schema_validators[DocumentNames[name]].validate(doc)
+    except (KeyError, TypeError):
+        raise WireError(f"no kind of document is called {str(name)[:40]!r}") from None
+    except jsonschema.ValidationError as error:
+        raise WireError(f"{name} document: {error.message[:200]}") from None
+    except (RecursionError, ValueError) as error:  # values nested too deeply, or too long to print
+        raise WireError(f"{name} document: {type(error).__name__}") from None
+    return name, doc
+
+
+def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
+    """Yield the documents of a ``.jsonl`` file, or of all in a folder, the oldest file first; ValueError if none.
+
+    Lines without a document, such as the last one of a file cut short, are logged and left out; so are documents that
+    break event-model's schema, unless `by_schema` is False, as for a run that was accepted before.
+    """
+    files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
+    if not all(file.is_file() for file in files):
+        raise ValueError(f"no file {path}: give a .jsonl file, or a folder of them")
+    for file in files:
+        with file.open(errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = json.loads(line)
+                    name, doc = record["name"], record["doc"]
+                    if not isinstance(doc, dict):
+                        raise TypeError(name)
+                    yield checked(name, doc) if by_schema else (name, doc)
+                except (json.JSONDecodeError, KeyError, TypeError):
+                    logger.warning("left out %s, line %d: it holds no document", file, number)
+                except WireError as error:
+                    logger.warning("left out %s, line %d: %s", file, number, error)

@@ -157,7 +157,7 @@ class RunState:
             return
         with _problems_of(subject):
             try:
-                whole = Whole.of(subject.analysis, subject.first)
+                whole = Whole(subject.analysis, subject.first)
                 for block in self.run.blocks(subject.analysis.pixels, until=until, wait_s=wait_s, whole=whole):
                     subject.n_read += len(block)
                     subject.analysis.push(block)

@@ -300,7 +300,7 @@ def _replay(technique: Technique, series: Subject) -> None:
             series.analysis = begin(technique, series.info)
         else:
             series.analysis.next_run(series.info)
-        for block in series.run.blocks(series.analysis.pixels, whole=Whole.of(series.analysis)):
+        for block in series.run.blocks(series.analysis.pixels, whole=Whole(series.analysis)):
             series.n_read += len(block)
             series.analysis.push(block)
     except (AnalysisError, ValueError) as error:

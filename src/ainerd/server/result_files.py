@@ -27,7 +27,7 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Management
 from tiled.utils import path_from_uri
 
-from ainerd.hdf5 import check_bytes
+from ainerd.documents import check_bytes
 from ainerd.results import decode_table
 from ainerd.server._access import Caller, bounded_body
 

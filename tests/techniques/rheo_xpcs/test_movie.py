@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import FrameError
+from ainerd.documents import FrameError, Whole
 from ainerd.techniques.rheo_xpcs.commands._analyze import find_movie
 
 FRAMES = np.random.default_rng(0).poisson(0.4, (130, 6, 8)).astype(np.uint32)
@@ -40,17 +40,16 @@ def master(tmp_path):
 
 
 def read(movie, whole=None):
+    whole = whole or Whole()
     return np.concatenate(list(movie.blocks(PIXELS, whole)))
 
 
 @pytest.mark.parametrize("dataset", ["entry/data/data", "entry/data"])
 def test_a_master_file_is_read_through(master, dataset):
-    from ainerd.documents import Whole
-
     movie = find_movie(master, dataset)
     assert (movie.n_frames, movie.shape, len(movie.parts)) == (130, (6, 8), 3)
     viewer = Sees()
-    assert np.array_equal(read(movie, Whole.of(viewer)), FRAMES.reshape(130, -1)[:, PIXELS])
+    assert np.array_equal(read(movie, Whole(viewer)), FRAMES.reshape(130, -1)[:, PIXELS])
     assert sorted(viewer.seen) == [19, 39, 59, 79, 99, 119]
     assert all(np.array_equal(frame, FRAMES[number]) for number, frame in viewer.seen.items())
 

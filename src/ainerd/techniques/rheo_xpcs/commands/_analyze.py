@@ -67,7 +67,7 @@ def _analyze_frames(
         )
         with bars() as progress:
             task = progress.add_task("frames", total=n_frames)
-            for block in movie.blocks(exposure.pixels, Whole.of(exposure)):
+            for block in movie.blocks(exposure.pixels, Whole(exposure)):
                 exposure.push(block)
                 progress.advance(task, len(block))
         analysis = exposure.finish()
@@ -230,14 +230,14 @@ class Movie:
         """Of all parts."""
         return sum(n for _, n in self.parts)
 
-    def blocks(self, pixels: "NDArray[Any]", whole: "Whole | None") -> Iterator["NDArray[Any]"]:
+    def blocks(self, pixels: "NDArray[Any]", whole: "Whole") -> Iterator["NDArray[Any]"]:
         """Yield these pixels of all frames, in blocks; FrameError if they cannot be read."""
         from ainerd.documents import FrameReader
 
         before = 0
         for dataset, n in self.parts:
             with closing(FrameReader(self.file, dataset, pixels, self.shape, swmr=False)) as reader:
-                yield from reader.blocks(0, n, whole=None if whole is None else whole.moved(-before))
+                yield from reader.blocks(0, n, whole=whole.moved(-before))
             before += n
 
 
