@@ -1,6 +1,6 @@
-"""Checks that a technique keeps what `ainerd.technique` asks of it, to be run by whoever writes one.
+"""Checks for authors of techniques: that a technique does all that `ainerd.technique` requires.
 
-They need neither a RunEngine nor Tiled. In a test of your own:
+They need neither a RunEngine nor Tiled. In your own test:
 
 >>> from ainerd.testing import ExampleRun, check_technique  # doctest: +SKIP
 >>> check_technique(Mine(), [ExampleRun(frames=frames)], section={"alpha": 0.01})  # doctest: +SKIP

@@ -1,9 +1,9 @@
-"""Runs to try a technique on, and what feeds their frames to it as an agent does."""
+"""Example runs, and a feed that passes their frames to a technique as an agent does."""
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,20 +16,20 @@ BEGAN = 1.7e9  # seconds since 1970
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleRun:
-    """A run to try a technique on; one event of it, where the unit is the event.
+    """A run to try a technique on; one event of it, if the unit is the event.
 
     Attributes
     ----------
     frames : ndarray, shape (n, ny, nx)
-        As the detector gives them, in its dtype.
+        Frames in the dtype of the detector.
     frame_time_s : float or None
         Time from one frame to the next, in seconds.
     start : mapping
-        Of the start document, what the technique looks at.
+        Keys of the start document that the technique uses.
     readings : mapping of str to number or array_like, shape (n,)
-        What was read beside the frames, by data key: a number was read once, of an array one value with each frame.
+        Readings beside the frames, by data key: a number was read once, an array has a value for each frame.
     uid : str
-        Of the start document.
+        Uid of the start document.
     """
 
     frames: NDArray[Any]
@@ -47,18 +47,18 @@ class ExampleRun:
 
 
 def analyse(technique: Technique, run: ExampleRun, *, block: int = BLOCK) -> Analysis:
-    """What a technique says of a run, its frames pushed as an agent does, `block` at a time.
+    """Return a technique's result for a run, whose frames are pushed as an agent does, `block` at a time.
 
     Raises
     ------
     AnalysisError
-        If the technique says that the run cannot be analysed.
+        If the technique refuses the run.
     """
     return Feed(technique, run).push(block=block).finish()
 
 
 def default_runs() -> tuple[ExampleRun, ...]:
-    """Three movies of Poisson counts whose mean goes up, stays and goes down."""
+    """Return three movies of Poisson counts with rising, constant and falling mean."""
     rng = np.random.default_rng(0)
     time = np.linspace(0.0, 1.0, 64)[:, None, None]
     means = (4 + 2 * slope * (time - 0.5) for slope in (1, 0, -1))
@@ -66,33 +66,33 @@ def default_runs() -> tuple[ExampleRun, ...]:
 
 
 class Feed:
-    """Feeds the frames of runs to a technique; to it this is the `Readings`, which grow meanwhile.
+    """Passes the frames of runs to a technique; it is also the technique's `Readings`, which grow meanwhile.
 
     Parameters
     ----------
     technique : Technique
     run : ExampleRun
-    **said
-        Fields of `RunInfo` that say something else than the run.
+    **changes
+        Fields of `RunInfo` that differ from the run.
 
     Attributes
     ----------
     analysis : RunAnalysis
     """
 
-    def __init__(self, technique: Technique, run: ExampleRun, **said: Any) -> None:
+    def __init__(self, technique: Technique, run: ExampleRun, **changes: Any) -> None:
         self._technique = technique
         self._runs, self._taken = [run], [0]
-        self.analysis: RunAnalysis = begin(technique, self._info(**said))
+        self.analysis: RunAnalysis = begin(technique, self._info(**changes))
 
-    def next_run(self, run: ExampleRun) -> "Feed":
-        """Go on with the next run of a series."""
+    def next_run(self, run: ExampleRun) -> Self:
+        """Continue with the next run of a series."""
         self._runs.append(run)
         self._taken.append(0)
         self.analysis.next_run(self._info(n_frames=None))
         return self
 
-    def push(self, n: int | None = None, *, block: int = BLOCK) -> "Feed":
+    def push(self, n: int | None = None, *, block: int = BLOCK) -> Self:
         """Push the next `n` frames, or all that are left."""
         frames = self._runs[-1].frames
         last = len(frames) if n is None else min(self._taken[-1] + n, len(frames))
@@ -100,24 +100,20 @@ class Feed:
             taken = frames[first : min(first + block, last)]
             self._taken[-1] += len(taken)
             self.analysis.push(taken.reshape(len(taken), -1)[:, self.analysis.pixels])
-            self._show(taken, first)
+            for number, frame in enumerate(taken, first):
+                every = self.analysis.every
+                if every is not None and (number + 1) % every == 0:
+                    shown = frame.view()
+                    shown.flags.writeable = False
+                    self.analysis.whole(shown, number)
         return self
 
-    def _show(self, frames: NDArray[Any], first: int) -> None:
-        """Hand over those of the frames from number `first` on that are wanted whole."""
-        for number, frame in enumerate(frames, first):
-            every = self.analysis.every
-            if every is not None and (number + 1) % every == 0:
-                shown = frame.view()
-                shown.flags.writeable = False
-                self.analysis.whole(shown, number)
-
     def finish(self) -> Analysis:
-        """What the technique says."""
+        """Return the technique's result."""
         return self.analysis.finish()
 
     def value(self, key: str) -> float | None:
-        """First value; None if it was not read, or not yet."""
+        """Return the first value of a reading; None if it was not read yet."""
         for run, taken in zip(self._runs, self._taken, strict=True):
             if key in run.readings:
                 values = np.asarray(run.readings[key], dtype=float)
@@ -128,26 +124,26 @@ class Feed:
         return None
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
-        """Value at each frame that was pushed, (n_frames,)."""
-        found = []
+        """Return the value at each frame that was pushed, (n_frames,)."""
+        parts = []
         for run, taken in zip(self._runs, self._taken, strict=True):
             values = np.asarray(run.readings.get(key, np.nan), dtype=float)
-            found.append(values[:taken] if values.ndim else np.full(taken, values))
-        return np.concatenate(found)
+            parts.append(values[:taken] if values.ndim else np.full(taken, values))
+        return np.concatenate(parts)
 
     def series(self, key: str) -> NDArray[np.float64]:
-        """Times (seconds since 1970) and values, (2, n)."""
-        found, began = [np.empty((2, 0))], BEGAN
+        """Return times (seconds since 1970) and values, (2, n)."""
+        parts, began = [np.empty((2, 0))], BEGAN
         for run, taken in zip(self._runs, self._taken, strict=True):
             if key in run.readings:
                 values = np.atleast_1d(np.asarray(run.readings[key], dtype=float))[:taken]
-                found.append(np.array([began + np.arange(values.size) * (run.frame_time_s or 1.0), values]))
+                parts.append(np.array([began + np.arange(values.size) * (run.frame_time_s or 1.0), values]))
             began += 1000
-        return np.concatenate(found, axis=1)
+        return np.concatenate(parts, axis=1)
 
-    def _info(self, **said: Any) -> RunInfo:
+    def _info(self, **changes: Any) -> RunInfo:
         run = self._runs[-1]
-        about: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "raw_uid": run.uid,
             "n_frames": len(run.frames),
             "frame_shape": run.frames.shape[1:],
@@ -156,4 +152,4 @@ class Feed:
             "event": 1 if self._technique.unit == "event" else None,
             "readings": self,
         }
-        return RunInfo(**(about | said))
+        return RunInfo(**(fields | changes))

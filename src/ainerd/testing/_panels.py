@@ -1,4 +1,4 @@
-"""What a technique draws."""
+"""Checks of the panels that a technique draws."""
 
 import difflib
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 
 from ainerd.technique import Analysis
 from ainerd.testing._example import ExampleRun
-from ainerd.testing._trial import CheckFailed, Trial, require
+from ainerd.testing._trial import CheckFailed, Problems, Trial
 
 ARGUMENTS = {
     "plot": ("result", "figure"),
@@ -26,8 +26,8 @@ ARGUMENTS = {
 }
 
 
-def panels(trial: Trial) -> None:
-    """What is installed as panels can be imported, and has functions of known names that take what they are given."""
+def panels(trial: Trial) -> Problems:
+    """The installed panels can be imported, and have functions with known names and arguments."""
     module = _panels(trial)
     if module is None:
         return
@@ -35,28 +35,26 @@ def panels(trial: Trial) -> None:
     functions = {name for name in functions if getattr(getattr(module, name), "__module__", "") == module.__name__}
     for name in sorted(functions - set(ARGUMENTS)):
         close = difflib.get_close_matches(name, ARGUMENTS, 1, cutoff=0.8)
-        require(not close or close[0] in functions, f"{name}() is never called: did you mean {close and close[0]}()?")
+        if close and close[0] not in functions:
+            yield f"{name}() is never called: did you mean {close[0]}()?"
     known = [name for name in ARGUMENTS if hasattr(module, name)]
-    require(
-        known or not functions,
-        f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}",
-    )
+    if functions and not known:
+        yield f"{module.__name__} has none of {', '.join(ARGUMENTS)}: nothing calls {', '.join(functions)}"
     for name in known:
         try:
             inspect.signature(getattr(module, name)).bind(*ARGUMENTS[name])
         except TypeError as error:
-            raise CheckFailed(f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}") from None
+            yield f"{name}() is called as {name}({', '.join(ARGUMENTS[name])}): {error}"
     wanted = getattr(module, "arrays", {})
-    require(
-        isinstance(wanted, Mapping) and set(wanted) <= {"gallery", "strip"},
-        f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}",
-    )
+    if not isinstance(wanted, Mapping) or not set(wanted) <= {"gallery", "strip"}:
+        yield f"arrays must be such as {{'strip': ('trajectory',)}}, with gallery or strip, got {wanted!r}"
     for panel, names in wanted.items():
-        require(not isinstance(names, str), f"arrays[{panel!r}] must be names of arrays, ({names!r},) say")
+        if isinstance(names, str):
+            yield f"arrays[{panel!r}] must be names of arrays, ({names!r},) say"
 
 
-def plot_and_image(trial: Trial) -> None:
-    """`plot` draws a result in a figure, `image` gives a grey picture of it."""
+def plot_and_image(trial: Trial) -> Problems:
+    """`plot` draws a result in a figure, `image` returns a gray picture of it."""
     from matplotlib.figure import Figure
 
     module = _panels(trial)
@@ -65,19 +63,19 @@ def plot_and_image(trial: Trial) -> None:
         if hasattr(module, "plot"):
             figure = Figure(figsize=(6, 4))
             module.plot(result, figure)
-            require(figure.axes, "plot() draws nothing: it gets a figure to draw in, and returns nothing")
+            if not figure.axes:
+                yield "plot() draws nothing: it gets a figure to draw in, and returns nothing"
             figure.savefig(io.BytesIO(), format="png")
         if hasattr(module, "image"):
             image = module.image(result)
-            require(
-                isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size,
-                f"image() must give uint8 of shape (ny, nx), got {getattr(image, 'dtype', type(image).__name__)} "
-                f"{np.shape(image)}",
-            )
+            is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 2 and image.size
+            if not is_image:
+                got = f"{getattr(image, 'dtype', type(image).__name__)} {np.shape(image)}"
+                yield f"image() must give uint8 of shape (ny, nx), got {got}"
 
 
-def gallery_and_strip(trial: Trial) -> None:
-    """`gallery` and `strip` draw a campaign, also one that has just begun."""
+def gallery_and_strip(trial: Trial) -> Problems:
+    """`gallery` and `strip` draw a campaign, also one without results."""
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -109,12 +107,12 @@ def gallery_and_strip(trial: Trial) -> None:
                 try:
                     getattr(module, name)(region, scene, scene.runs)
                 except Exception as error:
-                    raise CheckFailed(f"{name}() of {n} run(s): {type(error).__name__}: {error}") from error
+                    yield f"{name}() of {n} run(s): {type(error).__name__}: {error}"
         figure.savefig(io.BytesIO(), format="png")
 
 
 class _Result(Mapping[str, "_Array"]):
-    """Stands for an `ainerd.results.AinerdResult`: `metadata`, and arrays as children and attributes with `read`."""
+    """Substitute for an `ainerd.results.AinerdResult`, with `metadata`, and arrays as children and attributes."""
 
     def __init__(self, technique: str, run: ExampleRun, analysis: Analysis) -> None:
         kept = {name: array for name, array in analysis.arrays.items() if array.size}
@@ -153,7 +151,7 @@ class _Result(Mapping[str, "_Array"]):
 
 
 class _Array(SimpleNamespace):
-    """An array in Tiled: read when it is asked for."""
+    """Substitute for an array in Tiled."""
 
     def __init__(self, array: Any) -> None:
         super().__init__(shape=array.shape, dtype=array.dtype, read=array.copy)
@@ -163,7 +161,7 @@ class _Array(SimpleNamespace):
 
 
 def _panels(trial: Trial) -> Any:
-    """The module, None if none is installed under the technique's name."""
+    """Return the module that is installed under the technique's name, or None."""
     for entry in entry_points(group="ainerd.panels", name=trial.technique.name):
         try:
             return entry.load()

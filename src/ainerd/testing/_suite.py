@@ -1,4 +1,4 @@
-"""The checks in their order, and who runs them."""
+"""All checks in order, and the functions that run them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ainerd.technique import AnalysisError, Technique
-from ainerd.testing._bad_input import BAD_INPUT
 from ainerd.testing._example import ExampleRun, default_runs
 from ainerd.testing._optional import OPTIONAL
 from ainerd.testing._panels import PANELS
-from ainerd.testing._protocol import PROTOCOL, protocol
-from ainerd.testing._regimes import REGIMES
+from ainerd.testing._required import REQUIRED, protocol
 from ainerd.testing._results import RESULTS
-from ainerd.testing._trial import CheckFailed, Trial
-
-CHECKS: tuple[Callable[[Trial], None], ...] = (*PROTOCOL, *RESULTS, *BAD_INPUT, *REGIMES, *OPTIONAL, *PANELS)
+from ainerd.testing._trial import CheckFailed, Problems, Trial
 
 
 class TechniqueCheckError(AssertionError):
-    """A technique does not keep what `ainerd.technique` asks; a line for each check that failed: ``check: what``."""
+    """A technique does not do what `ainerd.technique` requires; a line for each failed check: ``check: problem``."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +28,20 @@ class Check:
     """
 
     name: str
-    _check: Callable[[Trial], None]
+    _check: Callable[[Trial], Problems]
     _trial: Trial
 
     def __call__(self) -> None:
-        """Raise `TechniqueCheckError` if it fails."""
+        """Raise `TechniqueCheckError` if the check fails."""
         try:
-            self._check(self._trial)
+            problem = next(self._check(self._trial), None)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
-            said = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise TechniqueCheckError(f"{self.name}: the technique raised {said}") from error
+            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise TechniqueCheckError(f"{self.name}: the technique raised {first_line}") from error
+        if problem is not None:
+            raise TechniqueCheckError(f"{self.name}: {problem}")
 
     def __str__(self) -> str:
         return self.name
@@ -63,15 +61,15 @@ def check_technique(
     technique : Technique
         An instance.
     runs : sequence of ExampleRun
-        Runs that it can analyse; for a series the first two become one. Without them, movies of Poisson counts.
+        Runs that it can analyse; for a series the first two become one. By default movies of Poisson counts.
     section : mapping, optional
-        Its section of the TOML, to check `from_settings` too; relative paths in it count from `folder`.
+        Its section of the TOML, to check `from_settings` as well; relative paths in it start at `folder`.
     folder : Path
 
     Raises
     ------
     TechniqueCheckError
-        With all that failed, a line each.
+        With one line for each failed check.
     """
     failed = []
     for check in technique_checks(technique, runs, section=section, folder=folder):
@@ -80,7 +78,7 @@ def check_technique(
         except TechniqueCheckError as error:
             failed.append(error)
             if check.name in (protocol.__name__, example_runs.__name__):
-                break  # the others would only say the same
+                break  # the other checks would fail for the same reason
     if failed:
         name = getattr(technique, "name", type(technique).__name__)
         lines = "\n".join(f"  {error}" for error in failed)
@@ -94,7 +92,7 @@ def technique_checks(
     section: Mapping[str, Any] | None = None,
     folder: Path = Path(),
 ) -> Iterator[Check]:
-    """The same checks one by one, for ``@pytest.mark.parametrize("check", technique_checks(Mine(), runs), ids=str)``.
+    """Yield the checks one by one, for ``@pytest.mark.parametrize("check", technique_checks(Mine(), runs), ids=str)``.
 
     Parameters
     ----------
@@ -102,17 +100,19 @@ def technique_checks(
         As for `check_technique`.
     """
     trial = Trial(technique, tuple(runs) or default_runs(), section, folder, has_own_runs=bool(runs))
-    for check in (protocol, example_runs, *(check for check in CHECKS if check is not protocol)):
+    for check in (protocol, example_runs, *RESULTS, *REQUIRED, *OPTIONAL, *PANELS):
         yield Check(check.__name__, check, trial)
 
 
-def example_runs(trial: Trial) -> None:
-    """The technique can analyse the runs: without that nothing else can be checked."""
-    todo = "give runs that it can"
+def example_runs(trial: Trial) -> Problems:
+    """Check that the technique can analyse the runs: all other checks need that."""
+    remedy = "give runs that it can"
     if not trial.has_own_runs:
         n, ny, nx = trial.run.frames.shape
-        todo = f"give runs=[ExampleRun(frames=…)] that it can, instead of {n} frames of {ny} × {nx} with Poisson counts"
+        remedy = (
+            f"give runs=[ExampleRun(frames=…)] that it can, instead of {n} frames of {ny} × {nx} with Poisson counts"
+        )
     try:
-        trial.analyses  # noqa: B018  (worked out once)
+        trial.analyses  # noqa: B018  (cached)
     except AnalysisError as error:
-        raise CheckFailed(f"cannot be analysed: {error}; {todo}") from error
+        yield f"cannot be analysed: {error}; {remedy}"

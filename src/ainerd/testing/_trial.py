@@ -1,7 +1,7 @@
-"""What a check works on, and the words it fails with."""
+"""A technique under test, and what all checks of its results share."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ import numpy as np
 from ainerd.technique import Analysis, AnalysisError, Technique
 from ainerd.testing._example import ExampleRun, analyse
 
+Problems = Iterator[str]  # what is wrong and what to do, in one line each; a check fails at the first
+
 
 class CheckFailed(Exception):
-    """What is wrong and what to do, in one line."""
+    """A check fails; the message says what is wrong and what to do, in one line."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +31,25 @@ class Trial:
 
     @property
     def run(self) -> ExampleRun:
-        """The first of them."""
+        """The first run."""
         return self.runs[0]
 
     @cached_property
     def analyses(self) -> list[Analysis]:
-        """What the technique says of each."""
+        """The technique's result for each run."""
         return [analyse(self.technique, run) for run in self.runs]
 
 
-def require(holds: object, otherwise: str) -> None:
-    """Fail unless it holds."""
-    if not holds:
-        raise CheckFailed(otherwise)
-
-
 def outcome(attempt: Callable[[], Analysis], of_what: str) -> Analysis | AnalysisError:
-    """The analysis, or the error that says why there is none; nothing else may be raised. Warnings are left out."""
+    """Return a result, or the error that says why there is none. Other errors fail the check; warnings are ignored."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return attempt()
     except AnalysisError as error:
-        said = str(error)
-        require(said.strip() and "\n" not in said, f"{of_what}: AnalysisError must say why in one line, said {said!r}")
+        if not is_one_line(error):
+            message = f"{of_what}: AnalysisError must say why in one line, said {str(error)!r}"
+            raise CheckFailed(message) from error
         return error
     except Exception as error:
         raise CheckFailed(
@@ -60,24 +57,25 @@ def outcome(attempt: Callable[[], Analysis], of_what: str) -> Analysis | Analysi
         ) from error
 
 
-def require_sound(technique: Technique, analysis: Analysis, of_what: str) -> None:
-    """Fail unless embedding and p-value are what the technique announces."""
+def is_one_line(error: Exception) -> bool:
+    """Return whether the message of an error is one line of text."""
+    return bool(str(error).strip()) and "\n" not in str(error)
+
+
+def result_problems(technique: Technique, analysis: Analysis | AnalysisError, of_what: str) -> Problems:
+    """Check that embedding, p-value and status are as the technique announces; an error has no problems."""
+    if isinstance(analysis, AnalysisError):
+        return
     embedding, expected = analysis.embedding, (technique.embedding_size,)
-    require(
-        isinstance(embedding, np.ndarray) and embedding.shape == expected,
-        f"{of_what}: the embedding must be an array of shape {expected} (embedding_size), got shape "
-        f"{np.shape(embedding)}",
-    )
-    require(
-        embedding.dtype == np.float32, f"{of_what}: the embedding must be float32, got {embedding.dtype}: use astype"
-    )
-    require(
-        np.isfinite(embedding).all(),
-        f"{of_what}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead",
-    )
+    if not isinstance(embedding, np.ndarray) or embedding.shape != expected:
+        shape = np.shape(embedding)
+        yield f"{of_what}: the embedding must be an array of shape {expected} (embedding_size), got shape {shape}"
+    if embedding.dtype != np.float32:
+        yield f"{of_what}: the embedding must be float32, got {embedding.dtype}: use astype"
+    if not np.isfinite(embedding).all():
+        yield f"{of_what}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead"
     p = analysis.novelty_p
-    require(p is None or 0 <= p <= 1, f"{of_what}: novelty_p must be None or lie in [0, 1], got {p}")
-    require(
-        analysis.status in ("complete", "partial"),
-        f"{of_what}: status must be 'complete' or 'partial', got {analysis.status!r}",
-    )
+    if p is not None and not 0 <= p <= 1:
+        yield f"{of_what}: novelty_p must be None or lie in [0, 1], got {p}"
+    if analysis.status not in ("complete", "partial"):
+        yield f"{of_what}: status must be 'complete' or 'partial', got {analysis.status!r}"
