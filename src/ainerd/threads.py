@@ -1,9 +1,9 @@
-"""How many threads numerical libraries take.
+"""Limit on the threads of numerical libraries.
 
-OpenBLAS has one number of threads for the whole process, and threadpoolctl lets one thread of the program set it at a
-time: the limits of the others do nothing. So the worker of an agent would get its limit or not, depending on what else
-goes on. Without it small products take a multiple of their time where other processes want the cores as well (a fit of
-four seconds takes minutes), and their last bits depend on the number.
+OpenBLAS has one number of threads for the whole process, and threadpoolctl lets only one thread of the program set it
+at a time: limits of other threads do nothing, so an agent's worker would get its limit only by chance. Without a limit
+small products take many times longer while other processes use the cores (a fit of four seconds takes minutes), and
+their last bits depend on the number of threads.
 """
 
 import os
@@ -18,7 +18,7 @@ from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 class _OneThread(ContextDecorator):
-    """Who comes first limits, who leaves last restores."""
+    """Limits the threads at the first entry, and restores them at the last exit."""
 
     def __init__(self) -> None:
         self._lock, self._inside, self._limited = Lock(), 0, None
@@ -39,17 +39,17 @@ class _OneThread(ContextDecorator):
 
 
 one_thread = _OneThread()
-"""Linear algebra on one thread as long as anybody in the process is inside: ``with one_thread:``, or a decorator."""
+"""Run linear algebra on one thread while any thread of the process is inside: ``with one_thread:``, or a decorator."""
 
 
 def n_cores() -> int:
-    """Cores that this process may use, which are fewer than the machine has where somebody says so."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def _control() -> Iterator[None]:
-    """Let this thread set the number, whoever did before, and others after it."""
+    """Let this thread set the number of threads, and other threads afterwards."""
     OpenBLASController.clear_controlling_thread(force=True)
     yield
     OpenBLASController.clear_controlling_thread()

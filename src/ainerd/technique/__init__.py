@@ -1,13 +1,13 @@
-"""The one seam: what an agent asks of a technique.
+"""The interface between an agent and a technique.
 
 A technique turns the frames of a run into an `Analysis`, and the embeddings of many results into regimes. The agent
-knows this protocol, and nothing of what a technique computes. Installed techniques are found by entry points:
+uses this interface alone, and knows nothing of the computation. Installed techniques are found by entry points:
 
 ===================== ==============================================================================================
-group                 what the entry, named as the technique, points to
+group                 object that the entry, with the name of the technique, points to
 ===================== ==============================================================================================
 ``ainerd.techniques`` the class, a `Technique`
-``ainerd.panels``     a module with what it draws, see `Panels`; importing it needs no more than a light install
+``ainerd.panels``     a module of drawing functions, see `Panels`; a light install suffices to import it
 ``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
 ===================== ==============================================================================================
 """

@@ -1,4 +1,4 @@
-"""What a technique says of a run."""
+"""Results that a technique returns: of one run, and of many runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class AnalysisError(Exception):
-    """The run cannot be analysed; the message says why and becomes the result's reason."""
+    """A run cannot be analysed; the message becomes the result's reason."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Form of an array before its numbers are there.
+    """Shape and dtype of an array that is not computed yet.
 
     Attributes
     ----------
     shape : tuple of int
     dtype : str
-        Of numpy, such as ``float32``.
+        Name of a numpy dtype, such as ``float32``.
     dims : tuple of str or None
         Names of the dimensions.
     """
@@ -34,7 +34,7 @@ class Layout:
 
     @classmethod
     def of(cls, array: NDArray[Any], dims: tuple[str, ...] | None = None) -> Self:
-        """The form of an array."""
+        """Return the layout of an array."""
         return cls(array.shape, str(array.dtype), dims)
 
 
@@ -54,33 +54,33 @@ def is_novel(p: ArrayLike, alpha: float) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What a technique says of one run, event or series.
+    """Result of a technique for one run, event or series.
 
     Attributes
     ----------
     embedding : ndarray, shape (d,), float32
-        One point of the latent space: what steering and regimes see.
+        Point of the latent space, from which regimes and suggestions are computed.
     novelty_p : float or None
-        Conformal p-value of the run against the frozen bank; None where the bank makes no claim.
+        Conformal p-value of the run against the frozen bank; None without a verdict.
     arrays : mapping of str to ndarray
-        Everything worth keeping, by name.
+        Arrays to store, by name.
     dims : mapping of str to tuple of str
         Names of the dimensions of each array.
     tables : mapping of str to mapping of str to ndarray
-        Tables, each of columns (n,) by name: many numbers of the same things, which one request reads.
+        Tables to store, each with columns (n,) by name; one request reads a whole table.
     summary : mapping of str to number or str
-        Technique's own numbers a person may filter on; units in `units`.
+        Numbers and texts that a person may filter on; units in `units`.
     units : mapping of str to str
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
-        Which encoder and which bank said so: {name, sha256} and {id, n, alpha}.
+        Encoder and bank of the verdict: {name, sha256} and {id, n, alpha}.
     status : {"complete", "partial"}
-        Partial: of fewer frames than were announced, or of a run that announced none; usable.
+        Partial: from fewer frames than were announced, or from a run that announced none; still usable.
 
     Raises
     ------
     ValueError
-        If an array or a table has a name, a dtype or dimensions with which it cannot be kept.
+        If an array or a table has a name, a dtype or dimensions with which it cannot be stored.
     """
 
     embedding: NDArray[np.float32]
@@ -127,18 +127,18 @@ class Analysis:
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes:
-    """The regimes of many runs.
+    """Regimes of many runs.
 
     Attributes
     ----------
     labels : ndarray of int, shape (n,)
-        Regime of each run; -1 is unassigned.
+        Regime of each run; -1 if unassigned.
     n_regimes : int
-        How many there are.
+        Number of regimes.
     supported_range : tuple of int
-        Fewest and most regimes the data speak for.
+        Fewest and most regimes that the data support.
     predict : callable
-        Regime of each of more runs, from their embeddings (m, d), without a refit; -1 for one that is like none.
+        Returns the regimes of further runs, from their embeddings (m, d), without a refit; -1 for unassigned.
     """
 
     labels: NDArray[np.int64]
@@ -149,14 +149,14 @@ class Regimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Landmarks:
-    """Runs of known kinds: where a person who looks at the latent space finds their way.
+    """Runs of known kinds, for orientation in pictures of the latent space.
 
     Attributes
     ----------
     embeddings : ndarray, shape (n, d), float32
-        Always the same for one technique, so that axes drawn through them never turn.
+        Always the same for one technique, so that axes through them never rotate.
     names : list of str
-        What each is called.
+        Name of the kind of each run.
     """
 
     embeddings: NDArray[np.float32]
@@ -165,14 +165,14 @@ class Landmarks:
 
 @dataclass(frozen=True, kw_only=True)
 class NullRegimes:
-    """Simulated regimes of known kinds, as an agent that judges like the technique would have met them.
+    """Simulated regimes of known kinds, as an agent with this technique would have met them.
 
     Attributes
     ----------
     by_look : ndarray, shape (6, n)
-        Evidence of n regimes, the mean of -log p of their exposures, after one, two, … exposures.
+        Evidence of n regimes: the mean of -log p of their exposures after one, two, … exposures.
     smallest : ndarray, shape (m,)
-        Smallest rank among these of m regimes of simulated nights.
+        Smallest rank among these for m regimes of simulated nights.
     """
 
     by_look: NDArray[np.float64]
@@ -181,16 +181,16 @@ class NullRegimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What all results of the same parameters have in common.
+    """Data that all results of the same parameters share.
 
     Attributes
     ----------
     instrument : mapping of str to number or str
-        Such as ``distance_m``.
+        Numbers of the instrument, such as ``distance_m``.
     arrays : mapping of str to ndarray
     dims : mapping of str to tuple of str
     units : mapping of str to str
-        Of the arrays.
+        Units of the arrays.
     """
 
     instrument: Mapping[str, float | int | str | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Techniques that are installed, by their entry points."""
+"""Installed techniques and their panels, found by entry points."""
 
 import difflib
 import logging
@@ -17,61 +17,61 @@ logger = logging.getLogger(__name__)
 
 
 class Panels(Protocol):
-    """What a technique draws, a module or an object with any of these functions; one that is missing is not drawn.
+    """Drawing functions of a technique: a module or an object with any of these functions.
 
-    They get results as Tiled has them, and draw with matplotlib alone.
+    They get results as Tiled stores them, and draw with matplotlib alone.
     """
 
-    # Names of the arrays that {"gallery": …, "strip": …} want, by way of ``scene.arrays``: `gallery` gets those of the
-    # newest run and the nearest, `strip` those of the newest 60.
+    # Names of the arrays in ``scene.arrays`` for {"gallery": …, "strip": …}: `gallery` gets those of the newest run and
+    # of the nearest, `strip` those of the newest 60.
     arrays: Mapping[str, Sequence[str]]
-    # For pages in a browser: names of the numbers of a result that they show over time and in tables; the array that
-    # makes a small picture, with its slice, as Tiled's address has it; and a script that draws a result on the page.
+    # For pages in a browser: names of the numbers that are shown over time and in tables; the array of the small
+    # picture with its slice, as in Tiled's URL; and a script that draws a result on the page.
     quantities: Sequence[str]
     thumbnail: str
     view: Path
 
     def plot(self, result: Any, figure: Any) -> None:
-        """One result, an `ainerd.results.AinerdResult`, in a matplotlib figure or part of one: ``result.plot()``."""
+        """Draw a result, an `ainerd.results.AinerdResult`, in a matplotlib figure or subfigure: ``result.plot()``."""
 
     def image(self, result: Any) -> NDArray[np.uint8]:
-        """One result as a grey picture: ``result.image()``."""
+        """Return a gray picture of a result: ``result.image()``."""
 
     def gallery(self, figure: Any, scene: Any, runs: Any) -> None:
-        """The newest run and what it is like, beside the map in the campaign's figure (`ainerd.views.Scene`)."""
+        """Draw the newest run and the nearest one, beside the map in the campaign's figure (`ainerd.views.Scene`)."""
 
     def strip(self, axes: Any, scene: Any, runs: Any) -> None:
-        """Something of each run, a column each, under the novelty of the campaign's figure."""
+        """Draw a column for each run, below the novelty in the campaign's figure."""
 
     def sentences(self, summary: Mapping[str, Any]) -> list[str]:
-        """What the numbers of a result mean, in words, for ``agent.explain()``."""
+        """Return sentences about the numbers of a result, for ``agent.explain()``."""
 
     def columns(self, summary: Mapping[str, Any], units: Mapping[str, str]) -> Mapping[str, str]:
-        """What the table of results shows of one, as text by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
+        """Return a result's cells of the table of results, by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
 
     def coordinates(self, result: Any, sizes: Mapping[str, int]) -> Mapping[str, tuple[str, NDArray[Any], str]]:
-        """What is known of the dimensions of a result's arrays, of these `sizes`: by name, dimension, values, unit."""
+        """Return coordinates of dimensions with these `sizes`: by name, the dimension, its values and its unit."""
 
     def export(self, store: Any, key: str, path: Path) -> Path:
-        """Write one result to a file of the field's format: ``ainerd export KEY FILE``."""
+        """Write a result to a file in the field's format: ``ainerd export KEY FILE``."""
 
 
 class TechniqueError(ValueError):
-    """There is no such technique, or it cannot be loaded; the message says which there are."""
+    """A technique is not installed, or cannot be imported; the message names the installed ones."""
 
 
 def names() -> list[str]:
-    """Names of the techniques that are installed."""
+    """Return the names of the installed techniques."""
     return sorted(entry_points(group="ainerd.techniques").names)
 
 
 def load(name: str) -> type[Technique]:
-    """The class of an installed technique.
+    """Return the class of an installed technique, with the defaults of `Technique` for parts that it lacks.
 
     Raises
     ------
     TechniqueError
-        If there is none of that name, or it cannot be imported; in one line.
+        If there is no technique of that name, or it cannot be imported; in one line.
     """
     entry = _entry("ainerd.techniques", name)
     if entry is None:
@@ -80,19 +80,19 @@ def load(name: str) -> type[Technique]:
         raise TechniqueError(f"there is no technique {name!r}{hint} Installed: {', '.join(names()) or 'none'}")
     try:
         return complete_class(entry.load(), Technique)
-    except Exception as error:  # it may be anybody's code
+    except Exception as error:  # code of a third party
         raise TechniqueError(f"technique {name!r} ({entry.value}) cannot be imported: {error}") from error
 
 
 @cache
 def panels(name: str) -> Panels | None:
-    """What an installed technique draws; None if it draws nothing, or cannot be imported (which is logged)."""
+    """Return the panels of an installed technique; None without panels, or if they cannot be imported (logged)."""
     entry = _entry("ainerd.panels", name)
     if entry is None:
         return None
     try:
         return entry.load()
-    except Exception as error:  # it may be anybody's code
+    except Exception as error:  # code of a third party
         logger.warning("the panels of technique %r (%s) cannot be imported: %s", name, entry.value, error)
         return None
 

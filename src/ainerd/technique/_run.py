@@ -1,4 +1,4 @@
-"""What a technique is told of a run, before its frames and while they come."""
+"""Description of a run for a technique, before its frames and while they arrive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Series:
-    """Unit of a technique whose result grows over several runs: those with one value of a key of the start document.
+    """Unit of a technique whose result grows over several runs, which share a value of a key of the start document.
 
     A run without the key is a series of its own. The plan closes a series with ``{f"{key}_ends": True}`` in the start
-    document of its last run; a person does with ``agent.close_series(value)``.
+    document of its last run, a person with ``agent.close_series(value)``.
 
     Attributes
     ----------
     key : str
-        Such as ``"ramp"``: ``RE(scan(…), ramp="cooling 1")``.
+        Key of the start document, such as ``"ramp"``: ``RE(scan(…), ramp="cooling 1")``.
     """
 
     key: str
@@ -28,26 +28,26 @@ Unit = Literal["event", "run"] | Series
 
 
 class Readings(Protocol):
-    """What was read and recorded beside the frames, as far as documents have come: ask again after each block.
+    """Readings beside the frames, as far as documents have arrived; they grow with each block.
 
     Keys are data keys of the documents, such as ``sample_x``.
     """
 
     def value(self, key: str) -> float | None:
-        """First value in the run (of its event, where the unit is the event); None if it was not read."""
+        """Return the first value in the run (in its event, if the unit is the event); None if it was not read."""
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
-        """Value at each frame that was pushed, (n_frames,), NaN where there is none.
+        """Return the value at each frame that was pushed, (n_frames,), NaN if missing.
 
-        Of what is read with each frame it is that frame's; of what was read once, the same for all.
+        A key that was read once has the same value at all frames.
         """
 
     def series(self, key: str) -> NDArray[np.float64]:
-        """Times (seconds since 1970) and values, (2, n), by time."""
+        """Return times (seconds since 1970) and values, (2, n), in order of time."""
 
 
 class NoReadings:
-    """`Readings` of frames that came without documents."""
+    """`Readings` of frames without documents."""
 
     value = staticmethod(lambda key: None)
     of_frames = staticmethod(lambda key: np.empty(0))
@@ -56,25 +56,24 @@ class NoReadings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What is known of a run (or event, or the first run of a series) before its first frame.
+    """Description of a run (or event, or the first run of a series) before its first frame.
 
     Attributes
     ----------
     raw_uid : str
         Uid of the run's start document.
     n_frames : int or None
-        Frames to expect: by the detector's configuration, or by ``num_points`` of the start document. None: as many as
-        come.
+        Frames to expect, from the detector's configuration or ``num_points`` of the start document; None if unknown.
     frame_shape : tuple of int
         (ny, nx).
     frame_time_s : float or None
-        Time from one frame to the next, in seconds; None where the detector does not say.
+        Time from one frame to the next, in seconds; None if the detector does not provide it.
     start : mapping
         The start document.
     event : int or None
-        Number of the event in the run, from 1, where the unit is the event.
+        Number of the event in the run, from 1, if the unit is the event.
     readings : Readings
-        Grows while frames come.
+        Grow while frames arrive.
     """
 
     raw_uid: str
