@@ -1,6 +1,6 @@
-"""The command line `ainerd`, and what the commands of techniques share with it.
+"""The command line `ainerd`, and functions that it shares with the commands of techniques.
 
-What a command needs is imported inside it, so that help is quick.
+Commands import inside their functions, so that help is fast.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ __all__ = ["Config", "Json", "Tiled", "bars", "key_of", "main", "opened", "show_
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("app", "main"):  # assembled when asked for: the commands of techniques import this package
+    if name in ("app", "main"):  # lazily: the commands of techniques import this package
         from ainerd.cli import _app
 
         return _app.main if name == "main" else _app.build()

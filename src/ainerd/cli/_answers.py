@@ -1,4 +1,4 @@
-"""What `ainerd mcp` answers, as plain values: with the results it rests on, and what is claimed of them."""
+"""Answers of `ainerd mcp` as plain values, each with its verdict and the keys of its results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from ainerd.results import Propose, ResultStore, principal_of, read_agent, scan_
 
 MOST = 200  # rows of an answer
 LONGEST = 1000  # characters of a text
-MOST_PROPOSED = 20  # that wait for a person
+MOST_PROPOSED = 20  # suggestions that wait for a person
 ME = "ainerd mcp"
 NO_CLAIM = "no claim"
 
 
 class Answers:
-    """Questions to a campaign: all but `propose` only read.
+    """Answers questions about a campaign; all but `propose` only read.
 
-    ValueError or KeyError, in one line, for a question that makes no sense.
+    Invalid questions raise ValueError or KeyError, in one line.
     """
 
     def __init__(self, store: ResultStore) -> None:
@@ -156,7 +156,7 @@ def _rows(table: pd.DataFrame, of: int) -> dict[str, Any]:
 
 
 def _of(key: str, row: Any, motors: Sequence[str]) -> dict[str, Any]:
-    """One result: where, what, and what is claimed of it."""
+    """Return position, regime and verdict of one result."""
     known = {str(name): x for name, x in row.items() if not (pd.api.types.is_scalar(x) and pd.isna(x))}
     p = known.get("novelty_p")
     claim = NO_CLAIM if p is None else "novel" if known.get("novel") else "not novel"

@@ -1,4 +1,4 @@
-"""The command line, assembled: commands for any technique, each in its own file, and those that techniques bring."""
+"""The command line: commands for any technique, each in its own file, and the commands of techniques."""
 
 import sys
 from copy import copy
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def build() -> typer.Typer:
-    """All commands; those of a technique as ``ainerd <technique> …``, of the default one also without its name."""
+    """Return all commands; a technique's as ``ainerd <technique> …``, those of the default one also without its name."""
     app = typer.Typer(
         name="ainerd",
         help="Notice when a sample does something it has not done before.",
@@ -65,12 +65,12 @@ def build() -> typer.Typer:
     for entry in entry_points(group="ainerd.commands"):
         try:
             commands, name = entry.load(), get_command_name(entry.name)
-            get_command(commands)  # or it fails with the first command that anybody gives
+            get_command(commands)  # raises here what would otherwise fail with the first command
             if name in _names(app):
                 raise ValueError(f"there is a command {name} already")
-        except Exception as error:  # it may be anybody's code
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"ainerd: the commands of technique {entry.name!r} are left out: {said}", file=sys.stderr)
+        except Exception as error:  # code of a third party
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"ainerd: the commands of technique {entry.name!r} are left out: {reason}", file=sys.stderr)
             continue
         app.add_typer(commands, name=name)
         if entry.name == DEFAULT_TECHNIQUE:
@@ -80,19 +80,19 @@ def build() -> typer.Typer:
 
 def _version(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda asked: _say_version() if asked else None)
+        bool, typer.Option("--version", is_eager=True, callback=lambda is_given: _print_version() if is_given else None)
     ] = False,
 ) -> None:
-    """Nothing but the option --version, which is answered before."""
+    """Add the option --version, which has its own callback."""
 
 
-def _say_version() -> NoReturn:
+def _print_version() -> NoReturn:
     print(f"ainerd {__version__}")
     raise typer.Exit
 
 
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
-    """Have the commands of a technique without its name, too, but for names that are taken."""
+    """Add a technique's commands without its name, except for names that are taken."""
     taken = _names(app)
     infos: list[CommandInfo | TyperInfo] = [*commands.registered_commands, *commands.registered_groups]
     for info in infos:

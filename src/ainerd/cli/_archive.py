@@ -1,4 +1,4 @@
-"""`ainerd archive`: a campaign to take home."""
+"""`ainerd archive`: copy a campaign."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,7 +56,7 @@ def archive(
 
 
 def _embedded(tiled: str | None, config: Path | None) -> Path:
-    """Folder of the embedded server that is meant; ValueError says what to do with another one."""
+    """Return the folder of the embedded server; ValueError, with advice, if the server is another one."""
     from ainerd.config import Settings
 
     uri = tiled or ""

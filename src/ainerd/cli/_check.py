@@ -1,4 +1,4 @@
-"""`ainerd check`: whether a TOML is as an agent needs it, and what its technique makes of a frame."""
+"""`ainerd check`: check a TOML, and draw which parts of a frame its technique uses."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without 
 def check(
     config: Annotated[Path, typer.Argument(help="Settings of an instrument (.toml).")],
     draw: Annotated[
-        Path | None, typer.Option(help="Picture (.png, .pdf) of what the technique wants of a frame.")
+        Path | None, typer.Option(help="Picture (.png, .pdf) of the parts of a frame that the technique uses.")
     ] = None,
     frame: Annotated[
         Path | None, typer.Option(help="Frame to draw it on: .npy, or HDF5. Without it an empty one.")
@@ -29,13 +29,13 @@ def check(
     """Check settings and technique, without a server, and say what to do; exit code 1 if there is something."""
     if frame is not None and draw is None:
         raise ValueError("--frame is drawn on: say where with --draw picture.png")
-    raise typer.Exit(0 if show(looked_at(config, draw, frame, dataset), json=json) else 1)
+    raise typer.Exit(0 if show(check_file(config, draw, frame, dataset), json=json) else 1)
 
 
-def looked_at(
+def check_file(
     config: Path, draw: Path | None = None, frame: Path | None = None, dataset: str | None = None
 ) -> Iterator["Finding"]:
-    """What there is to say of a TOML, and of the picture if one is wanted."""
+    """Yield findings about a TOML, and about the picture if `draw` is given."""
     from ainerd.cli import _checks
 
     settings = yield from _checks.read(config)
@@ -43,11 +43,11 @@ def looked_at(
         yield from _checks.storage(settings)
         yield from _checks.technique(settings)
         if draw is not None:
-            yield _drawn(settings, draw, frame, dataset)
+            yield _draw(settings, draw, frame, dataset)
 
 
 def show(findings: Iterable["Finding"], *, json: bool = False) -> bool:
-    """Print findings, a line each, or as JSON; whether all is as it should be."""
+    """Print findings, a line each, or as JSON; return whether all are ok."""
     from dataclasses import asdict
 
     from rich.console import Console
@@ -66,7 +66,7 @@ def show(findings: Iterable["Finding"], *, json: bool = False) -> bool:
     return all(finding.ok for finding in found)
 
 
-def _drawn(settings: "Settings", draw: Path, frame: Path | None, dataset: str | None) -> "Finding":
+def _draw(settings: "Settings", draw: Path, frame: Path | None, dataset: str | None) -> "Finding":
     from matplotlib.figure import Figure
 
     from ainerd.agent import build_technique

@@ -1,4 +1,4 @@
-"""What `ainerd doctor` and `ainerd check` look at, one line a finding."""
+"""Checks of `ainerd doctor` and `ainerd check`, one line for each finding."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": 
 
 
 def versions() -> Iterator[Finding]:
-    """Installed packages against the ranges that ainerd names; an extra counts if part of it is there."""
+    """Compare installed packages with the version ranges of ainerd and of its extra `agent`."""
     from packaging.requirements import Requirement
 
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
@@ -37,14 +37,14 @@ def versions() -> Iterator[Finding]:
         if extra and "torch" in missing:
             yield Finding(what, "not installed: results can be read, runs cannot be analysed")
         elif wrong or missing:
-            said = "; ".join([*wrong, *(f"{name} is missing" for name in missing)])
-            yield Finding(what, said, f"pip install -U {install}")
+            problems = "; ".join([*wrong, *(f"{name} is missing" for name in missing)])
+            yield Finding(what, problems, f"pip install -U {install}")
         else:
             yield Finding(what, f"{len(named)} within their ranges")
 
 
 def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
-    """The settings of a file, None if they cannot be read, and what there is to say of that."""
+    """Yield findings about a settings file, and return the settings; None if they are invalid."""
     from ainerd.config import Settings, SettingsError
 
     try:
@@ -58,15 +58,15 @@ def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
 
 
 def storage(settings: "Settings") -> Iterator[Finding]:
-    """Folders of the settings: there, readable or writable, with room on their disks."""
+    """Check that folders of the settings exist, can be read or written, and have free space."""
     for frames in settings.storage.frames:
         if not frames.is_dir():
-            said, todo = "is not a folder", "mount it or make it, or change storage.frames"
+            state, todo = "is not a folder", "mount it or make it, or change storage.frames"
         elif not os.access(frames, os.R_OK | os.X_OK):
-            said, todo = f"cannot be read by {getuser()}", "let that user read it"
+            state, todo = f"cannot be read by {getuser()}", "let that user read it"
         else:
-            said, todo = "is readable", ""
-        yield Finding("storage.frames", f"{frames} {said}", todo)
+            state, todo = "is readable", ""
+        yield Finding("storage.frames", f"{frames} {state}", todo)
     directory = settings.storage.directory
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -84,19 +84,19 @@ def storage(settings: "Settings") -> Iterator[Finding]:
 
 
 def techniques() -> Iterator[Finding]:
-    """Which techniques are installed, and whether they can be imported."""
+    """Check that installed techniques can be imported."""
     for name in names():
         try:
             yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
-                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` says
+                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` reports
             else:
                 yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
 
 
 def technique(settings: "Settings") -> Iterator[Finding]:
-    """The technique of the settings: whether it accepts its section, and its own checks."""
+    """Check that the technique of the settings accepts its section, and run its own checks."""
     what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
         from ainerd.agent import build_technique
@@ -113,12 +113,12 @@ def technique(settings: "Settings") -> Iterator[Finding]:
     try:
         for finding in built.check():
             yield Finding(finding.what, finding.said, finding.todo)
-    except Exception as error:  # it may be anybody's code
+    except Exception as error:  # code of a third party
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
 
 
 def catalogue(client: "Container") -> Iterator[Finding]:
-    """What is on the server, and whether one may read and write there."""
+    """Check the containers and specs on the server, and that the key may read and write."""
     import httpx
 
     begun = time.perf_counter()
@@ -143,9 +143,9 @@ def _specs(ainerd: "Container") -> Iterator[Finding]:
     newest = {what: node for what in SPECS if what in ainerd for node in ainerd[what].values().tail(1)}
     found = {spec.name: spec.version for node in newest.values() for spec in node.specs if spec.name in SPECS.values()}
     other = [f"{name} {version}" for name, version in found.items() if version != SPEC_VERSION]
-    said = ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing there yet"
+    present = ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing there yet"
     todo = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {', '.join(other)}" if other else ""
-    yield Finding("specs", said, todo)
+    yield Finding("specs", present, todo)
 
 
 def _write(parent: "Container") -> Finding:

@@ -1,4 +1,4 @@
-"""`ainerd doctor`: whether everything is as an agent or an analyst needs it."""
+"""`ainerd doctor`: check the installation, the settings and the server."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""One frame to look at, from a file that somebody has."""
+"""Mean frame of a file."""
 
 import contextlib
 from pathlib import Path
@@ -12,16 +12,16 @@ MOST = 50  # frames that are averaged
 
 
 def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
-    """Mean of at most 50 frames of a .npy or HDF5 file, (ny, nx), evenly spread over it.
+    """Return the mean of at most 50 frames, evenly spread over a .npy or HDF5 file, (ny, nx).
 
-    NaN where a pixel was negative, or at the largest value of its type, in all of them: so detectors mark gaps and bad
+    NaN where a pixel was negative or at the largest value of its type in all frames, as detectors mark gaps and bad
     pixels.
 
     Parameters
     ----------
     path : Path
     dataset : str, optional
-        Frames in an HDF5 file, (frames, ny, nx) or (ny, nx); without it the largest there is.
+        Name of the frames in an HDF5 file, (frames, ny, nx) or (ny, nx); by default the largest dataset.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`ainerd init`: a commented TOML from a few questions, or from a frame."""
+"""`ainerd init`: write a commented TOML after a few questions."""
 
 import json
 import tomllib
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._check import Dataset, looked_at, show
+from ainerd.cli._check import Dataset, check_file, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,17 +41,17 @@ def init(
 
     if out.exists() and not force:
         raise ValueError(f"{out} is there: give another name, or --force")
-    told = dict(_told(answer) for answer in answers or [])
-    told.setdefault("technique", technique)
+    given = dict(_parsed(answer) for answer in answers or [])
+    given.setdefault("technique", technique)
     mean = None if frame is None else mean_frame(frame, dataset)
     asked: list[tuple[Question, Any]] = []
-    for conversation, section in _conversations(str(told["technique"]), frame, mean):
+    for conversation, section in _conversations(str(given["technique"]), frame, mean):
         answer: Any = None
         while (question := _next(conversation, answer)) is not None:
             key = f"{section}{question.key}"
-            answer = told.pop(key) if key in told else question.default if yes else _ask(key, question)
+            answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
             asked.append((_named(question, key), answer))
-    text = HEAD.format(name=out.name) + _toml(asked, told)
+    text = HEAD.format(name=out.name) + _toml(asked, given)
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -59,24 +59,24 @@ def init(
     out.parent.mkdir(parents=True, exist_ok=True)
     for question, answer in asked:
         if question.array is not None and answer:
-            _keep(out.parent / str(answer), question.array, force)
+            _save(out.parent / str(answer), question.array, force)
     out.write_text(text)
     print(f"{out} is written")
-    raise typer.Exit(0 if show(looked_at(out)) else 1)
+    raise typer.Exit(0 if show(check_file(out)) else 1)
 
 
 def _conversations(
     technique: str, frame: Path | None, mean: "NDArray[np.float64] | None"
 ) -> Iterator[tuple[Generator["Question", Any, None], str]]:
-    """What is asked, and the section that it belongs to: everybody's, then the technique's own."""
+    """Yield the questions and their section of the TOML: the general ones, then those of the technique."""
     from ainerd.technique import load
 
     found = load(technique)
-    yield _everybodys(technique, frame), ""
+    yield _general_questions(technique, frame), ""
     yield found.questions(mean), f"{technique}."
 
 
-def _everybodys(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
+def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
     from ainerd.technique import Question
 
     yield Question(key="name", asked="name of the agent, which stands in every result", default="my_beamline")
@@ -118,7 +118,7 @@ def _named(question: "Question", key: str) -> "Question":
     return replace(question, key=key)
 
 
-def _told(answer: str) -> tuple[str, Any]:
+def _parsed(answer: str) -> tuple[str, Any]:
     key, equals, text = answer.partition("=")
     if not equals:
         raise ValueError(f"--set wants KEY=VALUE, got {answer!r}")
@@ -132,7 +132,7 @@ def _ask(key: str, question: "Question") -> Any:
 
 
 def _read(text: str) -> Any:
-    """A value of TOML, or else text; None for nothing."""
+    """Parse a value of TOML, or else take it as text; None if empty."""
     text = text.strip()
     if not text:
         return None
@@ -142,7 +142,7 @@ def _read(text: str) -> Any:
         return text
 
 
-def _keep(path: Path, array: "NDArray[Any]", force: bool) -> None:
+def _save(path: Path, array: "NDArray[Any]", force: bool) -> None:
     import numpy as np
 
     if path.exists() and not force:
@@ -152,7 +152,7 @@ def _keep(path: Path, array: "NDArray[Any]", force: bool) -> None:
 
 
 def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
-    """Lines of a TOML by section, each key with what was asked as its comment."""
+    """Write a TOML by section, with the question as the comment of each key."""
     lines: dict[str, list[str]] = {"": []}
     for question, value in asked:
         section, _, name = question.key.rpartition(".")
@@ -167,7 +167,7 @@ def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as TOML has it."""
+    """Format a value for TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`ainerd mcp`: questions in words, asked by a program that has a language model; none is in here."""
+"""`ainerd mcp`: answer the questions of a program that has a language model."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -40,7 +40,7 @@ def mcp(
 
 
 def serving(store: "ResultStore", *, propose: bool = False) -> "MCPServer":
-    """The server, with a tool for each question; ModuleNotFoundError without the extra ``mcp``."""
+    """Return the server, with a tool for each question; ModuleNotFoundError without the extra ``mcp``."""
     from mcp.server.mcpserver import MCPServer
 
     from ainerd import __version__
@@ -49,18 +49,18 @@ def serving(store: "ResultStore", *, propose: bool = False) -> "MCPServer":
     server = MCPServer("ainerd", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
     answers = Answers(store)
     for name in (*TOOLS, *(["propose"] if propose else [])):
-        server.tool(name)(_asked(getattr(answers, name), store))
+        server.tool(name)(_as_tool(getattr(answers, name), store))
     return server
 
 
-def _asked(answer: Callable[..., dict[str, Any]], store: "ResultStore") -> Callable[..., dict[str, Any]]:
-    """The same, with one line for what makes no sense, or if Tiled is away."""
+def _as_tool(answer: Callable[..., dict[str, Any]], store: "ResultStore") -> Callable[..., dict[str, Any]]:
+    """Wrap an answer so that invalid questions, and a Tiled server that is away, give an error of one line."""
     import httpx
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(answer)
     def inner(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        if not store.answers():  # else each question would wait for half a minute
+        if not store.answers():  # otherwise each question would wait for half a minute
             raise ToolError("Tiled does not answer, or refuses the key: nothing is known now")
         try:
             return answer(*args, **kwargs)

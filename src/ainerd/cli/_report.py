@@ -1,4 +1,4 @@
-"""`ainerd report`: what a night brought, in one file."""
+"""`ainerd report`: write a campaign's report to one file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,7 @@ def report(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write what was found, where, how sure, what people decided, what failed, and what to do next, to one file."""
+    """Write a report of regimes, positions, verdicts, decisions, failures and the next steps to one file."""
     if out.suffix not in (".html", ".pdf"):
         raise ValueError(f"{out}: give a name that ends in .html or .pdf")
     if out.exists() and not force:
@@ -46,14 +46,14 @@ def report(
         except ValidationError:
             raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
     with opened(tiled, config) as client:
-        said = read_report(_store(client, agent), limits)
+        content = read_report(_store(client, agent), limits)
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_report(said, out)
+        write_report(content, out)
     show_file(out)
 
 
 def _store(client: "Container", agent: str | None) -> "ResultStore":
-    """The results of one agent and its newest parameters; ValueError says which agents there are."""
+    """Return the results of an agent with its newest parameters; ValueError names the agents that have results."""
     from ainerd.results import ResultStore
 
     table = store_of(client).table()

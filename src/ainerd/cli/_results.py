@@ -1,4 +1,4 @@
-"""`ainerd similar` and `ainerd export`: which results are nearest to one, and results as files."""
+"""`ainerd similar` and `ainerd export`: find the results nearest to one, and write results to files."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`ainerd serve`: the embedded server alone, so that sessions may come and go."""
+"""`ainerd serve`: run the embedded server alone, so that sessions may come and go."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +32,7 @@ def serve(
     from ainerd.server import EmbeddedServer, ServerError
 
     if directory is None:
-        directory, frames = _of_settings(config, frames)
+        directory, frames = _from_settings(config, frames)
     elif not directory.is_dir():
         raise ValueError(f"{directory} is no folder: give that of an embedded server, or --config")
     elif any(directory.iterdir()) and not (directory / "catalog.db").exists():
@@ -43,7 +43,7 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     try:
         with EmbeddedServer.start(directory, readable_storage=frames or []) as server:
-            print(_how_to(server), flush=True)
+            print(_instructions(server), flush=True)
             if open_page:
                 import webbrowser
 
@@ -54,7 +54,7 @@ def serve(
         raise ValueError(str(error)) from None
 
 
-def _of_settings(config: Path | None, frames: list[Path] | None) -> tuple[Path, list[Path]]:
+def _from_settings(config: Path | None, frames: list[Path] | None) -> tuple[Path, list[Path]]:
     from ainerd.config import Settings
 
     if config is None:
@@ -68,7 +68,7 @@ def _of_settings(config: Path | None, frames: list[Path] | None) -> tuple[Path, 
     return storage.directory, [*storage.frames, *(frames or [])]
 
 
-def _how_to(server: "EmbeddedServer") -> str:
+def _instructions(server: "EmbeddedServer") -> str:
     address = server.uri.removesuffix("/api/v1")
     begun = "Tiled serves" if server.owned else "Tiled served already, and this keeps it up:"
     return f"""{begun} {server.directory}

@@ -1,6 +1,6 @@
-"""What commands share: options that say where runs and results are, what they open, and what is printed.
+"""Options, connections and output that commands share.
 
-The API key comes from the environment alone, so that it is in no list of processes and no history of a shell.
+The API key comes from the environment alone, so that it appears in no list of processes and no shell history.
 """
 
 import os
@@ -29,16 +29,16 @@ Tiled = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(envvar="AINERD_CONFIG", help="Settings of an instrument (.toml), which say where its server is."),
+    typer.Option(envvar="AINERD_CONFIG", help="Settings of an instrument (.toml), with the address of its server."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @contextmanager
 def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
-    """Root of the server at an address, of a folder, or of the one that an instrument's settings name.
+    """Open the root of the server at an address, of an embedded server's folder, or of an instrument's settings.
 
-    ValueError if neither is given, the server cannot be reached, or it refuses something on the way.
+    ValueError if neither is given, or the server cannot be reached or refuses a request.
     """
     import httpx
 
@@ -67,7 +67,7 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
 
 
 def store_of(client: "Container") -> "ResultStore":
-    """The results on a server; ValueError if no agent has been there."""
+    """Return the results on a server; ValueError if no agent has written any."""
     from ainerd.results import ResultStore
 
     if "ainerd" not in client:
@@ -76,10 +76,10 @@ def store_of(client: "Container") -> "ResultStore":
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """The key of the result that is meant, as by `ResultStore.key`; ValueError unless it is one result's."""
+    """Return the full key of a result, as `ResultStore.key` does; ValueError unless there is exactly one."""
     try:
         key = store.key(given)
-        store.record(key)  # a whole key may be nobody's
+        store.record(key)  # a full key may have no result
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return key
@@ -87,7 +87,7 @@ def key_of(store: "ResultStore", given: str) -> str:
 
 @contextmanager
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]":
-    """Bars that say how far it is, of how much, how long it will take, and more in columns of one's own."""
+    """Show progress bars with counts and remaining time, and `more` columns."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -96,12 +96,12 @@ def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]"
 
 
 def show_file(file: Path) -> None:
-    """A file that was written, and its size."""
+    """Print the name and the size of a file that was written."""
     print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
 
 
 def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> None:
-    """Results by their distance, as `ResultStore.similar` gives them."""
+    """Print results by distance, as `ResultStore.similar` returns them."""
     if as_json:
         print(near.reset_index().to_json(orient="records", date_format="iso"))
         return

@@ -1,4 +1,4 @@
-"""`ainerd status` and `ainerd log`: how an agent is, and what it noted, from anywhere and without disturbing it."""
+"""`ainerd status` and `ainerd log`: print the state and the log of an agent, without disturbing it."""
 
 import os
 from datetime import datetime
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
 
-ANSWER_S = 0.7  # a server that takes longer is away, for a person who asks how things are
+ANSWER_S = 0.7  # a slower server counts as away
 READ_S = 10.0
 POLL_S = 1.0
 
 
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
-    """Say how an agent is: its server, runs that go on and wait, results, the last one, and the next position.
+    """Print the state of an agent: server, runs in progress and waiting, results, the last one, the next position.
 
     Nothing is started, and an answer comes within a second or two also when Tiled is away.
     """
@@ -29,16 +29,16 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     if tiled is None and config is None:
         raise ValueError("whose? give --config with an instrument's .toml, or --tiled URL")
     settings = None if config is None else Settings.load(config)
-    said: dict[str, Any] = {}
+    state: dict[str, Any] = {}
     if settings is not None:
-        said |= _on_disk(settings)
-    said |= _on_server(tiled, settings)
+        state |= _on_disk(settings)
+    state |= _on_server(tiled, settings)
     if json:
         import json as as_json
 
-        print(as_json.dumps(said))
+        print(as_json.dumps(state))
     else:
-        _show(said)
+        _show(state)
 
 
 def log(
@@ -76,7 +76,7 @@ def log(
 
 
 def _on_disk(settings: "Settings") -> dict[str, Any]:
-    """What this machine knows without asking anybody."""
+    """Return the state that this machine knows without a server."""
     from ainerd.cli._waiting import waiting
     from ainerd.server import at_work
 
@@ -85,7 +85,7 @@ def _on_disk(settings: "Settings") -> dict[str, Any]:
 
 
 def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]:
-    """Address of the server, and what is there, or why that is not known."""
+    """Return the address of the server and its content, or the reason why that is unknown."""
     from concurrent.futures import ThreadPoolExecutor
     from concurrent.futures import TimeoutError as TookTooLong
 
@@ -112,7 +112,7 @@ def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]
         about = pool.submit(_read, client, None if settings is None else settings.name).result(READ_S)
     except TookTooLong:
         about = {"away": f"it takes longer than {READ_S:g} s to answer"}
-    except Exception as error:  # of whatever kind: the rest is still worth saying
+    except Exception as error:  # of any kind: the rest is still printed
         about = {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -121,9 +121,9 @@ def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]
 
 
 def _read(client: "Container", agent: str | None) -> dict[str, Any]:
-    """What a catalogue says, in a handful of requests however much is in it.
+    """Read the state from a catalog of any size with a few requests.
 
-    They are made by hand: Tiled's clients of runs and arrays take seconds to import.
+    They do not use Tiled's clients of runs and arrays, which take seconds to import.
     """
     from json import dumps
 
@@ -165,7 +165,7 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     }
 
 
-def _show(said: dict[str, Any]) -> None:
+def _show(state: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -173,47 +173,47 @@ def _show(said: dict[str, Any]) -> None:
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
-    for name, text, style in _lines(said):
+    for name, text, style in _lines(state):
         lines.add_row(name, Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style))
     Console().print(lines)
 
 
-def _lines(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, text and style of each line."""
+def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return name, text and style of each line."""
     from ainerd.server import process_text
     from ainerd.words import named_place
 
     lines = []
-    if "agent" in said:
-        who = said["at_work"]
+    if "agent" in state:
+        who = state["at_work"]
         at_work = "not at work on this machine" if who is None else f"at work{process_text(who)}"
-        lines.append(("agent", f"{said['agent']}: {at_work}", ""))
-    if said["tiled"]:
-        lines.append(("tiled", said["tiled"], ""))
-    if "away" in said:
-        lines.append(("", said["away"], "yellow"))
-    if "agent" in said:
+        lines.append(("agent", f"{state['agent']}: {at_work}", ""))
+    if state["tiled"]:
+        lines.append(("tiled", state["tiled"], ""))
+    if "away" in state:
+        lines.append(("", state["away"], "yellow"))
+    if "agent" in state:
         waits = {
-            "going on": said["going_on"],
-            "left by a session that was killed": said["left"],
-            "kept for Tiled": said["raw_kept"],
-            "to be analysed when Tiled is back": said["spooled"],
-            "set aside as unreadable": said["set_aside"],
+            "going on": state["going_on"],
+            "left by a session that was killed": state["left"],
+            "kept for Tiled": state["raw_kept"],
+            "to be analysed when Tiled is back": state["spooled"],
+            "set aside as unreadable": state["set_aside"],
         }
         on_disk = ", ".join(f"{n} {what}" for what, n in waits.items() if n) or "none going on, none waits"
         waiting = any(n for what, n in waits.items() if what != "going on")
         lines.append(("runs here", on_disk, "yellow" if waiting else ""))
-    if "results" in said:
-        unfinished = f", {said['runs_unfinished']} without an end" if said["runs_unfinished"] else ""
-        lines.append(("runs in Tiled", f"{said['runs']}{unfinished}", ""))
-        by_status = ", ".join(f"{n} {status}" for status, n in sorted(said["results"].items())) or "none yet"
+    if "results" in state:
+        unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
+        lines.append(("runs in Tiled", f"{state['runs']}{unfinished}", ""))
+        by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items())) or "none yet"
         lines.append(("results", by_status, ""))
-        lines.append(("last", _result(said["last"]), ""))
-        if said["next"] is None:
+        lines.append(("last", _result(state["last"]), ""))
+        if state["next"] is None:
             lines.append(("next", "no suggestion waits", ""))
         else:
-            place = named_place(said["next"]["position"], said["next"]["units"])
-            lines.append(("next", f"{place}: {said['next']['reason']}", "cyan"))
+            place = named_place(state["next"]["position"], state["next"]["units"])
+            lines.append(("next", f"{place}: {state['next']['reason']}", "cyan"))
     return lines
 
 

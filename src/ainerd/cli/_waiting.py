@@ -1,4 +1,4 @@
-"""What waits on disk in the folder of an agent, for whoever asks from outside."""
+"""Runs that wait on disk, counted without an agent."""
 
 import fcntl
 import time
@@ -9,9 +9,10 @@ YOUNG_S = 2.0  # its session may be about to lock it
 
 
 def waiting(backup: Path) -> dict[str, int]:
-    """How many runs are on disk: ``going_on``, ``left`` by a killed session, ``raw_kept`` and ``spooled`` for Tiled.
+    """Count runs in an agent's folder.
 
-    And ``set_aside``, which cannot be read and wait for a person.
+    ``going_on`` are in progress, ``left`` belong to a killed session, ``raw_kept`` and ``spooled`` wait for Tiled, and
+    ``set_aside`` cannot be read and wait for a person.
     """
     alive = left = 0
     for path in (backup / "journal").glob("*.jsonl"):

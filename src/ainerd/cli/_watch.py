@@ -1,4 +1,4 @@
-"""`ainerd watch` and `ainerd steer`: the agent in a process of its own, which may run for days."""
+"""`ainerd watch` and `ainerd steer`: run the agent in its own process, for days if need be."""
 
 import sys
 from collections.abc import Iterator
@@ -32,11 +32,11 @@ def watch(
     documents: Documents = "tiled",
     tiled: Tiled = None,
     metrics: Annotated[
-        int | None, typer.Option(help="Port on 127.0.0.1 where Prometheus finds how the agent is.")
+        int | None, typer.Option(help="Port on 127.0.0.1 for Prometheus, with the health of the agent.")
     ] = None,
     json_log: JsonLog = False,
 ) -> None:
-    """Watch runs, write what they are to Tiled, and keep the next suggestion ready there, until Ctrl-C.
+    """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
     On the RunEngine's side `ainerd.agent.explore_remote` takes the suggestions up. After a crash the same command goes
     on: with --documents tiled no run is missed, each is analysed once.
@@ -52,7 +52,7 @@ def watch(
 
 
 def _serve(observer: "Observer", port: int) -> None:
-    """Numbers of `Observer.health` for Prometheus, asked for when it asks."""
+    """Serve the numbers of `Observer.health` to Prometheus, computed at each request."""
     from collections.abc import Iterator
 
     from prometheus_client import CollectorRegistry, start_http_server
@@ -86,7 +86,7 @@ def steer(
     tiled: Tiled = None,
     json_log: JsonLog = False,
 ) -> None:
-    """Watch runs, and have the queue of an RE Manager measure what is suggested, until n positions, or Ctrl-C.
+    """Watch runs, and add each suggestion to the queue of an RE Manager, until n positions, or Ctrl-C.
 
     People's own items in the queue run in their turn, and the agent learns from their runs.
     """
@@ -113,7 +113,7 @@ def steer(
 def observing(
     config: Path, tiled: str | None, what: str, *, json_log: bool
 ) -> "Iterator[tuple[Observer, threading.Event]]":
-    """An agent without devices, and what Ctrl-C or SIGTERM sets; what has come is analysed in the end, however long."""
+    """Open an agent without devices, and an event that Ctrl-C or SIGTERM sets; at the end all runs are analysed."""
     import signal
     import threading
 
@@ -137,7 +137,7 @@ def observing(
 
 
 def _log_to_stderr(*, as_json: bool) -> None:
-    """Warnings and errors on stderr."""
+    """Log warnings and errors to stderr."""
     import json
     import logging
     import time
