@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def build() -> typer.Typer:
-    """Return all commands; a technique's as ``ainerd <technique> …``, those of the default one also without its name."""
+    """Return all commands; a technique's as ``ainerd <technique> …``, of the default one also without its name."""
     app = typer.Typer(
         name="ainerd",
         help="Notice when a sample does something it has not done before.",
