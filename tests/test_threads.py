@@ -13,12 +13,12 @@ def blas():
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    """Of which the test's own thread is in control, as somebody else in the program may be."""
+    """Libraries that the test's own thread controls, as another part of a program may do."""
     with threadpool_limits(2, "blas"):
         yield
 
 
-def test_who_leaves_first_does_not_lift_the_limit_of_who_stays():
+def test_the_first_exit_does_not_lift_the_limit_of_others():
     entered, leave = threading.Event(), threading.Event()
 
     def other():
@@ -36,7 +36,7 @@ def test_who_leaves_first_does_not_lift_the_limit_of_who_stays():
     assert blas() == {2}
 
 
-def test_it_restores_after_an_error_and_decorates_what_calls_itself():
+def test_it_restores_after_an_error_and_decorates_recursive_functions():
     @one_thread
     def count_down(n):
         assert blas() == {1}
@@ -51,7 +51,7 @@ def test_a_process_counts_the_cores_that_it_may_use():
     assert 1 <= n_cores()
 
 
-def test_others_set_their_limits_afterwards():
+def test_other_threads_set_their_limits_afterwards():
     with one_thread:
         pass
     thread = threading.Thread(target=threadpool_limits, args=(3, "blas"))

@@ -13,7 +13,7 @@ class MarbleSettings(Section):
     size: Size = Size()
 
 class Marble:
-    """What a marble sees."""
+    """The technique of the test package marble."""
     name, parameters = "marble", {"technique": "marble"}
 
     @classmethod
@@ -57,7 +57,7 @@ frames = ["."]
 
 
 class Site:
-    """A folder of packages that somebody installed."""
+    """A folder of installed packages."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -87,7 +87,7 @@ def marble_site(tmp_path_factory):
 
 @pytest.fixture
 def marble(marble_site, tmp_path, monkeypatch):
-    """Settings for a technique that is not ours, and is installed."""
+    """Settings for a third-party technique that is installed."""
     monkeypatch.syspath_prepend(marble_site.folder)
     (tmp_path / "marble.toml").write_text(TOML)
     return tmp_path / "marble.toml"
@@ -95,7 +95,7 @@ def marble(marble_site, tmp_path, monkeypatch):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """Where a test installs something."""
+    """Folder in which a test installs packages."""
     (tmp_path / "site").mkdir()
     monkeypatch.syspath_prepend(tmp_path / "site")
     return Site(tmp_path / "site")

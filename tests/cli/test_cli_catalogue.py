@@ -48,7 +48,7 @@ frames = ["frames"]
 
 @pytest.fixture(scope="module")
 def catalogue(place):
-    """A server with four runs that relax faster and slower, the maps of each, and the keys of their results."""
+    """A server with four runs of different relaxation times, their maps, and the keys of their results."""
     raw, ainerd = open_catalog(place.client())
     store, encoder = ResultStore(ainerd), Encoder.load()
     maps, keys = [], []
@@ -81,7 +81,7 @@ def catalogue(place):
 
 @pytest.fixture
 def run(catalogue, monkeypatch):
-    """Run a command at the server."""
+    """Run a command with the server."""
     server, _, _ = catalogue
     monkeypatch.setenv("AINERD_STORAGE__URI", server.uri)
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
@@ -135,7 +135,7 @@ def test_the_table_is_exported(run, catalogue, tmp_path, kind):
     assert table["sample_x [mm]" if kind == "csv" else "sample_x"].to_list() == [0, 1, 2, 3]
 
 
-def test_status_says_how_things_are(run, catalogue, tmp_path):
+def test_status_prints_the_state(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace('"here"', '"ainerd"'))
     journal = tmp_path / "tiled" / "unwritten" / "journal"
@@ -176,12 +176,12 @@ def test_status_answers_while_tiled_is_away(run, tmp_path, tiled):
     assert done.exit_code == 0 and ("no server answers" in done.output) != ("is not running" in done.output)
 
 
-def test_as_a_module_it_says_its_version():
+def test_the_module_prints_its_version():
     done = subprocess.run([sys.executable, "-m", "ainerd", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"ainerd {__version__}\n"
 
 
-def test_doctor_finds_a_server_in_good_health_and_leaves_it_as_it_was(run, catalogue, tmp_path):
+def test_doctor_checks_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path):
     server, _, _ = catalogue
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
@@ -194,7 +194,7 @@ def test_doctor_finds_a_server_in_good_health_and_leaves_it_as_it_was(run, catal
     assert sorted(server.client()["ainerd"]) == before
 
 
-def test_doctor_says_what_is_wrong_and_what_to_do(run, catalogue, tmp_path, monkeypatch):
+def test_doctor_reports_problems_and_remedies(run, catalogue, tmp_path, monkeypatch):
     server, _, keys = catalogue
     (tmp_path / "agent.toml").write_text(SETTINGS.replace("0.019, 0.029", "0.019, 0.0195"))
     (tmp_path / "tiled").write_text("a file where a folder should be")
@@ -214,7 +214,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run, catalogue, tmp_path, monk
     assert "refuses the API key" in done.output and "→ start it, or correct its address or the key" in done.output
 
 
-def test_doctor_names_what_waits_on_disk(run, catalogue, tmp_path):
+def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
     (tmp_path / "frames").mkdir()
     (tmp_path / "agent.toml").write_text(SETTINGS)
     (tmp_path / "tiled" / "unwritten" / "results").mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_doctor_names_what_waits_on_disk(run, catalogue, tmp_path):
     assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
 
 
-def test_doctor_compares_versions_with_what_ainerd_asks_for(monkeypatch):
+def test_doctor_compares_versions_with_the_requirements(monkeypatch):
     asked = ["numpy<1", "rich>=1", "no-such-package>=1", "torch<1; extra == 'agent'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
     ours, of_agent = versions()
@@ -271,7 +271,7 @@ def test_bad_input_is_one_line(run, catalogue, tmp_path, monkeypatch, capsys, ar
     assert ended.value.code == 2 and said.startswith("ainerd: ") and message in said and said.count("\n") == 1
 
 
-def test_where_the_results_are_must_be_said(monkeypatch):
+def test_the_address_of_the_results_is_required(monkeypatch):
     for name in ("AINERD_STORAGE__URI", "AINERD_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     done = CliRunner().invoke(app, ["export", "--table", "t.csv"])

@@ -1,4 +1,4 @@
-"""`ainerd init` and `ainerd check`, with a technique that is not ours: what they ask, write, say and draw."""
+"""`ainerd init` and `ainerd check` with a third-party technique: questions, files, findings and pictures."""
 
 import json
 import tomllib
@@ -24,7 +24,7 @@ class PebbleSettings(Section):
     note: str = ""
 
 class Pebble:
-    """What a pebble sees."""
+    """The technique of the test package pebble."""
     name, parameters = "pebble", {"technique": "pebble"}
 
     @classmethod
@@ -99,7 +99,7 @@ def test_every_question_can_be_answered_in_advance(pebble):
     assert (settings.detector.n_frames, settings.detector.frame_time_s) == ("", "eiger_cam_acquire_period")
 
 
-def test_it_asks_and_takes_enter_for_what_it_shows(pebble):
+def test_enter_accepts_the_default(pebble):
     answers = ["my line", "cam_image", "", "", "{ x = [0, 2] }", "0.5", "", "", "", "7", ""]
     done = init(input="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
@@ -137,7 +137,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(pebble):
     assert "'pebbel'" in str(run("init", "new.toml", "--technique", "pebbel", "--yes").exception)
 
 
-def test_what_is_wrong_is_said_with_what_to_do(pebble):
+def test_problems_come_with_remedies(pebble):
     done = init("--yes", "--set", "pebble.width=-1", "--set", "pebble.wide=2")
     assert done.exit_code == 1 and "pebble.wide: unknown key, did you mean 'width'?" in done.stdout
     init("--yes", "--force", "--set", "pebble.width=-1")
@@ -148,7 +148,7 @@ def test_what_is_wrong_is_said_with_what_to_do(pebble):
     assert "--draw" in str(run("check", "here/agent.toml", "--frame", "x.npy").exception)
 
 
-def test_a_technique_that_asks_and_draws_nothing(marble, tmp_path, monkeypatch):
+def test_a_technique_without_questions_and_sketch(marble, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("init", "m.toml", "--technique", "marble", "--yes").exit_code == 0
     assert tomllib.loads((tmp_path / "m.toml").read_text())["technique"] == "marble"

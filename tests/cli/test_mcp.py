@@ -1,4 +1,4 @@
-"""`ainerd mcp`, asked by the client of the protocol's own kit."""
+"""`ainerd mcp`, called by the reference client of the protocol."""
 
 import asyncio
 import os
@@ -56,7 +56,7 @@ def catalogue(server):
     return ResultStore(ainerd), keys
 
 
-def test_each_answer_says_what_it_rests_on(catalogue):
+def test_each_answer_names_its_results(catalogue):
     store, keys = catalogue
     names, answers = ask(
         serving(store),
@@ -103,7 +103,7 @@ def test_bad_questions_get_a_line(catalogue):
         assert wrong and "Traceback" not in said and len(said) < 700, question
 
 
-def test_only_on_demand_it_proposes_what_a_person_must_take(catalogue):
+def test_proposals_need_an_option_and_a_person(catalogue):
     store, _ = catalogue
     assert "propose" not in ask(serving(store))[0]
     names, answers = ask(

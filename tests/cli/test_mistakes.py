@@ -1,4 +1,4 @@
-"""Mistakes people make in a TOML, on the command line and in Python: the text they get, before anything is started."""
+"""Mistakes in a TOML, on the command line and in Python: the messages, before anything starts."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An archive reprocessed by the workers of a Dask cluster: what they write is what one process writes."""
+"""An archive reprocessed by the workers of a Dask cluster, with the same results as in one process."""
 
 import json
 import os
@@ -32,7 +32,7 @@ RUNS, FRAMES = 3, 64
 
 
 class Archive:
-    """Runs in Tiled, one of them without its frames, and the results of them that a command writes."""
+    """Runs in Tiled, one of them without its frames, and the results that a command writes."""
 
     def __init__(self, folder, server):
         self.server = server
@@ -52,14 +52,14 @@ class Archive:
         lost.unlink()
 
     def replay(self, *arguments):
-        """Uids and keys of the complete runs, and reasons of the failed, as the command has it."""
+        """Return what the command prints: uids and keys of complete runs, and reasons of failed ones."""
         done = CliRunner().invoke(app, ["replay", "--json", *arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         assert self.server.api_key not in done.output
         return json.loads(done.stdout)
 
     def workplace(self, *, embedded):
-        """What a worker is told."""
+        """Return the description that a worker receives."""
         settings = Settings.load(SMALL)
         technique = build_technique(settings, self.store)
         return Workplace.of(settings, self.server.client(), technique, embedded=embedded)
@@ -72,7 +72,7 @@ class Archive:
         self.store.refresh()
 
     def results(self):
-        """Of each result all that two analyses have in common, its arrays as bytes."""
+        """Return the parts of each result that two analyses must share, with arrays as bytes."""
         self.store.refresh()
         found = {}
         for key in self.store.table().index:
@@ -94,7 +94,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers, which were started before anything was known of the archive, and a client of theirs."""
+    """Two workers, started before the archive exists, and their client."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -117,7 +117,7 @@ def environment(cluster, archive, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serial(archive):
-    """What one process says of the archive; its results are gone afterwards."""
+    """Output and results of one process; its results are removed afterwards."""
     said = archive.replay()
     results = archive.results()
     archive.forget()
@@ -130,7 +130,7 @@ def address(cluster):
 
 
 def kill_at_work(archive, client):
-    """Kill the worker that has a run in hand; its process."""
+    """Kill the worker that analyses a run, and return its process id."""
     pids = client.run(os.getpid)
     for _ in range(600):
         for pid in pids.values():
@@ -153,7 +153,7 @@ def test_a_cluster_writes_what_one_process_writes_bit_for_bit(archive, address, 
     assert any(record["novelty_p"] is not None for record, _ in serial[1].values() if record["status"] == "complete")
 
 
-def test_what_is_missing_is_done_alone_and_again_if_its_worker_is_killed(archive, cluster, address, serial):
+def test_only_missing_results_are_made_and_again_after_a_killed_worker(archive, cluster, address, serial):
     first, *others = serial[0]["complete"].values()
     created = archive.store.table()["created"]
     archive.forget(first)
@@ -168,7 +168,7 @@ def test_what_is_missing_is_done_alone_and_again_if_its_worker_is_killed(archive
 
 
 def test_no_key_travels(archive, cluster, serial, monkeypatch):
-    """Neither in what is sent, nor in what is logged; a worker that cannot know it says what it lacks."""
+    """The API key is neither sent nor logged; a worker without it says so."""
     said = [line for logs in cluster[0].get_logs().values() for line in str(logs).splitlines()]
     said += map(str, cluster[1].get_scheduler_logs())
     assert said and not any(archive.server.api_key in line for line in said)
@@ -197,20 +197,20 @@ def test_one_run_is_shared_as_the_page_says(archive, address):
     np.testing.assert_array_equal(names["maps"], names["maps_of"](names["partition"], names["path"], FRAMES))
 
 
-def test_a_cluster_that_is_none_is_refused(archive):
+def test_an_address_without_a_cluster_is_refused(archive):
     done = CliRunner().invoke(app, ["replay", "--dask", "nowhere://1"])
     assert isinstance(done.exception, ValueError) and "no Dask scheduler answers at 'nowhere://1'" in str(
         done.exception
     )
 
 
-def test_runs_that_belong_together_are_not_shared_out(archive, address, monkeypatch):
+def test_series_are_refused(archive, address, monkeypatch):
     monkeypatch.setattr(RheoXPCS, "unit", Series("ramp"))
     done = CliRunner().invoke(app, ["replay", "--dask", address])
     assert isinstance(done.exception, ValueError) and "is of several runs: leave --dask out" in str(done.exception)
 
 
-def test_a_run_that_kills_its_workers_is_a_failed_one(archive, cluster, serial, monkeypatch):
+def test_a_run_that_kills_its_workers_has_failed(archive, cluster, serial, monkeypatch):
     monkeypatch.setattr(cluster[0].scheduler, "allowed_failures", 0)
     event, key = next(iter(serial[0]["complete"].items()))
     begun = archive.store.record(key).changed(status="computing", arrays={}, series={})

@@ -1,4 +1,4 @@
-"""Settings: everybody's sections, the technique's own, the environment; and what is wrong with them, in one line."""
+"""Settings from general sections, the technique's section and the environment; problems in one line each."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SMALL = ROOT / "profiles" / "rheo_xpcs" / "small.toml"
 
 
 def refused(path):
-    """What is said of a file that cannot be used: one line."""
+    """Return the one line about a file that cannot be used."""
     with pytest.raises(SettingsError) as error:
         build_technique(Settings.load(path))
     assert "\n" not in str(error.value)
@@ -116,7 +116,7 @@ def test_tables_make_the_same_settings_elsewhere(monkeypatch, tmp_path):
         ('name = "rheo_xpcs"', 'name = "x"\ntechnique = "rheo_xpc"', "did you mean 'rheo_xpcs'?"),
     ],
 )
-def test_what_is_wrong_names_the_key(tmp_path, before, after, message):
+def test_problems_name_the_key(tmp_path, before, after, message):
     text = SMALL.read_text()
     assert before in text
     (tmp_path / "agent.toml").write_text(text.replace(before, after, 1))
@@ -145,7 +145,7 @@ def test_another_techniques_settings_too(marble, before, after, message):
         assert message in refused(marble)
 
 
-def test_a_section_that_is_needed_is_missed_by_name(marble):
+def test_a_missing_section_is_named(marble):
     marble.write_text(marble.read_text().replace('technique = "marble"', "").replace("[marble]\nwidth = 3", ""))
     assert refused(marble) == "there is no section [rheo_xpcs], which needs partition"
 
@@ -159,13 +159,13 @@ def test_a_section_that_is_needed_is_missed_by_name(marble):
         ("RHEO_XPCS__ALPHABET", "rheo_xpcs.alphabet: unknown key, did you mean 'alpha'?"),
     ],
 )
-def test_a_variable_that_means_nothing_is_not_passed_over(monkeypatch, name, message):
+def test_an_unknown_variable_is_refused(monkeypatch, name, message):
     monkeypatch.setenv(f"AINERD_{name}", "0.01")
     assert message in refused(SMALL)
 
 
 @pytest.mark.parametrize("value", ["{api_key: SECRET123}", '["SECRET123"]', '{"api_key": ["SECRET123"]}'])
-def test_what_is_wrong_shows_no_key(monkeypatch, value):
+def test_problems_do_not_show_the_api_key(monkeypatch, value):
     monkeypatch.setenv("AINERD_STORAGE", value)
     said = refused(SMALL)
     assert "storage" in said.lower() and "SECRET" not in said

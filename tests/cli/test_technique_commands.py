@@ -1,4 +1,4 @@
-"""What techniques bring to the command line: commands of their own, and what `doctor` says of them."""
+"""Commands of techniques, and findings of `doctor` about them."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ def run(*arguments):
 
 
 def doctor(*arguments):
-    """Findings about techniques, a line each; what else is looked at is left out."""
+    """Return the findings about techniques, one line each."""
     found = json.loads(run("doctor", "--json", "--tiled", "http://127.0.0.1:9", *arguments).stdout)
     return [
         (f["what"], f["said"], f["todo"]) for f in found if f["what"].startswith(("technique", "marbles", "settings"))
@@ -28,13 +28,13 @@ def test_commands_of_a_technique_have_its_name(marble):
 
 
 @pytest.mark.parametrize("command", ["analyze", "encode", "calibrate", "train"])
-def test_those_of_the_default_go_without_it(command):
+def test_commands_of_the_default_technique_need_no_name(command):
     short, full = run(command, "--help"), run("rheo-xpcs", command, "--help")
     assert short.exit_code == full.exit_code == 0
     assert len(short.stdout) > 300 and short.stdout.split() == full.stdout.replace(" rheo-xpcs", "").split()
 
 
-def test_a_name_that_is_taken_is_everybodys():
+def test_a_general_command_keeps_its_name():
     assert "Number of a scan" in run("similar", "--help").stdout
     assert "maps of a run" in run("rheo-xpcs", "similar", "--help").stdout
 
@@ -49,7 +49,7 @@ def test_a_name_that_is_taken_is_everybodys():
         ("doctor", "import typer\napp = typer.Typer()\napp.command()(lambda: None)", "there is a command doctor"),
     ],
 )
-def test_commands_that_do_not_work_cost_a_line_and_nothing_else(site, monkeypatch, capsys, name, text, said):
+def test_broken_commands_cost_one_line(site, monkeypatch, capsys, name, text, said):
     site.install(name, {"its_commands": text}, commands="its_commands:app")
     monkeypatch.delitem(sys.modules, "its_commands", raising=False)
     app = ainerd.cli.app
@@ -77,7 +77,7 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-def test_doctor_lists_what_is_installed(marble, site):
+def test_doctor_lists_installed_techniques(marble, site):
     site.install("lost", {}, techniques="nowhere:Lost")
     found = doctor()
     assert ("technique marble", "What a marble sees.", "") in found
@@ -114,7 +114,7 @@ def test_doctor_asks_the_technique_of_the_settings(marble):
         ("[marble]\n", "[marble]\nsize = 3\n", "marble.size: Input should be a valid dictionary or instance of Size"),
     ],
 )
-def test_doctor_says_what_the_technique_does_not_take(marble, before, after, last):
+def test_doctor_reports_settings_that_the_technique_refuses(marble, before, after, last):
     marble.write_text(marble.read_text().replace(before, after))
     what, said, todo = doctor("--config", marble)[-1]
     assert last in said and todo and "\n" not in said

@@ -1,4 +1,4 @@
-"""HDF5 files that were cut short, or in which bytes have changed: refused, where HDF5 alone would never come back."""
+"""HDF5 files that were cut short or changed are refused, while HDF5 alone would never return."""
 
 import threading
 
@@ -65,7 +65,7 @@ def test_a_virtual_dataset_cut_short_is_refused(master, movie, swmr):
     "a failed result: its checksum is looked at first; HDF5 alone may end the process",
 )
 @pytest.mark.parametrize("version", ["latest", "earliest"])
-def test_a_list_of_sources_that_changed_is_refused(tmp_path, master, movie, version):
+def test_a_changed_source_list_is_refused(tmp_path, master, movie, version):
     layout = h5py.VirtualLayout((N, *SHAPE), "u2")
     for i in range(N):
         layout[i] = h5py.VirtualSource("data.h5", "d", (N, *SHAPE))[i]
@@ -93,7 +93,7 @@ def test_the_checksum_is_jenkins(text, value):
     assert lookup3(text) == value
 
 
-def test_heaps_at_either_end_of_a_long_file_are_looked_at(tmp_path, master):
+def test_heaps_at_either_end_of_a_long_file_are_checked(tmp_path, master):
     heap = master.read_bytes()
     heap = heap[heap.index(GLOBAL_HEAP) :]
     path = tmp_path / "long"
@@ -108,7 +108,7 @@ def test_heaps_at_either_end_of_a_long_file_are_looked_at(tmp_path, master):
         check_heaps(path)
 
 
-def test_heaps_with_lengths_of_four_bytes_are_known():
+def test_heaps_with_lengths_of_four_bytes_are_checked():
     one = (1).to_bytes(2, "little") + bytes(6) + (5).to_bytes(4, "little") + bytes(4) + b"abcde\0\0\0"
     free = bytes(8) + (40).to_bytes(4, "little") + bytes(4)
     heap = (GLOBAL_HEAP + (80).to_bytes(4, "little") + bytes(4) + one + free).ljust(80, b"\0")
@@ -118,7 +118,7 @@ def test_heaps_with_lengths_of_four_bytes_are_known():
 
 
 @pytest.mark.fault("bytes of a file of frames have changed", "a failed result; HDF5's own errors are no others")
-def test_whatever_hdf5_raises_is_a_reason(tmp_path, movie):
+def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
     path = tmp_path / "frames.h5"
     with h5py.File(path, "w") as file:
         file["entry/data"] = movie

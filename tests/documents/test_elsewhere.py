@@ -1,4 +1,4 @@
-"""Frames that are in no file of this machine."""
+"""Frames that are not in a file of this machine."""
 
 import json
 
@@ -20,7 +20,7 @@ N, NY, NX = 60, 5, 6
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Of the detector: the server may read it."""
+    """Folder of the detector, which the server may read."""
     return tmp_path_factory.mktemp("detector")
 
 
@@ -39,7 +39,7 @@ def movie(folder):
 
 
 def documents(folder, files, *, per_index=1, held=None):
-    """Of a run whose frames are in some files of another machine, or in its events."""
+    """Documents of a run whose frames are in files of another machine, or in its events."""
     bundle = compose_run()
     yield "start", bundle.start_doc
     external = {"external": "STREAM:"} if held is None else {}
@@ -91,7 +91,7 @@ def test_frames_of_another_machine_come_from_tiled(raw, folder, movie, files, pe
         gathered(docs, None)
 
 
-def test_what_is_not_in_tiled_yet_is_asked_again(raw, folder, movie):
+def test_frames_that_are_late_in_tiled_are_requested_again(raw, folder, movie):
     docs = list(documents(folder, {"all": N}))
     writer, run = TiledWriter(raw, batch_size=1), Run(KEYS, (), raw)
     for name, doc in docs:
@@ -104,7 +104,7 @@ def test_what_is_not_in_tiled_yet_is_asked_again(raw, folder, movie):
     assert np.array_equal(np.concatenate(list(run.blocks(PIXELS))), movie.reshape(N, -1)[:, PIXELS])
 
 
-def test_a_file_that_is_gone_for_the_server_too_is_named(raw, folder, movie):
+def test_a_file_that_the_server_lacks_too_is_named(raw, folder, movie):
     writer, docs = TiledWriter(raw, batch_size=1), list(documents(folder, {"nowhere": N}))
     with h5py.File(folder / "nowhere.h5", "w") as file:
         file["d"] = movie
@@ -115,7 +115,7 @@ def test_a_file_that_is_gone_for_the_server_too_is_named(raw, folder, movie):
         gathered(docs, raw)
 
 
-def test_tiled_is_not_asked_for_a_file_that_may_not_be_read(raw, folder, movie, tmp_path):
+def test_a_forbidden_file_is_not_requested_from_tiled(raw, folder, movie, tmp_path):
     docs = [(name, dict(doc)) for name, doc in documents(folder, {"all": N})]
     writer = TiledWriter(raw, batch_size=1)
     for name, doc in docs:
@@ -126,7 +126,7 @@ def test_tiled_is_not_asked_for_a_file_that_may_not_be_read(raw, folder, movie, 
         gathered(docs, raw, [tmp_path])
 
 
-def test_frames_in_events_are_taken_and_come_back_from_tiled(raw, movie):
+def test_frames_in_events_are_read_live_and_from_tiled(raw, movie):
     docs, expected = list(documents(None, {}, held=movie)), movie.reshape(N, -1)[:, PIXELS]
     assert np.array_equal(gathered(docs, None), expected)
     kept = [(name, json.loads(json.dumps(doc, cls=NumpyEncoder))) for name, doc in docs]  # while Tiled is away
@@ -148,7 +148,7 @@ def test_whole_frames_come_from_tiled(raw, folder, movie, per_index, every):
     sees.require(movie, range(every - 1, N, every))
 
 
-def test_whole_frames_of_a_resource_count_in_the_run(raw, folder, movie):
+def test_whole_frames_are_numbered_in_the_run(raw, folder, movie):
     docs = list(documents(folder, {"first": 25, "second": 35}))
     writer = TiledWriter(raw, batch_size=1)
     for name, doc in docs:
@@ -160,7 +160,7 @@ def test_whole_frames_come_in_events(movie):
     run_of(documents(None, {}, held=movie), None, 7).require(movie, range(6, N, 7))
 
 
-def test_events_count_for_themselves(movie):
+def test_whole_frames_are_numbered_in_their_event(movie):
     run = Run(KEYS, ())
     for name, doc in documents(None, {}, held=movie):
         run(name, doc)

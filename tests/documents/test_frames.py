@@ -26,7 +26,7 @@ def written(tmp_path, movie):
     return path
 
 
-def test_wanted_pixels_come_in_the_order_asked_for(written, movie):
+def test_pixels_come_in_the_given_order(written, movie):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     assert np.array_equal(reader.read(3, 9), movie[3:9].reshape(6, -1)[:, PIXELS])
     reader.close()
@@ -104,7 +104,7 @@ def test_a_closed_reader_leaves_no_thread(written):
     assert not own & set(threading.enumerate())
 
 
-def test_frames_that_are_not_there_are_named(written):
+def test_missing_frames_are_named(written):
     reader = FrameReader(written, "entry/data/data", PIXELS, SHAPE)
     with pytest.raises(FrameError, match="holds 12 frames, 20 were announced"):
         reader.read(0, 20)
@@ -189,7 +189,7 @@ def test_a_dataset_that_does_not_fit_is_refused(written, dataset, shape, message
         FrameReader(written, dataset, PIXELS, shape)
 
 
-def test_a_file_that_is_no_hdf5_is_refused(tmp_path):
+def test_another_file_format_is_refused(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(FrameError, match="cannot open"):
         FrameReader(tmp_path / "broken.h5", "d", PIXELS, SHAPE)
@@ -220,7 +220,7 @@ def test_paths_outside_the_roots_are_refused(tmp_path, way):
 
 
 @pytest.mark.parametrize("uri", ["http://somewhere/x.h5", "file://otherhost/x.h5", "x.h5"])
-def test_what_is_no_local_file_is_refused(tmp_path, uri):
+def test_other_uris_are_refused(tmp_path, uri):
     with pytest.raises(FrameError, match="not a local file"):
         local_path(uri, [tmp_path])
 

@@ -86,7 +86,7 @@ def test_each_event_has_its_frames(tmp_path, movie, shape):
 
 
 @pytest.mark.fault("frames are announced in a way that nobody can read", "a failed result says which way")
-def test_what_nobody_can_read_is_said(tmp_path, movie):
+def test_unreadable_frames_are_reported(tmp_path, movie):
     with pytest.raises(FrameError, match="event 1 are called .*, and no datum says"):
         taken(documents(tmp_path, shape=[N, 3, 4], explained=False), tmp_path)
     with pytest.raises(MissingFrames, match="frames of type 'AD_TIFF' .* are not read"):
@@ -95,7 +95,7 @@ def test_what_nobody_can_read_is_said(tmp_path, movie):
 
 @pytest.fixture
 def lambda750k(tmp_path):
-    """ophyd's own Lambda750kCam and HDF5Plugin, on signals that only remember what they are set to."""
+    """ophyd's Lambda750kCam and HDF5Plugin, on signals that only store their values."""
 
     class HDF5(HDF5Plugin_V34, FileStoreHDF5IterativeWrite):
         source_plugin = property(lambda self: self.parent.cam)
@@ -142,7 +142,7 @@ def test_ophyds_own_detector_is_read(tmp_path, movie, lambda750k):
     assert (run.frame_shape, run.n_event, run.n_events) == ((3, 4), N, POINTS)
 
 
-def test_what_the_router_of_the_agent_makes_of_it_is_read_too(tmp_path, movie, lambda750k):
+def test_documents_from_the_agents_router_are_read_too(tmp_path, movie, lambda750k):
     docs = []
     router = RunRouter([lambda name, doc: ([lambda *document: docs.append(document)], [])])
     RunEngine({}, context_managers=[])(count([lambda750k], POINTS), router)

@@ -1,4 +1,4 @@
-"""What a run's documents say of a reading: the first one of the run, an event's, and one for each frame."""
+"""Readings of a run: the first one, one for each event, and one for each frame."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def read(keys, *, configuration=None, image_shape=(2, 3), n=3, **start):
     return run
 
 
-def test_the_first_reading_is_the_run_s():
+def test_a_run_has_its_first_reading():
     run = read(DetectorKeys(image="det"))
     assert run.reading("x") == 0.5 and run.reading("slit") == 7.0 and run.reading("no") is None
     assert run.series("x").tolist() == [[1.0, 10.0, 11.0, 12.0, 50.0], [0.5, 10.0, 11.0, 12.0, 99.0]]
@@ -54,7 +54,7 @@ def test_each_frame_has_its_reading():
     assert many.of_frames("x", 2, 6).tolist() == [10.0, 10.0, 11.0, 11.0]
 
 
-def test_how_many_frames_there_will_be():
+def test_the_expected_number_of_frames():
     keys = DetectorKeys(image="det", n_frames="num", frame_time_s="period")
     configured = {"num": 4, "period": 0.1}
     assert read(DetectorKeys(image="det")).n_frames is None
@@ -78,7 +78,7 @@ def test_frames_are_read_up_to_a_number_or_left_out():
     "an event says at what time it was read, and that is no time", "the time of the event is taken; the run is analysed"
 )
 @pytest.mark.parametrize("odd", [None, "late", [1.0], Path("/a"), 10**400, float("nan"), True])
-def test_a_time_that_is_none_is_that_of_the_event(odd):
+def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
     run, bundle = Run(DetectorKeys(image="det"), []), compose_run()
     run("start", bundle.start_doc)
     image = {"dtype": "array", "shape": [2, 3], "source": "sim"}

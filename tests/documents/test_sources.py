@@ -25,7 +25,7 @@ def pack(value):
 
 @pytest.fixture
 def gathered():
-    """Collects documents of a source in a thread until told to stop."""
+    """Collect documents of a source in a thread until it is stopped."""
     stop, threads = threading.Event(), []
 
     def gather(make, **options):
@@ -66,7 +66,7 @@ def names(documents):
 
 
 def plain(documents):
-    """As they look after a wire: lists for tuples."""
+    """Return documents as they look after transport: lists for tuples."""
     return [(name, doc) for name, doc in json.loads(json.dumps(documents))]
 
 
@@ -82,7 +82,7 @@ def raw(place):
 
 
 @pytest.mark.fault("garbage on the 0MQ socket", "documents before and after it arrive")
-def test_documents_come_over_0mq_and_garbage_does_not(run, gathered, caplog):
+def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     address = f"127.0.0.1:{free_port()}"
     got = gathered(lambda stop: open_documents(f"zmq+bind://{address}", stop, raw=None))
     publisher = Publisher(address, serializer=pack)
@@ -100,7 +100,7 @@ def test_documents_come_over_0mq_and_garbage_does_not(run, gathered, caplog):
 
 
 @pytest.mark.fault("a sender without the CURVE key", "is not heard")
-def test_curve_keys_let_the_right_ones_in(run, gathered, tmp_path):
+def test_curve_keys_admit_known_clients(run, gathered, tmp_path):
     (ours, ours_secret), (theirs, theirs_secret) = (zmq.auth.create_certificates(tmp_path, n) for n in ("us", "them"))
     address = f"127.0.0.1:{free_port()}"
     got = gathered(
@@ -134,7 +134,7 @@ def test_a_wrong_source_is_named(source, said):
         next(iter(open_documents(source, threading.Event(), raw=None)))
 
 
-def test_documents_come_from_kafka_from_where_the_group_was(run):
+def test_documents_from_kafka_continue_where_the_group_stopped(run):
     from bluesky_kafka import Publisher as KafkaPublisher
     from confluent_kafka import Producer
 
@@ -161,7 +161,7 @@ def test_documents_come_from_kafka_from_where_the_group_was(run):
     assert names(first(len(run) - 3)) == names(run[3:])
 
 
-def test_documents_come_from_the_files_tiledwriter_keeps(run, tmp_path, caplog):
+def test_documents_from_the_files_of_tiledwriter(run, tmp_path, caplog):
     lines = [json.dumps({"name": name, "doc": doc}) for name, doc in run]
     lines[2:2] = ["{}", '{"name": "start", "doc": {}}', "half a li"]
     (tmp_path / "1234.jsonl").write_text("\n".join(lines) + '\n{"name": "st')
@@ -172,7 +172,7 @@ def test_documents_come_from_the_files_tiledwriter_keeps(run, tmp_path, caplog):
 
 
 @pytest.mark.fault("an agent joins in the middle of runs", "all documents of all runs come")
-def test_who_joins_late_misses_nothing_in_tiled(raw, gathered):
+def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))
     (early,) = RE(count([det], 2))
@@ -189,7 +189,7 @@ def test_who_joins_late_misses_nothing_in_tiled(raw, gathered):
 @pytest.mark.fault(
     "the RunEngine dies in the middle of a run", "the run is ended after a time, with a result that says so"
 )
-def test_a_run_that_its_engine_left_is_ended(raw, gathered, run):
+def test_a_run_abandoned_by_its_engine_is_ended(raw, gathered, run):
     since = time.time()
     writer = TiledWriter(raw, batch_size=1)
     start = dict(run[0][1], time=time.time())
@@ -266,7 +266,7 @@ def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["news", "_events"])
-def test_a_fault_that_passes_costs_a_run_nothing(raw, gathered, monkeypatch, what):
+def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
     since, faults, read = time.time(), [], getattr(RunReader, what)
 
     def fails_twice(self, run):

@@ -1,4 +1,4 @@
-"""Frames that lie in other files than the one that is named: links, virtual datasets, raw storage."""
+"""Frames in other files than the named one: links, virtual datasets, raw storage."""
 
 import os
 import subprocess
@@ -99,7 +99,7 @@ def test_a_virtual_dataset_inside_the_roots_is_read(folder, movie):
 
 
 @pytest.mark.parametrize("way", ["link", "soft link", "source"])
-def test_files_that_are_open_plainly_are_read_plainly(folder, movie, way):
+def test_files_opened_without_swmr_are_read_without_swmr(folder, movie, way):
     put(folder / "data.h5", movie)
     path = folder / "m.h5"
     make = {
@@ -201,13 +201,13 @@ def test_nothing_leaves_the_roots(folder, movie, way, own, swmr, monkeypatch):
 
 
 @pytest.mark.parametrize("swmr", [True, False])
-def test_a_virtual_dataset_of_itself_ends(folder, swmr):
+def test_a_virtual_dataset_of_itself_is_refused(folder, swmr):
     path = virtual(folder / "m.h5", 12, (".", "d", 0, 12))
     with pytest.raises(FrameError, match="virtual datasets one behind the other"):
         read(path, swmr=swmr)
 
 
-def test_links_in_a_circle_end(folder):
+def test_links_in_a_circle_are_refused(folder):
     path = linked(folder / "m.h5", "d", h5py.ExternalLink("m.h5", "d"))
     with pytest.raises(FrameError, match="links one behind the other"):
         read(path)

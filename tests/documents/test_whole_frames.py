@@ -1,4 +1,4 @@
-"""Frames of a file that are wanted whole; test_elsewhere.py has those that come in other ways."""
+"""Whole frames of a file; test_elsewhere.py covers other sources."""
 
 import h5py
 import hdf5plugin
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameReader, Whole
-from ainerd.documents._frames import WHOLE_BYTES
 
+WHOLE_BYTES = 32 * 2**20  # of whole frames in a block
 PIXELS = np.array([13, 29, 2, 17])
 N, NY, NX = 60, 5, 6
 LAYOUTS = {
@@ -60,7 +60,7 @@ def reader(request, tmp_path, movie):
 
 
 @pytest.mark.parametrize(("every", "numbers"), [(None, []), (1, range(N)), (7, range(6, N, 7)), (61, [])])
-def test_every_kth_frame_of_a_file_is_seen(reader, movie, every, numbers):
+def test_every_kth_frame_is_passed_on(reader, movie, every, numbers):
     sees = Sees(every)
     blocks = sees.take(reader.blocks(0, N, 8, whole=Whole(sees)))
     np.testing.assert_array_equal(blocks, movie.reshape(N, -1)[:, PIXELS])
@@ -74,7 +74,7 @@ def test_every_may_grow_while_frames_are_read_ahead(reader, movie, size):
     sees.require(movie, [1, 3, 5, 7, 9, *range(11, N, 4)])
 
 
-def test_few_frames_are_held_whole():
+def test_few_whole_frames_are_held():
     sees = Sees(3)
     assert Whole(sees).block(50, WHOLE_BYTES // 4) == 12
     assert Whole(sees).block(50, 10 * WHOLE_BYTES) == 3

@@ -28,7 +28,7 @@ class Camera(Device):
 
 
 class Beamline:
-    """What a person has in a session: devices, a RunEngine, a Tiled client, and the agent of a TOML file.
+    """Objects of a session: devices, a RunEngine, a Tiled client, and the agent of a TOML file.
 
     `changes` are made in the text of the TOML.
     """

@@ -12,7 +12,7 @@ def installed_toy(tmp_path_factory):
 
 @pytest.fixture
 def beamline(server, tmp_path, monkeypatch):
-    """Makes a beamline with a catalogue of its own, and its agent."""
+    """Make a beamline with its own catalog and agent."""
     from tests.techniques.beamline import Beamline
 
     made = []

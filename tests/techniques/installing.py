@@ -1,4 +1,4 @@
-"""Installs a project as pip would leave it: its modules on the path, its entry points in their metadata."""
+"""Install a project as pip does: modules on the path, entry points in the metadata."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ TOY = Path(__file__).parent / "toy"
 
 @contextmanager
 def installed(project, folder):
-    """The project in `project`, installed in `folder` for this process and those that it starts."""
+    """Install a project in `folder`, for this process and its children."""
     about = tomllib.loads((project / "pyproject.toml").read_text())
     name, version = about["project"]["name"], about["project"]["version"]
     info = folder / f"{name}-{version}.dist-info"
@@ -41,7 +41,7 @@ def installed(project, folder):
 
 
 def forget(modules):
-    """What an earlier installation of the same names left."""
+    """Remove modules of an earlier installation of the same names."""
     importlib.invalidate_caches()
     panels.cache_clear()
     for module in modules:

@@ -1,4 +1,4 @@
-"""A technique that fails costs its result, which says why, or gives one clear line: the RunEngine goes on."""
+"""A technique that fails gives a failed result with a reason, or one clear line; the RunEngine continues."""
 
 import threading
 import time
@@ -27,14 +27,14 @@ SAID = "RuntimeError: out of order"
 
 
 class Broken(Trajectory):
-    """An analysis of the toy in which something is replaced."""
+    """The toy's analysis with replaced parts."""
 
     def __init__(self, toy, run):
         super().__init__(toy, run.frame_shape)
 
 
 def broken(**attributes):
-    """An analysis with properties that are given as callables of no name, and methods."""
+    """Return a class of analysis with these properties and methods."""
     return type("Broken", (Broken,), attributes)
 
 
@@ -84,7 +84,7 @@ def shared(installed_toy, server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(shared):
-    """What became of one run, in which the technique breaks in another way at each event."""
+    """The results of one run in which the technique fails differently at each event."""
     import toy
 
     kinds = [kind for kind, _ in FAULTS.values()]
@@ -96,7 +96,7 @@ def results(shared):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failed_result_says_why(results, fault):
+def test_a_failed_result_has_a_reason(results, fault):
     row, reason = results.loc[1 + list(FAULTS).index(fault)], FAULTS[fault][1]
     assert row["status"] == ("failed" if reason else "complete")
     if reason is not None:
@@ -104,7 +104,7 @@ def test_a_failed_result_says_why(results, fault):
 
 
 def outcome_of(b, plan):
-    """Take a run and wait for what becomes of it."""
+    """Take a run and wait for its outcome."""
     (uid,) = b.RE(plan)
     (outcome,) = b.agent._worker.outcomes(uid).result(60)
     return outcome
@@ -121,7 +121,7 @@ def test_regimes_that_fail(shared, monkeypatch):
 
 
 def test_parameters_that_fail(shared, monkeypatch, caplog):
-    """Not even the key of the result can be told: there is none, and the log says why."""
+    """Without a key there is no result; the log has the reason."""
     import toy
 
     before = len(shared.table())
@@ -134,7 +134,7 @@ def test_parameters_that_fail(shared, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(("name", "does"), [("from_settings", classmethod(fails)), ("common", fails)])
-def test_what_fails_when_the_agent_is_built_is_told_in_a_line(shared, monkeypatch, name, does):
+def test_a_failure_while_the_agent_is_built_gives_one_line(shared, monkeypatch, name, does):
     import toy
 
     monkeypatch.setattr(toy.Toy, name, does, raising=False)
@@ -142,7 +142,7 @@ def test_what_fails_when_the_agent_is_built_is_told_in_a_line(shared, monkeypatc
         build_agent(shared.settings, shared.client, detector=shared.camera, actuators=[shared.x])
 
 
-def test_figures_without_what_fails(shared, monkeypatch, caplog, tmp_path):
+def test_figures_are_drawn_without_failed_parts(shared, monkeypatch, caplog, tmp_path):
     import toy
     import toy_panels
 
@@ -158,7 +158,7 @@ def test_figures_without_what_fails(shared, monkeypatch, caplog, tmp_path):
 
 
 def test_a_push_that_never_ends(server, installed_toy, tmp_path, monkeypatch):
-    """The plan waits for so long and no longer, and so does who closes the agent."""
+    """The plan waits for a limited time, and so does `close`."""
     import toy
 
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)

@@ -1,4 +1,4 @@
-"""What every technique keeps, ours and a stranger's, and that the checks can fail."""
+"""Every technique passes the checks, and each check can fail."""
 
 import itertools
 import tomllib
@@ -28,7 +28,7 @@ FRAMES = np.random.default_rng(1).poisson(3.0, (12, 6, 8)).astype(np.uint16)
 
 
 @pytest.mark.parametrize("unit", ["event", "run", "ramp"])
-def test_the_toy_keeps_all(installed_toy, unit):
+def test_the_toy_passes(installed_toy, unit):
     section = {"unit": unit, "usual_counts": [3.9, 4.0, 4.1]}
     check_technique(Toy(**section), section=section)
 
@@ -48,7 +48,7 @@ def rheo_xpcs():
 
 
 @pytest.mark.parametrize("name", [str(check) for check in technique_checks(Toy())])
-def test_rheo_xpcs_keeps_all(rheo_xpcs, name):
+def test_rheo_xpcs_passes(rheo_xpcs, name):
     rheo_xpcs[name]()
 
 
@@ -56,7 +56,7 @@ def test_rheo_xpcs_keeps_all(rheo_xpcs, name):
 
 
 class Passes:
-    """An analysis that does all as the toy's does, but for what is overridden."""
+    """An analysis that passes everything on to the toy's."""
 
     def __init__(self, toy, run):
         self.toy, self.run, self.inner = toy, run, Trajectory(toy, run.frame_shape)
@@ -239,7 +239,7 @@ class Blind(Passes):
 
 
 def regimes_of(change):
-    """Regimes that are changed after they were found well."""
+    """Return regimes of the toy after a change."""
 
     def regimes(self, embeddings, previous=None):
         return change(Toy().regimes(embeddings, previous))
@@ -337,7 +337,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "technique", "message"), BROKEN, ids=[f"{n}-{m[:30]}" for n, _, m in BROKEN])
-def test_a_broken_toy_is_told_what_is_wrong(name, technique, message):
+def test_a_broken_toy_fails_with_a_message(name, technique, message):
     run = ExampleRun(frames=FRAMES, readings={"temperature": 300.0})
     (check,) = (c for c in technique_checks(technique, [run], section={"unit": "run"}) if c.name == name)
     with pytest.raises(TechniqueCheckError) as caught:
@@ -346,7 +346,7 @@ def test_a_broken_toy_is_told_what_is_wrong(name, technique, message):
     assert said.startswith(f"{name}: ") and message in said and "\n" not in said
 
 
-def test_every_check_was_seen_to_fail():
+def test_every_check_can_fail():
     there = {check.name for check in technique_checks(Toy())}
     assert there - {name for name, _, _ in BROKEN} == {"panels", "plot_and_image", "gallery_and_strip"}  # below
 
@@ -365,7 +365,7 @@ def test_every_check_was_seen_to_fail():
         ("plot_and_image", {"image": lambda result: result.trajectory[:]}, "image() must give uint8"),
     ],
 )
-def test_broken_panels_are_told_what_is_wrong(installed_toy, monkeypatch, name, functions, message):
+def test_broken_panels_fail_with_a_message(installed_toy, monkeypatch, name, functions, message):
     import toy_panels
 
     for function, does in functions.items():
@@ -384,7 +384,7 @@ def test_panels_that_cannot_be_imported_are_named(installed_toy, monkeypatch):
         check_technique(Toy())
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(TechniqueCheckError) as caught:
         check_technique(says(dims={}, units={}), [ExampleRun(frames=FRAMES)])
     first, *others = str(caught.value).splitlines()
@@ -392,7 +392,7 @@ def test_all_that_is_wrong_is_said_at_once():
     assert [line.split(":")[0].strip() for line in others] == ["arrays", "summary"]
 
 
-def test_without_runs_it_is_said_what_was_tried():
+def test_without_runs_the_message_describes_the_default():
     with pytest.raises(TechniqueCheckError, match="wants a temperature; give runs=.* instead of 64 frames of 24 × 32"):
         check_technique(begins(Refuses))
 
@@ -441,7 +441,7 @@ def test_whole_frames_come_after_the_blocks_that_hold_them():
     ("fields", "message"),
     [({"frames": FRAMES[0]}, "must be \\(n, ny, nx\\)"), ({"frames": FRAMES, "readings": {"t": [1, 2]}}, "each of 12")],
 )
-def test_an_example_run_that_makes_no_sense_is_refused(fields, message):
+def test_an_invalid_example_run_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ExampleRun(**fields)
 

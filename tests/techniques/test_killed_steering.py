@@ -25,7 +25,7 @@ STEPS = {
 
 
 class Shutter(Signal):
-    """One that stays as it is when its session is gone."""
+    """A server that stays when its session is gone."""
 
     def __init__(self, path):
         super().__init__(name="shutter", value="close")
@@ -38,7 +38,7 @@ class Shutter(Signal):
 
 @pytest.fixture
 def session(server, tmp_path, monkeypatch):
-    """Makes beamlines of one catalogue and one folder, as session after session does."""
+    """Make beamlines of one catalog and one folder, one for each session."""
     monkeypatch.setenv("AINERD_STORAGE__API_KEY", server.api_key)
     uri, made = server.client().create_container(tmp_path.name).uri, []
 
@@ -82,7 +82,7 @@ def killed_at(make, owner, name, before):
     "the next start says what became of the suggestion, closes the shutter before it moves, and logs what was found",
 )
 @pytest.mark.timeout(300)
-def test_who_is_killed_while_it_steers_leaves_nothing_open(session, tmp_path):
+def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     for step in STEPS.values():  # each session is the next start for the one before
         killed_at(session, *step)
     b, seen = session(), []

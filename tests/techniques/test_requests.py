@@ -12,7 +12,7 @@ N = 4
 
 
 def asked(client, what):
-    """Requests of the agent meanwhile; those for raw runs are TiledWriter's."""
+    """Record requests of the agent, without those for raw runs, which are TiledWriter's."""
     requests = []
     hooks = client.context.http_client.event_hooks
     hooks["request"].append(requests.append)

@@ -1,4 +1,4 @@
-"""A technique that was written from the page alone: rings, a reading with each frame, series, an optimizer."""
+"""A technique written from the how-to alone: rings, a reading with each frame, series, an optimizer."""
 
 import tomllib
 from pathlib import Path
@@ -22,7 +22,7 @@ def installed_radial(tmp_path_factory):
         yield folder
 
 
-def test_it_keeps_all():
+def test_it_passes_the_checks():
     from radial import Radial
 
     rng = np.random.default_rng(0)

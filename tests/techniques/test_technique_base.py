@@ -67,7 +67,7 @@ def test_a_class_with_slots_is_completed():
     assert analysis.finish() == "finished" and analysis.so_far() is None
 
 
-def test_begin_refuses_nothing():
+def test_an_analysis_of_none_is_refused():
     technique = Toy()
     technique.begin = lambda run: None
     with pytest.raises(AnalysisError, match=r"technique toy: begin\(\) returned nothing"):

@@ -1,4 +1,4 @@
-"""A technique that is not ours, from TOML to result, figure and doctor, with each unit."""
+"""A third-party technique from TOML to result, figure and doctor, with each unit."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def scan(b, first, last, n, **md):
     return b.RE(bp.scan([b.camera, b.temperature], b.x, first, last, n, md=md))
 
 
-def test_a_result_an_event(beamline):
+def test_a_result_for_each_event(beamline):
     b = beamline(unit='"event"', agent={"acquire": bp.count})
     scan(b, 2.0, 8.0, 4)
     table = b.table()
@@ -51,7 +51,7 @@ def test_a_result_an_event(beamline):
     assert "6 results" in doctor(b, "--results")
 
 
-def test_a_result_a_run_and_the_agent_explores(beamline):
+def test_a_result_for_each_run_while_the_agent_explores(beamline):
     b = beamline(agent={"acquire": lambda devices, md: bp.count(devices, num=3, md=md)})
     scan(b, 1.0, 3.0, 5)
     b.temperature.put(310.0)
@@ -82,7 +82,7 @@ def test_a_run_that_is_cut_short_is_a_partial_result(beamline):
     assert (row.status, row.n_frames) == ("partial", 2)
 
 
-def test_a_result_a_series(beamline):
+def test_a_result_for_a_series(beamline):
     b = beamline(unit='"ramp"')
     scan(b, 1.0, 3.0, 4, ramp="cooling")
     assert b.table()["status"].tolist() == ["growing"]
@@ -105,7 +105,7 @@ def test_a_result_a_series(beamline):
     doctor(b, "--results")
 
 
-def test_a_process_of_its_own_finds_it_too(beamline):
+def test_another_process_loads_it(beamline):
     b = beamline()
     scan(b, 1.0, 3.0, 2)
     assert b.table()["status"].tolist() == ["complete"]
