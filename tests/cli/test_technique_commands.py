@@ -80,7 +80,7 @@ assert not heavy, heavy
 def test_doctor_lists_installed_techniques(marble, site):
     site.install("lost", {}, techniques="nowhere:Lost")
     found = doctor()
-    assert ("technique marble", "What a marble sees.", "") in found
+    assert ("technique marble", "The technique of the test package marble.", "") in found
     assert [what for what, *_ in found] == [
         "technique lost",
         "technique marble",
