@@ -7,11 +7,13 @@ import numpy as np
 from fastapi import FastAPI
 
 from ainerd.results import (
+    AgentNode,
     AtlasRecord,
     ConfigurationRecord,
     ResultRecord,
     ResultStore,
     SuggestionRecord,
+    Take,
     digest,
     event_identity,
     result_key,
@@ -62,6 +64,9 @@ def test_specs_of_stored_nodes(server):
     store.log("a line")
     store.add_configuration(ConfigurationRecord(technique="rheo_xpcs", parameters={"size": 4}), {}, {})
     save_checkpoint(ainerd, "a", {"bounds": {}})
+    agent = AgentNode(ainerd, "a")
+    agent.say({})
+    agent.send(Take(suggestion="s"))
 
     def specs(node):
         return [f"{spec.name} {spec.version}" for spec in node.specs]
@@ -69,6 +74,7 @@ def test_specs_of_stored_nodes(server):
     assert specs(raw) == ["CatalogOfBlueskyRuns 3.0"]
     assert specs(ainerd) == ["AinerdCampaign 1.0"]
     assert {name: (specs(folder), specs(folder.values().first())) for name, folder in ainerd.items()} == {
+        "agents": ([], ["AinerdAgent 1.0"]),
         "atlas": ([], ["AinerdAtlas 1.0"]),
         "checkpoints": ([], ["AinerdCheckpoint 1.0"]),
         "configurations": ([], ["AinerdConfiguration 1.0"]),
@@ -76,6 +82,8 @@ def test_specs_of_stored_nodes(server):
         "results": (["AinerdResults 1.0"], ["AinerdResult 1.0"]),
         "suggestions": (["AinerdSuggestions 1.0"], ["AinerdSuggestion 1.0"]),
     }
+    (command,) = ainerd["agents"].values().first().values()
+    assert specs(command) == ["AinerdCommand 1.0"] and command.path_parts[-1] == "verdict-s"
 
 
 def test_stored_statuses():
@@ -104,10 +112,10 @@ def test_routes():
         "GET /ainerd/static/{name}",
         "GET /ainerd/table/{path}",
         "GET /ainerd/technique/{name}/view.js",
+        "POST /ainerd/command/{path}",
         "POST /ainerd/note/{path}",
         "POST /ainerd/several/{path}",
         "POST /ainerd/table/{path}",
-        "POST /ainerd/wish/{path}",
         "PUT /ainerd/live/{path}",
         "PUT /ainerd/result/{path}",
     }

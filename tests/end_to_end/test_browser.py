@@ -227,7 +227,7 @@ def test_the_agent_follows_what_a_person_takes_and_rejects(browser, session):
         page.click("[data-ainerd=reject]")
         page.fill("[data-ainerd=why]", HOSTILE)
         page.click("[data-ainerd=reject]")
-        page.wait_for_selector("[data-ainerd=next] .wishes li.done:has-text('not this')")
+        page.wait_for_selector("[data-ainerd=next] .commands li.done:has-text('not this')")
         page.wait_for_selector("[data-ainerd=take]:enabled")
         browser.until("The plan waits", "[data-ainerd=next]")
         page.click("[data-ainerd=take]")

@@ -33,7 +33,7 @@ class Person:
 
     def presses(self, do, **more):
         body = {"do": do, "agent": self.waits_for(lambda said: said["agent"]), "who": "Ann", **more}
-        answer = self._http.post(f"{self._base}/custom/ainerd/wish/{self._path}", json=body)
+        answer = self._http.post(f"{self._base}/custom/ainerd/command/{self._path}", json=body)
         assert answer.is_success, answer.text
         return answer.json()["id"]
 
@@ -44,9 +44,13 @@ class Person:
             time.sleep(0.3)
         return found
 
-    def becomes_of(self, wish):
-        """Return status and answer of a request once the agent has answered it."""
-        return self.waits_for(lambda said: [w for w in said["wishes"] if w["id"] == wish and w["status"] != "asked"])[0]
+    def answer_to(self, command):
+        """Return a command once the agent has answered it."""
+
+        def answered(said):
+            return [each for each in said["commands"] if each["id"] == command and each["status"] != "asked"]
+
+        return self.waits_for(answered)[0]
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +104,8 @@ def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwh
     def act():
         seen.append(person.waits_for(lambda said: (said["health"] or {}).get("waits") and said["next"]))
         rejected = person.presses("reject", suggestion=seen[0]["id"], why="too near the wall")
-        assert person.becomes_of(rejected)["status"] == "done"
-        assert person.becomes_of(person.presses("hold", why="tea"))["status"] == "done"
+        assert person.answer_to(rejected)["status"] == "done"
+        assert person.answer_to(person.presses("hold", why="tea"))["status"] == "done"
         seen.append(
             person.waits_for(lambda said: said["next"] and said["next"]["id"] != seen[0]["id"] and said["next"])
         )
@@ -164,17 +168,17 @@ def test_a_command_is_claimed_once(server, http, monkeypatch):
 
 def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person, meanwhile):
     agent = reviewed.agent
-    done = person.becomes_of(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
+    done = person.answer_to(person.presses("exclude", region={"sample_x": [0, 4]}, why="a crack"))
     assert (
         done["status"] == "done" and agent.excluded == [{"sample_x": (0.0, 4.0)}] and agent.suggest()["sample_x"] >= 4
     )
-    assert person.becomes_of(person.presses("name", regime=0, name="gel"))["status"] == "done"
+    assert person.answer_to(person.presses("name", regime=0, name="gel"))["status"] == "done"
     assert person.waits_for(lambda said: said["regimes"]["names"]) == {"0": "gel"}
-    refused = person.becomes_of(person.presses("name", regime=77, name="gas"))
+    refused = person.answer_to(person.presses("name", regime=77, name="gas"))
     assert (refused["status"], refused["answer"]) == ("refused", "there is no regime 77")
-    inside = person.becomes_of(person.presses("add", position={"sample_x": 1, "sample_y": 1}))
+    inside = person.answer_to(person.presses("add", position={"sample_x": 1, "sample_y": 1}))
     assert inside["status"] == "refused" and "excluded" in inside["answer"]
-    assert person.becomes_of(person.presses("add", position={"sample_x": 8, "sample_y": 1}))["status"] == "done"
+    assert person.answer_to(person.presses("add", position={"sample_x": 8, "sample_y": 1}))["status"] == "done"
     added = person.waits_for(lambda said: said["next"] and said["next"]["position"]["sample_x"] == 8 and said["next"])
     meanwhile(lambda: person.presses("take", suggestion=added["id"]))
     reviewed.RE(agent.explore(1))

@@ -276,7 +276,7 @@ def test_pages_accept_commands_only_with_write_access(server, page, token, explo
         def presses(who, do, **headers):
             body = {"do": do, "agent": said["agent"], "suggestion": said["next"]["id"], "who": "Mallory", "why": "no"}
             headers |= {"Authorization": people[who]}
-            answer = http.post(f"{ours}/wish/ainerd", json=body, headers=headers)
+            answer = http.post(f"{ours}/command/ainerd", json=body, headers=headers)
             return answer.status_code, answer.json()
 
         assert http.get(f"{ours}/campaign/ainerd").status_code == 401
@@ -295,18 +295,18 @@ def test_pages_accept_commands_only_with_write_access(server, page, token, explo
         status, answer = presses("operator", "take")
         assert status == 200 and (answer["by"], answer["verified"]) == ("operator", True)
         assert presses("operator", "reject")[0] == 409
+        until(lambda: get("campaign", "reader")["commands"][-1]["status"] == "done")
         taken = session.store.suggestions().loc[said["next"]["id"]]
         assert (taken["status"], taken["status_by"]) == ("accepted", "operator")
-        until(lambda: get("campaign", "reader")["wishes"][-1]["status"] == "done")
         assert session.agent.suggest()["_id"] == said["next"]["id"]
         views = http.get(f"{server}/tiled-ui-settings").json()["spec_views"]
         assert http.get(server + views[0]["url"]).is_success and views[0]["spec"] == "AinerdCampaign"
 
 
-PRESS = """async (wish) => {
+PRESS = """async (command) => {
     const { csrf } = await (await fetch("/custom/ainerd/session/ainerd")).json();
     const headers = { "Content-Type": "application/json", "x-csrf": csrf };
-    return (await fetch("/custom/ainerd/wish/ainerd", { method: "POST", headers, body: JSON.stringify(wish) })).status;
+    return (await fetch("/custom/ainerd/command/ainerd", { method: "POST", headers, body: JSON.stringify(command) })).status;
 }"""
 
 
@@ -315,7 +315,7 @@ PRESS = """async (wish) => {
 def test_a_read_only_browser_has_no_buttons(server, page, explored):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     session, _ = explored
-    wish = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
+    command = {"do": "hold", "agent": session.settings.name, "who": "Mallory"}
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--headless=new", "--no-sandbox"])
 
@@ -330,7 +330,7 @@ def test_a_read_only_browser_has_no_buttons(server, page, explored):
         reader.wait_for_selector("[data-ainerd=next]:has-text('You may read here, not write')")
         for name in ("take", "reject", "hold", "who"):
             assert reader.locator(f"[data-ainerd={name}]").count() == 0
-        assert reader.evaluate(PRESS, wish) in (401, 403)
+        assert reader.evaluate(PRESS, command) in (401, 403)
         engine = opened(page["engine"])  # what may write sees them, on the same server
         engine.wait_for_selector("[data-ainerd=hold]")
         chromium.close()

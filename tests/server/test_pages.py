@@ -82,8 +82,8 @@ class Catalogue:
     def post(self, route, body, http=None, **headers):
         return (http or self.http).post(self.url(route), json=body, headers=headers)
 
-    def wish(self, do, **more):
-        return self.post("wish", {"do": do, "agent": "toy", "who": "Ann", **more})
+    def command(self, do, **more):
+        return self.post("command", {"do": do, "agent": "toy", "who": "Ann", **more})
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +214,11 @@ def test_no_change_gives_204_and_no_change_is_lost(catalogue):
     assert news()[0]["next"]["id"] == suggested
     pages.store.set_status(suggested, "rejected", "no")
     assert news()[0]["suggestions"][-1]["status"] == "rejected"
-    pages.wish("hold")
+    pages.command("hold")
     assert news()[0]["held"]["pending"]
     ((key, _),) = pages.node.commands()
     pages.node.answer(key, "done", "no new suggestion is taken")
-    assert news()[0]["wishes"][0]["status"] == "done"
+    assert news()[0]["commands"][0]["status"] == "done"
     pages.store.log("a line")
     assert news()[0]["log"]["lines"] and not news()
 
@@ -287,20 +287,20 @@ def test_only_the_first_verdict_on_a_suggestion_counts(pages):
     id = pages.suggestion()
     assert pages.get("campaign")["next"]["id"] == id
     with ThreadPoolExecutor(2) as pool:  # two people at once
-        both = list(pool.map(lambda do: pages.wish(do, suggestion=id, why="so"), ["take", "reject"]))
+        both = list(pool.map(lambda do: pages.command(do, suggestion=id, why="so"), ["take", "reject"]))
     assert sorted(answer.status_code for answer in both) == [200, 409]
     won, lost = sorted(both, key=lambda answer: answer.status_code)
     did = {"take": ("accepted", "took"), "reject": ("rejected", "rejected")}[won.json()["do"]]
     assert did[1] in lost.json()["detail"]["said"] and "Ann" in lost.json()["detail"]["said"]
-    kept = pages.ainerd["suggestions", id]
-    assert kept.metadata["status"] == did[0] and kept.metadata["status_by"] == "Ann (unverified)"
-    assert kept.metadata_revisions[0]["attributes"]["metadata"]["status"] == "proposed"  # what it was stays findable
-    (wish,) = [wish for _, wish in pages.node.commands()]
-    assert wish["suggestion"] == id and wish["position"] == {"sample_x": 1.0, "sample_y": 2.0}
+    assert pages.ainerd["suggestions", id].metadata["status"] == "proposed"  # the agent writes what becomes of it
+    waiting = pages.get("campaign")["commands"][-1]
+    assert (waiting["suggestion"], waiting["status"]) == (id, "asked") and waiting["do"] == won.json()["do"]
+    (command,) = [command for _, command in pages.node.commands()]
+    assert command["suggestion"] == id and command["position"] == {"sample_x": 1.0, "sample_y": 2.0}
     pages.node.answer(f"verdict-{id}", "done", "it is so")
-    assert pages.node.commands() == [] and pages.get("campaign")["wishes"][-1]["answer"] == "it is so"
+    assert pages.node.commands() == [] and pages.get("campaign")["commands"][-1]["answer"] == "it is so"
     measured = pages.suggestion(status="measured")
-    assert pages.wish("take", suggestion=measured).status_code == 409
+    assert pages.command("take", suggestion=measured).status_code == 409
 
 
 def test_invalid_requests_are_refused(pages):
@@ -323,25 +323,25 @@ def test_invalid_requests_are_refused(pages):
         ("hold", {"more": "than is known"}, 422),
     ]
     for do, more, status in refused:
-        answer = pages.wish(do, **more)
+        answer = pages.command(do, **more)
         assert answer.status_code == status, (do, more, answer.text)
         assert len(answer.text) < 400
     assert pages.node.commands() == [] and pages.store.suggestions().loc[open, "status"] == "proposed"
-    bad = pages.http.post(pages.url("wish"), content=b'{"do": NaN', headers=JSON)
+    bad = pages.http.post(pages.url("command"), content=b'{"do": NaN', headers=JSON)
     assert bad.status_code == 422
     nested = b"[" * 8000
     assert (
-        pages.http.post(pages.url("wish"), content=nested, headers={"Content-Type": "application/json"}).status_code
+        pages.http.post(pages.url("command"), content=nested, headers={"Content-Type": "application/json"}).status_code
         == 422
     )
 
 
 def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
     assert pages.get("campaign")["held"] is None
-    assert pages.wish("hold", why="tea").status_code == 200
+    assert pages.command("hold", why="tea").status_code == 200
     held = pages.get("campaign")["held"]
     assert held["by"] == "Ann" and held["why"] == "tea" and held["pending"]
-    assert pages.wish("release").status_code == 200
+    assert pages.command("release").status_code == 200
     assert pages.get("campaign")["held"] is None
     for key, _ in pages.node.commands():
         pages.node.answer(key, "done", "")
@@ -369,11 +369,11 @@ def test_pages_of_other_sites_cannot_write(pages):
         for what, (headers, status) in refused.items():
             content = json.dumps(body).encode()
             answer = browser.post(
-                pages.url("wish"), content=content, headers={"Content-Type": "application/json", **headers}
+                pages.url("command"), content=content, headers={"Content-Type": "application/json", **headers}
             )
             assert answer.status_code == status, what
         assert pages.node.commands() == []
-        answer = browser.post(pages.url("wish"), json=body, headers={"x-csrf": csrf, "Origin": pages.base})
+        answer = browser.post(pages.url("command"), json=body, headers={"x-csrf": csrf, "Origin": pages.base})
         assert answer.status_code == 200, answer.text
         assert (
             "access-control-allow-origin" not in browser.get(session, headers={"Origin": "http://evil.example"}).headers
@@ -383,7 +383,7 @@ def test_pages_of_other_sites_cannot_write(pages):
     with httpx.Client(trust_env=False) as nobody:
         for route in ("campaign", "table", "session", "replay"):
             assert nobody.get(pages.url(route)).status_code == 401
-        assert pages.post("wish", body, nobody).status_code == 401
+        assert pages.post("command", body, nobody).status_code == 401
 
 
 @pytest.mark.fault("1 MB of text is sent to a page's route, or stands in metadata", "refused, or cut: no answer grows")
@@ -391,8 +391,8 @@ def test_long_and_hostile_texts_are_cut_or_refused(catalogue):
     pages = catalogue()
     big = EVIL + "x" * 1_000_000
     sent = json.dumps({"do": "hold", "agent": "toy", "who": "Ann", "why": big}).encode()
-    assert pages.http.post(pages.url("wish"), content=sent, headers=JSON).status_code == 413
-    assert pages.wish("hold", why="y" * 501).status_code == 422
+    assert pages.http.post(pages.url("command"), content=sent, headers=JSON).status_code == 413
+    assert pages.command("hold", why="y" * 501).status_code == 422
     pages.store.log(big)
     pages.store.add_suggestion(
         SuggestionRecord(agent="toy", positions={EVIL.replace("/", "").replace(".", ""): 1.0}, reason=big)
@@ -404,7 +404,7 @@ def test_long_and_hostile_texts_are_cut_or_refused(catalogue):
     pages.ainerd["results"].create_container("junk", metadata={"status": [big], "novel": EVIL})
     pages.ainerd["suggestions"].create_container("junk", metadata={"terms": EVIL})
     pages.node.say({**STATE, "held": {"by": EVIL, "why": big}, "explored": big, "names": {"0": EVIL}})
-    assert pages.wish("name", regime=0, name=EVIL[:60]).status_code == 200
+    assert pages.command("name", regime=0, name=EVIL[:60]).status_code == 200
     assert pages.post("note", {"key": key, "text": EVIL, "who": "\x00\u202e<b>"}).status_code == 200
     for route, below in (("campaign", ""), ("table", ""), ("replay", ""), ("result", f"/results/{key}")):
         answer = pages.http.get(pages.url(route, below))

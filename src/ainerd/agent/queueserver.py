@@ -119,7 +119,7 @@ def steer(
 
 
 def _is_held(observer: Observer, stop: threading.Event) -> bool:
-    """Wait while a person holds the agent; whether one did. Nothing is suggested meanwhile, so that all is heeded."""
+    """Wait while a person holds the agent, and return whether one did. Nothing is suggested meanwhile."""
     if (held := observer.optimizer.held) is None:
         return False
     logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])

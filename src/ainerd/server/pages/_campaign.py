@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from ainerd.results import USABLE
 from ainerd.server._access import Caller, json_response
+from ainerd.server.pages._commands import held_by, is_answered, summarize_command
 from ainerd.server.pages._node_cache import Row, change_token, has_changed, newest, node_cache
 from ainerd.server.pages._reader import AgentState, CampaignReader
 from ainerd.server.pages._result import most_similar
 from ainerd.server.pages._static import view_script
 from ainerd.server.pages._summaries import ResultSummary, mapping, number, numbers, quantity_names, seconds, text
-from ainerd.server.pages._wishes import held_by, is_final_wish, short_wish
 from ainerd.technique import panels
 
-NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_WISHES, MOST_WISHES = 200, 20, 10, 100
+NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_COMMANDS, MOST_COMMANDS = 200, 20, 10, 100
 LATEST = 20  # the newest result is among the last so many that were created
 MOST_RESULTS = 20_000  # on a map: the newest
 WHOLE_S = 10.0  # after this time everything is read, even if the token is the same
@@ -87,7 +87,7 @@ async def _answer(reader: CampaignReader, state: AgentState, known: Mapping[str,
     atlas, labels = await reader.labels()
     suggestions_version, suggestions = await reader.suggestions(name)
     log_generation, lines = await reader.lines()
-    wishes = await _wishes(reader, state)
+    commands = await _commands(reader, state)
     axes, belief = mapping(metadata.get("latent")), mapping(metadata.get("belief"))
     version = known.get("v", -1)
     before = sum(row.created <= version for row in rows)
@@ -132,8 +132,8 @@ async def _answer(reader: CampaignReader, state: AgentState, known: Mapping[str,
         if not whole and known.get("s") == suggestions_version
         else [_shown(each) for each in suggestions[-NEWEST_SUGGESTIONS:]],
         "log": _log(lines, name, since_line),
-        "wishes": wishes,
-        "held": held_by(metadata.get("held"), wishes),
+        "commands": commands,
+        "held": held_by(metadata.get("held"), commands),
         "health": _health(state),
         "computing": [{"key": r.key, "scan": r.scan} for r in results if r.status == "computing"][-20:],
         "technique": technique,
@@ -282,16 +282,16 @@ def _log(lines: Sequence[Row], agent: str, since: int) -> dict[str, Any]:
     return {"lines": shown, "before": len(own) - len(new)}
 
 
-async def _wishes(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
+async def _commands(reader: CampaignReader, state: AgentState) -> list[dict[str, Any]]:
     """Return the requests of people that wait for the agent, and the newest that it has answered; oldest first."""
     node = await reader.child("agents", state.key) if state.key else None
     if node is None:
         return []
-    rows = await node_cache(node, short_wish, is_final_wish).read(node)
-    wishes = [row.summary for row in reversed(rows[-MOST_WISHES:])]
-    waiting = [wish for wish in wishes if wish["status"] == "asked"]
-    answered = [wish for wish in wishes if wish["status"] != "asked"][:NEWEST_WISHES]
-    return sorted([*waiting, *answered], key=lambda wish: wish["t"] or 0.0)
+    rows = await node_cache(node, summarize_command, is_answered).read(node)
+    commands = [row.summary for row in reversed(rows[-MOST_COMMANDS:])]
+    waiting = [each for each in commands if each["status"] == "asked"]
+    answered = [each for each in commands if each["status"] != "asked"][:NEWEST_COMMANDS]
+    return sorted([*waiting, *answered], key=lambda command: command["t"] or 0.0)
 
 
 def _health(state: AgentState) -> dict[str, Any] | None:

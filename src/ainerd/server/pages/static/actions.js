@@ -1,6 +1,7 @@
 // What a person may ask of the agent: take, not this, hold, exclude, add, name. Whoever may only read sees none of it.
 
 const KEPT = "ainerd-who";
+const VERBS = { take: "take", reject: "not this", hold: "hold", release: "go on" };
 
 function remembered() {
   try {
@@ -11,11 +12,11 @@ function remembered() {
 }
 
 /**
- * How a person asks: `{may, session, who, setWho, ask, busy, said}`.
+ * How a person sends commands: `{may, session, who, setWho, ask, busy, said, commands}`; `commands` are the newest.
  *
  * `said` is `{good, text}` of the last thing that was asked; somebody else who was first is told by name.
  */
-function useAsking(root, agent, session, again) {
+function useAsking(root, agent, session, again, commands) {
   const [who, setWho] = useState(remembered);
   const [busy, setBusy] = useState(false);
   const [said, say] = useState(null);
@@ -25,7 +26,7 @@ function useAsking(root, agent, session, again) {
       localStorage.setItem(KEPT, text);
     } catch {} // a browser that keeps nothing
   };
-  async function ask(wish, done) {
+  async function ask(command, done) {
     if (busy) return false;
     if (!session.verified && !who.trim()) {
       say({ good: false, text: "Say who you are first." });
@@ -34,8 +35,8 @@ function useAsking(root, agent, session, again) {
     setBusy(true);
     say(null);
     try {
-      await tell("wish", root, { ...wish, agent, ...(session.verified ? {} : { who: who.trim() }) });
-      say({ good: true, text: `${done}: the agent heeds it between two points.` });
+      await tell("command", root, { ...command, agent, ...(session.verified ? {} : { who: who.trim() }) });
+      say({ good: true, text: `${done}: the agent does it between two points.` });
       return true;
     } catch (error) {
       say({ good: false, text: error.status === 409 ? `Somebody was first: ${error.message}` : error.message });
@@ -45,7 +46,7 @@ function useAsking(root, agent, session, again) {
       again?.();
     }
   }
-  return { may: Boolean(session?.may_write && agent), session, who, setWho: name, ask, busy, said };
+  return { may: Boolean(session?.may_write && agent), session, who, setWho: name, ask, busy, said, commands };
 }
 
 /** Who asks: the account, or what the person types, which nobody has verified. */
@@ -97,6 +98,12 @@ function Verdict({ asking, next }) {
   if (next.mine)
     return h("p", { className: "soft" }, next.why_not || "You proposed this: somebody else must approve it.");
   if (next.status && next.status !== "proposed") return null;
+  const verdict = asking.commands?.find((each) => each.suggestion === next.id && each.status === "asked");
+  if (verdict) {
+    const { do: verb, by, verified } = verdict;
+    const who = `${by || "somebody"}${verified ? "" : " (unverified)"}`;
+    return h("p", { className: "soft", "data-ainerd": "pending" }, `${who}: ${VERBS[verb]} (asked, not answered)`);
+  }
   const take = () => asking.ask({ do: "take", suggestion: next.id }, "Taken");
   const reject = async (event) => {
     event.preventDefault();
@@ -284,37 +291,37 @@ function Naming({ asking, regime, onDone }) {
 }
 
 /** What people asked for, newest first, and what became of it. */
-function Wishes({ wishes, units }) {
-  if (!wishes?.length) return null;
-  const what = (wish) => {
-    if (wish.do === "exclude")
-      return `exclude ${Object.entries(wish.region ?? {})
+function Commands({ commands, units }) {
+  if (!commands?.length) return null;
+  const what = (command) => {
+    if (command.do === "exclude")
+      return `exclude ${Object.entries(command.region ?? {})
         .map(([name, [low, high]]) => `${name} ${low} to ${high}`)
         .join(", ")}`;
-    if (wish.do === "add") return `add ${place(wish.position, units)}`;
-    if (wish.do === "name") return `call regime ${wish.regime} ${wish.name || "nothing"}`;
-    return { take: "take", reject: "not this", hold: "hold", release: "go on" }[wish.do] ?? wish.do;
+    if (command.do === "add") return `add ${place(command.position, units)}`;
+    if (command.do === "name") return `call regime ${command.regime} ${command.name || "nothing"}`;
+    return VERBS[command.do] ?? command.do;
   };
-  const line = (wish) =>
-    `${wish.by || "somebody"}${wish.verified ? "" : " (unverified)"}: ${what(wish)}${wish.why ? `, “${wish.why}”` : ""}`;
+  const line = (command) =>
+    `${command.by || "somebody"}${command.verified ? "" : " (unverified)"}: ${what(command)}${command.why ? `, “${command.why}”` : ""}`;
   return h(
     "ul",
-    { className: "wishes", "aria-label": "what people asked for" },
-    wishes
+    { className: "commands", "aria-label": "what people asked for" },
+    commands
       .slice()
       .sort((a, b) => b.t - a.t)
       .slice(0, 5)
-      .map((wish) =>
+      .map((command) =>
         h(
           "li",
-          { key: wish.id, className: wish.status },
+          { key: command.id, className: command.status },
           h(
             "span",
             { className: "state" },
-            { asked: "asked", done: "done", refused: "refused" }[wish.status] ?? wish.status,
+            { asked: "asked", done: "done", refused: "refused" }[command.status] ?? command.status,
           ),
-          line(wish),
-          wish.answer && wish.answer !== wish.why ? h("em", null, ` ${wish.answer}`) : null,
+          line(command),
+          command.answer && command.answer !== command.why ? h("em", null, ` ${command.answer}`) : null,
         ),
       ),
   );

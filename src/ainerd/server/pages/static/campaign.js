@@ -11,7 +11,7 @@ function Campaign({ root }) {
   }, []);
   const { state, feed, again } = useCampaign(root, agent);
   const session = useSession(root);
-  const asking = useAsking(root, state?.agent, session, again);
+  const asking = useAsking(root, state?.agent, session, again, state?.commands);
   const replay = useReplay(root, state, agent);
   const { playing, shown } = replay;
   const health = useMemo(() => state?.health && { ...state.health, came: Date.now() / 1000 }, [state?.health]);

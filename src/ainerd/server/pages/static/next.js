@@ -72,7 +72,7 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     h(Said, { asking }),
     proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
     next && h(Terms, { terms: next.terms, unit: units[scene.motors[0]] }),
-    h(Wishes, { wishes: state.wishes, units }),
+    h(Commands, { commands: state.commands, units }),
   );
 }
 
@@ -94,7 +94,7 @@ function Suggestion({ root, item, segments }) {
   const metadata = item?.data?.attributes?.metadata ?? {};
   const id = segments.at(-1);
   const now = state?.next?.id === id ? state.next : state?.suggestions?.find((each) => each.id === id);
-  const asking = useAsking(root, metadata.agent ?? state?.agent, session, again);
+  const asking = useAsking(root, metadata.agent ?? state?.agent, session, again, state?.commands);
   const units = state?.sample?.units ?? {};
   const names = Array.isArray(metadata.positions) ? metadata.positions : [];
   const status = now?.status ?? metadata.status;

@@ -36,7 +36,7 @@ function merge(before, answer) {
     suggestions: same(before.suggestions, answer.suggestions ?? before.suggestions),
     log: newLines.length ? { ...before.log, lines: [...lines, ...newLines].slice(-2000) } : before.log,
   };
-  for (const name of ["wishes", "views", "thumbnail", "novelty", "next", "computing", "agents"])
+  for (const name of ["commands", "views", "thumbnail", "novelty", "next", "computing", "agents"])
     state[name] = same(before[name], state[name]);
   return state;
 }
@@ -226,7 +226,7 @@ function asOf(state, history, time) {
     },
     next: open ? { ...open, status: "replayed" } : null,
     log: { ...state.log, lines: (state.log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
-    wishes: [],
+    commands: [],
     held: null,
   };
 }

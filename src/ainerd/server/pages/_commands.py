@@ -1,0 +1,216 @@
+"""Routes by which people send commands to an agent: take or reject a suggestion, hold, exclude a box, add a point, name.
+
+A command waits in a node below that of the agent, which executes it and writes the answer there. The key of a verdict
+on a suggestion comes from the suggestion, so that of two people one is first, on any server of the catalog.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+from tiled.catalog.adapter import Collision
+from tiled.server.schemas import Spec
+from tiled.structures.core import StructureFamily
+
+from ainerd.results import Add, Command, Exclude, Name, Note, Reject, Take, new_id, note_line, parse_command
+from ainerd.results import command_metadata as metadata_of
+from ainerd.server._access import READ, WRITE, Caller, json_body, validated
+from ainerd.server.pages._node_cache import newest
+from ainerd.server.pages._reader import AgentState, CampaignReader
+from ainerd.server.pages._summaries import number, seconds, summarize_suggestion, text
+
+MOST_WAITING = 100
+LONGEST_NAME, LONGEST_WHY = 60, 500
+# Commands that a page may send, and their fields.
+FIELDS = {
+    "take": {"suggestion"}, "reject": {"suggestion"}, "hold": set[str](), "release": set[str](),
+    "exclude": {"region"}, "add": {"position"}, "name": {"regime", "name"},
+}  # fmt: skip
+router = APIRouter()
+
+
+class SentCommand(BaseModel):
+    """A command as a page sends it; the other fields depend on `do`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    do: str
+    agent: str = Field(max_length=200)
+    who: str = Field(default="", max_length=200)
+    why: str = Field(default="", max_length=LONGEST_WHY)
+
+    def command(self, by: str, caller: Caller) -> Command:
+        """Return the typed command; HTTPException 422 if it is none that a page may send."""
+        fields = self.model_extra or {}
+        if unknown := set(fields) - FIELDS.get(self.do, set()):
+            raise HTTPException(422, f"{sorted(unknown)[0][:60]}: not a field of {self.do[:60]!r}")
+        if self.do not in FIELDS:
+            raise HTTPException(422, f"do is one of {', '.join(FIELDS)}")
+        named = {name: _plain(x) if isinstance(x, str) else x for name, x in fields.items()}
+        sender = {"by": by, "verified": caller.principal is not None, "principal": caller.uuid}
+        try:
+            return parse_command({"do": self.do, "why": _plain(self.why), **named, **sender})
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+
+
+class SentNote(BaseModel):
+    """A person's note on a result."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(pattern=r"^[0-9A-Za-z_-]{1,100}$")
+    text: str = Field(min_length=1, max_length=2000)
+    who: str = Field(default="", max_length=200)
+
+
+@router.post("/command/{path:path}")
+async def send_command(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
+    """Leave a command for an agent; 409 if somebody was first."""
+    sent = validated(SentCommand, await json_body(request))
+    command = sent.command(_by(caller, sent.who), caller)
+    reader = await CampaignReader.open(caller, path)
+    state = await reader.agent(sent.agent)
+    if not state.key:
+        raise HTTPException(409, f"no agent {sent.agent[:60]!r} listens here")
+    agent = await caller.node(path, "agents", state.key, scopes=(READ, WRITE))
+    if objection := _objection(command, _bounds(state)):
+        raise HTTPException(422, objection)
+    if isinstance(command, Take | Reject):
+        await _create_verdict(reader, agent, state.name, command)
+    else:
+        waiting = [metadata for _, _, metadata in await newest(agent, 2 * MOST_WAITING)]
+        if sum(metadata.get("status") == "asked" for metadata in waiting) >= MOST_WAITING:
+            raise HTTPException(429, f"{MOST_WAITING} commands wait already: is the agent there?")
+        await _create(caller, agent, command.id, metadata_of(command, state.name), "AinerdCommand")
+    return {"id": command.id, "do": command.do, "by": command.by, "verified": command.verified, "status": "asked"}
+
+
+@router.post("/note/{path:path}")
+async def note(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
+    """Write a note on a result to the log."""
+    sent = validated(SentNote, await json_body(request))
+    by = _by(caller, sent.who)
+    log = await caller.node(path, "log", scopes=(READ, WRITE))
+    result = (await caller.node(path, "results", sent.key)).metadata()
+    scan = "?" if result.get("scan_id") is None else str(result["scan_id"])
+    line = note_line(Note(text=_plain(sent.text), by=by, scan=scan, raw_uid=result.get("raw_uid"), result=sent.key))
+    await _create(caller, log, new_id(), line.metadata(), "AinerdLog")
+    return {"by": by, "verified": caller.principal is not None}
+
+
+async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict: Take | Reject) -> None:
+    """Leave a verdict on a suggestion; the first one counts."""
+    caller = reader.caller
+    try:
+        node = await caller.node(reader.path, "suggestions", verdict.suggestion, scopes=(READ, WRITE))
+    except HTTPException as error:
+        raise HTTPException(error.status_code, "there is no such suggestion") from None
+    suggestion = summarize_suggestion(verdict.suggestion, dict(node.metadata()))
+    if suggestion is None or suggestion["agent"] not in (None, name):
+        raise HTTPException(422, f"that is no suggestion of agent {name[:60]!r}")
+    if verdict.do == "take" and caller.uuid is not None and suggestion["principal"] == caller.uuid:
+        raise HTTPException(403, "the principal that proposed it cannot approve it")
+    if suggestion["status"] != "proposed":
+        # Newer results replace a suggestion within a second; a person who has just seen it may still take it.
+        replaced = suggestion["status"] == "superseded" and verdict.do == "take"
+        if not replaced or await reader.child("agents", agent.key, verdict.id):
+            raise _too_late(suggestion["status"], suggestion["status_by"], suggestion["status_time"])
+    of_it = {"position": suggestion["position"], "terms": suggestion["terms"], "reason": suggestion["reason"] or ""}
+    metadata = metadata_of(verdict.model_copy(update=of_it), name)
+    try:
+        await _create(caller, agent, verdict.id, metadata, "AinerdCommand")
+    except Collision:
+        first = (await caller.node(reader.path, "agents", agent.key, verdict.id)).metadata()
+        status = "accepted" if first.get("do") == "take" else "rejected"
+        raise _too_late(status, first.get("by"), seconds(first.get("created"))) from None
+
+
+def _objection(command: Command, bounds: Mapping[str, tuple[float, float]]) -> str | None:
+    """What is missing in a command, or impossible, for an agent with these bounds."""
+    match command:
+        case Reject() if not command.why:
+            return "say why not: the next one is chosen without it, and the log says so"
+        case Exclude() if not command.region or not set(command.region) <= set(bounds):
+            return f"a box has limits of {', '.join(bounds)}"
+        case Exclude() if any(not (low < high and math.isfinite(high - low)) for low, high in command.region.values()):
+            return "a limit of the box is the wrong way round, or has no width"
+        case Add() if set(command.position) != set(bounds):
+            return f"a position has {', '.join(bounds)}"
+        case Add() if any(not bounds[name][0] <= x <= bounds[name][1] for name, x in command.position.items()):
+            return "the position lies outside the bounds"
+        case Name() if command.regime < 0:
+            return "say which regime"
+        case Name() if len(command.name) > LONGEST_NAME:
+            return f"a name has at most {LONGEST_NAME} characters"
+    return None
+
+
+def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command as the pages show it."""
+    summary: dict[str, Any] = {
+        "id": key,
+        "verified": bool(metadata.get("verified")),
+        "t": seconds(metadata.get("created")),
+    }
+    for name in ("do", "by", "why", "status", "answer", "suggestion", "name"):
+        if metadata.get(name) is not None or name in ("do", "by", "why", "status", "answer"):
+            summary[name] = text(metadata.get(name))
+    for name in ("region", "position"):
+        if isinstance(metadata.get(name), Mapping):
+            summary[name] = metadata[name]
+    return {**summary, "regime": metadata["regime"]} if isinstance(metadata.get("regime"), int) else summary
+
+
+def is_answered(command: Mapping[str, Any]) -> bool:
+    """Return whether an agent has answered."""
+    return bool(command["status"] != "asked")
+
+
+def held_by(held: Any, commands: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return who holds the agent, by its own report or by a command that waits."""
+    waiting = [each for each in commands if each["do"] in ("hold", "release") and not is_answered(each)]
+    if waiting:
+        last = waiting[-1]
+        return {**{n: last[n] for n in ("by", "why", "t")}, "pending": True} if last["do"] == "hold" else None
+    if not isinstance(held, Mapping):
+        return None
+    return {"by": text(held.get("by")), "why": text(held.get("why")), "t": number(held.get("t")), "pending": False}
+
+
+def _by(caller: Caller, who: str) -> str:
+    """Return the name of the sender: the principal, or else what the person typed."""
+    by = caller.name or _plain(who)[:LONGEST_NAME].strip()
+    if not by:
+        raise HTTPException(422, "say who you are")
+    return by
+
+
+def _plain(line: str) -> str:
+    """Return a line of text without characters that no keyboard types."""
+    return "".join(c for c in " ".join(line.split()) if c.isprintable())
+
+
+def _bounds(state: AgentState) -> dict[str, tuple[float, float]]:
+    bounds = state.metadata.get("bounds")
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()} if isinstance(bounds, dict) else {}
+
+
+def _too_late(status: str, by: Any, when: float | None) -> HTTPException:
+    verb = {"accepted": "took", "rejected": "rejected", "measured": "measured"}.get(status)
+    clock = "" if when is None or not math.isfinite(when) else f" at {datetime.fromtimestamp(when):%H:%M:%S}"
+    words = f"{text(by)} {verb} it{clock}" if verb and by else f"the suggestion is {status}{clock}"
+    return HTTPException(409, {"said": words, "by": text(by), "status": status})
+
+
+async def _create(caller: Caller, parent: Any, key: str, metadata: dict[str, Any], spec: str) -> None:
+    await parent.create_node(
+        structure_family=StructureFamily.container,
+        metadata={name: x for name, x in metadata.items() if x is not None},
+        key=key,
+        specs=[Spec(name=spec, version="1.0")],
+        access_tags=await caller.new_tags(),
+    )
