@@ -306,7 +306,8 @@ def test_pages_accept_commands_only_with_write_access(server, page, token, explo
 PRESS = """async (command) => {
     const { csrf } = await (await fetch("/custom/ainerd/session/ainerd")).json();
     const headers = { "Content-Type": "application/json", "x-csrf": csrf };
-    return (await fetch("/custom/ainerd/command/ainerd", { method: "POST", headers, body: JSON.stringify(command) })).status;
+    const body = JSON.stringify(command);
+    return (await fetch("/custom/ainerd/command/ainerd", { method: "POST", headers, body })).status;
 }"""
 
 

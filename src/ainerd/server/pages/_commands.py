@@ -1,4 +1,4 @@
-"""Routes by which people send commands to an agent: take or reject a suggestion, hold, exclude a box, add a point, name.
+"""Routes by which people send commands to an agent: take, reject, hold, release, exclude, add, name, and notes.
 
 A command waits in a node below that of the agent, which executes it and writes the answer there. The key of a verdict
 on a suggestion comes from the suggestion, so that of two people one is first, on any server of the catalog.
