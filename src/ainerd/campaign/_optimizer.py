@@ -10,7 +10,7 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
 from ainerd.campaign._ledger import Drift, terms_of
-from ainerd.steering import Explorer, Labeler, TravelTime, Window
+from ainerd.steering import Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labele
     )
 
 
-class TechniqueOptimizer:
+class TechniqueOptimizer(Windowed):
     """The interface of `ainerd.steering.Explorer` around another bluesky-adaptive `Optimizer`.
 
     Suggestions get an id and a reason if they lack them, and numbers beside the position become terms. A position out
@@ -70,34 +70,7 @@ class TechniqueOptimizer:
         for method in ("suggest", "ingest"):
             if not callable(getattr(optimizer, method, None)):
                 raise ValueError(f"technique {name}: its optimizer, a {type(optimizer).__name__}, has no {method}()")
-        self._optimizer, self._window, self._whose = optimizer, Window(bounds), f"the optimizer of technique {name}"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the actuators."""
-        return self._window.names
-
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator. They may be set."""
-        return self._window.bounds
-
-    @bounds.setter
-    def bounds(self, bounds: Limits) -> None:
-        self._window = self._window.changed(bounds, self._window.excluded)
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Regions that are never suggested. They may be set."""
-        return list(self._window.excluded)
-
-    @excluded.setter
-    def excluded(self, regions: Sequence[Limits]) -> None:
-        self._window = self._window.changed(self.bounds, regions)
-
-    def exclude(self, region: Limits) -> None:
-        """Never suggest a position in a box."""
-        self.excluded = [*self._window.excluded, dict(region)]
+        self._optimizer, self.window, self._whose = optimizer, Window(bounds), f"the optimizer of technique {name}"
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions; ValueError, in one line, if the optimizer gives none that may be measured."""
@@ -108,7 +81,7 @@ class TechniqueOptimizer:
                 offered = [self._completed(each, reason) for each in self._optimizer.suggest(n)]
             except Exception as error:
                 raise ValueError(f"{self._whose} suggests nothing: {type(error).__name__}: {error}") from error
-            suggestions += [each for each in offered if self._window.objection(self._position(each)) is None]
+            suggestions += [each for each in offered if self.window.objection(self._position(each)) is None]
             if len(suggestions) >= n:
                 return suggestions[:n]
         raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
@@ -126,7 +99,7 @@ class TechniqueOptimizer:
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Complete a person's own points to suggestions; ValueError if one may not be measured."""
         for suggestion in suggestions:
-            if (objection := self._window.objection(self._position(suggestion))) is not None:
+            if (objection := self.window.objection(self._position(suggestion))) is not None:
                 raise ValueError(objection)
         if isinstance(self._optimizer, CanRegisterSuggestions):
             suggestions = self._optimizer.register_suggestions(suggestions)
@@ -160,7 +133,7 @@ class TechniqueOptimizer:
     def _completed(self, suggestion: Mapping[str, Any], reason: str) -> dict[str, Any]:
         return {
             ID_KEY: str(suggestion.get(ID_KEY, uuid.uuid4().hex)),
-            **self._window.named(self._position(suggestion)),
+            **self.window.named(self._position(suggestion)),
             "reason": str(suggestion.get("reason") or reason),
             **terms_of(suggestion, (*self.names, ID_KEY)),
         }

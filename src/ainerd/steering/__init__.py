@@ -6,7 +6,7 @@ from ainerd.steering._policies import R2, NewRegimes, Policy, Sobol, r_sequence
 from ainerd.steering._rows import Rows
 from ainerd.steering._survey import SampleMap, TravelTime
 from ainerd.steering._trials import Labeler
-from ainerd.steering._window import Window
+from ainerd.steering._window import Window, Windowed
 
 __all__ = [
     "Explorer",
@@ -20,6 +20,7 @@ __all__ = [
     "TERMS",
     "TravelTime",
     "Window",
+    "Windowed",
     "check_limits",
     "explore",
     "expose",

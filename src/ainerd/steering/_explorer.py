@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ainerd.steering._policies import NewRegimes, Policy, follow_up
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
 from ainerd.steering._trials import Labeler, Trials, verdict
-from ainerd.steering._window import Box, Window
+from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
 
 
-class Explorer:
+class Explorer(Windowed):
     """Suggests where to measure next: the most expected new regimes per unit of beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
@@ -92,27 +92,14 @@ class Explorer:
         self._trials = Trials(window.names, labeler, noise, alpha)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the actuators."""
-        return self._window.names
+    def window(self) -> Window:
+        """Limits of the actuators, excluded boxes, and a grid."""
+        return self._hidden.window
 
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator. They may be set: results stay known."""
-        return self._window.bounds
-
-    @bounds.setter
-    def bounds(self, bounds: Box) -> None:
-        self._reshape(bounds, self._window.excluded)
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Regions that are never suggested. They may be set: an empty list lifts all."""
-        return list(self._window.excluded)
-
-    @excluded.setter
-    def excluded(self, regions: Sequence[Box]) -> None:
-        self._reshape(self.bounds, regions)
+    @window.setter
+    def window(self, window: Window) -> None:
+        if window is not self._hidden.window:  # `Hidden` caches fields of its window
+            self._hidden = replace(self._hidden, window=window)
 
     @property
     def exposure_s(self) -> float:
@@ -124,10 +111,6 @@ class Explorer:
         if not (np.isfinite(exposure_s) and exposure_s > 0):
             raise ValueError(f"exposure_s must be positive, got {exposure_s}")
         self._exposure_s = exposure_s
-
-    def exclude(self, region: Box) -> None:
-        """Never suggest a position in this box: limits by the actuators' names; one left out is not limited."""
-        self._reshape(self.bounds, [*self._window.excluded, region])
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its terms and a sentence.
@@ -163,7 +146,7 @@ class Explorer:
             else:
                 position, spot = following.position, following.spot
                 aim = "how far does it reach?" if following.confirmed else "one beam beside it, to confirm it"
-                reason = f"beside the novel spot at {self._window.text(spot.position)} (p = {spot.p:.2g}): {aim}"
+                reason = f"beside the novel spot at {self.window.text(spot.position)} (p = {spot.p:.2g}): {aim}"
             suggestions.append(self._propose(survey, position, reason, novel_neighbour=float(following is not None)))
         return suggestions
 
@@ -192,7 +175,7 @@ class Explorer:
         """
         positions = [self._trials.position(suggestion) for suggestion in suggestions]
         for position in positions:
-            if (objection := self._window.objection(position)) is not None:
+            if (objection := self.window.objection(position)) is not None:
                 raise ValueError(objection)
         return [
             self._propose(
@@ -222,9 +205,7 @@ class Explorer:
         before it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
-        return verdict(
-            missed, self._window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed
-        )
+        return verdict(missed, self.window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything that was learned, as plain numbers, strings and lists."""
@@ -232,7 +213,7 @@ class Explorer:
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Replace everything that was learned by a `snapshot`."""
-        self._reshape(snapshot["bounds"], snapshot["excluded"])
+        self.window = self.window.changed(snapshot["bounds"], snapshot["excluded"])
         self._trials.restore(snapshot["trials"])
 
     def map(self) -> SampleMap:
@@ -242,16 +223,7 @@ class Explorer:
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """Return the novel exposures, most novel first."""
         novel = sorted(self._trials.novel().items(), key=lambda item: item[1].p)
-        return [(key, self._window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
-
-    @property
-    def _window(self) -> Window:
-        return self._hidden.window
-
-    def _reshape(self, bounds: Box, excluded: Sequence[Box]) -> None:
-        window = self._window.changed(bounds, excluded)
-        if window is not self._window:  # `Hidden` caches fields of its window
-            self._hidden = replace(self._hidden, window=window)
+        return [(key, self.window.named(spot.position), {"novelty_p": spot.p}) for key, spot in novel]
 
     def _survey(self, *, pending: bool = True) -> Survey:
         return Survey(
@@ -275,7 +247,7 @@ class Explorer:
     ) -> dict[str, Any]:
         trial_id = self._trials.propose(position, trial_id)
         terms = {**survey.terms(position), "novel_neighbour": novel_neighbour}
-        return {ID_KEY: trial_id, **self._window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
+        return {ID_KEY: trial_id, **self.window.named(position), "reason": reason, **{k: terms[k] for k in TERMS}}
 
     def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.linalg.norm(b - a, axis=1) / self._window.width
+        return np.linalg.norm(b - a, axis=1) / self.window.width

@@ -100,3 +100,36 @@ class Window:
         if not all(low <= high for low, high in limits.values()):
             raise ValueError(f"an excluded region has its limits the wrong way round: {limits}")
         return limits
+
+
+class Windowed:
+    """An optimizer whose suggestions lie in a window."""
+
+    window: Window
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the actuators."""
+        return self.window.names
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Limits of each actuator. They may be set: results stay known."""
+        return self.window.bounds
+
+    @bounds.setter
+    def bounds(self, bounds: Box) -> None:
+        self.window = self.window.changed(bounds, self.window.excluded)
+
+    @property
+    def excluded(self) -> list[dict[str, tuple[float, float]]]:
+        """Boxes that are never suggested. They may be set: an empty list lifts all."""
+        return list(self.window.excluded)
+
+    @excluded.setter
+    def excluded(self, regions: Sequence[Box]) -> None:
+        self.window = self.window.changed(self.bounds, regions)
+
+    def exclude(self, region: Box) -> None:
+        """Never suggest a position in this box: limits by the actuators' names; one left out is not limited."""
+        self.excluded = [*self.window.excluded, dict(region)]
