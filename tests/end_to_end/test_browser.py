@@ -252,6 +252,16 @@ def test_hold_shows_who_holds_and_can_be_released(browser, session):
     page.wait_for_selector("[data-ainerd=hold][aria-pressed=false]")
 
 
+def test_a_click_on_the_map_fills_in_the_point_to_add(browser):
+    page = browser.page
+    page.get_by_role("button", name="add a point").click()
+    page.wait_for_selector("form.wanted")
+    page.mouse.click(*browser.at("map", 2.0, 3.0))
+    page.wait_for_function("document.querySelector('form.wanted input').value.length > 0")
+    assert float(page.input_value("form.wanted input >> nth=0")) == pytest.approx(2.0, abs=0.2)
+    page.locator("form.wanted").get_by_role("button", name="back").click()
+
+
 def test_the_night_can_be_replayed(browser):
     page = browser.page
     page.click("[data-ainerd=replay]")

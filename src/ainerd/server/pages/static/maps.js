@@ -9,6 +9,8 @@ const OPACITY = 0.45; // of a regime that is certain
  */
 function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const theme = useTheme();
+  const onClick = useRef(onPlace);
+  onClick.current = onPlace;
   const [xName, yName] = scene.motors;
   const x = (run) => run.x;
   const y = (run) => (yName ? run.y : 0);
@@ -61,7 +63,7 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
     const key = points.find((point) => point.customdata)?.customdata;
     if (key) onPick?.(key);
   };
-  return h(Plot, { traces, layout, label, on: { click }, name: "map", drawn: (element) => listen(element, onPlace) });
+  return h(Plot, { traces, layout, label, on: { click }, name: "map", drawn: (element) => listen(element, onClick) });
 }
 
 /** The path from run to run, with an arrowhead in the middle of each of the newest steps. */
@@ -133,16 +135,15 @@ function box(region, xName, yName, bounds, theme) {
   };
 }
 
-/** Call `onPlace` with the position of each click in the picture. */
-function listen(element, onPlace) {
-  const isFirst = !element.__place;
-  element.__place = onPlace;
-  if (!isFirst) return;
+/** Call the function in `onClick` with the position of each click in the picture. */
+function listen(element, onClick) {
+  if (element.__listens) return;
+  element.__listens = true;
   element.addEventListener("click", (event) => {
     const { xaxis, yaxis } = element._fullLayout;
     const box = element.querySelector(".nsewdrag")?.getBoundingClientRect();
     const [x, y] = box ? [event.clientX - box.left, event.clientY - box.top] : [];
-    if (x >= 0 && x <= box.width && y >= 0 && y <= box.height) element.__place(xaxis.p2d(x), yaxis.p2d(y));
+    if (x >= 0 && x <= box.width && y >= 0 && y <= box.height) onClick.current(xaxis.p2d(x), yaxis.p2d(y));
   });
 }
 
