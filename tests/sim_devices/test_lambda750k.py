@@ -123,10 +123,11 @@ def test_counts_follow_the_exposure_time(run_engine, instrument):
 
 def test_frames_do_not_come_before_their_time(run_engine, instrument, make_instrument):
     run_engine(bp.count([instrument.detector]))  # compiled and warm
-    instrument = make_instrument(12.0, 120)
+    instrument = make_instrument(120.0, 120)
+    instrument.detector.cam.acquire_period.put(1.0)
     start = time.monotonic()
     run_engine(bp.count([instrument.detector]))
-    assert 1.0 <= time.monotonic() - start < 8  # and not 12
+    assert 1.0 <= time.monotonic() - start < 60  # and not 120, even on a busy machine
 
 
 @pytest.mark.parametrize("mode", ["fly", "count"])
