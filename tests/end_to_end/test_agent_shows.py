@@ -10,6 +10,7 @@ from matplotlib import pyplot
 
 import ainerd.views._live as live_module
 from ainerd.agent import WhileRunning
+from ainerd.views import refresh_all
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_figure_follows_the_runs_in_the_main_thread_until_its_window_is_clos
     RE(agent.explore(1))
     RE(agent.explore(1))
     assert agent.drain()
-    live_module.refresh_all()
+    refresh_all()
     assert {thread for thread, _ in drawn} == {"MainThread"} and drawn[-1][1] == 2
     assert agent.plot() is live
 

@@ -14,7 +14,7 @@ PARAMETERS = {"size": 256, "reduction": "area"}
 
 @pytest.fixture
 def ainerd(server):
-    """The trees of a catalog of its own for each test, on the one server."""
+    """The container ``ainerd`` of a new catalog on the shared server, one for each test."""
     _, ainerd = open_catalog(server.client().create_container(f"test-{uuid.uuid4()}"))
     return ainerd
 
@@ -26,7 +26,7 @@ def store(ainerd):
 
 @pytest.fixture
 def as_nodes(monkeypatch):
-    """The server is one without ainerd, which takes no results as files: arrays and tables are nodes."""
+    """A server without our route for bundles: arrays and tables are nodes."""
     monkeypatch.setattr("ainerd.results._writing.put_bundle", lambda *args, **kwargs: None)
 
 
@@ -103,7 +103,7 @@ def add_partition(store, partition):
 
 @pytest.fixture(scope="session")
 def night(server, partition):
-    """A night at the beamline: nine runs along x, a suggestion behind each, two atlases; nobody writes any more.
+    """A night at the beamline: nine runs along x, a suggestion behind each, two atlases. Tests only read it.
 
     Number 3 is novel, 5 failed, 6 is under way, 7 got no claim, 8 is run 0 analysed with other parameters.
     """
@@ -112,21 +112,21 @@ def night(server, partition):
 
 @pytest.fixture(scope="session")
 def long_night(server, partition):
-    """That night, and a shift after it that has every other case.
+    """That night, and a later shift with all other cases.
 
     Numbers 9 to 11 are the events of a count, the last one partial; 12 failed through no fault of the data. There are
     notes on run 4 and on event 10, and a suggestion of each status.
     """
     client, store, keys = make_night(server, partition, "long-night")
-    about = {"sample": "PEG 4", "user": "bob", "proposal": 300, "plan": "count"}
+    start = {"sample": "PEG 4", "user": "bob", "proposal": 300, "plan": "count"}
     place = {"positions": {"sample_x": 9.5, "sample_y": 8.0}, "scan_id": 20, "run_time": 1.9e9, "raw_uid": "count"}
     stress = {"stress": ([0.0, 1.0], [5.0, 6.0])}
     for event in (1, 2, 3):
-        keys.append(store.begin(make_record(event=event, event_time=1.9e9 + event, start=about, **place)))
-        said = make_analysis(seed=event, novelty_p=0.5, embedding=[99.0, event], only=["tau"])
-        store.complete(keys[-1], said, status="partial" if event == 3 else "complete", regime=5, series=stress)
+        keys.append(store.begin(make_record(event=event, event_time=1.9e9 + event, start=start, **place)))
+        result = make_analysis(seed=event, novelty_p=0.5, embedding=[99.0, event], only=["tau"])
+        store.complete(keys[-1], result, status="partial" if event == 3 else "complete", regime=5, series=stress)
     late = {"raw_uid": "late", "scan_id": 21, "run_time": 1.9e9 + 60}
-    keys.append(store.begin(make_record(start=about | {"plan": "scan"}, **place | late)))
+    keys.append(store.begin(make_record(start=start | {"plan": "scan"}, **place | late)))
     store.fail(keys[-1], "the disk was full", retake=True)
     store.note("a bubble", raw_uid=store.record(keys[4]).raw_uid, scan="4")
     store.note("the bubble is gone", raw_uid="count", scan="20.2", result=keys[10])
@@ -171,7 +171,7 @@ def make_night(server, partition, name):
             store.fail(keys[5], "zero photons in the bins: is the shutter open?")
             store.set_status(suggested.id, "failed", "zero photons", uid)
         elif i != 6:
-            said = make_analysis(
+            result = make_analysis(
                 seed=i,
                 novelty_p={3: 0.003, 7: None}.get(i, 0.1 * (i + 1)),
                 embedding=[x + 0.05 * x**2, 0.0],
@@ -180,7 +180,7 @@ def make_night(server, partition, name):
             )
             stress = (np.arange(4.0), 10.0 * i + np.array([3.0, 1.0, 2.0, 4.0]))
             changes = {"n_frames": 1600, "frame_time_s": 0.01, "regime": i % 2, "atlas_version": 1}
-            store.complete(keys[i], said, series={"stress": stress}, **changes)
+            store.complete(keys[i], result, series={"stress": stress}, **changes)
         if i in (0, 2):
             store.set_status(suggested.id, "measured", raw_uid=uid)
             store.log(f"run {i}", raw_uid=uid)

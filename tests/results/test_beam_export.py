@@ -18,7 +18,7 @@ BINNING = 3
 
 @pytest.fixture(scope="module")
 def seen(partition):
-    """Frames whose intensity halves meanwhile, and the picture of them, its mean frame binned as if it were larger."""
+    """Frames whose intensity halves, and their picture, with the mean frame binned like a larger one."""
     shape = partition.shape
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     mean = 3 / (1 + np.hypot(rows + 0.5 - 258, columns + 0.5 - 250) / 50)
@@ -33,12 +33,12 @@ def seen(partition):
         frames.append(rng.poisson(mean * fading[number]).astype(np.uint16))
         picture.see(frames[-1], number)
     counts = fading[:, None] * partition.n_pixels
-    arrays, told = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+    arrays, summary = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ainerd.techniques.rheo_xpcs._picture.FRAME_BYTES", 4 * (516 // BINNING) ** 2)
-        small, told = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
-    assert told["mean_frame_binning"] == BINNING
-    return np.mean(frames, axis=0), bad, small, told
+        small, summary = picture.finish(counts, partition.n_pixels, FRAME_TIME_S)
+    assert summary["mean_frame_binning"] == BINNING
+    return np.mean(frames, axis=0), bad, small, summary
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def file(server, partition, seen, tmp_path_factory):
     _, ainerd = open_catalog(server.client().create_container("beam"))
     store = ResultStore(ainerd)
     add_partition(store, partition)
-    _, _, arrays, told = seen
+    _, _, arrays, summary = seen
     base = make_analysis()
     analysis = Analysis(
         embedding=base.embedding,
         novelty_p=None,
         arrays={**base.arrays, "g2_err": base.arrays["g2"] / 10, **arrays},
         dims={**base.dims, "g2_err": ("azimuth", "tau"), **DIMS},
-        summary=told,
+        summary=summary,
         units=UNITS,
     )
     key = store.begin(make_record(scan_id=3, run_time=1.7e9))
@@ -70,20 +70,20 @@ def opened(file):
 
 def test_nexus_names_hold_the_picture(file, seen):
     mean, bad, arrays, _ = seen
-    with h5py.File(file) as found:
-        image = found["entry/data/frame_average"]
+    with h5py.File(file) as opened_file:
+        image = opened_file["entry/data/frame_average"]
         assert image.shape == bad.shape and image.attrs["units"] == "photons/pixel/frame"
         assert image[300, 100] == pytest.approx(mean[300:303, 99:102].mean(), rel=1e-5)
         assert np.isnan(image[255:261]).all() and not np.isnan(image[:255]).any()
-        saxs = found["entry/saxs"]
+        saxs = opened_file["entry/saxs"]
         assert saxs.attrs["signal"] == "I" and saxs["Q"].attrs["units"] == "1/nm"
         np.testing.assert_array_equal(saxs["I"], arrays["saxs"])
-        intensity = found["entry/intensity"]
+        intensity = opened_file["entry/intensity"]
         np.testing.assert_array_equal(intensity[intensity.attrs["signal"]], arrays["intensity_total"])
         assert intensity["bins"].shape == (18, intensity["time"].size)
-        assert {"mean_frame", "latent"} <= set(found["entry/process/arrays"])
-        assert not {"saxs", "intensity"} & set(found["entry/process/arrays"])
-        assert found["entry/process/summary/whole_frames"][()] == 50
+        assert {"mean_frame", "latent"} <= set(opened_file["entry/process/arrays"])
+        assert not {"saxs", "intensity"} & set(opened_file["entry/process/arrays"])
+        assert opened_file["entry/process/summary/whole_frames"][()] == 50
 
 
 def test_the_viewer_shows_the_mean_frame(opened, seen):

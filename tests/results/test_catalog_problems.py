@@ -45,7 +45,7 @@ def test_each_problem_has_a_sentence(as_nodes, store, results, record):
     store.add_suggestion(SuggestionRecord(id="s", positions={}, reason="", status="measured"))
     store.container["log"].create_container("l", metadata={"text": 1, "ids": []})
     store.container["results"].create_container("empty")
-    found = validate(store.container)
+    problems = validate(store.container)
     for sentence in (
         rf"result {first.item['id']} does not parse: novelty_p: Input should be less than or equal to 1",
         rf"result {second.item['id']} has no array g2",
@@ -59,9 +59,9 @@ def test_each_problem_has_a_sentence(as_nodes, store, results, record):
         "suggestion s was measured, but does not name the run",
         "log line l does not parse: text: Input should be a valid string",
     ):
-        assert any(sentence in finding for finding in found), (sentence, found)
-    assert sum(second.item["id"] in finding for finding in found) == 2
-    assert any(third.item["id"] in f and "should have the key" in f for f in found)
+        assert any(sentence in problem for problem in problems), (sentence, problems)
+    assert sum(second.item["id"] in problem for problem in problems) == 2
+    assert any(third.item["id"] in f and "should have the key" in f for f in problems)
 
 
 def test_other_parameters_make_a_result_beside_the_old_one(store, results, record, analysis):
@@ -119,27 +119,27 @@ def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysi
     for x in (1.0, 2.0):
         keys.append(store.begin(record(positions={"sample_x": x}, run_time=1.7e9, scan_id=1)))
         store.complete(keys[-1], analysis(only=["tau"]))
-    said = dict(ainerd["results"][keys[0]].metadata)
+    metadata = dict(ainerd["results"][keys[0]].metadata)
     bad = [(name, value) for name, values in TAMPERED.items() for value in values]
     for i, (name, value) in enumerate(bad):
-        ainerd["results"].create_container(f"bad-{i}", metadata=said | {name: value})
+        ainerd["results"].create_container(f"bad-{i}", metadata=metadata | {name: value})
 
-    ainerd["results"].create_container("short", metadata=said | {"embedding": [1.0], "status": "failed"})
+    ainerd["results"].create_container("short", metadata=metadata | {"embedding": [1.0], "status": "failed"})
     ainerd["results"].create_container(
-        "none", metadata=said | {"units": None, "positions": None, "embedding": [1.0], "status": "failed"}
+        "none", metadata=metadata | {"units": None, "positions": None, "embedding": [1.0], "status": "failed"}
     )
-    for mine in (ResultStore(ainerd), ResultStore(ainerd, agent=said["agent"], digest=said["digest"])):
+    for mine in (ResultStore(ainerd), ResultStore(ainerd, agent=metadata["agent"], digest=metadata["digest"])):
         assert set(mine.table("complete").index) == set(mine.embeddings().index) == set(keys)
         assert len(mine.similar(keys[0])) == 1 and len(mine.search(novel=False)) == 4
-        assert mine.analysed(said["digest"]).keys() == set(mine.table()["raw_uid"]) and "4 results" in repr(mine)
+        assert mine.analysed(metadata["digest"]).keys() == set(mine.table()["raw_uid"]) and "4 results" in repr(mine)
     for i in range(len(bad)):
         assert f"result bad-{i} is left out" in caplog.text
     before = len(caplog.records)
-    assert len(mine.table()) == 4 and len(caplog.records) == before  # said once
+    assert len(mine.table()) == 4 and len(caplog.records) == before  # logged once
 
 
 @pytest.mark.fault(
-    "suggestions, atlases, log lines or checkpoints that are none are among them", "left out and named; the rest counts"
+    "somebody changed suggestions, atlases, log lines or checkpoints by hand", "left out and named; the rest counts"
 )
 def test_other_invalid_nodes_are_left_out(store, ainerd):
     store.add_suggestion(SuggestionRecord(id="good", agent="me", positions={"x": 1.0}, reason="there"))
@@ -152,9 +152,9 @@ def test_other_invalid_nodes_are_left_out(store, ainerd):
         "atlas": [{"labels": 5}],
         "log": [{"created": 5}],
     }.items():
-        said = dict(ainerd[part].values().first().metadata)
+        metadata = dict(ainerd[part].values().first().metadata)
         for i, change in enumerate(changes):
-            ainerd[part].create_container("000002" if part == "atlas" else f"bad-{i}", metadata=said | change)
+            ainerd[part].create_container("000002" if part == "atlas" else f"bad-{i}", metadata=metadata | change)
     checkpoint = ainerd["checkpoints"].values().first()
     checkpoint.replace_metadata({**checkpoint.metadata, "state": 5})
 
@@ -163,4 +163,4 @@ def test_other_invalid_nodes_are_left_out(store, ainerd):
         assert mine.logbook()["text"].tolist() == ["a line"]
         assert mine.current_labels() == {"key": 4}
     assert read_checkpoint(ainerd, "me") == {}
-    assert ResultStore(ainerd).add_atlas(atlas).version == 3  # beside the one that is none
+    assert ResultStore(ainerd).add_atlas(atlas).version == 3  # the invalid node has version 2

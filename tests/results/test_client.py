@@ -1,4 +1,4 @@
-"""The node of a result, as a Tiled client shows it where ainerd is installed."""
+"""The client of one result in an installation with ainerd."""
 
 import subprocess
 import sys
@@ -100,12 +100,12 @@ def export(store, key, path):
 
 @pytest.fixture
 def toy_panels(tmp_path, monkeypatch):
-    """Panels of a technique ``toy``, installed as a package is."""
+    """Panels of a technique ``toy``, installed like a package."""
     (tmp_path / "toy_panels.py").write_text(TOY)
-    about = tmp_path / "toy-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[ainerd.panels]\ntoy = toy_panels\n")
+    info = tmp_path / "toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ainerd.panels]\ntoy = toy_panels\n")
     monkeypatch.syspath_prepend(tmp_path)
     panels.cache_clear()
     yield
@@ -117,8 +117,8 @@ def toy(store, record, analysis):
     """Store and key of a result of a technique with arrays of its own."""
     key = store.begin(record(technique="toy", scan_id=4))
     arrays = {"spectrum": np.arange(10.0), "peaks": np.eye(3), "cube": np.zeros((2, 2, 2)), "items": np.ones(3)}
-    said = replace(analysis(), arrays=arrays, dims={"peaks": ("frame", "peak")}, units={"spectrum": "counts"})
-    store.complete(key, said, series={"temperature": ([0, 1], [300, 301])})
+    result = replace(analysis(), arrays=arrays, dims={"peaks": ("frame", "peak")}, units={"spectrum": "counts"})
+    store.complete(key, result, series={"temperature": ([0, 1], [300, 301])})
     return store, key
 
 

@@ -1,4 +1,4 @@
-"""What people who come from databroker use, on the same server: ``cat.v2`` and, with its extras, Broker."""
+"""The interfaces of databroker on the same server: ``cat.v2`` and, with its extras, Broker."""
 
 import subprocess
 import sys
@@ -24,12 +24,12 @@ def run(server):
 
 def test_runs_by_uid_scan_id_and_recency(run):
     cat, uid = run
-    for found in (cat[uid], cat[uid[:8]], cat[1], cat[-1]):
-        assert found.metadata["start"]["uid"] == uid
+    for run in (cat[uid], cat[uid[:8]], cat[1], cat[-1]):
+        assert run.metadata["start"]["uid"] == uid
 
 
 def elsewhere(server, uid, script):
-    """What a script prints, in a process of its own: Broker and `v2` change what all Tiled clients make of runs."""
+    """Run a script in its own process, as Broker and `v2` change all Tiled clients; return its output."""
     begin = "import sys, warnings; from tiled.client import from_uri; uid = sys.argv[2]\n"
     begin += 'cat = from_uri(sys.argv[1], api_key=sys.stdin.read())["databroker/raw"]\n'
     command = [sys.executable, "-c", begin + script, server.uri, uid]

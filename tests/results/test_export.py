@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from ainerd.results import ConfigurationRecord, export, export_table
+from ainerd.results import ConfigurationRecord, export
 from ainerd.technique import Analysis
 from ainerd.words import escape_table
 from ainerd.xpcs import Partition, g2_from_two_time
 
-# What pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2 reads of every file.
+# Read from every file by pyxpcsviewer.core.file_io of xpcs-viewer 1.2.2.
 VIEWER_READS = {
     "xpcs/qmap": "mask dynamic_roi_map static_roi_map dynamic_v_list_dim0 static_v_list_dim0 dynamic_v_list_dim1 "
     "static_v_list_dim1 beam_center_y beam_center_x detector_distance pixel_size static_index_mapping "
@@ -52,7 +52,7 @@ def test_nexus_names_hold_the_numbers(file, night):
 def test_the_masks_are_read_as_a_partition(file, partition):
     with h5py.File(file, "a") as opened:
         read = [Partition.load(file)]
-        opened["entry/instrument"].move("masks", "not_masks")  # then it takes those of APS
+        opened["entry/instrument"].move("masks", "not_masks")  # then the viewer looks for the names of APS
         opened.flush()
         read.append(Partition.load(file))
         opened["entry/instrument"].move("not_masks", "masks")
@@ -67,10 +67,10 @@ def test_the_file_has_everything_the_viewer_reads(file):
     with h5py.File(file) as opened:
         missing = [f"{g}/{n}" for g, names in VIEWER_READS.items() for n in names.split() if f"{g}/{n}" not in opened]
         assert missing == []
-        assert "xpcs/Version" not in opened  # its sign for an older kind of file
+        assert "xpcs/Version" not in opened  # by which the viewer recognizes an older format
 
 
-@pytest.mark.filterwarnings("ignore:Mean of empty slice")  # intensities, which a result does not keep
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")  # a result has no intensities
 def test_the_viewer_opens_it(file, night, partition):
     from pyxpcsviewer.core.xpcs_file import XpcsFile
 
@@ -112,16 +112,16 @@ def test_results_that_cannot_be_exported(night, file):
 def test_the_table_as_a_file(night, tmp_path):
     _, store, _ = night
     table = store.table()
-    parquet = pd.read_parquet(export_table(store, tmp_path / "results.parquet"))
+    parquet = pd.read_parquet(store.export(tmp_path / "results.parquet"))
     assert list(parquet.columns) == list(table.columns) and (parquet.dtypes == table.dtypes).all()
     for name, column in table.items():
         assert parquet[name].dropna().to_dict() == column.dropna().to_dict()
     assert parquet.attrs["units"]["stress_min"] == "Pa"
-    csv = pd.read_csv(export_table(store, tmp_path / "results.csv"), index_col="key")
+    csv = pd.read_csv(store.export(tmp_path / "results.csv"), index_col="key")
     assert list(csv.index) == list(table.index)
     np.testing.assert_array_equal(csv["stress_min [Pa]"], table["stress_min"])
-    with pytest.raises(ValueError, match="csv or .parquet"):
-        export_table(store, tmp_path / "results.xlsx")
+    with pytest.raises(ValueError, match="csv, .parquet or .h5"):
+        store.export(tmp_path / "results.xlsx")
 
 
 def test_a_result_and_a_store_export_themselves(night, tmp_path):
@@ -193,24 +193,26 @@ def measured(store, record, scan_id, n_tau=5):
 
 def test_a_result_has_its_coordinates(store, record):
     key = measured(store, record, 1)
-    about = ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS, units={"q": "1/nm"})
-    store.add_configuration(about, {"q": np.array([0.02] * 3), "phi": np.array([10.0, 30, 50])}, {"q": ("roi",)})
-    told = store[1].to_xarray()
-    assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(told.coords)
-    units = {name: told[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
+    configuration = ConfigurationRecord(technique="rheo_xpcs", parameters=PARAMETERS, units={"q": "1/nm"})
+    store.add_configuration(
+        configuration, {"q": np.array([0.02] * 3), "phi": np.array([10.0, 30, 50])}, {"q": ("roi",)}
+    )
+    data = store[1].to_xarray()
+    assert {"roi", "q", "phi", "t1", "t2", "tau", "age"} <= set(data.coords)
+    units = {name: data[name].attrs["units"] for name in ("q", "phi", "t1", "tau", "age", "stress")}
     assert units == {"q": "1/nm", "phi": "degree", "t1": "s", "tau": "s", "age": "s", "stress": "Pa"}
-    np.testing.assert_allclose(told["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
-    np.testing.assert_allclose(told["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
+    np.testing.assert_allclose(data["t1"], [1, 3, 5, 7, 9, 11])  # 120 frames of 0.1 s in six rows
+    np.testing.assert_allclose(data["t1_denoised"], [1.5, 4.5, 7.5, 10.5])
     for name in SHAPES:
-        np.testing.assert_array_equal(told[name], store.array(key, name))
+        np.testing.assert_array_equal(data[name], store.array(key, name))
     assert (
-        told["g2"].sel(tau=0.3, method="nearest").where(told["phi"] == 30, drop=True).item()
+        data["g2"].sel(tau=0.3, method="nearest").where(data["phi"] == 30, drop=True).item()
         == (store.array(key, "g2")[1, 2])
     )
-    assert told["bins_what"].values.tolist() == ["a", "b", "c"] and told["stress"].values.tolist() == [2.0, 3.0]
-    assert told.attrs["scan_id"] == 1 and told.attrs["tau_s"] == 1.5 and told.attrs["sample_x"] == 1.0
+    assert data["bins_what"].values.tolist() == ["a", "b", "c"] and data["stress"].values.tolist() == [2.0, 3.0]
+    assert data.attrs["scan_id"] == 1 and data.attrs["tau_s"] == 1.5 and data.attrs["sample_x"] == 1.0
     few = store[1].to_xarray("g2")
-    assert set(few.data_vars) == {"g2"} and "tau" in few.coords and few["g2"].identical(told["g2"])
+    assert set(few.data_vars) == {"g2"} and "tau" in few.coords and few["g2"].identical(data["g2"])
     with pytest.raises(KeyError, match="no array c3: there are"):
         store[1].to_xarray("c3")
 
@@ -219,13 +221,13 @@ def test_all_results_in_one_dataset(store, record, tmp_path):
     keys = [measured(store, record, 1), measured(store, record, 2, n_tau=4)]
     failed = store.begin(record(scan_id=3, run_time=3.0))
     store.fail(failed, "dark")
-    told = store.to_xarray("g2", "c2")
-    assert told["result"].values.tolist() == keys and told["sample_x"].attrs["units"] == "mm"
-    assert told["c2"].dims == ("result", "roi", "t1", "t2") and told["g2"].sizes["tau"] == 5
-    np.testing.assert_array_equal(told["g2"][1, :, :4], store.array(keys[1], "g2"))
-    assert np.isnan(told["g2"][1, :, 4]).all() and told["novelty_p"].values.tolist() == [0.2, 0.2]
-    told.to_netcdf(tmp_path / "all.nc")
+    data = store.to_xarray("g2", "c2")
+    assert data["result"].values.tolist() == keys and data["sample_x"].attrs["units"] == "mm"
+    assert data["c2"].dims == ("result", "roi", "t1", "t2") and data["g2"].sizes["tau"] == 5
+    np.testing.assert_array_equal(data["g2"][1, :, :4], store.array(keys[1], "g2"))
+    assert np.isnan(data["g2"][1, :, 4]).all() and data["novelty_p"].values.tolist() == [0.2, 0.2]
+    data.to_netcdf(tmp_path / "all.nc")
     with xr.open_dataset(tmp_path / "all.nc") as again:
-        assert again["status"].values.tolist() == ["complete"] * 2 and again["c2"].equals(told["c2"])
+        assert again["status"].values.tolist() == ["complete"] * 2 and again["c2"].equals(data["c2"])
     assert store.to_xarray(scan_id=2)["scan_id"].values.tolist() == [2]
     assert store.to_xarray(scan_id=9).sizes == {"result": 0}

@@ -1,4 +1,4 @@
-"""What `pip install ainerd` gives, without the extras: results are read, drawn and exported."""
+"""An installation without extras reads, draws and exports results."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ABSENT = """
 CODE = """
     import sys
     for name in {absent}:
-        sys.modules[name] = None  # whoever imports it is told that there is none
+        sys.modules[name] = None  # importing it fails
 
     from tiled.client import from_uri
     from ainerd.results import ResultStore, export
@@ -28,8 +28,8 @@ CODE = """
     technique.name, technique.alpha = "rheo_xpcs", 0.05
     figure = campaign_figure(SceneReader(store, technique, {{"sample_x": (0, 10), "sample_y": (0, 4)}}).read())
     figure.savefig("campaign.png", dpi=50)
-    said = [text.get_text() for axes in figure.axes for text in axes.texts]
-    print(node.image().shape, len(store.table()), [text for text in said if "cannot" in text])
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    print(node.image().shape, len(store.table()), [text for text in texts if "cannot" in text])
 """
 
 

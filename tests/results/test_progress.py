@@ -1,4 +1,4 @@
-"""Who waits is told for what, on a terminal."""
+"""A person at a terminal sees what takes so long."""
 
 import io
 import time
@@ -13,7 +13,7 @@ class Terminal(io.StringIO):
 
 
 def terminal(monkeypatch):
-    """What is said to it; pytest's own takes its place again after each fixture."""
+    """Replace stderr by a terminal; pytest restores it after each fixture."""
     screen = Terminal()
     monkeypatch.setattr("sys.stderr", screen)
     return screen
@@ -50,8 +50,8 @@ def test_nothing_is_printed_without_a_terminal(monkeypatch):
 def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):
     terminal(monkeypatch)
     new, read = ResultStore(store.container), _progress.threading.Timer
-    told = []
-    monkeypatch.setattr(_progress.threading, "Timer", lambda s, say: told.append(say) or read(s, say))
+    announced = []
+    monkeypatch.setattr(_progress.threading, "Timer", lambda s, say: announced.append(say) or read(s, say))
     new.table()
     new.table()
-    assert len(told) == 1
+    assert len(announced) == 1

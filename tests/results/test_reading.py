@@ -31,7 +31,7 @@ def put(ainerd, record):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Keys of the results that came over the wire."""
+    """Keys of the results that were requested."""
     keys = []
 
     def noted(read):
@@ -112,14 +112,14 @@ def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkey
 
 
 def test_longer_snapshot_files_replace_shorter_ones(ainerd):
-    said = {f"key{i}": {"scan_id": i, "units": {"x": "mm"}, "embedding": [i, 0.5]} for i in range(9)}
+    metadata = {f"key{i}": {"scan_id": i, "units": {"x": "mm"}, "embedding": [i, 0.5]} for i in range(9)}
     writer = Snapshot(ainerd)
     for end in (5, 6, 7, 9):
-        assert writer.append(Columns.of(dict(list(said.items())[:end])))
+        assert writer.append(Columns.of(dict(list(metadata.items())[:end])))
     assert [*ainerd["snapshots"]] == ["000000000-000000005", "000000005-000000009"]
     reader = Snapshot(ainerd)
-    assert same(reader.load(), Columns.of(said))
-    more = Columns.of(said | {"key9": {"scan_id": 9}})
+    assert same(reader.load(), Columns.of(metadata))
+    more = Columns.of(metadata | {"key9": {"scan_id": 9}})
     assert writer.append(more) and writer.append(more) and same(Snapshot(ainerd).load(), more)
     ainerd["snapshots"].delete_contents(["000000000-000000005"], external_only=False)
     assert Snapshot(ainerd).load() is None
@@ -135,7 +135,7 @@ def test_a_long_first_reading_is_saved(ainerd, put, monkeypatch, n):
     assert list(ResultStore(ainerd).table().index) == keys
 
 
-@pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is made anew; the table is exact")
+@pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is rebuilt; the table is exact")
 def test_a_damaged_snapshot_is_rebuilt(ainerd, put, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 2)
     keys = [put(), put()]
@@ -159,7 +159,7 @@ def test_a_store_that_may_not_write_reads_without_a_snapshot(server, ainerd, put
 
 
 def refuse(container, *args, **kwargs):
-    """What Tiled does with a key that may only read."""
+    """Answer as Tiled does to a key that may only read."""
     from tiled.client.utils import handle_error
 
     response = container.context.http_client.post(container.uri, headers={"Authorization": "Apikey 00"}, json={})
@@ -213,12 +213,17 @@ SAID = {
 
 def test_a_snapshot_file_round_trip():
     columns = Columns.of(SAID)
-    found = unpack(pack(columns), 0)
-    assert same(found, columns)
-    assert found.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and found.distinct("names") == [["x", None]]
-    assert found.sizes.tolist() == [3, 1, 0, 0]
-    np.testing.assert_array_equal(found.points, np.float32([0.5, -0.0, 2.0**100, 0.1]))
-    assert found.column("mixed").tolist()[1:3] == ["one", 2] and found.column("n").tolist()[:2] == [1, 2**40]
+    unpacked = unpack(pack(columns), 0)
+    assert same(unpacked, columns)
+    assert unpacked.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and unpacked.distinct("names") == [
+        ["x", None]
+    ]
+    assert unpacked.sizes.tolist() == [3, 1, 0, 0]
+    np.testing.assert_array_equal(unpacked.points, np.float32([0.5, -0.0, 2.0**100, 0.1]))
+    assert unpacked.column("mixed").tolist()[1:3] == ["one", 2] and unpacked.column("n").tolist()[:2] == [
+        1,
+        2**40,
+    ]
     nothing = Columns.of({})
     assert same(unpack(pack(nothing), 0), nothing)
 
@@ -235,7 +240,7 @@ def test_joined_columns_equal_those_of_all_nodes():
 
 
 def same(a, b, numbered=True):
-    """Whether two columns say the same of the same nodes."""
+    """Return whether two columns are equal."""
     names = {*a.frame, *b.frame}
     frames = [
         one.frame.reindex(columns=sorted(names)).astype(object).where(lambda x: x.notna(), None) for one in (a, b)
@@ -252,7 +257,7 @@ INDEXES = Path(__file__).resolve().parents[2] / "docs/how-to/files/tiled/indexes
 
 @pytest.fixture
 def requests(ainerd):
-    """What is asked, as method and path."""
+    """Method and path of each request."""
     seen = []
     hooks = ainerd.context.http_client.event_hooks["request"]
 
@@ -312,8 +317,8 @@ def test_prefetched_pages_equal_those_of_tiled(ainerd, written):
     ):
         tiled, (ours,) = _page(results, search), Prefetch(ainerd).pages([search.address]).values()
         assert [node["id"] for node in ours["data"]] == [node["id"] for node in tiled["data"]]
-        said = [[node["attributes"].get("metadata") for node in found["data"]] for found in (ours, tiled)]
-        assert said[0] == said[1] and (ours["links"]["next"] is None) == (tiled["links"]["next"] is None)
+        metadata = [[node["attributes"].get("metadata") for node in page["data"]] for page in (ours, tiled)]
+        assert metadata[0] == metadata[1] and (ours["links"]["next"] is None) == (tiled["links"]["next"] is None)
 
 
 def test_the_pages_after_a_prefetched_page_are_read(ainerd, written, monkeypatch):

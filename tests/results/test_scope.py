@@ -1,4 +1,4 @@
-"""Two agents on one catalogue: each store shows its own, an analyst's shows all and mixes nothing."""
+"""Several agents on one catalog: each store shows its own results, an analyst's store shows all, unmixed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ COARSE = {"size": 64}
 
 @pytest.fixture
 def both(ainerd, record, analysis):
-    """Stores of two agents of the same parameters, of a third with others, and a complete result of each, by name."""
+    """Stores of two agents with the same parameters and a third with others, each with a complete result; by name."""
     stores, keys = {}, {}
     for i, (name, parameters) in enumerate((("a", FINE), ("b", FINE), ("c", COARSE))):
         stores[name] = ResultStore(ainerd, agent=name, digest=digest(parameters))
@@ -35,7 +35,7 @@ def test_results_and_embeddings_are_the_agents_own(both, store, record):
                 own.similar(keys[other])
     assert set(store.table().index) == set(keys.values())
     done = set().union(*(stores["a"].analysed(d) for d in store.table()["digest"]))
-    assert done == set(store.table()["raw_uid"])  # what is done is done, by whomever
+    assert done == set(store.table()["raw_uid"])  # by any agent
     assert list(ResultStore(store.container, agent="a", digest=digest(COARSE)).table().index) == []
     assert list(ResultStore(store.container, agent="b").table().index) == [keys["b"]]
 

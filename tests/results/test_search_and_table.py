@@ -41,13 +41,13 @@ def numbers(ainerd, record):
 
 def test_numbers_are_compared_as_numbers_but_tiled_sorts_them_as_text(store, numbers):
     for limit in (0, -1, 1e-5, -1e-5, 9.6, 1 / 3):
-        for found, wanted, tiled in (
+        for table, wanted, tiled in (
             (store.search(x=(limit, None)), [x >= limit for x in NUMBERS], Key("x") >= limit),
             (store.search(x=(None, limit)), [x <= limit for x in NUMBERS], Key("x") <= limit),
             (store.search(x=limit), [x == limit for x in NUMBERS], Key("x") == limit),
         ):
             expected = set(np.flatnonzero(wanted))
-            assert set(found["scan_id"]) == expected
+            assert set(table["scan_id"]) == expected
             assert {node.metadata["scan_id"] for node in numbers.search(tiled).values()} == expected
     # the one limit that the page on queries states
     in_tiled = [node.metadata["x"] for node in numbers.sort(("x", 1)).values()]
@@ -80,23 +80,28 @@ def test_a_range_has_two_limits(store):
     ],
 )
 def test_values_and_ranges_match(where, fits):
-    said = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
-    assert matches(Columns.of({"key": said}), where).tolist() == [fits]
+    metadata = {"x": 2.0, "flag": True, "name": "echo", "model": {"name": "pca"}, "time": 100}
+    assert matches(Columns.of({"key": metadata}), where).tolist() == [fits]
 
 
 def test_words_match_only_in_texts():
-    said = {"reason": "no frames: Shutter-closed", "n_frames": 7, "model": {"name": "pca"}, "positions": ["sample_x"]}
+    metadata = {
+        "reason": "no frames: Shutter-closed",
+        "n_frames": 7,
+        "model": {"name": "pca"},
+        "positions": ["sample_x"],
+    }
     for text in ("shutter closed", "CLOSED", "frames, shutter", "pca sample_x"):
-        assert matches(Columns.of({"key": said}), {}, text).all()
+        assert matches(Columns.of({"key": metadata}), {}, text).all()
     for text in ("reason", "7", "n_frames", "open"):
-        assert not matches(Columns.of({"key": said}), {}, text).any()
+        assert not matches(Columns.of({"key": metadata}), {}, text).any()
 
 
 @pytest.fixture
 def shift(store, record, analysis):
-    """A count of three and a scan that failed, of a sample with a name."""
-    about = {"start": {"sample": "PEG \x1b[2J3", "plan": "count"}, "scan_id": 12, "run_time": 1.8e9, "raw_uid": "a"}
-    keys = [store.begin(record(event=event, event_time=1.8e9 + event, **about)) for event in (1, 2, 3)]
+    """A count of three events and a failed scan, of a sample with a name."""
+    fields = {"start": {"sample": "PEG \x1b[2J3", "plan": "count"}, "scan_id": 12, "run_time": 1.8e9, "raw_uid": "a"}
+    keys = [store.begin(record(event=event, event_time=1.8e9 + event, **fields)) for event in (1, 2, 3)]
     for key, p in zip(keys, (0.003, 0.4, None), strict=True):
         store.complete(key, analysis(novelty_p=p, tau_s=11.6539, only=["tau"]), regime=1, summary={"tau_s_err": 0.421})
     keys.append(store.begin(record(scan_id=13, run_time=1.8e9 + 60, raw_uid="b")))
@@ -146,9 +151,9 @@ def test_a_result_is_found_by_its_scan_or_its_short_key(store, shift):
 
 
 def test_of_two_scans_with_one_number_the_newest_is_found():
-    said = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
-    results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in said.items()}
-    assert find_key(Columns.of(results), 3) == "b"  # what failed is of another agent
+    metadata = {"a": (1.0, "complete"), "b": (2.0, "complete"), "c": (2.0, "failed")}
+    results = {key: {"scan_id": 3, "run_time": time, "status": status} for key, (time, status) in metadata.items()}
+    assert find_key(Columns.of(results), 3) == "b"  # not the failed one of another agent
     with pytest.raises(KeyError, match="2 results have keys"):
         find_key(Columns.of({"ab1": {}, "ab2": {}}), "ab")
     assert [scan_text(7), scan_text(7, 1), scan_text(7, 2), scan_text(7, pd.NA), scan_text(None)] == [
@@ -165,7 +170,7 @@ def test_the_repr_without_a_server(store, monkeypatch):
 def test_missing_times_in_a_table():
     seconds = np.where(np.arange(150) % 3 == 0, np.nan, 1.7e9 + np.arange(150) / 7)
     for _ in range(20):
-        left = [np.full(150, 1.7e308) for _ in range(20)]  # what memory may hold when pandas takes it
+        left = [np.full(150, 1.7e308) for _ in range(20)]  # values that pandas may find in uninitialized memory
         del left
         times = times_of(seconds)
     assert (times.isna() == np.isnan(seconds)).all() and str(times.tz) == "UTC"

@@ -33,16 +33,16 @@ def put(store, record, analysis, **changes):
 
 
 def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
-    said, times = analysis(novelty_p=0.01), np.arange(5) * 0.5
+    result, times = analysis(novelty_p=0.01), np.arange(5) * 0.5
     stress = np.array([100.0, 90.0, np.nan, 70.0, 80.0])
     begun = record(scan_id=7, run_time=1.7e9)
     key = store.begin(begun)
     assert key == begun.key and store.status(key) == "computing" and len(store) == 0
     changes = {"n_frames": 500, "regime": 3, "summary": {"time_since_shear": 12.0}}
-    assert store.complete(key, said, series={"stress": (times, stress)}, **changes)
+    assert store.complete(key, result, series={"stress": (times, stress)}, **changes)
 
     node = ainerd["results"][key]
-    assert_holds(node, said)
+    assert_holds(node, result)
     pd.testing.assert_frame_equal(node["stress"].read(), pd.DataFrame({"time": times, "stress": stress}))
     pd.testing.assert_frame_equal(store.series(key, "stress"), node["stress"].read())
     assert tuple(node["c2"].dims) == ("azimuth", "t1", "t2")
@@ -52,15 +52,15 @@ def test_a_result_is_metadata_and_arrays(store, ainerd, record, analysis):
     assert metadata["stress_max"] == 100 and metadata["stress_last"] == 80
     assert metadata["time_since_shear"] == 12 and metadata["n_frames"] == 500 and metadata["novel"] is True
     of_stress = {f"stress_{what}": "Pa" for what in ("mean", "min", "max", "last")}
-    assert dict(metadata["units"]) == dict(begun.units) | dict(said.units) | {"time": "s"} | of_stress
-    assert metadata["arrays"] == {name: list(array.shape) for name, array in said.arrays.items()}
+    assert dict(metadata["units"]) == dict(begun.units) | dict(result.units) | {"time": "s"} | of_stress
+    assert metadata["arrays"] == {name: list(array.shape) for name, array in result.arrays.items()}
     assert metadata["series"] == {"stress": 5}
     assert "tau_s" not in metadata and "reason" not in metadata
-    np.testing.assert_array_equal(store.array(key, "c2"), said.arrays["c2"])
+    np.testing.assert_array_equal(store.array(key, "c2"), result.arrays["c2"])
     assert len(store) == 1 and store.status(key) == "complete" and store.status("nothing") is None
     kept = store.record(key)
     assert kept.positions == begun.positions and kept.summary["stress_last"] == 80 and kept.key == key
-    np.testing.assert_array_equal(np.float32(kept.embedding), said.embedding)
+    np.testing.assert_array_equal(np.float32(kept.embedding), result.embedding)
 
 
 def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
@@ -75,19 +75,19 @@ def test_a_complete_result_is_left_alone(store, ainerd, record, analysis):
 
 
 def test_a_half_written_result_is_repaired(as_nodes, store, ainerd, record, analysis):
-    said, begun = analysis(), record()
+    result, begun = analysis(), record()
     key = store.begin(begun)
     node = ainerd["results"][key]
     node.write_array(np.zeros((18, 5, 5), np.float32), key="c2")  # another shape
     node.write_array(np.zeros((18, 40)), key="g2")
     assert len(store) == 0 and store.analysed(begun.digest) == {}
-    assert put(store, begun, said) == key
-    assert_holds(ainerd["results"][key], said)
+    assert put(store, begun, result) == key
+    assert_holds(ainerd["results"][key], result)
     assert store.analysed(begun.digest) == {begun.raw_uid: 1}
 
 
 def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(as_nodes, store, ainerd, record, caplog):
-    """Its database names the folder of an array that was never made, or is gone."""
+    """The database of the server names the folder of an array that does not exist."""
     key = store.begin(record())
     store.expect(key, {"c2": Layout((4, 8, 8), "float32")})
     (source,) = ainerd["results", key, "c2"].data_sources()
@@ -120,19 +120,19 @@ def test_invalid_tables_are_refused(analysis, tables):
 
 
 def test_arrays_are_created_before_their_values_exist(as_nodes, store, ainerd, record, analysis):
-    said, begun = analysis(), record()
-    layouts = {name: Layout.of(array, said.dims.get(name)) for name, array in said.arrays.items()}
-    layouts["tau"] = Layout((3,), "float32")  # not what will come
+    result, begun = analysis(), record()
+    layouts = {name: Layout.of(array, result.dims.get(name)) for name, array in result.arrays.items()}
+    layouts["tau"] = Layout((3,), "float32")  # not the layout of the array
     key = store.begin(begun)
     store.expect(key, layouts)
     node = ainerd["results"][key]
-    assert sorted(node) == sorted(layouts) and tuple(node["c2"].dims) == said.dims["c2"]
+    assert sorted(node) == sorted(layouts) and tuple(node["c2"].dims) == result.dims["c2"]
     assert store.fail(key, "stopped") and list(ainerd["results"][key]) == []
-    for _ in range(2):  # the second time over what the first has left
+    for _ in range(2):  # the second time over the remains of the first
         store.begin(begun)
         store.expect(key, layouts)
-    assert store.complete(key, said)
-    assert_holds(ainerd["results"][key], said)
+    assert store.complete(key, result)
+    assert_holds(ainerd["results"][key], result)
 
 
 def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
@@ -149,18 +149,18 @@ def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):
 
 
 def test_writers_of_the_same_key_agree(store, ainerd, record, analysis):
-    said, begun = analysis(n_t=64), record()
+    result, begun = analysis(n_t=64), record()
 
     def write(_):
         key = store.begin(begun)
-        return key, store.complete(key, said)
+        return key, store.complete(key, result)
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(write, range(4)))
     assert {key for key, _ in outcomes} == {begun.key}
     assert any(written for _, written in outcomes)
     assert store.status(begun.key) == "complete" and len(store) == 1
-    assert_holds(ainerd["results"][begun.key], said)
+    assert_holds(ainerd["results"][begun.key], result)
 
 
 def test_no_claim_is_neither_novel_nor_not(store, ainerd, record, analysis):
@@ -202,19 +202,19 @@ def test_the_table_is_by_time_and_has_the_labels_of_the_newest_atlas(store, camp
 
 
 def test_search(store, campaign):
-    def found(**query):
+    def keys_of(**query):
         return sorted(campaign.index(key) for key in store.search(**query).index)
 
-    assert found(novel=True) == [2]
-    assert found(novel=False) == [0, 1, 3]
-    assert found(regime=0) == [1, 2]
-    assert found(regime=0, novel=False) == [1]
-    assert found(sample_x=(2.5, 3.5)) == [1, 4, 5]
-    assert found(sample_x=(None, 0.5), status="complete") == [0, 3]
-    assert found(sample_x=3) == [5]
-    assert found(text="shutter-closed frames") == [4]
-    assert found(text="shutter opened") == []
-    assert found(scan_id=3) == [3]
+    assert keys_of(novel=True) == [2]
+    assert keys_of(novel=False) == [0, 1, 3]
+    assert keys_of(regime=0) == [1, 2]
+    assert keys_of(regime=0, novel=False) == [1]
+    assert keys_of(sample_x=(2.5, 3.5)) == [1, 4, 5]
+    assert keys_of(sample_x=(None, 0.5), status="complete") == [0, 3]
+    assert keys_of(sample_x=3) == [5]
+    assert keys_of(text="shutter-closed frames") == [4]
+    assert keys_of(text="shutter opened") == []
+    assert keys_of(scan_id=3) == [3]
 
 
 def test_results_similar_to_a_result(store, record, analysis, campaign):
@@ -322,7 +322,7 @@ from tiled.queries import Key
 uri, api_key, path = json.loads(sys.stdin.read())
 client = from_uri(uri, api_key=api_key)
 results = client[path]["results"]
-x = lambda found: [node.metadata["sample_x"] for node in found.values()]
+x = lambda nodes: [node.metadata["sample_x"] for node in nodes.values()]
 print(json.dumps({
     "novel p": x(results.search(Key("novelty_p") <= 0.05)),
     "novel": x(results.search(Key("novel") == True)),

@@ -1,4 +1,4 @@
-"""The page of questions is true: both columns give the same, and what was put there."""
+"""Both columns of the page of twenty questions give the right answer."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from tiled.client.container import Container
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/how-to/twenty-questions.md").read_text()
 QUESTIONS = re.findall(r"^\| (….*?) \| `(.*)` \| `(.*)` \|$", PAGE, re.MULTILINE)
-WHICH = {  # numbers of the runs of the night that a question finds
+WHICH = {  # numbers of the runs in the answer to a question
     "novel last night": [3],
     "stricter": [3],
     "no p-value": [7],
@@ -32,7 +32,7 @@ WHICH = {  # numbers of the runs of the night that a question finds
     "taken again": [12],
     "noted a bubble": [4, 10],
 }
-WHAT = {  # the answers to questions of another kind, as far as they are short
+WHAT = {  # short answers to other questions
     "people rejected suggestions": ["a bubble"],
     "status of all suggestions": {
         "proposed": 5,

@@ -19,7 +19,7 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import Asset, DataSource
 
 from ainerd.cli import main
-from ainerd.results import ResultRecord, ResultStore, export_table
+from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import EmbeddedServer, ServerError, archive, open_catalog
 from ainerd.technique import Analysis
 
@@ -122,7 +122,7 @@ def test_an_archive_opens_in_any_folder(home, tmp_path):
         assert client["raw", "readings"].read()["stress"].tolist() == [1.0, 2.0]
         assert client["raw", "events"].read()["t"].tolist() == [0.5, 1.5]
         assert client["raw", "frames"].read().ravel().tolist() == list(range(24))
-        assert len(pd.read_csv(export_table(store, tmp_path / "all.csv"))) >= N
+        assert len(pd.read_csv(store.export(tmp_path / "all.csv"))) >= N
         with h5py.File(store.export(tmp_path / "all.h5")) as file:
             assert set(keys) <= set(file)
         add(store, 10_000)  # and the campaign may go on

@@ -66,8 +66,8 @@ def gallery(figure):
     return [axes for axes in figure.axes if axes.images and axes.get_xlabel().startswith("$t_1$")]
 
 
-def said(figure):
-    """Everything that is written in the figure."""
+def texts_of(figure):
+    """Return all texts in the figure."""
     regions = [figure, *figure.subfigs, *(inner for part in figure.subfigs for inner in part.subfigs)]
     texts = [text.get_text() for region in regions for text in region.texts]
     texts += [text.get_text() for axes in figure.axes for text in axes.texts]
@@ -76,11 +76,11 @@ def said(figure):
 
 def discs(axes):
     """Places of the filled marks, by colour."""
-    found = {}
+    places = {}
     for marks in axes.collections:
         for place, colour in zip(marks.get_offsets(), marks.get_facecolors(), strict=False):
-            found.setdefault(to_hex(colour), []).append(tuple(np.round(np.asarray(place, float), 6)))
-    return found
+            places.setdefault(to_hex(colour), []).append(tuple(np.round(np.asarray(place, float), 6)))
+    return places
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 12])
@@ -93,15 +93,15 @@ def test_any_number_of_runs_can_be_drawn(n):
     assert len(panel(figure, "azimuth").images) == n
     if n:
         assert len(panel(figure, "stress (Pa)").lines) == n
-    assert ("no complete run yet" in said(figure)) == (n == 0)
+    assert ("no complete run yet" in texts_of(figure)) == (n == 0)
 
 
 def test_runs_are_at_their_positions_in_the_colour_of_their_regime():
     scene = campaign([0, 1, 0, -1])
     figure = campaign_figure(scene)
     at = [(x, 2.0) for x in scene.table["sample_x"].round(6)]
-    found = discs(panel(figure, "sample_y"))
-    assert found[BLUE] == [at[0], at[2]] and found[ORANGE] == [at[1]] and found[GREY] == [at[3]]
+    places = discs(panel(figure, "sample_y"))
+    assert places[BLUE] == [at[0], at[2]] and places[ORANGE] == [at[1]] and places[GREY] == [at[3]]
     assert discs(panel(figure, "novelty"))[BLUE] == [(1, 0.5), (3, 0.5)]
     path = panel(figure, "sample_y").lines[0]
     np.testing.assert_allclose(path.get_xydata(), scene.table[["sample_x", "sample_y"]])
@@ -147,7 +147,7 @@ def test_the_gallery_has_the_newest_run_denoised_and_the_nearest():
 
 def test_the_gallery_if_the_newest_run_has_no_map():
     scene = campaign([0], arrays={})
-    text = said(campaign_figure(scene))
+    text = texts_of(campaign_figure(scene))
     assert "the newest run has no map" in text and "no complete run yet" not in text
 
 
@@ -234,7 +234,7 @@ def test_only_the_newest_runs_have_columns():
 
 
 def plain_scene(n=6, **options):
-    """Of a technique that draws nothing, knows no landmarks, says nothing of novelty, and records temperature."""
+    """A technique without panels, landmarks and novelty, which records temperature."""
     scene = campaign(np.arange(n) % 2, p=np.nan, panels=None, arrays={}, **options)
     scene.table.loc[:, "novel"] = pd.NA
     return scene
@@ -244,8 +244,12 @@ def test_the_figure_of_a_technique_without_panels():
     scene = plain_scene(series={f"run-{i}": {"temperature": np.array([[0.0, 10], [300 + i, 301]])} for i in range(6)})
     figure = campaign_figure(scene)
     figure.savefig(io.BytesIO(), dpi=40)
-    assert not gallery(figure) and "C_2" not in said(figure) and "azimuth" not in said(figure)
-    assert "novelty" not in said(figure) and "nothing" not in said(figure) and "no complete run" not in said(figure)
+    assert not gallery(figure) and "C_2" not in texts_of(figure) and "azimuth" not in texts_of(figure)
+    assert (
+        "novelty" not in texts_of(figure)
+        and "nothing" not in texts_of(figure)
+        and "no complete run" not in texts_of(figure)
+    )
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["regime 0", "regime 1"]
     regimes, temperature = [axes for axes in figure.axes if axes.get_xlim() == (0.5, 6.5)]
@@ -254,7 +258,7 @@ def test_the_figure_of_a_technique_without_panels():
     assert len(temperature.lines) == 6 and temperature.get_ylabel() == "temperature"
     figure.draw_without_rendering()
     timeline = temperature.get_figure(root=False).bbox.width
-    assert timeline == pytest.approx(figure.bbox.width)  # it has the room of what is not there
+    assert timeline == pytest.approx(figure.bbox.width)  # it takes the whole width
 
 
 def test_empty_landmarks_and_failed_runs_without_p_values():
@@ -273,7 +277,7 @@ def test_a_failing_panel_shows_why_and_the_others_are_drawn(caplog):
     toy = SimpleNamespace(gallery=fail, strip=fail)
     figure = campaign_figure(campaign([0, 1], panels=toy, landmarks=Landmarks(embeddings=np.ones((3, 2)), names=["a"])))
     figure.savefig(io.BytesIO(), dpi=40)
-    text = said(figure)
+    text = texts_of(figure)
     assert "the technique's gallery cannot be drawn: KeyError: 'sp$ectrum$_" in text and "\x1b" not in text
     assert "the technique's strip cannot be drawn: KeyError" in text and "the latent space cannot be drawn" in text
     assert len(caplog.records) == 3
@@ -284,4 +288,4 @@ def test_a_failing_panel_shows_why_and_the_others_are_drawn(caplog):
 def test_texts_of_people_are_not_parsed_as_formulas():
     figure = campaign_figure(campaign([0], following=Next(position={"sample_x": 1, "sample_y": 1}, reason=r"$\frac$")))
     figure.savefig(io.BytesIO(), dpi=40)
-    assert r"$\frac$" in said(figure)
+    assert r"$\frac$" in texts_of(figure)

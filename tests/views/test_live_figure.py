@@ -1,4 +1,4 @@
-"""Who draws, when, and what becomes of a run when the drawing fails or its window is closed."""
+"""Only the main thread draws, and a run survives a failing drawing and a closed window."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 import ainerd.views._live as live_module
 from ainerd.agent import WhileRunning
-from ainerd.views import LiveFigure, Scene
+from ainerd.views import LiveFigure, Scene, refresh_all
 
 NOTHING = pd.DataFrame({"status": [], "regime": [], "novel": []})
 
@@ -32,7 +32,7 @@ def agg():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Names of the threads that drew; the drawing itself is left out."""
+    """Names of the threads that draw; the drawing itself is left out."""
     names = []
     monkeypatch.setattr(
         live_module, "draw_campaign", lambda figure, scene: names.append(threading.current_thread().name)
@@ -83,7 +83,7 @@ def test_another_thread_may_update_but_not_draw(drawn):
     for work in (figure.refresh, lambda: LiveFigure(empty_scene, "another")):
         (failed,) = in_a_thread(work)
         assert "main thread" in str(failed)
-    live_module.refresh_all()
+    refresh_all()
     assert drawn == ["MainThread"]
 
 
@@ -115,7 +115,7 @@ def test_a_figure_that_cannot_be_drawn_stops_neither_the_run_nor_another_figure(
     assert lasted == [0, 1] and 1 <= len(caplog.records) <= 2 and "no axes today" in caplog.text
     monkeypatch.undo()
     good.update()
-    live_module.refresh_all()
+    refresh_all()
     assert good.figure.axes
 
 
@@ -138,7 +138,7 @@ def test_ipython_draws_after_each_cell(monkeypatch, tmp_path, drawn):
             figure.update()
         shell.run_cell("1 + 1")
         assert len(drawn) == 2
-        assert shell.events.callbacks["post_execute"].count(live_module.refresh_all) == 1
+        assert shell.events.callbacks["post_execute"].count(refresh_all) == 1
     finally:
         InteractiveShell.clear_instance()
 

@@ -1,11 +1,11 @@
-"""The report of a campaign: all that a night brought, in a file that loads nothing and obeys nothing."""
+"""The report of a campaign is complete, and its file loads nothing and runs nothing."""
 
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from test_hostile_text import HOSTILE
+from test_terminal import HOSTILE
 from typer.testing import CliRunner
 
 import ainerd.cli
@@ -17,7 +17,7 @@ from ainerd.views import Report, Section, read_report, report_html, write_report
 
 @pytest.fixture(scope="module")
 def campaign(server):
-    """Six results: one novel, one failed for good, one failed through our fault; what people said, and what is next."""
+    """Six results: one novel, one failed for good, one through our fault; notes of people, and the next position."""
     client = server.client().create_container("report")
     store = ResultStore(open_catalog(client)[1], agent="night")
     keys = []
@@ -50,7 +50,7 @@ def campaign(server):
 
 
 def text_of(html):
-    found = []
+    data_read = []
 
     class Text(HTMLParser):
         def handle_starttag(self, tag, attributes):
@@ -60,20 +60,20 @@ def text_of(html):
             assert all(v.startswith("data:image/png") for n, v in attributes if n in ("src", "href"))
 
         def handle_data(self, data):
-            found.append(data)
+            data_read.append(data)
 
     Text().feed(html)
-    return " ".join(found)
+    return " ".join(data_read)
 
 
 def test_the_report_of_a_night(campaign, tmp_path):
     _, store = campaign
     report = read_report(store, {"sample_x": (0.0, 10.0), "sample_y": (0.0, 10.0)})
     text = text_of(write_report(report, tmp_path / "r.html").read_text())
-    for said in (
+    for part in (
         "Campaign of night",
         "6 results: 4 complete, 2 failed.",
-        "2 regimes; the data speak for 1 to 3.",
+        "2 regimes; the data support 1 to 3.",
         "1 of 4 results with a p-value are novel at the level 0.05; by chance 0.2 would be.",
         "scan 2 at sample_x 1.50 mm, sample_y 2.00: novel at alpha = 0.05: p = 0.01",
         "a person rejected (3.00, 2.00): too near the wall",
@@ -85,7 +85,7 @@ def test_the_report_of_a_night(campaign, tmp_path):
         "[red]markup[/]",
         "<script>alert(1)</script>",
     ):
-        assert said in text, said
+        assert part in text, part
     figures = re.findall(r'<img alt="([^"]*)"', (tmp_path / "r.html").read_text())
     assert len(figures) == 2 and figures[1] == "scan 2 at sample_x 1.50 mm, sample_y 2.00"
     assert write_report(report, tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")

@@ -1,4 +1,4 @@
-"""What is read of Tiled for a figure, and how often."""
+"""A figure reads from Tiled only what it draws, and nothing twice."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import ainerd.views._scene as scene_module
 from ainerd.technique import Landmarks, Technique
 from ainerd.views import SceneReader
 
@@ -50,7 +49,7 @@ class Store:
 @pytest.fixture
 def technique(monkeypatch):
     drawn = SimpleNamespace(arrays={"strip": ["small"], "gallery": ["large"]})
-    monkeypatch.setattr(scene_module, "panels", lambda name: drawn if name == "toy" else None)
+    monkeypatch.setattr("ainerd.views._scene.panels", lambda name: drawn if name == "toy" else None)
     known = Technique()
     known.name, known.alpha = "toy", 0.1
     return known

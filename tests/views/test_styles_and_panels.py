@@ -1,4 +1,4 @@
-"""Pictures for a wall and for a paper, and marks that do not hide each other."""
+"""Figures for a wall and for a paper, and marks that do not overlap."""
 
 import re
 
@@ -11,13 +11,13 @@ from test_campaign_figure import campaign, panel
 
 from ainerd.views import Next, campaign_figure, panel_names, save_panel
 from ainerd.views._figure import SIZE
-from ainerd.views._spread import apart
-from ainerd.views._wall import draw_wall
+from ainerd.views._live import draw_wall
+from ainerd.views._style import apart
 
 
 @pytest.fixture(scope="module")
 def scene():
-    """Ten runs; the third and fourth lie on each other but for a hair, and scans are not numbered from one."""
+    """Ten runs; the third and fourth nearly coincide, and scan numbers do not start at one."""
     scene = campaign(
         [0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
         p=[0.5] * 9 + [0.004],
@@ -67,7 +67,7 @@ def test_a_regime_is_named_after_the_nearest_known_kind(scene):
     assert labels[:2] == ["regime 0 (ageing)", "regime 1 (flow)"]
     mixed = campaign([0, 0, 1])
     mixed.table["nearest_known"] = ["ageing", "flow", None]
-    assert mixed.kinds == {}  # no half of them is no name
+    assert mixed.kinds == {}  # a kind names a regime only if most of its runs resemble it
 
 
 def test_a_wall_has_large_type_light_on_dark(scene):
@@ -76,8 +76,8 @@ def test_a_wall_has_large_type_light_on_dark(scene):
     figure.draw_without_rendering()
     assert max(to_rgb(figure.get_facecolor())) < 0.15
     written = [text for text in figure.findobj(Text) if text.get_text() and text.get_gid() != "on a mark"]
-    said = " ".join(text.get_text() for text in written)
-    assert "scan 20: regime 1 (flow)" in said and "● NOVEL, p = 0.004" in said
+    words = " ".join(text.get_text() for text in written)
+    assert "scan 20: regime 1 (flow)" in words and "● NOVEL, p = 0.004" in words
     labels = [text for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label) if text.get_text()]
     assert min(text.get_fontsize() for text in labels) >= 17
     assert all(min(to_rgb(text.get_color())) > 0.4 for text in written)

@@ -52,7 +52,7 @@ def export(
     with opened(tiled, config) as client:
         store = store_of(client)
         if table is not None:
-            file = ainerd.results.export_table(store, table)
+            file = store.export(table)
         else:
             assert key is not None and out is not None
             file = ainerd.results.export(store, key_of(store, key), out)

@@ -24,7 +24,7 @@ from ainerd.results._commands import (
     new_id,
     parse_command,
 )
-from ainerd.results._export import export, export_table
+from ainerd.results._export import export
 from ainerd.results._files import decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import SPEC_VERSION
 from ainerd.results._problems import line_problem, result_problem, suggestion_problem
@@ -88,7 +88,6 @@ __all__ = [
     "event_identity",
     "explain",
     "export",
-    "export_table",
     "line_problem",
     "nearest",
     "notes_on",

@@ -201,7 +201,7 @@ class CampaignRecords:
         """
         newest, version = (self._known[False][1] if False in self._known else self._newest({})), 0
         while True:
-            # also higher than a node with that key that is no atlas
+            # also higher than the key of an invalid atlas
             version = max(version, (newest.version or 0) if newest else 0) + 1
             labels = {**(newest.labels if newest else {}), **record.labels}
             written = record.changed(version=version, labels=labels, **self._scope)

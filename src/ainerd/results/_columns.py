@@ -20,7 +20,7 @@ _SCALARS = {str, int, float, bool}  # the types in JSON and msgpack; isinstance 
 
 @dataclass(frozen=True)
 class Nested:
-    """Values that are no scalars: each distinct JSON text once, and its index for each node (-1: the node has none)."""
+    """Values other than scalars: each distinct JSON text once, and its index for each node (-1: no value)."""
 
     codes: NDArray[np.int32]
     texts: Sequence[str]
@@ -44,7 +44,7 @@ class Columns:
     sizes, points : ndarray of int, shape (n,), and of float32
         Number of components of each embedding, and the components of all embeddings, concatenated.
     nested : dict of str to Nested
-        Values that are no scalars, by name.
+        Other values, by name.
     problems : dict of str to str
         Why nodes cannot be shown, by key; such a node has no values here.
     """
@@ -144,13 +144,13 @@ class Columns:
         return self.frame[name].to_numpy() if name in self.frame else np.full(len(self), np.nan)
 
     def values(self, name: str) -> list[Any]:
-        """Return the values of a name that are no scalars, one for each node; None where a node has none."""
+        """Return the nested values of a name, one for each node; None where a node has no value."""
         if (nested := self.nested.get(name)) is None:
             return [None] * len(self)
         return [nested.values[code] for code in nested.codes]
 
     def distinct(self, name: str) -> list[Any]:
-        """Return the distinct values of a name that are no scalars, in the order of the nodes."""
+        """Return the distinct nested values of a name, in the order of the nodes."""
         if (nested := self.nested.get(name)) is None:
             return []
         codes, first = np.unique(nested.codes, return_index=True)

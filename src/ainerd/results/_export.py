@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 NEXUS, TABLES = (".nxs", ".h5", ".hdf5"), (".csv", ".parquet")
-_OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # metadata that are no attributes
+_OWN_VARIABLES = ("summary", "positions", "start", "arrays", "tables", "series")  # variables instead of attributes
 
 
 def export(store: ResultReader, key: str, path: str | Path) -> Path:
@@ -60,21 +60,11 @@ def export(store: ResultReader, key: str, path: str | Path) -> Path:
     )
 
 
-def export_table(store: ResultReader, path: str | Path) -> Path:
-    """Write the table of all results: ``.csv``, with units in brackets in its header, or ``.parquet``, with attributes.
-
-    A text in CSV that a spreadsheet would take for a formula gets a ' in front.
-
-    Raises
-    ------
-    ValueError
-        If the path ends otherwise.
-    """
-    return write_table(store.table(), Path(path))
-
-
 def export_all(store: ResultReader, path: str | Path) -> Path:
     """Write all results: the table as ``.csv`` or ``.parquet``, or everything as ``.h5``, with a group for each.
+
+    A CSV file has units in brackets in its header, and a ' before texts that a spreadsheet would take for a formula. A
+    Parquet file has the attributes of the table.
 
     Raises
     ------
@@ -83,7 +73,7 @@ def export_all(store: ResultReader, path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix in TABLES:
-        return export_table(store, path)
+        return write_table(store.table(), path)
     if path.suffix not in NEXUS[1:]:
         raise ValueError(f"{path}: give a name that ends in .csv, .parquet or .h5; .nxs holds one result")
     table = store.table()
@@ -100,12 +90,10 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
         units = table.attrs["units"]
         named = table.rename(columns=lambda name: f"{name} [{units[name]}]" if name in units else name)
         escape_table(named).to_csv(path)
-    elif path.suffix == ".parquet":
+    else:
         plain = pd.DataFrame(table)
         plain.attrs = table.attrs
         plain.to_parquet(path)
-    else:
-        raise ValueError(f"{path}: give a name that ends in .csv or .parquet")
     return path
 
 

@@ -40,7 +40,7 @@ class Prefetch:
     def __init__(self, ainerd: Container) -> None:
         self._http = ainerd.context.http_client
         self._url = ainerd.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/several", 1)
-        self._has_route = True  # until the server says otherwise
+        self._has_route = True  # until the server answers otherwise
 
     @contextmanager
     def __call__(self, searches: Sequence[Search]) -> Iterator[None]:
@@ -55,7 +55,7 @@ class Prefetch:
             _prefetched.reset(token)
 
     def pages(self, addresses: Sequence[str]) -> dict[str, Page]:
-        """Return the page of each search, by address; nothing where that fails, as the search then says why."""
+        """Return the page of each search, by address; empty if that fails, as the searches then raise the error."""
         body = {"searches": [address.rsplit("/", 1)[1] for address in addresses]}
         try:
             response = self._http.post(self._url, json=body, timeout=_PREFETCH_S)

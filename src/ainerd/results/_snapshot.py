@@ -154,7 +154,7 @@ def unpack(file: bytes, first: int) -> Columns:
     Raises
     ------
     ValueError, KeyError, TypeError
-        If it is no such file.
+        If `pack` did not write the file, or it is damaged.
     """
     import pyarrow
 

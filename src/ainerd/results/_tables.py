@@ -13,7 +13,7 @@ from ainerd.results._columns import Columns
 from ainerd.results._records import FINAL
 from ainerd.results._search import SHORT_KEY, Notes, notes_by_key, scan_text
 from ainerd.technique import panels
-from ainerd.words import coordinate, here, printable
+from ainerd.words import coordinate, here, printable, rendered
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,16 +45,11 @@ _WORDS = ("sample", "note", "status")
 class ResultTable(pd.DataFrame):
     """Results as `ainerd.results.ResultStore.table` returns them.
 
-    A DataFrame of everything that shows the columns people ask for; what is computed from it is a plain DataFrame.
+    A DataFrame of everything that shows the columns people ask for; operations on it return a plain DataFrame.
     """
 
     def __repr__(self) -> str:
-        from rich.console import Console
-
-        console = Console()
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return rendered(self)
 
     def __rich__(self) -> "Table | str":
         return "no results" if self.empty else rich_table(self)
@@ -253,7 +248,7 @@ def _local(when: Any) -> str:
 
 
 def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
-    """Return a column of texts, NaN where there is none."""
+    """Return a column of texts, NaN for a missing one."""
     return np.array([*(values.get(key, np.nan) for key in keys), None], object)[:-1]
 
 

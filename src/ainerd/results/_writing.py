@@ -40,7 +40,7 @@ class ResultWriter(ResultReader):
         super().__init__(ainerd, agent=agent, digest=digest)
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self.seems_away = False  # whether the server did not answer the last request
-        self._takes_bundles = True  # until the server says otherwise
+        self._takes_bundles = True  # until the server answers otherwise
         self._begun: dict[str, ResultRecord] = {}  # results that are bundles, as they were last written
         self._drafts: dict[str, _Draft] = {}  # results that are nodes
 

@@ -1,7 +1,6 @@
-"""What a person sees: the figure of a campaign, and lines for the terminal."""
+"""Figures of a campaign, reports, and lines for the terminal."""
 
-from ainerd.views._figure import campaign_figure
-from ainerd.views._latent_map import principal_axes
+from ainerd.views._figure import campaign_figure, principal_axes
 from ainerd.views._live import LiveFigure, refresh_all
 from ainerd.views._panel import panel_names, save_panel
 from ainerd.views._report import Report, Section, read_report

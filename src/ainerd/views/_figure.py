@@ -1,47 +1,67 @@
-"""The campaign on one page: where, what, how alike, how new."""
+"""The figure of a campaign: sample map, next point, latent space, and a timeline of the runs."""
 
-from collections.abc import Callable
-from typing import Any
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
-from ainerd.views._latent_map import draw_latent
-from ainerd.views._sample_map import draw_map, draw_terms
-from ainerd.views._scene import Scene
-from ainerd.views._spread import spread
-from ainerd.views._style import NOVEL, attempt, in_order, name, regime_colour
-from ainerd.views._timeline import draw_timeline
+from ainerd.technique import Landmarks
+from ainerd.views._scene import MOST_SERIES, NEWEST, Scene
+from ainerd.views._style import (
+    NOVEL,
+    attempt,
+    discs,
+    empty_panel,
+    in_order,
+    panel_title,
+    regime_colour,
+    regime_name,
+    spread,
+)
+from ainerd.words import named_place
+
+if TYPE_CHECKING:
+    from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
+_NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
+STEPS = 30  # of the path that have an arrowhead
+_LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
 
 
 def campaign_figure(scene: Scene) -> Figure:
-    """Draw a campaign on a figure of its own, without pyplot: save it with ``savefig``."""
+    """Draw a campaign on a new figure, without pyplot: save it with ``savefig``."""
     figure = Figure(figsize=SIZE, layout="constrained")
     draw_campaign(figure, scene)
     return figure
 
 
 def draw_campaign(figure: Figure, scene: Scene) -> None:
-    """Draw a campaign on an empty figure: sample, latent space, what came run after run, and the technique's panels."""
+    """Draw a campaign on an empty figure: sample, next point, latent space, timeline, and the technique's panels."""
     runs = scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
     gallery = getattr(scene.panels, "gallery", None)
     latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if gallery else (right, bottom)
-    drawn: list[tuple[str, Any, Callable[[Any], object]]] = [
+    panels: list[tuple[str, Any, Callable[[Any], object]]] = [
         ("the sample map", sample, lambda place: draw_map(place.subplots(), scene, runs)),
         ("the next point", why, lambda place: draw_terms(place.subplots(), scene)),
         ("the latent space", latent, lambda place: draw_latent(place.subplots(), scene, runs)),
         ("the timeline", timeline, lambda place: draw_timeline(place, scene, runs)),
     ]
     if gallery:
-        drawn.append(("the technique's gallery", right, lambda place: gallery(place, scene, runs)))
-    for what, place, draw in drawn:
-        attempt(what, place, draw)
+        panels.append(("the technique's gallery", right, lambda place: gallery(place, scene, runs)))
+    for panel, place, draw in panels:
+        attempt(panel, place, draw)
     figure.legend(
         handles=legend_of(scene, runs),
         loc="outside lower center",
@@ -54,14 +74,14 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
 
 
 def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
-    """What the marks mean."""
+    """Return the entries of the legend."""
 
     def mark(label: str, marker: str = "o", **style: Any) -> Line2D:
         options: dict[str, Any] = {"markersize": 9, "linestyle": "none"} | style
         return Line2D([], [], marker=marker, label=label, **options)
 
     marks = [
-        mark(name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
+        mark(regime_name(regime, scene.kinds), color=regime_colour(regime), markeredgecolor="white")
         for regime in in_order(runs.loc[runs["done"], "regime"])
     ]
     if runs["novel"].any():
@@ -76,3 +96,205 @@ def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
     if claims:
         marks.append(Line2D([], [], color=NOVEL, linewidth=0.9, linestyle="--", label=rf"$\alpha = {scene.alpha:g}$"))
     return marks
+
+
+def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw the sample with the path, the regimes around it, and the next point."""
+    motors = tuple(scene.bounds)[:2]
+    x_range, y_range = [scene.bounds[motor] for motor in motors] + [(-1.0, 1.0)] * (2 - len(motors))
+    placed = runs.dropna(subset=["x", "y"])
+    done = placed[placed["done"]]
+    if scene.belief is not None and scene.belief.regime.ndim <= 2:
+        _shade(axes, scene.belief, (*x_range, *y_range))
+    if scene.truth is not None:
+        region = np.unique(scene.truth, return_inverse=True)[1].reshape(np.shape(scene.truth))
+        style: dict[str, Any] = {"extent": (*x_range, *y_range), "linestyles": ":", "linewidths": 1.0}
+        axes.contour(region, levels=np.arange(region.max()) + 0.5, colors="0.3", zorder=1, **style)
+    axes.plot(placed["x"], placed["y"], color="0.45", linewidth=0.8, zorder=1)
+    _point_forward(axes, placed[["x", "y"]].to_numpy(float))
+    failed = placed[~placed["done"]]
+    axes.scatter(failed["x"], failed["y"], marker="x", s=40, color="0.25", zorder=3)
+    discs(axes, done, "x", "y", size=130)
+    if scene.following is not None:
+        x, y = [scene.following.position[motor] for motor in motors] + [0.0] * (2 - len(motors))
+        axes.scatter(x, y, s=330, zorder=6, **_NEXT)
+    margin_x, margin_y = (0.03 * (high - low) for low, high in (x_range, y_range))
+    axes.set(xlim=(x_range[0] - margin_x, x_range[1] + margin_x), ylim=(y_range[0] - margin_y, y_range[1] + margin_y))
+    axes.set_xlabel(scene.labelled(motors[0]))
+    if len(motors) > 1:
+        axes.set(ylabel=scene.labelled(motors[1]), aspect="equal")
+    else:
+        axes.set_yticks([])
+    panel_title(axes, "Sample" + (" (dotted: the simulated regions)" if scene.truth is not None else ""))
+
+
+def _point_forward(axes: Axes, path: NDArray[np.float64]) -> None:
+    """Draw an arrowhead in the middle of each of the newest steps of a path, (n, 2)."""
+    steps = np.diff(path, axis=0)
+    for start, step in list(zip(path[:-1], steps, strict=True))[-STEPS:]:
+        if np.any(step):
+            middle, tip = start + 0.5 * step, start + 0.54 * step
+            arrow = FancyArrowPatch(middle, tip, arrowstyle="-|>", mutation_scale=9, color="0.35", lw=0.8, zorder=2)
+            axes.add_patch(arrow)
+
+
+def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, float]) -> None:
+    """Paint each regime in its colour where it is believed to be, paler where that is less sure."""
+    regime, confidence = np.atleast_2d(belief.regime), np.atleast_2d(belief.confidence)
+    image = np.zeros((*regime.shape, 4))
+    for kind in np.unique(regime):
+        image[regime == kind, :3] = to_rgb(regime_colour(int(kind)))
+    image[..., 3] = 0.45 * confidence
+    axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
+
+
+def draw_terms(axes: Axes, scene: Scene) -> None:
+    """Write the next position, the reason, and the numbers behind it."""
+    axes.set(xlim=(0, 1), ylim=(1, 0))
+    axes.set_axis_off()
+    axes.set_title("Next point", fontsize=11, loc="left")
+    if scene.following is None:
+        empty_panel(axes, "none is ready")
+        return
+    following = scene.following
+    place = named_place(following.position, scene.units).replace(", ", "\n")
+    reason = "\n".join(textwrap.wrap(following.reason, 25))
+    axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
+    height = min(0.11, 0.5 / max(len(following.terms), 1))
+    for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
+        bottom, unit = 0.985 - height * row, ""
+        if term in _LENGTHS:
+            unit = f" {scene.units.get(next(iter(following.position)), '')}"
+        else:
+            axes.barh(bottom, 1, height=0.018, color="0.9")
+            axes.barh(bottom, value, height=0.018, color="0.3")
+        axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {value:.2f}{unit}", va="bottom", fontsize=8)
+
+
+def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw the runs among the landmarks, in the landmarks' first two principal axes."""
+    runs = runs[runs.index.isin(scene.embeddings.index)]
+    points = scene.embeddings.loc[runs.index].to_numpy(float)
+    landmarks = scene.landmarks if scene.landmarks is not None and scene.landmarks.names else None
+    known = points if landmarks is None else np.asarray(landmarks.embeddings, float)
+    middle, directions, share = principal_axes(known)
+    if landmarks is not None:
+        _draw_landmarks(axes, (known - middle) @ directions.T, landmarks)
+    placed = (points - middle) @ directions.T if len(points) else np.empty((0, 2))
+    discs(axes, runs.assign(u=placed[:, 0], v=placed[:, 1]), "u", "v", size=130)
+    axes.margins(0.08)
+    of = "the runs" if landmarks is None else "the landmarks"
+    axes.set_xlabel("first principal axis" + (f" ({share[0]:.0%} of the spread of {of})" if share[0] else ""))
+    axes.set_ylabel("second" + (f" ({share[1]:.0%})" if share[0] else ""))
+    panel_title(axes, "Latent space" + ("" if landmarks is None else ": grey, what is known"))
+
+
+def principal_axes(points: NDArray[np.float64]) -> tuple[NDArray, NDArray, NDArray]:
+    """Return the mean (d,), the first two principal directions (2, d) and their shares of the variance (2,) of (n, d).
+
+    The largest component of each direction is positive, so that a picture does not flip.
+    """
+    n, d = points.shape if points.size else (0, 2)
+    middle = points.mean(axis=0) if n else np.zeros(d)
+    directions, share = np.eye(2, max(d, 2))[:, :d], np.zeros(2)
+    if n > 1:
+        _, weights, axes = np.linalg.svd(points - middle, full_matrices=False)
+        kept = min(2, len(axes))
+        largest = np.abs(axes[:kept]).argmax(axis=1)
+        directions[:kept] = axes[:kept] * np.sign(axes[np.arange(kept), largest])[:, None]
+        share[:kept] = weights[:kept] ** 2 / max((weights**2).sum(), np.finfo(float).tiny)
+    return middle, directions, share
+
+
+def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmarks) -> None:
+    names = np.array(landmarks.names)
+    axes.scatter(placed[:, 0], placed[:, 1], s=5, color="0.82", linewidth=0, zorder=0)
+    for name in np.unique(names):
+        x, y = placed[names == name].T
+        above = np.median(x), np.quantile(y, 0.75)
+        axes.annotate(name, above, (0, 7), textcoords="offset points", ha="center", fontsize=8.5, color="0.35")
+
+
+def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series."""
+    recent = runs.iloc[-NEWEST:]
+    names = dict.fromkeys(name for series in scene.series.values() for name in series)
+    series = list(names)[:MOST_SERIES]
+    strip = getattr(scene.panels, "strip", None)
+    ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
+    first, *rest = np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
+    _draw_first(first, scene, runs)
+    if strip:
+        attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
+    for axes, each in zip(rest[-len(series) :], series, strict=False):
+        _draw_series(axes, scene, recent, each)
+    for axes in (first, *rest):
+        axes.tick_params(labelbottom=False)
+    _number((first, *rest)[-1], recent)
+
+
+def draw_first_strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw only the novelty of the newest runs, or their regimes where there is no claim of novelty."""
+    _draw_first(axes, scene, runs)
+    _number(axes, runs.iloc[-NEWEST:])
+
+
+def _draw_first(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    panel_title(axes, "Run after run")
+    recent = runs.iloc[-NEWEST:]
+    if runs["p"].notna().any():
+        _draw_novelty(axes, scene, recent)
+    else:
+        _draw_regimes(axes, recent, scene.kinds)
+
+
+def _number(axes: Axes, recent: pd.DataFrame) -> None:
+    low = recent["number"].min() if len(recent) else 1
+    high = max(recent["number"].max() if len(recent) else 1, low + 5)
+    axes.set(xlim=(low - 0.5, high + 0.5), xlabel="scan, in order of time")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    scans = dict(zip(recent["number"], recent["scan"], strict=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: scans.get(round(number), "")))
+    axes.tick_params(labelbottom=True)
+
+
+def _draw_novelty(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+    lowest = np.nanmin([scene.alpha, runs["p"].min()])
+    axes.set(yscale="log", ylim=(lowest / 2.5, 2.0), ylabel="novelty p")
+    axes.axhspan(lowest / 2.5, scene.alpha, color="black", alpha=0.07, linewidth=0, zorder=0)
+    axes.axhline(scene.alpha, color=NOVEL, linewidth=0.9, linestyle="--", zorder=1)
+    discs(axes, runs[runs["p"].notna()], "number", "p", size=90)
+    failed = runs[~runs["done"]]
+    axes.scatter(failed["number"], np.full(len(failed), 1.25), marker="x", s=36, color="0.25", zorder=3)
+    unclaimed = runs[runs["done"] & runs["p"].isna()]
+    axes.scatter(unclaimed["number"], np.full(len(unclaimed), 1.25), marker="$?$", s=36, c=list(unclaimed["colour"]))
+
+
+def _draw_regimes(axes: Axes, runs: pd.DataFrame, kinds: Mapping[int, str]) -> None:
+    """Draw a row for each regime, for a technique that makes no claims of novelty."""
+    done, failed = runs[runs["done"]], runs[~runs["done"]]
+    order = in_order(done["regime"])
+    discs(axes, done.assign(row=[order.index(regime) for regime in done["regime"]]), "number", "row", size=90)
+    axes.scatter(failed["number"], np.full(len(failed), len(order)), marker="x", s=36, color="0.25", zorder=3)
+    rows = [*(regime_name(regime, kinds) for regime in order), *(["failed"] if len(failed) else [])]
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    if runs.empty:
+        empty_panel(axes, "no complete run yet")
+
+
+def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> None:
+    values: list[float] = []
+    number_of = recent["number"].to_dict()
+    for key, series in scene.series.items():
+        times, measured = series.get(name, np.empty((2, 0)))
+        known = np.isfinite(measured) & (times >= 0)  # the first value is from before the run
+        if key in number_of and known.any():
+            within = times[known] / max(times[known].max(), 1e-9)  # shares of the exposure
+            axes.plot(
+                number_of[key] - 0.45 + 0.9 * within, measured[known], ".-", color="0.25", linewidth=1, markersize=3
+            )
+            values.extend(measured[known])
+    if values and min(values) > 0 and max(values) > 20 * min(values):
+        axes.set_yscale("log")
+    axes.set_ylabel(scene.labelled(name))

@@ -1,51 +1,57 @@
-"""A figure that follows a campaign: anyone may say that there is news, only the main thread draws."""
+"""A figure that follows a campaign: any thread may read a new scene, only the main thread draws."""
 
 import io
 import logging
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
 import matplotlib
+import numpy as np
+from matplotlib import colors
 from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.collections import Collection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
-from ainerd.views._figure import SIZE, draw_campaign
+from ainerd.views._figure import SIZE, draw_campaign, draw_first_strip, draw_map, legend_of
 from ainerd.views._scene import Scene
-from ainerd.views._wall import draw_wall
+from ainerd.views._style import attempt, fit_titles, regime_name, scale_marks, spread
+from ainerd.words import place as place_text
 
 logger = logging.getLogger(__name__)
 
-STYLES: dict[str, Callable[[Figure, Scene], None]] = {
-    "desk": lambda figure, scene: draw_campaign(figure, scene),
-    "wall": draw_wall,
-}
-PERIOD_S = 0.5  # how often a window looks for news
+LARGER, MARKS = 1.9, 2.4  # type and area of marks, against those of a screen on a desk
+BACKGROUND = "#101418"
+PERIOD_S = 0.5  # between two checks of a window
 _followed: "WeakSet[LiveFigure]" = WeakSet()
 
 
 class LiveFigure:
-    """The campaign's figure, drawn anew when there is news.
+    """The campaign's figure, redrawn when there is a new scene.
 
-    With a matplotlib backend that has windows it is a window, which looks for news whenever its event loop runs: at
-    the prompt (``%matplotlib`` sees to that) and while the RunEngine is busy (Qt, or any other with `WhileRunning`).
-    In a notebook it is an image that is replaced. Without either it is drawn when it is saved.
+    With a matplotlib backend that has windows it is a window, which checks for a new scene whenever its event loop
+    runs: at the prompt (through ``%matplotlib``) and while the RunEngine is busy (Qt, or any other backend with
+    `WhileRunning`). In a notebook it is an image that is replaced. Otherwise it is drawn when it is saved.
 
     Parameters
     ----------
     read : callable
-        Gives the newest `Scene`; called by `update`, in whichever thread that is.
+        Returns the newest `Scene`; called by `update`, in its thread.
     name : str
         Title of the window.
     style : {"desk", "wall"}
-        Wall: large and light on dark, for a screen that is read from across a room.
+        Wall: large and light on dark, for a screen across the room.
 
     Raises
     ------
     RuntimeError
-        If made in another thread than the main one.
+        If not created in the main thread.
     ValueError
         If there is no such style.
     """
@@ -68,7 +74,7 @@ class LiveFigure:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to keep up to date: False once its window was closed."""
+        """Whether the figure is still updated: False after its window was closed."""
         if not self.has_window:
             return True
         from matplotlib import pyplot
@@ -76,12 +82,12 @@ class LiveFigure:
         return pyplot.fignum_exists(self.figure.number)
 
     def update(self) -> None:
-        """Read the newest scene; in any thread. It is drawn later, by the main one."""
+        """Read the newest scene; in any thread. The main thread draws it later."""
         if self.is_open:
             self._scene = self._read()
 
     def refresh(self) -> None:
-        """Draw what was read since the last time, if anything; in the main thread."""
+        """Draw the scene that was read since the last drawing, if any; in the main thread."""
         _only_the_main_thread()
         scene = self._scene
         if scene is not None and scene is not self._drawn and self.is_open:
@@ -92,7 +98,7 @@ class LiveFigure:
                 self._image.update(self._bundle(), raw=True)
 
     def savefig(self, path: Any, **options: Any) -> None:
-        """Save what it shows now to a file, with options of `matplotlib.figure.Figure.savefig`; in the main thread."""
+        """Draw the newest scene and save it, with options of `matplotlib.figure.Figure.savefig`; in the main thread."""
         _only_the_main_thread()
         self._draw(self._read())
         self.figure.savefig(path, **options)
@@ -128,15 +134,15 @@ class LiveFigure:
         timer = self.figure.canvas.new_timer(interval=int(1000 * PERIOD_S))
         timer.add_callback(refresh_all)
         timer.start()
-        # A timer of Qt must be stopped by the thread that started it, so not whenever it is collected as garbage.
+        # A Qt timer must be stopped in the thread that started it, so not by the garbage collector.
         self.figure.canvas.mpl_connect("close_event", lambda event: timer.stop())
         pyplot.show(block=False)
 
 
 def refresh_all(*, react: bool = False) -> None:
-    """Draw the figures that have news, whatever becomes of one of them: a run must not end because of a picture.
+    """Draw all figures that have a new scene; errors are logged, as a run must not end because of a picture.
 
-    With `react` the windows' events wait for us, because no event loop is running.
+    With `react`, also process the events of windows, for when no event loop is running.
     """
     for live in list(_followed):
         try:
@@ -148,7 +154,7 @@ def refresh_all(*, react: bool = False) -> None:
 
 
 def has_windows() -> bool:
-    """Whether matplotlib's backend opens windows."""
+    """Return whether matplotlib's backend opens windows."""
     return matplotlib.get_backend().lower() in backend_registry.list_builtin(BackendFilter.INTERACTIVE)
 
 
@@ -158,8 +164,93 @@ def _only_the_main_thread() -> None:
 
 
 def _refresh_after_each_cell() -> None:
-    """Have IPython, if it is running, draw what came while a cell or a line was executed."""
+    """Make IPython, if it is running, draw new scenes after each cell or line."""
     ipython = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
     if shell is not None and refresh_all not in shell.events.callbacks["post_execute"]:
         shell.events.register("post_execute", refresh_all)
+
+
+def draw_wall(figure: Figure, scene: Scene) -> None:
+    """Draw the campaign for a large screen: a headline, the sample, the technique's gallery, novelty run after run."""
+    runs = scene.runs
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[1, 1.25]))
+    head, middle, below = np.asarray(right.subfigures(3, 1, height_ratios=[0.5, 1, 0.62]))
+    attempt("the sample map", left, lambda place: draw_map(place.subplots(), scene, runs))
+    attempt("the headline", head, lambda place: _headline(place, scene, runs))
+    gallery = getattr(scene.panels, "gallery", None)
+    if gallery:
+        attempt("the technique's gallery", middle, lambda place: gallery(place, scene, runs))
+    attempt("the timeline", below, lambda place: draw_first_strip(place.subplots(), scene, runs))
+    if len(runs):
+        left.legend(handles=legend_of(scene, runs), loc="outside lower center", ncols=2, frameon=False)
+    _darken(figure)
+    spread(figure)
+    fit_titles(figure)
+
+
+def _darken(figure: Any) -> None:
+    """Enlarge the type, and invert grey and black for a dark background; pictures and colours stay."""
+    for artist in figure.findobj():
+        if artist.get_gid() == "on a mark":
+            if isinstance(artist, Text):
+                artist.set_fontsize(MARKS**0.5 * float(artist.get_fontsize()))
+            continue
+        if isinstance(artist, Text):
+            artist.set_fontsize(LARGER * float(artist.get_fontsize()))
+            artist.set_color(_light(artist.get_color()))
+        elif isinstance(artist, Line2D):
+            artist.set_color(_light(artist.get_color()))
+            artist.set_linewidth(1.6 * artist.get_linewidth())
+            artist.set_markeredgecolor(_light(artist.get_markeredgecolor()))
+        elif isinstance(artist, Collection):
+            if isinstance(artist, PathCollection):
+                artist.set_sizes(MARKS * artist.get_sizes())
+            for get, put in (
+                (artist.get_facecolor, artist.set_facecolor),
+                (artist.get_edgecolor, artist.set_edgecolor),
+            ):
+                face_or_edge = np.atleast_2d(get())
+                if face_or_edge.size:
+                    put([_light(each) for each in face_or_edge])
+        elif isinstance(artist, Patch):
+            artist.set_facecolor(_light(artist.get_facecolor()))
+            artist.set_edgecolor(_light(artist.get_edgecolor()))
+    for axes in figure.axes:
+        axes.set_facecolor(BACKGROUND)
+    scale_marks(figure, MARKS**0.5)
+    figure.set_facecolor(BACKGROUND)
+
+
+def _light(colour: Any) -> Any:
+    """Invert a grey; return any other colour as it is."""
+    try:
+        red, green, blue, alpha = colors.to_rgba(colour)
+    except (TypeError, ValueError):
+        return colour
+    if max(red, green, blue) - min(red, green, blue) > 0.02:
+        return colour
+    return (*[0.06 + 0.9 * (1 - red)] * 3, alpha)
+
+
+def _headline(place: Any, scene: Scene, runs: Any) -> None:
+    axes = place.subplots()
+    axes.set_axis_off()
+    lines = []
+    if len(runs):
+        last = runs.iloc[-1]
+        result = "failed" if not last["done"] else regime_name(int(last["regime"]), scene.kinds)
+        p = f"p = {last['p']:.2g}" if last["p"] == last["p"] else "no claim of novelty"
+        lines += [f"scan {last['scan']}: {result}", ("● NOVEL, " if last["novel"] else "") + p]
+    if scene.following is not None:
+        lines.append(f"next {place_text(scene.following.position, scene.units)}")
+        lines += textwrap.wrap(scene.following.reason, 50)[:2]
+    style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False, "in_layout": False}
+    axes.text(0, 1.0, lines[0] if lines else "nothing yet", fontsize=13, weight="bold", **style)
+    axes.text(0, 0.68, "\n".join(lines[1:]), fontsize=9.5, linespacing=1.25, **style)
+
+
+STYLES: dict[str, Callable[[Figure, Scene], None]] = {
+    "desk": lambda figure, scene: draw_campaign(figure, scene),
+    "wall": draw_wall,
+}

@@ -1,4 +1,4 @@
-"""One panel of the campaign's figure as a file: of a column's width, with type that a journal takes."""
+"""One panel of the campaign's figure as a file, with the width and the type size that journals ask for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from ainerd.views._figure import legend_of
-from ainerd.views._latent_map import draw_latent
-from ainerd.views._sample_map import draw_map
+from ainerd.views._figure import draw_first_strip, draw_latent, draw_map, draw_timeline, legend_of
 from ainerd.views._scene import Scene
-from ainerd.views._spread import fit_titles, spread
-from ainerd.views._timeline import draw_first_strip, draw_timeline
+from ainerd.views._style import fit_titles, scale_marks, spread
 
 MM = 1 / 25.4  # in inches
 TYPE = 7.0  # points; no type is larger
@@ -23,7 +20,7 @@ SMALLEST = 5.0
 ENDINGS = (".pdf", ".svg", ".png")
 _EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": TYPE, "axes.linewidth": 0.5}
 
-# Name, height against width, and what draws it; with a legend of the regimes or without.
+# Name: ratio of height to width, whether it has a legend of the regimes, and the function that draws it.
 _PANELS: dict[str, tuple[float, bool, Callable[[Any, Scene, Any], object]]] = {
     "map": (1.1, True, lambda place, scene, runs: draw_map(place.subplots(), scene, runs)),
     "latent": (0.95, True, lambda place, scene, runs: draw_latent(place.subplots(), scene, runs)),
@@ -33,7 +30,7 @@ _PANELS: dict[str, tuple[float, bool, Callable[[Any, Scene, Any], object]]] = {
 
 
 def panel_names(scene: Scene) -> list[str]:
-    """Panels that there are of a campaign."""
+    """Return the names of the panels of a campaign."""
     return [*_PANELS, *(["gallery"] if getattr(scene.panels, "gallery", None) else [])]
 
 
@@ -48,12 +45,12 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
     path : path
         Ends in .pdf, .svg or .png (600 dots an inch). Fonts are embedded in a PDF, text stays text in an SVG.
     width_mm : float
-        Such as 85, a column of most journals.
+        Width of the file; 85 mm is a column in most journals.
 
     Raises
     ------
     ValueError
-        If there is no such panel, the file would be of another kind, or the width makes no sense.
+        If there is no such panel, the path ends otherwise, or the width is out of range.
     """
     path = Path(path)
     if panel not in panel_names(scene):
@@ -81,16 +78,14 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
 
 
 def _fit(figure: Figure, width_mm: float) -> None:
-    """Marks and lines for a small figure: those of the campaign's are for one of 366 mm."""
+    """Scale marks and lines, which are made for the campaign's figure of 366 mm, to a small figure."""
     share = min(1.0, max(0.4, width_mm / 180))
     for artist in figure.findobj():
         if isinstance(artist, PathCollection):
             artist.set_sizes(artist.get_sizes() * share)
         elif isinstance(artist, Line2D):
             artist.set_markersize(artist.get_markersize() * share**0.5)
-    for axes in figure.axes:
-        known = getattr(axes, "_ainerd_marks", [])
-        axes._ainerd_marks = [(marks, labels, d * share**0.5) for marks, labels, d in known]  # type: ignore[attr-defined]  # noqa: SLF001
+    scale_marks(figure, share**0.5)
     _fit_type(figure)
 
 

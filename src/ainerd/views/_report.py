@@ -1,4 +1,4 @@
-"""The report of a campaign, from Tiled alone: what was found, where, how sure, who decided what, what is next."""
+"""The report of a campaign, from Tiled alone: regimes, novel results, decisions, failures, and next steps."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from ainerd.words import here, named_place
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 6  # results that are drawn
+DRAWN = 6  # results
 ROWS = 300  # of the table of results
 MOST = 40  # rows of the other tables
-NEAR = 0.02  # of the width of the bounds: measured again
+NEAR = 0.02  # of the width of the bounds: positions this close count as the same
 Table = Sequence[Sequence[str]]
 Bounds = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report: sentences, a table whose first row is its header, figures with what they show."""
+    """A part of a report: sentences, a table whose first row is its header, figures with captions."""
 
     title: str
     lines: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `report_html` and `report_pdf` write."""
+    """The contents that `report_html` and `report_pdf` write."""
 
     title: str
     subtitle: str
@@ -45,14 +45,14 @@ class Report:
 
 
 def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
-    """The report of one agent's campaign.
+    """Return the report of one agent's campaign.
 
     Parameters
     ----------
     store : ResultStore
-        Of one agent, and one set of parameters.
+        The store of one agent and one set of parameters.
     bounds : mapping of str to (float, float), optional
-        Limits of the actuators; without them as far as the results lie apart.
+        Limits of the actuators. Default: the extent of the results.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     campaign = _Campaign(store, table, bounds)
     first, last = (_local(table["run_time"].dropna(), at) for at in (0, -1))
     parts = [
-        campaign.found(),
+        campaign.summary(),
         campaign.regimes(),
         campaign.novel(),
         campaign.decided(),
@@ -93,22 +93,22 @@ class _Campaign:
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
         self._alpha = float(alpha) if alpha is not None else None
-        sure = [name for name in table.columns if f"{name}_err" in table.columns]
-        self._measured = sure[:3]  # what has an error
+        with_error = [name for name in table.columns if f"{name}_err" in table.columns]
+        self._measured = with_error[:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         log = store.logbook()
         agent = log["agent"] if "agent" in log else pd.Series(None, log.index, object)
         self._log = log.assign(person=agent.isna() | log["text"].str.contains(r"\ba person\b"))
 
-    def found(self) -> Section:
+    def summary(self) -> Section:
         counts = self._table["status"].value_counts()
         with_p = int(self._table["novelty_p"].notna().sum())
         lines = [f"{len(self._table)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."]
         atlas = self._store.newest_atlas()
         if atlas is not None:
             low, high = atlas.supported_range
-            lines.append(f"{atlas.n_regimes} regimes; the data speak for {low} to {high}.")
+            lines.append(f"{atlas.n_regimes} regimes; the data support {low} to {high}.")
         if self._alpha is not None and with_p:
             lines.append(
                 f"{len(self._novel)} of {with_p} results with a p-value are novel at the level {self._alpha:g}; by "
@@ -127,27 +127,27 @@ class _Campaign:
             "p, median",
         ]
         rows = []
-        for regime, of_it in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
-            p = of_it["novelty_p"].dropna()
-            cells = [_range(of_it[motor]) if motor in of_it else "" for motor in self._motors]
-            cells += [_range(of_it[name]) for name in self._measured]
-            called = "unassigned" if regime < 0 else str(regime)
-            rows.append([called, str(len(of_it)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
-        lines = ["Ranges are of the results of a regime; numbers with an error are in the table of all results."]
+        for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
+            p = group["novelty_p"].dropna()
+            cells = [_range(group[motor]) if motor in group else "" for motor in self._motors]
+            cells += [_range(group[name]) for name in self._measured]
+            name = "unassigned" if regime < 0 else str(regime)
+            rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
+        lines = ["Ranges over the results of a regime; numbers with an error are in the table of all results."]
         return Section(title="Regimes, and where", lines=lines, table=[head, *rows])
 
     def novel(self) -> Section:
         if len(self._novel):
-            lines = [f"{self._what(key)}: {self._explained(key)}." for key in self._novel.index[:MOST]]
-            title, shown = "What is novel, and how sure", self._novel.index[:SHOWN]
+            lines = [f"{self._scan_at(key)}: {self._explained(key)}." for key in self._novel.index[:MOST]]
+            title, shown = "What is novel, and how sure", self._novel.index[:DRAWN]
         else:
-            lines = ["No result is novel. Drawn is the newest one of each regime."]
-            title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-SHOWN:]
+            lines = ["No result is novel. The newest result of each regime is drawn."]
+            title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
         return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
     def decided(self) -> Section:
-        said = self._log[self._log["person"]].iloc[-MOST:]
-        rows = [[_time(line["created"]), str(line["text"])] for _, line in said.iterrows()]
+        decisions = self._log[self._log["person"]].iloc[-MOST:]
+        rows = [[_time(line["created"]), str(line["text"])] for _, line in decisions.iterrows()]
         if not rows:
             return Section(title="What people decided", lines=["Nobody stepped in."])
         return Section(title="What people decided", table=[["when", "what"], *rows])
@@ -189,11 +189,11 @@ class _Campaign:
     def origin(self) -> Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
-        of = record.calibration
+        bank = record.calibration
         lines = [
             f"Technique {record.technique}; parameters {record.digest}; key of the newest result {record.key}.",
             f"ainerd {record.software.get('version', '?')} ({packages.removeprefix('name ainerd, ')}).",
-            f"Calibration {of.get('id', 'none')} of {of.get('n', 0)} exposures." if of else "No calibration.",
+            f"Calibration {bank.get('id', 'none')} of {bank.get('n', 0)} exposures." if bank else "No calibration.",
         ]
         return Section(title="Where the numbers come from", lines=lines)
 
@@ -202,12 +202,12 @@ class _Campaign:
             yield f"Measure at {self._place(row)} next: {row['reason']}."
         for key, row in self._novel.iloc[:MOST].iterrows():
             if self._times_at(row) == 1:
-                yield f"Measure {self._what(key)} again: novel, p = {row['novelty_p']:.2g}, and measured once."
+                yield f"Measure {self._scan_at(key)} again: novel, p = {row['novelty_p']:.2g}, and measured once."
         alone = self._done.groupby("regime").size()
         for regime in alone.index[(alone == 1) & (alone.index >= 0)]:
             (key,) = self._done.index[self._done["regime"].eq(regime)]
             if key not in self._novel.index:
-                yield f"Regime {regime} rests on {self._what(key)} alone: measure beside it."
+                yield f"Regime {regime} rests on {self._scan_at(key)} alone: measure beside it."
         failed = self._table[self._table["status"].eq("failed")]
         again = int(failed["retake"].eq(True).sum()) if "retake" in failed else 0
         if again:
@@ -231,14 +231,14 @@ class _Campaign:
         try:
             scene = SceneReader(self._store, known, self._bounds).read(following=following)
             return [(campaign_figure(scene), "The campaign: sample, next point, latent space, run after run.")]
-        except Exception:  # a report without it is better than none
+        except Exception:  # a report without the figure is better than no report
             logger.exception("the campaign's figure cannot be drawn")
             return []
 
     def _explained(self, key: Any) -> str:
         try:
             return self._store.explain(str(key))
-        except Exception as error:  # it may be anybody's code, too
+        except Exception as error:  # a technique may be anybody's code
             logger.warning("result %s cannot be explained: %s: %s", key, type(error).__name__, error)
             return "novel, and cannot be explained"
 
@@ -246,11 +246,11 @@ class _Campaign:
         results = self._store.container["results"]
         for key in keys:
             try:
-                yield results[str(key)].plot(), self._what(key)
-            except Exception as error:  # it may be anybody's code; a report without it is better than none
+                yield results[str(key)].plot(), self._scan_at(key)
+            except Exception as error:  # a technique may be anybody's code
                 logger.warning("result %s cannot be drawn: %s: %s", key, type(error).__name__, error)
 
-    def _what(self, key: Any) -> str:
+    def _scan_at(self, key: Any) -> str:
         row = self._table.loc[key]
         return f"scan {self._scan(row)} at {self._place(row)}"
 

@@ -1,4 +1,4 @@
-"""A report as one file: HTML that needs nothing else, or PDF."""
+"""A report as one file: self-contained HTML, or PDF."""
 
 import base64
 import io
@@ -44,7 +44,7 @@ def write_report(report: Report, path: Path) -> Path:
 
 
 def report_html(report: Report) -> str:
-    """One page that loads nothing from elsewhere and runs nothing; all text is escaped."""
+    """Return one page that loads nothing from elsewhere and runs no scripts; all text is escaped."""
     title = escape(printable(report.title))
     parts = "".join(_html(section) for section in report.sections)
     return f"""<!doctype html>
@@ -57,8 +57,8 @@ def report_html(report: Report) -> str:
 
 
 def report_pdf(report: Report, path: Path) -> None:
-    """Pages of text, each figure on one of its own after the section that it belongs to."""
-    from matplotlib.backends.backend_pdf import PdfPages  # no session that writes no report waits for it
+    """Write pages of text, and each figure on a page of its own after its section."""
+    from matplotlib.backends.backend_pdf import PdfPages  # slow to import
 
     with PdfPages(path, metadata={"Title": printable(report.title)}) as pages:
         lines = [printable(report.title).upper(), printable(report.subtitle), ""]
@@ -83,8 +83,8 @@ def _html(section: Section) -> str:
         text += [f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows]
         text.append("</table>")
     for figure, caption in section.figures:
-        said = escape(printable(caption))
-        text.append(f'<figure><img alt="{said}" src="{_png(figure)}"><figcaption>{said}</figcaption></figure>')
+        label = escape(printable(caption))
+        text.append(f'<figure><img alt="{label}" src="{_png(figure)}"><figcaption>{label}</figcaption></figure>')
     return "\n".join(text) + "\n"
 
 
@@ -95,7 +95,7 @@ def _png(figure: Figure) -> str:
 
 
 def _text(section: Section) -> Iterator[str]:
-    """Lines of a page of type of one width."""
+    """Yield the lines of a section in a monospaced font."""
     yield printable(section.title).upper()
     for line in section.lines:
         yield from textwrap.wrap(f"- {printable(line)}", COLUMNS, subsequent_indent="  ") or [""]

@@ -1,4 +1,4 @@
-"""What a campaign's figure shows, read from Tiled: in any thread, while only the main one draws."""
+"""The contents of a campaign's figure, read from Tiled in any thread; only the main thread draws."""
 
 import logging
 from collections.abc import Mapping, Set
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NEWEST = 60  # runs that have a column
-MOST_SERIES = 3  # strips there is room for
+NEWEST = 60  # runs in the timeline
+MOST_SERIES = 3  # strips that fit
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Next:
-    """Where the next run will be, by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
+    """The position of the next run by motor, and why; the terms are those of `ainerd.steering.Explorer.suggest`."""
 
     position: Mapping[str, float]
     reason: str = ""
@@ -48,16 +48,16 @@ class Scene:
     bounds : mapping of str to (float, float)
         Extent of the sample by motor; the first two are drawn.
     panels : Panels, optional
-        What the technique draws.
+        The drawing functions of the technique.
     arrays : mapping of str to mapping of str to ndarray
-        By key, those that the panels want and the result has.
+        By key, the arrays of each result that the panels use.
     series : mapping of str to mapping of str to ndarray, shape (2, n)
-        By key and name: times in s since the run began, and values.
+        By key and name: times in s from the start of the run, and values.
     landmarks : Landmarks, optional
         They fix the axes of the latent map.
     following : Next, optional
     belief : SampleMap, optional
-        Which regime is believed to be where.
+        The most likely regime at each position.
     truth : ndarray of int, shape (ny, nx), optional
         Regions of a simulated sample over `bounds`, first row at the lower bound.
     """
@@ -76,34 +76,34 @@ class Scene:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """The finished runs, numbered from 1: scan, x, y, p, duration (s), regime, novel, done, colour."""
+        """Finished runs, numbered from 1: scan, x, y, p, duration (s), regime, novel, done, colour."""
         return runs_of(self.table, tuple(self.bounds))
 
     @property
     def kinds(self) -> Mapping[int, str]:
-        """Of each regime the known kind that most of its runs look like, where the technique says so."""
+        """The known kind that most runs of a regime resemble, by regime, if the technique names one."""
         if "nearest_known" not in self.table:
             return {}
         known = self.table[self.table["regime"].ge(0).fillna(False)].dropna(subset=["nearest_known"])
-        found = {}
+        kinds = {}
         for regime, each in known.groupby("regime")["nearest_known"]:
             kind, count = each.mode().iloc[0], each.eq(each.mode().iloc[0]).sum()
             if 2 * count > len(each):
-                found[int(str(regime))] = str(kind)
-        return found
+                kinds[int(str(regime))] = str(kind)
+        return kinds
 
     @property
     def units(self) -> Mapping[str, str]:
-        """Of the motors and the series."""
+        """Units of the motors and the series."""
         return self.table.attrs.get("units", {})
 
     def labelled(self, quantity: str) -> str:
-        """A quantity with its unit."""
+        """Return a quantity with its unit."""
         return f"{quantity} ({self.units[quantity]})" if quantity in self.units else quantity
 
 
 def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
-    """The columns that are drawn, plain and complete, of the finished runs; with one motor y is 0."""
+    """Return the columns to draw of the finished runs, without missing ones; with one motor y is 0."""
     table = table[table["status"].ne("computing")]
     runs = pd.DataFrame({"number": np.arange(1, len(table) + 1)}, index=table.index)
     scans = table["scan_id"] if "scan_id" in table else runs["number"]
@@ -123,9 +123,9 @@ def runs_of(table: pd.DataFrame, motors: tuple[str, ...]) -> pd.DataFrame:
 
 
 def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[str | None, str | None, float]:
-    """Keys of the newest run and of the one most like it, and how far apart they lie in the latent space.
+    """Return the keys of the newest run and of its nearest run in the latent space, and their distance.
 
-    `runs` are those of a `Scene`. Without such a run the key is None, and the distance NaN.
+    `runs` are those of a `Scene`. A missing run is None, a missing distance NaN.
     """
     keys = [str(key) for key in runs.index[runs["done"]] if key in embeddings.index]
     if len(keys) < 2:
@@ -137,15 +137,15 @@ def newest_and_nearest(runs: pd.DataFrame, embeddings: pd.DataFrame) -> tuple[st
 
 @dataclass(frozen=True)
 class _Shown:
-    """What was read of a result."""
+    """The arrays and series of a result that were read."""
 
-    holds: frozenset[str]  # names of its arrays
+    available: frozenset[str]  # names of its arrays
     series: Arrays
     arrays: Arrays
 
 
 class SceneReader:
-    """Reads the scenes of one campaign on a sample of these `bounds`; what does not change is read once."""
+    """Reads the scenes of one campaign within these `bounds`; what does not change is read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds
@@ -153,12 +153,12 @@ class SceneReader:
         self._landmarks: Landmarks | None = None
         self._shown: dict[str, _Shown] = {}
 
-    def read(self, **about: Any) -> Scene:
-        """The campaign as it is now; `about` is what Tiled does not know of a `Scene`: following, belief, truth."""
+    def read(self, **details: Any) -> Scene:
+        """Return the current scene; `details` are the fields that are not in Tiled: following, belief, truth."""
         if self._landmarks is None:
             try:
                 self._landmarks = self._technique.landmarks()
-            except Exception:  # a figure without them is better than none
+            except Exception:  # a figure without landmarks is better than no figure
                 logger.exception("the landmarks of technique %r are not drawn", self._technique.name)
                 self._landmarks = Landmarks(embeddings=np.empty((0, 0), np.float32), names=[])
         table, embeddings = self._store.table(), self._store.embeddings()
@@ -178,20 +178,20 @@ class SceneReader:
             alpha=self._technique.alpha,
             bounds=self._bounds,
             panels=self._panels,
-            arrays={key: found.arrays for key, found in shown.items()},
-            series={key: found.series for key, found in shown.items()},
+            arrays={key: result.arrays for key, result in shown.items()},
+            series={key: result.series for key, result in shown.items()},
             landmarks=self._landmarks,
-            **about,
+            **details,
         )
 
     def _read(self, key: str, names: Set[str], known: _Shown | None) -> _Shown:
-        """Series and these arrays of a result, as far as it has them, but for what is known."""
+        """Read the series and these arrays of a result, except those that are known."""
         if known is None:
             record = self._store.record(key)
             series = {name: self._read_series(key, name) for name in list(record.series)[:MOST_SERIES]}
             known = _Shown(frozenset(record.arrays), series, {})
         before = known.arrays
-        arrays = {n: before[n] if n in before else self._store.array(key, n) for n in names & known.holds}
+        arrays = {n: before[n] if n in before else self._store.array(key, n) for n in names & known.available}
         return replace(known, arrays=arrays)
 
     def _read_series(self, key: str, name: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Colours and marks that mean the same in every figure, and panels that fail alone."""
+"""Colours and marks with the same meaning in every figure, panels that fail alone, and marks that do not overlap."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -7,22 +7,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import SubFigure
+from numpy.typing import NDArray
 
-from ainerd.views._spread import keep_apart
 from ainerd.words import printable
 
 logger = logging.getLogger(__name__)
 
-# Okabe and Ito, distinct to the colour-blind too; after seven the same again, darker.
+# Okabe and Ito, distinct to the colour-blind too; after seven colours they repeat, darker.
 _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"]
 UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
+ROUNDS = 60
+SMALL = 200.0  # points
+FARTHEST = 4.0  # diameters that a mark is moved at most
 
 
 def regime_colour(regime: int) -> str:
-    """Colour of a regime or cluster; grey if unassigned (-1)."""
+    """Return the colour of a regime or cluster; grey if unassigned (-1)."""
     if regime < 0:
         return UNASSIGNED
     turn, place = divmod(regime, len(_PALETTE))
@@ -30,8 +34,8 @@ def regime_colour(regime: int) -> str:
     return to_hex((red, green, blue))
 
 
-def name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
-    """What a regime is called, with the known kind that most of its runs look like, if there is one."""
+def regime_name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
+    """Return the name of a regime, with the known kind that most of its runs resemble, if there is one."""
     if regime < 0:
         return "unassigned"
     kind = (kinds or {}).get(regime)
@@ -39,12 +43,12 @@ def name(regime: int, kinds: Mapping[int, str] | None = None) -> str:
 
 
 def in_order(regimes: Iterable[int]) -> list[int]:
-    """Each regime once, by number, unassigned last."""
+    """Return each regime once, by number, unassigned last."""
     return sorted({int(regime) for regime in regimes}, key=lambda regime: (regime < 0, regime))
 
 
 def panel_title(region: Axes | SubFigure, text: str) -> None:
-    """What a panel shows."""
+    """Write the title of a panel."""
     if isinstance(region, Axes):
         region.set_title(text, loc="left", fontsize=11)
     else:
@@ -52,26 +56,26 @@ def panel_title(region: Axes | SubFigure, text: str) -> None:
 
 
 def empty_panel(axes: Axes, text: str) -> None:
-    """Say in an empty panel why it is empty."""
+    """Write into an empty panel why it is empty."""
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
     axes.text(0.5, 0.5, text, color="0.45", fontsize=9, wrap=True, parse_math=False, **place)
 
 
-def attempt(what: str, region: Axes | SubFigure, draw: Callable[[Any], object]) -> None:
-    """Draw a panel; if that fails, say so in its place in one line, so that the other panels are not lost."""
+def attempt(panel: str, region: Axes | SubFigure, draw: Callable[[Any], object]) -> None:
+    """Draw a panel; if that fails, write so in its place, so that the other panels are not lost."""
     try:
         draw(region)
     except Exception as error:
-        logger.exception("%s cannot be drawn", what)
+        logger.exception("%s cannot be drawn", panel)
         region.clear()
         axes = region if isinstance(region, Axes) else region.subplots()
         axes.set(xticks=[], yticks=[])
         reason = str(error).strip().partition("\n")[0]
-        empty_panel(axes, printable(f"{what} cannot be drawn: {type(error).__name__}: {reason}"))
+        empty_panel(axes, printable(f"{panel} cannot be drawn: {type(error).__name__}: {reason}"))
 
 
 def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> None:
-    """Runs as numbered discs in the colour of their regime, the novel ones ringed; many runs as plain dots."""
+    """Draw runs as numbered discs in the colour of their regime, novel ones ringed; many runs as plain dots."""
     numbered = len(runs) <= 60
     size = size if numbered else size / 4
     novel = runs[runs["novel"]]
@@ -85,7 +89,7 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
         numbers = list(same["scan"] if "scan" in same else same["number"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
-        said = axes.annotate(
+        text = axes.annotate(
             label,
             (px, py),
             ha="center",
@@ -95,5 +99,101 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
             gid="on a mark",
             zorder=5,
         )
-        labels.append(said)
+        labels.append(text)
     keep_apart(axes, [filled, rings], labels, size**0.5 * (1.45 if len(novel) else 1.0))
+
+
+def keep_apart(axes: Axes, marks: list[PathCollection], labels: list[Any], diameter: float) -> None:
+    """Register marks with (n, 2) offsets that `spread` may move; `diameter` in points."""
+    axes._ainerd_marks = [*_marks_of(axes), (marks, labels, diameter)]  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def scale_marks(figure: Any, factor: float) -> None:
+    """Multiply the diameters that `spread` reckons with."""
+    for axes in figure.axes:
+        axes._ainerd_marks = [(marks, labels, factor * d) for marks, labels, d in _marks_of(axes)]  # noqa: SLF001
+
+
+def spread(figure: Any) -> None:
+    """Move overlapping marks of a figure apart, with a line to their true position, once it is laid out."""
+    crowded = [axes for axes in figure.axes if _may_be_crowded(axes)]
+    if not crowded:
+        return  # laying it out takes as long as drawing it
+    figure.draw_without_rendering()
+    for axes in crowded:
+        for marks, labels, diameter in _marks_of(axes):
+            _spread_in(axes, marks, labels, diameter * figure.dpi / 72)
+
+
+def _marks_of(axes: Any) -> list[Any]:
+    return getattr(axes, "_ainerd_marks", [])
+
+
+def _may_be_crowded(axes: Axes) -> bool:
+    """Return whether marks would overlap in axes of the smallest size in a campaign's figure."""
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    for marks, _, diameter in _marks_of(axes):
+        if axes.get_yscale() == "log":
+            return True
+        at = np.concatenate([np.asarray(mark.get_offsets(), float) for mark in marks])
+        at = np.unique(at[np.isfinite(at).all(axis=1)], axis=0) / (high - low) * SMALL
+        distance = np.linalg.norm(at[:, None] - at[None], axis=2) + np.eye(len(at)) * 1e9
+        if distance.size and distance.min() < diameter:
+            return True
+    return False
+
+
+def fit_titles(figure: Any) -> None:
+    """Make titles smaller that are wider than their axes, once the figure is laid out."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        width = axes.get_window_extent().width * 1.15
+        if axes.axison and axes.title.get_text() and axes.title.get_window_extent().width > width:
+            share = width / axes.title.get_window_extent().width
+            axes.title.set_fontsize(max(share * float(axes.title.get_fontsize()), 4.0))
+
+
+def _spread_in(axes: Axes, marks: list[PathCollection], labels: list[Any], diameter: float) -> None:
+    true = np.unique(np.concatenate([np.asarray(mark.get_offsets(), float) for mark in marks]), axis=0)
+    true = true[np.isfinite(true).all(axis=1)]
+    if len(true) < 2:
+        return
+    at = axes.transData.transform(true)
+    moved = apart(at, diameter)
+    shift = np.linalg.norm(moved - at, axis=1) > 0.5
+    if not shift.any():
+        return
+    shifted = axes.transData.inverted().transform(moved)
+    shifted[~shift] = true[~shift]
+    where = {tuple(place): new for place, new in zip(true, shifted, strict=True)}
+    limits = axes.get_xlim(), axes.get_ylim()
+    for place, new in zip(true[shift], shifted[shift], strict=True):
+        axes.plot(*zip(place, new, strict=True), color="0.35", linewidth=0.7, zorder=2)
+        axes.plot(*place, ".", color="0.35", markersize=2.5, zorder=2)
+    for mark in marks:
+        offsets = np.asarray(mark.get_offsets(), float)
+        if len(offsets):
+            mark.set_offsets([where.get(tuple(place), place) for place in offsets])
+    for label in labels:
+        label.xy = tuple(where.get(tuple(np.asarray(label.xy, float)), label.xy))
+        label.set_position(label.xy)
+    axes.set(xlim=limits[0], ylim=limits[1])
+
+
+def apart(at: NDArray[np.float64], diameter: float) -> NDArray[np.float64]:
+    """Push points (n, 2) from each other until they are a diameter apart, within the largest allowed distance."""
+    moved = at + 1e-3 * diameter * np.stack([np.cos(np.arange(len(at))), np.sin(np.arange(len(at)))], axis=1)
+    for _ in range(ROUNDS):
+        between = moved[:, None] - moved[None]
+        distance = np.linalg.norm(between, axis=2) + np.eye(len(at)) * 1e9
+        lack = np.clip(diameter - distance, 0, None)
+        if lack.max() < 0.05 * diameter:
+            break
+        moved = moved + 0.5 * (between * (lack / distance)[..., None]).sum(axis=1)
+        step = moved - at
+        length = np.linalg.norm(step, axis=1, keepdims=True)
+        moved = at + step * np.minimum(1, FARTHEST * diameter / np.maximum(length, 1e-9))
+    moved[np.linalg.norm(moved - at, axis=1) < 0.05 * diameter] = at[
+        np.linalg.norm(moved - at, axis=1) < 0.05 * diameter
+    ]
+    return moved

@@ -1,4 +1,4 @@
-"""What an agent says on the terminal: how it is, a line for each run, and its log.
+"""The terminal output of an agent: its status, a line for each run, and its log.
 
 Text from outside (reasons, names) goes through `printable` into `rich.text.Text`, where markup is not interpreted.
 """
@@ -7,26 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ainerd.words import here, named_place, place, printable
+from ainerd.words import here, named_place, place, printable, rendered
 
-LINES = 60  # shown at most, the newest
+LINES = 60  # of the log that are shown, the newest
 
 
 def status_panel(status: Mapping[str, Any]) -> Panel:
-    """How the agent is doing.
+    """Return a panel with the status of the agent.
 
     Parameters
     ----------
     status : mapping
-        Of these, what is known: ``attached`` (bool), ``tiled`` (address), ``page`` (for a browser), ``results``,
-        ``failed``, ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
+        Any of: ``attached`` (bool), ``tiled`` (address), ``page`` (address for a browser), ``results``, ``failed``,
+        ``novel``, ``expected_false`` (flags expected by chance), ``regimes``, ``supported_range``, ``next``
         (positions), ``why``, ``explored`` (how far, in words), ``queue`` (runs waiting), ``units`` (of the positions),
-        ``away`` (why the rest is not known). A key in the query of the address is not shown.
+        ``away`` (why the rest is unknown). The query of an address, which may hold a key, is not shown.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
@@ -73,11 +72,10 @@ def run_line(
     units: Mapping[str, str] | None = None,
     why: str | None = None,
 ) -> Text:
-    """One line after a run: what it was, and where next and why.
+    """Return the line after a run: its result, and the next position with the reason for it.
 
-    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None where nothing could be said of novelty, `reason` says
-    why the run could not be analysed (if `growing`, why its series has no numbers yet), and `next_point` and its
-    `units` are by motor.
+    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None if there is no claim of novelty. `reason` is why the
+    run could not be analysed (if `growing`, why its series has no numbers yet). `next_point` and `units` are by motor.
     """
     line = Text(f"scan {printable(scan)}: ").append("growing, " if growing else "")
     if reason is not None:
@@ -94,22 +92,19 @@ def run_line(
 
 
 def _known(value: Any) -> bool:
-    return value is not None and value == value  # NaN is not
+    return value is not None and value == value  # not NaN
 
 
 class Logbook(pd.DataFrame):
-    """Lines of the log by time, as `ainerd.results.ResultStore.logbook` gives them.
+    """Lines of the log by time, as `ainerd.results.ResultStore.logbook` returns them.
 
-    A DataFrame that shows itself as what happened when, in local time; what is computed from it is a plain one.
+    A DataFrame that shows times and texts, in local time; operations on it return a plain DataFrame.
     """
 
     _repr_html_ = None  # the text is for notebooks too
 
     def __repr__(self) -> str:
-        console = Console()
-        with console.capture() as capture:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        return rendered(self)
 
     def __rich__(self) -> Table | Text:
         if self.empty:

@@ -2,6 +2,16 @@
 
 from ainerd.words._clock import here
 from ainerd.words._position import coordinate, named_place, place
-from ainerd.words._text import escape_cell, escape_table, printable, storable
+from ainerd.words._text import escape_cell, escape_table, printable, rendered, storable
 
-__all__ = ["coordinate", "escape_cell", "escape_table", "here", "named_place", "place", "printable", "storable"]
+__all__ = [
+    "coordinate",
+    "escape_cell",
+    "escape_table",
+    "here",
+    "named_place",
+    "place",
+    "printable",
+    "rendered",
+    "storable",
+]

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 
-DIGITS, FEWEST = 3, 2  # significant digits, and decimals at least
+DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # decimals, before powers of ten
 
 
 def coordinate(x: float) -> str:
-    """One number of a position: ``3.25``, and ``0.00412`` of a motor in metres."""
+    """Return a coordinate as text: ``3.25``, and ``0.00412`` for a motor in metres."""
     decimals = FEWEST
     if x and math.isfinite(x):
         decimals = max(FEWEST, DIGITS - 1 - math.floor(math.log10(abs(x))))
@@ -16,7 +16,7 @@ def coordinate(x: float) -> str:
 
 
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """A position: ``(3.25, 1.00) mm``, with the unit of each actuator where they differ."""
+    """Return a position as text: ``(3.25, 1.00) mm``, with the unit of each actuator where they differ."""
     shared = {units.get(name, "") for name in position}
     if len(shared) == 1:
         return f"({', '.join(map(coordinate, position.values()))}) {shared.pop()}".rstrip()
@@ -24,7 +24,7 @@ def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 
 def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """The same with the names of the actuators: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
+    """Return a position with the names of the actuators: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
     return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in position.items())
 
 

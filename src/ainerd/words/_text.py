@@ -15,6 +15,16 @@ def printable(text: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
+def rendered(renderable: object) -> str:
+    """Return what rich would print, without trailing spaces."""
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as capture:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
 def storable(text: str) -> str:
     """Escape what a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL)."""
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")

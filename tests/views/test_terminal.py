@@ -1,7 +1,15 @@
+"""Lines and panels for the terminal, with hostile text among them."""
+
+import io
+
+import pandas as pd
+import pytest
 from rich.console import Console
 
-from ainerd.views import run_line, status_panel
+from ainerd.views import Logbook, run_line, status_panel
+from ainerd.words import printable
 
+HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]markup[/] \x9b31m <script>alert(1)</script> \x00\r"
 UNITS = {"sample_x": "mm", "sample_y": "mm"}
 
 
@@ -28,7 +36,7 @@ def test_the_status_panel():
         "units": UNITS,
     }
     text = shown(status_panel(status))
-    for said in [
+    for part in [
         "attached  yes",
         "http://127.0.0.1:8000/api/v1 ",
         "12, 1 failed",
@@ -38,7 +46,7 @@ def test_the_status_panel():
         "edge of [bold]regime 2[/bold]",
         "3 waiting",
     ]:
-        assert said in text
+        assert part in text
     assert "secret" not in text
 
 
@@ -50,8 +58,8 @@ def test_the_status_panel_leaves_out_unknown_values():
 def test_a_line_after_a_run():
     next_point = {"sample_x": 3.25, "sample_y": 1.0}
     line = run_line("3", regime=2, novelty_p=0.0032, novel=True, next_point=next_point, units=UNITS, why="edge [x]")
-    said = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
-    assert shown(line).strip() == said == line.plain
+    expected = "scan 3: regime 2, p = 0.0032 ● novel → next (3.25, 1.00) mm: edge [x]"
+    assert shown(line).strip() == expected == line.plain
     assert run_line("4", reason="[/] no frames").plain == "scan 4: failed, [/] no frames"
     half = run_line("4", reason="frames at 2 temperature(s)", growing=True)
     assert half.plain == "scan 4: growing, frames at 2 temperature(s)" and "red" not in str(half.spans)
@@ -60,3 +68,30 @@ def test_a_line_after_a_run():
     assert run_line("6", regime=0, novelty_p=0.5).plain == "scan 6: regime 0, p = 0.5"
     different = run_line("7", next_point=next_point, units=UNITS | {"sample_y": "deg"}).plain
     assert different.endswith("→ next (3.25 mm, 1.00 deg)")
+
+
+def on_terminal(renderable):
+    console = Console(file=io.StringIO(), force_terminal=True, width=300, no_color=True)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+@pytest.mark.fault("names and reasons with escape sequences or markup", "shown as they are, obeyed by no terminal")
+def test_no_control_character_reaches_the_terminal():
+    log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
+    renderables = [
+        run_line("1", reason=HOSTILE, next_point={"x": 1.0}, why=HOSTILE),
+        status_panel({"tiled": HOSTILE, "why": HOSTILE, "explored": HOSTILE}),
+        log,
+    ]
+    for renderable in renderables:
+        text = on_terminal(renderable)
+        assert "[red]markup" in text and "<script>" in text
+        for sequence in ("\x1b[2J", "\x1b]0", "\x07", "\x9b", "\x00"):
+            assert sequence not in text
+
+
+def test_plain_text_stays():
+    assert (
+        printable("τ = 3 µs\n\tnext") == "τ = 3 µs\n\tnext" and printable(3) == "3" and printable("\x1b[31m") == "�[31m"
+    )
