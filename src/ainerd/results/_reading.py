@@ -96,7 +96,7 @@ class ResultReader(CampaignRecords):
         Raises
         ------
         KeyError
-            If there is no such result; the message lists what there is.
+            If there is no such result; the message lists the known ones.
         """
         if isinstance(run, str) and len(run) == KEY_LENGTH:
             return run
@@ -205,7 +205,7 @@ class ResultReader(CampaignRecords):
         return current.table.loc[keys[fits][order]].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """Read one array of a result; KeyError with a list of what there is, if it has none of that name."""
+        """Read one array of a result; KeyError, with the names of all, if it has none of that name."""
         values = np.asarray(self._child(key, name).read())
         return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
@@ -214,7 +214,7 @@ class ResultReader(CampaignRecords):
         return self.rows(key, name)
 
     def rows(self, key: str, name: str) -> pd.DataFrame:
-        """Read one table of a result; KeyError with a list of what there is, if it has none of that name."""
+        """Read one table of a result; KeyError, with the names of all, if it has none of that name."""
         return read_table(self._child(key, name))
 
     def status(self, key: str) -> str | None:

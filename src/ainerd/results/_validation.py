@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from tiled.client.container import Container
@@ -17,7 +17,9 @@ from ainerd.results._records import (
     ResultRecord,
     SuggestionRecord,
 )
-from ainerd.results._store import ResultStore
+
+if TYPE_CHECKING:
+    from ainerd.results._store import ResultStore
 
 Metadata = Mapping[str, Any]
 
@@ -31,7 +33,7 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 }
 
 
-def validate(ainerd: Container | ResultStore) -> list[str]:
+def validate(ainerd: "Container | ResultStore") -> list[str]:
     """Check every node that agents wrote in ``client["ainerd"]``, or in a store of it; nothing is changed.
 
     Returns
@@ -39,8 +41,7 @@ def validate(ainerd: Container | ResultStore) -> list[str]:
     list of str
         A sentence for each problem; empty if there is none. Each complete result costs a request of some 20 ms.
     """
-    container = ainerd.container if isinstance(ainerd, ResultStore) else ainerd
-    return list(_problems(container))
+    return list(_problems(ainerd if isinstance(ainerd, Container) else ainerd.container))
 
 
 def _problems(ainerd: Container) -> Iterator[str]:
