@@ -36,7 +36,7 @@ def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique
     assert add(17, 0) == (5, 12)  # an atlas that changes nothing here
 
 
-def test_what_was_found_before_is_fitted_and_keeps_its_numbers(technique, store):
+def test_earlier_results_are_fitted_and_keep_their_numbers(technique, store):
     known = [outcome("a", z=0.0, regime=4), outcome("b", z=3.0, regime=2), outcome("dark", z=None)]
     atlas = Atlas(technique, store, ("x", "y"), known)
     assert atlas.regimes.n_regimes == 2

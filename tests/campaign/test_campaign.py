@@ -25,7 +25,7 @@ def of(suggestion, key="result", **about):
     return outcome(key, suggestion["x"], suggestion["y"], trial_id=suggestion["_id"], **about)
 
 
-def test_it_is_all_that_bluesky_adaptive_asks_for(make):
+def test_it_has_all_protocols_of_bluesky_adaptive(make):
     for protocol in (Optimizer, CanRegisterSuggestions, TrialFaultAware, SupportsStoppingCriteria, Checkpointable):
         assert isinstance(make(), protocol)
 
@@ -51,7 +51,7 @@ def test_a_failed_run_fails_its_suggestion_and_its_place_counts_as_visited(make,
     assert trials(campaign)[accepted["_id"]]["failed"]
 
 
-def test_newer_results_supersede_what_was_ready_and_a_person_withdraws_it(make, store):
+def test_newer_results_supersede_the_suggestion_and_a_person_withdraws_it(make, store):
     campaign = make()
     ready = [campaign.peek()]
     campaign.absorb(outcome("by hand", 1.0, 1.0))
@@ -190,7 +190,7 @@ def test_when_no_position_is_left_it_still_learns(make):
     assert [*trials(campaign)] == ["by hand"]
 
 
-def test_an_agent_that_starts_again_knows_what_it_knew(make, store):
+def test_an_agent_that_starts_again_restores_its_state(make, store):
     campaign = make()
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
@@ -257,7 +257,7 @@ def test_positions_are_checked_in_words(make):
         campaign.position((11, 2))
 
 
-def test_what_a_killed_session_left_open_is_settled(make, store):
+def test_open_suggestions_of_a_killed_session_are_closed(make, store):
     left = {"a": "accepted", "b": "accepted", "c": "accepted", "d": "proposed", "e": "measured"}
     for id, status in left.items():
         store.add_suggestion(

@@ -1,4 +1,4 @@
-"""What an agent says of novel exposures and of new regimes."""
+"""Announcements of novel exposures and new regimes."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def said(store):
     return [text for text, _ in store.lines]
 
 
-def test_a_new_regime_is_said_once_with_the_bound(make, judging, store):
+def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
     campaign = make()
     for i, (z, p) in enumerate([(0.0, 0.6), (3.0, 0.012), (3.1, 0.001), (3.0, 0.001), (0.1, 0.4)]):
         campaign.assign(found := outcome(f"run {i}", x=float(i), z=z, novelty_p=p, novel=p <= 0.05))
@@ -37,7 +37,7 @@ def test_a_new_regime_is_said_once_with_the_bound(make, judging, store):
     assert list(campaign._claims.found) == [1]
 
 
-def test_what_was_said_in_an_earlier_session_is_not_said_again(make, judging, store):
+def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):
     for i, p in enumerate((0.0004, 0.0004)):
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
@@ -59,7 +59,7 @@ def test_the_exposure_that_decides_is_asked_for_once(judging):
     assert claims.update({1: [0.03] + [0.5] * 5}) == []  # six exposures: what is known once stays quiet
 
 
-def test_a_novel_run_is_set_apart_or_it_is_said(make, store):
+def test_a_novel_run_gets_its_own_regime_or_the_log_explains_it(make, store):
     campaign = make()
     for i, z in enumerate((-0.4, -0.35, -0.38)):
         found = outcome(f"known {i}", x=float(i), z=z, novel=False, novelty_p=0.5)

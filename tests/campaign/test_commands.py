@@ -1,4 +1,4 @@
-"""What each command does to a campaign, exactly once; the statuses are those that Tiled would keep."""
+"""Effects of each command on a campaign, exactly once; the statuses are those that Tiled would keep."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -39,7 +39,7 @@ def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(ledger, store):
         ("proposed", "rejected", "rejected"),
     ],
 )
-def test_what_was_accepted_or_measured_stays(ledger, store, before, then, after):
+def test_accepted_and_measured_suggestions_keep_their_status(ledger, store, before, then, after):
     ledger.suggested(SUGGESTION)
     store.set_status("s", before)
     ledger.status("s", then, "why")
@@ -50,7 +50,7 @@ def test_a_suggestion_that_is_not_in_tiled_is_left_alone(ledger):
     ledger.status("nothing", "measured")
 
 
-def test_what_tiled_does_not_take_is_logged_and_lost(ledger, store, monkeypatch, caplog):
+def test_a_line_that_tiled_refuses_is_logged(ledger, store, monkeypatch, caplog):
     def away(*args, **kwargs):
         raise httpx.ConnectError("no route")
 

@@ -3,7 +3,7 @@ import numpy as np
 from ainerd.campaign._atlas import remembered
 
 
-def test_what_a_result_does_not_say_is_not_known(store):
+def test_missing_fields_of_a_result_are_none(store):
     store.add_result("dark", reason="too dark", x=1.0)
     store.add_result("first", z=[0, 1], x=2.0, y=3.0, novelty_p=0.2, novel=False, regime=4, suggestion_id="asked")
     store.add_result("alone", z=[2, 3])

@@ -32,19 +32,19 @@ def texts(store):
     return [text for text, _ in store.lines]
 
 
-def test_that_the_sample_is_explored_is_said_once_until_it_is_not(notices, store):
+def test_explored_is_posted_once_until_it_changes(notices, store):
     for explored in (False, True, True, False, True):
         notices.post(outcome("a"), explored, "covered")
     assert texts(store) == ["explored: covered"] * 2
 
 
-def test_a_drift_is_said_once(notices, store):
+def test_a_drift_is_posted_once(notices, store):
     for p in (0.5, None, 0.01, 0.01, 0.01):
         notices.post(outcome("a", novelty_p=p), False, "")
     assert texts(store) == [DRIFT] and notices.drift.seen == [0.5, 0.01]
 
 
-def test_a_change_of_regime_at_one_place_is_said(notices, atlas, store):
+def test_a_change_of_regime_at_one_place_is_posted(notices, atlas, store):
     for key, z, said in (("a", 0.0, None), ("b", 3.0, "was 0, now it is 1"), ("c", 3.0, None), ("d", 0.0, "was 1")):
         run = outcome(key, z=z)
         run = outcome(key, z=z, regime=atlas.add(run))
@@ -55,7 +55,7 @@ def test_a_change_of_regime_at_one_place_is_said(notices, atlas, store):
 
 
 @pytest.mark.parametrize("beam_size, regime", [(None, 1), (0.1, -1), (0.1, 0)])
-def test_nothing_is_said_of_a_change_that_nobody_can_tell(atlas, store, beam_size, regime):
+def test_no_change_is_posted_where_the_place_is_unknown(atlas, store, beam_size, regime):
     atlas.add(outcome("a", z=0.0))
     notices = Notices(Ledger(store, "toy", ("x", "y")), atlas, beam_size=beam_size, drift=None)
     notices.post(outcome("b", z=3.0, regime=regime), False, "")

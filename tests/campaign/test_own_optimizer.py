@@ -85,7 +85,7 @@ def test_suggest_and_ingest_are_enough(steered, store):
     assert campaign.should_stop() == (False, "the optimizer of technique toy does not say when to stop")
 
 
-def test_what_may_not_be_measured_is_never_suggested(steered):
+def test_forbidden_positions_are_never_suggested(steered):
     campaign = steered(Line())
     campaign.apply(Exclude(region={"x": (2.5, 5.5)}))
     assert campaign.peek()["x"] == 1.0
@@ -100,7 +100,7 @@ def test_what_may_not_be_measured_is_never_suggested(steered):
     assert campaign.apply(Add(position={"x": 2.0, "y": 5.0}, why="a scratch")).suggestion["reason"] == "a scratch"
 
 
-def test_what_else_it_has_is_used(steered):
+def test_further_methods_are_used(steered):
     full = Full()
     campaign = steered(full)
     assert [(s["_id"], s["reason"]) for s in campaign.suggest(2)] == [("0", "next"), ("1", "next")]
@@ -124,13 +124,13 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
 @pytest.mark.parametrize(
     ("point", "message"), [({"x": 1.0}, "has no y"), ({"x": 1.0, "y": "far"}, "could not convert"), ({}, "has no x, y")]
 )
-def test_a_suggestion_that_is_no_position_is_named(steered, point, message):
+def test_an_incomplete_suggestion_is_reported(steered, point, message):
     line = Line()
     line.suggest = lambda n=None: [point]
     with pytest.raises(ValueError, match=f"suggests nothing: ValueError: .*{message}"):
         steered(line).peek()
 
 
-def test_what_is_no_optimizer_is_refused_in_one_line():
+def test_an_object_without_the_methods_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"technique toy: its optimizer, a object, has no suggest\(\)"):
         TechniqueOptimizer(object(), BOUNDS, "toy")

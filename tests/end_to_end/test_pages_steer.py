@@ -186,7 +186,7 @@ def test_boxes_points_and_names_from_a_page_reach_the_campaign(reviewed, person,
     again = reviewed.start_agent()
     assert again.optimizer.regime_names == {0: "gel"} and again.excluded == [{"sample_x": (0.0, 4.0)}]
     again.close()
-    assert person.sees()["health"]["closed"]
+    assert person.waits_for(lambda said: said["health"]["closed"])
 
 
 def test_a_remote_plan_follows_the_same_requests(server):

@@ -23,7 +23,7 @@ def measure(explorer, found=KNOWN):
     return suggestion
 
 
-def test_it_is_what_bluesky_adaptive_asks_for():
+def test_it_has_the_protocols_of_bluesky_adaptive():
     explorer = Explorer(BOUNDS)
     assert isinstance(explorer, Optimizer)
     assert isinstance(explorer, CanRegisterSuggestions)
@@ -189,7 +189,7 @@ def test_two_points_at_one_position_are_fine():
 @given(
     points=st.lists(st.tuples(st.floats(0, 10), st.floats(-5, 5), st.floats(-3, 3), st.floats(0.001, 1)), max_size=12)
 )
-def test_what_is_restored_suggests_the_same(points):
+def test_a_restored_explorer_suggests_the_same(points):
     def options():
         return {"noise": 1.0, "seed": 3}
 
@@ -208,7 +208,7 @@ def test_what_is_restored_suggests_the_same(points):
     assert other.bounds == explorer.bounds and other.excluded == explorer.excluded
 
 
-def test_changed_bounds_keep_what_was_found():
+def test_changed_bounds_keep_the_results():
     explorer = Explorer(BOUNDS, labeler=lambda z: np.zeros(len(z), int))
     for _ in range(6):
         measure(explorer)

@@ -60,7 +60,7 @@ def test_missed_is_the_share_of_discs_of_the_smallest_radius_that_no_exposure_hi
     assert HIDDEN.missed(nearest(positions)) == pytest.approx(share, abs=0.02)
 
 
-def test_what_is_excluded_cannot_be_missed():
+def test_excluded_regions_cannot_be_missed():
     half = Hidden(Window(WINDOW.bounds, [{"x": (0.5, 1.0)}]), SMALLEST)
     positions = WINDOW.nodes[WINDOW.nodes[:, 0] < 0.5]
     assert half.missed(nearest(positions)) == 0 < HIDDEN.missed(nearest(positions))

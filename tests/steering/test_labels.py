@@ -20,7 +20,7 @@ def drawn(seed, truth, spread, noise=1.0):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), truth=st.lists(st.integers(0, 3), min_size=1, max_size=40))
-def test_regimes_beyond_the_noise_are_told_apart_and_numbered_as_they_appear(seed, truth):
+def test_regimes_beyond_the_noise_are_separate_and_numbered_by_appearance(seed, truth):
     labels = regimes_at(NOISE, drawn(seed, truth, spread=3, noise=0.6))  # of a few per cent with all of it one is cut
     assert adjusted_rand_score(truth, labels) == 1
     assert list(dict.fromkeys(labels)) == list(range(len(set(truth))))

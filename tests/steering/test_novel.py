@@ -1,4 +1,4 @@
-"""What follows a novel exposure."""
+"""Follow-up of a novel exposure."""
 
 import numpy as np
 import pytest

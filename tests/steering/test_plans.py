@@ -104,7 +104,7 @@ def test_the_shutter_is_closed_whatever_ends_the_exposure(RE, tmp_path, monkeypa
     assert [state for state, _ in states] == ["open", "closed"]
 
 
-def test_a_visit_moves_does_what_comes_before_and_exposes(RE, instrument):
+def test_a_visit_moves_runs_the_plan_before_and_exposes(RE, instrument):
     order, documents = [], []
     analysed = Future()
     analysed.set_result(None)

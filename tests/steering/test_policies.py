@@ -87,7 +87,7 @@ def test_r2_steps_by_the_powers_of_the_plastic_number():
     assert np.allclose(np.diff(r_sequence(50, 1), axis=0) % 1, 1 / golden)
 
 
-def test_a_sequence_passes_over_what_may_not_be_measured():
+def test_a_sequence_skips_forbidden_positions():
     explorer = Explorer(BOUNDS, policy=R2())
     explorer.exclude({"x": (0.0, 5.0)})
     expected = r_sequence(20, 2) * 10 + [0, -5]

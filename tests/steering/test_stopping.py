@@ -67,7 +67,7 @@ def test_fewer_exposures_than_before_are_followed_anew():
         ([-1] * 16, 2, "no regimes were named; 2 positions failed"),
     ],
 )
-def test_it_says_what_is_covered(labels, failed, words):
+def test_the_reason_gives_the_coverage(labels, failed, words):
     stop, why = verdict(0.04, 0.5, followed(labels), failed)
     assert (
         stop and why.startswith("covered: the chance that a region of radius 0.5 was missed is 0.04; ") and words in why

@@ -1,4 +1,4 @@
-"""What a policy sees, through the map and the terms of the explorer."""
+"""Fields that a policy uses, through the map and the terms of the explorer."""
 
 import numpy as np
 import pytest
@@ -84,13 +84,13 @@ def test_terms_are_finite_and_chances_are_chances(points, x):
     [lambda a, b: 1.0, lambda a, b: -np.ones(len(b)), lambda a, b: np.full(len(b), np.nan)],
     ids=["one number", "negative", "not a number"],
 )
-def test_a_travel_time_that_is_none_is_named(travel_time):
+def test_a_wrong_travel_time_is_reported(travel_time):
     with pytest.raises(ValueError, match="travel_time must give seconds"):
         knows([5.0, 5.0], travel_time=travel_time, exposure_s=1.0).suggest(1)
 
 
 @pytest.mark.parametrize("dose_limit", [1, 3])
-def test_what_is_near_is_what_all_distances_say(dose_limit):
+def test_neighbours_agree_with_all_distances(dose_limit):
     rng = np.random.default_rng(dose_limit)
     visited = np.round(rng.uniform([0, 0], [20, 10], (200, 2)), 1)  # some of them twice at one place
     explorer = knows(visited, beam_size=0.5, dose_limit=dose_limit)

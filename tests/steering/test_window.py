@@ -27,7 +27,7 @@ def test_a_position_beyond_the_limits_counts_to_the_nearest_node():
 
 @settings(max_examples=30, deadline=None)
 @given(boxes=st.lists(st.tuples(LOW_HIGH, LOW_HIGH), max_size=3))
-def test_free_is_what_no_box_holds(boxes):
+def test_positions_outside_all_boxes_are_free(boxes):
     window = Window({"x": (-50.0, 50.0), "y": (-50.0, 50.0)}, [{"x": x, "y": y} for x, y in boxes])
     for (x, y), free in zip(window.nodes[::37], window.allowed[::37], strict=True):
         assert free == (not any(a <= x <= b and c <= y <= d for (a, b), (c, d) in boxes))
@@ -63,6 +63,6 @@ def test_the_edge_is_the_distance_to_the_nearest_limit():
         ({"x": (0.0, 1.0)}, [{"x": (1.0, 0.0)}], "wrong way round"),
     ],
 )
-def test_what_is_no_window_is_refused(bounds, excluded, message):
+def test_invalid_windows_are_refused(bounds, excluded, message):
     with pytest.raises(ValueError, match=message):
         Window(bounds, excluded)

@@ -184,7 +184,7 @@ class Atlas:
         self._refit()
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:
-        """Add results, or replace what is known of them but their labels."""
+        """Add results, or replace all their values but the labels."""
         if not outcomes:
             return
         new = [outcome for outcome in outcomes if outcome.key not in self._rows]

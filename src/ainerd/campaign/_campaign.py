@@ -399,7 +399,7 @@ class Campaign:
 
     @property
     def advice(self) -> str | None:
-        """What the latest run suggests to do."""
+        """Advice to the operator from the latest run."""
         return self._notices.advice
 
     @property

@@ -1,4 +1,4 @@
-"""What a campaign writes beside the results: suggestions, the log with claims and notices, the checkpoint."""
+"""Everything that a campaign writes beside results: suggestions, the log with claims and notices, the checkpoint."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
