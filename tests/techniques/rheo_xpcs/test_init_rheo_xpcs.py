@@ -7,9 +7,7 @@ from typer.testing import CliRunner
 
 import ainerd.cli
 from ainerd.config import Settings, read_section
-from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition
-from ainerd.techniques.rheo_xpcs._questions import dead_pixels, questions
-from ainerd.techniques.rheo_xpcs._sketch import draw_bins
+from ainerd.techniques.rheo_xpcs import RheoXPCSSettings, build_partition, dead_pixels, draw_bins, questions
 from ainerd.xpcs import Partition, guess_beam_center
 
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
     from ainerd.techniques.rheo_xpcs._picture import Picture
     from ainerd.techniques.rheo_xpcs._preshear import preshear, preshear_of
+    from ainerd.techniques.rheo_xpcs._questions import dead_pixels, questions
     from ainerd.techniques.rheo_xpcs._sentences import sentences
     from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
+    from ainerd.techniques.rheo_xpcs._sketch import draw_bins
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
     from ainerd.techniques.rheo_xpcs._verdict import RingStatistics, judge, pooled_contrast
 
@@ -53,8 +55,10 @@ _MODULES = {
     "_field": ["Field", "q_of_pixels"],
     "_picture": ["Picture"],
     "_preshear": ["preshear", "preshear_of"],
+    "_questions": ["dead_pixels", "questions"],
     "_sentences": ["sentences"],
     "_settings": ["PartitionSettings", "RheoXPCSSettings"],
+    "_sketch": ["draw_bins"],
     "_technique": ["RheoXPCS"],
     "_verdict": ["RingStatistics", "judge", "pooled_contrast"],
 }
