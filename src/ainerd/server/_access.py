@@ -52,7 +52,7 @@ class Caller:
         return await self._entry(path, scopes, self._root)
 
     async def child(self, parent: Any, *parts: str) -> Any:
-        """Return a node below `parent`; None if there is none that the caller may see."""
+        """Return a node below `parent`; None if the caller may see no such node."""
         try:
             return await self._entry("/".join(parts), (READ,), parent)
         except HTTPException as error:

@@ -331,7 +331,7 @@ def _api_key(directory: Path) -> str:
 
 
 def _read_status(directory: Path) -> dict[str, Any]:
-    """Return uri, pid and readable_storage of the server of a directory; empty if there is none."""
+    """Return uri, pid and readable_storage of the server of a directory; empty if it does not run."""
     try:
         return dict(json.loads((directory / "server.json").read_text()))
     except FileNotFoundError:

@@ -76,7 +76,7 @@ async def forget(path: str, caller: Annotated[Caller, Depends()]) -> dict[str, b
 
 @router.get("/live/{path:path}")
 async def live(path: str, caller: Annotated[Caller, Depends()], n: int = -1) -> Response:
-    """Return the picture of an agent's run in progress; 204 if there is none, or if its number is still `n`."""
+    """Return the picture of an agent's run in progress; 204 if it does not exist, or its number is still `n`."""
     picture = _picture(await caller.node(path, scopes=(READ, "read:data")))
     picture.asked = time.monotonic()
     headers = {"Cache-Control": "no-store"}

@@ -201,7 +201,7 @@ async def newest(node: Any, n: int = 1) -> list[tuple[int, str, Any]]:
 
 
 async def newest_id(node: Any) -> int:
-    """Return the id of the last child that the caller may see; 0 if there is none."""
+    """Return the id of the last child that the caller may see; 0 without children."""
     query = node.apply_conditions(select(func.max(orm.Node.id)).where(orm.Node.parent == node.node.id))
     async with node.context.session() as db:
         return (await db.execute(query)).scalar_one() or 0

@@ -42,7 +42,7 @@ class CampaignReader:
 
     @classmethod
     async def open(cls, caller: Caller, path: str) -> "CampaignReader":
-        """Return the campaign at a path; HTTPException 404 if there is none."""
+        """Return the campaign at a path; HTTPException 404 if it does not exist."""
         node = await caller.node(path)
         results = await caller.child(node, "results") if hasattr(node, "context") else None
         if results is None:
@@ -52,7 +52,7 @@ class CampaignReader:
         return cls(caller, path, node, results, sorted(states, key=lambda state: -state.heard))
 
     async def child(self, *parts: str) -> Any:
-        """Return a node below; None if there is none that the caller may see."""
+        """Return a node below; None if the caller may see no such node."""
         return await self.caller.child(self.node, *parts)
 
     async def agent(self, name: str | None) -> AgentState:
