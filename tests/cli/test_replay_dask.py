@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
 from ainerd.cli import app
-from ainerd.cli._replay_dask import Workplace, _outcomes, analyse
+from ainerd.cli._reanalysis import Workplace, analyse, outcomes_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog
@@ -217,6 +217,6 @@ def test_a_run_that_kills_its_workers_has_failed(archive, cluster, serial, monke
     archive.forget(key)
     archive.store.begin(begun)
     dead = cluster[1].submit(os._exit, 1)
-    (outcome,) = _outcomes(dead, event.partition("/")[0], archive.workplace(embedded=True), archive.store)
+    (outcome,) = outcomes_of(dead, event.partition("/")[0], archive.workplace(embedded=True), archive.store)
     assert (outcome.status, outcome.key) == ("failed", key) and "1 worker(s) died" in outcome.reason
     assert archive.store.record(key).reason == outcome.reason

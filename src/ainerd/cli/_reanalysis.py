@@ -1,68 +1,319 @@
-"""Runs that are in Tiled, analysed again in this process."""
+"""Analysis of runs that are in Tiled, in this process or by the workers of a Dask cluster.
 
-from collections.abc import Callable, Mapping
+A worker does with a run what the command does alone, and writes the result itself. The key of a result is made of the
+run and the parameters, so a run that is given out twice, because its worker died or seemed to, still has one result.
+What travels is the run's uid, the settings without the API key, and the outcomes.
+"""
+
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
 
+from rich.progress import Progress
 from tiled.client.container import Container
+from tiled.queries import KeyPresent
 
-from ainerd.agent import writer_of
+from ainerd.agent import build_technique, writer_of
+from ainerd.cli._shared import bars
 from ainerd.config import Settings
-from ainerd.documents import documents_of
-from ainerd.results import ResultStore
-from ainerd.runs import Jobs, Outcome, Spool, Worker
-from ainerd.technique import Technique
+from ainerd.documents import DetectorKeys, documents_of
+from ainerd.results import AtlasRecord, ResultStore, digest
+from ainerd.runs import Jobs, Outcome, Spool, Worker, is_analysed
+from ainerd.server import ServerError, connect, open_catalog
+from ainerd.technique import Series, Technique
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 POLL_S = 0.1
+LOCAL = "local"
+CONNECT_S = 10
+AHEAD = 1000  # runs that the scheduler knows of; an archive may have a million
+RETRIES = 2  # of a run after an error that is not the run's, such as one of the network
 
 
 class Reanalysis:
-    """Analyses one run after the other, and writes their results; nothing is suggested.
+    """Analyses runs one by one and writes their results, without a campaign: nothing is suggested.
 
-    `unwritten` is the folder for runs whose results Tiled does not take.
+    `unwritten` is the folder for runs whose results Tiled does not accept.
     """
 
     def __init__(
         self, technique: Technique, store: ResultStore, settings: Settings, raw: Container, unwritten: Path
     ) -> None:
-        self._raw, self._ainerd, self._image = raw, store.container, settings.detector.image
+        self._raw, self._image = raw, settings.detector.image
         jobs = Jobs()
         writer, spool = writer_of(technique, store, settings, raw), Spool(unwritten, store.answers)
-        self._worker = Worker(jobs, writer, _Nobody(), spool)
+        self._worker = Worker(jobs, writer, _NoCampaign(), spool)
         jobs.start()
 
-    def __call__(self, uid: str, tell: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
-        """What became of a finished run, or of its events; nothing of one that has no frames for us.
+    def __call__(self, uid: str, report: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
+        """Return the outcomes of a finished run; none if the detector is not in it.
 
-        `tell` is called now and then with the frames that have been read, and that there are.
+        `report` is called now and then with the number of frames read, and of all frames.
         """
         run = self._raw[uid]
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
             return []
-        for name, doc in list(documents_of(run)):  # all, so that an interruption finds a whole run
+        for name, doc in list(documents_of(run)):  # all at once, so that an interruption leaves a whole run
             self._worker(name, doc)
         future = self._worker.outcomes(uid)
         while not wait([future], POLL_S).done:
-            if tell is not None:
-                tell(*(self._worker.progress or (0, None)))
+            if report is not None:
+                report(*(self._worker.progress or (0, None)))
         return future.result()
 
     @property
-    def kept(self) -> int:
-        """Runs whose results Tiled did not take."""
+    def n_unwritten(self) -> int:
+        """Runs whose results Tiled did not accept."""
         return self._worker.health()["kept"]
 
     def close(self) -> None:
-        """End; a run that is begun is ended first, even if a person has had enough."""
+        """Stop after the current run."""
         self._worker.close()
 
 
-class _Nobody:
-    """Who listens: no campaign, so that nothing is suggested."""
-
+class _NoCampaign:
     def assign(self, outcome: Outcome) -> Mapping[str, Any]:
         return {}
 
     def absorb(self, outcome: Outcome) -> None:
         pass
+
+
+def runs_to_analyse(
+    raw: Container, store: ResultStore, technique: Technique, keys: DetectorKeys, uids: Sequence[str], *, again: bool
+) -> list[str]:
+    """Return the uids of finished runs that lack a result of these parameters, the oldest first."""
+    runs: Any = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
+    if uids:
+        runs = [_finished_run(raw, uid) for uid in uids]
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    by_uid = ((run.metadata["start"]["uid"], run) for run in runs)
+    return [uid for uid, run in by_uid if not is_analysed(technique, keys, run, done.get(uid, 0))]
+
+
+def _finished_run(raw: Container, uid: str) -> Container:
+    try:
+        run = raw[uid]
+    except KeyError:
+        raise ValueError(f"there is no run {uid} in {raw.uri}") from None
+    if "stop" not in run.metadata:
+        raise ValueError(f"run {uid} is not finished")
+    return run
+
+
+def analyse_here(uids: Sequence[str], reanalysis: Reanalysis, progress: Progress) -> list[Outcome]:
+    """Analyse runs in this process."""
+    done, frames = progress.add_task("runs", total=len(uids)), progress.add_task("frames", total=None)
+    outcomes: list[Outcome] = []
+    for uid in uids:
+        outcomes += reanalysis(uid, lambda n, total: progress.update(frames, completed=n, total=total))
+        progress.advance(done)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """All that a worker needs beside the uid of a run."""
+
+    settings: str  # JSON of their tables, without the API key
+    folder: str  # start of relative paths
+    address: str  # root of the catalog
+    embedded: bool  # whether it is on the embedded server of `settings.storage.directory`
+    parameters: str  # JSON of the parameters that results must have
+
+    @classmethod
+    def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
+        """Describe the command's own workplace."""
+        tables = json.dumps(settings.tables(), default=str)
+        return cls(tables, str(settings.folder), root.uri, embedded, json.dumps(dict(technique.parameters)))
+
+
+def analyse_on(
+    address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
+) -> list[Outcome]:
+    """Analyse runs on the cluster at an address; ValueError if a worker fails for a reason that is not the run's."""
+    try:
+        from distributed import as_completed
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--dask needs more than the agent: pip install 'ainerd[dask]' ({error})") from None
+    remaining, submitted, outcomes = iter(uids), dict["Future", str](), list[Outcome]()
+    with _cluster(address) as workers:
+        if uids and not workers.nthreads():
+            progress.console.print("the cluster has no workers yet: waiting for some")
+
+        def submit(most: int) -> list["Future"]:
+            new = {
+                workers.submit(analyse, uid, workplace, pure=False, retries=RETRIES): uid
+                for uid in islice(remaining, most)
+            }
+            submitted.update(new)
+            return list(new)
+
+        bar = progress.add_task("runs", total=len(uids))
+        finished = as_completed(submit(AHEAD), loop=workers.loop)
+        for future in finished:
+            outcomes += outcomes_of(future, submitted.pop(future), workplace, store)
+            finished.update(submit(1))
+            progress.update(bar, advance=1, description=f"runs, {len(workers.nthreads())} workers")
+    return outcomes
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator["Client"]:
+    """Connect to the scheduler at an address; "local" starts one worker for each core of this machine."""
+    from distributed import Client, LocalCluster
+
+    if address == LOCAL:
+        with (
+            LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
+            Client(local, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
+    if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error prints a traceback when it is cleaned up
+        raise ValueError(refusal)
+    try:
+        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{refusal}: {error}") from None
+    with client:
+        yield client
+
+
+def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
+    """Analyse a run on a worker and write its results.
+
+    The outcomes contain everything that is wrong with the run; an exception has another cause.
+    """
+    settings, raw, store, technique = _prepare(workplace)
+    with (
+        TemporaryDirectory() as folder,  # a run that Tiled does not accept is in Tiled anyway, as raw data
+        closing(Reanalysis(technique, store, settings, raw, Path(folder))) as reanalysis,
+    ):
+        outcomes = reanalysis(uid)
+        if outcomes and reanalysis.n_unwritten:
+            raise ServerError(f"its results are not written: {outcomes[-1].reason}")
+        return outcomes
+
+
+@lru_cache(maxsize=1)  # a worker usually serves one command at a time
+def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
+    """Open what a worker needs for every run; its own environment overrides the settings it received.
+
+    Raises ValueError if results would have other parameters than the command's.
+    """
+    settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
+    client = connect(workplace.address, _api_key(settings, workplace.embedded))
+    store = ResultStore(client["ainerd"])
+    technique = build_technique(settings, store)
+    here, wanted = json.loads(json.dumps(dict(technique.parameters))), json.loads(workplace.parameters)
+    if others := [name for name in wanted | here if here.get(name) != wanted.get(name)]:
+        raise ValueError(
+            f"on {socket.gethostname()} {', '.join(others)} would differ from this command's: a worker needs the same "
+            "ainerd, the same files, and no AINERD_… of its own that changes the numbers"
+        )
+    return settings, client["raw"], store, technique
+
+
+def _api_key(settings: Settings, embedded: bool) -> str | None:
+    """Return the key that this machine has: keys do not travel."""
+    if not embedded:
+        return settings.storage.api_key.get_secret_value() or None
+    try:
+        return (settings.storage.directory / "api_key").read_text().strip()
+    except OSError:
+        raise ServerError(
+            f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
+            f"{socket.gethostname()} need a Tiled server with an address"
+        ) from None
+
+
+def outcomes_of(future: "Future", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
+    """Return the outcomes of a run from its worker; a run that killed its workers has failed."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        reason = f"{error.allowed_failures + 1} worker(s) died over it: too little memory?"
+        begun = store.search(status="computing", raw_uid=uid, digest=digest(json.loads(workplace.parameters))).index
+        keys = [str(key) for key in begun]
+        for key in keys:
+            store.fail(key, reason)
+        return [
+            Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
+            for key in keys or [uid]
+        ]
+    except Exception as error:  # of any kind: it comes from another process
+        raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
+
+
+def reanalyse(
+    settings: Settings,
+    client: Container,
+    uids: Sequence[str],
+    *,
+    again: bool,
+    dask: str | None,
+    embedded: bool,
+    quiet: bool,
+) -> list[Outcome]:
+    """Analyse runs that lack a result, and group all results of these parameters into regimes.
+
+    Parameters
+    ----------
+    settings : Settings
+    client : Container
+        Root of the catalog.
+    uids : sequence of str
+        Runs to analyse; all if empty.
+    again : bool
+        Whether to repeat failed analyses.
+    dask : str or None
+        Address of a scheduler, or "local"; None for this process.
+    embedded : bool
+        Whether the catalog is on the embedded server of `settings.storage.directory`.
+    quiet : bool
+        Whether to show no progress.
+    """
+    raw, ainerd = open_catalog(client)
+    store = ResultStore(ainerd)
+    technique = build_technique(settings, store)
+    if dask is not None and isinstance(technique.unit, Series):
+        raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
+    keys = DetectorKeys(**settings.detector.model_dump())
+    waiting = runs_to_analyse(raw, store, technique, keys, uids, again=again)
+    with bars(disable=quiet or not waiting) as progress:
+        if dask is not None:
+            workplace = Workplace.of(settings, client, technique, embedded=embedded)
+            outcomes = analyse_on(dask, waiting, workplace, store, progress)
+        else:
+            unwritten = settings.storage.directory / "unwritten" / "results"
+            with closing(Reanalysis(technique, store, settings, raw, unwritten)) as reanalysis:
+                outcomes = analyse_here(waiting, reanalysis, progress)
+    _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
+    return outcomes
+
+
+def _label(store: ResultStore, technique: Technique) -> None:
+    """Write an atlas if a result of the store's agent and parameters has no regime; other results keep theirs."""
+    points = store.embeddings()
+    known = store.table()["regime"].reindex(points.index)
+    if known.isna().any():
+        regimes = technique.regimes(points.to_numpy(), known.fillna(-1).to_numpy(int))
+        labels = dict(zip(points.index, regimes.labels.tolist(), strict=True))
+        store.add_atlas(
+            AtlasRecord(n_regimes=regimes.n_regimes, supported_range=regimes.supported_range, labels=labels)
+        )
