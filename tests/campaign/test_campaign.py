@@ -10,7 +10,7 @@ from bluesky_adaptive.protocols import (
 )
 from campaign_toys import BOUNDS, on, outcome
 
-from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES
+from ainerd.campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results import Accept, Add, Exclude, Reject, SetBounds, SuggestionRecord
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._ledger import Claims
+from ainerd.campaign import Atlas, Claims
 from ainerd.novelty import LOOKS
 from ainerd.technique import NullRegimes
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import terms_of
-from ainerd.campaign._ledger import Ledger, limits_text
+from ainerd.campaign import Ledger, limits_text, terms_of
 
 SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "unexplored": 0.5}
 

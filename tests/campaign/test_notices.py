@@ -1,8 +1,7 @@
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign._atlas import Atlas
-from ainerd.campaign._ledger import DRIFT, Ledger, Notices
+from ainerd.campaign import DRIFT, Atlas, Ledger, Notices
 
 
 class Drift:

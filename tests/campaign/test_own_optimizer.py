@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from campaign_toys import BOUNDS, Toy, outcome
 
-from ainerd.campaign._optimizer import TechniqueOptimizer
+from ainerd.campaign import TechniqueOptimizer
 from ainerd.results import Add, Exclude, SetBounds
 
 
