@@ -1,4 +1,4 @@
-"""Answers of `ainerd mcp` as plain values, each with its verdict and the keys of its results."""
+"""Answers of `ainerd mcp`, as plain values. Each names the keys of the results that it rests on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,16 +16,16 @@ NO_CLAIM = "no claim"
 
 
 class Answers:
-    """Answers questions about a campaign; all but `propose` only read.
+    """Answer questions about a campaign. Only `propose` writes.
 
-    Invalid questions raise ValueError or KeyError, in one line.
+    An invalid question raises ValueError or KeyError with a message of one line.
     """
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
 
     def results(self, n: int = 20) -> dict[str, Any]:
-        """The newest results, the newest first."""
+        """Return the `n` newest results, newest first."""
         table = self._store.table()
         return _rows(table.iloc[::-1].iloc[: _few(n)], len(table))
 
@@ -38,20 +38,26 @@ class Answers:
         where: Mapping[str, list[float | None]] | None = None,
         n: int = 20,
     ) -> dict[str, Any]:
-        """Results that fulfil all of this; `where` has limits by name, null where it is open."""
+        """Return the results that match all criteria, newest first.
+
+        `where` gives limits [low, high] by name; null leaves a side open.
+        """
         limits: dict[str, Any] = {name: tuple(x) for name, x in (where or {}).items()}
         found = self._store.search(text=text or None, regime=regime, novel=novel, status=status, **limits)
         return _rows(found.iloc[::-1].iloc[: _few(n)], len(found))
 
     def explain(self, run: str) -> dict[str, Any]:
-        """Why a run was called novel, or was not."""
+        """Explain why a run is novel or not."""
         key = self._store.key(run)
         row = self._store.table().loc[key]
         named = self._store.table().attrs["positions"]
         return {"explanation": _short(self._store.explain(key)), **_of(key, row, named), "rests_on": [key]}
 
     def similar(self, run: str, n: int = 5) -> dict[str, Any]:
-        """The results nearest to one in the latent space, nearest first; only those of the same parameters count."""
+        """Return the results nearest to a run in the latent space, nearest first.
+
+        Only results with the same parameters are compared.
+        """
         key = self._store.key(run)
         near = self._store.similar(key, _few(n))
         found = _rows(near, len(near))
@@ -60,7 +66,7 @@ class Answers:
         return {**found, "to": key, "rests_on": [key, *found["rests_on"]]}
 
     def compare(self, first: str, second: str) -> dict[str, Any]:
-        """Two runs side by side: each number that both have, with its error, and their difference in errors."""
+        """Compare two runs: return each number that both have, with its errors and the difference in errors."""
         keys = [self._store.key(run) for run in (first, second)]
         a, b = (self._store.record(key) for key in keys)
         table = self._store.table()
@@ -88,7 +94,7 @@ class Answers:
         }
 
     def log(self, n: int = 20) -> dict[str, Any]:
-        """The newest lines of the log, the newest last."""
+        """Return the newest `n` lines of the log, newest last."""
         lines = self._store.logbook().iloc[-_few(n) :]
         named = [x for x in lines.get("result", pd.Series(dtype=object)) if isinstance(x, str)]
         said = zip(lines["created"], lines["text"], strict=True)
@@ -96,7 +102,10 @@ class Answers:
         return {"lines": shown, "rests_on": list(dict.fromkeys(named))}
 
     def next_suggestion(self, agent: str | None = None) -> dict[str, Any]:
-        """Where an agent would measure next, and why; it is measured only if a plan or a person takes it."""
+        """Return the position that an agent suggests next, with its reason.
+
+        The position is measured only if a plan or a person takes the suggestion.
+        """
         record = self._store.next_suggestion(agent)
         if record is None:
             return {"suggestion": None, "rests_on": []}
@@ -105,7 +114,7 @@ class Answers:
         return {"suggestion": {**about, "agent": record.agent}, "rests_on": keys}
 
     def status(self) -> dict[str, Any]:
-        """How many results there are and of which status, regimes, claims, and who holds which agent."""
+        """Return the number of results by status, the number of regimes, the claims, and the state of each agent."""
         table = self._store.table()
         claims, novel = int(table["novelty_p"].notna().sum()), int(table["novel"].fillna(False).sum())
         agents = {name: read_agent(self._store.container, name) for name in _agents(table)}
@@ -122,7 +131,7 @@ class Answers:
         }
 
     def propose(self, position: Mapping[str, float], reason: str, agent: str | None = None) -> dict[str, Any]:
-        """Propose a position: nothing is measured there unless a person takes it on the page."""
+        """Propose a position. It is measured only if a person takes the suggestion on the page."""
         agents = _agents(self._store.table()) if agent is None else [agent]
         if len(agents) != 1:
             raise ValueError(f"say which agent: there are {', '.join(agents) or 'none'}")
@@ -156,7 +165,7 @@ def _rows(table: pd.DataFrame, of: int) -> dict[str, Any]:
 
 
 def _of(key: str, row: Any, motors: Sequence[str]) -> dict[str, Any]:
-    """Return position, regime and verdict of one result."""
+    """Return the position, regime and verdict of one result."""
     known = {str(name): x for name, x in row.items() if not (pd.api.types.is_scalar(x) and pd.isna(x))}
     p = known.get("novelty_p")
     claim = NO_CLAIM if p is None else "novel" if known.get("novel") else "not novel"

@@ -1,4 +1,4 @@
-"""The command line: commands for any technique, each in its own file, and the commands of techniques."""
+"""The command line: the general commands, each in its own file, and the commands that techniques add."""
 
 import sys
 from copy import copy
@@ -24,7 +24,7 @@ from ainerd.cli._watch import steer, watch
 
 
 def main() -> None:
-    """Run the command line; bad input becomes one line on stderr and exit code 2."""
+    """Run the command line. Bad input prints one line to stderr and exits with code 2."""
     try:
         build()()
     except (ValueError, OSError) as error:
@@ -37,7 +37,10 @@ def main() -> None:
 
 
 def build() -> typer.Typer:
-    """Return all commands; a technique's as ``ainerd <technique> …``, of the default one also without its name."""
+    """Return all commands.
+
+    The commands of a technique are ``ainerd <technique> …``. Those of the default technique also work without its name.
+    """
     app = typer.Typer(
         name="ainerd",
         help="Notice when a sample does something it has not done before.",
@@ -65,7 +68,7 @@ def build() -> typer.Typer:
     for entry in entry_points(group="ainerd.commands"):
         try:
             commands, name = entry.load(), get_command_name(entry.name)
-            get_command(commands)  # raises here what would otherwise fail with the first command
+            get_command(commands)  # an invalid group raises here, not when the user runs a command
             if name in _names(app):
                 raise ValueError(f"there is a command {name} already")
         except Exception as error:  # code of a third party
@@ -83,7 +86,7 @@ def _version(
         bool, typer.Option("--version", is_eager=True, callback=lambda is_given: _print_version() if is_given else None)
     ] = False,
 ) -> None:
-    """Add the option --version, which has its own callback."""
+    """Add the option --version; its own callback prints the version."""
 
 
 def _print_version() -> NoReturn:
@@ -92,7 +95,7 @@ def _print_version() -> NoReturn:
 
 
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
-    """Add a technique's commands without its name, except for names that are taken."""
+    """Add a technique's commands to `app` under their short names, except names that are taken."""
     taken = _names(app)
     infos: list[CommandInfo | TyperInfo] = [*commands.registered_commands, *commands.registered_groups]
     for info in infos:

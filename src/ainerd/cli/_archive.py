@@ -14,9 +14,9 @@ def archive(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Copy a campaign from an embedded server: catalogue, results and raw runs, to open elsewhere.
+    """Copy a campaign from an embedded server, to open it elsewhere: catalogue, results and raw runs.
 
-    The server may be in use meanwhile. The copy opens with ``ainerd serve DEST``, also after it was moved.
+    The server can stay in use during the copy. Open the copy with ``ainerd serve DEST``; you can move it first.
     """
     from ainerd.cli._shared import bars
     from ainerd.cli._waiting import waiting
@@ -56,7 +56,7 @@ def archive(
 
 
 def _embedded(tiled: str | None, config: Path | None) -> Path:
-    """Return the folder of the embedded server; ValueError, with advice, if the server is another one."""
+    """Return the folder of the embedded server; raise ValueError, with advice, for any other server."""
     from ainerd.config import Settings
 
     uri = tiled or ""

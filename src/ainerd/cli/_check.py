@@ -1,4 +1,4 @@
-"""`ainerd check`: check a TOML, and draw which parts of a frame its technique uses."""
+"""`ainerd check`: check a settings file, and draw the parts of a frame that its technique uses."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def check(
     dataset: Dataset = None,
     json: Json = False,
 ) -> None:
-    """Check settings and technique, without a server, and say what to do; exit code 1 if there is something."""
+    """Check settings and technique without a server, and show how to correct problems; exit code 1 if there are any."""
     if frame is not None and draw is None:
         raise ValueError("--frame is drawn on: say where with --draw picture.png")
     raise typer.Exit(0 if show(check_file(config, draw, frame, dataset), json=json) else 1)
@@ -35,7 +35,7 @@ def check(
 def check_file(
     config: Path, draw: Path | None = None, frame: Path | None = None, dataset: str | None = None
 ) -> Iterator["Finding"]:
-    """Yield findings about a TOML, and about the picture if `draw` is given."""
+    """Yield the findings for a settings file, and for the picture if `draw` is given."""
     from ainerd.cli import _checks
 
     settings = yield from _checks.read(config)
@@ -47,7 +47,7 @@ def check_file(
 
 
 def show(findings: Iterable["Finding"], *, json: bool = False) -> bool:
-    """Print findings, a line each, or as JSON; return whether all are ok."""
+    """Print the findings, one per line or as JSON, and return whether all are ok."""
     from dataclasses import asdict
 
     from rich.console import Console

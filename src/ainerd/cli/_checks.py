@@ -1,4 +1,4 @@
-"""Checks of `ainerd doctor` and `ainerd check`, one line for each finding."""
+"""Checks of `ainerd doctor` and `ainerd check`. Each finding is one line."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
 
-FREE_GB = 5.0  # a night of exposures needs more than that
+FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
 def versions() -> Iterator[Finding]:
-    """Compare installed packages with the version ranges of ainerd and of its extra `agent`."""
+    """Compare the installed packages with the version ranges that ainerd and its extra `agent` require."""
     from packaging.requirements import Requirement
 
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
@@ -44,7 +44,7 @@ def versions() -> Iterator[Finding]:
 
 
 def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
-    """Yield findings about a settings file, and return the settings; None if they are invalid."""
+    """Yield the findings for a settings file, and return the settings, or None if they are invalid."""
     from ainerd.config import Settings, SettingsError
 
     try:
@@ -58,7 +58,7 @@ def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
 
 
 def storage(settings: "Settings") -> Iterator[Finding]:
-    """Check that folders of the settings exist, can be read or written, and have free space."""
+    """Check that the folders in the settings exist, are readable or writable, and have free space."""
     for frames in settings.storage.frames:
         if not frames.is_dir():
             state, todo = "is not a folder", "mount it or make it, or change storage.frames"
@@ -84,7 +84,7 @@ def storage(settings: "Settings") -> Iterator[Finding]:
 
 
 def techniques() -> Iterator[Finding]:
-    """Check that installed techniques can be imported."""
+    """Check that all installed techniques can be imported."""
     for name in names():
         try:
             yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
@@ -96,7 +96,7 @@ def techniques() -> Iterator[Finding]:
 
 
 def technique(settings: "Settings") -> Iterator[Finding]:
-    """Check that the technique of the settings accepts its section, and run its own checks."""
+    """Check that the technique accepts its section of the settings, and run the technique's own checks."""
     what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
         from ainerd.agent import build_technique
@@ -118,7 +118,7 @@ def technique(settings: "Settings") -> Iterator[Finding]:
 
 
 def catalogue(client: "Container") -> Iterator[Finding]:
-    """Check the containers and specs on the server, and that the key may read and write."""
+    """Check the containers and specs on the server, and that the API key allows reading and writing."""
     import httpx
 
     begun = time.perf_counter()
@@ -149,7 +149,7 @@ def _specs(ainerd: "Container") -> Iterator[Finding]:
 
 
 def _write(parent: "Container") -> Finding:
-    """Write a small node, read it back, and remove it."""
+    """Write a small node, read it back and remove it."""
     import numpy as np
 
     key, begun = f"doctor-{uuid.uuid4()}", time.perf_counter()

@@ -20,9 +20,9 @@ def doctor(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Check versions, settings, technique, storage and server, and say what to do; exit code 1 if there is something.
+    """Check versions, settings, technique, storage and server; exit code 1 if there is a problem.
 
-    On the server a small node is written and removed.
+    Each problem comes with its remedy. The check writes a small node to the server and removes it.
     """
     raise typer.Exit(0 if show(_findings(tiled, config, results), json=json) else 1)
 

@@ -1,4 +1,4 @@
-"""Mean frame of a file."""
+"""The mean frame of a file."""
 
 import contextlib
 from pathlib import Path
@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST = 50  # frames that are averaged
+MOST = 50  # frames to average
 
 
 def mean_frame(path: Path, dataset: str | None = None) -> "NDArray[np.float64]":
-    """Return the mean of at most 50 frames, evenly spread over a .npy or HDF5 file, (ny, nx).
+    """Return the mean, (ny, nx), of at most 50 frames that are evenly spread over a .npy or HDF5 file.
 
-    NaN where a pixel was negative or at the largest value of its type in all frames, as detectors mark gaps and bad
-    pixels.
+    A pixel is NaN if in all frames it is negative or has the largest value of its type: detectors mark gaps and bad
+    pixels in this way.
 
     Parameters
     ----------
     path : Path
     dataset : str, optional
-        Name of the frames in an HDF5 file, (frames, ny, nx) or (ny, nx); by default the largest dataset.
+        Name of the dataset in an HDF5 file, with shape (frames, ny, nx) or (ny, nx); by default the largest one.
 
     Raises
     ------

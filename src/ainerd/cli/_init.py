@@ -1,4 +1,4 @@
-"""`ainerd init`: write a commented TOML after a few questions."""
+"""`ainerd init`: ask a few questions and write a settings file with comments."""
 
 import json
 import tomllib
@@ -36,7 +36,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
-    """Write the settings of an instrument, with comments, from a few questions; then check them."""
+    """Ask a few questions, write the settings of an instrument with comments, and check them."""
     from ainerd.cli._frame import mean_frame
 
     if out.exists() and not force:
@@ -68,7 +68,7 @@ def init(
 def _conversations(
     technique: str, frame: Path | None, mean: "NDArray[np.float64] | None"
 ) -> Iterator[tuple[Generator["Question", Any, None], str]]:
-    """Yield the questions and their section of the TOML: the general ones, then those of the technique."""
+    """Yield the general questions and then those of the technique, each group with its section of the TOML."""
     from ainerd.technique import load
 
     found = load(technique)
@@ -132,7 +132,7 @@ def _ask(key: str, question: "Question") -> Any:
 
 
 def _read(text: str) -> Any:
-    """Parse a value of TOML, or else take it as text; None if empty."""
+    """Parse a TOML value. Return other text as it is, and None for empty text."""
     text = text.strip()
     if not text:
         return None
@@ -152,7 +152,7 @@ def _save(path: Path, array: "NDArray[Any]", force: bool) -> None:
 
 
 def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
-    """Write a TOML by section, with the question as the comment of each key."""
+    """Return the text of the TOML by section. The comment of each key is its question."""
     lines: dict[str, list[str]] = {"": []}
     for question, value in asked:
         section, _, name = question.key.rpartition(".")
@@ -167,7 +167,7 @@ def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """Format a value for TOML."""
+    """Format a value as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):

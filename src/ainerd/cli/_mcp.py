@@ -1,4 +1,4 @@
-"""`ainerd mcp`: answer the questions of a program that has a language model."""
+"""`ainerd mcp`: answer questions of a language model."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,9 +27,10 @@ def mcp(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Answer questions of a program with a language model, by the Model Context Protocol on stdin and stdout.
+    """Answer questions of a language model by the Model Context Protocol, on stdin and stdout.
 
-    It only reads, but for --propose. The program starts it: give it this command.
+    Configure this command in the program that has the language model; the program starts it. The command only reads,
+    unless --propose is given.
     """
     with opened(tiled, config) as client:
         try:
@@ -40,7 +41,7 @@ def mcp(
 
 
 def serving(store: "ResultStore", *, propose: bool = False) -> "MCPServer":
-    """Return the server, with a tool for each question; ModuleNotFoundError without the extra ``mcp``."""
+    """Return the server, with one tool for each question; raise ModuleNotFoundError without the extra ``mcp``."""
     from mcp.server.mcpserver import MCPServer
 
     from ainerd import __version__
@@ -54,13 +55,13 @@ def serving(store: "ResultStore", *, propose: bool = False) -> "MCPServer":
 
 
 def _as_tool(answer: Callable[..., dict[str, Any]], store: "ResultStore") -> Callable[..., dict[str, Any]]:
-    """Wrap an answer so that invalid questions, and a Tiled server that is away, give an error of one line."""
+    """Wrap an answer so that an invalid question or an unreachable Tiled server gives an error of one line."""
     import httpx
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(answer)
     def inner(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        if not store.answers():  # otherwise each question would wait for half a minute
+        if not store.answers():  # without this check each question would wait for half a minute
             raise ToolError("Tiled does not answer, or refuses the key: nothing is known now")
         try:
             return answer(*args, **kwargs)

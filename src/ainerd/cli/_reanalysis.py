@@ -1,8 +1,8 @@
-"""Analysis of runs that are in Tiled, in this process or by the workers of a Dask cluster.
+"""Analysis of runs that are in Tiled, in this process or on the workers of a Dask cluster.
 
-A worker does with a run what the command does alone, and writes the result itself. The key of a result is made of the
-run and the parameters, so a run that is given out twice, because its worker died or seemed to, still has one result.
-What travels is the run's uid, the settings without the API key, and the outcomes.
+A worker analyses a run as this process would, and writes the result itself. The key of a result is made of the run and
+the parameters. So a run has one result even if two workers get it, because the first one died or seemed dead. Only the
+uid of the run, the settings without the API key, and the outcomes travel between the machines.
 """
 
 import json
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 LOCAL = "local"
 CONNECT_S = 10
-AHEAD = 1000  # runs that the scheduler knows of; an archive may have a million
-RETRIES = 2  # of a run after an error that is not the run's, such as one of the network
+AHEAD = 1000  # most runs in the scheduler at a time; an archive may have a million
+RETRIES = 2  # of a run after an error with another cause than the run, such as the network
 
 
 class Reanalysis:
-    """Analyses runs one by one and writes their results, without a campaign: nothing is suggested.
+    """Analyses runs one by one and writes their results, without a campaign or suggestions.
 
-    `unwritten` is the folder for runs whose results Tiled does not accept.
+    The folder `unwritten` receives the runs whose results Tiled does not accept.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Reanalysis:
         jobs.start()
 
     def __call__(self, uid: str, report: Callable[[int, int | None], None] | None = None) -> list[Outcome]:
-        """Return the outcomes of a finished run; none if the detector is not in it.
+        """Analyse a finished run and return its outcomes; the list is empty if the run does not use the detector.
 
-        `report` is called now and then with the number of frames read, and of all frames.
+        During the analysis `report` is called with the number of frames read so far and the number of all frames.
         """
         run = self._raw[uid]
         if not any(self._image in run[name].metadata["data_keys"] for name in run):
             return []
-        for name, doc in list(documents_of(run)):  # all at once, so that an interruption leaves a whole run
+        for name, doc in list(documents_of(run)):  # read all first: after an interruption the run is still whole
             self._worker(name, doc)
         future = self._worker.outcomes(uid)
         while not wait([future], POLL_S).done:
@@ -74,7 +74,7 @@ class Reanalysis:
 
     @property
     def n_unwritten(self) -> int:
-        """Runs whose results Tiled did not accept."""
+        """Number of runs whose results Tiled did not accept."""
         return self._worker.health()["kept"]
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class _NoCampaign:
 def runs_to_analyse(
     raw: Container, store: ResultStore, technique: Technique, keys: DetectorKeys, uids: Sequence[str], *, again: bool
 ) -> list[str]:
-    """Return the uids of finished runs that lack a result of these parameters, the oldest first."""
+    """Return the uids of the finished runs that have no result with these parameters, oldest first."""
     runs: Any = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
     if uids:
         runs = [_finished_run(raw, uid) for uid in uids]
@@ -124,17 +124,17 @@ def analyse_here(uids: Sequence[str], reanalysis: Reanalysis, progress: Progress
 
 @dataclass(frozen=True)
 class Workplace:
-    """All that a worker needs beside the uid of a run."""
+    """Everything that a worker needs in addition to the uid of a run."""
 
-    settings: str  # JSON of their tables, without the API key
-    folder: str  # start of relative paths
+    settings: str  # tables of the settings as JSON, without the API key
+    folder: str  # relative paths start here
     address: str  # root of the catalog
-    embedded: bool  # whether it is on the embedded server of `settings.storage.directory`
-    parameters: str  # JSON of the parameters that results must have
+    embedded: bool  # whether the catalog is on the embedded server of `settings.storage.directory`
+    parameters: str  # required parameters of the results, as JSON
 
     @classmethod
     def of(cls, settings: Settings, root: Container, technique: Technique, *, embedded: bool) -> Self:
-        """Describe the command's own workplace."""
+        """Return the workplace of this process."""
         tables = json.dumps(settings.tables(), default=str)
         return cls(tables, str(settings.folder), root.uri, embedded, json.dumps(dict(technique.parameters)))
 
@@ -142,7 +142,7 @@ class Workplace:
 def analyse_on(
     address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
-    """Analyse runs on the cluster at an address; ValueError if a worker fails for a reason that is not the run's."""
+    """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
     try:
         from distributed import as_completed
     except ModuleNotFoundError as error:
@@ -171,7 +171,7 @@ def analyse_on(
 
 @contextmanager
 def _cluster(address: str) -> Iterator["Client"]:
-    """Connect to the scheduler at an address; "local" starts one worker for each core of this machine."""
+    """Connect to the scheduler at an address, or for "local" start one worker for each core of this machine."""
     from distributed import Client, LocalCluster
 
     if address == LOCAL:
@@ -182,7 +182,7 @@ def _cluster(address: str) -> Iterator["Client"]:
             yield client
         return
     refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
-    if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error prints a traceback when it is cleaned up
+    if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback during its clean-up
         raise ValueError(refusal)
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
@@ -195,11 +195,11 @@ def _cluster(address: str) -> Iterator["Client"]:
 def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
     """Analyse a run on a worker and write its results.
 
-    The outcomes contain everything that is wrong with the run; an exception has another cause.
+    The outcomes report all problems of the run itself. An exception has another cause.
     """
     settings, raw, store, technique = _prepare(workplace)
     with (
-        TemporaryDirectory() as folder,  # a run that Tiled does not accept is in Tiled anyway, as raw data
+        TemporaryDirectory() as folder,  # nothing to keep: the raw data of the run are in Tiled
         closing(Reanalysis(technique, store, settings, raw, Path(folder))) as reanalysis,
     ):
         outcomes = reanalysis(uid)
@@ -210,9 +210,9 @@ def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
 
 @lru_cache(maxsize=1)  # a worker usually serves one command at a time
 def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
-    """Open what a worker needs for every run; its own environment overrides the settings it received.
+    """Open the catalog and build the technique on a worker. Its own environment overrides the settings it received.
 
-    Raises ValueError if results would have other parameters than the command's.
+    Raises ValueError if its results would have other parameters than those of the command.
     """
     settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
     client = connect(workplace.address, _api_key(settings, workplace.embedded))
@@ -228,7 +228,7 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
 
 
 def _api_key(settings: Settings, embedded: bool) -> str | None:
-    """Return the key that this machine has: keys do not travel."""
+    """Return the API key of this machine. Keys never travel to workers."""
     if not embedded:
         return settings.storage.api_key.get_secret_value() or None
     try:
@@ -241,7 +241,7 @@ def _api_key(settings: Settings, embedded: bool) -> str | None:
 
 
 def outcomes_of(future: "Future", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
-    """Return the outcomes of a run from its worker; a run that killed its workers has failed."""
+    """Return the outcomes of a run from its worker. The outcome of a run that killed its workers is a failure."""
     from distributed import KilledWorker
 
     try:
@@ -278,7 +278,7 @@ def reanalyse(
     client : Container
         Root of the catalog.
     uids : sequence of str
-        Runs to analyse; all if empty.
+        Runs to analyse; empty for all.
     again : bool
         Whether to repeat failed analyses.
     dask : str or None
@@ -308,7 +308,10 @@ def reanalyse(
 
 
 def _label(store: ResultStore, technique: Technique) -> None:
-    """Write an atlas if a result of the store's agent and parameters has no regime; other results keep theirs."""
+    """Write an atlas if any result of the store's agent and parameters has no regime.
+
+    Results of other agents or parameters keep their regimes.
+    """
     points = store.embeddings()
     known = store.table()["regime"].reindex(points.index)
     if known.isna().any():

@@ -22,11 +22,11 @@ def replay(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Analyse runs that are in Tiled, as an instrument's settings say: one after the other, or on a Dask cluster.
+    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on a Dask cluster.
 
-    A result that is complete with these parameters stays as it is: after an interruption, the same command goes on.
-    With other parameters (another --config, or the environment) a run gets another result beside the one it has.
-    Nothing is suggested; at the end the results of these parameters get their regimes, in a new atlas.
+    Complete results with the same parameters are kept, so the same command continues after an interruption.
+    With other parameters (another --config, or the environment) a run gets a second result beside the first.
+    At the end a new atlas groups the results of these parameters into regimes. The command suggests nothing.
     """
     from rich.console import Console
 

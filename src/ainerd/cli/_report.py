@@ -1,4 +1,4 @@
-"""`ainerd report`: write a campaign's report to one file."""
+"""`ainerd report`: write the report of a campaign to one file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,7 @@ def report(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write a report of regimes, positions, verdicts, decisions, failures and the next steps to one file."""
+    """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
     if out.suffix not in (".html", ".pdf"):
         raise ValueError(f"{out}: give a name that ends in .html or .pdf")
     if out.exists() and not force:
@@ -53,7 +53,10 @@ def report(
 
 
 def _store(client: "Container", agent: str | None) -> "ResultStore":
-    """Return the results of an agent with its newest parameters; ValueError names the agents that have results."""
+    """Return the store of an agent with its newest parameters, by default of the agent with the newest result.
+
+    Raises ValueError, with the names of the agents that have results, if this agent has none.
+    """
     from ainerd.results import ResultStore
 
     table = store_of(client).table()

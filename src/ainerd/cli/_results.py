@@ -15,9 +15,9 @@ def similar(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Find the results that are nearest in the latent space, nearest first.
+    """Print the results that are nearest to one in the latent space, nearest first.
 
-    Only results of the same analysis parameters are compared.
+    Only results with the same analysis parameters are compared.
     """
     if Path(key).is_file():
         raise ValueError(f"{key} is a file: give the key of a result; for files see the commands of the technique")
@@ -42,7 +42,7 @@ def export(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Write a result to a file, in the format of its technique, or the table of all to CSV or Parquet."""
+    """Write one result to a file in the format of its technique, or the table of all results to CSV or Parquet."""
     import ainerd.results
 
     if (table is None) == (key is None) or (key is None) != (out is None):

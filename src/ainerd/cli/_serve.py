@@ -1,4 +1,4 @@
-"""`ainerd serve`: run the embedded server alone, so that sessions may come and go."""
+"""`ainerd serve`: run the embedded server on its own, so that it does not depend on one session."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +21,10 @@ def serve(
     open_page: Annotated[bool, typer.Option("--open", help="Open the campaign's page in a browser.")] = False,
     config: Config = None,
 ) -> None:
-    """Start the embedded Tiled server of a folder, or of an instrument's settings, and keep it up until Ctrl-C.
+    """Run the embedded Tiled server of a folder, or of an instrument's settings, until Ctrl-C.
 
-    Sessions of the same settings find it. It keeps its port, and lives on as long as one of them uses it.
+    Sessions with the same settings use this server. It keeps its port, and after Ctrl-C it runs until the last session
+    closes.
     """
     import logging
     import signal

@@ -1,6 +1,6 @@
 """Options, connections and output that commands share.
 
-The API key comes from the environment alone, so that it appears in no list of processes and no shell history.
+The API key comes from the environment only, so that it does not appear in process lists or in the shell history.
 """
 
 import os
@@ -36,9 +36,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 @contextmanager
 def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
-    """Open the root of the server at an address, of an embedded server's folder, or of an instrument's settings.
+    """Open the root of a Tiled server: at an address, in the folder of an embedded server, or from the settings.
 
-    ValueError if neither is given, or the server cannot be reached or refuses a request.
+    Raises ValueError if neither `tiled` nor `config` is given, or if the server does not answer or refuses a request.
     """
     import httpx
 
@@ -67,7 +67,7 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
 
 
 def store_of(client: "Container") -> "ResultStore":
-    """Return the results on a server; ValueError if no agent has written any."""
+    """Return the store on a server; raise ValueError if no agent has written to it."""
     from ainerd.results import ResultStore
 
     if "ainerd" not in client:
@@ -76,10 +76,10 @@ def store_of(client: "Container") -> "ResultStore":
 
 
 def key_of(store: "ResultStore", given: str) -> str:
-    """Return the full key of a result, as `ResultStore.key` does; ValueError unless there is exactly one."""
+    """Return the full key of a result, as `ResultStore.key` does; raise ValueError unless exactly one matches."""
     try:
         key = store.key(given)
-        store.record(key)  # a full key may have no result
+        store.record(key)  # raises KeyError if a full key has no result
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return key
@@ -87,7 +87,7 @@ def key_of(store: "ResultStore", given: str) -> str:
 
 @contextmanager
 def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]":
-    """Show progress bars with counts and remaining time, and `more` columns."""
+    """Show progress bars with counts, remaining time and `more` columns."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -96,12 +96,12 @@ def bars(*more: "ProgressColumn", disable: bool = False) -> "Iterator[Progress]"
 
 
 def show_file(file: Path) -> None:
-    """Print the name and the size of a file that was written."""
+    """Print the name and the size of a file."""
     print(f"{file}  {file.stat().st_size / 1e6:.3g} MB")
 
 
 def show_near(store: "ResultStore", near: "pd.DataFrame", *, as_json: bool) -> None:
-    """Print results by distance, as `ResultStore.similar` returns them."""
+    """Print the table of nearest results that `ResultStore.similar` returns."""
     if as_json:
         print(near.reset_index().to_json(orient="records", date_format="iso"))
         return

@@ -1,4 +1,4 @@
-"""`ainerd status` and `ainerd log`: print the state and the log of an agent, without disturbing it."""
+"""`ainerd status` and `ainerd log`: print the state and the log of an agent. The agent does not notice."""
 
 import os
 from datetime import datetime
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from ainerd.config import Settings
 
-ANSWER_S = 0.7  # a slower server counts as away
+ANSWER_S = 0.7  # a slower server counts as unreachable
 READ_S = 10.0
 POLL_S = 1.0
 
 
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
-    """Print the state of an agent: server, runs in progress and waiting, results, the last one, the next position.
+    """Print the state of an agent: server, runs in progress and waiting, results, last result, next position.
 
-    Nothing is started, and an answer comes within a second or two also when Tiled is away.
+    The command starts nothing. It answers within one or two seconds, even if Tiled cannot be reached.
     """
     from ainerd.config import Settings
 
@@ -47,7 +47,7 @@ def log(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Print what agents noted, the newest line last, in local time."""
+    """Print the log of the agents in local time, newest line last."""
     import time
 
     from rich.console import Console
@@ -76,7 +76,7 @@ def log(
 
 
 def _on_disk(settings: "Settings") -> dict[str, Any]:
-    """Return the state that this machine knows without a server."""
+    """Return the part of the state that is on disk, without a server."""
     from ainerd.cli._waiting import waiting
     from ainerd.server import at_work
 
@@ -85,7 +85,7 @@ def _on_disk(settings: "Settings") -> dict[str, Any]:
 
 
 def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]:
-    """Return the address of the server and its content, or the reason why that is unknown."""
+    """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
     from concurrent.futures import ThreadPoolExecutor
     from concurrent.futures import TimeoutError as TookTooLong
 
@@ -112,7 +112,7 @@ def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]
         about = pool.submit(_read, client, None if settings is None else settings.name).result(READ_S)
     except TookTooLong:
         about = {"away": f"it takes longer than {READ_S:g} s to answer"}
-    except Exception as error:  # of any kind: the rest is still printed
+    except Exception as error:  # any error: the rest is still printed
         about = {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -123,7 +123,7 @@ def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]
 def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     """Read the state from a catalog of any size with a few requests.
 
-    They do not use Tiled's clients of runs and arrays, which take seconds to import.
+    The requests avoid Tiled's clients for runs and arrays, which take seconds to import.
     """
     from json import dumps
 
@@ -179,7 +179,7 @@ def _show(state: dict[str, Any]) -> None:
 
 
 def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, text and style of each line."""
+    """Return the name, text and style of each line."""
     from ainerd.server import process_text
     from ainerd.words import named_place
 

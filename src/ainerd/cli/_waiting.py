@@ -1,22 +1,22 @@
-"""Runs that wait on disk, counted without an agent."""
+"""Count the runs that wait on disk, without an agent."""
 
 import fcntl
 import time
 from contextlib import suppress
 from pathlib import Path
 
-YOUNG_S = 2.0  # its session may be about to lock it
+YOUNG_S = 2.0  # a younger journal may not be locked by its session yet
 
 
 def waiting(backup: Path) -> dict[str, int]:
-    """Count runs in an agent's folder.
+    """Count the runs in the folder of an agent.
 
-    ``going_on`` are in progress, ``left`` belong to a killed session, ``raw_kept`` and ``spooled`` wait for Tiled, and
-    ``set_aside`` cannot be read and wait for a person.
+    Runs ``going_on`` are in progress. Runs ``left`` belong to a killed session. Runs ``raw_kept`` and ``spooled`` wait
+    for Tiled. Runs ``set_aside`` cannot be read and wait for a person.
     """
     alive = left = 0
     for path in (backup / "journal").glob("*.jsonl"):
-        with suppress(OSError):  # just written to Tiled
+        with suppress(OSError):  # the file disappears when Tiled has the run
             is_young = time.time() - path.stat().st_mtime < YOUNG_S
             if is_young or _is_locked(path):
                 alive += 1

@@ -1,4 +1,4 @@
-"""`ainerd watch` and `ainerd steer`: run the agent in its own process, for days if need be."""
+"""`ainerd watch` and `ainerd steer`: run the agent in its own process, also for days."""
 
 import sys
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ def watch(
 ) -> None:
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
 
-    On the RunEngine's side `ainerd.agent.explore_remote` takes the suggestions up. After a crash the same command goes
-    on: with --documents tiled no run is missed, each is analysed once.
+    The plan `ainerd.agent.explore_remote` measures the suggestions in a RunEngine. After a crash the same command
+    continues: with --documents tiled it analyses every run exactly once.
     """
     from ainerd.documents import check_source
 
@@ -47,12 +47,12 @@ def watch(
     with observing(config, tiled, f"watches {documents}", json_log=json_log) as (observer, stop):
         if metrics is not None:
             _serve(observer, metrics)
-        observer.suggest()  # one is ready from the start
+        observer.suggest()  # so that the first suggestion is ready at once
         observer.follow(documents, stop)
 
 
 def _serve(observer: "Observer", port: int) -> None:
-    """Serve the numbers of `Observer.health` to Prometheus, computed at each request."""
+    """Serve the numbers of `Observer.health` to Prometheus. They are computed at each request."""
     from collections.abc import Iterator
 
     from prometheus_client import CollectorRegistry, start_http_server
@@ -86,9 +86,9 @@ def steer(
     tiled: Tiled = None,
     json_log: JsonLog = False,
 ) -> None:
-    """Watch runs, and add each suggestion to the queue of an RE Manager, until n positions, or Ctrl-C.
+    """Watch runs, and add each suggestion to the queue of an RE Manager, until n positions are measured, or Ctrl-C.
 
-    People's own items in the queue run in their turn, and the agent learns from their runs.
+    Items that people add to the queue run in their turn, and the agent learns from their runs.
     """
     import re
     from contextlib import closing
@@ -113,7 +113,7 @@ def steer(
 def observing(
     config: Path, tiled: str | None, what: str, *, json_log: bool
 ) -> "Iterator[tuple[Observer, threading.Event]]":
-    """Open an agent without devices, and an event that Ctrl-C or SIGTERM sets; at the end all runs are analysed."""
+    """Open an agent without devices, and an event that Ctrl-C or SIGTERM sets. At the end wait for all analyses."""
     import signal
     import threading
 

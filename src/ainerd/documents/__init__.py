@@ -1,6 +1,6 @@
 """Runs from Bluesky documents: sources, frames as they arrive, readings, and checks of the files that hold frames.
 
-Only `_storage` is imported at once: a Tiled server needs its check of HDF5 files, and has no Bluesky.
+Only `_storage` is imported at once. A Tiled server needs its check of HDF5 files, and does not have Bluesky installed.
 """
 
 from importlib import import_module
@@ -62,7 +62,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of a name when the name is used first."""
+    """Import the module of a name on first use."""
     if name in _MODULES:
         return getattr(import_module(f"ainerd.documents.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,9 @@
-"""Selected pixels of bitshuffle-LZ4 chunks (HDF5 filter 32008): only the blocks that hold them are decompressed.
+"""Read selected pixels from bitshuffle-LZ4 chunks (HDF5 filter 32008). Only the blocks with these pixels are unpacked.
 
-A chunk is a header (bytes of the frame, big-endian u64; bytes of a block, u32), then per block the length of its LZ4
-stream (u32) and the stream, and last, raw, the pixels that do not fill a group of eight. A block of n pixels holds bit
-0 of all of them in n / 8 bytes, then bit 1, and so on (Masui et al., Astron. Comput. 12, 181, 2015).
+A chunk starts with a header: bytes of the frame (big-endian u64) and bytes of a block (u32). For each block the length
+of its LZ4 stream (u32) and the stream follow. The pixels that do not fill a group of eight are at the end,
+uncompressed. A block of n pixels holds bit 0 of all pixels in n / 8 bytes, then bit 1, and so on (Masui et al., Astron.
+Comput. 12, 181, 2015).
 """
 
 import ctypes
@@ -24,9 +25,9 @@ _LZ4 = 2  # value of the filter's option for the compression of blocks
 
 
 def _find_lz4() -> Any:
-    """Return `LZ4_decompress_safe` of the library in, or linked to, lz4's extension; None if it is hidden.
+    """Return `LZ4_decompress_safe` from the library in or linked to lz4's extension; None if the symbol is hidden.
 
-    Compiled code calls it for all blocks of a frame without Python's lock, which other threads need.
+    Compiled code calls the function for all blocks of a frame. It does not hold Python's lock, so others can run.
     """
     try:
         function = ctypes.CDLL(_block.__file__).LZ4_decompress_safe
@@ -41,23 +42,23 @@ _lz4_decompress = _find_lz4()
 
 
 class _Plan(NamedTuple):
-    """Places of the selected pixels, for one block size."""
+    """Positions of the selected pixels in the blocks, for one block size."""
 
     block_bytes: int
     used: NDArray[np.int64]  # blocks that hold selected pixels, ascending
-    slot: NDArray[np.int64]  # index in `used` of each pixel's block, -1 in the raw tail
-    place: NDArray[np.int64]  # index of each pixel in its block, or in the tail
+    slot: NDArray[np.int64]  # for each pixel the index in `used` of its block; -1 in the uncompressed tail
+    place: NDArray[np.int64]  # for each pixel the index in its block, or in the tail
 
 
 class BitshuffleLZ4:
-    """Decodes the frames of a dataset with bitshuffle-LZ4 chunks of one frame.
+    """Decodes the frames of a dataset whose bitshuffle-LZ4 chunks hold one frame each.
 
-    `pixels` are flat indices from 0 to `n_pixels` - 1, in the order of the result.
+    `pixels` are flat indices from 0 to `n_pixels` - 1; the result has the same order.
     """
 
     def __init__(self, dtype: np.dtype, n_pixels: int, pixels: NDArray[np.int64]) -> None:
         self._dtype, self._n_pixels, self._pixels = dtype, n_pixels, pixels
-        self._plan = lru_cache(maxsize=4)(self._make_plan)  # all chunks of a file usually have blocks of one size
+        self._plan = lru_cache(maxsize=4)(self._make_plan)  # a file usually has one block size
 
     @staticmethod
     def fits(dataset: h5py.Dataset) -> bool:
@@ -76,7 +77,7 @@ class BitshuffleLZ4:
         )
 
     def decode(self, chunk: bytes, out: NDArray) -> None:
-        """Write the selected pixels of one chunk to `out` (n,); ValueError if their blocks are damaged."""
+        """Write the selected pixels of one chunk to `out`, (n,); raise ValueError if the chunk is damaged."""
         if len(chunk) < _HEADER_BYTES:
             raise ValueError(f"its chunk of {len(chunk)} bytes is too short")
         n_bytes, block_bytes = _HEADER.unpack_from(chunk)
@@ -104,10 +105,13 @@ class BitshuffleLZ4:
 
 @nb.njit(nogil=True, cache=True)
 def _decode(lz4, chunk, whole, tail, used, slot, place, planes, out):  # pragma: no cover - compiled
-    """Gather to `out` from the bit planes of the `used` blocks and the raw tail; False if they are not in `chunk`."""
+    """Write the pixels from the bit planes of the `used` blocks and from the raw tail to `out`.
+
+    Return False if the chunk is damaged.
+    """
     block_bytes, width = planes.shape[1], out.itemsize
     stride = np.empty(used.size, np.int64)  # bytes of a bit plane
-    n_bits = np.empty(used.size, np.int64)  # bits up to the highest one set in a block: few, where counts are small
+    n_bits = np.empty(used.size, np.int64)  # bits up to the highest bit set in a block; small counts have few
     at, k = np.int64(_HEADER_BYTES), 0
     for number in range(-(-whole // block_bytes)):
         if chunk.size - at < 4:

@@ -1,4 +1,4 @@
-"""Frames that are not in a file of this machine: in Tiled, or in the documents themselves."""
+"""Frames that are not in a local file, but in Tiled or in the documents themselves."""
 
 import math
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from ainerd.documents._frames import BLOCK, Whole
 from ainerd.documents._storage import FrameError, MissingFrames
 from ainerd.documents._tiled import AWAY
 
-MOST_BYTES = 32 * 2**20  # of a response
+MOST_BYTES = 32 * 2**20  # largest response
 
 
 class HeldFrames:
-    """Selected pixels of frames (ny, nx) or (n, ny, nx) in memory; FrameError if the frames have another shape."""
+    """Reads selected pixels of frames in memory, (ny, nx) or (n, ny, nx); raises FrameError for another shape."""
 
     def __init__(self, frames: NDArray, pixels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
         if frames.shape != shape or frames.dtype.kind not in "iuf":
@@ -25,7 +25,7 @@ class HeldFrames:
         self._pixels = pixels
 
     def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
-        """Yield frames start … stop - 1 in blocks (b, n_pixels); `whole` gets its frames after each block."""
+        """Yield frames start … stop - 1 in blocks, (b, n_pixels). After each block `whole` gets its frames."""
         for first in range(start, stop, BLOCK):
             last = min(first + BLOCK, stop)
             yield self._frames[first:last].reshape(last - first, -1)[:, self._pixels]
@@ -36,7 +36,7 @@ class HeldFrames:
 
 
 class TiledFrames:
-    """Selected pixels of frames that a Tiled server reads: a file that TiledWriter registered, or any array.
+    """Reads selected pixels of frames from a Tiled server: from a file that TiledWriter registered, or from any array.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class TiledFrames:
     frame_shape : tuple of int
         (ny, nx).
     offset : int
-        Frames of the stream before those of the resource: Tiled joins resources.
+        Number of frames in the stream before this resource; Tiled joins all resources of a stream.
     why : str
-        Why the frames are not read from a file; a part of error messages.
+        Reason why the frames are not read from a file, for error messages.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class TiledFrames:
         self._wanted = rows - rows.min(), columns - columns.min()
 
     def blocks(self, start: int, stop: int, *, whole: Whole) -> Iterator[NDArray]:
-        """Yield frames start … stop - 1 of the resource in blocks (b, n_pixels); `whole` gets its frames one by one.
+        """Yield frames start … stop - 1 of the resource in blocks, (b, n_pixels); then `whole` gets its frames.
 
         Raises
         ------
         MissingFrames
-            If Tiled does not have them (yet), or cannot read them.
+            If Tiled does not have the frames (yet), or cannot read them.
         FrameError
-            If they have another shape.
+            If the frames have another shape.
         httpx.HTTPError
-            If Tiled is away.
+            If Tiled cannot be reached.
         """
         row, end = self._offset + start, self._offset + stop
         if end > self._n_frames:
@@ -92,7 +92,7 @@ class TiledFrames:
         frame_bytes = math.prod(self._frame_shape) * self._dtype.itemsize
         while row < end:
             n = whole.block(min(BLOCK, most, end - row), frame_bytes)
-            if self._per_index > 1:  # a request cannot cross from one index to the next
+            if self._per_index > 1:  # one request cannot span two indices
                 n = min(n, self._per_index - row % self._per_index)
             window = self._read(self._slices(row, n, self._window), (n, height, width))
             index = row - self._offset
@@ -112,7 +112,7 @@ class TiledFrames:
         return MissingFrames(f"{self._why}, and {what}")
 
     def _look_up(self) -> None:
-        """Ask Tiled for the array's link, dtype and number of frames."""
+        """Get the link, dtype and number of frames of the array from Tiled."""
         uid, stream, key = self._path
         try:
             node = self._raw[uid][stream].base[key]
@@ -127,21 +127,24 @@ class TiledFrames:
         self._n_frames = shape[0] * self._per_index
 
     def _whole_frame(self, window: NDArray, place: int, row: int) -> NDArray:
-        """Return frame `place` of a window that starts at frame `row`, read again unless the window is the frame."""
+        """Return frame `place` of a window that starts at frame `row`.
+
+        The frame is read again unless the window covers the whole frame.
+        """
         if window.shape[1:] == self._frame_shape:
             return window[place]
         everything = np.s_[: self._frame_shape[0], : self._frame_shape[1]]
         return self._read(self._slices(row + place, 1, everything), (1, *self._frame_shape))[0]
 
     def _slices(self, row: int, n: int, window: tuple[slice, slice]) -> tuple[slice | int, ...]:
-        """Return the slices of `n` frames from `row` on, and of their window, in Tiled's array."""
+        """Return the slices of Tiled's array that select `n` frames from `row` on, and the window in each frame."""
         if self._per_index > 1:
             index, within = divmod(row, self._per_index)
             return index, slice(within, within + n), *window
         return slice(row, row + n), *(0,) * self._has_exposures, *window
 
     def _read(self, wanted: tuple[slice | int, ...], shape: tuple[int, ...]) -> NDArray:
-        # Not with the array's client: that repeats for most of a minute a request that the server cannot answer.
+        # The array's client would repeat a request that the server cannot answer for most of a minute.
         response = self._raw.context.http_client.get(
             self._link,
             params={"slice": NDSlice(*wanted).to_numpy_str(), "expected_shape": ",".join(map(str, shape))},

@@ -1,4 +1,4 @@
-"""Frames of an HDF5 file, also while it is being written, and the choice of those that are read whole."""
+"""Read frames from an HDF5 file, also while it is being written, and choose the frames that are read whole."""
 
 import math
 import os
@@ -19,29 +19,29 @@ from ainerd.technique import RunAnalysis
 from ainerd.threads import n_cores
 
 BLOCK = 50  # frames read at a time
-WHOLE_BYTES = 32 * 2**20  # of whole frames in a block
-CHUNK_BYTES = 2**30  # of a chunk: to read one frame, HDF5 unpacks all of it
+WHOLE_BYTES = 32 * 2**20  # most bytes of whole frames in a block
+CHUNK_BYTES = 2**30  # largest chunk: HDF5 unpacks a whole chunk to read one frame
 DAMAGED = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # raised by h5py for damaged files
-AHEAD = 2  # blocks that are read while another is in use
+AHEAD = 2  # blocks to read while another is in use
 
 
 @dataclass(frozen=True)
 class Whole:
-    """The frames that an analysis gets whole, beside the selected pixels of every frame.
+    """The choice of frames that an analysis gets whole, in addition to the selected pixels of every frame.
 
     Attributes
     ----------
     viewer : RunAnalysis or None
-        Has `every` and `whole`; None for no frames.
+        Analysis with `every` and `whole`; None selects no frames.
     first : int
-        Index of the frame with the viewer's number 0.
+        Index of the frame that the viewer counts as number 0.
     """
 
     viewer: RunAnalysis | None = None
     first: int = 0
 
     def moved(self, by: int) -> Self:
-        """Return the same choice for indices that are larger by `by`."""
+        """Return the same choice with all indices shifted by `by`."""
         return replace(self, first=self.first + by)
 
     @property
@@ -49,16 +49,16 @@ class Whole:
         return None if self.viewer is None else self.viewer.every
 
     def indices(self, start: int, stop: int) -> list[int]:
-        """Return the indices among start … stop - 1 that are wanted, as far as is known before they are read."""
+        """Return the chosen indices among start … stop - 1, by the current value of `every`."""
         every = self._every
         return [] if every is None else list(range(start + (self.first - 1 - start) % every, stop, every))
 
     def block(self, size: int, frame_bytes: int) -> int:
-        """Return how many frames to read at a time, at most `size`, so that few whole frames are held in memory."""
+        """Return the number of frames to read at a time, at most `size`. It limits the whole frames in memory."""
         return min(size, (self._every or size) * max(WHOLE_BYTES // frame_bytes, 1))
 
     def give(self, frames: dict[int, NDArray]) -> None:
-        """Pass frames, by index, to the viewer, unless `every` has grown since and leaves them out."""
+        """Pass frames, by index, to the viewer. Leave out those that `every` no longer selects."""
         for index, frame in frames.items():
             if self.viewer is not None and self.indices(index, index + 1):
                 frame.flags.writeable = False
@@ -71,8 +71,8 @@ NOTHING = Whole()
 class FrameReader:
     """Reads selected pixels of the frames in a dataset.
 
-    Fast if a chunk is one frame, uncompressed or bitshuffle-LZ4; HDF5 reads all others. Has one or two threads for
-    `blocks` until it is closed.
+    Reading is fast if a chunk is one frame, uncompressed or bitshuffle-LZ4. HDF5 reads all other layouts. The reader
+    keeps one or two threads for `blocks` until it is closed.
 
     Parameters
     ----------
@@ -80,18 +80,18 @@ class FrameReader:
     dataset : str
         Name of the dataset in the file, of shape (frames, ny, nx).
     pixels : ndarray of int, shape (n_pixels,)
-        Flat indices in a frame, in the order of the result.
+        Flat indices in a frame; the result has the same order.
     frame_shape : (int, int)
-        (ny, nx) expected.
+        Expected shape, (ny, nx).
     swmr : bool
         Whether the file may still be growing.
     roots : sequence of Path, optional
-        Folders that links, virtual datasets and raw storage may lead to; by default that of the file.
+        Folders to which links, virtual datasets and raw storage may lead; by default the folder of the file.
 
     Raises
     ------
     FrameError
-        If the dataset cannot be opened, its frames have another shape, or `pixels` lie outside them.
+        If the dataset cannot be opened, its frames have another shape, or `pixels` lie outside the frames.
     MissingFrames
         If a link or source leads to a file that does not exist.
     """
@@ -111,7 +111,7 @@ class FrameReader:
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
         allowed = Roots([path.parent] if roots is None else [*roots])
-        self._pixels, self._size = pixels, 0  # of the file, when it was last checked
+        self._pixels, self._size = pixels, 0  # size of the file at the last check
         try:
             self.path, dataset = find_dataset(path, dataset, allowed, growing=swmr)
             self._file = open_hdf5(self.path, growing=swmr)
@@ -130,7 +130,7 @@ class FrameReader:
         self._pool = ThreadPoolExecutor(min(AHEAD, max(spare, 1)), "ainerd-frames")
 
     def _inspect(self, name: str, frame_shape: tuple[int, int], roots: Roots, swmr: bool) -> None:
-        """Check the dataset, and choose how to read it."""
+        """Check the dataset and choose how to read it."""
         (ny, nx), dataset = frame_shape, self._file.get(name)
         shape = getattr(dataset, "shape", None)
         if shape is None or len(shape) != 3 or shape[1:] != tuple(frame_shape):
@@ -148,13 +148,13 @@ class FrameReader:
         self._checks_size = is_raw and not self._storage.is_elsewhere
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Return frames start … stop - 1, (stop - start, n_pixels); FrameError if they are damaged or absent."""
+        """Return frames start … stop - 1, (stop - start, n_pixels); raise FrameError if they are damaged or absent."""
         return self._read(start, stop, ())[0]
 
     def _read(self, start: int, stop: int, wanted: Collection[int]) -> tuple[NDArray, dict[int, NDArray]]:
-        """Return the same, and the `wanted` frames whole, by index."""
+        """Return selected pixels as `read` does, and the `wanted` frames whole, by index."""
         try:
-            self._dataset.refresh()  # not of its id: h5py keeps the shape of a file opened to read
+            self._dataset.refresh()  # refreshing its id is not enough: h5py caches the shape in a file opened to read
         except RuntimeError as error:
             raise FrameError(f"{self.path} cannot be read: {error}") from error
         if stop > len(self._dataset):
@@ -166,7 +166,7 @@ class FrameReader:
         block = np.empty((stop - start, self._pixels.size), self._dataset.dtype)
         whole = {}
         try:
-            # frame by frame: HDF5's lock is held for one frame at a time, not for a block
+            # frame by frame, so that HDF5's lock is held for one frame only, not for a block
             for out, index in zip(block, range(start, stop), strict=True):
                 if self._checks_size:
                     self._check_size(index)
@@ -181,9 +181,9 @@ class FrameReader:
         return block, whole
 
     def blocks(self, start: int, stop: int, size: int = BLOCK, *, whole: Whole = NOTHING) -> Iterator[NDArray]:
-        """Yield frames start … stop - 1 in blocks (at most `size`, n_pixels) while the next ones are read.
+        """Yield frames start … stop - 1 in blocks, (at most `size`, n_pixels), and read the next blocks meanwhile.
 
-        `whole` gets its frames after the block that holds them. Raises FrameError as `read` does, in place of a block.
+        `whole` gets its frames after the block that holds them. FrameError is raised at a block that cannot be read.
         """
         pending: deque[Future[tuple[NDArray, dict[int, NDArray]]]] = deque()
         try:
@@ -207,7 +207,7 @@ class FrameReader:
         self._file.close()
 
     def _whole_frame(self, index: int) -> NDArray | None:
-        """Return a frame, (ny, nx), as HDF5 reads it, which is fast enough for one in fifty; None if it cannot."""
+        """Return a frame, (ny, nx), or None if HDF5 cannot read it. This is fast enough for one frame in fifty."""
         try:
             return self._dataset[index]
         except (OSError, RuntimeError):
@@ -218,7 +218,7 @@ class FrameReader:
             try:
                 skipped, chunk = self._dataset.id.read_direct_chunk((index, 0, 0))
             except RuntimeError:
-                pass  # there is no chunk: HDF5 fills in a frame that was not written
+                pass  # the frame was not written and has no chunk: HDF5 returns the fill value
             else:
                 if self._decoder is None or skipped & 1:
                     self._take(chunk, out)
@@ -229,7 +229,7 @@ class FrameReader:
         rows.ravel().take(self._pixels - self._rows.start * rows.shape[1], out=out, mode="clip")
 
     def _check_size(self, index: int) -> None:
-        """Raise ValueError if the file ends before a frame: HDF5 reads zeros beyond the end."""
+        """Raise ValueError if the file ends before the end of a frame: HDF5 reads zeros beyond the end of the file."""
         chunks, frames = self._dataset.chunks, self._dataset.id
         if chunks is None:
             end = (frames.get_offset() or 0) + (index + 1) * self._frame_bytes
@@ -248,5 +248,5 @@ class FrameReader:
     def _take(self, chunk: bytes, out: NDArray) -> None:
         if len(chunk) != self._frame_bytes:
             raise ValueError(f"its chunk has {len(chunk)} bytes, wanted {self._frame_bytes}")
-        # mode "raise" would fill a copy first
+        # mode "raise" would write to a copy first
         np.frombuffer(chunk, out.dtype).take(self._pixels, out=out, mode="clip")

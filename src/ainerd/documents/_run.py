@@ -18,8 +18,8 @@ from ainerd.documents._elsewhere import HeldFrames, TiledFrames
 from ainerd.documents._frames import NOTHING, FrameReader, Whole
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
-RETRY_S = 0.2  # between two attempts to read frames that are late
-MOST_FRAMES = 5_000_000  # of a run: at 2 kHz, 40 minutes
+RETRY_S = 0.2  # between two attempts to read late frames
+MOST_FRAMES = 5_000_000  # in a run: 40 minutes at 2 kHz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class DetectorKeys:
         Data key of the frames.
     n_frames, frame_time_s : str
         Configuration keys of the number of frames in an exposure, and of the time from frame to frame in seconds; empty
-        if the detector has none.
+        if the detector does not have the key.
     """
 
     image: str
@@ -43,24 +43,24 @@ class DetectorKeys:
 class Run(DocumentRouter):
     """Takes the documents of one run, in order, and returns its frames, readings and series.
 
-    Frames in an HDF5 file of this machine are read from the file, whether a StreamResource or a Resource of classic
-    ophyd names it. Frames in events are already there. All others are read from Tiled.
-    If the stream of the frames has other readings too, frames are returned after the event that they belong to.
+    Frames in a local HDF5 file are read from the file, which a StreamResource or a Resource of classic ophyd names.
+    Frames in events are used directly. All other frames are read from Tiled.
+    If the stream of the frames has other readings too, `blocks` returns frames only after their event has arrived.
 
     Parameters
     ----------
     keys : DetectorKeys
     roots : iterable of Path
-        Folders that frames may be read from.
+        Folders from which frames may be read.
     raw : tiled.client.container.Container, optional
         The raw runs in Tiled.
 
     Attributes
     ----------
     start_doc, stop_doc : dict
-        Empty before they arrive.
+        Empty until the document arrives.
     n_read : int
-        Frames that `blocks` returned or `skip` left out.
+        Number of frames that `blocks` returned or `skip` left out.
     """
 
     def __init__(self, keys: DetectorKeys, roots: Iterable[Path], raw: Container | None = None) -> None:
@@ -70,18 +70,18 @@ class Run(DocumentRouter):
         self.stop_doc: dict[str, Any] = {}
         self._image: dict[str, Any] | None = None  # descriptor of the stream with the detector
         self._resources: dict[str, dict[str, Any]] = {}
-        self._datums: dict[str, tuple[str, int]] = {}  # resource and index by id of the datum
-        self._per_point: dict[str, int] = {}  # frames of one index, by resource of classic ophyd
+        self._datums: dict[str, tuple[str, int]] = {}  # resource and index, by id of the datum
+        self._per_point: dict[str, int] = {}  # frames per index, by resource of classic ophyd
         self._frames_per_point = 1  # of the current resource
-        self._streams: dict[str, str] = {}  # name by uid of the descriptor
+        self._streams: dict[str, str] = {}  # name, by uid of the descriptor
         self._n_events = 0  # in the stream of the frames
         self._times: dict[tuple[str, int], float] = {}  # of events, by stream and sequence number
-        self._held: dict[str, NDArray] = {}  # frames in events, by the uid of the event
+        self._held: dict[str, NDArray] = {}  # frames in events, by uid of the event
         self._announced: deque[tuple[str, int, int]] = deque()  # resource or event, first index, last index + 1
         self._n_announced = 0  # frames
-        self._refused: str | None = None  # why no more frames are read
-        self._taken = 0  # frames of the first announcement that have been read
-        # stream, sequence number, time and value of readings, by key
+        self._refused: str | None = None  # reason to stop reading frames
+        self._taken = 0  # frames already read of the first entry in `_announced`
+        # stream, sequence number, time and value of each reading, by key
         self._readings: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_resource: str | None = None
@@ -93,14 +93,14 @@ class Run(DocumentRouter):
         self.start_doc = dict(doc)
 
     def descriptor(self, doc: Any) -> None:
-        """Take a descriptor; the one with the detector describes the frames."""
+        """Take a descriptor. The descriptor with the detector describes the frames."""
         doc = {"name": "primary", **doc}  # the name is optional
         self._streams[doc["uid"]] = doc["name"]
         if self._keys.image in doc["data_keys"]:
             self._image = doc
 
     def event(self, doc: Any) -> Any:
-        """Keep all scalar numbers of an event with their times, and frames."""
+        """Keep the frames of an event, and all its scalar numbers with their times."""
         stream = self._streams[doc["descriptor"]]
         read_at = self._times[stream, doc["seq_num"]] = _number(doc["time"]) or 0.0
         self._n_events += self._image is not None and stream == self._image["name"]
@@ -117,7 +117,7 @@ class Run(DocumentRouter):
                 self._readings[key].append((stream, doc["seq_num"], at, number))
 
     def resource(self, doc: Any) -> None:
-        """Remember a file of classic ophyd, whose events name frames one by one, by datum."""
+        """Remember a file of classic ophyd. Its events name the datum of each frame."""
         spec, options = str(doc["spec"]).upper(), doc["resource_kwargs"]
         is_hdf5 = spec.startswith("AD_HDF5") and spec != "AD_HDF5_SINGLE"
         path = PurePosixPath(doc.get("root") or "/") / str(doc["resource_path"]).lstrip("/")
@@ -129,19 +129,19 @@ class Run(DocumentRouter):
         self._per_point[doc["uid"]] = int(options.get("frame_per_point") or 1)
 
     def datum(self, doc: Any) -> Any:
-        """Remember which frames a datum refers to."""
+        """Remember the frames of a datum."""
         if doc["resource"] in self._resources:
             self._datums[doc["datum_id"]] = doc["resource"], int(doc["datum_kwargs"].get("point_number", 0))
         return doc
 
     def datum_page(self, doc: Any) -> Any:
-        """Take several datums: a router packs them into pages."""
+        """Take a page of datums."""
         for each in unpack_datum_page(doc):
             self.datum(each)
         return doc
 
     def event_page(self, doc: Any) -> Any:
-        """Take several events."""
+        """Take a page of events."""
         for each in unpack_event_page(doc):
             self.event(each)
         return doc
@@ -152,7 +152,7 @@ class Run(DocumentRouter):
             self._resources[doc["uid"]] = dict(doc)
 
     def stream_datum(self, doc: Any) -> None:
-        """Remember which frames have been written."""
+        """Remember the frames that have been written."""
         if doc["stream_resource"] not in self._resources:
             return
         start, stop = doc["indices"]["start"], doc["indices"]["stop"]
@@ -194,14 +194,14 @@ class Run(DocumentRouter):
 
     @property
     def n_exposure(self) -> int | None:
-        """Frames of one exposure by the detector's configuration; None if not configured."""
+        """Frames of one exposure, from the detector's configuration; None if not configured."""
         return None if not self._keys.n_frames else int(self._configured(self._keys.n_frames))
 
     @property
     def n_event(self) -> int | None:
-        """Frames of one event: those of an exposure, or of one index if the exposure is not configured.
+        """Frames of one event: the frames of an exposure, or of one index if the exposure is not configured.
 
-        None for a detector that flies with neither: all frames belong to one event.
+        None for a detector that flies, has one frame per index and no configured exposure: all frames are one event.
         """
         if self.n_exposure is None and self._per_index == 1 and self.flies:
             return None
@@ -209,19 +209,20 @@ class Run(DocumentRouter):
 
     @property
     def n_events(self) -> int:
-        """Number of events of the frames announced so far, including an incomplete one."""
+        """Number of events in the frames announced so far, including an incomplete one."""
         return -(-self.n_ready // self.n_event) if self.n_event else int(self.n_ready > 0)
 
     @property
     def flies(self) -> bool:
-        """Whether the stream of the frames has no other readings, and so no events that group frames."""
+        """Whether the stream of the frames contains only frames, so that its events do not group them."""
         return self._image is not None and all("external" in key for key in self._image["data_keys"].values())
 
     @property
     def n_frames(self) -> int | None:
-        """Frames to expect in the whole run; None if unknown.
+        """Expected number of frames in the whole run; None if unknown.
 
-        For a detector that flies it is configured. A triggered detector takes an exposure at each of ``num_points``.
+        For a detector that flies the number is configured. A triggered detector takes one exposure at each of
+        ``num_points`` positions.
         """
         if self.n_event is None or self.n_event > self._per_index:
             return self.n_exposure
@@ -236,10 +237,10 @@ class Run(DocumentRouter):
         return None if not self._keys.frame_time_s else float(self._configured(self._keys.frame_time_s))
 
     def reading(self, key: str, event: int | None = None) -> float | None:
-        """Return the first value of a scalar in the run, or its value in an event (from 1); None if it was not read.
+        """Return the first value of a scalar in the run, or its value in an event (from 1); None without a reading.
 
-        If it was not read with the frames, its value in an event is the first one since the event before, or else the
-        last one before that.
+        If the scalar was not read with the frames, its value in an event is the first reading since the previous event,
+        or else the last reading before that.
         """
         readings = self._readings.get(key, [])
         values = sorted((time, value) for _, _, time, value in readings)
@@ -252,14 +253,14 @@ class Run(DocumentRouter):
         return values[0][1] if values else None
 
     def event_time(self, event: int) -> float | None:
-        """Return the time of an event (from 1), in seconds since the epoch; None if it was not read."""
+        """Return the time of an event (from 1), in seconds since the epoch; None if the event has no readings."""
         times = [self._times[stream, n] for stream, n in self._numbers(event) if (stream, n) in self._times]
         return max(times, default=None)
 
     def series(self, key: str, event: int | None = None) -> NDArray[np.float64]:
         """Return times (seconds since the epoch) and values of a scalar, (2, n), in order of time.
 
-        With `event`, only those since the event before.
+        With `event`, return only the readings of that event: those since the previous one.
         """
         values = sorted((time, value) for _, _, time, value in self._readings.get(key, []))  # streams may be separate
         table = np.array(values, dtype=float).reshape(-1, 2).T
@@ -269,7 +270,10 @@ class Run(DocumentRouter):
         return table[:, (table[0] > since) & (table[0] <= until)]
 
     def of_frames(self, key: str, first: int, last: int, event: int | None = None) -> NDArray[np.float64]:
-        """Return a scalar at frames first … last - 1 of the run (of an event), NaN where it was not read."""
+        """Return a scalar at frames first … last - 1 of the run; NaN where it was not read.
+
+        If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
+        """
         image = self._image["name"] if self._image else ""
         values = {number: value for stream, number, _, value in self._readings.get(key, []) if stream == image}
         if not values:  # it was not read with the frames
@@ -280,7 +284,7 @@ class Run(DocumentRouter):
 
     @property
     def n_ready(self) -> int:
-        """Frames of the run that have been announced and may be read, including those read already."""
+        """Number of frames that have been announced and may be read, including frames already read."""
         waiting = sum((last - first) * self._per_index for _, first, last in self._announced)
         return int(min(self.n_read + waiting - self._taken, self._limit))
 
@@ -292,26 +296,26 @@ class Run(DocumentRouter):
         wait_s: float | None = None,
         whole: Whole = NOTHING,
     ) -> Iterator[NDArray]:
-        """Yield selected pixels of the announced frames that were not read yet, in blocks (b, n_pixels).
+        """Yield selected pixels of the announced frames that have not been read yet, in blocks, (b, n_pixels).
 
         Parameters
         ----------
         pixels : ndarray of int
             Flat indices in a frame.
         until : int, optional
-            Frames of the run after which to stop.
+            Stop at this frame of the run.
         wait_s : float, optional
-            Time to wait for frames that are late. Without it they are left to the next call.
+            Time to wait for late frames. By default late frames are left for the next call.
         whole : Whole, optional
-            Gets some frames whole, each after the block that holds it; its indices are those of the run.
+            Gets its frames whole, each after the block that holds it. Its indices count the frames of the run.
 
         Raises
         ------
         FrameError
-            If a file is outside the allowed roots or damaged, frames have another shape or do not come in time, or more
-            are announced than a run may have.
+            If a file is outside the allowed roots or damaged, if frames have another shape or are too late, or if more
+            frames are announced than a run may have.
         httpx.HTTPError
-            If they are read from Tiled, and it is away.
+            If the frames are in Tiled, and it cannot be reached.
         """
         if self._refused is not None:
             raise FrameError(self._refused)
@@ -329,7 +333,7 @@ class Run(DocumentRouter):
                     self._advance(len(block))
                     yield block
             except MissingFrames:
-                self.close()  # they may appear elsewhere
+                self.close()  # the frames may appear elsewhere
                 if wait_s is None:
                     return
                 if time.monotonic() >= end:
@@ -337,7 +341,7 @@ class Run(DocumentRouter):
                 time.sleep(RETRY_S)
 
     def skip(self, until: int) -> None:
-        """Leave out the announced frames before frame `until` of the run."""
+        """Skip the announced frames before frame `until` of the run."""
         while self._announced and self.n_read < until:
             _, first, last = self._announced[0]
             self._advance(min(until - self.n_read, (last - first) * self._per_index - self._taken))
@@ -359,7 +363,7 @@ class Run(DocumentRouter):
         return self._reader
 
     def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
-        """Return a reader of the file with the frames, or else of Tiled."""
+        """Return a reader for the file with the frames; for Tiled if the file is not available."""
         options = doc["parameters"]
         try:
             if doc["mimetype"] != "application/x-hdf5" or not options.get("dataset"):
@@ -375,7 +379,7 @@ class Run(DocumentRouter):
         )
 
     def _advance(self, n: int) -> None:
-        """Count frames of the first announcement as read, and remove it after its last one."""
+        """Count `n` frames of the first entry in `_announced` as read, and remove the entry after its last frame."""
         resource, first, last = self._announced[0]
         self.n_read, self._taken = self.n_read + n, self._taken + n
         if self._taken == (last - first) * self._per_index:
@@ -385,28 +389,28 @@ class Run(DocumentRouter):
 
     @property
     def _per_index(self) -> int:
-        """Frames of one index of the data key."""
+        """Frames per index of the data key."""
         shape = self._data_key["shape"]
         return int(shape[0]) if len(shape) == 3 else self._frames_per_point
 
     @property
     def _limit(self) -> float:
-        """Frames that may be read: all, or those of the events that have arrived."""
+        """Number of frames that may be read: all, or the frames of the events that have arrived."""
         if self.stop_doc or self.flies:
             return np.inf
         return self._n_events * self._per_index
 
     def _numbers(self, event: int) -> set[tuple[str, int]]:
-        """Return stream and number of an event's readings: with its frames, or in the stream primary."""
+        """Return the stream and number of the readings of an event: in the stream of its frames, and in primary."""
         assert self._image is not None
         image, n_indices = self._image["name"], (self.n_event or 1) // self._per_index
         own = set() if self.flies else {(image, (event - 1) * n_indices + i + 1) for i in range(n_indices)}
         return own if image == "primary" else {*own, ("primary", event)}
 
     def _span(self, event: int) -> tuple[float, float]:
-        """Return the times between which readings belong to an event; infinite at either end of the run.
+        """Return the first and last time of the readings that belong to an event; infinite at the ends of the run.
 
-        An event is read after its frames were taken. With a detector that flies it begins with its readings.
+        The readings of an event are taken after its frames. If the detector flies, the event begins with its readings.
         """
         first = event if self.flies else event - 1
         since = self.event_time(first) if event > 1 else None
@@ -427,7 +431,7 @@ class Run(DocumentRouter):
 
 
 def _number(value: Any) -> float | None:
-    """Return a number as a float; None for anything else, or if it is too large for a float."""
+    """Return a number as a float, or None for any other value and for numbers too large for a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Sources of documents: files, runs in Tiled, 0MQ and Kafka, all named by one string."""
+"""Sources of documents: files, runs in Tiled, 0MQ and Kafka. One string names a source."""
 
 import difflib
 import logging
@@ -20,21 +20,21 @@ logger = logging.getLogger(__name__)
 KNOWN = """tiled (follow the raw runs of the catalogue), zmq://host:port (a proxy), zmq+bind://127.0.0.1:port
 (publishers connect here), kafka://host:port/topic, or a .jsonl file or a folder of them"""
 POLL_S = 0.2
-QUEUED = 100_000  # 0MQ messages kept while an earlier one is handled
+QUEUED = 100_000  # 0MQ messages that may wait while an earlier one is handled
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-CONNECT_S = 10.0  # for a Kafka broker to answer
+CONNECT_S = 10.0  # longest wait for an answer of a Kafka broker
 
 
 @dataclass(frozen=True)
 class Curve:
-    """CURVE certificates, files as `zmq.auth.create_certificates` writes them.
+    """CURVE certificates: files that `zmq.auth.create_certificates` writes.
 
     Attributes
     ----------
     secret : Path
-        Our certificate, with the secret key.
+        Certificate of the agent, with the secret key.
     server : Path or None
-        Public certificate of the server that we connect to.
+        Public certificate of the server to which the agent connects.
     """
 
     secret: Path
@@ -42,7 +42,7 @@ class Curve:
 
 
 def check_source(source: str) -> None:
-    """Raise ValueError unless `source` names a source of documents; nothing is opened."""
+    """Raise ValueError unless `source` names a source of documents. Nothing is opened."""
     scheme, _, address = source.partition("://")
     is_known = source == "tiled" or (scheme in ("zmq", "zmq+bind") and address)
     is_known = is_known or (scheme == "kafka" and address.partition("/")[2])
@@ -68,18 +68,18 @@ def open_documents(
         ``tiled``, ``zmq://host:port``, ``zmq+bind://127.0.0.1:port``, ``kafka://host:port/topic``, or the path of a
         ``.jsonl`` file or of a folder of them.
     stop : threading.Event
-        Ends sources that have no end of their own.
+        Set it to end a source that does not end by itself.
     raw : tiled.client.container.Container
         The raw runs, for ``tiled``.
     skip : callable
-        Whether to leave a run out, for ``tiled``.
+        Return whether to leave out a run, for ``tiled``.
     curve : Curve, optional
         For 0MQ.
 
     Raises
     ------
     ValueError
-        If there is no such source.
+        If `source` names no known source.
     """
     check_source(source)
     scheme, _, address = source.partition("://")
@@ -98,9 +98,9 @@ def zmq_documents(
 ) -> Iterator[Document]:
     """Yield documents that `bluesky.callbacks.zmq.Publisher` sends with msgpack as its serializer, until `stop` is set.
 
-    We connect to a proxy at `address`, ``host:port``, or with `bind` listen there for publishers. Messages that are not
-    documents are logged and left out. Nothing is sent twice: a run whose start was missed is not seen. Keys are
-    required to listen to other machines.
+    Connect to a proxy at `address`, ``host:port``, or with `bind` listen there for publishers. Messages that are not
+    documents are logged and left out. 0MQ sends each message once, so a run whose start is missed is lost. To listen to
+    other machines, CURVE keys are required.
 
     Raises
     ------
@@ -154,14 +154,14 @@ def _secure(socket: zmq.Socket, curve: Curve, bind: bool) -> None:
 def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator[Document]:
     """Yield documents that `bluesky_kafka.Publisher` sends, msgpack of (name, document), until `stop` is set.
 
-    Reading continues where the group of consumers ``ainerd`` stopped, or starts with the oldest message. A message
-    counts as read when the next one is requested, so one whose handling was interrupted comes again. `servers` is
-    ``host:port``, or several with commas.
+    Reading continues where the consumer group ``ainerd`` stopped, or starts with the oldest message. A message counts
+    as read when the next one is requested. So a message whose handling was interrupted arrives again. `servers` is
+    ``host:port``, or several separated by commas.
 
     Raises
     ------
     ValueError
-        If the client library is missing, no server answers, or there is no such topic.
+        If the client library is missing, no server answers, or the topic does not exist.
     """
     try:
         from confluent_kafka import OFFSET_STORED, Consumer, KafkaException, TopicPartition
@@ -179,7 +179,7 @@ def kafka_documents(servers: str, topic: str, stop: threading.Event) -> Iterator
             raise ValueError(f"Kafka at {servers}: {error}") from None
         if not partitions:
             raise ValueError(f"Kafka at {servers} has no topic {topic!r}")
-        # Assigned, not subscribed: one agent reads all partitions, and shares them with nobody.
+        # assign instead of subscribe: one agent reads all partitions and does not share them with other consumers
         consumer.assign([TopicPartition(topic, number, OFFSET_STORED) for number in partitions])
         while not stop.is_set():
             message = consumer.poll(POLL_S)

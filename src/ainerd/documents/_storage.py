@@ -1,12 +1,12 @@
 """Files that frames are read from: allowed roots, files that grow, links and virtual datasets, damage.
 
-HDF5 opens every file that a link, a virtual dataset or external storage names. So all of them are resolved here first,
-as HDF5 does it, and nothing is read before each is known to lie below the allowed roots.
+HDF5 opens every file that a link, a virtual dataset or external storage names. This module first resolves all these
+files in the way of HDF5. Nothing is read until each file is known to lie below the allowed roots.
 
-The global heaps of a file are checked before HDF5 reads them, because HDF5 2.0.0 does not survive some damage to them:
-it goes from object to object by the size that is stored there, and loops forever on a size of zero while it holds
-Python's interpreter lock. It also decodes the source list of a virtual dataset before it checks the checksum, and a
-list that cannot be decoded ends the process.
+The global heaps of a file are checked before HDF5 reads them, because some damage to a heap hangs or kills HDF5 2.0.0.
+HDF5 steps from object to object by the stored size. If a size is zero, it loops forever and holds Python's interpreter
+lock. It also decodes the source list of a virtual dataset before it verifies the checksum. A list that cannot be
+decoded ends the process.
 
 Source: HDF5 File Format Specification 3.0, III.E and III.F (global heap, its block of a virtual dataset), IV.A.2.i
 (layout message); B. Jenkins, lookup3.c, hashlittle(), 2006.
@@ -26,23 +26,23 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import h5py
-from h5py._objects import phil  # the lock that h5py holds in every call; it has no public name (3.16)
+from h5py._objects import phil  # the lock that h5py holds in every call; without a public name in h5py 3.16
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
 
-# HDF5 reads metadata again while its checksum is wrong, and doubles its pause each time, from 1 ns: 28 attempts take a
-# quarter of a second. The default of a SWMR reader, 100, takes forever, with h5py's lock held.
+# HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
+# take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
 ATTEMPTS = 28
-# h5py has no name for it (3.16); the symbol is in the HDF5 library that h5py is linked to.
+# h5py 3.16 does not wrap this function; the symbol is in the HDF5 library to which h5py is linked.
 _set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
 _set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
 _LOCKED = (
     "unable to lock file",
     "already open for write",
-)  # in HDF5's errors while a writer has the file open
+)  # text of HDF5's errors while a writer has the file open
 
-LOOK = 16 * 2**20  # bytes checked at either end of a file: a heap is written with the objects that use it
+LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
 _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message of a virtual dataset
 
@@ -52,22 +52,22 @@ _FINAL = (14, 11, 25, 16, 4, 14, 24)
 
 
 class FrameError(Exception):
-    """Frames cannot be read; the message says which and why."""
+    """Raised if frames cannot be read; the message names the frames and the reason."""
 
 
 class MissingFrames(FrameError):
-    """Frames are not here; they may come late, or be elsewhere."""
+    """Raised if frames are missing; they may arrive later or be elsewhere."""
 
 
 def local_path(uri: str, roots: Iterable[Path]) -> Path:
-    """Return the file of a StreamResource's uri (file://localhost/…), with links followed.
+    """Return the path of a StreamResource's uri (file://localhost/…), with links resolved.
 
     Raises
     ------
     MissingFrames
         If the uri is not a local file, or the file does not exist.
     FrameError
-        If it lies outside every root.
+        If the file lies outside all roots.
     """
     parts = urlparse(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
@@ -83,7 +83,7 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
 
 @dataclass
 class Roots:
-    """Folders that may be read, with links followed."""
+    """Folders that may be read, with links resolved."""
 
     folders: Sequence[Path]
 
@@ -91,9 +91,9 @@ class Roots:
         self.folders = [Path(folder).resolve() for folder in self.folders]
 
     def file(self, name: str, beside: Path, what: str) -> Path:
-        """Find a file as HDF5 does: by its full name, otherwise beside the file that names it.
+        """Find a file in the way of HDF5: by its full name, otherwise in the folder of the file that names it.
 
-        Raises FrameError unless it is a plain file below the roots, MissingFrames if there is no file.
+        Raises MissingFrames if the file does not exist, and FrameError unless it is a plain file below the roots.
         """
         given = Path(name)
         candidates = [given, beside / given.name] if given.is_absolute() else [beside / given]
@@ -108,16 +108,16 @@ class Roots:
 
 
 def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
-    """Open a file to read it, in SWMR mode if it may be `growing`.
+    """Open a file for reading, in SWMR mode if it may be `growing`.
 
-    Reading a file that was cut short raises OSError or RuntimeError within a second.
+    Reading a truncated file raises OSError or RuntimeError within a second.
 
     Raises
     ------
     MissingFrames
-        If its writer locks the file until it is closed.
+        If the writer locks the file until it closes it.
     OSError
-        If it cannot be opened.
+        If the file cannot be opened.
     """
     try:
         return _open_growing(path) if growing else h5py.File(path, "r")
@@ -130,7 +130,7 @@ def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
 def _open_growing(path: Path) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    with phil:  # HDF5 is not thread-safe: beside a call of another thread this would corrupt its memory
+    with phil:  # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory
         refused = _set_attempts(access.id, ATTEMPTS) < 0
     if refused:
         raise OSError("HDF5 takes no number of attempts to read metadata")
@@ -138,9 +138,9 @@ def _open_growing(path: Path) -> h5py.File:
 
 
 def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
-    """Return file and name of a dataset after all links; files are opened as they may be `growing`.
+    """Follow all links and return the file and the name of a dataset. `growing` is as in `open_hdf5`.
 
-    Raises FrameError if a link leaves the roots, MissingFrames if something does not exist.
+    Raises FrameError if a link leads outside the roots, and MissingFrames if a target does not exist.
     """
     if n_links > MOST_LINKS:
         raise FrameError(f"{path}, {dataset!r}: more than {MOST_LINKS} links one behind the other")
@@ -174,9 +174,9 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True
 
 @dataclass
 class Storage:
-    """Raw files and sources that hold a dataset's frames outside its own file.
+    """Raw files and sources that hold frames of a dataset outside its own file.
 
-    Each part has its first frame, the frame after its last, and a function that checks that the part reaches a frame.
+    Each part has its first frame, its last frame + 1, and a function that checks whether the part reaches a frame.
     """
 
     _parts: list[tuple[int, int, Callable[[int], None]]] = field(default_factory=list)
@@ -185,9 +185,9 @@ class Storage:
     def of(
         cls, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool = True, depth: int = 0
     ) -> "Storage":
-        """Find the storage of an open dataset; raises as `find_dataset` for files outside the roots.
+        """Find the storage of an open dataset. For files outside the roots, raise the errors of `find_dataset`.
 
-        `depth` counts the virtual datasets in the chain that leads to this one.
+        `depth` is the number of virtual datasets in the chain that leads to this one.
         """
         storage = cls()
         if dataset.external:
@@ -202,7 +202,10 @@ class Storage:
         return bool(self._parts)
 
     def require(self, start: int, stop: int) -> None:
-        """Check all files of frames start … stop - 1: MissingFrames if one is absent, FrameError if outside."""
+        """Check all files of frames start … stop - 1.
+
+        Raises MissingFrames if a file is absent, and FrameError if it is outside the roots.
+        """
         for first, last, reach in self._parts:
             if first < stop and start < last:
                 reach(min(stop, last))
@@ -210,7 +213,7 @@ class Storage:
     def _add_raw(self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int) -> None:
         segments, begins = [], 0
         for name, offset, size in dataset.external:
-            # HDF5 itself starts at the working directory: only a name that is the same from everywhere is accepted
+            # HDF5 would start at the working directory: accept only absolute names, which do not depend on it
             if not os.path.isabs(name):
                 raise FrameError(f"{path}: raw data in {name!r}, which is no absolute path")
             if not Path(name).exists():
@@ -231,7 +234,7 @@ class Storage:
             raise FrameError(f"{path}: more than {MOST_LINKS} virtual datasets one behind the other")
         for source in dataset.virtual_sources():
             low, high = _bounds(source.vspace, len(dataset))
-            # a pattern stands for any number of files, and HDF5 searches more places for them than `Roots.file`
+            # a pattern may match any number of files, and HDF5 searches for them in more folders than `Roots.file`
             if any(pattern in name for name in (source.file_name, source.dset_name) for pattern in ("%b", "%%")):
                 raise FrameError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
             if len(self._parts) > MOST_SOURCES:
@@ -240,7 +243,7 @@ class Storage:
 
 
 def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
-    """Return the first and last frame of a selection; 0 and `otherwise` if it has no end."""
+    """Return the first and last frame of a selection; return 0 and `otherwise` for an unlimited selection."""
     try:
         low, high = space.get_select_bounds()
     except (RuntimeError, ValueError):
@@ -249,7 +252,7 @@ def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
 
 
 class _Source:
-    """A source of a virtual dataset, checked when its frames are needed, and again when more of them are."""
+    """A source of a virtual dataset. It is checked when its frames are needed, and again when more are needed."""
 
     def __init__(self, path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int) -> None:
         self._path, self._file, self._name, self._roots = path, source.file_name, source.dset_name, roots
@@ -277,9 +280,9 @@ class _Source:
 
 
 def check_heaps(path: Path) -> None:
-    """Raise OSError if a heap of a file is not complete, or a source list in it does not match its checksum.
+    """Raise OSError if a heap of a file is incomplete, or if a source list in it does not match its checksum.
 
-    Only `LOOK` bytes at either end are searched. In a complete heap no object has the size zero.
+    Only the first and last `LOOK` bytes are searched. In a complete heap every object has a positive size.
     """
     if not path.stat().st_size:
         return
@@ -293,13 +296,14 @@ def check_heaps(path: Path) -> None:
 
 
 def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named: bytes = b"") -> None:
-    """Check a part of a file as `check_heaps` does. It begins at byte `begin`, and the file has `n_left` bytes from it.
+    """Check a part of a file as `check_heaps` does. The part begins at byte `begin` of the file.
 
-    Without `n_left` the part is the whole file. `named` is another part, which may also name source lists.
+    The file has `n_left` bytes from `begin` on; without `n_left` the part is the whole file. `named` is another part,
+    which may also name source lists.
     """
     n_left, at = len(part) if n_left is None else n_left, part.find(_HEAP)
     while at >= 0:
-        # a length has 8 or 4 bytes, which only the head of the file tells: a complete heap fits one of them
+        # A length has 8 or 4 bytes, but only the head of the file has this number. A complete heap fits one of them.
         lengths = [n_length for n_length in (8, 4) if _is_complete(part, at, n_length, n_left)]
         if not lengths:
             raise OSError(f"a global heap of it is damaged, or cut short, {n_left - at} bytes before its end")
@@ -316,7 +320,7 @@ def _integer(data: bytes) -> int:
 
 
 def _source_lists(part: bytes, heap: int) -> Iterator[int]:
-    """Yield the numbers of a heap's objects that layout messages name as source lists."""
+    """Yield the numbers of the heap objects that layout messages name as source lists."""
     for kind in _VIRTUAL:
         message = kind + heap.to_bytes(8, "little")
         at = part.find(message)
@@ -326,8 +330,8 @@ def _source_lists(part: bytes, heap: int) -> Iterator[int]:
 
 
 def _is_complete(part: bytes, begin: int, n_length: int, n_left: int) -> bool:
-    """Return whether all objects of a heap take up some of its space, and no more than it has."""
-    head = 8 + n_length  # of the heap, and of an object
+    """Return whether every object of a heap has a positive size, and all objects fit into the heap."""
+    head = 8 + n_length  # size of the head of the heap, and of the head of an object
     end = begin + _integer(part[begin + 8 : begin + head])
     at = begin + head + -head % 8
     if not at <= end <= n_left:
@@ -342,7 +346,7 @@ def _is_complete(part: bytes, begin: int, n_length: int, n_left: int) -> bool:
 
 
 def _objects(part: bytes, begin: int, n_length: int) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each object of a complete heap, as far as they are in the part."""
+    """Yield the number and the bytes of each object of a complete heap that lies in the part."""
     head = 8 + n_length
     end = min(begin + _integer(part[begin + 8 : begin + head]), len(part))
     at = begin + head + -head % 8
@@ -355,14 +359,14 @@ def _objects(part: bytes, begin: int, n_length: int) -> Iterator[tuple[int, byte
 
 
 def lookup3(data: bytes) -> int:
-    """Return Jenkins' checksum, which HDF5 uses for its metadata."""
+    """Return the checksum of Jenkins, which HDF5 uses for its metadata."""
     a = b = c = (0xDEADBEEF + len(data)) & _MASK
     if not data:
         return c
     last = (len(data) - 1) // 12 * 12
     for x, y, z in struct.iter_unpack("<3I", data[:last]):
         a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK
-        for n in _MIX:  # the three change places with each step
+        for n in _MIX:  # a, b and c swap their roles at each step
             a, b, c = b, (c + b) & _MASK, (a - c) & _MASK ^ _rotated(c, n)
     x, y, z = struct.unpack("<3I", data[last:].ljust(12, b"\0"))
     a, b, c = (a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK

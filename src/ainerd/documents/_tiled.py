@@ -1,4 +1,4 @@
-"""Documents of runs in Tiled, rebuilt from their nodes: of finished runs, and of those that are still growing."""
+"""Rebuild the documents of runs from their nodes in Tiled, for finished runs and for growing runs."""
 
 import logging
 import threading
@@ -18,25 +18,28 @@ from ainerd.documents._wire import Document
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (0.1, 0.5, 1.0)  # before a table is read again that has fewer events than its run
+PAUSES_S = (0.1, 0.5, 1.0)  # before reading a table again that has fewer events than its run
 AWAY = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 OPEN_S = 0.3  # between two reads of growing runs
 IDLE_S = 2.0  # between two searches for new runs, if the server does not announce them
-AWAY_S = 5.0  # between two attempts to reach a server that is away
-REFUSALS = 3  # failed reads of one run in a row, after which it is left out
-NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised by reading a node that is not a run
-LONGEST_S = 10.0  # between two looks of a process that was neither suspended nor cut off from its server
+AWAY_S = 5.0  # between two attempts to reach a server that does not answer
+REFUSALS = 3  # after this many failed reads in a row a run is left out
+NO_RUN = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # raised when a node is not a run
+LONGEST_S = 10.0  # longest time between two looks, unless the process was suspended or cut off from its server
 
 
 def documents_of(run: Container) -> Iterator[Document]:
-    """Yield the documents of a finished run, in the order of `RunReader.rest`; KeyError if it has no stop document."""
+    """Yield the documents of a finished run, in the order of `RunReader.rest`.
+
+    Raises KeyError if the run has no stop document.
+    """
     stop = run.metadata["stop"]
     yield from RunReader().rest(run)
     yield "stop", stop
 
 
 def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
-    """Yield name and node of each stream of a run, without other nodes such as a preview."""
+    """Yield the name and node of each stream of a run. Other nodes, such as a preview, are left out."""
     for name in run:
         node = run[name]
         keys = node.metadata.get("data_keys")
@@ -45,10 +48,10 @@ def streams_of(run: Container) -> Iterator[tuple[str, Any]]:
 
 
 class RunReader:
-    """Reads one run as documents, each part of it once."""
+    """Reads one run as documents. Each part is read once."""
 
     def __init__(self) -> None:
-        self.uid: str | None = None  # of the run, after its start document
+        self.uid: str | None = None  # of the run; None before its start document
         self._descriptors: dict[str, Any] = {}  # metadata of streams by name
         self._shown: dict[str, int] = {}  # indices by resource
 
@@ -66,10 +69,11 @@ class RunReader:
                 yield from self._frames(stream.base[key], name, key)
 
     def rest(self, run: Container) -> Iterator[Document]:
-        """Yield the remaining documents of a run that ended: descriptors, events, then frames, as readings come first.
+        """Yield the remaining documents of a run that ended: descriptors, events, then frames.
 
-        Events carry scalars only; frames are announced as one StreamDatum for each data source. If something cannot be
-        read, nothing is yielded, and the next call starts at the same place.
+        The events come first because an analysis needs the readings before the frames. They contain only scalars. One
+        StreamDatum announces the frames of each data source. If any part cannot be read, nothing is yielded, and the
+        next call starts again at the same place.
         """
         before = self.uid, dict(self._descriptors), dict(self._shown)
         try:
@@ -83,7 +87,7 @@ class RunReader:
         yield from (document for document in new if document[0].startswith("stream_"))
 
     def _events(self, run: Container) -> Iterator[Document]:
-        """Yield all events by stream; their tables are written in batches, so they are read at the end."""
+        """Yield all events by stream. Tiled gets their tables in batches, so they are read at the end of a run."""
         counts = (run.metadata.get("stop") or {}).get("num_events")
         for name, about in self._descriptors.items():
             n = counts.get(name) if isinstance(counts, Mapping) else None
@@ -103,7 +107,7 @@ class RunReader:
             resource = f"{self.uid}/{stream}/{key}/{number}"
             if resource not in self._shown:
                 about = {"uid": resource, "run_start": self.uid, "data_key": key, "mimetype": source.mimetype}
-                uri = files[0] if len(files) == 1 else node.uri  # only Tiled knows which file holds which frames
+                uri = files[0] if len(files) == 1 else node.uri  # only Tiled knows the file of each frame
                 about |= {"uri": uri, "parameters": dict(source.parameters)}
                 self._shown[resource] = 0
                 yield "stream_resource", about
@@ -117,10 +121,10 @@ class RunReader:
 
 
 def _whole_table(run: Container, stream: str, n: int) -> pd.DataFrame:
-    """Read the events of a stream, again while there are fewer than `n`.
+    """Read the events of a stream. Read them again while there are fewer than `n`.
 
-    All runs share one table of the server's database, which was seen to return no rows of a run while rows of another
-    were being written.
+    All runs share one table of the server's database. Sometimes this table returned no rows of a run while the rows of
+    another run were being written.
     """
     for pause in (*PAUSES_S, None):
         parts = run[stream].base
@@ -134,21 +138,21 @@ def _whole_table(run: Container, stream: str, n: int) -> pd.DataFrame:
 
 
 class Quiet:
-    """Clock of the time that somebody looked and nothing came.
+    """Measures how long a follower has looked without news.
 
-    A process that was suspended, with its machine for example, did not look. What it follows may have been suspended
-    as well, so that time does not count.
+    While the process is suspended, for example with its machine, it does not look. The RunEngine that it follows may be
+    suspended as well, so this time does not count.
     """
 
     def __init__(self) -> None:
         self.over()
 
     def over(self) -> None:
-        """Start again: something came."""
+        """Start again at zero, because there is news."""
         self._seconds, self._looked = 0.0, time.monotonic()
 
     def look(self) -> float:
-        """Note that nothing came, and return for how many seconds."""
+        """Record a look without news, and return the seconds since the last news."""
         now = time.monotonic()
         self._seconds += min(now - self._looked, LONGEST_S)
         self._looked = now
@@ -163,13 +167,13 @@ def tiled_documents(
     skip: Callable[[Container], bool] = lambda run: False,
     patience_s: float = 600.0,
 ) -> Iterator[Document]:
-    """Yield the documents of the runs in a catalog, the oldest first, then of new runs, until `stop` is set.
+    """Yield the documents of the runs in a catalog, oldest first, then of new runs, until `stop` is set.
 
-    Runs are found by search and read from their nodes, so that none is missed; the server's stream of changes only
-    triggers a search. Growing runs are followed. A run that has not changed for `patience_s` while later runs ended was
-    abandoned by its RunEngine: it gets a stop document with that reason. A node that is not a run, or cannot be read,
-    is left out and logged once; if its start document was yielded, it gets a stop document with the reason.
-    Runs that started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
+    A search finds the runs, and their documents are read from their nodes, so that no run is missed. The server's
+    stream of changes only triggers a search. Growing runs are followed. A run that has not changed for `patience_s`
+    while later runs ended was abandoned by its RunEngine; it gets a stop document with that reason. A node that is not
+    a run, or cannot be read, is left out and logged once. If its start document was yielded, a stop document with the
+    reason follows. Runs that started before `since`, in seconds since 1970, or that `skip` accepts, are left out.
     """
     open_runs: dict[str, _OpenRun] = {}
     refused: Counter[str] = Counter()
@@ -190,11 +194,11 @@ def tiled_documents(
                         yield from open_runs[uid].news(run, abandoned_s=patience_s if ended else float("inf"))
                         is_over = open_runs[uid].is_over
                         del refused[uid]
-                    except (*NO_RUN, httpx.HTTPStatusError) as error:  # others write into the catalog as well
+                    except (*NO_RUN, httpx.HTTPStatusError) as error:  # other programs write to the catalog as well
                         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in AWAY:
                             raise
                         refused[uid] += 1
-                        is_over = refused[uid] >= REFUSALS  # not a passing fault
+                        is_over = refused[uid] >= REFUSALS  # not a temporary fault
                         if is_over:
                             why = "Tiled cannot read it" if isinstance(error, httpx.HTTPError) else "it is no run"
                             logger.warning("%s is left out, %s: %s: %s", uid, why, type(error).__name__, error)
@@ -215,7 +219,7 @@ def tiled_documents(
 
 
 class _OpenRun:
-    """A run that is being followed."""
+    """Follows one growing run."""
 
     def __init__(self) -> None:
         self._reader = RunReader()
@@ -223,7 +227,7 @@ class _OpenRun:
         self.is_over = False
 
     def news(self, run: Container, *, abandoned_s: float) -> Iterator[Document]:
-        """Yield the new documents; a stop document after `abandoned_s` without any."""
+        """Yield the new documents. After `abandoned_s` without any, yield a stop document."""
         last = run.metadata.get("stop")
         if not isinstance(last, Mapping | None):
             raise TypeError("its stop is no document")
@@ -238,7 +242,7 @@ class _OpenRun:
             yield "stop", dict(last)
 
     def failed(self, reason: str) -> Iterator[Document]:
-        """Yield a stop document with the reason, if the start document was yielded."""
+        """Yield a stop document with the reason, if the start document has been yielded."""
         self.is_over = True
         if self._reader.uid is not None:
             about = {"uid": str(uuid.uuid4()), "run_start": self._reader.uid, "time": time.time()}
@@ -257,7 +261,7 @@ class _Wake:
             self._subscription = self._raw.subscribe()
             self._subscription.child_created.add_callback(self._on_new_run)
             self._subscription.start_in_thread()
-        except Exception as error:  # of any kind, if the server has no stream of changes
+        except Exception as error:  # any error: the server may not have a stream of changes
             logger.info("no stream of changes (%s): looking every %.0f s", error, IDLE_S)
         return self
 

@@ -1,4 +1,4 @@
-"""Documents as bytes: msgpack with numpy arrays, and JSON lines. Nothing that is read here can execute code."""
+"""Read documents from bytes: msgpack with numpy arrays, and JSON lines. The bytes cannot execute code."""
 
 import json
 import logging
@@ -15,21 +15,21 @@ logger = logging.getLogger(__name__)
 
 Document = tuple[str, dict[str, Any]]
 
-LARGEST = 64 * 2**20  # bytes of a message: frames do not travel in documents
-KINDS = "biufcSU"  # of arrays: bool, numbers, text
+LARGEST = 64 * 2**20  # bytes of a message, which does not contain frames
+KINDS = "biufcSU"  # accepted kinds of arrays: bool, numbers, text
 
 
 class WireError(ValueError):
-    """Bytes are not a Bluesky document; the message says why."""
+    """Raised if bytes are not a Bluesky document; the message gives the reason."""
 
 
 def unpack(payload: bytes) -> Any:
-    """Return values from msgpack, with arrays as msgpack-numpy writes them, except object arrays, which are pickle.
+    """Decode msgpack, with arrays in the format of msgpack-numpy.
 
-    Raises WireError for anything else.
+    Raises WireError for invalid data, and for object arrays, because they are pickle.
     """
     try:
-        # not msgpack.unpackb: after msgpack_numpy.patch(), which bluesky_kafka calls, that reads pickle
+        # do not use msgpack.unpackb: bluesky_kafka calls msgpack_numpy.patch(), after which it reads pickle
         unpacker = Unpacker(None, object_hook=_array, strict_map_key=False, max_buffer_size=LARGEST)
         unpacker.feed(payload)
         value = unpacker.unpack()
@@ -38,7 +38,7 @@ def unpack(payload: bytes) -> Any:
         return value
     except WireError:
         raise
-    except Exception as error:  # msgpack raises a dozen kinds
+    except Exception as error:  # msgpack raises a dozen types of errors
         raise WireError(f"{len(payload)} bytes that are not msgpack ({type(error).__name__})") from None
 
 
@@ -53,7 +53,7 @@ def _array(value: dict[Any, Any]) -> Any:
 
 
 def checked(name: Any, doc: Any) -> Document:
-    """Return a document that matches event-model's schema; WireError if it does not, or its kind is unknown."""
+    """Return a document if it matches event-model's schema; raise WireError if not, or if its kind is unknown."""
     try:
         schema_validators[DocumentNames[name]].validate(doc)
     except (KeyError, TypeError):
@@ -66,10 +66,11 @@ def checked(name: Any, doc: Any) -> Document:
 
 
 def file_documents(path: Path, *, by_schema: bool = True) -> Iterator[Document]:
-    """Yield the documents of a ``.jsonl`` file, or of all in a folder, the oldest file first; ValueError if none.
+    """Yield the documents of a ``.jsonl`` file, or of all such files in a folder, oldest file first.
 
-    Lines without a document, such as the last one of a file cut short, are logged and left out; so are documents that
-    break event-model's schema, unless `by_schema` is False, as for a run that was accepted before.
+    Lines without a document, such as the last line of a truncated file, are logged and left out. Documents that do not
+    match event-model's schema are treated in the same way, unless `by_schema` is False, which is for a run that was
+    accepted before. Raises ValueError if the file does not exist.
     """
     files = sorted(path.glob("*.jsonl"), key=lambda file: file.stat().st_mtime) if path.is_dir() else [path]
     if not all(file.is_file() for file in files):

@@ -1,13 +1,13 @@
 """The interface between an agent and a technique.
 
 A technique turns the frames of a run into an `Analysis`, and the embeddings of many results into regimes. The agent
-uses this interface alone, and knows nothing of the computation. Installed techniques are found by entry points:
+uses only this interface; it does not depend on the computation. Entry points announce the installed techniques:
 
 ===================== ==============================================================================================
-group                 object that the entry, with the name of the technique, points to
+group                 target of the entry, which has the name of the technique
 ===================== ==============================================================================================
 ``ainerd.techniques`` the class, a `Technique`
-``ainerd.panels``     a module of drawing functions, see `Panels`; a light install suffices to import it
+``ainerd.panels``     a module of drawing functions, see `Panels`; a light install must be able to import it
 ``ainerd.commands``   a `typer.Typer`, which becomes ``ainerd <name> …``
 ===================== ==============================================================================================
 """

@@ -1,4 +1,4 @@
-"""Results that a technique returns: of one run, and of many runs."""
+"""Results that a technique returns, for one run and for many runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class AnalysisError(Exception):
-    """A run cannot be analysed; the message becomes the result's reason."""
+    """Raised if a run cannot be analysed; the message becomes the reason of the result."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str,
 
 
 def is_novel(p: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """Return whether p-values are at most alpha. Nothing else compares the two; NaN is not novel."""
+    """Return whether p-values are at most alpha; NaN is not novel. No other code compares p-values with alpha."""
     return np.less_equal(p, alpha)
 
 
@@ -61,26 +61,26 @@ class Analysis:
     embedding : ndarray, shape (d,), float32
         Point of the latent space, from which regimes and suggestions are computed.
     novelty_p : float or None
-        Conformal p-value of the run against the frozen bank; None without a verdict.
+        Conformal p-value of the run, compared with the fixed bank; None without a verdict.
     arrays : mapping of str to ndarray
         Arrays to store, by name.
     dims : mapping of str to tuple of str
         Names of the dimensions of each array.
     tables : mapping of str to mapping of str to ndarray
-        Tables to store, each with columns (n,) by name; one request reads a whole table.
+        Tables to store, each with columns (n,) by name. A reader gets a whole table with one request.
     summary : mapping of str to number or str
-        Numbers and texts that a person may filter on; units in `units`.
+        Numbers and texts by which people can filter results. `units` has the units of the numbers.
     units : mapping of str to str
         Units of the numbers in `summary`, of the arrays and of the columns of tables.
     model, calibration : mapping
-        Encoder and bank of the verdict: {name, sha256} and {id, n, alpha}.
+        Encoder and bank behind the verdict: {name, sha256} and {id, n, alpha}.
     status : {"complete", "partial"}
-        Partial: from fewer frames than were announced, or from a run that announced none; still usable.
+        Partial if the run had fewer frames than announced, or announced no number of frames; the result is usable.
 
     Raises
     ------
     ValueError
-        If an array or a table has a name, a dtype or dimensions with which it cannot be stored.
+        If an array or a table cannot be stored because of its name, dtype or dimensions.
     """
 
     embedding: NDArray[np.float32]
@@ -116,7 +116,7 @@ class Analysis:
         Raises
         ------
         ValueError
-            If there is a p-value and no alpha.
+            If there is a p-value but no alpha.
         """
         if self.novelty_p is None:
             return None
@@ -127,18 +127,18 @@ class Analysis:
 
 @dataclass(frozen=True, kw_only=True)
 class Regimes:
-    """Regimes of many runs.
+    """Regimes of many results.
 
     Attributes
     ----------
     labels : ndarray of int, shape (n,)
-        Regime of each run; -1 if unassigned.
+        Regime of each result; -1 if unassigned.
     n_regimes : int
         Number of regimes.
     supported_range : tuple of int
-        Fewest and most regimes that the data support.
+        Smallest and largest number of regimes that the data support.
     predict : callable
-        Returns the regimes of further runs, from their embeddings (m, d), without a refit; -1 for unassigned.
+        Returns the regimes of further results from their embeddings, (m, d), without a refit; -1 if unassigned.
     """
 
     labels: NDArray[np.int64]
@@ -154,7 +154,7 @@ class Landmarks:
     Attributes
     ----------
     embeddings : ndarray, shape (n, d), float32
-        Always the same for one technique, so that axes through them never rotate.
+        Must not change for a technique, so that the axes that they fix never rotate.
     names : list of str
         Name of the kind of each run.
     """
@@ -165,14 +165,14 @@ class Landmarks:
 
 @dataclass(frozen=True, kw_only=True)
 class NullRegimes:
-    """Simulated regimes of known kinds, as an agent with this technique would have met them.
+    """Simulated regimes of known kinds, analysed and grouped as an agent with this technique would do.
 
     Attributes
     ----------
     by_look : ndarray, shape (6, n)
-        Evidence of n regimes: the mean of -log p of their exposures after one, two, … exposures.
+        Evidence of n regimes: the mean of -log p over their first one, two, … exposures.
     smallest : ndarray, shape (m,)
-        Smallest rank among these for m regimes of simulated nights.
+        For m regimes of simulated nights, the smallest rank of the evidence among `by_look`.
     """
 
     by_look: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Installed techniques and their panels, found by entry points."""
+"""Find installed techniques and their panels by entry points."""
 
 import difflib
 import logging
@@ -19,45 +19,45 @@ logger = logging.getLogger(__name__)
 class Panels(Protocol):
     """Drawing functions of a technique: a module or an object with any of these functions.
 
-    They get results as Tiled stores them, and draw with matplotlib alone.
+    The functions get results in the form that Tiled stores, and draw with matplotlib only.
     """
 
-    # Names of the arrays in ``scene.arrays`` for {"gallery": …, "strip": …}: `gallery` gets those of the newest run and
-    # of the nearest, `strip` those of the newest 60.
+    # Names of the arrays in ``scene.arrays``, by panel: {"gallery": …, "strip": …}. `gallery` gets the arrays of the
+    # newest run and of its nearest one, `strip` those of the newest 60 runs.
     arrays: Mapping[str, Sequence[str]]
-    # For pages in a browser: names of the numbers that are shown over time and in tables; the array of the small
-    # picture with its slice, as in Tiled's URL; and a script that draws a result on the page.
+    # For pages in a browser. `quantities`: names of the numbers in time series and tables. `thumbnail`: the array of
+    # the small picture, with its slice as in Tiled's URL. `view`: a script that draws a result on the page.
     quantities: Sequence[str]
     thumbnail: str
     view: Path
 
     def plot(self, result: Any, figure: Any) -> None:
-        """Draw a result, an `ainerd.results.AinerdResult`, in a matplotlib figure or subfigure: ``result.plot()``."""
+        """Draw an `ainerd.results.AinerdResult` in a matplotlib figure or subfigure: ``result.plot()``."""
 
     def image(self, result: Any) -> NDArray[np.uint8]:
         """Return a gray picture of a result: ``result.image()``."""
 
     def gallery(self, figure: Any, scene: Any, runs: Any) -> None:
-        """Draw the newest run and the nearest one, beside the map in the campaign's figure (`ainerd.views.Scene`)."""
+        """Draw the newest run and its nearest one, beside the map in a campaign's figure (`ainerd.views.Scene`)."""
 
     def strip(self, axes: Any, scene: Any, runs: Any) -> None:
-        """Draw a column for each run, below the novelty in the campaign's figure."""
+        """Draw a column for each run, below the novelty in the figure of a campaign."""
 
     def sentences(self, summary: Mapping[str, Any]) -> list[str]:
         """Return sentences about the numbers of a result, for ``agent.explain()``."""
 
     def columns(self, summary: Mapping[str, Any], units: Mapping[str, str]) -> Mapping[str, str]:
-        """Return a result's cells of the table of results, by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
+        """Return the cells of one result in the table of results, by heading: ``{"tau (s)": "1.2 ± 0.1"}``."""
 
     def coordinates(self, result: Any, sizes: Mapping[str, int]) -> Mapping[str, tuple[str, NDArray[Any], str]]:
-        """Return coordinates of dimensions with these `sizes`: by name, the dimension, its values and its unit."""
+        """Return coordinates by name: each has its dimension, values and unit. `sizes` gives the size by dimension."""
 
     def export(self, store: Any, key: str, path: Path) -> Path:
-        """Write a result to a file in the field's format: ``ainerd export KEY FILE``."""
+        """Write a result to a file in the usual format of the field: ``ainerd export KEY FILE``."""
 
 
 class TechniqueError(ValueError):
-    """A technique is not installed, or cannot be imported; the message names the installed ones."""
+    """Raised if a technique is not installed or cannot be imported."""
 
 
 def names() -> list[str]:
@@ -66,12 +66,12 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Technique]:
-    """Return the class of an installed technique, with the defaults of `Technique` for parts that it lacks.
+    """Return the class of an installed technique. Defaults of `Technique` replace the parts that it lacks.
 
     Raises
     ------
     TechniqueError
-        If there is no technique of that name, or it cannot be imported; in one line.
+        If no technique has this name, or it cannot be imported. The message is one line.
     """
     entry = _entry("ainerd.techniques", name)
     if entry is None:
@@ -86,7 +86,10 @@ def load(name: str) -> type[Technique]:
 
 @cache
 def panels(name: str) -> Panels | None:
-    """Return the panels of an installed technique; None without panels, or if they cannot be imported (logged)."""
+    """Return the panels of an installed technique, or None.
+
+    Panels that cannot be imported are logged and count as None.
+    """
     entry = _entry("ainerd.panels", name)
     if entry is None:
         return None

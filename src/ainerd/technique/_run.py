@@ -1,4 +1,4 @@
-"""Description of a run for a technique, before its frames and while they arrive."""
+"""Description of a run for a technique, before the first frame and while frames arrive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Series:
-    """Unit of a technique whose result grows over several runs, which share a value of a key of the start document.
+    """Unit of a technique whose result covers several runs: those with the same value of a key in the start document.
 
     A run without the key is a series of its own. The plan closes a series with ``{f"{key}_ends": True}`` in the start
-    document of its last run, a person with ``agent.close_series(value)``.
+    document of its last run. A person closes it with ``agent.close_series(value)``.
 
     Attributes
     ----------
@@ -28,18 +28,18 @@ Unit = Literal["event", "run"] | Series
 
 
 class Readings(Protocol):
-    """Readings beside the frames, as far as documents have arrived; they grow with each block.
+    """Readings besides the frames, from the documents that have arrived; they grow with each block.
 
     Keys are data keys of the documents, such as ``sample_x``.
     """
 
     def value(self, key: str) -> float | None:
-        """Return the first value in the run (in its event, if the unit is the event); None if it was not read."""
+        """Return the first value in the run, or in the event if the unit is the event; None without a reading."""
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
-        """Return the value at each frame that was pushed, (n_frames,), NaN if missing.
+        """Return the value at each pushed frame, (n_frames,); NaN if missing.
 
-        A key that was read once has the same value at all frames.
+        A key with a single reading has the same value at all frames.
         """
 
     def series(self, key: str) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ class Readings(Protocol):
 
 
 class NoReadings:
-    """`Readings` of frames without documents."""
+    """Empty `Readings`, for frames without documents."""
 
     value = staticmethod(lambda key: None)
     of_frames = staticmethod(lambda key: np.empty(0))
@@ -56,14 +56,15 @@ class NoReadings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """Description of a run (or event, or the first run of a series) before its first frame.
+    """Description of a run, of an event, or of the first run of a series, before the first frame.
 
     Attributes
     ----------
     raw_uid : str
         Uid of the run's start document.
     n_frames : int or None
-        Frames to expect, from the detector's configuration or ``num_points`` of the start document; None if unknown.
+        Expected number of frames, from the detector's configuration or ``num_points`` of the start document; None if
+        unknown.
     frame_shape : tuple of int
         (ny, nx).
     frame_time_s : float or None
@@ -71,9 +72,9 @@ class RunInfo:
     start : mapping
         The start document.
     event : int or None
-        Number of the event in the run, from 1, if the unit is the event.
+        Number of the event in the run, from 1; None unless the unit is the event.
     readings : Readings
-        Grow while frames arrive.
+        Readings besides the frames; they grow while frames arrive.
     """
 
     raw_uid: str

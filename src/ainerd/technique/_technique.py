@@ -23,13 +23,13 @@ class Question:
     key : str
         Key in the technique's section, such as ``"width"`` or ``"size.inner"``.
     asked : str
-        Text of the question, with the unit; it is also written as a comment.
+        Text of the question, with the unit; also the comment of the key in the TOML.
     default : value of TOML or None
-        Answer if the user gives none; None leaves the key out.
+        Answer if the user enters nothing; None leaves the key out.
     example : value of TOML or None
-        Value that is written behind a # if the key is left out.
+        Value in a commented-out line of the TOML, if the key is left out.
     array : ndarray or None
-        Saved as a .npy file beside the TOML, under the name that the user gives.
+        Array to save as a .npy file beside the TOML; the answer is the name of the file.
     """
 
     key: str
@@ -48,9 +48,9 @@ class Finding:
     what : str
         Subject of the check.
     said : str
-        Its state.
+        State of the subject.
     todo : str
-        How to correct it; empty if it is correct.
+        How to correct it; empty if there is nothing to correct.
     """
 
     what: str
@@ -64,20 +64,21 @@ class Finding:
 
 
 class RunAnalysis:
-    """Analysis of one run (event, series) while its frames arrive.
+    """Base class for the analysis of one unit (event, run or series) while its frames arrive.
 
-    `push` and `finish` are required, and the attributes `pixels` and `layouts`. The other methods are optional: by
-    default they do nothing.
+    The methods `push` and `finish` and the attributes `pixels` and `layouts` are required. The other methods are
+    optional: by default they do nothing.
 
     Attributes
     ----------
     pixels : ndarray of int64, shape (n_pixels,)
         Flat indices of the pixels that `push` needs; blocks are gathered in this order.
     layouts : mapping of str to Layout
-        Arrays that `finish` will return, as far as they are known: space is reserved for them while frames arrive.
+        Arrays that `finish` will return, as far as they are known before the end. Space is reserved for them while
+        frames arrive.
     every : int or None
-        `whole` gets the last of every so many frames: with 10 numbers 9, 19, …; None: no frame. It is read again as
-        frames arrive, and may grow to a multiple of its value.
+        Interval of the frames that `whole` gets: 10 selects frames 9, 19, …; None selects no frame. It is read again
+        while frames arrive, and may grow to a multiple of its value.
     """
 
     if TYPE_CHECKING:  # subclasses may use plain attributes as well
@@ -98,24 +99,24 @@ class RunAnalysis:
         raise NotImplementedError
 
     def finish(self) -> Analysis:
-        """Return the result; raises `AnalysisError` if there is none. Called after each run of a series."""
+        """Return the result; raise `AnalysisError` if the run cannot be analysed. Called after each run of a series."""
         raise NotImplementedError
 
     def next_run(self, run: RunInfo) -> None:
-        """Continue a series with another run; called before its frames."""
+        """Continue a series with another run. Called before the first frame of that run."""
 
     def whole(self, frame: NDArray[Any], number: int) -> None:
-        """Take one of the whole frames, (ny, nx), in the dtype of the detector, after the block that contains it.
+        """Take a whole frame, (ny, nx), in the dtype of the detector. Called after `push` of the block with this frame.
 
-        Whole frames cost more than pixels do: one in fifty is not noticed. `frame` is read-only, `number` counts the
-        frames of the run (the event) from 0.
+        `frame` is read-only. `number` counts the frames of the run (or event) from 0. Whole frames take longer to read
+        than selected pixels; one frame in fifty makes no noticeable difference.
         """
 
     def so_far(self) -> NDArray[Any] | None:
-        """Return a picture of the frames so far, (n, m), for the page of a campaign; None if there is none.
+        """Return a picture of the frames so far, (n, m), for the page of a campaign, or None.
 
-        Both axes run from the start of the run to now. The method is called between two blocks of frames: it should
-        take tens of milliseconds, and must change nothing.
+        Both axes run from the start of the run to now. The method is called between two blocks of frames. It should
+        return within tens of milliseconds, and must not change the analysis.
         """
         return None
 
@@ -123,8 +124,8 @@ class RunAnalysis:
 class Technique:
     """Base class of a technique: how frames become results, and how results form regimes.
 
-    `from_settings`, `begin` and `regimes` are required, and the attributes. The other methods are optional: by default
-    they do nothing, and the agent goes without them.
+    The attributes and the methods `from_settings`, `begin` and `regimes` are required. The other methods are optional:
+    by default they do nothing, and the agent works without them.
 
     Attributes
     ----------
@@ -133,12 +134,12 @@ class Technique:
     unit : {"event", "run"} or Series
         Unit of one result.
     alpha : float
-        Level at which a result is novel.
+        A result is novel if its p-value is at most alpha.
     embedding_size : int
     regime_width : float or None
-        Distance of embeddings that two results of one regime seldom exceed; None if unknown.
+        Distance that the embeddings of two results of one regime seldom exceed; None if unknown.
     parameters : mapping
-        Everything that changes the numbers, JSON-serialisable; its digest is part of every result's key.
+        Everything that changes the numbers of a result, JSON-serialisable. Its digest is part of the key of a result.
     """
 
     name: str
@@ -154,70 +155,74 @@ class Technique:
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
-        """Build the technique from its own section of the TOML; relative paths start at `folder`.
+        """Build the technique from its own section of the TOML. Relative paths start at `folder`.
 
         Raises
         ------
         ValueError
-            With one line for each problem, which names the key; `ainerd.config.read_section` does that.
+            If the section is invalid. The message has one line for each problem, which names the key;
+            `ainerd.config.read_section` raises such an error.
         """
         raise NotImplementedError
 
     def begin(self, run: RunInfo) -> RunAnalysis:
-        """Start the analysis of a run. Raises `AnalysisError` if it cannot be analysed."""
+        """Start the analysis of a run; raise `AnalysisError` if the run cannot be analysed."""
         raise NotImplementedError
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Group results into regimes by their embeddings, (n, d); `ainerd.novelty.find_regimes` suits most techniques.
 
-        A regime that persists keeps its number in `previous`, (n,), which is -1 where a result has none yet.
+        `previous`, (n,), has the earlier regime of each result, or -1. A regime that persists keeps its number.
         """
         raise NotImplementedError
 
     def landmarks(self) -> Landmarks | None:
-        """Return runs of known kinds, always the same ones: they fix the axes of pictures of the latent space."""
+        """Return runs of known kinds, which fix the axes of pictures of the latent space. They must never change."""
         return None
 
     def null_regimes(self) -> NullRegimes | None:
-        """Return simulated regimes of known kinds, from which the agent computes whether a whole regime is new.
+        """Return simulated regimes of known kinds. The agent needs them to decide whether a regime is new.
 
-        `ainerd.novelty.RegimeTest.calibrated` computes them. With None the agent makes no claims.
+        `ainerd.novelty.RegimeTest.calibrated` computes them. Without them (None) the agent never claims a new regime.
         """
         return None
 
     def warm_up(self) -> None:
-        """Compile or load what the first run needs; called once, in its own thread, possibly beside a run."""
+        """Compile or load in advance everything that the first run needs.
+
+        Called once, in a thread of its own, possibly during a run.
+        """
 
     def check(self) -> Iterable[Finding]:
-        """Check models, geometry and the like for ``ainerd check`` and ``ainerd doctor``; one finding for each."""
+        """Check models, geometry and so on for ``ainerd check`` and ``ainerd doctor``; return one finding for each."""
         return ()
 
     def sketch(self, figure: Any, frame: NDArray[np.float64] | None = None) -> None:
-        """Draw in a matplotlib figure which parts of a frame are used, for ``ainerd check --draw``.
+        """Draw the parts of a frame that the technique uses in a matplotlib figure, for ``ainerd check --draw``.
 
-        `frame` is a mean frame (ny, nx), NaN at pixels that the detector itself marks; None draws without one.
-        Raises ValueError if the frame does not fit.
+        `frame` is a mean frame, (ny, nx), with NaN at pixels that the detector marks; None draws without a frame.
+        Raises ValueError if the shape of the frame does not fit.
         """
 
     @classmethod
     def questions(cls, frame: NDArray[np.float64] | None = None) -> Generator[Question, Any, None]:
-        """Yield what ``ainerd init`` asks for the technique's section of the TOML; `frame` is as in `sketch`.
+        """Yield the questions of ``ainerd init`` for the technique's section of the TOML; `frame` is as in `sketch`.
 
-        Each question receives its answer, a value of TOML or None.
+        The generator receives the answer to each question: a TOML value or None.
         """
         yield from ()
 
     def common(self) -> Common | None:
-        """Return data that all results of the same parameters share, such as the pixels of bins.
+        """Return the data that all results with the same parameters share, such as the pixels of each bin.
 
-        They are written once, under ``ainerd/configurations``.
+        They are stored once, in ``ainerd/configurations``.
         """
         return None
 
     def optimizer(self, bounds: Mapping[str, tuple[float, float]]) -> Any:
-        """Return a bluesky-adaptive `Optimizer` to use instead of `ainerd.steering.Explorer`; None for the latter.
+        """Return a bluesky-adaptive `Optimizer`, or None to use `ainerd.steering.Explorer`.
 
-        It has `suggest` and `ingest`, and may have other methods of `Explorer`.
+        The optimizer must have `suggest` and `ingest`, and may have other methods of `Explorer`.
         """
         return None
 
@@ -235,7 +240,7 @@ def _defaults(base: type) -> type:
 
 @cache
 def complete_class(kind: type, base: type) -> Any:
-    """Return `kind` itself if it inherits from `base`, otherwise a subclass of it with the defaults of `base`."""
+    """Return `kind` if it inherits from `base`, otherwise a subclass of `kind` with the defaults of `base`."""
     if issubclass(kind, (base, _defaults(base))):
         return kind
     names = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
@@ -243,7 +248,7 @@ def complete_class(kind: type, base: type) -> Any:
 
 
 def complete(given: Any, base: type[_Base]) -> _Base:
-    """Give a technique or an analysis that does not inherit from its `base` the defaults of `base`, and return it."""
+    """Add the defaults of `base` to a technique or an analysis that does not inherit from `base`, and return it."""
     kind = complete_class(type(given), base)  # type: ignore[arg-type]  # mypy does not accept a class as hashable
     if kind is not type(given):
         object.__setattr__(given, "__class__", kind)
@@ -251,7 +256,7 @@ def complete(given: Any, base: type[_Base]) -> _Base:
 
 
 def provides(given: object, name: str) -> bool:
-    """Return whether a technique or an analysis has this part of its own, not as a default of its base class."""
+    """Return whether a technique or an analysis defines this part itself, and does not use the default."""
     defaults = {Technique, RunAnalysis, _defaults(Technique), _defaults(RunAnalysis)}
     if defaults.isdisjoint(type(given).__mro__):
         return hasattr(given, name)
@@ -260,7 +265,7 @@ def provides(given: object, name: str) -> bool:
 
 
 def begin(technique: Technique, run: RunInfo) -> RunAnalysis:
-    """Start a technique's analysis of a run, completed by the defaults of `RunAnalysis`.
+    """Start the analysis of a run, and add the defaults of `RunAnalysis` to it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Checks for authors of techniques: that a technique does all that `ainerd.technique` requires.
+"""Checks for authors of techniques. They test everything that `ainerd.technique` requires.
 
-They need neither a RunEngine nor Tiled. In your own test:
+The checks do not need a RunEngine or Tiled. In your own test:
 
 >>> from ainerd.testing import ExampleRun, check_technique  # doctest: +SKIP
 >>> check_technique(Mine(), [ExampleRun(frames=frames)], section={"alpha": 0.01})  # doctest: +SKIP

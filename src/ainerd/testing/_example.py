@@ -1,4 +1,4 @@
-"""Example runs, and a feed that passes their frames to a technique as an agent does."""
+"""Example runs, and a feed that passes their frames to a technique in the way of an agent."""
 
 import uuid
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ BEGAN = 1.7e9  # seconds since 1970
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleRun:
-    """A run to try a technique on; one event of it, if the unit is the event.
+    """A run for testing a technique, or one event of a run if the unit is the event.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class ExampleRun:
     start : mapping
         Keys of the start document that the technique uses.
     readings : mapping of str to number or array_like, shape (n,)
-        Readings beside the frames, by data key: a number was read once, an array has a value for each frame.
+        Readings besides the frames, by data key. A number is one reading; an array has a value for each frame.
     uid : str
         Uid of the start document.
     """
@@ -47,7 +47,7 @@ class ExampleRun:
 
 
 def analyse(technique: Technique, run: ExampleRun, *, block: int = BLOCK) -> Analysis:
-    """Return a technique's result for a run, whose frames are pushed as an agent does, `block` at a time.
+    """Analyse a run with a technique and return the result. Like an agent, push the frames in blocks of size `block`.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def default_runs() -> tuple[ExampleRun, ...]:
 
 
 class Feed:
-    """Passes the frames of runs to a technique; it is also the technique's `Readings`, which grow meanwhile.
+    """Passes the frames of runs to a technique, and provides the `Readings`, which grow with the frames.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Feed:
         return self
 
     def push(self, n: int | None = None, *, block: int = BLOCK) -> Self:
-        """Push the next `n` frames, or all that are left."""
+        """Push the next `n` frames, or all remaining ones."""
         frames = self._runs[-1].frames
         last = len(frames) if n is None else min(self._taken[-1] + n, len(frames))
         while (first := self._taken[-1]) < last:
@@ -113,7 +113,7 @@ class Feed:
         return self.analysis.finish()
 
     def value(self, key: str) -> float | None:
-        """Return the first value of a reading; None if it was not read yet."""
+        """Return the first value of a reading, or None before its first value."""
         for run, taken in zip(self._runs, self._taken, strict=True):
             if key in run.readings:
                 values = np.asarray(run.readings[key], dtype=float)
@@ -124,7 +124,7 @@ class Feed:
         return None
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
-        """Return the value at each frame that was pushed, (n_frames,)."""
+        """Return the value of a reading at each pushed frame, (n_frames,)."""
         parts = []
         for run, taken in zip(self._runs, self._taken, strict=True):
             values = np.asarray(run.readings.get(key, np.nan), dtype=float)
@@ -132,7 +132,7 @@ class Feed:
         return np.concatenate(parts)
 
     def series(self, key: str) -> NDArray[np.float64]:
-        """Return times (seconds since 1970) and values, (2, n)."""
+        """Return the times (seconds since 1970) and values of a reading, (2, n)."""
         parts, began = [np.empty((2, 0))], BEGAN
         for run, taken in zip(self._runs, self._taken, strict=True):
             if key in run.readings:

@@ -17,7 +17,7 @@ BOUNDS = {"example_x": (0.0, 10.0), "example_y": (-1.0, 1.0)}
 
 
 def landmarks(trial: Trial) -> Problems:
-    """Landmarks are embeddings with names, the same each time; there may be none."""
+    """Check that landmarks are named embeddings, and the same in each call. The technique may omit them."""
     technique = trial.technique
     if not provides(technique, "landmarks"):
         return
@@ -36,7 +36,7 @@ def landmarks(trial: Trial) -> Problems:
 
 
 def common(trial: Trial) -> Problems:
-    """Common data can be written."""
+    """Check that the common data can be written."""
     if not provides(trial.technique, "common"):
         return
     found = trial.technique.common()
@@ -55,7 +55,7 @@ def common(trial: Trial) -> Problems:
 
 
 def findings(trial: Trial) -> Problems:
-    """`check` yields findings for ``ainerd doctor``."""
+    """Check that `check` yields findings for ``ainerd doctor``."""
     for finding in trial.technique.check() if provides(trial.technique, "check") else ():
         is_finding = isinstance(finding, Finding) and finding.what
         if not is_finding or not all(isinstance(text, str) for text in (finding.what, finding.said, finding.todo)):
@@ -63,7 +63,7 @@ def findings(trial: Trial) -> Problems:
 
 
 def sketch(trial: Trial) -> Problems:
-    """`sketch` draws on an example frame, and without a frame."""
+    """Check that `sketch` draws on an example frame, and without a frame."""
     if not provides(trial.technique, "sketch"):
         return
     for frame in (None, np.mean(trial.run.frames, axis=0, dtype=float)):
@@ -74,7 +74,7 @@ def sketch(trial: Trial) -> Problems:
 
 
 def questions(trial: Trial) -> Problems:
-    """The default answers make a section from which the technique can be built."""
+    """Check that the default answers make a section from which the technique can be built."""
     technique = trial.technique
     if not provides(technique, "questions"):
         return
@@ -101,7 +101,7 @@ def questions(trial: Trial) -> Problems:
 
 
 def optimizer(trial: Trial) -> Problems:
-    """The optimizer stays within its bounds, and continues after a point without a result."""
+    """Check that the optimizer stays within its bounds, and continues after a failed point."""
     if not provides(trial.technique, "optimizer"):
         return
     found = trial.technique.optimizer(BOUNDS)
@@ -126,12 +126,12 @@ def _suggestion(optimizer: Any) -> dict[str, Any]:
 
 
 def whole_frames(trial: Trial) -> Problems:
-    """`every` is None or a number from 1 on, which may grow to a multiple of itself; `whole` is optional."""
+    """Check that `every` is None or a positive integer that only grows to multiples of itself. `whole` is optional."""
     for n_frames in (len(trial.run.frames), None):
         try:
             feed = Feed(trial.technique, trial.run, n_frames=n_frames)
         except AnalysisError:
-            continue  # another check covers it
+            continue  # another check reports this error
         if not provides(feed.analysis, "whole"):
             return
         if not provides(feed.analysis, "every"):
@@ -148,7 +148,7 @@ def whole_frames(trial: Trial) -> Problems:
 
 
 def warm_up(trial: Trial) -> Problems:
-    """`warm_up` changes no number."""
+    """Check that `warm_up` does not change the parameters."""
     technique = trial.technique
     if provides(technique, "warm_up"):
         before = digest(technique.parameters)

@@ -27,7 +27,7 @@ ARGUMENTS = {
 
 
 def panels(trial: Trial) -> Problems:
-    """The installed panels can be imported, and have functions with known names and arguments."""
+    """Check that the installed panels can be imported, and that their functions have known names and arguments."""
     module = _panels(trial)
     if module is None:
         return
@@ -54,7 +54,7 @@ def panels(trial: Trial) -> Problems:
 
 
 def plot_and_image(trial: Trial) -> Problems:
-    """`plot` draws a result in a figure, `image` returns a gray picture of it."""
+    """Check that `plot` draws a result in a figure, and that `image` returns a gray picture of the result."""
     from matplotlib.figure import Figure
 
     module = _panels(trial)
@@ -75,7 +75,7 @@ def plot_and_image(trial: Trial) -> Problems:
 
 
 def gallery_and_strip(trial: Trial) -> Problems:
-    """`gallery` and `strip` draw a campaign, also one without results."""
+    """Check that `gallery` and `strip` draw a campaign with many, one or zero results."""
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -112,7 +112,7 @@ def gallery_and_strip(trial: Trial) -> Problems:
 
 
 class _Result(Mapping[str, "_Array"]):
-    """Substitute for an `ainerd.results.AinerdResult`, with `metadata`, and arrays as children and attributes."""
+    """Substitute for an `ainerd.results.AinerdResult`: has `metadata`, and the arrays as children and attributes."""
 
     def __init__(self, technique: str, run: ExampleRun, analysis: Analysis) -> None:
         kept = {name: array for name, array in analysis.arrays.items() if array.size}
@@ -161,7 +161,7 @@ class _Array(SimpleNamespace):
 
 
 def _panels(trial: Trial) -> Any:
-    """Return the module that is installed under the technique's name, or None."""
+    """Return the panels module that is installed under the technique's name, or None."""
     for entry in entry_points(group="ainerd.panels", name=trial.technique.name):
         try:
             return entry.load()

@@ -1,4 +1,4 @@
-"""Checks of the required parts: attributes, parameters, settings, regimes and the numbers that they keep."""
+"""Checks of the required parts: attributes, parameters, settings, regimes and their lasting numbers."""
 
 import json
 import math
@@ -20,7 +20,7 @@ PER_REGIME = 4
 
 
 def protocol(trial: Trial) -> Problems:
-    """All attributes and methods exist and have valid values."""
+    """Check that all attributes and methods exist, and that the attributes have valid values."""
     technique: Any = trial.technique
     if isinstance(technique, type):
         yield "the class was given: give an instance, such as Mine()"
@@ -52,7 +52,7 @@ def _is(value: object, kind: type) -> bool:
 
 
 def parameters(trial: Trial) -> Problems:
-    """Parameters are JSON, and the same each time: a result's key depends on them."""
+    """Check that the parameters are JSON, and always the same: the key of a result depends on them."""
     technique = trial.technique
     before = _json(technique.parameters)
     if _json(technique.parameters) != before:
@@ -63,7 +63,7 @@ def parameters(trial: Trial) -> Problems:
 
 
 def settings(trial: Trial) -> Problems:
-    """`from_settings` builds the same technique each time, and refuses an unknown key."""
+    """Check that `from_settings` builds the same technique each time, and refuses an unknown key."""
     if trial.section is None:
         return
     kind, section, folder = type(trial.technique), trial.section, trial.folder
@@ -92,7 +92,7 @@ def _json(parameters: object) -> str:
 
 
 def regimes(trial: Trial) -> Problems:
-    """Labels, their number and `predict` are consistent, from the first result on."""
+    """Check that the labels, `n_regimes` and `predict` are consistent, starting with one result."""
     points = _points(trial)
     for z in (points, points[:1], points[:2], np.repeat(points[:1], 3, axis=0)):
         before = z.copy()
@@ -108,10 +108,10 @@ def regimes(trial: Trial) -> Problems:
 
 
 def regime_numbers(trial: Trial) -> Problems:
-    """A regime that persists keeps its number, also when a result is added, and `predict` uses it."""
+    """Check that a persistent regime keeps its number after a result is added, and that `predict` uses the number."""
     z = _points(trial)
     labels = trial.technique.regimes(z).labels
-    numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # neither in order nor from 0
+    numbers = np.where(labels >= 0, 3 * (labels.max() - labels) + 5, -1)  # reverse order, with gaps, not from 0
     known = numbers >= 0
     remedy = "ainerd.novelty.find_regimes(embeddings, previous) does that"
     again = trial.technique.regimes(z, numbers.copy())
@@ -126,7 +126,7 @@ def regime_numbers(trial: Trial) -> Problems:
 
 
 def _points(trial: Trial) -> NDArray[np.float32]:
-    """Return three distant groups of points around the embedding of the first run, (12, d)."""
+    """Return three distant groups of points, (12, d); the first lies around the embedding of the first run."""
     technique = trial.technique
     width = technique.regime_width or 1.0
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Checks of results: of good runs, and of runs that are cut short, empty, damaged or badly described."""
+"""Checks of the results of good runs, and of runs that are cut short, empty, damaged or badly described."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +13,12 @@ from ainerd.technique import Analysis, AnalysisError, Layout, Series
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse
 from ainerd.testing._trial import Problems, Trial, is_one_line, outcome, result_problems
 
-RELATIVE = 1e-6  # difference between two analyses of the same frames
+RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
 
 
 def pixels(trial: Trial) -> Problems:
-    """Pixels are flat indices in a frame, each once, and the same on every call."""
+    """Check that pixels are unique flat indices in a frame, and the same on every call."""
     for run in trial.runs:
         analysis = Feed(trial.technique, run).analysis
         found, size = analysis.pixels, run.frames[0].size
@@ -35,13 +35,13 @@ def pixels(trial: Trial) -> Problems:
 
 
 def embedding(trial: Trial) -> Problems:
-    """The embedding has the announced size, is float32 and finite."""
+    """Check that each embedding has the announced size, is float32 and is finite."""
     for analysis in trial.analyses:
         yield from result_problems(trial.technique, analysis, "an example run")
 
 
 def novelty(trial: Trial) -> Problems:
-    """A p-value comes with the technique's own level."""
+    """Check that a result with a p-value has the alpha of the technique in its calibration."""
     alpha = trial.technique.alpha
     for analysis in trial.analyses:
         if analysis.novelty_p is not None and (given := analysis.calibration.get("alpha")) != alpha:
@@ -49,7 +49,7 @@ def novelty(trial: Trial) -> Problems:
 
 
 def arrays(trial: Trial) -> Problems:
-    """Arrays have names, dimensions and numbers, and match their layouts."""
+    """Check that arrays are numpy arrays with named dimensions, and that they match their layouts."""
     for run, analysis in zip(trial.runs, trial.analyses, strict=True):
         for name, array in analysis.arrays.items():
             if not isinstance(array, np.ndarray):
@@ -70,7 +70,7 @@ def arrays(trial: Trial) -> Problems:
 
 
 def summary(trial: Trial) -> Problems:
-    """Numbers of the summary have valid names, and units; all other fields are plain JSON."""
+    """Check that the values of the summary have valid names, types and units, and that other fields are plain JSON."""
     from ainerd.results import ResultRecord
 
     taken = {*ResultRecord.model_fields, "digest"}
@@ -93,7 +93,7 @@ def summary(trial: Trial) -> Problems:
 
 
 def block_sizes(trial: Trial) -> Problems:
-    """The same frames again, or in other blocks, give the same result; blocks are not changed."""
+    """Check that the same frames in blocks of any size give the same result, and that `push` changes no block."""
     run, first = trial.run, trial.analyses[0]
     for block, how in ((BLOCK, "once more"), (7, "in blocks of 7"), (1, "one by one")):
         if different := _different(first, analyse(trial.technique, run, block=block)):
@@ -107,7 +107,7 @@ def block_sizes(trial: Trial) -> Problems:
 
 
 def interleaved_runs(trial: Trial) -> Problems:
-    """Two runs that are analysed at the same time do not share state."""
+    """Check that two runs that are analysed at the same time do not share state."""
     first = trial.run
     if len(trial.runs) > 1:
         second, alone = trial.runs[1], trial.analyses[:2]
@@ -127,14 +127,14 @@ def interleaved_runs(trial: Trial) -> Problems:
 
 
 def readings(trial: Trial) -> Problems:
-    """Readings may be missing: a run without them gives a result, or an AnalysisError."""
+    """Check that a run without readings gives a result or an AnalysisError."""
     if trial.run.readings:
         run = replace(trial.run, readings={})
         yield from _attempt(trial, "a run without readings", lambda: analyse(trial.technique, run))
 
 
 def series(trial: Trial) -> Problems:
-    """The result of a series grows: finish() is called after each run, and covers all runs so far."""
+    """Check that the result of a series grows: `finish` is called after each run, and covers all runs so far."""
     unit = trial.technique.unit
     if not isinstance(unit, Series):
         return
@@ -150,27 +150,27 @@ def series(trial: Trial) -> Problems:
 
 
 def partial_runs(trial: Trial) -> Problems:
-    """Fewer frames arrive than announced."""
+    """Check a run that has fewer frames than announced."""
     total = len(trial.run.frames)
     for n in {1, max(total // 2, 1)}:
         yield from _attempt(trial, f"{n} of {total + 1} frames", partial(_cut, trial, n, total + 1))
 
 
 def too_many_frames(trial: Trial) -> Problems:
-    """More frames arrive than announced."""
+    """Check a run that has more frames than announced."""
     n = len(trial.run.frames)
     if n > 1:
         yield from _attempt(trial, f"{n} of {n - 1} frames", partial(_cut, trial, n, n - 1))
 
 
 def no_frames(trial: Trial) -> Problems:
-    """A run without frames has no result."""
+    """Check that a run without frames raises AnalysisError."""
     if not isinstance(outcome(lambda: _feed(trial).finish(), "finish() without frames"), AnalysisError):
         yield "finish() without frames must raise AnalysisError, it gave a result"
 
 
 def unknown_number_of_frames(trial: Trial) -> Problems:
-    """`n_frames` is None if the number of frames is unknown, and always in a series."""
+    """Check a run with `n_frames` = None: the number of frames is unknown. In a series `n_frames` is always None."""
     found = outcome(lambda: _feed(trial, n_frames=None).push().finish(), "n_frames = None")
     yield from result_problems(trial.technique, found, "n_frames = None")
     if isinstance(found, AnalysisError) and isinstance(trial.technique.unit, Series):
@@ -178,13 +178,13 @@ def unknown_number_of_frames(trial: Trial) -> Problems:
 
 
 def unknown_frame_time(trial: Trial) -> Problems:
-    """`frame_time_s` is None if the detector's configuration does not have it."""
+    """Check a run with `frame_time_s` = None: the detector's configuration does not contain the frame time."""
     run = replace(trial.run, frame_time_s=None)
     yield from _attempt(trial, "frame_time_s = None", lambda: analyse(trial.technique, run))
 
 
 def other_frame_shape(trial: Trial) -> Problems:
-    """Frames of another shape are refused, or analysed."""
+    """Check that frames of another shape are refused with an AnalysisError or a ValueError, or analysed."""
     _, ny, nx = trial.run.frames.shape
     what = f"frames of {ny + 1} × {nx + 3}"
     run = replace(trial.run, frames=np.pad(trial.run.frames, ((0, 0), (0, 1), (0, 3))))
@@ -203,7 +203,7 @@ def other_frame_shape(trial: Trial) -> Problems:
 
 
 def damaged_frames(trial: Trial) -> Problems:
-    """Frames may be zero, saturated, or have NaN."""
+    """Check frames that are zero, saturated, or contain NaN."""
     frames = trial.run.frames
     highest = np.iinfo(frames.dtype).max if frames.dtype.kind in "iu" else np.finfo(frames.dtype).max
     with_nan = frames.astype(np.float32)
@@ -227,12 +227,12 @@ def _cut(trial: Trial, n: int, announced: int) -> Analysis:
 
 
 def _attempt(trial: Trial, what: str, attempt: Callable[[], Analysis]) -> Problems:
-    """Check that an attempt gives a valid result, or an AnalysisError."""
+    """Check that an attempt gives a valid result or an AnalysisError."""
     yield from result_problems(trial.technique, outcome(attempt, what), what)
 
 
 def _different(one: Analysis, two: Analysis) -> str:
-    """Return the names of fields that differ between two results that should be the same."""
+    """Return the names of the fields in which two results differ."""
     return ", ".join(_differences(one, two))
 
 

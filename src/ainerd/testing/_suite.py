@@ -15,12 +15,15 @@ from ainerd.testing._trial import CheckFailed, Problems, Trial
 
 
 class TechniqueCheckError(AssertionError):
-    """A technique does not do what `ainerd.technique` requires; a line for each failed check: ``check: problem``."""
+    """Raised if a technique violates the interface `ainerd.technique`.
+
+    The message has one line ``check: problem`` for each failed check.
+    """
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one technique: call it.
+    """One check of one technique. Call the object to run the check.
 
     Attributes
     ----------
@@ -61,9 +64,11 @@ def check_technique(
     technique : Technique
         An instance.
     runs : sequence of ExampleRun
-        Runs that it can analyse; for a series the first two become one. By default movies of Poisson counts.
+        Runs that the technique can analyse; by default movies of Poisson counts. The first two runs form a series if
+        the unit is `Series`.
     section : mapping, optional
-        Its section of the TOML, to check `from_settings` as well; relative paths in it start at `folder`.
+        The technique's section of the TOML. If it is given, `from_settings` is checked as well; relative paths start
+        at `folder`.
     folder : Path
 
     Raises
@@ -105,7 +110,7 @@ def technique_checks(
 
 
 def example_runs(trial: Trial) -> Problems:
-    """Check that the technique can analyse the runs: all other checks need that."""
+    """Check that the technique can analyse the runs. All later checks depend on this one."""
     remedy = "give runs that it can"
     if not trial.has_own_runs:
         n, ny, nx = trial.run.frames.shape

@@ -1,4 +1,4 @@
-"""A technique under test, and what all checks of its results share."""
+"""A technique under test, and functions that its checks share."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +12,11 @@ import numpy as np
 from ainerd.technique import Analysis, AnalysisError, Technique
 from ainerd.testing._example import ExampleRun, analyse
 
-Problems = Iterator[str]  # what is wrong and what to do, in one line each; a check fails at the first
+Problems = Iterator[str]  # one line for each problem, with its remedy; a check fails at the first
 
 
 class CheckFailed(Exception):
-    """A check fails; the message says what is wrong and what to do, in one line."""
+    """Raised if a check fails. The message gives the problem and its remedy in one line."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Trial:
 
 
 def outcome(attempt: Callable[[], Analysis], of_what: str) -> Analysis | AnalysisError:
-    """Return a result, or the error that says why there is none. Other errors fail the check; warnings are ignored."""
+    """Return the result of an attempt, or the AnalysisError that it raises.
+
+    Any other error fails the check. Warnings are ignored.
+    """
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -58,12 +61,12 @@ def outcome(attempt: Callable[[], Analysis], of_what: str) -> Analysis | Analysi
 
 
 def is_one_line(error: Exception) -> bool:
-    """Return whether the message of an error is one line of text."""
+    """Return whether the message of an error is one nonempty line."""
     return bool(str(error).strip()) and "\n" not in str(error)
 
 
 def result_problems(technique: Technique, analysis: Analysis | AnalysisError, of_what: str) -> Problems:
-    """Check that embedding, p-value and status are as the technique announces; an error has no problems."""
+    """Yield the problems with the embedding, p-value and status of a result; an AnalysisError has no problems."""
     if isinstance(analysis, AnalysisError):
         return
     embedding, expected = analysis.embedding, (technique.embedding_size,)
