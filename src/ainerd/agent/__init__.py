@@ -1,4 +1,4 @@
-"""The agent: headless (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
+"""The agent: without devices (`Observer`) or with devices (`Agent`), built from the settings of one instrument."""
 
 from ainerd.agent._agent import Agent, Devices
 from ainerd.agent._build import build_agent, build_observer, build_technique

@@ -1,6 +1,6 @@
-"""The agent with devices: it analyses the runs of a RunEngine, and measures where it suggests."""
+"""The agent with devices: it analyses the runs of a RunEngine, and measures the positions that it suggests."""
 
-from __future__ import annotations  # so that IPython's ? shows types as they are written here
+from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ from ainerd.technique import Technique
 from ainerd.words import printable
 
 LOOK_S = 0.5  # between two looks at commands, while a plan waits for a person
-BUSY_S = 10.0  # a plan does not wait longer for a busy worker
+BUSY_S = 10.0  # longest wait of a plan for a busy worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,10 @@ class Devices:
 
 
 class Agent(Observer):
-    """Analyses runs, tells about results, suggests where to measure next, and measures there.
+    """Analyses runs, shows results, suggests the next position, and measures there.
 
-    Made by `ainerd.agent.build_agent`. Once attached to a RunEngine it analyses every run that has the detector in it;
-    with ``RE(agent.explore(n))`` it also drives.
+    Made by `ainerd.agent.build_agent`. Once attached to a RunEngine, the agent analyses every run that uses the
+    detector. With ``RE(agent.explore(n))`` it also measures.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Agent(Observer):
 
     @property
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
-        """Optimizer, devices and plan of an exposure, as bluesky-adaptive wants them."""
+        """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
         devices = self._devices
         measure = visit(
             self._worker.outcomes,
@@ -91,9 +91,9 @@ class Agent(Observer):
         return OptimizationProblem(self._campaign, tuple(devices.actuators), [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
-        """Subscribe the agent, and the writer of raw runs behind its buffer; a second call does nothing.
+        """Subscribe the agent and the writer of raw runs, which has a buffer. A second call does nothing.
 
-        RuntimeError if the agent is attached to another RunEngine.
+        Raises RuntimeError if the agent is attached to another RunEngine.
         """
         if self._attached is not None:
             if self._attached[0] is not RE:
@@ -107,7 +107,7 @@ class Agent(Observer):
             RE.install_suspender(self._beam)
 
     def detach(self) -> None:
-        """Unsubscribe, after everything that came is written."""
+        """Unsubscribe, after all documents that have arrived are written."""
         if self._attached is None:
             return
         engine, tokens, buffered = self._attached
@@ -121,29 +121,29 @@ class Agent(Observer):
     def watch_beam(
         self, monitor: Any, threshold: float, *, back_above: float | None = None, settle_s: float = 0.0
     ) -> None:
-        """Let every plan wait while there is no beam: ``agent.watch_beam(i0, threshold=1e4)``.
+        """Suspend every plan while the beam is lost: ``agent.watch_beam(i0, threshold=1e4)``.
 
         This installs a suspender of bluesky in the RunEngine, see `bluesky.suspenders.SuspendFloor`. If the beam is
-        lost during an exposure of the agent, the exposure is repeated, and its run and result are marked as spoilt. A
-        plan of your own does so if it closes its run with ``exit_status="fail", reason="spoilt: …"``.
+        lost during an exposure of the agent, its run and result are marked as spoilt, and the exposure is repeated. A
+        plan of your own marks its run in the same way if it closes it with ``exit_status="fail", reason="spoilt: …"``.
 
         Parameters
         ----------
         monitor : signal
-            Such as an ion chamber before the shutter.
+            Signal of the beam, such as an ion chamber before the shutter.
         threshold : float
-            Below it the beam is lost.
+            The beam is lost if the signal is below this value.
         back_above : float, optional
-            At or above it the beam is back; default: `threshold`.
+            The beam is back if the signal is at or above this value; default: `threshold`.
         settle_s : float
-            How long to wait after that.
+            Time to wait after the beam is back.
 
         Raises
         ------
         RuntimeError
             If the agent is not attached.
         ValueError
-            If the beam would be back before it was lost.
+            If `back_above` is below `threshold`.
         """
         self._require_attached()
         assert self._attached is not None
@@ -155,33 +155,33 @@ class Agent(Observer):
         self._attached[0].install_suspender(self._beam)
 
     def catch_up(self, newest: int = 100) -> int:
-        """As `Observer.catch_up`, after the raw runs that an earlier session left on disk are written to Tiled."""
+        """Write the raw runs that an earlier session left on disk to Tiled, then do as `Observer.catch_up`."""
         self._raw_writer.make_up()
         return super().catch_up(newest)
 
     def health(self) -> dict[str, Any]:
-        """As `Observer.health`; ``raw_kept`` raw runs are on disk because Tiled did not take them."""
+        """Return `Observer.health`, and in ``raw_kept`` the number of raw runs on disk that Tiled did not accept."""
         return {**super().health(), "raw_kept": len(self._raw_writer.kept())}
 
     def close(self) -> None:
-        """Detach, and end the worker after everything that has come is analysed."""
+        """Detach, and end the worker after all runs that have arrived are analysed."""
         self.detach()
         self._raw_writer.journal.close()
         super().close()
 
     def explore(self, n: int | None = None) -> MsgGenerator[None]:
-        """Plan: measure, each position chosen after the previous one is analysed: ``RE(agent.explore(12))``.
+        """Plan: measure positions, each chosen after the previous one is analysed: ``RE(agent.explore(12))``.
 
         Parameters
         ----------
         n : int, optional
             Number of positions. Without it the plan ends when the sample is explored, and writes a report as
-            ``ainerd report`` does; ``agent.status()["explored"]`` tells how far it is.
+            ``ainerd report`` does; ``agent.status()["explored"]`` shows the progress.
 
         Raises
         ------
         RuntimeError
-            If the agent is not attached; in mode review also, from the plan, if nobody takes a suggestion in time.
+            If the agent is not attached. In mode review the plan also raises it if nobody takes a suggestion in time.
         ValueError
             If `n` is not a positive number.
         """
@@ -199,14 +199,14 @@ class Agent(Observer):
         Parameters
         ----------
         *points
-            One number for each actuator, or a mapping of their names to numbers, which may have a ``reason``.
+            One number for each actuator, or a mapping from their names to numbers, which may have a ``reason``.
 
         Raises
         ------
         RuntimeError
             If the agent is not attached.
         ValueError
-            If a point lies outside the bounds, or in an excluded region, or there is none.
+            If a point lies outside the bounds or in an excluded region, or no point is given.
         """
         self._require_attached()
         if not points:
@@ -217,9 +217,9 @@ class Agent(Observer):
         return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
-        """Plan: measure `n` times where the sample is now: ``RE(agent.stay(5))`` follows a regime that changes.
+        """Plan: measure `n` times at the present position: ``RE(agent.stay(5))`` follows a regime that changes.
 
-        Raises as `explore` does.
+        Raises the errors of `explore`.
         """
         self._require_attached()
         if not isinstance(n, int) or n < 1:
@@ -227,11 +227,11 @@ class Agent(Observer):
         return AgentPlan(f"agent.stay({n})", self._stay(n))
 
     def status(self) -> dict[str, Any]:
-        """Return the state of the agent as plain numbers and words."""
+        """Return the state of the agent as plain values."""
         return {"attached": self._attached is not None, **super().status()}
 
     def _closed(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        """Close the shutter before anything moves: a session that was killed may have left it open."""
+        """Close the shutter before anything moves, because a killed session may have left it open."""
         if self._devices.shutter is not None:
             yield from bps.mv(self._devices.shutter, "close")
         return (yield from plan)
@@ -241,11 +241,14 @@ class Agent(Observer):
         for actuator in self._devices.actuators:
             low, high = self.bounds[actuator.name]
             x = yield from bps.rd(actuator)
-            here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop some microns beyond its limit
+            here[actuator.name] = float(np.clip(x, low, high))  # a motor may stop a few microns beyond its limit
         return (yield from self.sample(*({**here, "reason": f"to stay here, {i + 1} of {n}"} for i in range(n))))
 
     def _ask(self) -> MsgGenerator[None]:
-        """Execute commands; wait while a person holds the campaign, and in mode review until one takes a suggestion."""
+        """Execute commands, and wait while a person holds the campaign.
+
+        In mode review also wait until a person takes a suggestion.
+        """
         begun, printed = time.monotonic(), None
         try:
             while True:
@@ -266,7 +269,7 @@ class Agent(Observer):
             self._state.waits = None
 
     async def _commands_done(self) -> None:
-        """Return once the worker has executed the waiting commands and has a suggestion, or is busy for too long."""
+        """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S`."""
         done: Future[None] = Future()
 
         def finish() -> None:
@@ -277,20 +280,20 @@ class Agent(Observer):
                 self._commands.read()
                 with suppress(ValueError):  # no position is left: the plan will end with that reason
                     self._campaign.peek()
-            finally:  # after the jobs that these two submit, also if they fail
+            finally:  # also after an error; runs after the jobs that these two submit
                 self._jobs.submit(finish)
 
         self._jobs.submit(execute)
         await asyncio.wait([asyncio.wrap_future(done)], timeout=BUSY_S)
 
     def _waits_for(self) -> str | None:
-        """Return the reason why the plan waits before the next point; None if it need not wait."""
+        """Return the reason why the plan waits before the next point; None if it may continue."""
         if (held := self._campaign.held) is not None:
             why = f" ({held['why']})" if held["why"] else ""
             return f"because {held['by']} holds it{why}: release it on the page"
         if self.review and self._campaign.taken is None:
             try:
-                self._campaign.peek()  # it is ready, see `_commands_done`
+                self._campaign.peek()  # fast: the suggestion is ready, see `_commands_done`
             except ValueError:  # no position is left: the plan will end with that reason
                 return None
             return "for a person who takes the suggestion on the page"

@@ -1,4 +1,4 @@
-"""Joins technique, settings and devices to an agent: the only module that knows them all."""
+"""Build an agent from technique, settings and devices. No other module depends on all three."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +22,9 @@ from ainerd.technique import Technique, TechniqueError, load
 
 
 def build_technique(settings: Settings, store: ResultStore | None = None) -> Technique:
-    """Return the technique of the settings; what its results have in common is written to `store`, if one is given.
+    """Build the technique of the settings, and write the common data of its results to `store`, if one is given.
 
-    ValueError if there is no such technique, or its section of the settings is invalid.
+    Raises ValueError if the technique is not installed, or if its section of the settings is invalid.
     """
     with _one_line_errors(settings.technique):
         technique = load(settings.technique).from_settings(settings.section, settings.folder)
@@ -45,7 +45,7 @@ def build_technique(settings: Settings, store: ResultStore | None = None) -> Tec
 
 @contextmanager
 def _one_line_errors(name: str) -> Iterator[None]:
-    """Turn whatever a technique raises into a SettingsError of one line: it may be anybody's code."""
+    """Turn any error of a technique into a SettingsError of one line, because a technique may be third-party code."""
     try:
         yield
     except (SettingsError, TechniqueError):
@@ -56,7 +56,7 @@ def _one_line_errors(name: str) -> Iterator[None]:
 
 
 def build_observer(settings: Settings, client: Container) -> Observer:
-    """Return an agent without devices, for documents from elsewhere; see `build_agent`."""
+    """Return an agent without devices, which gets documents from another process; see `build_agent`."""
     _check_types(settings, client)
     technique, campaign = _open(settings, client)
     observer = Observer(technique, client, settings, campaign)
@@ -81,21 +81,21 @@ def build_agent(
     ----------
     settings : Settings
     client : tiled.client.container.Container
-        Root of the catalog; the containers ``raw`` and ``ainerd`` are made if they are missing.
+        Root of the catalog. Missing containers ``raw`` and ``ainerd`` are created.
     detector, actuators : devices
     beside : sequence of devices
-        Read once a run; their signals named in ``recorded.series`` are monitored.
+        Devices to read once in each run. Their signals that ``recorded.series`` names are monitored.
     shutter : device, optional
-        Open during the agent's exposures; takes "open" and "close".
+        Opened for each exposure of the agent; it must accept "open" and "close".
     before : callable, optional
-        Makes the plan that is run at each position before its exposure.
+        Returns a plan to run at each position before the exposure.
     acquire : callable, optional
-        Plan of an exposure, see `ainerd.steering.visit`; a detector that flies needs none.
+        Plan of an exposure, see `ainerd.steering.visit`. It is not needed for a detector that flies.
 
     Raises
     ------
     ValueError
-        If settings, technique and devices do not fit each other.
+        If settings, technique and devices do not fit together.
     TypeError
         If an argument has the wrong type.
     """
@@ -134,7 +134,7 @@ def build_agent(
 
 
 def _check_types(settings: Any, client: Any) -> None:
-    """Raise TypeError, with what to do, unless these are settings and a client of Tiled."""
+    """Raise TypeError, with a remedy, unless the arguments are settings and a client of Tiled."""
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be Settings, got {settings!r}: Settings.load(path) reads a file")
     if not isinstance(client, Container):
@@ -145,7 +145,7 @@ def _check_types(settings: Any, client: Any) -> None:
 
 
 def _open(settings: Settings, client: Container) -> tuple[Technique, CampaignOptions]:
-    """Open the catalog, and make the technique and the options of the campaign."""
+    """Open the catalog, and return the technique and the options of the campaign."""
     open_catalog(client)
     steering = settings.steering
     options = CampaignOptions(
@@ -166,7 +166,7 @@ def _open(settings: Settings, client: Container) -> tuple[Technique, CampaignOpt
 def _with_times(
     campaign: CampaignOptions, settings: Settings, detector: Any, actuators: Sequence[Any]
 ) -> CampaignOptions:
-    """Add the durations of travel and exposures, if the devices tell them: the optimizer weighs them."""
+    """Add the durations of travel and exposures, which the optimizer weighs, if the devices provide them."""
     values = {name: reading["value"] for name, reading in detector.read_configuration().items()}
     exposure_s = values.get(settings.detector.n_frames, 0) * values.get(settings.detector.frame_time_s, 0)
     speeds = {motor.name: motor.velocity.get() for motor in actuators if hasattr(motor, "velocity")}
@@ -175,14 +175,14 @@ def _with_times(
     speed = np.array([speeds[name] for name in settings.steering.bounds])
 
     def travel_time(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return seconds from a (d,) to b (n, d): motors move at the same time."""
+        """Return the seconds from a, (d,), to b, (n, d), for motors that move at the same time."""
         return (np.abs(b - a) / speed).max(1)
 
     return replace(campaign, travel_time=travel_time, exposure_s=float(exposure_s))
 
 
 def _unit_of(settings: Settings) -> str:
-    """Return the unit that the actuators share, as far as the settings tell."""
+    """Return the unit that all actuators share in the settings, or an empty text."""
     units = {settings.recorded.units.get(name, "") for name in settings.steering.bounds}
     return units.pop() if len(units) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""Output at the terminal: lines on results, the progress of a run, tables, help, and the figure."""
+"""Output at the terminal: a line for each result, the progress of a run, tables, help, and the figure."""
 
 import logging
 import sys
@@ -32,9 +32,9 @@ from ainerd.words import printable
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.2  # between two updates of the progress line
-AGENT_PLANS = ("explore", "expose")  # runs of the agent have a line for each result instead of a table
+AGENT_PLANS = ("explore", "expose")  # runs of these plans get a line for each result instead of a table
 
-# Calls, and what each does.
+# Calls, with a description of each.
 ACTIONS = {
     "Look": {
         "agent": "its state, and where it would measure next and why",
@@ -83,9 +83,9 @@ class Display:
     technique : Technique
     campaign : Campaign
     jobs : Jobs
-        Redraws the figure.
+        Worker that redraws the figure.
     name : str
-        Name of the agent, the title of the figure.
+        Name of the agent; the title of the figure.
     bounds : mapping of str to (float, float)
         Limits of the sample map.
     units : mapping of str to str
@@ -132,7 +132,7 @@ class Display:
         }
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Redraw the figure, and print a line on a result and the campaign's advice."""
+        """Redraw the figure, and print a line for the result and the advice of the campaign."""
         if self._figure is not None:
             self._jobs.submit(self._figure.update)
         if self.quiet:
@@ -156,7 +156,7 @@ class Display:
         return save_panel(self._scene(), panel, path, width_mm=width_mm)
 
     def figure(self, truth: NDArray[Any] | None, style: str) -> LiveFigure:
-        """Return the campaign's figure, drawn now."""
+        """Draw the figure of the campaign and return it."""
         self._truth = truth
         if self._figure is None or not self._figure.is_open or self._figure.style != style:
             self._figure = LiveFigure(self._scene, self._name, style)
@@ -171,7 +171,7 @@ class Display:
         )
 
     def _following(self) -> Next:
-        """Return where the next run will be, and why; without a position if none is left."""
+        """Return the position of the next run and its reason; the position is empty if no position is left."""
         try:
             suggestion = self._campaign.peek()
         except ValueError as error:
@@ -184,9 +184,9 @@ class Display:
 class WhileRunning(DefaultDuringTask):
     """A during task that shows the progress of a run: ``RunEngine(during_task=WhileRunning())``.
 
-    While the RunEngine is busy it counts analysed frames on the last line of the terminal, and redraws the figures of
-    ``agent.plot()``. At the prompt, also while a plan is paused, it leaves the terminal alone. With a Qt backend the
-    main thread runs Qt's event loop, as in bluesky's own during task, and windows redraw themselves.
+    While the RunEngine is busy, the task counts analysed frames on the last line of the terminal, and redraws the
+    figures of ``agent.plot()``. At the prompt, also while a plan is paused, it writes nothing to the terminal. With a
+    Qt backend the main thread runs Qt's event loop, as in bluesky's own during task, and windows redraw themselves.
     """
 
     def block(self, blocking_event: threading.Event) -> None:
@@ -202,13 +202,13 @@ _counting: "WeakSet[Any]" = WeakSet()
 
 
 def show_progress_of(agent: Any) -> None:
-    """Count the frames of an agent from now on, while the RunEngine is busy and the agent is not `quiet`."""
+    """Show the number of analysed frames of an agent while the RunEngine is busy, unless the agent is `quiet`."""
     _counting.add(agent)
 
 
 @contextmanager
 def _progress_line() -> Iterator[None]:
-    console = get_console()  # output of this console appears above the line
+    console = get_console()  # its output appears above the line
     if not console.is_terminal or console.is_jupyter or all(agent.quiet for agent in _counting):
         yield
         return
@@ -217,7 +217,7 @@ def _progress_line() -> Iterator[None]:
 
 
 def _progress() -> Table | Text:
-    """Return a bar for the run in progress; empty between runs."""
+    """Return a progress bar for the run in progress; empty text between runs."""
     for agent in list(_counting):
         if (progress := agent.progress) is not None:
             read, expected = progress
@@ -231,9 +231,9 @@ def _progress() -> Table | Text:
 
 @make_class_safe(logger=logger)  # an error in a table must not end a plan
 class ScanTable:
-    """A callback that shows each run of a person as bluesky's `LiveTable`, a row per event.
+    """A callback that prints each run that is not the agent's as bluesky's `LiveTable`, one row for each event.
 
-    ``RE.subscribe(ScanTable())``. It opens no window. The columns are the motors and the hinted numbers.
+    Use ``RE.subscribe(ScanTable())``. The columns are the motors and the hinted numbers. No window opens.
     """
 
     def __init__(self) -> None:
@@ -271,7 +271,7 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
     ----------
     agent : Agent or Observer
     devices : str
-        Names that the session has besides the agent.
+        Names in the session besides the agent.
     """
     lines = Table.grid(padding=(0, 2))
     lines.add_column(no_wrap=True, style="bold")
@@ -296,7 +296,7 @@ def welcome(agent: Any, *, devices: str = "") -> Panel:
 def say(*lines: Any) -> None:
     """Print lines from any thread, above the prompt if somebody is typing.
 
-    IPython does that by itself; at Python's own prompt the typed line is written again.
+    IPython moves its prompt by itself. At Python's own prompt this function writes the typed line again.
     """
     with suppress(OSError, ValueError):  # a closed terminal must not end the worker
         console, typed = get_console(), _typed()
@@ -310,7 +310,7 @@ def say(*lines: Any) -> None:
 
 
 def _typed() -> str | None:
-    """Return prompt and line at Python's own prompt; None if nobody types there."""
+    """Return the prompt and the typed line at Python's own prompt; None if this prompt is not waiting for input."""
     if not hasattr(sys, "ps1") or not sys.stdout.isatty() or "readline" not in sys.modules:
         return None
     if threading.main_thread().ident in sys._current_frames():  # noqa: SLF001  (it executes something)

@@ -1,6 +1,6 @@
-"""The headless agent: it takes documents, writes results, and suggests where to measure next."""
+"""The agent without devices: it takes documents, writes results, and suggests the next position."""
 
-from __future__ import annotations  # so that IPython's ? shows types as they are written here
+from __future__ import annotations  # so that IPython's ? shows the types as in this file
 
 import logging
 import sys
@@ -72,14 +72,14 @@ def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw:
 class Observer:
     """Analyses runs from any source, writes results to Tiled, and keeps a suggestion ready there.
 
-    Made by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent` has
-    devices as well. It works from `start` on.
+    Made by `ainerd.agent.build_observer`; ``ainerd watch`` runs one in a process of its own. `ainerd.agent.Agent` is
+    an observer with devices. An observer does nothing before `start`.
 
     Parameters
     ----------
     technique : Technique
     client : tiled.client.container.Container
-        With the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
+        Catalog with the containers ``raw`` and ``ainerd``; see `ainerd.server.open_catalog`.
     settings : Settings
     campaign : CampaignOptions
     """
@@ -117,7 +117,7 @@ class Observer:
             self._worker.on_block(live.on_block)
 
     def start(self) -> None:
-        """Begin to work; called once, by `ainerd.agent.build_observer`."""
+        """Start the threads. Called once, by `ainerd.agent.build_observer`."""
         self._presence = Presence(self._backup, self.name)
         self._commands.begin(alone=self._presence.is_first)
         show_progress_of(self)
@@ -128,7 +128,7 @@ class Observer:
     # runs
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document from any source; returns at once. A run that has its complete result changes nothing."""
+        """Take a document from any source, and return at once. A run that already has its results is not analysed."""
         self._worker(name, doc)
 
     def follow(
@@ -141,8 +141,8 @@ class Observer:
     ) -> None:
         """Take the documents of a source until `stop` is set or it ends; see `ainerd.documents.open_documents`.
 
-        With ``tiled``, runs that have their results are skipped, so that a restart continues. `then` is called with
-        each document after the agent.
+        With ``tiled``, runs that already have their results are skipped, so that a restart continues. After the agent,
+        `then` gets each document as well.
         """
         for name, doc in open_documents(source, stop, raw=self._raw, skip=self._is_analysed(), curve=curve):
             self(name, doc)
@@ -150,9 +150,9 @@ class Observer:
                 then(name, doc)
 
     def catch_up(self, newest: int = 100) -> int:
-        """Analyse finished runs in Tiled that lack a result, the oldest first, among the `newest` ones.
+        """Analyse the finished runs in Tiled that have no result, among the `newest` runs, oldest first.
 
-        Returns how many are analysed now; `drain` waits for them.
+        Returns the number of these runs at once; `drain` waits for their analysis.
         """
         with waiting("looking for runs that have no result"):
             is_done = self._is_analysed()
@@ -161,9 +161,9 @@ class Observer:
         return self.analyse(*reversed(missing))
 
     def analyse(self, *uids: str) -> int:
-        """Analyse runs that are in Tiled, by their uids; a run that has its complete result changes nothing.
+        """Analyse runs that are in Tiled, by their uids. A run that already has its results is not analysed again.
 
-        Returns the number of runs, `drain` waits for them; KeyError if there is no such run in Tiled.
+        Returns the number of runs at once; `drain` waits for their analysis. Raises KeyError if a run is not in Tiled.
         """
         for uid in uids:
             if uid not in self._raw:
@@ -174,38 +174,38 @@ class Observer:
         return len(uids)
 
     def warm_up(self) -> None:
-        """Let the technique do in the background what would make its first run slow."""
+        """Prepare the technique in the background, so that the first run is not slow."""
         threading.Thread(target=_warm_up, args=(self.technique,), name="ainerd-warm-up", daemon=True).start()
 
     def close_series(self, value: str) -> bool:
-        """Complete the result of a series of runs, to which nothing more comes. Returns False if there is none.
+        """Close a series of runs and complete its result. Return False if no result of this series is growing.
 
-        ValueError if the technique's unit is not a series.
+        Raises ValueError if the technique's unit is not a series.
         """
         return self._worker.close_series(value).result()
 
     @property
     def concluded(self) -> int:
-        """Runs that got a result, complete or failed, since the agent was built."""
+        """Number of runs that got a result, complete or failed, since the agent was built."""
         return self._worker.concluded
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Frames analysed and expected of the run in progress; None between runs."""
+        """Number of frames analysed and expected in the run in progress; None between runs."""
         return self._worker.progress
 
     def drain(self, timeout_s: float = 60.0) -> bool:
-        """Wait until every run that has come is analysed and written; False if it takes longer."""
+        """Wait until all runs that have arrived are analysed and written; return False after `timeout_s`."""
         with waiting("analysing what has come"):
             return self._jobs.drain(timeout_s)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run that has come is not written yet."""
+        """Whether a run has arrived and its results are not written yet."""
         return self._worker.progress is not None or self._jobs.backlog > 0
 
     def close(self) -> None:
-        """End the worker after everything that has come is analysed. The interpreter does so at exit."""
+        """End the worker after all runs that have arrived are analysed. The interpreter calls this at exit."""
         if not self._is_closed:
             self._is_closed = True
             self._campaign.withdraw("the session ended")
@@ -217,18 +217,18 @@ class Observer:
     # commands at the prompt
 
     def suggest(self) -> dict[str, Any]:
-        """Return where to measure next, and why; ValueError if no position is left. Asking changes nothing."""
+        """Return the next suggestion without taking it; raise ValueError if no position is left."""
         return self._campaign.peek()
 
     def accept(self) -> dict[str, Any]:
-        """Take the suggestion, to measure it by hand: position, reason and ``_id``.
+        """Take the suggestion, to measure it by hand, and return its position, reason and ``_id``.
 
-        A run with ``suggestion_id=suggestion["_id"]`` among its metadata is known to have measured it.
+        Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
         return self._apply(Accept())
 
     def reject(self, reason: str) -> dict[str, Any]:
-        """Reject the suggestion; returns the next one."""
+        """Reject the suggestion and return the next one."""
         rejected = self._campaign.peek()
         position = {name: rejected[name] for name in self._campaign.names}
         self._apply(Reject(suggestion=rejected[ID_KEY], position=position, why=reason))
@@ -240,7 +240,7 @@ class Observer:
         Raises
         ------
         ValueError
-            If it is not one number for each actuator, or the position lies outside the bounds or in an excluded region.
+            If the position is not one number for each actuator, or lies outside the bounds or in an excluded region.
         """
         if position and by_name:
             raise ValueError(f"a position has {', '.join(self._campaign.names)}, got {position} and {by_name}")
@@ -249,12 +249,12 @@ class Observer:
     def exclude_border(self, width: float) -> dict[str, Any]:
         """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
 
-        Returns the next suggestion. ``agent.excluded`` has the boxes, which may be set.
+        Returns the next suggestion. ``agent.excluded`` is the list of excluded boxes; it can be set.
 
         Raises
         ------
         ValueError
-            If that is not a width, or nothing would be left.
+            If the width is not a positive number, or if no position would be left.
         """
         narrowest = min(high - low for low, high in self.bounds.values())
         if not isinstance(width, int | float) or not 0 < width < narrowest / 2:
@@ -277,29 +277,29 @@ class Observer:
         Raises
         ------
         ValueError
-            If a name is not an actuator's, or a limit makes no sense.
+            If a name is not the name of an actuator, or a limit is invalid.
         """
         self._apply(Exclude(region=region, why=reason))
         return self.suggest()
 
     def hold(self, reason: str = "") -> None:
-        """Give plans no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
+        """Hold the campaign: plans get no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
         self._apply(Hold(why=reason))
 
     def release(self) -> None:
-        """Let plans that wait go on, whoever held them."""
+        """Release the campaign, whoever holds it, so that waiting plans continue."""
         self._apply(Release())
 
     def name_regime(self, regime: int, name: str) -> None:
-        """Name a regime on the pages: ``agent.name_regime(1, "gel")``; an empty name removes the one it has.
+        """Name a regime on the pages: ``agent.name_regime(1, "gel")``. An empty name removes the name.
 
-        ValueError if there is no such regime.
+        Raises ValueError if the regime does not exist.
         """
         self._apply(Name(regime=int(regime), name=name))
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of the actuators. They may be set: results stay known."""
+        """Limits of the actuators. They can be set; the agent keeps all results."""
         return self._campaign.bounds
 
     @bounds.setter
@@ -308,7 +308,7 @@ class Observer:
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes that are never suggested. They may be set: ``agent.excluded = []`` lifts all."""
+        """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
         return self._campaign.excluded
 
     @excluded.setter
@@ -316,7 +316,7 @@ class Observer:
         self._apply(SetExcluded(regions=list(regions)))
 
     def _apply(self, command: Command) -> dict[str, Any]:
-        """Let the campaign apply a command now; ValueError if it refuses."""
+        """Apply a command to the campaign now; raise ValueError if the campaign refuses it."""
         answer = self._campaign.apply(command)
         if answer.status == "refused":
             raise ValueError(answer.text)
@@ -333,9 +333,9 @@ class Observer:
     def evaluate(
         self, uids: Sequence[str], suggestions: Sequence[Mapping[str, Any]], timeout_s: float = 0.0
     ) -> list[dict[str, Any]]:
-        """Return the outcomes of suggested runs, always with the same keys; NaN if there is none in time.
+        """Return the outcomes of suggested runs, always with the same keys; values are NaN after `timeout_s`.
 
-        Of a run with several results it is the first one that has an embedding.
+        For a run with several results, this is the first result that has an embedding.
         """
         futures = [self._worker.outcomes(uid) for uid in uids]
         wait(futures, timeout_s)
@@ -353,7 +353,7 @@ class Observer:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing is printed on results; may be set."""
+        """Whether to print nothing about results; can be set."""
         return self._display.quiet
 
     @quiet.setter
@@ -361,12 +361,12 @@ class Observer:
         self._display.quiet = quiet
 
     def status(self) -> dict[str, Any]:
-        """Return the state of the agent as plain numbers and words."""
+        """Return the state of the agent as plain values."""
         return {"tiled": self._uri, "page": self.page, **self._display.status(), "queue": self._jobs.backlog}
 
     @property
     def page(self) -> str:
-        """Where a browser finds the campaign: a file to open, or an address; empty if there is none."""
+        """The page of the campaign for a browser: a file or an address; empty if the page does not exist."""
         if self._settings.storage.uri:
             base = self._uri.partition("/api/")[0]
             return "/".join([base, "ui", "browse", *self._client.path_parts, "ainerd"])
@@ -386,18 +386,18 @@ class Observer:
         return {**self._worker.health(), "results": results, "tiled": self._uri}
 
     def log(self) -> Logbook:
-        """Return the notes of agent and people, a line each, oldest first: a DataFrame that shows itself as a log."""
+        """Return the log of agent and people, oldest line first, as a DataFrame that prints as a log."""
         return Logbook(self.results.logbook())
 
     def explain(self, run: str | float | None = None) -> str:
-        """Return why a run is or is not novel, by its scan number or key; default: the newest result."""
+        """Explain why a run is novel or not. `run` is a scan number or a key; default: the newest result."""
         keys = self.results.embeddings().index
         if run is None and not len(keys):
             return "there is no complete result yet"
         return self.results.explain(str(keys[-1]) if run is None else self.results.key(run))
 
     def note(self, run: str | float, text: str) -> None:
-        """Write a note on a run: ``agent.note(12, "a bubble")``; it is shown with its result, and in the log.
+        """Write a note on a run: ``agent.note(12, "a bubble")``. It appears with the result and in the log.
 
         Parameters
         ----------
@@ -408,7 +408,7 @@ class Observer:
         Raises
         ------
         KeyError
-            If there is neither such a result nor such a run.
+            If `run` matches neither a result nor a run.
         """
         if isinstance(run, Integral) or (isinstance(run, str) and run.isdecimal() and len(run) < 8):
             run = int(run)  # the whole run, with a result or without
@@ -422,39 +422,39 @@ class Observer:
         self.results.note(text, raw_uid=record.raw_uid, scan=scan, result=record.key)
 
     def figure(self, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
-        """Save one panel for a paper or a talk: ``agent.figure("map", "map.pdf", width_mm=85)``; returns the path.
+        """Save one panel for a paper or a talk, and return its path: ``agent.figure("map", "map.pdf", width_mm=85)``.
 
         Parameters
         ----------
         panel : {"map", "latent", "novelty", "timeline", "gallery"}
-            The last, if the technique draws one.
+            The gallery exists only if the technique draws one.
         path : path
-            Ends in .pdf, .svg or .png.
+            File that ends in .pdf, .svg or .png.
         width_mm : float
-            85 is a column of most journals.
+            Width of the panel; most journals have columns of 85 mm.
 
         Raises
         ------
         ValueError
-            If there is no such panel, the path ends otherwise, or the width makes no sense.
+            If the panel does not exist, the path has another ending, or the width is invalid.
         """
         with waiting("drawing"):
             return self._display.panel(panel, path, width_mm)
 
     def plot(self, *, style: str = "desk", truth: NDArray[Any] | None = None) -> LiveFigure:
-        """Return the campaign's figure, which is kept up to date from now on.
+        """Return the figure of the campaign, and update it from now on.
 
         It shows the sample with the path, the regimes and the next point; the latent space; novelty and the readings
-        of each run; and the technique's pictures of the newest run and of all runs. It is a window (``%matplotlib``
-        first) or an image in a notebook; closing the window only ends the drawing.
-        ``agent.plot().savefig("campaign.png")`` works anywhere.
+        of each run; and the technique's pictures of the newest run and of all runs. The figure is a window (call
+        ``%matplotlib`` first) or an image in a notebook. Closing the window only ends the drawing.
+        ``agent.plot().savefig("campaign.png")`` works everywhere.
 
         Parameters
         ----------
         style : {"desk", "wall"}
-            Wall: large type, light on dark, fewer panels, for a screen in a control room.
+            "wall" has large type, light on dark, and fewer panels, for a screen in a control room.
         truth : ndarray of int, shape (ny, nx), optional
-            Regions of a simulated sample over the bounds, whose borders are drawn.
+            Regions of a simulated sample over the bounds; their borders are drawn.
         """
         with waiting("drawing"):
             return self._display.figure(truth, style)
@@ -479,7 +479,7 @@ class Observer:
     # inside
 
     def _is_analysed(self) -> Callable[[Container], bool]:
-        """Return a function that tells whether a run in Tiled has all its results, as of now."""
+        """Return a function that returns whether a run in Tiled has all its results at this moment."""
         done = self.results.analysed(digest(self.technique.parameters))
 
         def is_done(run: Container) -> bool:
@@ -488,7 +488,7 @@ class Observer:
         return is_done
 
     def _is_missing(self, run: Container, is_done: Callable[[Container], bool]) -> bool:
-        """Return whether a run has frames and lacks results; False for a node that is not a run."""
+        """Return whether a run has frames but not all its results; False for a node that is not a run."""
         try:
             return not is_done(run) and any(
                 self._writer.keys.image in stream.metadata["data_keys"] for _, stream in streams_of(run)
@@ -508,8 +508,8 @@ def _warm_up(technique: Technique) -> None:
 def _close_at_exit(observer: Observer) -> None:
     """Close an agent when the interpreter ends, while threads can still be started.
 
-    Functions of `atexit` run too late: by then `concurrent.futures` starts no thread, and nothing can be read. This
-    hook of `threading`, which `concurrent.futures` itself uses, calls the last function first.
+    Functions of `atexit` run too late: then `concurrent.futures` cannot start threads, and files cannot be read. This
+    hook of `threading`, which `concurrent.futures` also uses, calls the functions in reverse order.
     """
     threading._register_atexit(_close, weakref.ref(observer))  # type: ignore[attr-defined]  # noqa: SLF001
 

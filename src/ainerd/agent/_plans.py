@@ -1,4 +1,4 @@
-"""Plans of an agent: exposures repeated after a loss of beam, unused plans that warn, and the report at the end."""
+"""Plans of an agent: repeat an exposure after a loss of beam, warn of an unused plan, and write a report at the end."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ TRIES = 100
 
 
 class AgentPlan(Plan):
-    """A bluesky `Plan`, which warns if it is not used, and tells at the prompt how to run it."""
+    """A bluesky `Plan`, which warns if it is not used. At the prompt it shows how to run it."""
 
     def __init__(self, call: str, messages: Generator[Any, Any, Any]) -> None:
         def plan() -> Generator[Any, Any, Any]:
@@ -50,11 +50,11 @@ class Beam(SuspendFloor):
     ----------
     monitor : signal
     threshold : float
-        Below it the beam is lost.
+        The beam is lost if the monitor is below this value.
     back_above : float, optional
-        At or above it the beam is back; default: `threshold`.
+        The beam is back if the monitor is at or above this value; default: `threshold`.
     settle_s : float
-        How long to wait after that.
+        Time to wait after the beam is back.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Beam(SuspendFloor):
         for tries_left in reversed(range(TRIES)):
             try:
                 return super().__call__(value, **kwargs)
-            except RuntimeError:  # the loop of a busy RunEngine did not answer within a tenth of a second
+            except RuntimeError:  # the event loop of a busy RunEngine did not answer within a tenth of a second
                 if not tries_left:
                     raise
 
@@ -114,11 +114,11 @@ def retaking(
 
 
 class _Mark:
-    """Writes into the stop document of a fly run that the beam was lost; bluesky itself rewinds other runs."""
+    """Marks the stop document of a fly run if the beam was lost. For other runs bluesky itself rewinds the plan."""
 
     def __init__(self, beam: Beam | None) -> None:
         self._beam, self.is_spoilt = beam, False
-        self._losses: int | None = None  # when the detector was kicked off
+        self._losses: int | None = None  # number of losses when the detector was kicked off
 
     def __call__(self, message: Msg) -> Msg:
         if self._beam is None:
@@ -133,7 +133,7 @@ class _Mark:
 
 
 def reported(plan: MsgGenerator[Any], write: Callable[[], object]) -> MsgGenerator[Any]:
-    """Run a plan and write the report after it; not if the plan is ended early."""
+    """Run a plan, and write the report after it unless the plan ends early."""
     result = yield from plan
     try:
         write()
@@ -143,9 +143,9 @@ def reported(plan: MsgGenerator[Any], write: Callable[[], object]) -> MsgGenerat
 
 
 def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tuple[float, float]]) -> Path:
-    """Start a process that writes the report; return its path, in ``reports`` of the directory.
+    """Start a process that writes the report, and return the path of the report, in the folder ``reports``.
 
-    Only the main thread may draw in this process.
+    Another process is needed because only the main thread may draw in this one.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def write_report(results: ResultStore, directory: Path, bounds: Mapping[str, tup
     embedded = running(directory)
     is_embedded = embedded is not None and str(context.api_uri).rstrip("/") == embedded[0].rstrip("/")
     base = results.container.uri.removesuffix("/").removesuffix("/ainerd")
-    # The directory keeps the embedded server running.
+    # Given the directory, the process keeps the embedded server running.
     tiled = str(directory) if is_embedded and base.endswith("/metadata") else base
     command = [sys.executable, "-m", "ainerd", "report", str(path), "--agent", name, "--tiled", tiled]
     command += ["--bounds", json.dumps(dict(bounds))]

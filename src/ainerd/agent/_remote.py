@@ -1,4 +1,4 @@
-"""For the RunEngine when the agent runs in a process of its own: suggestions and their status, through Tiled."""
+"""Plan for a RunEngine whose agent runs in another process: suggestions and their status travel through Tiled."""
 
 import asyncio
 import threading
@@ -34,26 +34,26 @@ def explore_remote(
     beam: Beam | None = None,
     timeout_s: float = 600.0,
 ) -> MsgGenerator[list[str]]:
-    """Plan: measure `n` positions that an agent elsewhere suggests: ``RE(explore_remote(client, 5, …))``.
+    """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
 
-    The agent is one that ``ainerd watch`` runs on the same catalogue. It sees the runs because somebody sends it
-    their documents, or writes them to Tiled (`bluesky_tiled_plugins.TiledWriter`). What a person took on a page comes
-    first, and nothing is measured while one holds the agent.
+    ``ainerd watch`` runs the agent on the same catalogue. The agent must receive the documents of the runs, or they
+    must be written to Tiled (`bluesky_tiled_plugins.TiledWriter`). Suggestions that a person took on a page come
+    first. While a person holds the agent, the plan waits.
 
     Parameters
     ----------
     client : tiled.client.container.Container
         Root of the catalogue.
     n : int
-        How many positions.
+        Number of positions.
     agent : str, optional
-        Name of the agent whose suggestions are measured. It must be given where several agents have one.
+        Name of the agent whose suggestions are measured. It is required if several agents have a suggestion.
     detector, actuators, beside, monitored, shutter, before
-        As `ainerd.agent.Agent` and `ainerd.steering.visit` take them.
+        As for `ainerd.agent.Agent` and `ainerd.steering.visit`.
     bounds : mapping of str to (float, float), optional
-        Limits by the actuators' names, beside those that the actuators have of their own.
+        Limits by the actuators' names, in addition to the actuators' own limits.
     beam : Beam, optional
-        A suspender of the RunEngine: an exposure that the beam was lost in is taken again.
+        A suspender of the RunEngine. If the beam is lost during an exposure, the exposure is repeated.
     timeout_s : float
         Longest wait for a suggestion, and for the analysis of a run.
 
@@ -65,10 +65,11 @@ def explore_remote(
     Raises
     ------
     ValueError
-        If `n` is no positive number, several agents have suggestions and none is named, a suggestion is of other
-        actuators, or it leads beyond `bounds` or the limits of an actuator: it is then closed with that reason.
+        If `n` is not a positive number, if several agents have suggestions and `agent` is not given, if a suggestion
+        has other actuators, or if it lies outside `bounds` or the limits of an actuator. In the last case the
+        suggestion fails with this reason.
     RuntimeError
-        If no suggestion comes in time: no agent is there.
+        If no suggestion arrives in time.
     """
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"explore_remote wants a number of positions, got {n!r}")
@@ -111,13 +112,13 @@ def _explore(
                 pool.submit(remote.give_up, record)
                 raise
     finally:
-        remote.given_up.set()  # an aborted plan does not hold the RunEngine until the wait is over
+        remote.given_up.set()  # so that an aborted plan does not block the RunEngine until the timeout
         pool.shutdown()
     return uids
 
 
 class _Remote:
-    """Asks Tiled, again and again, off the RunEngine's thread."""
+    """Polls Tiled, outside the RunEngine's thread."""
 
     def __init__(
         self,
@@ -129,12 +130,12 @@ class _Remote:
     ) -> None:
         self._store = ResultStore(client["ainerd"])
         self._agent, self._actuators, self._bounds, self._timeout_s = agent, list(actuators), bounds, timeout_s
-        self._measured: set[str] = set()  # ids that were taken here
-        self._waits = ""  # why none is taken
+        self._measured: set[str] = set()  # ids of suggestions that this plan took
+        self._waits = ""  # reason why no suggestion is taken
         self.given_up = threading.Event()
 
     def take(self) -> SuggestionRecord:
-        """Wait for a suggestion that may be measured now, and return it, accepted."""
+        """Wait for a suggestion that may be measured now, take it, and return it."""
         for _ in self._looks():
             record = self._offered()
             if record is None:
@@ -148,7 +149,7 @@ class _Remote:
             except ValueError as error:
                 self._store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
                 raise ValueError(f"agent {record.agent!r} suggests what cannot be measured: {error}") from None
-            self._agent = record.agent  # the next one of the same agent, whoever else comes
+            self._agent = record.agent  # stay with this agent, even if others have suggestions later
             if record.status == "accepted" or self._takes(record):
                 self._measured.add(record.id)
                 return record
@@ -156,7 +157,7 @@ class _Remote:
         raise RuntimeError(f"no suggestion came in {self._timeout_s:g} s: {why}")
 
     def _takes(self, record: SuggestionRecord) -> bool:
-        """Send the verdict on a suggestion, and wait until the agent has applied it; False if somebody was first."""
+        """Send the command to take a suggestion, and return whether the agent has accepted it."""
         agent = str(record.agent)
         position, reason, terms = record.positions, record.reason, record.terms
         take = Take(suggestion=record.id, position=position, reason=reason, terms=terms, by=agent, now=True)
@@ -164,7 +165,7 @@ class _Remote:
         try:
             if not node.send(take):
                 return False
-        except KeyError:  # an agent of this name was never there
+        except KeyError:  # there has never been an agent with this name
             return False
         for _ in self._looks():
             if (status := node.command(take.id)["status"]) != "asked":
@@ -172,7 +173,10 @@ class _Remote:
         return False
 
     def _offered(self) -> SuggestionRecord | None:
-        """What a person took, or else the newest suggestion; None while they hold, or are to take it first."""
+        """Return the suggestion that a person took, or else the newest one.
+
+        Return None while a person holds the agent, or must take a suggestion first.
+        """
         found = None if self._agent else self._store.next_suggestion()
         agent = self._agent or (found.agent if found is not None else None)
         said = read_agent(self._store.container, agent) if agent else {}
@@ -190,21 +194,21 @@ class _Remote:
         return self._store.next_suggestion(agent) if found is None and agent else found
 
     def _check(self, position: Mapping[str, float]) -> None:
-        """ValueError unless the actuators may and can go there."""
+        """Raise ValueError unless the position lies within the bounds and the limits of the actuators."""
         for name, (low, high) in self._bounds.items():
             if name in position and not low <= position[name] <= high:
                 raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low}, {high})")
         check_limits(self._actuators, position)
 
     def wait_for_result(self, trial_id: str, uid: str) -> None:
-        """Return once the agent has written the outcome of the suggestion in this run, or after the timeout."""
+        """Wait until the agent has written the outcome of the suggestion in this run, or until the timeout."""
         for _ in self._looks():
             record = self._store.suggestion(trial_id)
             if record.status in ("measured", "failed") and record.raw_uid == uid:
                 return
 
     def give_up(self, record: SuggestionRecord) -> None:
-        """Tell the agent that a suggestion was taken, and not measured."""
+        """Report to the agent that a suggestion was taken but not measured."""
         why, agent = "the exposure was not finished", str(record.agent)
         reject = Reject(
             id=f"failed-{record.id}", suggestion=record.id, position=record.positions, by=agent, why=why, failed=True
@@ -212,7 +216,7 @@ class _Remote:
         AgentNode(self._store.container, agent).send(reject)
 
     def _looks(self) -> Iterator[None]:
-        """One after the other, with pauses, until time is up or nobody wants to know any more."""
+        """Yield at each poll, with pauses, until the timeout or until the plan has ended."""
         end = time.monotonic() + self._timeout_s
         while time.monotonic() < end and not self.given_up.is_set():
             yield

@@ -1,6 +1,6 @@
-"""State of an agent in Tiled, for the pages and for plans elsewhere, and a picture of the run in progress.
+"""State of an agent in Tiled, for pages and for plans in other processes, and a picture of the run in progress.
 
-Pictures are kept by the server, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
+The server keeps pictures in memory, not in Tiled. Nothing waits for them: if one fails, the next one is tried later.
 """
 
 import logging
@@ -26,26 +26,28 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
 LISTEN_S = 1.0  # between two looks at waiting commands
-EVERY_S = 5.0  # between two signs of life; an agent silent for three times as long is away
+EVERY_S = 5.0  # between two signs of life; an agent that is silent for three times as long counts as away
 MOST_LANDMARKS = 400
-GRID = 41  # points of the map along a side, at most
-FEW = 5  # results, before which no axes are needed
-FIRST = 30  # results after which axes without landmarks are computed again; then after twice as many, and so on
+GRID = 41  # most points of the map along a side
+FEW = 5  # with fewer results, axes are not needed
+FIRST = 30  # number of results at which axes without landmarks are computed again; then at twice as many, and so on
 
 PICTURE_EVERY_S = 1.5  # between two pictures
 SHARE = 0.05  # of the worker's time that pictures may take
-BUSY = 2  # waiting documents; with more of them no picture is made
-SIDE = 128  # pixels of a picture along a side, at most
-REST_S = 30.0  # until a server that does not take pictures is asked again
+BUSY = 2  # with more waiting documents no picture is made
+SIDE = 128  # most pixels of a picture along a side
+REST_S = 30.0  # pause after a server did not accept a picture
 
 
 class State:
-    """Writes the agent's state to Tiled, in a thread: a sign of life every few seconds, and everything after a change.
+    """Writes the state of an agent to Tiled, in a thread.
+
+    It writes a sign of life every few seconds, and the whole state after a change.
 
     Parameters
     ----------
     store : ResultStore
-        The agent's own.
+        Store of the agent.
     technique : Technique
     campaign : Campaign
     worker : Worker
@@ -53,13 +55,13 @@ class State:
     units : mapping of str to str
         Units of the actuators.
     review : bool
-        Whether a person takes each suggestion.
+        Whether a person must take each suggestion.
 
     Attributes
     ----------
     node : AgentNode
     waits : str or None
-        Why a plan waits.
+        Reason why a plan waits.
     raw : RawWriter or None
         Writer of raw runs, if the agent has one.
     """
@@ -101,16 +103,16 @@ class State:
         self._thread.start()
 
     def changed(self) -> None:
-        """Write everything soon."""
+        """Request that the whole state is written soon."""
         self._is_new = True
         self._wake.set()
 
     def on_outcome(self, outcome: Outcome) -> None:
-        """Write everything soon: there is a new result."""
+        """Request that the whole state is written soon, because of a new result."""
         self.changed()
 
     def close(self) -> None:
-        """Write that the agent has gone, if Tiled answers soon."""
+        """Write that the agent has ended, if Tiled answers soon."""
         self._ends = True
         self._wake.set()
         if self._thread is not None:
@@ -118,7 +120,7 @@ class State:
         self._listeners.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return the whole state as plain values."""
         campaign = self._campaign
         regimes = campaign.regimes
         ready = campaign.ready
@@ -162,7 +164,7 @@ class State:
         self._write(closed=True)
 
     def _read_earlier(self) -> None:
-        """Read the state of an earlier session; warn if an agent of this name is at work on another machine."""
+        """Read the state of an earlier session; warn if an agent with this name is at work on another machine."""
         try:
             self._earlier = read_agent(self._store.container, str(self._store.agent))
             health = self._earlier.get("health", {})
@@ -215,7 +217,7 @@ class State:
         return health if self.raw is None else {**health, "raw_kept": len(self.raw.kept())}
 
     def _belief(self) -> dict[str, Any] | None:
-        """Return the map of regimes, no finer than a page needs; None for more than two actuators."""
+        """Return the map of regimes with at most `GRID` points along a side; None for more than two actuators."""
         try:
             belief = self._campaign.map()
         except ValueError:
@@ -237,9 +239,9 @@ class State:
         }
 
     def _latent(self) -> dict[str, Any] | None:
-        """Return the axes in which the latent space is drawn; they stay, so that the picture does not turn.
+        """Return the axes for drawing the latent space. They change rarely, so that the picture does not turn.
 
-        Landmarks may take seconds to compute, so that they wait for results to draw among them.
+        Landmarks may take seconds to compute. So they are computed only after the first results.
         """
         if self._axes is None:
             earlier = self._earlier.pop("latent", None)
@@ -275,7 +277,7 @@ def _axes(middle: Any, directions: Any, share: Any, of: str, digest: str | None,
 class LivePicture:
     """Makes pictures of the run in progress between two blocks of frames, and sends them to the server.
 
-    A picture is made if a page asks for one, few jobs wait, and the last one was made long enough ago.
+    A picture is made if a page requests one, few jobs wait, and the last picture is old enough.
 
     Parameters
     ----------
@@ -291,7 +293,7 @@ class LivePicture:
         self._next, self._rests_until = 0.0, 0.0
 
     def on_block(self, subject: Subject) -> None:
-        """Make a picture of a unit in progress, if it is time to; in the worker's thread."""
+        """Make a picture of the unit in progress, if one is due. Called in the worker's thread."""
         now = time.monotonic()
         if not self._is_wanted or now < self._next or self._made is not None or self._jobs.backlog > BUSY:
             return
@@ -313,7 +315,10 @@ class LivePicture:
         self._next = now + max(PICTURE_EVERY_S, (time.monotonic() - now) / SHARE)
 
     def send(self, *, is_running: bool) -> None:
-        """Send the newest picture to the server, which answers whether a page wants another; forget it between runs."""
+        """Send the newest picture to the server. The answer is whether a page wants another one.
+
+        Between runs remove the picture from the server.
+        """
         if time.monotonic() < self._rests_until or not (is_running or self._is_shown):
             return
         with self._lock:

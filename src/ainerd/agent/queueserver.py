@@ -1,4 +1,4 @@
-"""Steering by way of the queueserver: suggestions wait in an RE Manager's queue, among the items that people add."""
+"""Steer through the queueserver: suggestions wait in the queue of an RE Manager, among the items that people add."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks at the queue
 AWAY_S = 5.0  # between two attempts to add an item where no RE Manager answers
-ENDED_WELL = ("completed", "stopped", "unknown")  # the RE Manager puts an item that ended otherwise back into the queue
+ENDED_WELL = ("completed", "stopped", "unknown")  # with any other exit status an item goes back into the queue
 
 
 def steer(
@@ -33,31 +33,32 @@ def steer(
     stop: threading.Event | None = None,
     timeout_s: float = 600.0,
 ) -> list[str]:
-    """Have an RE Manager measure what an agent suggests, until `n` positions are measured or the sample is explored.
+    """Measure the suggestions of an agent with an RE Manager, until `n` positions or until the sample is explored.
 
-    It is `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. One item at a
-    time waits in the queue or runs, so that each position is chosen after the one before was analysed. A plan that
-    fails or is aborted stays in the queue, and counts once it has ended well. An item that a person takes out is a
-    position turned down: another one is suggested. While a person holds the agent, no item is added.
+    This runs `bluesky_adaptive.queueserver.QueueserverOptimizationRunner` with the agent as its optimizer. Only one
+    item at a time waits in the queue or runs, so that each position is chosen after the previous one is analysed. A
+    plan that fails or is aborted stays in the queue, and counts once it has ended well. If a person removes an item,
+    its position is rejected, and the agent suggests another one. While a person holds the agent, no item is added.
 
     Parameters
     ----------
     observer : Observer
-        It sees the runs that others take as well, and learns from them.
+        The agent. It also learns from runs that other people take.
     manager : bluesky_queueserver_api.zmq.REManagerAPI
-        Its queue is started, and starts by itself from now on.
+        The RE Manager. Its queue is started, and set to start by itself from now on.
     detector : str
-        Its name in the RE Manager's environment. The actuators are there by the names that their bounds have.
+        Name of the detector in the RE Manager's environment. The actuators have the same names there as in the bounds.
     n : int, optional
-        How many positions; without it, until ``observer.optimizer.should_stop()``.
+        Number of positions; by default continue until ``observer.optimizer.should_stop()``.
     plan : str
-        Name of a plan there that takes suggestions, actuators, sensors and `md`; see `ainerd.steering.visit`.
+        Name of a plan in that environment with the arguments suggestions, actuators, sensors and `md`; see
+        `ainerd.steering.visit`.
     documents : str
-        Where those of the runs come from; see `ainerd.documents.open_documents`.
+        Source of the documents of the runs; see `ainerd.documents.open_documents`.
     stop : threading.Event, optional
-        Set to end early: an item that waits in the queue is taken out.
+        Set it to end early. An item that waits in the queue is then removed.
     timeout_s : float
-        Longest wait for a run after its plan is over, and for its analysis.
+        Longest wait for a run after its plan has ended, and for its analysis.
 
     Returns
     -------
@@ -67,10 +68,10 @@ def steer(
     Raises
     ------
     ValueError
-        If `n` is no positive number, people are to review suggestions, no position is left, the documents end, or the
-        RE Manager has no open environment or does not allow the plan or a device.
+        If `n` is not a positive number, the settings ask for review, no position is left, the documents end, or the RE
+        Manager has no open environment or does not allow the plan or a device.
     TimeoutError
-        If no RE Manager answers at the start, or a run does not come.
+        If no RE Manager answers at the start, or a run does not arrive.
     REManagerAPI.RequestFailedError
         If the RE Manager refuses the item, or is locked.
     """
@@ -84,7 +85,7 @@ def steer(
 
     def evaluate(uid: str, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         outcomes = observer.evaluate([uid], suggestions, timeout_s)
-        if n is None and observer.optimizer.should_stop()[0]:  # the runner does not ask
+        if n is None and observer.optimizer.should_stop()[0]:  # the runner does not check this
             explored.set()
             runner.stop()
         elif observer.optimizer.held is not None:
@@ -119,7 +120,7 @@ def steer(
 
 
 def _is_held(observer: Observer, stop: threading.Event) -> bool:
-    """Wait while a person holds the agent, and return whether one did. Nothing is suggested meanwhile."""
+    """Wait while a person holds the agent, without suggestions, and return whether a person held it."""
     if (held := observer.optimizer.held) is None:
         return False
     logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
@@ -129,9 +130,9 @@ def _is_held(observer: Observer, stop: threading.Event) -> bool:
 
 
 class _Source:
-    """Documents of the runs, the agent's before the runner's: in place of the `RemoteDispatcher` that the runner has.
+    """Passes the documents of the runs to the agent, then to the runner. Replaces the runner's `RemoteDispatcher`.
 
-    That one reads pickle, and knows nothing of runs that ended while nobody listened.
+    The `RemoteDispatcher` reads pickle, and misses runs that end while it does not listen.
     """
 
     def __init__(self, observer: Observer, documents: str) -> None:
@@ -155,26 +156,26 @@ class _Source:
         self._ended.wait()
 
     def check(self) -> None:
-        """Raise what ended the documents, if anything did."""
+        """Raise an error if the documents have ended."""
         if self._ended.is_set():
             raise self._error or ValueError(f"{self._documents}: the documents ended before the campaign")
 
 
 class _Queue(QueueserverClient):
-    """The runner's way to the queue, and its ear: it hears of the one item that it waits for, once that has ended well.
+    """Connects the runner to the queue. The runner gets only the run of the item that it waits for, if it ended well.
 
-    The runner of bluesky-adaptive 1.0.0 ends for good when a run of another item with its mark comes, or when its own
-    run fails, and waits for ever for an item that is no longer in the queue.
+    The runner of bluesky-adaptive 1.0.0 ends for good if a run with the mark of another item arrives, or if its own run
+    fails. It waits forever for an item that is no longer in the queue.
     """
 
     def __init__(
         self, manager: REManagerAPI, source: _Source, stop: threading.Event, plan: str, devices: Iterable[str]
     ) -> None:
-        self.lock = threading.RLock()  # held while the runner goes from one item to the next
+        self.lock = threading.RLock()  # held while the runner changes from one item to the next
         self._rm, self._stop, self._plan, self._devices = manager, stop, plan, tuple(devices)
-        self._mark: str | None = None  # of the item that is waited for
+        self._mark: str | None = None  # of the item for which the runner waits
         self._suggestions: Sequence[Mapping[str, Any]] = ()
-        self._quiet = Quiet()  # since it was in the queue
+        self._quiet = Quiet()  # time since the item was last in the queue
         self.check_environment()  # before anything is started
         super().__init__(manager, source)
 
@@ -201,7 +202,7 @@ class _Queue(QueueserverClient):
             self._mark, self._suggestions = plan.kwargs["md"][CORRELATION_UID_KEY], plan.args[0]
             while True:
                 try:
-                    if not self._ours(running=True):  # an answer that was lost says nothing of the request
+                    if not self._ours(running=True):  # after a lost answer the item may be in the queue already
                         super().submit_plan(plan)
                     self._quiet.over()
                     return
@@ -211,7 +212,10 @@ class _Queue(QueueserverClient):
                         raise
 
     def is_item_gone(self, timeout_s: float) -> bool:
-        """Whether a person took the item out; TimeoutError if it was over `timeout_s` ago, and its run has not come."""
+        """Return whether a person removed the item.
+
+        Raises TimeoutError if the item ended more than `timeout_s` ago and its run has not arrived.
+        """
         try:
             if self._ours(running=True):
                 self._quiet.over()
@@ -227,12 +231,12 @@ class _Queue(QueueserverClient):
         return False
 
     def forget(self) -> Sequence[Mapping[str, Any]]:
-        """Wait for the item no more; returns its suggestions."""
+        """Stop waiting for the item, and return its suggestions."""
         self._mark = None
         return self._suggestions
 
     def withdraw(self) -> Sequence[Mapping[str, Any]]:
-        """Take the item out of the queue; returns its suggestions if it waited there."""
+        """Remove the item from the queue, and return its suggestions if it waited there."""
         try:
             items = self._ours(running=False)
             for item in items:
@@ -243,7 +247,7 @@ class _Queue(QueueserverClient):
         return self.forget() if items else ()
 
     def _ours(self, *, running: bool) -> list[Mapping[str, Any]]:
-        """The item, if it waits in the queue (or is running)."""
+        """Return the item in a list if it waits in the queue (or, with `running`, is running)."""
         queue = self._rm.queue_get(reload=True)
         items = [*queue["items"], queue["running_item"]] if running else queue["items"]
         return [item for item in items if self._is_ours(item)]

@@ -1,4 +1,4 @@
-"""The results of one agent that are known, and their regimes."""
+"""The known results of one agent, and their regimes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,9 +19,9 @@ _DEFAULTS: dict[str, Any] = {"regime": -1, "reason": ""}
 
 
 def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
-    """Return the outcomes of the finished runs in an agent's own store, by time, the failed ones last.
+    """Return the outcomes of the finished runs in the store of an agent, by time; failed runs come last.
 
-    `names` are the actuators, `age` is the name of the sample's age in the results, empty if it is not known.
+    `names` are the actuators. `age` is the name of the sample's age in the results; empty if it is not recorded.
     """
     embeddings, table = store.embeddings(), store.table()
     table = table[[name for name in (*_COLUMNS, *names, age) if name in table]]
@@ -51,7 +51,7 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
 
 
 def _values(rows: pd.DataFrame, name: str) -> list[Any]:
-    """Return a column as plain values, with None, or the column's default, where there is none."""
+    """Return a column as plain values. Missing values are None or the default of the column."""
     default = _DEFAULTS.get(name)
     if name not in rows:
         return [default] * len(rows)
@@ -59,18 +59,18 @@ def _values(rows: pd.DataFrame, name: str) -> list[Any]:
     return [default if no else x for x, no in zip(rows[name].tolist(), is_none, strict=True)]
 
 
-MANY = 1000  # results, up to which each new one leads to a refit: it takes a fifth of a second
-GROWTH = 1.02  # growth of the number of results that leads to a refit above that
-_NONE = np.iinfo(np.int64).min  # no regime has this number
+MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second
+GROWTH = 1.02  # with more results, growth of their number that leads to a refit
+_NONE = np.iinfo(np.int64).min  # not the number of any regime
 
 
 class Atlas:
     """Embeddings of the results, and their regimes by the newest refit.
 
-    Up to `MANY` results each new one leads to a refit. Above that a result gets the label of the regime that it
-    belongs to; a refit waits for a result of no known regime, for a few per cent more results, or for labels from
-    another process of the same agent. `store` is the agent's own, `names` are the actuators, and `known` are earlier
-    results, by time.
+    With at most `MANY` results, each new one leads to a refit. With more, a new result gets the label of its regime. A
+    refit follows when a result belongs to no known regime, when the number of results has grown by a few per cent, or
+    when another process of the same agent has written labels. `store` is the store of the agent, `names` are the
+    actuators, and `known` are earlier results, by time.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class Atlas:
     ) -> None:
         self._technique, self._store, self._names = technique, store, tuple(names)
         self.regimes: Regimes | None = None  # of the newest refit
-        self._rows = Rows()  # by result key, in the order the results came
+        self._rows = Rows()  # by result key, in the order of arrival
         self._rows.add([], label=np.empty(0, np.int64), p=np.empty(0), is_other=np.empty(0, bool))
         self.not_told_apart: set[str] = set()  # novel results that share a regime with known ones
-        self._n_fitted = 0  # results that the newest refit saw
+        self._n_fitted = 0  # number of results in the newest refit
         self._version: int | None = None  # of the newest refit; None until it is in Tiled
         self._take([outcome for outcome in known if outcome.embedding is not None])
         given = {*np.unique(self._rows["label"]).tolist(), *store.current_labels().values()}
-        self._highest = max(given, default=-1)  # highest number that a regime ever had
+        self._highest = max(given, default=-1)  # highest number of a regime so far
         if len(self._rows):
             self._refit()
 
     def add(self, outcome: Outcome) -> int:
-        """Add a result and return its label; `keep` writes the refit behind it."""
+        """Add a result and return its label. `keep` writes the refit."""
         self._follow(self._store.own_labels())
         self._fit(outcome)
         return self.regime_of(outcome.key)
@@ -98,7 +98,7 @@ class Atlas:
     def keep(self, lock: AbstractContextManager[Any]) -> int:
         """Write the newest refit to Tiled and return its version.
 
-        If another process wrote one first, adopt its labels (under `lock`) and refit.
+        If another process has written an atlas first, adopt its labels (under `lock`) and refit.
         """
         while self._version is None:
             kept = self._store.add_atlas(self._record(), if_newest=True)
@@ -114,7 +114,7 @@ class Atlas:
 
     @property
     def labels(self) -> set[int]:
-        """Regimes that results have."""
+        """Regimes that have results."""
         return {label for label in np.unique(self._rows["label"]).tolist() if label >= 0}
 
     def regime_of(self, key: str) -> int:
@@ -122,7 +122,10 @@ class Atlas:
         return int(self._rows.of(key, "label"))
 
     def learn(self, outcome: Outcome) -> None:
-        """Add a result that another process wrote, unless it is known; those of another agent get no label in Tiled."""
+        """Add a result that another process wrote, unless it is known.
+
+        The atlas in Tiled contains no labels for results of another agent.
+        """
         is_other = self._store.record(outcome.key).agent != self._store.agent
         if outcome.key not in self._rows and outcome.embedding is not None:
             self._fit(outcome)
@@ -130,7 +133,7 @@ class Atlas:
             self._rows.add([outcome.key], is_other=[True])
 
     def label(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the regimes of known embeddings (n, e), -1 for others, without a refit."""
+        """Return the regimes of known embeddings, (n, e), without a refit; -1 for unknown embeddings."""
         if not len(self._rows):
             return np.full(len(embeddings), -1)
         points = (z.tobytes() for z in self._rows["embedding"])
@@ -138,14 +141,14 @@ class Atlas:
         return np.array([known.get(z.tobytes(), -1) for z in embeddings])
 
     def p_values(self) -> dict[int, list[float]]:
-        """Return the p-values of the exposures of each regime, by its number, in their order."""
+        """Return the p-values of the exposures of each regime, by its number, in the order of arrival."""
         there = (self._rows["label"] >= 0) & ~np.isnan(self._rows["p"])
         label, p = self._rows["label"][there], self._rows["p"][there]
         numbers, first = np.unique(label, return_index=True)
         return {number: p[label == number].tolist() for number in numbers[first.argsort()].tolist()}
 
     def regime_before(self, outcome: Outcome, within: float) -> int | None:
-        """Return the regime of the latest result before this one at the same place; None if there is none."""
+        """Return the regime of the latest earlier result at the same place, or None."""
         if not len(self._rows):
             return None
         end = self._rows.place(outcome.key) if outcome.key in self._rows else len(self._rows)
@@ -154,7 +157,7 @@ class Atlas:
         return int(self._rows["label"][near[-1]]) if near.size else None
 
     def _follow(self, current: Mapping[str, int]) -> bool:
-        """Adopt labels from another process of this agent; return whether there were any."""
+        """Adopt labels from another process of this agent, and return whether any label changed."""
         if not len(self._rows):
             return False
         label = self._rows["label"]
@@ -184,7 +187,7 @@ class Atlas:
         self._refit()
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:
-        """Add results, or replace all their values but the labels."""
+        """Add results. For known results replace all values except the labels."""
         if not outcomes:
             return
         new = [outcome for outcome in outcomes if outcome.key not in self._rows]
@@ -202,7 +205,7 @@ class Atlas:
         )
 
     def _position(self, outcome: Outcome) -> NDArray[np.float64]:
-        """Return the position (d,) of a result, NaN where it is not known."""
+        """Return the position of a result, (d,); NaN where it is unknown."""
         return np.array([outcome.positions.get(name, np.nan) for name in self._names])
 
     def _refit(self) -> None:

@@ -1,4 +1,4 @@
-"""The campaign of one agent: results lead to suggestions, people steer, and each suggestion has a status."""
+"""The campaign of one agent: learn from results, suggest positions, and execute the commands of people."""
 
 import threading
 import time
@@ -38,15 +38,15 @@ from ainerd.runs import Jobs, Outcome
 from ainerd.steering import Explorer, SampleMap
 from ainerd.technique import Regimes, Technique
 
-MAX_CONSECUTIVE_FAILURES = 5  # exposures in a row without a result, after which no plan goes on by itself
+MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
-TAKEN_WITHIN_S = 12 * 3600.0  # age of a `Take`, after which the sample is another one, or somebody else's
+TAKEN_WITHIN_S = 12 * 3600.0  # an older `Take` is refused: the sample may have been changed
 NO_REASON = "asked for by a person"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a command: ``done`` or ``refused``, a sentence, and the suggestion that it put first, if any."""
+    """The answer to a command: ``done`` or ``refused``, a sentence, and the suggestion that comes first, if any."""
 
     status: str
     text: str
@@ -54,17 +54,17 @@ class Answer:
 
 
 class Campaign:
-    """Keeps the explorer, the regimes and the suggestions of one agent in step with its results in Tiled.
+    """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
 
-    A bluesky-adaptive `Optimizer` with all optional protocols. Results reach the explorer from the worker, so that runs
-    taken by hand count as well. Everything that writes to Tiled is a job.
+    The campaign is a bluesky-adaptive `Optimizer` with all optional protocols. The worker passes results to the
+    explorer, so that runs taken by hand count as well. All writing to Tiled is done in jobs.
 
     Parameters
     ----------
     technique : Technique
-        If it has an optimizer of its own, that is asked instead of an `Explorer`.
+        If it has an optimizer, the campaign uses it instead of an `Explorer`.
     store : ResultStore
-        The agent's own.
+        Store of the agent.
     options : CampaignOptions
     jobs : Jobs
     """
@@ -78,23 +78,23 @@ class Campaign:
         self._ledger = Ledger(store, options.agent, names, options.unit, options.principal)
         self._atlas = Atlas(technique, store, names, known)
         self._claims = Claims(technique)
-        self._claims.update(self._atlas.p_values())  # these were announced before
+        self._claims.update(self._atlas.p_values())  # an earlier session has announced these claims
         self._notices = Notices(self._ledger, self._atlas, beam_size=options.beam_size, drift=options.drift)
         self.explorer = optimizer_of(technique, options, self._atlas.label)
         self._weighs_time, self._beam_size = options.travel_time is not None, options.beam_size
         self._ready: dict[str, Any] | None = None
-        self._by_hand = False  # whether a person put the ready suggestion there
-        self._taken: dict[str, str] = {}  # who took suggestions that are not measured yet, by id
-        self._given: dict[str, dict[str, float]] = {}  # positions that were handed out to be measured, by id
+        self._by_hand = False  # whether a person chose the ready suggestion
+        self._taken: dict[str, str] = {}  # by id of a suggestion not measured yet: the person who took it
+        self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
-        self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id here by id there
-        self._results: dict[str, str] = {}  # key of the first result that each suggestion led to
+        self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id in the explorer, by their own id
+        self._results: dict[str, str] = {}  # key of the first result of each suggestion
         self._known: set[str] = set()  # keys of complete results
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
         self._applied: dict[str, tuple[str, Answer]] = {}  # verb and answer of commands, by id
-        self.held: dict[str, Any] | None = None  # who holds the campaign, why, and since when
-        self.regime_names: dict[int, str] = {}  # given by people
+        self.held: dict[str, Any] | None = None  # person who holds the campaign, reason and time; None if released
+        self.regime_names: dict[int, str] = {}  # names from people, by regime
         self._learn(known)
         self._found_before, self._began = known, utc_now()
         self._read_checkpoint = partial(read_checkpoint, store.container, options.agent)
@@ -103,24 +103,24 @@ class Campaign:
     # start
 
     def resume(self) -> None:
-        """Restore the suggestion that a person had put first, if its session was killed before it was measured."""
+        """Restore the suggestion that a person put first, if the session was killed before the measurement."""
         if self._left is None or _age_s(self._left["created"]) > TAKEN_WITHIN_S:
             return
         suggestion = self._left["suggestion"]
         if suggestion[ID_KEY] not in self._results and set(self.names) <= set(suggestion):
-            with self._lock, suppress(ValueError):  # its position may not be measured any more
+            with self._lock, suppress(ValueError):  # its position may now be outside the bounds or excluded
                 self.explorer.register_suggestions([suggestion])
                 self._put_first(suggestion, self._left["created"], self._left["taken_by"])
 
     def close_open(self) -> None:
-        """Write the final status of the suggestions that an earlier session left open, and log its last result."""
+        """Write the final status of suggestions that an earlier session left open, and log the last result of it."""
         known, self._found_before = self._found_before, []
         self._ledger.close_open(known, self._own, self._began)
 
     # results, from the worker
 
     def assign(self, outcome: Outcome) -> dict[str, Any]:
-        """Give an analysed run its regime, and the version of the atlas that the regime comes from."""
+        """Return the regime of an analysed run, and the version of the atlas with this regime."""
         with self._lock:
             self._atlas.add(outcome)
         version = self._atlas.keep(self._lock)
@@ -129,7 +129,7 @@ class Campaign:
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.
 
-        A result that is recalled (the run came again, or another process was faster) is learned once, and not logged.
+        A recalled result (the run came again, or another process was faster) is learned once, and not logged.
         """
         with self._lock:
             if outcome.is_recalled and outcome.key in self._known:
@@ -155,16 +155,16 @@ class Campaign:
             self._notices.post(outcome, *self.should_stop())
         if not self._by_hand:
             self.withdraw("newer results", "superseded")
-        with suppress(ValueError):  # no position is left: whoever asks gets the error
+        with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
             self.peek()
 
     # commands
 
     def apply(self, command: Command) -> Answer:
-        """Execute a command, and write the status that it leads to; nothing else acts on commands.
+        """Execute a command, and write the status that follows from it. Only this method executes commands.
 
-        A second command of the same id changes nothing and gets the same answer, in a later session too: the answers
-        are in the checkpoint, with the state that the commands changed.
+        A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
+        because the checkpoint contains the answers, with the state that the commands changed.
         """
         with self._lock:
             if (known := self._applied.get(command.id)) is not None:
@@ -181,7 +181,7 @@ class Campaign:
         return answer
 
     def recall(self) -> None:
-        """Learn which commands another session of this agent has applied, before one is taken over from it."""
+        """Read the commands that another session of this agent has applied, before taking over one of its commands."""
         state = self._read_checkpoint()
         with self._lock:
             self._recall(state)
@@ -240,7 +240,7 @@ class Campaign:
             id, position = command.suggestion, self._named(command.position)
             taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
             try:
-                self.explorer.register_suggestions([taken])  # whether it may be measured
+                self.explorer.register_suggestions([taken])  # raises ValueError if it may not be measured
             except ValueError as error:
                 self._later(self._ledger.status, id, "failed", str(error))
                 raise
@@ -262,7 +262,7 @@ class Campaign:
         if is_ready:
             self._taken.pop(id, None)
             self._clear()
-        elif not command.failed:  # it was replaced meanwhile, maybe by one at the same place
+        elif not command.failed:  # another suggestion has replaced it, maybe at the same place
             self.withdraw("another suggestion was rejected", by=command.signed)
         if command.failed or not is_ready:
             self.explorer.register_failures([{ID_KEY: id, **position}])
@@ -275,7 +275,7 @@ class Campaign:
         self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
 
     def _add(self, command: Add) -> dict[str, Any]:
-        if command.id in self._results:  # by the session that was killed before it could answer
+        if command.id in self._results:  # measured by a session that was killed before it could answer
             raise ValueError("it was measured already")
         why = command.why or NO_REASON
         position = self.position(command.position)
@@ -296,7 +296,7 @@ class Campaign:
         self._log(command, called)
 
     def _log(self, command: Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
-        """Log a command; ``{}`` in the text is the position of the suggestion."""
+        """Log a command. The position of the suggestion replaces ``{}`` in the text."""
         line, ids = f"{_who(command)} {text}", {}
         if suggestion is not None:
             line = line.replace("{}", self._ledger.position_text(suggestion), 1)
@@ -306,18 +306,18 @@ class Campaign:
     # the optimizer that bluesky-adaptive knows
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Next positions, to be measured now: the one that is ready first."""
+        """Hand out the next positions, to be measured now. The ready suggestion comes first."""
         return self._hand_out(num_points or 1)
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Do nothing: the campaign learns of a run from the worker, once its result is written.
+        """Do nothing: the worker passes a result to the campaign after it is written.
 
-        A plan brings the same, or NaN because it did not wait for the end of the analysis: that must not count as a
+        A plan passes the same result, or NaN if it did not wait for the end of the analysis. NaN must not count as a
         failed exposure.
         """
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Add a person's own points; suggestions that were accepted stay as they are."""
+        """Add points of a person. Suggestions that were handed out are returned unchanged."""
         with self._lock:
             registered = []
             for suggestion in suggestions:
@@ -329,7 +329,7 @@ class Campaign:
         return registered
 
     def register_failures(self, suggestions: Sequence[Mapping[str, Any]]) -> None:
-        """Note exposures that could not be taken."""
+        """Record exposures that could not be taken."""
         with self._lock:
             self.explorer.register_failures(suggestions)
         for suggestion in suggestions:
@@ -341,14 +341,14 @@ class Campaign:
             return self.explorer.get_best_points()
 
     def should_stop(self) -> tuple[bool, str]:
-        """Whether a plan should end by itself, and why, in words; see `Explorer.should_stop`."""
+        """Return whether a plan should end by itself, and the reason in words; see `Explorer.should_stop`."""
         if self._failures >= MAX_CONSECUTIVE_FAILURES:
             return True, f"the last {self._failures} exposures gave no result"
         with self._lock:
             return self.explorer.should_stop()
 
     def checkpoint(self) -> None:
-        """Write the state that no result holds: all that people changed, and the commands that were applied."""
+        """Write the state that is not in results: the changes that people made, and the applied commands."""
         with self._lock:
             first = self._ready if self._by_hand else None
             state = {
@@ -383,12 +383,12 @@ class Campaign:
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes that are never suggested."""
+        """Boxes in which no position is suggested."""
         return self.explorer.excluded
 
     @property
     def taken(self) -> str | None:
-        """Id of the suggestion that a person took and that is measured next; None if there is none."""
+        """Id of the suggestion that a person took and that is measured next, or None."""
         ready = self._ready
         return ready[ID_KEY] if ready is not None and ready[ID_KEY] in self._taken else None
 
@@ -414,21 +414,21 @@ class Campaign:
 
     @property
     def bound(self) -> str | None:
-        """Chance that any discovery is false, in words; None where there are no claims."""
+        """Chance that any discovery is false, in words; None if the technique makes no claims."""
         return self._claims.bound
 
     @property
     def ready(self) -> dict[str, Any] | None:
-        """The suggestion that waits, if there is one: nothing is computed."""
+        """The ready suggestion, or None; does not compute one."""
         return None if self._ready is None else dict(self._ready)
 
     @property
     def drift(self) -> Drift | None:
-        """The watch over the session's p-values."""
+        """The test for a drift of the session's p-values."""
         return self._notices.drift
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
-        """Check a position, one number for each actuator; ValueError unless it lies within the bounds."""
+        """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
         if isinstance(values, Mapping):
             values = [*self._named(values).values()]
         if len(values) != len(self.names):
@@ -449,12 +449,12 @@ class Campaign:
             return dict(self._ready)
 
     def map(self) -> SampleMap | None:
-        """Return the belief over position; None where the technique's own optimizer has none."""
+        """Return the belief over position; None for an optimizer of the technique."""
         with self._lock:
             return self.explorer.map()
 
     def withdraw(self, reason: str, status: str = "withdrawn", by: str | None = None) -> None:
-        """Take back the suggestion that is ready, if there is one; its position stays free."""
+        """Withdraw the ready suggestion, if there is one. Its position may be suggested again."""
         with self._lock:
             stale = self._clear()
             if stale is not None:
@@ -465,14 +465,14 @@ class Campaign:
     # inside
 
     def _put_first(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
-        """Let a suggestion be measured next, whatever results come before."""
+        """Make a suggestion the next one, even if new results arrive before it is measured."""
         self._ready, self._by_hand, self._since = suggestion, True, created
         self._own.add(suggestion[ID_KEY])
         if taken_by is not None:
             self._taken[suggestion[ID_KEY]] = taken_by
 
     def _clear(self) -> dict[str, Any] | None:
-        """Remove the suggestion that is ready, and return it."""
+        """Remove the ready suggestion and return it."""
         ready, self._ready = self._ready, None
         if self._by_hand:
             self._by_hand = False
@@ -494,7 +494,7 @@ class Campaign:
             self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
 
     def _avoid_others(self, id: str) -> None:
-        """Suggest another position if another session of this agent was first to suggest one at the same place."""
+        """Suggest another position if another session of this agent has already suggested one at the same place."""
         open_elsewhere = self._ledger.open_elsewhere(id, self._own)
         if open_elsewhere is None:
             return
@@ -503,29 +503,29 @@ class Campaign:
             for gone in set(self._elsewhere) - set(theirs):
                 self.explorer.withdraw(self._elsewhere.pop(gone))
             for other in set(theirs) - set(self._elsewhere):
-                with suppress(ValueError):  # it is out of our bounds
+                with suppress(ValueError):  # it lies outside the bounds of this session
                     (known,) = self.explorer.register_suggestions([theirs[other]])
                     self._elsewhere[other] = known[ID_KEY]
             ready = self._ready
             if ready is None or ready[ID_KEY] != id or not any(self._is_near(ready, each) for each in theirs.values()):
                 return
             self.withdraw("another session is to measure there", "superseded")
-        with suppress(ValueError):  # no position is left: whoever asks gets the error
+        with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
             self.peek()
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
-        """Whether two positions are one spot for the beam."""
+        """Return whether two positions are the same spot for the beam."""
         within = self._beam_size or 1e-3 * min(high - low for low, high in self.bounds.values())
         return max(abs(a[name] - b[name]) for name in self.names) < within
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
-        """One number for each actuator, in their order."""
+        """Return one number for each actuator, in the order of the actuators."""
         if set(position) != set(self.names):
             raise ValueError(f"a position has {', '.join(self.names)}, got {', '.join(position) or 'nothing'}")
         return {name: position[name] for name in self.names}
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        """Pass results of known position to the explorer: its only source of results."""
+        """Pass results with a known position to the explorer. It has no other source of results."""
         points = []
         for outcome in outcomes:
             if outcome.status != "failed":
@@ -546,16 +546,16 @@ class Campaign:
         self.explorer.ingest(points)
 
     def _restore(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Restore a checkpoint, and return the suggestion that a person had put first.
+        """Restore a checkpoint, and return the suggestion that a person put first.
 
-        Bounds that were changed in the configuration since then replace those of the checkpoint.
+        If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
         """
         if not state:
             return None
         if state["configured"] == self._configured:
             self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
         for region in state["excluded"]:
-            if set(region) <= set(self.names):  # else it is of actuators that are not there any more
+            if set(region) <= set(self.names):  # otherwise it has actuators that are no longer in use
                 self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
         self.held = state.get("held")
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
@@ -565,7 +565,7 @@ class Campaign:
         return state.get("first")
 
     def _recall(self, state: Mapping[str, Any]) -> None:
-        """Restore the commands that were applied from a checkpoint."""
+        """Restore the applied commands from a checkpoint."""
         applied = (state.get("applied") or {}).items()
         self._applied = {id: (do, Answer(status, text)) for id, (do, status, text) in applied} | self._applied
 
@@ -574,10 +574,10 @@ class Campaign:
 
 
 def _who(command: Command) -> str:
-    """The person or program that gave a command, in words."""
+    """Return the name of the person or program that gave a command, in words."""
     return "a person" if command.signed == "person" else command.signed
 
 
 def _age_s(created: str) -> float:
-    """Seconds since a time in ISO 8601."""
+    """Return the seconds since a time in ISO 8601."""
     return (datetime.now(UTC) - datetime.fromisoformat(created).astimezone(UTC)).total_seconds()

@@ -1,4 +1,4 @@
-"""Commands that wait in Tiled are executed exactly once, even if several processes of one agent read them."""
+"""Execute the commands that wait in Tiled exactly once, even if several processes of one agent read them."""
 
 import logging
 import secrets
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 class CommandReader:
-    """Reads the commands to an agent, has its campaign apply them, and writes the answers.
+    """Reads the commands to an agent, applies them to its campaign, and writes the answers.
 
-    An answer is written after all that the command changed, including its id in the checkpoint: after a crash the next
+    An answer is written after all changes of the command, including its id in the checkpoint. So after a crash the next
     session finds the command in the checkpoint, or executes it. `answered` is called after each answer.
     """
 
@@ -28,7 +28,7 @@ class CommandReader:
         self, store: ResultStore, node: AgentNode, campaign: Campaign, jobs: Jobs, answered: Callable[[], None]
     ) -> None:
         self._store, self._node, self._campaign, self._jobs, self._answered = store, node, campaign, jobs, answered
-        self._process = secrets.token_hex(8)  # of several of this agent
+        self._process = secrets.token_hex(8)  # id of this process among those of the agent
         self._answers: dict[str, Answer] = {}  # not yet written, by key
 
     def begin(self, *, alone: bool) -> None:
@@ -40,13 +40,16 @@ class CommandReader:
         self._jobs.submit(self._campaign.close_open)
 
     def look(self) -> None:
-        """Submit a job that executes the waiting commands, if there are any; from any thread."""
-        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # a closed client is the second
+        """Submit a job that executes the waiting commands, if there are any. Can be called from any thread."""
+        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # RuntimeError: the client is closed
             if self._node.commands():
                 self._jobs.submit(self.read)
 
     def read(self, *, take_over: bool = False) -> None:
-        """Execute the waiting commands, in the worker's thread; `take_over`: also those claimed by other processes."""
+        """Execute the waiting commands. Called in the worker's thread.
+
+        With `take_over` also execute the commands that other processes have claimed.
+        """
         if self._store.seems_away:
             return
         try:
@@ -63,14 +66,14 @@ class CommandReader:
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
         try:
             return self._campaign.apply(parse_command(metadata))
-        except ValueError as error:  # anybody can write a node
+        except ValueError as error:  # any program can write a node
             return Answer("refused", str(error)[:300])
 
     def _answer(self, key: str) -> None:
         answer = self._answers.get(key)
         if answer is None:
             return
-        if not self._campaign.is_saved:  # the command comes again with the next look
+        if not self._campaign.is_saved:  # the next `look` finds the command again
             self._campaign.checkpoint()
             return
         try:

@@ -1,4 +1,4 @@
-"""Everything that a campaign writes beside results: suggestions, the log with claims and notices, the checkpoint."""
+"""Records of a campaign besides results: suggestions, the log with claims and notices, and the checkpoint."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 GONE = "its session was gone"
 
-# Statuses that one may replace: an accepted suggestion is not withdrawn, a measured one does not become failed, and a
-# failed one may fail again in a later run.
+# By new status: the statuses that it may replace. An accepted suggestion is not withdrawn, a measured one does not
+# become failed, and a failed one may fail again in a later run.
 _INSTEAD_OF = {"withdrawn": ["proposed"], "superseded": ["proposed"], "failed": ["proposed", "accepted", "failed"]}
 
 
 def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concatenate["Ledger", P], None]:
-    """Log what Tiled does not accept instead of raising: no run is lost for it."""
+    """Log an error of Tiled instead of raising it, so that a failed write never costs a run."""
 
     @wraps(write)
     def inner(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> None:
-        if self._store.seems_away and not self._store.answers():  # otherwise each write would wait for half a minute
+        if self._store.seems_away and not self._store.answers():  # without this each write would wait half a minute
             logger.warning("Tiled is away: %s %s is not written", write.__name__, args)
             return
         try:
@@ -45,7 +45,7 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
 class Ledger:
     """Writes suggestions, their status, the log and the checkpoint of one agent to Tiled.
 
-    `names` are the actuators, which share the `unit`. `principal` is the agent's account on a server with accounts.
+    `names` are the actuators; `unit` is their unit. `principal` is the agent's account on a server with accounts.
     """
 
     def __init__(
@@ -62,7 +62,10 @@ class Ledger:
         by: str | None = None,
         principal: str | None = None,
     ) -> None:
-        """Write a suggestion, or another status of one; `principal` is the account that made it, if not the agent's."""
+        """Write a suggestion, or a new status of a suggestion.
+
+        `principal` is the account that made the suggestion, if it is not the agent's.
+        """
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
             agent=self._agent,
@@ -84,7 +87,7 @@ class Ledger:
     def status(
         self, id: str, status: str, reason: str | None = None, raw_uid: str | None = None, by: str | None = None
     ) -> None:
-        """Write the status of a suggestion; one of another agent stays as it is."""
+        """Write the status of a suggestion. Suggestions of other agents stay unchanged."""
         try:
             self._store.set_status(id, status, reason, raw_uid, by=by, instead_of=_INSTEAD_OF.get(status))
         except KeyError:
@@ -94,11 +97,11 @@ class Ledger:
     def close_open(self, known: Sequence[Outcome], own: Collection[str], before: str) -> None:
         """Write the final status of suggestions that a dead session left open, and log its last result.
 
-        `known` are all results, `own` the ids of this session's suggestions; those since `before` are not closed.
+        `known` are all results. Suggestions with an id in `own`, and those created after `before`, are not closed.
         """
         outcomes = {outcome.trial_id: outcome for outcome in known if outcome.trial_id != outcome.key}
         for record in self._store.open_suggestions():
-            if record.id in own or record.created > before:  # the latter belong to another live session
+            if record.id in own or record.created > before:  # newer ones belong to another live session
                 continue
             outcome = outcomes.get(record.id)
             if outcome is not None:
@@ -115,7 +118,7 @@ class Ledger:
             self._store.log(text, raw_uid=last.raw_uid, result=last.key)
 
     def open_elsewhere(self, id: str, own: Collection[str]) -> list[SuggestionRecord] | None:
-        """Return open suggestions older than this one that are not our `own`; None if Tiled does not answer."""
+        """Return the open suggestions that are older than `id` and not in `own`; None if Tiled does not answer."""
         if self._store.seems_away:
             return None
         try:
@@ -128,7 +131,7 @@ class Ledger:
 
     @_softly
     def note(self, text: str, *, once: str | None = None, **ids: Any) -> None:
-        """Write a line of the log; one with a key `once` is written once."""
+        """Write a line of the log. A line with a key `once` is written only once."""
         self._store.log(text, once=once, **ids)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -147,7 +150,10 @@ class Ledger:
         return place(known, dict.fromkeys(known, self._unit)) if known else "an unknown position"
 
     def finding(self, outcome: Outcome, *, told_apart: bool = True) -> str:
-        """Return a result in words; `told_apart`: whether the embedding of a novel one differs from known regimes."""
+        """Return a result in words.
+
+        `told_apart` is whether the embedding of a novel result differs from those of known regimes.
+        """
         scan = "" if outcome.scan_id is None else f"scan {scan_text(outcome.scan_id, outcome.event)} "
         where = f"{scan}at {self.position_text(outcome.positions)}"
         if outcome.status == "failed":
@@ -158,7 +164,7 @@ class Ledger:
 
 
 def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the terms of a suggestion: its numbers beside the position."""
+    """Return the terms of a suggestion: all its numbers except the position."""
     return {
         name: float(x)
         for name, x in suggestion.items()
@@ -177,7 +183,7 @@ _WORDS = ("no exposures", "one exposure", "two exposures", "three exposures", "f
 class Claims:
     """Claims that a regime is new, and hints that one more exposure could decide it.
 
-    There are no claims for a technique without simulated regimes of known kinds.
+    A technique without simulated regimes of known kinds makes no claims.
     """
 
     def __init__(self, technique: Technique) -> None:
@@ -200,7 +206,7 @@ class Claims:
         return f"chance of any false discovery tonight <= {self._discoveries.alpha:g}"
 
     def update(self, p_values: Mapping[int, Sequence[float]]) -> list[str]:
-        """Return announcements that follow from the p-values of each regime, in the order of measurement."""
+        """Return the announcements that follow from the p-values of each regime, in the order of measurement."""
         if self._discoveries is None:
             return []
         alpha, lines = self._discoveries.alpha, []
@@ -226,11 +232,11 @@ DRIFT = (
 
 
 class Drift(Protocol):
-    """Detects that the p-values are not those of known runs."""
+    """Detects that the p-values differ from those of known runs."""
 
     @property
     def verdict(self) -> str:
-        """Empty until a drift was detected."""
+        """The verdict in words; empty until a drift is detected."""
         ...
 
     def update(self, p: float) -> float:
@@ -239,18 +245,18 @@ class Drift(Protocol):
 
 
 class Notices:
-    """Log lines for the operator: the sample is explored, a regime changes, recalibrate.
+    """Log lines for the operator: the sample is explored, a regime has changed, recalibrate.
 
-    Runs at most a `beam_size` apart are at one place; None if it is not known.
+    Runs at most one `beam_size` apart are at the same place. If it is None, changes of a regime are not detected.
     """
 
     def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
         self._ledger, self._atlas, self._beam_size, self.drift = ledger, atlas, beam_size, drift
         self._was_explored = False
-        self.advice: str | None = None  # what the latest run suggests to do
+        self.advice: str | None = None  # from the latest run
 
     def post(self, outcome: Outcome, explored: bool, why: str) -> None:
-        """Write the notices that follow from a run; `explored`: whether the sample is, and `why`, in words."""
+        """Write the notices that follow from a run. `explored` is whether the sample is explored, `why` the reason."""
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
@@ -263,7 +269,7 @@ class Notices:
             self._ledger.note(self.advice, raw_uid=outcome.raw_uid, result=outcome.key)
 
     def _change(self, outcome: Outcome) -> str | None:
-        """Return the notice that the regime at the place of a run has changed; None if it has not, or is not known."""
+        """Return the notice that the regime at the place of a run has changed; None without a known change."""
         if outcome.regime < 0 or self._beam_size is None:
             return None
         before = self._atlas.regime_before(outcome, self._beam_size)

@@ -1,4 +1,4 @@
-"""The optimizer of a campaign: an `Explorer` with the campaign's options, or one that the technique supplies."""
+"""The optimizer of a campaign: an `Explorer` with the campaign's options, or the optimizer of the technique."""
 
 import logging
 import uuid
@@ -22,13 +22,13 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignOptions:
-    """Options of one agent's campaign; those of `ainerd.steering.Explorer` have their names and defaults there."""
+    """Options of the campaign of one agent. Options of `ainerd.steering.Explorer` have the same names and defaults."""
 
-    agent: str  # name: the checkpoint is found again by it
+    agent: str  # name, which also identifies the checkpoint
     bounds: Limits
-    age: str = ""  # name in the results of the age of the sample, in s; empty if it is not known
-    drift: Drift | None = None  # watches the session's p-values
-    principal: str | None = None  # the agent's account on a server with accounts; it goes with its suggestions
+    age: str = ""  # name of the sample's age in the results, in s; empty if it is not recorded
+    drift: Drift | None = None  # test of the session's p-values
+    principal: str | None = None  # the agent's account on a server with accounts, written with its suggestions
     unit: str = ""  # of the actuators
     smallest_feature: float | None = None
     beam_size: float | None = None
@@ -39,7 +39,7 @@ class CampaignOptions:
 
 
 def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labeler) -> "Explorer | TechniqueOptimizer":
-    """The technique's own optimizer if it has one, else an `Explorer`."""
+    """Return the optimizer of the technique if it has one, otherwise an `Explorer`."""
     if (own := technique.optimizer(options.bounds)) is not None:
         return TechniqueOptimizer(own, options.bounds, technique.name)
     return Explorer(
@@ -58,12 +58,12 @@ def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labele
 
 
 class TechniqueOptimizer(Windowed):
-    """The interface of `ainerd.steering.Explorer` around another bluesky-adaptive `Optimizer`.
+    """Wraps another bluesky-adaptive `Optimizer` in the interface of `ainerd.steering.Explorer`.
 
-    Suggestions get an id and a reason if they lack them, and numbers beside the position become terms. A position out
-    of bounds or in an excluded region is never passed on. A failed exposure is reported to `register_failures`, if
-    there is such a method. The dose limit is up to the optimizer. `name` is the technique's, for messages.
-    ValueError if the optimizer has no `suggest` or no `ingest`.
+    A suggestion without id or reason gets one, and its numbers besides the position become terms. Positions outside the
+    bounds or in an excluded region are dropped. Failed exposures are passed to `register_failures`, if the optimizer
+    has this method. The optimizer itself must respect a dose limit. `name` is the name of the technique, for messages.
+    Raises ValueError if the optimizer has no `suggest` or no `ingest`.
     """
 
     def __init__(self, optimizer: Any, bounds: Limits, name: str) -> None:
@@ -73,7 +73,7 @@ class TechniqueOptimizer(Windowed):
         self._optimizer, self.window, self._whose = optimizer, Window(bounds), f"the optimizer of technique {name}"
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
-        """Return the next positions; ValueError, in one line, if the optimizer gives none that may be measured."""
+        """Return the next positions; raise ValueError if the optimizer suggests no position that may be measured."""
         n, suggestions = num_points or 1, list[dict[str, Any]]()
         for _ in range(TRIES):
             try:
@@ -87,7 +87,7 @@ class TechniqueOptimizer(Windowed):
         raise ValueError(f"{self._whose} suggested no position that may be measured, in {TRIES} tries")
 
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Pass on results; log an error of the optimizer."""
+        """Pass results to the optimizer, and log its errors."""
         measured = [point for point in points if np.isfinite(point["embedding"]).all()]
         try:
             if measured:
@@ -97,7 +97,7 @@ class TechniqueOptimizer(Windowed):
             logger.exception("%s did not accept the results", self._whose)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Complete a person's own points to suggestions; ValueError if one may not be measured."""
+        """Return points of a person as complete suggestions; raise ValueError if a point may not be measured."""
         for suggestion in suggestions:
             if (objection := self.window.objection(self._position(suggestion))) is not None:
                 raise ValueError(objection)
@@ -111,10 +111,10 @@ class TechniqueOptimizer(Windowed):
             self._optimizer.register_failures(suggestions)
 
     def withdraw(self, trial_id: str) -> None:
-        """Do nothing: the protocols of bluesky-adaptive have no method for it."""
+        """Do nothing: the protocols of bluesky-adaptive have no method to withdraw a suggestion."""
 
     def should_stop(self) -> tuple[bool, str]:
-        """Return whether to stop, and why; never, if the optimizer has no such method."""
+        """Return whether to stop, and the reason. An optimizer without such a method never stops."""
         if not isinstance(self._optimizer, SupportsStoppingCriteria):
             return False, f"{self._whose} does not say when to stop"
         try:
@@ -124,11 +124,11 @@ class TechniqueOptimizer(Windowed):
         return bool(stop), why or f"{self._whose} says {'stop' if stop else 'go on'}"
 
     def get_best_points(self) -> list[Any]:
-        """Return the best points, if the optimizer has such a method."""
+        """Return the best points; empty if the optimizer has no such method."""
         return list(self._optimizer.get_best_points()) if hasattr(self._optimizer, "get_best_points") else []
 
     def map(self) -> None:
-        """Return None: there is no belief over position to draw."""
+        """Return None: this optimizer has no belief over position to draw."""
 
     def _completed(self, suggestion: Mapping[str, Any], reason: str) -> dict[str, Any]:
         return {

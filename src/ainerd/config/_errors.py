@@ -1,4 +1,4 @@
-"""Errors of settings, in words that name the key."""
+"""Messages for errors in the settings. Each message names the key."""
 
 import difflib
 import sys
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 
 class SettingsError(ValueError):
-    """The settings are invalid; the message names the key and the file."""
+    """Raised if the settings are invalid; the message names the key and the file."""
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], technique: str = "") -> list[str]:
-    """Return the problems of values, a line each: ``key: problem``."""
+    """Return one line ``key: problem`` for each invalid value."""
     problems = []
     for e in error.errors():
         message = e["msg"].removeprefix("Value error, ")
@@ -29,7 +29,10 @@ def problems_of(error: ValidationError, model: type[BaseModel], technique: str =
 
 
 def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
-    """Yield values that no setting can have, a line each: text that no path has, an integer that no float holds."""
+    """Yield one line for each value that is invalid in any setting: text that a path cannot contain, or a huge integer.
+
+    An integer is too large if it does not fit into a float.
+    """
     if isinstance(value, Mapping):
         for name, each in value.items():
             yield from unusable_values(each, (*at, name))
@@ -43,7 +46,7 @@ def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
 
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
-    """Return the keys of the section at a location, if it is a section."""
+    """Return the keys of the section at a location; empty if it is not a section."""
     for name in location:
         field = getattr(model, "model_fields", {}).get(name)
         model = None if field is None else field.annotation
@@ -51,13 +54,13 @@ def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
 
 
 def alternatives(key: str, known: list[str]) -> str:
-    """Return the end of a message: the key that was probably meant, or the known keys."""
+    """Return the end of a message, with the most similar key or all known keys."""
     close = difflib.get_close_matches(key, known, 1)
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
 
 
 def files_near(path: Path) -> str:
-    """Return the end of a message: a settings file beside or in a path that is not one."""
+    """Return the end of a message, with a settings file near a path that is not a settings file."""
     if path.is_dir():
         files = [file for file in sorted(path.glob("*.toml")) if ".instrument" not in file.suffixes]
         return f", did you mean {files[0]}?" if files else ""
@@ -67,7 +70,7 @@ def files_near(path: Path) -> str:
 
 
 def short(value: Any) -> str:
-    """Return at most 60 characters of a value."""
+    """Return a value as text of at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -1,4 +1,4 @@
-"""The sections of the TOML that all techniques share, and reading a section of a technique."""
+"""The sections of the TOML that are the same for all techniques, and a function that reads a technique's section."""
 
 import sys
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ class Section(BaseModel):
 
 
 def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
-    """Return the section `name` of the TOML, validated.
+    """Validate the section `name` of the TOML and return it.
 
-    SettingsError has a line for each problem, which names the key.
+    Raises SettingsError with one line for each problem, which names the key.
     """
     try:
         return model.model_validate(dict(values))
@@ -35,7 +35,7 @@ def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
 
 
 def read_map(path: Path, name: str) -> NDArray[Any]:
-    """Return the array (rows, columns) in the .npy file of the key `name`; ValueError names both."""
+    """Return the array, (rows, columns), in the .npy file of the key `name`. A ValueError names key and file."""
     if not path.is_file():
         raise ValueError(f"{name}: there is no {path}")
     try:

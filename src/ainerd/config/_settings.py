@@ -20,7 +20,7 @@ PREFIX = "AINERD_"
 
 
 class Settings(BaseSettings):
-    """Everything that `ainerd.agent.build_agent` needs to know about an instrument.
+    """All settings of an instrument, for `ainerd.agent.build_agent`.
 
     The environment overrides the file: ``AINERD_STEERING__SEED=1``, ``AINERD_RHEO_XPCS__ALPHA=0.01``.
 
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     technique : str
         Name of an installed technique, see `ainerd.technique.names`.
     section : dict
-        The technique's own section; it may be changed before an agent is built.
+        The technique's own section. It may be changed before an agent is built.
     folder : Path
         Folder of the file; relative paths start there.
     """
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     def load(cls, path: Path | str) -> Self:
         """Read a TOML file; its relative paths start in its own folder.
 
-        SettingsError has a line for each problem, which names the file and the key.
+        Raises SettingsError with one line for each problem, which names the file and the key.
         """
         path = Path(path)
         try:
@@ -104,14 +104,14 @@ class Settings(BaseSettings):
     def of(cls, given: Mapping[str, Any], folder: Path) -> Self:
         """Make settings from the tables of a TOML file, overridden by the environment; see `tables`.
 
-        SettingsError has a line for each problem, which names the key.
+        Raises SettingsError with one line for each problem, which names the key.
         """
         given = dict(given)
         technique = os.environ.get(f"{PREFIX}TECHNIQUE") or str(given.get("technique", DEFAULT_TECHNIQUE))
         section = given.pop(technique, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{technique}: must be a section [{technique}]")
-        if private := [name for name in given if name.startswith("_")]:  # options of pydantic, which read files
+        if private := [name for name in given if name.startswith("_")]:  # pydantic options, which would read files
             raise SettingsError(f"{private[0]}: unknown key")
         if problems := _misplaced({name: x for name, x in given.items() if name not in cls.model_fields}, technique):
             raise SettingsError("\n".join(problems))
@@ -131,12 +131,12 @@ class Settings(BaseSettings):
         return settings
 
     def tables(self) -> dict[str, Any]:
-        """Return the settings as tables of plain values, for `of` on another machine; without the API key."""
+        """Return the settings without the API key, as tables of plain values for `of` on another machine."""
         return {**self.model_dump(mode="json", exclude={"storage": {"api_key"}}), self.technique: self.section}
 
 
 def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
-    """Return problems of sections that belong neither to all techniques nor to this one, in file or environment."""
+    """Return the problems of sections, in file or environment, that are neither general nor of this technique."""
     variables = {
         v: v[len(PREFIX) :].partition("__")[0].lower() for v in os.environ if v.startswith(PREFIX) and "__" in v
     }
@@ -155,7 +155,7 @@ def _misplaced(sections: Mapping[str, Any], technique: str) -> list[str]:
 
 
 def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return a section overridden by the environment, whose values are JSON, or else text."""
+    """Return a section overridden by the environment. Values of the environment are JSON or else text."""
     table = deepcopy(dict(section))
     for variable in sorted(name for name in os.environ if name.startswith(prefix)):
         inner, *outer, last = table, *variable[len(prefix) :].split("__")
@@ -172,12 +172,12 @@ def _overridden(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _known_key(name: str, table: Mapping[str, Any]) -> str:
-    """Return the key of a table that has this name in capitals."""
+    """Return the key of a table that matches a name in any case, or else the name in lower case."""
     return next((key for key in table if key.lower() == name.lower()), name.lower())
 
 
 def _not_json(error: ValueError) -> str:
-    """Return a message that names the variable of the environment that must be JSON."""
+    """Return a message that names the environment variable whose value is not JSON."""
     text = getattr(error.__cause__, "doc", None)
     variables = [name for name, value in os.environ.items() if name.startswith(PREFIX) and value == text]
     if not variables:

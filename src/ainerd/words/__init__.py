@@ -1,4 +1,4 @@
-"""Positions, times and text from outside, written the same way at the prompt, in the log, in figures and in reports."""
+"""Format positions, times and foreign text in the same way at the prompt, in the log, in figures and in reports."""
 
 from ainerd.words._clock import here
 from ainerd.words._position import coordinate, named_place, place

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
-MOST = 6  # decimals, before powers of ten
+MOST = 6  # most decimals; smaller numbers are written with powers of ten
 
 
 def coordinate(x: float) -> str:
@@ -16,7 +16,7 @@ def coordinate(x: float) -> str:
 
 
 def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return a position as text: ``(3.25, 1.00) mm``, with the unit of each actuator where they differ."""
+    """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ."""
     shared = {units.get(name, "") for name in position}
     if len(shared) == 1:
         return f"({', '.join(map(coordinate, position.values()))}) {shared.pop()}".rstrip()

@@ -1,4 +1,4 @@
-"""Text from outside, made safe for a terminal, a catalog and a spreadsheet."""
+"""Make foreign text safe for a terminal, a catalog and a spreadsheet."""
 
 import re
 from typing import TYPE_CHECKING
@@ -11,12 +11,12 @@ _FORMULA_STARTS = "=+-@\t\r"
 
 
 def printable(text: object) -> str:
-    """Return the text with control characters shown as �, so that an escape sequence in a name clears no screen."""
+    """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def rendered(renderable: object) -> str:
-    """Return what rich would print, without trailing spaces."""
+    """Return the text that rich would print, without trailing spaces."""
     from rich.console import Console
 
     console = Console()
@@ -26,12 +26,12 @@ def rendered(renderable: object) -> str:
 
 
 def storable(text: str) -> str:
-    """Escape what a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL)."""
+    """Escape the characters that a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL)."""
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 def escape_cell(cell: object) -> object:
-    """Put a ' before a text that a spreadsheet would take for a formula; other values stay as they are."""
+    """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell
 
 
