@@ -1,7 +1,7 @@
 """Results in Tiled: records, writing, reading, search, export, and the nodes of agents.
 
 Every result, suggestion, atlas and log line is a node of Tiled with its numbers as metadata, readable with
-`ResultStore` and with a plain Tiled client. Nothing here knows how a result was computed.
+`ResultStore` and with a plain Tiled client. This package does not depend on the computation of a result.
 """
 
 from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent, read_checkpoint, save_checkpoint

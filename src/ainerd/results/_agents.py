@@ -18,14 +18,14 @@ from ainerd.results._records import digest, plain, utc_now
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 60.0  # time, by our own clock, after which the claim of another process has lapsed
+LEASE_S = 60.0  # time, by the clock of this process, after which the claim of another process lapses
 SOON_S = 5.0  # time limit of a request; it is not repeated
 
 
 class AgentNode:
     """The node of an agent, ``ainerd/agents/<digest of its name>``, and the commands below it.
 
-    Nothing is retried: what cannot be written now is written anew a few seconds later.
+    Requests are not repeated: the agent writes its state again a few seconds later.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class AgentNode:
         return list(read_children(self._ainerd, f"agents/{self._key}", SOON_S, status="asked"))
 
     def send(self, command: Command) -> bool:
-        """Create the node of a command; return False if there is one with its id. KeyError if there is no agent."""
+        """Create the node of a command; return False if its id exists already. Raises KeyError without an agent."""
         metadata = command_metadata(command, self._agent)
         return create_node(self._ainerd["agents", self._key], command.id, metadata, "AinerdCommand")[1]
 
@@ -68,11 +68,11 @@ class AgentNode:
         return dict(self._ainerd["agents", self._key, key].metadata)
 
     def claim(self, key: str, process: str, *, take_over: bool = False) -> bool:
-        """Claim a command for a process of the agent, and return whether it is the first to do so.
+        """Claim a command for a process of the agent, and return whether this process may execute it.
 
-        A claim is a node below the command, which can be created only once. If there is no answer `LEASE_S` after we
-        first saw the claim of another process, that process has ended, and a single other process may take the command
-        over; with `take_over` at once.
+        A claim is a node below the command, which can be created only once. If a command has no answer `LEASE_S` after
+        this process first saw the claim of another one, the other process counts as ended. Then one process may take
+        over the command; with `take_over` at once.
         """
         parent, claim = self._ainerd["agents", self._key, key], "claim"
         while True:
@@ -144,7 +144,7 @@ def agent_key(agent: str) -> str:
 
 
 def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
-    """Read the state of an agent; empty if it never wrote one."""
+    """Read the state of an agent; empty if the agent has never written it."""
     try:
         return dict(ainerd["agents", agent_key(agent)].metadata)
     except KeyError:
@@ -152,7 +152,7 @@ def read_agent(ainerd: Container, agent: str) -> dict[str, Any]:
 
 
 def principal_of(client: Container) -> str | None:
-    """Return the principal of a client on a server with accounts; None where everybody shares one key."""
+    """Return the principal of a client on a server with accounts; None if all clients share one key."""
     context = client.context
     if not context.server_info.authentication.links:
         return None
@@ -172,7 +172,7 @@ def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> 
 
 
 def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:
-    """Read the checkpoint of an agent; empty if there is none, or somebody changed it."""
+    """Read the checkpoint of an agent; empty if it does not exist or is invalid."""
     try:
         return dict(ainerd["checkpoints", agent_key(agent)].metadata["state"])
     except KeyError:

@@ -1,4 +1,4 @@
-"""The part of the store that holds what campaigns write beside results: suggestions, atlases and the log."""
+"""The part of the store for the records of campaigns besides results: suggestions, atlases and the log."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -69,7 +69,7 @@ class CampaignRecords:
         self._own_atlas: str | None = None  # key of the newest atlas, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
-        """Write a suggestion and return its id; one with the same id is left as it is."""
+        """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
         node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
         if is_new:
             self._written[record.id] = node, record
@@ -123,7 +123,7 @@ class CampaignRecords:
         Raises
         ------
         KeyError, ValueError
-            If there is no such suggestion, or no such status.
+            If the suggestion or the status does not exist.
         """
         node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
         if node is None or record is None:
@@ -144,7 +144,7 @@ class CampaignRecords:
         return True
 
     def suggestion(self, id: str) -> SuggestionRecord:
-        """Return one suggestion; KeyError if there is none with that id."""
+        """Return one suggestion; raise KeyError if the id is unknown."""
         return SuggestionRecord.from_metadata(self._suggestions[id].metadata)
 
     def suggestions(self, status: str | None = None) -> pd.DataFrame:
@@ -173,7 +173,7 @@ class CampaignRecords:
         return newest_key(self._log, result=result) is not None
 
     def next_suggestion(self, agent: str | None = None) -> SuggestionRecord | None:
-        """Return the newest suggestion that is still proposed; None if there is none. One request.
+        """Return the newest suggestion that is still proposed, or None. One request.
 
         A suggestion that somebody else than an agent proposed counts only after a person took it.
 

@@ -21,12 +21,12 @@ _OF_THE_NODE = ("agent", "status", "answer", "answered", "proposed_by")
 
 
 def new_id() -> str:
-    """An id that sorts by time."""
+    """Return an id that sorts by time."""
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
 
 
 class _Command(BaseModel):
-    """What every command has."""
+    """Fields of every command."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,7 +112,7 @@ class Propose(_Command):
 
 
 class Name(_Command):
-    """Call a regime this; an empty name removes the one it has."""
+    """Name a regime; an empty name removes the name."""
 
     do: Literal["name"] = "name"
     regime: int = Field(ge=-1, lt=1_000_000)
@@ -151,7 +151,7 @@ _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
 def parse_command(metadata: Mapping[str, Any]) -> Command:
-    """The command in the metadata of a node; ValueError, in one line, if they are none."""
+    """Return the command in the metadata of a node; raise ValueError, in one line, if the metadata are invalid."""
     try:
         return _COMMAND.validate_python({name: x for name, x in metadata.items() if name not in _OF_THE_NODE})
     except ValidationError as error:
@@ -161,5 +161,5 @@ def parse_command(metadata: Mapping[str, Any]) -> Command:
 
 
 def command_metadata(command: Command, agent: str) -> dict[str, Any]:
-    """Metadata of the node in which a command waits for this agent."""
+    """Return the metadata of the node in which a command waits for this agent."""
     return {**command.model_dump(exclude_none=True), "agent": agent, "status": "asked"}

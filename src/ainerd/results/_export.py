@@ -38,7 +38,7 @@ def export(store: ResultReader, key: str, path: str | Path) -> Path:
     Raises
     ------
     KeyError
-        If there is no such result.
+        If the result does not exist.
     ValueError
         If the result has no contents yet, its technique writes no such files, or the file exists.
     """

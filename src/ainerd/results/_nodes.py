@@ -85,7 +85,7 @@ def create_node(parent: Container, key: str, metadata: dict[str, Any], spec: str
 
 
 def result_node(results: Container, key: str) -> Container:
-    """Return the node of a result; KeyError if there is none."""
+    """Return the node of a result; raise KeyError if it does not exist."""
     try:
         return results[key]
     except KeyError:
@@ -115,7 +115,7 @@ def nodes_from(container: Container, offset: int = 0, **equal: str | None) -> Se
 def read_children(container: Container, path: str, timeout_s: float, **equal: str) -> list[Node]:
     """Read key and metadata of the children at a path below the container, in one request without retries.
 
-    Returns nothing if there is no such path.
+    Returns an empty list if the path does not exist.
     """
     url = f"{container.item['links']['search'].rstrip('/')}/{path}"
     params = {"fields": "metadata", "omit_links": True, "page[limit]": PAGE} | _conditions(equal)
@@ -149,7 +149,7 @@ def newest_nodes(container: Container, limit: int, **equal: str | None) -> list[
 
 
 def newest_key(container: Container, **equal: str | None) -> str | None:
-    """Read the key of the child with these metadata that was created last; None if there is none. One request."""
+    """Read the key of the newest child with these metadata, or None. One request."""
     nodes = _page(container, newest_key_search(container, **equal))["data"]
     return nodes[0]["id"] if nodes else None
 
@@ -161,7 +161,7 @@ def newest_key_search(container: Container, **equal: str | None) -> Search:
 
 
 def read_shapes(container: Container, key: str) -> dict[str, list[int] | None]:
-    """Read the shapes of the arrays in a child, by name; None for a table. Empty if there is no such child."""
+    """Read the shapes of the arrays in a child, by name; None for a table. Empty if the child does not exist."""
     url = f"{container.item['links']['search']}/{key}"
     params = {"fields": ["structure", "structure_family"], "omit_links": True, "page[limit]": PAGE}
     nodes = _page(container, Search(url, params))["data"]

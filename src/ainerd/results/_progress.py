@@ -13,7 +13,7 @@ _MANY = 20  # items from which on there is a bar
 
 @contextmanager
 def waiting(activity: str) -> Iterator[None]:
-    """Print what takes so long if it takes longer than `PATIENCE_S`; only to a terminal."""
+    """Print the activity if it takes longer than `PATIENCE_S`; only to a terminal."""
     if not _is_watched():
         yield
         return

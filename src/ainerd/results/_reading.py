@@ -63,8 +63,8 @@ class ResultReader(CampaignRecords):
         status : {"computing", "complete", "partial", "growing", "failed"}, optional
         columns : "all" or sequence of str, optional
             Names of columns, or "all" for a plain DataFrame that shows all of them. Default: a table with all columns
-            that shows those people ask for: scan, time, sample, position, regime, p, the technique's numbers, status,
-            key.
+            that shows the most important ones: scan, time, sample, position, regime, p, the technique's numbers,
+            status, key.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class ResultReader(CampaignRecords):
         Raises
         ------
         KeyError
-            If there is no such result; the message lists the known ones.
+            If no result matches; the message lists the known results.
         """
         if isinstance(run, str) and len(run) == KEY_LENGTH:
             return run
@@ -205,7 +205,7 @@ class ResultReader(CampaignRecords):
         return current.table.loc[keys[fits][order]].assign(distance=distance)
 
     def array(self, key: str, name: str) -> NDArray[Any]:
-        """Read one array of a result; KeyError, with the names of all, if it has none of that name."""
+        """Read one array of a result; raise KeyError, with all names, if the result has no such array."""
         values = np.asarray(self._child(key, name).read())
         return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
@@ -214,26 +214,26 @@ class ResultReader(CampaignRecords):
         return self.rows(key, name)
 
     def rows(self, key: str, name: str) -> pd.DataFrame:
-        """Read one table of a result; KeyError, with the names of all, if it has none of that name."""
+        """Read one table of a result; raise KeyError, with all names, if the result has no such table."""
         return read_table(self._child(key, name))
 
     def status(self, key: str) -> str | None:
-        """Read the status of a result; None if there is no result with that key."""
+        """Read the status of a result, or None for an unknown key."""
         try:
             return self._results[key].metadata["status"]
         except KeyError:
             return None
 
     def record(self, key: str) -> ResultRecord:
-        """Read everything but the arrays of a result; KeyError if there is none with that key."""
+        """Read everything except the arrays of a result; raise KeyError for an unknown key."""
         return ResultRecord.from_metadata(result_node(self._results, self.key(key)).metadata)
 
     def explain(self, key: str) -> str:
-        """Explain in one sentence why a run was called novel, or not."""
+        """Explain why a run is novel or not."""
         return explain(self.record(key))
 
     def configuration(self, digest: str) -> Configuration | None:
-        """Read the configuration of the results with this digest of their parameters; None if there is none."""
+        """Read the configuration of the results with this digest of their parameters, or None."""
         try:
             return Configuration.read(self.container["configurations", digest])
         except KeyError:
@@ -261,7 +261,7 @@ class ResultReader(CampaignRecords):
         return counts
 
     def refresh(self) -> None:
-        """Read every result anew: needed only after somebody changed a complete result by hand."""
+        """Read all results again. This is needed only after a complete result was changed by hand."""
         self._mirror.forget()
 
     def _read(self) -> Columns:
@@ -269,7 +269,7 @@ class ResultReader(CampaignRecords):
         return self._read_all()[1]
 
     def _read_all(self) -> tuple[Columns, Columns]:
-        """Return the results of everybody and those of the scope."""
+        """Return all results, and the results of the scope."""
         with self._prefetch(self._mirror.searches()):
             read = self._mirror.read()
         if self._read_last is None or self._read_last[0] is not read:

@@ -30,11 +30,11 @@ class Jobs:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Add a job; returns at once."""
+        """Add a job and return at once."""
         self._queue.put(job)
 
     def when_idle(self, job: Job | None) -> None:
-        """Do this job every second while there is no other."""
+        """Do this job every second while no other job waits."""
         self._idle = job
 
     @property

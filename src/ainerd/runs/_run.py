@@ -30,7 +30,7 @@ class RunState:
     campaign : Listener
         Gives each unit its regime, and learns from each result that is written.
     late_s : float
-        How long after the end of the run its frames may come.
+        Time after the end of the run in which its frames may arrive.
     on_block : callable
         Called after each block of frames.
 
@@ -74,7 +74,7 @@ class RunState:
 
     @property
     def progress(self) -> tuple[int, int | None] | None:
-        """Frames read and expected; None before any are announced, and for a run that has its result."""
+        """Number of frames read and expected; None before frames are announced, and for a run that has its result."""
         has_begun = self._subject is not None or (self.outcomes and self.event is not None)
         return (self.run.n_read, self.run.n_frames) if has_begun and self._recalled is None else None
 
@@ -86,7 +86,7 @@ class RunState:
     def conclude(self, subject: Subject, analysis: Analysis | None, *, closes: bool) -> Outcome:
         """Give a unit its regime, write its result, and let the campaign learn from it.
 
-        Whatever goes wrong, the unit gets a failed result; only errors of Tiled are raised.
+        After any other error the unit gets a failed result; only errors of Tiled are raised.
         """
         before = self._writer.outcome(subject.run, subject.key, subject.event)
         try:
@@ -107,7 +107,7 @@ class RunState:
         return outcome
 
     def _advance(self, wait_s: float | None = None) -> None:
-        """Take the frames that are there; wait at most `wait_s` in all for the others."""
+        """Take the available frames, and wait at most `wait_s` in total for the missing ones."""
         end = time.monotonic() + (wait_s or 0.0)
         while not self._is_unreadable:
             if self._subject is None and not self._begin():
@@ -121,9 +121,9 @@ class RunState:
             self._end()
 
     def _begin(self) -> bool:
-        """Begin the next unit; return False if there is none.
+        """Begin the next unit; return False if the run has no further unit yet.
 
-        The first begins before its frames come, so that Tiled makes room meanwhile.
+        The first unit begins before its frames arrive, so that Tiled can reserve space in advance.
         """
         event = self.event
         if self.outcomes and (event is None or self.run.n_ready <= self.run.n_read):
@@ -215,7 +215,7 @@ def _is_short(subject: Subject) -> bool:
 
 @contextmanager
 def _problems_of(subject: Subject) -> Iterator[None]:
-    """Turn errors of a run into its unit's problem; raise those that are not the run's fault."""
+    """Turn errors of a run into the problem of its unit; raise errors that the run did not cause."""
     try:
         yield
     except NOT_OF_THE_RUN:

@@ -31,9 +31,9 @@ BATCH = 20  # documents per request of TiledWriter: enough for a 50 Hz monitor
 
 
 class Journal:
-    """Writes each run in progress to a file, a line per document; the file stays locked while this process lives.
+    """Writes each run in progress to a file, one line for each document. The process locks the file while it lives.
 
-    It is called in the RunEngine's thread. If the disk takes nothing, the run goes on without its journal.
+    The journal is called in the RunEngine's thread. If the disk refuses a write, the run continues without a journal.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -139,19 +139,19 @@ class Spool:
             logger.error("run %s is not kept: %s; see `ainerd replay`", uid, error)
 
     def set_aside(self, path: Path, reason: str) -> None:
-        """Rename a file that cannot be used, so that nobody reads it again and a person can find it."""
+        """Rename an unusable file, so that it is not read again and a person can find it."""
         aside = path.with_suffix(".unreadable")
         logger.error("%s: it is set aside as %s", reason, aside)
         with suppress(OSError):
             path.replace(aside)
 
     def try_later(self, path: Path, error: Exception) -> None:
-        """Leave a file where it is and read it again later: the error may pass."""
+        """Keep a file and read it again later, because the error may be temporary."""
         self._retry_at = time.monotonic() + LATER_S
         logger.error("%s cannot be analysed now, it is tried again in %.0f s", path, LATER_S, exc_info=error)
 
     def waiting(self) -> list[Path]:
-        """Return the runs to analyse now; none while Tiled is away."""
+        """Return the runs to analyse now; empty while Tiled does not answer."""
         if (self.is_away or time.monotonic() > self._retry_at) and self._answers():
             self.is_away, self._retry_at = False, float("inf")
             return self.runs()
@@ -159,7 +159,7 @@ class Spool:
 
 
 class RawWriter:
-    """TiledWriter that writes a run again, later, if Tiled did not accept it.
+    """A TiledWriter that writes a run again later if Tiled did not accept it.
 
     TiledWriter itself keeps a run that it failed to write, with all its documents, in a file of `folder`. When the next
     run begins and Tiled answers, `make_up` writes such runs again from the first document. It does the same for

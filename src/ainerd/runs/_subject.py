@@ -1,4 +1,4 @@
-"""The unit of a result (a run, an event of it, or a series of runs): what to keep of it, and its outcome."""
+"""The unit of a result (a run, an event or a series of runs), the readings to keep, and the outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ BEHIND_S = 30.0  # a longer lag is logged
 
 
 class Worker:
-    """A document callback that returns at once; the analysis runs in the thread of `jobs`.
+    """A document callback that returns at once. The analysis runs in the thread of `jobs`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Worker:
     spool : Spool
         Keeps runs whose results Tiled does not accept.
     late_s : float
-        How long after the end of a run its frames may come.
+        Time after the end of a run in which its frames may arrive.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Worker:
         jobs.when_idle(self.analyse_kept)
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take a document; returns at once."""
+        """Take a document and return at once."""
         if name == "start" and isinstance(uid := doc.get("uid"), str):
             if uid not in self._futures or self._futures[uid].done():  # if a run comes twice, its future stays
                 self._futures[uid] = Future()
@@ -80,9 +80,9 @@ class Worker:
         self._on_block.append(listener)
 
     def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
-        """Return the future of a run's outcomes, one per unit; a run without frames has none.
+        """Return the future of the outcomes of a run, one for each unit; empty for a run without frames.
 
-        KeyError if its start document has not come.
+        Raises KeyError before the start document has arrived.
         """
         return self._futures[raw_uid]
 
@@ -131,7 +131,7 @@ class Worker:
         self._jobs.close(timeout_s)
 
     def analyse_kept(self) -> None:
-        """Analyse the runs in the spool again, in their order, if Tiled answers; for the worker's thread."""
+        """Analyse the runs in the spool again, in order, if Tiled answers. Called in the worker's thread."""
         for path in self._spool.waiting():
             delivery = self._current = self._new_delivery(is_kept=True)
             try:
@@ -159,7 +159,7 @@ class Worker:
         self._on_block.clear()
 
     def _take(self, name: str, doc: Any, since: float) -> None:
-        """Route a document to its run; whatever is in it, the worker goes on."""
+        """Route a document to its run. The worker survives any error."""
         try:
             if name == "start":
                 self.analyse_kept()
@@ -182,7 +182,7 @@ class Worker:
         )
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
-        """Hand a document to its run, and the outcomes to those who wait for them."""
+        """Pass a document to its run, and new outcomes to the listeners and futures."""
         try:
             delivery(name, doc)
         finally:  # a plan may wait for the outcomes, whatever went wrong
@@ -209,7 +209,7 @@ class Worker:
             future.set_result(outcomes)
 
     def _warn_if_behind(self, lag_s: float) -> None:
-        """Log once when runs come faster than they are analysed, and once when that is over."""
+        """Log once when the analysis falls behind the runs, and once when it has caught up."""
         if lag_s > BEHIND_S and not self._is_behind:
             logger.warning("%.0f s behind: runs come faster than they are analysed; none is left out", lag_s)
             self._is_behind = True
@@ -219,10 +219,10 @@ class Worker:
 
 
 class Delivery:
-    """One run from its first document to its last, whose documents are kept until its results are written.
+    """One run from its first document to its last. The documents are kept until the results are written.
 
-    If its analysis dies, it begins once more. If Tiled does not accept a result, the run goes to the spool; `is_kept`
-    means that it comes from there.
+    If the analysis dies, it is started once more. If Tiled does not accept a result, the run goes to the spool.
+    `is_kept` is whether the run comes from the spool.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class Delivery:
             self._begin_again(error, name)
 
     def close(self) -> None:
-        """Close the files of a run whose end does not come."""
+        """Close the files of a run whose stop document will not arrive."""
         self._state.run.close()
 
     @property
@@ -336,7 +336,7 @@ class Delivery:
             self._last.append(self._keep(self._refusal))
 
     def _give_up(self, reason: str) -> list[Outcome]:
-        """Return the failed outcome of a run without a result; none if Tiled does not accept it now."""
+        """Return the failed outcome of a run without a result; empty if Tiled does not accept it now."""
         try:
             subject = Subject.of_run(self._writer.technique, self._state.run, self._state.event)
             subject.problem, subject.retake = reason, True
@@ -365,7 +365,7 @@ class Delivery:
         return replace(self._writer.outcome(self._state.run, self.uid), status="failed", reason=reason)
 
     def _begin_again(self, error: BaseException, name: str) -> None:
-        """After an error that would end the worker, analyse the run from its start; after a second one, give it up."""
+        """Analyse the run again from its start after an error that would end the worker. Give up after a second one."""
         logger.error("the analysis of run %s died", self.uid, exc_info=error)
         self._state.run.close()
         self._writer.forget()
@@ -390,7 +390,7 @@ def _n_bytes(value: Any) -> int:
 
 
 def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:
-    """Log an error; in one line if the document is invalid, or belongs to a run that did not come."""
+    """Log an error. The log has one line if the document is invalid or belongs to an unknown run."""
     try:
         checked(name, doc)
     except WireError as invalid:

@@ -103,7 +103,7 @@ class Writer:
         )
 
     def analysed(self, subject: Subject, outcome: Outcome, analysis: Analysis, *, closes: bool) -> Outcome:
-        """Return the outcome with the numbers of the analysis; `closes`: nothing more comes to the unit."""
+        """Return the outcome with the numbers of the analysis. `closes` is whether the unit is complete."""
         age, frame_time_s = self.wanted.readings.get(self.wanted.age), subject.run.frame_time_s
         return replace(
             outcome,
@@ -136,7 +136,7 @@ class Writer:
         return replace(outcome, status=status, reason=reason) if is_written else self._recall(subject)
 
     def give_up(self, subject: Subject, reason: str) -> None:
-        """Write a failed result, even for a unit that was not begun; it is analysed again if its run comes again."""
+        """Write a failed result, even for a unit that has not begun. If its run comes again, it is analysed again."""
         with suppress(httpx.HTTPStatusError, KeyError):  # other errors of httpx: Tiled is away, the run is kept
             try:
                 self.store.fail(subject.key, reason, retake=True)
@@ -152,7 +152,7 @@ class Writer:
             self._growing.pop(subject.key, None)
 
     def forget(self) -> None:
-        """Drop all series from memory, to be rebuilt from Tiled: one may contain half of a run."""
+        """Drop all series from memory, because one may contain half of a run. They are rebuilt from Tiled."""
         self._growing.clear()
 
     def close_series(self, value: str) -> bool:

@@ -27,7 +27,7 @@ router = APIRouter()
 
 
 class Caller:
-    """Who sends a request, and access to the nodes that they may see."""
+    """The sender of a request, and access to the nodes that the sender may see."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Caller:
         return await self._entry(path, scopes, self._root)
 
     async def child(self, parent: Any, *parts: str) -> Any:
-        """Return a node below `parent`; None if the caller may see no such node."""
+        """Return a node below `parent`; None if it does not exist or the caller may not see it."""
         try:
             return await self._entry("/".join(parts), (READ,), parent)
         except HTTPException as error:

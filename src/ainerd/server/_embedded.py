@@ -140,9 +140,9 @@ def open_tiled(storage: Storage) -> tuple[Container, Callable[[], None]]:
 
 
 def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], None]]]:
-    """Start what `open_tiled` returns in the background, so that a session can import its packages meanwhile.
+    """Run `open_tiled` in the background, so that a session can import its packages at the same time.
 
-    The function that is returned waits, and returns or raises what `open_tiled` does.
+    The returned function waits for `open_tiled`, and returns its value or raises its error.
     """
     if storage.uri:
         return partial(open_tiled, storage)
@@ -250,7 +250,7 @@ def _register_user(directory: Path) -> int | None:
 
 
 def _unregister_user(file: int) -> bool:
-    """Stop being a user; return whether there are others."""
+    """Unregister this process as a user, and return whether the server has other users."""
     others = False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -77,7 +77,7 @@ def warn_of_another(name: str, process: Mapping[str, Any], heard: float, closed:
 
 
 def at_work(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the `whereabouts` of the agent of that name that runs on this machine, empty if unknown; None if none."""
+    """Return the `whereabouts` of an agent on this machine, empty if unknown; None if it is not running."""
     path = _path(folder, name)
     try:
         with open(path) as file:

@@ -17,7 +17,7 @@ TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "
 
 
 class Explorer(Windowed):
-    """Suggests where to measure next: the most expected new regimes per unit of beam time.
+    """Suggests the next positions: those with the most expected new regimes per unit of beam time.
 
     A bluesky-adaptive 1.0 `Optimizer`, also `CanRegisterSuggestions`, `TrialFaultAware` and
     `SupportsStoppingCriteria`. A novel exposure is followed up where that is worth more than the best new position: one
@@ -37,7 +37,7 @@ class Explorer(Windowed):
         Seconds from one position to others, ``travel_time(a, b)`` with a (d,) and b (n, d). Without it, travel across
         the widest bound counts as one exposure.
     exposure_s : float, optional
-        Length of an exposure, against which travel time is weighed.
+        Length of an exposure, to weigh the travel time.
     smallest_feature : float, optional
         Radius of the smallest region that must not be missed, in the actuators' unit. A tenth of the widest bound
         without it.
@@ -47,7 +47,7 @@ class Explorer(Windowed):
     dose_limit : int
         Most exposures of one spot.
     alpha : float
-        An exposure that comes without a verdict is novel if its ``novelty_p`` is at most this.
+        An exposure without a verdict is novel if its ``novelty_p`` is at most alpha.
     policy : Policy, optional
         `NewRegimes` without it; `Sobol` and `R2` are others.
     seed : int
@@ -58,7 +58,7 @@ class Explorer(Windowed):
     Raises
     ------
     ValueError
-        If the bounds have no width, or options do not fit each other.
+        If the bounds have no width, or options do not fit together.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Explorer(Windowed):
         self._trials.take(points)
 
     def register_suggestions(self, suggestions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Give a person's own points an ``_id``, reason and terms where they have none.
+        """Add an ``_id``, reason and terms to points of a person, where they are missing.
 
         ValueError if one may not be measured.
         """
@@ -199,10 +199,10 @@ class Explorer(Windowed):
     def should_stop(self) -> tuple[bool, str]:
         """Return whether the sample is explored, and why or why not, in a sentence.
 
-        It is explored if a region of the smallest radius was missed with a chance of at most 0.05, the regimes of
-        earlier exposures did not change over the last eight (adjusted Rand index of at least 0.95), and none of these
-        eight is the only one of its regime. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is true,
-        before it records the step: `ainerd.steering.explore` records it.
+        It is explored if the chance of a missed region of the smallest radius is at most 0.05, the regimes of earlier
+        exposures did not change over the last eight (adjusted Rand index of at least 0.95), and each of these eight
+        shares its regime with another exposure. `bluesky_adaptive.plans.optimize` (1.0.0) returns as soon as this is
+        true, before it records the step: `ainerd.steering.explore` records it.
         """
         missed = self._survey(pending=False).missed
         return verdict(missed, self.window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed)

@@ -28,7 +28,7 @@ def expose(
     shutter: Any = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
-    """Take one exposure: the detector flies, and its frames are announced while it does.
+    """Take one exposure: the detector flies, and its frames are announced during the flight.
 
     A pause of the RunEngine does not stop the detector: frames taken meanwhile are announced when the plan goes on.
 
@@ -180,9 +180,9 @@ def explore(
 ) -> MsgGenerator[None]:
     """Measure the optimizer's suggestions one after the other, in a run that records suggestions and outcomes.
 
-    It measures `n` positions, or until ``problem.optimizer.should_stop()``. Unlike `bluesky_adaptive.plans.optimize`
-    (1.0.0) it records the last step too when the optimizer stops, and with `n` it does not ask the optimizer.
-    `before_each` makes the plan that runs before each suggestion is taken.
+    The plan measures `n` positions, or continues until ``problem.optimizer.should_stop()``. Unlike
+    `bluesky_adaptive.plans.optimize` (1.0.0) it also records the last step when the optimizer stops. With `n` it does
+    not check `should_stop`. `before_each` returns the plan that runs before each suggestion is taken.
     """
     metadata = {**collect_optimization_metadata(problem), "plan_name": "explore", "iterations": n}
 

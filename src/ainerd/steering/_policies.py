@@ -19,11 +19,14 @@ class Policy(Protocol):
     """Chooses the next position."""
 
     def choose(self, survey: Survey) -> tuple[NDArray[np.float64], str]:
-        """Return a position (d,) that ``survey.may_measure``, and why, in a sentence; ValueError if there is none."""
+        """Return a position, (d,), that ``survey.may_measure``, and a sentence with the reason.
+
+        Raises ValueError if no position is left.
+        """
         ...
 
     def rate(self, survey: Survey) -> float:
-        """Return the new regimes per second that its choice is expected to give; 0 if there is no choice."""
+        """Return the expected new regimes per second of its choice; 0 without a choice."""
         ...
 
 
@@ -88,7 +91,7 @@ class Sobol:
         return _next(survey, sequence.random_base2(12), "the Sobol sequence")
 
     def rate(self, survey: Survey) -> float:
-        """Expect nothing, so that a novel spot is followed up first."""
+        """Return 0, so that a novel spot is followed up first."""
         return 0.0
 
 
@@ -164,14 +167,14 @@ def chance_new(p: float) -> float:
 
 
 def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
-    """Return the next position that follows up a novel spot; None if there is none.
+    """Return the next position that follows up a novel spot, or None.
 
     One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure of
     the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
     interest, unless the spot that confirmed it was bracketed.
 
-    Worth is counted as the policy counts it, in expected new regimes per beam time. A second exposure is worth the
-    chance, by the p-value, that the spot is new. Bracketing is worth as much as any position between two regimes there.
+    Worth is measured in expected new regimes per beam time, as in the policy. The worth of a second exposure is the
+    chance, by the p-value, that the spot is new. The worth of bracketing is that of any position between two regimes.
     """
     beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
     if not novel:

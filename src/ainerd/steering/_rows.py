@@ -60,11 +60,11 @@ class Rows:
         return column if len(self) == self._end else column[self._is_there[: self._end]]
 
     def of(self, id: str, name: str) -> Any:
-        """Return one value; KeyError if there is no such id."""
+        """Return one value of an id; raise KeyError if the id is unknown."""
         return self._columns[name][self._row[id]]
 
     def place(self, id: str) -> int:
-        """Return the number of its row; KeyError if there is no such id."""
+        """Return the row number of an id; raise KeyError if the id is unknown."""
         return int(np.count_nonzero(self._is_there[: self._row[id]]))
 
     def give(self, name: str, values: ArrayLike) -> None:

@@ -166,9 +166,9 @@ class SampleMap:
     axes : dict of str to ndarray
         Grid coordinates by actuator. The first one runs along the last axis of the arrays, (ny, nx) with two.
     regime : ndarray of int
-        Most likely regime; -1 where none is known.
+        Most likely regime; -1 where no regime is known.
     confidence : ndarray
-        Chance that it is this regime, and nothing unseen.
+        Chance that the regime is this one, and not an unseen one.
     unexplored : ndarray
         Chance that an exposure there hits a region that no exposure has hit.
     """

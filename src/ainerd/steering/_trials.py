@@ -105,7 +105,7 @@ class Stability:
             del self._past[0]
 
     def objection(self) -> str | None:
-        """Return why the regimes are not settled; None if they are."""
+        """Return the reason why the regimes are not settled; None if they are settled."""
         if not self._past or len(self._past[0][1]) > len(self._past[-1][1]) - BACK:
             return f"the regimes were not yet followed over {BACK} exposures"
         then, now = (dict(zip(ids, labels.tolist(), strict=True)) for ids, labels in (self._past[0], self._past[-1]))

@@ -64,7 +64,7 @@ class Window:
         return np.ravel_multi_index(tuple(np.clip(cell.astype(int), 0, counts - 1).T), tuple(counts))
 
     def objection(self, position: NDArray[np.float64]) -> str | None:
-        """Return why a position (d,) may not be measured; None if it may."""
+        """Return the reason why a position, (d,), may not be measured; None if it may be measured."""
         if not self.inside(position[None])[0]:
             return f"{self.text(position)} lies outside the bounds {self.bounds}"
         return None if self.free(position[None])[0] else f"{self.text(position)} lies in an excluded region"
@@ -131,5 +131,5 @@ class Windowed:
         self.window = self.window.changed(self.bounds, regions)
 
     def exclude(self, region: Box) -> None:
-        """Never suggest a position in this box: limits by the actuators' names; one left out is not limited."""
+        """Exclude a box, which has limits by the actuators' names. An actuator without limits is not restricted."""
         self.excluded = [*self.window.excluded, dict(region)]

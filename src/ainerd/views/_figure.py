@@ -234,7 +234,7 @@ def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
 
 
 def draw_first_strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
-    """Draw only the novelty of the newest runs, or their regimes where there is no claim of novelty."""
+    """Draw only the novelty of the newest runs, or their regimes without a claim of novelty."""
     _draw_first(axes, scene, runs)
     _number(axes, runs.iloc[-NEWEST:])
 

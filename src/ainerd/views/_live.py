@@ -33,11 +33,11 @@ _followed: "WeakSet[LiveFigure]" = WeakSet()
 
 
 class LiveFigure:
-    """The campaign's figure, redrawn when there is a new scene.
+    """The figure of a campaign, redrawn after each new scene.
 
-    With a matplotlib backend that has windows it is a window, which checks for a new scene whenever its event loop
+    With a matplotlib backend that has windows, the figure is a window. It checks for a new scene while its event loop
     runs: at the prompt (through ``%matplotlib``) and while the RunEngine is busy (Qt, or any other backend with
-    `WhileRunning`). In a notebook it is an image that is replaced. Otherwise it is drawn when it is saved.
+    `WhileRunning`). In a notebook the figure is an image that is replaced. Otherwise it is drawn when it is saved.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class LiveFigure:
     RuntimeError
         If not created in the main thread.
     ValueError
-        If there is no such style.
+        If the style is unknown.
     """
 
     def __init__(self, read: Callable[[], Scene], name: str, style: str = "desk") -> None:

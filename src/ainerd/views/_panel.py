@@ -50,7 +50,7 @@ def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 
     Raises
     ------
     ValueError
-        If there is no such panel, the path ends otherwise, or the width is out of range.
+        If the panel is unknown, the path has another ending, or the width is out of range.
     """
     path = Path(path)
     if panel not in panel_names(scene):

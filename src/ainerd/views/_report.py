@@ -57,7 +57,7 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     Raises
     ------
     ValueError
-        If there is no result yet.
+        If the store has no result yet.
     """
     table = store.table()
     table = table[table["status"].ne("computing")]

@@ -145,7 +145,7 @@ class _Shown:
 
 
 class SceneReader:
-    """Reads the scenes of one campaign within these `bounds`; what does not change is read once."""
+    """Reads the scenes of one campaign within these `bounds`. Data that do not change are read once."""
 
     def __init__(self, store: ResultStore, technique: Technique, bounds: Mapping[str, tuple[float, float]]) -> None:
         self._store, self._technique, self._bounds = store, technique, bounds

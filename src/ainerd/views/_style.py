@@ -62,7 +62,7 @@ def empty_panel(axes: Axes, text: str) -> None:
 
 
 def attempt(panel: str, region: Axes | SubFigure, draw: Callable[[Any], object]) -> None:
-    """Draw a panel; if that fails, write so in its place, so that the other panels are not lost."""
+    """Draw a panel. If that fails, write the error in its place, so that the other panels are not lost."""
     try:
         draw(region)
     except Exception as error:
@@ -109,7 +109,7 @@ def keep_apart(axes: Axes, marks: list[PathCollection], labels: list[Any], diame
 
 
 def scale_marks(figure: Any, factor: float) -> None:
-    """Multiply the diameters that `spread` reckons with."""
+    """Multiply the diameters that `spread` uses."""
     for axes in figure.axes:
         axes._ainerd_marks = [(marks, labels, factor * d) for marks, labels, d in _marks_of(axes)]  # noqa: SLF001
 

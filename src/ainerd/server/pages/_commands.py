@@ -69,7 +69,7 @@ class SentNote(BaseModel):
 
 @router.post("/command/{path:path}")
 async def send_command(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> dict[str, Any]:
-    """Leave a command for an agent; 409 if somebody was first."""
+    """Leave a command for an agent; answer 409 if another sender was first."""
     sent = validated(SentCommand, await json_body(request))
     command = sent.command(_by(caller, sent.who), caller)
     reader = await CampaignReader.open(caller, path)

@@ -52,7 +52,7 @@ class CampaignReader:
         return cls(caller, path, node, results, sorted(states, key=lambda state: -state.heard))
 
     async def child(self, *parts: str) -> Any:
-        """Return a node below; None if the caller may see no such node."""
+        """Return a node below this one; None if it does not exist or the caller may not see it."""
         return await self.caller.child(self.node, *parts)
 
     async def agent(self, name: str | None) -> AgentState:

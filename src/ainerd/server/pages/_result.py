@@ -151,7 +151,7 @@ class _Configuration(dict[str, Any]):
 
 
 async def _configuration(reader: CampaignReader, digest: Any) -> _Configuration | None:
-    """Return the metadata and short arrays that results of the same parameters share; None if they have none."""
+    """Return the metadata and short arrays that results of the same parameters share, or None."""
     node = await reader.child("configurations", digest) if isinstance(digest, str) and digest else None
     if node is None:
         return None

@@ -47,7 +47,7 @@ async def table(
 
 @router.post("/table/{path:path}")
 async def table_of_many(request: Request, path: str, caller: Annotated[Caller, Depends()]) -> Response:
-    """Return the same for many keys, such as those in a lasso."""
+    """Return the table for many keys, such as those in a lasso."""
     return await _rows(path, caller, validated(TableQuery, await json_body(request, 50 * MOST_KEYS)))
 
 
