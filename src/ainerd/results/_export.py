@@ -135,7 +135,7 @@ def dataset(result: Container, names: Sequence[str] | None = None) -> "xr.Datase
     Raises
     ------
     KeyError
-        If there is no array with one of the names.
+        If an array does not exist.
     """
     import xarray as xr
 

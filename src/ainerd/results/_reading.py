@@ -77,7 +77,7 @@ class ResultReader(CampaignRecords):
         Raises
         ------
         KeyError
-            If there is no column with one of the names.
+            If a column does not exist.
         """
         table = self.search(status=status)
         if columns is None:
@@ -178,7 +178,7 @@ class ResultReader(CampaignRecords):
         Raises
         ------
         KeyError
-            If there is no complete result with that key.
+            If the key has no complete result.
         ValueError
             If the point has another number of components than the results.
         """

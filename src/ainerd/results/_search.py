@@ -38,7 +38,7 @@ def find_key(results: Columns, run: str | int | float) -> str:
     Raises
     ------
     KeyError
-        If there is no such result, or several match.
+        If no result matches, or several do.
     """
     text = str(run).removesuffix(".0")  # pandas makes floats of integers where one is missing
     number = re.fullmatch(r"(\d{1,7})(?:\.(\d+))?", text)

@@ -73,7 +73,7 @@ class ResultStore(ResultWriter):
         return self._results[self.key(run)]
 
     def newest_key(self) -> str | None:
-        """Return the key of the result that was begun last; None if there is none. One request."""
+        """Return the key of the result that was begun last, or None. One request."""
         return newest_key(self._results, agent=self.agent)
 
     def export(self, path: str | Path) -> Path:
@@ -180,7 +180,7 @@ class AinerdResult(Container):
         Raises
         ------
         KeyError
-            If there is no array with one of the names.
+            If an array does not exist.
         """
         return dataset(self, arrays or None)
 

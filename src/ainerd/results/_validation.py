@@ -39,7 +39,7 @@ def validate(ainerd: "Container | ResultStore") -> list[str]:
     Returns
     -------
     list of str
-        A sentence for each problem; empty if there is none. Each complete result costs a request of some 20 ms.
+        A sentence for each problem; empty without problems. Each complete result costs a request of some 20 ms.
     """
     return list(_problems(ainerd if isinstance(ainerd, Container) else ainerd.container))
 

@@ -24,7 +24,7 @@ class Wanted:
     readings: Mapping[str, str]  # read once
     start: Mapping[str, str] = field(default_factory=dict)  # keys of the start document, besides the usual ones
     units: Mapping[str, str]  # of all these
-    age: str = ""  # name of the reading that is the age of the sample, in s; empty if there is none
+    age: str = ""  # name of the reading of the sample's age, in s; empty if it is not read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class Subject:
     event: int | None = None
     series_id: str | None = None
     analysis: RunAnalysis | None = None  # None before it begins, and if it cannot begin
-    problem: str | None = None  # why there is no analysis
+    problem: str | None = None  # reason why the analysis is missing
     retake: bool = False  # whether the problem is not the fault of the data
     n_read: int = 0  # frames taken of the run in progress
     _spans: list[tuple[int, int]] = field(default_factory=list)  # frames taken of earlier runs

@@ -344,7 +344,7 @@ class Delivery:
         except httpx.HTTPError as error:
             self._refusal = str(error)
             return []
-        except Exception:  # such as a technique whose parameters fail, so that there is no key
+        except Exception:  # such as an error in the technique's parameters, without which a result has no key
             logger.exception("run %s has no result", self.uid)
             return [self._failed(reason)]
 

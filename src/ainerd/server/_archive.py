@@ -51,7 +51,7 @@ def archive(
     Raises
     ------
     ServerError
-        If there is no catalog, `to` is not empty, or there is not enough space for it.
+        If `directory` has no catalog, `to` is not empty, or the disk has not enough space.
     """
     directory, to = directory.resolve(), to.resolve()
     if not (directory / "catalog.db").is_file():

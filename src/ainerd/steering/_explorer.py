@@ -29,7 +29,7 @@ class Explorer(Windowed):
         Limits of each actuator, by name. All share one unit.
     labeler : callable, optional
         Maps embeddings (n, e) to regimes (n,), -1 unassigned. Without it regimes are groups of embeddings that differ
-        by no more than `noise`; without both there are no regimes.
+        by no more than `noise`; without both, exposures have no regimes.
     noise : float, optional
         99th percentile of the distance between exposures of one regime, from the calibrated bank. With it, and where
         ages are known, two regimes of the labeler are joined if they are one regime at different ages.

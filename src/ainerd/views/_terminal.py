@@ -74,7 +74,7 @@ def run_line(
 ) -> Text:
     """Return the line after a run: its result, and the next position with the reason for it.
 
-    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None if there is no claim of novelty. `reason` is why the
+    `scan` is its number, ``12`` or ``12.2``. `novelty_p` is None without a claim of novelty. `reason` is why the
     run could not be analysed (if `growing`, why its series has no numbers yet). `next_point` and `units` are by motor.
     """
     line = Text(f"scan {printable(scan)}: ").append("growing, " if growing else "")

@@ -43,7 +43,7 @@ class SentCommand(BaseModel):
     why: str = Field(default="", max_length=LONGEST_WHY)
 
     def command(self, by: str, caller: Caller) -> Command:
-        """Return the typed command; HTTPException 422 if it is none that a page may send."""
+        """Return the typed command; raise HTTPException 422 unless a page may send this command."""
         fields = self.model_extra or {}
         if unknown := set(fields) - FIELDS.get(self.do, set()):
             raise HTTPException(422, f"{sorted(unknown)[0][:60]}: not a field of {self.do[:60]!r}")
@@ -130,7 +130,7 @@ async def _create_verdict(reader: CampaignReader, agent: Any, name: str, verdict
 
 
 def _objection(command: Command, bounds: Mapping[str, tuple[float, float]]) -> str | None:
-    """What is missing in a command, or impossible, for an agent with these bounds."""
+    """Return the problem of a command, such as a missing value, for an agent with these bounds."""
     match command:
         case Reject() if not command.why:
             return "say why not: the next one is chosen without it, and the log says so"
@@ -182,7 +182,7 @@ def held_by(held: Any, commands: Sequence[Mapping[str, Any]]) -> dict[str, Any] 
 
 
 def _by(caller: Caller, who: str) -> str:
-    """Return the name of the sender: the principal, or else what the person typed."""
+    """Return the name of the sender: the principal, or else the name that the person typed."""
     by = caller.name or _plain(who)[:LONGEST_NAME].strip()
     if not by:
         raise HTTPException(422, "say who you are")

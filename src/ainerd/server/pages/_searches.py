@@ -26,7 +26,7 @@ async def several(request: Request, path: str, caller: Annotated[Caller, Depends
     """Return the answers to ``searches``, each the path of a child and a query of Tiled's own search route.
 
     An answer holds ``data`` as Tiled would return it, with id and metadata, and the cursor of the ``next`` page; it is
-    null if there is no such child.
+    null if the child does not exist.
     """
     searches = (await json_body(request, MOST_BYTES)).get("searches")
     if not isinstance(searches, list) or len(searches) > MOST_SEARCHES or {*map(type, searches)} - {str}:
