@@ -36,14 +36,14 @@ def explore_remote(
 ) -> MsgGenerator[list[str]]:
     """Plan: measure `n` positions that an agent in another process suggests: ``RE(explore_remote(client, 5, …))``.
 
-    ``ainerd watch`` runs the agent on the same catalogue. The agent must receive the documents of the runs, or they
+    ``ainerd watch`` runs the agent on the same catalog. The agent must receive the documents of the runs, or they
     must be written to Tiled (`bluesky_tiled_plugins.TiledWriter`). Suggestions that a person took on a page come
     first. While a person holds the agent, the plan waits.
 
     Parameters
     ----------
     client : tiled.client.container.Container
-        Root of the catalogue.
+        Root of the catalog.
     n : int
         Number of positions.
     agent : str, optional

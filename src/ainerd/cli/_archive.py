@@ -14,7 +14,7 @@ def archive(
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
-    """Copy a campaign from an embedded server, to open it elsewhere: catalogue, results and raw runs.
+    """Copy a campaign from an embedded server, to open it elsewhere: catalog, results and raw runs.
 
     The server can stay in use during the copy. Open the copy with ``ainerd serve DEST``; you can move it first.
     """
