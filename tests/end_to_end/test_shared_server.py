@@ -206,7 +206,7 @@ def test_an_agent_without_write_access_is_refused(explored, page, client):
     with pytest.raises(ServerError) as error:
         build_observer(session.settings, client(page["reader"]))
     said = str(error.value)
-    assert "may not write" in said and "create:node" in said and "\n" not in said and page["reader"] not in said
+    assert "does not allow writing" in said and "create:node" in said and "\n" not in said and page["reader"] not in said
 
 
 @pytest.mark.fault("whoever has a key that may only read writes", "refused by the server; reading goes on")
@@ -246,7 +246,7 @@ def test_the_policy_lets_people_read_and_services_write(server, client, explored
     assert len(ResultStore(root["ainerd"])) == 1
     with pytest.raises(ClientError, match="403"):
         root.create_container("mine")
-    with pytest.raises(ServerError, match="may not write"):
+    with pytest.raises(ServerError, match="does not allow writing"):
         open_catalog(root)
 
 
@@ -328,7 +328,7 @@ def test_a_read_only_browser_has_no_buttons(server, page, explored):
             return tab
 
         reader = opened(page["reader"])
-        reader.wait_for_selector("[data-ainerd=next]:has-text('You may read here, not write')")
+        reader.wait_for_selector("[data-ainerd=next]:has-text('You may read here, but not write')")
         for name in ("take", "reject", "hold", "who"):
             assert reader.locator(f"[data-ainerd={name}]").count() == 0
         assert reader.evaluate(PRESS, command) in (401, 403)

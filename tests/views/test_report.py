@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from test_terminal import HOSTILE
+from test_terminal_text import HOSTILE
 from typer.testing import CliRunner
 
 import ainerd.cli
