@@ -70,7 +70,8 @@ def form(shown):
     text = re.sub(r"-[-\s]*-", "-", text)  # a table is folded where the terminal ends
     text = " ".join(re.sub("[╭╮╰╯│─]", " ", text).split())
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d+ [A-Z][a-z]{2}\b", "date", text)
-    text = re.sub(r"http://\S+|\b\d{20}-[0-9a-f]{8}\b|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b|(?<=\[')[0-9a-f]{8}\b", "id", text)
+    text = re.sub(r"\b\d{20}-[0-9a-f]{8}\b", "id", text)
+    text = re.sub(r"http://\S+|[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{32}\b|(?<=\[')[0-9a-f]{8}\b", "id", text)
     text = re.sub(r" ● novel| \(novel[^)]*\)", "", text).replace("True", "False")
     text = text.replace("queue empty", "queue 0 waiting").replace("ainerd: analysing what has come … ", "")
     text = re.sub(r"(why|explored) .*?(?= explored| queue)", r"\1 …", text)
