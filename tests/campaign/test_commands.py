@@ -131,7 +131,7 @@ def test_hold_and_names_last_over_a_restart(make):
     campaign.assign(outcome("a"))
     campaign.apply(Hold(**ANN))
     regime = int(campaign.regimes.labels[0])
-    assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "it is called so"
+    assert campaign.apply(Name(regime=regime, name="gel", **ANN)).text == "the regime has this name now"
     again = make()
     assert again.held["by"] == "Ann" and again.held["why"] == "so" and again.regime_names == {regime: "gel"}
     again.apply(Release(**ANN))

@@ -74,7 +74,7 @@ def test_in_a_path_or_the_environment(tmp_path, monkeypatch):
         ("watch --config agent.toml --documents zqm://localhost:5", "'zqm://localhost:5', did you mean 'zmq'? give"),
         ("watch --config agent.toml --documents runs.jsonl", "no source 'runs.jsonl': give tiled (follow the raw runs"),
         ("steer --config agent.toml", "Missing option '--detector'"),
-        ("log", "where are the results? give --tiled URL or FOLDER, or --config"),
+        ("log", "no server is named: give --tiled URL or FOLDER, or --config"),
         (
             "log --tiled localhost:8000",
             "'localhost:8000' is neither the address of a server nor a folder: give http://host:port",

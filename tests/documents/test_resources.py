@@ -87,7 +87,7 @@ def test_each_event_has_its_frames(tmp_path, movie, shape):
 
 @pytest.mark.fault("frames are announced in a way that nobody can read", "a failed result says which way")
 def test_unreadable_frames_are_reported(tmp_path, movie):
-    with pytest.raises(FrameError, match="event 1 are called .*, and no datum says"):
+    with pytest.raises(FrameError, match="event 1 are in datum .*, which no document describes"):
         taken(documents(tmp_path, shape=[N, 3, 4], explained=False), tmp_path)
     with pytest.raises(MissingFrames, match="frames of type 'AD_TIFF' .* are not read"):
         taken(documents(tmp_path, shape=[N, 3, 4], spec="AD_TIFF"), tmp_path)

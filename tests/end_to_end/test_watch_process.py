@@ -158,7 +158,7 @@ def test_a_suggestion_beyond_the_limits_moves_nothing(beamline, x, bounds, reaso
     made = beamline.store.add_suggestion(SuggestionRecord(agent="far", positions=where, reason="there"))
     before = [axis.position for axis in (beamline.instrument.stage.x, beamline.instrument.stage.y)]
     limits = {"sample_y": bounds} if bounds else None
-    with pytest.raises(ValueError, match=f"agent 'far' suggests what cannot be measured: .*{reason}"):
+    with pytest.raises(ValueError, match=f"agent 'far' suggests a position that is out of reach: .*{reason}"):
         beamline.RE(explore_remote(beamline.client, 1, timeout_s=5.0, bounds=limits, **beamline.options()))
     row = beamline.store.suggestions().loc[made]
     assert row["status"] == "failed" and reason in row["status_reason"]

@@ -148,7 +148,7 @@ class _Remote:
                 self._check(record.positions)
             except ValueError as error:
                 self._store.set_status(record.id, "failed", str(error), instead_of=["proposed"])
-                raise ValueError(f"agent {record.agent!r} suggests what cannot be measured: {error}") from None
+                raise ValueError(f"agent {record.agent!r} suggests a position that is out of reach: {error}") from None
             self._agent = record.agent  # stay with this agent, even if others have suggestions later
             if record.status == "accepted" or self._takes(record):
                 self._measured.add(record.id)

@@ -78,7 +78,7 @@ def steer(
     if n is not None and (not isinstance(n, int) or n < 1):
         raise ValueError(f"steer wants a number of positions, got {n!r}")
     if observer.review:
-        raise ValueError("steering.review: the queue waits for nobody, take the setting away or use agent.explore")
+        raise ValueError("steering.review: a queue cannot wait for a person; remove the setting or use agent.explore")
     stop, explored = stop or threading.Event(), threading.Event()
     actuators = list(observer.bounds)
     uids: list[str] = []
@@ -227,7 +227,9 @@ class _Queue(QueueserverClient):
         if not any(self._is_ours(item) and item["result"]["exit_status"] in ENDED_WELL for item in history):
             return True
         if self._quiet.look() > timeout_s:
-            raise TimeoutError(f"no run came within {timeout_s:g} s after its plan: who writes it to Tiled?")
+            raise TimeoutError(
+                f"no run came within {timeout_s:g} s after its plan: check that runs are written to Tiled"
+            )
         return False
 
     def forget(self) -> Sequence[Mapping[str, Any]]:

@@ -216,7 +216,7 @@ class Campaign:
                 suggestion, text = self._add(command), "it is suggested next"
             case Name():
                 self._name(command)
-                text = "it is called so"
+                text = "the regime has this name now"
             case SetBounds():
                 self.explorer.bounds = command.bounds
                 self.withdraw("the bounds were changed", by="person")

@@ -226,8 +226,8 @@ def _exposures(n: int) -> str:
 
 
 DRIFT = (
-    "recalibrate: this session's p-values are not those of runs like the bank's, so that much of the sample is new, or "
-    "the bank does not describe the instrument any more: make one from runs that are known"
+    "recalibrate: the p-values of this session do not fit the bank. Either much of the sample is new, or the bank does "
+    "not describe the instrument any more. In the second case make a bank from known runs"
 )
 
 

@@ -137,14 +137,14 @@ class Answers:
             raise ValueError(f"say which agent: there are {', '.join(agents) or 'none'}")
         bounds = read_agent(self._store.container, agents[0]).get("bounds")
         if not bounds:
-            raise ValueError(f"agent {agents[0]!r} takes no proposals: it never said how it is")
+            raise ValueError(f"agent {agents[0]!r} takes no proposals: it has not written its bounds to Tiled yet")
         if set(position) != set(bounds):
             raise ValueError(f"a position has {', '.join(bounds)}")
         for name, (low, high) in bounds.items():
             if not low <= position[name] <= high:
                 raise ValueError(f"{name} = {position[name]:g} lies outside its bounds ({low:g}, {high:g})")
         if not reason.strip():
-            raise ValueError("say why there")
+            raise ValueError("give a reason for this position")
         known = self._store.suggestions()
         if int(known["status"].eq("proposed").sum()) > MOST_PROPOSED:
             raise ValueError(f"{MOST_PROPOSED} suggestions wait for a person already")

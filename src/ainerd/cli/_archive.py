@@ -66,7 +66,7 @@ def _embedded(tiled: str | None, config: Path | None) -> Path:
             return storage.directory
         uri = storage.uri
     if not uri:
-        raise ValueError("what is to be copied? give --config with an instrument's .toml, or --tiled FOLDER")
+        raise ValueError("name the source to copy: give --config with an instrument's .toml, or --tiled FOLDER")
     if Path(uri).is_dir():
         return Path(uri)
     raise ValueError(

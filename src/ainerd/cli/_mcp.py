@@ -62,12 +62,12 @@ def _as_tool(answer: Callable[..., dict[str, Any]], store: "ResultStore") -> Cal
     @wraps(answer)
     def inner(*args: Any, **kwargs: Any) -> dict[str, Any]:
         if not store.answers():  # without this check each question would wait for half a minute
-            raise ToolError("Tiled does not answer, or refuses the key: nothing is known now")
+            raise ToolError("Tiled does not answer, or refuses the key")
         try:
             return answer(*args, **kwargs)
         except (KeyError, ValueError, TypeError) as error:
             raise ToolError(str(error.args[0] if error.args else error)[:500]) from None
         except httpx.HTTPError as error:
-            raise ToolError(f"Tiled does not take that: {type(error).__name__}") from None
+            raise ToolError(f"Tiled refused the request: {type(error).__name__}") from None
 
     return inner

@@ -57,7 +57,7 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
         elif config is not None:
             client, close = open_tiled(Settings.load(config).storage)
         else:
-            raise ValueError("where are the results? give --tiled URL or FOLDER, or --config with a .toml")
+            raise ValueError("no server is named: give --tiled URL or FOLDER, or --config with a .toml")
         try:
             yield client
         finally:

@@ -27,7 +27,7 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     from ainerd.config import Settings
 
     if tiled is None and config is None:
-        raise ValueError("whose? give --config with an instrument's .toml, or --tiled URL")
+        raise ValueError("name the agent: give --config with an instrument's .toml, or --tiled URL")
     settings = None if config is None else Settings.load(config)
     state: dict[str, Any] = {}
     if settings is not None:

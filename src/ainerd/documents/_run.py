@@ -158,7 +158,7 @@ class Run(DocumentRouter):
         start, stop = doc["indices"]["start"], doc["indices"]["stop"]
         self._n_announced += (stop - start) * self._per_index
         if not 0 <= start <= stop:
-            self._refused = f"frames {start} to {stop} are announced, which are none"
+            self._refused = f"the announced frames {start} to {stop} are not a valid range"
         elif self._n_announced > MOST_FRAMES:
             self._refused = f"{self._n_announced} frames are announced, more than the {MOST_FRAMES} that a run may have"
         elif start < stop:
@@ -166,7 +166,7 @@ class Run(DocumentRouter):
 
     def _announce_point(self, datum_id: str, event: int) -> None:
         if datum_id not in self._datums:
-            self._refused = f"the frames of event {event} are called {datum_id!r}, and no datum says which these are"
+            self._refused = f"the frames of event {event} are in datum {datum_id!r}, which no document describes"
             return
         resource, point = self._datums.pop(datum_id)
         self._frames_per_point = self._per_point[resource]

@@ -34,7 +34,7 @@ def unpack(payload: bytes) -> Any:
         unpacker.feed(payload)
         value = unpacker.unpack()
         if unpacker.tell() != len(payload):
-            raise WireError(f"{len(payload)} bytes of which {unpacker.tell()} are a value")
+            raise WireError(f"the message has {len(payload)} bytes, but its value ends after {unpacker.tell()}")
         return value
     except WireError:
         raise

@@ -56,7 +56,7 @@ def parameters(trial: Trial) -> Problems:
     technique = trial.technique
     before = _json(technique.parameters)
     if _json(technique.parameters) != before:
-        yield "two looks give two parameters: leave out what changes by itself"
+        yield "parameters differs between two reads: leave out values that change by themselves"
     analyse(technique, trial.run)
     if _json(technique.parameters) != before:
         yield "an analysis changed the parameters: leave out what is learned from runs"
@@ -79,7 +79,7 @@ def settings(trial: Trial) -> Problems:
         if unknown not in str(error):
             yield f"the error for an unknown key must name it, said {error}: use ainerd.config.read_section"
     else:
-        yield "a key of the section that is misspelt is passed over: use ainerd.config.read_section"
+        yield "a misspelt key of the section is ignored: use ainerd.config.read_section"
 
 
 def _json(parameters: object) -> str:

@@ -133,7 +133,7 @@ def _objection(command: Command, bounds: Mapping[str, tuple[float, float]]) -> s
     """Return the problem of a command, such as a missing value, for an agent with these bounds."""
     match command:
         case Reject() if not command.why:
-            return "say why not: the next one is chosen without it, and the log says so"
+            return "give a reason: it goes into the log"
         case Exclude() if not command.region or not set(command.region) <= set(bounds):
             return f"a box has limits of {', '.join(bounds)}"
         case Exclude() if any(not (low < high and math.isfinite(high - low)) for low, high in command.region.values()):
