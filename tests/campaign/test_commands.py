@@ -288,3 +288,9 @@ def test_an_answer_waits_until_the_checkpoint_is_in_tiled(reader, store, monkeyp
         assert campaign.held and not node.answers
     reading.read()
     assert answers(node) == ["done"] and len(store.lines) == 1
+
+
+def test_log_lines_of_commands_sort_by_time_and_repeat_their_key():
+    reject = Reject(suggestion="f00", created=hours_ago(1))
+    assert reject.log_key < Add(position={"x": 1.0}).log_key
+    assert reject.log_key == Reject(suggestion="f00", created=reject.created).log_key

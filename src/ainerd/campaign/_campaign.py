@@ -221,12 +221,12 @@ class Campaign:
                 self.explorer.bounds = command.bounds
                 self.withdraw("the bounds were changed", by="person")
                 text = f"bounds are now {limits_text(self.bounds)}"
-                self._later(self._ledger.note, text, once=command.id)
+                self._later(self._ledger.note, text, once=command.log_key)
             case SetExcluded():
                 self.explorer.excluded = command.regions
                 self.withdraw("the excluded regions were changed", by="person")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
-                self._later(self._ledger.note, text, once=command.id)
+                self._later(self._ledger.note, text, once=command.log_key)
             case Note() | Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
@@ -301,7 +301,7 @@ class Campaign:
         if suggestion is not None:
             line = line.replace("{}", self._ledger.position_text(suggestion), 1)
             ids = {"suggestion_id": suggestion[ID_KEY]}
-        self._later(self._ledger.note, line, once=command.id, **ids)
+        self._later(self._ledger.note, line, once=command.log_key, **ids)
 
     # the optimizer that bluesky-adaptive knows
 

@@ -6,10 +6,20 @@ A command waits in Tiled as a node below that of the agent, until the agent has 
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from ainerd.results._records import utc_now
 
@@ -25,6 +35,11 @@ def new_id() -> str:
     return f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
 
 
+def _checked_time(text: str) -> str:
+    datetime.fromisoformat(text)  # ValueError if it is not a time
+    return text
+
+
 class _Command(BaseModel):
     """Fields of every command."""
 
@@ -34,13 +49,19 @@ class _Command(BaseModel):
     by: str = "person"  #: who: an account, a name, an agent, or "person" at the prompt
     verified: bool = True  #: whether the server, or the process itself, knows who that is
     principal: str | None = None  #: the account's uuid, on a server with accounts
-    created: str = Field(default_factory=utc_now)  #: UTC, ISO 8601
+    created: Annotated[str, AfterValidator(_checked_time)] = Field(default_factory=utc_now)  #: UTC, ISO 8601
     why: str = ""  #: the reason given
 
     @property
     def signed(self) -> str:
         """Who gave it, as statuses and the log call them."""
         return self.by if self.verified else f"{self.by} (unverified)"
+
+    @property
+    def log_key(self) -> str:
+        """Key of its log line: it sorts by time, and is the same if the command is applied again."""
+        created_ns = int(datetime.fromisoformat(self.created).timestamp() * 1e9)
+        return f"{created_ns:020d}-{uuid.uuid5(uuid.NAMESPACE_OID, self.id).hex[:8]}"
 
 
 class _Verdict(_Command):
