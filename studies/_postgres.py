@@ -36,7 +36,7 @@ _SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "maintena
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[dict[str, str]]:
-    """Serve a cluster in `folder`, made if there is none, and yield how clients connect (PGHOST, …).
+    """Serve the cluster in `folder`, which is created first if needed, and yield its connection settings (PGHOST, …).
 
     PostgreSQL refuses to run as root: root runs it as the user postgres, who must be able to enter the folder.
 

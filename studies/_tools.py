@@ -54,7 +54,7 @@ class Study:
         return function
 
     def __call__(self) -> None:
-        """Run what the command line asks for."""
+        """Run the parts that the command line names."""
         if len(self._parts) > 1:
             self._app.callback(invoke_without_command=True)(self._all)
         else:

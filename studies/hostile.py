@@ -1,4 +1,4 @@
-"""A hostile half-hour: what the agent and its server do with inputs that no client should send.
+"""A hostile half-hour: send the agent and its server inputs that no client should send.
 
 Hypothesis draws them from a seed: documents of runs and their metadata, files of frames and weights with changed bytes,
 settings, requests. A worker with a real Tiled server takes the runs. Every run that a RunEngine could have sent must

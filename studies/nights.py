@@ -1,4 +1,4 @@
-"""Whole nights: how often anything is called a new regime that is none, and how soon a new regime is found.
+"""Whole nights: count false discoveries, and the exposures until a new regime is found.
 
 null    Nights of 30 exposures of one to six regimes of known kinds, which the agent's code groups one by one. They are
         drawn from a pool of simulated exposures at 500 photons a pixel and 18 bins of 570 pixels; a tenth of the pool's

@@ -1,4 +1,4 @@
-"""Many runs with faults in between: what became of each run, what was lost, and how much memory it took.
+"""Many runs with faults in between: count the results of each run, the losses, and the memory used.
 
 A RunEngine takes runs with the simulated instrument while faults, chosen by a seed, happen to files, to documents, to
 the Tiled server (killed; it restarts itself) and to the agent (closed and started again). In the end every run must

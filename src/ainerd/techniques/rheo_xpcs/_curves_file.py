@@ -93,7 +93,7 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
 
 
 def _bins(path: str | PathLike[str], n: int) -> tuple[Partition | None, str]:
-    """Return the bins of n curves, or why there are none."""
+    """Return the bins of n curves, or the reason for their absence."""
     try:
         partition = Partition.load(path)
     except ValueError as err:

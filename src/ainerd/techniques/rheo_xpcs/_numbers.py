@@ -197,7 +197,7 @@ def _named(fit: Relaxation) -> dict[str, NDArray[Any]]:
 
 
 def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
-    """Return for each bin the bin of the ring across the beam, (n_roi,); -1 if there is none."""
+    """Return the opposite bin of its ring for each bin, (n_roi,); -1 for a bin without one."""
     phi, out = partition.phi[ring.bins], np.full(partition.n_roi, -1)
     if len(ring.bins) > 1 and np.isfinite(phi).all():
         away = np.abs((phi[:, None] - phi + 360) % 360 - 180)
