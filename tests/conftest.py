@@ -1,4 +1,4 @@
-"""A table of the faults that were tried, from the tests that try them: `make faults`."""
+"""Write the table of faults from the tests that try them: `make faults`."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
-# The same examples each time: a test that fails says something of the change before it.
+# The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
@@ -21,14 +21,14 @@ HEADER = """<!-- written by `make faults` from the tests marked as faults; not b
 """
 
 
-# Their files take longest, and come first, so that no worker begins with one when the others are at their end.
+# The files of these folders take longest. They come first, so that no worker starts one when the others have finished.
 FIRST = ("end_to_end", "docs", "server", "cli", "techniques")
 BEGAN = pytest.StashKey[float]()
 SPENT: Counter[str] = Counter()  # CPU seconds of each file, of all workers
 
 
 class FaultTable:
-    """Collects what the tests of faults found, in whatever process they ran."""
+    """Collect the outcomes of the tests of faults from all workers."""
 
     def __init__(self, path):
         self._path, self._rows = path, set()
@@ -44,7 +44,7 @@ class FaultTable:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fault-table", type=Path, help="write what the tests of faults found, as Markdown")
+    parser.addoption("--fault-table", type=Path, help="write the outcomes of the tests of faults as Markdown")
 
 
 def pytest_configure(config):

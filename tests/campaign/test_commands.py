@@ -194,7 +194,7 @@ def test_a_command_is_the_metadata_of_its_node():
 # exactly once
 
 
-@pytest.mark.fault("a command is read twice", "it is executed once, and answered the same")
+@pytest.mark.fault("A command is read twice", "It is executed once; both answers are the same")
 def test_a_command_applied_twice_acts_once(make, store):
     campaign, hold, add = make(), Hold(**ANN), Add(position={"x": 1, "y": 2}, **ANN)
     first = [campaign.apply(command) for command in (hold, add)]
@@ -208,7 +208,7 @@ def test_a_command_applied_twice_acts_once(make, store):
     assert again.peek()["_id"] != add.id
 
 
-@pytest.mark.fault("a person presses buttons while the agent is down", "the agent does it once when it is back")
+@pytest.mark.fault("A person presses buttons while the agent is down", "The agent executes them once when it is back")
 def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, store):
     node, start = reader
     campaign, _ = start()
@@ -228,7 +228,7 @@ def test_commands_that_waited_are_executed_before_the_rest_is_closed(reader, sto
     assert store.saved[left["_id"]].status == "withdrawn"
 
 
-@pytest.mark.fault("two agents of one name read the same command", "one of them does it")
+@pytest.mark.fault("Two agents with one name read the same command", "One of them executes it")
 def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
     node, start = reader
     (_, one), (_, other) = start(), start(alone=False)
@@ -240,8 +240,8 @@ def test_two_sessions_that_read_a_command_execute_it_once(reader, store):
 
 
 @pytest.mark.fault(
-    "the agent is killed between a command and its answer, at each write",
-    "the next start executes what was not, repeats nothing, and answers",
+    "The agent is killed between a command and its answer, at each write",
+    "The next start executes each command once and answers it",
 )
 @pytest.mark.parametrize("writes", range(6))
 def test_a_session_killed_between_acting_and_answering(reader, store, writes):
@@ -265,7 +265,9 @@ def test_a_session_killed_between_acting_and_answering(reader, store, writes):
     assert len([line for line, _ in store.lines if "wants" in line]) == 1
 
 
-@pytest.mark.fault("the agent is killed after it measured a point, before it answered", "it is not measured again")
+@pytest.mark.fault(
+    "The agent is killed after it measured an added point, before it answered", "The point is not measured again"
+)
 def test_a_point_that_was_measured_before_the_answer_is_not_measured_again(reader, store):
     node, start = reader
     node.add("1", command_metadata(Add(position={"x": 1, "y": 2}, **ANN), "toy"))

@@ -120,7 +120,7 @@ def test_proposals_need_an_option_and_a_person(catalogue):
     assert store.next_suggestion() is None  # no plan takes it by itself
 
 
-@pytest.mark.fault("Tiled is away while a program asks `ainerd mcp`", "each tool says so in a line")
+@pytest.mark.fault("Tiled is away while a program calls `ainerd mcp`", "Each tool reports it in one line")
 def test_tiled_away(catalogue, monkeypatch):
     store, _ = catalogue
 

@@ -38,8 +38,8 @@ def read(path, swmr=True):
 
 
 @pytest.mark.fault(
-    "the list of sources of a virtual dataset is cut short, or zeros",
-    "a failed result at once; HDF5 alone would hold Python, and the RunEngine, for ever",
+    "A virtual dataset's list of sources is truncated or zero",
+    "The result is failed at once; HDF5 alone would block Python and the RunEngine forever",
 )
 @pytest.mark.parametrize("swmr", [True, False])
 def test_a_virtual_dataset_cut_short_is_refused(master, movie, swmr):
@@ -61,8 +61,8 @@ def test_a_virtual_dataset_cut_short_is_refused(master, movie, swmr):
 
 
 @pytest.mark.fault(
-    "any byte of the list of sources of a virtual dataset has changed",
-    "a failed result: its checksum is looked at first; HDF5 alone may end the process",
+    "One byte of a virtual dataset's list of sources has changed",
+    "The result is failed, because the checksum is tested first; HDF5 alone may end the process",
 )
 @pytest.mark.parametrize("version", ["latest", "earliest"])
 def test_a_changed_source_list_is_refused(tmp_path, master, movie, version):
@@ -117,7 +117,7 @@ def test_heaps_with_lengths_of_four_bytes_are_checked():
         check_bytes(heap[:79])
 
 
-@pytest.mark.fault("bytes of a file of frames have changed", "a failed result; HDF5's own errors are no others")
+@pytest.mark.fault("Bytes of a file of frames have changed", "The result is failed; every error of HDF5 is caught")
 def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
     path = tmp_path / "frames.h5"
     with h5py.File(path, "w") as file:
@@ -132,7 +132,7 @@ def test_any_error_of_hdf5_becomes_a_frame_error(tmp_path, movie):
             FrameReader(path, "entry/data", np.arange(12), SHAPE).close()
 
 
-@pytest.mark.fault("files of frames are opened in one thread while another uses HDF5", "no two are in HDF5 at once")
+@pytest.mark.fault("One thread opens files of frames while another uses HDF5", "Only one thread at a time is in HDF5")
 def test_no_other_thread_is_in_hdf5_while_a_file_is_opened(tmp_path, movie, monkeypatch):
     with h5py.File(tmp_path / "m.h5", "w", libver="latest") as file:
         file["d"] = movie

@@ -137,7 +137,9 @@ def test_a_file_cut_short_is_named(written):
     reader.close()
 
 
-@pytest.mark.fault("the file of frames is cut short while it is read", "refused in under a second, whatever the layout")
+@pytest.mark.fault(
+    "The file of frames is truncated while it is read", "It is refused in under a second, for any layout"
+)
 @pytest.mark.parametrize("layout", [{}, hdf5plugin.Bitshuffle(cname="lz4"), {"chunks": (5, 7, 11)}])
 def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path, movie, layout):
     path = tmp_path / "grown.h5"
@@ -165,7 +167,7 @@ def test_a_file_that_grew_and_was_cut_short_anywhere_is_refused_at_once(tmp_path
         assert time.monotonic() - began < 30  # HDF5 by itself waits for ever
 
 
-@pytest.mark.fault("a small file that unpacks to gigabytes", "a failed result says so; nothing is unpacked")
+@pytest.mark.fault("A small file unpacks to gigabytes", "The result is failed, with the reason; nothing is unpacked")
 def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
     path = tmp_path / "bomb.h5"
     with h5py.File(path, "w") as file:

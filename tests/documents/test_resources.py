@@ -85,7 +85,7 @@ def test_each_event_has_its_frames(tmp_path, movie, shape):
     assert [run.reading("x", event) for event in (1, 2, 3)] == [10.0, 11.0, 12.0]
 
 
-@pytest.mark.fault("frames are announced in a way that nobody can read", "a failed result says which way")
+@pytest.mark.fault("Frames are announced with an unknown mimetype", "The result is failed and names it")
 def test_unreadable_frames_are_reported(tmp_path, movie):
     with pytest.raises(FrameError, match="event 1 are in datum .*, which no document describes"):
         taken(documents(tmp_path, shape=[N, 3, 4], explained=False), tmp_path)

@@ -92,7 +92,7 @@ def test_a_stream_need_not_have_a_name(tmp_path, movie):
     assert len(gathered(run, nameless)) == 130 and run.reading("x") == 4.5
 
 
-@pytest.mark.fault("millions of frames are announced", "a failed result says so at once; what comes next does not wait")
+@pytest.mark.fault("A run announces millions of frames", "The result is failed at once; the next run does not wait")
 @pytest.mark.parametrize(("splits", "reason"), [((0, 10**8), "more than the 5000000"), ((0, -3), "not a valid range")])
 def test_a_run_of_too_many_frames_is_refused(tmp_path, movie, splits, reason):
     run = Run(KEYS, [tmp_path])

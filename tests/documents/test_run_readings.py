@@ -74,9 +74,7 @@ def test_frames_are_read_up_to_a_number_or_left_out():
     assert np.concatenate(list(run.blocks(pixels))).ravel().tolist() == [1, 1, 1] and run.n_read == 8
 
 
-@pytest.mark.fault(
-    "an event says at what time it was read, and that is no time", "the time of the event is taken; the run is analysed"
-)
+@pytest.mark.fault("An event has an invalid time", "The time of its document is used; the run is analysed")
 @pytest.mark.parametrize("odd", [None, "late", [1.0], Path("/a"), 10**400, float("nan"), True])
 def test_an_invalid_time_is_replaced_by_that_of_the_event(odd):
     run, bundle = Run(DetectorKeys(image="det"), []), compose_run()

@@ -81,7 +81,7 @@ def raw(place):
     return open_catalog(place.client())[0]
 
 
-@pytest.mark.fault("garbage on the 0MQ socket", "documents before and after it arrive")
+@pytest.mark.fault("The 0MQ socket receives garbage", "Documents before and after it arrive")
 def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     address = f"127.0.0.1:{free_port()}"
     got = gathered(lambda stop: open_documents(f"zmq+bind://{address}", stop, raw=None))
@@ -99,7 +99,7 @@ def test_documents_from_0mq_without_garbage(run, gathered, caplog):
     publisher.close()
 
 
-@pytest.mark.fault("a sender without the CURVE key", "is not heard")
+@pytest.mark.fault("A sender has no CURVE key", "Its documents are ignored")
 def test_curve_keys_admit_known_clients(run, gathered, tmp_path):
     (ours, ours_secret), (theirs, theirs_secret) = (zmq.auth.create_certificates(tmp_path, n) for n in ("us", "them"))
     address = f"127.0.0.1:{free_port()}"
@@ -171,7 +171,7 @@ def test_documents_from_the_files_of_tiledwriter(run, tmp_path, caplog):
     assert len(caplog.records) == 4
 
 
-@pytest.mark.fault("an agent joins in the middle of runs", "all documents of all runs come")
+@pytest.mark.fault("An agent starts in the middle of runs", "All documents of all runs arrive")
 def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))
@@ -187,7 +187,7 @@ def test_a_late_reader_misses_nothing_in_tiled(raw, gathered):
 
 
 @pytest.mark.fault(
-    "the RunEngine dies in the middle of a run", "the run is ended after a time, with a result that says so"
+    "The RunEngine dies in the middle of a run", "The run is ended after a time limit, with a result and the reason"
 )
 def test_a_run_abandoned_by_its_engine_is_ended(raw, gathered, run):
     since = time.time()
@@ -204,9 +204,7 @@ def test_a_run_abandoned_by_its_engine_is_ended(raw, gathered, run):
     assert stops[start["uid"]]["exit_status"] == "fail" and "no stop document" in stops[start["uid"]]["reason"]
 
 
-@pytest.mark.fault(
-    "whoever follows runs is suspended for an hour, and the RunEngine with it", "the run that goes on is not ended"
-)
+@pytest.mark.fault("The agent and the RunEngine are suspended for an hour", "The run in progress is not ended")
 def test_a_process_that_was_suspended_ends_no_run(raw, gathered, run, monkeypatch):
     since, clock, jump, looks = time.time(), time.monotonic, [0.0], []
     search = type(raw).search
@@ -230,7 +228,9 @@ def test_a_process_that_was_suspended_ends_no_run(raw, gathered, run, monkeypatc
     assert stops[start["uid"]] == run[-1][1]
 
 
-@pytest.mark.fault("other nodes are among the raw runs, or in one", "left out and named once; all runs are analysed")
+@pytest.mark.fault(
+    "The raw runs contain nodes that are not runs", "They are left out and named once; all runs are analysed"
+)
 def test_foreign_nodes_end_nothing(raw, gathered, caplog, monkeypatch):
     searches, search = [], type(raw).search
     monkeypatch.setattr(type(raw), "search", lambda self, query: (searches.append(1), search(self, query))[1])
@@ -285,7 +285,7 @@ def test_a_passing_fault_costs_no_run(raw, gathered, monkeypatch, what):
     assert names(got) == ["start", "descriptor", "event", "event", "stop"] and got[-1][1]["exit_status"] == "success"
 
 
-@pytest.mark.fault("a table of Tiled looks empty while another run is written to it", "it is read again")
+@pytest.mark.fault("A table of Tiled looks empty while another run is written to it", "It is read again")
 def test_events_that_tiled_does_not_show_at_once_are_read_again(raw, monkeypatch, caplog):
     RE = RunEngine({})
     RE.subscribe(TiledWriter(raw, batch_size=1))

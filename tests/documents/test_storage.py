@@ -134,7 +134,9 @@ def test_raw_storage_inside_the_roots_is_read(folder, movie):
         read(path, 12)
 
 
-@pytest.mark.fault("a source of a virtual dataset is not there, or too short", "late; a failed result names it")
+@pytest.mark.fault(
+    "A source of a virtual dataset is missing or too short", "The agent waits; then a failed result names it"
+)
 def test_sources_that_are_missing_are_noticed(folder, movie):
     master = virtual(folder / "master.h5", 12, ("a.h5", "d", 0, 5), ("b.h5", "d", 5, 7))
     put(folder / "a.h5", movie[:5])
@@ -149,7 +151,7 @@ def test_sources_that_are_missing_are_noticed(folder, movie):
     assert np.array_equal(read(master), expected(movie))
 
 
-@pytest.mark.fault("HDF5 itself leads out of the allowed folders", "a failed result; nothing is read")
+@pytest.mark.fault("A file leads out of the allowed folders by an HDF5 link", "The result is failed; nothing is read")
 @pytest.mark.parametrize("swmr", [True, False])
 @pytest.mark.parametrize("own", [True, False], ids=["own folder", "roots given"])
 @pytest.mark.parametrize(
@@ -213,7 +215,9 @@ def test_links_in_a_circle_are_refused(folder):
         read(path)
 
 
-@pytest.mark.fault("the file of frames is locked by its writer until it is closed", "late, not failed")
+@pytest.mark.fault(
+    "The writer locks the file of frames until it closes it", "The agent waits; the result does not fail"
+)
 def test_a_locked_file_is_late(folder, movie):
     path = put(folder / "m.h5", movie)
     code = "import h5py, sys; file = h5py.File(sys.argv[1], 'a'); print(flush=True); sys.stdin.read(); file.close()"

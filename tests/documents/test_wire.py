@@ -26,7 +26,7 @@ class Trap:
         return (pytest.fail, ("executed",))
 
 
-@pytest.mark.fault("pickle in a message", "refused before anything is executed")
+@pytest.mark.fault("A message contains a pickle", "It is refused before anything is executed")
 def test_an_array_of_objects_is_refused_before_anything_is_executed():
     with pytest.raises(WireError, match="array of objects"):
         unpack(pack({"x": np.array([Trap()], dtype=object)}))
@@ -37,7 +37,7 @@ def test_an_array_of_objects_is_refused_before_anything_is_executed():
     [b"", b"\xc1", b"GET / HTTP/1.1", np.random.default_rng(0).bytes(10_000_000), pack({b"nd": True, b"type": "<f8"})],
     ids=["nothing", "reserved", "http", "10 MB", "half an array"],
 )
-@pytest.mark.fault("bytes that are no message", "left out, and named in the log")
+@pytest.mark.fault("Bytes arrive that are not a message", "They are left out and logged")
 def test_garbage_gives_a_wire_error(payload):
     with pytest.raises(WireError):
         unpack(payload)

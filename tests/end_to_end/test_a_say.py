@@ -87,7 +87,7 @@ def test_excluded_regions_and_new_bounds_hold_after_a_restart(started):
         again.add(3.0, 3.0)
 
 
-@pytest.mark.fault("no position is left to suggest", "the agent says so and goes on watching")
+@pytest.mark.fault("No position is left to suggest", "The agent reports it and continues to watch")
 def test_without_a_position_left_the_agent_keeps_watching(started):
     agent = started.agent
     with pytest.raises(ValueError, match="position"):
@@ -120,7 +120,7 @@ def test_runs_in_tiled_are_analysed_by_uid(started):
         agent.analyse("nothing")
 
 
-@pytest.mark.fault("every exposure fails while nobody looks", "the plan ends after five, and says why")
+@pytest.mark.fault("Every exposure fails while nobody watches", "The plan ends after five, with the reason")
 def test_a_campaign_without_results_ends_by_itself(started, report_done):
     started.settings.name = "another"
     agent = started.start_agent(contrast=0.22)  # knows nothing

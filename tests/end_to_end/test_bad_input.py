@@ -66,7 +66,7 @@ GARBAGE = (
 )
 
 
-@pytest.mark.fault("documents of no kind, or without what they need", "left out, a line in the log")
+@pytest.mark.fault("Documents have an unknown type or miss required keys", "They are left out and logged")
 def test_invalid_documents_are_left_out(session, caplog):
     before = len(session.table())
     for name, doc in GARBAGE:
@@ -77,27 +77,27 @@ def test_invalid_documents_are_left_out(session, caplog):
     assert "document of 'nobody', which did not come before" in caplog.text and "Traceback" not in caplog.text
 
 
-@pytest.mark.fault("a run of one frame", "a failed result says so")
+@pytest.mark.fault("A run has one frame", "The result is failed, with the reason")
 def test_a_run_of_one_frame_fails(session, last_result):
     session.expect(1)
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "1 frame(s)" in row["reason"]
 
 
-@pytest.mark.fault("frames of another shape than the partition", "a failed result names both shapes")
+@pytest.mark.fault("Frames have another shape than the partition", "The result is failed and names both shapes")
 def test_a_wrong_shape(session, last_result):
     session.use(geometry={"shape": (120, 180), "beam_center_px": (60.0, 90.0)})
     row = last_result(expose(session.detector, shutter=session.shutter))
     assert row["status"] == "failed" and "120 × 180 pixels, the partition is for 128 × 192" in row["reason"]
 
 
-@pytest.mark.fault("the shutter stays closed", "a failed result says zero photons")
+@pytest.mark.fault("The shutter stays closed", "A failed result reports zero photons")
 def test_a_closed_shutter(session, last_result):
     row = last_result(expose(session.detector))
     assert row["status"] == "failed" and "zero photons" in row["reason"]
 
 
-@pytest.mark.fault("the file of frames is not there", "a failed result names it")
+@pytest.mark.fault("The file of frames is missing", "A failed result names it")
 def test_a_missing_file(recorded, last_result):
     documents, path = recorded
     path.unlink()
@@ -107,7 +107,7 @@ def test_a_missing_file(recorded, last_result):
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.7])
 @pytest.mark.fault(
-    "the file of frames is cut short, anywhere", "a failed result names file and frame; HDF5 alone would wait for ever"
+    "The file of frames is truncated anywhere", "A failed result names file and frame; HDF5 alone would wait forever"
 )
 def test_a_truncated_file(recorded, last_result, part):
     documents, path = recorded
@@ -116,7 +116,7 @@ def test_a_truncated_file(recorded, last_result, part):
     assert row["status"] == "failed" and str(path) in row["reason"]
 
 
-@pytest.mark.fault("a link leads out of the allowed folders", "a failed result; nothing is read")
+@pytest.mark.fault("A link leads out of the allowed folders", "The result is failed; nothing is read")
 def test_a_file_outside_the_roots(recorded, last_result, tmp_path):
     documents, path = recorded
     elsewhere = tmp_path / path.name
@@ -126,7 +126,9 @@ def test_a_file_outside_the_roots(recorded, last_result, tmp_path):
     assert row["status"] == "failed" and "outside the allowed roots" in row["reason"]
 
 
-@pytest.mark.fault("the file of frames comes late", "a failed result, completed when the run is replayed")
+@pytest.mark.fault(
+    "The file of frames appears too late", "The result is failed, and completed when the run is replayed"
+)
 def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_path):
     documents, path = recorded
     away = path.rename(tmp_path / path.name)
@@ -143,7 +145,7 @@ def test_a_failed_run_is_completed_when_it_comes_again(session, recorded, tmp_pa
 
 
 @pytest.mark.fault(
-    "the plan raises in the middle of a run", "a partial result, or a failed one with the frames there were"
+    "The plan raises in the middle of a run", "The result is partial, or failed, with the frames that were taken"
 )
 def test_an_aborted_run_has_a_result(session, last_result):
     session.use()
@@ -172,7 +174,9 @@ def test_the_same_agent_still_explores(session, last_result):
     assert row["status"] == "complete"
 
 
-@pytest.mark.fault("exposures fail inside the closed loop", "the loop goes on elsewhere, the places count as failed")
+@pytest.mark.fault(
+    "Exposures fail inside the closed loop", "The loop continues elsewhere; the positions count as failed"
+)
 def test_failures_do_not_end_the_loop(session):
     before = len(session.table())
     session.expect(1)
@@ -186,7 +190,7 @@ def test_failures_do_not_end_the_loop(session):
     assert session.table()["status"].iloc[-1] == "complete"
 
 
-@pytest.mark.fault("the weights are damaged", "one line when the agent is built")
+@pytest.mark.fault("The weights are damaged", "One line explains it when the agent is built")
 def test_a_corrupt_model_is_one_line(session, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10" + b"\x00" * 200)
     settings = session.settings.model_copy(deep=True)
@@ -201,7 +205,7 @@ def test_a_corrupt_model_is_one_line(session, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["no server there", "wrong key"])
-@pytest.mark.fault("no Tiled server, or a wrong key, at the start", "one line within seconds")
+@pytest.mark.fault("No Tiled server answers at the start, or the key is wrong", "One line explains it within seconds")
 def test_a_wrong_url_or_key_is_one_line(session, what):
     settings = Settings.load(SMALL)
     storage = settings.storage
@@ -247,7 +251,7 @@ def test_names_that_do_not_match_are_named(session):
         )
 
 
-@pytest.mark.fault("the session ends and another one starts", "results, regimes, failed places are known again")
+@pytest.mark.fault("The session ends and another one starts", "Results, regimes and failed positions are restored")
 def test_a_restart_remembers_failed_positions(session):
     session.expect(1)
     session.agent.add(9.5, 9.5)

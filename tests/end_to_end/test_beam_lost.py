@@ -53,9 +53,7 @@ def run_and_lose(session, plan):
     timers[0].join()
 
 
-@pytest.mark.fault(
-    "the beam is lost while frames come", "the plan waits, the run says that it is spoilt, and is taken again"
-)
+@pytest.mark.fault("The beam is lost while frames arrive", "The plan waits; the run is marked as spoilt and repeated")
 def test_an_exposure_without_beam_is_repeated(session, source, capfd):
     run_and_lose(session, session.agent.sample((2.0, 3.0)))
     spoilt, again = session.table().to_dict("records")

@@ -120,7 +120,7 @@ assert not any(name in sys.modules for name in ("bluesky", "torch", "scipy"))
     assert json.loads(found) == pytest.approx(x[x >= 0.5].tolist()) and int(none) == 0
 
 
-@pytest.mark.fault("documents come twice", "nothing is analysed or written again")
+@pytest.mark.fault("Documents arrive twice", "Nothing is analysed or written again")
 def test_documents_that_come_again_change_nothing(explored):
     before = explored.table()
     for name, doc in explored.documents:
@@ -138,7 +138,7 @@ def test_count_is_analysed_as_flying_is(explored):
     assert len(table) == before + 1 and table["status"].iloc[-1] == "complete"
 
 
-@pytest.mark.fault("runs are taken while no agent is there", "analysed later, bit for bit the same")
+@pytest.mark.fault("Runs are taken while no agent is running", "They are analysed later, with the same bits")
 def test_runs_that_the_agent_missed_are_caught_up_with(explored):
     """Rebuilt from Tiled, a run gives the same maps, bit for bit, as it gave while it was taken.
 

@@ -65,7 +65,7 @@ def once_frames_come(documents, act):
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # bluesky's, of the clean-up that a halt leaves out
 @pytest.mark.parametrize("way", ["abort", "halt"])
 @pytest.mark.fault(
-    "a person aborts or halts the RunEngine in a run", "a partial result, or a failed one with the reason"
+    "A person aborts or halts the RunEngine during a run", "The result is partial, or failed with the reason"
 )
 def test_a_person_ends_a_run(session, take, way):
     def during(plan, documents):
@@ -84,7 +84,7 @@ def test_a_person_ends_a_run(session, take, way):
         assert (row["status"], row["reason"]) == ("failed", reason)
 
 
-@pytest.mark.fault("a person pauses the RunEngine in a run, and lets it go on", "the exposure is complete")
+@pytest.mark.fault("A person pauses the RunEngine during a run and resumes it", "The exposure is complete")
 def test_a_run_that_is_paused_goes_on(session, take):
     def during(plan, documents):
         once_frames_come(documents, session.RE.request_pause)
@@ -125,7 +125,7 @@ def died(session, monkeypatch):
     return die
 
 
-@pytest.mark.fault("the analysis dies in the middle of a run", "it is begun again, with the same result bit for bit")
+@pytest.mark.fault("The analysis dies in the middle of a run", "It is repeated, with the same bits")
 def test_an_analysis_that_died_is_repeated(session, take, died):
     died(MemoryError("no more"), 1)
     documents = take()
@@ -135,7 +135,9 @@ def test_an_analysis_that_died_is_repeated(session, take, died):
     assert np.array_equal(session.agent.results.array(row.name, "c2"), undisturbed)
 
 
-@pytest.mark.fault("the analysis dies twice in one run", "a failed result says of what; the next run is analysed")
+@pytest.mark.fault(
+    "The analysis dies twice in one run", "The result is failed, with the reason; the next run is analysed"
+)
 def test_an_analysis_that_dies_twice_is_given_up(session, take, died):
     died(SystemExit("enough"), 2)
     row = row_of(session, take())
@@ -151,7 +153,7 @@ def test_no_job_ends_the_worker(session):
     assert session.agent.drain() and session.agent.health()["worker"] == "alive"
 
 
-@pytest.mark.fault("the clock jumps by an hour, back and forth, in a run", "the same result bit for bit")
+@pytest.mark.fault("The clock jumps by an hour, back and forth, during a run", "The result has the same bits")
 def test_a_jump_of_the_clock_changes_no_map(session, take):
     session.agent.detach()
     documents = take()

@@ -73,7 +73,7 @@ def left(session):
     return client, done, [rows for _, rows in table.sort_values("run_time").groupby("raw_uid", sort=False)]
 
 
-@pytest.mark.fault("exit as soon as a run has ended", "the session waits until its results are written")
+@pytest.mark.fault("The session exits as soon as a run has ended", "It waits until the results are written")
 def test_a_session_that_exits_after_a_run_writes_its_results(left):
     _, done, runs = left
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
@@ -82,8 +82,8 @@ def test_a_session_that_exits_after_a_run_writes_its_results(left):
 
 
 @pytest.mark.fault(
-    "kill -9 of the session: as soon as a run has ended, and while frames come",
-    "the next start ends the run, and analyses what came of each, once",
+    "The session is killed (-9) after a run, or while frames arrive",
+    "The next start ends the run and analyses its frames once",
 )
 def test_results_of_a_killed_session_come_with_the_next_start(left):
     client, _, (ended, halfway, _) = left

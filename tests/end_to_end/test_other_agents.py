@@ -135,7 +135,7 @@ def with_frames_inside(documents):
 
 
 @pytest.mark.fault(
-    "the frames lie on another machine, and are late in Tiled", "read through Tiled, bit for bit the same result"
+    "The frames are on another machine, and reach Tiled late", "They are read through Tiled, with the same bits"
 )
 def test_an_agent_that_does_not_see_the_files_asks_tiled(session, recorded, beside, tmp_path):
     raw, store, agent = beside
@@ -168,7 +168,7 @@ def send_both(agents, recorded):
                 observer(name, doc)
 
 
-@pytest.mark.fault("the file of frames comes late, but soon", "the agent waits for it, as long as it is told to")
+@pytest.mark.fault("The file of frames appears late, within the time limit", "The agent waits for it")
 def test_the_agent_waits_for_a_late_file(recorded, beside, tmp_path):
     _, store, agent = beside
     observer = agent(late_s=600.0)
@@ -189,8 +189,8 @@ def test_the_agent_waits_for_a_late_file(recorded, beside, tmp_path):
 
 
 @pytest.mark.fault(
-    "kill -9 of the agent while it writes a result: between two arrays, and in the middle of a file",
-    "the next one writes the result anew",
+    "The agent is killed (-9) while it writes a result: between two arrays, and inside a file",
+    "The next agent writes the result again",
 )
 def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_path):
     raw, store, agent = beside
@@ -221,7 +221,7 @@ def test_an_agent_that_is_killed_while_it_writes(session, recorded, beside, tmp_
     )
 
 
-@pytest.mark.fault("two agents of the same configuration on one catalogue", "one result for each run")
+@pytest.mark.fault("Two agents with the same parameters use one catalog", "Each run has one result")
 def test_two_agents_of_one_configuration_write_one_result_per_run(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent()]
@@ -237,9 +237,7 @@ def test_two_agents_of_one_configuration_write_one_result_per_run(session, recor
     assert set(store.newest_atlas().labels) == set(table.index)
 
 
-@pytest.mark.fault(
-    "of two agents of the same configuration one cannot read the frames", "the result of the one that can stays"
-)
+@pytest.mark.fault("One of two agents with the same parameters cannot read the frames", "The result of the other stays")
 def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recorded, beside, tmp_path):
     _, store, agent = beside
     agents = [agent(), agent(frames=tmp_path)]
@@ -253,7 +251,7 @@ def test_an_agent_that_fails_does_not_undo_what_another_completes(session, recor
     assert same_as_beside_the_detector(session, store, runs=1)
 
 
-@pytest.mark.fault("two agents of different configurations on one catalogue", "one result each for each run, unmixed")
+@pytest.mark.fault("Two agents with different parameters use one catalog", "Each run has one result of each, unmixed")
 def test_agents_of_different_configurations_do_not_mix(session, recorded, beside):
     _, store, agent = beside
     agents = [agent(), agent("other", normalization="symmetric")]
@@ -278,7 +276,9 @@ def test_agents_of_different_configurations_do_not_mix(session, recorded, beside
         assert store.next_suggestion(observer.name).id == observer.suggest()["_id"]
 
 
-@pytest.mark.fault("two agents of the same parameters for two samples on one catalogue", "each shows and takes its own")
+@pytest.mark.fault(
+    "Two agents with the same parameters, for two samples, use one catalog", "Each shows and takes its own suggestions"
+)
 def test_agents_of_different_names_show_their_own(recorded, beside):
     _, store, agent = beside
     agents = [agent("sample_a"), agent("sample_b")]

@@ -128,7 +128,7 @@ def test_a_plan_follows_what_a_person_rejects_and_takes(reviewed, person, meanwh
     assert "Ann (unverified) rejected" in log and "too near the wall" in log and "Ann (unverified) took" in log
 
 
-@pytest.mark.fault("a campaign is held, and the person at the prompt wants out", "Ctrl-C ends the plan as ever")
+@pytest.mark.fault("A person presses Ctrl-C while the campaign is held", "The plan ends as usual")
 def test_a_waiting_plan_can_be_stopped(reviewed, person, meanwhile):
     before = len(reviewed.table())
 
@@ -149,7 +149,7 @@ def test_review_ends_after_its_timeout(reviewed, monkeypatch):
         reviewed.RE(reviewed.agent.explore(1))
 
 
-@pytest.mark.fault("two processes of one agent claim a command", "one of them gets it")
+@pytest.mark.fault("Two processes of one agent claim a command", "One of them gets it")
 def test_a_command_is_claimed_once(server, http, monkeypatch):
     _, ainerd = open_catalog(server.client().create_container(f"claimed-{uuid.uuid4().hex[:8]}"))
     node = AgentNode(ainerd, "slow")

@@ -255,7 +255,7 @@ def test_nothing_is_added_to_the_queue_while_a_person_holds(beamline, observer, 
     assert len(steering.result(PATIENCE_S)) == 1
 
 
-@pytest.mark.fault("a plan in the queue fails", "its item stays in the queue, and counts once it has ended well")
+@pytest.mark.fault("A plan in the queue fails", "Its item stays in the queue, and counts once it has succeeded")
 def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campaign):
     (frames,) = beamline.settings.storage.frames
     frames.mkdir(exist_ok=True)
@@ -274,7 +274,7 @@ def test_a_plan_that_fails_is_tried_again_when_a_person_says_so(beamline, campai
     assert beamline.store.suggestions().loc[row["suggestion_id"], "status"] == "measured"
 
 
-@pytest.mark.fault("the RE Manager does not answer for a while", "the agent waits, its item stays in the queue")
+@pytest.mark.fault("The RE Manager does not answer for a while", "The agent waits; its item stays in the queue")
 def test_an_agent_waits_for_the_manager(beamline, campaign, caplog):
     beamline.manager.item_add(BPlan("count", ["rheometer"], num=10_000, delay=0.2))
     steering, _ = campaign(n=1)
@@ -302,7 +302,7 @@ def test_an_agent_that_ends_takes_its_item_with_it(beamline, campaign):
     assert own["args"][0][0]["_id"] not in beamline.store.table()["suggestion_id"].tolist()
 
 
-@pytest.mark.fault("no run of a queue gives a result", "the agent ends and says so")
+@pytest.mark.fault("No run of a queue gives a result", "The agent ends with the reason")
 def test_the_command_ends_by_itself_and_keeps_the_key_to_itself(beamline, tmp_path):
     before = beamline.store.table()
     # with another parameter it begins with the runs that are there, and finds no frames of these either

@@ -200,7 +200,7 @@ def test_an_agent_writes_to_postgresql(explored, page, client):
         assert secret not in (session.settings.storage.directory.parent / "tiled.log").read_text()
 
 
-@pytest.mark.fault("an agent is started with a key that may only read", "one line says which scopes it needs")
+@pytest.mark.fault("An agent starts with a read-only key", "One line names the scopes that it needs")
 def test_an_agent_without_write_access_is_refused(explored, page, client):
     session, _ = explored
     with pytest.raises(ServerError) as error:
@@ -210,7 +210,7 @@ def test_an_agent_without_write_access_is_refused(explored, page, client):
     assert "\n" not in said and page["reader"] not in said
 
 
-@pytest.mark.fault("whoever has a key that may only read writes", "refused by the server; reading goes on")
+@pytest.mark.fault("A user with a read-only key tries to write", "The server refuses; reading continues")
 def test_a_read_only_key_is_enough_for_an_analyst(explored, page, client):
     session, table = explored
     root = client(page["reader"])
@@ -263,7 +263,7 @@ def token(server):
     return of
 
 
-@pytest.mark.fault("whoever may only read presses a button of a page, or the agent its own", "refused by the server")
+@pytest.mark.fault("A read-only user presses a button of a page, or writes as the agent", "The server refuses")
 def test_pages_accept_commands_only_with_write_access(server, page, token, explored):
     session, table = explored
     ours = f"{server}/custom/ainerd"
@@ -313,7 +313,7 @@ PRESS = """async (command) => {
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not there: no browser can be driven")
-@pytest.mark.fault("a browser has a key that may read alone", "no buttons, and what they would send is refused")
+@pytest.mark.fault("A browser has a read-only key", "It shows no buttons, and the server refuses commands")
 def test_a_read_only_browser_has_no_buttons(server, page, explored):
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     session, _ = explored
@@ -338,7 +338,7 @@ def test_a_read_only_browser_has_no_buttons(server, page, explored):
         chromium.close()
 
 
-@pytest.mark.fault("the agent's key is revoked", "it does not try again and again; its runs wait on disk")
+@pytest.mark.fault("The agent's key is revoked", "It stops trying; its runs wait on disk")
 def test_a_revoked_key_is_not_retried(page, client):
     admin, key = page["admin"], page["admin"].create_api_key(page["service"], scopes=[*SCOPES])
     store = ResultStore(open_catalog(client(key["secret"]))[1])

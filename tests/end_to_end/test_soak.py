@@ -26,9 +26,7 @@ def rows_of(study, folder, *options):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.fault(
-    "all of these at random, one after the other", "every run has exactly one result, complete or failed"
-)
+@pytest.mark.fault("All of these happen in random order", "Every run has exactly one result, complete or failed")
 def test_no_run_is_lost_whatever_happens(tmp_path):
     rows = rows_of("soak", tmp_path, "--runs=8", "--seed=17605")  # eight different faults
     assert sum(row["runs"] for row in rows) >= 8 and all(row["lost"] == 0 for row in rows)
@@ -37,8 +35,8 @@ def test_no_run_is_lost_whatever_happens(tmp_path):
 
 @pytest.mark.timeout(600)
 @pytest.mark.fault(
-    "documents, metadata, files, settings and requests of any kind",
-    "one result for each run, a reason for what is refused; nothing is opened outside, nothing left open",
+    "Random documents, metadata, files, settings and requests arrive",
+    "Each run has one result, each refusal has a reason; nothing is opened outside the folders or left open",
 )
 def test_nothing_that_is_sent_does_harm(tmp_path):
     rows = rows_of("hostile", tmp_path, "--inputs=115", "--tiny=0", "--seed=1")

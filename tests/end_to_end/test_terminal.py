@@ -119,8 +119,8 @@ def test_the_terminal_agrees_with_tiled(terminal, folder):
 
 @pytest.mark.timeout(600)
 @pytest.mark.fault(
-    "Ctrl-C twice in a terminal while a plan takes frames",
-    "the RunEngine pauses at once; aborted, the shutter is closed, run and suggestion have their end",
+    "A person presses Ctrl-C twice while a plan takes frames, and aborts",
+    "The RunEngine pauses at once; the abort closes the shutter, the run and the suggestion",
 )
 def test_ctrl_c_twice_then_abort_leaves_nothing_open(terminal, folder):
     code = folder / "slow.py"

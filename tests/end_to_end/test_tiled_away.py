@@ -48,8 +48,8 @@ def beamline(tmp_path, monkeypatch):
 
 
 @pytest.mark.fault(
-    "kill -9 of the Tiled server, runs go on",
-    "the RunEngine is not slowed; raw runs and results wait on disk and are written, in order, when it is back",
+    "The Tiled server is killed (-9) while runs continue",
+    "The RunEngine is not slowed; raw runs and results wait on disk and are written in order when the server is back",
 )
 def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
     settings, agent, instrument, servers = beamline
@@ -91,7 +91,7 @@ def test_runs_and_results_wait_on_disk_while_tiled_is_away(beamline, tmp_path):
     raw.context.http_client.close()
 
 
-@pytest.mark.fault("the disk of the Tiled server is full", "runs wait on disk, and are written once there is room")
+@pytest.mark.fault("The disk of the Tiled server is full", "Runs wait on disk, and are written once there is space")
 def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
     settings, agent, instrument, servers = beamline
     RE, stage = RunEngine({}), instrument.stage
@@ -120,7 +120,7 @@ def test_results_wait_while_the_disk_of_tiled_is_full(beamline):
 
 
 @pytest.mark.fault(
-    "the disk of the agent is full while Tiled is away", "a line in the log; the run is in Tiled's backup"
+    "The agent's disk is full while Tiled is away", "The log reports it; the run is in TiledWriter's backup"
 )
 def test_a_full_disk_of_the_agent_is_logged(tmp_path, caplog):
     kept = Spool(tmp_path / "kept", lambda: False)

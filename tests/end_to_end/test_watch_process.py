@@ -118,7 +118,8 @@ def test_suggestions_reach_the_run_engine_through_tiled(beamline, watching):
 
 
 @pytest.mark.fault(
-    "kill -9 of the agent in the middle of a run", "the next one finishes the run and those taken meanwhile"
+    "The agent is killed (-9) in the middle of a run",
+    "The next agent finishes this run and those taken in the meantime",
 )
 def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watching):
     seen = beamline.by_hand()
@@ -138,7 +139,9 @@ def test_runs_without_an_agent_and_of_a_killed_agent_get_results(beamline, watch
     assert agent.wait(60) == 0, beamline.log.read_text()
 
 
-@pytest.mark.fault("no agent answers a plan elsewhere", "the plan ends with a sentence, the RunEngine is idle")
+@pytest.mark.fault(
+    "A remote plan waits for an agent that does not answer", "The plan ends with one sentence; the RunEngine is idle"
+)
 def test_a_plan_without_an_agent_ends_with_a_reason(beamline):
     for record in beamline.store.suggestions().query("status == 'proposed'").index:
         beamline.store.set_status(record, "rejected")
@@ -149,7 +152,7 @@ def test_a_plan_without_an_agent_ends_with_a_reason(beamline):
     assert beamline.RE.state == "idle"
 
 
-@pytest.mark.fault("a suggestion leads beyond the limits of a motor", "it is closed with the reason; nothing moves")
+@pytest.mark.fault("A suggestion lies beyond the limits of a motor", "It is closed with the reason; nothing moves")
 @pytest.mark.parametrize(("x", "bounds", "reason"), [(50.0, {}, "limits of the actuator"), (9.0, (0, 5), "its bounds")])
 def test_a_suggestion_beyond_the_limits_moves_nothing(beamline, x, bounds, reason):
     for record in beamline.store.suggestions().query("status == 'proposed'").index:

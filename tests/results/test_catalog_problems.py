@@ -113,7 +113,7 @@ TAMPERED = {
 }
 
 
-@pytest.mark.fault("somebody changed metadata of a result by hand", "it is left out and named; all others are shown")
+@pytest.mark.fault("Somebody edits the metadata of a result", "It is left out and named; all others are shown")
 def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysis, caplog):
     keys = []
     for x in (1.0, 2.0):
@@ -139,7 +139,7 @@ def test_a_tampered_result_is_left_out_and_logged(store, ainerd, record, analysi
 
 
 @pytest.mark.fault(
-    "somebody changed suggestions, atlases, log lines or checkpoints by hand", "left out and named; the rest counts"
+    "Somebody edits suggestions, atlases, log lines or checkpoints", "They are left out and named; the others are used"
 )
 def test_other_invalid_nodes_are_left_out(store, ainerd):
     store.add_suggestion(SuggestionRecord(id="good", agent="me", positions={"x": 1.0}, reason="there"))

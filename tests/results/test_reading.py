@@ -135,7 +135,7 @@ def test_a_long_first_reading_is_saved(ainerd, put, monkeypatch, n):
     assert list(ResultStore(ainerd).table().index) == keys
 
 
-@pytest.mark.fault("a file of the snapshot is half written, or damaged", "it is rebuilt; the table is exact")
+@pytest.mark.fault("A file of the snapshot is half written or damaged", "It is rebuilt; the table is exact")
 def test_a_damaged_snapshot_is_rebuilt(ainerd, put, monkeypatch):
     monkeypatch.setattr(_mirror, "PAGE", 2)
     keys = [put(), put()]

@@ -81,7 +81,9 @@ def test_ids_of_a_log_line_cannot_hide_its_text():
         LogRecord(text="moved", ids={"text": "stayed"})
 
 
-@pytest.mark.fault("metadata of a run hold a number of more than 64 bits, or half a character", "kept as text")
+@pytest.mark.fault(
+    "Metadata of a run hold a number of more than 64 bits, or half a surrogate pair", "They are stored as text"
+)
 def test_values_that_no_catalog_stores_become_text():
     start = {"proposal": 10**30, "user": "a\ud800b\0", "plan": 10**500, "low": -(2**63), "high": 2**63}
     record = ResultRecord(raw_uid="a", technique="t", agent="me", parameters={}, start=start, reason="no file \udcff")

@@ -166,7 +166,7 @@ def test_the_repr_without_a_server(store, monkeypatch):
     assert "Tiled does not answer at http" in repr(store)
 
 
-@pytest.mark.fault("some results have a time and some have none", "each table is made; pandas alone failed by chance")
+@pytest.mark.fault("Some results have no time", "Each table can be made (pandas alone failed by chance)")
 def test_missing_times_in_a_table():
     seconds = np.where(np.arange(150) % 3 == 0, np.nan, 1.7e9 + np.arange(150) / 7)
     for _ in range(20):

@@ -360,7 +360,7 @@ def test_an_analyst_needs_only_tiled(server, ainerd, campaign, tmp_path):
     }
 
 
-@pytest.mark.fault("Tiled hangs, or is not there any more", "noticed by one short request; runs wait on disk")
+@pytest.mark.fault("Tiled hangs or has gone", "One short request detects it; runs wait on disk")
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_server_that_does_not_answer_is_noticed_quickly(ainerd, record, monkeypatch, hangs):
     store, attempts = ResultStore(ainerd), []

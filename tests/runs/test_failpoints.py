@@ -57,7 +57,8 @@ def killed_at(work, owner, name, before):
 
 
 @pytest.mark.fault(
-    "kill -9 at each step from the start of a run to its result", "the next one goes on: one complete result for it"
+    "The session is killed (-9) at each step from the start of a run to its result",
+    "The next session continues: the run has one complete result",
 )
 def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of, catalogue, tmp_path, scanned, movies):
     uids = []
@@ -88,7 +89,9 @@ def test_a_session_killed_at_any_step_leaves_one_result(toy, campaign, worker_of
     assert sorted(table["raw_uid"]) == sorted(uids) and (table["status"] == "complete").all()
 
 
-@pytest.mark.fault("kill -9 while a run is kept on disk", "half of a file does not count; the journal has the run")
+@pytest.mark.fault(
+    "The agent is killed (-9) while it spools a run", "The half-written file is ignored; the journal has the run"
+)
 def test_half_a_kept_run_does_not_count(worker_of, catalogue, tmp_path, scanned, movies):
     documents = list(scanned(movies(1, 2)))
     keep = Spool(tmp_path / "spool", lambda: False)
@@ -119,7 +122,7 @@ OLDER = """\
 """
 
 
-@pytest.mark.fault("an upgrade while runs wait on disk", "they are analysed as usual")
+@pytest.mark.fault("ainerd is upgraded while runs wait on disk", "They are analysed as usual")
 def test_runs_kept_by_an_earlier_version_are_analysed(worker_of, catalogue, tmp_path):
     (tmp_path / "spool").mkdir()
     uid = "7b0a1c2e-4f55-4c0e-9b61-0d5a3a1f7c11"
@@ -133,7 +136,7 @@ def test_runs_kept_by_an_earlier_version_are_analysed(worker_of, catalogue, tmp_
     assert row["n_frames"] == 2
 
 
-@pytest.mark.fault("two RunEngines send their documents through one proxy", "each run has its own result")
+@pytest.mark.fault("Two RunEngines send their documents through one proxy", "Each run has its own result")
 def test_documents_of_two_engines_in_turn_are_two_runs(worker_of, catalogue, tmp_path, scanned, movies):
     worker = worker_of(catalogue(), tmp_path)
     both = [list(scanned(movies(*sums), num_points=3)) for sums in ((1, 2, 3), (4, 5, 6))]

@@ -62,7 +62,9 @@ def test_the_file_of_a_run_that_tiled_has_is_deleted(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.fault("the disk is full while documents come", "the log says so; the run goes on without its journal")
+@pytest.mark.fault(
+    "The disk is full while documents arrive", "The log reports it; the run continues without its journal"
+)
 def test_a_full_disk_does_not_stop_a_run(tmp_path, caplog):
     journal = Journal(tmp_path)
     journal("start", START)

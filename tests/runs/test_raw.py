@@ -31,7 +31,9 @@ def keep(folder, documents):
     return path
 
 
-@pytest.mark.fault("kill -9 of the Tiled server in the middle of a raw run", "it is written anew when it is back")
+@pytest.mark.fault(
+    "The Tiled server is killed (-9) in the middle of a raw run", "The run is written again when the server is back"
+)
 def test_a_run_of_which_a_part_is_there_is_written_anew(raw, run, tmp_path):
     uid = run[0][1]["uid"]
     write = TiledWriter(raw, batch_size=1)

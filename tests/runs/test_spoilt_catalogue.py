@@ -40,8 +40,8 @@ def spoiled(tmp_path, monkeypatch):
 
 
 @pytest.mark.fault(
-    "the catalogue refuses writes, is corrupted, is deleted, and comes back as a copy older than the results",
-    "runs wait on disk, with a log line for each; then all have one result, after a replay also those the copy lacks",
+    "The catalog refuses writes, is corrupted, is deleted, and is replaced by an older copy",
+    "Runs wait on disk, with a log line each; then every run has one result; a replay adds those that the copy lacks",
 )
 @pytest.mark.timeout(300)
 def test_a_broken_catalogue_costs_no_run(spoiled, toy, worker_on, scanned, movies, tmp_path, caplog):

@@ -85,7 +85,7 @@ def before():
     return set(threading.enumerate())
 
 
-@pytest.mark.fault("the agent is closed while runs go on", "no thread and no file of theirs stays open")
+@pytest.mark.fault("The agent is closed while runs continue", "None of its threads and files stays open")
 def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
     for name, doc in flying(tmp_path):
         work(name, doc)
@@ -99,7 +99,9 @@ def test_a_run_that_does_not_end_leaves_nothing(before, work, tmp_path):
     assert not any(thread.name.startswith("ainerd-") for thread in set(threading.enumerate()) - before)
 
 
-@pytest.mark.fault("the start of a run comes twice before its end", "a plan that waits for the run gets its result")
+@pytest.mark.fault(
+    "The start document of a run arrives twice before its end", "A plan that waits for the run gets its result"
+)
 def test_the_future_of_a_run_that_comes_twice_is_resolved(work, store, scanned, movies):
     (start, *others) = list(scanned(movies(1, 2)))
     work(*start)
@@ -139,7 +141,7 @@ def test_an_invalid_start_document_does_not_end_the_worker(work, doc):
     assert work.jobs.drain() and work.health()["worker"] == "alive"
 
 
-@pytest.mark.fault("a document is nested too deep to be checked", "left out, a line in the log; the worker goes on")
+@pytest.mark.fault("A document is nested too deep to be checked", "It is left out and logged; the worker continues")
 def test_a_document_nested_too_deep_does_not_end_the_worker(work, store, scanned, movies, caplog):
     deep = []
     for _ in range(100_000):
@@ -152,7 +154,7 @@ def test_a_document_nested_too_deep_does_not_end_the_worker(work, store, scanned
     assert "left out: start document: RecursionError" in caplog.text
 
 
-@pytest.mark.fault("documents of a run that is kept are invalid", "it has a failed result once Tiled is back")
+@pytest.mark.fault("A spooled run has invalid documents", "It has a failed result once Tiled is back")
 def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, movies):
     documents = [(name, dict(doc)) for name, doc in scanned(movies(1, 2, 3))]
     for _, doc in documents[2:4]:
@@ -162,7 +164,9 @@ def test_a_kept_run_with_two_bad_documents_is_concluded(work, spool, scanned, mo
     assert work.jobs.drain() and not spool.runs() and work.concluded == 1
 
 
-@pytest.mark.fault("a run that breaks event-model's schema comes while Tiled is away", "it has the same result later")
+@pytest.mark.fault(
+    "A run that violates event-model's schema arrives while Tiled is away", "It gets the same result later"
+)
 def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanned, movies):
     documents = list(scanned(movies(1, 2, 3)))
     documents[0][1].update(time=1j, sample=["a"])
@@ -171,9 +175,7 @@ def test_a_kept_run_is_not_checked_against_the_schema(work, store, spool, scanne
     assert work.jobs.drain() and not spool.runs() and len(store.done) == 1
 
 
-@pytest.mark.fault(
-    "Tiled answers and takes nothing, while there is no room for another file", "a run that waits on disk stays there"
-)
+@pytest.mark.fault("Tiled refuses all writes while the spool is full", "The run stays in the spool")
 def test_a_kept_run_that_is_refused_again_keeps_its_place(work, store, spool, scanned, movies, monkeypatch):
     monkeypatch.setattr("ainerd.runs._spool.MOST", 2)  # no third file is written
     for uid in "ab":

@@ -220,7 +220,7 @@ def test_an_error_in_the_campaign_is_a_failed_result(toy, scanned, movies, worke
     assert isinstance(outcome, Outcome) and isinstance(next(iter(store.records.values())), ResultRecord)
 
 
-@pytest.mark.fault("metadata of a run are of another type than they should be", "left out of its result, and named")
+@pytest.mark.fault("Metadata of a run have the wrong type", "They are left out of its result and named")
 @pytest.mark.parametrize(
     ("name", "value", "field"),
     [("suggestion_id", 5, "suggestion_id"), ("scan_id", "seven", "scan_id"), ("scan_id", 2**63, "scan_id"),
@@ -236,7 +236,9 @@ def test_odd_metadata_of_a_run_are_left_out(toy, scanned, movies, worker, store,
     assert outcome.trial_id == outcome.key and f"its {name} is left out" in caplog.text
 
 
-@pytest.mark.fault("metadata of a run are arrays, or nothing that can be shown", "left out of its result, or as text")
+@pytest.mark.fault(
+    "Metadata of a run are arrays, or cannot be displayed", "They are left out of its result, or stored as text"
+)
 def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
     class Odd(dict):
         def get(self, name, default=None):
@@ -250,7 +252,9 @@ def test_arrays_in_metadata_cost_no_result(toy, scanned, movies, worker, store):
     assert (outcome.status, record.start) == ("complete", {"user": "a, b", "proposal": 7})
 
 
-@pytest.mark.fault("an analysis fails in an odd way while Tiled goes away", "the run is kept until it answers")
+@pytest.mark.fault(
+    "An analysis raises an unexpected error while Tiled goes away", "The run is kept until Tiled answers"
+)
 def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, movies, worker, store, kept):
     store.complete.side_effect = ValueError("no record")
     store.fail.side_effect = httpx.ConnectError("away")
@@ -258,7 +262,10 @@ def test_a_run_that_can_be_neither_completed_nor_failed_is_kept(toy, scanned, mo
     assert outcome.status == "failed" and len(kept()) == 1
 
 
-@pytest.mark.fault("Tiled refuses one result for what is in it", "a failed result says so; no other run waits for it")
+@pytest.mark.fault(
+    "Tiled refuses one result because of its content",
+    "The result is failed, with the reason; no other run waits for it",
+)
 @pytest.mark.parametrize("call", ["complete", "take"])
 def test_a_result_that_tiled_refuses_for_good_is_not_kept(toy, scanned, movies, worker, store, kept, call):
     request = httpx.Request("PUT", "http://tiled")
@@ -281,7 +288,9 @@ def test_a_run_that_could_not_be_begun_has_a_failed_result(toy, scanned, movies,
     assert outcome.status == record.status == "failed" and record.reason == "RuntimeError: at first"
 
 
-@pytest.mark.fault("metadata of a run hold a path, a time or bytes while Tiled is away", "the run is kept, as text")
+@pytest.mark.fault(
+    "Metadata of a run hold a path, a time or bytes while Tiled is away", "The run is kept, with text in their place"
+)
 def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, kept):
     documents = list(scanned(movies(1, 2)))
     documents[0][1].update(
@@ -299,7 +308,8 @@ def test_a_run_with_any_metadata_is_kept(toy, scanned, movies, worker, store, ke
 
 
 @pytest.mark.fault(
-    "metadata hold what is too deep, holds itself, or a number too long for JSON", "the run is kept, with text instead"
+    "Metadata are nested too deep, contain themselves, or hold a number too long for JSON",
+    "The run is kept, with text in their place",
 )
 def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
     deep, around = 1, [2]
@@ -322,7 +332,7 @@ def test_values_that_json_cannot_hold_become_text(tmp_path, scanned, movies):
         assert int(start["long"], 16) == 10**5000
 
 
-@pytest.mark.fault("the uid of a run is no name of a file", "the run is kept under a digest of it")
+@pytest.mark.fault("The uid of a run is not a valid file name", "The run is stored under a digest of the uid")
 @pytest.mark.parametrize("uid", ["a/b", "../../etc", "x" * 300, "ä\n"])
 def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
     spool, journal = Spool(tmp_path / "kept", lambda: True), Journal(tmp_path / "journal")
@@ -335,7 +345,9 @@ def test_a_run_with_any_uid_is_kept(tmp_path, scanned, movies, uid):
         assert [doc["uid"] for name, doc in file_documents(path) if name == "start"] == [uid]
 
 
-@pytest.mark.fault("frames in events are more than fit into memory while Tiled is away", "said so; the run is not kept")
+@pytest.mark.fault(
+    "Frames in events exceed the memory limit while Tiled is away", "The log reports it; the run is not kept"
+)
 def test_a_run_too_large_to_be_kept_is_reported(toy, scanned, movies, worker, store, kept, monkeypatch):
     monkeypatch.setattr("ainerd.runs._worker.MOST_BYTES", movies(1).nbytes)
     outcome = deliver(worker(toy()), scanned(movies(1, 2, 3)))
@@ -345,7 +357,7 @@ def test_a_run_too_large_to_be_kept_is_reported(toy, scanned, movies, worker, st
     assert outcome.status == "failed" and "too large to be kept" in outcome.reason and not kept()
 
 
-@pytest.mark.fault("a run that was kept is damaged on disk", "it is set aside, and named; the others are analysed")
+@pytest.mark.fault("A spooled run is damaged on disk", "It is set aside and named; the others are analysed")
 def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, worker):
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "1.jsonl").write_text('{"name": "start", "doc": {"uid": "a"')
@@ -355,7 +367,7 @@ def test_a_damaged_file_is_set_aside(tmp_path, caplog, toy, worker):
     assert [path.name for path in (tmp_path / "spool").iterdir()] == ["1.unreadable"] and "set aside" in caplog.text
 
 
-@pytest.mark.fault("a run that was kept cannot be read from disk for a moment", "it stays, and is analysed later")
+@pytest.mark.fault("A spooled run cannot be read from disk for a moment", "It stays, and is analysed later")
 def test_a_kept_run_that_cannot_be_read_now_is_read_later(
     tmp_path, caplog, toy, worker, kept, scanned, movies, store, monkeypatch
 ):

@@ -69,8 +69,8 @@ def answers(uri):
 
 
 @pytest.mark.fault(
-    "the session that started the embedded server ends, or the server is killed, while another session uses it",
-    "the server keeps running; killed, it is started again at the same port; it ends with its last user",
+    "The session that started the embedded server ends, or the server is killed, while another session uses it",
+    "The server continues; a killed one is restarted at the same port; it ends with its last user",
 )
 def test_the_server_survives_its_first_session_and_is_restarted_after_a_kill(tmp_path):
     assert running(tmp_path) is None

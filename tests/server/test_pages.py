@@ -348,7 +348,7 @@ def test_a_hold_is_shown_before_the_agent_acts_on_it(pages):
 
 
 @pytest.mark.fault(
-    "a page of another site asks an agent for something", "refused: cookie, origin and kind of body are checked"
+    "A page of another site sends a command", "It is refused: cookie, origin and content type are checked"
 )
 def test_pages_of_other_sites_cannot_write(pages):
     body = {"do": "hold", "agent": "toy", "who": "Mallory"}
@@ -386,7 +386,9 @@ def test_pages_of_other_sites_cannot_write(pages):
         assert pages.post("command", body, nobody).status_code == 401
 
 
-@pytest.mark.fault("1 MB of text is sent to a page's route, or stands in metadata", "refused, or cut: no answer grows")
+@pytest.mark.fault(
+    "A page's route or a run's metadata receives 1 MB of text", "It is refused or cut, so that no answer grows"
+)
 def test_long_and_hostile_texts_are_cut_or_refused(catalogue):
     pages = catalogue()
     big = EVIL + "x" * 1_000_000

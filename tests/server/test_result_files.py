@@ -151,7 +151,7 @@ def test_writing_needs_a_key(server, results):
     assert "eight" not in results
 
 
-@pytest.mark.fault("somebody sends the server a result that would spoil every table", "refused; the table stays")
+@pytest.mark.fault("Somebody sends a result that would break every table", "It is refused; the table stays")
 def test_metadata_that_tiled_cannot_return_are_refused(results):
     put(results, "good")
     deep = "[" * 300 + "]" * 300
@@ -181,7 +181,7 @@ def test_a_damaged_file_is_refused(results):
     assert put(results, "nine", whole).status_code == 200
 
 
-@pytest.mark.fault("a result is sent to the place of something else", "refused; nothing is replaced or deleted")
+@pytest.mark.fault("A result is uploaded to the path of another node", "It is refused; nothing is replaced or deleted")
 def test_only_results_are_replaced(results):
     put(results, "good")
     results.create_container("other", metadata={"status": "x"}).write_array(np.zeros(3), key="a")

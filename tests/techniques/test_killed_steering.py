@@ -78,8 +78,8 @@ def killed_at(make, owner, name, before):
 
 
 @pytest.mark.fault(
-    "kill -9 of a session that steers: a suggestion written, a motor moving, a result not told, a line of the log",
-    "the next start says what became of the suggestion, closes the shutter before it moves, and logs what was found",
+    "A steering session is killed (-9): suggestion written, motor moving, result not delivered, log line missing",
+    "The next start closes the suggestion, closes the shutter before it moves, and logs both",
 )
 @pytest.mark.timeout(300)
 def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
@@ -109,8 +109,8 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
 
 
 @pytest.mark.fault(
-    "two sessions of one agent begin together on one catalogue",
-    "different positions are suggested: who came first stays",
+    "Two sessions of one agent start together",
+    "They suggest different positions: the first suggestion stays",
 )
 def test_sessions_that_begin_together_suggest_different_positions(session, tmp_path):
     both = [session(tmp_path / name) for name in ("a", "b")]

@@ -76,7 +76,9 @@ def on_terminal(renderable):
     return console.file.getvalue()
 
 
-@pytest.mark.fault("names and reasons with escape sequences or markup", "shown as they are, obeyed by no terminal")
+@pytest.mark.fault(
+    "Names and reasons contain escape sequences or markup", "They are shown literally; no terminal executes them"
+)
 def test_no_control_character_reaches_the_terminal():
     log = Logbook({"created": pd.to_datetime(["2026-11-20T10:00:00Z"]), "text": [HOSTILE]})
     renderables = [

@@ -76,9 +76,7 @@ def test_data_that_cannot_be_fitted_give_kind_none():
     assert flat.kind == "none"
 
 
-@pytest.mark.fault(
-    "a fluid decays before the first lag, and its bins differ by chance", "its flow is fitted to the end"
-)
+@pytest.mark.fault("A fluid decays before the first lag, and its bins differ by chance", "The fit of the flow finishes")
 @settings(max_examples=20, deadline=None)
 @example(16, 0.0002, 0.7, 0.0, 17.94, 0.005, True, 10)
 @example(40, 0.0009, 0.5, 0.0, 0.46, 0.248, False, 64)
