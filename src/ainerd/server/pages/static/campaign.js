@@ -10,61 +10,44 @@ function Campaign({ root }) {
     return done;
   }, []);
   const { state, feed, again } = useCampaign(root, agent);
-  const session = useSession(root);
-  const asking = useAsking(root, state?.agent, session, again, state?.commands);
+  const asking = useAsking(root, state?.agent, again, state?.commands);
   const replay = useReplay(root, state, agent);
   const { playing, shown } = replay;
   const health = useMemo(() => state?.health && { ...state.health, came: Date.now() / 1000 }, [state?.health]);
-  const selectAgent = () =>
-    h(
-      "select",
-      { key: "agent", value: state.agent ?? "", onChange: (e) => setAgent(e.target.value), "aria-label": "agent" },
-      state.agents.map((name) => h("option", { key: name, value: name }, name)),
-    );
+  const agents = state?.agents?.map((name) => [name, name]);
   const head = [
     h(Feed, { key: "feed", feed, replaying: playing }),
-    state?.agents?.length > 1 && selectAgent(),
+    agents?.length > 1 &&
+      h(Select, { key: "agent", label: "agent", value: state.agent ?? "", options: agents, onValue: setAgent }),
     state && h(Replay, { key: "replay", replay, empty: !state.results.n }),
     state && !playing && h(Health, { key: "health", health, computing: state.computing }),
   ];
   const why = feed.kind === "starting" ? "reading the campaign…" : `The campaign cannot be read: ${feed.why ?? ""}`;
   const mayAsk = playing || health?.closed ? { ...asking, may: false } : asking;
-  return h(
-    Frame,
-    { label: "campaign", head },
-    shown
-      ? h(Screen, { root, onAsked, onRows, state: shown, asking: mayAsk, replaying: playing })
-      : nothing(why, "status"),
-  );
+  const screen = () => h(Screen, { root, onAsked, onRows, state: shown, asking: mayAsk, replaying: playing });
+  return h(Frame, { label: "campaign", head }, shown ? screen() : nothing(why, "status"));
 }
 
 function Replay({ replay, empty }) {
   const { playing, paused, pause, length, played, seek, time, start, stop } = replay;
   if (!playing)
     return button(`replay × ${REPLAY_SPEED}`, start, { className: "quiet", disabled: empty, "data-ainerd": "replay" });
+  const range = { type: "range", min: 0, max: Math.max(1, length), step: 1, value: played };
+  const label = { "aria-label": "moment of the night", "aria-valuetext": clock(time, true) };
   return h(
     "span",
     { className: "replay row" },
     button(paused ? "play" : "pause", () => pause(!paused)),
-    h("input", {
-      type: "range",
-      min: 0,
-      max: Math.max(1, length),
-      step: 1,
-      value: played,
-      onChange: (e) => seek(Number(e.target.value)),
-      "aria-label": "moment of the night",
-      "aria-valuetext": clock(time, true),
-    }),
+    h("input", { ...range, ...label, onChange: (e) => seek(Number(e.target.value)) }),
     h("time", null, clock(time, true)),
     button("back to now", stop, { className: "main" }),
   );
 }
 
-/** All below the head, as a function of a state of the campaign. */
+/** Everything below the head, as a function of a state of the campaign. */
 function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const [picked, pick] = useState(null); // null: the newest
-  const [chosen, choose] = useState(null); // keys in a lasso
+  const [chosen, setChosen] = useState(null); // keys in a lasso
   const [showsSimilar, showSimilar] = useState(false);
   const [only, setOnly] = useState(null);
   const [naming, name] = useState(null);
@@ -74,112 +57,77 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const scene = useMemo(() => makeScene(state), [results, regimes, sample, latent, next, novelty]);
   const newest = scene.runs.findLast((run) => run.done) ?? scene.runs.at(-1);
   const run = (picked && scene.byKey.get(picked)) || newest;
-  const lassoed = chosen?.size ? chosen : null;
+  const follows = run === newest;
   const ofRegime = useMemo(
     () => (only === null ? null : new Set(scene.runs.filter((each) => each.regime === only).map((each) => each.key))),
     [only, scene],
   );
-  const similar = useMemo(
-    () => (showsSimilar && lassoed ? nearestTo(scene.runs, lassoed) : null),
-    [showsSimilar, lassoed, scene],
-  );
-  const clear = () => {
-    choose(null);
+  const similar = useMemo(() => showsSimilar && nearestTo(scene.runs, chosen), [showsSimilar, chosen, scene]);
+  const choose = (keys) => {
+    setChosen(keys.size ? keys : null);
     showSimilar(false);
-  };
-  const chooseKeys = (keys) => {
-    if (!keys.size) return clear();
-    showSimilar(false);
-    choose(keys);
   };
   const startMode = (kind) => {
     setAt(null);
     setMode(kind);
   };
-  const panel = (what, title, className, child) =>
-    h(
-      "section",
-      { className: `panel ${className}`, "aria-label": title },
-      h("h2", null, title),
-      h(Safe, { what }, child),
-    );
-  const sampleTitle = mode
-    ? `Sample: click where to ${mode === "add" ? "measure" : "stay away"}`
-    : replaying
-      ? "Sample, without shading: earlier beliefs are not stored"
-      : "Sample";
+  const panel = (what, title, className, view, props) => {
+    const content = h(Safe, { what }, h(view, props));
+    return h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), content);
+  };
+  const withoutShading = replaying ? ", without shading: earlier beliefs are not stored" : "";
+  const sampleTitle = mode ? `: click where to ${mode === "add" ? "measure" : "stay away"}` : withoutShading;
   const latentTitle = "Latent space" + (scene.latent.landmarks ? ": known dynamics in gray" : "");
-  const common = { scene, root, selected: run?.key, chosen: lassoed ?? ofRegime, onPick: pick };
+  const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
   const onPlace = mode ? (x, y) => setAt([x, y]) : () => {};
-  const onFollow = () => pick(null);
-  const follows = run === newest;
-  const gallery = { scene, root, state, run, follows, replaying, onAsked, onFollow, onPick: pick };
-  const picture = pictures?.[state.technique];
+  const map = { ...common, onPick: mode ? undefined : pick, onPlace };
+  const point = { scene, state, asking, mode, setMode: startMode, at };
+  const gallery = { scene, root, state, run, follows, replaying, onAsked, onFollow: () => pick(null), onPick: pick };
+  const similarText = `most similar to the ${chosen?.size} chosen, nearest first `;
   const table = {
-    scene,
-    root,
+    ...common,
     pictures,
     only,
     onRows,
     agent: state.agent,
     fresh: replaying ? 0 : `${results.n} ${regimes.atlas} ${Object.values(regimes.names ?? {})}`,
-    keys: similar ?? (lassoed ? [...lassoed] : null),
+    keys: similar || (chosen && [...chosen]),
     ordered: Boolean(similar),
-    chosen: lassoed && {
-      text: similar
-        ? `most similar to the ${lassoed.size} chosen, nearest first `
-        : `${lassoed.size} chosen with the lasso `,
+    chosen: chosen && {
+      text: similar ? similarText : `${chosen.size} chosen with the lasso `,
       alike: !similar,
-      regime: asking.may ? commonRegime(scene, lassoed) : null,
+      regime: asking.may ? commonRegime(scene, chosen) : null,
     },
-    selected: run?.key,
-    onPick: pick,
-    onClear: clear,
+    onClear: () => choose(new Set()),
     onAlike: () => showSimilar(true),
     onNameOf: name,
   };
-  const onLine = (key) => scene.byKey.has(key) && pick(key);
+  const log = { ...state.log, agents: state.agents?.length, onPick: (key) => scene.byKey.has(key) && pick(key) };
+  const form = () => h(Naming, { asking, regime: naming, onDone: () => name(null) });
   return h(
     "div",
     { className: "campaign" },
     h("p", { className: "summary" }, h(Found, { scene })),
     h(Legend, { scene, only, onOnly: setOnly, onName: asking.may ? name : null }),
-    naming &&
-      h(
-        "div",
-        { className: "naming" },
-        h(Naming, { asking, regime: naming, onDone: () => name(null) }),
-        h(Said, { asking }),
-      ),
+    naming && asking.may && h("div", { className: "naming" }, form(), h(Said, { asking })),
     h(
       "div",
       { className: "screen" },
-      panel(
-        "the sample map",
-        sampleTitle,
-        "sample",
-        h(SampleMap, { ...common, onPick: mode ? undefined : pick, onPlace }),
-      ),
-      panel(
-        "the next point",
-        "Next point",
-        "following",
-        h(NextPoint, { scene, state, asking, mode, setMode: startMode, at }),
-      ),
-      panel(
-        "the technique's gallery",
-        follows ? "The newest run" : "The selected run",
-        "looked",
-        h(Gallery, gallery),
-      ),
-      panel("the latent space", latentTitle, "latent", h(LatentMap, { ...common, picture, onChoose: chooseKeys })),
-      panel("the timeline", "Run after run", "time", h(Timeline, common)),
+      panel("the sample map", `Sample${sampleTitle}`, "sample", SampleMap, map),
+      panel("the next point", "Next point", "following", NextPoint, point),
+      panel("the technique's gallery", `The ${follows ? "newest" : "selected"} run`, "looked", Gallery, gallery),
+      panel("the latent space", latentTitle, "latent", LatentMap, {
+        ...common,
+        picture: pictures?.[state.technique],
+        onChoose: choose,
+      }),
+      panel("the timeline", "Run after run", "time", Timeline, common),
     ),
     h(
       "div",
       { className: "below" },
       h(Safe, { what: "the table" }, h(Results, table)),
-      panel("the log", "Log", "lines", h(Log, { ...state.log, agents: state.agents?.length, onPick: onLine })),
+      panel("the log", "Log", "lines", Log, log),
     ),
   );
 }

@@ -11,18 +11,13 @@ function useProgress(path, wanted) {
     let [n, stopped, timer] = [-1, false, undefined];
     const once = async () => {
       try {
-        if (!document.hidden) {
-          const answer = await get(`${OURS}/live/${encoded(path)}?n=${n}`);
-          n = Number(answer.headers.get("x-n"));
-          const bytes = answer.status === 204 ? null : await answer.arrayBuffer();
-          if (stopped) return;
-          if (bytes)
-            setPicture({ header: JSON.parse(answer.headers.get("x-said")), values: new Float32Array(bytes) });
-          else if (n < 0) setPicture(null);
-        }
-      } catch {
-        // the first line of the page shows that the server is away
-      }
+        const answer = document.hidden ? null : await get(`${OURS}/live/${encoded(path)}?n=${n}`);
+        n = answer ? Number(answer.headers.get("x-n")) : n;
+        const bytes = answer && answer.status !== 204 ? await answer.arrayBuffer() : null;
+        if (stopped) return;
+        if (bytes) setPicture({ header: JSON.parse(answer.headers.get("x-said")), values: new Float32Array(bytes) });
+        else if (n < 0) setPicture(null);
+      } catch {} // the first line of the page shows that the server is away
       if (!stopped) timer = setTimeout(once, PICTURE_MS);
     };
     once();
@@ -46,15 +41,10 @@ function limits(values, width) {
 function paint(canvas, { header, values }, share) {
   const [height, width] = header.shape;
   const [low, high] = limits(values, width);
-  const small = document.createElement("canvas");
-  [small.width, small.height] = [width, height];
-  const pixels = small.getContext("2d").createImageData(width, height);
-  values.forEach((value, k) => {
-    const level = 255 * (1 - Math.min(1, Math.max(0, (value - low) / (high - low || 1))));
-    const at = 4 * ((height - 1 - Math.floor(k / width)) * width + (k % width)); // time begins at the lower left
-    pixels.data.set([level * 0.85, level * 0.92, level, Number.isFinite(value) ? 255 : 0], at);
+  const small = pixelCanvas(width, height, (k) => {
+    const level = 255 * (1 - Math.min(1, Math.max(0, (values[k] - low) / (high - low || 1))));
+    return [level * 0.85, level * 0.92, level, Number.isFinite(values[k]) ? 255 : 0];
   });
-  small.getContext("2d").putImageData(pixels, 0, 0);
   const pen = canvas.getContext("2d");
   canvas.width = canvas.height = PICTURE_SIDE; // clears it
   pen.imageSmoothingEnabled = false;
@@ -90,13 +80,11 @@ function useTechnique(name, address) {
 /** The earlier run that is most similar to one, by all components: undefined until known, null if there is none. */
 function useNearest(scene, root, run, newest) {
   const isNewest = newest?.key === run?.key;
-  const read = () =>
-    !run || run.failed || isNewest
-      ? null
-      : ask("result", `${root}/results/${run.key}`).then(
-          ({ nearest }) => ({ key: run.key, keys: nearest.map((each) => each.key) }),
-          () => ({ key: run.key, keys: [] }),
-        );
+  const read = () => {
+    if (!run || run.failed || isNewest) return null;
+    const answer = ask("result", `${root}/results/${run.key}`).catch(() => ({ nearest: [] }));
+    return answer.then(({ nearest }) => ({ key: run.key, keys: nearest.map((each) => each.key) }));
+  };
   const { value } = useAsync(read, [root, run?.key, newest?.key]);
   const known = isNewest ? { key: run?.key, keys: newest?.nearest ?? [] } : value;
   if (!known || known.key !== run?.key) return undefined;
@@ -121,35 +109,28 @@ function Gallery({ scene, root, state, run, follows, replaying, onAsked, onPick,
   };
   const position = Object.fromEntries(scene.motors.slice(0, 2).map((name, k) => [name, k ? run.y : run.x]));
   const array = state.thumbnail?.[state.technique];
-  const Own = view?.Gallery;
   const pictures = () => {
     if (run.failed) return nothing("this run could not be analysed; its page shows why");
     if (!isReady) return nothing("reading…");
-    if (Own) {
-      const own = h(Own, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs });
+    if (view?.Gallery) {
+      const own = h(view.Gallery, { React, get, path: `${root}/results`, newest: run, nearest, runs: scene.runs });
       return h(Safe, { what: "the technique's gallery", key: run.key }, own);
     }
     if (!array) return nothing("the technique has no picture");
     return h("img", { className: "large", src: thumbnail(root, run.key, array), alt: `picture of scan ${run.scan}` });
   };
-  return h(
-    "div",
-    { className: "gallery", "data-ainerd": "gallery" },
-    progress,
-    h(
-      "div",
-      { className: "row title" },
-      step(-1, "‹", "the run before"),
-      step(1, "›", "the run after"),
-      h("strong", null, `scan ${run.scan}`),
-      h("span", { className: "soft" }, ` at ${place(position, scene.units)} `),
-      dot(run.color),
-      h("span", null, run.failed ? "failed" : regimeName(run.regime, scene.regimes)),
-      h("span", null, run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`),
-      run.novel && h("strong", { className: "novel" }, "NOVEL"),
-      h("a", { href: page(`${root}/results/${run.key}`) }, "open"),
-      !follows && button("back to the newest", onFollow, { className: "quiet" }),
-    ),
-    pictures(),
-  );
+  const title = [
+    step(-1, "‹", "the run before"),
+    step(1, "›", "the run after"),
+    h("strong", null, `scan ${run.scan}`),
+    h("span", { className: "soft" }, ` at ${place(position, scene.units)} `),
+    dot(run.color),
+    h("span", null, run.failed ? "failed" : regimeName(run.regime, scene.regimes)),
+    h("span", null, run.p === null ? "no claim of novelty" : `p = ${number(run.p)}`),
+    run.novel && h("strong", { className: "novel" }, "NOVEL"),
+    link(`${root}/results/${run.key}`, "open"),
+    !follows && button("back to the newest", onFollow, { className: "quiet" }),
+  ];
+  const row = h("div", { className: "row title" }, ...title);
+  return h("div", { className: "gallery", "data-ainerd": "gallery" }, progress, row, pictures());
 }

@@ -29,18 +29,15 @@ function Found({ scene }) {
   const { novelty, runs, supported } = scene;
   const failed = runs.filter((run) => run.failed).length;
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
-  const range =
-    supported?.length === 2 && supported[0] !== supported[1]
-      ? ` (the runs support ${supported[0]} to ${supported[1]})`
-      : "";
-  const { claims, flagged, expected_false, alpha } = novelty;
-  const chance = expected_false
-    ? `, where chance alone would flag ${number(expected_false, 2)} of ${claims} (alpha = ${number(alpha)})`
-    : "";
+  const [fewest, most] = supported?.length === 2 ? supported : [];
+  const range = fewest === most ? "" : ` (the runs support ${fewest} to ${most})`;
+  const { claims, flagged, expected_false: expected, alpha } = novelty;
+  const flags = `${number(expected, 2)} of ${claims} (alpha = ${number(alpha)})`;
+  const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const parts = [
-    `${runs.length} ${runs.length === 1 ? "result" : "results"}${failed ? `, ${failed} failed` : ""}`,
-    `${regimes} ${regimes === 1 ? "regime" : "regimes"}${range}`,
-    claims ? `${flagged} novel${chance}` : "no claim of novelty",
+    counted(runs.length, "result") + (failed ? `, ${failed} failed` : ""),
+    counted(regimes, "regime") + range,
+    claims ? `${flagged} novel${expected ? `, where chance alone would flag ${flags}` : ""}` : "no claim of novelty",
     novelty.bound,
   ];
   return h("span", { className: "found", "data-ainerd": "found" }, parts.filter(Boolean).join(" · "));
@@ -82,19 +79,9 @@ function Legend({ scene, only, onOnly, onName }) {
   const { runs } = scene;
   const entry = (regime) => {
     const { id, color, n } = regime;
-    const select = h(
-      "button",
-      {
-        type: "button",
-        className: "chip",
-        "aria-pressed": only === id,
-        onClick: () => onOnly(only === id ? null : id),
-        title: "show these runs alone",
-      },
-      dot(color),
-      `${regimeName(id, scene.regimes)} `,
-      h("span", { className: "soft" }, n),
-    );
+    const text = [dot(color), `${regimeName(id, scene.regimes)} `, h("span", { key: "n", className: "soft" }, n)];
+    const pressed = { className: "chip", "aria-pressed": only === id, title: "show these runs alone" };
+    const select = button(text, () => onOnly(only === id ? null : id), pressed);
     return h("li", { key: id }, select, onName && id >= 0 && only === id && button("name it", () => onName(regime)));
   };
   const isUndecided = runs.some((run) => run.p !== null) && runs.some((run) => run.done && run.p === null);

@@ -5,39 +5,26 @@ const FIRST_LINES = 200;
 function Log({ lines = [], before = 0, onPick, agents = 1 }) {
   const [shown, show] = useState(FIRST_LINES);
   const newest = useMemo(() => lines.slice(-shown).reverse(), [lines, shown]);
-  const entry = (line) =>
-    h(
+  const entry = ({ key, t, agent, text, result }) => {
+    const dateTime = Number.isFinite(t) ? new Date(1000 * t).toISOString() : undefined;
+    return h(
       "li",
-      { key: line.key },
-      h(
-        "time",
-        { dateTime: Number.isFinite(line.t) ? new Date(1000 * line.t).toISOString() : undefined },
-        clock(line.t, true),
-      ),
-      agents > 1 && line.agent && h("span", { className: "soft" }, `${line.agent} `),
-      !line.agent && h("span", { className: "person" }, "person "),
-      line.result
-        ? button(line.text, () => onPick(line.result), { className: "text" })
-        : h("span", null, line.text),
+      { key },
+      h("time", { dateTime }, clock(t, true)),
+      agents > 1 && agent && h("span", { className: "soft" }, `${agent} `),
+      !agent && h("span", { className: "person" }, "person "),
+      result ? button(text, () => onPick(result), { className: "text" }) : h("span", null, text),
     );
-  const list = {
-    reversed: true,
-    "aria-live": "polite",
-    "aria-relevant": "additions",
-    tabIndex: 0,
-    "aria-label": "log, the newest line first",
   };
+  const spoken = { "aria-live": "polite", "aria-relevant": "additions", "aria-label": "log, the newest line first" };
+  const older = button("older", () => show(shown + FIRST_LINES), { className: "quiet" });
+  const earlier = before > 0 ? ` ${before} older lines are in Tiled` : null;
+  const isLong = lines.length > shown;
   return h(
     "div",
     { className: "log", "data-ainerd": "log" },
-    h("ol", list, newest.map(entry)),
-    (lines.length > shown || before > 0) &&
-      h(
-        "p",
-        { className: "soft" },
-        lines.length > shown && button("older", () => show(shown + FIRST_LINES), { className: "quiet" }),
-        before > 0 ? ` ${before} older lines are in Tiled` : null,
-      ),
+    h("ol", { reversed: true, tabIndex: 0, ...spoken }, newest.map(entry)),
+    (isLong || earlier) && h("p", { className: "soft" }, isLong && older, earlier),
   );
 }
 
@@ -45,10 +32,11 @@ function Log({ lines = [], before = 0, onPick, agents = 1 }) {
 function Logbook({ root }) {
   const { state, feed } = useCampaign(root);
   const onPick = (key) => window.location.assign(page(`${root}/results/${key}`));
+  const log = () => h(Log, { ...state.log, agents: state.agents?.length, onPick });
   return h(
     Frame,
     { label: "log of the campaign", head: h(Feed, { feed }) },
-    state ? h(Log, { ...state.log, agents: state.agents?.length, onPick }) : nothing("reading the log…"),
+    state ? log() : nothing("reading the log…"),
   );
 }
 
@@ -60,7 +48,6 @@ function LogLine({ root, item }) {
     { label: "a line of the log", head: h("strong", null, clock(seconds(line.created), true)) },
     h("p", { className: "reason", "data-ainerd": "log" }, String(line.text ?? "")),
     h("p", { className: "soft" }, line.agent ? `by ${line.agent}` : "by a person"),
-    typeof line.result === "string" &&
-      h("p", null, h("a", { href: page(`${root}/results/${line.result}`) }, "the result")),
+    typeof line.result === "string" && h("p", null, link(`${root}/results/${line.result}`, "the result")),
   );
 }

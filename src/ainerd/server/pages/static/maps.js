@@ -12,8 +12,7 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
   const onClick = useRef(onPlace);
   onClick.current = onPlace;
   const [xName, yName] = scene.motors;
-  const x = (run) => run.x;
-  const y = (run) => (yName ? run.y : 0);
+  const [x, y] = [(run) => run.x, (run) => (yName ? run.y : 0)];
   const bounds = [xName, yName].map((name) => scene.bounds[name]);
   const [marks, images] = useMarks(scene.runs, x, y, bounds.every(Boolean) ? bounds : null, chosen);
   const { traces, layout } = useMemo(() => {
@@ -22,31 +21,21 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
     if (!images.length) traces.unshift(path(runs, x, y, theme));
     const next = scene.next?.position;
     if (next && Number.isFinite(next[xName]))
-      traces.push({
-        type: "scatter",
-        mode: "markers",
-        x: [next[xName]],
-        y: [yName ? next[yName] : 0],
-        hoverinfo: "skip",
-        name: "next",
-        cliponaxis: false,
-        marker: { symbol: "star", size: 2 * theme.size, color: NEXT, line: { width: 1.2, color: "#000000" } },
-      });
+      traces.push(
+        trace("next", [next], (at) => at[xName], (at) => (yName ? at[yName] : 0), {
+          cliponaxis: false,
+          marker: { symbol: "star", size: 2 * theme.size, color: NEXT, line: { width: 1.2, color: "#000000" } },
+        }),
+      );
     const [xRange, yRange] = bounds.map(
       (range) => range && [1.03 * range[0] - 0.03 * range[1], 1.03 * range[1] - 0.03 * range[0]],
     );
+    const fitted = { constrain: "domain", showgrid: false };
     const layout = {
-      xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), {
-        range: xRange,
-        constrain: "domain",
-        showgrid: false,
-      }),
-      yaxis: axis(theme, yName ? labelled(yName, scene.units[yName]) : "", {
-        range: yRange ?? (yName ? undefined : [-1, 1]),
-        showgrid: false,
-        showticklabels: Boolean(yName),
-        ...(yName ? { scaleanchor: "x", constrain: "domain" } : {}),
-      }),
+      xaxis: axis(theme, labelled(xName ?? "", scene.units[xName]), { range: xRange, ...fitted }),
+      yaxis: yName
+        ? axis(theme, labelled(yName, scene.units[yName]), { range: yRange, scaleanchor: "x", ...fitted })
+        : axis(theme, "", { range: [-1, 1], showgrid: false, showticklabels: false }),
       images: [...beliefImages(scene), ...images],
       shapes: scene.excluded.map((region) => box(region, xName, yName, scene.bounds, theme)),
       dragmode: "pan",
@@ -55,15 +44,11 @@ function SampleMap({ scene, selected, chosen, onPick, onPlace }) {
     return { traces, layout };
   }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
   const regimes = scene.regimes.filter((each) => each.id >= 0).length;
-  const label =
-    `Map of the sample: ${scene.runs.length} runs in ${regimes} regimes` +
-    (scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "") +
-    ". The same is in the table of results.";
-  const click = ({ points }) => {
-    const key = points.find((point) => point.customdata)?.customdata;
-    if (key) onPick?.(key);
-  };
-  return h(Plot, { traces, layout, label, on: { click }, name: "map", drawn: (element) => listen(element, onClick) });
+  const next = scene.next ? `; next point at ${place(scene.next.position, scene.units)}` : "";
+  const content = `${scene.runs.length} runs in ${regimes} regimes${next}`;
+  const label = `Map of the sample: ${content}. The same is in the table of results.`;
+  const on = { click: (event) => keysOf(event)[0] && onPick?.(keysOf(event)[0]) };
+  return h(Plot, { traces, layout, label, on, name: "map", drawn: (element) => listen(element, onClick) });
 }
 
 /** The path from run to run, with an arrowhead in the middle of each of the newest steps. */
@@ -78,37 +63,23 @@ function path(runs, x, y, theme) {
     }
     points.push([x(run), y(run), 0]);
   });
-  const [xs, ys, size] = [0, 1, 2].map((k) => points.map((point) => point[k]));
-  return {
-    type: "scatter",
+  const size = points.map((point) => point[2]);
+  return trace("path", points, (point) => point[0], (point) => point[1], {
     mode: "lines+markers",
-    x: xs,
-    y: ys,
-    hoverinfo: "skip",
-    name: "path",
     line: { color: theme.soft, width: 0.8 },
     opacity: 0.8,
     marker: { symbol: "arrow", angleref: "previous", size, color: theme.soft, line: { width: 0 } },
-  };
+  });
 }
 
 /** An image of the believed regimes in their colors, paler where they are less certain; none without a belief. */
 function beliefImages({ belief, bounds, motors }) {
   if (!belief?.regime?.length) return [];
-  const asRows = (values) => (Array.isArray(values[0]) ? values : [values]);
-  const [rows, confidence] = [asRows(belief.regime), asRows(belief.confidence)];
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [rows[0].length, rows.length];
-  const pen = canvas.getContext("2d");
-  const pixels = pen.createImageData(canvas.width, canvas.height);
-  rows.forEach((row, j) =>
-    row.forEach((regime, i) => {
-      const at = 4 * ((rows.length - 1 - j) * canvas.width + i);
-      pixels.data.set(rgb(regimeColor(regime)), at);
-      pixels.data[at + 3] = regime >= 0 ? 255 * OPACITY * Math.min(1, Math.max(0, confidence[j][i] ?? 0)) : 0;
-    }),
-  );
-  pen.putImageData(pixels, 0, 0);
+  const [regimes, confidence] = [belief.regime.flat(), belief.confidence.flat()];
+  const canvas = pixelCanvas(belief.x.length, regimes.length / belief.x.length, (k) => {
+    const opacity = regimes[k] >= 0 ? OPACITY * Math.min(1, Math.max(0, confidence[k] ?? 0)) : 0;
+    return [...rgb(regimeColor(regimes[k])), 255 * opacity];
+  });
   const edges = (values, range) => {
     const half = values.length > 1 ? (values[1] - values[0]) / 2 : 0.5;
     return range ?? [values[0] - half, values.at(-1) + half];
@@ -120,19 +91,9 @@ function beliefImages({ belief, bounds, motors }) {
 function box(region, xName, yName, bounds, theme) {
   const [x0, x1] = region[xName] ?? bounds[xName] ?? [0, 1];
   const [y0, y1] = region[yName] ?? bounds[yName] ?? [-1, 1];
-  return {
-    type: "rect",
-    xref: "x",
-    x0,
-    x1,
-    yref: "y",
-    y0,
-    y1,
-    line: { color: theme.soft, width: 1, dash: "dot" },
-    fillcolor: theme.band,
-    layer: "below",
-    label: { text: "excluded", font: { size: theme.size * 0.8, color: theme.soft } },
-  };
+  const line = { color: theme.soft, width: 1, dash: "dot" };
+  const label = { text: "excluded", font: { size: theme.size * 0.8, color: theme.soft } };
+  return { type: "rect", xref: "x", x0, x1, yref: "y", y0, y1, line, fillcolor: theme.band, layer: "below", label };
 }
 
 /** Call the function in `onClick` with the position of each click in the picture. */
@@ -157,16 +118,9 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
   const { traces, layout } = useMemo(() => {
     const { landmarks, share, of } = scene.latent;
     const traces = discs(marks, scene, theme, { x, y, size: 1.5 * theme.size, selected, chosen });
+    const marker = { size: 0.23 * theme.size, color: theme.line };
     if (landmarks?.u?.length)
-      traces.unshift({
-        type: "scatter",
-        mode: "markers",
-        x: landmarks.u,
-        y: landmarks.v,
-        hoverinfo: "skip",
-        name: "landmarks",
-        marker: { size: 0.23 * theme.size, color: theme.line },
-      });
+      traces.unshift(trace("landmarks", landmarks.u, (u) => u, (_, k) => landmarks.v[k], { marker }));
     const spreadOf = ` of the spread of the ${of === "landmarks" ? "landmarks" : "runs"}`;
     const percent = (k, more) => (share?.[k] ? ` (${Math.round(100 * share[k])} %${more})` : "");
     const range = (coordinate) => (images.length ? { range: spread(runs, coordinate) } : {});
@@ -181,7 +135,6 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     };
     return { traces, layout };
   }, [scene, marks, images, selected, chosen, theme.dark, theme.size]);
-  const keysOf = (event) => (event?.points ?? []).map((each) => each.customdata).filter(Boolean);
   const isInside = ({ x, y }) => (run) => isWithin(run.u, run.v, x, y);
   const on = {
     click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]),
@@ -200,9 +153,8 @@ function LatentMap({ scene, root, picture, selected, chosen, onPick, onChoose })
     },
     unhover: () => point(null),
   };
-  const label =
-    `Latent space: ${scene.runs.length} runs; near runs are similar. The same is in the table of results, ` +
-    "with others like one.";
+  const near = `${scene.runs.length} runs; near runs are similar`;
+  const label = `Latent space: ${near}. The same is in the table of results, with others like one.`;
   return h(
     "div",
     { className: "fill" },

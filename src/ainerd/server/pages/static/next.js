@@ -36,38 +36,31 @@ function NextPoint({ scene, state, asking, mode, setMode, at }) {
     if (!next && measuring)
       return h("p", { className: "good" }, `${place(measuring.position, units)} is being measured.`);
     if (!next) return nothing(["No point is proposed.", health?.explored].filter(Boolean).join(" "));
-    const taken = `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`;
-    return h(
-      React.Fragment,
-      null,
-      h("p", { className: "where" }, place(next.position, units)),
-      h("p", { className: "reason" }, next.reason),
-      next.status === "accepted" && h("p", { className: "good" }, taken),
-      health?.waits && h("p", { className: "warn" }, `The plan waits ${health.waits}.`),
-    );
+    return [
+      h("p", { key: "where", className: "where" }, place(next.position, units)),
+      h("p", { key: "reason", className: "reason" }, next.reason),
+      next.status === "accepted" &&
+        h("p", { key: "taken", className: "good" }, `taken${next.taken_by ? ` by ${next.taken_by}` : ""}`),
+      health?.waits && h("p", { key: "waits", className: "warn" }, `The plan waits ${health.waits}.`),
+    ];
   };
-  const requests = () =>
+  const choices = () => [
+    next && h(Verdict, { key: next.id, asking, next }),
     h(
-      "div",
-      { className: "ask" },
-      h(Who, { asking }),
-      next && !mode && h(Verdict, { asking, next }),
-      mode
-        ? h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) })
-        : h(
-            "p",
-            { className: "row" },
-            h(Hold, { asking, held }),
-            button("add a point", () => setMode("add")),
-            button("exclude a box", () => setMode("exclude")),
-          ),
-    );
+      "p",
+      { key: "more", className: "row" },
+      h(Hold, { asking, held }),
+      button("add a point", () => setMode("add")),
+      button("exclude a box", () => setMode("exclude")),
+    ),
+  ];
+  const form = () => h(Wanted, { asking, scene, kind: mode, at, onDone: () => setMode(null) });
   return h(
     "div",
     { className: "next", "data-ainerd": "next" },
     held && h("p", { className: "warn", role: "status" }, heldText()),
     point(),
-    asking.may && requests(),
+    asking.may && h("div", { className: "ask" }, h(Who, { asking }), mode ? form() : choices()),
     asking.session && !asking.session.may_write && h("p", { className: "soft" }, "You may read here, but not write."),
     h(Said, { asking }),
     proposals.map((each) => h(Proposal, { key: each.id, proposal: each, asking, units })),
@@ -90,16 +83,13 @@ function Proposal({ proposal, asking, units }) {
 /** The view of a suggestion; the metadata of its node hold what was proposed. */
 function Suggestion({ root, item, segments }) {
   const { state, feed, again } = useCampaign(root);
-  const session = useSession(root);
   const metadata = item?.data?.attributes?.metadata ?? {};
   const id = segments.at(-1);
   const now = state?.next?.id === id ? state.next : state?.suggestions?.find((each) => each.id === id);
-  const asking = useAsking(root, metadata.agent ?? state?.agent, session, again, state?.commands);
+  const asking = useAsking(root, metadata.agent ?? state?.agent, again, state?.commands);
   const units = state?.sample?.units ?? {};
   const names = Array.isArray(metadata.positions) ? metadata.positions : [];
-  const status = now?.status ?? metadata.status;
-  const by = now?.status_by ?? metadata.status_by;
-  const reason = now?.status_reason ?? metadata.status_reason;
+  const { status, status_by: by, status_reason: reason } = { ...metadata, ...now };
   const when = clock(now?.status_time ?? seconds(metadata.status_time), true);
   const history = [
     `proposed by ${metadata.agent ?? "an unknown agent"}, ${clock(seconds(metadata.created), true)}; ${status}`,
@@ -107,25 +97,23 @@ function Suggestion({ root, item, segments }) {
     when && `, ${when}`,
     reason && `: ${reason}`,
   ];
+  const head = [
+    h(Feed, { key: "feed", feed }),
+    h("strong", { key: "status", "data-ainerd": "status" }, String(status)),
+    link(root, "the campaign"),
+  ];
+  const verdict = () =>
+    h("div", { className: "ask" }, h(Who, { asking }), h(Verdict, { asking, next: { ...now, id, status } }));
   return h(
     Frame,
-    {
-      label: "suggestion",
-      head: [
-        h(Feed, { key: "feed", feed }),
-        h("strong", { key: "status", "data-ainerd": "status" }, String(status)),
-        h("a", { key: "all", href: page(root) }, "the campaign"),
-      ],
-    },
+    { label: "suggestion", head },
     h(
       "div",
       { className: "next", "data-ainerd": "next", style: { maxWidth: "34em" } },
       h("p", { className: "where" }, place(Object.fromEntries(names.map((name) => [name, metadata[name]])), units)),
       h("p", { className: "reason" }, String(metadata.reason ?? "")),
       h("p", { className: "soft" }, history.filter(Boolean).join("")),
-      asking.may &&
-        status === "proposed" &&
-        h("div", { className: "ask" }, h(Who, { asking }), h(Verdict, { asking, next: { ...now, id, status } })),
+      asking.may && status === "proposed" && verdict(),
       h(Said, { asking }),
       h(Terms, { terms: metadata.terms ?? {}, unit: units[names[0]] }),
     ),
@@ -146,19 +134,10 @@ function Suggestions({ root }) {
       h("td", null, [each.status, each.status_reason].filter(Boolean).join(": ")),
       h("td", null, each.status_by ?? ""),
       h("td", null, clock(each.status_time, true)),
-      h("td", null, h("a", { href: page(`${root}/suggestions/${each.id}`) }, "open")),
+      h("td", null, link(`${root}/suggestions/${each.id}`, "open")),
     );
-  const table = () =>
-    h(
-      "table",
-      null,
-      h(Head, { cells: [...cells, { name: "page", unseen: true }] }),
-      h("tbody", null, newest.map(row)),
-    );
-  const head = [h(Feed, { key: "feed", feed }), h("a", { key: "all", href: page(root) }, "the campaign")];
-  return h(
-    Frame,
-    { label: "suggestions", head },
-    state ? h("div", { className: "scroll" }, table()) : nothing("reading the suggestions…"),
-  );
+  const table = () => h(Table, { cells: [...cells, { name: "page", unseen: true }] }, newest.map(row));
+  const head = [h(Feed, { key: "feed", feed }), link(root, "the campaign")];
+  const content = state ? h("div", { className: "scroll" }, table()) : nothing("reading the suggestions…");
+  return h(Frame, { label: "suggestions", head }, content);
 }

@@ -107,6 +107,22 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
   });
 }
 
+/** A trace of marks at (`x`, `y`), functions of a member; `more` are Plotly's properties. */
+function trace(name, members, x, y, more) {
+  const at = { x: members.map(x), y: members.map(y) };
+  return { type: "scatter", mode: "markers", name, hoverinfo: "skip", ...at, ...more };
+}
+
+/** The properties of a trace of runs that a person can point at, to read a text, and click. */
+const pickable = (runs, text) => ({
+  hoverinfo: "text",
+  customdata: runs.map((run) => run.key),
+  hovertext: runs.map(text),
+});
+
+/** The keys of the runs that a person pointed at, clicked, or chose with a lasso. */
+const keysOf = (event) => (event?.points ?? []).map((each) => each.customdata).filter(Boolean);
+
 /** Runs with finite coordinates `x` and `y`, which are functions of a run. */
 const placed = (runs, x, y) => runs.filter((run) => Number.isFinite(x(run)) && Number.isFinite(y(run)));
 
@@ -128,6 +144,16 @@ function useMarks(runs, x, y, ranges, chosen) {
     }
     return [runs.slice(-MOST_MARKS), [image(canvas.toDataURL(), [x0, x1], [y0, y1])]];
   }, [runs, chosen, JSON.stringify(ranges)]);
+}
+
+/** A canvas whose pixels have the colors `colorOf(k)`, as [red, green, blue, opacity], row by row from the bottom. */
+function pixelCanvas(width, height, colorOf) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pixels = new ImageData(width, height);
+  for (let k = 0; k < width * height; k++)
+    pixels.data.set(colorOf(k), 4 * ((height - 1 - Math.floor(k / width)) * width + (k % width)));
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  return canvas;
 }
 
 /** An image of a layout that fills these ranges. */
@@ -160,32 +186,18 @@ function discs(runs, scene, theme, { x, y, size, selected, chosen, numbered = ru
   const done = placed(runs, x, y).filter((run) => run.done);
   const failed = placed(runs, x, y).filter((run) => run.failed);
   const d = numbered ? size : Math.max(5, size * 0.5);
-  const trace = (name, members, more) => ({
-    type: "scatter",
-    mode: "markers",
-    name,
-    hoverinfo: "text",
-    showlegend: false,
-    x: members.map(x),
-    y: members.map(y),
-    ...more,
-  });
-  const pickable = (members) => ({
-    customdata: members.map((run) => run.key),
-    hovertext: members.map((run) => hoverText(run, scene)),
-  });
+  const text = (run) => hoverText(run, scene);
   const outline = (symbol, size, width) => ({
-    hoverinfo: "skip",
     marker: { size, symbol, color: theme.ink, line: { width, color: theme.ink } },
   });
-  const labels = numbered ? numbersOf(done, x, y) : undefined;
+  const members = (name, filter, more) => trace(name, done.filter(filter), x, y, more);
   return [
-    trace("novel", done.filter((run) => run.novel), outline("circle-open", 1.5 * d + 2, 2)),
-    trace("selected", done.filter((run) => run.key === selected), outline("square-open", 1.5 * d + 5, 1.5)),
-    trace("runs", done, {
-      ...pickable(done),
+    members("novel", (run) => run.novel, outline("circle-open", 1.5 * d + 2, 2)),
+    members("selected", (run) => run.key === selected, outline("square-open", 1.5 * d + 5, 1.5)),
+    trace("runs", done, x, y, {
+      ...pickable(done, text),
       mode: numbered ? "markers+text" : "markers",
-      text: labels?.map(escaped),
+      text: numbered ? numbersOf(done, x, y).map(escaped) : undefined,
       textfont: { size: d * 0.52, color: done.map((run) => inkOn(run.color)) },
       cliponaxis: false,
       marker: {
@@ -197,8 +209,8 @@ function discs(runs, scene, theme, { x, y, size, selected, chosen, numbered = ru
       selected: { marker: { opacity: 1 } },
       unselected: { marker: { opacity: 0.25 } },
     }),
-    trace("failed", failed, {
-      ...pickable(failed),
+    trace("failed", failed, x, y, {
+      ...pickable(failed, text),
       marker: { symbol: "x-thin", size: 0.6 * d, line: { width: 2, color: theme.soft } },
     }),
   ];

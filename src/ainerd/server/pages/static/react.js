@@ -1,7 +1,7 @@
 // React is Tiled's own, so that nothing has to be built.
 const React = window.React;
 const { createElement: h, createContext, useContext, useId, useMemo, useRef, useState } = React;
-const { useEffect, useLayoutEffect } = React;
+const { useEffect } = React;
 
 /** Shows the error of a panel in its place, so that the other panels stay. */
 class Safe extends React.Component {
@@ -35,6 +35,12 @@ function useAsync(read, inputs) {
   return result;
 }
 
+/** Listen to an event of a target; returns the function that stops it. */
+function listened(target, event, act) {
+  target.addEventListener(event, act);
+  return () => target.removeEventListener(event, act);
+}
+
 /** A setting, which the browser stores if it can, and a function that changes it. */
 function useStored(key, initial) {
   const [value, setValue] = useState(() => readStored(key) ?? initial);
@@ -62,11 +68,24 @@ const nothing = (text, role) => h("p", { className: "nothing", role }, text);
 const button = (text, onClick, more = {}) => h("button", { type: "button", onClick, ...more }, text);
 
 /** A dot in the color of a regime. */
-const dot = (background) => h("i", { className: "mark", style: { background }, "aria-hidden": true });
+const dot = (background) => h("i", { key: "dot", className: "mark", style: { background }, "aria-hidden": true });
 
-/** The head of a table: a cell for each `{name, text, unseen, …}`; an `unseen` text is for screen readers only. */
-function Head({ cells }) {
+/** A table; its head has a cell for each `{name, text, unseen, …}`; an `unseen` text is for screen readers only. */
+function Table({ cells, children }) {
   const cell = ({ name, text = name, unseen, ...more }) =>
     h("th", { key: name, scope: "col", ...more }, unseen ? h("span", { className: "unseen" }, text) : text);
-  return h("thead", null, h("tr", null, cells.map(cell)));
+  return h("table", null, h("thead", null, h("tr", null, cells.map(cell))), h("tbody", null, children));
+}
+
+/** A labelled field of one line; `onText` gets its text, and `more` are further properties of the input. */
+function Field({ label, value, onText, children, ...more }) {
+  const id = useId();
+  const input = h("input", { id, value, onChange: (e) => onText(e.target.value), ...more });
+  return h("p", { className: "row" }, h("label", { htmlFor: id }, label), input, children);
+}
+
+/** A list of `options`, as `[value, text]`, of which a person selects one. */
+function Select({ label, value, options, onValue }) {
+  const option = ([value, text]) => h("option", { key: value, value }, text);
+  return h("select", { value, onChange: (e) => onValue(e.target.value), "aria-label": label }, options.map(option));
 }

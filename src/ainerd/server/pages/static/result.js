@@ -12,10 +12,8 @@ function Result({ root, segments }) {
     return () => clearTimeout(timer);
   }, [result]);
   if (result) return h(ResultPage, { root, path, result, again });
-  const message = error
-    ? nothing(`The result cannot be read: ${error.message}`, "alert")
-    : nothing("reading the result…", "status");
-  return h(Frame, { label: "result", head: null }, message);
+  const text = error ? `The result cannot be read: ${error.message}` : "reading the result…";
+  return h(Frame, { label: "result", head: null }, nothing(text, error ? "alert" : "status"));
 }
 
 function ResultPage({ root, path, result, again }) {
@@ -33,22 +31,19 @@ function ResultPage({ root, path, result, again }) {
     h("span", { key: "where", className: "soft" }, facts.filter(Boolean).join(", ")),
     h("span", { key: "status", className: status === "failed" ? "bad" : "soft" }, String(status)),
     metadata.novel && h("strong", { key: "novel", className: "novel" }, "NOVEL"),
-    h("a", { key: "all", href: page(root) }, "the campaign"),
+    link(root, "the campaign"),
   ];
-  const link = (key, text) => h("a", { key, href: page(`${root}/results/${key}`) }, text);
+  const other = (key, text) => link(`${root}/results/${key}`, text);
+  const similar = nearest
+    .slice(0, 6)
+    .map(({ key, scan, distance }) => other(key, `scan ${scan} (${number(distance, 2)} away)`));
+  const newer = () => ["There is a newer result of the same run: ", other(superseded_by, "open it")];
   return h(
     Frame,
     { label: `result of scan ${metadata.scan_id}`, head },
     h("p", { className: "said-of", "data-ainerd": "explain" }, result.explain),
-    superseded_by &&
-      h("p", { className: "warn" }, "There is a newer result of the same run: ", link(superseded_by, "open it")),
-    nearest.length > 0 &&
-      h(
-        "p",
-        { className: "row" },
-        h("span", { className: "soft" }, "most similar:"),
-        nearest.slice(0, 6).map(({ key, scan, distance }) => link(key, `scan ${scan} (${number(distance, 2)} away)`)),
-      ),
+    superseded_by && h("p", { className: "warn" }, newer()),
+    similar.length > 0 && h("p", { className: "row" }, h("span", { className: "soft" }, "most similar:"), similar),
     h(Note, { root, result, again }),
     h(Pictures, { path, result }),
     h(Facts, { result }),
@@ -72,17 +67,11 @@ function Facts({ result: { metadata, arrays } }) {
     if (typeof value !== "number") return String(value);
     return error === undefined ? withUnit(value, units[name], 4) : withError(value, error, units[name]);
   };
-  const list = (title, items) =>
-    h(
-      "section",
-      { className: "panel wide", "aria-label": title.toLowerCase() },
-      h("h2", null, title),
-      h(
-        "dl",
-        { className: "facts" },
-        items.map(([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value))),
-      ),
-    );
+  const item = ([name, value]) => h("div", { key: name }, h("dt", null, name), h("dd", null, value));
+  const list = (title, items) => {
+    const section = { className: "panel wide", "aria-label": title.toLowerCase() };
+    return h("section", section, h("h2", null, title), h("dl", { className: "facts" }, items.map(item)));
+  };
   const shapes = Object.entries(arrays ?? {}).map(([name, array]) => [name, (array.shape ?? array).join(" × ")]);
   const numbers = names.map((name) => [name.replaceAll("_", " "), text(name)]);
   return h("div", { className: "page" }, list("Numbers", numbers), list("Arrays", shapes));
@@ -90,32 +79,30 @@ function Facts({ result: { metadata, arrays } }) {
 
 function Note({ root, result, again }) {
   const session = useSession(root);
-  const [open, setOpen] = useState(false);
-  const [text, setText] = useState("");
+  const [text, setText] = useState(null); // null: no note is being written
   const [outcome, setOutcome] = useState("");
   const send = async (event) => {
     event.preventDefault();
     const who = session.verified ? {} : { who: readStored("ainerd-who") || "somebody" };
     try {
       await tell("note", root, { key: result.key, text: text.trim(), ...who });
-      setOpen(false);
+      setText(null);
       setOutcome("noted");
       again();
     } catch (error) {
       setOutcome(error.message);
     }
   };
-  const onChange = (e) => setText(e.target.value);
-  const field = { key: "text", value: text, maxLength: 500, "aria-label": "note", autoFocus: true, onChange };
-  const submit = { key: "send", type: "submit", className: "main", disabled: !text.trim() };
+  const form = () => {
+    const field = { label: "note", value: text, onText: setText, maxLength: 500, autoFocus: true };
+    return h(Field, field, button("note it", undefined, { type: "submit", className: "main", disabled: !text.trim() }));
+  };
+  const start = button("add a note", () => setText(""), { className: "quiet" });
   return h(
     "form",
     { className: "row", onSubmit: send },
     result.note && h("em", null, `note: ${result.note}`),
-    session?.may_write &&
-      (open
-        ? [h("input", field), h("button", submit, "note it")]
-        : button("add a note", () => setOpen(true), { className: "quiet" })),
+    session?.may_write && (text === null ? start : form()),
     h("span", { role: "status", className: "soft" }, outcome),
   );
 }

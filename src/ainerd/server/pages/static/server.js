@@ -75,6 +75,9 @@ const thumbnail = (root, key, array) =>
 /** The address of a node in Tiled's web interface. */
 const page = (path) => `/ui/browse/${encoded(path)}`;
 
+/** A link to a node in Tiled's web interface, with its path as key; `more` are further properties. */
+const link = (path, text, more) => h("a", { key: path, href: page(path), ...more }, text);
+
 const loading = {};
 const PLOTLY = `${OURS}/static/plotly.min.js`;
 const LONGEST_MS = 1500;

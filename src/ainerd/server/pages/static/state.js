@@ -19,6 +19,7 @@ function updated(before, answer) {
 function merge(before, answer) {
   if (!before || answer.whole) return { ...answer, results: { ...answer.results, index: undefined } };
   const { belief, belief_same, ...sample } = answer.sample ?? {};
+  sample.belief = belief_same || belief === undefined ? before.sample?.belief : belief;
   const lines = before.log?.lines ?? [];
   const known = new Set(lines.map((line) => line.key));
   const newLines = (answer.log?.lines ?? []).filter((line) => !known.has(line.key));
@@ -26,10 +27,7 @@ function merge(before, answer) {
     ...before,
     ...answer,
     results: mergeColumns(before.results, answer.results),
-    sample: same(before.sample, {
-      ...sample,
-      belief: belief_same || belief === undefined ? before.sample?.belief : belief,
-    }),
+    sample: same(before.sample, sample),
     regimes: updated(before.regimes, answer.regimes),
     latent: updated(before.latent, answer.latent),
     newest: answer.newest ?? before.newest,
@@ -102,14 +100,12 @@ function useCampaign(root, agent) {
       }
     }
     poke.current = () => later(0);
-    document.addEventListener("visibilitychange", poke.current);
-    window.addEventListener("online", poke.current);
+    const targets = { visibilitychange: document, online: window };
+    const stops = Object.entries(targets).map(([event, target]) => listened(target, event, poke.current));
     once();
     return () => {
-      stop.abort();
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", poke.current);
-      window.removeEventListener("online", poke.current);
+      [() => stop.abort(), ...stops].forEach((end) => end());
     };
   }, [root, agent]);
   return { state, feed, again: () => poke.current() };
@@ -182,12 +178,16 @@ function nearestTo(runs, keys) {
     .map(([key]) => key);
 }
 
-/** The times of a night with long gaps cut: its `length` in s, and `at(s)`, the time after s seconds of replay. */
-function makeCourse(times) {
-  const sorted = times.filter(Number.isFinite).sort((a, b) => a - b);
+/**
+ * The course of a night, with long gaps cut: its `length` in s, the `times` of its results and lines, and `at(s)`, the
+ * time after s seconds of replay.
+ */
+function makeCourse({ results, log }) {
+  const all = [...results.t, ...(log?.lines ?? []).map((line) => line.t)];
+  const times = all.filter(Number.isFinite).sort((a, b) => a - b);
   let length = 0;
-  const steps = sorted.map((time, k) => {
-    length += k ? Math.min(time - sorted[k - 1], LONGEST_GAP_S) : 0;
+  const steps = times.map((time, k) => {
+    length += k ? Math.min(time - times[k - 1], LONGEST_GAP_S) : 0;
     return [length, time];
   });
   const at = (s) => {
@@ -196,7 +196,7 @@ function makeCourse(times) {
     const [from, time] = steps[k];
     return k + 1 < steps.length ? Math.min(time + (s - from), steps[k + 1][1]) : time;
   };
-  return { length, at };
+  return { length, times, at };
 }
 
 /** The state as it was at a time; `history` is the server's answer to `replay`. */
@@ -210,6 +210,8 @@ function asOf(state, history, time) {
   const atlas = history?.atlases?.filter((each) => each.t <= time + 5).at(-1);
   const label = cut(results.t.map((_, k) => atlas?.label?.[k] ?? state.regimes.label?.[k] ?? -1));
   const claims = past.p.filter((p) => p !== null).length;
+  const flagged = past.novel.filter(Boolean).length;
+  const expected_false = claims * (state.novelty.alpha ?? 0);
   const isOver = (each) => each.status_time && each.status_time <= time && each.status !== "accepted";
   const open = history?.suggestions?.filter((each) => each.created <= time && !isOver(each)).at(-1);
   return {
@@ -217,13 +219,7 @@ function asOf(state, history, time) {
     results: past,
     regimes: { ...state.regimes, label },
     sample: { ...state.sample, belief: null },
-    novelty: {
-      ...state.novelty,
-      claims,
-      expected_false: claims * (state.novelty.alpha ?? 0),
-      flagged: past.novel.filter(Boolean).length,
-      bound: null,
-    },
+    novelty: { ...state.novelty, claims, expected_false, flagged, bound: null },
     next: open ? { ...open, status: "replayed" } : null,
     log: { ...state.log, lines: (state.log?.lines ?? []).filter((line) => line.t <= time), before: 0 },
     commands: [],
@@ -238,11 +234,7 @@ function useReplay(root, state, agent) {
   const [paused, pause] = useState(false);
   const night = useRef(null);
   const playing = played !== null;
-  const lineTimes = () => (night.current.log?.lines ?? []).map((line) => line.t);
-  const course = useMemo(
-    () => (night.current ? makeCourse([...night.current.results.t, ...lineTimes()]) : null),
-    [playing],
-  );
+  const course = useMemo(() => (playing ? makeCourse(night.current) : null), [playing]);
   useEffect(() => {
     if (!playing || paused || !course) return;
     const step = (REPLAY_SPEED * REPLAY_STEP_MS) / 1000;
@@ -256,21 +248,13 @@ function useReplay(root, state, agent) {
     setPlayed(0);
   };
   const time = playing && course ? course.at(played) : null;
-  // Draw again after a result, a line or a suggestion, not ten times a second.
-  const step = useMemo(() => {
-    if (!playing) return 0;
-    const times = [
-      night.current.results.t,
-      lineTimes(),
-      (history?.suggestions ?? []).flatMap((each) => [each.created, each.status_time ?? Infinity]),
-      (history?.atlases ?? []).map((each) => each.t),
-    ];
-    return times.map((each) => each.filter((t) => t <= time).length).join();
-  }, [playing, time, history]);
-  const shown = useMemo(
-    () => (playing ? asOf(night.current, history, time) : state),
-    [playing ? step : state, history],
-  );
+  const changes = useMemo(() => {
+    const suggested = (history?.suggestions ?? []).flatMap((each) => [each.created, each.status_time]);
+    return [...(course?.times ?? []), ...suggested, ...(history?.atlases ?? []).map((each) => each.t)];
+  }, [course, history]);
+  const step = changes.filter((t) => t <= time).length; // draw again after a change, not ten times a second
+  const draw = () => (playing ? asOf(night.current, history, time) : state);
+  const shown = useMemo(draw, [playing, playing ? step : state, history]);
   const stop = () => setPlayed(null);
   return { playing, shown, time, played, length: course?.length ?? 0, start, stop, paused, pause, seek: setPlayed };
 }

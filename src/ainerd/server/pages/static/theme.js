@@ -46,26 +46,12 @@ const THEMES = {
   dark: ["auto", "☾", "dark"],
 };
 
-/** Whether the surroundings of the view are dark: Tiled may have a theme of its own some day. */
-function surroundingIsDark(element) {
-  for (let at = element?.parentElement; at; at = at.parentElement) {
-    const parts = getComputedStyle(at).backgroundColor.match(/[\d.]+/g)?.map(Number);
-    if (parts && (parts.length < 4 || parts[3] > 0.5)) return brightness(parts) < 0.5;
-  }
-  return false;
-}
-
-function useDark(element, choice) {
+/** Whether the person's system prefers dark colors. */
+function useDarkSystem() {
   const query = useRef(window.matchMedia("(prefers-color-scheme: dark)")).current;
-  const [dark, setDark] = useState(query.matches);
-  useLayoutEffect(() => {
-    const look = () =>
-      setDark(choice === "auto" ? query.matches || surroundingIsDark(element.current) : choice === "dark");
-    look();
-    query.addEventListener("change", look);
-    return () => query.removeEventListener("change", look);
-  }, [choice]);
-  return dark;
+  const [isDark, setDark] = useState(query.matches);
+  useEffect(() => listened(query, "change", () => setDark(query.matches)), []);
+  return isDark;
 }
 
 const sheet = document.createElement("link");
@@ -79,49 +65,35 @@ function Frame({ label, head, children }) {
   const choice = stored in THEMES ? stored : "auto";
   const [whole, setWhole] = useState(false);
   const [size, setSize] = useState(13);
-  const dark = useDark(element, choice);
+  const isDarkSystem = useDarkSystem();
+  const dark = choice === "auto" ? isDarkSystem : choice === "dark";
   useEffect(() => {
     const measure = () => element.current && setSize(parseFloat(getComputedStyle(element.current).fontSize));
     measure();
-    sheet.addEventListener("load", measure);
-    window.addEventListener("resize", measure);
-    return () => {
-      sheet.removeEventListener("load", measure);
-      window.removeEventListener("resize", measure);
-    };
+    const stops = [listened(sheet, "load", measure), listened(window, "resize", measure)];
+    return () => stops.forEach((stop) => stop());
   }, []);
   useEffect(() => {
-    if (!whole) return;
-    const leave = (event) => event.key === "Escape" && setWhole(false);
-    window.addEventListener("keydown", leave);
-    document.documentElement.style.overflow = "hidden";
-    return () => {
-      window.removeEventListener("keydown", leave);
-      document.documentElement.style.overflow = "";
-    };
+    document.documentElement.style.overflow = whole ? "hidden" : "";
+    return listened(window, "keydown", (event) => event.key === "Escape" && setWhole(false));
   }, [whole]);
   const [next, symbol, name] = THEMES[choice];
-  const quiet = (text, onClick, title, label, more) =>
-    button(text, onClick, { className: "quiet", title, "aria-label": label, ...more });
+  const quiet = (text, onClick, title, more) => button(text, onClick, { className: "quiet", title, ...more });
+  const ways = whole ? ["⤡", "back into Tiled", " (Esc)"] : ["⤢", "the whole window", ""];
+  const turn = { "aria-label": ways[1], "aria-pressed": whole };
+  const className = `ainerd ${dark ? "dark" : "light"} ${whole ? "whole" : ""}`;
   return h(
     Theme.Provider,
     { value: { ...(dark ? DARK : LIGHT), size } },
     h(
       "main",
-      {
-        ref: element,
-        className: `ainerd ${dark ? "dark" : "light"} ${whole ? "whole" : ""}`,
-        "aria-label": label,
-        "data-ainerd": "view",
-      },
+      { ref: element, className, "aria-label": label, "data-ainerd": "view" },
       h(
         "header",
         { className: "head" },
         h("div", { className: "said" }, head),
-        quiet(symbol, () => choose(next), `colors: ${name}`, `colors: ${name}; change`),
-        whole
-          ? quiet("⤡", () => setWhole(false), "back into Tiled (Esc)", "back into Tiled", { "aria-pressed": true })
-          : quiet("⤢", () => setWhole(true), "the whole window", "the whole window", { "aria-pressed": false }),
+        quiet(symbol, () => choose(next), `colors: ${name}`, { "aria-label": `colors: ${name}; change` }),
+        quiet(ways[0], () => setWhole(!whole), ways[1] + ways[2], turn),
       ),
       children,
     ),

@@ -2,6 +2,7 @@
 const NEWEST = 60; // runs shown at first
 const MOST_RUNS = 1000;
 const MOST_STRIPS = 3; // quantities for which there is room
+const OUTSIDE = 1.3; // above the range of p: runs without p
 
 /** Strips over the runs: p, the regimes, and the quantities that a person selects; at first one, and the series. */
 function Timeline({ scene, selected, chosen, onPick }) {
@@ -16,24 +17,18 @@ function Timeline({ scene, selected, chosen, onPick }) {
     () => timelinePicture(scene, shown, selected, chosen, theme),
     [scene, shown.join(), selected, chosen, theme.dark, theme.size],
   );
-  const on = { click: ({ points }) => points[0]?.customdata && onPick(points[0].customdata) };
+  const on = { click: (event) => keysOf(event)[0] && onPick(keysOf(event)[0]) };
   const what = ["regime", ...shown].join(", ");
   const label = `Run after run: p of ${scene.runs.length} runs against alpha = ${number(scene.alpha)}, ${what}.`;
+  const chip = (name) => {
+    const attributes = { key: name, className: "small", "aria-pressed": shown.includes(name) };
+    return button(short(name), () => toggle(name), attributes);
+  };
+  const chips = { className: "row strips", role: "group", "aria-label": "quantities shown" };
   return h(
     "div",
     { className: "fill column" },
-    names.length > 1 &&
-      h(
-        "div",
-        { className: "row strips", role: "group", "aria-label": "quantities shown" },
-        names.map((name) =>
-          button(short(name), () => toggle(name), {
-            key: name,
-            className: "small",
-            "aria-pressed": shown.includes(name),
-          }),
-        ),
-      ),
+    names.length > 1 && h("div", chips, names.map(chip)),
     h(Plot, { traces, layout, label, on, name: "timeline" }),
   );
 }
@@ -60,6 +55,8 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
   const first = recent[0]?.number ?? 1;
   const every = Math.max(1, Math.ceil(recent.length / 15));
   const ticks = recent.filter((_, k) => k % every === 0);
+  const corner = { xref: "paper", x: 0.003, xanchor: "left", yref: "y", y: Math.log10(alpha), yanchor: "top" };
+  const font = { size: theme.size * 0.8, color: theme.soft };
   const whole = { xref: "paper", x0: 0, x1: 1, yref: "y", layer: "below" };
   const layout = {
     xaxis: axis(theme, "scan, in order of time", {
@@ -89,19 +86,7 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
       { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },
     ],
-    annotations: [
-      {
-        xref: "paper",
-        x: 0.003,
-        xanchor: "left",
-        yref: "y",
-        y: Math.log10(alpha),
-        yanchor: "top",
-        text: `alpha = ${number(alpha)}`,
-        showarrow: false,
-        font: { size: theme.size * 0.8, color: theme.soft },
-      },
-    ],
+    annotations: [{ ...corner, text: `alpha = ${number(alpha)}`, showarrow: false, font }],
     bargap: 0,
     dragmode: "pan",
     margin: { r: 6, t: 6 },
@@ -109,52 +94,27 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
 
   const size = 1.35 * theme.size;
   const numbered = recent.length <= (window.innerWidth < 640 ? 12 : 40);
-  const trace = (members, text, more) => ({
-    type: "scatter",
-    mode: "markers",
-    hoverinfo: "text",
-    showlegend: false,
-    x: members.map(x),
-    customdata: members.map((run) => run.key),
-    hovertext: members.map(text),
-    ...more,
-  });
-  const about = (run) => hoverText(run, scene);
-  const colors = (members) => members.map((run) => run.color);
-  const traces = discs(claims, scene, theme, {
-    x,
-    size,
-    selected,
-    chosen,
-    numbered,
-    y: (run) => Math.max(run.p, 10 ** floor),
-  });
-  const without = done.filter((run) => run.p === null);
-  if (without.length)
-    traces.push(
-      trace(without, about, {
-        mode: "text",
-        y: without.map(() => 1.3),
-        text: without.map(() => "?"),
-        textfont: { size, color: colors(without) },
-      }),
-    );
-  const failed = runs.filter((run) => run.failed);
-  traces.push(
-    trace(failed, about, {
-      y: failed.map(() => 1.3),
-      marker: { symbol: "x-thin", size: size * 0.5, line: { width: 2, color: theme.soft } },
+  const unclaimed = done.filter((run) => run.p === null);
+  const color = (run) => run.color;
+  const level = (run) => (run.failed ? OUTSIDE : run.p === null ? NaN : Math.max(run.p, 10 ** floor));
+  const traces = [
+    ...discs(runs, scene, theme, { x, y: level, size, selected, chosen, numbered }),
+    trace("no claim", unclaimed, x, () => OUTSIDE, {
+      ...pickable(unclaimed, (run) => hoverText(run, scene)),
+      mode: "text",
+      text: unclaimed.map(() => "?"),
+      textfont: { size, color: unclaimed.map(color) },
     }),
-    trace(done, (run) => escaped(`scan ${run.scan}: ${regimeName(run.regime, scene.regimes)}`), {
+    trace("regimes", done, x, () => 1, {
+      ...pickable(done, (run) => escaped(`scan ${run.scan}: ${regimeName(run.regime, scene.regimes)}`)),
       type: "bar",
       mode: undefined,
-      y: done.map(() => 1),
       width: 1,
       yaxis: "y2",
-      marker: { color: colors(done), line: { width: 0 } },
+      marker: { color: done.map(color), line: { width: 0 } },
       textposition: "none",
     }),
-  );
+  ];
   shown.forEach((name, k) => {
     const measured = runs.filter((run) => Number.isFinite(run.of[name]));
     const values = measured.map((run) => run.of[name]);
@@ -170,12 +130,12 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
     });
     const text = (run) => escaped(`scan ${run.scan}: ${name.replaceAll("_", " ")} ${withUnit(run.of[name], unit)}`);
     traces.push(
-      trace(measured, text, {
+      trace(name, measured, x, (run) => run.of[name], {
+        ...pickable(measured, text),
         mode: "lines+markers",
-        y: values,
         yaxis: `y${k + 3}`,
         line: { color: theme.line, width: 1 },
-        marker: { size: 0.45 * theme.size, color: colors(measured), line: { width: 0.5, color: theme.paper } },
+        marker: { size: 0.45 * theme.size, color: measured.map(color), line: { width: 0.5, color: theme.paper } },
       }),
     );
   });
