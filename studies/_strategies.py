@@ -5,6 +5,7 @@ Most use only what they measured, or nothing. The two in `LIMITS` know more: `co
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2, qmc
 
-from ainerd.steering import Explorer, r_sequence
+from ainerd.steering import Explorer
 from studies._hidden_maps import DIMENSIONS, EXPOSURES, NOISE, RESOLUTION, HiddenMap, age_s
 from studies._tools import Row, bootstrap
 
@@ -43,14 +44,14 @@ def explorer(noise: float, **options: Any) -> Explorer:
 
 def explorer_of(hidden: HiddenMap) -> Explorer:
     """Return an explorer of a hidden map, without exposures."""
-    known = _explorer(hidden.noise)
-    known.restore({**known.snapshot(), "trials": []})
-    return known
+    return deepcopy(_explorer(hidden.noise))
 
 
 @cache
 def _explorer(noise: str) -> Explorer:
-    return explorer(float(np.sqrt(2 * chi2.ppf(0.99, DIMENSIONS)) * NOISE[noise]))
+    known = explorer(float(np.sqrt(2 * chi2.ppf(0.99, DIMENSIONS)) * NOISE[noise]))
+    known.map()  # computes the grid, once for all copies
+    return known
 
 
 def feed(known: Explorer, hidden: HiddenMap, positions: Positions, first: int = 0) -> None:
@@ -89,9 +90,15 @@ def sobol(seed: int) -> Callable[[HiddenMap], Positions]:
     return after_start(lambda hidden: points)
 
 
+def r_sequence(n: int) -> Positions:
+    """Return the first `n` points of R2, the additive recurrence on the plastic number (M. Roberts, 2018)."""
+    plastic = 1.324717957244746
+    return (0.5 + plastic ** -np.arange(1.0, 3.0) * np.arange(n)[:, None]) % 1
+
+
 def r2_in_tens(hidden: HiddenMap) -> Positions:
     """Return R2, every ten points in the order of the shortest steps."""
-    points, way = r_sequence(EXPOSURES, 2), hidden.start[None]
+    points, way = r_sequence(EXPOSURES), hidden.start[None]
     for block in np.split(points, range(10, EXPOSURES, 10)):
         way = np.vstack([way, shortest_steps(way[-1], block)])
     return way[:EXPOSURES]
@@ -207,7 +214,7 @@ def raster(rows: int) -> Positions:
 BASELINES: dict[str, Callable[[HiddenMap], Positions]] = {
     "raster": after_start(lambda hidden: raster(9)),
     **{f"Sobol {seed}": sobol(seed) for seed in range(4)},
-    "R2": after_start(lambda hidden: r_sequence(EXPOSURES, 2)),
+    "R2": after_start(lambda hidden: r_sequence(EXPOSURES)),
     "R2, in tens by the shortest steps": r2_in_tens,
     "random": after_start(at_random),
     "maximin": maximin,

@@ -12,12 +12,13 @@ from campaign_toys import BOUNDS, on, outcome
 
 from ainerd.campaign import MAX_CONSECUTIVE_FAILURES
 from ainerd.results import Accept, Add, Exclude, Reject, SetBounds, SuggestionRecord
+from tests.trials import trials_of
 
 
 def trials(campaign):
     """What the explorer knows of what was measured, by id."""
-    known = campaign.explorer.snapshot()["trials"]
-    return {trial["_id"]: trial for trial in known if trial["failed"] or trial["embedding"]}
+    known = trials_of(campaign.explorer)
+    return {id: trial for id, trial in known.items() if trial["failed"] or trial["embedding"]}
 
 
 def of(suggestion, key="result", **about):
@@ -209,9 +210,9 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     assert known["dark"]["failed"] and "lost" not in known
     assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
     assert again.regimes.n_regimes == 2 and again.assign(outcome("c", z=3.0))["regime"] == 2
-    before = again.explorer.snapshot()
+    before = [*trials_of(again.explorer).items()]
     again.absorb(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
-    assert again.explorer.snapshot()["trials"][: len(before["trials"])] == before["trials"]
+    assert [*trials_of(again.explorer).items()][: len(before)] == before
 
 
 def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make, store):

@@ -21,6 +21,7 @@ from ainerd.agent import build_observer, explore_remote
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
 from ainerd.steering import expose
+from tests.trials import trials_of
 
 RUNS = 2
 KILLED = """
@@ -307,7 +308,7 @@ def test_agents_of_different_names_show_their_own(recorded, beside):
     for name, doc in recorded[0]:
         agents[1](name, doc)  # a run that has its result, of the other agent
     assert agents[1].drain(120)
-    assert agents[1].status()["results"] == 1 and len(agents[1].optimizer.explorer.snapshot()["trials"]) == 3
+    assert agents[1].status()["results"] == 1 and len(trials_of(agents[1].optimizer.explorer)) == 3
     assert agents[1].results.newest_atlas().labels == store.current_labels()
     again = agent("sample_a")
     assert again.results.table().index.tolist() == keys[:1] and again.status()["regimes"] == 1

@@ -25,6 +25,7 @@ from ainerd.agent.queueserver import steer
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import open_catalog
+from tests.trials import trials_of
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="an RE Manager keeps its queue in Redis: there is no redis-server"
@@ -237,7 +238,7 @@ def test_the_queue_is_shared(beamline, observer, campaign):
     rows = beamline.store.table().set_index("raw_uid")
     assert len(uids) == 2 and (rows["status"] == "complete").all(), rows["reason"].tolist()
     assert rows["sample_x"].round(1).tolist()[:2] == [2.0, 5.0] and rows.index[2:].tolist() == uids
-    trials = observer.optimizer.explorer.snapshot()["trials"]
+    trials = trials_of(observer.optimizer.explorer).values()
     learned = [round(trial["sample_x"], 1) for trial in trials if trial["embedding"] is not None]
     assert learned == rows["sample_x"].round(1).tolist()  # of the person's run and the killed agent's as well
     suggestions = beamline.store.suggestions()

@@ -29,7 +29,10 @@ TRIPS = {
     },
     "verdict-to-move.md": {
         "the explorer learns it": {("steering/_explorer.py", "Explorer.ingest")},
-        "the next position is chosen": {("steering/_policies.py", "follow_up"), ("steering/_policies.py", "choose")},
+        "the next position is chosen": {
+            ("steering/_explorer.py", "follow_up"),
+            ("steering/_explorer.py", "best_position"),
+        },
         "the plan is told": {("runs/_worker.py", "Worker._resolve")},
         "the plan evaluates": {("agent/_observer.py", "Observer.evaluate")},
         "the plan takes the position": {("campaign/_campaign.py", "Campaign.suggest")},

@@ -1,13 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 from bluesky_adaptive.protocols import CanRegisterSuggestions, Optimizer, TrialFaultAware
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.steering import TERMS, Explorer
+from tests.trials import trials_of
 
 BOUNDS = {"sample_x": (0.0, 10.0), "sample_y": (-5.0, 5.0)}
 KNOWN = {"embedding": np.zeros(3), "novelty_p": 0.6}
@@ -99,7 +96,7 @@ def test_a_point_replaces_that_of_the_same_id():
     explorer = Explorer(BOUNDS)
     failed = measure(explorer, {"embedding": np.full(3, np.nan)})
     explorer.ingest([{"_id": failed["_id"], **KNOWN}])
-    (trial,) = explorer.snapshot()["trials"]
+    (trial,) = trials_of(explorer).values()
     assert trial["embedding"] == [0, 0, 0] and not trial["failed"]
 
 
@@ -139,9 +136,6 @@ def test_a_verdict_counts_more_than_alpha():
         point = {"_id": str(i), "sample_x": 1.0 + i, "sample_y": 0.0, "embedding": np.zeros(3)}
         explorer.ingest([{**point, "novelty_p": p, "novel": novel}])
     assert [key for key, _, _ in explorer.get_best_points()] == ["2", "1"]
-    other = Explorer(BOUNDS, alpha=0.001)
-    other.restore(json.loads(json.dumps(explorer.snapshot())))
-    assert other.get_best_points() == explorer.get_best_points()
 
 
 def test_a_persons_point_is_registered_with_all_keys():
@@ -185,37 +179,14 @@ def test_two_points_at_one_position_are_fine():
     assert np.isfinite(xy(explorer.suggest(1)[0])).all()
 
 
-@settings(max_examples=6, deadline=None)
-@given(
-    points=st.lists(st.tuples(st.floats(0, 10), st.floats(-5, 5), st.floats(-3, 3), st.floats(0.001, 1)), max_size=12)
-)
-def test_a_restored_explorer_suggests_the_same(points):
-    def options():
-        return {"noise": 1.0, "seed": 3}
-
-    explorer = Explorer(BOUNDS, **options())
-    explorer.exclude({"sample_x": (2.0, 3.0)})
-    for i, (x, y, z, p) in enumerate(points):
-        embedding = np.full(2, np.nan if i % 5 == 4 else z)
-        explorer.ingest(
-            [{"_id": str(i), "sample_x": x, "sample_y": y, "embedding": embedding, "novelty_p": p, "age_s": 60.0 + i}]
-        )
-    explorer.suggest(1)  # stays pending
-    other = Explorer({"sample_x": (0.0, 1.0), "sample_y": (0.0, 1.0)}, smallest_feature=1.0, **options())
-    other.restore(json.loads(json.dumps(explorer.snapshot())))
-    (expected,), (restored,) = explorer.suggest(1), other.suggest(1)
-    assert {**restored, "_id": ""} == {**expected, "_id": ""}
-    assert other.bounds == explorer.bounds and other.excluded == explorer.excluded
-
-
 def test_changed_bounds_keep_the_results():
     explorer = Explorer(BOUNDS, labeler=lambda z: np.zeros(len(z), int))
     for _ in range(6):
         measure(explorer)
-    before = explorer.snapshot()["trials"]
+    before = trials_of(explorer)
     explorer.bounds = {"sample_y": (-5.0, 15.0), "sample_x": (0.0, 10.0)}
     assert explorer.bounds == {"sample_x": (0.0, 10.0), "sample_y": (-5.0, 15.0)}
-    assert explorer.snapshot()["trials"] == before
+    assert trials_of(explorer) == before
     drawn = explorer.map()
     y = drawn.axes["sample_y"]
     assert drawn.unexplored[y > 6].mean() > 2 * drawn.unexplored[y < 4].mean()
@@ -276,7 +247,7 @@ def test_a_persons_point_where_nothing_may_be_measured_is_refused(position, mess
     explorer.exclude({"sample_x": (2.0, 3.0)})
     with pytest.raises(ValueError, match=message):
         explorer.register_suggestions([position])
-    assert explorer.snapshot()["trials"] == []
+    assert not trials_of(explorer)
 
 
 def test_a_point_by_hand_outside_the_limits_is_known_and_not_suggested():

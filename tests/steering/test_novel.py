@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from ainerd.steering import Explorer
-from ainerd.steering._policies import AROUND, Novel, chance_new, follow_up
+from ainerd.steering._explorer import AROUND, Novel, chance_new, follow_up
+from tests.trials import trials_of
 
 BOUNDS = {"x": (0.0, 10.0), "y": (0.0, 10.0)}
 BEAM, SMALLEST = 0.1, 1.0
@@ -48,7 +49,7 @@ def test_no_spot_gets_more_than_its_dose(dose_limit, x, y):
     for _ in range(8):
         (suggestion,) = explorer.suggest(1)
         explorer.ingest([found(suggestion["_id"], place(suggestion), 0.004)])
-    measured = [(point["x"], point["y"]) for point in explorer.snapshot()["trials"]]
+    measured = [(point["x"], point["y"]) for point in trials_of(explorer).values()]
     for position in measured:
         apart = np.linalg.norm(np.array(measured) - position, axis=1)
         assert (apart < (1 - 1e-6) * BEAM).sum() <= dose_limit

@@ -1,16 +1,16 @@
 """The optimizer: suggests positions, learns from the results there, and decides when to stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from ainerd.steering._policies import NewRegimes, Policy, follow_up
 from ainerd.steering._survey import Hidden, SampleMap, Survey, TravelTime
-from ainerd.steering._trials import Labeler, Trials, verdict
+from ainerd.steering._trials import Labeler, Novel, Trials, verdict
 from ainerd.steering._window import Box, Window, Windowed
 
 TERMS = ("unexplored", "empty_radius", "boundary", "layer", "novel_neighbour", "travel", "missed")
@@ -48,8 +48,6 @@ class Explorer(Windowed):
         Most exposures of one spot.
     alpha : float
         An exposure without a verdict is novel if its ``novelty_p`` is at most alpha.
-    policy : Policy, optional
-        `NewRegimes` without it; `Sobol` and `R2` are others.
     seed : int
         Breaks ties.
     unit : str
@@ -73,7 +71,6 @@ class Explorer(Windowed):
         beam_size: float | None = None,
         dose_limit: int = 1,
         alpha: float = 0.05,
-        policy: Policy | None = None,
         seed: int = 0,
         unit: str = "",
     ) -> None:
@@ -87,8 +84,9 @@ class Explorer(Windowed):
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
         self._hidden, self._dose_limit = Hidden(window, smallest), dose_limit
-        self._travel_time, self._exposure_s = travel_time or self._distance, exposure_s or 1.0
-        self._policy, self._seed = policy or NewRegimes(), seed
+        self._travel_time = travel_time or self._distance
+        self.exposure_s = exposure_s or 1.0  # may be set once an exposure was measured
+        self._seed = seed
         self._trials = Trials(window.names, labeler, noise, alpha)
 
     @property
@@ -100,17 +98,6 @@ class Explorer(Windowed):
     def window(self, window: Window) -> None:
         if window is not self._hidden.window:  # `Hidden` caches fields of its window
             self._hidden = replace(self._hidden, window=window)
-
-    @property
-    def exposure_s(self) -> float:
-        """Length of an exposure in s. It may be set once an exposure was measured."""
-        return self._exposure_s
-
-    @exposure_s.setter
-    def exposure_s(self, exposure_s: float) -> None:
-        if not (np.isfinite(exposure_s) and exposure_s > 0):
-            raise ValueError(f"exposure_s must be positive, got {exposure_s}")
-        self._exposure_s = exposure_s
 
     def suggest(self, num_points: int | None = None) -> list[dict[str, Any]]:
         """Return the next positions, each with its terms and a sentence.
@@ -139,10 +126,10 @@ class Explorer(Windowed):
         for _ in range(num_points or 1):
             survey = self._survey()
             following = follow_up(survey, list(self._trials.novel().values()))
-            if following is not None and following.rate(survey) < self._policy.rate(survey):
+            if following is not None and following.rate(survey) < max(float(_rates(survey).max()), 0.0):
                 following = None
             if following is None:
-                position, reason = self._policy.choose(survey)
+                position, reason = best_position(survey)
             else:
                 position, spot = following.position, following.spot
                 aim = "how far does it reach?" if following.confirmed else "one beam beside it, to confirm it"
@@ -207,15 +194,6 @@ class Explorer(Windowed):
         missed = self._survey(pending=False).missed
         return verdict(missed, self.window.length(self._hidden.smallest), self._trials.stability, self._trials.n_failed)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything that was learned, as plain numbers, strings and lists."""
-        return {"bounds": self.bounds, "excluded": self.excluded, "trials": self._trials.snapshot()}
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace everything that was learned by a `snapshot`."""
-        self.window = self.window.changed(snapshot["bounds"], snapshot["excluded"])
-        self._trials.restore(snapshot["trials"])
-
     def map(self) -> SampleMap:
         """Return the present belief about the sample, on a grid."""
         return self._survey(pending=False).map
@@ -233,7 +211,7 @@ class Explorer(Windowed):
             self._beam_size,
             self._dose_limit,
             self._travel_time,
-            self._exposure_s,
+            self.exposure_s,
             self._seed,
         )
 
@@ -251,3 +229,116 @@ class Explorer(Windowed):
 
     def _distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.linalg.norm(b - a, axis=1) / self.window.width
+
+
+COVERED = 1e-3  # expected new regimes of the best exposure, below which boundaries are refined
+BOUNDARY = 2.0  # added to the worth of an exposure half way between two regimes: it also locates their boundary
+
+
+def best_position(survey: Survey) -> tuple[NDArray[np.float64], str]:
+    """Return the position (d,) where most new regimes are expected per unit of beam time, and why, in a sentence.
+
+    Positions between two known regimes count more. Once the sample is covered, the boundaries between the known regimes
+    are refined. Raises ValueError if no position is left.
+    """
+    if not survey.is_open.any():
+        raise ValueError("no position is left: all of it is excluded or at the dose limit")
+    covered = bool(survey.gain[survey.is_open].max() < COVERED)
+    rates = _rates(survey, survey.boundary * survey.nearest + 1e-3 * survey.nearest if covered else None)
+    ties = np.random.default_rng(survey.seed).random(len(rates))
+    best = int(np.argmax(rates * (1 + 1e-6 * ties)))
+    return survey.window.nodes[best], _reason(survey, best, covered)
+
+
+def _rates(survey: Survey, worth: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return the worth of each node per second, (m,), -1 where it may not be measured."""
+    if worth is None:
+        worth = survey.gain * (1 + BOUNDARY * survey.boundary)
+    return np.where(survey.is_open, worth / (survey.exposure_s + survey.travel_s), -1.0)
+
+
+def _reason(survey: Survey, node: int, covered: bool) -> str:
+    if not len(survey.visited):
+        return "nothing is known yet: from here most regions would be seen"
+    between = ""
+    if survey.boundary[node] > 0.5:
+        first, second = survey.regimes[np.argsort(survey.chances[:, node])[:-3:-1]]
+        between = f"between regime {first} and regime {second}"
+    radius = survey.window.length(survey.nearest[node])
+    if covered:
+        return f"{between or 'covered'}, {radius} from the nearest exposure"
+    if survey.layers[node] > survey.inclusions[node]:
+        return f"an unseen layer may lie here, {radius} from the nearest exposure"
+    empty = f"unexplored: nothing measured within {radius} of here"
+    return f"{empty}, {between}" if between else empty
+
+
+AROUND = 1.5  # distance in beams, or smallest radii, up to which a position lies beside another
+NEIGHBOURS = 2  # exposures that bracket a spot
+# Prior of a flagged exposure: the odds that it is new, and the p-values of new ones are distributed as p to this power
+# minus one.
+_ODDS, _SHAPE = 0.25, 0.2
+_TURN = 2 * np.pi * np.arange(16) / 16
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A position (d,) that follows up a novel spot: to bracket it if it is confirmed, else to confirm it."""
+
+    position: NDArray[np.float64]
+    spot: Novel
+    confirmed: bool
+
+    def rate(self, survey: Survey) -> float:
+        """Return the expected new regimes per second of beam time."""
+        worth = chance_new(self.spot.p)
+        if self.confirmed:
+            node = survey.window.nearest_node(self.position[None])[0]
+            worth = max(float(survey.gain[node]), COVERED) * (1 + BOUNDARY)
+        return worth / (survey.exposure_s + float(survey.travel_to(self.position[None])[0]))
+
+
+def chance_new(p: float) -> float:
+    """Return the chance that an exposure with this p-value shows a new regime."""
+    odds = _ODDS * _SHAPE * p ** (_SHAPE - 1)
+    return odds / (1 + odds)
+
+
+def follow_up(survey: Survey, novel: Sequence[Novel]) -> FollowUp | None:
+    """Return the next position that follows up a novel spot, or None.
+
+    One exposure beside a novel spot, by one beam size, confirms it; so does a novel neighbour, or a novel exposure of
+    the same regime elsewhere. A confirmed spot is bracketed by `NEIGHBOURS` exposures at the smallest radius of
+    interest, unless the spot that confirmed it was bracketed.
+
+    Worth is measured in expected new regimes per beam time, as in `best_position`. The worth of a second exposure is
+    the chance, by the p-value, that the spot is new. The worth of bracketing is that of any position between two
+    regimes.
+    """
+    beam, smallest = AROUND * survey.beam_size, AROUND * survey.hidden.smallest
+    if not novel:
+        return None
+    places, labels = np.stack([x.position for x in novel]), np.array([x.label for x in novel])
+    n_beside, n_around = (survey.places.query_ball_point(places, at, return_length=True) for at in (beam, smallest))
+    is_bracketed = n_around - n_beside >= NEIGHBOURS
+    _, of, count = np.unique(labels, return_inverse=True, return_counts=True)
+    others, _ = cKDTree(places).query(places, [2])  # the nearest of all is the spot itself
+    is_confirmed = (others[:, 0] <= smallest) | ((labels >= 0) & (count[of] > 1))
+    bracketed, _ = cKDTree(places[is_bracketed]).query(places)
+    of_bracketed = np.isin(labels, labels[is_bracketed & (labels >= 0)])
+    is_done = np.where(is_confirmed, (bracketed <= smallest) | of_bracketed, n_beside > 1)  # itself among them
+    for i in sorted(map(int, np.flatnonzero(~is_done)), key=lambda i: novel[i].p):
+        spot = novel[i]
+        distance = survey.hidden.smallest if is_confirmed[i] else survey.beam_size
+        ring = spot.position + distance * _directions(len(spot.position))
+        ring = ring[survey.may_measure(ring)]
+        if len(ring):
+            return FollowUp(ring[survey.places.query(ring)[0].argmax()], spot, bool(is_confirmed[i]))
+    return None
+
+
+def _directions(dimensions: int) -> NDArray[np.float64]:
+    """Return unit vectors in all directions (k, d): around the circle in two dimensions, else along the axes."""
+    if dimensions == 2:
+        return np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+    return np.vstack([np.eye(dimensions), -np.eye(dimensions)])

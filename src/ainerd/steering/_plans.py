@@ -72,12 +72,21 @@ def expose(
             yield from bps.trigger_and_read(list(beside), name="primary")
         yield from bps.declare_stream(detector, name=detector.name, collect=True)
         exposure = bpp.rewindable_wrapper(frames(), False)  # after a pause it goes on, and is not kicked off again
-        if shutter is None:
-            yield from exposure
-        else:
-            yield from bpp.finalize_wrapper(bpp.pchain(bps.mv(shutter, "open"), exposure), bps.mv(shutter, "close"))
+        yield from _shuttered(shutter, exposure)
 
     return (yield from inner())
+
+
+def _shuttered(shutter: Any, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+    """Open the shutter, if there is one, for a plan, and close it when the plan ends, in whatever way."""
+
+    def opened() -> MsgGenerator[Any]:
+        yield from bps.mv(shutter, "open")
+        return (yield from plan)
+
+    if shutter is None:
+        return (yield from plan)
+    return (yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, "close")))
 
 
 def visit(
@@ -127,7 +136,8 @@ def visit(
             if acquire is None:
                 uid = yield from expose(detector, beside=readables, monitored=monitored, shutter=shutter, md=metadata)
             else:
-                uid = yield from exposed(acquire([detector, *readables], md=metadata))
+                plan = bpp.monitor_during_wrapper(acquire([detector, *readables], md=metadata), list(monitored))
+                uid = yield from _shuttered(shutter, bpp.set_run_key_wrapper(plan, "ainerd_exposure"))
             if not isinstance(uid, str):
                 raise ValueError(f"the plan of an exposure must take one run and return its uid, got {uid!r}")
             uids.append(uid)
@@ -141,17 +151,6 @@ def visit(
 
         yield from bps.wait_for([analysed])
         return tuple(uids)
-
-    def exposed(plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
-        plan = bpp.set_run_key_wrapper(bpp.monitor_during_wrapper(plan, list(monitored)), "ainerd_exposure")
-        if shutter is None:
-            return (yield from plan)
-
-        def opened() -> MsgGenerator[Any]:
-            yield from bps.mv(shutter, "open")
-            return (yield from plan)
-
-        return (yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, "close")))
 
     return measure
 

@@ -181,7 +181,7 @@ class SampleMap:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything that a policy may use."""
+    """Everything from which the next position is chosen."""
 
     hidden: Hidden  # with the window
     visited: NDArray[np.float64]  # (n, d), measured, failed, or to be measured; in order
@@ -203,6 +203,11 @@ class Survey:
         last, _ = self.places.query(positions, [self.dose_limit])  # infinite where fewer were visited
         may_take_more = last[:, 0] >= (1 - 1e-6) * self.beam_size
         return self.window.inside(positions) & self.window.free(positions) & may_take_more
+
+    @cached_property
+    def is_open(self) -> NDArray[np.bool_]:
+        """Whether the nodes may be measured, (m,)."""
+        return self.may_measure(self.window.nodes)
 
     @cached_property
     def places(self) -> cKDTree:

@@ -1,19 +1,93 @@
 """The trials of an explorer, their regimes, and whether these are settled."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.steering._policies import Novel
-from ainerd.steering._rows import Rows
 from ainerd.technique import is_novel
+
+
+class Rows:
+    """A row of values for each id, in the order of arrival; one object for each would take a kilobyte.
+
+    A column is made with its first values, which set its dtype and shape.
+    """
+
+    def __init__(self) -> None:
+        self._row: dict[str, int] = {}
+        self._is_there = np.zeros(0, bool)  # with room for more; removed ones leave gaps
+        self._end = 0
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    @property
+    def ids(self) -> NDArray[np.object_]:
+        """All ids, (n,)."""
+        return np.array([*self._row, None], object)[:-1]
+
+    def add(self, ids: Sequence[str], **values: ArrayLike) -> None:
+        """Set values (n, …) of n ids. A known id keeps its place; of an id that comes twice the last values count."""
+        new = [id for id in dict.fromkeys(ids) if id not in self._row]
+        if self._end + len(new) > len(self._is_there):
+            self._make_room(len(new))
+        self._is_there[self._end : self._end + len(new)] = True
+        self._row |= zip(new, range(self._end, self._end + len(new)), strict=True)
+        self._end += len(new)
+        rows = [self._row[id] for id in ids]
+        for name, some in values.items():
+            some = np.asarray(some)
+            if name not in self._columns:
+                self._columns[name] = np.empty((len(self._is_there), *some.shape[1:]), some.dtype)
+            self._columns[name][rows] = some
+
+    def remove(self, id: str) -> None:
+        """Remove an id, if it is there."""
+        row = self._row.pop(id, None)
+        if row is not None:
+            self._is_there[row] = False
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column (n, …), not to be changed; KeyError if it has no values."""
+        column = self._columns[name][: self._end]
+        return column if len(self) == self._end else column[self._is_there[: self._end]]
+
+    def of(self, id: str, name: str) -> Any:
+        """Return one value of an id; raise KeyError if the id is unknown."""
+        return self._columns[name][self._row[id]]
+
+    def place(self, id: str) -> int:
+        """Return the row number of an id; raise KeyError if the id is unknown."""
+        return int(np.count_nonzero(self._is_there[: self._row[id]]))
+
+    def give(self, name: str, values: ArrayLike) -> None:
+        """Set a known column for all ids."""
+        self._columns[name][: self._end][self._is_there[: self._end]] = values
+
+    def _make_room(self, more: int) -> None:
+        room = 16 + 3 * (len(self) + more) // 2
+        for name in self._columns:
+            column, old = np.empty((room, *self._columns[name].shape[1:]), self._columns[name].dtype), self[name]
+            column[: len(old)] = old
+            self._columns[name] = column
+        self._row = {id: i for i, id in enumerate(self._row)}
+        self._is_there, self._end = np.arange(room) < len(self), len(self)
+
 
 MANY = 10**6  # pairs, up to which all are compared
 PAIRS = 5  # pairs nearest in age whose mean distance decides whether two groups are one
@@ -142,6 +216,17 @@ def verdict(missed: float, radius: str, stability: Stability, failed: int) -> tu
 
 
 Labeler = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Novel:
+    """An exposure with a novel verdict, at (d,); the label is its regime, -1 if none is known."""
+
+    position: NDArray[np.float64]
+    p: float
+    label: int
+
+
 # A position that is to be measured. A measured one has an embedding, too.
 _PENDING: Mapping[str, NDArray[Any]] = {
     "is_measured": np.zeros(1, bool),
@@ -161,7 +246,9 @@ class Trials:
 
     def __init__(self, names: Sequence[str], labeler: Labeler | None, noise: float | None, alpha: float) -> None:
         self._names, self._labeler, self._noise, self._alpha = tuple(names), labeler, noise, alpha
-        self._rows, self.stability = self._empty()
+        self._rows, self.stability = Rows(), Stability()
+        empty = {name: values[:0] for name, values in _PENDING.items()}
+        self._rows.add([], position=np.empty((0, len(self._names))), **empty)
 
     def propose(self, position: NDArray[np.float64], trial_id: str = "") -> str:
         """Add a position that is to be measured; returns its id: the one given, unless it is known already."""
@@ -219,44 +306,9 @@ class Trials:
         """Return the position (d,) of a point; ValueError if it is not known, or not finite."""
         return self._positions([point], [trial_id])[0]
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return all trials as plain numbers, strings and lists."""
-        columns = ("position", "is_measured", "p", "novel", "age_s", "failed")
-        return [
-            {
-                ID_KEY: key,
-                **dict(zip(self._names, position, strict=True)),
-                "embedding": self._rows.of(key, "embedding").tolist() if is_measured else None,
-                "novelty_p": None if np.isnan(p) else p,
-                "novel": novel,
-                "age_s": None if np.isnan(age_s) else age_s,
-                "failed": failed,
-            }
-            for key, position, is_measured, p, novel, age_s, failed in zip(
-                self._rows, *(self._rows[name].tolist() for name in columns), strict=True
-            )
-        ]
-
-    def restore(self, snapshot: Sequence[Mapping[str, Any]]) -> None:
-        """Replace all trials by those of a `snapshot`."""
-        self._rows, self.stability = self._empty()
-        for trial in snapshot:
-            if trial["embedding"] is None:
-                more = {**_PENDING, "failed": np.array([trial["failed"]])}
-                self._rows.add([trial[ID_KEY]], position=self.position(trial)[None], **more)
-            else:
-                ids, columns = self._read([trial])
-                self._rows.add(ids, **columns)
-        self._relabel()
-
     @property
     def _is_over(self) -> NDArray[np.bool_]:
         return np.asarray(self._rows["is_measured"] | self._rows["failed"])
-
-    def _empty(self) -> tuple[Rows, Stability]:
-        rows = Rows()
-        rows.add([], position=np.empty((0, len(self._names))), **{name: x[:0] for name, x in _PENDING.items()})
-        return rows, Stability()
 
     def _read(self, points: Sequence[Mapping[str, Any]]) -> tuple[list[str], dict[str, NDArray[Any]]]:
         """Return ids and columns of measured points."""

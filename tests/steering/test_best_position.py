@@ -3,13 +3,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, pdist
-from scipy.stats import qmc
 
-from ainerd.steering import R2, Explorer, NewRegimes, Sobol, r_sequence
+from ainerd.steering import Explorer
 
 BOUNDS = {"x": (0.0, 10.0), "y": (-5.0, 5.0)}
-POLICIES = [NewRegimes(), Sobol(), R2()]
-named = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
 box = st.tuples(st.floats(0, 9), st.floats(0.1, 6), st.floats(-5, 4), st.floats(0.1, 6)).map(
     lambda b: {"x": (b[0], b[0] + b[1]), "y": (b[2], b[2] + b[3])}
 )
@@ -19,11 +16,10 @@ def place(suggestion):
     return np.array([suggestion["x"], suggestion["y"]])
 
 
-@named
 @settings(max_examples=5, deadline=None)
 @given(boxes=st.lists(box, max_size=3), seed=st.integers(0, 99))
-def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(policy, boxes, seed):
-    explorer = Explorer(BOUNDS, policy=policy, labeler=lambda z: (z[:, 0] > 0).astype(int), seed=seed)
+def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(boxes, seed):
+    explorer = Explorer(BOUNDS, labeler=lambda z: (z[:, 0] > 0).astype(int), seed=seed)
     for excluded in boxes:
         explorer.exclude(excluded)
     rng = np.random.default_rng(seed)
@@ -35,12 +31,11 @@ def test_suggestions_lie_within_the_limits_and_in_no_excluded_box(policy, boxes,
         assert not any(b["x"][0] <= x <= b["x"][1] and b["y"][0] <= y <= b["y"][1] for b in boxes)
 
 
-@named
 @pytest.mark.parametrize("dose_limit", [1, 2, 3])
 @settings(max_examples=2, deadline=None, phases=[Phase.generate])  # what fails is clear enough without shrinking
 @given(beam_size=st.floats(3.0, 7.0), seed=st.integers(0, 99))
-def test_no_spot_gets_more_than_the_dose_limit(policy, dose_limit, beam_size, seed):
-    explorer = Explorer(BOUNDS, policy=policy, dose_limit=dose_limit, beam_size=beam_size, smallest_feature=4.0)
+def test_no_spot_gets_more_than_the_dose_limit(dose_limit, beam_size, seed):
+    explorer = Explorer(BOUNDS, dose_limit=dose_limit, beam_size=beam_size, smallest_feature=4.0)
     rng, taken = np.random.default_rng(seed), np.empty((0, 2))
     for _ in range(10):
         try:
@@ -53,9 +48,8 @@ def test_no_spot_gets_more_than_the_dose_limit(policy, dose_limit, beam_size, se
         assert (cdist(taken, taken[-1:]) < (1 - 1e-6) * beam_size).sum() <= dose_limit  # with this one
 
 
-@named
-def test_a_batch_does_not_pile_up(policy):
-    batch = np.array([place(s) for s in Explorer(BOUNDS, policy=policy).suggest(16)])
+def test_a_batch_does_not_pile_up():
+    batch = np.array([place(s) for s in Explorer(BOUNDS).suggest(16)])
     assert pdist(batch).min() > 0.3  # 16 even cells are 2.5 wide
 
 
@@ -66,35 +60,11 @@ def test_a_batch_covers_better_than_chance():
     assert cdist(grid, batch).min(1).max() < np.min(chance)
 
 
-@named
-def test_without_a_place_left_it_says_so(policy):
-    explorer = Explorer(BOUNDS, policy=policy)
+def test_without_a_place_left_it_says_so():
+    explorer = Explorer(BOUNDS)
     explorer.exclude({"x": (-1.0, 11.0)})
     with pytest.raises(ValueError, match="position"):
         explorer.suggest(1)
-
-
-def test_sobol_is_the_sequence_of_scipy():
-    expected = qmc.Sobol(2, seed=3).random_base2(4) * 10 + [0, -5]
-    assert np.allclose([place(s) for s in Explorer(BOUNDS, policy=Sobol(3)).suggest(16)], expected)
-
-
-def test_r2_steps_by_the_powers_of_the_plastic_number():
-    plastic = np.real(np.roots([1, 0, -1, -1])[np.isreal(np.roots([1, 0, -1, -1]))][0])
-    steps = np.diff(r_sequence(50, 2), axis=0) % 1
-    assert np.allclose(steps, [1 / plastic, 1 / plastic**2])
-    golden = (1 + np.sqrt(5)) / 2
-    assert np.allclose(np.diff(r_sequence(50, 1), axis=0) % 1, 1 / golden)
-
-
-def test_a_sequence_skips_forbidden_positions():
-    explorer = Explorer(BOUNDS, policy=R2())
-    explorer.exclude({"x": (0.0, 5.0)})
-    expected = r_sequence(20, 2) * 10 + [0, -5]
-    first = next(number for number, (x, _) in enumerate(expected) if x > 5)
-    (suggestion,) = explorer.suggest(1)
-    assert np.allclose(place(suggestion), expected[first])
-    assert suggestion["reason"] == f"point {first + 1} of the R sequence"
 
 
 def test_the_seed_settles_ties_and_nothing_else_is_random():
