@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from ainerd.documents import LOOK, FrameError, FrameReader, _storage, check_bytes, check_heaps, lookup3
+from ainerd.documents import FrameError, FrameReader, _storage, check_bytes
+from ainerd.documents._storage import LOOK, check_heaps, lookup3
 
 SHAPE, N = (3, 4), 6
 GLOBAL_HEAP = b"GCOL\x01\0\0\0"

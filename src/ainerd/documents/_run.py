@@ -14,8 +14,7 @@ from event_model import DocumentRouter, unpack_datum_page, unpack_event_page
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
-from ainerd.documents._elsewhere import HeldFrames, TiledFrames
-from ainerd.documents._frames import NOTHING, FrameReader, Whole
+from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, TiledFrames, Whole
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
 RETRY_S = 0.2  # between two attempts to read late frames
@@ -84,8 +83,7 @@ class Run(DocumentRouter):
         # stream, sequence number, time and value of each reading, by key
         self._readings: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
-        self._reader_resource: str | None = None
-        self._reader_pixels = np.empty(0, np.int64)
+        self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
         self.n_read = 0
 
     def start(self, doc: Any) -> None:
@@ -348,25 +346,26 @@ class Run(DocumentRouter):
 
     def close(self) -> None:
         """Close the file being read."""
-        if self._reader is not None:
+        if isinstance(self._reader, FrameReader):
             self._reader.close()
-            self._reader = None
+        self._reader = None
 
     def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
-        if self._reader is None or self._reader_resource != resource or not np.array_equal(self._reader_pixels, pixels):
-            self.close()
-            if resource in self._held:
-                self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
-            else:
-                self._reader = self._find(self._resources[resource], start, pixels)
-            self._reader_resource, self._reader_pixels = resource, pixels
+        """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
+        if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
+            return self._reader
+        self.close()
+        if resource in self._held:
+            self._reader = HeldFrames(self._held[resource], pixels, tuple(self._data_key["shape"]))
+        else:
+            self._reader = self._find(self._resources[resource], start, pixels)
+        self._reader_resource, self._pixels = resource, pixels
         return self._reader
 
     def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
-        """Return a reader for the file with the frames; for Tiled if the file is not available."""
-        options = doc["parameters"]
+        options, dataset = doc["parameters"], doc["parameters"].get("dataset")
         try:
-            if doc["mimetype"] != "application/x-hdf5" or not options.get("dataset"):
+            if doc["mimetype"] != "application/x-hdf5" or not dataset:
                 raise MissingFrames(f"frames of type {doc['mimetype']!r} with parameters {options} are not read")
             path = local_path(doc["uri"], self._roots)
         except MissingFrames as error:
@@ -374,9 +373,8 @@ class Run(DocumentRouter):
                 raise
             address = self.uid, self._image["name"], self._keys.image
             return TiledFrames(self._raw, address, pixels, self.frame_shape, offset=self.n_read - start, why=str(error))
-        return FrameReader(
-            path, options["dataset"], pixels, self.frame_shape, swmr=bool(options.get("swmr", True)), roots=self._roots
-        )
+        swmr = bool(options.get("swmr", True))
+        return FrameReader(path, dataset, pixels, self.frame_shape, swmr=swmr, roots=self._roots)
 
     def _advance(self, n: int) -> None:
         """Count `n` frames of the first entry in `_announced` as read, and remove the entry after its last frame."""

@@ -30,6 +30,7 @@ from h5py._objects import phil  # the lock that h5py holds in every call; withou
 
 MOST_LINKS = 16  # in a chain
 MOST_SOURCES = 100_000  # of a virtual dataset
+AWAY = (502, 503, 504)  # statuses of HTTP with which a proxy answers for a server that it cannot reach
 
 # HDF5 reads metadata again while the checksum is wrong. The pause starts at 1 ns and doubles each time: 28 attempts
 # take a quarter of a second. The default of a SWMR reader, 100 attempts, never ends, and holds h5py's lock.
@@ -37,10 +38,7 @@ ATTEMPTS = 28
 # h5py 3.16 does not wrap this function; the symbol is in the HDF5 library to which h5py is linked.
 _set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
 _set_attempts.argtypes, _set_attempts.restype = (ctypes.c_int64, ctypes.c_uint), ctypes.c_int
-_LOCKED = (
-    "unable to lock file",
-    "already open for write",
-)  # text of HDF5's errors while a writer has the file open
+_LOCKED = ("unable to lock file", "already open for write")  # in HDF5's errors while a writer has the file open
 
 LOOK = 16 * 2**20  # bytes to check at either end of a file: a heap is written with the objects that use it
 _HEAP = b"GCOL\x01\0\0\0"
@@ -120,21 +118,19 @@ def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
         If the file cannot be opened.
     """
     try:
-        return _open_growing(path) if growing else h5py.File(path, "r")
+        if not growing:
+            return h5py.File(path, "r")
+        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+        access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+        with phil:  # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory
+            refused = _set_attempts(access.id, ATTEMPTS) < 0
+        if refused:
+            raise OSError("HDF5 takes no number of attempts to read metadata")
+        return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
     except OSError as error:
         if error.errno == errno.EAGAIN or any(text in str(error) for text in _LOCKED):
             raise MissingFrames(f"{path} is being written, and nobody else may read it: {error}") from error
         raise
-
-
-def _open_growing(path: Path) -> h5py.File:
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    with phil:  # HDF5 is not thread-safe: a call of another thread at the same time would corrupt its memory
-        refused = _set_attempts(access.id, ATTEMPTS) < 0
-    if refused:
-        raise OSError("HDF5 takes no number of attempts to read metadata")
-    return h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, fapl=access))
 
 
 def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
@@ -239,7 +235,7 @@ class Storage:
                 raise FrameError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
             if len(self._parts) > MOST_SOURCES:
                 raise FrameError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
-            self._parts.append((low, high + 1, _Source(path, source, low, roots, growing, depth)))
+            self._parts.append((low, high + 1, _source_check(path, source, low, roots, growing, depth)))
 
 
 def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
@@ -251,32 +247,34 @@ def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
     return int(low[0]), int(high[0])
 
 
-class _Source:
-    """A source of a virtual dataset. It is checked when its frames are needed, and again when more are needed."""
+def _source_check(
+    path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int
+) -> Callable[[int], None]:
+    """Return the check of a source of a virtual dataset. It looks at the file only when more frames are needed."""
+    low, last = _bounds(source.src_space, sys.maxsize - 1)
+    known = 0
 
-    def __init__(self, path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int) -> None:
-        self._path, self._file, self._name, self._roots = path, source.file_name, source.dset_name, roots
-        self._first, self._known, self._growing, self._depth = first, 0, growing, depth
-        self._low, self._last = _bounds(source.src_space, sys.maxsize - 1)
-
-    def __call__(self, stop: int) -> None:
-        if stop <= self._known:
+    def reach(stop: int) -> None:
+        nonlocal known
+        if stop <= known:
             return
-        what = f"{self._path}: a source"
-        target = self._path if self._file == "." else self._roots.file(self._file, self._path.parent, what)
-        path, name = find_dataset(target, self._name, self._roots, growing=self._growing)
-        with open_hdf5(path, growing=self._growing) as file:
+        is_own = source.file_name == "."
+        target = path if is_own else roots.file(source.file_name, path.parent, f"{path}: a source")
+        file_path, name = find_dataset(target, source.dset_name, roots, growing=growing)
+        with open_hdf5(file_path, growing=growing) as file:
             dataset = file[name]
             if not isinstance(dataset, h5py.Dataset):
-                raise FrameError(f"{path}, {name!r}: no dataset, and a source of {self._path}")
-            wanted = min(self._low + stop - self._first, self._last + 1)
+                raise FrameError(f"{file_path}, {name!r}: no dataset, and a source of {path}")
+            wanted = min(low + stop - first, last + 1)
             if dataset.shape and len(dataset) < wanted:
-                raise MissingFrames(f"{path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
+                raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
             if dataset.is_virtual or dataset.external:
-                size, depth = dataset.dtype.itemsize * math.prod(dataset.shape[1:]), self._depth + 1
-                storage = Storage.of(path, dataset, self._roots, size, growing=self._growing, depth=depth)
+                size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
+                storage = Storage.of(file_path, dataset, roots, size, growing=growing, depth=depth + 1)
                 storage.require(0, max(wanted, 1))
-        self._known = stop
+        known = stop
+
+    return reach
 
 
 def check_heaps(path: Path) -> None:
@@ -304,13 +302,14 @@ def check_bytes(part: bytes, n_left: int | None = None, begin: int = 0, *, named
     n_left, at = len(part) if n_left is None else n_left, part.find(_HEAP)
     while at >= 0:
         # A length has 8 or 4 bytes, but only the head of the file has this number. A complete heap fits one of them.
-        lengths = [n_length for n_length in (8, 4) if _is_complete(part, at, n_length, n_left)]
-        if not lengths:
+        objects = _objects(part, at, 8, n_left)
+        objects = _objects(part, at, 4, n_left) if objects is None else objects
+        if objects is None:
             raise OSError(f"a global heap of it is damaged, or cut short, {n_left - at} bytes before its end")
         lists = {*_source_lists(part, begin + at), *_source_lists(named, begin + at)}
-        for number, block in _objects(part, at, lengths[0]) if lists else ():
-            is_intact = len(block) > 4 and lookup3(block[:-4]) == _integer(block[-4:])
-            if number in lists and not is_intact:
+        for number, first, size in objects:
+            block = part[first : first + size]
+            if number in lists and (size <= 4 or lookup3(block[:-4]) != _integer(block[-4:])):
                 raise OSError(f"the list of sources of a virtual dataset in it is damaged (heap at {begin + at})")
         at = part.find(_HEAP, at + 1)
 
@@ -329,33 +328,26 @@ def _source_lists(part: bytes, heap: int) -> Iterator[int]:
             at = part.find(message, at + 1)
 
 
-def _is_complete(part: bytes, begin: int, n_length: int, n_left: int) -> bool:
-    """Return whether every object of a heap has a positive size, and all objects fit into the heap."""
+def _objects(part: bytes, begin: int, n_length: int, n_left: int) -> list[tuple[int, int, int]] | None:
+    """Return number, first byte and size of each object of a heap that lies in the part.
+
+    Return None if the heap is not complete: each object must have a positive size, and all objects must fit into it.
+    """
     head = 8 + n_length  # size of the head of the heap, and of the head of an object
     end = begin + _integer(part[begin + 8 : begin + head])
-    at = begin + head + -head % 8
+    at, objects = begin + head + -head % 8, []
     if not at <= end <= n_left:
-        return False
+        return None
     while at + head <= min(end, len(part)):
-        size = _integer(part[at + 8 : at + head])
-        room = head + -head % 8 + size + -size % 8 if _integer(part[at : at + 2]) else size
-        if room <= 0 or at + room > end:
-            return False
-        at += room
-    return True
-
-
-def _objects(part: bytes, begin: int, n_length: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the bytes of each object of a complete heap that lies in the part."""
-    head = 8 + n_length
-    end = min(begin + _integer(part[begin + 8 : begin + head]), len(part))
-    at = begin + head + -head % 8
-    while at + head <= end:
         number, size = _integer(part[at : at + 2]), _integer(part[at + 8 : at + head])
         first = at + head + -head % 8
-        if number and first + size <= end:
-            yield number, part[first : first + size]
-        at = first + size + -size % 8 if number else at + size
+        after = first + size + -size % 8 if number else at + size
+        if not at < after <= end:
+            return None
+        if number and first + size <= len(part):
+            objects.append((number, first, size))
+        at = after
+    return objects
 
 
 def lookup3(data: bytes) -> int:

@@ -2,17 +2,15 @@
 
 from ainerd.xpcs._ageing import AgeingFit, fit_ageing, middle_age
 from ainerd.xpcs._counts import per_bin
-from ainerd.xpcs._fits import KwwFit, PowerFit, fit_kww, fit_power
+from ainerd.xpcs._fits import KwwFit, fit_kww, fit_power
 from ainerd.xpcs._flow import FlowFit, fit_flow
 from ainerd.xpcs._g2 import G2, g2
 from ainerd.xpcs._geometry import Annulus, guess_beam_center, pyfai_detectors
 from ainerd.xpcs._multitau import G2ByAge, MultiTau
 from ainerd.xpcs._partition import Partition, split
-from ainerd.xpcs._reducer import TwoTimeReducer
-from ainerd.xpcs._reduction import reduction_operator
 from ainerd.xpcs._relaxation import Relaxation, fit_relaxation
-from ainerd.xpcs._screen import LeftOut, Screen, Screened, SpoiltRunError
-from ainerd.xpcs._two_time import g2_by_age, g2_from_two_time, two_time
+from ainerd.xpcs._screen import LeftOut, Screen, SpoiltRunError
+from ainerd.xpcs._two_time import TwoTimeReducer, g2_by_age, g2_from_two_time, reduction_operator, two_time
 
 __all__ = [
     "AgeingFit",
@@ -24,10 +22,8 @@ __all__ = [
     "LeftOut",
     "MultiTau",
     "Partition",
-    "PowerFit",
     "Relaxation",
     "Screen",
-    "Screened",
     "SpoiltRunError",
     "TwoTimeReducer",
     "fit_ageing",

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.xpcs._counts import check_counts, check_valid
 from ainerd.xpcs._g2 import G2, from_parts
-from ainerd.xpcs._multitau_kernels import CHANNELS, add_pairs, add_products, halve, take
 from ainerd.xpcs._partition import Partition, Parts
 
+CHANNELS = 16
+WIDTH = 64  # pixels correlated at a time: with all their entries they fit the first cache
 YOUNGEST = 2 * CHANNELS  # frames of the first age; each later age is as long as all before it
 FRAMES, MEANS = 64, 32  # entries correlated at a time, of the first level and of the others
 STRIP = 1024  # pixels, about, whose sums over pairs are added part by part at a time
@@ -115,7 +117,7 @@ class MultiTau:
                 self._correlate(0)
             room = min(self._done[0] + FRAMES, end) - self._seen[0]
             some = slice(begin, min(len(block), begin + room))
-            take(
+            _take(
                 block[some], keep[some], self._good, self._begins, self._pixels, self._seen[0], self._ring[0],
                 self._weight[0], self._alone, self._ages[-1].pairs[0, 0],
             )  # fmt: skip
@@ -135,8 +137,8 @@ class MultiTau:
         age, ring, weight, edges = self._ages[-1], self._ring[level], self._weight[level], self._parts.edges
         window = done, seen - done, CHANNELS // 2 if level else 1
         products, ends, pairs = (x[level] for x in (age.products, age.ends, age.pairs))
-        whole = add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
-        add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
+        whole = _add_pairs(ring, weight, *window, edges, self._bins, pairs, ends)
+        _add_products(ring, *window, edges, self._strips, whole[self._parts.roi], products, ends)
         if level == 0:
             counts, products, ends = self._alone
             self._counts += counts
@@ -146,7 +148,7 @@ class MultiTau:
         if level + 1 < len(self._seen):
             if seen // 2 - self._done[level + 1] > MEANS:
                 self._correlate(level + 1)
-            halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
+            _halve(ring, weight, done // 2, seen // 2, self._ring[level + 1], self._weight[level + 1])
             self._seen[level + 1] = seen // 2
         self._done[level] = seen
 
@@ -155,7 +157,7 @@ class MultiTau:
         for rows in (self._ring, self._weight):
             rows.append(np.zeros((CHANNELS + MEANS, rows[0].shape[1]), np.float32))
         first = self._seen[-1] // 2
-        halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
+        _halve(self._ring[-2], self._weight[-2], 0, first, self._ring[-1], self._weight[-1])
         self._seen.append(first)
         self._done.append(first)
         self._ages.append(_Age(len(self._seen), len(self._parts.roi), self.partition.n_roi))
@@ -265,3 +267,190 @@ def _channels(level: int) -> range:
 def _lags(n_frames: int) -> NDArray[np.float64]:
     levels = range(max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1))
     return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < n_frames >> level])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_products(ring, first, n, least, edges, strips, whole, products, ends):
+    """Add the products of entries of a ring with the entries c before, part by part, for c from `least` on.
+
+    ring : (rows, n_pixels), entry i in row i modulo rows; entries `first` to `first` + `n` - 1 are added.
+    edges : (n_part + 1,), first pixel of each part. strips : first part of each group of parts that is summed at once.
+    whole : (n_part,), True where `_add_pairs` has not added x + x'.
+    products, ends : (CHANNELS, n_part), to which x x' and x + x' are added.
+    """
+    room = 0
+    for i in range(strips.size - 1):
+        room = max(room, edges[strips[i + 1]] - edges[strips[i]])
+    xx = np.zeros((CHANNELS, room), np.float32)
+    xs = np.zeros((CHANNELS, room), np.float32)
+    for i in range(strips.size - 1):
+        a, b = strips[i], strips[i + 1]
+        _products(ring, first, n, least, edges[a], edges[b], xx, xs)
+        _add_parts(xx, edges, a, b, whole, False, least, products)
+        _add_parts(xs, edges, a, b, whole, True, least, ends)
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _products(ring, first, n, least, begin, end, products, ends):
+    """Write x x' and x + x' of `n` entries with the entries c before, summed over entries but not over pixels."""
+    # unsigned, because a loop whose index may be negative does not vectorize
+    one, two, three, width = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(WIDTH)
+    x = np.zeros((CHANNELS + n + 3, WIDTH), np.float32)
+    xx = np.empty((CHANNELS, WIDTH), np.float32)
+    xs = np.empty((CHANNELS, WIDTH), np.float32)
+    for begin_ in range(begin, end, WIDTH):
+        p, o, some = np.uintp(begin_), np.uintp(begin_ - begin), np.uintp(min(WIDTH, end - begin_))
+        for r_ in range(CHANNELS + n):
+            r, row = np.uintp(r_), np.uintp((first - CHANNELS + r_) % len(ring))
+            for i in range(some):
+                x[r, i] = ring[row, p + i]
+        xx[:] = 0
+        xs[0] = 0
+        for t_ in range(CHANNELS, CHANNELS + n, 4):  # x is zero after the last entry
+            t = np.uintp(t_)
+            for i in range(width):
+                xs[0, i] += np.float32(2) * (x[t, i] + x[t + one, i] + x[t + two, i] + x[t + three, i])
+        for c_ in range(1, CHANNELS):
+            c = np.uintp(c_)
+            came, went = np.uintp(CHANNELS - c_), np.uintp(CHANNELS + n - c_)
+            for i in range(width):
+                xs[c, i] = xs[c - one, i] + x[came, i] - x[went, i]
+        for c_ in range(first + 1, CHANNELS):  # entries without a partner are in no pair
+            c = np.uintp(c_)
+            xs[c_] = 0
+            for t_ in range(c_ - first, n):
+                t = np.uintp(CHANNELS + t_)
+                for i in range(width):
+                    xs[c, i] += x[t, i] + x[t - c, i]
+        for c_ in range(least // 4 * 4, CHANNELS, 4):
+            for t_ in range(CHANNELS, CHANNELS + n, 4):
+                c, t = np.uintp(c_), np.uintp(t_)
+                u = t - c
+                for i in range(width):
+                    t0, t1, t2, t3 = x[t, i], x[t + one, i], x[t + two, i], x[t + three, i]
+                    u0, u1, u2, u3 = x[u, i], x[u + one, i], x[u + two, i], x[u + three, i]
+                    v1, v2, v3 = x[u - one, i], x[u - two, i], x[u - three, i]
+                    xx[c, i] += t0 * u0 + t1 * u1 + t2 * u2 + t3 * u3
+                    xx[c + one, i] += t0 * v1 + t1 * u0 + t2 * u1 + t3 * u2
+                    xx[c + two, i] += t0 * v2 + t1 * v1 + t2 * u0 + t3 * u1
+                    xx[c + three, i] += t0 * v3 + t1 * v2 + t2 * v1 + t3 * u0
+        for c_ in range(least, CHANNELS):
+            c = np.uintp(c_)
+            for i in range(some):
+                products[c, o + i] = xx[c, i]
+                ends[c, o + i] = xs[c, i]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_parts(x, edges, first, last, whole, only_whole, least, into):
+    """Add the sums over the pixels of each part, four channels at a time."""
+    begin = edges[first]
+    for c in range(least // 4 * 4, CHANNELS, 4):
+        x0, x1, x2, x3 = x[c], x[c + 1], x[c + 2], x[c + 3]
+        for j in range(first, last):
+            if only_whole and not whole[j]:
+                continue
+            s0 = s1 = s2 = s3 = np.float32(0)
+            for i in range(np.uintp(edges[j] - begin), np.uintp(edges[j + 1] - begin)):
+                s0 += x0[i]
+                s1 += x1[i]
+                s2 += x2[i]
+                s3 += x3[i]
+            into[c, j] += s0
+            into[c + 1, j] += s1
+            into[c + 2, j] += s2
+            into[c + 3, j] += s3
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _add_pairs(ring, weight, first, n, least, edges, bins, pairs, ends):
+    """Add the pairs of valid entries to `pairs`, (CHANNELS, n_roi), and x + x' of bins where not all are valid.
+
+    Arguments are as in `_add_products`; `weight`, (rows, n_roi), is the valid share of each entry (x is zero where the
+    share is), and `bins`, (n_roi + 1,), the first part of each bin. Return where all entries are valid, (n_roi,).
+    """
+    n_parts = bins[1:] - bins[:-1]
+    w, sums = np.zeros(CHANNELS + n), np.zeros((CHANNELS + n, n_parts.max()))
+    whole = np.ones(n_parts.size, np.bool_)
+    for r in range(max(CHANNELS - first, 0), CHANNELS + n):
+        row = weight[(first - CHANNELS + r) % len(ring)]
+        for k in range(n_parts.size):
+            whole[k] &= row[k] == 1
+    for k in range(n_parts.size):
+        if whole[k]:
+            for c in range(least, CHANNELS):
+                pairs[c, k] += n - min(max(c - first, 0), n)
+            continue
+        for r in range(CHANNELS + n):
+            row = np.uintp((first - CHANNELS + r) % len(ring))
+            w[r] = weight[row, k]
+            for j in range(n_parts[k]):
+                total = np.float32(0)
+                for p in range(np.uintp(edges[bins[k] + j]), np.uintp(edges[bins[k] + j + 1])):
+                    total += ring[row, p]
+                sums[r, j] = total
+        for c in range(least, CHANNELS):
+            into = ends[c, bins[k] : bins[k + 1]]
+            for t in range(CHANNELS, CHANNELS + n):
+                now, before = np.uintp(t), np.uintp(t - c)
+                if w[now] + w[before] == 0:
+                    continue
+                pairs[c, k] += w[now] * w[before]
+                for j in range(np.uintp(into.size)):
+                    into[j] += w[now] * sums[before, j] + w[before] * sums[now, j]
+    return whole
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _middle(x, y, out):
+    for i in range(x.size):
+        out[i] = np.float32(0.5) * (x[i] + y[i])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _count(frame, good, now, counts):
+    for p in range(now.size):
+        now[p] = np.float32(frame[p]) * good[p]
+        counts[p] += now[p]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _square(now, squares):
+    for p in range(now.size):
+        squares[p] += now[p] * (now[p] - np.float32(1))
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _take(block, keep, good, bins, n_pixels, seen, ring, weight, alone, pairs):
+    """Put frames into the ring, and add the pairs of each frame with itself: N photons make N (N - 1) pairs."""
+    now = np.empty(good.size, np.float32)
+    counts, squares, ends = alone[0], alone[1], alone[2]
+    for b in range(block.shape[0]):
+        row, row_weight = ring[(seen + b) % len(ring)], weight[(seen + b) % len(ring)]
+        if not keep[b]:
+            row[:] = 0
+            row_weight[:] = 0
+            continue
+        _count(block[b], good, now, counts)
+        _square(now, squares)
+        for k in range(n_pixels.size):
+            total = np.float32(0)
+            for p in range(bins[k], bins[k + 1]):
+                total += now[p]
+            mean = np.float64(total) / n_pixels[k] if total > 0 else 0.0
+            others = max(mean - 1 / n_pixels[k], 0.0) if total > 0 else 0.0
+            scale, twice = np.float32(1 / mean if total > 0 else 0.0), np.float32(2 * others)
+            for p in range(bins[k], bins[k + 1]):
+                row[p] = scale * now[p]
+                ends[p] += twice * now[p]
+            row_weight[k] = 1.0 if total > 0 else 0.0
+            pairs[k] += mean * others
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _halve(ring, weight, begin, end, into, weight_into):
+    """Average entries 2 i and 2 i + 1 of a level to entry i of the next, for i from `begin` to `end`."""
+    for i in range(begin, end):
+        a, b, half = 2 * i % len(ring), (2 * i + 1) % len(ring), i % len(into)
+        _middle(ring[a], ring[b], into[half])
+        _middle(weight[a], weight[b], weight_into[half])

@@ -15,7 +15,7 @@ from ainerd.xpcs._screen_pixels import PixelScreen
 
 if TYPE_CHECKING:
     from ainerd.xpcs._multitau import MultiTau
-    from ainerd.xpcs._reducer import TwoTimeReducer
+    from ainerd.xpcs._two_time import TwoTimeReducer
 
 WINDOW = 64  # frames examined before the first frames are passed on
 ALL = 512  # frames whose counts are all summed, pixel by pixel; later a quarter of the frames
