@@ -13,9 +13,18 @@ from ainerd.dynamics._corpus import (
     noisy,
     noisy_runs,
 )
-from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
-from ainerd.dynamics._kernels import Sheared, clock, g1, g1_moving, g1_squared, phase, rate_factor, reduced_g1_squared
+from ainerd.dynamics._kernels import (
+    Dynamics,
+    Sheared,
+    clock,
+    g1,
+    g1_moving,
+    g1_squared,
+    phase,
+    rate_factor,
+    reduced_g1_squared,
+)
 from ainerd.dynamics._mechanisms import MECHANISMS, ordinary
 
 __all__ = [

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import KNOWN, draw
-from ainerd.dynamics._kernels import reduced_g1_squared
+from ainerd.dynamics._kernels import Dynamics, reduced_g1_squared
 
 SIZE = 64  # cells of a map along each time
 _DURATION_S = 1.0  # arbitrary, because every family is drawn relative to the exposure

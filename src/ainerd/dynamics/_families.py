@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ainerd.dynamics._dynamics import Dynamics
+from ainerd.dynamics._kernels import Dynamics
 
 Family = Callable[[np.random.Generator, float], Dynamics]
 

@@ -28,9 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from ainerd.dynamics._dynamics import Dynamics
 from ainerd.dynamics._families import log_uniform
-from ainerd.dynamics._kernels import Sheared
+from ainerd.dynamics._kernels import Dynamics, Sheared
 
 
 def _plateau(rng: np.random.Generator) -> dict[str, Any]:

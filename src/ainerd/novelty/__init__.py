@@ -6,15 +6,13 @@ p-values of a session.
 
 from ainerd.novelty._discovery import LOOKS, Discoveries, RegimeTest, night, share
 from ainerd.novelty._drift import DriftMartingale
-from ainerd.novelty._grouping import Grouped, grouped
-from ainerd.novelty._regimes import RegimeModel, find_regimes, match_labels
+from ainerd.novelty._regimes import RegimeModel, find_regimes, grouped, match_labels
 from ainerd.novelty._scorer import NoveltyScorer, Verdict
 
 __all__ = [
     "LOOKS",
     "Discoveries",
     "DriftMartingale",
-    "Grouped",
     "NoveltyScorer",
     "RegimeModel",
     "RegimeTest",

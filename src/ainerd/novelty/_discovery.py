@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.novelty._grouping import Find, grouped
+from ainerd.novelty._regimes import Find, grouped
 from ainerd.technique import is_novel
 
 LOOKS = 6  # exposures of a regime that count

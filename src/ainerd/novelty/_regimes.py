@@ -1,6 +1,7 @@
-"""Regimes: groups of results whose embeddings lie together, with numbers that persist over refits."""
+"""Regimes: groups of results by their embeddings, corrected by p-values, with numbers that persist over refits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,11 @@ from ainerd.threads import one_thread
 _FLOOR, _GAP = 2.0, 1.5
 _SAMPLE = 2000  # results whose nearest neighbours set the scale
 _MOST_DISTANCES = 4_000_000  # held at a time
+CLOSE = 2 / 3  # of the width: 19 in 20 pairs of one regime are closer
+BETWEEN = 1.4  # widths: a lone result this close to a regime may still belong to it
 Points = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Find = Callable[[NDArray[np.float32], Ints], Regimes]
 
 
 class RegimeModel(BaseEstimator):
@@ -66,7 +71,7 @@ class RegimeModel(BaseEstimator):
         self.supported_range_ = (min(least, self.n_regimes_), max(most, self.n_regimes_))
         return self
 
-    def predict(self, z: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, z: ArrayLike) -> Ints:
         """Return the regime nearest on average to each result (n, e), or -1 if it is farther than the cut."""
         mean = mean_distances(_points(z), self._z, [self.labels_ == k for k in range(self.n_regimes_)])
         return np.where(mean.min(1) <= self.cut_, mean.argmin(1), -1)
@@ -98,7 +103,7 @@ def _gap(heights: NDArray[np.float64], distances: NDArray[np.float64]) -> float:
     return float(above[widest : widest + 2].mean()) if ratio[widest] >= _GAP else np.inf
 
 
-def _by_appearance(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def _by_appearance(labels: Ints) -> Ints:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse]
 
@@ -112,7 +117,7 @@ def _points(z: ArrayLike) -> NDArray[np.float64]:
     return z
 
 
-def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArray[np.int64]:
+def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> Ints:
     """Renumber the labels (n,) of a refit so that regimes that persist keep their numbers.
 
     Regimes are matched one to one so that as many results as possible keep their number (Hungarian method). New regimes
@@ -138,7 +143,7 @@ def match_labels(new: ArrayLike, old: ArrayLike, *, highest: int = -1) -> NDArra
 
 
 def find_regimes(
-    embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None, *, width: float | None = None
+    embeddings: NDArray[np.float32], previous: Ints | None = None, *, width: float | None = None
 ) -> Regimes:
     """Group many results, as `ainerd.technique.Technique.regimes` must.
 
@@ -155,3 +160,81 @@ def find_regimes(
         supported_range=model.supported_range_,
         predict=lambda z: number[model.predict(z)],
     )
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Regimes, and whether each result (n,) is novel but as close to known results of its regime as these are."""
+
+    regimes: Regimes
+    ambiguous: NDArray[np.bool_]
+
+
+def grouped(
+    find: Find, z: NDArray[np.float32], previous: Ints, novel: Ints, *, width: float | None, highest: int = -1
+) -> Grouped:
+    """Group results.
+
+    Parameters
+    ----------
+    find : callable
+        `ainerd.technique.Technique.regimes`.
+    z : ndarray, shape (n, d)
+        Embeddings.
+    previous, novel : ndarray of int, shape (n,)
+        Current regime numbers, -1 for none; 1 for novel, 0 for not novel, -1 without a verdict.
+    width : float, optional
+        Distance that two results of one regime rarely exceed; without it p-values change nothing.
+    highest : int
+        Highest regime number ever used.
+    """
+    regimes = find(z, previous)
+    labels, ambiguous = regimes.labels, np.zeros(len(z), dtype=bool)
+    if width is not None:
+        labels, ambiguous = _corrected(np.asarray(z, dtype=float), labels, novel, width)
+    return Grouped(_renamed(regimes, match_labels(labels, previous, highest=highest)), ambiguous)
+
+
+def _corrected(z: NDArray[np.float64], labels: Ints, novel: Ints, width: float) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the labels as corrected by p-values, and which novel results remain among known ones.
+
+    A novel result does not take the label of a regime with results that are not novel, unless it lies as close to them
+    as results of one regime do. Novel results that are taken out form regimes of their own. A lone result that is not
+    novel, and hardly farther from a regime than its own results are, is unassigned until another exposure decides.
+    """
+    out, close = np.array(labels, dtype=np.int64), np.zeros(len(z), dtype=bool)
+    fresh = int(out.max(initial=-1)) + 1
+    for regime in np.unique(out[(novel == 1) & (out >= 0)]):
+        known, new = (np.flatnonzero((out == regime) & ((novel == 1) == is_new)) for is_new in (False, True))
+        if not known.size:
+            continue
+        apart = mean_distances(z[new], z[known], [slice(None)])[:, 0] > CLOSE * width
+        close[new[~apart]] = True
+        moved = new[apart]
+        if moved.size:
+            out[moved] = fresh - 1 + tree_of(z[moved], width).groups(width)
+            fresh = int(out.max()) + 1
+    size = np.bincount(out[out >= 0], minlength=1)
+    alone = np.flatnonzero((novel == 0) & (out >= 0) & (size[np.maximum(out, 0)] == 1))
+    larger = np.flatnonzero((out >= 0) & (size[np.maximum(out, 0)] > 1))
+    if alone.size and larger.size:
+        mean = mean_distances(z[alone], z[larger], [out[larger] == k for k in np.unique(out[larger])])
+        out[alone[mean.min(1) <= BETWEEN * width]] = -1
+    return out, close
+
+
+def _renamed(found: Regimes, labels: Ints) -> Regimes:
+    """Return the regimes under other labels (n,): each takes the label of most of its results."""
+    named = {int(old): _most_frequent(labels[found.labels == old]) for old in np.unique(found.labels)}
+
+    def predict(z: NDArray[np.float32]) -> Ints:
+        return np.array([named.get(int(label), -1) for label in found.predict(z)], dtype=np.int64)
+
+    n = int(np.unique(labels[labels >= 0]).size)
+    low, high = found.supported_range
+    return Regimes(labels=labels, n_regimes=n, supported_range=(min(low, n), max(high, n)), predict=predict)
+
+
+def _most_frequent(labels: Ints) -> int:
+    values, counts = np.unique(labels, return_counts=True)
+    return int(values[counts.argmax()])

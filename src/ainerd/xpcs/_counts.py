@@ -4,6 +4,7 @@ The fluctuations are D = I / (S_q a(t)). Their factors and the correction of the
 each static sub-bin and frame, so both are computed after the frames have gone by.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from ainerd.xpcs._partition import Normalization, Partition
 
 Diagonal = Literal["poisson", "neighbour", "raw"]
-NAMES = ("counts", "squares", "products")
 
 
 def check_counts(block: NDArray) -> NDArray:
@@ -36,7 +36,7 @@ def check_valid(valid: ArrayLike | None, n_frames: int) -> NDArray[np.bool_]:
     return keep
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sums:
     """Sums over the pixels of each static sub-bin, frame by frame, (T, n_sub): ΣI, ΣI², ΣI_t I_{t-1}.
 
@@ -51,9 +51,8 @@ class Sums:
     @classmethod
     def empty(cls, n_frames: int, partition: Partition, *, neighbours: bool = True, dtype: str = "float64") -> "Sums":
         """Make room for `n_frames`; without `neighbours` for their counts only."""
-        sizes = np.diff(partition.static_edges)
-        room = {name: n_frames if neighbours or name == "counts" else 0 for name in NAMES}
-        return cls(**{name: np.zeros((n, len(sizes)), dtype) for name, n in room.items()}, pixels=sizes[None])
+        sizes, n_pairs = np.diff(partition.static_edges), n_frames if neighbours else 0
+        return cls(*(np.zeros((n, len(sizes)), dtype) for n in (n_frames, n_pairs, n_pairs)), sizes[None])
 
     @classmethod
     def of(cls, counts: NDArray, partition: Partition) -> "Sums":
@@ -62,14 +61,9 @@ class Sums:
         sum_frames(counts, partition.static_edges, sums.counts, sums.squares, sums.products)
         return sums
 
-    def first(self, n_frames: int) -> "Sums":
-        """Return the sums of the first frames."""
-        return Sums(**{name: getattr(self, name)[:n_frames] for name in NAMES}, pixels=self.pixels)
-
-    def doubled(self) -> "Sums":
-        """Return the sums with room for twice as many frames."""
-        arrays = {name: np.concatenate([getattr(self, name), np.zeros_like(getattr(self, name))]) for name in NAMES}
-        return Sums(**arrays, pixels=self.pixels)
+    def each(self, change: Callable[[NDArray], NDArray]) -> "Sums":
+        """Return the sums with a function applied to each array of frames."""
+        return Sums(change(self.counts), change(self.squares), change(self.products), self.pixels)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -237,5 +231,10 @@ def diagonal_correction(sums: Sums, partition: Partition, scale: Scales, diagona
     return np.where(neighbours > 0, mean - squares * frame**2, 0)
 
 
+def ratio(x: ArrayLike, y: NDArray) -> NDArray[np.float64]:
+    """Return x / y, 0 where y is not positive."""
+    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(np.shape(x), y.shape)), where=y > 0)
+
+
 def _inverse(x: NDArray) -> NDArray[np.float64]:
-    return np.divide(1.0, x, out=np.zeros(np.shape(x)), where=np.asarray(x) > 0)
+    return ratio(1.0, x)

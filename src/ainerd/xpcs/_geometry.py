@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,6 @@ class Annulus:
 
     Attributes
     ----------
-    sensor : pyFAI.detectors.Detector
     edges : ndarray, shape (n_rings + 1,)
         Borders of the rings in 1/nm.
     """
@@ -45,7 +45,6 @@ class Annulus:
     n_phi: int = 18
     phi_range_deg: tuple[float, float] = (0.0, 360.0)
     n_static: int = 4
-    sensor: "Detector" = field(init=False)
     edges: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,12 +75,16 @@ class Annulus:
         if self.distance_m <= 0 or self.energy_keV <= 0:
             raise ValueError(f"distance_m and energy_keV must be positive, got {self.distance_m} and {self.energy_keV}")
         object.__setattr__(self, "edges", edges)
-        object.__setattr__(self, "sensor", _detector(self.detector))
 
-    @property
-    def n_bins(self) -> int:
-        """Number of bins: rings times sectors."""
-        return (self.edges.size - 1) * self.n_phi
+    @cached_property
+    def sensor(self) -> "Detector":
+        """The detector; ValueError if pyFAI knows none of this name."""
+        if not isinstance(self.detector, str):
+            return self.detector
+        try:
+            return pyfai_detectors().detector_factory(self.detector)
+        except RuntimeError as err:
+            raise ValueError(f"pyFAI knows no detector {self.detector!r}: {err}") from None
 
     def from_beam(self) -> tuple[Floats, Floats]:
         """Return the distances of pixel centers from the beam in pixels: rows (ny, 1) and columns (1, nx)."""
@@ -124,18 +127,14 @@ class Annulus:
         phi = (begin + (np.arange(self.n_phi) + 0.5) * (end - begin) / self.n_phi) % 360
         return np.repeat((edges[:-1] + edges[1:]) / 2, self.n_phi), np.tile(phi, n_q), fine
 
-    def masked(
-        self, *, mask: ArrayLike | None, gap_border_px: int, beamstop_px: float
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def masked(self, mask: ArrayLike | None, beamstop_px: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return `labels` with 0 for masked bins; raise ValueError, with a hint, if no pixel is left."""
         roi, static = self.labels()
         if not roi.any():
             raise ValueError(self._why_empty())
         gaps = np.zeros(self.sensor.shape, bool) if self.sensor.mask is None else np.asarray(self.sensor.mask, bool)
-        if gap_border_px:
-            gaps = binary_dilation(gaps, np.ones((3, 3), bool), iterations=gap_border_px)
         masks = {
-            "the gaps of the detector": gaps,
+            "the gaps of the detector": binary_dilation(gaps, np.ones((3, 3), bool)),
             f"beamstop_px = {beamstop_px:g}": np.hypot(*self.from_beam()) < beamstop_px,
             **({} if mask is None else {"mask": checked_mask(mask, roi > 0)}),
         }
@@ -156,7 +155,7 @@ class Annulus:
         value, question, seen = max(changes, key=lambda change: change[2])
         if seen <= self.n_seen(fewest):
             return ""
-        return f"with {value} {seen} of {self.n_bins} bins would be seen: {question}"
+        return f"with {value} {seen} of {(self.edges.size - 1) * self.n_phi} bins would be seen: {question}"
 
     def n_seen(self, fewest: int) -> int:
         """Return the number of bins with at least `fewest` pixels."""
@@ -197,15 +196,6 @@ class Annulus:
             f"no pixel lies in the rings: q runs {q.min():.3g} to {q.max():.3g} 1/nm on this detector, requested were "
             f"{low:.4g} to {high:.4g}; {hint}"
         )
-
-
-def _detector(detector: "str | Detector") -> "Detector":
-    if not isinstance(detector, str):
-        return detector
-    try:
-        return pyfai_detectors().detector_factory(detector)
-    except RuntimeError as err:
-        raise ValueError(f"pyFAI knows no detector {detector!r}: {err}") from None
 
 
 def pyfai_detectors() -> Any:

@@ -52,14 +52,10 @@ class Partition:
     phi: NDArray[np.float64]
     static_q: NDArray[np.float64] | None = None
     left_out: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-    _order: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        used = np.flatnonzero(self.roi_map)
-        if used.size == 0:
+        if not self.roi_map.any():
             raise ValueError("the partition has no pixels: roi_map is 0 everywhere")
-        roi, static = self.roi_map.ravel()[used], self.static_map.ravel()[used]
-        object.__setattr__(self, "_order", used[np.lexsort((used, static, roi))])
         empty = np.flatnonzero(self.n_pixels == 0) + 1
         if empty.size:
             raise ValueError(f"bins without a pixel: {empty.tolist()}; `from_roi_map` leaves them out")
@@ -79,7 +75,6 @@ class Partition:
         phi_range_deg: tuple[float, float] = (0.0, 360.0),
         n_static: int = 4,
         mask: ArrayLike | None = None,
-        gap_border_px: int = 1,
         beamstop_px: float = 0.0,
     ) -> "Partition":
         """Make rings around the beam, cut into equal sectors.
@@ -109,9 +104,8 @@ class Partition:
         phi_range_deg : (float, float)
             Start of the first sector and end of the last one, in degrees; (-40, 40) lies across 0.
         mask : array_like of bool, shape (ny, nx), optional
-            True where a pixel must not be used.
-        gap_border_px : int
-            Pixels beside a gap that are masked too: they are larger and count differently.
+            True where a pixel must not be used. Pixels beside a gap of the detector are always masked: they are larger
+            and count differently.
         beamstop_px : float
             Radius around the beam center that is masked, in pixels.
 
@@ -133,7 +127,7 @@ class Partition:
             phi_range_deg=phi_range_deg,
             n_static=n_static,
         )
-        labels = rings.masked(mask=mask, gap_border_px=gap_border_px, beamstop_px=beamstop_px)
+        labels = rings.masked(mask, beamstop_px)
         return cls._renumbered(*labels, *rings.centers())
 
     @classmethod
@@ -249,10 +243,11 @@ class Partition:
         """Number of bins."""
         return len(self.q)
 
-    @property
+    @cached_property
     def pixels(self) -> NDArray[np.int64]:
         """Flat indices of the pixels in use, bin by bin, in a bin by static label."""
-        return self._order
+        used = np.flatnonzero(self.roi_map)
+        return used[np.lexsort((used, self.static_map.ravel()[used], self.roi_map.ravel()[used]))]
 
     @cached_property
     def n_pixels(self) -> NDArray[np.int64]:

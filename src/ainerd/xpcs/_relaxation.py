@@ -215,7 +215,7 @@ class _Fit:
         of_bins, dof = _covariance_between_bins(s, roi, pull)
         self.p_same = _probability_of_same(pull, s, roi)
         factor = student_factor(s.dof)
-        covariance = s.covariance(pull) * factor**2
+        covariance = covariance_of_mean(pull, s.w) * factor**2
         if self.p_same < DIFFER_P:
             covariance = np.maximum(of_bins * student_factor(dof) ** 2, 0)
         more = np.sqrt(shared(s, pull, roi, opposite))

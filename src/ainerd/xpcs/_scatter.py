@@ -204,10 +204,6 @@ class Sample:
         width = min(WIDTH, len(raw) | 1)
         return np.exp(np.convolve(np.pad(raw, width // 2, mode="edge"), np.ones(width) / width, "valid")[: len(raw)])
 
-    def covariance(self, score: NDArray) -> NDArray[np.float64]:
-        """Return the covariance (k, k) of the mean of `score`, (m, k)."""
-        return covariance_of_mean(score, self.w)
-
     def estimate(self, x: NDArray) -> tuple[float, float]:
         """Return the mean of a number of each part, (m,), and its standard error, NaN if all parts agree."""
         known = np.isfinite(x)
@@ -270,10 +266,11 @@ def misfit(s: Sample, curve: NDArray[np.float64]) -> tuple[float, float]:
         for x in (1 + s.x - curve, s.mean)
     )
     mean = s.w @ off
-    scale = np.sqrt(np.diag(s.covariance(off)))
+    covariance = covariance_of_mean(off, s.w)
+    scale = np.sqrt(np.diag(covariance))
     if not (scale > 0).all():
         return np.nan, np.nan
-    covariance = s.covariance(off) / scale / scale[:, None]
+    covariance = covariance / scale / scale[:, None]
     square = mean / scale @ np.linalg.pinv(covariance, hermitian=True) @ (mean / scale)
     p = f_distribution.sf(square * (s.dof - k + 1) / (s.dof * k), k, s.dof - k + 1)
     return float(p), float(np.abs(mean).max() / max(np.abs(height).max(), 1e-12))

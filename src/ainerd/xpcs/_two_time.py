@@ -20,6 +20,7 @@ from ainerd.xpcs._counts import (
     check_valid,
     diagonal_correction,
     per_bin,
+    ratio,
     scales,
 )
 from ainerd.xpcs._partition import Normalization, Partition, Precision, check_choice
@@ -330,12 +331,12 @@ class TwoTimeReducer:
             mine, mine_sub = (x[partition.static_roi[sub] == k] for x in (pixels, sub))
             rows = reduced[:, bin_]
             before, n_before = rows.sum(1, dtype=float), self._good[bin_].sum()
-            share = _ratio(reduced[:, mine].astype(float), before[:, None])
+            share = ratio(reduced[:, mine].astype(float), before[:, None])
             reduced[:, mine] = 0
             if self.normalization != "paper":
-                now = _ratio(before, rows.sum(1, dtype=float)) * (n_before - len(mine)) / n_before
+                now = ratio(before, rows.sum(1, dtype=float)) * (n_before - len(mine)) / n_before
                 rows *= now.astype(reduced.dtype)[:, None]
-            share_of_frame = _ratio(by_frame.T @ share, weight[:, None])
+            share_of_frame = ratio(by_frame.T @ share, weight[:, None])
             total = sums.counts[:n_frames, partition.static_roi == k].sum(1, dtype=float)
             for j, s in zip(mine_sub, share_of_frame.T, strict=True):
                 counts = s * total
@@ -361,7 +362,7 @@ class TwoTimeReducer:
                 np.add(self._reduced[2 * r], self._reduced[2 * r + 1], out=self._reduced[r])
             self._reduced[half:] = 0
         while end > len(self._valid):
-            self.sums = self.sums.doubled()
+            self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
             self._valid = np.append(self._valid, np.ones_like(self._valid))
         self._valid[begin:end] &= keep
         self.n_pushed = end
@@ -388,7 +389,7 @@ class TwoTimeReducer:
             raise ValueError(f"{n} of {self.n_frames} frames have arrived; maps(partial=True) maps these")
         to_map, operator = self._rows.operators(n)
         p = self.partition
-        sums = self.sums.first(n)
+        sums = self.sums.each(lambda x: x[:n])
         scale = scales(sums, p, self.normalization, self._valid[:n])
         if not scale.valid.any():
             raise ValueError(f"no valid frame with a photon in the {p.n_roi} bins")
@@ -420,11 +421,6 @@ class TwoTimeReducer:
             if away:
                 out[:, i + away, i] += values
         return out
-
-
-def _ratio(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return x / y, 0 where y is not positive."""
-    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(x.shape, y.shape)), where=y > 0)
 
 
 def two_time(
