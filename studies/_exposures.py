@@ -19,9 +19,14 @@ _AT_ONCE = 250
 Squared = Callable[[NDArray[np.float64], float], NDArray[np.float64]]
 
 
+def lags(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the differences of all pairs, (n, n)."""
+    return t[:, None] - t
+
+
 def plain(tau: float, exponent: float) -> Squared:
     """Stationary: |g1|² = exp(-2 (|t1 - t2| / tau)^exponent)."""
-    return lambda t, phi: np.exp(-2 * (np.abs(t[:, None] - t) / tau) ** exponent)
+    return lambda t, phi: np.exp(-2 * (np.abs(lags(t)) / tau) ** exponent)
 
 
 def ageing(tau: float, exponent: float, mu: float, onset: float) -> Squared:
@@ -29,12 +34,7 @@ def ageing(tau: float, exponent: float, mu: float, onset: float) -> Squared:
     fine = np.linspace(0, 1, 20001)
     rate = (1 + fine / onset) ** -mu / tau
     turned = np.r_[0, np.cumsum((rate[1:] + rate[:-1]) / 2) * (fine[1] - fine[0])]
-
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        s = np.interp(t, fine, turned)
-        return np.exp(-2 * np.abs(s[:, None] - s) ** exponent)
-
-    return squared
+    return lambda t, phi: np.exp(-2 * np.abs(lags(np.interp(t, fine, turned))) ** exponent)
 
 
 def flow(rng: np.random.Generator) -> Squared:
@@ -42,9 +42,8 @@ def flow(rng: np.random.Generator) -> Squared:
     turns, along, wall, tau = rng.uniform(3, 10), rng.uniform(0, 180), rng.uniform(0.3, 0.6), rng.uniform(0.4, 2)
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        lag = t[:, None] - t
-        moved = (1 - wall) * np.exp(-np.abs(lag) / tau)
-        angle = 2 * np.pi * turns * np.cos(np.deg2rad(phi - along)) * lag
+        moved = (1 - wall) * np.exp(-np.abs(lags(t)) / tau)
+        angle = 2 * np.pi * turns * np.cos(np.deg2rad(phi - along)) * lags(t)
         return (wall + moved * np.cos(angle)) ** 2 + (moved * np.sin(angle)) ** 2
 
     return squared
@@ -53,23 +52,15 @@ def flow(rng: np.random.Generator) -> Squared:
 def echo(rng: np.random.Generator) -> Squared:
     """Particles that move out and come back, with a slow loss."""
     size, cycles, start, tau = rng.uniform(0.7, 1.6), rng.uniform(3, 8), rng.uniform(0, 2 * np.pi), rng.uniform(1, 4)
-
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        place = size * np.sin(2 * np.pi * cycles * t + start)
-        return np.exp(-2 * (place[:, None] - place) ** 2 - 2 * np.abs(t[:, None] - t) / tau)
-
-    return squared
+    return lambda t, phi: np.exp(
+        -2 * lags(size * np.sin(2 * np.pi * cycles * t + start)) ** 2 - 2 * np.abs(lags(t)) / tau
+    )
 
 
 def ballistic(rng: np.random.Generator) -> Squared:
     """Straight motion that dies out: strain that is released."""
     tau, stop = np.exp(rng.uniform(np.log([0.02, 0.1]), np.log([0.1, 0.4])))
-
-    def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        place = stop * (1 - np.exp(-t / stop)) / tau
-        return np.exp(-2 * (place[:, None] - place) ** 2)
-
-    return squared
+    return lambda t, phi: np.exp(-2 * lags(stop * (1 - np.exp(-t / stop)) / tau) ** 2)
 
 
 def banded(rng: np.random.Generator) -> Squared:
@@ -78,10 +69,9 @@ def banded(rng: np.random.Generator) -> Squared:
     slow, share, wall = fast * rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.7), rng.choice([0, rng.uniform(0.2, 0.4)])
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        lag = t[:, None] - t
-        turn = 2j * np.pi * np.cos(np.deg2rad(phi - along)) * lag
+        turn = 2j * np.pi * np.cos(np.deg2rad(phi - along)) * lags(t)
         field = (1 - share) * np.exp(turn * fast) + share * np.exp(turn * slow)
-        return np.abs(wall + (1 - wall) * np.exp(-np.abs(lag) / tau) * field) ** 2
+        return np.abs(wall + (1 - wall) * np.exp(-np.abs(lags(t)) / tau) * field) ** 2
 
     return squared
 
@@ -92,7 +82,7 @@ def laos(rng: np.random.Generator) -> Squared:
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
         strain = size * np.cos(np.deg2rad(phi - along)) * np.sin(2 * np.pi * cycles * t)
-        return np.sinc((strain[:, None] - strain) / np.pi) ** 2 * np.exp(-2 * np.abs(t[:, None] - t) / tau)
+        return np.sinc(lags(strain) / np.pi) ** 2 * np.exp(-2 * np.abs(lags(t)) / tau)
 
     return squared
 
@@ -103,25 +93,21 @@ def moving_front(rng: np.random.Generator) -> Squared:
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
         passed = np.clip((t - begin) / (end - begin), 0, 1)
-        solid = 1 - np.maximum(passed[:, None], passed)
-        fluid = np.minimum(passed[:, None], passed) * np.exp(-np.abs(t[:, None] - t) / tau)
-        return (solid + fluid) ** 2
+        fluid = np.minimum(passed[:, None], passed) * np.exp(-np.abs(lags(t)) / tau)
+        return (1 - np.maximum(passed[:, None], passed) + fluid) ** 2
 
     return squared
 
 
 def two_step_reset(rng: np.random.Generator) -> Squared:
     """Yield twice: each time the sample is fluid for a while, and loses half of its memory."""
-    first, second = rng.uniform(0.15, 0.4), rng.uniform(0.55, 0.8)
+    starts = rng.uniform(0.15, 0.4), rng.uniform(0.55, 0.8)
     lasts, tau, rest = rng.uniform(0.08, 0.15, 2), rng.uniform(0.01, 0.03), rng.uniform(2, 8)
 
     def squared(t: NDArray[np.float64], phi: float) -> NDArray[np.float64]:
-        lag = np.abs(t[:, None] - t)
-        fields = []
-        for start, last in zip((first, second), lasts, strict=True):
-            fluid = np.clip(t - start, 0, last)
-            fields.append(np.exp(-np.abs(fluid[:, None] - fluid) / tau))
-        return (np.mean(fields, axis=0) * np.exp(-lag / rest)) ** 2
+        fluid = [np.clip(t - start, 0, last) for start, last in zip(starts, lasts, strict=True)]
+        fields = [np.exp(-np.abs(lags(each)) / tau) for each in fluid]
+        return (np.mean(fields, axis=0) * np.exp(-np.abs(lags(t)) / rest)) ** 2
 
     return squared
 
@@ -213,13 +199,7 @@ USUAL = Instrument()
 
 
 def frames(
-    squared: Squared,
-    n_frames: int,
-    shape: tuple[int, int],
-    rng: np.random.Generator,
-    *,
-    photons: float,
-    modes: int,
+    squared: Squared, n_frames: int, shape: tuple[int, int], rng: np.random.Generator, *, photons: float, modes: int
 ) -> NDArray[np.uint16]:
     """Return counts (n_frames, ny, nx) of isotropic dynamics; contrast is 1 / modes, photons are per pixel in all.
 
@@ -228,11 +208,9 @@ def frames(
     t = (np.arange(n_frames) + 0.5) / n_frames
     root = np.linalg.cholesky(np.sqrt(squared(t, 0.0)) + 1e-6 * np.eye(n_frames)).astype(np.float32)
     intensity = np.zeros((n_frames, *shape), dtype=np.float32)
-    for _ in range(modes):
-        for _part in range(2):  # real and imaginary
-            field = rng.standard_normal((n_frames, shape[0] * shape[1]), dtype=np.float32)
-            field = (root @ field).reshape(n_frames, *shape)
-            intensity += np.square(field) / (2 * modes)
+    for _ in range(2 * modes):  # real and imaginary parts
+        field = rng.standard_normal((n_frames, shape[0] * shape[1]), dtype=np.float32)
+        intensity += np.square((root @ field).reshape(n_frames, *shape)) / (2 * modes)
     return rng.poisson(intensity * (photons / n_frames)).astype(np.uint16)
 
 

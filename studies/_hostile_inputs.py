@@ -1,13 +1,16 @@
 """Odd values, and changes of documents, files and texts, drawn by hypothesis."""
 
 import datetime
+import io
 import json
 import reprlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import h5py
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -17,30 +20,12 @@ _TEXTS = (
     "=HYPERLINK(1)", "det", "dеt", "NaN", "__class__", "2026-11-21", "<script>", "🧪" * 40,
 )  # fmt: skip
 _NUMBERS = (
-    0,
-    -1,
-    1,
-    2**31,
-    2**63,
-    -(2**63) - 1,
-    10**30,
-    10**400,
-    1e300,
-    -1e300,
-    1e-320,
-    *map(float, ("nan", "inf", "-inf")),
-)
+    0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**30, 10**400, 1e300, -1e300, 1e-320,
+    float("nan"), float("inf"), float("-inf"),
+)  # fmt: skip
 _ODD = (
-    b"\xff",
-    Path("/a"),
-    datetime.datetime(2026, 11, 21),
-    np.float32(1),
-    np.int64(2),
-    np.zeros((0, 3)),
-    (1,),
-    {1},
-    1j,
-)
+    b"\xff", Path("/a"), datetime.datetime(2026, 11, 21), np.float32(1), np.int64(2), np.zeros((0, 3)), (1,), {1}, 1j,
+)  # fmt: skip
 PLAIN = st.one_of(
     st.none(), st.booleans(), st.sampled_from(_NUMBERS), st.sampled_from(_TEXTS), st.integers(), st.floats(),
     st.text(max_size=8),
@@ -61,15 +46,16 @@ NESTED = st.one_of(
     st.sampled_from([20, 300, 5000]).map(_deep),
 )
 ANY = st.one_of(NESTED, st.sampled_from(_ODD))
-WAYS = ("set", "set", "set", "drop", "add", "twice", "leave out", "swap")
+_INSIDE = ("set", "set", "set", "drop", "add")  # changes inside a document
 _DEEPEST = 6  # levels of a document that are changed
 Change = tuple[str, int, int, Any]
 
 
-def changes(values: st.SearchStrategy[Any] = ANY, most: int = 4) -> st.SearchStrategy[list[Change]]:
-    """Draw changes of documents: kind, number of the document, place in it, new value."""
-    one = st.tuples(st.sampled_from(WAYS), st.integers(0, 40), st.integers(0, 400), values)
-    return st.lists(one, min_size=1, max_size=most)
+def changes(values: st.SearchStrategy[Any] = ANY, *, inside: bool = False) -> st.SearchStrategy[list[Change]]:
+    """Draw changes of documents: kind, number of the document, place in it, new value; maybe only inside documents."""
+    ways = _INSIDE if inside else (*_INSIDE, "twice", "leave out", "swap")
+    one = st.tuples(st.sampled_from(ways), st.integers(0, 40), st.integers(0, 400), values)
+    return st.lists(one, min_size=1, max_size=4)
 
 
 def changed(values: list[Any], what: list[Change], inside: Callable[[Any], Any] = lambda value: value) -> list[Any]:
@@ -86,24 +72,17 @@ def changed(values: list[Any], what: list[Change], inside: Callable[[Any], Any] 
         elif way == "swap":
             j = where % len(values)
             values[i], values[j] = values[j], values[i]
-        else:
-            _change(inside(values[i]), way, where, value)
+        elif places := list(_places(inside(values[i]))):
+            holder, key = places[where % len(places)]
+            if way == "set":
+                holder[key] = value
+            elif way == "drop":
+                del holder[key]
+            elif isinstance(holder, dict):
+                holder[_TEXTS[where % len(_TEXTS)]] = value
+            else:
+                holder.append(value)
     return values
-
-
-def _change(document: Any, way: str, where: int, value: Any) -> None:
-    places = list(_places(document))
-    if not places:
-        return
-    holder, key = places[where % len(places)]
-    if way == "set":
-        holder[key] = value
-    elif way == "drop":
-        del holder[key]
-    elif isinstance(holder, dict):
-        holder[_TEXTS[where % len(_TEXTS)]] = value
-    else:
-        holder.append(value)
 
 
 def _copied(value: Any, depth: int = 0) -> Any:
@@ -144,10 +123,50 @@ def bytes_of(draw: st.DrawFn, files: list[bytes], head: int = 2500) -> bytes:
     return bytes(file)
 
 
+def _result_file() -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["sums"], file.attrs["names"] = np.arange(3.0), ["a", "b"]
+        file["bins/q"] = np.arange(2.0)
+    return buffer.getvalue()
+
+
+# Arbitrary metadata of a run.
+METADATA = st.dictionaries(
+    st.sampled_from(
+        ["odd", "sample", "user", "proposal", "suggestion_id", "num_points", "scan_id", "time", "plan_name", "äö"]
+    ),
+    ANY,
+    min_size=1,
+    max_size=3,
+)
+# Results with any metadata, path, header, and file, and the format in which they are downloaded.
+_PARTS = ("ainerd", "results", "..", ".", "", "%2e%2e", "%2f", "..%2f..%2foutside", "raw", "k" * 300, "a.b", "%00", "é")
+_PATHS = st.lists(st.sampled_from(_PARTS) | st.text(max_size=3).map(lambda x: quote(x, errors="replace")), max_size=4)
+_FORMATS = (
+    "application/x-hdf5",
+    "text/csv",
+    "image/png",
+    "image/tiff",
+    "text/html",
+    "application/json",
+    "a/b",
+    "\ufeff",
+)
+REQUESTS = st.tuples(
+    changes(NESTED, inside=True),
+    st.none() | _PATHS,
+    st.none() | st.sampled_from(["-1", "0", "1e3", "9" * 30, "٣", ""]),
+    st.just(b"") | st.just(_result_file()) | bytes_of([_result_file()]),
+    st.sampled_from(["application/x-hdf5", "text/html", "", "multipart/form-data; boundary=x"]),
+    st.sampled_from(_FORMATS),
+)
+
+
 def each(
     inputs: st.SearchStrategy[Any], n: int, number: int, check: Callable[[Any], str | None]
 ) -> tuple[int, list[str]]:
-    """Draw about `n` inputs from a seed, and return their number and the errors that `check` returns."""
+    """Draw about `n` inputs from a seed, and return their number and the errors that `check` returns or raises."""
     seen, wrong = [0], []
 
     @seed(number)

@@ -1,72 +1,63 @@
 """Runs with documents that no instrument should send, and requests that no client should make."""
 
-import io
 import json
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
 
 import h5py
 import httpx
 import numpy as np
 from event_model import compose_run
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
 from ainerd.documents import DetectorKeys, WireError, checked
 from ainerd.results import ResultStore
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer
-from ainerd.technique import Analysis, AnalysisError, Layout, Regimes, RunInfo
-from studies._hostile_inputs import ANY, NESTED, as_json, bytes_of, changed, changes, each, shown
+from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo, Technique
+from studies._hostile_inputs import as_json, changed, shown
 from studies._tools import memory_mb
 
-_PARTS = ("ainerd", "results", "..", ".", "", "%2e%2e", "%2f", "..%2f..%2foutside", "raw", "k" * 300, "a.b", "%00", "é")
-_FORMATS = (
-    "application/x-hdf5",
-    "text/csv",
-    "image/png",
-    "image/tiff",
-    "text/html",
-    "application/json",
-    "a/b",
-    "\N{BOM}",
-)
 SHAPE, N = (2, 3), 4
+KINDS = ("events", "file", "classic")  # of documents
 AWAY, TOGETHER = 5, 50  # runs in a row for which Tiled is away; runs between two waits
 LONG_S = 300.0  # on a busy machine
+HEAD = {
+    "metadata": {"status": "complete", "raw_uid": "a"},
+    "specs": [{"name": "AinerdResult", "version": "1.0"}],
+    "unless": [],
+}
 
 
-class Sums:
+class Sums(Technique):
     """A technique that adds up each frame."""
 
     name, unit, alpha, embedding_size, regime_width = "sums", "run", 0.05, 2, None
     parameters = {"technique": "sums"}
 
-    def begin(self, run: RunInfo) -> "_Sum":
+    def begin(self, run: RunInfo) -> "Sum":
         """Take frames of one shape."""
         if run.frame_shape != SHAPE:
             raise AnalysisError(f"frames of {run.frame_shape}")
-        return _Sum()
-
-    def regimes(self, embeddings: NDArray[Any], previous: Any = None) -> Regimes:
-        """Not used."""
-        raise NotImplementedError
+        return Sum()
 
 
-class _Sum:
+class Sum(RunAnalysis):
+    """The sums of the frames of a run."""
+
     def __init__(self) -> None:
         self.pixels, self.layouts = np.arange(6), {"sums": Layout((1,), "float64", ("frame",))}
         self._sums: list[float] = []
 
     def push(self, block: NDArray[Any]) -> None:
+        """Add frames."""
         self._sums += np.asarray(block, float).sum(axis=1).tolist()
 
     def finish(self) -> Analysis:
+        """Return the sums."""
         if not self._sums:
             raise AnalysisError("no frames")
         embedding = np.nan_to_num(np.array([len(self._sums), np.mean(self._sums)], np.float32))
@@ -77,7 +68,8 @@ class Runs:
     """A worker with a Tiled server that is sometimes away, and the runs that must have results."""
 
     def __init__(self, client: Container, ainerd: Container, folder: Path) -> None:
-        self.folder, self._n, self._is_away = folder, 0, False
+        self._spool, self._frames = folder / "spool", folder / "frames" / "frames.h5"
+        self._n, self._is_away = 0, False
         self.expected: dict[str, str] = {}  # the odd part of each run that must have a result
         self._results, self._http = ainerd["results"], client.context.http_client
         self._hooks = self._http.event_hooks
@@ -91,11 +83,11 @@ class Runs:
         )  # fmt: skip
         self.store = ResultStore(ainerd, agent="hostile")
         keys, self._jobs = DetectorKeys(image="det", n_frames="frames"), Jobs()
-        writer = Writer(Sums(), self.store, keys, wanted, (folder / "frames",), "hostile")
-        self.worker = Worker(self._jobs, writer, listener, Spool(folder / "spool", self.store.answers))
+        writer = Writer(Sums(), self.store, keys, wanted, (self._frames.parent,), "hostile")
+        self.worker = Worker(self._jobs, writer, listener, Spool(self._spool, self.store.answers))
         self._jobs.start()
-        (folder / "frames").mkdir(exist_ok=True)
-        with h5py.File(folder / "frames" / "frames.h5", "w", libver="latest") as file:
+        self._frames.parent.mkdir()
+        with h5py.File(self._frames, "w", libver="latest") as file:
             file["entry/data/data"] = np.ones((N, *SHAPE), np.uint16)
 
     def give(self, documents: list[list[Any]]) -> str | None:
@@ -114,20 +106,39 @@ class Runs:
             return f"not done after {LONG_S:.0f} s"
         return None if self.worker.health()["worker"] == "alive" else "the worker is dead"
 
-    def mutated(self, drawn: tuple[str, list[Any]]) -> str | None:
+    def with_changes(self, drawn: tuple[str, list[Any]]) -> str | None:
         """Send a run with changed documents; one that a RunEngine could have sent must get its result."""
         kind, what = drawn
-        original = list(map(list, documents(kind, self.folder / "frames" / "frames.h5")))
-        uid, stop = original[0][1]["uid"], original[-1]
-        given = [*changed(original, what, lambda document: document[1]), stop]
+        original = list(map(list, documents(kind, self._frames)))
+        given = [*changed(original, what, lambda document: document[1]), original[-1]]
+        return self._expect(original[0][1]["uid"], given, f"{kind}: {shown(what)}")
+
+    def with_metadata(self, metadata: dict[str, Any]) -> str | None:
+        """Send a run with valid documents and arbitrary metadata."""
+        given = list(map(list, documents("events", self._frames)))
+        given[0][1] = {**given[0][1], **metadata}
+        return self._expect(given[0][1]["uid"], given, shown(metadata))
+
+    def _expect(self, uid: str, given: list[list[Any]], odd: str) -> str | None:
         if must_have_result(uid, given):
-            self.expected[uid] = f"{kind}: {shown(what)}"
+            self.expected[uid] = odd
         return self.give(given)
+
+    def tiny(self, n: int) -> list[float]:
+        """Send many small runs, and return the memory in MB along them."""
+        used = []
+        for i in range(n):
+            for name, doc in documents("events", self._frames):
+                self.worker(name, doc)
+            if (i + 1) % TOGETHER == 0:
+                self.wait()
+                used.append(memory_mb())
+        return used
 
     def close(self) -> tuple[Counter[str], list[str]]:
         """Close the worker, and return the statuses of all results, and the errors."""
         self._is_away = False
-        for name, doc in documents("events", self.folder):  # spooled runs are written before it
+        for name, doc in documents("events", self._frames):  # spooled runs are written before it
             self.worker(name, doc)
         hangs = self.wait()
         self.worker.close()
@@ -137,7 +148,7 @@ class Runs:
         wrong = [hangs] if hangs else []
         wrong += [f"a run has no result ({odd})" for uid, odd in self.expected.items() if uid not in results]
         wrong += [f"run {uid} has {n} results" for uid, n in results.items() if n > 1]
-        if left := list((self.folder / "spool").glob("*.jsonl")):
+        if left := list(self._spool.glob("*.jsonl")):
             wrong.append(f"{len(left)} runs were never written")
         if (n := len(ResultStore(self.store.container).table())) != len(nodes):
             wrong.append(f"the table has {n} of {len(nodes)} results")
@@ -148,50 +159,40 @@ class Runs:
             raise httpx.ConnectError("as if Tiled were away", request=request)
 
 
-def documents(kind: str, path: Path, **start: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def documents(kind: str, path: Path) -> Iterator[tuple[str, Any]]:
     """Yield the documents of a run, with frames in events, in a file, or named one by one as in classic ophyd."""
-    bundle = compose_run(metadata={"scan_id": 1, "num_points": N, **start}, validate=False)
-    yield "start", bundle.start_doc
-    image: dict[str, Any] = {"dtype": "array", "shape": [*SHAPE], "source": "sim"}
-    if kind != "events":
-        image["external"] = "STREAM:"
+    run = compose_run(metadata={"scan_id": 1, "num_points": N}, validate=False)
+    yield "start", run.start_doc
     numbers = {key: {"dtype": "number", "shape": [], "source": "sim"} for key in ("x", "t")}
-    configuration = {"det": {"data": {"frames": N}, "timestamps": {}, "data_keys": {}}}
-    beside = {} if kind == "file" else numbers
-    made = bundle.compose_descriptor(
-        name="primary", data_keys={"det": image, **beside}, configuration=configuration, validate=False
+    image = {"dtype": "array", "shape": [*SHAPE], "source": "sim"} | (
+        {} if kind == "events" else {"external": "STREAM:"}
     )
-    yield "descriptor", made.descriptor_doc
-    of_run = {"uid": "", "run_start": bundle.start_doc["uid"]}
+    primary = run.compose_descriptor(
+        name="primary",
+        data_keys={"det": image, **({} if kind == "file" else numbers)},  # type: ignore[dict-item]
+        configuration={"det": {"data": {"frames": N}, "timestamps": {}, "data_keys": {}}},
+        validate=False,
+    )
+    yield "descriptor", primary.descriptor_doc
     if kind == "file":
-        resource = {"data_key": "det", "mimetype": "application/x-hdf5", "uri": f"file://localhost{path}"}
-        resource |= of_run | {
-            "uid": f"r{of_run['run_start']}",
-            "parameters": {"dataset": "entry/data/data", "swmr": True},
-        }
-        yield "stream_resource", resource
+        parameters = {"dataset": "entry/data/data", "swmr": True}
+        stream = run.compose_stream_resource("application/x-hdf5", f"file://localhost{path}", "det", parameters)
+        yield "stream_resource", stream.stream_resource_doc
         for i in range(N):
-            datum = {"stream_resource": resource["uid"], "uid": f"{resource['uid']}/{i}"}
-            datum |= {"descriptor": made.descriptor_doc["uid"], "indices": {"start": i, "stop": i + 1}}
-            yield "stream_datum", datum | {"seq_nums": {"start": i + 1, "stop": i + 2}}
+            indices, numbered = {"start": i, "stop": i + 1}, {"start": i + 1, "stop": i + 2}
+            yield "stream_datum", stream.compose_stream_datum(indices, numbered, primary.descriptor_doc)  # type: ignore[arg-type]
     else:
-        resource = {"spec": "AD_HDF5", "root": "/", "resource_path": str(path).lstrip("/"), "path_semantics": "posix"}
-        resource |= of_run | {"uid": f"r{of_run['run_start']}", "resource_kwargs": {"frame_per_point": 1}}
+        resource = run.compose_resource("AD_HDF5", "/", str(path).lstrip("/"), {"frame_per_point": 1})
         if kind == "classic":
-            yield "resource", resource
+            yield "resource", resource.resource_doc
         for i in range(N):
             frame: Any = np.ones(SHAPE)
             if kind == "classic":
-                frame = f"{resource['uid']}/{i}"
-                yield "datum", {"resource": resource["uid"], "datum_id": frame, "datum_kwargs": {"point_number": i}}
-            read = {"det": frame, "x": float(i), "t": 300.0}
-            yield (
-                "event",
-                made.compose_event(
-                    data=read, timestamps=dict.fromkeys(read, 100.0 + i), time=100.0 + i, validate=False
-                ),
-            )
-    yield "stop", bundle.compose_stop()
+                yield "datum", (datum := resource.compose_datum({"point_number": i}))
+                frame = datum["datum_id"]
+            read, at = {"det": frame, "x": float(i), "t": 300.0}, 100.0 + i
+            yield "event", primary.compose_event(read, dict.fromkeys(read, at), time=at, validate=False)
+    yield "stop", run.compose_stop()
 
 
 def must_have_result(uid: str, given: list[list[Any]]) -> bool:
@@ -211,120 +212,38 @@ def must_have_result(uid: str, given: list[list[Any]]) -> bool:
     return has_detector
 
 
-def hostile_documents(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
-    """Send runs whose documents are changed in any way."""
-    drawn = st.tuples(st.sampled_from(["events", "file", "classic"]), changes())
-    return each(drawn, n, number, runs.mutated)
-
-
-def hostile_metadata(runs: Runs, n: int, number: int) -> tuple[int, list[str]]:
-    """Send runs with valid documents and arbitrary metadata."""
-    names = st.sampled_from(
-        ["odd", "sample", "user", "proposal", "suggestion_id", "num_points", "scan_id", "time", "plan_name", "äö"]
-    )
-    odd = st.dictionaries(names, ANY, min_size=1, max_size=3)
-
-    def check(metadata: dict[str, Any]) -> str | None:
-        given = [[name, doc] for name, doc in documents("events", runs.folder)]
-        given[0][1] = {**given[0][1], **metadata}
-        if must_have_result(given[0][1]["uid"], given):
-            runs.expected[given[0][1]["uid"]] = shown(metadata)
-        return runs.give(given)
-
-    return each(odd, n, number, check)
-
-
-def tiny_runs(runs: Runs, n: int) -> list[float]:
-    """Send many small runs, and return the memory in MB along them."""
-    used = []
-    for i in range(n):
-        for name, doc in documents("events", runs.folder):
-            runs.worker(name, doc)
-        if (i + 1) % TOGETHER == 0:
-            runs.wait()
-            used.append(memory_mb())
-    return used
-
-
-def errors_in(log: Path) -> list[str]:
-    """Return the last line of each traceback in the log of a server."""
-    parts = log.read_text(errors="replace").split("Traceback (most recent call last):")
-    return ["the server: " + part.strip().splitlines()[-1][:200] for part in parts[1:] if part.strip()]
-
-
 class Requests:
     """Requests to our routes of a server, whose table must stay readable."""
 
     def __init__(self, client: Container, ainerd: Container) -> None:
-        self._ainerd, self._http = ainerd, client.context.http_client
-        self._url = ainerd["results"].item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/result", 1)
+        self._ainerd, self._http, self._n = ainerd, client.context.http_client, 0
+        self._self = ainerd["results"].item["links"]["self"]
+        self._url = self._self.replace("/api/v1/metadata", "/custom/ainerd/result", 1)
         self._root = self._url.removesuffix("/ainerd/results")
-        buffer = io.BytesIO()
-        with h5py.File(buffer, "w") as file:
-            file["sums"], file.attrs["names"] = np.arange(3.0), ["a", "b"]
-            file["bins/q"] = np.arange(2.0)
-        self._file, self._n = buffer.getvalue(), 0
 
-    def hostile(self, n: int, number: int) -> tuple[int, list[str]]:
-        """Send results with any path, header, metadata and file, and download the accepted ones in any format."""
-        head = {
-            "metadata": {"status": "complete", "raw_uid": "a"},
-            "specs": [{"name": "AinerdResult", "version": "1.0"}],
-            "unless": [],
-        }
-        heads = changes(NESTED).map(
-            lambda what: changed([head], [w for w in what if w[0] in ("set", "drop", "add")])[0]
-        )
-        paths = st.one_of(
-            st.none(),
-            st.lists(
-                st.one_of(st.sampled_from(_PARTS), st.text(max_size=3).map(lambda x: quote(x, errors="replace"))),
-                max_size=4,
-            ),
-        )
-        lengths = st.one_of(st.none(), st.sampled_from(["-1", "0", "1e3", "9" * 30, "٣", ""]))
-        files = st.one_of(st.just(b""), st.just(self._file), bytes_of([self._file]))
-        types = st.sampled_from(["application/x-hdf5", "text/html", "", "multipart/form-data; boundary=x"])
-        return each(st.tuples(heads, paths, lengths, files, types, st.sampled_from(_FORMATS)), n, number, self._check)
+    def read_table(self, _: None) -> None:
+        """Read all results."""
+        ResultStore(self._ainerd).table()
+        [*self._ainerd["results"].values()]
 
-    def close(self) -> list[str]:
-        """Return an error if the table cannot be read."""
-        try:
-            ResultStore(self._ainerd).table()
-            [*self._ainerd["results"].values()]
-        except Exception as error:
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{Path(at.filename).name}, line {at.lineno}"
-            return [f"the table cannot be read any more: {type(error).__name__}: {str(error)[:100]} ({where})"]
-        return []
-
-    def _check(self, drawn: tuple[Any, ...]) -> str | None:
-        head, path, length, file, kind, form = drawn
+    def check(self, drawn: tuple[Any, ...]) -> str | None:
+        """Send a result with any path, header, metadata and file, and download it if it is accepted."""
+        what, path, length, file, kind, form = drawn
         self._n += 1
+        head, key = changed([HEAD], what)[0], f"h{self._n}"
         text = as_json(head)
-        key = f"h{self._n}"
         url = f"{self._url}/{key}" if path is None else f"{self._root}/{'/'.join(path)}"
         headers = {"x-metadata-length": (str(len(text)) if length is None else length).encode(), "content-type": kind}
         try:
-            answer = self._http.put(url, content=text + file, headers=headers)
+            answers = [self._http.put(url, content=text + file, headers=headers)]
         except (httpx.InvalidURL, httpx.LocalProtocolError):
             return None  # not even sent
-        except httpx.TransportError as error:
-            return f"no answer to {url.removeprefix(self._root)!r}, {headers}: {type(error).__name__}: {error}"
-        if answer.status_code >= 500:
-            return f"a result is answered by {answer.status_code}, {shown(head)}"
-        if path is None and answer.is_success:
-            problem = self._download(key, form)
-            return problem and f"{problem}, {shown(head)}"
-        return None
-
-    def _download(self, key: str, form: str) -> str | None:
-        base = self._url.replace("/custom/ainerd/result", "/api/v1/{}", 1) + f"/{key}"
-        answer = self._http.get(base.format("metadata"))
-        if not answer.is_success:
-            return f"an accepted node is answered by {answer.status_code}"
-        json.loads(answer.content)
-        answer = self._http.get(base.format("container/full"), params={"format": form})
-        if answer.status_code >= 500:
-            return f"a download as {form!r} is answered by {answer.status_code}"
+        if path is None and answers[0].is_success:
+            node = self._http.get(f"{self._self}/{key}")
+            json.loads(node.raise_for_status().content)
+            full = self._self.replace("/metadata", "/container/full", 1)
+            answers.append(self._http.get(f"{full}/{key}", params={"format": form}))
+        for name, answer in zip(("a result", f"a download as {form!r}"), answers, strict=False):
+            if answer.status_code >= 500:
+                return f"{name} is answered by {answer.status_code}, {shown(head)}"
         return None

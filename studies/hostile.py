@@ -9,31 +9,45 @@ exit code is 1 if any of this does not hold.
 
 import ctypes
 import gc
+import json
 import logging
 import os
-import struct
 import sys
 import tempfile
 import threading
 import time
+import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from multiprocessing import TimeoutError, get_context
 from pathlib import Path
 from typing import Any
 
+import h5py
+import hdf5plugin
 import numpy as np
+import psutil
+from hypothesis import strategies as st
 from tiled.client import utils
 from tiled.client.container import Container
 
+from agents.rheo_xpcs import TOML
+from ainerd.config import Settings, SettingsError
+from ainerd.documents import FrameError, FrameReader, _storage
+from ainerd.latent import ModelError, kind_of, read_weights, write_weights
 from ainerd.server import embedded_server, open_catalog
-from studies._hostile_files import hostile_frames, hostile_settings, hostile_weights, put_canary, tally
-from studies._hostile_runs import Requests, Runs, errors_in, hostile_documents, hostile_metadata, tiny_runs
-from studies._tools import Row, Study, report
+from studies._hostile_inputs import METADATA, PLAIN, REQUESTS, as_json, bytes_of, changed, changes, each
+from studies._hostile_runs import KINDS, Requests, Runs
+from studies._tools import Study, report
 
 SHARES = {"documents": 3, "metadata": 3, "frames": 8, "weights": 4, "settings": 3, "requests": 2}
 GROWS = 1.03  # allowed memory of the last quarter of the small runs over that of the second
-_OPENED, _FROM_PYTHON = 0x20, "open"  # IN_OPEN of inotify; the audit event
+IN_OPEN = 0x20  # of inotify
 LOOKS, BETWEEN_S = 5, 0.3
+SHAPE, N, DATASET = (6, 8), 20, "entry/data/data"
+HANGS_S = 20.0
+Check = Callable[[Any], str | None]
 
 study = Study(__doc__)
 
@@ -48,53 +62,54 @@ def hostile(inputs: int = 21_000, tiny: int = 5000, seed: int = 0, quick: bool =
     with tempfile.TemporaryDirectory() as name, embedded_server(Path(name) / "tiled") as server:
         shares = {kind: max(round(inputs // part * share / sum(SHARES.values())), 1) for kind, share in SHARES.items()}
         shares = {kind: n for kind, n in shares.items() if only in ("", kind)}
-        rows, growth = attack(server.client(), Path(name), shares, seed, tiny // part)
-        show(errors_in(server.directory / "error.log"))
-    n = sum(row["inputs"] for row in rows if row["what"] in SHARES)
-    minutes = (time.monotonic() - began) / 60
+        tried, growth = attack(server.client(), Path(name), shares, seed, tiny // part)
+        show(["the server: " + error for error in errors_in(server.directory / "error.log")])
+    n, minutes = sum(tried[kind][0] for kind in shares), (time.monotonic() - began) / 60
+    rows = [
+        {"what": kind, "inputs": n, "wrong": len(wrong), "which": "; ".join(tally(wrong))[:300]}
+        for kind, (n, wrong) in tried.items()
+    ]
     report("hostile", rows, n=n, seed=seed, memory_ratio=growth, minutes=minutes)
     print(f"{n} inputs; memory, last quarter over second: {growth:.3f}; {minutes:.1f} min")
     sys.exit(any(row["wrong"] for row in rows) or growth > GROWS)
 
 
-def attack(client: Container, folder: Path, shares: dict[str, int], seed: int, tiny: int) -> tuple[list[Row], float]:
-    """Return a row for each kind of input, and the growth of memory over the small runs (NaN without them)."""
+def attack(
+    client: Container, folder: Path, shares: dict[str, int], seed: int, tiny: int
+) -> tuple[dict[str, tuple[int, list[str]]], float]:
+    """Return inputs and errors of each kind, and the growth of memory over the small runs (NaN without them)."""
     outside, inside = folder / "outside", folder / "inside"
     outside.mkdir(), inside.mkdir()
-    put_canary(outside)
+    with h5py.File(outside / "canary.h5", "w") as file:  # of frames that must not be opened
+        file[DATASET] = np.ones((N, *SHAPE), np.uint16)
     _, ainerd = open_catalog(client.create_container("hostile"))
-    watch, before, tried = Watch(outside), held(), dict[str, tuple[int, list[str]]]()
+    has_opened, before, tried = watch(outside), held(), dict[str, tuple[int, list[str]]]()
 
-    def attempt(kind: str, send: Callable[[int], tuple[int, list[str]]]) -> None:
+    def attempt(kind: str, inputs: st.SearchStrategy[Any], check: Check) -> None:
         if kind in shares:
             began = time.monotonic()
-            n, wrong = tried[kind] = send(shares[kind])
+            n, wrong = tried[kind] = each(inputs, shares[kind], seed, check)
             print(f"{kind}: {n} inputs, {len(wrong)} wrong, {time.monotonic() - began:.0f} s", file=sys.stderr)
             show(wrong)
 
     runs = Runs(client, ainerd, inside)
-    attempt("documents", lambda n: hostile_documents(runs, n, seed))
-    attempt("metadata", lambda n: hostile_metadata(runs, n, seed))
-    used = tiny_runs(runs, tiny)
+    attempt("documents", st.tuples(st.sampled_from(KINDS), changes()), runs.with_changes)
+    attempt("metadata", METADATA, runs.with_metadata)
+    used = runs.tiny(tiny)
     statuses, wrong = runs.close()
     wrong += [f"left open: {name}" for name in left_since(before)]
     show(wrong)
     tried["runs, in the end"] = sum(statuses.values()), wrong
-    attempt("frames", lambda n: hostile_frames(inside, outside, n, seed))
-    attempt("weights", lambda n: hostile_weights(inside, n, seed))
-    attempt("settings", lambda n: hostile_settings(inside, n, seed))
+    with in_a_child(inside / "changed.h5") as read:
+        attempt("frames", bytes_of(frame_files(inside, outside)), read)
+    attempt("weights", *weights(inside / "weights.safetensors"))
+    attempt("settings", *settings(inside / "agent.toml"))
     requests = Requests(client, open_catalog(client.create_container("requests"))[1])
-    attempt("requests", lambda n: requests.hostile(n, seed))
-    if "requests" in tried:
-        tried["requests"][1].extend(requests.close())
-    opened = watch.close()
-    tried["opened outside the roots"] = len(opened), [f"{name} was opened" for name in sorted(opened)]
+    attempt("requests", REQUESTS, requests.check)
+    tried["the table of the requests"] = each(st.none(), 1, seed, requests.read_table)
+    tried["opened outside the roots"] = 0, ["the canary was opened"] if has_opened() else []
     quarters = [np.mean(part) for part in np.array_split(used, 4)] if tiny else [np.nan] * 4
-    rows = [
-        {"what": kind, "inputs": n, "wrong": len(wrong), "which": "; ".join(tally(wrong))[:300]}
-        for kind, (n, wrong) in tried.items()
-    ]
-    return rows, float(quarters[3] / quarters[1])
+    return tried, float(quarters[3] / quarters[1])
 
 
 def show(wrong: list[str]) -> None:
@@ -103,67 +118,163 @@ def show(wrong: list[str]) -> None:
         print(f"  {line}", file=sys.stderr, flush=True)
 
 
-class Watch:
-    """Record every file that is opened in a folder: by Python with an audit hook, by any library with inotify.
-
-    HDF5 opens files without Python. A hook cannot be removed: after `close` it stays, and records nothing.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.opened: set[str] = set()
-        self._folder: str | None = f"{folder.resolve()}/"
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._inotify = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._inotify < 0 or libc.inotify_add_watch(self._inotify, bytes(folder), _OPENED) < 0:
-            raise OSError(ctypes.get_errno(), "no inotify")
-        sys.addaudithook(self._record)
-
-    def close(self) -> set[str]:
-        """Return the names of the files that were opened."""
-        self._folder = None
-        try:
-            events = os.read(self._inotify, 2**20)
-        except BlockingIOError:
-            events = b""
-        os.close(self._inotify)
-        at = 0
-        while at < len(events):
-            length = struct.unpack_from("iIII", events, at)[3]
-            self.opened.add(os.fsdecode(events[at + 16 : at + 16 + length].rstrip(b"\0")))
-            at += 16 + length
-        return self.opened
-
-    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._folder is None or event != _FROM_PYTHON or not isinstance(arguments[0], str | bytes | os.PathLike):
-            return
-        name = os.fsdecode(arguments[0])
-        if os.path.abspath(name).startswith(self._folder):
-            self.opened.add(name)
+def tally(wrong: list[str]) -> Iterator[str]:
+    """Yield each error once, with its count."""
+    for error, times in Counter(wrong).most_common():
+        yield f"{error} ({times} times)" if times > 1 else error
 
 
-def held() -> tuple[set[str], set[str]]:
+def errors_in(log: Path) -> list[str]:
+    """Return the last line of each traceback in the log of a server."""
+    parts = log.read_text(errors="replace").split("Traceback (most recent call last):")
+    return [part.strip().splitlines()[-1][:200] for part in parts[1:] if part.strip()]
+
+
+def watch(folder: Path) -> Callable[[], bool]:
+    """Return a function that tells whether any file in a folder was opened since, by Python or by any library."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    inotify = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if inotify < 0 or libc.inotify_add_watch(inotify, bytes(folder), IN_OPEN) < 0:
+        raise OSError(ctypes.get_errno(), "no inotify")
+
+    def has_opened() -> bool:
+        with suppress(BlockingIOError):
+            return bool(os.read(inotify, 2**16))
+        return False
+
+    return has_opened
+
+
+def held() -> set[str]:
     """Return the names of the threads of this process, and its open files; sockets of Tiled's client come and go."""
     gc.collect()
-    return {thread.name for thread in threading.enumerate()}, set(_files())
+    return {thread.name for thread in threading.enumerate()} | {file.path for file in psutil.Process().open_files()}
 
 
-def left_since(before: tuple[set[str], set[str]]) -> list[str]:
+def left_since(before: set[str]) -> list[str]:
     """Return threads and open files that are new in each of several looks."""
-    names: set[str] | None = None
+    names = held() - before
     for _ in range(LOOKS):
-        new = {name for then, now in zip(before, held(), strict=True) for name in now - then}
-        names = new if names is None else names & new
-        if not names:
-            break
-        time.sleep(BETWEEN_S)
-    return sorted(names or ())
+        if names:
+            time.sleep(BETWEEN_S)
+            names &= held()
+    return sorted(names)
 
 
-def _files() -> Iterator[str]:
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # of the folder itself
-            if not (name := os.readlink(link)).startswith("socket:"):
-                yield name
+def frame_files(folder: Path, outside: Path) -> list[bytes]:
+    """Return files of all layouts, two of which lead out of the folder."""
+    frames = np.random.default_rng(0).poisson(1, (N, *SHAPE)).astype(np.uint16)
+    packed = {"chunks": (1, *SHAPE), **hdf5plugin.Bitshuffle(cname="lz4")}
+
+    def virtual(file: h5py.File, source: str) -> None:
+        layout = h5py.VirtualLayout(frames.shape, "u2")
+        layout[:] = h5py.VirtualSource(source, DATASET, frames.shape)
+        file.create_group("entry/data")
+        file.create_virtual_dataset(DATASET, layout)
+
+    def put(file: h5py.File, **options: Any) -> None:
+        file.create_dataset(DATASET, data=frames, **options)
+
+    def link(file: h5py.File, target: str) -> None:
+        file[DATASET] = h5py.ExternalLink(target, DATASET)
+
+    canary = str(outside / "canary.h5")
+    made: dict[str, tuple[str | None, Callable[[h5py.File], Any]]] = {
+        "plain.h5": (None, put),
+        "packed.h5": ("latest", lambda file: put(file, **packed)),
+        "older.h5": (None, lambda file: put(file, **packed)),
+        "gzip.h5": ("latest", lambda file: put(file, chunks=(4, 3, 8), compression="gzip")),
+        "virtual.h5": ("latest", lambda file: virtual(file, "plain.h5")),
+        "link.h5": (None, lambda file: link(file, "plain.h5")),
+        "out.h5": ("latest", lambda file: virtual(file, canary)),
+        "away.h5": (None, lambda file: link(file, canary)),
+    }
+    for name, (version, fill) in made.items():
+        with h5py.File(folder / name, "w", libver=version) as file:
+            fill(file)
+    return [(folder / name).read_bytes() for name in made]
+
+
+@contextmanager
+def in_a_child(path: Path) -> Iterator[Check]:
+    """Yield a function that reads a file of frames in a child process, which HDF5 may crash or hang."""
+
+    def start() -> Any:
+        pool = get_context("spawn").Pool(1, silence)
+        pool.apply(read_frames, (path, b""))  # imports
+        return pool
+
+    def check(file: bytes) -> str | None:
+        nonlocal pool
+        try:
+            pool.apply_async(read_frames, (path, file)).get(HANGS_S)
+        except TimeoutError:
+            pool.terminate()
+            pool = start()
+            return "a file of frames: HDF5 hangs, or crashes the process"
+        return None
+
+    pool = start()
+    yield check
+    pool.terminate()
+
+
+def silence() -> None:
+    """Leave out what HDF5 prints, and do not wait for writers: no process writes these files."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _storage.ATTEMPTS = 14  # 16 µs
+
+
+def read_frames(path: Path, file: bytes) -> None:
+    """Read a file like that of a run; any error but a reason is raised."""
+    path.write_bytes(file)
+    with suppress(FrameError):
+        reader = FrameReader(path, DATASET, np.array([0, 5, 47]), SHAPE, swmr=len(file) % 2 == 0, roots=[path.parent])
+        try:
+            for _ in reader.blocks(0, N):
+                pass
+        finally:
+            reader.close()
+
+
+def weights(path: Path) -> tuple[st.SearchStrategy[bytes], Check]:
+    """Return weight files with changed bytes, or another header, and a function that reads them."""
+    write_weights(path, {"mean": np.zeros(4), "components": np.ones((2, 4), np.float32)}, {"kind": "pca", "note": "x"})
+    file = path.read_bytes()
+    length = int.from_bytes(file[:8], "little")
+    head, rest = json.loads(file[8 : 8 + length]), file[8 + length :]
+
+    def with_head(new: Any) -> bytes:
+        text = as_json(new)
+        return len(text).to_bytes(8, "little") + text + rest
+
+    heads = changes(inside=True).map(lambda what: with_head(changed([head], what)[0]))
+
+    def check(file: bytes) -> None:
+        path.write_bytes(file)
+        with suppress(ModelError):
+            kind_of(path)
+            read_weights(path, "pca", {"mean": 1, "components": 2})
+
+    return st.one_of(bytes_of([file], head=300), heads, PLAIN.map(with_head)), check
+
+
+def settings(path: Path) -> tuple[st.SearchStrategy[Any], Check]:
+    """Return settings with other values, and TOML with changed bytes, and a function that loads them."""
+    text = TOML.with_name("small.toml").read_bytes()
+    table = tomllib.loads(text.decode())
+    odd = ("2026-11-21", "07:32:00", "inf", "-nan", "0x7f", "[1, [2]]")
+    values = st.one_of(PLAIN, st.sampled_from([tomllib.loads(f"x = {x}")["x"] for x in odd]))
+
+    def check(drawn: bytes | list[Any]) -> None:
+        with suppress(SettingsError):
+            if isinstance(drawn, bytes):
+                path.write_bytes(drawn)
+                Settings.load(path)
+            else:
+                Settings.of(changed([table], drawn)[0], path.parent)
+
+    return st.one_of(bytes_of([text], head=len(text)), changes(values, inside=True)), check
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from studies._session import Session
 from studies._tools import Row, Study, report
 
 BEAT_S, EXPOSURE_S = 0.005, 50.0
+SUBSCRIBED = ("nothing", "TiledWriter, buffered", "agent and TiledWriter")
+Documents = list[tuple[str, Any]]
 
 study = Study(__doc__)
 
@@ -33,94 +35,105 @@ study = Study(__doc__)
 @study.part
 def latency(frames: int = 5000, rounds: int = 5) -> None:
     """Measure gaps of the loop and latencies of results."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        embedded_server(folder := Path(name) / "tiled", readable_storage=[folder.parent / "frames"]) as server,
-        closing(Bench(folder.parent, server.client(), toml=TOML, speed=1e6)) as bench,
-    ):
-        report("latency", bench.gaps(frames, rounds), frames=frames)
-        report("latency_of_results", bench.results((frames // 5, frames), rounds))
+    with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
+        report("latency", gaps(bench, frames, rounds), frames=frames)
+        report("latency_of_results", results(bench, (frames // 5, frames), rounds))
 
 
 class Bench(Session):
-    """A session with an open shutter."""
+    """A session at the full instrument's settings, with an open shutter.
 
-    def __init__(self, folder: Path, *args: Any, **options: Any) -> None:
-        super().__init__(folder, *args, **options)
-        self._folder = folder / "frames"
+    Attributes
+    ----------
+    done : list of float
+        Time of each complete result.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.instrument.shutter.set("open").wait(1)
-
-    def expose(self, frames: int) -> float:
-        """Take a run, and return the time of its last StreamDatum."""
-        for file in self._folder.glob("*.h5"):
-            file.unlink()  # of earlier runs, which are analysed
-        self.frames(frames, EXPOSURE_S)
-        last = 0.0
-
-        def note(name: str, doc: Any) -> None:
-            nonlocal last
-            if name == "stream_datum":
-                last = time.perf_counter()
-
-        rheometer = self.instrument.rheometer
-        self.RE(expose(self.detector, beside=[*self.actuators, rheometer], monitored=[rheometer.stress]), note)
-        return last
-
-    def gaps(self, frames: int, rounds: int) -> Iterator[Row]:
-        """Yield the longest gap of the loop for each kind of subscription."""
-        found: dict[str, list[float]] = {"nothing": [], "TiledWriter, buffered": [], "agent and TiledWriter": []}
-        for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
-            for name, gaps in found.items():
-                with self.subscribed(name), heartbeat(self.RE) as beats:
-                    self.expose(frames)
-                if turn >= 0:
-                    gaps.append(1e3 * float(np.diff(beats).max() - BEAT_S))
-        bare = np.median(found["nothing"])
-        for name, gaps in found.items():
-            middle = float(np.median(gaps))
-            yield {
-                "subscribed": name, "longest gap, median (ms)": middle, "worst (ms)": max(gaps),
-                "added (ms)": middle - bare,
-            }  # fmt: skip
-
-    def results(self, frames: tuple[int, ...], rounds: int) -> Iterator[Row]:
-        """Yield the time from the last StreamDatum to the complete result in Tiled for each length of run."""
-        took: dict[int, list[float]] = {n: [] for n in frames}
-        complete, done = self.agent.results.complete, [0.0]
+        self.done: list[float] = []
+        complete = self.agent.results.complete
 
         def noted(*args: Any, **kwargs: Any) -> bool:
             written = complete(*args, **kwargs)
-            done[0] = time.perf_counter()
+            self.done.append(time.monotonic())
             return written
 
         self.agent.results.complete = noted  # type: ignore[method-assign]
-        with self.subscribed("agent"):
-            for _ in track(range(rounds), description="results"):
-                for n, times in took.items():
-                    last = self.expose(n)
-                    self.agent.drain()
-                    times.append(done[0] - last)
-        shortest = np.median(took[frames[0]])
-        for n, times in took.items():
-            middle = float(np.median(times))
-            yield {"frames": n, "median (s)": middle, "worst (s)": max(times), "ratio": middle / shortest}
 
-    @contextmanager
-    def subscribed(self, name: str) -> Iterator[None]:
-        """Subscribe the agent, TiledWriter or nothing, and wait in the end until everything is written."""
-        if name.startswith("agent"):
-            self.agent.attach(self.RE)
-            yield
-            self.agent.drain()
-            self.agent.detach()
-        elif name.startswith("Tiled"):
-            buffered = BufferingWrapper(TiledWriter(self.client["raw"], batch_size=20))
-            token = self.RE.subscribe(buffered)
-            yield
-            self.RE.unsubscribe(token)
-            buffered.shutdown()
-        else:
-            yield
+    def expose(self, frames: int, exposure_s: float = EXPOSURE_S) -> tuple[float, Documents]:
+        """Take a run, and return the time of its last StreamDatum and its documents."""
+        for file in self.settings.storage.frames[0].glob("*.h5"):
+            file.unlink()  # of earlier runs, which are analysed
+        self.frames(frames, exposure_s)
+        times, documents, rheometer = [], Documents(), self.instrument.rheometer
+
+        def note(name: str, doc: Any) -> None:
+            documents.append((name, dict(doc)))
+            if name == "stream_datum":
+                times.append(time.monotonic())
+
+        self.RE(expose(self.detector, beside=[*self.actuators, rheometer], monitored=[rheometer.stress]), note)
+        return times[-1], documents
+
+
+@contextmanager
+def bench_in(folder: Path) -> Iterator[Bench]:
+    """Yield a session with a server of its own."""
+    with (
+        embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server,
+        closing(Bench(folder, server.client(), toml=TOML, speed=1e6)) as bench,
+    ):
+        yield bench
+
+
+def gaps(bench: Bench, frames: int, rounds: int) -> Iterator[Row]:
+    """Yield the longest gap of the loop for each kind of subscription."""
+    found: dict[str, list[float]] = {name: [] for name in SUBSCRIBED}
+    for turn in track(range(-1, rounds), description="gaps (the first round warms up)"):
+        for name, longest in found.items():
+            with subscribed(bench, name), heartbeat(bench.RE) as beats:
+                bench.expose(frames)
+            if turn >= 0:
+                longest.append(1e3 * float(np.diff(beats).max() - BEAT_S))
+    for name, longest in found.items():
+        middle, bare = np.median(longest), np.median(found["nothing"])
+        yield {
+            "subscribed": name, "longest gap, median (ms)": middle, "worst (ms)": max(longest),
+            "added (ms)": middle - bare,
+        }  # fmt: skip
+
+
+def results(bench: Bench, frames: tuple[int, ...], rounds: int) -> Iterator[Row]:
+    """Yield the time from the last StreamDatum to the complete result in Tiled for each length of run."""
+    took: dict[int, list[float]] = {n: [] for n in frames}
+    with subscribed(bench, "agent and TiledWriter"):
+        for n in track([*frames] * rounds, description="results"):
+            last, _ = bench.expose(n)
+            bench.agent.drain()
+            took[n].append(bench.done[-1] - last)
+    for n, times in took.items():
+        middle = np.median(times)
+        yield {"frames": n, "median (s)": middle, "worst (s)": max(times), "ratio": middle / np.median(took[frames[0]])}
+
+
+@contextmanager
+def subscribed(bench: Bench, name: str) -> Iterator[None]:
+    """Subscribe the agent, TiledWriter or nothing, and wait in the end until everything is written."""
+    if name.startswith("agent"):
+        bench.agent.attach(bench.RE)
+        yield
+        bench.agent.drain()
+        bench.agent.detach()
+    elif name.startswith("Tiled"):
+        buffered = BufferingWrapper(TiledWriter(bench.client["raw"], batch_size=20))
+        token = bench.RE.subscribe(buffered)
+        yield
+        bench.RE.unsubscribe(token)
+        buffered.shutdown()
+    else:
+        yield
 
 
 @contextmanager

@@ -4,7 +4,7 @@ prompt   A real IPython in a pseudo-terminal, with the small simulated instrumen
          necessary parts, measured in turn with it: the imports, in an interpreter of their own, and the start of
          Tiled's server. The latency of a run is from its last StreamDatum to its complete result in Tiled. Numba's
          cache belongs to the study: it is empty for the very first session, which compiles, and full for the others.
-         Runs that need a new calibration are counted apart. Then ``agent`` is typed while Tiled is killed or hangs.
+         Runs that need a new calibration are counted apart.
 leaving  A session takes a run. From the first frame to two seconds after the last, at a random moment, it is ended:
          ``exit`` or Ctrl-D typed, Ctrl-C twice and ``exit``, SIGTERM, the terminal closed (SIGHUP), or ``kill -9``.
          The next session starts with the files that are left. In the end each run must have one result: complete if
@@ -15,28 +15,29 @@ restart  How soon an agent is ready that finds synthetic results in Tiled. Ready
 
 import json
 import os
+import re
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pexpect
 from rich.progress import track
 
 from agents.rheo_xpcs import TOML
-from ainerd.agent import build_observer, build_technique
-from ainerd.results import AtlasRecord, ResultStore
-from ainerd.server import EmbeddedServer, connect, embedded_server, open_catalog
-from studies._catalogue import REGIMES, record, write
+from ainerd.agent import build_technique
+from ainerd.results import ResultStore
+from ainerd.server import connect, embedded_server, open_catalog
+from studies._catalogue import fill, own_records
 from studies._session import settings_in
 from studies._tools import Row, Study, report, spread
+from studies.scale import atlas_of, started
 
 PATIENCE_S, READY_S, END_S = 240.0, 600.0, 300.0
 PROMPT = r"In \[\d+\]: "
@@ -85,7 +86,6 @@ def latency():
     print("LATENCY", at["done"] - at["last"], len(set(cache.glob("*.safetensors")) - before))
 """
 WARM = "[t.join() for t in threading.enumerate() if t.name == 'ainerd-warm-up']; print('WARM')"
-ASK = "asked = time.perf_counter(); display(agent); print('ANSWERED', time.perf_counter() - asked)"
 AFTER_S, N_FRAMES = 2.0, 2000
 MARKS = f"""
 import time
@@ -93,39 +93,37 @@ from ainerd.steering import expose
 RE(bps.mv(shutter, "open"))
 lambda750k.cam.num_images.put({N_FRAMES})
 agent.drain(120)
-note = open(PATH, "a", buffering=1)
-seen = set()
 def mark(name, doc):
-    if name == "start":
-        seen.clear()
-    if name not in seen and name in ("start", "stream_datum", "stop"):
-        seen.add(name); print(name, time.time(), doc.get("uid"), file=note)
-
-token = RE.subscribe(mark)
+    if name in ("start", "stream_datum", "stop"):
+        print("MARK", name, time.time(), doc["uid"])
 """
+WAYS: dict[str, tuple[str, ...] | signal.Signals] = {  # keys that are typed, or a signal
+    "exit": ("exit\n",),
+    "Ctrl-D": ("\x04",),
+    "Ctrl-C twice, exit": ("\x03", "\x03", "exit\n"),
+    "SIGTERM": signal.SIGTERM,
+    "terminal closed": signal.SIGHUP,
+    "kill -9": signal.SIGKILL,
+}
 
 study = Study(__doc__)
 
 
 @study.part
 def prompt(rounds: int = 5, quick: bool = False) -> None:
-    """Measure starts, first runs, and answers without Tiled; ``--quick`` takes two rounds."""
-    rounds = 2 if quick else rounds
+    """Measure starts and first runs; ``--quick`` takes two rounds."""
+    values: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["NUMBA_CACHE_DIR"] = str(folder / "numba")
-        starts: list[dict[str, float]] = []
-        runs: dict[str, list[dict[str, float]]] = {"very first session": [], "later session": []}
-        calibrated: list[float] = []
-        for turn in track(range(rounds + 1), description="sessions (the first compiles)"):
-            ready_s, latencies = session_and_runs(folder, calibrated, waits=turn == 0)
+        for turn in track(range((2 if quick else rounds) + 1), description="sessions (the first compiles)"):
+            ready_s = session_and_runs(folder, values, "later session" if turn else "very first session")
             if turn:
-                others = {"imports": in_interpreter(IMPORTS), "Tiled": in_interpreter(TILED, str(folder / "tiled"))}
-                starts.append({"session": ready_s, **others})
-            runs["later session" if turn else "very first session"].append(latencies)
-        report("prompt_start", start_rows(starts), rounds=rounds, each=starts)
-        report("prompt_first_run", run_rows(runs, calibrated), each=runs, calibrated=calibrated)
-        report("prompt_without_tiled", without_tiled(folder, rounds), rounds=rounds)
+                parts = {"imports": in_interpreter(IMPORTS), "Tiled": in_interpreter(TILED, str(folder / "tiled"))}
+                for part, took in {"session": ready_s, **parts}.items():
+                    values[f"{part} (s)"].append(took)
+                values["session / (imports + Tiled)"].append(ready_s / sum(parts.values()))
+    report("prompt", [{"what": what, **spread(some)} for what, some in values.items()], each=values)
 
 
 @study.part
@@ -136,10 +134,13 @@ def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run_s, left = undisturbed(folder), list[Row]()
-        for i, (way, share) in track([*enumerate(zip(ways, rng.uniform(0, 1, n), strict=True))]):
-            left.append(leave(folder, i + 1, way, share * (run_s + AFTER_S)))
+        for way, share in track([*zip(ways, rng.uniform(0, 1, n), strict=True)]):
+            left.append(leave(folder, way, share * (run_s + AFTER_S)))
             run_s = left[-1]["run_s"] or run_s  # the machine may be busier than before
-        Marked(folder, n + 1).exit()
+        session = IPython(folder)  # analyses what is left
+        session.run(MARKS)
+        session.process.sendline("exit")
+        session.wait()
         with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:
             judge(left, ResultStore(server.client()["ainerd"]))
     rows = [exits_row(way, [each for each in left if way in ("all", each["way"])]) for way in (*WAYS, "all")]
@@ -151,37 +152,20 @@ def restart(results: int = 1000, rounds: int = 3) -> None:
     """Start agents on 100 results and on more."""
     rows = []
     for n in dict.fromkeys((min(100, results), results)):
-        with (
-            tempfile.TemporaryDirectory() as name,
-            embedded_server(settings_in(Path(name)).storage.directory) as server,
-        ):
-            settings = settings_in(Path(name))
-            write_own_results(settings, open_catalog(server.client())[1], n)
-            took = []
-            for _ in range(rounds):
-                client = connect(server.uri, server.api_key)
-                began = time.perf_counter()
-                observer = build_observer(settings, client)
-                assert observer.suggest()["reason"]
-                took.append(time.perf_counter() - began)
-                observer.close()
-                client.context.http_client.close()
+        with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
+            settings, (_, ainerd) = settings_in(Path(name)), open_catalog(server.client())
+            store = ResultStore(ainerd)
+            fill(server, ainerd, own_records(build_technique(settings, store), settings.name, 0, n), n)
+            store.add_atlas(atlas_of(store.table()["regime_then"]))
+            took = [started(settings, connect(server.uri, server.api_key)) for _ in range(rounds)]
         rows.append({"results": n, "median (s)": float(np.median(took)), "worst (s)": max(took)})
     report("restart", rows)
 
 
 class IPython:
-    """An IPython session of the small simulated instrument in a pseudo-terminal, at its prompt.
+    """An IPython session of the small simulated instrument in a pseudo-terminal, with its data in a folder."""
 
-    Parameters
-    ----------
-    folder : Path
-        Its data.
-    **environment : str
-        Further variables.
-    """
-
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path) -> None:
         settings = {
             "AINERD_CONFIG": str(TOML.with_name("small.toml")),
             "AINERD_STORAGE__DIRECTORY": str(folder / "tiled"),
@@ -194,85 +178,81 @@ class IPython:
         self.process = pexpect.spawn(
             sys.executable,
             ["-m", "IPython", *options],
-            env=os.environ | settings | environment,
+            env=os.environ | settings,
             encoding="utf8",
             timeout=READY_S,
             echo=False,
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it would be ignored
         )
+        self._pidfd = os.pidfd_open(self.process.pid)
         self._code = folder / "prepare.py"
         self.process.expect(PROMPT)
 
-    def type(self, line: str, answer: str = "") -> Any:
+    def type(self, line: str, answer: str) -> re.Match[str]:
         """Type a line, wait for `answer` and the next prompt, and return the match of `answer`."""
         self.process.sendline(line)
-        match = None
-        if answer:
-            self.process.expect(answer, timeout=PATIENCE_S)
-            match = self.process.match
+        self.process.expect(answer, timeout=PATIENCE_S)
+        match = self.process.match
         self.process.expect(PROMPT)
         return match
 
     def run(self, code: str) -> None:
         """Run code in the session."""
         self._code.write_text(code)
-        self.type(f"%run -i {self._code}")
+        self.process.sendline(f"%run -i {self._code}")
+        self.process.expect(PROMPT)
 
-    def exit(self) -> bool:
-        """Type ``exit`` and wait; see `wait`."""
-        self.process.sendline("exit")
-        return self.wait()
+    def expose(self) -> tuple[str, float]:
+        """Begin a run after `MARKS`, and return its uid and the time of its first frames when they are there."""
+        self.process.sendline("RE(expose(lambda750k, shutter=shutter), mark);")
+        self.process.expect(r"MARK start \S+ (\S+)\s")
+        uid = self.process.match[1]
+        self.process.expect(r"MARK stream_datum (\S+)\s")
+        return uid, float(self.process.match[1])
+
+    def stop_time(self) -> float | None:
+        """Return the time of the stop document in the text that the last wait went over."""
+        found = re.search(r"MARK stop (\S+)\s", self.process.before)
+        return float(found[1]) if found else None
 
     def wait(self) -> bool:
         """Return whether the process ended by itself in time, if need be later than its terminal; else kill it."""
-        deadline = time.monotonic() + END_S
         with suppress(pexpect.TIMEOUT):
             self.process.expect(pexpect.EOF, timeout=END_S)
-        while not (ended := self._has_ended) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if not ended:
-            os.kill(self.process.pid, signal.SIGKILL)
-            while not self._has_ended:
-                time.sleep(0.05)
+        has_ended = bool(select.select([self._pidfd], [], [], END_S)[0])
+        os.close(self._pidfd)
         self.process.close(force=True)
-        return ended
-
-    @property
-    def _has_ended(self) -> bool:
-        try:
-            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # pexpect has seen it end
-            return True
+        return has_ended
 
 
-# prompt
+def session_and_runs(folder: Path, values: dict[str, list[float]], which: str) -> float:
+    """Return how long a session took to its prompt, and add the latency of its first two runs without calibration.
 
-
-def session_and_runs(folder: Path, calibrated: list[float], *, waits: bool) -> tuple[float, dict[str, float]]:
-    """Return how long a session took to its prompt, and the latency of its first two runs that need no calibration.
-
-    Latencies of runs that were calibrated are added to `calibrated`; if the first run is one of these, there is no
-    first latency. A person who `waits` begins when everything is compiled.
+    Latencies of runs that were calibrated are added apart; if the first run is one of these, there is no first
+    latency. The very first session waits until everything is compiled.
     """
     began = time.perf_counter()
     session = IPython(folder)
     ready = time.perf_counter() - began
     session.run(LATENCY)
-    latencies = {}
-    if waits:
+    if which == "very first session":
         session.type(WARM, "WARM")
-        latencies["compiled"] = time.perf_counter() - began - ready
+        values[f"{which}: compiled, after the prompt (s)"].append(time.perf_counter() - began - ready)
+    latencies: list[float] = []
     for number in range(MOST_RUNS):
         match = session.type("latency()", r"LATENCY ([\d.e-]+) (\d+)")
         if match[2] != "0":
-            calibrated.append(float(match[1]))
-        elif number == 0:
-            latencies["first"] = float(match[1])
-        else:
-            latencies["second"] = float(match[1])
+            values["a run with a new calibration (s)"].append(float(match[1]))
+            continue
+        values[f"{which}: {'second' if number else 'first'} run (s)"].append(float(match[1]))
+        latencies.append(float(match[1]))
+        if number:
             break
-    session.exit()
-    return ready, latencies
+    if len(latencies) == 2:
+        values[f"{which}: first / second"].append(latencies[0] / latencies[1])
+    session.process.sendline("exit")
+    session.wait()
+    return ready
 
 
 def in_interpreter(code: str, *arguments: str) -> float:
@@ -281,139 +261,38 @@ def in_interpreter(code: str, *arguments: str) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def start_rows(starts: list[dict[str, float]]) -> list[Row]:
-    """Return medians, and the ratio of a session to the sum of imports and Tiled, round by round."""
-    ratios = [each["session"] / (each["imports"] + each["Tiled"]) for each in starts]
-    rows = [{"what": f"{name} (s)", **spread([each[name] for each in starts])} for name in starts[0]]
-    return [*rows, {"what": "session / (imports + Tiled)", **spread(ratios)}]
-
-
-def run_rows(runs: dict[str, list[dict[str, float]]], calibrated: list[float]) -> list[Row]:
-    """Return medians of the latencies, and of the first over the second."""
-    values = {"very first session: compiled, after the prompt (s)": [x["compiled"] for x in runs["very first session"]]}
-    for name, latencies in runs.items():
-        for which in ("first", "second"):
-            values[f"{name}: {which} run (s)"] = [each[which] for each in latencies if which in each]
-        both = [each["first"] / each["second"] for each in latencies if {"first", "second"} <= set(each)]
-        values[f"{name}: first / second"] = both
-    values["a run with a new calibration (s)"] = calibrated
-    return [{"what": name, **spread(some)} for name, some in values.items() if some]
-
-
-def without_tiled(folder: Path, rounds: int) -> Iterator[Row]:
-    """Yield how long ``agent`` takes when the server is killed, and when it hangs."""
-    for how, number in {"killed": signal.SIGKILL, "hangs": signal.SIGSTOP}.items():
-        with EmbeddedServer.start(folder / how, readable_storage=[folder / "frames"]) as server:
-            pid = json.loads((folder / how / "server.json").read_text())["pid"]
-            server._service._ends.set()  # noqa: SLF001  (it must not restart itself)
-            session = IPython(folder, AINERD_STORAGE__URI=server.uri, AINERD_STORAGE__API_KEY=server.api_key)
-            session.run(LATENCY)
-            os.kill(pid, number)
-            took = []
-            for _ in range(rounds):
-                session.process.sendline(ASK)
-                session.process.expect(r"ANSWERED ([\d.e-]+)", timeout=PATIENCE_S)
-                took.append(float(session.process.match[1]))
-                if "does not answer" not in session.process.before:
-                    raise RuntimeError(f"agent does not report that Tiled is away: {session.process.before}")
-                session.process.expect(PROMPT)
-            session.process.close(force=True)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        yield {"Tiled": how, **spread(took)}
-
-
-# leaving
-
-
-class Marked(IPython):
-    """A session that writes the times of its documents to a file."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        super().__init__(folder)
-        self._marks = folder / f"marks-{number}"
-        self.type(f"PATH = {str(self._marks)!r}")
-        self.run(MARKS)
-
-    def expose(self) -> None:
-        """Begin a run, and return when its first frames are there."""
-        deadline = time.monotonic() + READY_S
-        before = self.marks().get("start")
-        self.process.sendline("RE(expose(lambda750k, shutter=shutter));")
-        while "stream_datum" not in self.marks() or self.marks()["start"] == before:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no frame came: {self.process.before}")
-            time.sleep(0.01)
-
-    def marks(self) -> dict[str, tuple[float, str]]:
-        """Return time and uid of the first start, stream_datum and stop document of the newest run."""
-        marks: dict[str, tuple[float, str]] = {}
-        for line in self._marks.read_text().splitlines() if self._marks.exists() else []:
-            name, at, uid = line.split()
-            if name == "start":
-                marks = {}
-            marks[name] = float(at), uid
-        return marks
-
-    @property
-    def run_s(self) -> float | None:
-        """Time from the first frames to the stop document; None without one."""
-        marks = self.marks()
-        return marks["stop"][0] - marks["stream_datum"][0] if "stop" in marks else None
-
-
-def typed(*keys: str) -> Callable[[Marked], None]:
-    """Return a function that types keys, a fifth of a second apart."""
-
-    def leave(session: Marked) -> None:
-        for key in keys:
-            session.process.send(key)
-            time.sleep(0.2)
-
-    return leave
-
-
-def signalled(number: int) -> Callable[[Marked], None]:
-    """Return a function that sends a signal to the session."""
-    return lambda session: os.kill(session.process.pid, number)
-
-
-WAYS: dict[str, Callable[[Marked], None]] = {
-    "exit": typed("exit\n"),
-    "Ctrl-D": typed("\x04"),
-    "Ctrl-C twice, exit": typed("\x03", "\x03", "exit\n"),
-    "SIGTERM": signalled(signal.SIGTERM),
-    "terminal closed": signalled(signal.SIGHUP),
-    "kill -9": signalled(signal.SIGKILL),
-}
-
-
 def undisturbed(folder: Path) -> float:
     """Return the time from the first frames to the stop document, in s, of the second run; the first compiles."""
-    session = Marked(folder, 0)
+    session = IPython(folder)
+    session.run(MARKS)
     for _ in range(2):
-        session.expose()
+        _, first = session.expose()
         session.process.expect(PROMPT)
-    run_s = session.run_s
-    assert run_s is not None
-    session.exit()
-    return run_s
+    stop = session.stop_time()
+    assert stop is not None
+    session.process.sendline("exit")
+    session.wait()
+    return stop - first
 
 
-def leave(folder: Path, number: int, way: str, moment: float) -> Row:
+def leave(folder: Path, way: str, moment: float) -> Row:
     """Take a run and end the session `moment` s after the first frames."""
-    session = Marked(folder, number)
-    session.expose()
-    (first, _), (_, uid) = session.marks()["stream_datum"], session.marks()["start"]
+    session = IPython(folder)
+    session.run(MARKS)
+    uid, first = session.expose()
     time.sleep(max(first + moment - time.time(), 0))
-    ended = "stop" in session.marks()
-    WAYS[way](session)
-    left = time.monotonic()
+    left = time.time()
+    if isinstance(how := WAYS[way], signal.Signals):
+        os.kill(session.process.pid, how)
+    else:
+        for key in how:
+            session.process.send(key)
+            time.sleep(0.2)
     in_time = session.wait()
-    waited, run_s = time.monotonic() - left, session.run_s
+    stop = session.stop_time()
     return {
-        "way": way, "moment_s": moment, "uid": uid, "before_its_end": not ended, "in_time": in_time,
-        "waited_s": waited, "stopped": run_s is not None, "run_s": run_s,
+        "way": way, "moment_s": moment, "uid": uid, "before_its_end": stop is None or stop > left, "in_time": in_time,
+        "waited_s": time.time() - left, "stopped": stop is not None, "run_s": stop and stop - first,
     }  # fmt: skip
 
 
@@ -445,33 +324,6 @@ def exits_row(way: str, exits: list[Row]) -> Row:
         "hung": sum(not each["in_time"] for each in exits),
         "longest exit (s)": max((each["waited_s"] for each in exits), default=0.0),
     }
-
-
-# restart
-
-
-def write_own_results(settings: Any, ainerd: Any, n: int) -> None:
-    """Write results with the agent's own parameters, scattered about points of known exposures, and their atlas."""
-    technique, rng = build_technique(settings, ResultStore(ainerd)), np.random.default_rng(0)
-    landmarks = technique.landmarks()
-    kinds = rng.choice(np.unique(landmarks.names), REGIMES, replace=False)
-    centres = np.stack([landmarks.embeddings[np.array(landmarks.names) == kind].mean(0) for kind in kinds])
-    made = []
-    for i in range(n):
-        scatter = 0.2 * technique.regime_width * np.random.default_rng(i).standard_normal(technique.embedding_size)
-        x, y = np.random.default_rng(i).uniform(0, 10, 2)
-        made.append(
-            record(i).changed(
-                agent=settings.name,
-                parameters=dict(technique.parameters),
-                embedding=centres[i % REGIMES] + scatter,
-                positions=dict(zip(settings.steering.bounds, (x, y), strict=True)),
-                regime=i % REGIMES,
-            )
-        )
-    write(ainerd, made)
-    labels = {r.key: int(r.regime or 0) for r in made}
-    ResultStore(ainerd).add_atlas(AtlasRecord(n_regimes=REGIMES, supported_range=(REGIMES, REGIMES), labels=labels))
 
 
 if __name__ == "__main__":

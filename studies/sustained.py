@@ -9,23 +9,13 @@ import json
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from bluesky import RunEngine
 from rich.progress import track
 
-from agents.demo.simulated import simulated_instrument
-from agents.rheo_xpcs import TOML
-from ainerd.agent import build_observer
-from ainerd.server import embedded_server
-from ainerd.steering import expose
-from studies._session import settings_in
 from studies._tools import Row, Study, report
-
-Documents = list[tuple[str, dict[str, Any]]]
+from studies.latency import Bench, Documents, bench_in
 
 study = Study(__doc__)
 
@@ -33,74 +23,45 @@ study = Study(__doc__)
 @study.part
 def sustained(rate: float = 2000.0, frames: int = 5000, minutes: float = 5.0) -> None:
     """Emit the runs; `rate` is in frames per second, `minutes` of acquisition."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows, nothing_skipped = lags(Path(folder), rate, frames, minutes)
+    with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder)) as bench:
+        rows, nothing_skipped = lags(bench, rate, frames, minutes)
     report("sustained", rows, rate=rate, frames=frames)
     sys.exit(not nothing_skipped)
 
 
-def lags(folder: Path, rate: float, frames: int, minutes: float) -> tuple[list[Row], bool]:
+def lags(bench: Bench, rate: float, frames: int, minutes: float) -> tuple[list[Row], bool]:
     """Return the lag by quarter of the time, and whether every run has its one complete result."""
-    settings = settings_in(folder, TOML)
-    taken, duration = documents_of_a_run(folder, frames, 1 / rate), frames / rate
-    n = max(4, round(60 * minutes / duration))
-    with (
-        embedded_server(settings.storage.directory, readable_storage=settings.storage.frames) as server,
-        closing(build_observer(settings, server.client())) as observer,
-    ):
-        observer.quiet = True
-        for name, doc in copied(taken, "warm"):
-            observer(name, doc)
-        observer.drain(600)  # calibrations are made with the first run
-        lag_s, last, complete = [], {}, observer.results.complete
-
-        def noted(key: str, *args: Any, **kwargs: Any) -> bool:
-            written = complete(key, *args, **kwargs)
-            lag_s.append(time.monotonic() - last[len(lag_s)])
-            return written
-
-        observer.results.complete = noted  # type: ignore[method-assign]
-        began = time.monotonic()
-        worst = 0.0
-        for i in track(range(n), description=f"{n} runs of {duration:g} s"):
-            documents = copied(taken, f"{i:04d}")
-            for (name, doc), at in zip(documents, np.linspace(0, duration, len(documents)), strict=True):
-                time.sleep(max(0.0, began + i * duration + at - time.monotonic()))
-                if name == "stop":
-                    last[i] = time.monotonic()
-                observer(name, doc)
-            worst = max(worst, observer.health()["lag_s"])
-        observer.drain(3600)
-        pace = n * frames / (time.monotonic() - began)
-        table = observer.results.table()
+    duration, agent = frames / rate, bench.agent
+    n, (_, taken) = max(4, round(60 * minutes / duration)), bench.expose(frames, duration)
+    for name, doc in copied(taken, "warm"):
+        agent(name, doc)
+    agent.drain(600)  # calibrations are made with the first run
+    stops: list[float] = []
+    bench.done.clear()
+    began, worst = time.monotonic(), 0.0
+    for i in track(range(n), description=f"{n} runs of {duration:g} s"):
+        documents = copied(taken, f"{i:04d}")
+        for (name, doc), at in zip(documents, np.linspace(0, duration, len(documents)), strict=True):
+            time.sleep(max(0.0, began + i * duration + at - time.monotonic()))
+            agent(name, doc)
+        stops.append(time.monotonic())
+        worst = max(worst, agent.health()["lag_s"])
+    agent.drain(3600)
+    pace = n * frames / (time.monotonic() - began)
+    table = agent.results.table()
     whole = bool((table["status"] == "complete").all() and (table["n_frames"] == frames).all() and len(table) == n + 1)
     print(f"{pace:.0f} frames/s; furthest behind {worst:.1f} s; nothing skipped: {whole}")
+    lag_s = np.array(bench.done) - np.array(stops)[: len(bench.done)]
     rows = [
         {
             "runs": f"{part[0] + 1} to {part[-1] + 1}",
-            "stop to result, median (s)": float(np.median(np.array(lag_s)[part])),
-            "worst (s)": max(lag_s[i] for i in part),
+            "stop to result, median (s)": np.median(lag_s[part]),
+            "worst (s)": lag_s[part].max(),
             "frames/s over all": pace,
         }
         for part in np.array_split(np.arange(len(lag_s)), 4)
     ]
     return rows, whole
-
-
-def documents_of_a_run(folder: Path, frames: int, frame_time_s: float) -> Documents:
-    """Take a run of full frames, which are in a file, and return its documents."""
-    instrument = simulated_instrument(folder / "frames", speed=1e6)
-    cam, stage = instrument.detector.cam, instrument.stage
-    cam.num_images.put(frames), cam.acquire_period.put(frame_time_s), cam.acquire_time.put(frame_time_s)
-    documents: Documents = []
-    plan = expose(
-        instrument.detector,
-        beside=[stage.x, stage.y, instrument.rheometer],
-        monitored=[instrument.rheometer.stress],
-        shutter=instrument.shutter,
-    )
-    RunEngine({})(plan, lambda name, doc: documents.append((name, dict(doc))))
-    return documents
 
 
 def copied(documents: Documents, mark: str) -> Documents:
