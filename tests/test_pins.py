@@ -104,6 +104,7 @@ def test_routes():
     assert routes == {
         "DELETE /ainerd/live/{path}",
         "GET /ainerd/campaign/{path}",
+        "GET /ainerd/changes/{path}",
         "GET /ainerd/live/{path}",
         "GET /ainerd/mean/{path}",
         "GET /ainerd/replay/{path}",
@@ -114,7 +115,6 @@ def test_routes():
         "GET /ainerd/technique/{name}/view.js",
         "POST /ainerd/command/{path}",
         "POST /ainerd/note/{path}",
-        "POST /ainerd/several/{path}",
         "POST /ainerd/table/{path}",
         "PUT /ainerd/live/{path}",
         "PUT /ainerd/result/{path}",

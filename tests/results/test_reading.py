@@ -1,5 +1,6 @@
 """A store reads the metadata of many results exactly, whoever writes, and with few requests."""
 
+import json
 import math
 from pathlib import Path
 
@@ -11,10 +12,9 @@ from sqlalchemy.dialects import postgresql
 from tiled.catalog import orm
 from tiled.queries import Key
 
-from ainerd.results import AtlasRecord, ResultStore, _mirror, digest
+from ainerd.results import AtlasRecord, ResultStore, _table, digest
 from ainerd.results._columns import Columns, parse_json
-from ainerd.results._nodes import Prefetch, _page, newest_key_search, nodes_from, nodes_named
-from ainerd.results._snapshot import Snapshot, pack, unpack
+from ainerd.results._snapshot import load_snapshot, pack, unpack
 
 
 @pytest.fixture
@@ -30,8 +30,20 @@ def put(ainerd, record):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """Keys of the results that were requested."""
+def foreign(monkeypatch):
+    """A server without our route for changes."""
+    monkeypatch.setattr(_table.Table, "_ask_route", lambda self, parameters: None)
+
+
+@pytest.fixture(params=["our server", "foreign server"])
+def any_server(request):
+    if request.param == "foreign server":
+        request.getfixturevalue("foreign")
+
+
+@pytest.fixture
+def asked(foreign, monkeypatch):
+    """Keys of the results that were requested from a foreign server."""
     keys = []
 
     def noted(read):
@@ -43,8 +55,16 @@ def asked(monkeypatch):
         return reading
 
     for name in ("read_nodes", "read_named"):
-        monkeypatch.setattr(_mirror, name, noted(getattr(_mirror, name)))
+        monkeypatch.setattr(_table, name, noted(getattr(_table, name)))
     return keys
+
+
+@pytest.fixture
+def saved(monkeypatch, tmp_path):
+    """Files of the cache of this machine, written from two results on."""
+    monkeypatch.setattr(_table, "PAGE", 2)
+    monkeypatch.setattr("ainerd.results._reading.user_cache_path", lambda name: tmp_path / "cache")
+    return lambda: list((tmp_path / "cache").glob("*"))
 
 
 def truth(ainerd):
@@ -62,7 +82,7 @@ def test_only_results_that_may_have_changed_are_read_again(store, ainerd, put, a
     assert first not in asked
 
 
-def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
+def test_results_of_another_process_are_seen(any_server, store, ainerd, record, analysis):
     other, begun = ResultStore(ainerd), record()
     for step in (
         lambda: other.begin(begun),
@@ -77,7 +97,7 @@ def test_results_of_another_process_are_seen(store, ainerd, record, analysis):
 
 
 @pytest.mark.parametrize("removed, added", [(0, 1), (1, 2), (2, 0)])
-def test_removed_results_are_gone(store, ainerd, put, removed, added):
+def test_removed_results_are_gone(any_server, store, ainerd, put, removed, added):
     keys = [put() for _ in range(3)]
     assert len(store) == 3
     ainerd["results"].delete_contents(keys[removed], external_only=False)
@@ -85,7 +105,7 @@ def test_removed_results_are_gone(store, ainerd, put, removed, added):
     assert list(store.table().index) == [key for key in keys if key != keys[removed]] + new
 
 
-def test_all_results_are_read_again_if_the_last_one_was_recreated(store, ainerd, put):
+def test_all_results_are_read_again_if_the_last_one_was_recreated(any_server, store, ainerd, put):
     first, last = put(), put(raw_uid="again", n_frames=8)
     assert store.table()["n_frames"].to_dict()[last] == 8
     node = ainerd["results"][first]
@@ -96,10 +116,11 @@ def test_all_results_are_read_again_if_the_last_one_was_recreated(store, ainerd,
     assert table["status"].to_dict() == {first: "computing", last: "complete"} and table["n_frames"][last] == 9
 
 
-def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkeypatch):
-    monkeypatch.setattr(_mirror, "PAGE", 3)
+def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, saved, asked):
     keys = [put(), put(status="computing"), put()]
-    assert len(ResultStore(ainerd).table()) == 3 and "snapshots" in ainerd
+    assert len(ResultStore(ainerd).table()) == 3
+    (file,) = saved()
+    assert file.stat().st_mode & 0o777 == 0o600
     keys.append(put())
     ainerd["results"][keys[1]].update_metadata({"status": "complete"})
     asked.clear()
@@ -108,65 +129,64 @@ def test_a_first_reading_takes_most_from_the_snapshot(ainerd, put, asked, monkey
     assert asked == [keys[2], keys[3], keys[1]]
     ainerd["results"].delete_contents(keys[0], external_only=False)
     assert set(ResultStore(ainerd).table().index) == set(keys[1:]) == set(store.table().index)
-    assert list(Snapshot(ainerd).load().frame.index) == keys[1:]
+    columns, _ = load_snapshot(file)
+    assert list(columns.frame.index) == keys[1:]
 
 
-def test_longer_snapshot_files_replace_shorter_ones(ainerd):
-    metadata = {f"key{i}": {"scan_id": i, "units": {"x": "mm"}, "embedding": [i, 0.5]} for i in range(9)}
-    writer = Snapshot(ainerd)
-    for end in (5, 6, 7, 9):
-        assert writer.append(Columns.of(dict(list(metadata.items())[:end])))
-    assert [*ainerd["snapshots"]] == ["000000000-000000005", "000000005-000000009"]
-    reader = Snapshot(ainerd)
-    assert same(reader.load(), Columns.of(metadata))
-    more = Columns.of(metadata | {"key9": {"scan_id": 9}})
-    assert writer.append(more) and writer.append(more) and same(Snapshot(ainerd).load(), more)
-    ainerd["snapshots"].delete_contents(["000000000-000000005"], external_only=False)
-    assert Snapshot(ainerd).load() is None
-
-
-@pytest.mark.parametrize("n", [4, 5])
-def test_a_long_first_reading_is_saved(ainerd, put, monkeypatch, n):
-    monkeypatch.setattr(_mirror, "PAGE", 2)
-    monkeypatch.setattr(_mirror, "_FOLD_AT", 2)
-    keys = [put(run_time=1.7e9 + i) for i in range(n)]
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_a_long_reading_in_parts_is_saved(any_server, ainerd, put, saved, monkeypatch, n):
+    monkeypatch.setattr(_table, "_AT_ONCE", 2)
+    monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
+    keys = [put(run_time=1.7e9 + i, status="failed" if i == 1 else "complete") for i in range(n)]
     assert list(ResultStore(ainerd).table().index) == keys
-    assert list(Snapshot(ainerd).load().frame.index) == keys[: n // 2 * 2]
-    assert list(ResultStore(ainerd).table().index) == keys
+    columns, _ = load_snapshot(*saved())
+    assert list(columns.frame.index[np.argsort(columns.number)]) == keys
+    ainerd["results"][keys[1]].update_metadata({"status": "complete"})
+    later = put(run_time=1.8e9)
+    table = ResultStore(ainerd).table()
+    assert list(table.index) == [*keys, later] and set(table["status"]) == {"complete"}
 
 
 @pytest.mark.fault("A file of the snapshot is half written or damaged", "It is rebuilt; the table is exact")
-def test_a_damaged_snapshot_is_rebuilt(ainerd, put, monkeypatch):
-    monkeypatch.setattr(_mirror, "PAGE", 2)
+def test_a_damaged_snapshot_is_rebuilt(any_server, ainerd, put, saved):
+    keys = [put(), put()]
+    for damage in (lambda file: file, lambda file: bytes(len(file)), lambda file: file[:3], lambda file: file + b"1"):
+        assert list(ResultStore(ainerd).table().index) == keys
+        (file,) = saved()
+        assert list(load_snapshot(file)[0].frame.index) == keys
+        file.write_bytes(damage(file.read_bytes()))
+
+
+def test_a_snapshot_of_another_catalog_is_not_used(any_server, ainerd, put, saved):
     keys = [put(), put()]
     assert list(ResultStore(ainerd).table().index) == keys
-    assert list(Snapshot(ainerd).load().frame.index) == keys
-    for damage in (lambda file: 0 * file, lambda file: file[:3], lambda file: np.append(file, np.uint8(1))):
-        file = ainerd["snapshots"].values().first().read()
-        ainerd["snapshots"].delete_contents(["000000000-000000002"], external_only=False)
-        ainerd["snapshots"].write_array(damage(file), key="000000000-000000002")
-        assert list(ResultStore(ainerd).table().index) == keys
-        assert list(Snapshot(ainerd).load().frame.index) == keys
+    ainerd["results"].delete_contents(keys, external_only=False)
+    new = [put(), put(), put()]
+    assert list(ResultStore(ainerd).table().index) == new
 
 
-def test_a_store_that_may_not_write_reads_without_a_snapshot(server, ainerd, put, monkeypatch):
-    monkeypatch.setattr(_mirror, "PAGE", 2)
+def test_a_store_without_a_cache_folder_reads_as_well(ainerd, put, saved, tmp_path):
+    (tmp_path / "cache").write_text("a file")
     keys = [put(), put()]
-    monkeypatch.setattr("ainerd.results._snapshot.create_node", refuse)
     store = ResultStore(ainerd)
-    assert list(store.table().index) == keys and "snapshots" not in ainerd
-    assert list(store.table().index) == keys
+    assert list(store.table().index) == keys == list(store.table().index)
 
 
-def refuse(container, *args, **kwargs):
-    """Answer as Tiled does to a key that may only read."""
-    from tiled.client.utils import handle_error
+def test_our_server_sends_edits_by_hand_too(store, ainerd, put):
+    key, _ = put(), put()
+    assert len(store.table()) == 2
+    ainerd["results"][key].update_metadata({"operator": "night shift"})
+    assert list(store.search(operator="night shift").index) == [key]
 
-    response = container.context.http_client.post(container.uri, headers={"Authorization": "Apikey 00"}, json={})
-    handle_error(response)
+
+def test_a_table_stays_the_same_object_until_something_changes(any_server, store, put):
+    put()
+    assert store._read() is store._read()
+    put()
+    assert len(store.table()) == 2
 
 
-def test_a_change_by_hand_is_seen_after_a_refresh(store, ainerd, put):
+def test_a_change_by_hand_is_seen_after_a_refresh(foreign, store, ainerd, put):
     key, _ = put(), put()
     assert store.table().loc[key, "status"] == "complete"
     ainerd["results"][key].update_metadata({"operator": "night shift"})
@@ -213,8 +233,8 @@ SAID = {
 
 def test_a_snapshot_file_round_trip():
     columns = Columns.of(SAID)
-    unpacked = unpack(pack(columns), 0)
-    assert same(unpacked, columns)
+    unpacked, cursor = unpack(pack(columns, {"n": 4}))
+    assert same(unpacked, columns) and cursor == {"n": 4}
     assert unpacked.values("units") == [{"x": "mm"}, {"x": "mm"}, {}, None] and unpacked.distinct("names") == [
         ["x", None]
     ]
@@ -225,7 +245,7 @@ def test_a_snapshot_file_round_trip():
         2**40,
     ]
     nothing = Columns.of({})
-    assert same(unpack(pack(nothing), 0), nothing)
+    assert same(unpack(pack(nothing, {}))[0], nothing)
 
 
 def test_joined_columns_equal_those_of_all_nodes():
@@ -287,13 +307,13 @@ def test_a_known_table_takes_one_request(ainerd, written, record, requests, scop
     if scope:
         scope = scope | {"digest": digest(written[0].parameters)}
     store, plain = ResultStore(ainerd, **scope), ResultStore(ainerd, **scope)
-    plain._prefetch._has_route = False
+    plain._rows._route = None
     assert store.table().equals(plain.table())
     short = store.table().index[0][:8]
     for ask in (store.table, lambda: store.search(regime=3), lambda: len(store), lambda: store.key(short)):
         requests.clear()
         ask()
-        assert [method for method, _ in requests] == ["POST"] and "/several/" in requests[0][1]
+        assert [method for method, _ in requests] == ["GET"] and "/changes/" in requests[0][1]
     later = record(status="complete", run_time=1.8e9, scan_id=9, agent=scope.get("agent", "a"))
     ainerd["results"].create_container(later.key, metadata=later.metadata(), specs=["AinerdResult"])
     ainerd["results"][written[1].key].update_metadata({"status": "complete"})
@@ -304,50 +324,21 @@ def test_a_known_table_takes_one_request(ainerd, written, record, requests, scop
     assert table.loc[later.key, "regime"] == 5 and "failed" not in set(table["status"])
 
 
-def test_prefetched_pages_equal_those_of_tiled(ainerd, written):
-    results = ainerd["results"]
-    keys = [one.key for one in written]
-    for search in (
-        nodes_from(results, 2),
-        nodes_from(results, 9),
-        nodes_from(results, agent="b", status="complete"),
-        newest_key_search(results, agent="a"),
-        newest_key_search(results, agent="c"),
-        *nodes_named(results, [keys[3], keys[0], "none"]),
-    ):
-        tiled, (ours,) = _page(results, search), Prefetch(ainerd).pages([search.address]).values()
-        assert [node["id"] for node in ours["data"]] == [node["id"] for node in tiled["data"]]
-        metadata = [[node["attributes"].get("metadata") for node in page["data"]] for page in (ours, tiled)]
-        assert metadata[0] == metadata[1] and (ours["links"]["next"] is None) == (tiled["links"]["next"] is None)
-
-
-def test_the_pages_after_a_prefetched_page_are_read(ainerd, written, monkeypatch):
-    monkeypatch.setattr("ainerd.results._nodes.PAGE", 1)
-    monkeypatch.setattr(_mirror, "PAGE", 1000)
-    store = ResultStore(ainerd)
-    assert len(store.table()) == 4
-    ainerd["results"].delete_contents(written[3].key, external_only=False)
-    assert set(store.table().index) == {one.key for one in written[:3]}
-
-
-@pytest.mark.parametrize(
-    "searches",
-    [
-        "results",
-        [1],
-        ["results?"] * 21,
-        ["results?filter[fulltext][condition][text]=x"],
-        ["results?page[limit]=1000"],
-        ["results?page[offset]=-1"],
-        ["results?filter[eq][condition][key]=a&filter[eq][condition][value]={"],
-    ],
-)
-def test_unsupported_searches_are_refused(ainerd, searches):
-    http, url = ainerd.context.http_client, Prefetch(ainerd)._url
-    assert http.post(url, json={"searches": searches}).status_code == 422
-    assert http.post(url, json={"searches": ["none?", "none/of/these?"]}).json() == {"answers": [None, None]}
-    nobody = httpx.post(f"{url}", json={"searches": []}, headers={"authorization": "Apikey 00"}, trust_env=False)
+@pytest.mark.parametrize("since", ["", "[]", '{"last": -1}', '{"last": 5, "n": 5}', '{"written": "2030-01-01T00:00Z"}'])
+def test_all_results_answer_an_invalid_cursor(ainerd, written, since):
+    http, url = ainerd.context.http_client, ResultStore(ainerd)._rows._route
+    answer = http.get(url, params={"since": since}).json()
+    assert answer["whole"] and answer["keys"] == [one.key for one in written] and "notes" not in answer
+    assert http.get(url.replace("/ainerd", "/nothing")).status_code == 404
+    nobody = httpx.get(url, headers={"authorization": "Apikey 00"}, trust_env=False)
     assert nobody.status_code in (401, 403)
+
+
+def test_all_results_are_read_again_if_the_clock_of_the_server_went_back(ainerd, written, monkeypatch):
+    http, url = ainerd.context.http_client, ResultStore(ainerd)._rows._route
+    cursor = http.get(url).json()["cursor"]
+    assert not http.get(url, params={"since": json.dumps(cursor)}).json()["whole"]
+    assert http.get(url, params={"since": json.dumps(cursor | {"at": cursor["at"] + 3600})}).json()["whole"]
 
 
 def test_the_indexes_for_postgresql_fit_the_queries_of_tiled():

@@ -11,19 +11,11 @@ from tiled.queries import Key, KeysFilter
 
 from ainerd.results._columns import Columns
 from ainerd.results._commands import Note, Propose, new_id
-from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import (
-    Search,
-    create_node,
-    newest_key,
-    newest_key_search,
-    newest_nodes,
-    nodes_from,
-    read_nodes,
-)
+from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
 from ainerd.results._problems import ProblemFilter, line_problem, suggestion_problem
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
 from ainerd.results._search import Notes
+from ainerd.results._table import Table
 from ainerd.results._tables import log_table, suggestion_table
 
 logger = logging.getLogger(__name__)
@@ -61,7 +53,7 @@ class CampaignRecords:
         self.container, self.agent = ainerd, agent
         self._results, self._suggestions, self._atlas, self._log = (parts[name] for name in _PARTS)
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
-        self._lines = Mirror(self._log, find_problem=line_problem)
+        self._lines = Table(self._log, find_problem=line_problem)
         self._filter_lines, self._filter_suggestions = ProblemFilter("log line"), ProblemFilter("suggestion")
         self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
@@ -247,22 +239,20 @@ class CampaignRecords:
         agent = lines.column("agent")
         return log_table(lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines)
 
-    def _campaign_searches(self) -> list[Search]:
-        """Return the searches of `current_labels` and `notes`."""
-        ours = [newest_key_search(self._atlas, **self._scope)]
-        has_ours = not self._scope or self._known.get(True, ("", None))[1] is not None
-        return [*ours, *([] if has_ours else [newest_key_search(self._atlas)]), nodes_from(self._log, kind=NOTE)]
+    def current_labels(self, newest: Mapping[str, str | None] | None = None) -> Mapping[str, int]:
+        """Return the regime of each result by its key in the newest atlas; the same object while that is the newest.
 
-    def current_labels(self) -> Mapping[str, int]:
-        """Return the regime of each result by its key in the newest atlas; the same object while that is the newest."""
-        atlas = self.newest_atlas() or (self._newest({}) if self._scope else None)
+        `newest` are the keys of the newest atlas of the ``scope`` and of ``all``, if they are known.
+        """
+        atlas = self._newest(self._scope, newest) or (self._newest({}, newest) if self._scope else None)
         return atlas.labels if atlas else _NO_LABELS
 
     def _add_line(self, record: LogRecord, key: str | None = None) -> None:
         create_node(self._log, key or new_id(), record.metadata(), "AinerdLog")
 
-    def _newest(self, scope: Mapping[str, str]) -> AtlasRecord | None:
-        key, ours = newest_key(self._atlas, **scope), bool(scope)
+    def _newest(self, scope: Mapping[str, str], newest: Mapping[str, str | None] | None = None) -> AtlasRecord | None:
+        ours = bool(scope)
+        key = newest_key(self._atlas, **scope) if newest is None else newest["scope" if ours else "all"]
         if key is None:
             return None
         if ours not in self._known or self._known[ours][0] != key:

@@ -127,18 +127,6 @@ class Columns:
             {key: problem for key, problem in self.problems.items() if key in frame.index} if self.problems else {},
         )
 
-    def ends_with(self, node: "Columns") -> bool:
-        """Return whether the last node here has the key and the metadata of the only node in `node`."""
-        last = self.at(np.arange(len(self)) == len(self) - 1)
-        if len(last) != len(node) or last.frame.index[0] != node.frame.index[0] or last.problems != node.problems:
-            return False
-        pairs = [(last.column(name)[0], node.column(name)[0]) for name in {*last.frame, *node.frame}]
-        return (
-            all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in pairs)
-            and all(last.values(name) == node.values(name) for name in {*last.nested, *node.nested})
-            and np.array_equal(last.points, node.points)
-        )
-
     def column(self, name: str) -> NDArray[Any]:
         """Return the scalars of a name, shape (n,); NaN where a node has none."""
         return self.frame[name].to_numpy() if name in self.frame else np.full(len(self), np.nan)

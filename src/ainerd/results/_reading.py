@@ -6,17 +6,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from platformdirs import user_cache_path
 from tiled.client.container import Container
 
 from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._columns import Columns
 from ainerd.results._files import read_table
-from ainerd.results._mirror import Mirror
-from ainerd.results._nodes import Prefetch, result_node
+from ainerd.results._nodes import result_node
 from ainerd.results._problems import ProblemFilter, result_problem
 from ainerd.results._records import FINAL, USABLE, Configuration, ResultRecord
+from ainerd.results._records import digest as hashed
 from ainerd.results._search import KEY_LENGTH, Notes, find_key, matches, notes_by_key
-from ainerd.results._snapshot import Snapshot
+from ainerd.results._table import Table
 from ainerd.results._tables import (
     ResultTable,
     embedding_table,
@@ -44,8 +45,9 @@ class ResultReader(CampaignRecords):
 
     def __init__(self, ainerd: Container, *, agent: str | None = None, digest: str | None = None) -> None:
         super().__init__(ainerd, agent=agent, digest=digest)
-        self._prefetch = Prefetch(ainerd)
-        self._mirror = Mirror(self._results, FINAL, Snapshot(ainerd), result_problem)
+        route = ainerd.item["links"]["self"].replace("/api/v1/metadata", "/custom/ainerd/changes", 1)
+        file = user_cache_path("ainerd") / f"results-{hashed({'uri': self._results.uri})}.arrow"
+        self._rows = Table(self._results, FINAL, result_problem, route, file)
         self._filter = ProblemFilter("result")
         self._read_last: tuple[Columns, Columns, Columns] | None = None  # all, without problems, in the scope
         self._table: _Table | None = None  # the last one
@@ -252,7 +254,7 @@ class ResultReader(CampaignRecords):
         """
         finished = USABLE if again else (*USABLE, "failed")
         counts: dict[str, int] = {}
-        results = self._filter(self._mirror.read())
+        results = self._filter(self._rows.read())
         is_done = np.isin(results.column("status").astype(object), finished) & (results.column("retake") != True)  # noqa: E712
         done = results.at(is_done & (results.column("digest") == digest))
         for uid, uids in zip(done.column("raw_uid"), done.values("raw_uids"), strict=True):
@@ -262,16 +264,15 @@ class ResultReader(CampaignRecords):
 
     def refresh(self) -> None:
         """Read all results again. This is needed only after a complete result was changed by hand."""
-        self._mirror.forget()
+        self._rows.forget()
 
     def _read(self) -> Columns:
         """Return the results of the scope; the same object as long as nothing changes."""
         return self._read_all()[1]
 
-    def _read_all(self) -> tuple[Columns, Columns]:
+    def _read_all(self, **parameters: Any) -> tuple[Columns, Columns]:
         """Return all results, and the results of the scope."""
-        with self._prefetch(self._mirror.searches()):
-            read = self._mirror.read()
+        read = self._rows.read(**parameters)
         if self._read_last is None or self._read_last[0] is not read:
             everybody = self._filter(read)
             is_ours = [everybody.column(name) == value for name, value in self._scope.items()]
@@ -280,9 +281,10 @@ class ResultReader(CampaignRecords):
         return self._read_last[1:]
 
     def _current_table(self) -> _Table:
-        with self._prefetch([*self._mirror.searches(), *self._campaign_searches()]):
-            (everybody, results), last = self._read_all(), self._table
-            labels, notes = self.current_labels(), self.notes()
+        (everybody, results), last = self._read_all(campaign=True, **self._scope), self._table
+        answer = self._rows.answer  # on a server without our route each part takes a request
+        labels = self.current_labels(answer.get("atlas"))
+        notes = answer["notes"] if "notes" in answer else self.notes()
         if self._labels is None or self._labels[0] is not labels:
             self._labels = labels, pd.Series(labels, dtype=np.float64)
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:

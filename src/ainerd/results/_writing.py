@@ -219,7 +219,7 @@ class ResultWriter(ResultReader):
 
         This takes a request only if there can be one.
         """
-        if (known := self._mirror.known) is None:
+        if (known := self._rows.known) is None:
             nodes = read_nodes(self._results, raw_uid=record.raw_uid, agent=record.agent)
         else:
             digests = {x for x in pd.unique(known.column("digest")) if isinstance(x, str)} - {record.digest}

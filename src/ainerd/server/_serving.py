@@ -49,6 +49,8 @@ def _avoid_repeated_work(catalog: Path, **options: Any) -> None:
     from tiled.commandline._catalog import init
 
     init(f"sqlite:///{catalog}", if_not_exists=True)
+    with closing(sqlite3.connect(catalog, timeout=30)) as connection, connection:  # for what changed since a time
+        connection.execute("CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated)")
     from_uri, get_dependant, known = tiled.catalog.from_uri, utils.get_dependant, {}
 
     def inspect_once(**arguments: Any) -> Any:

@@ -5,4 +5,6 @@ CREATE INDEX IF NOT EXISTS results_tau_s ON nodes (parent, (metadata #> '{tau_s}
 CREATE INDEX IF NOT EXISTS results_stress_last ON nodes (parent, (metadata #> '{stress_last}'));
 CREATE INDEX IF NOT EXISTS results_sample_x ON nodes (parent, (metadata #> '{sample_x}'));
 CREATE INDEX IF NOT EXISTS results_sample_y ON nodes (parent, (metadata #> '{sample_y}'));
+-- For the pages and tables of ainerd, which ask for the nodes written since a time.
+CREATE INDEX IF NOT EXISTS nodes_time_updated ON nodes (time_updated);
 ANALYZE nodes;

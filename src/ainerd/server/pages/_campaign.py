@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ainerd.results import USABLE
 from ainerd.server._access import Caller, json_response
-from ainerd.server.pages._commands import held_by, is_answered, summarize_command
+from ainerd.server.pages._commands import held_by, summarize_command
 from ainerd.server.pages._node_cache import Row, change_token, has_changed, newest, node_cache
 from ainerd.server.pages._reader import AgentState, CampaignReader
 from ainerd.server.pages._result import most_similar
@@ -287,7 +287,7 @@ async def _commands(reader: CampaignReader, state: AgentState) -> list[dict[str,
     node = await reader.child("agents", state.key) if state.key else None
     if node is None:
         return []
-    rows = await node_cache(node, summarize_command, is_answered).read(node)
+    rows = await node_cache(node, summarize_command).read(node)
     commands = [row.summary for row in reversed(rows[-MOST_COMMANDS:])]
     waiting = [each for each in commands if each["status"] == "asked"]
     answered = [each for each in commands if each["status"] != "asked"][:NEWEST_COMMANDS]

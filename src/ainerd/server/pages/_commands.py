@@ -165,14 +165,9 @@ def summarize_command(key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary, "regime": metadata["regime"]} if isinstance(metadata.get("regime"), int) else summary
 
 
-def is_answered(command: Mapping[str, Any]) -> bool:
-    """Return whether an agent has answered."""
-    return bool(command["status"] != "asked")
-
-
 def held_by(held: Any, commands: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return who holds the agent, by its own report or by a command that waits."""
-    waiting = [each for each in commands if each["do"] in ("hold", "release") and not is_answered(each)]
+    waiting = [each for each in commands if each["do"] in ("hold", "release") and each["status"] == "asked"]
     if waiting:
         last = waiting[-1]
         return {**{n: last[n] for n in ("by", "why", "t")}, "pending": True} if last["do"] == "hold" else None

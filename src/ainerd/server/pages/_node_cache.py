@@ -1,32 +1,76 @@
-"""Summaries of the children of a container, cached by the server, and a token that changes when a catalog changes.
+"""The children of a container: those that changed since a cursor, summaries cached by the server, and a change token.
 
-A page asks twice a second, and mostly nothing has happened: one query of the database answers that. The pages
-change with a new node, whose id is higher than all before, or with one of the few nodes that are not final. The token
-does not notice that a node was removed.
-
-The cache follows the same rules as `ainerd.results`: children are listed in the order in which they were created, and a
-final one does not change. Of thousands of results, each request reads only the new ones and those that were not final.
+A page asks twice a second, and mostly nothing has happened: one query of the database answers that. Of thousands of
+results, each request reads only those that were written since the last one, with some overlap, because a database
+stores the time at which a write began, and SQLite in seconds. The token does not notice that a node was removed.
 """
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import anyio
 import orjson
-from sqlalchemy import Text, case, cast, func, literal, null, select, union_all
+from pydantic import BaseModel, Field, NaiveDatetime
+from sqlalchemy import Text, case, cast, func, select
 from tiled.catalog import orm
 
 AT_ONCE = 1000  # nodes read before another request is served
-_BY_ID = 500  # in one query
-COARSE = timedelta(seconds=2)  # SQLite stores times of writing in seconds
-MOST_OPEN = 500  # nodes that may change; if there are more, the token always changes
+OVERLAP, COARSE = timedelta(seconds=60), timedelta(seconds=2)
+CLOCK_S = 5.0  # difference of the clocks of two processes of a server
+MOST_RECENT = 500  # nodes that the token compares; if more were written, it changes
+LONG_AGO = datetime(1970, 1, 1)
 
 Metadata = Mapping[str, Any]
 _COLUMNS = orm.Node.id, orm.Node.key, orm.Node.time_updated, cast(orm.Node.metadata_, Text)
+
+
+class Cursor(BaseModel):
+    """How far the children of a container were read."""
+
+    parent: int = 0  #: id of the container
+    n: int = 0  #: number of children up to the last one that was read
+    last: int = Field(default=0, ge=0, lt=2**31)  #: its id
+    key: str = ""  #: its key: SQLite may use the last id again
+    written: NaiveDatetime = LONG_AGO  #: the last write in the catalog, by the clock of the database
+    at: float = 0.0  #: time of the reading, by the clock of the server
+
+
+class Changes(NamedTuple):
+    """Children that were written since a cursor; `whole`: all have to be read, these are the first; `more` follow."""
+
+    cursor: Cursor
+    nodes: list[Any]
+    whole: bool
+    more: bool
+
+
+async def read_changes(
+    db: Any, parent: int, cursor: Cursor, narrow: Callable[[Any], Any] = lambda query: query, most: int = AT_ONCE
+) -> Changes:
+    """Return the children that were written since a cursor; `narrow` adds conditions to a query."""
+    node, now = orm.Node, time.time()
+    is_child = node.parent == parent
+    last_key = func.max(case((node.id == cursor.last, node.key)))
+    known = narrow(select(func.count(node.id), last_key).where(is_child, node.id <= cursor.last))
+    n, key = (await db.execute(known)).one()
+    whole = (parent, n, key or "") != (cursor.parent, cursor.n, cursor.key) or now < cursor.at - CLOCK_S
+    written = (await db.execute(select(func.max(node.time_updated)))).scalar_one() or LONG_AGO
+    if whole:
+        cursor = Cursor(parent=parent, written=written)
+    new = narrow(select(*_COLUMNS).where(is_child, node.id > cursor.last)).order_by(node.id).limit(most)
+    nodes = list((await db.execute(new)).all())
+    more = len(nodes) == most
+    progress = {"n": cursor.n + len(nodes), "last": nodes[-1][0], "key": nodes[-1][1]} if nodes else {}
+    if not more:
+        again = select(*_COLUMNS).where(is_child, node.id <= cursor.last, node.time_updated >= cursor.written - OVERLAP)
+        nodes += (await db.execute(narrow(again))).all() if cursor.last else []
+        progress |= {"written": written, "at": now}
+    return Changes(cursor.model_copy(update=progress), nodes, whole, more)
 
 
 class Row:
@@ -42,12 +86,11 @@ class Row:
 class NodeCache:
     """The children of one container.
 
-    `summarize` returns the summary for a key and metadata, or None for a child that cannot be shown; `is_final` returns
-    whether a summary will not change any more.
+    `summarize` returns the summary for a key and metadata, or None for a child that cannot be shown.
     """
 
-    def __init__(self, summarize: Callable[[str, Metadata], Any], is_final: Callable[[Any], bool]) -> None:
-        self._summarize, self._is_final = summarize, is_final
+    def __init__(self, summarize: Callable[[str, Metadata], Any]) -> None:
+        self._summarize = summarize
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -55,67 +98,45 @@ class NodeCache:
         self.generation = secrets.token_hex(4)  # changes if the cache is read anew
         self.rows: dict[int, Row] = {}  # by id
         self.version = 0  # grows by one with each read that finds a change
-        self._n, self._last_id = 0, 0
-        self._open: dict[int, bytes] = {}  # nodes that are not final, with the metadata last read
-
-    @property
-    def open_ids(self) -> Iterable[int]:
-        """Ids of the children that may still change."""
-        return self._open.keys()
+        self._cursor = Cursor()
+        self._hashes: dict[int, int] = {}  # of the metadata, by id: nodes written lately are read again
 
     async def read(self, node: Any) -> list[Row]:
         """Return the children that the caller who obtained `node` may see, without those that cannot be shown."""
         async with self._lock:
             async with node.context.session() as db:
-                await self._update(db, node.node.id)
+                more = True
+                while more:
+                    self._cursor, nodes, whole, more = await read_changes(db, node.node.id, self._cursor)
+                    if whole and self.version:
+                        cursor = self._cursor
+                        self._reset()
+                        self._cursor = cursor
+                    await self._take(nodes)
                 if not (node.conditions or node.access_filters):
                     return list(self.rows.values())
                 query = select(orm.Node.id).where(orm.Node.parent == node.node.id)
                 visible = set((await db.execute(node.apply_conditions(query))).scalars())
         return [row for row in self.rows.values() if row.id in visible]
 
-    async def _update(self, db: Any, parent: int) -> None:
-        count, is_child = select(func.count(orm.Node.id)), orm.Node.parent == parent
-        n = (await db.execute(count.where(is_child))).scalar_one()
-        known = (await db.execute(count.where(is_child, orm.Node.id <= self._last_id))).scalar_one()
-        if known != self._n:  # a child was removed
-            self._reset()
-        open_ids = list(self._open)
-        for start in range(0, len(open_ids), _BY_ID):
-            query = select(*_COLUMNS).where(orm.Node.id.in_(open_ids[start : start + _BY_ID]))
-            await self._take((await db.execute(query)).all())
-        while self._n < n:
-            query = select(*_COLUMNS).where(is_child, orm.Node.id > self._last_id).order_by(orm.Node.id)
-            nodes = (await db.execute(query.limit(AT_ONCE))).all()
-            if not nodes:
-                break
-            await self._take(nodes)
-            self._n, self._last_id = self._n + len(nodes), nodes[-1][0]
-
-    async def _take(self, nodes: Any) -> None:
-        changed = [node for node in nodes if self._open.get(node[0]) != node[3].encode()]
+    async def _take(self, nodes: list[Any]) -> None:
+        changed = [node for node in nodes if self._hashes.get(node[0]) != hash(node[3])]
         if not changed:
             return
         # In a thread: the first result of a technique imports the technique's panels.
         summaries = await anyio.to_thread.run_sync(lambda: [self._summary(key, text) for _, key, _, text in changed])
         self.version += 1
         for (id, key, updated, text), summary in zip(changed, summaries, strict=True):
+            self._hashes[id] = hash(text)
             if summary is not None:
                 row = self.rows.setdefault(id, Row(id, key, summary, updated, self.version))
                 row.summary, row.updated, row.changed = summary, updated, self.version
-            if summary is not None and self._is_final(summary):
-                self._open.pop(id, None)
-            else:
-                self._open[id] = text.encode()
 
     def _summary(self, key: str, text: str) -> Any:
         try:
             return self._summarize(key, orjson.loads(text))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             return None  # a person changed the metadata
-
-
-Seen = dict[int, tuple[datetime | None, str | None]]
 
 
 class _Catalog:
@@ -127,41 +148,31 @@ class _Catalog:
         self._context = ref(context)
         self._lock = asyncio.Lock()
         self._n = 0
-        self._since = datetime(1970, 1, 1)  # metadata are compared for nodes written after this time
-        self._seen: Seen = {}
-        self._versions: list[tuple[str, int]] = []  # another request may have read the last change of an open node
+        self._newest: tuple[int, datetime] | None = None  # highest id, and last write
+        self._recent: dict[int, tuple[datetime, str]] = {}  # the nodes written shortly before that
+        self._versions: list[tuple[str, int]] = []  # another request may have read the last change of a node
 
     async def token(self) -> str:
         """Return a text that differs from the last one if anything that the pages show has changed since."""
         async with self._lock:
             if (context := self._context()) is not None:
-                now = datetime.now(UTC).replace(tzinfo=None)
-                open_ids = [id for cache in self.caches.values() for id in cache.open_ids]
                 versions = [(cache.generation, cache.version) for cache in self.caches.values()]
-                seen = await self._look(context, open_ids[:MOST_OPEN])
-                is_same = len(open_ids) <= MOST_OPEN and versions == self._versions and _is_same(self._seen, seen)
-                self._n += not is_same
-                self._seen, self._versions, self._since = seen, versions, now - COARSE
+                if await self._has_changed(context) or versions != self._versions:
+                    self._n, self._versions = self._n + 1, versions
             return f"{self.id}-{self._n}"
 
-    async def _look(self, context: Any, open_ids: list[int]) -> Seen:
-        """Return when the open nodes were written, and the metadata of those written since about the last look.
-
-        Id 0 stands for the newest node.
-        """
+    async def _has_changed(self, context: Any) -> bool:
         node = orm.Node
-        recent = case((node.time_updated >= self._since, cast(node.metadata_, Text)), else_=null())
-        newest = select(literal(0), node.time_created, cast(node.id, Text)).order_by(node.id.desc()).limit(1).subquery()
-        of_open = select(node.id, node.time_updated, recent).where(node.id.in_(open_ids))
         async with context.session() as db:
-            return {id: (at, text) for id, at, text in await db.execute(union_all(select(newest), of_open))}
-
-
-def _is_same(before: Seen, now: Seen) -> bool:
-    """Return whether nothing was written in between; no metadata means that they were not read again."""
-    return before.keys() == now.keys() and all(
-        at == before[id][0] and text in (None, before[id][1]) for id, (at, text) in now.items()
-    )
+            id, written = (await db.execute(select(func.max(node.id), func.max(node.time_updated)))).one()
+            before, self._newest = self._newest, (id or 0, written or LONG_AGO)
+            since = (before or self._newest)[1] - COARSE
+            query = select(node.id, node.time_updated, cast(node.metadata_, Text)).where(node.time_updated >= since)
+            recent = {id: (at, text) for id, at, text in await db.execute(query.limit(MOST_RECENT))}
+        known, self._recent = self._recent, recent
+        if before is None or before[0] != self._newest[0] or len(recent) == MOST_RECENT:
+            return True
+        return any(known.get(id) != now for id, now in recent.items())
 
 
 _catalogs: "WeakKeyDictionary[Any, _Catalog]" = WeakKeyDictionary()
@@ -175,9 +186,9 @@ def _catalog(context: Any) -> _Catalog:
     return _catalogs[context]
 
 
-def node_cache(node: Any, summarize: Callable[[str, Metadata], Any], is_final: Callable[[Any], bool]) -> NodeCache:
+def node_cache(node: Any, summarize: Callable[[str, Metadata], Any]) -> NodeCache:
     """Return the cache of the children of a container with these summaries."""
-    return _catalog(node.context).caches.setdefault((node.node.id, summarize), NodeCache(summarize, is_final))
+    return _catalog(node.context).caches.setdefault((node.node.id, summarize), NodeCache(summarize))
 
 
 async def change_token(context: Any) -> str:
@@ -200,8 +211,9 @@ async def newest(node: Any, n: int = 1) -> list[tuple[int, str, Any]]:
     return [(id, key, orjson.loads(text)) for id, key, text in rows]
 
 
-async def newest_id(node: Any) -> int:
-    """Return the id of the last child that the caller may see; 0 without children."""
-    query = node.apply_conditions(select(func.max(orm.Node.id)).where(orm.Node.parent == node.node.id))
+async def newest_key(node: Any) -> tuple[int, str | None]:
+    """Return id and key of the last child that the caller may see; 0 and None without children."""
+    query = node.apply_conditions(select(orm.Node.id, orm.Node.key).where(orm.Node.parent == node.node.id))
     async with node.context.session() as db:
-        return (await db.execute(query)).scalar_one() or 0
+        row = (await db.execute(query.order_by(orm.Node.id.desc()).limit(1))).first()
+    return (0, None) if row is None else tuple(row)

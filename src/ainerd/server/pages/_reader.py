@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary
 
 from fastapi import HTTPException
 
-from ainerd.results import FINAL
 from ainerd.server._access import Caller
-from ainerd.server.pages._node_cache import NodeCache, Row, newest, newest_id, node_cache
+from ainerd.server.pages._node_cache import NodeCache, Row, newest, newest_key, node_cache
 from ainerd.server.pages._summaries import summarize_line, summarize_result, summarize_suggestion
 
 MOST_AGENTS = 100
@@ -69,7 +68,7 @@ class CampaignReader:
 
     async def results(self) -> tuple[NodeCache, list[Row]]:
         """Return all results of all agents in the order in which they were created, and their cache."""
-        cache = node_cache(self.results_node, summarize_result, lambda result: result.status in FINAL)
+        cache = node_cache(self.results_node, summarize_result)
         return cache, await cache.read(self.results_node)
 
     async def suggestions(self, agent: str) -> tuple[str, list[dict[str, Any]]]:
@@ -77,7 +76,7 @@ class CampaignReader:
         node = await self.child("suggestions")
         if node is None:
             return "", []
-        cache = node_cache(node, summarize_suggestion, lambda each: each["status"] not in ("proposed", "accepted"))
+        cache = node_cache(node, summarize_suggestion)
         rows = await cache.read(node)
         return f"{cache.generation}-{cache.version}", [
             row.summary for row in rows if row.summary["agent"] in (None, agent)
@@ -88,13 +87,13 @@ class CampaignReader:
         node = await self.child("log")
         if node is None:
             return "", []
-        cache = node_cache(node, summarize_line, lambda line: True)
+        cache = node_cache(node, summarize_line)
         return cache.generation, await cache.read(node)
 
     async def labels(self) -> tuple[int, Mapping[str, int]]:
         """Return the node id of the newest atlas, and the regime of each result by its key."""
         node = await self.child("atlas")
-        if node is None or not (atlas_id := await newest_id(node)):
+        if node is None or not (atlas_id := (await newest_key(node))[0]):
             return 0, {}
         known = _labels.get(node.context)
         if known is None or known[0] != atlas_id:
@@ -109,7 +108,7 @@ _labels: "WeakKeyDictionary[Any, tuple[int, Mapping[str, int]]]" = WeakKeyDictio
 
 
 async def _states(node: Any) -> list[AgentState]:
-    rows = await node_cache(node, _agent_metadata, lambda metadata: False).read(node)
+    rows = await node_cache(node, _agent_metadata).read(node)
     rows = sorted(rows, key=lambda row: row.updated)[-MOST_AGENTS:]
     return [AgentState(row.key, row.summary, row.updated.replace(tzinfo=UTC).timestamp()) for row in rows]
 
