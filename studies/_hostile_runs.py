@@ -17,7 +17,7 @@ from tiled.client.container import Container
 from ainerd.documents import DetectorKeys, WireError, checked
 from ainerd.results import ResultStore
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer
-from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo, Technique
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique
 from studies._hostile_inputs import as_json, changed, shown
 from studies._tools import memory_mb
 
@@ -49,7 +49,7 @@ class Sum(RunAnalysis):
     """The sums of the frames of a run."""
 
     def __init__(self) -> None:
-        self.pixels, self.layouts = np.arange(6), {"sums": Layout((1,), "float64", ("frame",))}
+        self.pixels = np.arange(6)
         self._sums: list[float] = []
 
     def push(self, block: NDArray[Any]) -> None:

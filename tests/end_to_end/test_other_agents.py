@@ -30,6 +30,7 @@ from ainerd.config import Settings
 from ainerd.agent import build_observer
 from ainerd.results import ResultStore, _writing
 from ainerd.server import connect
+from tiled.client.container import Container
 told, section, uri, documents = sys.argv[1:]
 way = "nodes"
 if (first := os.fork()) != 0:  # before there is a thread; what takes seconds is imported for both
@@ -38,13 +39,13 @@ if (first := os.fork()) != 0:  # before there is a thread; what takes seconds is
     way = "file"
 settings = Settings(**json.loads(told))
 settings.section.update(json.loads(section))
-write, put, left = _writing._Draft.write, _writing.put_bundle, [3]
+write, put, left = Container.write_array, _writing.put_bundle, [3]
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-def write_and_die(self, name, array, dims):
-    write(self, name, array, dims)
+def write_and_die(self, array, **more):
+    write(self, array, **more)
     left[0] -= 1
     left[0] or die()
 
@@ -61,7 +62,7 @@ def put_half(results, key, metadata, file, **more):
 
 observer = build_observer(settings, connect(uri))
 if way == "nodes":  # of a server that takes no files
-    _writing.put_bundle, _writing._Draft.write = lambda *args, **more: None, write_and_die
+    _writing.put_bundle, Container.write_array = lambda *args, **more: None, write_and_die
 else:
     _writing.put_bundle = put_half
 for name, doc in json.load(open(documents)):

@@ -27,7 +27,7 @@ def seen(partition):
     instrument = {"distance_m": 4.0, "energy_keV": 11.0, "pixel_m": 55e-6}
     q = q_of_pixels(shape, {**instrument, "beam_center_row_px": 258.0, "beam_center_column_px": 250.0})
     fading, rng = np.linspace(1, 0.5, T), np.random.default_rng(0)
-    picture = Picture(Field.of(shape, q, bad), T, partition.n_roi)
+    picture = Picture(Field.of(shape, q, bad), T)
     frames = []
     for number in range(picture.every - 1, T, picture.every):
         frames.append(rng.poisson(mean * fading[number]).astype(np.uint16))

@@ -18,7 +18,6 @@ import pytest
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore, SuggestionRecord, _files, validate
-from ainerd.technique import Layout
 
 
 def assert_holds(node, analysis):
@@ -89,7 +88,7 @@ def test_a_half_written_result_is_repaired(as_nodes, store, ainerd, record, anal
 def test_a_result_fails_even_if_a_killed_server_lost_its_arrays(as_nodes, store, ainerd, record, caplog):
     """The database of the server names the folder of an array that does not exist."""
     key = store.begin(record())
-    store.expect(key, {"c2": Layout((4, 8, 8), "float32")})
+    ainerd["results", key].write_array(np.zeros((4, 8, 8), np.float32), key="c2")
     (source,) = ainerd["results", key, "c2"].data_sources()
     shutil.rmtree(urlparse(source.assets[0].data_uri).path)
     assert store.fail(key, "it broke off")
@@ -119,20 +118,15 @@ def test_invalid_tables_are_refused(analysis, tables):
         replace(analysis(), tables=tables)
 
 
-def test_arrays_are_created_before_their_values_exist(as_nodes, store, ainerd, record, analysis):
+def test_a_result_is_written_as_nodes_over_the_remains_of_an_earlier_one(as_nodes, store, ainerd, record, analysis):
     result, begun = analysis(), record()
-    layouts = {name: Layout.of(array, result.dims.get(name)) for name, array in result.arrays.items()}
-    layouts["tau"] = Layout((3,), "float32")  # not the layout of the array
     key = store.begin(begun)
-    store.expect(key, layouts)
     node = ainerd["results"][key]
-    assert sorted(node) == sorted(layouts) and tuple(node["c2"].dims) == result.dims["c2"]
-    assert store.fail(key, "stopped") and list(ainerd["results"][key]) == []
-    for _ in range(2):  # the second time over the remains of the first
-        store.begin(begun)
-        store.expect(key, layouts)
-    assert store.complete(key, result)
+    node.write_array(np.zeros(3, np.float32), key="tau")  # not the shape of the array
+    node.write_table(pd.DataFrame({"time": [0.0]}), key="stress")
+    assert store.complete(key, result, series={"stress": ([0.0, 1.0], [1.0, 2.0])})
     assert_holds(ainerd["results"][key], result)
+    assert tuple(node["c2"].dims) == result.dims["c2"] and len(store.series(key, "stress")) == 2
 
 
 def test_a_failed_result_may_be_replaced(store, ainerd, record, analysis):

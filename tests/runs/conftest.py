@@ -8,7 +8,7 @@ from event_model import compose_run
 
 from ainerd.documents import DetectorKeys
 from ainerd.runs import Jobs, Spool, Worker, Writer
-from ainerd.technique import Analysis, AnalysisError, Layout, Regimes
+from ainerd.technique import Analysis, AnalysisError, Regimes
 
 SHAPE = (2, 3)
 KEYS = DetectorKeys(image="det")
@@ -21,7 +21,6 @@ class Sums:
         self.technique, self.info, self.sums, self.seen = technique, info, [], []
         self.runs = [info.raw_uid]
         self.pixels = np.arange(6)
-        self.layouts = {"temperature": Layout((1,), "float64", ("frame",))}
 
     def push(self, block):
         self.sums.extend(block.sum(axis=1).tolist())

@@ -22,9 +22,6 @@ class Store:
     def take(self, record):
         return None
 
-    def expect(self, key, layouts):
-        pass
-
     def fail(self, key, reason, **about):
         self.done.append(key)
         return True

@@ -14,7 +14,6 @@ from ainerd.agent import build_agent
 from ainerd.config import SettingsError
 from ainerd.runs import Worker
 from ainerd.steering import visit
-from ainerd.technique import Layout
 from tests.techniques.beamline import Beamline
 from tests.techniques.toy.toy import Trajectory
 
@@ -51,8 +50,6 @@ FAULTS = {
     "begin gives nothing": (lambda toy, run: None, "technique toy: begin() returned nothing"),
     "pixels raises": (of_pixels(fails), SAID),
     "pixels outside": (of_pixels(lambda self: np.array([0, 999])), "999"),
-    "layouts raises": (broken(layouts=property(fails)), SAID),
-    "layouts of no shape": (broken(layouts=property(lambda self: {"a": Layout((-1,), "f4")})), "from 0 on, got (-1,)"),
     "push raises": (broken(push=fails), SAID),
     "finish raises": (broken(finish=fails), SAID),
     "finish gives nothing": (broken(finish=lambda self: None), "NoneType"),

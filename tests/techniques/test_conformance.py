@@ -14,7 +14,6 @@ from ainerd.technique import (
     Common,
     Finding,
     Landmarks,
-    Layout,
     Question,
     Regimes,
     RunInfo,
@@ -107,14 +106,6 @@ class Restless(Passes):
     @property
     def pixels(self):
         return np.arange(1 + next(self._calls) % 40)
-
-
-class Promises(Passes):
-    layouts = {"trajectory": Layout((5,), "float64", ("frame",))}
-
-
-class PromisesMore(Passes):
-    layouts = {"map": Layout((5,), "float64", ("frame",))}
 
 
 class Draws(Passes):
@@ -294,8 +285,6 @@ BROKEN = [
     ("arrays", says(arrays={"a/b": np.zeros(2)}), "has a dot or a slash"),
     ("arrays", says(dims={}), "dims['trajectory'] is missing: name the 1 dimension(s)"),
     ("arrays", says(dims={"trajectory": ("frame", "bin")}), "its dims must be as many different names"),
-    ("arrays", begins(Promises), "announce 'trajectory' as float64 (5,), finish() gives float64 (12,)"),
-    ("arrays", begins(PromisesMore), "announce 'map', which finish() does not give"),
     ("summary", says(units={}), "units['counts'] is missing"),
     ("summary", says(summary={"status": "good"}), "'status' is taken"),
     ("summary", says(summary={"counts": [1.0]}), "must be a number, text or None, got list"),

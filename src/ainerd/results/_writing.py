@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import numpy as np
@@ -14,18 +14,12 @@ from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
-from tiled.structures.array import ArrayStructure, BuiltinDtype
-from tiled.structures.core import StructureFamily
-from tiled.structures.data_source import DataSource
 
 from ainerd.results._files import Written, bundle, put_bundle
 from ainerd.results._nodes import create_node, is_conflict, read_named, read_nodes, result_node
 from ainerd.results._reading import ResultReader
 from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord, key_of
-from ainerd.technique import Analysis, Layout
-
-if TYPE_CHECKING:
-    from tiled.client.array import ArrayClient  # imports dask and numba
+from ainerd.technique import Analysis
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +36,6 @@ class ResultWriter(ResultReader):
         self.seems_away = False  # whether the server did not answer the last request
         self._takes_bundles = True  # until the server answers otherwise
         self._begun: dict[str, ResultRecord] = {}  # results that are bundles, as they were last written
-        self._drafts: dict[str, _Draft] = {}  # results that are nodes
 
     def begin(self, record: ResultRecord) -> str:
         """Write that a run is being analysed, and return the key of its result.
@@ -68,19 +61,7 @@ class ResultWriter(ResultReader):
             return str(node.metadata["status"])
         if not is_new:
             node.replace_metadata(metadata, drop_revision=True)
-        self._drafts[record.key] = _Draft(node)
         return None
-
-    def expect(self, key: str, layouts: Mapping[str, Layout]) -> None:
-        """Create the arrays of a result that was begun (else KeyError), so that `complete` takes less time.
-
-        On a server that takes bundles there is nothing to do.
-        """
-        if key in self._begun:
-            return
-        if key not in self._drafts:
-            self._drafts[key] = _Draft(result_node(self._results, key))
-        self._drafts[key].prepare(layouts)
 
     def complete(
         self,
@@ -137,11 +118,7 @@ class ResultWriter(ResultReader):
                     self._begun[key] = record
                 return answer.written
         node = result_node(self._results, key)
-        draft = self._drafts.pop(key, None) or _Draft(node)
-        for name, array in arrays.items():
-            draft.write(name, array, analysis.dims.get(name))
-        for name, table in tables.items():
-            draft.write_table(name, table)
+        _write_nodes(node, arrays, analysis.dims, tables)
         node.replace_metadata(metadata, drop_revision=True)
         return True
 
@@ -150,7 +127,6 @@ class ResultWriter(ResultReader):
 
         Returns False if there is a complete result, which stays.
         """
-        self._drafts.pop(key, None)
         record = self._last_record(key)
         if record.status in FINAL:
             return False
@@ -188,9 +164,7 @@ class ResultWriter(ResultReader):
         parent, _ = create_node(self.container, "configurations", {}, None)
         node, _ = create_node(parent, record.digest, record.metadata(), "AinerdConfiguration")
         if not node.metadata["arrays"]:
-            draft = _Draft(node)
-            for name, array in arrays.items():
-                draft.write(name, array, (dims or {}).get(name))
+            _write_nodes(node, arrays, dims or {}, {})
             shapes = {name: list(np.shape(array)) for name, array in arrays.items()}
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
@@ -282,58 +256,25 @@ def _statistics(values: pd.Series) -> dict[str, float]:
     return {"mean": known.mean(), "min": known.min(), "max": known.max(), "last": known.iloc[-1]}
 
 
-class _Draft:
-    """The arrays and tables of a node that is being written; they replace the remains of an earlier attempt."""
-
-    def __init__(self, node: Container) -> None:
-        self._node = node
-        self._prepared: dict[str, tuple[ArrayClient, Layout]] = {}
-
-    def prepare(self, layouts: Mapping[str, Layout]) -> None:
-        """Create the nodes of arrays before their values are known, which is half of the work."""
-        for name, layout in layouts.items():
-            self._prepared[name] = self._array(name, layout), layout
-
-    def write(self, name: str, array: ArrayLike, dims: tuple[str, ...] | None) -> None:
-        """Write an array."""
-        values = np.ascontiguousarray(array)
-        layout = Layout.of(values, dims)
-        client, expected = self._prepared.get(name, (None, None))
-        if client is None or expected != layout:
-            client = self._array(name, layout)
-        client.write(values)
-
-    def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table."""
-        try:
-            self._node.write_table(table, key=name)
-        except ClientError as error:
-            if not is_conflict(error):
-                raise
-            self._node.delete_contents(name, external_only=False)
-            self._node.write_table(table, key=name)
-
-    def _array(self, name: str, layout: Layout) -> ArrayClient:
-        """Return the array with this layout; create it, in place of one with another layout."""
-        for _ in range(ATTEMPTS):
+def _write_nodes(
+    node: Container,
+    arrays: Mapping[str, ArrayLike],
+    dims: Mapping[str, tuple[str, ...]],
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """Write each array and table as a node, in place of the remains of an earlier attempt."""
+    writes: dict[str, Callable[[str], Any]] = {
+        name: lambda name: node.write_array(np.ascontiguousarray(arrays[name]), key=name, dims=dims.get(name))
+        for name in arrays
+    }
+    writes |= {name: lambda name: node.write_table(tables[name], key=name) for name in tables}
+    for name, write in writes.items():
+        for attempt in range(ATTEMPTS):  # another process may write the same at the same time
             try:
-                return self._create(name, layout)
+                write(name)
+                break
             except ClientError as error:
-                if not is_conflict(error):
+                if not is_conflict(error) or attempt + 1 == ATTEMPTS:
                     raise
-            with suppress(KeyError):  # another process that failed at the same run has removed it meanwhile
-                old = self._node[name]
-                if old.structure_family == "array" and (old.shape, old.dtype) == (layout.shape, np.dtype(layout.dtype)):
-                    return old
-                self._node.delete_contents(name, external_only=False)
-        return self._create(name, layout)
-
-    def _create(self, name: str, layout: Layout) -> ArrayClient:
-        structure = ArrayStructure(
-            shape=layout.shape,
-            chunks=tuple((n,) for n in layout.shape),  # one chunk, which is written in one request
-            dims=layout.dims,
-            data_type=BuiltinDtype.from_numpy_dtype(np.dtype(layout.dtype)),
-        )
-        source = DataSource(structure=structure, structure_family=StructureFamily.array)
-        return self._node.new(StructureFamily.array, [source], key=name)
+            with suppress(KeyError):
+                node.delete_contents(name, external_only=False)

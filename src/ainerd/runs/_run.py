@@ -145,7 +145,6 @@ class RunState:
                 begun.analysis = begin(self._technique, begun.info)
             else:
                 begun.analysis.next_run(begun.info)
-            self._writer.expect(begun)
         return True
 
     def _take(self, subject: Subject, wait_s: float | None) -> None:

@@ -84,11 +84,6 @@ class Writer:
         self.store.begin(self._record(subject))
         return subject
 
-    def expect(self, subject: Subject) -> None:
-        """Make room in Tiled for the arrays that the analysis announces."""
-        assert subject.analysis is not None
-        self.store.expect(subject.key, subject.analysis.layouts)
-
     def outcome(self, run: Run, key: str, event: int | None = None) -> Outcome:
         """Return the outcome of a unit before its analysis: where and by which suggestion it was taken."""
         readings = {name: run.reading(name, event) for name in self.wanted.positions}

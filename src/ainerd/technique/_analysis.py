@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,32 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 class AnalysisError(Exception):
     """Raised if a run cannot be analysed; the message becomes the reason of the result."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Shape and dtype of an array that is not computed yet.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : str
-        Name of a numpy dtype, such as ``float32``.
-    dims : tuple of str or None
-        Names of the dimensions.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    dims: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        _check_array("layout", self.dtype, self.shape, self.dims)
-
-    @classmethod
-    def of(cls, array: NDArray[Any], dims: tuple[str, ...] | None = None) -> Self:
-        """Return the layout of an array."""
-        return cls(array.shape, str(array.dtype), dims)
 
 
 def _check_array(what: str, dtype: Any, shape: tuple[int, ...], dims: tuple[str, ...] | None) -> None:

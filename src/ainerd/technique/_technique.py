@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique._analysis import Analysis, AnalysisError, Common, Landmarks, Layout, NullRegimes, Regimes
+from ainerd.technique._analysis import Analysis, AnalysisError, Common, Landmarks, NullRegimes, Regimes
 from ainerd.technique._run import RunInfo, Unit
 
 
@@ -66,16 +66,13 @@ class Finding:
 class RunAnalysis:
     """Base class for the analysis of one unit (event, run or series) while its frames arrive.
 
-    The methods `push` and `finish` and the attributes `pixels` and `layouts` are required. The other methods are
-    optional: by default they do nothing.
+    The methods `push` and `finish` and the attribute `pixels` are required. The other methods are optional: by default
+    they do nothing.
 
     Attributes
     ----------
     pixels : ndarray of int64, shape (n_pixels,)
         Flat indices of the pixels that `push` needs; blocks are gathered in this order.
-    layouts : mapping of str to Layout
-        Arrays that `finish` will return, as far as they are known before the end. Space is reserved for them while
-        frames arrive.
     every : int or None
         Interval of the frames that `whole` gets: 10 selects frames 9, 19, …; None selects no frame. It is read again
         while frames arrive, and may grow to a multiple of its value.
@@ -85,9 +82,6 @@ class RunAnalysis:
 
         @property
         def pixels(self) -> NDArray[np.int64]: ...
-
-        @property
-        def layouts(self) -> Mapping[str, Layout]: ...
 
         @property
         def every(self) -> int | None: ...

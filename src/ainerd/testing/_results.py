@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, Series
+from ainerd.technique import Analysis, AnalysisError, Series
 from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse
 from ainerd.testing._trial import Problems, Trial, is_one_line, outcome, result_problems
 
@@ -49,24 +49,13 @@ def novelty(trial: Trial) -> Problems:
 
 
 def arrays(trial: Trial) -> Problems:
-    """Check that arrays are numpy arrays with named dimensions, and that they match their layouts."""
-    for run, analysis in zip(trial.runs, trial.analyses, strict=True):
+    """Check that arrays are numpy arrays with named dimensions."""
+    for analysis in trial.analyses:
         for name, array in analysis.arrays.items():
             if not isinstance(array, np.ndarray):
                 yield f"arrays[{name!r}] must be a numpy array, got {type(array).__name__}"
             if name not in analysis.dims:
                 yield f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array"
-        for name, layout in Feed(trial.technique, run).analysis.layouts.items():
-            if name not in analysis.arrays:
-                yield f"layouts announce {name!r}, which finish() does not give"
-            given = Layout.of(analysis.arrays[name], tuple(analysis.dims[name]))
-            if (tuple(layout.shape), np.dtype(layout.dtype)) != (given.shape, np.dtype(given.dtype)):
-                yield (
-                    f"layouts announce {name!r} as {layout.dtype} {tuple(layout.shape)}, finish() gives {given.dtype} "
-                    f"{given.shape}: leave out of layouts what is not known before the end"
-                )
-            if layout.dims is not None and tuple(layout.dims) != given.dims:
-                yield f"layouts announce the dims of {name!r} as {layout.dims}, finish() says {given.dims}"
 
 
 def summary(trial: Trial) -> Problems:

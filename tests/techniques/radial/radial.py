@@ -4,7 +4,7 @@ import numpy as np
 
 from ainerd.config import Section, read_section
 from ainerd.novelty import find_regimes
-from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, Layout, Series
+from ainerd.technique import Analysis, AnalysisError, Common, Finding, Landmarks, Series
 
 
 class RadialSettings(Section):
@@ -72,7 +72,6 @@ class Rings:
         self.ring = ring[self.pixels]
         if np.unique(self.ring).size < technique.n_rings:
             raise AnalysisError(f"frames of {run.frame_shape} have no pixel in some ring around {technique.center_px}")
-        self.layouts = {"radius": Layout((technique.n_rings,), "float64", ("ring",))}
         self.variance = []
 
     def next_run(self, run):

@@ -36,8 +36,6 @@ class Toy:
 
 
 class Trajectory:
-    layouts = {}  # how many frames will come is not always known
-
     def __init__(self, toy, frame_shape):
         self.toy, self.pixels, self.means = toy, np.arange(frame_shape[0] * frame_shape[1]), []
 

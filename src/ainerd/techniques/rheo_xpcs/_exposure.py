@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
 from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
 from ainerd.techniques.rheo_xpcs._picture import DIMS as PICTURE_DIMS
 from ainerd.techniques.rheo_xpcs._picture import UNITS as PICTURE_UNITS
@@ -56,7 +56,7 @@ class Exposure(RunAnalysis):
         self._screen = Screen(partition, run.n_frames)
         self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(partition, run.n_frames)
-        self._picture = Picture(technique.field, run.n_frames, partition.n_roi)
+        self._picture = Picture(technique.field, run.n_frames)
         self._prepared = False  # whether the calibration was requested
 
     @property
@@ -72,29 +72,6 @@ class Exposure(RunAnalysis):
     def whole(self, frame: NDArray[Any], number: int) -> None:
         """Add a whole frame to the mean frame and I(q)."""
         self._picture.see(frame, number)
-
-    @property
-    def layouts(self) -> dict[str, Layout]:
-        """Larger arrays that `finish` will return, for the announced number of frames."""
-        n_roi, size = self._technique.partition.n_roi, self._reducer.size
-        shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "c2": ((n_roi, size, size), "float32"),
-            "latent": ((n_roi, self._technique.encoder.n_latent), "float32"),
-        }
-        if self._n_frames is not None:
-            n_tau = self._correlator.lag.size
-            shapes |= {
-                "g2": ((n_roi, n_tau), "float64"),
-                "g2_err": ((n_roi, n_tau), "float64"),
-                "tau": ((n_tau,), "float64"),
-            }
-        if self._technique.denoiser:
-            shapes |= {
-                "denoised": ((n_roi, DENOISED, DENOISED), "float32"),
-                "g2_denoised": ((n_roi, DENOISED - 1), "float64"),
-                "tau_denoised": ((DENOISED - 1,), "float64"),
-            }
-        return {name: Layout(shape, dtype, DIMS[name]) for name, (shape, dtype) in shapes.items()}
 
     def push(self, block: NDArray[Any]) -> None:
         """Take the next frames."""

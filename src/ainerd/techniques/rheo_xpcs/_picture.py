@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation, uniform_filter
 
-from ainerd.technique import Layout
 from ainerd.techniques.rheo_xpcs._bins import instrument, sensor
 from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings
@@ -52,8 +51,6 @@ class Picture:
     field : Field
     n_frames : int or None
         Number of frames of the run; None for an open-ended run.
-    n_roi : int
-        Number of bins of I(t).
 
     Attributes
     ----------
@@ -61,8 +58,8 @@ class Picture:
         Number of whole frames so far.
     """
 
-    def __init__(self, field: Field, n_frames: int | None, n_roi: int) -> None:
-        self._field, self._n_frames, self._n_roi = field, n_frames, n_roi
+    def __init__(self, field: Field, n_frames: int | None) -> None:
+        self._field, self._n_frames = field, n_frames
         self._total = np.zeros(field.bad.size, np.float32)  # weighted counts of each pixel
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
@@ -99,25 +96,6 @@ class Picture:
     def _over_rings(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Sum values over the pixels of each ring."""
         return _sums(self._ring, values, np.zeros((4, self._field.q.size + 1))).sum(axis=0)[1:]
-
-    @property
-    def layouts(self) -> dict[str, Layout]:
-        """Arrays that `finish` will return, as far as they are known."""
-        ny, nx = self._field.bad.shape
-        factor = binning((ny, nx))
-        shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "mean_frame": ((-(-ny // factor), -(-nx // factor)), "float32")
-        }
-        if n_q := self._field.q.size:
-            shapes |= {"saxs": ((n_q,), "float32"), "saxs_q": ((n_q,), "float64")}
-        if self._n_frames:
-            n = len(time_edges(self._n_frames, self._n_roi)) - 1
-            shapes |= {
-                "intensity": ((self._n_roi, n), "float32"),
-                "intensity_total": ((n,), "float32"),
-                "intensity_time": ((n,), "float64"),
-            }
-        return {name: Layout(shape, dtype, DIMS[name]) for name, (shape, dtype) in shapes.items()}
 
     def finish(
         self, counts: NDArray[Any], n_pixels: ArrayLike, frame_time_s: float, bad: ArrayLike = ()

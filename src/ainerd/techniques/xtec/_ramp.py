@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
-from ainerd.technique import Analysis, AnalysisError, Layout, RunAnalysis, RunInfo, is_novel
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.techniques.xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
 from ainerd.techniques.xtec._pixels import Cut, averages, cut, odd_patches, patches, rescale
@@ -42,8 +42,6 @@ class Ramp(RunAnalysis):
     Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed.
     `report` is called with the trajectories of each analysis, and with None if there are too few temperatures.
     """
-
-    layouts: Mapping[str, Layout] = {}  # the number of temperatures is not known in advance
 
     def __init__(
         self,
