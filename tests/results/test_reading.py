@@ -13,8 +13,7 @@ from tiled.catalog import orm
 from tiled.queries import Key
 
 from ainerd.results import AtlasRecord, ResultStore, _table, digest
-from ainerd.results._columns import Columns, parse_json
-from ainerd.results._snapshot import load_snapshot, pack, unpack
+from ainerd.results._columns import Columns, load_snapshot, pack, parse_json, unpack
 
 
 @pytest.fixture

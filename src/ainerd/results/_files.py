@@ -34,8 +34,8 @@ class Written(NamedTuple):
 def bundle(
     arrays: Mapping[str, NDArray[Any]],
     dims: Mapping[str, tuple[str, ...]],
-    units: Mapping[str, str],
     tables: Mapping[str, pd.DataFrame],
+    units: Mapping[str, str],
 ) -> bytes:
     """Return an HDF5 file with a dataset for each array and a group of columns for each table."""
     import h5py

@@ -80,8 +80,7 @@ def notes_by_key(results: Columns, notes: Notes) -> dict[str, list[str]]:
         return {}
     keys, runs = ({str(note.get(name)) for note in notes} for name in ("result", "raw_uid"))
     may_match = results.frame.index.isin([*keys]) | np.isin(results.column("raw_uid").astype(object), [*runs])
-    if (series := results.nested.get("raw_uids")) is not None:
-        may_match |= np.array([bool(value and runs & {*value}) for value in series.values])[series.codes]
+    may_match |= results.where("raw_uids", lambda uids: bool(runs & {*uids}))
     some = results.at(np.asarray(may_match, bool))
     rows = zip(some.frame.index, some.column("raw_uid"), some.values("raw_uids"), strict=True)
     texts = {key: notes_on(key, {"raw_uid": uid, "raw_uids": uids}, notes) for key, uid, uids in rows}
@@ -111,9 +110,7 @@ def _name_matches(results: Columns, name: str, wanted: Any) -> NDArray[np.bool_]
     if name in results.frame:
         selected |= _column_matches(results.column(name), wanted)
     first, *rest = name.split(".")
-    if (nested := results.nested.get(first)) is not None:
-        selected |= np.array([_value_matches(_inner(value, rest), wanted) for value in nested.values])[nested.codes]
-    return selected
+    return selected | results.where(first, lambda value: _value_matches(_inner(value, rest), wanted))
 
 
 def _column_matches(column: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
@@ -156,11 +153,9 @@ def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]
         column = results.frame[name]
         if column.dtype == object:
             has_word |= _words_in(words, column)
-    for nested in results.nested.values():
-        texts = [" ".join(_texts(value)).lower() for value in nested.values]
-        has_word |= np.array([[word in one for one in texts] for word in words]).reshape(len(words), -1)[
-            :, nested.codes
-        ]
+    for name in results.nested:
+        for k, word in enumerate(words):
+            has_word[k] |= results.where(name, lambda value, word=word: word in " ".join(_texts(value)).lower())
     for key in notes.keys() & {*results.frame.index} if notes else ():
         one = " ".join(notes[key]).lower()
         has_word[:, results.frame.index.get_loc(key)] |= [word in one for word in words]

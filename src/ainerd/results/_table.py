@@ -13,10 +13,9 @@ import pandas as pd
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
 
-from ainerd.results._columns import Columns, FindProblem, parse_json
+from ainerd.results._columns import Columns, FindProblem, load_snapshot, parse_json, save_snapshot
 from ainerd.results._nodes import PAGE, get, read_named, read_nodes
 from ainerd.results._progress import waiting
-from ainerd.results._snapshot import load_snapshot, save_snapshot
 
 Metadata = Mapping[str, Any]
 

@@ -29,11 +29,7 @@ _RESULT = [
 _TEXTS = ("reason", "superseded_by", "note")  # columns of texts, even if no result has one
 _SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 _DTYPES: Mapping[str, Any] = {
-    "scan_id": "Int64",
-    "event": "Int64",
-    "n_frames": "Int64",
-    "regime": "Int64",
-    "regime_then": "Int64",
+    **dict.fromkeys(("scan_id", "event", "n_frames", "regime", "regime_then"), "Int64"),
     "novel": "boolean",
     "novelty_p": "float64",
 }

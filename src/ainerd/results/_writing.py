@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from tiled.client.container import Container
 from tiled.client.utils import ClientError
@@ -22,6 +22,9 @@ from ainerd.results._records import FINAL, ConfigurationRecord, ResultRecord, ke
 from ainerd.technique import Analysis
 
 logger = logging.getLogger(__name__)
+
+# Arrays with the names of their dimensions, and tables, by name.
+Contents = tuple[Mapping[str, NDArray[Any]], Mapping[str, tuple[str, ...]], Mapping[str, pd.DataFrame]]
 
 ATTEMPTS = 5
 _ADDED = {"positions", "summary", "units"}  # fields of a record that changes are added to
@@ -35,7 +38,7 @@ class ResultWriter(ResultReader):
         self._signature = {} if agent is None else {"agent": agent}  # another agent may have begun the same result
         self.seems_away = False  # whether the server did not answer the last request
         self._takes_bundles = True  # until the server answers otherwise
-        self._begun: dict[str, ResultRecord] = {}  # results that are bundles, as they were last written
+        self._begun: dict[str, ResultRecord] = {}  # as they were last written
 
     def begin(self, record: ResultRecord) -> str:
         """Write that a run is being analysed, and return the key of its result.
@@ -50,17 +53,11 @@ class ResultWriter(ResultReader):
         """Like `begin`, but return the status of an existing result that is left as it is, or None. One request."""
         if record.supersedes is None:
             record = record.changed(supersedes=self._predecessor(record))
-        record, stays = record.changed(status="computing"), (*FINAL, "growing")
-        metadata = record.metadata()
-        if (answer := self._put(record.key, metadata, unless=stays)) is not None:
-            if answer.written:
-                self._begun[record.key] = record
-            return None if answer.written else answer.former
-        node, is_new = create_node(self._results, record.key, metadata, "AinerdResult")
-        if not is_new and node.metadata["status"] in stays:
-            return str(node.metadata["status"])
-        if not is_new:
-            node.replace_metadata(metadata, drop_revision=True)
+        record = record.changed(status="computing")
+        answer = self._write(record.key, record, unless=(*FINAL, "growing"))
+        if not answer.written:
+            return answer.former
+        self._begun[record.key] = record
         return None
 
     def complete(
@@ -108,19 +105,12 @@ class ResultWriter(ResultReader):
             for name, (times, values) in (series or {}).items()
         }
         record = _completed(_added(record, **self._signature | changes), analysis, tables, status or analysis.status)
-        metadata = record.metadata()
         arrays = {name: analysis.arrays[name] for name in record.arrays}
         tables |= {name: pd.DataFrame(dict(columns)) for name, columns in analysis.tables.items()}
-        if self._takes_bundles:
-            file = bundle(arrays, analysis.dims, record.units, tables)
-            if (answer := self._put(key, metadata, file, unless=FINAL)) is not None:
-                if record.status == "growing":
-                    self._begun[key] = record
-                return answer.written
-        node = result_node(self._results, key)
-        _write_nodes(node, arrays, analysis.dims, tables)
-        node.replace_metadata(metadata, drop_revision=True)
-        return True
+        answer = self._write(key, record, (arrays, analysis.dims, tables))
+        if record.status == "growing":
+            self._begun[key] = record
+        return answer.written
 
     def fail(self, key: str, reason: str, *, status: str = "failed", **changes: Any) -> bool:
         """Write why a run that was begun could not be analysed (with status "growing": cannot be analysed yet).
@@ -131,15 +121,7 @@ class ResultWriter(ResultReader):
         if record.status in FINAL:
             return False
         record = _added(record, **self._signature | changes).changed(status=status, reason=reason)
-        if (answer := self._put(key, record.metadata(), unless=FINAL)) is not None:
-            return answer.written
-        node = result_node(self._results, key)
-        try:
-            node.delete_contents(external_only=False)  # empty arrays, and half of an analysis
-        except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
-            logger.warning("the arrays in result %s cannot be removed: %s", key, error)
-        node.replace_metadata(record.metadata(), drop_revision=True)
-        return True
+        return self._write(key, record).written
 
     def close(self, key: str) -> bool:
         """Write that the result of a series is finished; False if it is not growing."""
@@ -169,19 +151,35 @@ class ResultWriter(ResultReader):
             node.replace_metadata(record.changed(arrays=shapes).metadata(), drop_revision=True)
         return record.digest
 
-    def _put(
-        self, key: str, metadata: Mapping[str, Any], file: bytes = b"", *, unless: tuple[str, ...]
-    ) -> Written | None:
-        """Write a result as a bundle, unless it has one of these statuses; None if the server takes no bundles."""
-        if not self._takes_bundles:
-            return None
-        try:
-            answer = put_bundle(self._results, key, metadata, file, unless=unless)
-        except httpx.TransportError:
-            self.seems_away = True
-            raise
-        self._takes_bundles, self.seems_away = answer is not None, False
-        return answer
+    def _write(
+        self, key: str, record: ResultRecord, contents: Contents | None = None, *, unless: tuple[str, ...] = FINAL
+    ) -> Written:
+        """Write a result with its contents, unless it has one of these statuses."""
+        metadata = record.metadata()
+        if self._takes_bundles:
+            file = b"" if contents is None else bundle(*contents, record.units)
+            try:
+                answer = put_bundle(self._results, key, metadata, file, unless=unless)
+            except httpx.TransportError:
+                self.seems_away = True
+                raise
+            self._takes_bundles, self.seems_away = answer is not None, False
+            if answer is not None:
+                return answer
+        node, is_new = create_node(self._results, key, metadata | {"status": "computing"}, "AinerdResult")
+        former = None if is_new else str(node.metadata["status"])
+        if former in unless:
+            return Written(former, False)
+        if contents is not None:
+            _write_nodes(node, *contents)
+        elif record.status != "computing":
+            try:
+                node.delete_contents(external_only=False)  # half of an analysis
+            except httpx.HTTPStatusError as error:  # a server that was killed may miss the files of these arrays
+                logger.warning("the arrays in result %s cannot be removed: %s", key, error)
+        if not is_new or record.status != "computing":
+            node.replace_metadata(metadata, drop_revision=True)
+        return Written(former, True)
 
     def _last_record(self, key: str) -> ResultRecord:
         """Return the record of a result that was begun, as it was last written."""
