@@ -27,7 +27,6 @@ from ainerd.results._commands import (
 from ainerd.results._export import export
 from ainerd.results._files import decode_table, put_array, put_attributes, put_table
 from ainerd.results._nodes import SPEC_VERSION
-from ainerd.results._problems import line_problem, result_problem, suggestion_problem
 from ainerd.results._progress import waiting
 from ainerd.results._reading import explain
 from ainerd.results._records import (
@@ -49,7 +48,7 @@ from ainerd.results._records import (
 from ainerd.results._search import notes_on, scan_text
 from ainerd.results._store import AinerdResult, ResultStore
 from ainerd.results._tables import nearest
-from ainerd.results._validation import validate
+from ainerd.results._validation import line_problem, result_problem, suggestion_problem, validate
 
 __all__ = [
     "Accept", "Add", "Command", "Exclude", "Hold", "Name", "Note", "Propose", "Reject", "Release", "SetBounds",

@@ -12,11 +12,11 @@ from tiled.queries import Key, KeysFilter
 from ainerd.results._columns import Columns
 from ainerd.results._commands import Note, Propose, new_id
 from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_nodes
-from ainerd.results._problems import ProblemFilter, line_problem, suggestion_problem
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
 from ainerd.results._search import Notes
 from ainerd.results._table import Table
 from ainerd.results._tables import log_table, suggestion_table
+from ainerd.results._validation import ProblemFilter, line_problem, suggestion_problem
 
 logger = logging.getLogger(__name__)
 

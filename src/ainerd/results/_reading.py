@@ -13,7 +13,6 @@ from ainerd.results._campaign_records import CampaignRecords
 from ainerd.results._columns import Columns
 from ainerd.results._files import read_table
 from ainerd.results._nodes import result_node
-from ainerd.results._problems import ProblemFilter, result_problem
 from ainerd.results._records import FINAL, USABLE, Configuration, ResultRecord
 from ainerd.results._records import digest as hashed
 from ainerd.results._search import KEY_LENGTH, Notes, find_key, matches, notes_by_key
@@ -27,6 +26,7 @@ from ainerd.results._tables import (
     newest_scope,
     result_table,
 )
+from ainerd.results._validation import ProblemFilter, result_problem
 from ainerd.technique import panels
 
 

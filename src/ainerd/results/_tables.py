@@ -113,13 +113,11 @@ def log_table(lines: Columns) -> pd.DataFrame:
 
 def newest_scope(results: Columns) -> dict[str, str]:
     """Return agent and digest of the newest usable result: only embeddings of the same scope can be compared."""
-    done = np.flatnonzero(results.sizes)
+    done = results.at(results.sizes > 0)
     if not len(done):
         return {}
-    when = results.column("run_time")[done]
-    latest = np.flatnonzero(when == (np.inf if np.isnan(when).any() else when.max()))
-    newest = done[latest[0]] if len(latest) else done[np.flatnonzero(np.isnan(when))[0]]
-    scope = {name: results.column(name)[newest] for name in ("agent", "digest")}
+    newest = int(np.nan_to_num(done.column("run_time"), nan=np.inf).argmax())
+    scope = {name: done.column(name)[newest] for name in ("agent", "digest")}
     return {name: value for name, value in scope.items() if isinstance(value, str)}
 
 

@@ -23,7 +23,6 @@ import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -144,17 +143,10 @@ def start_tiled(storage: Storage) -> Callable[[], tuple[Container, Callable[[], 
 
     The returned function waits for `open_tiled`, and returns its value or raises its error.
     """
-    if storage.uri:
-        return partial(open_tiled, storage)
     pool = ThreadPoolExecutor(1, "ainerd-server-start")
-    started = pool.submit(EmbeddedServer.start, storage.directory, readable_storage=storage.frames)
+    opened = pool.submit(open_tiled, storage)
     pool.shutdown(wait=False)
-
-    def opened() -> tuple[Container, Callable[[], None]]:
-        server = started.result()
-        return server.client(), server.close
-
-    return opened
+    return opened.result
 
 
 def running(directory: Path) -> tuple[str, str] | None:

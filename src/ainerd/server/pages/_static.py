@@ -33,14 +33,9 @@ PLOTLY = "plotly.min.js"
 WORTH_COMPRESSING = 1000  # bytes
 TYPES = {".js": "text/javascript", ".json": "application/json", ".svg": "image/svg+xml"}
 SPECS = (
-    "AinerdCampaign",
-    "AinerdResults",
-    "AinerdResult",
-    "AinerdSuggestions",
-    "AinerdSuggestion",
-    "AinerdLogbook",
+    "AinerdCampaign", "AinerdResults", "AinerdResult", "AinerdSuggestions", "AinerdSuggestion", "AinerdLogbook",
     "AinerdLog",
-)
+)  # fmt: skip
 router = APIRouter()
 
 
