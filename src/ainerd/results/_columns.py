@@ -138,7 +138,7 @@ class Columns:
         return list(self.nested[name].dropna().unique()) if name in self.nested else []
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """Parse JSON, with NaN as Python's json writes it."""
     try:
         return orjson.loads(text)

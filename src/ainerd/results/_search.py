@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,9 @@ def _words_match(results: Columns, text: str, notes: Mapping[str, Sequence[str]]
         column = results.frame[name]
         if column.dtype == object:
             has_word |= _words_in(words, column)
-    for name in results.nested:
+    for name in map(str, results.nested):
         for k, word in enumerate(words):
-            has_word[k] |= results.where(name, lambda value, word=word: word in " ".join(_texts(value)).lower())
+            has_word[k] |= results.where(name, partial(_has_word, word))
     for key in notes.keys() & {*results.frame.index} if notes else ():
         one = " ".join(notes[key]).lower()
         has_word[:, results.frame.index.get_loc(key)] |= [word in one for word in words]
@@ -169,6 +170,10 @@ def _words_in(words: Sequence[str], column: "pd.Series[Any]") -> NDArray[np.bool
     lower = pyarrow.compute.utf8_lower(texts)
     found = [pyarrow.compute.match_substring(lower, word).fill_null(False) for word in words]
     return np.array([one.to_numpy(zero_copy_only=False) for one in found], bool).reshape(len(words), -1)
+
+
+def _has_word(word: str, value: Any) -> bool:
+    return word in " ".join(_texts(value)).lower()
 
 
 def _texts(value: Any) -> Iterator[str]:
