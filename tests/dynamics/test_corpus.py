@@ -16,11 +16,11 @@ from ainerd.dynamics import (
     draw,
     known_maps,
     noisy,
-    noisy_runs,
     reduced_g1_squared,
 )
 from ainerd.latent import SHIPPED, read_weights
 from ainerd.techniques.rheo_xpcs import Bank
+from tests.noisy_runs import noisy_runs
 
 
 def test_held_out_families_are_never_drawn(monkeypatch):

@@ -7,10 +7,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
-from ainerd.dynamics import HELD_OUT, MECHANISMS, clean_exposure, draw, noisy_runs, ordinary
+from ainerd.dynamics import HELD_OUT, MECHANISMS, clean_exposure, draw, ordinary
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, add_systematics, run_features
+from tests.noisy_runs import noisy_runs
 
 CONTRAST = 0.2
 RUN = {"n_frames": 5000, "counts": 0.1, "n_pixels": 570}

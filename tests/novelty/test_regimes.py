@@ -10,10 +10,11 @@ from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
-from ainerd.dynamics import clean_exposure, draw, noisy_runs
+from ainerd.dynamics import clean_exposure, draw
 from ainerd.latent import Encoder
 from ainerd.novelty import RegimeModel, match_labels
 from ainerd.novelty._linkage import EXACT, MOST, find_leaders, tree_of, weighted_linkage
+from tests.noisy_runs import noisy_runs
 
 
 def blobs(sizes, seed=0, dimension=8, distance=12.0):

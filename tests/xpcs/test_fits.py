@@ -74,13 +74,13 @@ def test_a_power_law_is_found_with_its_errors():
     assert 0 < fit.p < 1 and fit_power(q, clean + (q > 0.03) * clean, 0.03 * clean).p < 1e-6
     assert np.all(np.abs(np.mean(pulls, axis=0)) < 5 / np.sqrt(200))
     assert np.all((np.std(pulls, axis=0) > 0.8) & (np.std(pulls, axis=0) < 1.25))
-    unweighted = fit_power(q, clean)
-    assert unweighted.exponent == pytest.approx(2.2) and unweighted.amplitude == pytest.approx(3.0)
+    exact = fit_power(q, clean, 0.03 * clean)
+    assert exact.exponent == pytest.approx(2.2) and exact.amplitude == pytest.approx(3.0)
 
 
 def test_a_power_law_without_points_is_nan():
-    fit = fit_power([0.01, 0.02, 0.03], [1.0, np.nan, -2.0])
+    fit = fit_power([0.01, 0.02, 0.03], [1.0, np.nan, -2.0], [0.1, 0.1, 0.1])
     assert np.isnan(fit.exponent) and fit.n == 1
-    assert np.isnan(fit_power([0.02, 0.02], [1.0, 2.0]).exponent)
+    assert np.isnan(fit_power([0.02, 0.02], [1.0, 2.0], [0.1, 0.1]).exponent)
     with pytest.raises(ValueError, match="of one length"):
-        fit_power([0.01, 0.02], [1.0])
+        fit_power([0.01, 0.02], [1.0], [0.1])

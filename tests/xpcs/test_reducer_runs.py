@@ -108,8 +108,6 @@ def test_intermediate_maps_do_not_change_the_result(frames, partition):
 def test_only_area_allows_open_ended_runs(frames, partition):
     with pytest.raises(ValueError, match="n_frames must be given for reduction 'gaussian'"):
         TwoTimeReducer(partition, None, reduction="gaussian", sigma=2.0)
-    with pytest.raises(ValueError, match="valid needs n_frames; in an open-ended run"):
-        TwoTimeReducer(partition, None, valid=np.ones(4, bool))
     reducer = reduce(frames[:20], partition, 60, size=12, reduction="decimate")
     with pytest.raises(ValueError, match="20 of 60 frames have arrived; only 'area'"):
         reducer.maps(partial=True)
@@ -133,10 +131,6 @@ def test_missing_frames_are_treated_as_not_valid(frames, partition, announced):
         whole.push(frames[:20], valid=valid[:20])
         whole.push(frames[20:], valid=valid[20:])
         assert np.abs(reducer.maps() - whole.maps()).max() < 1e-12
-        if announced:
-            known = TwoTimeReducer(partition, 60, valid=valid, **options)
-            known.push(frames)
-            assert np.abs(known.maps() - whole.maps()).max() < 1e-12
 
 
 def test_repeated_and_surplus_frames_are_refused(frames, partition):

@@ -34,11 +34,11 @@ def speckle(partition, n=90, seed=0):
 def reduced(partition, counts, hot, **options):
     valid = np.ones(len(counts), bool)
     valid[[5, 30, 31]] = False
-    reducer = TwoTimeReducer(partition, len(counts), size=16, valid=valid, **options)
+    reducer = TwoTimeReducer(partition, len(counts), size=16, **options)
     for a in range(0, len(counts), 20):
         if a == 40:
             reducer.leave_out(np.flatnonzero(partition.pixels == hot))
-        reducer.push(counts[a : a + 20])
+        reducer.push(counts[a : a + 20], valid=valid[a : a + 20])
     return reducer.maps()
 
 

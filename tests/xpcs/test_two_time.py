@@ -10,12 +10,13 @@ DIAGONALS = ("poisson", "neighbour", "raw")
 NORMALIZATIONS = ("smoothed", "paper", "symmetric")
 
 
-def reduce(frames, partition, blocks=(7,), **options):
+def reduce(frames, partition, blocks=(7,), valid=None, **options):
     reducer = TwoTimeReducer(partition, len(frames), **options)
+    keep = np.ones(len(frames), bool) if valid is None else valid
     start, i = 0, 0
     while start < len(frames):
         step = blocks[i % len(blocks)]
-        reducer.push(frames[start : start + step])
+        reducer.push(frames[start : start + step], valid=keep[start : start + step])
         start, i = start + step, i + 1
     return reducer.maps()
 
@@ -197,7 +198,6 @@ def test_a_run_without_photons_is_refused(partition):
         ({"diagonal": "none"}, "no diagonal"),
         ({"normalization": "none"}, "no normalization"),
         ({"dtype": "int8"}, "dtype"),
-        ({"valid": [True]}, "valid has shape"),
     ],
 )
 def test_unknown_options_are_named(partition, options, message):

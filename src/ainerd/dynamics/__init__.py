@@ -11,7 +11,6 @@ from ainerd.dynamics._corpus import (
     known_maps,
     nearest_covariances,
     noisy,
-    noisy_runs,
 )
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._kernels import (
@@ -35,7 +34,6 @@ __all__ = [
     "nearest_covariances",
     "ordinary",
     "noisy",
-    "noisy_runs",
     "FAMILIES",
     "HELD_OUT",
     "KNOWN",

@@ -118,29 +118,6 @@ def noisy(
     return maps
 
 
-def noisy_runs(
-    clean: NDArray[np.float32],
-    *,
-    n_pixels: float,
-    n_frames: float,
-    counts: float,
-    rng: np.random.Generator,
-    n_roi: int = 18,
-) -> NDArray[np.float32]:
-    """Draw C2 maps of whole runs, (n, n_roi, 64, 64): `noisy` at equal azimuthal bins around the full circle.
-
-    `clean`, (n, d, 64, 64), is beta |g1|² at the d = 9 `DIRECTIONS`, of which each bin takes the nearest; d = 1 for
-    isotropic dynamics. The statistics are as in `noisy`, one number for all.
-    """
-    n, d = clean.shape[:2]
-    if d == 1:
-        return noisy(clean[:, 0], n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng, draws=n_roi)
-    nearest = (2 * np.arange(n_roi) + 1) * d // n_roi % d
-    bins = clean[:, nearest].reshape(-1, SIZE, SIZE)
-    maps = noisy(bins, n_pixels=n_pixels, n_frames=n_frames, counts=counts, rng=rng)
-    return maps.reshape(n, n_roi, SIZE, SIZE)
-
-
 def nearest_covariances(shape: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the positive matrices nearest to symmetric ones (n, 64, 64)."""
     values, vectors = np.linalg.eigh(shape)

@@ -204,14 +204,14 @@ class PowerFit:
     Attributes
     ----------
     exponent, exponent_err : float
-        NaN if fewer than two points can be used; the error also with two points without errors.
+        NaN if fewer than two points can be used.
     amplitude, amplitude_err : float
         At q = 1/nm, in the unit of the values.
     chi2 : float
         Reduced chi square, in the logarithm; NaN without a degree of freedom.
     p : float
         Probability that a power law with these errors scatters so much. Below .01 there is no power law, or the errors
-        are too small. NaN without errors or a degree of freedom.
+        are too small. NaN without a degree of freedom.
     """
 
     exponent: float = np.nan
@@ -223,7 +223,7 @@ class PowerFit:
     n: int
 
 
-def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) -> PowerFit:
+def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike) -> PowerFit:
     """Fit tau = amplitude * q^-n, a straight line in the logarithms; n = 2 is diffusion, 1 ballistic motion.
 
     Parameters
@@ -232,16 +232,15 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
         q of the bins, or mean q of each ring, in 1/nm.
     tau : array_like, shape (n,)
         Relaxation times, in any unit. Points that are not finite and positive, such as failed fits, are ignored.
-    tau_err : array_like, shape (n,), optional
-        One standard deviation. Without it the errors come from the scatter of the points.
+    tau_err : array_like, shape (n,)
+        One standard deviation.
 
     Raises
     ------
     ValueError
         If the lengths differ.
     """
-    x, y = np.asarray(q, dtype=float), np.asarray(tau, dtype=float)
-    error = np.ones_like(y) if tau_err is None else np.asarray(tau_err, dtype=float)
+    x, y, error = (np.asarray(each, dtype=float) for each in (q, tau, tau_err))
     if not x.shape == y.shape == error.shape or x.ndim != 1:
         raise ValueError(f"q, tau and tau_err must be of one length, got {x.shape}, {y.shape}, {error.shape}")
     use = np.isfinite(x) & np.isfinite(y) & np.isfinite(error) & (error > 0)
@@ -249,14 +248,12 @@ def fit_power(q: ArrayLike, tau: ArrayLike, tau_err: ArrayLike | None = None) ->
     n = int(use.sum())
     if n < 2 or np.ptp(x[use]) == 0:
         return PowerFit(n=n)
-    x, y, sd = np.log(x[use]), np.log(y[use]), np.ones(n) if tau_err is None else error[use] / y[use]
+    x, y, sd = np.log(x[use]), np.log(y[use]), error[use] / y[use]
     design = np.stack([-x, np.ones(n)], axis=1) / sd[:, None]
     covariance = np.linalg.inv(design.T @ design)
     exponent, log_amplitude = covariance @ design.T @ (y / sd)
     chi2 = (((y + exponent * x - log_amplitude) / sd) ** 2).sum() / (n - 2) if n > 2 else np.nan
-    if tau_err is None:
-        covariance = covariance * chi2
-    p = chi2_distribution.sf(chi2 * (n - 2), n - 2) if n > 2 and tau_err is not None else np.nan
+    p = chi2_distribution.sf(chi2 * (n - 2), n - 2) if n > 2 else np.nan
     amplitude = np.exp(log_amplitude)
     spread = np.sqrt(np.diag(covariance))
     return PowerFit(

@@ -80,7 +80,7 @@ def g2(
     frames : ndarray, shape (T, ny, nx) or (T, n_pixels)
         Counts.
     partition, normalization, valid
-        As in `TwoTimeReducer`.
+        As in `TwoTimeReducer`, and in its `push`.
     dtype : {"float32", "float64"}
         Precision of the Fourier transforms. In float32 the error is below 1e-4 at any lag.
     """

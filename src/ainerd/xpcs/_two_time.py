@@ -185,8 +185,6 @@ class TwoTimeReducer:
     normalization : {"smoothed", "paper", "symmetric"}
         How counts become fluctuations: divided by S(q) of each static sub-bin and by the mean of the frame, by the time
         mean alone, or by the mean of the frame alone.
-    valid : array_like of bool, shape (n_frames,), optional
-        False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
     dtype : {"float32", "float64"}
         Type of the accumulated rows and the maps.
 
@@ -225,7 +223,6 @@ class TwoTimeReducer:
         sigma: float | None = None,
         diagonal: Diagonal = "poisson",
         normalization: Normalization = "smoothed",
-        valid: ArrayLike | None = None,
         dtype: Precision = "float32",
     ) -> None:
         check_choice("diagonal", diagonal, Diagonal)
@@ -238,14 +235,12 @@ class TwoTimeReducer:
         if self.n_frames is None:
             if reduction != "area" or sigma is not None:
                 raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
-            if valid is not None:
-                raise ValueError("valid needs n_frames; in an open-ended run, give it to push")
             self._rows: AreaRows | MapRows = AreaRows(None, size)
         else:
             operator = reduction_operator(reduction, self.n_frames, size, sigma)
             self._rows = AreaRows(self.n_frames, size) if reduction == "area" else MapRows(operator)
         capacity = self._rows.n_rows if self.n_frames is None else self.n_frames
-        self._valid = check_valid(valid, capacity)
+        self._valid = np.ones(capacity, bool)
         self.n_pushed = 0
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
         self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
@@ -273,7 +268,7 @@ class TwoTimeReducer:
         first : int, optional
             Index of the first of them in the run, from 0. Skipped frames are missing and left out.
         valid : array_like of bool, shape (b,), optional
-            False for frames to leave out.
+            False for frames to leave out. A frame without a photon in a bin is always left out of that bin.
 
         Raises
         ------
@@ -364,7 +359,7 @@ class TwoTimeReducer:
         while end > len(self._valid):
             self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
             self._valid = np.append(self._valid, np.ones_like(self._valid))
-        self._valid[begin:end] &= keep
+        self._valid[begin:end] = keep
         self.n_pushed = end
         return begin
 
@@ -436,12 +431,13 @@ def two_time(
     """Return the two-time correlation C2(t1, t2) of each bin, (n_roi, T, T), or (n_roi, size, size) by the area mean.
 
     The baseline is 1; rows and columns of frames that are not valid are NaN. `frames` are counts, (T, ny, nx) or
-    (T, n_pixels); the options are those of `TwoTimeReducer`.
+    (T, n_pixels); the options are those of `TwoTimeReducer`, and of its `push`.
     """
-    options = {"diagonal": diagonal, "normalization": normalization, "valid": valid, "dtype": dtype}
     if size is not None:
-        reducer = TwoTimeReducer(partition, len(frames), size=size, **options)  # type: ignore[arg-type]
-        reducer.push(frames)
+        reducer = TwoTimeReducer(
+            partition, len(frames), size=size, diagonal=diagonal, normalization=normalization, dtype=dtype
+        )
+        reducer.push(frames, valid=valid)
         return reducer.maps()
     check_choice("diagonal", diagonal, Diagonal)
     check_choice("normalization", normalization, Normalization)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy, noisy_runs
+from ainerd.dynamics import MECHANISMS, Dynamics, Sheared, clean_exposure, draw, noisy
 from ainerd.latent import Encoder, ModelError, run_embedding, write_weights
 from ainerd.novelty import LOOKS
 from ainerd.techniques.rheo_xpcs import (
@@ -18,6 +18,7 @@ from ainerd.techniques.rheo_xpcs import (
     write_bank,
 )
 from ainerd.xpcs import Partition
+from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 500, "counts": 0.5, "n_pixels": 570}
 

@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ainerd.dynamics import MECHANISMS, Dynamics, noisy_runs, reduced_g1_squared
+from ainerd.dynamics import MECHANISMS, Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder, run_embedding
 from ainerd.novelty import NoveltyScorer
 from ainerd.results import ResultRecord, ResultStore
@@ -14,6 +14,7 @@ from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
 from ainerd.techniques.rheo_xpcs.commands._train import train
+from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
 app = typer.Typer()

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ainerd.dynamics import Dynamics, clean_exposure, noisy_runs
+from ainerd.dynamics import Dynamics, clean_exposure
 from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
 from ainerd.techniques.rheo_xpcs import run_features
+from tests.noisy_runs import noisy_runs
 
 AVALANCHE = Dynamics(family="avalanche", tau_s=5.0, events=((0.3, 1.5),))
 FLUID = Dynamics(family="fluid", tau_s=0.05)
