@@ -1,6 +1,7 @@
 """Fit the change of the relaxation time with the age of the sample."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -114,21 +115,19 @@ def fit_ageing(
     noise = Scatter(noise.deviation[:, kept], noise.roi, noise.factor, noise.size)
     mean = noise.size @ ring[np.ix_(bins, data[kept])] / noise.size.sum()
     row, column = np.nonzero(use)
-    of_age = _Data(lags[column], mean, noise)
-    log_age = np.log(ages[use])
-    centre = log_age.mean()
-    one = of_age.fit(np.ones((len(row), 1)))
-    law = of_age.fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0], law=True)
+    lag, log_age = lags[column], np.log(ages[use])
+    fit, centre = partial(_fit, lag, mean, noise), log_age.mean()
+    one = fit(np.ones((len(row), 1)))
+    law = fit(np.stack([np.ones(len(row)), log_age - centre], axis=1), one[0], law=True)
     kinds, where = np.unique(row, return_inverse=True)
-    each = of_age.fit(
-        np.eye(len(kinds))[where], np.r_[one[0][:3], law[0][3] + law[0][4] * (np.log(middle[kinds]) - centre)]
-    )
+    start = np.r_[one[0][:3], law[0][3] + law[0][4] * (np.log(middle[kinds]) - centre)]
+    each = fit(np.eye(len(kinds))[where], start)
     mu, mu_err = law[0][4], law[1][4]
     p = 2 * t_distribution.sf(abs(mu) / mu_err, max(noise.freedom - 1, 1)) if mu_err > 0 else np.nan
     # lags are correlated: chi square in units of the mean squared residual of the better model
     gain = len(mean) * np.log(one[2] / law[2]) - np.log(len(mean)) if law[2] > 0 else np.nan
     out_tau, out_err = empty.copy(), empty.copy()
-    inside = (each[0][3:] > np.log(of_age.lag.min() / 4)) & (each[0][3:] < np.log(4 * of_age.lag.max()))
+    inside = (each[0][3:] > np.log(lag.min() / 4)) & (each[0][3:] < np.log(4 * lag.max()))
     known = inside & (each[1][3:] < np.log(2))
     out_tau[kinds[known]] = np.exp(each[0][3:][known])
     out_err[kinds[known]] = out_tau[kinds[known]] * each[1][3:][known]
@@ -162,60 +161,55 @@ def middle_age(edges: ArrayLike, lag: ArrayLike) -> NDArray[np.float64]:
     return np.maximum((first + last - lags + 1) / 2, 0.5)  # averaged lags may reach before the first frame
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Mean g2 of a ring at all usable ages and lags, in one row, with the scatter of its parts."""
+def _fit(
+    lag: NDArray, value: NDArray, noise: Scatter, design: NDArray, start: NDArray | None = None, law: bool = False
+) -> tuple[NDArray, NDArray, float]:
+    """Fit contrast, static, exponent, and coefficients of `design` for log tau; return them, errors, chi square.
 
-    lag: NDArray[np.float64]
-    value: NDArray[np.float64]
-    noise: Scatter
+    `value` is the mean g2 of a ring at all usable ages and lags, in one row, as `lag` is. For a `law` the second
+    coefficient is its exponent.
+    """
+    weight = 1 / np.sqrt(np.maximum(np.diag(noise.covariance()), 1e-300))
+    log_lag = np.log(lag)
 
-    def fit(self, design: NDArray, start: NDArray | None = None, law: bool = False) -> tuple[NDArray, NDArray, float]:
-        """Fit contrast, static, exponent, and coefficients of `design` for log tau; return them, errors, chi square.
+    def model(x: NDArray) -> tuple[NDArray, NDArray]:
+        contrast, static, exponent = x[:3]
+        ratio = log_lag - design @ x[3:]
+        z = np.exp(np.clip(exponent * ratio, -700, 6))
+        g = np.exp(-z)
+        f = (1 - static) * g + static
+        by_z = -2 * contrast * f * (1 - static) * g
+        slopes = [f * f, 2 * contrast * f * (1 - g), by_z * z * ratio]
+        return 1 + contrast * f * f, np.column_stack([*slopes, -(by_z * z * exponent)[:, None] * design])
 
-        For a `law` the second coefficient is its exponent.
-        """
-        weight = 1 / np.sqrt(np.maximum(np.diag(self.noise.covariance()), 1e-300))
-        log_lag = np.log(self.lag)
-
-        def model(x: NDArray) -> tuple[NDArray, NDArray]:
-            contrast, static, exponent = x[:3]
-            ratio = log_lag - design @ x[3:]
-            z = np.exp(np.clip(exponent * ratio, -700, 6))
-            g = np.exp(-z)
-            f = (1 - static) * g + static
-            by_z = -2 * contrast * f * (1 - static) * g
-            slopes = [f * f, 2 * contrast * f * (1 - g), by_z * z * ratio]
-            return 1 + contrast * f * f, np.column_stack([*slopes, -(by_z * z * exponent)[:, None] * design])
-
-        n = design.shape[1]
-        bounds = np.full((2, n), [[log_lag.min() - FAR], [log_lag.max() + FAR]])
-        if law:
-            bounds[:, 1] = -STEEPEST, STEEPEST
-        best = None
-        for x in self._starts(n) if start is None else [np.r_[start, np.zeros(3 + n - len(start))]]:
-            low, high = np.r_[_LOW, bounds[0]], np.r_[_HIGH, bounds[1]]
-            fitted = least_squares(
-                lambda x: weight * (model(x)[0] - self.value),
-                np.clip(x, low + 1e-6, high - 1e-6),
-                jac=lambda x: weight[:, None] * model(x)[1],
-                bounds=(low, high),
-                x_scale="jac",
-                max_nfev=60,
-            )
-            best = fitted if best is None or fitted.cost < best.cost else best
-        jacobian = best.jac  # type: ignore[union-attr]
-        scale = np.maximum(np.linalg.norm(jacobian, axis=0), NOTHING)
-        bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)
-        bread /= scale * scale[:, None]
-        noise = self.noise
-        of_ring = (noise.size / noise.size.sum())[noise.roi] * np.sqrt(noise.factor)
-        score = (of_ring[:, None] * noise.deviation * weight) @ jacobian
-        covariance = bread @ (score.T @ score) @ bread
-        return best.x, np.sqrt(np.diag(covariance)), 2 * best.cost  # type: ignore[union-attr]
-
-    def _starts(self, n: int) -> list[NDArray]:
-        height = max(float(self.value[self.lag == self.lag.min()].mean() - 1), 1e-3)
-        below = self.lag[self.value - 1 < height * np.exp(-2)]
-        log_tau = np.log(below.min() if below.size else self.lag.max())
-        return [np.r_[height, static, 1.0, n * [log_tau]] for static in (0.05, 0.4)]
+    n = design.shape[1]
+    low, high = np.r_[_LOW, n * [log_lag.min() - FAR]], np.r_[_HIGH, n * [log_lag.max() + FAR]]
+    if law:
+        low[4], high[4] = -STEEPEST, STEEPEST
+    if start is None:
+        height = max(float(value[lag == lag.min()].mean() - 1), 1e-3)
+        below = lag[value - 1 < height * np.exp(-2)]
+        log_tau = np.log(below.min() if below.size else lag.max())
+        starts = [np.r_[height, static, 1.0, n * [log_tau]] for static in (0.05, 0.4)]
+    else:
+        starts = [np.r_[start, np.zeros(3 + n - len(start))]]
+    fits = [
+        least_squares(
+            lambda x: weight * (model(x)[0] - value),
+            np.clip(x, low + 1e-6, high - 1e-6),
+            jac=lambda x: weight[:, None] * model(x)[1],
+            bounds=(low, high),
+            x_scale="jac",
+            max_nfev=60,
+        )
+        for x in starts
+    ]
+    best = min(fits, key=lambda fitted: fitted.cost)
+    jacobian = best.jac
+    scale = np.maximum(np.linalg.norm(jacobian, axis=0), NOTHING)
+    bread = np.linalg.pinv(jacobian.T @ jacobian / scale / scale[:, None], rcond=1e-10, hermitian=True)
+    bread /= scale * scale[:, None]
+    of_ring = (noise.size / noise.size.sum())[noise.roi] * np.sqrt(noise.factor)
+    score = (of_ring[:, None] * noise.deviation * weight) @ jacobian
+    covariance = bread @ (score.T @ score) @ bread
+    return best.x, np.sqrt(np.diag(covariance)), 2 * best.cost
