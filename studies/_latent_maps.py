@@ -73,7 +73,7 @@ class LabelledMaps:
 
 def truth_of(family: str, rng: np.random.Generator) -> tuple[Dynamics, float, NDArray[np.float64]]:
     """Draw dynamics of a family and an azimuth, and return both with |g1|² at 256 px."""
-    dynamics = draw(family, rng, 1.0)
+    dynamics = draw(family, rng)
     away = rng.uniform(-ALONG_DEG, ALONG_DEG) if dynamics.is_heterodyne else rng.uniform(0, 180)
     phi = dynamics.flow_deg + away
     return dynamics, phi, seen(dynamics, phi)

@@ -43,7 +43,7 @@ class Exposures:
         points: dict[str, list[NDArray[np.float32]]] = {name: [] for name in encoders}
         family, of = [], []
         for number, (kind, _) in enumerate((kind, k) for kind in range(len(FAMILIES)) for k in range(truths)):
-            dynamics = draw(FAMILIES[kind], rng, 1.0)
+            dynamics = draw(FAMILIES[kind], rng)
             for _ in range(each):
                 maps = exposure(variant(dynamics, rng), rng)
                 for name, encoder in encoders.items():
@@ -135,10 +135,7 @@ def covered(z: NDArray[np.float32], drawn: list[Campaign], scatter: float) -> fl
 def stability(encoders: dict[str, Encoder], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Return how often the nearest of n clean latent vectors to a noisy one is its own, by texture of the noise."""
     clean = np.stack(
-        [
-            1 + 0.2 * clean_exposure(draw(str(rng.choice(FAMILIES)), rng, 1.0), [rng.uniform(0, 180)])[0]
-            for _ in range(n)
-        ]
+        [1 + 0.2 * clean_exposure(draw(str(rng.choice(FAMILIES)), rng), [rng.uniform(0, 180)])[0] for _ in range(n)]
     ).astype(np.float32)
     rows = []
     for texture in TEXTURES:

@@ -217,7 +217,7 @@ class Sample:
         self.exposures = [self._exposures(family, rng) for family in self.families]
 
     def _exposures(self, family: str, rng: np.random.Generator) -> Views:
-        truth, clean = draw(family, rng, 1.0), []
+        truth, clean = draw(family, rng), []
         for _ in range(EXPOSURES):
             azimuth = rng.uniform(0, 360)
             clean.append(Clean.at_directions(clean_exposure(variant(truth, rng), DIRECTIONS + azimuth)))

@@ -118,7 +118,7 @@ def tuned(runs: int = 90, steps: int = 1000, each: int = 60) -> None:
 
     def measured_runs() -> Iterator[NDArray[np.float32]]:
         for i in range(runs):
-            clean = reduced_g1_squared(draw(families[i % len(families)], rng, 1.0), 1.0, 256, np.arange(18) * 10.0)
+            clean = reduced_g1_squared(draw(families[i % len(families)], rng), 1.0, 256, np.arange(18) * 10.0)
             signal = (CONTRAST * clean).astype(np.float32)
             yield noisy(signal, n_pixels=570, n_frames=5000, counts=0.3, rng=rng)[:, 0]
 

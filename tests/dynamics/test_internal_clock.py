@@ -15,10 +15,10 @@ T = np.linspace(0, 50, 501)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(set(FAMILIES) - {"echo"})), st.integers(0, 2**32 - 1), st.floats(0.1, 1e4))
-def test_the_clock_starts_at_zero_and_increases(family, seed, duration):
-    for _, part in draw(family, np.random.default_rng(seed), duration).parts:
-        s = clock(part, np.linspace(0, duration, 200))
+@given(st.sampled_from(sorted(set(FAMILIES) - {"echo"})), st.integers(0, 2**32 - 1))
+def test_the_clock_starts_at_zero_and_increases(family, seed):
+    for _, part in draw(family, np.random.default_rng(seed)).parts:
+        s = clock(part, np.linspace(0, 1, 200))
         assert s[0] == 0
         assert np.all(np.diff(s) > 0)
 

@@ -21,7 +21,7 @@ def encoder():
 
 def truths(families, n, seed):
     rng = np.random.default_rng(seed)
-    drawn = [draw(family, rng, 1.0) for family in families for _ in range(n)]
+    drawn = [draw(family, rng) for family in families for _ in range(n)]
     return np.concatenate([reduced_g1_squared(d, 1.0, 64, [d.flow_deg]) for d in drawn]).astype(np.float32)
 
 

@@ -153,7 +153,7 @@ def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monke
     rng = np.random.default_rng(7)
 
     def echoes(n):
-        shape = [reduced_g1_squared(draw("echo", rng, 1.0), 1.0, 64, [0.0])[0] for _ in range(n)]
+        shape = [reduced_g1_squared(draw("echo", rng), 1.0, 64, [0.0])[0] for _ in range(n)]
         return np.float32(0.2) * np.array(shape, np.float32)
 
     def measured(shape, counts):
@@ -164,7 +164,7 @@ def test_tuning_learns_measured_maps_and_keeps_the_rest_in_place(tmp_path, monke
     maps = measured(fresh, 0.3)
     error = [np.square(e.decode(e.encode(maps), size=64) - 1 - fresh).mean() for e in (before, after)]
     assert error[1] < 0.9 * error[0]
-    slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng, 1.0), 1.0, 64, np.arange(18) * 10.0)
+    slow = 1 + np.float32(0.2) * reduced_g1_squared(draw("slow", rng), 1.0, 64, np.arange(18) * 10.0)
     moved = (after.encode(slow) - before.encode(slow))[:, 2:32]
     assert np.sqrt(np.square(moved).mean()) < 0.2  # latent shapes spread about 1
     with pytest.raises(ValueError, match="no measured map has any contrast"):

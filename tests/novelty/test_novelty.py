@@ -32,7 +32,7 @@ def scorer(encoder, bank):
     return NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=CONTRAST, **RUN), bank.families)
 
 
-def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, rng, 1.0)):
+def seen(encoder, families, n, seed=11, drawn=lambda family, rng: draw(family, rng)):
     """Return features of n new exposures of each family, in 18 bins."""
     rng, out, noise = np.random.default_rng(seed), {}, (CONTRAST + 64 / 500) / np.sqrt(18 * 570)
     for family in families:

@@ -104,7 +104,7 @@ def test_simulated_campaigns():
     for seed in range(5):
         rng = np.random.default_rng(seed)
         families = rng.choice(["fluid", "slow", "ageing", "arrested", "avalanche", "flow"], rng.integers(3, 6), False)
-        regimes = [draw(str(family), rng, 1.0) for family in families]
+        regimes = [draw(str(family), rng) for family in families]
         labels = np.resize(np.arange(len(regimes)), rng.integers(12, 30))
         z = []
         for label in labels:

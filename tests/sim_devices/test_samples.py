@@ -119,13 +119,13 @@ def test_some_parameters_are_outside_of_what_the_corpus_draws():
     seen, corpus = {}, {}
     rng = np.random.default_rng(0)
     for name, parameter in (
-        ("populations", lambda drawn: -drawn.second.tau_s),
-        ("beam", lambda drawn: drawn.beam_speedup),
-        ("avalanche", lambda drawn: max((jump for _, jump in drawn.events), default=0)),
+        ("populations", lambda drawn, exposure_s: -drawn.second.tau_s / exposure_s),
+        ("beam", lambda drawn, exposure_s: drawn.beam_speedup * exposure_s),
+        ("avalanche", lambda drawn, exposure_s: max((jump for _, jump in drawn.events), default=0)),
     ):
         sample = next(s for s in (hidden_sample("null", seed) for seed in range(99)) if s.regions == (name,))
-        seen[name] = max(parameter(drawn_at(sample, x, x, events=((310, 1.5),))) for x in range(10))
-        corpus[name] = max(parameter(draw(name, rng, 50)) for _ in range(500))
+        seen[name] = max(parameter(drawn_at(sample, x, x, events=((310, 1.5),)), 50) for x in range(10))
+        corpus[name] = max(parameter(draw(name, rng), 1) for _ in range(500))
     assert all(seen[name] > corpus[name] for name in seen), (seen, corpus)
 
 

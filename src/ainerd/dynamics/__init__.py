@@ -4,14 +4,7 @@ The kernels do not depend on the detector or on noise. The simulated devices dra
 draws maps.
 """
 
-from ainerd.dynamics._corpus import (
-    DIRECTIONS,
-    Statistics,
-    clean_exposure,
-    known_maps,
-    nearest_covariances,
-    noisy,
-)
+from ainerd.dynamics._corpus import DIRECTIONS, Statistics, clean_exposure, known_maps, nearest_covariances, noisy
 from ainerd.dynamics._families import FAMILIES, HELD_OUT, KNOWN, draw
 from ainerd.dynamics._kernels import (
     Dynamics,

@@ -12,14 +12,13 @@ from ainerd.dynamics._families import KNOWN, draw
 from ainerd.dynamics._kernels import Dynamics, reduced_g1_squared
 
 SIZE = 64  # cells of a map along each time
-_DURATION_S = 1.0  # arbitrary, because every family is drawn relative to the exposure
 # centers of nine azimuthal bins of 20 degrees; by Friedel's symmetry the other nine show the same
 DIRECTIONS = np.arange(10.0, 180.0, 20.0)
 
 
 def known_maps(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw |g1|², (n, 64, 64), of n exposures of known families, each at a random azimuth."""
-    exposures = [draw(str(family), rng, _DURATION_S) for family in rng.choice(KNOWN, n)]
+    exposures = [draw(str(family), rng) for family in rng.choice(KNOWN, n)]
     return np.concatenate([clean_exposure(known, [rng.uniform(0, 180)]) for known in exposures])
 
 
@@ -30,9 +29,9 @@ def clean_exposure(dynamics: Dynamics, phi_deg: ArrayLike = DIRECTIONS) -> NDArr
     isotropic dynamics.
     """
     if dynamics.is_isotropic:
-        return reduced_g1_squared(dynamics, _DURATION_S, SIZE).astype(np.float32)
+        return reduced_g1_squared(dynamics, 1.0, SIZE).astype(np.float32)
     at, weights = np.polynomial.legendre.leggauss(8 if dynamics.is_heterodyne else 1)
-    maps = (reduced_g1_squared(dynamics, _DURATION_S, SIZE, phi + 10 * at) for phi in np.asarray(phi_deg))
+    maps = (reduced_g1_squared(dynamics, 1.0, SIZE, phi + 10 * at) for phi in np.asarray(phi_deg))
     return np.stack([np.tensordot(weights / 2, in_bin, 1) for in_bin in maps]).astype(np.float32)
 
 

@@ -134,7 +134,7 @@ def test_bins_of_part_of_a_circle_and_of_unequal_pixels_have_their_own_bank(enco
 
 def test_features_begin_with_the_embedding(encoder):
     rng = np.random.default_rng(1)
-    clean = np.float32(0.2) * clean_exposure(draw("avalanche", rng, 1.0))[None]
+    clean = np.float32(0.2) * clean_exposure(draw("avalanche", rng))[None]
     maps = np.kron(noisy_runs(clean, rng=rng, **RUN)[0], np.ones((4, 4)))
     embedding = run_embedding(encoder, encoder.encode(maps))
     np.testing.assert_allclose(run_features(encoder, maps, **RUN)[:15], embedding[:15], atol=1e-4)

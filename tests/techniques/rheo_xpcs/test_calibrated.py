@@ -16,7 +16,7 @@ SEEN = {"photons": 200.0, "n_pixels": 400.0, "contrast": 0.2, "n_roi": 18}
 def bank(tmp_path_factory):
     rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("bank") / "bank.safetensors"
     families = ["slow"] * 40 + ["fluid"] * 40
-    write_bank(path, [clean_exposure(draw(family, rng, 1.0)) for family in families], families, seed=0)
+    write_bank(path, [clean_exposure(draw(family, rng)) for family in families], families, seed=0)
     return Bank.load(path)
 
 

@@ -65,7 +65,7 @@ class Truths:
         triangles, family, known = np.empty((n, 2080), np.float16), np.empty(n, np.int64), np.empty((n, 8), np.float32)
         for i in range(n):
             family[i] = -1 if rng.random() < _COMPOSED_SHARE else rng.integers(len(KNOWN))
-            dynamics = composed(rng) if family[i] < 0 else draw(KNOWN[family[i]], rng, 1.0)
+            dynamics = composed(rng) if family[i] < 0 else draw(KNOWN[family[i]], rng)
             phi = rng.uniform(0, 180)
             # Half are averaged over bins of 20 degrees, half over bins too narrow to wash fringes out.
             shape = clean_exposure(dynamics, [phi]) if i % 2 == 0 else reduced_g1_squared(dynamics, 1.0, SIZE, [phi])
@@ -235,7 +235,7 @@ def truth(rng: np.random.Generator) -> Dynamics:
     if kind == 1:
         return composed(rng)
     if kind == 2:
-        return draw(str(rng.choice(KNOWN)), rng, 1.0)
+        return draw(str(rng.choice(KNOWN)), rng)
     dynamics: Dynamics | Sheared | None = None
     while not isinstance(dynamics, Dynamics):  # the run encoder is not trained on shear
         dynamics = ordinary(str(rng.choice(list(MECHANISMS))), rng)
