@@ -131,7 +131,7 @@ class FrameReader:
         pixels = np.ascontiguousarray(pixels, np.int64)
         if not pixels.size or pixels.min() < 0 or pixels.max() >= ny * nx:
             raise FrameError(f"pixels must be some of 0 … {ny * nx - 1}, flat indices in frames of {ny} × {nx}")
-        allowed = Roots([path.parent] if roots is None else [*roots])
+        allowed = [Path(folder).resolve() for folder in ([path.parent] if roots is None else roots)]
         self._pixels, self._size = pixels, 0  # size of the file at the last check
         try:
             self.path, dataset = find_dataset(path, dataset, allowed, growing=swmr)
@@ -162,7 +162,7 @@ class FrameReader:
                 f"{self.path}, {name!r}: a chunk unpacks to {size / 1e9:.1f} GB, more than one frame can need"
             )
         self._dataset, self._frame_bytes = dataset, ny * nx * dataset.dtype.itemsize
-        self._storage = Storage.of(self.path, dataset, roots, self._frame_bytes, growing=swmr)
+        self._storage = Storage(self.path, dataset, roots, self._frame_bytes, growing=swmr)
         self._decoder = BitshuffleLZ4(dataset.dtype, ny * nx, self._pixels) if BitshuffleLZ4.fits(dataset) else None
         is_raw = dataset.id.get_create_plist().get_nfilters() == 0
         self._by_chunk = dataset.chunks == (1, ny, nx) and (is_raw or self._decoder is not None)

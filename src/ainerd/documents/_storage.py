@@ -20,7 +20,6 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -47,6 +46,9 @@ _VIRTUAL = (b"\x04\x03", b"\x05\x03")  # version and class of the layout message
 _MASK = 0xFFFFFFFF
 _MIX = (4, 6, 8, 16, 19, 4)
 _FINAL = (14, 11, 25, 16, 4, 14, 24)
+
+
+Roots = Sequence[Path]  # folders that may be read, with links resolved
 
 
 class FrameError(Exception):
@@ -79,33 +81,24 @@ def local_path(uri: str, roots: Iterable[Path]) -> Path:
     return path
 
 
-@dataclass
-class Roots:
-    """Folders that may be read, with links resolved."""
+def _find_file(roots: Roots, name: str, beside: Path, what: str) -> Path:
+    """Find a file in the way of HDF5: by its full name, otherwise in the folder of the file that names it.
 
-    folders: Sequence[Path]
-
-    def __post_init__(self) -> None:
-        self.folders = [Path(folder).resolve() for folder in self.folders]
-
-    def file(self, name: str, beside: Path, what: str) -> Path:
-        """Find a file in the way of HDF5: by its full name, otherwise in the folder of the file that names it.
-
-        Raises MissingFrames if the file does not exist, and FrameError unless it is a plain file below the roots.
-        """
-        given = Path(name)
-        candidates = [given, beside / given.name] if given.is_absolute() else [beside / given]
-        path = next((candidate for candidate in candidates if candidate.exists()), candidates[0]).resolve()
-        if not any(path.is_relative_to(folder) for folder in self.folders):
-            raise FrameError(f"{what} leads to {path}, outside the allowed roots")
-        if not path.exists():
-            raise MissingFrames(f"{what} leads to {path}, which is not there")
-        if not path.is_file():
-            raise FrameError(f"{what} leads to {path}, which is no file")
-        return path
+    Raises MissingFrames if the file does not exist, and FrameError unless it is a plain file below the roots.
+    """
+    given = Path(name)
+    candidates = [given, beside / given.name] if given.is_absolute() else [beside / given]
+    path = next((candidate for candidate in candidates if candidate.exists()), candidates[0]).resolve()
+    if not any(path.is_relative_to(root) for root in roots):
+        raise FrameError(f"{what} leads to {path}, outside the allowed roots")
+    if not path.exists():
+        raise MissingFrames(f"{what} leads to {path}, which is not there")
+    if not path.is_file():
+        raise FrameError(f"{what} leads to {path}, which is no file")
+    return path
 
 
-def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
+def open_hdf5(path: Path, *, growing: bool) -> h5py.File:
     """Open a file for reading, in SWMR mode if it may be `growing`.
 
     Reading a truncated file raises OSError or RuntimeError within a second.
@@ -133,7 +126,7 @@ def open_hdf5(path: Path, *, growing: bool = True) -> h5py.File:
         raise
 
 
-def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True, n_links: int = 0) -> tuple[Path, str]:
+def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool, n_links: int = 0) -> tuple[Path, str]:
     """Follow all links and return the file and the name of a dataset. `growing` is as in `open_hdf5`.
 
     Raises FrameError if a link leads outside the roots, and MissingFrames if a target does not exist.
@@ -152,7 +145,7 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True
             rest = parts[i + 1 :]
             if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
                 is_external = isinstance(link, h5py.ExternalLink)
-                target = roots.file(link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path
+                target = _find_file(roots, link.filename, path.parent, f"{path}, {dataset!r}") if is_external else path
                 start = [] if is_external or link.path.startswith("/") else parts[:i]
                 name = "/".join([*start, link.path.strip("/"), *rest])
                 return find_dataset(target, name, roots, growing=growing, n_links=n_links + 1)
@@ -168,29 +161,30 @@ def find_dataset(path: Path, dataset: str, roots: Roots, *, growing: bool = True
     return path, "/".join(parts)
 
 
-@dataclass
 class Storage:
-    """Raw files and sources that hold frames of a dataset outside its own file.
+    """Raw files and sources that hold frames of an open dataset outside its own file.
 
-    Each part has its first frame, its last frame + 1, and a function that checks whether the part reaches a frame.
+    Each part has its first frame, its last frame + 1, and a function that checks whether the part reaches a frame. The
+    options are those of `find_dataset`; `depth` is the number of virtual datasets in the chain that leads to this one.
+    For files outside the roots, the errors are those of `find_dataset` too.
     """
 
-    _parts: list[tuple[int, int, Callable[[int], None]]] = field(default_factory=list)
-
-    @classmethod
-    def of(
-        cls, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool = True, depth: int = 0
-    ) -> "Storage":
-        """Find the storage of an open dataset. For files outside the roots, raise the errors of `find_dataset`.
-
-        `depth` is the number of virtual datasets in the chain that leads to this one.
-        """
-        storage = cls()
+    def __init__(
+        self,
+        path: Path,
+        dataset: h5py.Dataset,
+        roots: Roots,
+        frame_bytes: int,
+        *,
+        growing: bool,
+        depth: int = 0,
+    ) -> None:
+        self._path, self._roots, self._growing, self._depth = path, roots, growing, depth
+        self._parts: list[tuple[int, int, Callable[[int], None]]] = []
         if dataset.external:
-            storage._add_raw(path, dataset, roots, frame_bytes)
+            self._add_raw(dataset, frame_bytes)
         if dataset.is_virtual:
-            storage._add_sources(path, dataset, roots, growing, depth)
-        return storage
+            self._add_sources(dataset)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -206,15 +200,16 @@ class Storage:
             if first < stop and start < last:
                 reach(min(stop, last))
 
-    def _add_raw(self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int) -> None:
-        segments, begins = [], 0
+    def _add_raw(self, dataset: h5py.Dataset, frame_bytes: int) -> None:
+        path, segments, begins = self._path, [], 0
         for name, offset, size in dataset.external:
             # HDF5 would start at the working directory: accept only absolute names, which do not depend on it
             if not os.path.isabs(name):
                 raise FrameError(f"{path}: raw data in {name!r}, which is no absolute path")
             if not Path(name).exists():
                 raise MissingFrames(f"{path}: raw data in {name!r}, which is not there")
-            segments.append((roots.file(name, path.parent, f"{path}: raw data"), offset, begins, size))
+            file = _find_file(self._roots, name, path.parent, f"{path}: raw data")
+            segments.append((file, offset, begins, size))
             begins += size
 
         def reach(stop: int) -> None:
@@ -225,17 +220,44 @@ class Storage:
 
         self._parts.append((0, len(dataset), reach))
 
-    def _add_sources(self, path: Path, dataset: h5py.Dataset, roots: Roots, growing: bool, depth: int) -> None:
-        if depth > MOST_LINKS:
-            raise FrameError(f"{path}: more than {MOST_LINKS} virtual datasets one behind the other")
+    def _add_sources(self, dataset: h5py.Dataset) -> None:
+        if self._depth > MOST_LINKS:
+            raise FrameError(f"{self._path}: more than {MOST_LINKS} virtual datasets one behind the other")
         for source in dataset.virtual_sources():
             low, high = _bounds(source.vspace, len(dataset))
-            # a pattern may match any number of files, and HDF5 searches for them in more folders than `Roots.file`
+            # a pattern may match any number of files, and HDF5 searches for them in more folders than `_find_file`
             if any(pattern in name for name in (source.file_name, source.dset_name) for pattern in ("%b", "%%")):
-                raise FrameError(f"{path}: a source of a virtual dataset is a pattern, which may lead anywhere")
+                raise FrameError(f"{self._path}: a source of a virtual dataset is a pattern, which may lead anywhere")
             if len(self._parts) > MOST_SOURCES:
-                raise FrameError(f"{path}: more than {MOST_SOURCES} sources of a virtual dataset")
-            self._parts.append((low, high + 1, _source_check(path, source, low, roots, growing, depth)))
+                raise FrameError(f"{self._path}: more than {MOST_SOURCES} sources of a virtual dataset")
+            self._parts.append((low, high + 1, self._reach_of(source, low)))
+
+    def _reach_of(self, source: Any, first: int) -> Callable[[int], None]:
+        """Return the check of a source of a virtual dataset. It looks at the file only when more frames are needed."""
+        low, last = _bounds(source.src_space, sys.maxsize - 1)
+        path, roots, growing, known = self._path, self._roots, self._growing, 0
+
+        def reach(stop: int) -> None:
+            nonlocal known
+            if stop <= known:
+                return
+            is_own, what = source.file_name == ".", f"{path}: a source"
+            target = path if is_own else _find_file(roots, source.file_name, path.parent, what)
+            file_path, name = find_dataset(target, source.dset_name, roots, growing=growing)
+            with open_hdf5(file_path, growing=growing) as file:
+                dataset = file[name]
+                if not isinstance(dataset, h5py.Dataset):
+                    raise FrameError(f"{file_path}, {name!r}: no dataset, and a source of {path}")
+                wanted = min(low + stop - first, last + 1)
+                if dataset.shape and len(dataset) < wanted:
+                    raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
+                if dataset.is_virtual or dataset.external:
+                    size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
+                    storage = Storage(file_path, dataset, roots, size, growing=growing, depth=self._depth + 1)
+                    storage.require(0, max(wanted, 1))
+            known = stop
+
+        return reach
 
 
 def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
@@ -245,36 +267,6 @@ def _bounds(space: Any, otherwise: int) -> tuple[int, int]:
     except (RuntimeError, ValueError):
         return 0, otherwise
     return int(low[0]), int(high[0])
-
-
-def _source_check(
-    path: Path, source: Any, first: int, roots: Roots, growing: bool, depth: int
-) -> Callable[[int], None]:
-    """Return the check of a source of a virtual dataset. It looks at the file only when more frames are needed."""
-    low, last = _bounds(source.src_space, sys.maxsize - 1)
-    known = 0
-
-    def reach(stop: int) -> None:
-        nonlocal known
-        if stop <= known:
-            return
-        is_own = source.file_name == "."
-        target = path if is_own else roots.file(source.file_name, path.parent, f"{path}: a source")
-        file_path, name = find_dataset(target, source.dset_name, roots, growing=growing)
-        with open_hdf5(file_path, growing=growing) as file:
-            dataset = file[name]
-            if not isinstance(dataset, h5py.Dataset):
-                raise FrameError(f"{file_path}, {name!r}: no dataset, and a source of {path}")
-            wanted = min(low + stop - first, last + 1)
-            if dataset.shape and len(dataset) < wanted:
-                raise MissingFrames(f"{file_path}, {name!r} holds {len(dataset)} frames, {wanted} are wanted of it")
-            if dataset.is_virtual or dataset.external:
-                size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-                storage = Storage.of(file_path, dataset, roots, size, growing=growing, depth=depth + 1)
-                storage.require(0, max(wanted, 1))
-        known = stop
-
-    return reach
 
 
 def check_heaps(path: Path) -> None:
