@@ -17,6 +17,7 @@ from tiled.client.container import Container
 from ainerd.documents._frames import NOTHING, FrameReader, HeldFrames, TiledFrames, Whole
 from ainerd.documents._storage import FrameError, MissingFrames, local_path
 
+Ints = NDArray[np.int64]
 RETRY_S = 0.2  # between two attempts to read late frames
 MOST_FRAMES = 5_000_000  # in a run: 40 minutes at 2 kHz
 
@@ -287,12 +288,7 @@ class Run(DocumentRouter):
         return int(min(self.n_read + waiting - self._taken, self._limit))
 
     def blocks(
-        self,
-        pixels: NDArray[np.int64],
-        *,
-        until: int | None = None,
-        wait_s: float | None = None,
-        whole: Whole = NOTHING,
+        self, pixels: Ints, *, until: int | None = None, wait_s: float | None = None, whole: Whole = NOTHING
     ) -> Iterator[NDArray]:
         """Yield selected pixels of the announced frames that have not been read yet, in blocks, (b, n_pixels).
 
@@ -350,7 +346,7 @@ class Run(DocumentRouter):
             self._reader.close()
         self._reader = None
 
-    def _open(self, resource: str, start: int, pixels: NDArray[np.int64]) -> FrameReader | HeldFrames | TiledFrames:
+    def _open(self, resource: str, start: int, pixels: Ints) -> FrameReader | HeldFrames | TiledFrames:
         """Return a reader for the frames of a resource or event: for Tiled if the file is not available."""
         if self._reader is not None and self._reader_resource == resource and np.array_equal(self._pixels, pixels):
             return self._reader
@@ -362,7 +358,7 @@ class Run(DocumentRouter):
         self._reader_resource, self._pixels = resource, pixels
         return self._reader
 
-    def _find(self, doc: dict[str, Any], start: int, pixels: NDArray[np.int64]) -> FrameReader | TiledFrames:
+    def _find(self, doc: dict[str, Any], start: int, pixels: Ints) -> FrameReader | TiledFrames:
         options, dataset = doc["parameters"], doc["parameters"].get("dataset")
         try:
             if doc["mimetype"] != "application/x-hdf5" or not dataset:

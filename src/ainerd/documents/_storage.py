@@ -170,14 +170,7 @@ class Storage:
     """
 
     def __init__(
-        self,
-        path: Path,
-        dataset: h5py.Dataset,
-        roots: Roots,
-        frame_bytes: int,
-        *,
-        growing: bool,
-        depth: int = 0,
+        self, path: Path, dataset: h5py.Dataset, roots: Roots, frame_bytes: int, *, growing: bool, depth: int = 0
     ) -> None:
         self._path, self._roots, self._growing, self._depth = path, roots, growing, depth
         self._parts: list[tuple[int, int, Callable[[int], None]]] = []

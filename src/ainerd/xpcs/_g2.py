@@ -12,6 +12,8 @@ from ainerd.threads import n_cores, one_thread
 from ainerd.xpcs._counts import Scales, Sums, check_counts, scales, sum_frames
 from ainerd.xpcs._partition import Normalization, Partition, Parts, Precision, check_choice
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 ROUNDING = 1e-12  # differences between parts below this are rounding errors
 
 
@@ -52,17 +54,17 @@ class G2:
         -contrast (1 + contrast) / m.
     """
 
-    lag: NDArray[np.float64]
-    value: NDArray[np.float64]
-    error: NDArray[np.float64]
-    parts: NDArray[np.float64]
-    part_roi: NDArray[np.int64]
-    part_weight: NDArray[np.float64]
-    n_pixels: NDArray[np.int64]
-    contrast0: NDArray[np.float64]
-    contrast0_err: NDArray[np.float64]
-    parts0: NDArray[np.float64]
-    bias: NDArray[np.float64]
+    lag: Floats
+    value: Floats
+    error: Floats
+    parts: Floats
+    part_roi: Ints
+    part_weight: Floats
+    n_pixels: Ints
+    contrast0: Floats
+    contrast0_err: Floats
+    parts0: Floats
+    bias: Floats
 
 
 def g2(
@@ -97,7 +99,7 @@ def g2(
     edges, roi, of_sub = parts.edges, parts.roi, scale.sub[parts.sub]
     plain, centred = np.empty((2, len(roi), n_frames - 1))
 
-    def correlate(some: NDArray[np.int64]) -> None:
+    def correlate(some: Ints) -> None:
         # two pixels in one complex series, transformed in place: fresh memory would cost as much as the transform
         room = np.empty((-(-np.diff(edges).max() // 2), size, 2), dtype)
         for j in some:
@@ -141,7 +143,7 @@ def _within_a_frame(counts: NDArray, scale: Scales, parts: Parts) -> tuple[NDArr
         return pairs_of_part / area - 1, (pairs_of_part - ends) / area + 1, sums.sum(0)
 
 
-def _autocorrelate(e: NDArray, n_frames: int) -> NDArray[np.float64]:
+def _autocorrelate(e: NDArray, n_frames: int) -> Floats:
     """Sum e(t) e(t + lag) over t and all series of `e`, (n, size, 2), for lags 1 to n_frames - 1; overwrites `e`."""
     few = min(64, n_frames - 1)  # lags with few pairs are summed directly, because the FFT's rounding would show there
     first, last = (x.transpose(0, 2, 1).reshape(-1, few) for x in (e[:, :few], e[:, n_frames - few : n_frames]))
@@ -172,13 +174,7 @@ def _centre(counts, first, n, factor, seen, out):
 
 
 def from_parts(
-    lag: NDArray[np.float64],
-    plain: NDArray[np.float64],
-    centred: NDArray[np.float64],
-    counts: NDArray[np.float64],
-    size: NDArray[np.int64],
-    parts: Parts,
-    n_frames: int,
+    lag: Floats, plain: Floats, centred: Floats, counts: Floats, size: Ints, parts: Parts, n_frames: int
 ) -> G2:
     """Combine correlations of parts into a `G2` of the bins.
 
@@ -210,7 +206,7 @@ def from_parts(
     )
 
 
-def _mean(x: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
+def _mean(x: NDArray, weight: NDArray, roi: NDArray) -> Floats:
     """Return the weighted mean over the parts of each bin that have a value, (n_roi, n)."""
     known = np.isfinite(x) * weight[:, None]
     total, n = _add(np.where(known > 0, x, 0) * known, roi), _add(known, roi)
@@ -222,7 +218,7 @@ def _add(x: NDArray, roi: NDArray) -> NDArray:
     return np.add.reduceat(x, np.flatnonzero(np.diff(roi, prepend=-1)), axis=0)
 
 
-def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArray[np.float64]:
+def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> Floats:
     """Return the standard error of the mean over parts, (n_roi, n); NaN for fewer than two parts, or if all agree."""
     n = _add((np.isfinite(x) & (weight[:, None] > 0)).astype(float), roi)
     variance = _mean((x - mean[roi]) ** 2, weight, roi)
@@ -230,9 +226,7 @@ def _scatter(x: NDArray, mean: NDArray, weight: NDArray, roi: NDArray) -> NDArra
     return np.sqrt(np.divide(variance, n - 1, out=np.full(mean.shape, np.nan), where=known))
 
 
-def _bias(
-    lag: NDArray, excess: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int
-) -> NDArray[np.float64]:
+def _bias(lag: NDArray, excess: NDArray, counts: NDArray, size: NDArray, parts: Parts, n_frames: int) -> Floats:
     """Return the bias of g2 - 1 from dividing by means over few pixels, (n_roi, 1 + n); see `G2.bias`."""
     edges = np.concatenate([[0.5], (lag[1:] + lag[:-1]) / 2, [n_frames]])
     pairs = np.append(n_frames, 2 * np.diff(edges) * np.maximum(n_frames - lag, 0)) / n_frames**2

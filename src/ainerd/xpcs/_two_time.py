@@ -194,6 +194,8 @@ class TwoTimeReducer:
         Frames so far, including missing ones.
     sums : Sums
         Sums of each frame; rows beyond `n_pushed` are zero.
+    rows : ndarray, shape (n, n_pixels)
+        Counts of each pixel, summed over a few frames each; zero in rows without a frame.
 
     Raises
     ------
@@ -228,22 +230,20 @@ class TwoTimeReducer:
         check_choice("diagonal", diagonal, Diagonal)
         check_choice("normalization", normalization, Normalization)
         check_choice("dtype", dtype, Precision)
-        self.partition, self.size = partition, size
-        self.n_frames = None if n_frames is None else int(n_frames)
-        self.diagonal: Diagonal = diagonal
-        self.normalization: Normalization = normalization
-        if self.n_frames is None:
+        self.partition, self.n_frames, self.size = partition, n_frames, size
+        self.diagonal, self.normalization = diagonal, normalization
+        if n_frames is None:
             if reduction != "area" or sigma is not None:
                 raise ValueError(f"n_frames must be given for reduction {reduction!r}: only 'area' works without it")
             self._rows: AreaRows | MapRows = AreaRows(None, size)
         else:
-            operator = reduction_operator(reduction, self.n_frames, size, sigma)
-            self._rows = AreaRows(self.n_frames, size) if reduction == "area" else MapRows(operator)
-        capacity = self._rows.n_rows if self.n_frames is None else self.n_frames
+            operator = reduction_operator(reduction, n_frames, size, sigma)
+            self._rows = AreaRows(n_frames, size) if reduction == "area" else MapRows(operator)
+        capacity = self._rows.n_rows if n_frames is None else n_frames
         self._valid = np.ones(capacity, bool)
         self.n_pushed = 0
         self.sums = Sums.empty(capacity, partition, neighbours=diagonal == "neighbour", dtype=dtype)
-        self._reduced = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
+        self.rows = np.zeros((self._rows.n_rows, len(partition.pixels)), dtype)
         self._last = np.zeros(len(partition.pixels), dtype)
         self._good = np.ones(len(partition.pixels), bool)
         self._n_pixels = partition.n_pixels
@@ -252,11 +252,6 @@ class TwoTimeReducer:
     def operator(self) -> sp.csr_array:
         """R, (size, n_pushed), which reduces the frames so far to the rows of the map."""
         return self._rows.operators(self.n_pushed)[1]
-
-    @property
-    def rows(self) -> NDArray:
-        """Counts of each pixel, summed over a few frames each, (n, n_pixels); zero in rows without a frame."""
-        return self._reduced
 
     def push(self, frames: NDArray, *, first: int | None = None, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -284,7 +279,7 @@ class TwoTimeReducer:
         accumulate(
             block, self._last, begin, self._valid[begin:end], self.normalization == "paper",
             np.flatnonzero(~self._good), p.static_edges, p.static_roi, self._n_pixels, *self._rows.columns(begin, end),
-            self._reduced, sums.counts, sums.squares, sums.products,
+            self.rows, sums.counts, sums.squares, sums.products,
         )  # fmt: skip
 
     def leave_out(self, pixels: ArrayLike) -> None:
@@ -319,7 +314,7 @@ class TwoTimeReducer:
         n_frames, partition, sums = self.n_pushed, self.partition, self.sums
         by_frame = self._rows.by_frame(n_frames)
         by_frame.data *= self._valid[by_frame.indices]
-        reduced, weight = self._reduced[: by_frame.shape[0]], by_frame.sum(0)
+        reduced, weight = self.rows[: by_frame.shape[0]], by_frame.sum(0)
         edges = np.append(0, np.cumsum(partition.n_pixels))
         for k in np.unique(partition.static_roi[sub]):
             bin_ = slice(edges[k], edges[k + 1])
@@ -354,8 +349,8 @@ class TwoTimeReducer:
             half = self._rows.n_rows // 2
             self._rows.length *= 2  # each row for twice as many frames
             for r in range(half):  # in place
-                np.add(self._reduced[2 * r], self._reduced[2 * r + 1], out=self._reduced[r])
-            self._reduced[half:] = 0
+                np.add(self.rows[2 * r], self.rows[2 * r + 1], out=self.rows[r])
+            self.rows[half:] = 0
         while end > len(self._valid):
             self.sums = self.sums.each(lambda x: np.concatenate([x, np.zeros_like(x)]))
             self._valid = np.append(self._valid, np.ones_like(self._valid))
@@ -393,15 +388,15 @@ class TwoTimeReducer:
         n_pixels = self._n_pixels
         with np.errstate(divide="ignore"):
             renormalise = np.where((weight > 1e-9) & (n_pixels > 0), 1 / weight, np.nan)
-        pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(self._reduced.dtype)
-        dtype = self._reduced.dtype
+        dtype = self.rows.dtype
+        pixel_scale = np.repeat(scale.sub, np.diff(p.static_edges)).astype(dtype)
         to_map, per_row = to_map.astype(dtype), (renormalise / np.sqrt(np.maximum(n_pixels, 1))).astype(dtype)
         edges = np.append(0, np.cumsum(p.n_pixels))
         out = np.empty((p.n_roi, self.size, self.size), dtype)
         with one_thread:  # on products this small more threads are slower
             for k, c2 in enumerate(out):
                 bin_ = slice(edges[k], edges[k + 1])
-                bin_rows = to_map @ self._reduced[: to_map.shape[1], bin_]
+                bin_rows = to_map @ self.rows[: to_map.shape[1], bin_]
                 bin_rows *= pixel_scale[bin_]
                 bin_rows *= per_row[:, k, None]
                 np.matmul(bin_rows, bin_rows.T, out=c2)
