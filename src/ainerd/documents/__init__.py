@@ -1,12 +1,10 @@
 """Runs from Bluesky documents: sources, frames as they arrive, readings, and checks of the files that hold frames.
 
-Only `_storage` is imported at once. A Tiled server needs its check of HDF5 files, and does not have Bluesky installed.
+Modules are imported on first use: a Tiled server needs the check of HDF5 files, and does not have Bluesky installed.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
 if TYPE_CHECKING:
     from ainerd.documents._frames import BLOCK, FrameReader, Whole
@@ -25,39 +23,24 @@ if TYPE_CHECKING:
         streams_of,
         tiled_documents,
         unpack,
-    )  # fmt: skip
+    )
+    from ainerd.documents._storage import FrameError, MissingFrames, check_bytes, local_path
 
-__all__ = [
-    "BLOCK",
-    "Curve",
-    "DetectorKeys",
-    "Document",
-    "FrameError",
-    "FrameReader",
-    "MissingFrames",
-    "Quiet",
-    "Run",
-    "RunReader",
-    "Whole",
-    "WireError",
-    "check_bytes",
-    "check_source",
-    "checked",
-    "documents_of",
-    "file_documents",
-    "local_path",
-    "open_documents",
-    "streams_of",
-    "tiled_documents",
-    "unpack",
-]
-
-_NAMES = {"_frames": ("BLOCK", "FrameReader", "Whole"), "_run": ("DetectorKeys", "Run")}  # others: `_sources`
+_MODULES = {
+    "_frames": ["BLOCK", "FrameReader", "Whole"],
+    "_run": ["DetectorKeys", "Run"],
+    "_sources": [
+        "Curve", "Document", "Quiet", "RunReader", "WireError", "check_source", "checked", "documents_of",
+        "file_documents", "open_documents", "streams_of", "tiled_documents", "unpack",
+    ],
+    "_storage": ["FrameError", "MissingFrames", "check_bytes", "local_path"],
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
     """Import the module of a name on first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = next((module for module, names in _NAMES.items() if name in names), "_sources")
-    return getattr(import_module(f"ainerd.documents.{module}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

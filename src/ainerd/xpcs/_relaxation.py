@@ -212,12 +212,14 @@ class _Fit:
             return
         residual = np.nan_to_num(1 + s.x - model(s.lag, self.x[None])) * weight
         pull = residual @ slope.T @ np.linalg.inv(normal)  # of each part on the parameters
-        of_bins, dof = _covariance_between_bins(s, roi, pull)
         self.p_same = _probability_of_same(pull, s, roi)
         factor = student_factor(s.dof)
         covariance = covariance_of_mean(pull, s.w) * factor**2
         if self.p_same < DIFFER_P:
-            covariance = np.maximum(of_bins * student_factor(dof) ** 2, 0)
+            bins, index = np.unique(roi, return_inverse=True)
+            w = np.bincount(index, s.w)
+            mean = np.stack([np.bincount(index, s.w * column) / w for column in pull.T], 1)
+            covariance = np.maximum(covariance_of_mean(mean, w) * student_factor(max(len(bins) - 1, 1)) ** 2, 0)
         more = np.sqrt(shared(s, pull, roi, opposite))
         covariance *= more[:, None] * more
         self.covariance = np.zeros((4, 4))
@@ -234,14 +236,6 @@ class _Fit:
             return False
         sure = student.isf(PLATEAU_P, s.dof)
         return bool(self.x[3] - 1 > sure * self.error[3] and self.x[0] > sure * self.error[0])
-
-
-def _covariance_between_bins(s: Sample, roi: NDArray, pull: NDArray) -> tuple[NDArray, int]:
-    """Return the covariance of the mean of pulls from their scatter between bins, and its degrees of freedom."""
-    bins, index = np.unique(roi, return_inverse=True)
-    w = np.bincount(index, s.w)
-    mean = np.stack([np.bincount(index, s.w * column) / w for column in pull.T], 1)
-    return covariance_of_mean(mean, w), max(len(bins) - 1, 1)
 
 
 def _probability_of_same(pull: NDArray, s: Sample, roi: NDArray) -> float:

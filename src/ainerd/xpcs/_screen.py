@@ -131,9 +131,9 @@ class Screen:
     def left_out(self) -> LeftOut:
         """Pixels and frames left out so far."""
         frames = {reason: np.concatenate([_NO_PIXELS, *numbers]) for reason, numbers in self._spoilt.items()}
-        frames |= {"dark": self._frames.dark, "displaced": self._frames.displaced}
+        dark, displaced, moved = self._frames.bad()
         pixels = {r: np.sort(self.partition.pixels[np.concatenate([_NO_PIXELS, *x])]) for r, x in self._bad.items()}
-        return LeftOut(pixels, frames, self._frames.moved)
+        return LeftOut(pixels, frames | {"dark": dark, "displaced": displaced}, moved)
 
     def push(self, frames: NDArray[Any], *, first: int | None = None, valid: ArrayLike | None = None) -> list[Screened]:
         """Take the next frames, and return those that are ready to be correlated.
@@ -232,7 +232,8 @@ class Screen:
         which = _is_summed(len(block), step)
         if not keep.all():
             column = column - block[which & ~keep].sum(0, dtype=float)
-        self._pixels.add(column, int((which & keep).sum()))
+        self._pixels.total += column
+        self._pixels.n_seen += int((which & keep).sum())
 
     def _limits(self) -> NDArray[np.float64]:
         return np.minimum(self._pixels.limits(), np.nextafter(self._top, 0))

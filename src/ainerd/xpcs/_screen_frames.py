@@ -89,20 +89,14 @@ class FrameScreen:
         """Return whether each of frames first to last - 1 can be used."""
         return self._state[first:last] == GOOD
 
-    @property
-    def dark(self) -> NDArray[np.int64]:
-        """Frames that are dark."""
-        return np.flatnonzero(self._state[: self._at] == NO_LIGHT)
-
-    @property
-    def displaced(self) -> NDArray[np.int64]:
-        """Frames whose pattern is displaced."""
-        return np.flatnonzero(self._state[: self._at] >= DISPLACED)
-
-    @property
-    def moved(self) -> NDArray[np.int64]:
-        """Frames from which on a new pattern is accepted."""
-        return np.flatnonzero(self._state[: self._at] > ACCEPTED) + 1
+    def bad(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return frames that are dark, frames that are displaced, and those from which on a new pattern is accepted."""
+        state = self._state[: self._at]
+        return (
+            np.flatnonzero(state == NO_LIGHT),
+            np.flatnonzero(state >= DISPLACED),
+            np.flatnonzero(state > ACCEPTED) + 1,
+        )
 
 
 def _orthonormal(functions: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ _BASES: WeakKeyDictionary[Partition, NDArray[np.float64]] = WeakKeyDictionary() 
 
 
 class PixelScreen:
-    """Sum the counts of each pixel, and find hot and dead ones; `n_frames` are to come, None if unknown."""
+    """Find hot and dead pixels by their summed counts; `n_frames` are to come, None if unknown."""
 
     def __init__(self, partition: Partition, n_frames: int | None) -> None:
         self._edges, self._n_frames = partition.static_edges, n_frames
@@ -38,8 +38,7 @@ class PixelScreen:
         self._roi = np.repeat(partition.static_roi, self.size)
         self.sub = np.repeat(np.arange(len(self.size)), self.size)
         self.good = np.ones(len(partition.pixels), bool)
-        self.total = np.zeros(len(partition.pixels))
-        self.n_seen = 0
+        self.total, self.n_seen = np.zeros(len(partition.pixels)), 0  # counts of each pixel, and frames
         if partition not in _BASES:
             rows, columns = np.divmod(partition.pixels, partition.shape[1])
             _BASES[partition] = _quadratics(self._edges, rows.astype(float), columns.astype(float))
@@ -47,11 +46,6 @@ class PixelScreen:
         self._coefficient = np.zeros((len(self.size), 6))
         self._mean = np.zeros(len(self.size))
         self._n_fit = np.ones(len(self.size), np.int64)
-
-    def add(self, column: NDArray[np.float64], n_frames: int) -> None:
-        """Add sums over frames, (n_pixels,)."""
-        self.total += column
-        self.n_seen += n_frames
 
     def without_bad(self, counts: NDArray[np.float64], block: NDArray) -> NDArray[np.float64]:
         """Return sums over sub-bins, (b, n_sub), without the counts of the bad pixels of the block."""
