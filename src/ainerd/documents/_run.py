@@ -81,8 +81,8 @@ class Run(DocumentRouter):
         self._n_announced = 0  # frames
         self._refused: str | None = None  # reason to stop reading frames
         self._taken = 0  # frames already read of the first entry in `_announced`
-        # stream, sequence number, time and value of each reading, by key
-        self._readings: dict[str, list[tuple[str, int, float, float]]] = defaultdict(list)
+        # time, value, stream and sequence number of each reading, by key
+        self._readings: dict[str, list[tuple[float, float, str, int]]] = defaultdict(list)
         self._reader: FrameReader | HeldFrames | TiledFrames | None = None
         self._reader_resource, self._pixels = "", np.empty(0, np.int64)  # of `_reader`
         self.n_read = 0
@@ -113,7 +113,7 @@ class Run(DocumentRouter):
             if (number := _number(value)) is not None:
                 time_s = _number(doc["timestamps"].get(key))
                 at = read_at if time_s is None or math.isnan(time_s) else time_s  # the schema allows anything as a time
-                self._readings[key].append((stream, doc["seq_num"], at, number))
+                self._readings[key].append((at, number, stream, doc["seq_num"]))
 
     def resource(self, doc: Any) -> None:
         """Remember a file of classic ophyd. Its events name the datum of each frame."""
@@ -241,11 +241,10 @@ class Run(DocumentRouter):
         If the scalar was not read with the frames, its value in an event is the first reading since the previous event,
         or else the last reading before that.
         """
-        readings = self._readings.get(key, [])
-        values = sorted((time, value) for _, _, time, value in readings)
-        if event is not None and readings:
+        values = sorted(self._readings.get(key, []))
+        if event is not None and values:
             numbers = self._numbers(event)
-            own = sorted((time, value) for stream, n, time, value in readings if (stream, n) in numbers)
+            own = [x for x in values if x[2:] in numbers]
             since, until = self._span(event)
             recent = [x for x in values if since < x[0] <= until] or [x for x in values if x[0] <= since][-1:]
             values = own or recent or values
@@ -261,7 +260,7 @@ class Run(DocumentRouter):
 
         With `event`, return only the readings of that event: those since the previous one.
         """
-        values = sorted((time, value) for _, _, time, value in self._readings.get(key, []))  # streams may be separate
+        values = sorted(x[:2] for x in self._readings.get(key, []))  # streams may be separate
         table = np.array(values, dtype=float).reshape(-1, 2).T
         if event is None:
             return table
@@ -274,7 +273,7 @@ class Run(DocumentRouter):
         If the scalar was not read with the frames, all frames have its value in the run, or in `event`.
         """
         image = self._image["name"] if self._image else ""
-        values = {number: value for stream, number, _, value in self._readings.get(key, []) if stream == image}
+        values = {number: value for _, value, stream, number in self._readings.get(key, []) if stream == image}
         if not values:  # it was not read with the frames
             once = self.reading(key, event)
             return np.full(last - first, np.nan if once is None else once)

@@ -225,16 +225,11 @@ class _Fold:
 
     @classmethod
     def restored(cls, state: Mapping[str, NDArray[Any]], prefix: str, n_kinds: int) -> Self:
-        def densities() -> Iterator[_Density]:
-            term = 0
-            while f"{prefix}density.{term}.mean" in state:
-                yield _Density(
-                    **{field.name: state[f"{prefix}density.{term}.{field.name}"] for field in fields(_Density)}
-                )
-                term += 1
-
         calibration = [state[f"{prefix}calibration.{kind}"] for kind in range(n_kinds)]
-        return cls(list(densities()), state[f"{prefix}middle"], state[f"{prefix}spread"], calibration)
+        middle, names = state[f"{prefix}middle"], [field.name for field in fields(_Density)]
+        terms = (f"{prefix}density.{term}." for term in range(middle.shape[1]))
+        densities = [_Density(*(state[term + name] for name in names)) for term in terms]
+        return cls(densities, middle, state[f"{prefix}spread"], calibration)
 
     def excess(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the excess in each term (n, terms), and the number of the nearest kind (n,)."""

@@ -42,15 +42,13 @@ def reduction_operator(kind: Reduction, n_frames: int, size: int, sigma: float |
         raise ValueError(f"a reduction needs at least 2 frames and a size of at least 1, got {n_frames} and {size}")
     if (kind == "gaussian") != (sigma is not None):
         raise ValueError(f"sigma belongs to reduction 'gaussian' and to it alone, got {kind!r} with sigma={sigma}")
+    if sigma is not None and sigma <= 0:
+        raise ValueError(f"sigma must be positive, got {sigma}")
+    check_choice("reduction", kind, Reduction)
     if kind == "area":  # time in 1/size of a frame
         return _overlap(np.arange(size + 1) * n_frames, np.arange(n_frames + 1) * size) / n_frames
-    if kind == "decimate":
-        return _interpolate(n_frames, size)
-    if kind == "gaussian" and sigma is not None:
-        if sigma <= 0:
-            raise ValueError(f"sigma must be positive, got {sigma}")
-        return (_interpolate(n_frames, size) @ _blur(n_frames, sigma)).tocsr()
-    raise ValueError(f"no reduction {kind!r}: there are 'area', 'gaussian', 'decimate'")
+    interpolation = _interpolate(n_frames, size)
+    return interpolation if sigma is None else (interpolation @ _blur(n_frames, sigma)).tocsr()
 
 
 def _overlap(cells: NDArray[np.int64], bins: NDArray[np.int64]) -> sp.csr_array:
