@@ -52,7 +52,8 @@ class Sums:
     def empty(cls, n_frames: int, partition: Partition, *, neighbours: bool = True, dtype: str = "float64") -> "Sums":
         """Make room for `n_frames`; without `neighbours` for their counts only."""
         sizes, n_pairs = np.diff(partition.static_edges), n_frames if neighbours else 0
-        return cls(*(np.zeros((n, len(sizes)), dtype) for n in (n_frames, n_pairs, n_pairs)), sizes[None])
+        counts, squares, products = (np.zeros((n, len(sizes)), dtype) for n in (n_frames, n_pairs, n_pairs))
+        return cls(counts, squares, products, sizes[None])
 
     @classmethod
     def of(cls, counts: NDArray, partition: Partition) -> "Sums":
