@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from ophyd import Component, Device, Signal
 from ophyd.status import Status
 
-from sim_devices._clock import SimClock
-from sim_devices._quantity import Quantity
+from sim_devices._basics import Quantity, SimClock
 
 RING_mA = 102.0
 LIFETIME_S = 9 * 3600.0

@@ -8,8 +8,6 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_devices._scattering import BLOCK
-
 SIDE = 32  # blocks
 IN_A_BLOCK = 4  # scatterers
 JUMP_NM = 150.0  # rms along each axis, of a scatterer whose block has yielded: several 1 / q
@@ -48,18 +46,15 @@ class Blocks:
         home *= box_nm
         rattle = rng.normal(0, RATTLE_NM, home.shape)
         done, now = 0, t_s[0]
-        for start in range(0, len(t_s), BLOCK):
-            block = []
-            for t in t_s[start : start + BLOCK]:
-                until = np.searchsorted(times, t, side="right")
-                for yields in np.unique(blocks[done:until]):
-                    moved = slice(yields * IN_A_BLOCK, (yields + 1) * IN_A_BLOCK)
-                    home[moved] += rng.normal(0, JUMP_NM, (IN_A_BLOCK, 2))
-                keep = np.exp(-(t - now) / RATTLE_S)
-                rattle = keep * rattle + np.sqrt(1 - keep**2) * rng.normal(0, RATTLE_NM, home.shape)
-                done, now = until, t
-                block.append(home + rattle)
-            yield np.array(block)
+        for t in t_s:
+            until = np.searchsorted(times, t, side="right")
+            for yields in np.unique(blocks[done:until]):
+                moved = slice(yields * IN_A_BLOCK, (yields + 1) * IN_A_BLOCK)
+                home[moved] += rng.normal(0, JUMP_NM, (IN_A_BLOCK, 2))
+            keep = np.exp(-(t - now) / RATTLE_S)
+            rattle = keep * rattle + np.sqrt(1 - keep**2) * rng.normal(0, RATTLE_NM, home.shape)
+            done, now = until, t
+            yield home + rattle
 
     def events(
         self, duration_s: float, rng: np.random.Generator

@@ -1,30 +1,24 @@
 """A diffraction experiment: a crystal with phase transitions, its temperature controller, and a detector."""
 
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin
 import numpy as np
-from event_model import compose_stream_resource
 from numpy.typing import NDArray
-from ophyd import Component, Device, DeviceStatus, SoftPositioner
-from ophyd.utils import LimitError
+from ophyd import Component, DeviceStatus
 
-from sim_devices._clock import SimClock
-from sim_devices._quantity import Quantity
+from sim_devices._basics import Mover, Quantity, SimClock
+from sim_devices._frames import DATASET, StreamingDetector, new_file
 
-UPDATE_S = 0.02
 NOISE_K = 0.01  # of the sensor
 
 
-class TemperatureController(SoftPositioner):
-    """Temperature of the sample in K; a move ends when the temperature has settled.
+class TemperatureController(Mover):
+    """Temperature of the sample in K, at `true_position`; a move ends when the temperature has settled.
 
     Parameters
     ----------
@@ -35,11 +29,6 @@ class TemperatureController(SoftPositioner):
         Wait at the end of a ramp.
     seed : int
         Seed of the sensor's noise.
-
-    Attributes
-    ----------
-    true_position : float
-        Temperature of the sample, for the simulation only; no document holds it.
     """
 
     def __init__(
@@ -53,48 +42,13 @@ class TemperatureController(SoftPositioner):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(egu="K", limits=limits, source="SIM", **kwargs)
-        self.rate_k_per_s, self.settle_s, self._clock = rate_k_per_s, settle_s, clock
-        self._rng = np.random.default_rng(seed)
-        self._position = self.true_position = init_pos
-        self._halt = threading.Event()
+        super().__init__(egu="K", limits=limits, init_pos=init_pos, rng=np.random.default_rng(seed), **kwargs)
+        self.speed, self.settle_s, self.clock = rate_k_per_s, settle_s, clock
 
-    def check_value(self, pos: float) -> None:
-        """Raise `LimitError` if the temperature cannot be reached."""
-        low, high = self.limits
-        if not low <= pos <= high:
-            raise LimitError(f"{self.name} must be from {low} to {high} K, got {pos}")
-
-    def _setup_move(self, position: float, status: Any) -> None:
-        self._halt.set()  # ends a ramp in progress
-        self._halt = threading.Event()
-        self._started_moving = self._moving = True
-        self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
-        threading.Thread(target=self._ramp, args=(float(position), self._halt), daemon=True).start()
-
-    def _ramp(self, target: float, halt: threading.Event) -> None:
-        begin, start = time.monotonic(), self.true_position
-        duration = self._clock.wall(abs(target - start) / self.rate_k_per_s)
-        while (elapsed := time.monotonic() - begin) < duration:
-            self._show(start + (target - start) * elapsed / duration)
-            if halt.wait(min(UPDATE_S, duration - elapsed)):
-                return
-        self._show(target)
-        if halt.wait(self._clock.wall(self.settle_s)):
-            return
-        self._show(target)
-        self._moving = False
-        self._done_moving()
-
-    def _show(self, temperature: float) -> None:
-        self.true_position = temperature
-        self._set_position(temperature + self._rng.normal(0, NOISE_K))
-
-    def stop(self, *, success: bool = False) -> None:
-        """Stay at the present temperature; a ramp in progress fails."""
-        self._halt.set()
-        self._moving = False
-        super().stop(success=success)
+    def _show(self, value: float) -> None:
+        super()._show(value)
+        self.true_position = value
+        self._set_position(value + self._rng.normal(0, NOISE_K))
 
 
 DEBYE_WALLER_PER_K = 0.0025
@@ -236,11 +190,10 @@ class Crystal:
         return image
 
 
-DATASET = "entry/data/data"
 HIGHEST = 2**16 - 2  # the number above it marks a pixel that must not be used
 
 
-class DiffractionDetector(Device):
+class DiffractionDetector(StreamingDetector):
     """A detector of Poisson counts of a crystal at its present temperature.
 
     Parameters
@@ -283,22 +236,12 @@ class DiffractionDetector(Device):
         self._file: h5py.File | None = None
         super().__init__(prefix, name=name, **kwargs)
 
-    @property
-    def image_key(self) -> str:
-        """Name of the frames in documents."""
-        return f"{self.name}_image"
-
     def stage(self) -> list[object]:
         """Open a new file."""
         staged = super().stage()
-        n, self._written, self._reported, self._compose_datum = self.crystal.n, 0, 0, None
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._path = self._directory.resolve() / f"{self.name}_{uuid.uuid4().hex}.h5"
-        self._file = h5py.File(self._path, "w", libver="latest")
-        self._file.create_dataset(
-            DATASET, (0, n, n), "<u2", maxshape=(None, n, n), chunks=(1, n, n), **hdf5plugin.Bitshuffle(cname="lz4")
-        )
+        self._file, path = new_file(self._directory, self.name, (self.crystal.n, self.crystal.n))
         self._file.swmr_mode = True
+        self.restart(path, 1, self.crystal.n, self.crystal.n)
         return staged
 
     def unstage(self) -> list[object]:
@@ -334,31 +277,4 @@ class DiffractionDetector(Device):
 
     def describe(self) -> dict[str, Any]:
         """Describe a frame and the monitor."""
-        key = {
-            "source": f"SIM:{self.name}",
-            "dtype": "array",
-            "dtype_numpy": "<u2",
-            "shape": [1, self.crystal.n, self.crystal.n],
-            "external": "STREAM:",
-        }
-        return {**super().describe(), self.image_key: key}
-
-    def get_index(self) -> int:
-        """Return the number of frames that can be read."""
-        return self._written
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Yield a stream resource, once per staging, and a stream datum for the new frames."""
-        stop = self._written if index is None else min(index, self._written)
-        if stop <= self._reported:
-            return
-        if self._compose_datum is None:
-            resource, self._compose_datum = compose_stream_resource(
-                mimetype="application/x-hdf5",
-                uri=f"file://localhost{self._path}",
-                data_key=self.image_key,
-                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [1, self.crystal.n, self.crystal.n]},
-            )
-            yield "stream_resource", resource
-        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
-        self._reported = stop
+        return {**super().describe(), **self.describe_image(1, self.crystal.n, self.crystal.n)}

@@ -8,14 +8,17 @@ mostly zeros: only runs of zeros are searched for, which is faster than LZ4's ow
 
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
 import numba as nb
 import numpy as np
+from event_model import compose_stream_resource
 from numpy.typing import NDArray
+from ophyd import Device
 
 from sim_devices._geometry import Geometry
 
@@ -359,6 +362,17 @@ def _encode(
 DATASET = "entry/data/data"
 
 
+def new_file(directory: Path, name: str, shape: tuple[int, int]) -> tuple[h5py.File, Path]:
+    """Return a new HDF5 file without frames yet, and its path; its name begins with `name` and cannot be guessed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory.resolve() / f"{name}_{uuid.uuid4().hex}.h5"
+    file = h5py.File(path, "w", libver="latest")
+    file.create_dataset(
+        DATASET, (0, *shape), "<u2", maxshape=(None, *shape), chunks=(1, *shape), **hdf5plugin.Bitshuffle(cname="lz4")
+    )
+    return file, path
+
+
 class FrameFile:
     """One HDF5 file of frames, open to readers (SWMR) from the start; its name cannot be guessed.
 
@@ -377,18 +391,8 @@ class FrameFile:
     """
 
     def __init__(self, directory: Path, name: str, pixel_mask: NDArray[np.uint32]) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory.resolve() / f"{name}_{uuid.uuid4().hex}.h5"
-        self._file = h5py.File(self.path, "w", libver="latest")
-        shape = pixel_mask.shape
-        self._data = self._file.create_dataset(
-            DATASET,
-            shape=(0, *shape),
-            maxshape=(None, *shape),
-            chunks=(1, *shape),
-            dtype="<u2",
-            **hdf5plugin.Bitshuffle(cname="lz4"),
-        )
+        self._file, self.path = new_file(directory, name, pixel_mask.shape)
+        self._data = self._file[DATASET]
         attributes = self._file.create_group("entry/instrument/NDAttributes")
         self._time, self._id = (
             attributes.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(1024,), dtype=dtype)
@@ -415,3 +419,46 @@ class FrameFile:
     def close(self) -> None:
         """Close the file; closing it again does nothing."""
         self._file.close()
+
+
+class StreamingDetector(Device):
+    """A detector whose frames are in a file; documents name the indices whose frames can be read."""
+
+    _written = _reported = 0  # frames, and indices in documents
+    _frames_per_index: int | None = None
+
+    @property
+    def image_key(self) -> str:
+        """Name of the frames in documents."""
+        return f"{self.name}_image"
+
+    def restart(self, path: Path, *chunk_shape: int) -> None:
+        """Name the frames of a new file from now on; `chunk_shape` is that of the array as Tiled stacks it."""
+        self._written = self._reported = 0
+        self._stream, self._compose_datum = (path, chunk_shape), None
+
+    def describe_image(self, *shape: int) -> dict[str, dict[str, Any]]:
+        """Describe an index: frames, rows, columns."""
+        key = {"source": f"SIM:{self.name}", "dtype": "array", "dtype_numpy": "<u2", "shape": [*shape]}
+        return {self.image_key: {**key, "external": "STREAM:"}}
+
+    def get_index(self) -> int:
+        """Return the number of indices whose frames can be read."""
+        return self._written // (self._frames_per_index or 1)
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Yield a stream resource, once per staging, and a stream datum for the new indices below `index`."""
+        stop = self.get_index() if index is None else min(index, self.get_index())
+        if stop <= self._reported:
+            return
+        if self._compose_datum is None:
+            path, chunk_shape = self._stream
+            resource, self._compose_datum = compose_stream_resource(
+                mimetype="application/x-hdf5",
+                uri=f"file://localhost{path}",  # not percent-encoded: Tiled takes the path as it stands
+                data_key=self.image_key,
+                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [*chunk_shape]},
+            )
+            yield "stream_resource", resource
+        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
+        self._reported = stop

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from ainerd.dynamics import Dynamics
+from sim_devices._basics import SimClock
 from sim_devices._beam import Attenuator, DetectorArm, Dose, Shutter, Source
-from sim_devices._clock import SimClock
 from sim_devices._geometry import Geometry
 from sim_devices._lambda750k import Lambda750k
 from sim_devices._rheometer import Rheometer, Yielding
-from sim_devices._sample import HiddenSample
-from sim_devices._samples import hidden_sample
+from sim_devices._sample import HiddenSample, hidden_sample
 from sim_devices._scattering import Motion
 from sim_devices._stage import Stage
 

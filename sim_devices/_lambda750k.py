@@ -1,36 +1,192 @@
-"""The detector: it flies, one frame an index, or is triggered, one exposure an index; the frames are the same."""
+"""The detector: it flies, one frame an index, or is triggered, one exposure an index; the frames are the same.
+
+Its settings and counters have the names of `ophyd.areadetector.cam.Lambda750kCam`. The driver, areaDetector's ADLambda,
+has two settings that the class lacks: `energy_threshold` and `bad_frame_counter`. Choices are numbers, as those of the
+driver, and may be set by their names.
+"""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from event_model import compose_stream_resource
 from numpy.typing import NDArray
-from ophyd import Component, Device, DeviceStatus
+from ophyd import Component, Device, DeviceStatus, Signal
+from ophyd import DynamicDeviceComponent as Components
+from ophyd.signal import InternalSignal
 from ophyd.status import Status
 
 from ainerd.dynamics import Dynamics
+from sim_devices._basics import Quantity, SimClock
 from sim_devices._beam import flicker, unlit
-from sim_devices._cam import ABORTED, ERROR, IDLE, LambdaCam
-from sim_devices._clock import SimClock
-from sim_devices._frames import DATASET, FrameFile, FrameMaker
+from sim_devices._frames import FrameFile, FrameMaker, StreamingDetector
 from sim_devices._geometry import Geometry
-from sim_devices._quantity import Quantity
 from sim_devices._scattering import Motion, ScatteredMovie
 from sim_devices._speckle import Grain, SpeckleMovie
 
 SampleNow = Callable[[float, float, np.random.Generator], Dynamics | Motion]
 
 
+FASTEST_HZ = 2000.0
+IDLE, ACQUIRE, ERROR, ABORTED = 0, 1, 6, 10  # of areaDetector's states
+
+
+class Choice(Signal):
+    """A signal with named values; its value is the number of the choice.
+
+    Parameters
+    ----------
+    enum_strs : tuple of str
+        Names, simulated ones first.
+    simulated : int
+        Number of simulated choices; others are refused.
+    """
+
+    def __init__(self, *args: Any, enum_strs: tuple[str, ...], simulated: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.enum_strs, self._simulated = enum_strs, simulated
+
+    def put(self, value: int | str, **kwargs: Any) -> None:
+        """Choose by name or number."""
+        super().put(self.enum_strs.index(value) if value in self.enum_strs else value, **kwargs)
+
+    def check_value(self, value: Any, **kwargs: Any) -> None:
+        """Raise ValueError if there is no such choice, or it is not simulated."""
+        choices = self.enum_strs[: self._simulated]
+        if value not in range(len(choices)):
+            got = self.enum_strs[value] if value in range(len(self.enum_strs)) else value
+            raise ValueError(f"{self.name} must be {' or '.join(choices)}, got {got}")
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the signal, with the names of its values."""
+        description = super().describe()
+        description[self.name]["enum_strs"] = self.enum_strs
+        return description
+
+
+class Button(Signal):
+    """A signal that is 1 while the detector acquires. Setting it to 1 starts like `kickoff`; setting it to 0 stops."""
+
+    def put(self, value: int, *, force: bool = False, **kwargs: Any) -> None:
+        """Start or stop; the detector itself uses `force` to show its state."""
+        if force:
+            super().put(value, force=True, **kwargs)
+        elif value:
+            self.parent.parent.kickoff()
+        else:
+            self.parent.parent.stop()
+
+    def set(self, value: int, **kwargs: Any) -> Status:
+        """Start or stop, without waiting for the end."""
+        self.put(value)
+        status = Status(self)
+        status.set_finished()
+        return status
+
+
+def _readout(value: Any, **kwargs: Any) -> Component:
+    """Return a component that only the detector itself writes."""
+    return Component(InternalSignal, value=value, **{"kind": "omitted", **kwargs})
+
+
+def _size(name: str, axes: str) -> Components:
+    """Return sizes in pixels that only the detector itself writes."""
+    return Components({f"{name}_{axis}": (InternalSignal, None, {"value": 0, "kind": "omitted"}) for axis in axes})
+
+
+class LambdaCam(Device):
+    """Settings and counters.
+
+    A period shorter than 1/2000 s is refused; an exposure longer than the period lasts as long as the period, as the
+    detector counts without a pause. It counts to 4095 (12 bits, operating mode ContinuousReadWrite).
+    """
+
+    acquire = Component(Button, value=0, kind="omitted")
+    acquire_time = Component(Quantity, value=0.1, units="s", limits=(1e-6, 3600), kind="config")
+    acquire_period = Component(Quantity, value=0.1, units="s", limits=(1 / FASTEST_HZ, 3600), kind="config")
+    num_images = Component(Quantity, value=500, units="", limits=(1, 10_000_000), kind="config")
+    num_exposures = Component(Quantity, value=1, units="", limits=(1, 1), kind="config")
+    image_mode = Component(Choice, value=1, enum_strs=("Single", "Multiple"), simulated=2, kind="config")
+    trigger_mode = Component(
+        Choice,
+        value=0,
+        enum_strs=("Internal", "External_SequencePer", "External_ImagePer", "Gating_Mode"),
+        simulated=1,
+        kind="config",
+    )
+    operating_mode = Component(
+        Choice, value=0, enum_strs=("ContinuousReadWrite", "TwentyFourBit"), simulated=1, kind="config"
+    )
+    energy_threshold = Component(Quantity, value=5.5, units="keV", limits=(3, 40), kind="config")
+    temperature = Component(Quantity, value=23.0, units="degC", kind="config")
+    manufacturer = _readout("X-Spectrum", kind="config")
+    model = _readout("Lambda 750K (simulated)", kind="config")
+    serial_number = _readout("0", kind="config")
+    firmware_version = _readout("0", kind="config")
+
+    detector_state = _readout(IDLE)
+    status_message = _readout("")
+    array_counter = Component(Quantity, value=0, units="", kind="omitted")
+    num_images_counter = _readout(0)
+    num_exposures_counter = _readout(0)
+    bad_frame_counter = _readout(0)
+    time_remaining = _readout(0.0)
+    temperature_actual = _readout(23.0)
+    array_size = _size("array_size", "xyz")
+    max_size = _size("max_size", "xy")
+    size = _size("size", "xy")
+    array_size_bytes = _readout(0)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of images in an acquisition."""
+        return int(self.num_images.get()) if self.image_mode.get() else 1
+
+    @property
+    def exposure_s(self) -> float:
+        """Exposure time of each image."""
+        return min(self.acquire_time.get(), self.acquire_period.get())
+
+    def show_size(self, ny: int, nx: int) -> None:
+        """Show the size of the frames."""
+        for group in (self.array_size, self.max_size, self.size):
+            for name in group.component_names:
+                getattr(group, name).put({"x": nx, "y": ny, "z": 0}[name[-1]], internal=True)
+        self.array_size_bytes.put(2 * ny * nx, internal=True)
+
+    def show_start(self) -> None:
+        """Show the start of an acquisition."""
+        self._show(detector_state=ACQUIRE, status_message="", num_images_counter=0, bad_frame_counter=0)
+        self.acquire.put(1, force=True)
+
+    def show_frames(self, n: int, bad: int) -> None:
+        """Count `n` more frames, `bad` of which were lost before the file."""
+        taken = self.num_images_counter.get() + n
+        self.array_counter.put(self.array_counter.get() + n)
+        self._show(
+            num_images_counter=taken,
+            bad_frame_counter=self.bad_frame_counter.get() + bad,
+            time_remaining=(self.n_frames - taken) * self.acquire_period.get(),
+        )
+
+    def show_end(self, state: int, message: str = "") -> None:
+        """Show the end of an acquisition."""
+        self._show(detector_state=state, status_message=message, time_remaining=0.0)
+        self.acquire.put(0, force=True)
+
+    def _show(self, **values: Any) -> None:
+        for name, value in values.items():
+            getattr(self, name).put(value, internal=True)
+
+
 class AcquisitionStopped(Exception):
     """The acquisition was stopped before its last frame."""
 
 
-class Lambda750k(Device):
+class Lambda750k(StreamingDetector):
     """A photon-counting detector that writes its frames to HDF5 and reports them as a Bluesky stream.
 
     Fly it (`kickoff`, `complete`, `collect`), or `trigger` it as in ``bp.count``. One file per staging, written in
@@ -114,18 +270,12 @@ class Lambda750k(Device):
         super().__init__(prefix, name=name, **kwargs)
         self.cam.show_size(*geometry.frame_shape)
 
-    @property
-    def image_key(self) -> str:
-        """Name of the frames in documents."""
-        return f"{self.name}_image"
-
     def stage(self) -> list[object]:
         """Open a new file."""
         staged = super().stage()
         self._file = FrameFile(self._directory, self.name, self.geometry.pixel_mask)
-        self._path, self._written, self._reported = self._file.path, 0, 0
-        self._frames_per_index: int | None = None
-        self._status = self._compose_datum = None
+        self.restart(self._file.path, 1, 1, *self.geometry.frame_shape)
+        self._frames_per_index = self._status = None
         return staged
 
     def unstage(self) -> list[object]:
@@ -244,42 +394,10 @@ class Lambda750k(Device):
     def _grain(self) -> Grain:
         return Grain(self.geometry.ring, self.geometry.frame_shape, self.speckle_px)
 
-    def _describe_image(self, frames_per_index: int) -> dict[str, dict[str, Any]]:
-        key = {
-            "source": f"SIM:{self.name}",
-            "dtype": "array",
-            "dtype_numpy": "<u2",
-            "shape": [frames_per_index, *self.geometry.frame_shape],
-            "external": "STREAM:",
-        }
-        return {self.image_key: key}
-
     def describe(self) -> dict[str, Any]:
         """Describe the data of a trigger: the frames of a whole exposure, and their mean."""
-        return {**super().describe(), **self._describe_image(self.cam.n_frames)}
+        return {**super().describe(), **self.describe_image(self.cam.n_frames, *self.geometry.frame_shape)}
 
     def describe_collect(self) -> dict[str, dict[str, Any]]:
         """Describe the data of flying: single frames."""
-        return self._describe_image(1)
-
-    def get_index(self) -> int:
-        """Return the number of indices whose frames can be read."""
-        return self._written // (self._frames_per_index or 1)
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Yield a stream resource, once per staging, and a stream datum for the new indices below `index`."""
-        stop = self.get_index() if index is None else min(index, self.get_index())
-        if stop <= self._reported:
-            return
-        if self._compose_datum is None:
-            resource, self._compose_datum = compose_stream_resource(
-                mimetype="application/x-hdf5",
-                # Not percent-encoded: Tiled takes the path as it stands.
-                uri=f"file://localhost{self._path}",
-                data_key=self.image_key,
-                # Of the array as Tiled stacks it: index, frame of the index, row, column.
-                parameters={"dataset": DATASET, "swmr": True, "chunk_shape": [1, 1, *self.geometry.frame_shape]},
-            )
-            yield "stream_resource", resource
-        yield "stream_datum", self._compose_datum(indices={"start": self._reported, "stop": stop})
-        self._reported = stop
+        return self.describe_image(1, *self.geometry.frame_shape)

@@ -4,7 +4,6 @@ The model is fitted to the record that Horwath et al. (Nat. Commun. 15, 5945, 20
 30 1/s, 10 s at 100 1/s, then rest. Other rates follow the power laws through these two; they were not measured.
 """
 
-import csv
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from ophyd import Component, Device, Signal
 from ophyd.status import Status
 from ophyd.utils import LimitError
 
-from sim_devices._clock import SimClock
-from sim_devices._quantity import Quantity
+from sim_devices._basics import Quantity, SimClock
 
 SIZES_PA = (0.15, 2.0)  # the published record, read every 10 s, has no step of more than 2 Pa
 REGULAR = 4  # shape of the gaps' gamma law: 1 would be a Poisson process
@@ -182,24 +181,21 @@ class RheologyRecord:
     """
 
     def __init__(self, path: Path | str) -> None:
-        path = Path(path)
         about = f"the rheometer record {path}"
         try:
-            with path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                rows, found = list(reader), reader.fieldnames or ()
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False).fillna("")
+        except (OSError, ValueError) as error:
             raise ValueError(f"cannot read {about}: {error}") from error
-        if missing := [name for name in COLUMNS if name not in found]:
-            raise ValueError(f"{about} has no column {', '.join(missing)}; it has {', '.join(found)}")
+        if missing := [name for name in COLUMNS if name not in table]:
+            raise ValueError(f"{about} has no column {', '.join(missing)}; it has {', '.join(table)}")
         self._columns = {}
         for name in COLUMNS:
             try:
-                self._columns[name] = np.array([float(row[name]) for row in rows])
-            except (TypeError, ValueError) as error:
+                self._columns[name] = table[name].to_numpy(float)
+            except ValueError as error:
                 raise ValueError(f"column {name} of {about} holds something not a number") from error
         self._time = self._columns["time"]
-        if not rows or not np.all(np.diff(self._time) > 0):
+        if not len(table) or not np.all(np.diff(self._time) > 0):
             raise ValueError(f"column time of {about} must hold at least one time and increase")
         self._sheared = np.abs(self._columns["shear_rate"]) > RESTING_RATE
 

@@ -4,6 +4,7 @@ No correlation function goes in; what C2 looks like follows from where the scatt
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol
 
 import numba as nb
@@ -35,7 +36,7 @@ class Motion(Protocol):
     def positions(
         self, t_s: NDArray[np.float64], box_nm: float, rng: np.random.Generator
     ) -> Iterator[NDArray[np.float64]]:
-        """Yield the positions of the scatterers at the times `t_s`, (b, N, 2) in nm along columns and rows, in blocks.
+        """Yield the positions of the scatterers at each of the times `t_s`, (N, 2) in nm along columns and rows.
 
         They fill a square of the side `box_nm` around 0 evenly; a scatterer that leaves it enters on the other side.
         """
@@ -90,19 +91,18 @@ class ScatteredMovie:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield the frames in blocks, (b, P)."""
-        layers = phase = lit = None
-        for positions in self.motion.positions(self.t_s, self.box_nm, self._rng):
-            if layers is None or phase is None or lit is None:
-                n = positions.shape[1]
-                layers = np.array_split(self._rng.permutation(n), len(self._weights))
-                phase = self._rng.uniform(0, 2 * np.pi, n)
-                lit = [_lit(positions[0, layer], self.box_nm) for layer in layers]
-            yield self._intensity(positions, layers, phase, lit)
+        motion, layers = self.motion.positions(self.t_s, self.box_nm, self._rng), None
+        while block := list(islice(motion, BLOCK)):
+            if layers is None:
+                layers = np.array_split(self._rng.permutation(len(block[0])), len(self._weights))
+                phase = self._rng.uniform(0, 2 * np.pi, len(block[0]))
+                lit = [_lit(block[0][layer], self.box_nm) for layer in layers]
+            yield self._intensity(block, layers, phase, lit)
 
     @one_thread
     def _intensity(
         self,
-        positions: NDArray[np.float64],
+        positions: list[NDArray[np.float64]],
         layers: list[NDArray[np.int64]],
         phase: NDArray[np.float64],
         lit: list[float],

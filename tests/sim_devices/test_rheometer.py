@@ -260,7 +260,7 @@ def test_replay_interpolates_from_the_moment_of_the_call(rheometer, tmp_path):
         (HEADER + "0,1,2\n", "column viscosity .* not a number"),
         (HEADER + "5,1,2,3,4\n5,1,2,3,4\n", "column time .* increase"),
         (HEADER, "column time .* at least one"),
-        ("", "no column time, shear_rate"),
+        ("", "cannot read the rheometer record"),
         (None, "cannot read the rheometer record"),
         (b"\xff\xfe\x00\x81", "cannot read the rheometer record"),
     ],

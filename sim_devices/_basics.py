@@ -1,0 +1,146 @@
+"""The clock of the simulated experiment, numbers with a unit, and axes that move in simulated time."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ophyd import Signal, SoftPositioner
+from ophyd.status import Status
+from ophyd.utils import LimitError
+
+UPDATE_S = 0.02
+
+
+class SimClock:
+    """A clock of simulated seconds, which never goes back.
+
+    Parameters
+    ----------
+    speed : float
+        Simulated seconds in one second of the wall clock.
+
+    Raises
+    ------
+    ValueError
+        If `speed` is not positive.
+    """
+
+    def __init__(self, speed: float = 1.0) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed must be positive, got {speed}")
+        self.speed, self._origin = speed, time.monotonic()
+
+    def now(self) -> float:
+        """Return the simulated seconds since the clock was made."""
+        return (time.monotonic() - self._origin) * self.speed
+
+    def wall(self, seconds: float) -> float:
+        """Return the length of simulated `seconds` on the wall clock."""
+        return seconds / self.speed
+
+    def later(self, seconds: float, action: Callable[[], None]) -> Status:
+        """Call `action` after simulated `seconds`, and return a status that is done then."""
+        status = Status()
+
+        def ring() -> None:
+            action()
+            status.set_finished()
+
+        timer = threading.Timer(self.wall(seconds), ring)
+        timer.daemon = True
+        timer.start()
+        return status
+
+
+class Quantity(Signal):
+    """An ophyd signal that describes its unit, and refuses values outside its limits.
+
+    Parameters
+    ----------
+    units : str
+    limits : (float, float), optional
+        Allowed values, limits included.
+    """
+
+    def __init__(self, *args: Any, units: str, limits: tuple[float, float] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._units, self._limits = units, limits
+
+    def check_value(self, value: Any, **kwargs: Any) -> None:
+        """Raise ValueError if `value` is outside the limits."""
+        super().check_value(value, **kwargs)
+        if self._limits is not None and not self._limits[0] <= value <= self._limits[1]:
+            low, high = (f"{limit:g}" for limit in self._limits)
+            raise ValueError(f"{self.name} must be from {low} to {high} {self._units}".rstrip() + f", got {value}")
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the signal, with `units`."""
+        description = super().describe()
+        description[self.name]["units"] = self._units
+        return description
+
+
+class Mover(SoftPositioner):
+    """A positioner that moves in simulated time; a move ends when it has settled.
+
+    Parameters
+    ----------
+    init_pos : float
+    rng : numpy.random.Generator
+        Draws its errors.
+
+    Attributes
+    ----------
+    true_position : float
+        For the simulation only; no document holds it.
+    """
+
+    clock: SimClock
+    speed: float
+    settle_s = 0.0
+
+    def __init__(self, *, init_pos: float, rng: np.random.Generator, **kwargs: Any) -> None:
+        super().__init__(source="SIM", **kwargs)
+        self._position = self.true_position = self._reached = init_pos
+        self._rng, self._halt = rng, threading.Event()
+
+    def check_value(self, pos: float) -> None:
+        """Raise `LimitError` if the value cannot be reached."""
+        low, high = self.limits
+        if not low <= pos <= high:
+            raise LimitError(f"{self.name} cannot go to {pos} {self.egu}: its limits are {low} to {high} {self.egu}")
+
+    def _setup_move(self, position: float, status: Any) -> None:
+        self._halt.set()  # ends a move in progress
+        self._halt = threading.Event()
+        self._started_moving = self._moving = True
+        self._run_subs(sub_type=self.SUB_START, timestamp=time.time())
+        threading.Thread(target=self._travel, args=(self._stops_at(position), self._halt), daemon=True).start()
+
+    def _stops_at(self, position: float) -> float:
+        return float(position)
+
+    def _travel(self, target: float, halt: threading.Event) -> None:
+        begin, start = time.monotonic(), self._reached
+        duration = self.clock.wall(abs(target - start) / self.speed)
+        while (elapsed := time.monotonic() - begin) < duration:
+            self._show(start + (target - start) * elapsed / duration)
+            if halt.wait(min(UPDATE_S, duration - elapsed)):
+                return
+        self._show(target)
+        if halt.wait(self.clock.wall(self.settle_s)):
+            return
+        self._show(target)
+        self._moving = False
+        self._done_moving()
+
+    def _show(self, value: float) -> None:
+        self._reached = value
+
+    def stop(self, *, success: bool = False) -> None:
+        """Stop; a move in progress fails."""
+        self._halt.set()
+        self._moving = False
+        super().stop(success=success)
