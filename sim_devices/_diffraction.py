@@ -23,27 +23,16 @@ class TemperatureController(Mover):
     Parameters
     ----------
     clock : SimClock
-    rate_k_per_s : float
-        Rate of a ramp.
-    settle_s : float
-        Wait at the end of a ramp.
     seed : int
         Seed of the sensor's noise.
     """
 
-    def __init__(
-        self,
-        *,
-        clock: SimClock,
-        rate_k_per_s: float = 0.1,
-        settle_s: float = 60.0,
-        limits: tuple[float, float] = (10.0, 320.0),
-        init_pos: float = 180.0,
-        seed: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(egu="K", limits=limits, init_pos=init_pos, rng=np.random.default_rng(seed), **kwargs)
-        self.speed, self.settle_s, self.clock = rate_k_per_s, settle_s, clock
+    speed, settle_s = 0.1, 60.0  # K/s of a ramp; wait at its end
+
+    def __init__(self, *, clock: SimClock, seed: int = 0, **kwargs: Any) -> None:
+        rng = np.random.default_rng(seed)
+        super().__init__(egu="K", limits=(10.0, 320.0), init_pos=180.0, rng=rng, **kwargs)
+        self.clock = clock
 
     def _show(self, value: float) -> None:
         super()._show(value)
@@ -52,7 +41,8 @@ class TemperatureController(Mover):
 
 
 DEBYE_WALLER_PER_K = 0.0025
-KINDS = ("background", "Bragg", "order 1", "order 2", "critical 1", "critical 2")
+WIDTH_K = 6.0  # distance from Tc at which critical scattering falls to half
+POWDER = 0.4  # height of the powder rings, as a share of the background
 
 
 @dataclass(frozen=True)
@@ -65,15 +55,12 @@ class Transition:
         Tc, in K.
     beta : float
         Exponent of the order parameter.
-    width_k : float
-        Distance from Tc at which critical scattering falls to half, in K.
     shape : {"cusp", "rounded"}
         Shape of the critical scattering: 1 / (1 + |t|), or 1 / (1 + t²) and a third as wide below Tc as above it.
     """
 
     temperature: float
     beta: float = 0.33
-    width_k: float = 6.0
     shape: str = "cusp"
 
     def order(self, temperature: float) -> float:
@@ -82,7 +69,7 @@ class Transition:
 
     def critical(self, temperature: float) -> float:
         """Return the intensity of the critical scattering, 1 at Tc."""
-        t = (temperature - self.temperature) / self.width_k
+        t = (temperature - self.temperature) / WIDTH_K
         if self.shape == "cusp":
             return 1 / (1 + abs(t))
         return 1 / (1 + (t if t > 0 else 3 * t) ** 2)
@@ -106,8 +93,6 @@ class Crystal:
         Up to two.
     expansion_per_k : float
         Peaks move towards the middle by this share of their distance from it, for each K above 30.
-    powder : float
-        Height of the powder rings, as a share of the background.
     hot_pixels : int
     odd_peak : float, optional
         A temperature above which a peak appears that is unrelated to any transition.
@@ -123,7 +108,6 @@ class Crystal:
         seed: int = 0,
         transitions: Sequence[Transition] = TWO,
         expansion_per_k: float = 0.0,
-        powder: float = 0.4,
         hot_pixels: int = 20,
         odd_peak: float | None = None,
     ) -> None:
@@ -140,7 +124,7 @@ class Crystal:
         y, x = np.mgrid[:n, :n]
         radius = np.hypot(y - n / 2, x - n / 2)
         rings = np.exp(-(((radius - 0.31 * n) / 1.5) ** 2)) + 0.6 * np.exp(-(((radius - 0.42 * n) / 1.5) ** 2))
-        self._background = self.BACKGROUND * (1 + 0.5 * np.exp(-radius / (0.3 * n)) + powder * rings)
+        self._background = self.BACKGROUND * (1 + 0.5 * np.exp(-radius / (0.3 * n)) + POWDER * rings)
         self.hot = rng.choice(n * n, hot_pixels, replace=False)
         self._still = self._stamps(0.0)
 
@@ -158,18 +142,6 @@ class Crystal:
             counts += self.PEAK * np.exp(-((y - 0.3 * self.n) ** 2 + (x - 0.7 * self.n) ** 2) / (2 * 2.0**2))
         counts.ravel()[self.hot] = 5000.0
         return counts * exposure
-
-    def truth(self, temperatures: Sequence[float]) -> NDArray[np.int64]:
-        """Return the index in `KINDS` of the main source of a pixel's counts over some temperatures, (n, n)."""
-        bragg, _, *peaks = self._still
-        parts = [np.zeros_like(bragg), self.BRAGG * bragg, *[np.zeros_like(bragg)] * 4]
-        for i, transition in enumerate(self.transitions):
-            order = np.mean([transition.order(t) for t in temperatures])
-            critical = np.mean([transition.critical(t) for t in temperatures])
-            parts[2 + i], parts[4 + i] = self.PEAK * order * peaks[2 * i], self.DIFFUSE * critical * peaks[2 * i + 1]
-        found = np.where(np.max(parts, axis=0) > 0.5 * self._background, np.argmax(parts, axis=0), 0)
-        found.ravel()[self.hot] = 0
-        return found
 
     def _stamps(self, shift: float) -> list[NDArray[np.float64]]:
         """Return Bragg peaks, their thermal diffuse halo, then peaks and halos of each kind of superstructure."""
@@ -191,6 +163,8 @@ class Crystal:
 
 
 HIGHEST = 2**16 - 2  # the number above it marks a pixel that must not be used
+FLICKER_RMS = 0.02  # of the beam, which `monitor` counts
+DEAD_SHARE = 0.001  # of the pixels
 
 
 class DiffractionDetector(StreamingDetector):
@@ -206,10 +180,6 @@ class DiffractionDetector(StreamingDetector):
         Returns the temperature of the crystal in K.
     seed : int
         The same seed and temperatures give the same frames.
-    flicker_rms : float
-        Relative flicker of the beam, which `monitor` counts.
-    dead_share : float
-        Share of pixels that have the highest number of their dtype.
     """
 
     acquire_time = Component(Quantity, value=10.0, units="s", kind="config")
@@ -225,14 +195,12 @@ class DiffractionDetector(StreamingDetector):
         crystal: Crystal,
         temperature: Callable[[], float],
         seed: int = 0,
-        flicker_rms: float = 0.02,
-        dead_share: float = 0.001,
         **kwargs: Any,
     ) -> None:
-        self.crystal, self.flicker_rms, self._temperature = crystal, flicker_rms, temperature
+        self.crystal, self._temperature = crystal, temperature
         self._directory, self._clock = Path(directory), clock
         self._rng = np.random.default_rng(seed)
-        self._dead = self._rng.random((crystal.n, crystal.n)) < dead_share
+        self._dead = self._rng.random((crystal.n, crystal.n)) < DEAD_SHARE
         self._file: h5py.File | None = None
         super().__init__(prefix, name=name, **kwargs)
 
@@ -262,7 +230,7 @@ class DiffractionDetector(StreamingDetector):
     def _expose(self, status: DeviceStatus, data: h5py.Dataset) -> None:
         try:
             threading.Event().wait(self._clock.wall(self.acquire_time.get()))
-            exposure = self.acquire_time.get() / 10.0 * (1 + self.flicker_rms * self._rng.normal())
+            exposure = self.acquire_time.get() / 10.0 * (1 + FLICKER_RMS * self._rng.normal())
             counts = self._rng.poisson(self.crystal.counts(self._temperature(), exposure)).clip(max=HIGHEST)
             counts[self._dead] = HIGHEST + 1
             data.resize(self._written + 1, axis=0)

@@ -7,6 +7,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+DIAMETER_NM = 600.0  # mean
 STIFFNESS = 500.0  # kT, of the repulsion of two particles at no distance
 SPREAD = 0.25  # diameters are even from 1 - SPREAD to 1 + SPREAD of their mean, so that nothing crystallises
 FEWEST = 2400  # that scatter, in as many layers as it takes: with fewer, the noise is that of their number
@@ -29,8 +30,6 @@ class Crowd:
         Share of the area that discs cover, overlaps counted twice. At 0 they do not interact.
     diffusion_nm2_s : float
         Diffusion of a single disc.
-    diameter_nm : float
-        Mean diameter.
     waited_s : float
         Time since shear stopped, of which at most `WAITING` steps are simulated.
     """
@@ -38,20 +37,19 @@ class Crowd:
     family: str
     fraction: float
     diffusion_nm2_s: float
-    diameter_nm: float = 600.0
     waited_s: float = 0.0
 
     def positions(
         self, t_s: NDArray[np.float64], box_nm: float, rng: np.random.Generator
     ) -> Iterator[NDArray[np.float64]]:
         """See `sim_devices._scattering.Motion`."""
-        wanted = self.fraction * box_nm**2 / (np.pi / 4 * self.diameter_nm**2 * (1 + SPREAD**2 / 3))
+        wanted = self.fraction * box_nm**2 / (np.pi / 4 * DIAMETER_NM**2 * (1 + SPREAD**2 / 3))
         meet = self.fraction > 0
         n = max(round(wanted), 1) if meet else FEWEST
         copies = -(-FEWEST // n)  # layers one above the other, in which particles meet only those of their own
         where = [rng.uniform(-box_nm / 2, box_nm / 2, (n, 2)) for _ in range(copies)]
-        diameter = self.diameter_nm * rng.uniform(1 - SPREAD, 1 + SPREAD, n)
-        longest = 0.1 * self.diameter_nm**2 / (self.diffusion_nm2_s * STIFFNESS)
+        diameter = DIAMETER_NM * rng.uniform(1 - SPREAD, 1 + SPREAD, n)
+        longest = 0.1 * DIAMETER_NM**2 / (self.diffusion_nm2_s * STIFFNESS)
         push = self.diffusion_nm2_s * STIFFNESS if meet else 0.0
 
         def move(seconds: float, steps: int, *, cold: bool = False) -> None:

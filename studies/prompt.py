@@ -86,7 +86,7 @@ def latency():
     print("LATENCY", at["done"] - at["last"], len(set(cache.glob("*.safetensors")) - before))
 """
 WARM = "[t.join() for t in threading.enumerate() if t.name == 'ainerd-warm-up']; print('WARM')"
-AFTER_S, N_FRAMES = 2.0, 2000
+AFTER_S, N_FRAMES, RUN_S = 2.0, 2000, 5.0  # after the last frame; of a run; first guess of its length
 MARKS = f"""
 import time
 from ainerd.steering import expose
@@ -133,18 +133,17 @@ def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
     ways = [name for _ in range(-(-n // len(WAYS))) for name in rng.permutation([*WAYS])][:n]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run_s, left = undisturbed(folder), list[Row]()
+        run_s, left = RUN_S, list[Row]()
         for way, share in track([*zip(ways, rng.uniform(0, 1, n), strict=True)]):
             left.append(leave(folder, way, share * (run_s + AFTER_S)))
             run_s = left[-1]["run_s"] or run_s  # the machine may be busier than before
         session = IPython(folder)  # analyses what is left
         session.run(MARKS)
-        session.process.sendline("exit")
-        session.wait()
+        session.exit()
         with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:
             judge(left, ResultStore(server.client()["ainerd"]))
     rows = [exits_row(way, [each for each in left if way in ("all", each["way"])]) for way in (*WAYS, "all")]
-    report("leaving", [row for row in rows if row["exits"]], seed=seed, n_frames=N_FRAMES, each=left)
+    report("leaving", rows, seed=seed, n_frames=N_FRAMES, each=left)
 
 
 @study.part
@@ -215,6 +214,11 @@ class IPython:
         found = re.search(r"MARK stop (\S+)\s", self.process.before)
         return float(found[1]) if found else None
 
+    def exit(self) -> None:
+        """Type ``exit`` and wait."""
+        self.process.sendline("exit")
+        self.wait()
+
     def wait(self) -> bool:
         """Return whether the process ended by itself in time, if need be later than its terminal; else kill it."""
         with suppress(pexpect.TIMEOUT):
@@ -250,8 +254,7 @@ def session_and_runs(folder: Path, values: dict[str, list[float]], which: str) -
             break
     if len(latencies) == 2:
         values[f"{which}: first / second"].append(latencies[0] / latencies[1])
-    session.process.sendline("exit")
-    session.wait()
+    session.exit()
     return ready
 
 
@@ -259,20 +262,6 @@ def in_interpreter(code: str, *arguments: str) -> float:
     """Run `code` in an interpreter of its own, and return the time in s that it prints."""
     command = [sys.executable, "-c", code, *arguments]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def undisturbed(folder: Path) -> float:
-    """Return the time from the first frames to the stop document, in s, of the second run; the first compiles."""
-    session = IPython(folder)
-    session.run(MARKS)
-    for _ in range(2):
-        _, first = session.expose()
-        session.process.expect(PROMPT)
-    stop = session.stop_time()
-    assert stop is not None
-    session.process.sendline("exit")
-    session.wait()
-    return stop - first
 
 
 def leave(folder: Path, way: str, moment: float) -> Row:

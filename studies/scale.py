@@ -91,17 +91,14 @@ def many(results: int = 100_000, rounds: int = 20, runs: int = 5) -> None:
 
 
 @study.part
-def query(results: int = 5000, asked_of: int = 1000, rounds: int = 7) -> None:
-    """Ask questions of `results`, and those of the page of `asked_of`."""
-    with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
-        _, ainerd = open_catalog(server.client())
-        key = seed(server, ainerd, results)
-        report("query", [measured(name, ask, rounds) for name, ask in questions(ainerd, key)], results=results + 1)
+def query(results: int = 1000, rounds: int = 7) -> None:
+    """Ask questions of `results`, and those of the page."""
     with tempfile.TemporaryDirectory() as name, embedded_server(name) as server:
         raw, ainerd = open_catalog(server.client())
-        key = seed(server, ainerd, asked_of)
+        key = seed(server, ainerd, results)
+        report("query", [measured(name, ask, rounds) for name, ask in questions(ainerd, key)], results=results + 1)
         add_cases(raw, ainerd, key)
-        report("query_page", asked(server.client(), key, rounds), results=asked_of + 1)
+        report("query_page", asked(server.client(), key, rounds), results=results + 1)
 
 
 @study.part

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -79,11 +79,11 @@ class Soak(Session):
     def __init__(self, folder: Path, server: EmbeddedServer, seed: int) -> None:
         # Without denoised maps there is a third less to write: Tiled sets the pace.
         super().__init__(folder, server.client(), section={"denoiser": "none"})
-        self._rng, self._folder, self._server = np.random.default_rng(seed), folder, server
+        self._rng, self._server = np.random.default_rng(seed), server
         self.fault_of: dict[str, str] = {}
         self.unexpected: list[str] = []
-        self._documents: list[tuple[str, dict[str, Any]]] = []
-        self.RE.subscribe(lambda name, doc: self._documents.append((name, doc)))
+        self.documents: list[tuple[str, dict[str, Any]]] = []
+        self.RE.subscribe(lambda name, doc: self.documents.append((name, doc)))
 
     def start_agent(self) -> None:
         """Start an agent as a plain callback."""
@@ -94,12 +94,12 @@ class Soak(Session):
         """Take `n` runs, and yield the memory in MB after each."""
         for i in range(n):
             fault = str(self._rng.choice(list(FAULTS), p=[share for share, _ in FAULTS.values()]))
-            self._documents.clear()
+            self.documents.clear()
             try:
                 FAULTS[fault][1](self)
             except Exception as err:
                 self.unexpected.append(f"run {i}, {fault}: {type(err).__name__}: {err}")
-            self.fault_of |= {doc["uid"]: fault for name, doc in self._documents if name == "start"}
+            self.fault_of |= {doc["uid"]: fault for name, doc in self.documents if name == "start"}
             if (i + 1) % TOGETHER == 0 or i + 1 == n:
                 self._catch_up(f"run {i}, {fault}")
             yield memory_mb()
@@ -107,18 +107,17 @@ class Soak(Session):
     def judged(self) -> tuple[list[Row], list[str]]:
         """Return a row for each fault, and everything that went wrong."""
         wrong, tried = list(self.unexpected), {fault: Counter[str]() for fault in FAULTS}
-        table = self.agent.results.table()
+        found = self.agent.results.table().groupby("raw_uid")["status"].agg(list)
         for uid, fault in self.fault_of.items():
-            statuses = table["status"][table["raw_uid"].eq(uid)].tolist()
+            statuses = found.get(uid, [])
             if statuses not in (["complete"], ["partial"], ["failed"]):
                 wrong.append(f"run {uid} ({fault}) has results {statuses}")
             tried[fault].update(["runs", *statuses])
         rows = []
         for fault, counts in tried.items():
-            if counts:
-                statuses = {name: counts[name] for name in ("complete", "partial", "failed")}
-                lost = counts["runs"] - sum(statuses.values())
-                rows.append({"fault": fault, "runs": counts["runs"], **statuses, "lost": lost})
+            statuses = {name: counts[name] for name in ("complete", "partial", "failed")}
+            lost = counts["runs"] - sum(statuses.values())
+            rows += [{"fault": fault, "runs": counts["runs"], **statuses, "lost": lost}] * bool(counts)
         return rows, wrong
 
     def _catch_up(self, where: str) -> None:
@@ -126,7 +125,7 @@ class Soak(Session):
         if not self.agent.drain(600):
             self.unexpected.append(f"{where}: not analysed in 600 s")
         elif not self.agent.health()["kept"]:
-            for path in (self._folder / "frames").glob("*.h5"):
+            for path in self.settings.storage.frames[0].glob("*.h5"):
                 path.unlink()
 
     def usual(self, frames: int = FRAMES, shutter: bool = True) -> None:
@@ -139,23 +138,16 @@ class Soak(Session):
         self.RE.unsubscribe(self._token)
         self.usual()
         self._token = self.RE.subscribe(self.agent)
-        (resource,) = (doc for name, doc in self._documents if name == "stream_resource")
+        (resource,) = (doc for name, doc in self.documents if name == "stream_resource")
         spoil(Path(urlparse(resource["uri"]).path))
-        for name, doc in self._documents:
-            self.agent(name, doc)
+        self.send(self.documents)
 
     def cut_short(self) -> None:
         self.spoiled(lambda path: os.truncate(path, int(self._rng.uniform() * path.stat().st_size)))
 
-    def twice(self) -> None:
-        self.usual()
-        for name, doc in list(self._documents):
+    def send(self, documents: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for name, doc in tuple(documents):
             self.agent(name, doc)
-
-    def garbage(self) -> None:
-        for name, doc in GARBAGE:
-            self.agent(name, doc)
-        self.usual()
 
     def broken(self) -> None:
         self.detector.cam.num_images.put(5000)
@@ -191,15 +183,15 @@ class Soak(Session):
         self.usual()
 
 
-FAULTS: dict[str, tuple[float, Callable[[Soak], None]]] = {
+FAULTS: dict[str, tuple[float, Callable[[Soak], Any]]] = {
     "none": (0.63, Soak.usual),
     "shutter closed": (0.05, lambda soak: soak.usual(shutter=False)),
     "one frame": (0.05, lambda soak: soak.usual(frames=1)),
     "frame file cut short": (0.05, Soak.cut_short),
     "frame file removed": (0.04, lambda soak: soak.spoiled(Path.unlink)),
     "run breaks off": (0.05, Soak.broken),
-    "documents come twice": (0.05, Soak.twice),
-    "documents that make no sense": (0.05, Soak.garbage),
+    "documents come twice": (0.05, lambda soak: (soak.usual(), soak.send(soak.documents))),
+    "documents that make no sense": (0.05, lambda soak: (soak.send(GARBAGE), soak.usual())),
     "agent closed, another one started": (0.02, Soak.restart),
     "Tiled killed for some seconds": (0.01, Soak.away),
 }

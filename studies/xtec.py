@@ -10,17 +10,13 @@ novel        false alarms, and how often an odd peak is found
 continue where they stopped.
 """
 
-import contextlib
 import ctypes
 import io
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +79,7 @@ def peer(x: NDArray, k: int, start: Any = None, seed: int = 0, matrix: Any = Non
     model = GMM(x.astype(float), k, max_full_epoch=full)
     if start is not None:
         model.means, model.covs = start.means.copy(), start.variances.copy()
-    with contextlib.redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()):
         model.RunEM(matrix is not None, matrix)
     return model
 
@@ -117,14 +113,14 @@ def of_set(seeds: int, case: Case) -> Row:
 
     seed = case[1]
     frames, keep, x = trajectories(seed)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()):
         theirs = Threshold_Background(Mask_Zeros(frames.astype(float)))
     same = np.array_equal(np.flatnonzero(keep), np.ravel_multi_index(theirs.ind_thresholded.T, frames.shape[1:]))
     k, mixture = 5, fit(x, 5)
     found = labels_of(x, mixture)
     some = np.flatnonzero(np.random.default_rng(0).random(len(x)) < 0.4)
     place = np.argwhere(keep.reshape(frames.shape[1:]))[some]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()):
         matrix = GMM_kernels.Build_Markov_Matrix(place, 1.0, "local")
     start, smooth = fit(x[some], k), smoothing(place, 1.0)
     smoothed = responsibilities(x[some], improve(x[some], start, smooth=smooth), smooth)[0].argmax(axis=0)
@@ -177,26 +173,19 @@ def speed(quick: bool = False) -> None:
 
 
 def timed(case: Case) -> Row:
-    """Return the best time of three runs, and the median growth of the peak of memory."""
-    way, n = case
-    found = []
-    for _ in range(1 if way == "xtec, one run" else 3):
-        with suppress(ImportError, BrokenProcessPool), ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            found.append(pool.submit(one, way, n).result())
+    """Return the best CPU time of three runs, and the median growth of the peak of memory."""
+    (way, n), found = case, []
+    x = many(n)
+    with suppress(ImportError):
+        WAYS[way](x[:2000])  # loads and compiles
+        for _ in range(1 if way == "xtec, one run" else 3):
+            ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide new memory
+            forget_peak()
+            before, began = memory_mb("VmHWM"), time.process_time()
+            WAYS[way](x)
+            found.append((time.process_time() - began, memory_mb("VmHWM") - before))
     times, memory = zip(*found, strict=True) if found else ([np.nan], [np.nan])
     return {"way": way, "trajectories": n, "CPU s": min(times), "extra MB": float(np.median(memory)), "n": len(found)}
-
-
-def one(way: str, n: int) -> tuple[float, float]:
-    """Return the CPU time of a way in s, and the growth of the peak of memory in MB."""
-    x = many(n)
-    WAYS[way](x[:2000])  # loads and compiles
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide new memory
-    forget_peak()
-    before = memory_mb("VmHWM")
-    began = time.process_time()
-    WAYS[way](x)
-    return time.process_time() - began, memory_mb("VmHWM") - before
 
 
 def found_at(analysis: Analysis | None, truth: list[float]) -> list[tuple[float, float, bool]]:
@@ -274,7 +263,7 @@ def steered(case: Case) -> Row:
     for _ in range(CHOSEN):
         run = ramp(sample, rng, optimizer.suggest(1)[0]["temperature"])
         feed = Feed(technique, run, n_frames=None) if feed is None else feed.next_run(run)
-        with contextlib.suppress(AnalysisError):  # too few yet
+        with suppress(AnalysisError):  # too few yet
             analysis = feed.push().finish()
     even = analyse(XTEC(clusters=6), ramp(sample, rng, np.linspace(*RANGE, CHOSEN)))
     return {"shape": shape, "chosen": found_at(analysis, truth), "even": found_at(even, truth)}
