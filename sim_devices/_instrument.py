@@ -86,7 +86,7 @@ class SimulatedInstrument:
     clock : SimClock
     sample : HiddenSample
     baseline : list of devices
-        What is worth reading as a run opens and closes.
+        Devices to read as a run opens and closes.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ DIAMETER_NM = 600.0  # mean
 STIFFNESS = 500.0  # kT, of the repulsion of two particles at no distance
 SPREAD = 0.25  # diameters are even from 1 - SPREAD to 1 + SPREAD of their mean, so that nothing crystallises
 FEWEST = 2400  # that scatter, in as many layers as it takes: with fewer, the noise is that of their number
-SETTLING = 300  # steps without Brownian motion that part what overlaps after shear
+SETTLING = 300  # steps without Brownian motion that part overlapping discs after shear
 WAITING = 2000  # steps of Brownian motion at most before the exposure
 CARRIED = 4000  # particles in a flow: with fewer, the noise of C2 is that of their number
 

@@ -1,6 +1,6 @@
 """The speckle of scatterers that move: the sum over all of them, at the q of each pixel.
 
-No correlation function goes in; what C2 looks like follows from where the scatterers go.
+No correlation function goes in; C2 follows from the paths of the scatterers.
 """
 
 from collections.abc import Iterator

@@ -104,7 +104,7 @@ def _answers(uri: str) -> bool:
 
 
 def fill_postgres(model: ResultRecord, records: Iterable[ResultRecord]) -> dict[str, Any]:
-    """Write results by SQL, each with what was written of the run of `model`: run, suggestion, log lines.
+    """Write results by SQL, each with copies of the nodes of the run of `model`: run, suggestion, log lines.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What all studies share: the command line, tables and records, statistics, time and memory."""
+"""Tools that all studies share: the command line, tables and records, statistics, time and memory."""
 
 import hashlib
 import json

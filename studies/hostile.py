@@ -3,7 +3,7 @@
 Hypothesis draws them from a seed: documents of runs and their metadata, files of frames and weights with changed bytes,
 settings, requests. A worker with a real Tiled server takes the runs. Every run that a RunEngine could have sent must
 have one result, and none has two; nothing outside the allowed folders is opened, by Python or by HDF5; whatever is
-refused is refused with a reason; and nothing is left open in the end. Then 5,000 small runs show what memory does. The
+refused is refused with a reason; and nothing is left open in the end. Then 5,000 small runs show how memory grows. The
 exit code is 1 if any of this does not hold.
 """
 
@@ -113,7 +113,7 @@ def attack(
 
 
 def show(wrong: list[str]) -> None:
-    """Print what is wrong, each kind once."""
+    """Print the errors, each kind once."""
     for line in tally(wrong):
         print(f"  {line}", file=sys.stderr, flush=True)
 
@@ -220,7 +220,7 @@ def in_a_child(path: Path) -> Iterator[Check]:
 
 
 def silence() -> None:
-    """Leave out what HDF5 prints, and do not wait for writers: no process writes these files."""
+    """Suppress the output of HDF5, and do not wait for writers: no process writes these files."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     _storage.ATTEMPTS = 14  # 16 µs
 

@@ -34,7 +34,7 @@ SIZES = (20, 1000, 10_000)
 WITH_MAPS = 20  # as many as the table shows
 WORDS = ("[data-ainerd=table] tbody tr", "[data-ainerd=health]", "[data-ainerd=next]", "[data-ainerd=log]")
 DRAWN = tuple(f"[data-ainerd={name}][data-drawn=yes]" for name in ("map", "latent", "timeline", "c2"))
-READY: dict[str, tuple[str, ...]] = {  # pages, and what each of them shows when it is ready
+READY: dict[str, tuple[str, ...]] = {  # pages, and the elements that each of them shows when it is ready
     "Tiled's page": ("[role=row][data-id], .MuiDataGrid-row",),
     "ours": (*WORDS, *DRAWN),
     "plotly.js alone": (),

@@ -137,7 +137,7 @@ def leaving(exits: int = 40, seed: int = 0, quick: bool = False) -> None:
         for way, share in track([*zip(ways, rng.uniform(0, 1, n), strict=True)]):
             left.append(leave(folder, way, share * (run_s + AFTER_S)))
             run_s = left[-1]["run_s"] or run_s  # the machine may be busier than before
-        session = IPython(folder)  # analyses what is left
+        session = IPython(folder)  # analyses the remaining runs
         session.run(MARKS)
         session.exit()
         with embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server:

@@ -1,4 +1,4 @@
-"""What grows with the number of results and the length of a run, and how long a person waits for answers.
+"""Growth with the number of results and the length of a run, and the time that a person waits for answers.
 
 scale    Questions of a person and work of an agent on synthetic results in an embedded server, at 1,000, 10,000 and
          100,000 results; the refit of the regimes beside the exact tree; a run of 100,000 frames on several processes.

@@ -43,7 +43,7 @@ study = Study(__doc__)
 
 @study.part
 def soak(runs: int = 500, seed: int = 0) -> None:
-    """Take the runs, and judge what became of them."""
+    """Take the runs, and judge their results."""
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as name,
