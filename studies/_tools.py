@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 from rich.table import Table
 from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 Case = tuple[str, int]
 
 
-class Study:
+class Study(typer.Typer):
     """The command line of a study: ``python -m studies.NAME [PART] [--option value ...]``.
 
     A part is a function whose keyword arguments, all with defaults, are its options. Without PART all parts run in
@@ -42,27 +42,23 @@ class Study:
     """
 
     def __init__(self, description: str | None) -> None:
-        self._app = typer.Typer(
-            help=description, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
-        )
-        self._parts: list[Callable[..., None]] = []
+        super().__init__(help=description, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     def part(self, function: Callable[..., None]) -> Callable[..., None]:
         """Add a part, named as the function."""
-        self._parts.append(function)
-        self._app.command(function.__name__.strip("_"))(function)
-        return function
+        return self.command(function.__name__.strip("_"))(function)
 
     def __call__(self) -> None:
         """Run the parts that the command line names."""
-        if len(self._parts) > 1:
-            self._app.callback(invoke_without_command=True)(self._all)
+        if len(self.registered_commands) > 1:
+            self.callback(invoke_without_command=True)(self._all)
         else:
-            self._app.registered_commands[0].help = self._app.info.help
-        self._app()
+            self.registered_commands[0].help = self.info.help
+        super().__call__()
 
     def _all(self, context: typer.Context, quick: bool = False) -> None:
-        for part in self._parts if context.invoked_subcommand is None else ():
+        for command in self.registered_commands if context.invoked_subcommand is None else ():
+            part: Any = command.callback
             part(**{"quick": True} if quick and "quick" in signature(part).parameters else {})
 
 
@@ -115,14 +111,12 @@ def resumed(name: str, run: Row, cases: Sequence[Case], measure: Callable[[Case]
     missing = [case for case in cases if case not in done]
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=partial(threadpool_limits, 1))
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with pool, Progress(*columns) as bar, record.open("a") as file:
-        task = bar.add_task(name, total=len(cases), completed=len(cases) - len(missing))
-        for case, row in zip(missing, pool.map(measure, missing), strict=True):
+    with pool, record.open("a") as file:
+        rows = zip(missing, pool.map(measure, missing), strict=True)
+        for case, row in track(rows, name, total=len(missing)):
             done[case] = row
             file.write(json.dumps([case, row]) + "\n")
             file.flush()
-            bar.advance(task)
     return [done[case] for case in cases]
 
 
