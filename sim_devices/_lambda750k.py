@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ophyd import Component, Device, DeviceStatus, Signal
-from ophyd import DynamicDeviceComponent as Components
 from ophyd.signal import InternalSignal
 from ophyd.status import Status
 
@@ -92,11 +91,6 @@ def _readout(value: Any, **kwargs: Any) -> Component:
     return Component(InternalSignal, value=value, **{"kind": "omitted", **kwargs})
 
 
-def _size(name: str, axes: str) -> Components:
-    """Return sizes in pixels that only the detector itself writes."""
-    return Components({f"{name}_{axis}": (InternalSignal, None, {"value": 0, "kind": "omitted"}) for axis in axes})
-
-
 class LambdaCam(Device):
     """Settings and counters.
 
@@ -131,14 +125,8 @@ class LambdaCam(Device):
     status_message = _readout("")
     array_counter = Component(Quantity, value=0, units="", kind="omitted")
     num_images_counter = _readout(0)
-    num_exposures_counter = _readout(0)
     bad_frame_counter = _readout(0)
     time_remaining = _readout(0.0)
-    temperature_actual = _readout(23.0)
-    array_size = _size("array_size", "xyz")
-    max_size = _size("max_size", "xy")
-    size = _size("size", "xy")
-    array_size_bytes = _readout(0)
 
     @property
     def n_frames(self) -> int:
@@ -149,13 +137,6 @@ class LambdaCam(Device):
     def exposure_s(self) -> float:
         """Exposure time of each image."""
         return min(self.acquire_time.get(), self.acquire_period.get())
-
-    def show_size(self, ny: int, nx: int) -> None:
-        """Show the size of the frames."""
-        for group in (self.array_size, self.max_size, self.size):
-            for name in group.component_names:
-                getattr(group, name).put({"x": nx, "y": ny, "z": 0}[name[-1]], internal=True)
-        self.array_size_bytes.put(2 * ny * nx, internal=True)
 
     def show_start(self) -> None:
         """Show the start of an acquisition."""
@@ -268,7 +249,6 @@ class Lambda750k(StreamingDetector):
         self._stop, self._enough = threading.Event(), False
         self._status: DeviceStatus | None = None
         super().__init__(prefix, name=name, **kwargs)
-        self.cam.show_size(*geometry.frame_shape)
 
     def stage(self) -> list[object]:
         """Open a new file."""

@@ -108,7 +108,7 @@ def test_crowding_slows_particles_down_and_crowds_age(monkeypatch):
     def after(fraction, waited_s=0.0):
         """Correlation over 8 s, of how far particles go."""
         crowd = Crowd(family="crowd", fraction=fraction, diffusion_nm2_s=800.0, waited_s=waited_s)
-        where = np.concatenate(list(crowd.positions(times, 15_000.0, np.random.default_rng(0))))
+        where = np.array(list(crowd.positions(times, 15_000.0, np.random.default_rng(0))))
         return np.mean(np.cos(0.024 * (where[20:] - where[:-20])))
 
     dilute, crowded, jammed, aged = after(0.1), after(0.8), after(1.15), after(1.15, 300.0)
@@ -119,7 +119,7 @@ def test_the_repulsion_keeps_particles_apart():
     rng = np.random.default_rng(0)
     box = 10_000.0
     (*_, last) = Crowd(family="crowd", fraction=0.6, diffusion_nm2_s=500.0).positions(TIMES[:50], box, rng)
-    where = last[-1][: round(0.6 * box**2 / (np.pi / 4 * 600**2 * (1 + 0.25**2 / 3)))]
+    where = last[: round(0.6 * box**2 / (np.pi / 4 * 600**2 * (1 + 0.25**2 / 3)))]
     apart = where[:, None] - where
     distance = np.hypot(*np.moveaxis(apart - box * np.round(apart / box), -1, 0))[np.triu_indices(len(where), 1)]
     expected = len(where) ** 2 / 2 * np.pi * 400**2 / box**2  # pairs nearer than 400 nm if they did not know each other
