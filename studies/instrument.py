@@ -18,7 +18,7 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from ainerd.dynamics import Dynamics, g1_squared
-from ainerd.xpcs import TwoTimeReducer
+from ainerd.xpcs import TwoTimeReducer, reduction_operator
 from sim_devices import FrameFile, FrameMaker, Geometry, Grain, SpeckleMovie, mode_weights
 from studies._movies import ring_of
 from studies._tools import Row, Study, report
@@ -101,8 +101,7 @@ class Bench:
         dynamics, off = REGIMES[name], ~np.tri(SIZE, k=1, dtype=bool)
         deviation: dict[float, list[float]] = defaultdict(list)
         contrast: dict[float, list[float]] = defaultdict(list)
-        operator = TwoTimeReducer(self.partition, len(self.times), size=SIZE).operator
-        truth = self.truth(dynamics, operator)
+        truth = self.truth(dynamics, reduction_operator("area", len(self.times), SIZE))
         (expected, factor), truth = self.expected(truth), truth[:, off]
         for seed in range(seeds):
             rng = np.random.default_rng((list(REGIMES).index(name), seed))
