@@ -88,7 +88,7 @@ def own_records(technique: RheoXPCS, agent: str, first: int, last: int) -> Itera
 
 def write(ainerd: Container, records: Iterable[ResultRecord]) -> None:
     """Write results one by one through Tiled."""
-    for r in track(list(records), "results"):
+    for r in records:
         ainerd["results"].create_container(r.key, metadata=r.metadata(), specs=["AinerdResult"])
 
 
@@ -146,9 +146,8 @@ def add_new(ainerd: Container, i: int, technique: RheoXPCS, agent: str) -> str:
 
 def seed(server: EmbeddedServer, ainerd: Container, n: int) -> str:
     """Write `n` results, one more with maps, and an atlas; return the key of the one with maps."""
-    present = set(ResultStore(ainerd).table().index)
     records = [record(i) for i in range(n)]
-    fill(server, ainerd, missing := [r for r in records if r.key not in present], len(missing))
+    fill(server, ainerd, records, n)
     labels = {r.key: r.regime for r in records if r.regime is not None}
     ResultStore(ainerd).add_atlas(AtlasRecord(n_regimes=REGIMES, supported_range=(4, 6), labels=labels))
     return add_with_maps(ainerd, n)

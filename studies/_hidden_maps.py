@@ -1,17 +1,22 @@
-"""Hidden samples for `studies.discovery`: regions of regimes on a unit square, and the embeddings of exposures.
+"""Hidden samples on a unit square, strategies that explore them, and tables that compare the strategies.
 
-Nine generators draw the regions, and one draws a sample of a single regime. A regime is a mean in a latent space of
-`DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction with the
+Nine generators draw regions of regimes, and one draws a sample of a single regime. A regime is a mean in a latent space
+of `DIMENSIONS`; an exposure adds noise, and on some samples every regime drifts along its own direction with the
 logarithm of the age. The noise of the n-th exposure is the same whatever position is measured, so every strategy
-meets the same luck.
+meets the same luck. Strategies begin at the same position, and use only what they measured, or nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.stats import qmc
+
+from ainerd.steering import Explorer
+from studies._tools import Row, bootstrap
 
 RESOLUTION = 200  # pixels across the square
 DIMENSIONS = 12
@@ -21,10 +26,19 @@ NOISE = {"low": 0.35, "medium": 0.6, "high": 0.85}  # standard deviation of a co
 DRIFT = 1.0  # length of the drift in one decade of age, in units of the pair distance that noise makes
 RAREST = (0.01, 0.10)  # share of the area of the rarest regime: log-uniform, as near as TRIES draws come
 TRIES = 8
+WIDTH_MM = 10.0
+SMALLEST = 0.08  # stated radius of the smallest region of interest, of the width
+RHO = 2.0  # travel time across the square, in exposures
+EXPOSURE_S = 60.0
+PLASTIC = 1.324717957244746  # R2 is the additive recurrence on the plastic number (M. Roberts, 2018)
+OURS = "ours"
+SOBOL = [f"Sobol {seed}" for seed in range(4)]
+STRATEGIES = ("Sobol", "R2", "random", OURS)
 
 _centres = (np.arange(RESOLUTION) + 0.5) / RESOLUTION
 _X, _Y = np.meshgrid(_centres, _centres)  # [row, column], rows along y
 Regions = NDArray[np.int64]
+Positions = NDArray[np.float64]  # (n, 2) on the square
 
 
 @dataclass(frozen=True)
@@ -54,18 +68,21 @@ class HiddenMap:
         """Number of regimes."""
         return len(self.mean)
 
-    def regime(self, position: NDArray[np.float64]) -> NDArray[np.int64]:
+    def regime(self, position: Positions) -> NDArray[np.int64]:
         """Return the regime at each position, (n, 2) to (n,)."""
         column, row = np.clip((position * RESOLUTION).astype(int), 0, RESOLUTION - 1).T
         return self.regions[row, column]
 
-    def expose(self, position: NDArray[np.float64], first: int = 0) -> NDArray[np.float32]:
-        """Return the embeddings of exposures at (n, 2); the first is number `first`."""
+    def expose(self, position: Positions, first: int = 0) -> list[Row]:
+        """Return exposures at (n, 2) as points for an explorer; the first is number `first`, a minute after shear."""
         k, number = self.regime(position), np.arange(first, first + len(position))
         seen = self.mean[k] + self.drift[k] * np.log10(1 + number)[:, None] + self.scatter[number]
-        return seen.astype(np.float32)
+        return [
+            place(here) | {"embedding": z, "age_s": EXPOSURE_S * (1 + i)}
+            for here, z, i in zip(position, seen.astype(np.float32), number, strict=True)
+        ]
 
-    def exposures_to_all(self, way: NDArray[np.float64]) -> int:
+    def exposures_to_all(self, way: Positions) -> int:
         """Return the exposures along `way` (n, 2) until every regime was seen, `MISSED` if one was not."""
         seen = self.regime(way)
         first = [np.flatnonzero(seen == k) for k in range(self.n_regimes)]
@@ -78,9 +95,9 @@ class HiddenMap:
         return np.array(radii) / RESOLUTION
 
 
-def age_s(number: NDArray[np.int64] | int) -> NDArray[np.float64]:
-    """Return the time since shear stopped at each exposure, for a minute an exposure."""
-    return 60.0 * (1 + np.asarray(number, dtype=float))
+def place(position: NDArray[np.float64]) -> Row:
+    """Return the positions of the motors at (2,)."""
+    return {"sample_x": WIDTH_MM * position[0], "sample_y": WIDTH_MM * position[1]}
 
 
 def hidden_map(i: int, seed: int) -> HiddenMap:
@@ -238,3 +255,60 @@ GENERATORS: dict[str, Callable[[np.random.Generator], Regions]] = {
     "cracks": _cracks,
     "domains": _domains,
 }
+
+
+def explorer(noise: float, **options: Any) -> Explorer:
+    """Return an explorer of the square that knows the noise, the speed of the stage and the length of an exposure."""
+    return Explorer(
+        {"sample_x": (0.0, WIDTH_MM), "sample_y": (0.0, WIDTH_MM)},
+        noise=noise,
+        travel_time=lambda a, b: np.linalg.norm(b - a, axis=1) / WIDTH_MM * RHO * EXPOSURE_S,
+        exposure_s=EXPOSURE_S,
+        smallest_feature=SMALLEST * WIDTH_MM,
+        **options,
+    )
+
+
+def suggested(known: Explorer, start: NDArray[np.float64], measure: Callable[[Any], Row]) -> Iterator[Positions]:
+    """Yield `start` and the positions that an explorer suggests, each after the explorer has its measured point."""
+    here = start
+    for _ in range(EXPOSURES):
+        known.ingest([measure(here)])
+        yield here
+        (suggestion,) = known.suggest()
+        known.withdraw(suggestion["_id"])
+        here = np.array([suggestion["sample_x"], suggestion["sample_y"]]) / WIDTH_MM
+
+
+def sequences(start: NDArray[np.float64]) -> dict[str, Positions]:
+    """Return the positions of the strategies that do not learn, the start first."""
+    points = {name: qmc.Sobol(2, seed=seed).random_base2(7) for seed, name in enumerate(SOBOL)}
+    points["R2"] = (0.5 + PLASTIC ** -np.arange(1.0, 3.0) * np.arange(EXPOSURES)[:, None]) % 1
+    points["random"] = np.random.default_rng(int(1e9 * start[0])).random((EXPOSURES, 2))
+    return {name: np.vstack([start, after])[:EXPOSURES] for name, after in points.items()}
+
+
+def values(rows: Sequence[Row], strategy: str, what: str) -> NDArray[np.float64]:
+    """Return one score for each sample; for Sobol the mean over its scrambles."""
+    runs = SOBOL if strategy == "Sobol" else [strategy]
+    return np.mean([[row["scores"][run][what] for row in rows] for run in runs], axis=0)
+
+
+def by_strategy(rows: Sequence[Row], *compared: str) -> Iterator[Row]:
+    """Yield the mean scores of each strategy, and ours over its, with intervals."""
+    for name in STRATEGIES:
+        row: Row = {"strategy": name} | {what: values(rows, name, what).mean() for what in rows[0]["scores"][OURS]}
+        for what in compared:
+            ours, its = values(rows, OURS, what), values(rows, name, what)
+            low, high = bootstrap(np.divide, ours, its)
+            row[f"ours / its, {what}"] = f"{ours.mean() / its.mean():.3f} [{low:.3f}, {high:.3f}]"
+        yield row
+
+
+def by_group(rows: Sequence[Row], what: str, *keys: str) -> Iterator[Row]:
+    """Yield the mean score of each strategy on the samples of each value of each key."""
+    for key in keys:
+        for value in dict.fromkeys(row[key] for row in rows):
+            some = [row for row in rows if row[key] == value]
+            means = {name: values(some, name, what).mean() for name in STRATEGIES}
+            yield {"samples": f"{key}: {value}", "n": len(some), **means}

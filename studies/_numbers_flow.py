@@ -4,20 +4,19 @@ Frames are those of scatterers that move: their fields are summed at every pixel
 scatterers that stand still, and photons are drawn. g2 is not used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ainerd.xpcs import MultiTau, Partition, fit_ageing, fit_flow, middle_age
+from studies._tools import Row
 
 SIDE, INNER, OUTER = 96, 36.0, 44.0  # pixels; with one speckle a pixel q is the distance to the middle, times STEP
 STEP = 2 * np.pi / 1000  # 1/nm: positions lie in a box of 1000 nm, round which fields are the same
-MODES, SCATTERERS = (
-    4,
-    48,
-)  # a contrast of a quarter; scatterers of each mode in each block, whose noise bins do not share
+MODES, SCATTERERS = 4, 48  # a contrast of a quarter; of each mode in each block, whose noise bins do not share
 BLOCK = 16  # pixels a side
 N_FRAMES = 400
 PHOTONS = (0.05, 0.5, 5.0)
@@ -41,12 +40,11 @@ def intensities(
     velocity: float = 0.0,
     direction: float = 0.0,
     static: float = 0.0,
-    spread: float = 0.0,
 ) -> NDArray[np.float32]:
     """Draw frames of mean one, (N_FRAMES, SIDE, SIDE).
 
-    `diffusion` is in nm² a frame (or of the frame's number), `velocity` and `spread` (of the scatterers' own) in nm a
-    frame; `static` is the part of the intensity that stands still. Blocks far from the ring stay dark.
+    `diffusion` is in nm² a frame (or of the frame's number), `velocity` in nm a frame; `static` is the part of the
+    intensity that stands still. Blocks far from the ring stay dark.
     """
     n = SIDE // BLOCK
     k = (np.arange(SIDE).reshape(n, BLOCK) - (SIDE - 1) / 2).astype(np.float32) * np.float32(STEP)
@@ -57,7 +55,6 @@ def intensities(
     ky, kx = ky[seen_blocks], kx[seen_blocks]
     along = np.array([np.cos(np.deg2rad(direction)), np.sin(np.deg2rad(direction))])[:, None, None, None]
     shape = (2, len(kx), MODES, SCATTERERS)
-    speed = velocity + spread * rng.standard_normal(shape[1:])
 
     def field(x: NDArray) -> NDArray:  # (n_block, MODES, BLOCK, BLOCK)
         px, py = (k[j][:, None, :, None] * (x[i] % 1000).astype(np.float32)[:, :, None] for i, j in ((0, kx), (1, ky)))
@@ -71,20 +68,13 @@ def intensities(
     for t in range(N_FRAMES):
         intensity = (np.abs(np.float32(np.sqrt(1 - static)) * moving + reference) ** 2).mean(1)
         out[t].transpose(0, 2, 1, 3)[ky, kx] = intensity
-        if not (diffusion or velocity or spread):
+        if not (diffusion or velocity):
             out[:] = out[0]
             break
         sd = np.sqrt(2 * (diffusion(np.array(t)) if callable(diffusion) else diffusion))
-        at = at + along * speed + rng.standard_normal(shape) * sd
+        at = at + along * velocity + rng.standard_normal(shape) * sd
         moving = field(at)
     return out.reshape(N_FRAMES, SIDE, SIDE)
-
-
-def seen(counts: NDArray, where: Partition) -> tuple[Any, Any]:
-    """Return g2 by lag, and by age and lag."""
-    multi_tau = MultiTau(where, len(counts))
-    multi_tau.push(counts)
-    return multi_tau.result(), multi_tau.by_age()
 
 
 def across(one: Any, where: Partition) -> Any:
@@ -117,53 +107,6 @@ def _diffusion(tau: float) -> float:
     return 1 / (tau * (40 * STEP) ** 2)
 
 
-def flows(n: int) -> list[dict[str, Any]]:
-    """Fit uniform flow against a static reference: velocity, direction, and whether their errors are right."""
-    out = []
-    for name, arc, n_phi, keep in (
-        ("18 bins", 360.0, 18, 1.0),
-        ("18 small bins", 360.0, 18, 0.5),
-        ("quarter", 90.0, 9, 1.0),
-    ):
-        where = partition(arc, n_phi, keep)
-        found: dict[float, list[tuple[float, ...]]] = {photons: [] for photons in PHOTONS}
-        for seed in range(n):
-            rng = np.random.default_rng([seed, n_phi])
-            turn, direction = rng.uniform(4, 12), rng.uniform(0, 180)  # radians within tau
-            truth, tau = turn / 50 / (40 * STEP), 50.0
-            movie = intensities(
-                rng, diffusion=_diffusion(tau), velocity=truth, direction=direction, static=rng.uniform(0.3, 0.6)
-            )
-            for photons in PHOTONS:
-                fit = across(seen(rng.poisson(movie * photons), where)[0], where)
-                off = (fit.flow_direction - direction + 90) % 180 - 90
-                found[photons].append(
-                    (
-                        fit.velocity / truth - 1,
-                        (fit.velocity - truth) / fit.velocity_err,
-                        off,
-                        off / fit.flow_direction_err,
-                    )
-                )
-        for photons, rows_ in found.items():
-            every = np.array(rows_)
-            finite = every[np.isfinite(every[:, 0])]
-            out.append(
-                {
-                    "what": f"flow, {name}, {where.n_pixels.mean():.0f} px",
-                    "photons": photons,
-                    "runs": n,
-                    "claimed": len(finite) / n,
-                    "mean": finite[:, 0].mean() if len(finite) else np.nan,
-                    "sd": finite[:, 0].std() if len(finite) else np.nan,
-                    "direction off (degrees, rms)": np.sqrt((finite[:, 2] ** 2).mean()) if len(finite) else np.nan,
-                    "|z|<1": (np.abs(finite[:, [1, 3]]) < 1).mean() if len(finite) else np.nan,
-                    "|z|<2": (np.abs(finite[:, [1, 3]]) < 2).mean() if len(finite) else np.nan,
-                }
-            )
-    return out
-
-
 STILL: dict[str, dict[str, Any]] = {
     "diffusion": {"diffusion": _diffusion(50)},
     "quick diffusion": {"diffusion": _diffusion(4)},
@@ -175,36 +118,70 @@ STILL: dict[str, dict[str, Any]] = {
 }
 
 
-def without(n: int) -> list[dict[str, Any]]:
+def flows(n: int) -> Iterator[Row]:
+    """Fit uniform flow against a static reference: velocity, direction, and whether their errors are right."""
+    for name, arc, n_phi, keep in (
+        ("18 bins", 360.0, 18, 1.0),
+        ("18 small bins", 360.0, 18, 0.5),
+        ("quarter", 90.0, 9, 1.0),
+    ):
+        where, found = partition(arc, n_phi, keep), []
+        for seed in range(n):
+            rng = np.random.default_rng([seed, n_phi])
+            turn, direction = rng.uniform(4, 12), rng.uniform(0, 180)  # radians within tau
+            velocity, tau = turn / 50 / (40 * STEP), 50.0
+            moves = {"diffusion": _diffusion(tau), "velocity": velocity, "direction": direction}
+            movie = intensities(rng, **moves, static=rng.uniform(0.3, 0.6))
+            found += [fitted(rng.poisson(movie * photons), where, photons, velocity, direction) for photons in PHOTONS]
+        yield from summary(f"flow, {name}, {where.n_pixels.mean():.0f} px", found)
+
+
+def without(n: int) -> Iterator[Row]:
     """Fit runs without flow or anisotropy: how often one is claimed, and the exponent of ageing."""
-    out, where = [], partition()
+    where = partition()
     for name, sample in STILL.items():
-        claims, mu = np.empty((2, len(PHOTONS), n))
+        found = []
         for seed in range(n):
             rng = np.random.default_rng([seed, len(name)])
             movie = np.ones((N_FRAMES, SIDE, SIDE), np.float32) if name == "flat" else intensities(rng, **sample)
-            for i, photons in enumerate(PHOTONS):
-                one, table = seen(rng.poisson(movie * photons), where)
-                claims[i, seed] = across(one, where).kind != "none"
-                mu[i, seed] = by_age(one, table).ageing_exponent
-        for photons, claimed, exponent in zip(PHOTONS, claims, mu, strict=True):
-            finite = np.isfinite(exponent)
-            out.append(
-                {
-                    "what": f"no flow: {name}",
-                    "photons": photons,
-                    "runs": n,
-                    "claimed": claimed.mean(),
-                    "ageing claimed": finite.mean(),
-                    "its exponent": exponent[finite].mean() if finite.any() else np.nan,
-                }
-            )
-    return out
+            found += [fitted(rng.poisson(movie * photons), where, photons) for photons in PHOTONS]
+        yield from summary(f"no flow: {name}", found)
 
 
-def rows(quick: bool) -> list[dict[str, Any]]:
-    """Return rows of flows, and of runs without flow, with all columns."""
-    n = 3 if quick else 30
-    found = flows(n) + without(2 if quick else 15)
-    columns = dict.fromkeys(column for row in found for column in row)
-    return [{column: row.get(column, np.nan) for column in columns} for row in found]
+def fitted(
+    counts: NDArray, where: Partition, photons: float, velocity: float = np.nan, direction: float = np.nan
+) -> Row:
+    """Return what is claimed of a run, and how far it is off."""
+    multi_tau = MultiTau(where, len(counts))
+    multi_tau.push(counts)
+    one = multi_tau.result()
+    fit = across(one, where)
+    off = (fit.flow_direction - direction + 90) % 180 - 90
+    return {
+        "photons": photons,
+        "claimed": fit.kind != "none" if np.isnan(velocity) else np.isfinite(fit.velocity),
+        "velocity": fit.velocity / velocity - 1,
+        "direction": off,
+        "z": abs((fit.velocity - velocity) / fit.velocity_err),
+        "z of direction": abs(off / fit.flow_direction_err),
+        "ageing": by_age(one, multi_tau.by_age()).ageing_exponent,
+    }
+
+
+def summary(what: str, found: list[Row]) -> Iterator[Row]:
+    """Yield a row for each number of photons."""
+    for photons, some in pd.DataFrame(found).groupby("photons"):
+        z = pd.concat([some["z"], some["z of direction"]]).dropna()
+        yield {
+            "what": what,
+            "photons": photons,
+            "runs": len(some),
+            "claimed": some["claimed"].mean(),
+            "velocity off, mean": some["velocity"].mean(),
+            "sd": some["velocity"].std(ddof=0),
+            "direction off (degrees, rms)": np.sqrt(np.square(some["direction"]).mean()),
+            "|z|<1": z.lt(1).mean(),
+            "|z|<2": z.lt(2).mean(),
+            "ageing claimed": some["ageing"].notna().mean(),
+            "its exponent": some["ageing"].mean(),
+        }

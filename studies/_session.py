@@ -1,14 +1,17 @@
 """The simulated rheo-XPCS instrument, a RunEngine and an agent."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
 from tiled.client.container import Container
 
-from agents.demo.simulated import hardware_beside, simulated_instrument
-from agents.rheo_xpcs import TOML, build_agent
+from agents.demo.simulated import agent_of, hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
+from ainerd.server import embedded_server
 
 SMALL = TOML.with_name("small.toml")
 
@@ -33,6 +36,8 @@ class Session:
         Settings of the agent; the instrument is described beside them.
     section : dict, optional
         Other settings of rheo-XPCS.
+    series : dict, optional
+        More signals that are monitored.
     **instrument
         Options of `agents.demo.simulated.simulated_instrument`. At a speed of 1e6 the sample soon is years old.
     """
@@ -44,10 +49,12 @@ class Session:
         *,
         toml: Path = SMALL,
         section: dict[str, Any] | None = None,
+        series: dict[str, str] | None = None,
         **instrument: Any,
     ) -> None:
         self.client, self.settings = client, settings_in(folder, toml)
         self.settings.section.update(section or {})
+        self.settings.recorded.series.update(series or {})
         self.instrument = simulated_instrument(
             folder / "frames", hardware_beside(toml), **{"speed": 1000.0, **instrument}
         )
@@ -58,14 +65,7 @@ class Session:
 
     def start_agent(self) -> None:
         """Start an agent; the caller closes an earlier one."""
-        self.agent = build_agent(
-            self.client,
-            detector=self.detector,
-            actuators=self.actuators,
-            rheometer=self.instrument.rheometer,
-            shutter=self.instrument.shutter,
-            settings=self.settings,
-        )
+        self.agent = agent_of(self.client, self.settings, self.instrument)
         self.agent.quiet = True
 
     def frames(self, n: int, exposure_s: float) -> None:
@@ -82,3 +82,14 @@ class Session:
     def close(self) -> None:
         """Close the agent; the server continues."""
         self.agent.close()
+
+
+@contextmanager
+def attached_session(folder: Path, **options: Any) -> Iterator[Session]:
+    """Yield a session on an embedded server in `folder`, with its agent attached; options of `Session`."""
+    with (
+        embedded_server(folder / "tiled", readable_storage=[folder / "frames"]) as server,
+        closing(Session(folder, server.client(), **options)) as session,
+    ):
+        session.agent.attach(session.RE)
+        yield session

@@ -13,8 +13,8 @@ banks   The same null nights, judged by banks of other seeds with scorers and si
 Intervals are 95 %; that over all banks takes nights for independent.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from studies._exposures import AZIMUTHAL, NEW, USUAL, analysed, binned, bins, fr
 from studies._tools import FOLDER, Row, Study, interval, report
 
 ALPHA, EXPOSURES, EACH = 0.05, 30, 6
+Night = tuple[NDArray[np.float64], NDArray[np.float32]]  # p-values and points of its exposures
 
 study = Study(__doc__)
 
@@ -37,7 +38,7 @@ def null(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
     """Judge null nights from a pool of `regimes`, six exposures each; ``--quick`` takes 300 and 100 nights."""
     regimes, nights = (300, 100) if quick else (regimes, nights)
     known = pool(of := technique(), regimes)
-    report("nights_null", [null_nights(of, test_of(of), known, nights)], exposures=int(known.p.size), alpha=ALPHA)
+    report("nights_null", [judged(of, test_of(of), null_nights(known, nights))], exposures=known.p.size, alpha=ALPHA)
 
 
 @study.part
@@ -46,20 +47,16 @@ def new(regimes: int = 3400, nights: int = 1000, quick: bool = False) -> None:
     regimes, nights = (300, 100) if quick else (regimes, nights)
     known = pool(of := technique(), regimes)
     test, families = test_of(of), new_regimes(of, 100 if quick else 300, seed=5)
-    parameters = {"regimes": regimes, "exposures": int(known.p.size), "alpha": ALPHA}
-    rows = [{"family": family} | new_nights(of, test, known, views, nights) for family, views in families.items()]
-    report("nights_new", rows, **parameters)
-    shares = [power(test, views) for views in families.values()]
-    shares.append({after: float(np.mean([row[after] for row in shares])) for after in shares[0]})
-    names = [*families, "mean"]
-    report("nights_power", ({"family": k} | row for k, row in zip(names, shares, strict=True)), **parameters)
+    nights_of = {family: new_nights(of, test, known, drawn, nights) for family, drawn in families.items()}
+    report("nights_new", averaged(nights_of), regimes=regimes, nights=nights, exposures=known.p.size, alpha=ALPHA)
+    report("nights_power", averaged({family: power(test, drawn) for family, drawn in families.items()}))
 
 
 @study.part
 def frames_(nights: int = 20, quick: bool = False) -> None:
     """Judge nights of exposures that are analysed from their frames; ``--quick`` takes one."""
     of = RheoXPCS(bins((200,) * 18, USUAL.phi_deg), alpha=ALPHA)
-    report("nights_frames", [nights_from_frames(of, test_of(technique()), 1 if quick else nights)], alpha=ALPHA)
+    report("nights_frames", [judged(of, test_of(of), framed_nights(of, 1 if quick else nights))], alpha=ALPHA)
 
 
 @study.part
@@ -69,12 +66,8 @@ def banks(regimes: int = 3400, nights: int = 1000, others: int = 10, quick: bool
     known = pool(of := technique(), regimes)
     rows = list(other_banks(of, known, 500 if quick else 5000, nights, others))
     hits, n = sum(round(row["any false discovery"] * nights) for row in rows), nights * len(rows)
-    by_exposure = float(np.mean([row["by exposure"] for row in rows]))
-    rows.append({
-        "bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n),
-        "by exposure": by_exposure,
-    })  # fmt: skip
-    report("nights_banks", rows, exposures=int(known.p.size), alpha=ALPHA)
+    rows.append({"bank": "all", "nights": n, "any false discovery": hits / n, "95 %": interval(hits, n)})
+    report("nights_banks", rows, exposures=known.p.size, alpha=ALPHA)
 
 
 def technique(bank: Bank | None = None) -> RheoXPCS:
@@ -104,20 +97,20 @@ def pool(of: RheoXPCS, n: int, seed: int = 0) -> Views:
 
 def new_regimes(of: RheoXPCS, n: int, seed: int) -> dict[str, Views]:
     """Return exposures of regimes of each of the held-out dynamics, drawn by code of the study itself."""
-    families = {}
-    for name, drawn in NEW.items():
-        isotropic, rng = name not in AZIMUTHAL, np.random.default_rng([seed, len(name)])
+    return {
+        name: cached(f"nights_{name.replace(' ', '_')}_{n}_{seed}", partial(drawn_views, of, name, n, seed))
+        for name in NEW
+    }
 
-        def seen(drawn: Any = drawn, rng: np.random.Generator = rng, isotropic: bool = isotropic) -> Views:
-            clean = []
-            for _ in range(n):
-                squared = drawn(rng)
-                at = DIRECTIONS[:1] if isotropic else DIRECTIONS
-                clean.append(Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at]))
-            return views(of, clean, each=EACH, seed=seed)
 
-        families[name] = cached(f"nights_{name.replace(' ', '_')}_{n}_{seed}", seen)
-    return families
+def drawn_views(of: RheoXPCS, name: str, n: int, seed: int) -> Views:
+    """Draw exposures of `n` regimes of one of the held-out dynamics."""
+    isotropic, rng = name not in AZIMUTHAL, np.random.default_rng([seed, len(name)])
+    at, clean = DIRECTIONS[:1] if isotropic else DIRECTIONS, []
+    for _ in range(n):
+        squared = NEW[name](rng)
+        clean.append(Clean.at_directions([binned(squared, phi, 20.0, isotropic=isotropic) for phi in at]))
+    return views(of, clean, each=EACH, seed=seed)
 
 
 def cached(name: str, make: Callable[[], Views]) -> Views:
@@ -141,54 +134,50 @@ def other_banks(of: RheoXPCS, known: Views, regimes: int, nights: int, banks: in
         mine, seen = (Views.judged(scorer, pool.z, pool.features) for pool in (own, known))
         assert of.regime_width is not None
         test = RegimeTest.calibrated(mine.p, mine.z, of.regimes, width=of.regime_width, alpha=ALPHA, rng=rng)
-        yield {"bank": seed} | null_nights(of, test, seen, nights)
+        yield {"bank": seed} | judged(of, test, null_nights(seen, nights))
 
 
-def nights_from_frames(of: RheoXPCS, test: RegimeTest, n: int) -> Row:
-    """Return how often something is called new in null nights of analysed frames."""
-    rng, by_regime, flagged = np.random.default_rng(3), 0, 0
-    assert of.regime_width is not None
+def null_nights(known: Views, n: int) -> Iterator[Night]:
+    """Yield nights of known regimes."""
+    rng = np.random.default_rng(1)
+    for _ in track(range(n), "null nights"):
+        which, number = night(known.p.shape, EXPOSURES, rng)
+        yield known.p[which, number], known.z[which, number]
+
+
+def framed_nights(of: RheoXPCS, n: int) -> Iterator[Night]:
+    """Yield nights of plain relaxation and ageing that are analysed from frames."""
+    rng = np.random.default_rng(3)
     for _ in track(range(n), "nights from frames"):
         regimes = [ordinary(rng) for _ in range(rng.integers(1, 7))]
         seen = [
             analysed(of, frames(regimes[k], 500, of.partition.shape, rng, photons=USUAL.photons, modes=5))
             for k in rng.integers(len(regimes), size=EXPOSURES)
         ]
-        p = np.array([each.novelty_p for each in seen], float)
-        ranks = test.night(
-            p, np.stack([each.embedding for each in seen]), of.regimes, width=of.regime_width, alpha=ALPHA
-        )
-        by_regime += any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items())
-        flagged += int((p <= ALPHA).sum())
-    return {
-        "nights": n,
-        "any false discovery": by_regime / n,
-        "95 %": interval(by_regime, n),
-        "exposures with p <= alpha": flagged / n / EXPOSURES,
-    }
+        yield np.array([each.novelty_p for each in seen], float), np.stack([each.embedding for each in seen])
 
 
-def null_nights(of: RheoXPCS, test: RegimeTest, known: Views, n: int) -> Row:
+def judged(of: RheoXPCS, test: RegimeTest, nights: Iterable[Night]) -> Row:
     """Return how often something is called new in nights in which nothing is."""
-    rng, by_regime, by_exposure = np.random.default_rng(1), 0, 0
-    for _ in track(range(n), "null nights"):
-        which, number = night(known.p.shape, EXPOSURES, rng)
-        p, z = known.p[which, number], known.z[which, number]
-        assert of.regime_width is not None
+    assert of.regime_width is not None
+    by_regime, by_exposure, flagged = [], [], []
+    for p, z in nights:
         ranks = test.night(p, z, of.regimes, width=of.regime_width, alpha=ALPHA)
-        by_regime += any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items())
-        by_exposure += bool((p <= ALPHA / EXPOSURES).any())
+        by_regime.append(any(test.p(rank) <= ALPHA * share(k) for k, rank in ranks.items()))
+        by_exposure.append((p <= ALPHA / EXPOSURES).any())
+        flagged.append((p <= ALPHA).mean())
     return {
-        "nights": n,
-        "any false discovery": by_regime / n,
-        "95 %": interval(by_regime, n),
-        "by exposure": by_exposure / n,
+        "nights": len(by_regime),
+        "any false discovery": float(np.mean(by_regime)),
+        "95 %": interval(sum(by_regime), len(by_regime)),
+        "by exposure": float(np.mean(by_exposure)),
+        "exposures with p <= alpha": float(np.mean(flagged)),
     }
 
 
 def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int) -> Row:
     """Return how often the new regime of a night is found, and after how many of its exposures."""
-    rng, found, needed, alone = np.random.default_rng(2), 0, [], []
+    rng, needed, alone = np.random.default_rng(2), [], []
     for i in track(range(n), "nights with a new regime"):
         which, number = night(known.p.shape, EXPOSURES - EACH, rng)
         k, place = int(rng.integers(2, EACH + 1)), i % len(new.p)
@@ -197,20 +186,23 @@ def new_nights(of: RheoXPCS, test: RegimeTest, known: Views, new: Views, n: int)
         z = np.insert(known.z[which, number], at, new.z[place, :k], axis=0)
         is_new = np.insert(np.zeros(len(which), bool), at, True)
         after = _exposures_to_discovery(of, test, p, z, is_new)
-        found += after is not None
-        if after is not None:
-            needed.append(after)
-        first = np.flatnonzero(new.p[place, :k] <= ALPHA / EXPOSURES)
-        if first.size:
-            alone.append(int(first[0]) + 1)
+        needed.append(np.nan if after is None else after)
+        alone.append((new.p[place, :k] <= ALPHA / EXPOSURES).any())
+    found = np.isfinite(needed)
     return {
-        "nights": n,
-        "found": found / n,
-        "95 %": interval(found, n),
-        "exposures needed": float(np.mean(needed)) if needed else np.nan,
-        "found by exposure": len(alone) / n,
-        "needed by exposure": float(np.mean(alone)) if alone else np.nan,
+        "95 %": interval(int(found.sum()), n),
+        "found": found.mean(),
+        "exposures needed": float(np.mean(np.array(needed)[found])) if found.any() else np.nan,
+        "found by exposure": float(np.mean(alone)),
     }
+
+
+def averaged(rows: dict[str, Row]) -> Iterator[Row]:
+    """Yield a row for each family, and their mean."""
+    yield from ({"family": family} | row for family, row in rows.items())
+    (first, *_), every = rows.values(), [list(row.values()) for row in rows.values()]
+    means = ("" if isinstance(column[0], str) else float(np.mean(column)) for column in zip(*every, strict=True))
+    yield {"family": "mean"} | dict(zip(first, means, strict=True))
 
 
 def _exposures_to_discovery(
@@ -234,12 +226,8 @@ def _exposures_to_discovery(
 
 def power(test: RegimeTest, new: Views) -> Row:
     """Return the share of new regimes found after one to six exposures, as the first regime, at alpha .05 and .01."""
-    ranks = [[test.p(test.rank(p[:k])) for p in new.p] for k in (1, 2, 3, EACH)]
-    return {
-        f"{k} at {alpha}": float(np.mean(np.array(row) <= alpha * share(0)))
-        for alpha in (0.05, 0.01)
-        for k, row in zip((1, 2, 3, EACH), ranks, strict=True)
-    }
+    p = {k: np.array([test.p(test.rank(p[:k])) for p in new.p]) for k in (1, 2, 3, EACH)}
+    return {f"{k} at {alpha}": float((p[k] <= alpha * share(0)).mean()) for alpha in (0.05, 0.01) for k in p}
 
 
 if __name__ == "__main__":

@@ -1,54 +1,34 @@
 """Whether the novelty claim keeps its promise: false alarms and power, on dynamics and noise of the study itself.
 
 Nothing that is judged comes from `ainerd.dynamics`: correlations, speckle and noise are in `studies._exposures`.
-Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything; ``--only`` selects rows of fragile
-or instruments by their names, and maps or frames of the grid.
+Intervals are 95 %, of Clopper and Pearson. ``--quick`` takes a tenth of everything.
 
 grid         plain relaxation over tau / T and exponent, and ageing: maps of 18 bins of 570 pixels, 500 photons per
              pixel, contrast .2; a tenth as many from frames (T = 1000; five cells at T = 5000)
 fragile      known dynamics on an instrument that differs from the agent's settings
 instruments  other instruments, from frames: whether there is a p-value, and false alarms
-power        dynamics that the bank does not contain, at .01, beside rivals that see the same features
+power        dynamics that the bank does not contain, at .01
 time         CPU of a verdict and of a calibration
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from ainerd.latent import Encoder
 from ainerd.novelty import NoveltyScorer
 from ainerd.techniques.rheo_xpcs import TERMS, Bank, RheoXPCS, judge, pooled_contrast, run_features
-from studies._exposures import (
-    AGEING,
-    AZIMUTHAL,
-    EXPONENTS,
-    NEW,
-    TAUS,
-    USUAL,
-    Instrument,
-    Squared,
-    ageing,
-    analysed,
-    bins,
-    flow,
-    frames,
-    maps,
-    ordinary,
-    plain,
-)
+from studies import _exposures as synthetic
+from studies._exposures import USUAL, Instrument, Squared, bins, maps, ordinary, plain
 from studies._tools import Row, Study, interval, report
 
 RUN = {"n_frames": 1.0, "counts": USUAL.photons, "n_pixels": 570.0}  # statistics of a usual run
-Judge = Callable[[Squared, Instrument, bool], float]
-Wanted = Callable[[str], bool]
-Rows = Callable[[int, np.random.Generator, Progress, Wanted], Iterator[Row]]
+Rows = Callable[[int, np.random.Generator, Progress], Iterator[Row]]
 
 study = Study(__doc__)
 
@@ -56,15 +36,13 @@ study = Study(__doc__)
 def part(rows_of: Rows) -> Rows:
     """Make a part of a function that yields rows."""
 
-    def command(quick: bool = False, seed: int = 0, only: str = "") -> None:
+    def command(quick: bool = False, seed: int = 0) -> None:
         bank, rows = Bank.load(), []
         with Progress() as progress:
-            rng = np.random.default_rng(seed)
-            for row in rows_of(10 if quick else 1, rng, progress, lambda name: only in name):
+            for row in rows_of(10 if quick else 1, np.random.default_rng(seed), progress):
                 progress.console.print(*row.values())  # they come minutes apart
                 rows.append(row)
-        name = command.__name__.strip("_")
-        report(f"novelty_{name}", rows, bank=bank.id, n=bank.n, quick=quick, seed=seed, only=only)
+        report(f"novelty_{command.__name__.strip('_')}", rows, bank=bank.id, n=bank.n, quick=quick, seed=seed)
 
     command.__name__, command.__doc__ = rows_of.__name__, rows_of.__doc__
     study.part(command)
@@ -72,80 +50,54 @@ def part(rows_of: Rows) -> Rows:
 
 
 @part
-def grid(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+def grid(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
     """Measure false alarms on plain physics."""
-    if wanted("maps"):
-        yield from grid_of_maps(share, rng, progress)
-    if wanted("frames"):
-        yield from grid_of_frames(share, rng, progress)
-
-
-def grid_of_maps(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Yield false alarms with independent noise, and the worst cells."""
-    judge, cells = as_told(), {}
-    for tau in progress.track(TAUS, description="plain"):
-        for exponent in EXPONENTS:
-            drawn = (plain(tau * rng.uniform(0.95, 1.05), exponent) for _ in range(100 // share))
-            cells[f"τ/T {tau:g}, γ {exponent:g}"] = [judge(each, USUAL, True) for each in drawn]
-    yield alarms("plain, maps", np.concatenate(list(cells.values())), 0.055)
-    of_ageing = {}
-    for tau, exponent, mu in progress.track(AGEING, description="ageing"):
-        drawn = (ageing(tau * rng.uniform(0.95, 1.05), exponent, mu, 0.1) for _ in range(100 // share))
-        of_ageing[f"ageing, τ/T {tau:g}, γ {exponent:g}, μ {mu:g}"] = [judge(each, USUAL, True) for each in drawn]
-    yield alarms("ageing, maps", np.concatenate(list(of_ageing.values())), 0.055)
-    worst = sorted((cells | of_ageing).items(), key=lambda item: -np.mean(np.array(item[1]) <= 0.05))[:5]
-    yield from (alarms(f"worst cells: {name}", np.array(p), 0.15) for name, p in worst)
-
-
-def grid_of_frames(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
-    """Yield false alarms of a tenth as many exposures, through the whole technique."""
+    encoder, scorer, noise, every = Encoder.load(), usual_scorer(), np.random.default_rng(1), {}
+    plain_cells = [(tau, exponent) for tau in synthetic.TAUS for exponent in synthetic.EXPONENTS]
+    kinds = {"plain": (plain, plain_cells), "ageing": (partial(synthetic.ageing, onset=0.1), synthetic.AGEING)}
+    for name, (drawn, cells) in kinds.items():
+        p = {}
+        for tau, *others in progress.track(cells, description=name):
+            exposures = (drawn(tau * rng.uniform(0.95, 1.05), *others) for _ in range(100 // share))
+            seen = [run_features(encoder, maps(each, USUAL, noise, isotropic=True), **RUN) for each in exposures]
+            p[f"{name}, τ/T, γ (, μ): {(tau, *others)}"] = scorer.p_values(np.array(seen))
+        yield alarms(f"{name}, maps", np.concatenate(list(p.values())), 0.055)
+        every |= p
+    worst = sorted(every, key=lambda name: -np.mean(every[name] <= 0.05))[:5]
+    yield from (alarms(f"worst cells: {name}", every[name], 0.15) for name in worst)
     technique = RheoXPCS(bins((200,) * 18, USUAL.phi_deg))
-    found, n = [], max(10 // share, 1)
-    for tau in progress.track(TAUS, description="frames"):
-        for exponent in EXPONENTS:
-            for _ in range(n):
-                found.append(framed(technique, plain(tau, exponent), 1000, 500.0, rng))
-    yield alarms("plain, frames, T = 1000", np.array(found), 0.055)
     long = ((0.005, 1.5), (0.02, 2.0), (0.1, 1.5), (0.2, 1.0), (1.0, 2.0))
-    p = [framed(technique, plain(*cell), 5000, 500.0, rng) for cell in progress.track(long * max(4 // share, 1))]
-    yield alarms("plain, frames, T = 5000", np.array(p), 0.055)
+    for n_frames, cells, n in ((1000, plain_cells, max(10 // share, 1)), (5000, long, max(4 // share, 1))):
+        drawn = [plain(*cell) for cell in cells for _ in range(n)]
+        p = [framed(technique, each, n_frames, 500.0, rng) for each in progress.track(drawn, description="frames")]
+        yield alarms(f"plain, frames, T = {n_frames}", np.array(p), 0.055)
 
 
 @part
-def fragile(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+def fragile(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
     """Measure false alarms where the instrument differs from the settings."""
-    quarter = tuple(np.arange(5.0, 95.0, 10.0))
-    gaps = tuple(90 if k % 3 == 1 else 570 for k in range(18))
-    cases: dict[str, tuple[Instrument, bool]] = {
-        **{f"told β .20, true {b:g}": (replace(USUAL, contrast=b), True) for b in (0.14, 0.17, 0.23, 0.26)},
-        "speckle of 2 px": (replace(USUAL, speckle_px=2.0), True),
-        "error of moments .5 %": (replace(USUAL, flicker=0.005), True),
-        "error of moments 1 %": (replace(USUAL, flicker=0.01), True),
-        "6 of 18 bins of 90 px": (replace(USUAL, n_pixels=gaps), True),
-        "flow, 9 bins in a quarter circle": (
-            replace(USUAL, n_pixels=(570,) * 9, phi_deg=quarter, width_deg=10.0),
-            False,
-        ),
-        "flow, full circle": (USUAL, False),
+    quarter = {"n_pixels": (570,) * 9, "phi_deg": tuple(np.arange(5.0, 95.0, 10.0)), "width_deg": 10.0}
+    cases: dict[str, Instrument] = {
+        **{f"told β .20, true {b:g}": replace(USUAL, contrast=b) for b in (0.14, 0.17, 0.23, 0.26)},
+        "speckle of 2 px": replace(USUAL, speckle_px=2.0),
+        "error of moments .5 %": replace(USUAL, flicker=0.005),
+        "error of moments 1 %": replace(USUAL, flicker=0.01),
+        "6 of 18 bins of 90 px": replace(USUAL, n_pixels=tuple(90 if k % 3 == 1 else 570 for k in range(18))),
+        "flow, 9 bins in a quarter circle": replace(USUAL, **quarter),
+        "flow, full circle": USUAL,
     }
-    expecting = as_told()
-    for (name, (instrument, isotropic)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
-        if not wanted(name):
-            continue
-        p_of = as_seen(own)
-        p, blind = [], []
-        for _ in progress.track(range((400 if isotropic else 200) // share), description=name):
-            drawn = ordinary(own) if isotropic else flow(own)
-            p.append(p_of(drawn, instrument, isotropic))
-            if name.startswith("told"):
-                blind.append(expecting(drawn, instrument, isotropic))
-        yield alarms(f"{name}: as the run shows", np.array(p), 0.07)
-        if blind:
-            yield alarms(f"{name}: as told alone", np.array(blind), 0.07)
+    for (name, instrument), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
+        isotropic = not name.startswith("flow")
+        p_of = as_seen(own, instrument)
+        p = [
+            p_of(ordinary(own) if isotropic else synthetic.flow(own), isotropic)
+            for _ in progress.track(range((400 if isotropic else 200) // share), description=name)
+        ]
+        yield alarms(name, np.array(p), 0.07)
 
 
 @part
-def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+def instruments(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
     """Measure instruments that once got no p-value; small detectors stand for large ones where the bins are alike."""
     whole = tuple(np.arange(10.0, 360.0, 20.0))
     cases: dict[str, tuple[tuple[int, ...], tuple[float, ...] | None, int, float, int]] = {
@@ -166,8 +118,6 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted
         "1e5 photons": ((300,) * 9, tuple(np.arange(20.0, 380.0, 40.0)), 300, 1e5, 5),
     }
     for (name, (pixels, phi, n_frames, photons, modes)), own in zip(cases.items(), rng.spawn(len(cases)), strict=True):
-        if not wanted(name):
-            continue
         technique = RheoXPCS(bins(pixels, phi))
         p = np.array(
             [
@@ -180,84 +130,55 @@ def instruments(share: int, rng: np.random.Generator, progress: Progress, wanted
 
 
 @part
-def power(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
-    """Measure the power at .01 of ours and of rivals on the same features."""
-    encoder, bank = Encoder.load(), Bank.load()
-    known = bank.features(encoder, contrast=USUAL.contrast, **RUN)
-    methods = {"ainerd": NoveltyScorer(terms=TERMS).fit(known, bank.families).p_values} | rivals(known)
+def power(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
+    """Measure the power at .01."""
+    encoder, scorer = Encoder.load(), usual_scorer()
     least = {"echo": 0.9, "ballistic": 0.9, "LAOS": 0.9, "moving front": 0.9, "two-step reset": 0.8, "banded": 0.58}
     means = []
-    for name, drawn in NEW.items():
+    for name, drawn in synthetic.NEW.items():
         seen = [
-            run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in AZIMUTHAL), **RUN)
+            run_features(encoder, maps(drawn(rng), USUAL, rng, isotropic=name not in synthetic.AZIMUTHAL), **RUN)
             for _ in progress.track(range(400 // share), description=name)
         ]
-        found = {method: np.asarray(p_values(np.array(seen)) <= 0.01) for method, p_values in methods.items()}
-        means.append({method: hit.mean() for method, hit in found.items()})
-        ours = found["ainerd"]
-        yield {
-            "new dynamics": name,
-            "n": len(seen),
-            "ainerd": f"{ours.mean():.3f} {interval(int(ours.sum()), ours.size)}",
-            **{method: f"{hit.mean():.3f}" for method, hit in found.items() if method != "ainerd"},
-            "wanted": f"≥ {least[name]:g}",
-            "reached": "yes" if ours.mean() >= least[name] else "no",
-        }
-    mean = {method: float(np.mean([each[method] for each in means])) for method in methods}
-    reached = "yes" if mean["ainerd"] >= 0.88 else "no"
-    means_text = {method: f"{value:.3f}" for method, value in mean.items()}
-    yield {"new dynamics": "mean", "n": 0, **means_text, "wanted": "≥ 0.88", "reached": reached}
+        hit = scorer.p_values(np.array(seen)) <= 0.01
+        means.append(hit.mean())
+        yield powerful(name, hit.mean(), interval(int(hit.sum()), hit.size), least[name])
+    yield powerful("mean", float(np.mean(means)), "", 0.88)
 
 
 @part
-def time_(share: int, rng: np.random.Generator, progress: Progress, wanted: Wanted) -> Iterator[Row]:
+def time_(share: int, rng: np.random.Generator, progress: Progress) -> Iterator[Row]:
     """Measure the CPU time without the cache."""
-    encoder, bank = Encoder.load(), Bank.load()
+    encoder, run = Encoder.load(), np.repeat(np.repeat(maps(plain(0.1, 1.0), USUAL, rng, isotropic=True), 4, 1), 4, 2)
     started = time.process_time()
-    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=0.2, **RUN), bank.families)
-    calibration = time.process_time() - started
-    run = np.repeat(np.repeat(maps(plain(0.1, 1.0), USUAL, rng, isotropic=True), 4, 1), 4, 2)
-    started = time.process_time()
+    scorer = usual_scorer()
+    calibrated = time.process_time()
     scorer.explain(run_features(encoder, run, **RUN)[None])
-    verdict = time.process_time() - started
-    yield from (
-        {"what": "verdict", "s of CPU": verdict, "wanted": "≤ .3", "reached": "yes" if verdict <= 0.3 else "no"},
-        {"what": f"calibration of {bank.n}", "s of CPU": calibration, "wanted": "≤ 10",
-         "reached": "yes" if calibration <= 10 else "no"},
-    )  # fmt: skip
+    took = {"calibration": (calibrated - started, 10), "verdict": (time.process_time() - calibrated, 0.3)}
+    for what, (seconds, most) in took.items():
+        reached = "yes" if seconds <= most else "no"
+        yield {"what": what, "s of CPU": seconds, "wanted": f"≤ {most:g}", "reached": reached}
 
 
-def as_told() -> Judge:
-    """Return a judge that expects the usual instrument, whatever the exposures are measured with."""
-    encoder, rng = Encoder.load(), np.random.default_rng(1)
+def usual_scorer() -> NoveltyScorer:
+    """Return a scorer that expects the usual instrument."""
     bank = Bank.load()
-    scorer = NoveltyScorer(terms=TERMS).fit(bank.features(encoder, contrast=USUAL.contrast, **RUN), bank.families)
-
-    def p_value(drawn: Squared, instrument: Instrument, isotropic: bool) -> float:
-        run = maps(drawn, instrument, rng, isotropic=isotropic)
-        return float(scorer.p_values(run_features(encoder, run, **RUN)[None])[0])
-
-    return p_value
+    return NoveltyScorer(terms=TERMS).fit(bank.features(Encoder.load(), contrast=USUAL.contrast, **RUN), bank.families)
 
 
-def as_seen(rng: np.random.Generator) -> Judge:
+def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squared, bool], float]:
     """Return the technique's own judge, with a set contrast of .2, which uses contrast and speckle of each run.
 
     A run shows the true contrast with an error of 4 %, and the size of speckle with one of 10 %, drawn once a judge.
     """
-    contrast_error, size_error = 0.04 * rng.standard_normal(), 0.1 * rng.standard_normal()
+    technique = RheoXPCS(bins(instrument.n_pixels, instrument.phi_deg), contrast=0.2)
+    beta = instrument.contrast * (1 + 0.04 * rng.standard_normal())
+    size = instrument.speckle_px * (1 + 0.1 * rng.standard_normal() * (instrument.speckle_px > 1))
+    contrast = pooled_contrast(beta, 0.04 * beta, technique.contrast)
+    photons = np.full(len(instrument.n_pixels), instrument.photons)
 
-    techniques: dict[Instrument, RheoXPCS] = {}
-
-    def p_value(drawn: Squared, instrument: Instrument, isotropic: bool) -> float:
-        if instrument not in techniques:
-            techniques[instrument] = RheoXPCS(bins(instrument.n_pixels, instrument.phi_deg), contrast=0.2)
-        technique = techniques[instrument]
+    def p_value(drawn: Squared, isotropic: bool) -> float:
         run = maps(drawn, instrument, rng, isotropic=isotropic)
-        beta = instrument.contrast * (1 + contrast_error)
-        contrast = pooled_contrast(beta, 0.04 * beta, technique.contrast)
-        size = instrument.speckle_px * (1 + size_error * (instrument.speckle_px > 1))
-        photons = np.full(len(instrument.n_pixels), instrument.photons)
         judged = judge(technique, np.repeat(np.repeat(run, 4, 1), 4, 2), photons, [contrast], max(size, 1.0))
         assert judged.p is not None
         return judged.p
@@ -275,43 +196,15 @@ def framed(
     modes: int = 5,
 ) -> float:
     """Return the p-value of frames through the whole technique, NaN without one."""
-    counts = frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)
-    p = analysed(technique, counts).novelty_p
+    counts = synthetic.frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)
+    p = synthetic.analysed(technique, counts).novelty_p
     return np.nan if p is None else float(p)
 
 
-def rivals(known: NDArray[np.float32]) -> dict[str, Callable[[NDArray[np.float32]], NDArray[np.float64]]]:
-    """Return other methods on the same features, each split-conformal: half of the bank fits, half calibrates."""
-    scaler = StandardScaler().fit(known)
-    white = scaler.transform(known)
-    order = np.random.default_rng(0).permutation(len(white))
-    fitted, held = (white[half] for half in np.array_split(order, 2))
-    neighbours = NearestNeighbors(n_neighbors=5).fit(fitted)
-    inverse = np.linalg.pinv(np.cov(fitted.T))
-
-    def distance(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return neighbours.kneighbors(x)[0].mean(1)
-
-    def mahalanobis(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        away = x - fitted.mean(0)
-        return np.einsum("ni,ij,nj->n", away, inverse, away)
-
-    one = NoveltyScorer(n_components=12).fit(known)
-
-    def conformal(score: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Callable:
-        calibration = np.sort(score(held))
-
-        def p_values(x: NDArray[np.float32]) -> NDArray[np.float64]:
-            above = len(calibration) - np.searchsorted(calibration, score(scaler.transform(x)))
-            return (1 + above) / (1 + len(calibration))
-
-        return p_values
-
-    return {
-        "one mixture": one.p_values,
-        "5-NN distance": conformal(distance),
-        "Mahalanobis": conformal(mahalanobis),
-    }
+def powerful(name: str, share: float, sure: str, least: float) -> Row:
+    """Return the share of exposures of new dynamics that are flagged, with its interval."""
+    reached = "yes" if share >= least else "no"
+    return {"new dynamics": name, "at .01": share, "95 %": sure, "wanted": f"≥ {least:g}", "reached": reached}
 
 
 def alarms(what: str, p: NDArray[np.float64], most: float) -> Row:

@@ -1,43 +1,28 @@
 """Whether the numbers of a result are right, and their errors.
 
-Frames are made by code that shares nothing with `ainerd.dynamics`: Gaussian speckle of any relaxation, scatterers
-summed as fields, a beam that moves over its own scattering.
+Frames are made by code that shares nothing with `ainerd.dynamics`.
 
-fits     fits and their errors
+fits     fits of one relaxation: Gaussian speckle of a known g1, contrast and counts
 spoilt   runs with faults beside the same runs without
-flow     fits across azimuth and age, of samples whose motion is known
-runs     runs with a RunEngine, the simulated instrument and Tiled: how many results each has, also when it is aborted
-time     time per frame of screen, maps and g2 together, of one ring and of eight with as many pixels
+flow     fits across azimuth and age, of scatterers whose motion is known and whose fields are summed
 
 ``--quick`` takes fewer runs of each kind.
 """
 
-import tempfile
-import threading
-import time
-from contextlib import closing, suppress
-from pathlib import Path
-from typing import Any
-from unittest.mock import patch
+from collections.abc import Iterator
 
-import bluesky.plan_stubs as bps
-import bluesky.plans as bp
 import numpy as np
 import pandas as pd
-from bluesky.utils import RunEngineInterrupted
 from numpy.typing import NDArray
-from rich.progress import track
 
-from ainerd.server import embedded_server
-from ainerd.steering import expose
-from ainerd.xpcs import MultiTau, Partition, TwoTimeReducer
-from studies import _numbers_fits, _numbers_flow, _numbers_spoilt
-from studies._session import Session
+from ainerd.xpcs import MultiTau, Partition, fit_relaxation
+from studies import _numbers_flow, _numbers_spoilt
+from studies._exposures import Squared, frames, plain
 from studies._tools import Row, Study, report
 
-TAKEN, ANNOUNCED = 350, 500  # frames of the aborted run
-EXPOSURE_S = 50.0
-BLOCK, PIXELS = 50, 18 * 8 * 80  # frames of a block; pixels in the bins
+N_FRAMES = 512
+SHAPES = ((0.7, 5), (1.0, 2), (1.4, 10), (1.8, 3))  # exponent, coherent modes, which are 1 / contrast
+TAUS = (0.01, 0.03, 0.1, 0.3)  # of the run
 
 study = Study(__doc__)
 
@@ -45,155 +30,116 @@ study = Study(__doc__)
 @study.part
 def fits(quick: bool = False) -> None:
     """Measure fits and their errors."""
-    report("numbers_fits", _numbers_fits.rows(quick), quick=quick)
+    report("numbers_fits", fitted(quick), quick=quick)
 
 
 @study.part
 def spoilt(quick: bool = False) -> None:
     """Compare spoilt runs with clean ones."""
-    report("numbers_spoilt", _numbers_spoilt.rows(quick), quick=quick)
+    report("numbers_spoilt", _numbers_spoilt.rows(4 if quick else 12), quick=quick)
 
 
 @study.part
 def flow(quick: bool = False) -> None:
     """Measure fits of flow and ageing."""
-    report("numbers_flow", _numbers_flow.rows(quick), quick=quick)
+    n = (3, 2) if quick else (30, 15)
+    report("numbers_flow", [*_numbers_flow.flows(n[0]), *_numbers_flow.without(n[1])], quick=quick)
 
 
-@study.part
-def runs(quick: bool = False) -> None:
-    """Count the results of runs."""
-    with (
-        tempfile.TemporaryDirectory() as name,
-        embedded_server(folder := Path(name) / "tiled", readable_storage=[folder.parent / "frames"]) as server,
-        closing(Taken(folder.parent, server.client())) as session,
-    ):
-        session.frames(64 if quick else 500, EXPOSURE_S)
-        devices, (x, y) = [session.detector, session.stage], session.actuators
-        (count,) = session.RE(bp.count(devices, num=3))
-        (grid,) = session.RE(bp.grid_scan(devices, x, 2, 8, 3, y, 2, 8, 3))
-        session.frames(ANNOUNCED, EXPOSURE_S)
-        aborted = session.abort(TAKEN)
-        rows = [session.row("count", count, 3), session.row("grid scan", grid, 9)]
-        first = session.table()
-        session.restart()
-        rows.append(counted("runs that a restart takes again", session.agent.catch_up(), 0))
-        session.agent.analyse(count, grid)
-        rows += [session.row("count, replayed", count, 3), session.row("grid, replayed", grid, 9)]
-        keys = first.index[first["raw_uid"].eq(grid)][4:]
-        for key in keys:
-            session.client["ainerd/results"].delete_contents(key, recursive=True, external_only=False)
-        session.restart()
-        session.agent.catch_up()
-        rows.append(session.row(f"grid scan, {len(keys)} of 9 taken by the next agent", grid, 9))
-        (one,) = first[first["raw_uid"].eq(aborted)].to_dict("records")
-        found = f"{one['status']}, {one['n_frames']} frames, tau {one['tau_s']:.3g} s"
-        holds = one["status"] == "partial" and one["n_frames"] == TAKEN and one["tau_s"] > 0
-        rows.append({"what": "aborted run", "found": found, "wanted": f"partial, {TAKEN} frames, tau", "holds": holds})
-    report("numbers_runs", rows, quick=quick)
-
-
-@study.part
-def time_(quick: bool = False) -> None:
-    """Measure the time per frame; the steps take turns, and the best time counts."""
-    frames = np.random.default_rng(0).poisson(0.5, (500 if quick else 2000, PIXELS)).astype(np.uint16)
-    partitions, steps = {n: rings(n) for n in (1, 8)}, {"maps": maps, "maps and g2": maps_and_g2, "screened": screened}
-    best = {(n, step): np.inf for n in partitions for step in steps}
-    for step in steps.values():
-        step(frames[:200], partitions[1])  # compiles
-    for _ in track(range(2 if quick else 5), description="rounds", transient=True):
-        for n, step in best:
-            began = time.process_time()
-            steps[step](frames, partitions[n])
-            best[n, step] = min(best[n, step], (time.process_time() - began) / len(frames) * 1e6)
-    rows = [
-        {
-            "rings × sectors": f"{n} × 18",
-            **{f"{step} (µs a frame)": best[n, step] for step in steps},
-            "to one ring": best[n, "screened"] / best[1, "screened"],
-        }
-        for n in partitions
+def fitted(quick: bool) -> Iterator[Row]:
+    """Yield a row for each kind of run and cell of photons and pixels; `quick` makes a tenth of the fits."""
+    for photons in (0.05, 0.5):
+        some = [fit(seed, still, np.inf, np.nan, 5, photons) for seed in range(4 if quick else 20)]
+        yield row("static", photons, 570, some)
+    some = [fit(seed, None, np.nan, np.nan, 0, (0.05, 0.5)[seed % 2]) for seed in range(6 if quick else 40)]
+    yield row("flat field", np.nan, 570, some)
+    some = [fit(seed, plain(0.3 / 300, 1.0), 0.3, 1.0, 5, 0.5) for seed in range(4 if quick else 20)]
+    yield row("within a frame", 0.5, 570, some)
+    every = []
+    for photons in (0.05, 0.5, 5.0):
+        for n_pixels, n_bins in ((50, 48), (500, 12), (5000, 6)):
+            shape = {"bins": (n_bins // 3 if quick else n_bins, n_pixels, 1), "n_frames": N_FRAMES, "together": False}
+            some = [
+                fit(10 * j + 100 * i + n_pixels * 1000, *decay(of_run, exponent), modes, photons, **shape)
+                for i, of_run in enumerate(TAUS)
+                for j, (exponent, modes) in enumerate(SHAPES)
+                if not quick or (i + j) % 4 == 0
+            ]
+            every += some
+            yield row("bins", photons, n_pixels, some)
+    yield row("bins, pooled", np.nan, np.nan, every)
+    some = [
+        fit(run + 10 * j + 100 * i, *decay(of_run, exponent), modes, 0.5, bins=(18, 100, 1), n_frames=N_FRAMES)
+        for i, of_run in enumerate(TAUS[1:])
+        for j, (exponent, modes) in enumerate(SHAPES)
+        for run in range(1 if quick else 8)
     ]
-    report("numbers_time", rows, quick=quick)
+    yield row("runs", 0.5, 100, some)
 
 
-def counted(what: str, found: int, wanted: int) -> Row:
-    """Return a row of a count."""
-    return {"what": what, "found": found, "wanted": wanted, "holds": found == wanted}
+def still(t: NDArray, phi: float) -> NDArray:
+    """Return |g1|² of a static sample."""
+    return np.ones((len(t), len(t)))
 
 
-class Taken(Session):
-    """A session with an open shutter."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.agent.attach(self.RE)
-        self.RE(bps.mv(self.instrument.shutter, "open"))
-
-    def restart(self) -> None:
-        """Close the agent, and start the next."""
-        self.agent.close()
-        self.start_agent()
-        self.agent.attach(self.RE)
-
-    def abort(self, n: int) -> str:
-        """Abort an exposure when `n` of its frames are announced, and return its uid."""
-        enough = threading.Event()
-
-        def beam() -> float:
-            if self.detector.get_index() >= n:
-                enough.wait(60)
-            return 1.0
-
-        def pause(name: str, doc: dict[str, Any]) -> None:
-            if name == "stream_datum" and doc["indices"]["stop"] >= n:
-                threading.Thread(target=self.RE.request_pause).start()
-
-        with patch.object(self.detector, "_transmission", beam):
-            with suppress(RunEngineInterrupted):
-                self.RE(expose(self.detector, beside=self.actuators), pause)
-            threading.Timer(0.5, enough.set).start()  # the detector is stopped meanwhile
-            (uid,) = self.RE.abort()
-        return uid
-
-    def table(self) -> pd.DataFrame:
-        """Wait for all results, and return their table."""
-        if not self.agent.drain(600):
-            raise TimeoutError("the analysis takes longer than ten minutes")
-        return self.agent.results.table()
-
-    def row(self, name: str, uid: str, wanted: int) -> Row:
-        """Return the number of events of a run that have a complete result; negative if there are other results."""
-        mine = self.table().query("raw_uid == @uid")
-        complete = mine[mine["status"].eq("complete")]["event"].nunique()
-        return counted(f"{name}: complete results", complete if complete == len(mine) else -len(mine), wanted)
+def decay(tau: float, exponent: float) -> tuple[Squared, float, float]:
+    """Return |g1|² of a relaxation in a share `tau` of `N_FRAMES`, its time in frames, and its exponent."""
+    return plain(tau, exponent), tau * N_FRAMES, exponent
 
 
-def rings(n: int) -> Partition:
-    """Return `n` rings of 18 bins, in four static rings each."""
-    size = PIXELS // (18 * n)
-    roi_map = np.repeat(np.arange(1, 18 * n + 1), size).reshape(18 * n, size)
-    return Partition.from_roi_map(roi_map, static_map=np.tile(np.arange(size) * 4 // size + 1, (18 * n, 1)))
+def fit(
+    seed: int,
+    squared: Squared | None,
+    tau: float,
+    exponent: float,
+    modes: int,
+    photons: float,
+    *,
+    bins: tuple[int, int, int] = (18, 570, 4),
+    n_frames: int = 300,
+    together: bool = True,
+) -> pd.DataFrame:
+    """Fit a run with a known truth; without `squared` it has no speckle. Return a row for each fit, with its pulls.
+
+    `bins` are their number, their pixels, and the number of static sub-bins of each.
+    """
+    rng, (n_bins, n_pixels, n_sub) = np.random.default_rng(seed), bins
+    roi = np.repeat(np.arange(1, n_bins + 1), n_pixels).reshape(n_bins, n_pixels)
+    static = np.tile(np.arange(n_pixels) * n_sub // n_pixels + 1, (n_bins, 1))
+    correlator = MultiTau(Partition.from_roi_map(roi, static_map=static), n_frames)
+    if squared is None:
+        correlator.push(rng.poisson(photons, (n_frames, *roi.shape)).astype(np.uint16))
+    else:
+        correlator.push(frames(squared, n_frames, roi.shape, rng, photons=photons * n_frames, modes=modes))
+    found, contrast = fit_relaxation(correlator.result(), together=together), 1 / modes if modes else np.nan
+    above, below, has_number = found.tau_above, found.tau_below, np.isfinite(found.tau)
+    missing, needed = np.isnan(above) & np.isnan(below), tau < 1 or np.isinf(tau)
+    holds = ~missing & ~(above > tau) & ~(below < tau)
+    judged = has_number | np.isinf(tau)
+    return pd.DataFrame(
+        {
+            "number": has_number,
+            "limit holds": np.where(missing & (not needed), np.nan, holds),
+            "no speckle": found.speckle == "no",
+            "contrast found": found.contrast / contrast,
+            "tau": (found.tau - tau) / found.tau_err,
+            "exponent": (found.exponent - exponent) / found.exponent_err,
+            "contrast": np.where(judged, found.contrast - contrast, np.nan) / found.contrast_err,
+        }
+    )
 
 
-def maps(frames: NDArray[np.uint16], partition: Partition) -> None:
-    """Reduce frames to maps."""
-    reducer = TwoTimeReducer(partition, len(frames))
-    for begin in range(0, len(frames), BLOCK):
-        reducer.push(frames[begin : begin + BLOCK])
-
-
-def maps_and_g2(frames: NDArray[np.uint16], partition: Partition) -> None:
-    """Reduce frames to maps and g2."""
-    reducer, correlator = TwoTimeReducer(partition, len(frames)), MultiTau(partition, len(frames))
-    for begin in range(0, len(frames), BLOCK):
-        reducer.push(frames[begin : begin + BLOCK])
-        correlator.push(frames[begin : begin + BLOCK])
-
-
-def screened(frames: NDArray[np.uint16], partition: Partition) -> None:
-    """Screen frames, and reduce them to maps and g2."""
-    _numbers_spoilt.analysed(frames, partition)
+def row(what: str, photons: float, pixels: float, fits: list[pd.DataFrame]) -> Row:
+    """Return how many fits give a number, and how often errors and limits of tau hold."""
+    table = pd.concat(fits)
+    means = {name: table[name].mean() for name in ("limit holds", "no speckle", "contrast found")}
+    covered = {
+        f"{name} {k}s": table[name].abs().dropna().lt(k).mean()
+        for name in ("tau", "exponent", "contrast")
+        for k in (1, 2)
+    }
+    counted = {"what": what, "photons": photons, "pixels": pixels, "fits": len(table), "numbers": table["number"].sum()}
+    return counted | means | covered
 
 
 if __name__ == "__main__":

@@ -8,24 +8,22 @@ import os
 import secrets
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from bluesky import RunEngine, SupplementalData
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import Progress
+from sklearn.metrics import adjusted_rand_score
 from tiled.client.container import Container
 from tiled.queries import Key
 
-from agents.demo.simulated import HARDWARE, hardware_beside, simulated_instrument
-from agents.demo.truth import summary, truth_map
-from agents.rheo_xpcs import TOML, build_agent
+from agents.demo.simulated import HARDWARE, agent_of, hardware_beside, simulated_instrument
+from agents.rheo_xpcs import TOML
 from ainerd.agent import Agent, open_tiled
 from ainerd.config import Settings, SettingsError
 from ainerd.latent import ModelError
@@ -90,27 +88,24 @@ def run(
     with console.status("starting Tiled"):
         client, close = open_tiled(settings.storage)
     try:
-        frames = settings.storage.frames[0]
-        instrument = simulated_instrument(frames, hardware, sample=sample, sample_seed=seed, speed=SPEED)
-        agent = build_agent(
-            client,
-            detector=instrument.detector,
-            actuators=[instrument.stage.x, instrument.stage.y],
-            rheometer=instrument.rheometer,
-            shutter=instrument.shutter,
-            settings=settings,
+        instrument = simulated_instrument(
+            settings.storage.frames[0], hardware, sample=sample, sample_seed=seed, speed=SPEED
         )
+        agent = agent_of(client, settings, instrument)
         RE = RunEngine({})
         RE.preprocessors.append(SupplementalData(baseline=instrument.baseline))
         agent.attach(RE)
         console.print(f"Follow the campaign in a browser: open {agent.page}")
-        with progress(agent, sum(n for n, _, _ in runs)):
+        with Progress(*Progress.get_default_columns(), console=console) as bars:
+            task = bars.add_task("positions", total=sum(n for n, _, _ in runs))
+            RE.subscribe(lambda name, doc: bars.update(task, completed=agent.concluded), "stop")
             for positions, n_frames, seconds in runs:
                 instrument.detector.cam.num_images.put(n_frames)
                 instrument.detector.cam.acquire_period.put(seconds)
                 instrument.detector.cam.acquire_time.put(seconds)
                 RE(agent.explore(positions))
-        agent.drain()
+            agent.drain()
+            bars.update(task, completed=agent.concluded)
         report(agent, client, instrument)
         figure = output / "campaign.png"
         agent.plot(truth=truth_map(instrument)).savefig(figure, dpi=150)
@@ -122,30 +117,6 @@ def run(
         close()
 
 
-@contextmanager
-def progress(agent: Agent, positions: int) -> Iterator[None]:
-    """Show two bars: measured positions, and analysed frames of the present run."""
-    columns = TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    done = threading.Event()
-    with Progress(*columns, console=console) as bars:
-        campaign, frames = bars.add_task("positions", total=positions), bars.add_task("frames", total=None)
-
-        def watch() -> None:
-            while not done.wait(0.2):
-                read, announced = agent.progress or (0, None)
-                bars.update(frames, completed=read, total=announced)
-                bars.update(campaign, completed=agent.concluded)
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-            bars.update(campaign, completed=agent.concluded)
-
-
 def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> None:
     """Print the results, read back from Tiled, and how they compare with the truth."""
     table = agent.results.table()
@@ -153,7 +124,9 @@ def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> 
     shown = table[["scan_id", "sample_x", "sample_y", "n_frames", "regime", "novelty_p", "novel", "status"]]
     console.print(shown.to_string(index=False, float_format="%.3g"))
     console.rule("reasons of the positions")
-    console.print(story(agent, table))
+    reasons = agent.results.suggestions().set_index("raw_uid")["reason"]
+    for number, row in enumerate(table.itertuples(), start=1):
+        console.print(f"{number:3} at ({row.sample_x:.2f}, {row.sample_y:.2f}) mm: {reasons.get(row.raw_uid, '')}")
     novel = client["ainerd/results"].search(Key("novelty_p") <= agent.technique.alpha).sort(("novelty_p", 1))
     console.rule(f'client["ainerd/results"].search(Key("novelty_p") <= {agent.technique.alpha})')
     for node in novel.values():
@@ -162,18 +135,56 @@ def report(agent: Agent, client: Container, instrument: SimulatedInstrument) -> 
     console.print(Panel(summary(agent, table, instrument), title="compared with the truth"))
 
 
-def story(agent: Agent, table: pd.DataFrame) -> Table:
-    """Return the path, a line for each exposure, with the reason of every suggestion."""
-    reasons = agent.results.suggestions().set_index("raw_uid")["reason"]
-    lines = Table(box=None, pad_edge=False)
-    for name in ("#", "position (mm)", "because", "found"):
-        lines.add_column(name)
-    for number, row in enumerate(table.itertuples(), start=1):
-        marked = f"regime {row.regime}" + (
-            f", [bold red]novel, p = {row.novelty_p:.3g}[/]" if row.novel is True else ""
-        )
-        lines.add_row(str(number), f"{row.sample_x:.2f}, {row.sample_y:.2f}", reasons.get(row.raw_uid, ""), marked)
-    return lines
+def summary(agent: Agent, table: pd.DataFrame, instrument: SimulatedInstrument) -> str:
+    """Return which regimes exist, and how they were measured, separated, and judged.
+
+    Parameters
+    ----------
+    agent : Agent
+    table : DataFrame
+        Its results, a row an exposure.
+    instrument : SimulatedInstrument
+        It knows the truth.
+    """
+    sample, found = instrument.sample, table[table["status"] == "complete"]
+    places = zip(found["sample_x"], found["sample_y"], strict=True)
+    truth = pd.Series([instrument.truth(x, y) for x, y in places], found.index, object, name="truth")
+    judged, status = by_regime(truth, found, sample.regions, sample.unknown), agent.status()
+    known = judged[judged["seen before"] == "yes"].sum()
+    low, high = status["supported_range"]
+    lines = [
+        f"There were {len(sample.regions)} regimes. {len(found)} of {len(table)} exposures have a complete result.",
+        f"The agent tells {status['regimes']} regimes apart ({low} to {high} supported); agreement with the truth it "
+        f"could not see: adjusted Rand index {adjusted_rand_score(truth, found['regime']):.2f}.",
+        f"Of {known['with a p-value']} exposures of known kinds with a p-value, {known['called novel']} called novel; "
+        f"{agent.technique.alpha * known['with a p-value']:.1f} expected by chance at {agent.technique.alpha:g}.",
+    ]
+    crossed = pd.crosstab(found["regime"], truth)
+    return "\n".join(lines) + f"\n\n{judged.to_string()}\n\n{crossed.to_string()}"
+
+
+def by_regime(truth: pd.Series, found: pd.DataFrame, regions: Iterable[str], unknown: Iterable[str]) -> pd.DataFrame:
+    """Return how often each regime of a sample was measured, judged and called novel.
+
+    Parameters
+    ----------
+    truth : Series of str
+        Regimes of the complete exposures in `found`.
+    found : DataFrame
+    regions : iterable of str
+        Names of all regimes.
+    unknown : iterable of str
+        Names of those that nobody has seen before.
+    """
+    counted = pd.DataFrame({"with a p-value": found["novelty_p"].notna(), "called novel": found["novel"].eq(True)})
+    table = counted.assign(exposures=1).groupby(truth).sum().reindex([*regions], fill_value=0)
+    table.insert(0, "seen before", ["no" if name in set(unknown) else "yes" for name in table.index])
+    return table
+
+
+def truth_map(instrument: SimulatedInstrument, n: int = 200) -> np.ndarray:
+    """Return the index of the true regime over the sample, (n, n)."""
+    return np.unique(instrument.sample.regime_map(n), return_inverse=True)[1].reshape(n, n)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from agents.demo.campaign import OUTPUT, PICTURED, run
-from agents.demo.simulated import HARDWARE, simulated_instrument
-from agents.rheo_xpcs import TOML, build_agent
+from agents.demo.simulated import agent_of, simulated_instrument
+from agents.rheo_xpcs import TOML
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import embedded_server
@@ -28,14 +28,8 @@ def main() -> None:
     if not (OUTPUT / "tiled" / "catalog.db").exists():
         run(settings, seed=PICTURED)
     with embedded_server(OUTPUT / "tiled", readable_storage=[OUTPUT / "frames"]) as server:
-        instrument = simulated_instrument(OUTPUT / "frames", HARDWARE, sample_seed=PICTURED)
-        agent = build_agent(
-            server.client(),
-            detector=instrument.detector,
-            actuators=[instrument.stage.x, instrument.stage.y],
-            rheometer=instrument.rheometer,
-            settings=settings,
-        )
+        instrument = simulated_instrument(OUTPUT / "frames", sample_seed=PICTURED)
+        agent = agent_of(server.client(), settings, instrument)
         agent.suggest()
         agent.drain()
         newest = ResultStore(server.client()["ainerd"]).table().query("status == 'complete'").index[-1]

@@ -6,7 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.rheo_xpcs import TOML
+from tiled.client.container import Container
+
+from agents.rheo_xpcs import TOML, build_agent
+from ainerd.agent import Agent
+from ainerd.config import Settings
 from sim_devices import SimulatedInstrument, hidden_sample, read_hardware
 
 ENDING = ".instrument.toml"
@@ -42,6 +46,18 @@ def simulated_instrument(
     described = read_hardware(hardware) | options
     described["geometry"] = replace(described["geometry"], **geometry or {})
     return SimulatedInstrument(directory=directory, sample=hidden_sample(sample, sample_seed), **described)
+
+
+def agent_of(client: Container, settings: Settings, instrument: SimulatedInstrument) -> Agent:
+    """Return an agent with the devices of an instrument."""
+    return build_agent(
+        client,
+        detector=instrument.detector,
+        actuators=[instrument.stage.x, instrument.stage.y],
+        rheometer=instrument.rheometer,
+        shutter=instrument.shutter,
+        settings=settings,
+    )
 
 
 def hardware_beside(settings: Path | str | None, otherwise: Path = HARDWARE) -> Path:

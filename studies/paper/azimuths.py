@@ -1,4 +1,7 @@
-"""Every azimuth of every exposure as a point of the latent space, and the stress over time, from Tiled or files."""
+"""Every azimuth of every exposure as a point of the latent space, and the stress over time, from Tiled or files.
+
+`coincidence` correlates label changes with stress dips: the paper's Fig. 3 in numbers.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,9 @@ from sklearn.cluster import KMeans
 from ainerd.results import ResultStore
 
 _AT_REST = 0.01  # share of the highest shear rate below which the sample is at rest
+_SHUFFLES = 500
+_TOO_FAST_S = 60.0
+_NEEDED = 7  # readings to which a step on a parabola is fitted
 _NO_STRESS = pd.DataFrame({"exposure": [], "age": [], "stress": []})
 
 
@@ -37,6 +43,11 @@ class Azimuths:
     points: NDArray[np.float64]
     labels: NDArray[np.int64]
     stress: pd.DataFrame
+
+    @property
+    def flat(self) -> NDArray[np.float64]:
+        """The points of all azimuths, (n * n_roi, m)."""
+        return self.points.reshape(-1, self.points.shape[-1])
 
     @property
     def n_clusters(self) -> int:
@@ -91,11 +102,9 @@ def read_azimuths(store: ResultStore, *, k: int = 4, age: str = "time_since_shea
     since_first = (runs["run_time"] - runs["run_time"].min()).dt.total_seconds()
     start = runs[age].fillna(since_first) if age in runs else since_first
     runs = runs.assign(start_s=start, stop_s=start + duration)
-    tables = [
-        _stress(store, str(key), run, age, series).assign(exposure=i) for i, (key, run) in enumerate(runs.iterrows())
-    ]
-    stress = pd.concat([table for table in tables if len(table)] or [_NO_STRESS])
-    points = unit(latents)
+    stress = [_stress(store, str(key), run, age, series) for key, run in runs.iterrows()]
+    stress = [table.assign(exposure=i) for i, table in enumerate(stress) if len(table)]
+    points, stress = unit(latents), pd.concat(stress or [_NO_STRESS])
     return Azimuths(runs=runs, latents=latents, points=points, labels=cluster(points, k), stress=stress)
 
 
@@ -222,6 +231,135 @@ def unit(latents: NDArray[np.float32]) -> NDArray[np.float64]:
 def cluster(points: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     """Return k-means labels (...,) of points (..., m), the largest cluster 0; fewer than k if points repeat."""
     flat = points.reshape(-1, points.shape[-1])
-    labels = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat).labels_
-    by_size = np.argsort(-np.bincount(labels), kind="stable")
-    return by_size.argsort()[labels].reshape(points.shape[:-1])
+    fit = KMeans(min(k, len(np.unique(flat, axis=0))), n_init=10, random_state=0).fit(flat)
+    return by_size(fit.labels_).reshape(points.shape[:-1])
+
+
+def by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return labels (n,) renamed so that the largest cluster is 0; -1 stays."""
+    there = labels >= 0
+    _, place, sizes = np.unique(labels[there], return_inverse=True, return_counts=True)
+    out = np.full(len(labels), -1)
+    out[there] = np.argsort(-sizes, kind="stable").argsort()[place]
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coincidence:
+    """Cross-correlation of label changes with stress dips, over consecutive exposures.
+
+    Attributes
+    ----------
+    lag : ndarray of int, shape (m,)
+        Exposures from the dip to the label change; negative if the change comes first.
+    correlation : ndarray, shape (m,)
+        Pearson's coefficient at each lag, over the exposures for which both are known.
+    chance : float
+        Correlation that the highest of all lags reaches in one of twenty cases if the dips are shuffled.
+    changes : ndarray, shape (n,)
+        Share of an exposure's azimuths with another label than in the exposure before, and than in the one after; the
+        mean of both.
+    dips : ndarray, shape (n,)
+        Size of the step down in the stress during each exposure, in Pa; see `stress_dips`.
+    """
+
+    lag: NDArray[np.int64]
+    correlation: NDArray[np.float64]
+    chance: float
+    changes: NDArray[np.float64]
+    dips: NDArray[np.float64]
+
+    @property
+    def peak(self) -> int:
+        """Lag of the highest correlation; ValueError if no correlation is known."""
+        return int(self.lag[np.nanargmax(self.correlation)])
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.correlation).any():
+            return "labels never change, or the stress never dips: there is nothing to correlate"
+        away = f"{abs(self.peak)} exposure{'s' * (abs(self.peak) > 1)} {'after' if self.peak > 0 else 'before'} the dip"
+        highest = float(np.nanmax(self.correlation))
+        more = "labels change with the stress" if highest > self.chance else "labels change no more than by chance"
+        return (
+            f"{more}: correlation {highest:.2f}, highest {away if self.peak else 'in the exposure of the dip'}; "
+            f"chance reaches {self.chance:.2f} in 1 of 20"
+        )
+
+
+def coincidence(azimuths: Azimuths, *, most: int = 8) -> Coincidence:
+    """Correlate label changes with stress dips at lags of up to `most` exposures.
+
+    `azimuths` are consecutive exposures at one place. ValueError if there are fewer than three times `most`, or if no
+    stress was monitored.
+    """
+    n = len(azimuths.runs)
+    if n < 3 * most:
+        raise ValueError(f"{n} exposures are too few for lags up to {most}: {3 * most} at least")
+    if azimuths.stress.empty:
+        raise ValueError("no stress was monitored: name it in the settings, recorded.series")
+    changes = label_changes(azimuths.labels)
+    dips = stress_dips(azimuths.stress, n)
+    lag = np.arange(-most, most + 1)
+    shuffled = np.random.default_rng(0)
+    highest = [np.nanmax(_correlation(changes, shuffled.permutation(dips), lag)) for _ in range(_SHUFFLES)]
+    return Coincidence(
+        lag=lag,
+        correlation=_correlation(changes, dips, lag),
+        chance=float(np.quantile(highest, 0.95)),
+        changes=changes,
+        dips=dips,
+    )
+
+
+def label_changes(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the share (n,) of azimuths with another label before and after, from labels (n, n_roi)."""
+    changed = np.r_[np.nan, (labels[1:] != labels[:-1]).mean(axis=1), np.nan]
+    return np.nanmean([changed[:-1], changed[1:]], axis=0)
+
+
+def stress_dips(stress: pd.DataFrame, n: int) -> NDArray[np.float64]:
+    """Return the size in Pa of the step down in each of n exposures, 0 without a step; NaN if it cannot be known.
+
+    It cannot be known if the exposure has fewer than two readings, or begins in the first minute after shear, when the
+    stress falls too fast. If an exposure has fewer than seven readings, the nearest before and after are used as well.
+    """
+    dips = np.full(n, np.nan)
+    stress = stress.sort_values("age")
+    age, value = stress["age"].to_numpy(float), stress["stress"].to_numpy(float)
+    for exposure, place in stress.reset_index(drop=True).groupby("exposure").groups.items():
+        if not 0 <= int(str(exposure)) < n or len(place) < 2 or len(age) < _NEEDED:
+            continue
+        first, last = int(place.min()), int(place.max()) + 1
+        if age[first] > _TOO_FAST_S:
+            lack = max(_NEEDED - (last - first), 0)
+            low = max(min(first - lack // 2, len(age) - _NEEDED), 0)
+            high = min(max(last, low + _NEEDED), len(age))
+            near = slice(low, high)
+            dips[int(str(exposure))] = step_down(age[near], value[near], (first - low, last - low))
+    return dips
+
+
+def step_down(t: NDArray[np.float64], y: NDArray[np.float64], within: tuple[int, int] | None = None) -> float:
+    """Fit a parabola with a step down to readings y at times t; return the size of the step.
+
+    At least two readings lie on either side. `within` limits the first reading after the step to a range of indices.
+    """
+    x = (t - t.mean()) / max(np.ptp(t), np.finfo(float).tiny)
+    smooth = np.vander(x, 3)
+    least, size = np.inf, 0.0
+    first, last = within or (0, len(t))
+    for i in range(max(first, 2), min(last, len(t) - 1)):
+        model = np.column_stack([smooth, np.arange(len(t)) >= i])
+        fit = np.linalg.lstsq(model, y, rcond=None)[0]
+        left = np.square(y - model @ fit).sum()
+        if left < least:
+            least, size = left, max(-float(fit[-1]), 0.0)
+    return size
+
+
+def _correlation(
+    changes: NDArray[np.float64], dips: NDArray[np.float64], lag: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    later, earlier = pd.Series(changes), pd.Series(dips)
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN where one of them does not vary
+        return np.array([later.corr(earlier.shift(k), min_periods=3) for k in lag])

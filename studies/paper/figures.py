@@ -1,8 +1,8 @@
 """The figures: azimuths in the latent space, cluster by cluster, over time, and grouped in six ways."""
 
-import textwrap
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from ainerd.techniques.rheo_xpcs import draw_columns, draw_map, highest, new_figure
 from ainerd.views import UNASSIGNED, empty_panel, panel_title, principal_axes, regime_colour
-from studies.paper.azimuths import Azimuths
-from studies.paper.coincidence import Coincidence
-from studies.paper.comparison import Evidence
+from studies.paper.azimuths import Azimuths, Coincidence
+from studies.paper.comparison import proposed
 
 _FEWEST_FOR_UMAP = 50
 _NOISE = 0.3  # of the spread of each component, as in the paper (Horwath et al., Nat. Commun. 15, 5945, 2024)
@@ -32,45 +31,41 @@ def latent_figure(azimuths: Azimuths) -> Figure:
     The two dimensions are UMAP's with the paper's settings, or principal axes if umap-learn is not installed or there
     are fewer than 50 azimuths.
     """
-    labels = azimuths.labels.ravel()
-    flat, names = two_dimensions(azimuths.points.reshape(-1, azimuths.latents.shape[-1]))
+    n, n_roi = azimuths.labels.shape
+    flat, names = two_dimensions(azimuths.flat)
     figure = new_figure(11, 5.2)
     by_cluster, by_time = figure.subplots(1, 2, sharex=True, sharey=True)
-    order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
-    by_cluster.scatter(*flat[order].T, s=14, c=[regime_colour(int(k)) for k in labels[order]], linewidth=0)
+    _scatter(by_cluster, flat, [regime_colour(int(k)) for k in azimuths.labels.ravel()], s=14)
     by_cluster.legend(handles=_cluster_marks(azimuths), frameon=False, fontsize=9, loc="best")
-    by_cluster.set_title("k-means clusters of the latent vectors", fontsize=11, loc="left")
-    minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, azimuths.labels.shape[1])
-    points = by_time.scatter(*flat[order].T, s=14, c=minutes[order], cmap="cividis", linewidth=0)
+    by_cluster.set(xlabel=names[0], ylabel=names[1])
+    panel_title(by_cluster, "k-means clusters of the latent vectors")
+    minutes = np.repeat(azimuths.runs["start_s"].to_numpy(float) / 60, n_roi)
+    points = _scatter(by_time, flat, minutes, s=14, cmap="cividis")
     figure.colorbar(points, ax=by_time, label="time since shear stopped (min)", pad=0.02)
-    by_time.set_title("the same, by time", fontsize=11, loc="left")
-    for axes in (by_cluster, by_time):
-        axes.set_xlabel(names[0])
-    by_cluster.set_ylabel(names[1])
-    n, n_roi = azimuths.labels.shape
+    by_time.set_xlabel(names[0])
+    panel_title(by_time, "the same, by time")
     figure.suptitle(f"Latent space: {n} exposures × {n_roi} azimuths", x=0.01, ha="left", fontsize=12)
     return figure
 
 
+def _scatter(axes: Axes, flat: NDArray[np.float64], colours: Any, **style: Any) -> Any:
+    """Draw points in a random order, so that no cluster hides another."""
+    order = np.random.default_rng(0).permutation(len(flat))
+    return axes.scatter(*flat[order].T, c=np.asarray(colours)[order], linewidth=0, **style)
+
+
 def two_dimensions(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, str]]:
     """Reduce points (n, m) to (n, 2) for a figure; also return the names of the two axes."""
-    umap = _umap() if len(points) >= _FEWEST_FOR_UMAP else None
-    if umap is not None:
-        return umap(n_neighbors=5, min_dist=0.25, random_state=0, n_jobs=1).fit_transform(points), ("UMAP 1", "UMAP 2")
+    if len(points) >= _FEWEST_FOR_UMAP:
+        with warnings.catch_warnings(), suppress(ImportError):
+            warnings.simplefilter("ignore", ImportWarning)  # Tensorflow is missing
+            from umap import UMAP
+
+            flat = UMAP(n_neighbors=5, min_dist=0.25, random_state=0, n_jobs=1).fit_transform(points)
+            return flat, ("UMAP 1", "UMAP 2")
     middle, directions, share = principal_axes(points)
     names = f"first principal axis ({share[0]:.0%})", f"second principal axis ({share[1]:.0%})"
     return (points - middle) @ directions.T, names
-
-
-def _umap() -> Any:
-    """Return UMAP, or None if umap-learn is not installed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # Tensorflow is missing
-        try:
-            from umap import UMAP
-        except ImportError:
-            return None
-    return UMAP
 
 
 def _cluster_marks(azimuths: Azimuths, marker: str = "o") -> list[Line2D]:
@@ -92,40 +87,36 @@ def cluster_figure(azimuths: Azimuths, maps_of: MapsOf) -> Figure:
     scatters = np.sqrt(np.maximum(squares / members[:, None, None] - means**2, 0))
     figure = new_figure(2.7 * k + 1.0, 5.6)
     upper, lower = figure.subplots(2, k, sharex=True, sharey=True, squeeze=False)
-    for c, (axes, image) in enumerate(zip(upper, means, strict=True)):
-        mean = draw_map(axes, image, azimuths.duration_s, 1.0, highest(means), regime_colour(c))
-        exposures = int((azimuths.labels == c).any(axis=1).sum())
-        axes.set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
-    for c, (axes, image) in enumerate(zip(lower, scatters, strict=True)):
-        scatter = draw_map(axes, image, azimuths.duration_s, 0.0, highest(scatters), regime_colour(c))
-        axes.set_xlabel("$t_1$ (s)")
-    for row, image, label in ((upper, mean, "mean of $C_2$"), (lower, scatter, "scatter of $C_2$")):
+    for row, images, low, label in ((upper, means, 1.0, "mean of $C_2$"), (lower, scatters, 0.0, "scatter of $C_2$")):
+        for c, axes in enumerate(row):
+            image = draw_map(axes, images[c], azimuths.duration_s, low, highest(images), regime_colour(c))
         row[0].set_ylabel("$t_2$ (s)")
         figure.colorbar(image, ax=list(row), label=label, shrink=0.85, pad=0.02)
+    for c in range(k):
+        exposures = int((azimuths.labels == c).any(axis=1).sum())
+        upper[c].set_title(f"cluster {c}\n{members[c]} azimuths, {exposures} exposures", fontsize=9)
+        lower[c].set_xlabel("$t_1$ (s)")
     return figure
 
 
 def similarity_figure(azimuths: Azimuths, maps_of: MapsOf, *, n_similar: int = 5) -> Figure:
     """Draw the azimuth in the middle of each cluster and the nearest azimuths of other exposures."""
-    n_roi = azimuths.labels.shape[1]
-    points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
-    labels, run = azimuths.labels.ravel(), np.repeat(np.arange(len(azimuths.runs)), n_roi)
-    rows = []
-    for c in range(azimuths.n_clusters):
-        middle = _middle_of(azimuths, c)
-        distance = np.linalg.norm(points - points[middle], axis=1)
-        others = np.flatnonzero(run != run[middle])
-        near = others[distance[others].argsort()][:n_similar]
-        rows.append([(middle, ""), *[(int(i), f"\ndistance {distance[i]:.2f}") for i in near]])
-    maps = {i: maps_of(str(azimuths.runs.index[i])) for i in {int(run[i]) for row in rows for i, _ in row}}
+    n_roi, points, rows = azimuths.labels.shape[1], azimuths.flat, []
+    run = np.repeat(np.arange(len(azimuths.runs)), n_roi)
 
     def tile(i: int, distance: str) -> Tile:
         k = i % n_roi
         degrees = f"{360 * k / n_roi:.0f}–{360 * (k + 1) / n_roi:.0f}°"
-        return maps[run[i]][k], f"run {run[i] + 1}, {degrees}{distance}", regime_colour(int(labels[i]))
+        image = maps_of(str(azimuths.runs.index[run[i]]))[k]
+        return image, f"run {run[i] + 1}, {degrees}{distance}", regime_colour(int(azimuths.labels.flat[i]))
 
+    for middle in _middles(azimuths):
+        distance = np.linalg.norm(points - points[middle], axis=1)
+        others = np.flatnonzero(run != run[middle])
+        near = others[distance[others].argsort()][:n_similar]
+        rows.append([tile(middle, ""), *(tile(int(i), f"\ndistance {distance[i]:.2f}") for i in near)])
     heading = "Left: the middle of each cluster. Then the nearest in the latent space, of other exposures"
-    return _in_rows(azimuths, [[tile(*place) for place in row] for row in rows], heading)
+    return _in_rows(azimuths, rows, heading)
 
 
 def neighbourhood_figure(
@@ -146,8 +137,7 @@ def neighbourhood_figure(
     rng, n_roi, m = np.random.default_rng(seed), azimuths.labels.shape[1], azimuths.latents.shape[-1]
     latents = azimuths.latents.reshape(-1, m)
     spread, rows = latents.std(axis=0), []
-    for c in range(azimuths.n_clusters):
-        middle = _middle_of(azimuths, c)
+    for c, middle in enumerate(_middles(azimuths)):
         noise = _NOISE * spread * rng.standard_normal((n_noisy, m))
         decoded = decode((latents[middle] + np.concatenate([np.zeros((1, m)), noise])).astype(np.float32))
         measured = maps_of(str(azimuths.runs.index[middle // n_roi]))[middle % n_roi]
@@ -156,11 +146,14 @@ def neighbourhood_figure(
     return _in_rows(azimuths, rows, "Maps decoded around the middle of each cluster")
 
 
-def _middle_of(azimuths: Azimuths, cluster: int) -> int:
-    """Return the azimuth, counted over all exposures, that is nearest to the median of its cluster."""
-    points = azimuths.points.reshape(-1, azimuths.latents.shape[-1])
-    members = np.flatnonzero(azimuths.labels.ravel() == cluster)
-    return int(members[np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1).argmin()])
+def _middles(azimuths: Azimuths) -> list[int]:
+    """Return for each cluster the azimuth, counted over all exposures, that is nearest to its median."""
+    points, found = azimuths.flat, []
+    for c in range(azimuths.n_clusters):
+        members = np.flatnonzero(azimuths.labels.ravel() == c)
+        away = np.linalg.norm(points[members] - np.median(points[members], axis=0), axis=1)
+        found.append(int(members[away.argmin()]))
+    return found
 
 
 def _in_rows(azimuths: Azimuths, rows: list[list[Tile]], heading: str) -> Figure:
@@ -192,9 +185,7 @@ def timeline_figure(azimuths: Azimuths, correlated: Coincidence | None = None) -
     above = figure
     if correlated is not None:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[3.4, 1]))
-        left, right = below.subplots(1, 2, width_ratios=[1.5, 1])
-        _draw_correlation(left, correlated)
-        _write_summary(right, correlated)
+        _draw_correlation(below.subplots(), correlated)
     strips = above.subplots(4, 1, sharex=True, height_ratios=[1.25, 0.9, 0.9, 1.15])
     start, stop = (azimuths.runs[name].to_numpy(float) / 60 for name in ("start_s", "stop_s"))
     draw_columns(strips[0], zip(start, stop, azimuths.labels, strict=True))
@@ -264,31 +255,21 @@ def _draw_correlation(axes: Axes, correlated: Coincidence) -> None:
     axes.text(lag[0] - 0.4, chance + 0.02, "reached by chance in 1 of 20", fontsize=8.5, va="bottom")
     axes.set(ylim=(np.nanmin(np.r_[correlation, 0]) - 0.05, np.nanmax(np.r_[correlation, chance]) + 0.2))
     axes.set(xlabel="label change after stress dip (exposures)", ylabel="correlation", xticks=lag)
-    panel_title(axes, "Label changes against stress dips")
-
-
-def _write_summary(axes: Axes, correlated: Coincidence) -> None:
-    axes.set_axis_off()
     dipped = int((correlated.dips > _DIP_PA).sum())
     counted = f"{dipped} exposures with a dip of more than {_DIP_PA:g} Pa (grey bands above)"
-    text = "\n".join([counted, "", *textwrap.wrap(str(correlated), 48)])
-    axes.text(0, 0.9, text, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5)
+    panel_title(axes, f"Label changes against stress dips: {counted}\n{correlated}")
 
 
-def number_figure(evidence: Evidence) -> Figure:
+def number_figure(criteria: pd.DataFrame) -> Figure:
     """Draw inertia, silhouette and BIC over the number of clusters, and mark the number each proposes."""
     figure = new_figure(11, 3.6)
-    curves = {
-        "elbow": (evidence.inertia, "inertia of k-means", "Elbow"),
-        "silhouette": (evidence.silhouette, "mean silhouette", "Silhouette"),
-        "BIC": (evidence.bic, "BIC of mixtures", "BIC"),
-    }
-    for axes, (name, (curve, label, heading)) in zip(figure.subplots(1, 3), curves.items(), strict=True):
-        proposed = evidence.proposed[name]
-        axes.plot(evidence.k, curve, "o-", color="#0072B2", markersize=4)
-        axes.axvline(proposed, color="black", linewidth=0.9, linestyle="--")
-        axes.set(xlabel="number of clusters", ylabel=label, xticks=evidence.k)
-        panel_title(axes, f"{heading}: {proposed}")
+    labels = "inertia of k-means", "mean silhouette", "BIC of mixtures"
+    drawn = zip(figure.subplots(1, 3), criteria.items(), labels, proposed(criteria).items(), strict=True)
+    for axes, (_, curve), label, (name, number) in drawn:
+        axes.plot(curve.index, curve, "o-", color="#0072B2", markersize=4)
+        axes.axvline(number, color="black", linewidth=0.9, linestyle="--")
+        axes.set(xlabel="number of clusters", ylabel=label, xticks=curve.index)
+        panel_title(axes, f"{name}: {number}")
     return figure
 
 
@@ -298,28 +279,21 @@ def ways_figure(
     labels: dict[str, NDArray[np.int64]],
     agreement: NDArray[np.float64],
 ) -> Figure:
-    """Draw the labels (n,) of each of m groupings in two dimensions, (n, 2), and the agreement of each pair, (m, m)."""
-    columns = -(-len(labels) // 2)
-    figure = new_figure(3.1 * columns + 4.4, 6.0)
-    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[3.1 * columns, 4.4]))
-    panels = np.atleast_1d(left.subplots(2, columns, sharex=True, sharey=True)).ravel()
-    order = np.random.default_rng(0).permutation(len(flat))  # so that no cluster hides another
-    for axes, (name, of_way) in zip(panels, labels.items(), strict=False):
-        axes.scatter(*flat[order].T, s=8, c=[regime_colour(int(k)) for k in of_way[order]], linewidth=0)
+    """Draw the labels (n,) of six groupings in two dimensions, (n, 2), and the agreement of all pairs, (6, 6)."""
+    figure = new_figure(13.7, 6.0)
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[9.3, 4.4]))
+    panels = left.subplots(2, 3, sharex=True, sharey=True).ravel()
+    for axes, (name, of_way) in zip(panels, labels.items(), strict=True):
+        _scatter(axes, flat, [regime_colour(int(k)) for k in of_way], s=8)
         unassigned = (of_way < 0).mean()
         panel_title(axes, f"{name}: {of_way.max() + 1}" + (f", {unassigned:.0%} unassigned" if unassigned else ""))
-    for axes in panels[len(labels) :]:
-        axes.set_axis_off()
     left.supxlabel(axes_names[0], fontsize=9, color=UNASSIGNED)
     left.supylabel(axes_names[1], fontsize=9, color=UNASSIGNED)
-    _draw_agreement(right.subplots(), list(labels), agreement)
-    return figure
-
-
-def _draw_agreement(axes: Axes, names: list[str], index: NDArray[np.float64]) -> None:
-    axes.imshow(index, vmin=0, vmax=1, cmap="cividis")
-    for i, j in np.ndindex(index.shape):
-        axes.text(j, i, f"{index[i, j]:.2f}", ha="center", va="center", color="white" if index[i, j] < 0.6 else "black")
+    axes, names = right.subplots(), list(labels)
+    axes.imshow(agreement, vmin=0, vmax=1, cmap="cividis")
+    for (i, j), index in np.ndenumerate(agreement):
+        axes.text(j, i, f"{index:.2f}", ha="center", va="center", color="white" if index < 0.6 else "black")
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
     panel_title(axes, "Agreement: adjusted Rand index")
+    return figure

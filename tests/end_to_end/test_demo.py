@@ -1,13 +1,12 @@
-"""The demo in short, on the small detector; and what it tells of campaigns that went this way or that."""
+"""The demo in short, on the small detector, and its comparison with the truth."""
 
 import numpy as np
 import pandas as pd
 from conftest import SMALL
 
 import agents.demo.campaign
-from agents.demo.campaign import MOVED, PICTURED, SAMPLES
+from agents.demo.campaign import MOVED, PICTURED, SAMPLES, by_regime
 from agents.demo.simulated import hardware_beside
-from agents.demo.truth import apart, novelty
 from ainerd.config import Settings
 from sim_devices import hidden_sample
 
@@ -37,29 +36,12 @@ def test_seeds_take_all_kinds_of_samples():
         assert len(hidden_sample(sample, 0).regions) >= 3
 
 
-def campaign(*exposures):
-    truth, regime, p, novel = zip(*exposures, strict=True)
-    number = pd.Series(np.arange(1, len(truth) + 1))
-    return pd.Series(truth, dtype=object), number, pd.DataFrame({"regime": regime, "novelty_p": p, "novel": novel})
-
-
-def test_the_text_says_what_was_found_and_what_was_wrongly_called():
-    truth, number, found = campaign(
-        ("fluid", 0, 0.4, False), ("echo", 1, 0.01, True), ("fluid", 2, 0.03, True), ("echo", 1, 0.2, False)
-    )
-    assert novelty(truth, number, found, {"echo", "banded"}, 0.05) == [
-        "banded was never hit.",
-        "echo was hit twice, and called novel once, first in exposure 2.",
-        "Of 2 exposures of known kinds with a p-value, 1 called novel (3, fluid); 0.1 expected by chance at 0.05.",
-    ]
-    assert apart(truth, found["regime"]) == ["Split into several: fluid."]
-
-
-def test_the_text_says_what_was_missed_and_where_nothing_was_claimed():
-    truth, number, found = campaign(("slow", 0, 0.4, False), ("echo", 0, 0.3, False), ("slow", -1, np.nan, None))
-    assert novelty(truth, number, found, {"echo"}, 0.05) == [
-        "echo was hit once, and missed: no exposure of it was called novel.",
-        "Of 1 exposures of known kinds with a p-value, 0 called novel; 0.1 expected by chance at 0.05.",
-        "1 without a p-value.",
-    ]
-    assert apart(truth, found["regime"]) == ["Taken for one: echo and slow."]
+def test_exposures_are_counted_by_true_regime():
+    truth = pd.Series(["fluid", "echo", "fluid", "echo", "slow"], dtype=object)
+    found = pd.DataFrame({"novelty_p": [0.4, 0.01, 0.03, 0.2, np.nan], "novel": [False, True, True, False, None]})
+    table = by_regime(truth, found, ["fluid", "echo", "slow", "banded"], {"echo", "banded"})
+    assert table.index.tolist() == ["fluid", "echo", "slow", "banded"]
+    assert table["seen before"].tolist() == ["yes", "no", "yes", "no"]
+    assert table["exposures"].tolist() == [2, 2, 1, 0]
+    assert table["with a p-value"].tolist() == [2, 2, 0, 0]
+    assert table["called novel"].tolist() == [1, 1, 0, 0]

@@ -8,17 +8,14 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from studies.paper import (
-    Azimuths,
+from studies.paper.azimuths import Azimuths, cluster, coincidence, label_changes, step_down, stress_dips, unit
+from studies.paper.figures import (
     cluster_figure,
-    coincidence,
     latent_figure,
     neighbourhood_figure,
     similarity_figure,
     timeline_figure,
 )
-from studies.paper.azimuths import cluster, unit
-from studies.paper.coincidence import label_changes, step_down, stress_dips
 
 N_ROI = 6
 QUIET, YIELDED = np.eye(4)[0], np.eye(4)[1]
