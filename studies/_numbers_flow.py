@@ -152,7 +152,7 @@ def fitted(
     counts: NDArray, where: Partition, photons: float, velocity: float = np.nan, direction: float = np.nan
 ) -> Row:
     """Return what is claimed of a run, and how far it is off."""
-    multi_tau = MultiTau(where, len(counts))
+    multi_tau = MultiTau(where)
     multi_tau.push(counts)
     one = multi_tau.result()
     fit = across(one, where)

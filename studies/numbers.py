@@ -106,7 +106,7 @@ def fit(
     rng, (n_bins, n_pixels, n_sub) = np.random.default_rng(seed), bins
     roi = np.repeat(np.arange(1, n_bins + 1), n_pixels).reshape(n_bins, n_pixels)
     static = np.tile(np.arange(n_pixels) * n_sub // n_pixels + 1, (n_bins, 1))
-    correlator = MultiTau(Partition.from_roi_map(roi, static_map=static), n_frames)
+    correlator = MultiTau(Partition.from_roi_map(roi, static_map=static))
     if squared is None:
         correlator.push(rng.poisson(photons, (n_frames, *roi.shape)).astype(np.uint16))
     else:

@@ -17,7 +17,7 @@ def test_lost_photons_lower_the_contrast():
     bright = gamma(MODES, scale=photons / MODES)
     truth = bright.rvs((1, 2000), random_state=rng)
     seen = rng.poisson(truth / (1 + dead * truth), (400, 2000))  # static: the same speckles in all frames
-    correlator = MultiTau(partition, 400)
+    correlator = MultiTau(partition)
     correlator.push(seen.astype(np.uint16))
     found = fit_relaxation(correlator.result())
     mean, square = (quad(lambda x, n=n: (x / (1 + dead * x)) ** n * bright.pdf(x), 0, 60)[0] for n in (1, 2))

@@ -30,7 +30,7 @@ def valid():
 
 def pushed(partition, counts, valid, blocks, *, asked=(), out=(), at=None):
     """Push all frames, with intermediate results at frames `asked`, and pixels left out at frame `at`."""
-    live, begin, i = MultiTau(partition, len(counts)), 0, 0
+    live, begin, i = MultiTau(partition), 0, 0
     while begin < len(counts):
         if begin == at:
             live.leave_out(out)

@@ -26,7 +26,7 @@ def test_two_time_of_scikit_beam_and_pychx(peers, bins, peer):
 
 
 def test_multi_tau_of_scikit_beam(peers, bins):
-    correlator = MultiTau(bins, 48)
+    correlator = MultiTau(bins)
     correlator.push(peers["steady"])
     found = correlator.result()
     lags, wanted = peers["skbeam_lags"], peers["skbeam_multi_tau"]

@@ -12,7 +12,7 @@ def measured(seed, tau, *, contrast_modes=4, photons=1.0, n_bins=18, n_pixels=15
     shape = (2, contrast_modes, n_bins * n_pixels)
     keep = np.exp(-1 / tau)
     field, rest = rng.normal(size=shape), rng.normal(size=shape)
-    correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, n_bins + 1), n_pixels)[None]), None)
+    correlator = MultiTau(Partition.from_roi_map(np.repeat(np.arange(1, n_bins + 1), n_pixels)[None]))
     for t in range(n_frames):
         if t:
             field = keep * field + np.sqrt(1 - keep**2) * rng.normal(size=shape)
@@ -45,7 +45,7 @@ def test_a_static_sample_gets_a_limit_and_its_contrast():
 
 def test_a_flat_field_has_no_speckle():
     rng = np.random.default_rng(2)
-    correlator = MultiTau(Partition.from_roi_map(np.repeat([1, 2, 3], 300)[None]), 200)
+    correlator = MultiTau(Partition.from_roi_map(np.repeat([1, 2, 3], 300)[None]))
     correlator.push(rng.poisson(0.5, (200, 900)).astype(np.uint16))
     fit = fit_relaxation(correlator.result(), together=True)
     assert fit.speckle[0] == "no" and abs(fit.contrast[0]) < 3 * fit.contrast_err[0]
@@ -97,7 +97,7 @@ def test_differing_bins_are_detected_and_widen_the_error():
 
 
 def test_with_too_few_pixels_speckle_is_unknown():
-    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1]])), 40)
+    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1]])))
     correlator.push(np.random.default_rng(0).poisson(5.0, (40, 2)).astype(np.uint16))
     fit = fit_relaxation(correlator.result())
     assert fit.speckle[0] == "unknown" and np.isnan(fit.tau[0]) and np.isnan(fit.tau_above[0])
@@ -110,7 +110,7 @@ def test_errors_of_a_ring_include_speckle_shared_by_opposite_bins():
     root = np.linalg.cholesky(np.exp(-lag / 10.0) + 1e-9 * np.eye(n_frames))
     bright = ((root @ rng.normal(size=(n_frames, 6 * 9 * n_pixels))).reshape(n_frames, 6, -1) ** 2).mean(1)
     partition = Partition.from_roi_map(np.repeat(np.arange(1, 19), n_pixels).reshape(18, n_pixels))
-    correlator = MultiTau(partition, n_frames)
+    correlator = MultiTau(partition)
     correlator.push(rng.poisson(20 * np.concatenate([bright, bright], axis=1)).astype(np.uint16))
     g2 = correlator.result()
     half = fit_relaxation(g2, bins=range(9), together=True).tau_err[0]
@@ -128,7 +128,7 @@ def test_errors_of_a_ring_include_speckle_shared_by_opposite_bins():
     ],
 )
 def test_invalid_options_are_named(options, message):
-    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1, 2, 2]])), 20)
+    correlator = MultiTau(Partition.from_roi_map(np.array([[1, 1, 2, 2]])))
     correlator.push(np.ones((20, 4), np.uint16))
     with pytest.raises(ValueError, match=message):
         fit_relaxation(correlator.result(), **options)

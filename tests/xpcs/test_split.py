@@ -67,7 +67,7 @@ def test_g2_of_the_parts_equals_that_of_the_whole(rings):
     counts, parts = speckle(rings), split(rings, 6)
 
     def g2(partition, counts):
-        correlator = MultiTau(partition, len(counts))
+        correlator = MultiTau(partition)
         correlator.push(counts)
         return correlator.result()
 

@@ -68,12 +68,10 @@ class MultiTau:
     Parameters
     ----------
     partition : Partition
-    n_frames : int or None
-        Number of frames to come, from which `lag` is computed; None for an open-ended run.
     """
 
-    def __init__(self, partition: Partition, n_frames: int | None) -> None:
-        self.partition, self._n_frames = partition, n_frames
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
         self._parts = parts = Parts.of(partition)
         n_part, n_pixels = len(parts.roi), len(partition.pixels)
         self._good = np.ones(n_pixels, np.float32)
@@ -89,11 +87,6 @@ class MultiTau:
         self._begins = parts.edges[self._bins].astype(np.uintp)
         strip = parts.edges[:-1] // STRIP
         self._strips = np.append(np.flatnonzero(np.diff(strip, prepend=-1)), n_part)  # first part of each
-
-    @property
-    def lag(self) -> NDArray[np.float64]:
-        """Lags in frames, (n_lag,), that `result` will have after the last frame."""
-        return _lags(self._seen[0] if self._n_frames is None else self._n_frames)
 
     def push(self, frames: NDArray, valid: ArrayLike | None = None) -> None:
         """Add the next frames.
@@ -218,9 +211,9 @@ class MultiTau:
     def by_age(self) -> G2ByAge:
         """Return g2 of the frames so far by age of the later one, in octaves; raise ValueError for fewer than two."""
         n_frames = self._settled_frames()
-        lags, found = _lags(n_frames), []
-        for age in self._ages:
-            lag, *sums = self._per_part(age.products, age.ends, age.lost, age.pairs)
+        of_ages = [self._per_part(age.products, age.ends, age.lost, age.pairs) for age in self._ages]
+        lags, found = of_ages[-1][0], []  # the last age has all levels
+        for lag, *sums in of_ages:
             more = ((0, 0), (0, len(lags) - len(lag)))
             plain, centred = (np.pad(x, more, constant_values=np.nan) for x in sums)
             found.append(from_parts(lags, plain, centred, self._photons, self._size, self._parts, n_frames))
@@ -262,11 +255,6 @@ class MultiTau:
 
 def _channels(level: int) -> range:
     return range(1 if level == 0 else CHANNELS // 2, CHANNELS)
-
-
-def _lags(n_frames: int) -> NDArray[np.float64]:
-    levels = range(max(1, int(np.ceil(np.log2(max(n_frames, 2) / CHANNELS))) + 1))
-    return np.array([c * 2.0**level for level in levels for c in _channels(level) if c < n_frames >> level])
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

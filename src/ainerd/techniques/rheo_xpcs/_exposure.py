@@ -55,7 +55,7 @@ class Exposure(RunAnalysis):
         partition = technique.partition
         self._screen = Screen(partition, run.n_frames)
         self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
-        self._correlator = MultiTau(partition, run.n_frames)
+        self._correlator = MultiTau(partition)
         self._picture = Picture(technique.field, run.n_frames)
         self._prepared = False  # whether the calibration was requested
 
