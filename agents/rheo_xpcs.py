@@ -29,7 +29,7 @@ def build_agent(
     """Build an agent for these devices, with its results in `client`; see `ainerd.agent.build_agent`.
 
     The rheometer, if there is one, is read once a run, its signals named in ``recorded.series`` are monitored, and it
-    shears the sample before each exposure as ``rheo_xpcs.preshear`` says.
+    shears the sample before each exposure if ``rheo_xpcs.preshear`` is set.
     """
     settings = Settings.load(TOML) if settings is None else settings
     return ainerd.agent.build_agent(
