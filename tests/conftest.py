@@ -1,5 +1,6 @@
 """Write the table of faults from the tests that try them: `make faults`."""
 
+import gc
 import os
 import resource
 from collections import Counter
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
+
+gc.set_threshold(50_000)  # imports create millions of objects, which stay: a fifth less CPU
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import _atlas
-from ainerd.campaign._atlas import Atlas
+from ainerd.campaign import Atlas, _atlas
 from ainerd.results import AtlasRecord
 
 

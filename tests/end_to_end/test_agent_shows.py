@@ -1,5 +1,6 @@
 """Lines, log and figure of a campaign agree with Tiled, and only the main thread draws."""
 
+import inspect
 import threading
 
 import numpy as np
@@ -8,9 +9,10 @@ from bluesky import RunEngine
 from IPython.lib.pretty import pretty
 from matplotlib import pyplot
 
-import ainerd.views._live as live_module
 from ainerd.agent import WhileRunning
-from ainerd.views import refresh_all
+from ainerd.views import LiveFigure, refresh_all
+
+live_module = inspect.getmodule(LiveFigure)
 
 
 @pytest.fixture

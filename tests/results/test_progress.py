@@ -1,10 +1,12 @@
 """A person at a terminal sees what takes so long."""
 
+import inspect
 import io
 import time
 
-from ainerd.results import ResultStore, _progress, waiting
-from ainerd.results._progress import counted
+from ainerd.results import ResultStore, waiting
+
+_progress = inspect.getmodule(waiting)
 
 
 class Terminal(io.StringIO):
@@ -33,8 +35,8 @@ def test_only_a_long_wait_is_announced(monkeypatch):
 
 def test_many_items_have_a_bar_and_few_have_none(monkeypatch):
     screen = terminal(monkeypatch)
-    assert list(counted(range(19), "few")) == list(range(19)) and not screen.getvalue()
-    assert list(counted(range(20), "reading arrays")) == list(range(20))
+    assert list(_progress.counted(range(19), "few")) == list(range(19)) and not screen.getvalue()
+    assert list(_progress.counted(range(20), "reading arrays")) == list(range(20))
     assert "reading arrays" in screen.getvalue()
 
 
@@ -44,7 +46,7 @@ def test_nothing_is_printed_without_a_terminal(monkeypatch):
     monkeypatch.setattr(_progress, "PATIENCE_S", 0.0)
     with waiting("a file"):
         time.sleep(0.05)
-    assert list(counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
+    assert list(_progress.counted(range(50), "a file")) == list(range(50)) and not screen.getvalue()
 
 
 def test_the_first_reading_of_a_store_is_announced(store, monkeypatch):

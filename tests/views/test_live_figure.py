@@ -1,5 +1,6 @@
 """Only the main thread draws, and a run survives a failing drawing and a closed window."""
 
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -12,10 +13,10 @@ import pytest
 from bluesky import RunEngine
 from matplotlib import pyplot
 
-import ainerd.views._live as live_module
 from ainerd.agent import WhileRunning
 from ainerd.views import LiveFigure, Scene, refresh_all
 
+live_module = inspect.getmodule(LiveFigure)
 NOTHING = pd.DataFrame({"status": [], "regime": [], "novel": []})
 
 
@@ -181,8 +182,7 @@ QT = """
     import matplotlib
     matplotlib.use("qtagg")
     from bluesky import RunEngine
-    import ainerd.views._live as live_module
-    from test_live_figure import LiveFigure, WhileRunning, empty_scene, news
+    from test_live_figure import LiveFigure, WhileRunning, empty_scene, live_module, news
     drawn = []
     live_module.draw_campaign = lambda figure, scene: drawn.append(threading.current_thread().name)
     live_module.PERIOD_S = 0.1

@@ -1,3 +1,4 @@
+import inspect
 import io
 from datetime import datetime
 from weakref import WeakSet
@@ -7,8 +8,10 @@ import pytest
 from IPython.lib.pretty import pretty
 from rich.console import Console
 
-import ainerd.agent._display as during
+from ainerd.agent import WhileRunning, show_progress_of
 from ainerd.views import Logbook
+
+during = inspect.getmodule(WhileRunning)
 
 
 def lines(texts, start="2026-11-20 22:58:00"):
@@ -51,7 +54,7 @@ def nobody_else_counts(monkeypatch):
 def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
     screen, agent = io.StringIO(), Counting()
     monkeypatch.setattr(during, "get_console", lambda: Console(file=screen, force_terminal=True, width=80))
-    during.show_progress_of(agent)
+    show_progress_of(agent)
     with during._progress_line():
         pass
     assert "50 of 200 frames" in screen.getvalue()
@@ -63,7 +66,7 @@ def test_the_progress_line_counts_frames_and_disappears(monkeypatch):
 def test_a_quiet_agent_and_a_file_get_no_progress_line(monkeypatch):
     screen, agent = io.StringIO(), Counting()
     agent.quiet = True
-    during.show_progress_of(agent)
+    show_progress_of(agent)
     for terminal in (True, False):
         console = Console(file=screen, force_terminal=terminal)
         monkeypatch.setattr(during, "get_console", lambda console=console: console)

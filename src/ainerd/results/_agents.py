@@ -165,10 +165,14 @@ def principal_of(client: Container) -> str | None:
 def save_checkpoint(ainerd: Container, agent: str, state: Mapping[str, Any]) -> None:
     """Replace the checkpoint of an agent, a mapping of plain values, in ``client["ainerd"]``."""
     metadata = {"agent": agent, "state": dict(state)}
-    parent, _ = create_node(ainerd, "checkpoints", {}, None)
-    node, is_new = create_node(parent, agent_key(agent), metadata, "AinerdCheckpoint")
-    if not is_new:
-        node.replace_metadata(metadata, drop_revision=True)
+    try:
+        node = ainerd["checkpoints", agent_key(agent)]
+    except KeyError:
+        parent, _ = create_node(ainerd, "checkpoints", {}, None)
+        node, is_new = create_node(parent, agent_key(agent), metadata, "AinerdCheckpoint")
+        if is_new:
+            return
+    node.replace_metadata(metadata, drop_revision=True)
 
 
 def read_checkpoint(ainerd: Container, agent: str) -> dict[str, Any]:

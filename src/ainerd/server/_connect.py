@@ -75,9 +75,10 @@ def open_catalog(client: Container) -> tuple[Container, Container]:
     """
     raw = _container(client, "raw", [Spec("CatalogOfBlueskyRuns", version="3.0")])
     ainerd = _container(client, "ainerd", [Spec("AinerdCampaign", version="1.0")])
-    for key, spec in {"results": "AinerdResults", "suggestions": "AinerdSuggestions", "log": "AinerdLogbook"}.items():
-        _container(ainerd, key, [Spec(spec, version="1.0")])
-    _container(ainerd, "atlas")
+    existing = set(ainerd)
+    for key, spec in {"results": "Results", "suggestions": "Suggestions", "log": "Logbook", "atlas": None}.items():
+        if key not in existing:
+            _container(ainerd, key, [Spec(f"Ainerd{spec}", version="1.0")] if spec else None)
     return raw, ainerd
 
 
