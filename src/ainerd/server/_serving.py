@@ -8,8 +8,9 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
     _avoid_repeated_work(catalog, adapters_by_mimetype={HDF5: ResultFileAdapter})
     _replace_orphans(catalog)
     _count_file_contents()
+    _find_nodes_at_once()
     offer_downloads()
     os.environ["TILED_UI_SETTINGS"] = str(pages.write_ui_settings(directory / "ui.yml"))
     with SimpleTiledServer(directory, **options) as server:
@@ -121,3 +123,30 @@ def _count_file_contents() -> None:
         return len(await self.get_adapter()) if self.node.data_sources else await lbound_len(self, threshold)
 
     CatalogContainerAdapter.exact_len, CatalogContainerAdapter.lbound_len = count, count_at_least
+
+
+def _find_nodes_at_once() -> None:
+    """Find a node by its whole path, in one query instead of one for each part: half of the time of most requests.
+
+    Tiled looks at each part because of access policies, of which this server has none. Errors are those of Tiled.
+    """
+    from tiled.server import dependencies, router
+    from tiled.server.core import NoEntry
+    from tiled.utils import BrokenLink
+
+    from ainerd.server import _access
+
+    part_by_part = dependencies.get_entry
+    arguments = signature(part_by_part)
+
+    async def get_entry(*args: Any, **options: Any) -> Any:
+        given = arguments.bind(*args, **options).arguments
+        root, families = given["root_tree"], given.get("structure_families")
+        if given.get("access_policy") is None and hasattr(root, "lookup_adapter"):
+            with suppress(NoEntry, BrokenLink):
+                node = await root.lookup_adapter([part for part in given["path"].split("/") if part])
+                if families is None or node.structure_family in families:
+                    return node
+        return await part_by_part(*args, **options)
+
+    router.get_entry = _access.get_entry = get_entry
