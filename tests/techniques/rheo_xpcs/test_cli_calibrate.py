@@ -12,8 +12,7 @@ from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
 from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, TERMS, Bank, run_features
-from ainerd.techniques.rheo_xpcs.commands._calibrate import calibrate
-from ainerd.techniques.rheo_xpcs.commands._train import train
+from ainerd.techniques.rheo_xpcs.commands import calibrate, train
 from tests.noisy_runs import noisy_runs
 
 RUN = {"n_frames": 5000, "counts": 0.3, "n_pixels": 570}
