@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 from campaign_toys import BOUNDS, Store, Toy
 
-from ainerd.campaign import Campaign, CampaignOptions, _campaign, _ledger
+from ainerd.campaign import Campaign, CampaignOptions
+from ainerd.config import Steering
 
 
 @pytest.fixture
@@ -15,9 +16,12 @@ def technique():
 def store(monkeypatch):
     store = Store()
     monkeypatch.setattr(
-        _ledger, "save_checkpoint", lambda where, agent, state: store.checkpoints.update({agent: state})
+        "ainerd.campaign._ledger.save_checkpoint",
+        lambda where, agent, state: store.checkpoints.update({agent: state}),
     )
-    monkeypatch.setattr(_campaign, "read_checkpoint", lambda where, agent: store.checkpoints.get(agent, {}))
+    monkeypatch.setattr(
+        "ainerd.campaign._campaign.read_checkpoint", lambda where, agent: store.checkpoints.get(agent, {})
+    )
     return store
 
 
@@ -27,7 +31,8 @@ def make(technique, store):
 
     def make(submit=lambda job: job(), **options):
         technique_ = options.pop("technique", technique)
-        options = CampaignOptions(**{"bounds": BOUNDS, "agent": "toy", "beam_size": 0.1} | options)
+        steering = Steering(**{"bounds": BOUNDS, "beam_size": 0.1} | options)
+        options = CampaignOptions(steering=steering)
         return Campaign(technique_, store, options=options, jobs=SimpleNamespace(submit=submit))
 
     return make

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from campaign_toys import outcome
 
-from ainerd.campaign import Atlas, _atlas
+from ainerd.campaign import Atlas
 from ainerd.results import AtlasRecord
 
 
 def test_when_there_are_many_a_run_like_a_known_regime_takes_its_label(technique, store, monkeypatch):
-    monkeypatch.setattr(_atlas, "MANY", 8)
-    monkeypatch.setattr(_atlas, "GROWTH", 1.5)
+    monkeypatch.setattr("ainerd.campaign._atlas.MANY", 8)
+    monkeypatch.setattr("ainerd.campaign._atlas.GROWTH", 1.5)
     atlas = Atlas(technique, store, ("x", "y"))
 
     def add(i, axis):

@@ -155,7 +155,7 @@ def test_a_recalled_result_is_learned_once_and_not_logged(make, store):
     for _ in range(2):
         campaign.absorb(of(accepted, "theirs", z=3.0, regime=7, is_recalled=True))
     assert store.lines == [] and store.status(accepted["_id"]) == ("measured", "toy")
-    assert campaign.regimes.n_regimes == 1 and [*trials(campaign)] == [accepted["_id"]]
+    assert campaign.atlas.regimes.n_regimes == 1 and [*trials(campaign)] == [accepted["_id"]]
 
 
 def test_the_verdict_comes_with_the_result(make):
@@ -204,12 +204,12 @@ def test_an_agent_that_starts_again_restores_its_state(make, store):
     store.add_result("dark", reason="too dark", x=7.0, y=7.0)
 
     again = make(age="age")
-    assert again.bounds["y"] == (0.0, 9.0) and again.excluded == [{"x": (0.0, 6.0)}]
+    assert again.explorer.bounds["y"] == (0.0, 9.0) and again.explorer.excluded == [{"x": (0.0, 6.0)}]
     known = trials(again)
     assert known["s"]["age_s"] == 30.0 and known["s"]["novel"] and not known["b"]["novel"]
     assert known["dark"]["failed"] and "lost" not in known
     assert sum(trial["x"] == rejected["x"] and trial["failed"] for trial in known.values()) == 1
-    assert again.regimes.n_regimes == 2 and again.assign(outcome("c", z=3.0))["regime"] == 2
+    assert again.atlas.regimes.n_regimes == 2 and again.assign(outcome("c", z=3.0))["regime"] == 2
     before = [*trials_of(again.explorer).items()]
     again.absorb(outcome("a", **position, trial_id="s", is_recalled=True))  # it comes again
     assert [*trials_of(again.explorer).items()][: len(before)] == before
@@ -231,7 +231,7 @@ def test_a_persons_point_survives_a_kill_and_is_withdrawn_with_its_session(make,
 def test_a_configuration_that_changed_counts_more_than_the_checkpoint(make, store):
     campaign = make()
     campaign.apply(SetBounds(bounds={"x": (0.0, 10.0), "y": (0.0, 9.0)}))
-    assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).bounds["y"] == (0.0, 5.0)
+    assert make(bounds={**BOUNDS, "y": (0.0, 5.0)}).explorer.bounds["y"] == (0.0, 5.0)
 
 
 def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_other_motors_is_no_obstacle(make):
     campaign.apply(Exclude(region={"x": (0.0, 6.0)}, why="a crack"))
     campaign.apply(on(Reject, campaign.peek(), why="a bubble"))
     other = make(bounds={"y": (0.0, 10.0), "z": (0.0, 1.0)})
-    assert other.excluded == [] and set(other.peek()) >= {"y", "z"}
+    assert other.explorer.excluded == [] and set(other.peek()) >= {"y", "z"}
 
 
 def test_where_the_spread_of_a_regime_is_not_known_the_explorer_goes_without(make, technique):

@@ -33,7 +33,7 @@ def test_a_new_regime_is_announced_once_with_the_bound(make, judging, store):
         "regime 1 may be new, one exposure: one more there can tell",
         "new regime 1: two exposures, p = 0.004; chance of any false discovery tonight <= 0.05",
     ]
-    assert list(campaign._claims.found) == [1]
+    assert list(campaign.claims.found) == [1]
 
 
 def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, store):
@@ -41,7 +41,7 @@ def test_announcements_of_an_earlier_session_are_not_repeated(make, judging, sto
         store.add_result(f"old {i}", z=[3.0, 0.0], regime=1, novelty_p=p, novel=True, x=float(i), y=1.0)
     campaign = make()
     campaign.absorb(outcome("again", x=2.0, z=3.0, novelty_p=0.001, novel=True, regime=1))
-    assert not [text for text in said(store) if "new regime" in text] and list(campaign._claims.found) == [1]
+    assert not [text for text in said(store) if "new regime" in text] and list(campaign.claims.found) == [1]
 
 
 def test_a_technique_that_knows_no_null_makes_no_claims(technique):

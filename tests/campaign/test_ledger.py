@@ -12,7 +12,7 @@ SUGGESTION = {"_id": "s", "x": 1.0, "y": 2.5, "reason": "nobody was there", "une
 
 @pytest.fixture
 def ledger(store):
-    return Ledger(store, "toy", ("x", "y"))
+    return Ledger(store, ("x", "y"))
 
 
 def test_a_suggestion_is_kept_with_its_terms_and_who_made_it(ledger, store):

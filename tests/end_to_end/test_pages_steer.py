@@ -12,7 +12,7 @@ import pytest
 from bluesky import RunEngineInterrupted
 from conftest import Session
 
-from ainerd.agent._remote import _Remote
+from ainerd.agent._plans import _Remote
 from ainerd.agent._state import State
 from ainerd.results import AgentNode, ResultStore, SuggestionRecord, _agents
 from ainerd.server import open_catalog
@@ -197,7 +197,7 @@ def test_a_remote_plan_follows_the_same_requests(server):
 
     def offered():
         """Return the suggestion that such a plan would measure now."""
-        return _Remote(client, "far", [stage], {}, 0.0)._offered()
+        return _Remote(store, "far", [stage], {}, 0.0)._offered()
 
     made = [store.add_suggestion(SuggestionRecord(agent="far", positions={"x": x}, reason="so")) for x in (1.0, 2.0)]
     somebodys = SuggestionRecord(agent="far", positions={"x": 3.0}, reason="so", proposed_by="a program")
@@ -227,21 +227,22 @@ def test_axes_of_the_latent_space_do_not_change(server):
         return SimpleNamespace(embeddings=known, names=["a"] * 1000)
 
     technique = SimpleNamespace(parameters={"a": 1}, alpha=0.05, landmarks=landmarks)
-    campaign = SimpleNamespace(n_results=4)
+    campaign = SimpleNamespace(results="abcd")
+    settings = SimpleNamespace(units={}, steering=SimpleNamespace(review=False))
 
     def writer():
-        made = State(store, technique, campaign, None, None, units={}, review=False)
+        made = State(store, technique, campaign, None, None, settings)
         made._read_earlier()
         return made
 
     assert writer()._latent() is None and not asked
-    campaign.n_results = 5
+    campaign.results = "abcde"
     first = writer()._latent()
     assert first["of"] == "landmarks" and len(first["landmarks"]["u"]) <= 400
     directions = np.linalg.eigh(np.cov(known.T))[1].T[[2, 1]]  # of the largest variances
     np.testing.assert_allclose(np.abs(np.sum(directions * first["directions"], axis=1)), 1, atol=1e-4)
     AgentNode(store.container, "far").say({"latent": first})
-    campaign.n_results = 0
+    campaign.results = ""
     assert writer()._latent() == first and len(asked) == 1  # of the session before
     technique.parameters = {"a": 2}
     assert writer()._latent() is None

@@ -33,7 +33,7 @@ TRIPS = {
             ("steering/_explorer.py", "follow_up"),
             ("steering/_explorer.py", "best_position"),
         },
-        "the plan is told": {("runs/_worker.py", "Worker._resolve")},
+        "the plan gets the result": {("runs/_worker.py", "Worker._resolve")},
         "the plan evaluates": {("agent/_observer.py", "Observer.evaluate")},
         "the plan takes the position": {("campaign/_campaign.py", "Campaign.suggest")},
         "the stage moves": {("bluesky/plan_stubs.py", "mv")},

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import time
 
 import bluesky.plans as bp
 import pytest
 from ophyd import Signal
 from ophyd.sim import SynAxis
+from tiled.queries import KeysFilter
 
-from ainerd.campaign import _ledger
-from ainerd.results import ResultStore
+from ainerd.campaign import Ledger
+from ainerd.results import Add, AgentNode, ResultStore
 from tests.killed import SLOW_S, killed
 from tests.techniques.beamline import Beamline
 
@@ -17,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("installed_toy")
 
 # what is replaced in the child, and whether it dies before that is done, or after
 STEPS = {
-    "suggestion written": (_ledger.Ledger, "suggested", False),
+    "suggestion written": (Ledger, "suggested", False),
     "motor moving": (SynAxis, "set", False),
-    "result told": (_ledger.Ledger, "status", True),
+    "result told": (Ledger, "status", True),
     "log": (ResultStore, "log", True),
 }
 
@@ -106,6 +108,38 @@ def test_a_session_killed_while_steering_leaves_nothing_open(session, tmp_path):
     lines = store.logbook()
     found = lines[lines["text"].str.contains(" at ", regex=False)]["result"].dropna()
     assert sorted(found) == sorted(b.table().index)  # each once
+
+
+@pytest.mark.fault(
+    "The agent is killed (-9) after it executed a command and wrote its checkpoint, before it answered",
+    "The next start answers it; the added point is suggested once and measured once",
+)
+@pytest.mark.timeout(120)
+def test_a_command_is_executed_once_by_an_agent_killed_before_its_answer(session):
+    command = Add(position={"sample_x": 4.0}, by="Ann", why="a scratch")
+
+    def dies():
+        b = session()
+        while not b.client["ainerd"].search(KeysFilter(["agents"])):  # the agent writes its state in a thread
+            time.sleep(0.05)
+        AgentNode.answer = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        AgentNode(b.client["ainerd"], b.agent.name).send(command)
+        time.sleep(SLOW_S)
+
+    killed(dies)
+    b = session()
+    store, node = b.agent.results, AgentNode(b.client["ainerd"], b.agent.name)
+    assert node.command(command.id)["status"] == "asked"
+    assert all(b.agent.drain() for _ in range(2))  # the answer is a job of its own
+    assert node.command(command.id)["status"] == "done"
+    assert b.agent.suggest()["_id"] == command.id
+    b.RE(b.agent.explore(1))
+    b.agent.close()
+    again = session()
+    assert again.agent.drain() and again.agent.suggest()["_id"] != command.id
+    assert again.table()["suggestion_id"].tolist() == [command.id]
+    assert store.suggestion(command.id).status == "measured"
+    assert store.logbook()["text"].str.contains("Ann wants").sum() == 1
 
 
 @pytest.mark.fault(

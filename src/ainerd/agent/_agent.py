@@ -26,7 +26,7 @@ from ainerd.agent._plans import AgentPlan, Beam, reported, retaking, write_repor
 from ainerd.campaign import CampaignOptions
 from ainerd.config import Settings
 from ainerd.runs import RawWriter
-from ainerd.steering import explore, visit
+from ainerd.steering import explore
 from ainerd.technique import Technique
 from ainerd.words import printable
 
@@ -36,15 +36,12 @@ BUSY_S = 10.0  # longest wait of a plan for a busy worker
 
 @dataclass(frozen=True, kw_only=True)
 class Devices:
-    """The devices of an agent and the parts of its exposure plan; see `ainerd.agent.build_agent`."""
+    """The devices of an agent, and its exposure plan; see `ainerd.agent.build_agent`."""
 
     detector: Any
     actuators: Sequence[Any]
-    beside: Sequence[Any] = ()
-    monitored: Sequence[Any] = ()  # signals recorded during each exposure
-    shutter: Any = None
-    before: Callable[[], MsgGenerator[Any]] | None = None
-    acquire: Callable[..., MsgGenerator[Any]] | None = None
+    shutter: Any
+    visit: Callable[[Callable[[str], Future[Any]]], Callable[..., MsgGenerator[Any]]]  # `ainerd.steering.visit`
 
 
 class Agent(Observer):
@@ -63,7 +60,7 @@ class Agent(Observer):
     def __init__(
         self, technique: Technique, client: Container, settings: Settings, campaign: CampaignOptions, devices: Devices
     ) -> None:
-        missing = set(campaign.bounds) ^ {actuator.name for actuator in devices.actuators}
+        missing = set(settings.steering.bounds) ^ {actuator.name for actuator in devices.actuators}
         if missing:
             raise ValueError(
                 f"bounds and actuators must have the same names, these differ: {', '.join(sorted(missing))}"
@@ -79,15 +76,7 @@ class Agent(Observer):
     def problem(self) -> OptimizationProblem[Any, Any, Any]:
         """Optimizer, devices and plan of an exposure, in the form of bluesky-adaptive."""
         devices = self._devices
-        measure = visit(
-            self._worker.outcomes,
-            beside=devices.beside,
-            monitored=devices.monitored,
-            shutter=devices.shutter,
-            before=devices.before,
-            acquire=devices.acquire,
-        )
-        measure = retaking(measure, lambda: self._beam)
+        measure = retaking(devices.visit(self._worker.outcomes), lambda: self._beam)
         return OptimizationProblem(self._campaign, tuple(devices.actuators), [devices.detector], self.evaluate, measure)
 
     def attach(self, RE: RunEngine) -> None:
@@ -213,7 +202,7 @@ class Agent(Observer):
             raise ValueError("sample wants points: agent.sample((2.0, 3.5))")
         named = [p if isinstance(p, Mapping) else self._campaign.position(p) for p in points]
         for point in named:
-            self._campaign.position([point[name] for name in self._campaign.names])
+            self._campaign.position([point[name] for name in self._campaign.explorer.names])
         return AgentPlan("agent.sample(…)", self._closed(sample_suggestions(self.problem, named)))
 
     def stay(self, n: int) -> MsgGenerator[Any]:
@@ -269,22 +258,17 @@ class Agent(Observer):
             self._state.waits = None
 
     async def _commands_done(self) -> None:
-        """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S`."""
-        done: Future[None] = Future()
-
-        def finish() -> None:
-            done.set_result(None)
+        """Wait until the worker has executed the waiting commands and has a suggestion, at most `BUSY_S` for each."""
 
         def execute() -> None:
-            try:
-                self._commands.read()
-                with suppress(ValueError):  # no position is left: the plan will end with that reason
-                    self._campaign.peek()
-            finally:  # also after an error; runs after the jobs that these two submit
-                self._jobs.submit(finish)
+            self._commands.read()
+            with suppress(ValueError):  # no position is left: the plan will end with that reason
+                self._campaign.peek()
 
-        self._jobs.submit(execute)
-        await asyncio.wait([asyncio.wrap_future(done)], timeout=BUSY_S)
+        for job in (execute, lambda: None):  # the second runs after the jobs that the first submits
+            done, _ = await asyncio.wait([asyncio.wrap_future(self._jobs.submit(job))], timeout=BUSY_S)
+            if not done:
+                return
 
     def _waits_for(self) -> str | None:
         """Return the reason why the plan waits before the next point; None if it may continue."""

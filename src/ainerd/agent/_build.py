@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,9 @@ from ainerd.agent._agent import Agent, Devices
 from ainerd.agent._observer import Observer
 from ainerd.campaign import CampaignOptions
 from ainerd.config import Settings, SettingsError
-from ainerd.novelty import DriftMartingale
 from ainerd.results import ConfigurationRecord, ResultStore, principal_of
 from ainerd.server import open_catalog
-from ainerd.steering import check_limits
+from ainerd.steering import check_limits, visit
 from ainerd.technique import Technique, TechniqueError, load
 
 
@@ -114,21 +114,10 @@ def build_agent(
             raise SettingsError(f"steering.bounds: {error}") from None
     monitored = _signals(beside, settings.recorded.series.values()) if beside else []
     technique, campaign = _open(settings, client)
-    agent = Agent(
-        technique,
-        client,
-        settings,
-        _with_times(campaign, settings, detector, actuators),
-        Devices(
-            detector=detector,
-            actuators=actuators,
-            beside=beside,
-            monitored=monitored,
-            shutter=shutter,
-            before=before,
-            acquire=acquire,
-        ),
-    )
+    campaign = _with_times(campaign, settings, detector, actuators)
+    measure = partial(visit, beside=beside, monitored=monitored, shutter=shutter, before=before, acquire=acquire)
+    all_devices = Devices(detector=detector, actuators=actuators, shutter=shutter, visit=measure)
+    agent = Agent(technique, client, settings, campaign, all_devices)
     agent.start()
     return agent
 
@@ -147,19 +136,7 @@ def _check_types(settings: Any, client: Any) -> None:
 def _open(settings: Settings, client: Container) -> tuple[Technique, CampaignOptions]:
     """Open the catalog, and return the technique and the options of the campaign."""
     open_catalog(client)
-    steering = settings.steering
-    options = CampaignOptions(
-        agent=settings.name,
-        bounds=steering.bounds,
-        age=steering.age,
-        drift=DriftMartingale(),
-        principal=principal_of(client),
-        unit=_unit_of(settings),
-        smallest_feature=steering.smallest_feature,
-        beam_size=steering.beam_size,
-        dose_limit=steering.dose_limit,
-        seed=steering.seed,
-    )
+    options = CampaignOptions(steering=settings.steering, unit=_unit_of(settings), principal=principal_of(client))
     return build_technique(settings, ResultStore(client["ainerd"])), options
 
 
@@ -183,7 +160,7 @@ def _with_times(
 
 def _unit_of(settings: Settings) -> str:
     """Return the unit that all actuators share in the settings, or an empty text."""
-    units = {settings.recorded.units.get(name, "") for name in settings.steering.bounds}
+    units = {settings.units.get(name, "") for name in settings.steering.bounds}
     return units.pop() if len(units) == 1 else ""
 
 

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from ainerd import __version__
 from ainerd.campaign import Campaign, terms_of
+from ainerd.config import Settings
 from ainerd.results import ResultStore, scan_text
 from ainerd.runs import Jobs, Outcome
 from ainerd.technique import Technique
@@ -84,12 +85,8 @@ class Display:
     campaign : Campaign
     jobs : Jobs
         Worker that redraws the figure.
-    name : str
-        Name of the agent; the title of the figure.
-    bounds : mapping of str to (float, float)
-        Limits of the sample map.
-    units : mapping of str to str
-        Units of the actuators.
+    settings : Settings
+        Title of the figure, limits of the sample map, and units.
 
     Attributes
     ----------
@@ -103,21 +100,18 @@ class Display:
         technique: Technique,
         campaign: Campaign,
         jobs: Jobs,
-        *,
-        name: str,
-        bounds: Mapping[str, tuple[float, float]],
-        units: Mapping[str, str],
+        settings: Settings,
     ) -> None:
         self._results, self._technique, self._campaign, self._jobs = results, technique, campaign, jobs
-        self._name, self._units, self.quiet = name, units, False
-        self._reader = SceneReader(results, technique, bounds)
+        self._name, self._units, self.quiet = settings.name, settings.units, False
+        self._reader = SceneReader(results, technique, settings.steering.bounds)
         self._truth: NDArray[Any] | None = None
         self._figure: LiveFigure | None = None
 
     def status(self) -> dict[str, Any]:
         """Return numbers of results and regimes, and the next position, as plain values."""
         table = self._results.table()
-        regimes, following = self._campaign.regimes, self._following()
+        regimes, following = self._campaign.atlas.regimes, self._following()
         return {
             "results": len(table),
             "failed": int((table["status"] == "failed").sum()),
@@ -137,7 +131,7 @@ class Display:
             self._jobs.submit(self._figure.update)
         if self.quiet:
             return
-        following, advice = self._following(), self._campaign.advice
+        following, advice = self._following(), self._campaign.notices.advice
         line = run_line(
             scan_text(outcome.scan_id, outcome.event),
             regime=outcome.regime,
@@ -176,7 +170,7 @@ class Display:
             suggestion = self._campaign.peek()
         except ValueError as error:
             return Next(position={}, reason=str(error))
-        names = self._campaign.names
+        names = self._campaign.explorer.names
         position = {name: float(suggestion[name]) for name in names}
         return Next(position=position, reason=suggestion["reason"], terms=terms_of(suggestion, names))
 

@@ -19,7 +19,6 @@ from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
 from rich.console import Console
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 from tiled.queries import Key, KeyPresent
 
 from ainerd.agent._display import Display, show_progress_of
@@ -27,23 +26,7 @@ from ainerd.agent._state import LivePicture, State
 from ainerd.campaign import Campaign, CampaignOptions, CommandReader
 from ainerd.config import Settings
 from ainerd.documents import Curve, DetectorKeys, documents_of, open_documents, streams_of
-from ainerd.results import (
-    Accept,
-    Add,
-    Command,
-    Exclude,
-    Hold,
-    LiveNode,
-    Name,
-    Reject,
-    Release,
-    ResultStore,
-    SetBounds,
-    SetExcluded,
-    digest,
-    scan_text,
-    waiting,
-)
+from ainerd.results import LiveNode, ResultStore, commands, digest, scan_text, waiting
 from ainerd.runs import Jobs, Spool, Wanted, Worker, Writer, is_analysed
 from ainerd.server import Presence
 from ainerd.technique import Technique, complete
@@ -56,16 +39,8 @@ AWAY = "does not answer: documents are kept on disk until it does, and nothing i
 
 def writer_of(technique: Technique, store: ResultStore, settings: Settings, raw: Container) -> Writer:
     """Return a writer for the results of a technique; `raw` is the container of raw runs."""
-    detector, recorded, steering = settings.detector, settings.recorded, settings.steering
-    keys = DetectorKeys(image=detector.image, n_frames=detector.n_frames, frame_time_s=detector.frame_time_s)
-    wanted = Wanted(
-        positions=tuple(steering.bounds),
-        series=recorded.series,
-        readings=recorded.readings,
-        start=recorded.start,
-        units=recorded.units,
-        age=steering.age,
-    )
+    steering, keys = settings.steering, DetectorKeys(**settings.detector.model_dump())
+    wanted = Wanted(positions=tuple(steering.bounds), age=steering.age, **settings.recorded.model_dump())
     return Writer(technique, store, keys, wanted, tuple(settings.storage.frames), settings.name, raw)
 
 
@@ -91,30 +66,24 @@ class Observer:
         self._client, self._raw, self._settings = client, client["raw"], settings
         self._uri = str(client.context.api_uri)
         self._backup = settings.storage.directory / "unwritten"
-        bounds = campaign.bounds
-        units = {name: unit for name, unit in settings.recorded.units.items() if name in bounds}
 
         self._jobs = Jobs()
         self._campaign = Campaign(technique, self.results, options=campaign, jobs=self._jobs)
         self._writer = writer_of(technique, self.results, settings, self._raw)
         spool = Spool(self._backup / "results", self.results.answers)
-        self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=settings.storage.late_s)
         live = LivePicture(LiveNode(client["ainerd"], self.name), self._jobs) if settings.storage.live else None
-        self._state = State(
-            self.results, technique, self._campaign, self._worker, live, units=units, review=self.review
-        )
+        on_block = live.on_block if live is not None else lambda subject: None
+        late_s = settings.storage.late_s
+        self._worker = Worker(self._jobs, self._writer, self._campaign, spool, late_s=late_s, on_block=on_block)
+        self._state = State(self.results, technique, self._campaign, self._worker, live, settings)
         self._commands = CommandReader(self.results, self._state.node, self._campaign, self._jobs, self._state.changed)
-        self._display = Display(
-            self.results, technique, self._campaign, self._jobs, name=self.name, bounds=bounds, units=units
-        )
+        self._display = Display(self.results, technique, self._campaign, self._jobs, settings)
         self._presence: Presence | None = None
         self._is_closed = False
 
-        self._state.listen(self._commands.look)
-        self._worker.on_outcome(self._state.on_outcome)
+        self._state.look = self._commands.look
+        self._worker.on_outcome(self._state.changed)
         self._worker.on_outcome(self._display.on_outcome)
-        if live is not None:
-            self._worker.on_block(live.on_block)
 
     def start(self) -> None:
         """Start the threads. Called once, by `ainerd.agent.build_observer`."""
@@ -225,13 +194,13 @@ class Observer:
 
         Give the run the metadata ``suggestion_id=suggestion["_id"]``, so that the agent assigns the result to it.
         """
-        return self._apply(Accept())
+        return self._apply(commands.Accept())
 
     def reject(self, reason: str) -> dict[str, Any]:
         """Reject the suggestion and return the next one."""
         rejected = self._campaign.peek()
-        position = {name: rejected[name] for name in self._campaign.names}
-        self._apply(Reject(suggestion=rejected[ID_KEY], position=position, why=reason))
+        position = {name: rejected[name] for name in self._campaign.explorer.names}
+        self._apply(commands.Reject(suggestion=rejected[ID_KEY], position=position, why=reason))
         return self.suggest()
 
     def add(self, *position: float, reason: str = "asked for by a person", **by_name: float) -> dict[str, Any]:
@@ -243,8 +212,8 @@ class Observer:
             If the position is not one number for each actuator, or lies outside the bounds or in an excluded region.
         """
         if position and by_name:
-            raise ValueError(f"a position has {', '.join(self._campaign.names)}, got {position} and {by_name}")
-        return self._apply(Add(position=self._campaign.position(by_name or position), why=reason))
+            raise ValueError(f"a position has {', '.join(self._campaign.explorer.names)}, got {position} and {by_name}")
+        return self._apply(commands.Add(position=self._campaign.position(by_name or position), why=reason))
 
     def exclude_border(self, width: float) -> dict[str, Any]:
         """Never suggest a position within `width` of the bounds, in the actuators' unit: ``agent.exclude_border(1.0)``.
@@ -279,43 +248,43 @@ class Observer:
         ValueError
             If a name is not the name of an actuator, or a limit is invalid.
         """
-        self._apply(Exclude(region=region, why=reason))
+        self._apply(commands.Exclude(region=region, why=reason))
         return self.suggest()
 
     def hold(self, reason: str = "") -> None:
         """Hold the campaign: plans get no new suggestion until `release`: ``agent.hold("the beam is weak")``."""
-        self._apply(Hold(why=reason))
+        self._apply(commands.Hold(why=reason))
 
     def release(self) -> None:
         """Release the campaign, whoever holds it, so that waiting plans continue."""
-        self._apply(Release())
+        self._apply(commands.Release())
 
     def name_regime(self, regime: int, name: str) -> None:
         """Name a regime on the pages: ``agent.name_regime(1, "gel")``. An empty name removes the name.
 
         Raises ValueError if the regime does not exist.
         """
-        self._apply(Name(regime=int(regime), name=name))
+        self._apply(commands.Name(regime=int(regime), name=name))
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Limits of the actuators. They can be set; the agent keeps all results."""
-        return self._campaign.bounds
+        return self._campaign.explorer.bounds
 
     @bounds.setter
     def bounds(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        self._apply(SetBounds(bounds=dict(bounds)))
+        self._apply(commands.SetBounds(bounds=dict(bounds)))
 
     @property
     def excluded(self) -> list[dict[str, tuple[float, float]]]:
         """Boxes in which no position is suggested. They can be set: ``agent.excluded = []`` removes all."""
-        return self._campaign.excluded
+        return self._campaign.explorer.excluded
 
     @excluded.setter
     def excluded(self, regions: Sequence[dict[str, tuple[float, float]]]) -> None:
-        self._apply(SetExcluded(regions=list(regions)))
+        self._apply(commands.SetExcluded(regions=list(regions)))
 
-    def _apply(self, command: Command) -> dict[str, Any]:
+    def _apply(self, command: commands.Command) -> dict[str, Any]:
         """Apply a command to the campaign now; raise ValueError if the campaign refuses it."""
         answer = self._campaign.apply(command)
         if answer.status == "refused":
@@ -381,7 +350,7 @@ class Observer:
         ``results`` is None while Tiled does not answer.
         """
         results = None
-        with suppress(ClientError, httpx.HTTPError):
+        with suppress(httpx.HTTPError):
             results = len(self.results) if self.results.answers() else None
         return {**self._worker.health(), "results": results, "tiled": self._uri}
 

@@ -6,18 +6,18 @@ The server keeps pictures in memory, not in Tiled. Nothing waits for them: if on
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 from numpy.typing import NDArray
-from tiled.client.utils import ClientError
 
 from ainerd.campaign import Campaign
+from ainerd.config import Settings
 from ainerd.results import AgentNode, LiveNode, ResultStore, digest, read_agent, scan_text
-from ainerd.runs import Jobs, Outcome, RawWriter, Subject, Worker
+from ainerd.runs import Jobs, RawWriter, Subject, Worker
 from ainerd.server import warn_of_another, whereabouts
 from ainerd.technique import Technique
 from ainerd.views import principal_axes
@@ -25,8 +25,10 @@ from ainerd.views import principal_axes
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two pictures sent
-LISTEN_S = 1.0  # between two looks at waiting commands
-EVERY_S = 5.0  # between two signs of life; an agent that is silent for three times as long counts as away
+LISTEN_S = 1.0  # between two looks at waiting commands, for `QUICK_S` after each result and command
+QUICK_S = 60.0
+EVERY_S = 5.0  # between two signs of life, and between two looks at commands at other times; an agent that is silent
+# for three times as long counts as away
 MOST_LANDMARKS = 400
 GRID = 41  # most points of the map along a side
 FEW = 5  # with fewer results, axes are not needed
@@ -52,10 +54,7 @@ class State:
     campaign : Campaign
     worker : Worker
     live : LivePicture or None
-    units : mapping of str to str
-        Units of the actuators.
-    review : bool
-        Whether a person must take each suggestion.
+    settings : Settings
 
     Attributes
     ----------
@@ -64,6 +63,9 @@ class State:
         Reason why a plan waits.
     raw : RawWriter or None
         Writer of raw runs, if the agent has one.
+    look : callable
+        Called in the thread to look for commands, while Tiled answers: every second while somebody steers or measures,
+        else every five seconds, because each look is a request.
     """
 
     def __init__(
@@ -73,9 +75,7 @@ class State:
         campaign: Campaign,
         worker: Worker,
         live: "LivePicture | None",
-        *,
-        units: Mapping[str, str],
-        review: bool,
+        settings: Settings,
     ) -> None:
         self.node = AgentNode(store.container, str(store.agent))
         self.waits: str | None = None
@@ -83,9 +83,11 @@ class State:
         self._store, self._technique, self._campaign, self._worker, self._live = (
             store, technique, campaign, worker, live
         )  # fmt: skip
-        self._fixed = {"units": dict(units), "review": review, "at": whereabouts(), "alpha": technique.alpha}
+        review = settings.steering.review
+        self._fixed = {"units": settings.units, "review": review, "at": whereabouts(), "alpha": technique.alpha}
         self._digest = digest(technique.parameters)
-        self._listeners: list[Callable[[], None]] = []
+        self.look: Callable[[], None] = lambda: None
+        self._quick_until = 0.0
         self._earlier: dict[str, Any] = {}  # state written by an earlier session
         self._axes: dict[str, Any] | None = None
         self._next_axes = 0
@@ -93,23 +95,15 @@ class State:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Call a function in this thread every `LISTEN_S` while Tiled answers."""
-        self._listeners.append(listener)
-
     def start(self) -> None:
         """Start the thread."""
         self._thread = threading.Thread(target=self._work, name="ainerd-state", daemon=True)
         self._thread.start()
 
-    def changed(self) -> None:
-        """Request that the whole state is written soon."""
-        self._is_new = True
+    def changed(self, *_: object) -> None:
+        """Request that the whole state is written soon, because of a result, a command or a plan that waits."""
+        self._is_new, self._quick_until = True, time.monotonic() + QUICK_S
         self._wake.set()
-
-    def on_outcome(self, outcome: Outcome) -> None:
-        """Request that the whole state is written soon, because of a new result."""
-        self.changed()
 
     def close(self) -> None:
         """Write that the agent has ended, if Tiled answers soon."""
@@ -117,27 +111,24 @@ class State:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(EVERY_S)
-        self._listeners.clear()
+        self.look = lambda: None  # refers to the agent's other parts: without it they are freed at once
 
     def state(self) -> dict[str, Any]:
         """Return the whole state as plain values."""
         campaign = self._campaign
-        regimes = campaign.regimes
+        regimes, explorer, claims = campaign.atlas.regimes, campaign.explorer, campaign.claims
         ready = campaign.ready
         return {
             **self._fixed,
             "technique": self._technique.name,
             "digest": self._digest,
-            "bounds": {name: list(limits) for name, limits in campaign.bounds.items()},
-            "excluded": [{name: list(limits) for name, limits in box.items()} for box in campaign.excluded],
+            "bounds": {name: list(limits) for name, limits in explorer.bounds.items()},
+            "excluded": [{name: list(limits) for name, limits in box.items()} for box in explorer.excluded],
             "belief": self._belief(),
             "latent": self._latent(),
             "regimes": {"n": regimes.n_regimes, "supported": list(regimes.supported_range)} if regimes else {},
             "names": {str(regime): name for regime, name in campaign.regime_names.items()},
-            "novelty": {
-                "bound": campaign.bound,
-                "discoveries": {str(regime): p for regime, p in campaign.discoveries.items()},
-            },
+            "novelty": {"bound": claims.bound, "discoveries": {str(k): p for k, p in claims.found.items()}},
             "held": campaign.held,
             "next": None if ready is None else ready[ID_KEY],
             "taken": campaign.taken,
@@ -155,10 +146,10 @@ class State:
                 self._write(everything=self._is_new)
             if not self._store.seems_away:
                 self._send_picture()
-                if time.monotonic() - listened >= LISTEN_S:
-                    listened = time.monotonic()
-                    for listener in self._listeners:
-                        listener()
+                now = time.monotonic()
+                if now - listened >= (LISTEN_S if now < self._quick_until else EVERY_S):
+                    listened = now
+                    self.look()
             self._wake.wait(LOOK_S)
         self._send_picture()
         self._write(closed=True)
@@ -170,7 +161,7 @@ class State:
             health = self._earlier.get("health", {})
             if isinstance(at := self._earlier.get("at"), dict):
                 warn_of_another(str(self._store.agent), at, health["heard"], health["closed"])
-        except (ClientError, httpx.HTTPError, RuntimeError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, RuntimeError, KeyError, TypeError) as error:
             logger.debug("the state of earlier sessions is unknown: %s: %s", type(error).__name__, error)
 
     def _write(self, *, everything: bool = False, closed: bool = False) -> None:
@@ -182,7 +173,7 @@ class State:
                 self.node.say(self.state())
             else:
                 self.node.say_more({"health": {**self._health(), "closed": closed}})
-        except (ClientError, httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
+        except (httpx.HTTPError, RuntimeError, KeyError) as error:  # RuntimeError: the client is closed
             self._is_new = True
             logger.debug("the agent's state is not written: %s: %s", type(error).__name__, error)
         except Exception:  # must not end the thread
@@ -194,18 +185,17 @@ class State:
 
     def _health(self) -> dict[str, Any]:
         """Return the sign of life: the worker, the run in progress, and the drift of p-values."""
-        worker, run, progress, drift = (
-            self._worker.health(), self._worker.current, self._worker.progress, self._campaign.drift
-        )  # fmt: skip
+        worker, current, drift = self._worker.health(), self._worker.current, self._campaign.notices.drift
         in_progress = None
-        if run is not None and progress is not None:
-            in_progress = {"uid": run[0], "scan": scan_text(run[1]), "read": progress[0], "of": progress[1]}
-        numbers = ("capital", "largest", "level", "n", "verdict")
+        if current is not None and (progress := current.progress) is not None:
+            start = current.run.start_doc
+            scan = scan_text(start.get("scan_id"))
+            in_progress = {"uid": str(start["uid"]), "scan": scan, "read": progress[0], "of": progress[1]}
         health = {
             "every_s": EVERY_S,
             "heard": time.time(),
             "closed": False,
-            "drift": {name: getattr(drift, name) for name in numbers if hasattr(drift, name)} if drift else None,
+            "drift": {name: getattr(drift, name) for name in ("capital", "largest", "level", "n", "verdict")},
             "worker": worker["worker"],
             "backlog": worker["backlog"],
             "spool": worker["kept"],
@@ -247,31 +237,29 @@ class State:
             earlier = self._earlier.pop("latent", None)
             if isinstance(earlier, dict) and (earlier.get("of"), earlier.get("digest")) == ("landmarks", self._digest):
                 self._axes, self._next_axes = earlier, -1
-        if self._axes is None and self._campaign.n_results < FEW:
-            return None
-        if self._axes is None and (landmarks := self._technique.landmarks()) is not None:
-            embeddings = np.asarray(landmarks.embeddings, float)
-            if len(embeddings) > 1:
-                middle, directions, share = principal_axes(embeddings)
-                some = slice(None, None, max(1, -(-len(embeddings) // MOST_LANDMARKS)))
-                placed = np.round((embeddings[some] - middle) @ directions.T, 4)
-                named = {"u": placed[:, 0].tolist(), "v": placed[:, 1].tolist(), "name": list(landmarks.names)[some]}
-                self._axes = _axes(middle, directions, share, "landmarks", self._digest, named)
-                self._next_axes = -1
-        if 0 <= self._next_axes < self._campaign.n_results:
+        n = len(self._campaign.results)
+        landmarks = self._technique.landmarks() if self._axes is None and n >= FEW else None
+        if landmarks is not None and len(landmarks.embeddings) > 1:
+            self._axes, self._next_axes = self._axes_of("landmarks", landmarks.embeddings, landmarks.names), -1
+        elif 0 <= self._next_axes < n and (self._axes is not None or n >= FEW):
             points = self._store.embeddings().to_numpy(float)
             if len(points) > 1:
-                middle, directions, share = principal_axes(points)
-                self._axes = _axes(middle, directions, share, "results", self._digest, None)
-                self._next_axes = max(2 * len(points), FIRST)
+                self._axes, self._next_axes = self._axes_of("results", points), max(2 * len(points), FIRST)
         return self._axes
 
-
-def _axes(middle: Any, directions: Any, share: Any, of: str, digest: str | None, landmarks: Any) -> dict[str, Any]:
-    return {
-        "version": f"{of}-{time.time_ns()}", "of": of, "digest": digest, "middle": np.round(middle, 6).tolist(),
-        "directions": np.round(directions, 6).tolist(), "share": np.round(share, 4).tolist(), "landmarks": landmarks,
-    }  # fmt: skip
+    def _axes_of(self, of: str, points: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the principal axes of points, (n, d), and the places of `MOST_LANDMARKS` named ones on them."""
+        middle, directions, share = principal_axes(points := np.asarray(points, float))
+        landmarks = None
+        if names is not None:
+            some = slice(None, None, max(1, -(-len(points) // MOST_LANDMARKS)))
+            placed = np.round((points[some] - middle) @ directions.T, 4)
+            landmarks = {"u": placed[:, 0].tolist(), "v": placed[:, 1].tolist(), "name": list(names)[some]}
+        return {
+            "version": f"{of}-{time.time_ns()}", "of": of, "digest": self._digest,
+            "middle": np.round(middle, 6).tolist(), "directions": np.round(directions, 6).tolist(),
+            "share": np.round(share, 4).tolist(), "landmarks": landmarks,
+        }  # fmt: skip
 
 
 class LivePicture:
@@ -331,6 +319,6 @@ class LivePicture:
             else:
                 self._node.forget()
                 self._is_wanted = self._is_shown = False
-        except (ClientError, httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
+        except (httpx.HTTPError, KeyError, RuntimeError) as error:  # RuntimeError: the client is closed
             logger.debug("no picture of the run in progress: %s: %s", type(error).__name__, error)
             self._is_wanted, self._rests_until = False, time.monotonic() + REST_S

@@ -98,7 +98,10 @@ def steer(
     runner = QueueserverOptimizationRunner(problem, queue)
     try:
         while not (stop.is_set() or explored.is_set() or len(uids) == n):
-            if _is_held(observer, stop):
+            if (held := observer.optimizer.held) is not None:
+                logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
+                while observer.optimizer.held is not None and not stop.wait(LOOK_S):
+                    pass
                 continue
             future = runner.run(sys.maxsize if n is None else n - len(uids))
             while not (future.done() or stop.wait(LOOK_S)):
@@ -117,16 +120,6 @@ def steer(
         runner.stop()
         queue.stop_listener()
         observer.optimizer.register_failures(queue.withdraw())
-
-
-def _is_held(observer: Observer, stop: threading.Event) -> bool:
-    """Wait while a person holds the agent, without suggestions, and return whether a person held it."""
-    if (held := observer.optimizer.held) is None:
-        return False
-    logger.warning("%s holds the agent: nothing is added to the queue until it is released", held["by"])
-    while observer.optimizer.held is not None and not stop.wait(LOOK_S):
-        pass
-    return True
 
 
 class _Source:

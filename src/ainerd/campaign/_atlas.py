@@ -15,7 +15,6 @@ from ainerd.steering import Rows
 from ainerd.technique import Regimes, Technique
 
 _COLUMNS = ("raw_uid", "suggestion_id", "status", "novelty_p", "novel", "regime", "reason")
-_DEFAULTS: dict[str, Any] = {"regime": -1, "reason": ""}
 
 
 def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outcome]:
@@ -24,39 +23,30 @@ def remembered(store: ResultStore, names: Sequence[str], age: str) -> list[Outco
     `names` are the actuators. `age` is the name of the sample's age in the results; empty if it is not recorded.
     """
     embeddings, table = store.embeddings(), store.table()
-    table = table[[name for name in (*_COLUMNS, *names, age) if name in table]]
     rows = pd.concat([table.loc[embeddings.index], table[table["status"].eq("failed")]])
+    rows = rows.reindex(columns=list(dict.fromkeys([*_COLUMNS, *names, age])))
     points = [*embeddings.to_numpy(np.float32), *[None] * (len(rows) - len(embeddings))]
-    fields = zip(*(_values(rows, name) for name in (*_COLUMNS, age)), strict=True)
-    places = zip(*(_values(rows, name) for name in names), strict=True)
+    of: dict[str, list[Any]] = {
+        name: [None if is_none else x for x, is_none in zip(rows[name].tolist(), rows[name].isna(), strict=True)]
+        for name in map(str, rows)
+    }
     return [
         Outcome(
-            raw_uid=raw_uid,
+            raw_uid=of["raw_uid"][i],
             key=key,
-            trial_id=key if suggestion is None else suggestion,
-            status=status,
-            positions={name: x for name, x in zip(names, place, strict=True) if x is not None},
-            embedding=point,
-            novelty_p=p,
-            novel=novel,
-            regime=regime,
-            age_s=age_s,
-            reason=reason,
+            trial_id=of["suggestion_id"][i] or key,
+            status=of["status"][i],
+            positions={name: of[name][i] for name in names if of[name][i] is not None},
+            embedding=points[i],
+            novelty_p=of["novelty_p"][i],
+            novel=of["novel"][i],
+            regime=-1 if of["regime"][i] is None else of["regime"][i],
+            age_s=of[age][i],
+            reason=of["reason"][i] or "",
             is_recalled=True,
         )
-        for key, point, place, (raw_uid, suggestion, status, p, novel, regime, reason, age_s) in zip(
-            rows.index, points, places, fields, strict=True
-        )
+        for i, key in enumerate(rows.index)
     ]
-
-
-def _values(rows: pd.DataFrame, name: str) -> list[Any]:
-    """Return a column as plain values. Missing values are None or the default of the column."""
-    default = _DEFAULTS.get(name)
-    if name not in rows:
-        return [default] * len(rows)
-    is_none = rows[name].isna().tolist()
-    return [default if no else x for x, no in zip(rows[name].tolist(), is_none, strict=True)]
 
 
 MANY = 1000  # with at most this many results each new one leads to a refit, which takes a fifth of a second

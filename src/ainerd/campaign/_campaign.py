@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,29 +14,12 @@ import numpy as np
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas, remembered
-from ainerd.campaign._ledger import Claims, Drift, Ledger, Notices, limits_text
+from ainerd.campaign._ledger import Claims, Ledger, Notices, limits_text
 from ainerd.campaign._optimizer import CampaignOptions, optimizer_of
-from ainerd.results import (
-    Accept,
-    Add,
-    Command,
-    Exclude,
-    Hold,
-    Name,
-    Note,
-    Propose,
-    Reject,
-    Release,
-    ResultStore,
-    SetBounds,
-    SetExcluded,
-    Take,
-    read_checkpoint,
-    utc_now,
-)
+from ainerd.results import ResultStore, commands, read_checkpoint, utc_now
 from ainerd.runs import Jobs, Outcome
 from ainerd.steering import Explorer, SampleMap
-from ainerd.technique import Regimes, Technique
+from ainerd.technique import Technique
 
 MAX_CONSECUTIVE_FAILURES = 5  # a plan stops after this many exposures in a row without a result
 MOST_APPLIED = 100  # commands whose answers are kept
@@ -53,6 +36,19 @@ class Answer:
     suggestion: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """The suggestion that comes first. The checkpoint keeps it if a person chose it."""
+
+    suggestion: dict[str, Any]
+    created: str = ""  # when a person chose it; empty for a suggestion of the explorer
+    taken_by: str | None = None  # the person who took it
+
+    @property
+    def id(self) -> str:
+        return str(self.suggestion[ID_KEY])
+
+
 class Campaign:
     """Updates the explorer, the regimes and the suggestions of one agent with its results in Tiled.
 
@@ -67,64 +63,75 @@ class Campaign:
         Store of the agent.
     options : CampaignOptions
     jobs : Jobs
+
+    Attributes
+    ----------
+    explorer : Explorer or TechniqueOptimizer
+    atlas : Atlas
+    claims : Claims
+    ledger : Ledger
+    notices : Notices
+    results : set of str
+        Keys of the complete results that are known.
+    held : dict or None
+        Person who holds the campaign, reason and time; None if nobody holds it.
+    regime_names : dict of int to str
+        Names from people, by regime.
     """
 
     def __init__(self, technique: Technique, store: ResultStore, *, options: CampaignOptions, jobs: Jobs) -> None:
-        names = tuple(options.bounds)
-        known = remembered(store, names, options.age)
-        self._size, self._jobs = technique.embedding_size, jobs
+        steering, names = options.steering, tuple(options.steering.bounds)
+        known = remembered(store, names, steering.age)
+        self._size, self._jobs, self._options = technique.embedding_size, jobs, options
         self._lock = threading.RLock()
-        self._configured = {name: list(limits) for name, limits in options.bounds.items()}
-        self._ledger = Ledger(store, options.agent, names, options.unit, options.principal)
-        self._atlas = Atlas(technique, store, names, known)
-        self._claims = Claims(technique)
-        self._claims.update(self._atlas.p_values())  # an earlier session has announced these claims
-        self._notices = Notices(self._ledger, self._atlas, beam_size=options.beam_size, drift=options.drift)
-        self.explorer = optimizer_of(technique, options, self._atlas.label)
-        self._weighs_time, self._beam_size = options.travel_time is not None, options.beam_size
-        self._ready: dict[str, Any] | None = None
-        self._by_hand = False  # whether a person chose the ready suggestion
-        self._taken: dict[str, str] = {}  # by id of a suggestion not measured yet: the person who took it
+        self._configured = {name: list(limits) for name, limits in steering.bounds.items()}
+        self.ledger = Ledger(store, names, options.unit, options.principal)
+        self.atlas = Atlas(technique, store, names, known)
+        self.claims = Claims(technique)
+        self.claims.update(self.atlas.p_values())  # an earlier session has announced these claims
+        self.notices = Notices(self.ledger, self.atlas, steering.beam_size)
+        self.explorer = optimizer_of(technique, options, self.atlas.label)
+        self._ready: _Ready | None = None
         self._given: dict[str, dict[str, float]] = {}  # positions that were handed out for measurement, by id
         self._own: set[str] = set()  # ids of this session's suggestions, and of points that people added
         self._elsewhere: dict[str, str] = {}  # suggestions of other sessions: id in the explorer, by their own id
         self._results: dict[str, str] = {}  # key of the first result of each suggestion
-        self._known: set[str] = set()  # keys of complete results
+        self.results: set[str] = set()
         self._failures = 0  # exposures in a row without a result
         self._rejected: list[dict[str, float]] = []
         self._applied: dict[str, tuple[str, Answer]] = {}  # verb and answer of commands, by id
-        self.held: dict[str, Any] | None = None  # person who holds the campaign, reason and time; None if released
-        self.regime_names: dict[int, str] = {}  # names from people, by regime
+        self.held: dict[str, Any] | None = None
+        self.regime_names: dict[int, str] = {}
         self._learn(known)
         self._found_before, self._began = known, utc_now()
-        self._read_checkpoint = partial(read_checkpoint, store.container, options.agent)
+        self._read_checkpoint = partial(read_checkpoint, store.container, str(store.agent))
         self._left = self._restore(self._read_checkpoint())
 
     # start
 
     def resume(self) -> None:
         """Restore the suggestion that a person put first, if the session was killed before the measurement."""
-        if self._left is None or _age_s(self._left["created"]) > TAKEN_WITHIN_S:
+        left = self._left
+        if left is None or _age_s(left.created) > TAKEN_WITHIN_S:
             return
-        suggestion = self._left["suggestion"]
-        if suggestion[ID_KEY] not in self._results and set(self.names) <= set(suggestion):
+        if left.id not in self._results and set(self.explorer.names) <= set(left.suggestion):
             with self._lock, suppress(ValueError):  # its position may now be outside the bounds or excluded
-                self.explorer.register_suggestions([suggestion])
-                self._put_first(suggestion, self._left["created"], self._left["taken_by"])
+                self.explorer.register_suggestions([left.suggestion])
+                self._put_first(left)
 
     def close_open(self) -> None:
         """Write the final status of suggestions that an earlier session left open, and log the last result of it."""
         known, self._found_before = self._found_before, []
-        self._ledger.close_open(known, self._own, self._began)
+        self.ledger.close_open(known, self._own, self._began)
 
     # results, from the worker
 
     def assign(self, outcome: Outcome) -> dict[str, Any]:
         """Return the regime of an analysed run, and the version of the atlas with this regime."""
         with self._lock:
-            self._atlas.add(outcome)
-        version = self._atlas.keep(self._lock)
-        return {"regime": self._atlas.regime_of(outcome.key), "atlas_version": version}
+            self.atlas.add(outcome)
+        version = self.atlas.keep(self._lock)
+        return {"regime": self.atlas.regime_of(outcome.key), "atlas_version": version}
 
     def absorb(self, outcome: Outcome) -> None:
         """Learn from a finished run, write the status of its suggestion, and prepare the next suggestion.
@@ -132,35 +139,35 @@ class Campaign:
         A recalled result (the run came again, or another process was faster) is learned once, and not logged.
         """
         with self._lock:
-            if outcome.is_recalled and outcome.key in self._known:
+            if outcome.is_recalled and outcome.key in self.results:
                 return
             is_usable = outcome.status != "failed"
             if outcome.is_recalled and is_usable:
-                self._atlas.learn(outcome)
+                self.atlas.learn(outcome)
             self._failures = 0 if is_usable else self._failures + 1
             self._learn([outcome])
-            if outcome.exposure_s and self._weighs_time and isinstance(self.explorer, Explorer):
+            if outcome.exposure_s and self._options.travel_time is not None and isinstance(self.explorer, Explorer):
                 self.explorer.exposure_s = outcome.exposure_s
-            if self._ready is not None and self._ready[ID_KEY] == outcome.trial_id:
+            if self._is_ready(outcome.trial_id):
                 self._clear()
         if outcome.trial_id != outcome.key:
             status = "measured" if is_usable else "failed"
-            self._ledger.status(outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
+            self.ledger.status(outcome.trial_id, status, outcome.reason or None, outcome.raw_uid)
         if not outcome.is_recalled:
-            told_apart = outcome.key not in self._atlas.not_told_apart
-            finding = self._ledger.finding(outcome, told_apart=told_apart)
-            self._ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
-            for claim in self._claims.update(self._atlas.p_values()):
-                self._ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
-            self._notices.post(outcome, *self.should_stop())
-        if not self._by_hand:
+            told_apart = outcome.key not in self.atlas.not_told_apart
+            finding = self.ledger.finding(outcome, told_apart=told_apart)
+            self.ledger.note(finding, raw_uid=outcome.raw_uid, result=outcome.key)
+            for claim in self.claims.update(self.atlas.p_values()):
+                self.ledger.note(claim, raw_uid=outcome.raw_uid, result=outcome.key)
+            self.notices.post(outcome, *self.should_stop())
+        if self._ready is None or not self._ready.created:
             self.withdraw("newer results", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
             self.peek()
 
     # commands
 
-    def apply(self, command: Command) -> Answer:
+    def apply(self, command: commands.Command) -> Answer:
         """Execute a command, and write the status that follows from it. Only this method executes commands.
 
         A second command with the same id changes nothing and gets the same answer. This holds in later sessions too,
@@ -186,122 +193,122 @@ class Campaign:
         with self._lock:
             self._recall(state)
 
-    def _execute(self, command: Command) -> Answer:
+    def _execute(self, command: commands.Command) -> Answer:
         text, suggestion = "", None
         match command:
-            case Accept():
+            case commands.Accept():
                 (suggestion,) = self._hand_out(1, command.signed)
                 self._log(command, "accepted {}", suggestion)
                 text = "it is handed out"
-            case Take():
+            case commands.Take():
                 suggestion, text = self._take(command), "it is measured next"
-            case Reject():
+            case commands.Reject():
                 self._reject(command)
                 text = "it is not measured, and nothing else there"
-            case Hold():
+            case commands.Hold():
                 self.held = {"by": command.signed, "why": command.why, "t": time.time()}
                 self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
                 text = "no new suggestion is taken"
-            case Release():
+            case commands.Release():
                 if self.held is not None:
                     self.held = None
                     self._log(command, "released the campaign")
                 text = "plans go on"
-            case Exclude():
+            case commands.Exclude():
                 self.explorer.exclude(command.region)
                 self.withdraw("a region was excluded", by="person")
                 self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
                 text = "nothing is suggested there"
-            case Add():
+            case commands.Add():
                 suggestion, text = self._add(command), "it is suggested next"
-            case Name():
+            case commands.Name():
                 self._name(command)
                 text = "the regime has this name now"
-            case SetBounds():
+            case commands.SetBounds():
                 self.explorer.bounds = command.bounds
                 self.withdraw("the bounds were changed", by="person")
-                text = f"bounds are now {limits_text(self.bounds)}"
-                self._later(self._ledger.note, text, once=command.log_key)
-            case SetExcluded():
+                text = f"bounds are now {limits_text(self.explorer.bounds)}"
+                self._later(self.ledger.note, text, once=command.log_key)
+            case commands.SetExcluded():
                 self.explorer.excluded = command.regions
                 self.withdraw("the excluded regions were changed", by="person")
                 text = f"excluded are now {'; '.join(map(limits_text, command.regions)) or 'no regions'}"
-                self._later(self._ledger.note, text, once=command.log_key)
-            case Note() | Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
+                self._later(self.ledger.note, text, once=command.log_key)
+            case commands.Note() | commands.Propose():  # these need no agent: `ResultStore.note`, `ResultStore.propose`
                 raise ValueError(f"{command.do!r} is not for an agent")
         return Answer("done", text, suggestion)
 
-    def _take(self, command: Take) -> dict[str, Any]:
+    def _take(self, command: commands.Take) -> dict[str, Any]:
         if command.suggestion in self._given or command.suggestion in self._results:
             raise ValueError("it was measured already, or is being measured")
         if (age_s := _age_s(command.created)) > TAKEN_WITHIN_S:
             raise ValueError(f"it was taken {age_s / 3600:.0f} h ago, when no agent was there: take or add a new one")
-        if (taken := self._ready) is None or taken[ID_KEY] != command.suggestion:
+        if self._ready is not None and self._is_ready(command.suggestion):
+            taken = self._ready.suggestion
+        else:
             id, position = command.suggestion, self._named(command.position)
             taken = {**command.terms, **position, ID_KEY: id, "reason": command.reason or NO_REASON}
             try:
                 self.explorer.register_suggestions([taken])  # raises ValueError if it may not be measured
             except ValueError as error:
-                self._later(self._ledger.status, id, "failed", str(error))
+                self._later(self.ledger.status, id, "failed", str(error))
                 raise
             self.withdraw(f"{_who(command)} took another one", by=command.signed)
         if command.now:
             self._clear()
             self._give([taken], command.signed)
             return taken
-        self._put_first(taken, command.created, command.signed)
-        self._later(self._ledger.suggested, taken, "accepted", command.signed)
+        self._put_first(_Ready(taken, command.created, command.signed))
+        self._later(self.ledger.suggested, taken, "accepted", command.signed)
         self._log(command, "took {}" + (f": {command.why}" if command.why else ""), taken)
         return taken
 
-    def _reject(self, command: Reject) -> None:
+    def _reject(self, command: commands.Reject) -> None:
         id, position = command.suggestion, self._named(command.position)
         if id in self._results:
             raise ValueError("it was measured already")
-        is_ready = self._ready is not None and self._ready[ID_KEY] == id
-        if is_ready:
-            self._taken.pop(id, None)
+        if is_ready := self._is_ready(id):
             self._clear()
         elif not command.failed:  # another suggestion has replaced it, maybe at the same place
             self.withdraw("another suggestion was rejected", by=command.signed)
         if command.failed or not is_ready:
             self.explorer.register_failures([{ID_KEY: id, **position}])
         if command.failed:
-            self._later(self._ledger.status, id, "failed", command.why, by=command.signed)
+            self._later(self.ledger.status, id, "failed", command.why, by=command.signed)
             return
         why = command.why or NO_REASON
         self._rejected.append(position)
-        self._later(self._ledger.status, id, "rejected", why, by=command.signed)
+        self._later(self.ledger.status, id, "rejected", why, by=command.signed)
         self._log(command, f"rejected {{}}: {why}", {ID_KEY: id, **position})
 
-    def _add(self, command: Add) -> dict[str, Any]:
+    def _add(self, command: commands.Add) -> dict[str, Any]:
         if command.id in self._results:  # measured by a session that was killed before it could answer
             raise ValueError("it was measured already")
         why = command.why or NO_REASON
         position = self.position(command.position)
         (added,) = self.explorer.register_suggestions([{ID_KEY: command.id, **position, "reason": why}])
         self.withdraw("a person's point comes first", by="person")
-        self._put_first(added, command.created)
-        self._later(self._ledger.suggested, added, by=command.signed, principal=command.principal)
+        self._put_first(_Ready(added, command.created))
+        self._later(self.ledger.suggested, added, by=command.signed, principal=command.principal)
         self._log(command, f"wants {{}} next: {why}", added)
         return dict(added)
 
-    def _name(self, command: Name) -> None:
+    def _name(self, command: commands.Name) -> None:
         regime, name = command.regime, command.name
-        if regime not in self._atlas.labels:
+        if regime not in self.atlas.labels:
             raise ValueError(f"there is no regime {regime}")
         others = {number: known for number, known in self.regime_names.items() if number != regime}
         self.regime_names = {**others, regime: name} if name else others
         called = f"calls regime {regime} {name!r}" if name else f"took the name of regime {regime} away"
         self._log(command, called)
 
-    def _log(self, command: Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
+    def _log(self, command: commands.Command, text: str, suggestion: Mapping[str, Any] | None = None) -> None:
         """Log a command. The position of the suggestion replaces ``{}`` in the text."""
         line, ids = f"{_who(command)} {text}", {}
         if suggestion is not None:
-            line = line.replace("{}", self._ledger.position_text(suggestion), 1)
+            line = line.replace("{}", self.ledger.position_text(suggestion), 1)
             ids = {"suggestion_id": suggestion[ID_KEY]}
-        self._later(self._ledger.note, line, once=command.log_key, **ids)
+        self._later(self.ledger.note, line, once=command.log_key, **ids)
 
     # the optimizer that bluesky-adaptive knows
 
@@ -333,7 +340,7 @@ class Campaign:
         with self._lock:
             self.explorer.register_failures(suggestions)
         for suggestion in suggestions:
-            self._later(self._ledger.status, suggestion[ID_KEY], "failed", "the exposure was not finished")
+            self._later(self.ledger.status, suggestion[ID_KEY], "failed", "the exposure was not finished")
 
     def get_best_points(self) -> list[tuple[str, dict[str, float], dict[str, float | None]]]:
         """Return the novel exposures, most novel first."""
@@ -350,103 +357,53 @@ class Campaign:
     def checkpoint(self) -> None:
         """Write the state that is not in results: the changes that people made, and the applied commands."""
         with self._lock:
-            first = self._ready if self._by_hand else None
+            first = asdict(self._ready) if self._ready is not None and self._ready.created else None
             state = {
                 "configured": self._configured,
-                "bounds": {name: list(limits) for name, limits in self.bounds.items()},
+                "bounds": {name: list(limits) for name, limits in self.explorer.bounds.items()},
                 "excluded": [{name: list(limits) for name, limits in box.items()} for box in self.explorer.excluded],
                 "rejected": list(self._rejected),
                 "held": self.held,
                 "names": {str(regime): name for regime, name in self.regime_names.items()},
-                "first": first
-                and {"suggestion": first, "created": self._since, "taken_by": self._taken.get(first[ID_KEY])},
+                "first": first,
                 "applied": {id: [do, answer.status, answer.text] for id, (do, answer) in self._applied.items()},
             }
-        self._later(self._ledger.checkpoint, state)
-
-    @property
-    def is_saved(self) -> bool:
-        """Whether the newest checkpoint is in Tiled."""
-        return self._ledger.is_saved
+        self._later(self.ledger.checkpoint, state)
 
     # state
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the actuators."""
-        return self.explorer.names
-
-    @property
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """Limits of each actuator."""
-        return self.explorer.bounds
-
-    @property
-    def excluded(self) -> list[dict[str, tuple[float, float]]]:
-        """Boxes in which no position is suggested."""
-        return self.explorer.excluded
-
-    @property
     def taken(self) -> str | None:
         """Id of the suggestion that a person took and that is measured next, or None."""
-        ready = self._ready
-        return ready[ID_KEY] if ready is not None and ready[ID_KEY] in self._taken else None
-
-    @property
-    def regimes(self) -> Regimes | None:
-        """Regimes of the newest refit."""
-        return self._atlas.regimes
-
-    @property
-    def advice(self) -> str | None:
-        """Advice to the operator from the latest run."""
-        return self._notices.advice
-
-    @property
-    def discoveries(self) -> dict[int, float]:
-        """p-value of each regime that is a discovery, by its number."""
-        return self._claims.found
-
-    @property
-    def n_results(self) -> int:
-        """Number of complete results that are known."""
-        return len(self._known)
-
-    @property
-    def bound(self) -> str | None:
-        """Chance that any discovery is false, in words; None if the technique makes no claims."""
-        return self._claims.bound
+        return self._ready.id if self._ready is not None and self._ready.taken_by is not None else None
 
     @property
     def ready(self) -> dict[str, Any] | None:
         """The ready suggestion, or None; does not compute one."""
-        return None if self._ready is None else dict(self._ready)
-
-    @property
-    def drift(self) -> Drift | None:
-        """The test for a drift of the session's p-values."""
-        return self._notices.drift
+        return None if self._ready is None else dict(self._ready.suggestion)
 
     def position(self, values: Sequence[float] | Mapping[str, float]) -> dict[str, float]:
         """Return a position by actuator; raise ValueError unless each actuator has a number within its bounds."""
         if isinstance(values, Mapping):
             values = [*self._named(values).values()]
-        if len(values) != len(self.names):
-            raise ValueError(f"a position has {len(self.names)} numbers ({', '.join(self.names)}), got {len(values)}")
-        for (name, (low, high)), x in zip(self.bounds.items(), values, strict=True):
+        names = self.explorer.names
+        if len(values) != len(names):
+            raise ValueError(f"a position has {len(names)} numbers ({', '.join(names)}), got {len(values)}")
+        for (name, (low, high)), x in zip(self.explorer.bounds.items(), values, strict=True):
             if not isinstance(x, int | float) or not low <= x <= high:
                 raise ValueError(f"{name} = {x} lies outside its bounds ({low}, {high})")
-        return dict(zip(self.names, map(float, values), strict=True))
+        return dict(zip(names, map(float, values), strict=True))
 
     def peek(self) -> dict[str, Any]:
         """Return the next suggestion, without taking it."""
         with self._lock:
             if self._ready is None:
-                (self._ready,) = self.explorer.suggest(1)
-                self._own.add(self._ready[ID_KEY])
-                self._later(self._ledger.suggested, self._ready)
-                self._later(self._avoid_others, self._ready[ID_KEY])
-            return dict(self._ready)
+                (suggestion,) = self.explorer.suggest(1)
+                self._ready = _Ready(suggestion)
+                self._own.add(self._ready.id)
+                self._later(self.ledger.suggested, self._ready.suggestion)
+                self._later(self._avoid_others, self._ready.id)
+            return dict(self._ready.suggestion)
 
     def map(self) -> SampleMap | None:
         """Return the belief over position; None for an optimizer of the technique."""
@@ -458,48 +415,51 @@ class Campaign:
         with self._lock:
             stale = self._clear()
             if stale is not None:
-                self.explorer.withdraw(stale[ID_KEY])
-                was_taken = self._taken.pop(stale[ID_KEY], None) is not None
-                self._later(self._ledger.status, stale[ID_KEY], "failed" if was_taken else status, reason, by=by)
+                self.explorer.withdraw(stale.id)
+                status = status if stale.taken_by is None else "failed"
+                self._later(self.ledger.status, stale.id, status, reason, by=by)
 
     # inside
 
-    def _put_first(self, suggestion: dict[str, Any], created: str, taken_by: str | None = None) -> None:
-        """Make a suggestion the next one, even if new results arrive before it is measured."""
-        self._ready, self._by_hand, self._since = suggestion, True, created
-        self._own.add(suggestion[ID_KEY])
-        if taken_by is not None:
-            self._taken[suggestion[ID_KEY]] = taken_by
+    def _is_ready(self, id: str) -> bool:
+        return self._ready is not None and self._ready.id == id
 
-    def _clear(self) -> dict[str, Any] | None:
+    def _put_first(self, ready: _Ready) -> None:
+        """Make a suggestion the next one, even if new results arrive before it is measured."""
+        self._ready = ready
+        self._own.add(ready.id)
+
+    def _clear(self) -> _Ready | None:
         """Remove the ready suggestion and return it."""
         ready, self._ready = self._ready, None
-        if self._by_hand:
-            self._by_hand = False
+        if ready is not None and ready.created:
             self.checkpoint()
         return ready
 
     def _hand_out(self, n: int, by: str | None = None) -> list[dict[str, Any]]:
         with self._lock:
-            ready = [] if self._ready is None else [self._ready]
-            suggestions = ready + (self.explorer.suggest(n - len(ready)) if n > len(ready) else [])
-            self._give(suggestions, by)
+            suggestions = [] if self._ready is None else [self._ready.suggestion]
+            more = self.explorer.suggest(n - len(suggestions)) if n > len(suggestions) else []
+            if self._ready is not None:
+                self._give(suggestions, self._ready.taken_by or by)
+            self._give(more, by)
             self._clear()
-        return suggestions
+        return suggestions + more
 
     def _give(self, suggestions: Sequence[Mapping[str, Any]], by: str | None) -> None:
         for suggestion in suggestions:
             self._own.add(suggestion[ID_KEY])
-            self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.names}
-            self._later(self._ledger.suggested, suggestion, "accepted", self._taken.pop(suggestion[ID_KEY], by))
+            self._given[suggestion[ID_KEY]] = {name: suggestion[name] for name in self.explorer.names}
+            self._later(self.ledger.suggested, suggestion, "accepted", by)
 
     def _avoid_others(self, id: str) -> None:
         """Suggest another position if another session of this agent has already suggested one at the same place."""
-        open_elsewhere = self._ledger.open_elsewhere(id, self._own)
+        open_elsewhere = self.ledger.open_elsewhere(id, self._own)
         if open_elsewhere is None:
             return
         with self._lock:
-            theirs = {record.id: record.positions for record in open_elsewhere if {*record.positions} == {*self.names}}
+            names = set(self.explorer.names)
+            theirs = {record.id: record.positions for record in open_elsewhere if {*record.positions} == names}
             for gone in set(self._elsewhere) - set(theirs):
                 self.explorer.withdraw(self._elsewhere.pop(gone))
             for other in set(theirs) - set(self._elsewhere):
@@ -507,7 +467,7 @@ class Campaign:
                     (known,) = self.explorer.register_suggestions([theirs[other]])
                     self._elsewhere[other] = known[ID_KEY]
             ready = self._ready
-            if ready is None or ready[ID_KEY] != id or not any(self._is_near(ready, each) for each in theirs.values()):
+            if not (ready and ready.id == id and any(self._is_near(ready.suggestion, x) for x in theirs.values())):
                 return
             self.withdraw("another session is to measure there", "superseded")
         with suppress(ValueError):  # no position is left: the next caller of `peek` gets the error
@@ -515,24 +475,26 @@ class Campaign:
 
     def _is_near(self, a: Mapping[str, Any], b: Mapping[str, float]) -> bool:
         """Return whether two positions are the same spot for the beam."""
-        within = self._beam_size or 1e-3 * min(high - low for low, high in self.bounds.values())
-        return max(abs(a[name] - b[name]) for name in self.names) < within
+        within = self._options.steering.beam_size or 1e-3 * min(
+            high - low for low, high in self.explorer.bounds.values()
+        )
+        return max(abs(a[name] - b[name]) for name in self.explorer.names) < within
 
     def _named(self, position: Mapping[str, float]) -> dict[str, float]:
         """Return one number for each actuator, in the order of the actuators."""
-        if set(position) != set(self.names):
-            raise ValueError(f"a position has {', '.join(self.names)}, got {', '.join(position) or 'nothing'}")
-        return {name: position[name] for name in self.names}
+        if set(position) != set(self.explorer.names):
+            raise ValueError(f"a position has {', '.join(self.explorer.names)}, got {', '.join(position) or 'nothing'}")
+        return {name: position[name] for name in self.explorer.names}
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         """Pass results with a known position to the explorer. It has no other source of results."""
         points = []
         for outcome in outcomes:
             if outcome.status != "failed":
-                self._known.add(outcome.key)
+                self.results.add(outcome.key)
             first = self._results.setdefault(outcome.trial_id, outcome.key)
             position = {**self._given.get(outcome.trial_id, {}), **outcome.positions}
-            if all(np.isfinite(position.get(name, np.nan)) for name in self.names):
+            if all(np.isfinite(position.get(name, np.nan)) for name in self.explorer.names):
                 z = outcome.embedding
                 point = {
                     **position,
@@ -545,7 +507,7 @@ class Campaign:
                 points.append(point)
         self.explorer.ingest(points)
 
-    def _restore(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _restore(self, state: Mapping[str, Any]) -> _Ready | None:
         """Restore a checkpoint, and return the suggestion that a person put first.
 
         If the bounds in the settings have changed since the checkpoint, they replace the bounds of the checkpoint.
@@ -555,14 +517,15 @@ class Campaign:
         if state["configured"] == self._configured:
             self.explorer.bounds = {name: (low, high) for name, (low, high) in state["bounds"].items()}
         for region in state["excluded"]:
-            if set(region) <= set(self.names):  # otherwise it has actuators that are no longer in use
+            if set(region) <= set(self.explorer.names):  # otherwise it has actuators that are no longer in use
                 self.explorer.exclude({name: (low, high) for name, (low, high) in region.items()})
         self.held = state.get("held")
         self.regime_names = {int(regime): name for regime, name in (state.get("names") or {}).items()}
-        self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.names)]
+        self._rejected = [dict(position) for position in state["rejected"] if set(position) == set(self.explorer.names)]
         self.explorer.register_failures([{ID_KEY: uuid.uuid4().hex, **position} for position in self._rejected])
         self._recall(state)
-        return state.get("first")
+        first = state.get("first")
+        return None if first is None else _Ready(**first)
 
     def _recall(self, state: Mapping[str, Any]) -> None:
         """Restore the applied commands from a checkpoint."""
@@ -573,7 +536,7 @@ class Campaign:
         self._jobs.submit(partial(write, *args, **kwargs))
 
 
-def _who(command: Command) -> str:
+def _who(command: commands.Command) -> str:
     """Return the name of the person or program that gave a command, in words."""
     return "a person" if command.signed == "person" else command.signed
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import httpx
-from tiled.client.utils import ClientError
 
 from ainerd.campaign._campaign import Answer, Campaign
 from ainerd.results import AgentNode, ResultStore, parse_command
@@ -41,7 +40,7 @@ class CommandReader:
 
     def look(self) -> None:
         """Submit a job that executes the waiting commands, if there are any. Can be called from any thread."""
-        with suppress(ClientError, httpx.HTTPError, RuntimeError, KeyError):  # RuntimeError: the client is closed
+        with suppress(httpx.HTTPError, RuntimeError, KeyError):  # RuntimeError: the client is closed
             if self._node.commands():
                 self._jobs.submit(self.read)
 
@@ -60,7 +59,7 @@ class CommandReader:
                     self._campaign.recall()
                     self._answers[key] = self._apply({**metadata, "id": key})
                 self._jobs.submit(partial(self._answer, key))
-        except (ClientError, httpx.HTTPError) as error:
+        except httpx.HTTPError as error:
             logger.debug("commands are not read: %s", error)
 
     def _apply(self, metadata: Mapping[str, Any]) -> Answer:
@@ -73,12 +72,12 @@ class CommandReader:
         answer = self._answers.get(key)
         if answer is None:
             return
-        if not self._campaign.is_saved:  # the next `look` finds the command again
+        if not self._campaign.ledger.is_saved:  # the next `look` finds the command again
             self._campaign.checkpoint()
             return
         try:
             self._node.answer(key, answer.status, answer.text)
-        except (ClientError, httpx.HTTPError) as error:
+        except httpx.HTTPError as error:
             logger.debug("the answer to a command is not written: %s", error)
             return
         del self._answers[key]

@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from numbers import Real
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec
 
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
-from tiled.client.utils import ClientError
 
 from ainerd.campaign._atlas import Atlas
-from ainerd.novelty import LOOKS, Discoveries, RegimeTest
+from ainerd.novelty import LOOKS, Discoveries, DriftMartingale, RegimeTest
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.runs import Outcome
 from ainerd.technique import Technique, is_novel
@@ -36,7 +36,7 @@ def _softly(write: Callable[Concatenate["Ledger", P], None]) -> Callable[Concate
             return
         try:
             write(self, *args, **kwargs)
-        except (ClientError, httpx.HTTPError):
+        except httpx.HTTPError:
             logger.exception("Tiled did not take: %s %s", write.__name__, args)
 
     return inner
@@ -48,10 +48,8 @@ class Ledger:
     `names` are the actuators; `unit` is their unit. `principal` is the agent's account on a server with accounts.
     """
 
-    def __init__(
-        self, store: ResultStore, agent: str, names: Sequence[str], unit: str = "", principal: str | None = None
-    ) -> None:
-        self._store, self._agent, self._names, self._unit = store, agent, tuple(names), unit
+    def __init__(self, store: ResultStore, names: Sequence[str], unit: str = "", principal: str | None = None) -> None:
+        self._store, self._agent, self._names, self._unit = store, str(store.agent), tuple(names), unit
         self._principal, self.is_saved = principal, True  # whether the newest checkpoint is in Tiled
 
     @_softly
@@ -66,6 +64,10 @@ class Ledger:
 
         `principal` is the account that made the suggestion, if it is not the agent's.
         """
+        if status != "proposed":
+            with suppress(KeyError):  # Tiled was away when it was proposed
+                self._store.set_status(suggestion[ID_KEY], status, by=by)
+                return
         record = SuggestionRecord(
             id=suggestion[ID_KEY],
             agent=self._agent,
@@ -75,13 +77,7 @@ class Ledger:
             status_by=by or self._agent,
             principal=principal or self._principal,
         )
-        if status != "proposed":
-            try:
-                self._store.set_status(record.id, status, by=by)
-                return
-            except KeyError:  # Tiled was away when it was proposed
-                record = record.changed(status=status)
-        self._store.add_suggestion(record.changed(status_time=record.created))
+        self._store.add_suggestion(record.changed(status=status, status_time=record.created))
 
     @_softly
     def status(
@@ -123,7 +119,7 @@ class Ledger:
             return None
         try:
             records = self._store.open_suggestions()
-        except (ClientError, httpx.HTTPError) as error:
+        except httpx.HTTPError as error:
             logger.debug("suggestions of other sessions are not read: %s", error)
             return None
         i = next((i for i, record in enumerate(records) if record.id == id), len(records))
@@ -188,9 +184,8 @@ class Claims:
 
     def __init__(self, technique: Technique) -> None:
         null = technique.null_regimes()
-        self._discoveries: Discoveries | None = None
-        if null is not None:
-            self._discoveries = Discoveries(RegimeTest(null.by_look, null.smallest), technique.alpha)
+        test = None if null is None else RegimeTest(null.by_look, null.smallest)
+        self._discoveries = None if test is None else Discoveries(test, technique.alpha)
         self._asked: set[int] = set()
 
     @property
@@ -231,27 +226,15 @@ DRIFT = (
 )
 
 
-class Drift(Protocol):
-    """Detects that the p-values differ from those of known runs."""
-
-    @property
-    def verdict(self) -> str:
-        """The verdict in words; empty until a drift is detected."""
-        ...
-
-    def update(self, p: float) -> float:
-        """Add the next p-value."""
-        ...
-
-
 class Notices:
     """Log lines for the operator: the sample is explored, a regime has changed, recalibrate.
 
     Runs at most one `beam_size` apart are at the same place. If it is None, changes of a regime are not detected.
     """
 
-    def __init__(self, ledger: Ledger, atlas: Atlas, *, beam_size: float | None, drift: Drift | None) -> None:
-        self._ledger, self._atlas, self._beam_size, self.drift = ledger, atlas, beam_size, drift
+    def __init__(self, ledger: Ledger, atlas: Atlas, beam_size: float | None) -> None:
+        self._ledger, self._atlas, self._beam_size = ledger, atlas, beam_size
+        self.drift = DriftMartingale()
         self._was_explored = False
         self.advice: str | None = None  # from the latest run
 
@@ -260,7 +243,7 @@ class Notices:
         if explored and not self._was_explored:
             self._ledger.note(f"explored: {why}")
         self._was_explored = explored
-        if self.drift is not None and outcome.novelty_p is not None and not self.drift.verdict:
+        if outcome.novelty_p is not None and not self.drift.verdict:
             self.drift.update(outcome.novelty_p)
             if self.drift.verdict:
                 self._ledger.note(DRIFT)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
-from ainerd.campaign._ledger import Drift, terms_of
+from ainerd.campaign._ledger import terms_of
+from ainerd.config import Steering
 from ainerd.steering import Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
 
@@ -22,37 +23,31 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignOptions:
-    """Options of the campaign of one agent. Options of `ainerd.steering.Explorer` have the same names and defaults."""
+    """Options of the campaign of one agent."""
 
-    agent: str  # name, which also identifies the checkpoint
-    bounds: Limits
-    age: str = ""  # name of the sample's age in the results, in s; empty if it is not recorded
-    drift: Drift | None = None  # test of the session's p-values
+    steering: Steering
     principal: str | None = None  # the agent's account on a server with accounts, written with its suggestions
     unit: str = ""  # of the actuators
-    smallest_feature: float | None = None
-    beam_size: float | None = None
-    dose_limit: int = 1
-    seed: int = 0
-    travel_time: TravelTime | None = None
+    travel_time: TravelTime | None = None  # with `exposure_s`, as for `ainerd.steering.Explorer`
     exposure_s: float | None = None
 
 
 def optimizer_of(technique: Technique, options: CampaignOptions, labeler: Labeler) -> "Explorer | TechniqueOptimizer":
     """Return the optimizer of the technique if it has one, otherwise an `Explorer`."""
-    if (own := technique.optimizer(options.bounds)) is not None:
-        return TechniqueOptimizer(own, options.bounds, technique.name)
+    steering = options.steering
+    if (own := technique.optimizer(steering.bounds)) is not None:
+        return TechniqueOptimizer(own, steering.bounds, technique.name)
     return Explorer(
-        options.bounds,
+        steering.bounds,
         labeler=labeler,
         noise=technique.regime_width,
         travel_time=options.travel_time,
         exposure_s=options.exposure_s,
-        smallest_feature=options.smallest_feature,
-        beam_size=options.beam_size,
-        dose_limit=options.dose_limit,
+        smallest_feature=steering.smallest_feature,
+        beam_size=steering.beam_size,
+        dose_limit=steering.dose_limit,
         alpha=technique.alpha,
-        seed=options.seed,
+        seed=steering.seed,
         unit=options.unit,
     )
 

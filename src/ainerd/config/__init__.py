@@ -4,18 +4,17 @@ The sections defined here are the same for all techniques. A technique validates
 ``[rheo_xpcs]``, with `read_section`.
 """
 
-from ainerd.config._errors import SettingsError
-from ainerd.config._sections import Detector, Recorded, Section, Steering, Storage, read_map, read_section
-from ainerd.config._settings import Settings
+from ainerd.config._settings import (
+    Recorded,
+    Section,
+    Settings,
+    SettingsError,
+    Steering,
+    Storage,
+    read_map,
+    read_section,
+)
 
 __all__ = [
-    "Detector",
-    "Recorded",
-    "Section",
-    "Settings",
-    "SettingsError",
-    "Steering",
-    "Storage",
-    "read_map",
-    "read_section",
-]
+    "Recorded", "Section", "Settings", "SettingsError", "Steering", "Storage", "read_map", "read_section",
+]  # fmt: skip

@@ -1,22 +1,145 @@
-"""All settings of an instrument: a TOML file, overridden by the environment."""
+"""All settings of an instrument: a TOML file, overridden by the environment.
 
+The sections are the same for all techniques. A technique validates its own section with `read_section`.
+"""
+
+import difflib
 import json
 import os
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.config._errors import SettingsError, alternatives, files_near, problems_of, short, unusable_values
-from ainerd.config._sections import Detector, Recorded, Steering, Storage
 from ainerd.technique import names
 
 PREFIX = "AINERD_"
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A section of the TOML; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def read_section(model: type[S], values: Mapping[str, Any], name: str) -> S:
+    """Validate the section `name` of the TOML and return it.
+
+    Raises SettingsError with one line for each problem, which names the key.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        if not values:
+            needs = ", ".join(dotted(e["loc"]) for e in error.errors())
+            raise SettingsError(f"there is no section [{name}], which needs {needs}") from None
+        raise SettingsError("\n".join(f"{name}.{problem}" for problem in problems_of(error, model))) from None
+
+
+def read_map(path: Path, name: str) -> NDArray[Any]:
+    """Return the array, (rows, columns), in the .npy file of the key `name`. A ValueError names key and file."""
+    if not path.is_file():
+        raise ValueError(f"{name}: there is no {path}")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{name}: {path} is not a .npy: {error}") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2:
+        raise ValueError(f"{name}: {path} must hold an array of (rows, columns)")
+    return array
+
+
+class Detector(Section):
+    """Data keys of the detector in the documents."""
+
+    image: str = Field(min_length=1)  #: data key of the frames
+    n_frames: str = ""  #: configuration key of the frames of an exposure; empty if the detector has none
+    frame_time_s: str = ""  #: configuration key of the time between frames, in s; empty if the detector has none
+
+
+class Steering(Section):
+    """Limits and options of the suggestions."""
+
+    bounds: dict[str, tuple[float, float]]  #: limits by the names of the actuators, which share one unit
+    smallest_feature: float | None = Field(default=None, gt=0)  #: radius of the smallest region to find
+    beam_size: float | None = Field(default=None, gt=0)  #: distance at which a novel spot is measured again
+    dose_limit: int = Field(default=1, ge=1)  #: exposures that a spot of the size of the beam may get
+    age: str = ""  #: name in `recorded.readings` of the sample's age in s: ageing is not mistaken for regions
+    seed: int = 0
+    review: bool = False  #: whether plans measure only suggestions that a person took on a page
+    review_timeout_s: float = Field(default=3600.0, gt=0)  #: how long a plan waits for such a suggestion
+
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _are_limits(cls, bounds: Any) -> Any:
+        if not isinstance(bounds, Mapping) or not bounds:
+            raise ValueError(
+                f"limits by the actuators' names are needed, such as sample_x = [0.0, 10.0], got {bounds!r}"
+            )
+        for name, limits in bounds.items():
+            if not name or set(name) & set("./"):
+                raise ValueError(f"{name!r} is not a name of an actuator: it has a dot or a slash, or is empty")
+            numbers = isinstance(limits, list | tuple) and len(limits) == 2
+            if not numbers or not all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in limits):
+                raise ValueError(f"{name} needs two numbers, such as [0.0, 10.0], got {short(limits)}")
+            low, high = limits
+            if low == high:
+                raise ValueError(f"{name} has no width: [{low:g}, {high:g}]")
+            if low > high:
+                raise ValueError(f"{name} is the wrong way round, did you mean [{high:g}, {low:g}]?")
+        return bounds
+
+    @model_validator(mode="after")
+    def _lengths_fit(self) -> Self:
+        widest = max(high - low for low, high in self.bounds.values())
+        for name in ("smallest_feature", "beam_size"):
+            length = getattr(self, name)
+            if length is not None and length > widest:
+                raise ValueError(f"{name} = {length:g} is wider than the bounds ({widest:g}): is it in their unit?")
+        return self
+
+
+class Recorded(Section):
+    """Readings of a run to keep besides its frames: names in the result, and data keys."""
+
+    series: dict[str, str] = {}  #: monitored during the run
+    readings: dict[str, str] = {}  #: read once
+    start: dict[str, str] = {}  #: keys of the start document, besides sample, user, proposal and plan
+    units: dict[str, str] = {}  #: of all these
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if both := [name for name in self.series if name in self.readings]:
+            raise ValueError(f"{both[0]!r} is a series and a reading: give one another name")
+        return self
+
+
+class Storage(Section):
+    """Places of data."""
+
+    uri: str = ""  #: address of a Tiled server; empty for the embedded one
+    api_key: SecretStr = SecretStr("")  #: from the environment (AINERD_STORAGE__API_KEY), not in a file
+    directory: Path  #: for the embedded server, and for documents that Tiled did not accept
+    frames: list[Path]  #: folders that frames may be read from
+    late_s: float = Field(default=5.0, ge=0)  #: how long after the end of a run its frames may come
+    live: bool = True  #: whether open pages show the run in progress
+
+    @field_validator("uri")
+    @classmethod
+    def _is_address(cls, uri: str) -> str:
+        if uri and not uri.startswith(("http://", "https://")):
+            shown = uri.partition("?")[0]
+            raise ValueError(f"{shown!r} is not an address, did you mean 'http://{shown.rpartition('//')[2]}'?")
+        return uri
 
 
 class Settings(BaseSettings):
@@ -44,8 +167,8 @@ class Settings(BaseSettings):
     steering: Steering
     recorded: Recorded = Recorded()
     storage: Storage
-    _section: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _folder: Path = PrivateAttr(default_factory=Path)
+    _section: dict[str, Any] = {}
+    _folder: Path = Path()
 
     @property
     def section(self) -> dict[str, Any]:
@@ -57,15 +180,16 @@ class Settings(BaseSettings):
         """Folder of the file."""
         return self._folder
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the actuators, by name, where they are given."""
+        return {name: unit for name, unit in self.recorded.units.items() if name in self.steering.bounds}
+
     @model_validator(mode="after")
-    def _check_age(self) -> Self:
+    def _check_names(self) -> Self:
         age, readings = self.steering.age, self.recorded.readings
         if age and age not in readings:
             raise ValueError(f"steering.age: {age!r} is not in recorded.readings ({', '.join(readings) or 'empty'})")
-        return self
-
-    @model_validator(mode="after")
-    def _check_units(self) -> Self:
         known = [*self.steering.bounds, *self.recorded.series, *self.recorded.readings]
         for name in self.recorded.units:
             if name not in known:
@@ -184,3 +308,74 @@ def _not_json(error: ValueError) -> str:
         return f"the environment: {error}"
     shown = "the value" if any("STORAGE" in name for name in variables) else short(text)  # the API key is in it
     return f'{variables[0]}: {shown} is not JSON; a list is \'["a", "b"]\', a table \'{{"a": 1}}\''
+
+
+class SettingsError(ValueError):
+    """Raised if the settings are invalid; the message names the key and the file."""
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], technique: str = "") -> list[str]:
+    """Return one line ``key: problem`` for each invalid value."""
+    problems = []
+    for e in error.errors():
+        message = e["msg"].removeprefix("Value error, ")
+        if e["type"] not in ("missing", "extra_forbidden", "value_error") and "storage" not in e["loc"]:  # has the key
+            message += f", got {short(e['input'])}"
+        if e["type"] == "extra_forbidden":
+            message = "unknown key" + alternatives(str(e["loc"][-1]), _keys(model, e["loc"][:-1]))
+            if technique and "did you mean" not in message:
+                message += f"; a key of the technique goes to [{technique}]"
+        problems.append(f"{dotted(e['loc'])}: {message}" if e["loc"] else message)
+    return problems
+
+
+def unusable_values(value: Any, at: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Yield one line for each value that is invalid in any setting: text that a path cannot contain, or a huge integer.
+
+    An integer is too large if it does not fit into a float.
+    """
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from unusable_values(each, (*at, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from unusable_values(each, at)
+    elif isinstance(value, str | Path) and any(x == "\0" or "\ud800" <= x <= "\udfff" for x in str(value)):
+        yield f"{dotted(at)}: has NUL, or half of a surrogate pair, in its text"
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        yield f"{dotted(at)}: the integer has more than {sys.float_info.max_10_exp} digits"
+
+
+def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Return the keys of the section at a location; empty if it is not a section."""
+    for name in location:
+        field = getattr(model, "model_fields", {}).get(name)
+        model = None if field is None else field.annotation
+    return list(getattr(model, "model_fields", {}))
+
+
+def alternatives(key: str, known: list[str]) -> str:
+    """Return the end of a message, with the most similar key or all known keys."""
+    close = difflib.get_close_matches(key, known, 1)
+    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" * bool(known)
+
+
+def files_near(path: Path) -> str:
+    """Return the end of a message, with a settings file near a path that is not a settings file."""
+    if path.is_dir():
+        files = [file for file in sorted(path.glob("*.toml")) if ".instrument" not in file.suffixes]
+        return f", did you mean {files[0]}?" if files else ""
+    by_name = {file.name: file for file in path.parent.glob("*.toml")}
+    close = difflib.get_close_matches(path.name, by_name, 1)
+    return f", did you mean {by_name[close[0]]}?" if close else ""
+
+
+def short(value: Any) -> str:
+    """Return a value as text of at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def dotted(location: tuple[Any, ...]) -> str:
+    """Return a location as ``section.key``."""
+    return ".".join(map(str, location))

@@ -4,6 +4,7 @@ Every result, suggestion, atlas and log line is a node of Tiled with its numbers
 `ResultStore` and with a plain Tiled client. This package does not depend on the computation of a result.
 """
 
+from ainerd.results import _commands as commands
 from ainerd.results._agents import AgentNode, LiveNode, principal_of, read_agent, read_checkpoint, save_checkpoint
 from ainerd.results._campaign_records import note_line
 from ainerd.results._commands import (
@@ -52,7 +53,7 @@ from ainerd.results._validation import line_problem, result_problem, suggestion_
 
 __all__ = [
     "Accept", "Add", "Command", "Exclude", "Hold", "Name", "Note", "Propose", "Reject", "Release", "SetBounds",
-    "SetExcluded", "Take", "command_metadata", "new_id", "parse_command", "note_line", "FINAL", "LATEST_S",
+    "SetExcluded", "Take", "command_metadata", "commands", "new_id", "parse_command", "note_line", "FINAL", "LATEST_S",
     "SPEC_VERSION", "USABLE", "AgentNode", "AinerdResult", "AtlasRecord", "Configuration", "ConfigurationRecord",
     "LiveNode", "LogRecord", "ResultRecord", "ResultStore", "SuggestionRecord", "decode_table", "digest",
     "event_identity", "explain", "export", "line_problem", "nearest", "notes_on", "principal_of", "put_array",

@@ -3,23 +3,11 @@
 from ainerd.runs._jobs import Jobs
 from ainerd.runs._run import RunState
 from ainerd.runs._spool import Journal, RawWriter, Spool
-from ainerd.runs._subject import SPOILT, Listener, Outcome, Subject, Wanted, is_analysed
+from ainerd.runs._subject import SPOILT, Outcome, Subject, Wanted, is_analysed
 from ainerd.runs._worker import Worker
 from ainerd.runs._writer import Writer, start_metadata
 
 __all__ = [
-    "SPOILT",
-    "Jobs",
-    "Journal",
-    "Listener",
-    "Outcome",
-    "RawWriter",
-    "RunState",
-    "Spool",
-    "Subject",
-    "Wanted",
-    "Worker",
-    "Writer",
-    "is_analysed",
-    "start_metadata",
-]
+    "SPOILT", "Jobs", "Journal", "Outcome", "RawWriter", "RunState", "Spool", "Subject", "Wanted", "Worker", "Writer",
+    "is_analysed", "start_metadata",
+]  # fmt: skip

@@ -4,13 +4,16 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
 IDLE_S = 1.0  # without a job, until the idle job runs
 
-Job = Callable[[], object]
+T = TypeVar("T")
+Job = Callable[[], Any]
 
 
 class Jobs:
@@ -20,7 +23,7 @@ class Jobs:
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
         self._idle: Job | None = None
         self._thread: threading.Thread | None = None
 
@@ -29,9 +32,11 @@ class Jobs:
         self._thread = threading.Thread(target=self._work, name="ainerd-worker", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Add a job and return at once."""
-        self._queue.put(job)
+    def submit(self, job: Callable[[], T]) -> "Future[T]":
+        """Add a job and return at once; the future gets its result or error."""
+        done: Future[T] = Future()
+        self._queue.put((job, done))
+        return done
 
     def when_idle(self, job: Job | None) -> None:
         """Do this job every second while no other job waits."""
@@ -49,9 +54,7 @@ class Jobs:
 
     def drain(self, timeout_s: float = 60.0) -> bool:
         """Wait until all jobs submitted so far are done; return False if that takes longer."""
-        done = threading.Event()
-        self.submit(done.set)
-        return done.wait(timeout_s)
+        return bool(wait([self.submit(lambda: None)], timeout_s).done)
 
     def close(self, timeout_s: float = 60.0) -> None:
         """Do the jobs submitted so far, then end the thread."""
@@ -60,18 +63,20 @@ class Jobs:
             self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while (following := self._next()) is not None:
+            job, done = following
             try:
-                job()
-            except BaseException:  # the thread survives whatever a job raises
+                done.set_result(job())
+            except BaseException as error:  # the thread survives whatever a job raises
                 with suppress(Exception):
                     logger.exception("error in job %s", job)
-            del job  # which may hold an agent
+                    done.set_exception(error)
+            del following, job, done  # which may hold an agent
 
-    def _next(self) -> Job | None:
+    def _next(self) -> tuple[Job, "Future[Any]"] | None:
         if self._idle is None:
             return self._queue.get()
         try:
             return self._queue.get(timeout=IDLE_S)
         except queue.Empty:
-            return self._idle
+            return self._idle, Future()

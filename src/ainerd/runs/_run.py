@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-from tiled.client.utils import ClientError
 
 from ainerd.documents import FrameError, Whole
 from ainerd.runs._subject import SPOILT, Listener, Outcome, Subject
@@ -18,7 +17,7 @@ from ainerd.technique import Analysis, AnalysisError, Series, begin
 
 logger = logging.getLogger(__name__)
 
-NOT_OF_THE_RUN = (ClientError, httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
+NOT_OF_THE_RUN = (httpx.HTTPError, MemoryError)  # errors after which a run is analysed again
 
 
 class RunState:

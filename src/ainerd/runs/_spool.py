@@ -17,7 +17,6 @@ import httpx
 from bluesky_tiled_plugins import TiledWriter
 from event_model import NumpyEncoder, RunRouter
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
 from ainerd.documents import Document, file_documents
 
@@ -213,7 +212,7 @@ class RawWriter:
                     elif documents[0][1]["uid"] not in killed:
                         continue  # the run is still in progress
                     path.unlink()
-                except (ClientError, httpx.HTTPError) as error:
+                except httpx.HTTPError as error:
                     logger.warning("the raw run in %s is still not written: %s", path, error)
                     return
                 except Exception:  # must not cost the run that begins

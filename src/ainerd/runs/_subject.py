@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tiled.client.container import Container
 
+from ainerd.config import Recorded
 from ainerd.documents import DetectorKeys, FrameError, Run, RunReader
 from ainerd.results import event_identity, result_key, series_identity
 from ainerd.technique import RunAnalysis, RunInfo, Series, Technique
@@ -15,16 +16,11 @@ from ainerd.technique import RunAnalysis, RunInfo, Series, Technique
 SPOILT = "spoilt"  # begins the reason of a run that a plan ends with "fail" because its data must not be used
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(Recorded):
     """Readings of a run to keep: names in the result, and data keys."""
 
-    positions: tuple[str, ...]  # data keys of the actuators
-    series: Mapping[str, str]  # monitored during the run
-    readings: Mapping[str, str]  # read once
-    start: Mapping[str, str] = field(default_factory=dict)  # keys of the start document, besides the usual ones
-    units: Mapping[str, str]  # of all these
-    age: str = ""  # name of the reading of the sample's age, in s; empty if it is not read
+    positions: tuple[str, ...]  #: data keys of the actuators
+    age: str = ""  #: name of the reading of the sample's age, in s; empty if it is not read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

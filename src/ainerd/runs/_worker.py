@@ -20,6 +20,7 @@ from ainerd.runs._run import RunState
 from ainerd.runs._spool import Spool
 from ainerd.runs._subject import Listener, Outcome, Subject
 from ainerd.runs._writer import Writer, is_refused
+from ainerd.technique import Series
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Worker:
         Keeps runs whose results Tiled does not accept.
     late_s : float
         Time after the end of a run in which its frames may arrive.
+    on_block : callable, optional
+        Called in the worker's thread with the unit in progress after each block of frames.
 
     Attributes
     ----------
@@ -48,10 +51,19 @@ class Worker:
         Number of runs that got a result.
     """
 
-    def __init__(self, jobs: Jobs, writer: Writer, campaign: Listener, spool: Spool, *, late_s: float = 0.0) -> None:
-        self._jobs, self._writer, self._campaign, self._spool, self._late_s = jobs, writer, campaign, spool, late_s
+    def __init__(
+        self,
+        jobs: Jobs,
+        writer: Writer,
+        campaign: Listener,
+        spool: Spool,
+        *,
+        late_s: float = 0.0,
+        on_block: Callable[[Subject], None] = lambda subject: None,
+    ) -> None:
+        self._jobs, self._writer, self._spool = jobs, writer, spool
+        self._new_state = partial(RunState, writer, campaign, late_s=late_s, on_block=on_block)
         self._on_outcome: list[Callable[[Outcome], None]] = []
-        self._on_block: list[Callable[[Subject], None]] = []
         self._futures: dict[str, Future[list[Outcome]]] = {}
         self._router = RunRouter([self._open])
         self._open_runs: dict[str, Delivery] = {}
@@ -75,10 +87,6 @@ class Worker:
         """Call a function, in the worker's thread, with each outcome once its result is written."""
         self._on_outcome.append(listener)
 
-    def on_block(self, listener: Callable[[Subject], None]) -> None:
-        """Call a function, in the worker's thread, with the unit in progress after each block of frames."""
-        self._on_block.append(listener)
-
     def outcomes(self, raw_uid: str) -> "Future[list[Outcome]]":
         """Return the future of the outcomes of a run, one for each unit; empty for a run without frames.
 
@@ -89,14 +97,14 @@ class Worker:
     @property
     def progress(self) -> tuple[int, int | None] | None:
         """Frames read and expected of the run in progress; None between runs."""
-        delivery = self._current
-        return None if delivery is None else delivery.progress
+        state = self.current
+        return None if state is None else state.progress
 
     @property
-    def current(self) -> tuple[str, int | None] | None:
-        """Uid and scan number of the run in progress; None between runs."""
+    def current(self) -> RunState | None:
+        """The run in progress; None between runs."""
         delivery = self._current
-        return None if delivery is None else delivery.run
+        return None if delivery is None else delivery.state
 
     def health(self) -> dict[str, Any]:
         """Return whether the worker is alive, its backlog, kept runs, lag (s), and the peak memory (MB)."""
@@ -112,17 +120,15 @@ class Worker:
         }
 
     def close_series(self, value: str) -> "Future[bool]":
-        """Close a series once earlier documents are done; the future tells whether it grew."""
-        done: Future[bool] = Future()
+        """Close a series once earlier documents are done; the future tells whether it grew.
 
-        def close() -> None:
-            try:
-                done.set_result(self._writer.close_series(value))
-            except Exception as error:
-                done.set_exception(error)
-
-        self._jobs.submit(close)
-        return done
+        Raises ValueError if the technique's unit is not a series.
+        """
+        if not isinstance(self._writer.technique.unit, Series):
+            raise ValueError(
+                f"technique {self._writer.technique.name} has no series of runs: there is nothing to close"
+            )
+        return self._jobs.submit(partial(self._writer.close_series, value))
 
     def close(self, timeout_s: float = 60.0) -> None:
         """Do the waiting jobs, close the files of runs in progress, and end the thread."""
@@ -133,7 +139,7 @@ class Worker:
     def analyse_kept(self) -> None:
         """Analyse the runs in the spool again, in order, if Tiled answers. Called in the worker's thread."""
         for path in self._spool.waiting():
-            delivery = self._current = self._new_delivery(is_kept=True)
+            delivery = self._current = Delivery(self._writer, self._spool, self._new_state, is_kept=True)
             try:
                 documents = list(file_documents(path, by_schema=False))  # they were accepted without the schema
                 ends = [name for name, _ in (documents[:1] + documents[-1:])]
@@ -153,10 +159,9 @@ class Worker:
 
     def _let_go(self) -> None:
         for delivery in self._open_runs.values():  # the next session, or another agent, analyses them
-            delivery.close()
+            delivery.state.run.close()
         self._router = RunRouter([])  # this and the listeners refer to the worker: without them it is freed at once
         self._on_outcome.clear()
-        self._on_block.clear()
 
     def _take(self, name: str, doc: Any, since: float) -> None:
         """Route a document to its run. The worker survives any error."""
@@ -173,31 +178,26 @@ class Worker:
             self._since = None
 
     def _open(self, name: str, start: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-        self._current = self._open_runs[start["uid"]] = delivery = self._new_delivery()
+        self._current = delivery = Delivery(self._writer, self._spool, self._new_state)
+        self._open_runs[start["uid"]] = delivery
         return [partial(self._deliver, delivery)], []
-
-    def _new_delivery(self, *, is_kept: bool = False) -> "Delivery":
-        return Delivery(
-            self._writer, self._campaign, self._spool, late_s=self._late_s, is_kept=is_kept, on_block=self._show
-        )
 
     def _deliver(self, delivery: "Delivery", name: str, doc: dict[str, Any]) -> None:
         """Pass a document to its run, and new outcomes to the listeners and futures."""
         try:
             delivery(name, doc)
         finally:  # a plan may wait for the outcomes, whatever went wrong
-            for outcome in delivery.new_outcomes():
+            outcomes = delivery.state.outcomes
+            new = outcomes[delivery.n_passed :]
+            delivery.n_passed += len(new)
+            for outcome in new:
                 for listener in self._on_outcome:
                     try:
                         listener(outcome)
                     except Exception:  # a display must not cost a run
                         logger.exception("error in a listener to run %s", outcome.raw_uid)
             if delivery.has_ended:
-                self._resolve(delivery.uid, delivery.outcomes)
-
-    def _show(self, subject: Subject) -> None:
-        for listener in self._on_block:
-            listener(subject)
+                self._resolve(delivery.state.run.uid, outcomes)
 
     def _resolve(self, raw_uid: str, outcomes: list[Outcome]) -> None:
         self._current = None
@@ -226,25 +226,16 @@ class Delivery:
     """
 
     def __init__(
-        self,
-        writer: Writer,
-        campaign: Listener,
-        spool: Spool,
-        *,
-        late_s: float,
-        is_kept: bool,
-        on_block: Callable[[Subject], None],
+        self, writer: Writer, spool: Spool, new_state: Callable[[], RunState], *, is_kept: bool = False
     ) -> None:
-        self._writer, self._spool, self._is_kept = writer, spool, is_kept
-        self._new_state = partial(RunState, writer, campaign, late_s=late_s, on_block=on_block)
-        self._state = self._new_state()
-        self._n_new = 0  # outcomes that `new_outcomes` has returned; a second analysis gives the same ones again
+        self._writer, self._spool, self._is_kept, self._new_state = writer, spool, is_kept, new_state
+        self.state = new_state()
+        self.n_passed = 0  # outcomes that the listeners have; a second analysis gives the same ones again
         self._documents: list[Document] = []
         self._n_bytes = 0
         self._has_died = False
         self._refusal: str | None = None  # why Tiled does not accept the run
         self._given_up: str | None = None  # why its analysis ended
-        self._last: list[Outcome] | None = None  # outcomes of a run that has ended
         self.has_ended = False
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -256,37 +247,6 @@ class Delivery:
             if isinstance(error, Exception) and not isinstance(error, MemoryError):
                 raise
             self._begin_again(error, name)
-
-    def close(self) -> None:
-        """Close the files of a run whose stop document will not arrive."""
-        self._state.run.close()
-
-    @property
-    def uid(self) -> str:
-        """Uid of the run."""
-        return self._state.run.uid
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """Outcomes of the units that have ended."""
-        return self._state.outcomes if self._last is None else self._last
-
-    def new_outcomes(self) -> list[Outcome]:
-        """Return the outcomes that were not returned before."""
-        new = self.outcomes[self._n_new :]
-        self._n_new += len(new)
-        return new
-
-    @property
-    def progress(self) -> tuple[int, int | None] | None:
-        """Frames read and expected; None before any are announced."""
-        return self._state.progress
-
-    @property
-    def run(self) -> tuple[str, int | None] | None:
-        """Uid and scan number of the run; None before it begins."""
-        start = self._state.run.start_doc
-        return (str(start.get("uid", "")), start.get("scan_id")) if start else None
 
     def _remember(self, name: str, doc: dict[str, Any]) -> None:
         """Keep a document for a second analysis or the spool, unless the run is too large."""
@@ -303,7 +263,7 @@ class Delivery:
         return self._n_bytes > MOST_BYTES
 
     def _take(self, name: str, doc: dict[str, Any]) -> None:
-        run = self._state.run
+        run = self.state.run
         if self._refusal is not None or self._given_up is not None:
             with suppress(Exception):  # only the end of the run matters now
                 run(name, doc)
@@ -313,7 +273,7 @@ class Delivery:
             self._refusal = "it did not answer before" if run.has_frames else None
         else:
             try:
-                self._state(name, doc)
+                self.state(name, doc)
             except MemoryError:
                 raise
             except Exception as error:
@@ -327,25 +287,25 @@ class Delivery:
             self._finish()
 
     def _finish(self) -> None:
-        run, self._last = self._state.run, list(self._state.outcomes)
+        run, outcomes = self.state.run, self.state.outcomes
         self.has_ended = True
         run.close()
         if self._refusal is None and self._given_up is not None and run.has_frames:
-            self._last += self._give_up(self._given_up)
+            outcomes += self._give_up(self._given_up)
         if self._refusal is not None:
-            self._last.append(self._keep(self._refusal))
+            outcomes.append(self._keep(self._refusal))
 
     def _give_up(self, reason: str) -> list[Outcome]:
         """Return the failed outcome of a run without a result; empty if Tiled does not accept it now."""
         try:
-            subject = Subject.of_run(self._writer.technique, self._state.run, self._state.event)
+            subject = Subject.of_run(self._writer.technique, self.state.run, self.state.event)
             subject.problem, subject.retake = reason, True
-            return [self._state.conclude(subject, None, closes=True)]
+            return [self.state.conclude(subject, None, closes=True)]
         except httpx.HTTPError as error:
             self._refusal = str(error)
             return []
         except Exception:  # such as an error in the technique's parameters, without which a result has no key
-            logger.exception("run %s has no result", self.uid)
+            logger.exception("run %s has no result", self.state.run.uid)
             return [self._failed(reason)]
 
     def _keep(self, reason: str) -> Outcome:
@@ -356,18 +316,18 @@ class Delivery:
             if self._is_kept:
                 self._spool.is_away = True
             else:
-                self._spool.keep(self.uid, self._documents)
-        logger.warning("run %s: %s", self.uid, reason)
+                self._spool.keep(self.state.run.uid, self._documents)
+        logger.warning("run %s: %s", self.state.run.uid, reason)
         return self._failed(reason)
 
     def _failed(self, reason: str) -> Outcome:
         """Return the outcome of a run that has no result in Tiled."""
-        return replace(self._writer.outcome(self._state.run, self.uid), status="failed", reason=reason)
+        return replace(self._writer.outcome(self.state.run, self.state.run.uid), status="failed", reason=reason)
 
     def _begin_again(self, error: BaseException, name: str) -> None:
         """Analyse the run again from its start after an error that would end the worker. Give up after a second one."""
-        logger.error("the analysis of run %s died", self.uid, exc_info=error)
-        self._state.run.close()
+        logger.error("the analysis of run %s died", self.state.run.uid, exc_info=error)
+        self.state.run.close()
         self._writer.forget()
         if self._has_died or self._is_large:
             times = "twice" if self._has_died else "in a run too large to be analysed again"
@@ -376,7 +336,7 @@ class Delivery:
                 self._finish()
             return
         self._has_died = True
-        self._state = self._new_state()
+        self.state = self._new_state()
         documents, self._documents, self._n_bytes = self._documents, [], 0
         for document in documents:
             self(*document)

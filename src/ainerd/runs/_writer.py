@@ -12,7 +12,6 @@ import httpx
 import numpy as np
 from pydantic import ValidationError
 from tiled.client.container import Container
-from tiled.client.utils import ClientError
 
 from ainerd.documents import DetectorKeys, Run, Whole, documents_of
 from ainerd.results import FINAL, LATEST_S, ResultRecord, ResultStore, result_key, series_identity
@@ -90,10 +89,10 @@ class Writer:
         return Outcome(
             raw_uid=run.uid,
             key=key,
-            trial_id=_suggestion(run) or key,
+            trial_id=_typed(run.start_doc.get("suggestion_id"), str) or key,
             status="complete",
             positions={name: x for name, x in readings.items() if x is not None},
-            scan_id=_scan_id(run),
+            scan_id=_typed(run.start_doc.get("scan_id"), int),
             event=event,
         )
 
@@ -151,13 +150,9 @@ class Writer:
         self._growing.clear()
 
     def close_series(self, value: str) -> bool:
-        """Mark a series as complete; return False if it does not grow.
-
-        ValueError if the technique's unit is not a series.
-        """
+        """Mark a series as complete; return False if it does not grow."""
         unit = self.technique.unit
-        if not isinstance(unit, Series):
-            raise ValueError(f"technique {self.technique.name} has no series of runs: there is nothing to close")
+        assert isinstance(unit, Series)
         key = result_key(series_identity(f"{unit.key}={value}"), self.technique.parameters)
         self._growing.pop(key, None)
         try:
@@ -169,9 +164,9 @@ class Writer:
         """Return the record of a unit that begins, without metadata of the run that have another type than expected."""
         run, start = subject.run, subject.run.start_doc
         metadata: dict[str, Any] = {
-            "scan_id": _scan_id(run),
+            "scan_id": _typed(start.get("scan_id"), int),
             "run_time": _time(start.get("time")),
-            "suggestion_id": _suggestion(run),
+            "suggestion_id": _typed(start.get("suggestion_id"), str) or None,
             "start": start_metadata(start, self.wanted),
         }
         known: dict[str, Any] = {
@@ -252,7 +247,7 @@ class Writer:
 
 def is_refused(error: Exception) -> bool:
     """Return whether Tiled refuses a request because of its content: then waiting does not help."""
-    return isinstance(error, ClientError) and error.response.status_code in REFUSALS
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in REFUSALS
 
 
 def start_metadata(start: Mapping[str, Any], wanted: Wanted) -> dict[str, bool | int | float | str]:
@@ -302,16 +297,9 @@ def _replay(technique: Technique, series: Subject) -> None:
         logger.warning("series %s: run %s: %s", series.series_id, series.run.uid, error)
 
 
-def _scan_id(run: Run) -> int | None:
-    """Return the scan number; None if it is missing or not an integer."""
-    number = run.start_doc.get("scan_id")
-    return number if isinstance(number, int) and not isinstance(number, bool) else None
-
-
-def _suggestion(run: Run) -> str | None:
-    """Return the id of the suggestion that led to a run; None if it is missing or not text."""
-    id = run.start_doc.get("suggestion_id")
-    return id if isinstance(id, str) and id else None
+def _typed(value: Any, *kinds: type) -> Any:
+    """Return a value of these types; None if it has another type."""
+    return value if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
 def _is_given(value: Any) -> bool:
@@ -329,9 +317,8 @@ def _shown(value: Any) -> str:
 
 def _time(value: Any) -> float | None:
     """Return seconds since 1970; None if the value is not a number or later than a table can show."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST_S:
-        return None
-    return float(value)
+    value = _typed(value, int, float)
+    return float(value) if value is not None and abs(value) <= LATEST_S else None
 
 
 def _number(value: Any) -> float | None:

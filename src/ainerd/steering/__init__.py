@@ -7,16 +7,6 @@ from ainerd.steering._trials import Labeler, Rows
 from ainerd.steering._window import Window, Windowed
 
 __all__ = [
-    "Explorer",
-    "Labeler",
-    "Rows",
-    "SampleMap",
-    "TERMS",
-    "TravelTime",
-    "Window",
-    "Windowed",
-    "check_limits",
-    "explore",
-    "expose",
-    "visit",
-]
+    "Explorer", "Labeler", "Rows", "SampleMap", "TERMS", "TravelTime", "Window", "Windowed", "check_limits", "explore",
+    "expose", "visit",
+]  # fmt: skip

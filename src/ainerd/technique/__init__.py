@@ -26,28 +26,7 @@ from ainerd.technique._run import NoReadings, Readings, RunInfo, Series, Unit
 from ainerd.technique._technique import Finding, Question, RunAnalysis, Technique, begin, complete, provides
 
 __all__ = [
-    "Analysis",
-    "AnalysisError",
-    "Common",
-    "Finding",
-    "Landmarks",
-    "NoReadings",
-    "NullRegimes",
-    "Panels",
-    "Question",
-    "Readings",
-    "Regimes",
-    "RunAnalysis",
-    "RunInfo",
-    "Series",
-    "Technique",
-    "TechniqueError",
-    "Unit",
-    "begin",
-    "complete",
-    "is_novel",
-    "load",
-    "names",
-    "panels",
-    "provides",
-]
+    "Analysis", "AnalysisError", "Common", "Finding", "Landmarks", "NoReadings", "NullRegimes", "Panels", "Question",
+    "Readings", "Regimes", "RunAnalysis", "RunInfo", "Series", "Technique", "TechniqueError", "Unit", "begin",
+    "complete", "is_novel", "load", "names", "panels", "provides",
+]  # fmt: skip
