@@ -2,12 +2,13 @@
 
 from ainerd.agent._agent import Agent
 from ainerd.agent._build import build_agent, build_observer, build_technique
-from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, welcome
+from ainerd.agent._display import ACTIONS, ScanTable, WhileRunning, show_progress_of, welcome
 from ainerd.agent._observer import Observer, writer_of
 from ainerd.agent._plans import Beam, explore_remote, reported, retaking
 from ainerd.server import open_tiled
 
 __all__ = [
     "ACTIONS", "Agent", "Beam", "Observer", "ScanTable", "WhileRunning", "build_agent", "build_observer",
-    "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "welcome", "writer_of",
+    "build_technique", "explore_remote", "open_tiled", "reported", "retaking", "show_progress_of", "welcome",
+    "writer_of",
 ]  # fmt: skip
