@@ -116,7 +116,7 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
     with caplog.at_level(logging.ERROR):
         campaign.absorb(outcome("by hand"))
     assert "technique toy did not accept the results" in caplog.text
-    with pytest.raises(ValueError, match="technique toy suggests nothing: RuntimeError: no model"):
+    with pytest.raises(ValueError, match="technique toy failed to suggest a position: RuntimeError: no model"):
         campaign.peek()
     assert "RuntimeError: no model" in campaign.should_stop()[1]
 
@@ -127,7 +127,7 @@ def test_an_optimizer_that_raises_costs_no_result(steered, caplog):
 def test_an_incomplete_suggestion_is_reported(steered, point, message):
     line = Line()
     line.suggest = lambda n=None: [point]
-    with pytest.raises(ValueError, match=f"suggests nothing: ValueError: .*{message}"):
+    with pytest.raises(ValueError, match=f"failed to suggest a position: ValueError: .*{message}"):
         steered(line).peek()
 
 

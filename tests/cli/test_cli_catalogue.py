@@ -15,8 +15,6 @@ from typer.testing import CliRunner
 
 from ainerd import __version__
 from ainerd.cli import app, main
-from ainerd.cli._checks import versions
-from ainerd.cli._status import _result
 from ainerd.dynamics import Dynamics, reduced_g1_squared
 from ainerd.latent import Encoder
 from ainerd.results import ResultRecord, ResultStore
@@ -158,10 +156,21 @@ def test_status_prints_the_state(run, catalogue, tmp_path):
     assert said["at_work"] is None and said["results"] == {"complete": 4} and said["last"]["scan_id"] == 3
 
 
-def test_status_writes_the_number_of_a_scan_as_others_do():
-    assert _result({"scan_id": 12, "event": 2, "status": "complete"}) == "scan 12.2: complete"
-    assert _result({"scan_id": 12, "event": 1, "status": "failed"}) == "scan 12: failed"
-    assert _result({"status": "complete"}) == "scan ?: complete"
+def test_status_writes_the_number_of_a_scan_as_others_do(run, catalogue):
+    server, _, _ = catalogue
+    store = ResultStore(server.client()["ainerd"])
+    keys = []
+    try:
+        for event, text in ((2, "scan 12.2 of "), (1, "scan 12 of "), (None, "scan ? of ")):
+            scan = {} if event is None else {"scan_id": 12, "event": event}
+            record = ResultRecord(
+                raw_uid=f"e{event}", run_time=1.7e9, technique="x", agent="events", parameters={}, **scan
+            )
+            keys.append(store.begin(record))
+            assert text in run("status").output
+    finally:
+        for key in keys:
+            store.container["results"].delete_contents(key, recursive=True, external_only=False)
 
 
 @pytest.mark.parametrize("tiled", ["http://127.0.0.1:9", "folder", "silent"])
@@ -190,7 +199,7 @@ def test_doctor_checks_a_server_and_leaves_it_unchanged(run, catalogue, tmp_path
     findings = {finding["what"]: finding for finding in json.loads(done.output)}
     assert done.exit_code == 0, [finding for finding in findings.values() if not finding["ok"]]
     assert Encoder.load().sha256 in findings["encoder"]["said"] and "4 results" in findings["read"]["said"]
-    assert findings["specs"]["said"] == "AinerdResult 1.0" and findings["results"]["said"] == "all as they should be"
+    assert findings["specs"]["said"] == "AinerdResult 1.0" and findings["results"]["said"] == "all are valid"
     assert sorted(server.client()["ainerd"]) == before
 
 
@@ -225,12 +234,13 @@ def test_doctor_reports_runs_that_wait_on_disk(run, catalogue, tmp_path):
     assert wrong["unwritten raw runs"].startswith("2 in ") and wrong["unwritten results"].startswith("1 in ")
 
 
-def test_doctor_compares_versions_with_the_requirements(monkeypatch):
+def test_doctor_compares_versions_with_the_requirements(run, monkeypatch):
     asked = ["numpy<1", "rich>=1", "no-such-package>=1", "torch<1; extra == 'agent'"]
     monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
-    ours, of_agent = versions()
-    assert ours.said == f"numpy {np.__version__}, not <1; no-such-package is missing"
-    assert ours.todo == "pip install -U ainerd" and of_agent.todo == "pip install -U 'ainerd[agent]'"
+    monkeypatch.delenv("AINERD_STORAGE__URI")
+    ours, of_agent, *_ = json.loads(run("doctor", "--json").output)
+    assert ours["said"] == f"numpy {np.__version__}, not <1; no-such-package is missing"
+    assert ours["todo"] == "pip install -U ainerd" and of_agent["todo"] == "pip install -U 'ainerd[agent]'"
 
 
 @pytest.mark.parametrize(
@@ -280,7 +290,7 @@ def test_the_address_of_the_results_is_required(monkeypatch):
 
 def test_the_log_is_printed_newest_last(run, catalogue):
     server, _, _ = catalogue
-    assert "nothing is noted yet" in run("log").output
+    assert "the log is empty" in run("log").output
     store = ResultStore(server.client()["ainerd"])
     for text in ("one", "two", "\x1b[2Jthree"):
         store.log(text)

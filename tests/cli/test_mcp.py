@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mcp import Client, StdioServerParameters
 
-from ainerd.cli._mcp import TOOLS, serving
+from ainerd.cli.answers import TOOLS, serving
 from ainerd.results import AgentNode, ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis

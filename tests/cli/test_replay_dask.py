@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from agents.demo.simulated import hardware_beside, simulated_instrument
 from ainerd.agent import build_technique
 from ainerd.cli import app
-from ainerd.cli._reanalysis import Workplace, analyse, outcomes_of
+from ainerd.cli.reanalysis import Workplace, analyse, outcomes_of
 from ainerd.config import Settings
 from ainerd.results import ResultStore
 from ainerd.server import ServerError, embedded_server, open_catalog

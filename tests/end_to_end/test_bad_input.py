@@ -75,7 +75,7 @@ def test_invalid_documents_are_left_out(session, caplog):
     assert len(session.table()) == before
     assert "left out: no kind of document is called 'telegram'" in caplog.text
     assert "left out: start document: " in caplog.text
-    assert "document of 'nobody', which did not come before" in caplog.text and "Traceback" not in caplog.text
+    assert "document that refers to 'nobody', which has not arrived" in caplog.text and "Traceback" not in caplog.text
 
 
 @pytest.mark.fault("A run has one frame", "The result is failed, with the reason")

@@ -199,26 +199,26 @@ class Campaign:
             case commands.Accept():
                 (suggestion,) = self._hand_out(1, command.signed)
                 self._log(command, "accepted {}", suggestion)
-                text = "it is handed out"
+                text = "the plan has received this position"
             case commands.Take():
                 suggestion, text = self._take(command), "it is measured next"
             case commands.Reject():
                 self._reject(command)
-                text = "it is not measured, and nothing else there"
+                text = "the agent measures neither this position nor one close to it"
             case commands.Hold():
                 self.held = {"by": command.signed, "why": command.why, "t": time.time()}
                 self._log(command, "holds the campaign" + (f": {command.why}" if command.why else ""))
-                text = "no new suggestion is taken"
+                text = "the agent takes no new suggestion until somebody releases it"
             case commands.Release():
                 if self.held is not None:
                     self.held = None
                     self._log(command, "released the campaign")
-                text = "plans go on"
+                text = "the plans continue"
             case commands.Exclude():
                 self.explorer.exclude(command.region)
                 self.withdraw("a region was excluded", by="person")
                 self._log(command, f"excluded {limits_text(command.region)}: {command.why or NO_REASON}")
-                text = "nothing is suggested there"
+                text = "the agent suggests no position in this region"
             case commands.Add():
                 suggestion, text = self._add(command), "it is suggested next"
             case commands.Name():

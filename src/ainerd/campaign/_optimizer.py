@@ -75,7 +75,9 @@ class TechniqueOptimizer(Windowed):
                 reason = f"suggested by {self._whose}"
                 offered = [self._completed(each, reason) for each in self._optimizer.suggest(n)]
             except Exception as error:
-                raise ValueError(f"{self._whose} suggests nothing: {type(error).__name__}: {error}") from error
+                raise ValueError(
+                    f"{self._whose} failed to suggest a position: {type(error).__name__}: {error}"
+                ) from error
             suggestions += [each for each in offered if self.window.objection(self._position(each)) is None]
             if len(suggestions) >= n:
                 return suggestions[:n]

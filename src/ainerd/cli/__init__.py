@@ -5,9 +5,12 @@ Commands import inside their functions, so that help is fast.
 
 from typing import Any
 
+from ainerd.cli._frame import mean_frame
 from ainerd.cli._shared import Config, Json, Tiled, bars, key_of, opened, show_file, show_near, store_of
 
-__all__ = ["Config", "Json", "Tiled", "bars", "key_of", "main", "opened", "show_file", "show_near", "store_of"]
+__all__ = [
+    "Config", "Json", "Tiled", "bars", "key_of", "main", "mean_frame", "opened", "show_file", "show_near", "store_of",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -11,17 +11,14 @@ from typer.main import get_command, get_command_name
 from typer.models import CommandInfo, TyperInfo
 
 from ainerd import DEFAULT_TECHNIQUE, __version__
-from ainerd.cli._archive import archive
-from ainerd.cli._check import check
-from ainerd.cli._doctor import doctor
+from ainerd.cli._check import check, doctor
 from ainerd.cli._init import init
-from ainerd.cli._mcp import mcp
-from ainerd.cli._replay import replay
-from ainerd.cli._report import report
-from ainerd.cli._results import export, similar
-from ainerd.cli._serve import serve
+from ainerd.cli._results import export, replay, report, similar
+from ainerd.cli._server import archive, mcp, serve
 from ainerd.cli._status import log, status
 from ainerd.cli._watch import steer, watch
+
+COMMANDS = watch, steer, serve, status, log, replay, similar, export, archive, report, mcp, init, check, doctor
 
 
 def main() -> None:
@@ -50,22 +47,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         callback=_version,
     )
-    for command in (
-        watch,
-        steer,
-        serve,
-        status,
-        log,
-        replay,
-        similar,
-        export,
-        archive,
-        report,
-        mcp,
-        init,
-        check,
-        doctor,
-    ):
+    for command in COMMANDS:
         app.command()(command)
     for entry in entry_points(group="ainerd.commands"):
         try:
@@ -83,31 +65,30 @@ def build() -> typer.Typer:
     return app
 
 
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        print(f"ainerd {__version__}")
+        raise typer.Exit
+
+
 def _version(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda is_given: _print_version() if is_given else None)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version)] = False,
 ) -> None:
     """Add the option --version; its own callback prints the version."""
-
-
-def _print_version() -> NoReturn:
-    print(f"ainerd {__version__}")
-    raise typer.Exit
 
 
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
     """Add a technique's commands to `app` under their short names, except names that are taken."""
     taken = _names(app)
-    infos: list[CommandInfo | TyperInfo] = [*commands.registered_commands, *commands.registered_groups]
-    for info in infos:
-        if _name(info) not in taken:
-            short = copy(info)
-            short.rich_help_panel = panel
-            if isinstance(short, CommandInfo):
-                app.registered_commands.append(short)
-            else:
-                app.registered_groups.append(short)
+    for commands_of, short_of in (
+        (commands.registered_commands, app.registered_commands),
+        (commands.registered_groups, app.registered_groups),
+    ):
+        for info in commands_of:
+            if _name(info) not in taken:
+                short = copy(info)
+                short.rich_help_panel = panel
+                short_of.append(short)
 
 
 def _names(app: typer.Typer) -> set[str]:

@@ -1,15 +1,14 @@
-"""`ainerd check`: check a settings file, and draw the parts of a frame that its technique uses."""
+"""`ainerd check` and `ainerd doctor`: check settings, installation and server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._shared import Json
+from ainerd.cli._shared import Config, Json, Tiled
 
 if TYPE_CHECKING:
-    from ainerd.config import Settings
     from ainerd.technique import Finding
 
 Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without it the largest dataset.")]
@@ -17,69 +16,49 @@ Dataset = Annotated[str | None, typer.Option(help="Frames in that file; without 
 
 def check(
     config: Annotated[Path, typer.Argument(help="Settings of an instrument (.toml).")],
-    draw: Annotated[
-        Path | None, typer.Option(help="Picture (.png, .pdf) of the parts of a frame that the technique uses.")
-    ] = None,
-    frame: Annotated[
-        Path | None, typer.Option(help="Frame to draw it on: .npy, or HDF5. Without it an empty one.")
-    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Picture (.png, .pdf) of the parts of a frame in use.")] = None,
+    frame: Annotated[Path | None, typer.Option(help="Frame to draw it on (.npy, HDF5); else an empty one.")] = None,
     dataset: Dataset = None,
     json: Json = False,
 ) -> None:
     """Check settings and technique without a server, and show how to correct problems; exit code 1 if there are any."""
-    if frame is not None and draw is None:
-        raise ValueError("--frame is drawn on: say where with --draw picture.png")
-    raise typer.Exit(0 if show(check_file(config, draw, frame, dataset), json=json) else 1)
-
-
-def check_file(
-    config: Path, draw: Path | None = None, frame: Path | None = None, dataset: str | None = None
-) -> Iterator["Finding"]:
-    """Yield the findings for a settings file, and for the picture if `draw` is given."""
     from ainerd.cli import _checks
 
-    settings = yield from _checks.read(config)
-    if settings is not None:
-        yield from _checks.storage(settings)
-        yield from _checks.technique(settings)
-        if draw is not None:
-            yield _draw(settings, draw, frame, dataset)
+    if frame is not None and draw is None:
+        raise ValueError("--frame needs a picture: give --draw picture.png")
+    show(_checks.settings(config) if draw is None else _checks.picture(config, draw, frame, dataset), json=json)
 
 
-def show(findings: Iterable["Finding"], *, json: bool = False) -> bool:
-    """Print the findings, one per line or as JSON, and return whether all are ok."""
+def doctor(
+    results: Annotated[bool, typer.Option("--results", help="Check every result in the catalogue, too.")] = False,
+    tiled: Tiled = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Check versions, settings, technique, storage and server; exit code 1 if there is a problem.
+
+    Each problem comes with its remedy. The check writes a small node to the server and removes it.
+    """
+    from ainerd.cli import _checks
+
+    show(_checks.everything(tiled, config, results), json=json)
+
+
+def show(findings: Iterable["Finding"], *, json: bool = False) -> None:
+    """Print the findings, one per line or as JSON, and exit, with code 1 if there is a problem."""
     from dataclasses import asdict
 
     from rich.console import Console
     from rich.text import Text
 
-    console, found = Console(soft_wrap=True), []
+    console, shown = Console(soft_wrap=True), []
     for finding in findings:
-        found.append(finding)
+        shown.append({**asdict(finding), "ok": finding.ok})
         if not json:
             mark = Text("ok      ", "green") if finding.ok else Text("problem ", "bold red")
             console.print(mark, Text(f"{finding.what}: {' '.join(finding.said.split())}"), sep="")
             if not finding.ok:
                 console.print(Text(f"        → {finding.todo}", "yellow"))
     if json:
-        console.print_json(data=[{**asdict(finding), "ok": finding.ok} for finding in found], indent=None)
-    return all(finding.ok for finding in found)
-
-
-def _draw(settings: "Settings", draw: Path, frame: Path | None, dataset: str | None) -> "Finding":
-    from matplotlib.figure import Figure
-
-    from ainerd.agent import build_technique
-    from ainerd.cli._frame import mean_frame
-    from ainerd.technique import Finding
-
-    try:
-        technique = build_technique(settings)
-        figure = Figure()
-        technique.sketch(figure, None if frame is None else mean_frame(frame, dataset))
-        if not (figure.axes or figure.subfigs):
-            return Finding("picture", f"technique {settings.technique} draws none", "leave --draw out")
-        figure.savefig(draw, dpi=150)
-    except (ValueError, OSError) as error:
-        return Finding("picture", str(error), "correct what it names")
-    return Finding("picture", str(draw))
+        console.print_json(data=shown, indent=None)
+    raise typer.Exit(0 if all(each["ok"] for each in shown) else 1)

@@ -1,4 +1,4 @@
-"""Checks of `ainerd doctor` and `ainerd check`. Each finding is one line."""
+"""The findings of `ainerd check` and `ainerd doctor`. Each is one line, and a problem comes with its remedy."""
 
 import os
 import shutil
@@ -8,56 +8,110 @@ from collections.abc import Generator, Iterator
 from getpass import getuser
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import httpx
+import numpy as np
+from packaging.requirements import Requirement
+from tiled.client.container import Container
+
+from ainerd.cli._shared import opened
+from ainerd.config import Settings, SettingsError
 from ainerd.technique import Finding, TechniqueError, load, names
-
-if TYPE_CHECKING:
-    from tiled.client.container import Container
-
-    from ainerd.config import Settings
 
 FREE_GB = 5.0  # a night of exposures needs more
 SPECS = {"results": "AinerdResult", "suggestions": "AinerdSuggestion", "atlas": "AinerdAtlas", "log": "AinerdLog"}
 
 
-def versions() -> Iterator[Finding]:
-    """Compare the installed packages with the version ranges that ainerd and its extra `agent` require."""
-    from packaging.requirements import Requirement
+def settings(config: Path) -> Generator[Finding, None, Settings | None]:
+    """Yield the findings for a settings file, its folders and its technique; return the settings if they are valid."""
+    try:
+        found = Settings.load(config)
+    except SettingsError as error:
+        yield from (
+            Finding("settings", line, "correct the file, or the environment") for line in str(error).splitlines()
+        )
+        return None
+    yield Finding("settings", f"{config}: instrument {found.name!r}")
+    yield from _storage(found)
+    yield from _technique(found)
+    return found
 
+
+def picture(config: Path, draw: Path, frame: Path | None, dataset: str | None) -> Iterator[Finding]:
+    """Yield the findings for a settings file, and draw the parts of a frame that its technique uses."""
+    from matplotlib.figure import Figure
+
+    from ainerd.agent import build_technique
+    from ainerd.cli._frame import mean_frame
+
+    found = yield from settings(config)
+    if found is None:
+        return
+    figure = Figure()
+    try:
+        build_technique(found).sketch(figure, None if frame is None else mean_frame(frame, dataset))
+        if figure.axes or figure.subfigs:
+            figure.savefig(draw, dpi=150)
+            yield Finding("picture", str(draw))
+        else:
+            yield Finding("picture", f"technique {found.technique} draws none", "leave --draw out")
+    except (ValueError, OSError) as error:
+        yield Finding("picture", str(error), "correct what it names")
+
+
+def everything(tiled: str | None, config: Path | None, results: bool) -> Iterator[Finding]:
+    """Yield the findings for the installation, the settings if they are given, and the server."""
+    from ainerd.results import validate
+
+    yield from _versions()
+    if config is None:
+        yield from _techniques()
+        if tiled is None:
+            todo = "give its address: --tiled URL, or --config with an instrument's .toml"
+            yield Finding("server", "not checked", todo)
+            return
+    elif (yield from settings(config)) is None and tiled is None:
+        return
+    try:
+        with opened(tiled, config) as client:
+            yield Finding("server", f"{client.context.api_uri} answers, and accepts the key")
+            yield from _catalogue(client)
+            if results and "ainerd" in client:
+                todo = "if it cannot be repaired, remove the node: ainerd replay writes the result of a run again"
+                problems = [Finding("results", problem, todo) for problem in validate(client["ainerd"])]
+                yield from problems or [Finding("results", "all are valid")]
+    except ValueError as error:
+        yield Finding("server", str(error), "start it, or correct its address or the key in the environment")
+
+
+def _versions() -> Iterator[Finding]:
+    """Compare the installed packages with the version ranges that ainerd and its extra `agent` require."""
     wanted = [Requirement(line) for line in metadata.requires("ainerd") or []]
-    for extra in ("", "agent"):
+    for extra, what, install in (("", "packages", "ainerd"), ("agent", "packages of the agent", "'ainerd[agent]'")):
         named = [r for r in wanted if (r.marker.evaluate({"extra": extra}) if r.marker else not extra)]
-        found = {r: _version(r.name) for r in named}
-        wrong = [
-            f"{r.name} {v}, not {r.specifier}" for r, v in found.items() if v and not r.specifier.contains(v, True)
-        ]
-        missing = [r.name for r, v in found.items() if not v]
-        what, install = ("packages of the agent", "'ainerd[agent]'") if extra else ("packages", "ainerd")
+        installed = {r: _version(r.name) for r in named}
+        missing = [r.name for r, version in installed.items() if not version]
+        problems = [
+            f"{r.name} {version}, not {r.specifier}"
+            for r, version in installed.items()
+            if version and not r.specifier.contains(version, True)
+        ] + [f"{name} is missing" for name in missing]
         if extra and "torch" in missing:
             yield Finding(what, "not installed: results can be read, runs cannot be analysed")
-        elif wrong or missing:
-            problems = "; ".join([*wrong, *(f"{name} is missing" for name in missing)])
-            yield Finding(what, problems, f"pip install -U {install}")
+        elif problems:
+            yield Finding(what, "; ".join(problems), f"pip install -U {install}")
         else:
             yield Finding(what, f"{len(named)} within their ranges")
 
 
-def read(config: Path) -> Generator[Finding, None, "Settings | None"]:
-    """Yield the findings for a settings file, and return the settings, or None if they are invalid."""
-    from ainerd.config import Settings, SettingsError
-
+def _version(name: str) -> str | None:
     try:
-        settings = Settings.load(config)
-    except SettingsError as error:
-        todo = "correct the file, or the environment"
-        yield from (Finding("settings", line, todo) for line in str(error).splitlines())
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
-    yield Finding("settings", f"{config}: instrument {settings.name!r}")
-    return settings
 
 
-def storage(settings: "Settings") -> Iterator[Finding]:
+def _storage(settings: Settings) -> Iterator[Finding]:
     """Check that the folders in the settings exist, are readable or writable, and have free space."""
     for frames in settings.storage.frames:
         if not frames.is_dir():
@@ -83,19 +137,20 @@ def storage(settings: "Settings") -> Iterator[Finding]:
         yield Finding("disk", f"{free:.0f} GB free at {path}", todo)
 
 
-def techniques() -> Iterator[Finding]:
+def _techniques() -> Iterator[Finding]:
     """Check that all installed techniques can be imported."""
     for name in names():
+        what = f"technique {name}"
         try:
-            yield Finding(f"technique {name}", (load(name).__doc__ or "").partition("\n")[0] or "no description")
+            yield Finding(what, (load(name).__doc__ or "").partition("\n")[0] or "no description")
         except TechniqueError as error:
             if isinstance(error.__cause__, ModuleNotFoundError) and util.find_spec("torch") is None:
-                yield Finding(f"technique {name}", f"not checked: {error}")  # a light install, which `versions` reports
+                yield Finding(what, f"not checked: {error}")  # a light install, which `_versions` reports
             else:
-                yield Finding(f"technique {name}", str(error), "install what it needs, or remove it")
+                yield Finding(what, str(error), "install what it needs, or remove it")
 
 
-def technique(settings: "Settings") -> Iterator[Finding]:
+def _technique(settings: Settings) -> Iterator[Finding]:
     """Check that the technique accepts its section of the settings, and run the technique's own checks."""
     what, todo = f"technique {settings.technique}", f"correct technique, [{settings.technique}], or the environment"
     try:
@@ -117,56 +172,44 @@ def technique(settings: "Settings") -> Iterator[Finding]:
         yield Finding(what, f"its check ended with {type(error).__name__}: {error}", "tell whoever maintains it")
 
 
-def catalogue(client: "Container") -> Iterator[Finding]:
+def _catalogue(client: Container) -> Iterator[Finding]:
     """Check the containers and specs on the server, and that the API key allows reading and writing."""
-    import httpx
-
     begun = time.perf_counter()
     trees = {name: client[name] for name in ("raw", "ainerd") if name in client}
     took = f"{1000 * (time.perf_counter() - begun):.0f} ms"
     if len(trees) == 2:
         yield Finding("read", f"{len(trees['raw'])} runs, {len(trees['ainerd']['results'])} results ({took})")
-        yield from _specs(trees["ainerd"])
+        yield _specs(trees["ainerd"])
     else:
         yield Finding("read", f"no containers raw and ainerd yet: the first agent makes them ({took})")
     try:
         yield _write(trees.get("ainerd", client))
     except (httpx.HTTPError, KeyError) as error:
-        yield Finding(
-            "write", f"refused: {error}", "give a key that may create, write and delete; reading needs none of it"
-        )
+        todo = "give a key that may create, write and delete; a key that may only read is enough to see results"
+        yield Finding("write", f"refused: {error}", todo)
 
 
-def _specs(ainerd: "Container") -> Iterator[Finding]:
+def _specs(ainerd: Container) -> Finding:
     from ainerd.results import SPEC_VERSION
 
-    newest = {what: node for what in SPECS if what in ainerd for node in ainerd[what].values().tail(1)}
-    found = {spec.name: spec.version for node in newest.values() for spec in node.specs if spec.name in SPECS.values()}
-    other = [f"{name} {version}" for name, version in found.items() if version != SPEC_VERSION]
-    present = ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing there yet"
-    todo = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {', '.join(other)}" if other else ""
-    yield Finding("specs", present, todo)
+    newest = [node for name in SPECS if name in ainerd for node in ainerd[name].values().tail(1)]
+    known = {spec.name: spec.version for node in newest for spec in node.specs if spec.name in SPECS.values()}
+    other = ", ".join(f"{name} {version}" for name, version in known.items() if version != SPEC_VERSION)
+    present = ", ".join(f"{name} {version}" for name, version in known.items()) or "no nodes yet"
+    todo = f"this ainerd knows version {SPEC_VERSION}: install the one that wrote {other}" if other else ""
+    return Finding("specs", present, todo)
 
 
-def _write(parent: "Container") -> Finding:
+def _write(parent: Container) -> Finding:
     """Write a small node, read it back and remove it."""
-    import numpy as np
-
     key, begun = f"doctor-{uuid.uuid4()}", time.perf_counter()
     node = parent.create_container(key, metadata={"written_by": "ainerd doctor"})
     try:
         node.write_array(np.arange(4.0), key="array")
-        same = node["array"].read().tolist() == [0, 1, 2, 3]
+        is_same = node["array"].read().tolist() == [0, 1, 2, 3]
     finally:
         parent.delete_contents(key, recursive=True, external_only=False)
-    took = 1000 * (time.perf_counter() - begun)
-    if not same:
+    if not is_same:
         return Finding("write", "an array came back changed", "look at the server's storage and its log")
+    took = 1000 * (time.perf_counter() - begun)
     return Finding("write", f"a small node was written, read and removed ({took:.0f} ms)")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -2,78 +2,67 @@
 
 import json
 import tomllib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ainerd import DEFAULT_TECHNIQUE
-from ainerd.cli._check import Dataset, check_file, show
+from ainerd.cli._check import Dataset, show
+from ainerd.cli._shared import Force, refuse_existing
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ainerd.technique import Question
 
 HEAD = """\
-# Settings of an instrument for ainerd. Relative paths count from this file's folder; the environment overrides any key,
-# e.g. AINERD_STEERING__SEED=1. To look whether all is well: ainerd check {name} --draw picture.png
+# Settings of an instrument for ainerd. Relative paths start at the folder of this file; the environment overrides any
+# key, e.g. AINERD_STEERING__SEED=1. To check the file: ainerd check {name} --draw picture.png
 """
 
 
 def init(
     out: Annotated[Path, typer.Argument(help="The file to write.")] = Path("agent.toml"),
     technique: Annotated[str, typer.Option(help="How runs are analysed: an installed technique.")] = DEFAULT_TECHNIQUE,
-    frame: Annotated[
-        Path | None, typer.Option(help="A frame or more (.npy, HDF5), from which values are guessed.")
-    ] = None,
+    frame: Annotated[Path | None, typer.Option(help="Frames (.npy, HDF5) from which values are guessed.")] = None,
     dataset: Dataset = None,
-    answers: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, an answer in advance, as in the TOML; any key.")
-    ] = None,
+    answers: Annotated[list[str] | None, typer.Option("--set", help="An answer in advance: KEY=VALUE.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: defaults for what --set does not say.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Ask a few questions, write the settings of an instrument with comments, and check them."""
+    from ainerd.cli import _checks
     from ainerd.cli._frame import mean_frame
+    from ainerd.technique import load
 
-    if out.exists() and not force:
-        raise ValueError(f"{out} is there: give another name, or --force")
+    refuse_existing(out, force)
     given = dict(_parsed(answer) for answer in answers or [])
-    given.setdefault("technique", technique)
+    name = str(given.setdefault("technique", technique))
     mean = None if frame is None else mean_frame(frame, dataset)
-    asked: list[tuple[Question, Any]] = []
-    for conversation, section in _conversations(str(given["technique"]), frame, mean):
+    asked: list[tuple[str, Question, Any]] = []
+    for section, conversation in ("", _general_questions(name, frame)), (f"{name}.", load(name).questions(mean)):
         answer: Any = None
-        while (question := _next(conversation, answer)) is not None:
-            key = f"{section}{question.key}"
-            answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
-            asked.append((_named(question, key), answer))
+        with suppress(StopIteration):
+            while True:
+                question = conversation.send(answer)
+                key = f"{section}{question.key}"
+                answer = given.pop(key) if key in given else question.default if yes else _ask(key, question)
+                asked.append((key, question, answer))
     text = HEAD.format(name=out.name) + _toml(asked, given)
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the answers make no TOML, nothing is written: {error}") from None
     out.parent.mkdir(parents=True, exist_ok=True)
-    for question, answer in asked:
+    for _, question, answer in asked:
         if question.array is not None and answer:
             _save(out.parent / str(answer), question.array, force)
     out.write_text(text)
     print(f"{out} is written")
-    raise typer.Exit(0 if show(check_file(out)) else 1)
-
-
-def _conversations(
-    technique: str, frame: Path | None, mean: "NDArray[np.float64] | None"
-) -> Iterator[tuple[Generator["Question", Any, None], str]]:
-    """Yield the general questions and then those of the technique, each group with its section of the TOML."""
-    from ainerd.technique import load
-
-    found = load(technique)
-    yield _general_questions(technique, frame), ""
-    yield found.questions(mean), f"{technique}."
+    show(_checks.settings(out))
 
 
 def _general_questions(technique: str, frame: Path | None) -> Generator["Question", Any, None]:
@@ -105,19 +94,6 @@ def _general_questions(technique: str, frame: Path | None) -> Generator["Questio
     yield Question(key="storage.frames", asked="folders that frames may be read from", default=[folder])
 
 
-def _next(conversation: Generator["Question", Any, None], answer: Any) -> "Question | None":
-    try:
-        return conversation.send(answer)
-    except StopIteration:
-        return None
-
-
-def _named(question: "Question", key: str) -> "Question":
-    from dataclasses import replace
-
-    return replace(question, key=key)
-
-
 def _parsed(answer: str) -> tuple[str, Any]:
     key, equals, text = answer.partition("=")
     if not equals:
@@ -145,33 +121,27 @@ def _read(text: str) -> Any:
 def _save(path: Path, array: "NDArray[Any]", force: bool) -> None:
     import numpy as np
 
-    if path.exists() and not force:
-        raise ValueError(f"{path} is there: give another name, or --force")
+    refuse_existing(path, force)
     np.save(path, array)
     print(f"{path} is written")
 
 
-def _toml(asked: list[tuple["Question", Any]], more: Mapping[str, Any]) -> str:
+def _toml(asked: list[tuple[str, "Question", Any]], more: Mapping[str, Any]) -> str:
     """Return the text of the TOML by section. The comment of each key is its question."""
     lines: dict[str, list[str]] = {"": []}
-    for question, value in asked:
-        section, _, name = question.key.rpartition(".")
-        shown = question.example if value is None else value
-        text = f"{'# ' * (value is None)}{name} = {'' if shown is None else _value(shown)}"
-        if value is not None or shown is not None:
-            lines.setdefault(section, []).append(f"{text}  # {question.asked}")
-    for key, value in more.items():
+    for key, question, value in [*asked, *((key, None, value) for key, value in more.items())]:
         section, _, name = key.rpartition(".")
-        lines.setdefault(section, []).append(f"{name} = {_value(value)}")
+        shown = question.example if question is not None and value is None else value
+        if value is not None or shown is not None:
+            mark, comment = "# " * (value is None), "" if question is None else f"  # {question.asked}"
+            lines.setdefault(section, []).append(f"{mark}{name} = {_value(shown)}{comment}")
     return "\n".join("\n".join([f"\n[{section}]"] * bool(section) + of_it) for section, of_it in lines.items()) + "\n"
 
 
 def _value(value: Any) -> str:
     """Format a value as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_value(x)}" for key, x in value.items()) + " }"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(x) for x in value)}]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)

@@ -1,15 +1,76 @@
-"""`ainerd similar` and `ainerd export`: find the results nearest to one, and write results to files."""
+"""`ainerd replay`, `similar`, `export` and `report`: make results, compare them, and write them to files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._shared import Config, Json, Tiled, key_of, opened, show_file, show_near, store_of
+from ainerd.cli._shared import (
+    Config,
+    Force,
+    Json,
+    Tiled,
+    key_of,
+    opened,
+    refuse_existing,
+    show_file,
+    show_near,
+    store_of,
+)
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from ainerd.results import ResultStore
+
+KEY_HELP = "Number of a scan, or the first characters of a result's key."
+EXAMPLE = '{"sample_x": [0, 10]}'
+
+
+def replay(
+    uids: Annotated[list[str] | None, typer.Argument(help="Uids of runs; else all without a result.")] = None,
+    all: Annotated[bool, typer.Option("--all", help="Those whose analysis failed, too.")] = False,
+    dask: Annotated[str | None, typer.Option(help="Dask cluster: tcp://host:port, or local (these cores).")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Analyse runs that are in Tiled with the settings of an instrument, one by one or on a Dask cluster.
+
+    Complete results with the same parameters are kept, so the same command continues after an interruption.
+    With other parameters (another --config, or the environment) a run gets a second result beside the first.
+    At the end a new atlas groups the results of these parameters into regimes. The command suggests nothing.
+    """
+    from rich.console import Console
+
+    from ainerd.cli.reanalysis import reanalyse
+    from ainerd.config import Settings
+    from ainerd.results import event_identity
+
+    if config is None:
+        raise ValueError("how are the runs to be analysed? give --config with an instrument's .toml")
+    settings = Settings.load(config)
+    embedded = tiled is None and not settings.storage.uri
+    with opened(tiled, config) as client:
+        outcomes = reanalyse(settings, client, uids or (), again=all, dask=dask, embedded=embedded, quiet=json)
+    complete, failed = {}, {}
+    for outcome in outcomes:
+        name = outcome.raw_uid if outcome.event is None else event_identity(outcome.raw_uid, outcome.event)
+        if outcome.status == "failed":
+            failed[name] = outcome.reason
+        else:
+            complete[name] = outcome.key
+    console = Console()
+    if json:
+        console.print_json(data={"complete": complete, "failed": failed}, indent=None)
+        return
+    for name, reason in failed.items():
+        console.print(f"run {name} failed: {reason}", markup=False, highlight=False)
+    console.print(f"{len(outcomes)} analysed: {len(complete)} complete, {len(failed)} failed")
 
 
 def similar(
-    key: Annotated[str, typer.Argument(help="Number of a scan, or the first characters of a result's key.")],
+    key: Annotated[str, typer.Argument(help=KEY_HELP)],
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 10,
     tiled: Tiled = None,
     config: Config = None,
@@ -31,29 +92,73 @@ def similar(
 
 
 def export(
-    key: Annotated[
-        str | None,
-        typer.Argument(help="Number of a scan, or the first characters of a result's key.", show_default=False),
-    ] = None,
-    out: Annotated[Path | None, typer.Argument(help="File to write, which must not exist.", show_default=False)] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Table of all results instead: .csv, with units in its header, or .parquet.")
-    ] = None,
+    key: Annotated[str | None, typer.Argument(help=KEY_HELP)] = None,
+    out: Annotated[Path | None, typer.Argument(help="File to write, which must not exist.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Table of all results instead, .csv or .parquet.")] = None,
     tiled: Tiled = None,
     config: Config = None,
 ) -> None:
     """Write one result to a file in the format of its technique, or the table of all results to CSV or Parquet."""
     import ainerd.results
 
-    if (table is None) == (key is None) or (key is None) != (out is None):
-        raise ValueError("give KEY and OUT, or --table alone")
     if table is not None and table.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{table}: give a name that ends in .csv or .parquet")
+    if (table is None) == (key is None) or (key is None) != (out is None):
+        raise ValueError("give KEY and OUT, or --table alone")
     with opened(tiled, config) as client:
         store = store_of(client)
-        if table is not None:
-            file = store.export(table)
-        else:
-            assert key is not None and out is not None
-            file = ainerd.results.export(store, key_of(store, key), out)
-    show_file(file)
+        if key is not None and out is not None:
+            show_file(ainerd.results.export(store, key_of(store, key), out))
+        elif table is not None:
+            show_file(store.export(table))
+
+
+def report(
+    out: Annotated[Path, typer.Argument(help="The file to write, .html or .pdf.")] = Path("report.html"),
+    agent: Annotated[str | None, typer.Option(help="Whose campaign; without it, of the newest result.")] = None,
+    force: Force = False,
+    bounds: Annotated[str | None, typer.Option(help=f"Limits of the maps as JSON, such as {EXAMPLE}.")] = None,
+    tiled: Tiled = None,
+    config: Config = None,
+) -> None:
+    """Write a report with regimes, positions, verdicts, decisions, failures and next steps to one file."""
+    if out.suffix not in (".html", ".pdf"):
+        raise ValueError(f"{out}: give a name that ends in .html or .pdf")
+    refuse_existing(out, force)
+    from pydantic import TypeAdapter, ValidationError
+
+    from ainerd.config import Settings
+    from ainerd.views import read_report, write_report
+
+    limits = None
+    if config is not None:
+        settings = Settings.load(config)
+        limits, agent = settings.steering.bounds, agent or settings.name
+    if bounds is not None:
+        try:
+            limits = TypeAdapter(dict[str, tuple[float, float]]).validate_json(bounds)
+        except ValidationError:
+            raise ValueError(f"--bounds {bounds}: give limits as JSON, such as '{EXAMPLE}'") from None
+    with opened(tiled, config) as client:
+        content = read_report(_campaign_of(client, agent), limits)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        show_file(write_report(content, out))
+
+
+def _campaign_of(client: "Container", agent: str | None) -> "ResultStore":
+    """Return the store of an agent with its newest parameters, by default of the agent with the newest result.
+
+    Raises ValueError, with the names of the agents that have results, if this agent has none.
+    """
+    from ainerd.results import ResultStore
+
+    table = store_of(client).table()
+    if table.empty:
+        raise ValueError("there is no result yet: nothing to report")
+    if agent is not None:
+        others = ", ".join(sorted(table["agent"].unique()))
+        table = table[table["agent"].eq(agent)]
+        if table.empty:
+            raise ValueError(f"agent {agent!r} has no results; there are those of {others}")
+    newest = table.iloc[-1]
+    return ResultStore(client["ainerd"], agent=str(newest["agent"]), digest=str(newest["digest"]))

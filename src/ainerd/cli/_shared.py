@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import threading
+
     import pandas as pd
     from rich.progress import Progress, ProgressColumn
     from tiled.client.container import Container
@@ -32,6 +34,20 @@ Config = Annotated[
     typer.Option(envvar="AINERD_CONFIG", help="Settings of an instrument (.toml), with the address of its server."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+
+
+def place_of(tiled: str | None, config: Path | None) -> str | Path:
+    """Return the address of a Tiled server, or the folder of an embedded one; raise ValueError if none is named."""
+    from ainerd.config import Settings
+
+    storage = None if config is None else Settings.load(config).storage
+    address = tiled or (storage.uri if storage else "")
+    if not address and storage is None:
+        raise ValueError("no server is named: give --tiled URL or FOLDER, or --config with a .toml")
+    if storage is not None and not address:
+        return storage.directory
+    return Path(address) if Path(address).is_dir() else address
 
 
 @contextmanager
@@ -46,24 +62,28 @@ def opened(tiled: str | None, config: Path | None) -> Iterator["Container"]:
     from ainerd.server import EmbeddedServer, ServerError, connect, open_tiled
 
     try:
-        if tiled is not None and Path(tiled).is_dir():
-            if not (Path(tiled) / "catalog.db").exists():
-                raise ValueError(f"{tiled} is no folder of an embedded server: it has no catalog.db")
-            server = EmbeddedServer.start(tiled)
-            client, close = server.client(), server.close
-        elif tiled is not None:
-            client = connect(tiled, os.environ.get(KEY) or None)
-            close = client.context.http_client.close
-        elif config is not None:
+        if not tiled and config is not None:
             client, close = open_tiled(Settings.load(config).storage)
+        elif isinstance(place := place_of(tiled, None), Path):
+            check_folder(place)
+            server = EmbeddedServer.start(place)
+            client, close = server.client(), server.close
         else:
-            raise ValueError("no server is named: give --tiled URL or FOLDER, or --config with a .toml")
+            client = connect(place, os.environ.get(KEY) or None)
+            close = client.context.http_client.close
         try:
             yield client
         finally:
             close()
     except (ServerError, httpx.HTTPError) as error:
         raise ValueError(str(error)) from None
+
+
+def check_folder(folder: Path, *, may_be_empty: bool = False) -> None:
+    """Raise ValueError unless a folder is that of an embedded server, or is empty and may be."""
+    if not (folder / "catalog.db").exists() and not (may_be_empty and not any(folder.iterdir())):
+        also = ", and is not empty" if may_be_empty else ""
+        raise ValueError(f"{folder} is no folder of an embedded server: it has no catalog.db{also}")
 
 
 def store_of(client: "Container") -> "ResultStore":
@@ -83,6 +103,23 @@ def key_of(store: "ResultStore", given: str) -> str:
     except KeyError as error:
         raise ValueError(error.args[0]) from None
     return key
+
+
+def stopping() -> "threading.Event":
+    """Return an event that Ctrl-C or SIGTERM sets, instead of ending the process."""
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise ValueError if a file exists that may not be replaced."""
+    if path.exists() and not force:
+        raise ValueError(f"{path} is there: give another name, or --force")
 
 
 @contextmanager

@@ -1,22 +1,24 @@
-"""`ainerd status` and `ainerd log`: print the state and the log of an agent. The agent does not notice."""
+"""`ainerd status` and `ainerd log`: print the state and the log of an agent, without an effect on the agent."""
 
 import os
+import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ainerd.cli._shared import KEY, Config, Json, Tiled, opened
+from ainerd.cli._shared import KEY, Config, Json, Tiled, opened, place_of, store_of
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-    from ainerd.config import Settings
-
 ANSWER_S = 0.7  # a slower server counts as unreachable
 READ_S = 10.0
 POLL_S = 1.0
+YOUNG_S = 2.0  # a younger journal may not be locked by its session yet
+LAST = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
 
 
 def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> None:
@@ -25,20 +27,30 @@ def status(tiled: Tiled = None, config: Config = None, json: Json = False) -> No
     The command starts nothing. It answers within one or two seconds, even if Tiled cannot be reached.
     """
     from ainerd.config import Settings
+    from ainerd.server import at_work
 
-    if tiled is None and config is None:
-        raise ValueError("name the agent: give --config with an instrument's .toml, or --tiled URL")
-    settings = None if config is None else Settings.load(config)
     state: dict[str, Any] = {}
-    if settings is not None:
-        state |= _on_disk(settings)
-    state |= _on_server(tiled, settings)
+    agent = None
+    if config is not None:
+        settings = Settings.load(config)
+        agent, unwritten = settings.name, settings.storage.directory / "unwritten"
+        state = {"agent": agent, "at_work": at_work(unwritten, agent), **waiting(unwritten)}
+    state |= _on_server(place_of(tiled, config), agent)
     if json:
         import json as as_json
 
         print(as_json.dumps(state))
-    else:
-        _show(state)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for name, text, style in _lines(state):
+        lines.add_row(name, Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style))
+    Console().print(lines)
 
 
 def log(
@@ -48,76 +60,89 @@ def log(
     config: Config = None,
 ) -> None:
     """Print the log of the agents in local time, newest line last."""
-    import time
-
     from rich.console import Console
     from rich.text import Text
 
-    from ainerd.cli._shared import store_of
     from ainerd.words import here, printable
 
     console = Console(soft_wrap=True)
     with opened(tiled, config) as client:
         store, shown = store_of(client), 0
-        try:
+        with suppress(KeyboardInterrupt):
             while True:
                 lines = store.logbook()
-                for _, line in lines.iloc[max(shown, len(lines) - n) if not shown else shown :].iterrows():
+                for _, line in lines.iloc[shown or max(0, len(lines) - n) :].iterrows():
                     when = here(line["created"])
                     console.print(Text(f"{when:%Y-%m-%d %H:%M:%S}  ", "dim"), Text(printable(line["text"])), sep="")
                 shown = len(lines)
                 if not follow:
                     break
                 time.sleep(POLL_S)
-        except KeyboardInterrupt:
-            pass
     if not shown:
-        console.print("nothing is noted yet")
+        console.print("the log is empty")
 
 
-def _on_disk(settings: "Settings") -> dict[str, Any]:
-    """Return the part of the state that is on disk, without a server."""
-    from ainerd.cli._waiting import waiting
-    from ainerd.server import at_work
+def waiting(unwritten: Path) -> dict[str, int]:
+    """Count the runs in the folder of an agent, without the agent.
 
-    backup = settings.storage.directory / "unwritten"
-    return {"agent": settings.name, "at_work": at_work(backup, settings.name), **waiting(backup)}
+    Runs ``going_on`` are in progress. Runs ``left`` belong to a killed session. Runs ``raw_kept`` and ``spooled`` wait
+    for Tiled. Runs ``set_aside`` cannot be read and wait for a person.
+    """
+    in_progress = []
+    for path in (unwritten / "journal").glob("*.jsonl"):
+        with suppress(OSError):  # the file disappears when Tiled has the run
+            in_progress.append(time.time() - path.stat().st_mtime < YOUNG_S or _is_locked(path))
+    alive, results = sum(in_progress), unwritten / "results"
+    return {
+        "going_on": alive,
+        "left": len(in_progress) - alive,
+        "raw_kept": max(len([*unwritten.glob("*.jsonl")]) - alive, 0),
+        "spooled": len([*results.glob("*.jsonl")]),
+        "set_aside": len([*results.glob("*.unreadable")]),
+    }
 
 
-def _on_server(tiled: str | None, settings: "Settings | None") -> dict[str, Any]:
+def _is_locked(path: Path) -> bool:
+    import fcntl
+
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
     """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
     from concurrent.futures import ThreadPoolExecutor
     from concurrent.futures import TimeoutError as TookTooLong
 
     from ainerd.server import ServerError, connect, running
 
-    storage = None if settings is None else settings.storage
-    uri = tiled or (storage.uri if storage else "")
-    key: str | None = os.environ.get(KEY) or None
-    directory = Path(uri) if uri and Path(uri).is_dir() else None
-    if not uri and storage is not None:
-        directory = storage.directory
-    if directory is not None:
-        found = running(directory)
-        if found is None:
-            hint = "a session starts it, or ainerd serve"
-            return {"tiled": None, "away": f"the embedded server of {directory} is not running: {hint}"}
-        uri, key = found
+    if isinstance(place, Path):
+        server = running(place)
+        if server is None:
+            hint = "to start it: open a session, or ainerd serve"
+            return {"tiled": None, "away": f"the embedded server of {place} is not running; {hint}"}
+        uri, key = server
+    else:
+        uri, key = place, os.environ.get(KEY, "")
+    address = {"tiled": uri.partition("?")[0]}
     try:
-        client = connect(uri, key, timeout_s=ANSWER_S)
+        client = connect(uri, key or None, timeout_s=ANSWER_S)
     except ServerError as error:
-        return {"tiled": uri.partition("?")[0], "away": str(error)}
+        return {**address, "away": str(error)}
     pool = ThreadPoolExecutor(1)
     try:
-        about = pool.submit(_read, client, None if settings is None else settings.name).result(READ_S)
+        return {**address, **pool.submit(_read, client, agent).result(READ_S)}
     except TookTooLong:
-        about = {"away": f"it takes longer than {READ_S:g} s to answer"}
+        return {**address, "away": f"the server needs more than {READ_S:g} s to answer"}
     except Exception as error:  # any error: the rest is still printed
-        about = {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        return {**address, "away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         client.context.http_client.close()
-    return {"tiled": uri.partition("?")[0], **about}
 
 
 def _read(client: "Container", agent: str | None) -> dict[str, Any]:
@@ -136,10 +161,10 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
         given = {key: dumps(value) for key, value in values.items() if value is not None}
         return {"filter[eq][condition][key]": [*given], "filter[eq][condition][value]": [*given.values()]}
 
-    def newest(path: str, **values: str | None) -> dict[str, Any] | None:
+    def newest(path: str, **values: str | None) -> dict[str, Any]:
         wanted = {"fields": "metadata", "omit_links": True, "sort": "-", "page[limit]": 1}
-        found = get(f"{base}/{path}", **wanted, **equal(**values))["data"]
-        return found[0]["attributes"]["metadata"] if found else None
+        nodes = get(f"{base}/{path}", **wanted, **equal(**values))["data"]
+        return nodes[0]["attributes"]["metadata"] if nodes else {}
 
     one = {"fields": "", "page[limit]": 1}
     if get(base, **one, **{"filter[lookup][condition][key]": "ainerd"})["meta"]["count"] == 0:
@@ -150,32 +175,19 @@ def _read(client: "Container", agent: str | None) -> dict[str, Any]:
     counted = get(by_status, metadata="status", counts=True, **equal(agent=agent))["metadata"]["status"] or []
     last = newest("ainerd/results", agent=agent)
     ready = newest("ainerd/suggestions", status="proposed", agent=agent)
-    names = ("scan_id", "event", "run_time", "status", "regime", "novelty_p", "novel", "reason")
-    following = None
-    if ready is not None:
-        units = (last or {}).get("units") or {}
-        following = {"position": {name: ready[name] for name in ready["positions"]}, "reason": ready["reason"]}
-        following["units"] = {name: units[name] for name in ready["positions"] if name in units}
+    names, units = ready.get("positions", ()), last.get("units") or {}
+    following = {
+        "position": {name: ready[name] for name in names},
+        "reason": ready.get("reason"),
+        "units": {name: units[name] for name in names if name in units},
+    }
     return {
         "runs": runs,
         "runs_unfinished": runs - n_ended,
         "results": {str(each["value"]): int(each["count"]) for each in counted},
-        "last": last and {name: last[name] for name in names if last.get(name) is not None},
-        "next": following,
+        "last": {name: last[name] for name in LAST if last.get(name) is not None} or None,
+        "next": following if ready else None,
     }
-
-
-def _show(state: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(style="dim", no_wrap=True)
-    lines.add_column(overflow="fold")
-    for name, text, style in _lines(state):
-        lines.add_row(name, Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style))
-    Console().print(lines)
 
 
 def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -185,8 +197,8 @@ def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
 
     lines = []
     if "agent" in state:
-        who = state["at_work"]
-        at_work = "not at work on this machine" if who is None else f"at work{process_text(who)}"
+        process = state["at_work"]
+        at_work = "not running on this machine" if process is None else f"at work{process_text(process)}"
         lines.append(("agent", f"{state['agent']}: {at_work}", ""))
     if state["tiled"]:
         lines.append(("tiled", state["tiled"], ""))
@@ -194,21 +206,20 @@ def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
         lines.append(("", state["away"], "yellow"))
     if "agent" in state:
         waits = {
-            "going on": state["going_on"],
             "left by a session that was killed": state["left"],
             "kept for Tiled": state["raw_kept"],
             "to be analysed when Tiled is back": state["spooled"],
             "set aside as unreadable": state["set_aside"],
         }
-        on_disk = ", ".join(f"{n} {what}" for what, n in waits.items() if n) or "none going on, none waits"
-        waiting = any(n for what, n in waits.items() if what != "going on")
-        lines.append(("runs here", on_disk, "yellow" if waiting else ""))
+        counts = ", ".join(f"{n} {what}" for what, n in ({"in progress": state["going_on"]} | waits).items() if n)
+        text = counts or "none in progress, none waiting on disk"
+        lines.append(("runs here", text, "yellow" if any(waits.values()) else ""))
     if "results" in state:
         unfinished = f", {state['runs_unfinished']} without an end" if state["runs_unfinished"] else ""
+        by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items()))
         lines.append(("runs in Tiled", f"{state['runs']}{unfinished}", ""))
-        by_status = ", ".join(f"{n} {status}" for status, n in sorted(state["results"].items())) or "none yet"
-        lines.append(("results", by_status, ""))
-        lines.append(("last", _result(state["last"]), ""))
+        lines.append(("results", by_status or "none yet", ""))
+        lines.append(("last", _result(state["last"]) if state["last"] else "none yet", ""))
         if state["next"] is None:
             lines.append(("next", "no suggestion waits", ""))
         else:
@@ -217,9 +228,7 @@ def _lines(state: dict[str, Any]) -> list[tuple[str, str, str]]:
     return lines
 
 
-def _result(last: dict[str, Any] | None) -> str:
-    if last is None:
-        return "none yet"
+def _result(last: dict[str, Any]) -> str:
     from ainerd.results import scan_text
 
     when = f" of {datetime.fromtimestamp(last['run_time']):%d %b %H:%M:%S}" if "run_time" in last else ""

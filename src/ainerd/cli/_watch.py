@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ainerd.cli._shared import Tiled, opened
+from ainerd.cli._shared import Tiled, opened, stopping
 
 if TYPE_CHECKING:
     import threading
@@ -31,9 +31,7 @@ def watch(
     config: Instrument,
     documents: Documents = "tiled",
     tiled: Tiled = None,
-    metrics: Annotated[
-        int | None, typer.Option(help="Port on 127.0.0.1 for Prometheus, with the health of the agent.")
-    ] = None,
+    metrics: Annotated[int | None, typer.Option(help="Port on 127.0.0.1 for Prometheus: the agent's health.")] = None,
     json_log: JsonLog = False,
 ) -> None:
     """Watch runs, write their results to Tiled, and keep the next suggestion ready there, until Ctrl-C.
@@ -114,15 +112,10 @@ def observing(
     config: Path, tiled: str | None, what: str, *, json_log: bool
 ) -> "Iterator[tuple[Observer, threading.Event]]":
     """Open an agent without devices, and an event that Ctrl-C or SIGTERM sets. At the end wait for all analyses."""
-    import signal
-    import threading
-
     from ainerd.agent import build_observer
     from ainerd.config import Settings
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stopping()
     _log_to_stderr(as_json=json_log)
     settings = Settings.load(config)
     with opened(tiled, config) as client:

@@ -357,6 +357,6 @@ def _log_error(name: str, doc: Mapping[str, Any], error: BaseException) -> None:
         logger.warning("left out: %s", invalid)
         return
     if isinstance(error, KeyError):
-        logger.warning("left out: a %s document of %s, which did not come before", name, error)
+        logger.warning("left out: a %s document that refers to %s, which has not arrived", name, error)
     else:
         logger.error("error in a %s document", name, exc_info=error)

@@ -1,17 +1,21 @@
-"""Example runs, and a feed that passes their frames to a technique in the way of an agent."""
+"""Example runs, a feed that passes their frames to a technique in the way of an agent, and a technique under test."""
 
 import uuid
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ainerd.technique import Analysis, RunAnalysis, RunInfo, Technique, begin
+from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Technique, begin
 
 BLOCK = 50  # frames
 BEGAN = 1.7e9  # seconds since 1970
+Problems = Iterator[tuple[Any, str]]  # whether something is wrong, and the problem with its remedy in one line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +119,9 @@ class Feed:
     def value(self, key: str) -> float | None:
         """Return the first value of a reading, or None before its first value."""
         for run, taken in zip(self._runs, self._taken, strict=True):
-            if key in run.readings:
-                values = np.asarray(run.readings[key], dtype=float)
-                if not values.ndim:
-                    return float(values)
-                if taken:
-                    return float(values[0])
+            values = np.asarray(run.readings.get(key, ()), dtype=float)
+            if key in run.readings and (taken or not values.ndim):
+                return float(values.flat[0])
         return None
 
     def of_frames(self, key: str) -> NDArray[np.float64]:
@@ -153,3 +154,51 @@ class Feed:
             "readings": self,
         }
         return RunInfo(**(fields | changes))
+
+
+class CheckFailed(Exception):
+    """Raised if a check fails. The message gives the problem and its remedy in one line."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A technique and runs that it can analyse."""
+
+    technique: Technique
+    runs: tuple[ExampleRun, ...]
+    section: Mapping[str, Any] | None
+    folder: Path
+    has_own_runs: bool
+
+    @property
+    def run(self) -> ExampleRun:
+        """The first run."""
+        return self.runs[0]
+
+    @cached_property
+    def analyses(self) -> list[Analysis]:
+        """The technique's result for each run."""
+        return [analyse(self.technique, run) for run in self.runs]
+
+
+def outcome(attempt: Callable[[], Analysis], name: str) -> Analysis | AnalysisError:
+    """Return the result of an attempt, or the AnalysisError that it raises.
+
+    Any other error fails the check. Warnings are ignored.
+    """
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return attempt()
+    except AnalysisError as error:
+        if not is_one_line(error):
+            raise CheckFailed(f"{name}: AnalysisError must give its reason in one line, got {str(error)!r}") from error
+        return error
+    except Exception as error:
+        todo = "raise AnalysisError with a reason, or give a result"
+        raise CheckFailed(f"{name}: {type(error).__name__}: {error}; {todo}") from error
+
+
+def is_one_line(error: Exception) -> bool:
+    """Return whether the message of an error is one nonempty line."""
+    return bool(str(error).strip()) and "\n" not in str(error)

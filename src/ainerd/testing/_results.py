@@ -1,17 +1,16 @@
 """Checks of the results of good runs, and of runs that are cut short, empty, damaged or badly described."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ainerd.results import ResultRecord
 from ainerd.technique import Analysis, AnalysisError, Series
-from ainerd.testing._example import BLOCK, ExampleRun, Feed, analyse
-from ainerd.testing._trial import Problems, Trial, is_one_line, outcome, result_problems
+from ainerd.testing._example import BLOCK, ExampleRun, Feed, Problems, Trial, analyse, is_one_line, outcome
 
 RELATIVE = 1e-6  # largest difference between two analyses of the same frames
 NUMBERS = "biufc"  # kinds of numpy dtypes
@@ -22,77 +21,74 @@ def pixels(trial: Trial) -> Problems:
     for run in trial.runs:
         analysis = Feed(trial.technique, run).analysis
         found, size = analysis.pixels, run.frames[0].size
-        if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
-            yield "pixels must be a flat array of integers, np.flatnonzero(mask) say"
-        if not found.size:
-            yield "pixels is empty: a technique wants at least one"
-        if found.min() < 0 or found.max() >= size:
-            yield f"pixels must be flat indices in a frame, 0 … {size - 1}, found {found.min()} … {found.max()}"
-        if np.unique(found).size != found.size:
-            yield "pixels names a pixel twice"
-        if not np.array_equal(analysis.pixels, found):
-            yield "pixels changes from call to call: work it out once"
+        is_flat = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind in "iu"
+        yield not is_flat, "pixels must be a flat array of integers, np.flatnonzero(mask) say"
+        yield not found.size, "pixels is empty: a technique wants at least one"
+        low, high = found.min(), found.max()
+        yield low < 0 or high >= size, f"pixels must be flat indices in a frame, 0 … {size - 1}, found {low} … {high}"
+        yield np.unique(found).size != found.size, "pixels names a pixel twice"
+        yield not np.array_equal(analysis.pixels, found), "pixels changes from call to call: work it out once"
 
 
 def embedding(trial: Trial) -> Problems:
     """Check that each embedding has the announced size, is float32 and is finite."""
     for analysis in trial.analyses:
-        yield from result_problems(trial.technique, analysis, "an example run")
+        yield from _problems(trial, "an example run", analysis)
 
 
 def novelty(trial: Trial) -> Problems:
     """Check that a result with a p-value has the alpha of the technique in its calibration."""
     alpha = trial.technique.alpha
     for analysis in trial.analyses:
-        if analysis.novelty_p is not None and (given := analysis.calibration.get("alpha")) != alpha:
-            yield f"with a novelty_p, calibration['alpha'] must be the technique's alpha {alpha}, got {given}"
+        is_wrong = analysis.novelty_p is not None and (given := analysis.calibration.get("alpha")) != alpha
+        if is_wrong:
+            yield True, f"with a novelty_p, calibration['alpha'] must be the technique's alpha {alpha}, got {given}"
 
 
 def arrays(trial: Trial) -> Problems:
     """Check that arrays are numpy arrays with named dimensions."""
     for analysis in trial.analyses:
         for name, array in analysis.arrays.items():
-            if not isinstance(array, np.ndarray):
-                yield f"arrays[{name!r}] must be a numpy array, got {type(array).__name__}"
-            if name not in analysis.dims:
-                yield f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array"
+            kind = type(array).__name__
+            yield not isinstance(array, np.ndarray), f"arrays[{name!r}] must be a numpy array, got {kind}"
+            is_named = name in analysis.dims
+            yield not is_named, f"dims[{name!r}] is missing: name the {array.ndim} dimension(s) of the array"
 
 
 def summary(trial: Trial) -> Problems:
     """Check that the values of the summary have valid names, types and units, and that other fields are plain JSON."""
-    from ainerd.results import ResultRecord
-
     taken = {*ResultRecord.model_fields, "digest"}
     for analysis in trial.analyses:
         for name, value in analysis.summary.items():
             if not name or set(name) & set("./") or name in taken:
-                yield f"summary: {name!r} is taken, empty, or has a dot or a slash: give it another name"
-            is_number = isinstance(value, int | float | np.number)
-            if not (value is None or isinstance(value, str) or is_number):
-                yield f"summary[{name!r}] must be a number, text or None, got {type(value).__name__}"
+                yield True, f"summary: {name!r} is taken, empty, or has a dot or a slash: give it another name"
+            is_number, kind = isinstance(value, int | float | np.number), type(value).__name__
+            is_known = is_number or value is None or isinstance(value, str)
+            yield not is_known, f"summary[{name!r}] must be a number, text or None, got {kind}"
             if is_number and not isinstance(value, bool) and name not in analysis.units:
-                yield f"units[{name!r}] is missing: every number of the summary needs its unit, '1' if it has none"
-        if wrong := [name for name, unit in analysis.units.items() if not isinstance(unit, str)]:
-            yield f"units must be text: {', '.join(wrong)}"
-        for what in ("model", "calibration"):
+                remedy = "every number of the summary needs its unit, '1' if it has none"
+                yield True, f"units[{name!r}] is missing: {remedy}"
+        wrong = [name for name, unit in analysis.units.items() if not isinstance(unit, str)]
+        yield wrong, f"units must be text: {', '.join(wrong)}"
+        for name in ("model", "calibration"):
             try:
-                json.dumps(getattr(analysis, what))
+                json.dumps(getattr(analysis, name))
             except TypeError as error:
-                yield f"{what} must be plain JSON values: {error}"
+                yield True, f"{name} must be plain JSON values: {error}"
 
 
 def block_sizes(trial: Trial) -> Problems:
     """Check that the same frames in blocks of any size give the same result, and that `push` changes no block."""
     run, first = trial.run, trial.analyses[0]
     for block, how in ((BLOCK, "once more"), (7, "in blocks of 7"), (1, "one by one")):
-        if different := _different(first, analyse(trial.technique, run, block=block)):
-            yield f"the same frames {how} give another {different}: seed what is random, sum in float64"
+        different = _different(first, analyse(trial.technique, run, block=block))
+        yield different, f"the same frames {how} give another {different}: seed what is random, sum in float64"
     analysis = Feed(trial.technique, run).analysis
     pushed = run.frames.reshape(len(run.frames), -1)[:, analysis.pixels]
     copy = pushed.copy()
     analysis.push(pushed)
-    if not np.array_equal(pushed, copy, equal_nan=copy.dtype.kind == "f"):
-        yield "push() changes the block: work on a copy"
+    is_same = np.array_equal(pushed, copy, equal_nan=copy.dtype.kind == "f")
+    yield not is_same, "push() changes the block: work on a copy"
 
 
 def interleaved_runs(trial: Trial) -> Problems:
@@ -107,19 +103,10 @@ def interleaved_runs(trial: Trial) -> Problems:
     for _ in range(max(len(first.frames), len(second.frames)) // 5 + 1):
         for feed in feeds:
             feed.push(5)
+    remedy = "keep the state of a run in what begin() returns, not in the technique"
     for one, feed in zip(alone, feeds, strict=True):
-        if different := _different(one, feed.push().finish()):
-            yield (
-                f"a run gives another {different} while a second one is analysed: keep the state of a run in what "
-                "begin() returns, not in the technique"
-            )
-
-
-def readings(trial: Trial) -> Problems:
-    """Check that a run without readings gives a result or an AnalysisError."""
-    if trial.run.readings:
-        run = replace(trial.run, readings={})
-        yield from _attempt(trial, "a run without readings", lambda: analyse(trial.technique, run))
+        different = _different(one, feed.push().finish())
+        yield different, f"a run gives another {different} while a second one is analysed: {remedy}"
 
 
 def series(trial: Trial) -> Problems:
@@ -130,65 +117,68 @@ def series(trial: Trial) -> Problems:
     runs = trial.run, (trial.runs[1] if len(trial.runs) > 1 else trial.run)
     first, second = (replace(run, start={unit.key: "an example", **run.start}) for run in runs)
     feed = Feed(trial.technique, first, n_frames=None).push()
-    yield from result_problems(trial.technique, feed.finish(), "the first run of a series")
+    yield from _problems(trial, "the first run of a series", feed.finish())
     grown = feed.next_run(second).push().finish()
-    yield from result_problems(trial.technique, grown, "the second run of a series")
+    yield from _problems(trial, "the second run of a series", grown)
     direct = Feed(trial.technique, first, n_frames=None).push().next_run(second).push().finish()
-    if different := _different(direct, grown):
-        yield f"finish() after the first run of a series changes {different} of the second: it may only look"
+    different = _different(direct, grown)
+    yield different, f"finish() after the first run of a series changes {different} of the second: it may only look"
+
+
+def readings(trial: Trial) -> Problems:
+    """Check that a run without readings gives a result or an AnalysisError."""
+    if trial.run.readings:
+        yield from _attempt(trial, "a run without readings", readings={})
 
 
 def partial_runs(trial: Trial) -> Problems:
     """Check a run that has fewer frames than announced."""
     total = len(trial.run.frames)
     for n in {1, max(total // 2, 1)}:
-        yield from _attempt(trial, f"{n} of {total + 1} frames", partial(_cut, trial, n, total + 1))
+        yield from _attempt(trial, f"{n} of {total + 1} frames", n_frames=total + 1, n=n)
 
 
 def too_many_frames(trial: Trial) -> Problems:
     """Check a run that has more frames than announced."""
     n = len(trial.run.frames)
     if n > 1:
-        yield from _attempt(trial, f"{n} of {n - 1} frames", partial(_cut, trial, n, n - 1))
+        yield from _attempt(trial, f"{n} of {n - 1} frames", n_frames=n - 1)
 
 
 def no_frames(trial: Trial) -> Problems:
     """Check that a run without frames raises AnalysisError."""
-    if not isinstance(outcome(lambda: _feed(trial).finish(), "finish() without frames"), AnalysisError):
-        yield "finish() without frames must raise AnalysisError, it gave a result"
+    result = outcome(lambda: Feed(trial.technique, trial.run).finish(), "finish() without frames")
+    is_refused = isinstance(result, AnalysisError)
+    yield not is_refused, "finish() without frames must raise AnalysisError, it gave a result"
 
 
 def unknown_number_of_frames(trial: Trial) -> Problems:
     """Check a run with `n_frames` = None: the number of frames is unknown. In a series `n_frames` is always None."""
-    found = outcome(lambda: _feed(trial, n_frames=None).push().finish(), "n_frames = None")
-    yield from result_problems(trial.technique, found, "n_frames = None")
-    if isinstance(found, AnalysisError) and isinstance(trial.technique.unit, Series):
-        yield f"in a series n_frames is always None, but that is refused: {found}"
+    result = outcome(lambda: Feed(trial.technique, trial.run, n_frames=None).push().finish(), "n_frames = None")
+    yield from _problems(trial, "n_frames = None", result)
+    is_refused = isinstance(result, AnalysisError) and isinstance(trial.technique.unit, Series)
+    yield is_refused, f"in a series n_frames is always None, but that is refused: {result}"
 
 
 def unknown_frame_time(trial: Trial) -> Problems:
     """Check a run with `frame_time_s` = None: the detector's configuration does not contain the frame time."""
-    run = replace(trial.run, frame_time_s=None)
-    yield from _attempt(trial, "frame_time_s = None", lambda: analyse(trial.technique, run))
+    yield from _attempt(trial, "frame_time_s = None", frame_time_s=None)
 
 
 def other_frame_shape(trial: Trial) -> Problems:
     """Check that frames of another shape are refused with an AnalysisError or a ValueError, or analysed."""
     _, ny, nx = trial.run.frames.shape
-    what = f"frames of {ny + 1} × {nx + 3}"
+    shape = f"frames of {ny + 1} × {nx + 3}"
     run = replace(trial.run, frames=np.pad(trial.run.frames, ((0, 0), (0, 1), (0, 3))))
     try:
         feed = Feed(trial.technique, run)
     except (AnalysisError, ValueError) as error:
-        if not is_one_line(error):
-            yield f"begin() must refuse a frame_shape in one line, said {str(error)!r}"
+        yield not is_one_line(error), f"begin() must refuse a frame_shape in one line, got {str(error)!r}"
     except Exception as error:
-        yield (
-            f"{what} after {ny} × {nx}: begin() raised {type(error).__name__}: {error}; raise AnalysisError if the "
-            "shape does not fit"
-        )
+        raised = f"begin() raised {type(error).__name__}: {error}"
+        yield True, f"{shape} after {ny} × {nx}: {raised}; raise AnalysisError if the shape does not fit"
     else:
-        yield from _attempt(trial, what, lambda: feed.push().finish())
+        yield from _problems(trial, shape, outcome(lambda: feed.push().finish(), shape))
 
 
 def damaged_frames(trial: Trial) -> Problems:
@@ -197,53 +187,53 @@ def damaged_frames(trial: Trial) -> Problems:
     highest = np.iinfo(frames.dtype).max if frames.dtype.kind in "iu" else np.finfo(frames.dtype).max
     with_nan = frames.astype(np.float32)
     with_nan[:, ::3] = np.nan
-    for what, damaged in (
-        ("frames of zeros", np.zeros_like(frames)),
-        ("saturated frames", np.full_like(frames, highest)),
-        ("frames with NaN", with_nan),
-        ("frames of NaN", np.full_like(with_nan, np.nan)),
-    ):
-        run: ExampleRun = replace(trial.run, frames=damaged)
-        yield from _attempt(trial, what, partial(analyse, trial.technique, run))
+    yield from _attempt(trial, "frames of zeros", frames=np.zeros_like(frames))
+    yield from _attempt(trial, "saturated frames", frames=np.full_like(frames, highest))
+    yield from _attempt(trial, "frames with NaN", frames=with_nan)
+    yield from _attempt(trial, "frames of NaN", frames=np.full_like(with_nan, np.nan))
 
 
-def _feed(trial: Trial, **changes: Any) -> Feed:
-    return Feed(trial.technique, trial.run, **changes)
+def _attempt(trial: Trial, name: str, n: int | None = None, **changes: Any) -> Problems:
+    """Check that a changed run, or its first `n` frames, gives a valid result or an AnalysisError.
+
+    `n_frames` is the announced number of frames; other changes are fields of the `ExampleRun`.
+    """
+    announced = {key: changes.pop(key) for key in ("n_frames",) if key in changes}
+    run: ExampleRun = replace(trial.run, **changes)
+    result = outcome(lambda: Feed(trial.technique, run, **announced).push(n).finish(), name)
+    yield from _problems(trial, name, result)
 
 
-def _cut(trial: Trial, n: int, announced: int) -> Analysis:
-    return _feed(trial, n_frames=announced).push(n).finish()
-
-
-def _attempt(trial: Trial, what: str, attempt: Callable[[], Analysis]) -> Problems:
-    """Check that an attempt gives a valid result or an AnalysisError."""
-    yield from result_problems(trial.technique, outcome(attempt, what), what)
+def _problems(trial: Trial, name: str, analysis: Analysis | AnalysisError) -> Problems:
+    """Yield the problems with the embedding, p-value and status of a result; an AnalysisError has no problems."""
+    if isinstance(analysis, AnalysisError):
+        return
+    embedding, p, shape = analysis.embedding, analysis.novelty_p, (trial.technique.embedding_size,)
+    if not isinstance(embedding, np.ndarray) or embedding.shape != shape:
+        got = f"got shape {np.shape(embedding)}"
+        yield True, f"{name}: the embedding must be an array of shape {shape} (embedding_size), {got}"
+    is_float, is_finite = embedding.dtype == np.float32, np.isfinite(embedding).all()
+    yield not is_float, f"{name}: the embedding must be float32, got {embedding.dtype}: use astype"
+    yield not is_finite, f"{name}: the embedding holds NaN or infinity; raise AnalysisError with the reason instead"
+    yield p is not None and not 0 <= p <= 1, f"{name}: novelty_p must be None or lie in [0, 1], got {p}"
+    is_known = analysis.status in ("complete", "partial")
+    yield not is_known, f"{name}: status must be 'complete' or 'partial', got {analysis.status!r}"
 
 
 def _different(one: Analysis, two: Analysis) -> str:
-    """Return the names of the fields in which two results differ."""
-    return ", ".join(_differences(one, two))
+    """Return the names of the values in which two results differ."""
+    a, b = _values(one), _values(two)
+    return ", ".join(name for name in a | b if name not in a or name not in b or not _is_close(a[name], b[name]))
 
 
-def _differences(one: Analysis, two: Analysis) -> Iterator[str]:
-    if not _is_close(one.embedding, two.embedding):
-        yield "embedding"
-    p, q = one.novelty_p, two.novelty_p
-    if (p is None) != (q is None) or (p is not None and q is not None and not _is_close(p, q)):
-        yield "novelty_p"
-    tables = {f"tables[{name!r}]": name for name in {**one.tables, **two.tables}}
-    pairs: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
-        "arrays": (one.arrays, two.arrays),
-        **{what: (one.tables.get(name, {}), two.tables.get(name, {})) for what, name in tables.items()},
-        "summary": (one.summary, two.summary),
-    }
-    for what, (a, b) in pairs.items():
-        for name in {**a, **b}:
-            if name not in a or name not in b or not _is_close(a[name], b[name]):
-                yield f"{what}[{name!r}]"
+def _values(analysis: Analysis) -> dict[str, Any]:
+    parts: dict[str, Mapping[str, Any]] = {"arrays": analysis.arrays, "summary": analysis.summary}
+    parts |= {f"tables[{name!r}]": table for name, table in analysis.tables.items()}
+    named = {f"{part}[{name!r}]": value for part, values in parts.items() for name, value in values.items()}
+    return {"embedding": analysis.embedding, "novelty_p": analysis.novelty_p, **named}
 
 
-def _is_close(one: ArrayLike, two: ArrayLike) -> bool:
+def _is_close(one: Any, two: Any) -> bool:
     a, b = np.asarray(one), np.asarray(two)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
@@ -254,20 +244,6 @@ def _is_close(one: ArrayLike, two: ArrayLike) -> bool:
 
 
 RESULTS = (
-    pixels,
-    embedding,
-    novelty,
-    arrays,
-    summary,
-    block_sizes,
-    interleaved_runs,
-    readings,
-    series,
-    partial_runs,
-    too_many_frames,
-    no_frames,
-    unknown_number_of_frames,
-    unknown_frame_time,
-    other_frame_shape,
-    damaged_frames,
+    *(pixels, embedding, novelty, arrays, summary, block_sizes, interleaved_runs, readings, series, partial_runs),
+    *(too_many_frames, no_frames, unknown_number_of_frames, unknown_frame_time, other_frame_shape, damaged_frames),
 )

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ainerd.technique import AnalysisError, Technique
-from ainerd.testing._example import ExampleRun, default_runs
-from ainerd.testing._optional import OPTIONAL
+from ainerd.technique import AnalysisError, Technique, provides
+from ainerd.testing._example import CheckFailed, ExampleRun, Problems, Trial, default_runs
 from ainerd.testing._panels import PANELS
-from ainerd.testing._required import REQUIRED, protocol
+from ainerd.testing._parts import OPTIONAL, REQUIRED, protocol
 from ainerd.testing._results import RESULTS
-from ainerd.testing._trial import CheckFailed, Problems, Trial
 
 
 class TechniqueCheckError(AssertionError):
@@ -37,7 +35,10 @@ class Check:
     def __call__(self) -> None:
         """Raise `TechniqueCheckError` if the check fails."""
         try:
-            problem = next(self._check(self._trial), None)
+            part = OPTIONAL.get(self._check)
+            is_there = part is None or provides(self._trial.technique, part)
+            problems = self._check(self._trial) if is_there else ()
+            problem = next((text for is_wrong, text in problems if is_wrong), None)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:
@@ -114,10 +115,9 @@ def example_runs(trial: Trial) -> Problems:
     remedy = "give runs that it can"
     if not trial.has_own_runs:
         n, ny, nx = trial.run.frames.shape
-        remedy = (
-            f"give runs=[ExampleRun(frames=…)] that it can, instead of {n} frames of {ny} × {nx} with Poisson counts"
-        )
+        default = f"{n} frames of {ny} × {nx} with Poisson counts"
+        remedy = f"give runs=[ExampleRun(frames=…)] that it can, instead of {default}"
     try:
         trial.analyses  # noqa: B018  (cached)
     except AnalysisError as error:
-        yield f"cannot be analysed: {error}; {remedy}"
+        yield True, f"cannot be analysed: {error}; {remedy}"

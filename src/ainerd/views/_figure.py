@@ -1,16 +1,20 @@
-"""The figure of a campaign: sample map, next point, latent space, and a timeline of the runs."""
+"""The figure of a campaign: sample map, next point, latent space, and a timeline of the runs; and one panel alone."""
 
 import textwrap
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -21,10 +25,12 @@ from ainerd.views._style import (
     attempt,
     discs,
     empty_panel,
+    fit_titles,
     in_order,
     panel_title,
     regime_colour,
     regime_name,
+    scale_marks,
     spread,
 )
 from ainerd.words import named_place
@@ -33,9 +39,16 @@ if TYPE_CHECKING:
     from ainerd.steering import SampleMap  # imports bluesky
 
 SIZE = (14.4, 8.8)  # inches: fits a screen of 1440 × 900 at 100 dpi
-_NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
 STEPS = 30  # of the path that have an arrowhead
+MM = 1 / 25.4  # in inches
+TYPE = 7.0  # points; no type of a saved panel is larger
+SMALLEST = 5.0
+ENDINGS = (".pdf", ".svg", ".png")
 _LENGTHS = {"empty_radius"}  # terms in the motors' unit; the others are chances and shares
+_NEXT: dict[str, Any] = {"marker": "*", "facecolor": "gold", "edgecolor": "black", "linewidth": 0.9}
+_EMBEDDED: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "font.size": TYPE, "axes.linewidth": 0.5}
+# Panels that can be saved, with the ratio of height to width.
+_HEIGHTS = {"map": 1.1, "latent": 0.95, "novelty": 0.8, "timeline": 1.1, "gallery": 0.45}
 
 
 def campaign_figure(scene: Scene) -> Figure:
@@ -50,27 +63,82 @@ def draw_campaign(figure: Figure, scene: Scene) -> None:
     runs = scene.runs
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=[1, 1.1]))
     sample, why, right = top.subfigures(1, 3, width_ratios=[1.12, 0.5, 2.1])
-    gallery = getattr(scene.panels, "gallery", None)
-    latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if gallery else (right, bottom)
-    panels: list[tuple[str, Any, Callable[[Any], object]]] = [
-        ("the sample map", sample, lambda place: draw_map(place.subplots(), scene, runs)),
-        ("the next point", why, lambda place: draw_terms(place.subplots(), scene)),
-        ("the latent space", latent, lambda place: draw_latent(place.subplots(), scene, runs)),
-        ("the timeline", timeline, lambda place: draw_timeline(place, scene, runs)),
-    ]
-    if gallery:
-        panels.append(("the technique's gallery", right, lambda place: gallery(place, scene, runs)))
-    for panel, place, draw in panels:
-        attempt(panel, place, draw)
-    figure.legend(
-        handles=legend_of(scene, runs),
-        loc="outside lower center",
-        ncols=12,
-        frameon=False,
-        columnspacing=1.2,
-        handletextpad=0.4,
-    )
+    has_gallery = "gallery" in panel_names(scene)
+    latent, timeline = bottom.subfigures(1, 2, width_ratios=[1, 1.6]) if has_gallery else (right, bottom)
+    places = {"map": sample, "next": why, "latent": latent, "timeline": timeline}
+    for panel, place in (places | {"gallery": right} if has_gallery else places).items():
+        draw_panel(panel, place, scene, runs)
+    style: dict[str, Any] = {"ncols": 12, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.4}
+    figure.legend(handles=legend_of(scene, runs), loc="outside lower center", **style)
     spread(figure)
+
+
+def draw_panel(panel: str, place: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw a panel; if that fails, write the error in its place."""
+    name, draw = PANELS[panel]
+    attempt(name, place, lambda region: draw(region, scene, runs))
+
+
+def panel_names(scene: Scene) -> list[str]:
+    """Return the names of the panels of a campaign that can be saved."""
+    return [name for name in _HEIGHTS if name != "gallery" or getattr(scene.panels, "gallery", None)]
+
+
+def save_panel(scene: Scene, panel: str, path: str | Path, *, width_mm: float = 85.0) -> Path:
+    """Draw one panel to a file, with the type size that journals ask for, and return its path.
+
+    Parameters
+    ----------
+    scene : Scene
+    panel : str
+        One of `panel_names`.
+    path : path
+        Ends in .pdf, .svg or .png (600 dots an inch). Fonts are embedded in a PDF, text stays text in an SVG.
+    width_mm : float
+        Width of the file; 85 mm is a column in most journals.
+
+    Raises
+    ------
+    ValueError
+        If the panel is unknown, the path has another ending, or the width is out of range.
+    """
+    path = Path(path)
+    if panel not in panel_names(scene):
+        raise ValueError(f"there is no panel {panel!r}: there are {', '.join(panel_names(scene))}")
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{path}: give a name that ends in {', '.join(ENDINGS)}")
+    if not 20 <= width_mm <= 1000:
+        raise ValueError(f"width_mm is a width in millimetres from 20 to 1000, got {width_mm}")
+    with matplotlib.rc_context(_EMBEDDED):
+        size = width_mm * MM, _HEIGHTS[panel] * width_mm * MM
+        figure, runs = Figure(figsize=size, layout="constrained", dpi=150), scene.runs
+        PANELS[panel][1](figure, scene, runs)
+        if panel in ("map", "latent", "novelty") and len(runs):
+            columns = 2 if width_mm < 120 else 4
+            style: dict[str, Any] = {"ncols": columns, "frameon": False, "columnspacing": 1.0, "handletextpad": 0.3}
+            figure.legend(handles=legend_of(scene, runs), loc="outside lower center", **style)
+        _fit_marks(figure, min(1.0, max(0.4, width_mm / 180)))  # they are made for a figure of 366 mm
+        _fit_type(figure)
+        spread(figure)
+        _fit_type(figure)
+        fit_titles(figure)
+        figure.savefig(path, dpi=600)
+    return path
+
+
+def _fit_marks(figure: Figure, share: float) -> None:
+    for artist in figure.findobj():
+        if isinstance(artist, PathCollection):
+            artist.set_sizes(artist.get_sizes() * share)
+        elif isinstance(artist, Line2D):
+            artist.set_markersize(artist.get_markersize() * share**0.5)
+    scale_marks(figure, share**0.5)
+
+
+def _fit_type(figure: Figure) -> None:
+    for text in figure.findobj(Text):
+        on_mark, size = text.get_gid() == "on a mark", text.get_fontsize()
+        text.set_fontsize(min(size, 4.5) if on_mark else min(max(size, SMALLEST), TYPE))
 
 
 def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
@@ -98,8 +166,9 @@ def legend_of(scene: Scene, runs: pd.DataFrame) -> list[Line2D]:
     return marks
 
 
-def draw_map(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+def draw_map(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the sample with the path, the regimes around it, and the next point."""
+    axes = place.subplots()
     motors = tuple(scene.bounds)[:2]
     x_range, y_range = [scene.bounds[motor] for motor in motors] + [(-1.0, 1.0)] * (2 - len(motors))
     placed = runs.dropna(subset=["x", "y"])
@@ -148,8 +217,9 @@ def _shade(axes: Axes, belief: "SampleMap", extent: tuple[float, float, float, f
     axes.imshow(image, extent=extent, origin="lower", interpolation="nearest", zorder=0)
 
 
-def draw_terms(axes: Axes, scene: Scene) -> None:
+def draw_next(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Write the next position, the reason, and the numbers behind it."""
+    axes = place.subplots()
     axes.set(xlim=(0, 1), ylim=(1, 0))
     axes.set_axis_off()
     axes.set_title("Next point", fontsize=11, loc="left")
@@ -157,9 +227,9 @@ def draw_terms(axes: Axes, scene: Scene) -> None:
         empty_panel(axes, "none is ready")
         return
     following = scene.following
-    place = named_place(following.position, scene.units).replace(", ", "\n")
+    position = named_place(following.position, scene.units).replace(", ", "\n")
     reason = "\n".join(textwrap.wrap(following.reason, 25))
-    axes.text(0, 0.02, f"{place}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
+    axes.text(0, 0.02, f"{position}\n\n{reason}", va="top", fontsize=8.5, linespacing=1.25, parse_math=False)
     height = min(0.11, 0.5 / max(len(following.terms), 1))
     for row, (term, value) in enumerate(reversed(list(following.terms.items()))):
         bottom, unit = 0.985 - height * row, ""
@@ -171,8 +241,9 @@ def draw_terms(axes: Axes, scene: Scene) -> None:
         axes.text(0, bottom - 0.015, f"{term.replace('_', ' ')} {value:.2f}{unit}", va="bottom", fontsize=8)
 
 
-def draw_latent(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+def draw_latent(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw the runs among the landmarks, in the landmarks' first two principal axes."""
+    axes = place.subplots()
     runs = runs[runs.index.isin(scene.embeddings.index)]
     points = scene.embeddings.loc[runs.index].to_numpy(float)
     landmarks = scene.landmarks if scene.landmarks is not None and scene.landmarks.names else None
@@ -215,14 +286,19 @@ def _draw_landmarks(axes: Axes, placed: NDArray[np.float64], landmarks: Landmark
         axes.annotate(name, above, (0, 7), textcoords="offset points", ha="center", fontsize=8.5, color="0.35")
 
 
-def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
+def draw_gallery(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
+    """Draw the technique's gallery."""
+    scene.panels.gallery(place, scene, runs)  # type: ignore[union-attr]
+
+
+def draw_timeline(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw strips with a column for each of the newest runs: novelty or regimes, the technique's strip, each series."""
     recent = runs.iloc[-NEWEST:]
     names = dict.fromkeys(name for series in scene.series.values() for name in series)
     series = list(names)[:MOST_SERIES]
     strip = getattr(scene.panels, "strip", None)
     ratios = [1.15, *([1.0] if strip else []), *[0.85] * len(series)]
-    first, *rest = np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
+    first, *rest = np.atleast_1d(place.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
     _draw_first(first, scene, runs)
     if strip:
         attempt("the technique's strip", rest[0], lambda axes: strip(axes, scene, runs))
@@ -233,8 +309,9 @@ def draw_timeline(figure: SubFigure, scene: Scene, runs: pd.DataFrame) -> None:
     _number((first, *rest)[-1], recent)
 
 
-def draw_first_strip(axes: Axes, scene: Scene, runs: pd.DataFrame) -> None:
+def draw_first_strip(place: Any, scene: Scene, runs: pd.DataFrame) -> None:
     """Draw only the novelty of the newest runs, or their regimes without a claim of novelty."""
+    axes = place.subplots()
     _draw_first(axes, scene, runs)
     _number(axes, runs.iloc[-NEWEST:])
 
@@ -298,3 +375,13 @@ def _draw_series(axes: Axes, scene: Scene, recent: pd.DataFrame, name: str) -> N
     if values and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")
     axes.set_ylabel(scene.labelled(name))
+
+
+PANELS: dict[str, tuple[str, Callable[[Any, Scene, pd.DataFrame], None]]] = {
+    "map": ("the sample map", draw_map),
+    "next": ("the next point", draw_next),
+    "latent": ("the latent space", draw_latent),
+    "novelty": ("the timeline", draw_first_strip),
+    "timeline": ("the timeline", draw_timeline),
+    "gallery": ("the technique's gallery", draw_gallery),
+}

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-from ainerd.views._figure import SIZE, draw_campaign, draw_first_strip, draw_map, legend_of
+from ainerd.views._figure import SIZE, draw_campaign, draw_panel, legend_of, panel_names
 from ainerd.views._scene import Scene
 from ainerd.views._style import attempt, fit_titles, regime_name, scale_marks, spread
 from ainerd.words import place as place_text
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 LARGER, MARKS = 1.9, 2.4  # type and area of marks, against those of a screen on a desk
 BACKGROUND = "#101418"
+STYLES = ("desk", "wall")
 PERIOD_S = 0.5  # between two checks of a window
 _followed: "WeakSet[LiveFigure]" = WeakSet()
 
@@ -111,7 +112,7 @@ class LiveFigure:
     def _draw(self, scene: Scene) -> None:
         self._drawn = scene
         self.figure.clear()
-        STYLES[self.style](self.figure, scene)
+        (draw_wall if self.style == "wall" else draw_campaign)(self.figure, scene)
 
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
@@ -176,12 +177,10 @@ def draw_wall(figure: Figure, scene: Scene) -> None:
     runs = scene.runs
     left, right = np.asarray(figure.subfigures(1, 2, width_ratios=[1, 1.25]))
     head, middle, below = np.asarray(right.subfigures(3, 1, height_ratios=[0.5, 1, 0.62]))
-    attempt("the sample map", left, lambda place: draw_map(place.subplots(), scene, runs))
     attempt("the headline", head, lambda place: _headline(place, scene, runs))
-    gallery = getattr(scene.panels, "gallery", None)
-    if gallery:
-        attempt("the technique's gallery", middle, lambda place: gallery(place, scene, runs))
-    attempt("the timeline", below, lambda place: draw_first_strip(place.subplots(), scene, runs))
+    for panel, place in {"map": left, "gallery": middle, "novelty": below}.items():
+        if panel in panel_names(scene):
+            draw_panel(panel, place, scene, runs)
     if len(runs):
         left.legend(handles=legend_of(scene, runs), loc="outside lower center", ncols=2, frameon=False)
     _darken(figure)
@@ -195,27 +194,20 @@ def _darken(figure: Any) -> None:
         if artist.get_gid() == "on a mark":
             if isinstance(artist, Text):
                 artist.set_fontsize(MARKS**0.5 * float(artist.get_fontsize()))
-            continue
-        if isinstance(artist, Text):
-            artist.set_fontsize(LARGER * float(artist.get_fontsize()))
-            artist.set_color(_light(artist.get_color()))
+        elif isinstance(artist, Text):
+            artist.set(fontsize=LARGER * float(artist.get_fontsize()), color=_light(artist.get_color()))
         elif isinstance(artist, Line2D):
-            artist.set_color(_light(artist.get_color()))
-            artist.set_linewidth(1.6 * artist.get_linewidth())
-            artist.set_markeredgecolor(_light(artist.get_markeredgecolor()))
+            edge = _light(artist.get_markeredgecolor())
+            artist.set(color=_light(artist.get_color()), linewidth=1.6 * artist.get_linewidth(), markeredgecolor=edge)
         elif isinstance(artist, Collection):
             if isinstance(artist, PathCollection):
                 artist.set_sizes(MARKS * artist.get_sizes())
-            for get, put in (
-                (artist.get_facecolor, artist.set_facecolor),
-                (artist.get_edgecolor, artist.set_edgecolor),
-            ):
-                face_or_edge = np.atleast_2d(get())
-                if face_or_edge.size:
-                    put([_light(each) for each in face_or_edge])
+            for name in ("facecolor", "edgecolor"):
+                present = np.atleast_2d(getattr(artist, f"get_{name}")())
+                if present.size:
+                    artist.set(**{name: [_light(each) for each in present]})
         elif isinstance(artist, Patch):
-            artist.set_facecolor(_light(artist.get_facecolor()))
-            artist.set_edgecolor(_light(artist.get_edgecolor()))
+            artist.set(facecolor=_light(artist.get_facecolor()), edgecolor=_light(artist.get_edgecolor()))
     for axes in figure.axes:
         axes.set_facecolor(BACKGROUND)
     scale_marks(figure, MARKS**0.5)
@@ -248,9 +240,3 @@ def _headline(place: Any, scene: Scene, runs: Any) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "top", "parse_math": False, "in_layout": False}
     axes.text(0, 1.0, lines[0] if lines else "nothing yet", fontsize=13, weight="bold", **style)
     axes.text(0, 0.68, "\n".join(lines[1:]), fontsize=9.5, linespacing=1.25, **style)
-
-
-STYLES: dict[str, Callable[[Figure, Scene], None]] = {
-    "desk": lambda figure, scene: draw_campaign(figure, scene),
-    "wall": draw_wall,
-}

@@ -63,22 +63,12 @@ def read_report(store: ResultStore, bounds: Bounds | None = None) -> Report:
     table = table[table["status"].ne("computing")]
     if table.empty:
         raise ValueError("there is no result yet: nothing to report")
-    campaign = _Campaign(store, table, bounds)
-    first, last = (_local(table["run_time"].dropna(), at) for at in (0, -1))
-    parts = [
-        campaign.summary(),
-        campaign.regimes(),
-        campaign.novel(),
-        campaign.decided(),
-        campaign.failed(),
-        campaign.tomorrow(),
-        campaign.all(),
-        campaign.origin(),
-    ]
+    times = table["run_time"].dropna()
+    first, last = (_time(times.iloc[at]) if len(times) else "?" for at in (0, -1))
     return Report(
         title=f"Campaign of {store.agent or 'all agents'}",
         subtitle=f"{first} to {last}, written {datetime.now():%d %b %Y %H:%M}, local time",
-        sections=[part for part in parts if part is not None],
+        sections=list(_Campaign(store, table, bounds).sections()),
     )
 
 
@@ -93,15 +83,28 @@ class _Campaign:
         self._novel = table[table["novel"].fillna(False).astype(bool)].sort_values("novelty_p", kind="stable")
         alpha = store.record(str(self._done.index[-1])).calibration.get("alpha") if len(self._done) else None
         self._alpha = float(alpha) if alpha is not None else None
-        with_error = [name for name in table.columns if f"{name}_err" in table.columns]
-        self._measured = with_error[:3]
+        self._measured = [name for name in table.columns if f"{name}_err" in table.columns][:3]
         suggested = store.suggestions()
         self._next = suggested[suggested["status"].eq("proposed")].iloc[-1:]
         log = store.logbook()
         agent = log["agent"] if "agent" in log else pd.Series(None, log.index, object)
         self._log = log.assign(person=agent.isna() | log["text"].str.contains(r"\ba person\b"))
 
-    def summary(self) -> Section:
+    def sections(self) -> Iterator[Section]:
+        yield self._summary()
+        if len(self._done):
+            yield self._regimes()
+        yield self._novel_results()
+        decisions = self._log[self._log["person"]].iloc[-MOST:]
+        rows = [[_time(line["created"]), str(line["text"])] for _, line in decisions.iterrows()]
+        nobody = [] if rows else ["Nobody stepped in."]
+        yield Section(title="What people decided", lines=nobody, table=[["when", "what"], *rows] if rows else [])
+        yield self._failed()
+        yield Section(title="What to do tomorrow", lines=[*self._todo()] or ["Nothing is left open."])
+        yield self._all()
+        yield self._origin()
+
+    def _summary(self) -> Section:
         counts = self._table["status"].value_counts()
         with_p = int(self._table["novelty_p"].notna().sum())
         lines = [f"{len(self._table)} results: {', '.join(f'{n} {status}' for status, n in counts.items())}."]
@@ -116,27 +119,18 @@ class _Campaign:
             )
         return Section(title="What was found", lines=lines, figures=self._campaign_figure())
 
-    def regimes(self) -> Section | None:
-        if self._done.empty:
-            return None
-        head = [
-            "regime",
-            "results",
-            *map(self._labelled, self._motors),
-            *map(self._labelled, self._measured),
-            "p, median",
-        ]
+    def _regimes(self) -> Section:
+        head = ["regime", "results", *map(self._labelled, [*self._motors, *self._measured]), "p, median"]
         rows = []
         for regime, group in self._done.groupby(self._done["regime"].fillna(-1).astype(int)):
             p = group["novelty_p"].dropna()
-            cells = [_range(group[motor]) if motor in group else "" for motor in self._motors]
-            cells += [_range(group[name]) for name in self._measured]
+            cells = [_range(group[name]) if name in group else "" for name in [*self._motors, *self._measured]]
             name = "unassigned" if regime < 0 else str(regime)
             rows.append([name, str(len(group)), *cells, f"{p.median():.2g}" if len(p) else "no claim"])
         lines = ["Ranges over the results of a regime; numbers with an error are in the table of all results."]
         return Section(title="Regimes, and where", lines=lines, table=[head, *rows])
 
-    def novel(self) -> Section:
+    def _novel_results(self) -> Section:
         if len(self._novel):
             lines = [f"{self._scan_at(key)}: {self._explained(key)}." for key in self._novel.index[:MOST]]
             title, shown = "What is novel, and how sure", self._novel.index[:DRAWN]
@@ -145,33 +139,20 @@ class _Campaign:
             title, shown = "Results", self._done.groupby("regime", dropna=False).tail(1).index[-DRAWN:]
         return Section(title=title, lines=lines, figures=[*self._drawn(shown)])
 
-    def decided(self) -> Section:
-        decisions = self._log[self._log["person"]].iloc[-MOST:]
-        rows = [[_time(line["created"]), str(line["text"])] for _, line in decisions.iterrows()]
-        if not rows:
-            return Section(title="What people decided", lines=["Nobody stepped in."])
-        return Section(title="What people decided", table=[["when", "what"], *rows])
-
-    def failed(self) -> Section:
+    def _failed(self) -> Section:
         failed = self._table[self._table["status"].eq("failed")]
         if failed.empty:
             return Section(title="What failed", lines=["Nothing failed."])
         reasons = failed["reason"].fillna("no reason given").value_counts()
         lines = [f"{n} × {reason}" for reason, n in reasons.items()]
         again = failed["retake"].eq(True) if "retake" in failed else pd.Series(False, failed.index)
-        rows = [
-            [self._scan(row), self._place(row), str(row["reason"]), "yes, at the next start" if once_more else "no"]
-            for (_, row), once_more in list(zip(failed.iterrows(), again, strict=True))[-MOST:]
-        ]
-        return Section(
-            title="What failed, and why", lines=lines, table=[["scan", "where", "why", "taken again"], *rows]
-        )
+        rows = [["scan", "where", "why", "taken again"]]
+        for (_, row), once_more in list(zip(failed.iterrows(), again, strict=True))[-MOST:]:
+            when = "yes, at the next start" if once_more else "no"
+            rows.append([self._scan(row), self._place(row), str(row["reason"]), when])
+        return Section(title="What failed, and why", lines=lines, table=rows)
 
-    def tomorrow(self) -> Section:
-        lines = [*self._todo()] or ["Nothing is left open."]
-        return Section(title="What to do tomorrow", lines=lines)
-
-    def all(self) -> Section:
+    def _all(self) -> Section:
         table = self._table.iloc[-ROWS:]
         head = ["scan", "time", *map(self._labelled, self._motors), "regime", "p", "novel"]
         head += [*map(self._labelled, self._measured), "status"]
@@ -186,7 +167,7 @@ class _Campaign:
         lines = [f"The newest {len(table)} of {len(self._table)}."] if len(table) < len(self._table) else []
         return Section(title="All results", lines=lines, table=[head, *rows])
 
-    def origin(self) -> Section:
+    def _origin(self) -> Section:
         record = self._newest
         packages = ", ".join(f"{name} {version}" for name, version in record.software.items() if name != "version")
         bank = record.calibration
@@ -298,7 +279,3 @@ def _with_error(value: Any, error: Any) -> str:
 
 def _time(when: Any) -> str:
     return "" if pd.isna(when) else f"{here(when):%d %b %H:%M:%S}"
-
-
-def _local(times: pd.Series, at: int) -> str:
-    return _time(times.iloc[at]) if len(times) else "?"

@@ -21,7 +21,6 @@ _PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 UNASSIGNED = "#9a9a9a"
 NOVEL = "#111111"
 ROUNDS = 60
-SMALL = 200.0  # points
 FARTHEST = 4.0  # diameters that a mark is moved at most
 
 
@@ -89,17 +88,9 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
         numbers = list(same["scan"] if "scan" in same else same["number"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
-        text = axes.annotate(
-            label,
-            (px, py),
-            ha="center",
-            va="center_baseline",
-            fontsize=7 if len(label) < 3 else 5.5,
-            color="white" if dark else "black",
-            gid="on a mark",
-            zorder=5,
-        )
-        labels.append(text)
+        style = {"color": "white" if dark else "black", "fontsize": 7 if len(label) < 3 else 5.5}
+        placing: dict[str, Any] = {"ha": "center", "va": "center_baseline", "gid": "on a mark", "zorder": 5}
+        labels.append(axes.annotate(label, (px, py), **style, **placing))
     keep_apart(axes, [filled, rings], labels, size**0.5 * (1.45 if len(novel) else 1.0))
 
 
@@ -116,31 +107,14 @@ def scale_marks(figure: Any, factor: float) -> None:
 
 def spread(figure: Any) -> None:
     """Move overlapping marks of a figure apart, with a line to their true position, once it is laid out."""
-    crowded = [axes for axes in figure.axes if _may_be_crowded(axes)]
-    if not crowded:
-        return  # laying it out takes as long as drawing it
     figure.draw_without_rendering()
-    for axes in crowded:
+    for axes in figure.axes:
         for marks, labels, diameter in _marks_of(axes):
             _spread_in(axes, marks, labels, diameter * figure.dpi / 72)
 
 
 def _marks_of(axes: Any) -> list[Any]:
     return getattr(axes, "_ainerd_marks", [])
-
-
-def _may_be_crowded(axes: Axes) -> bool:
-    """Return whether marks would overlap in axes of the smallest size in a campaign's figure."""
-    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
-    for marks, _, diameter in _marks_of(axes):
-        if axes.get_yscale() == "log":
-            return True
-        at = np.concatenate([np.asarray(mark.get_offsets(), float) for mark in marks])
-        at = np.unique(at[np.isfinite(at).all(axis=1)], axis=0) / (high - low) * SMALL
-        distance = np.linalg.norm(at[:, None] - at[None], axis=2) + np.eye(len(at)) * 1e9
-        if distance.size and distance.min() < diameter:
-            return True
-    return False
 
 
 def fit_titles(figure: Any) -> None:
@@ -193,7 +167,5 @@ def apart(at: NDArray[np.float64], diameter: float) -> NDArray[np.float64]:
         step = moved - at
         length = np.linalg.norm(step, axis=1, keepdims=True)
         moved = at + step * np.minimum(1, FARTHEST * diameter / np.maximum(length, 1e-9))
-    moved[np.linalg.norm(moved - at, axis=1) < 0.05 * diameter] = at[
-        np.linalg.norm(moved - at, axis=1) < 0.05 * diameter
-    ]
-    return moved
+    is_near = np.linalg.norm(moved - at, axis=1) < 0.05 * diameter
+    return np.where(is_near[:, None], at, moved)

@@ -1,7 +1,9 @@
-"""Positions of actuators, with their units."""
+"""Positions of actuators, with their units, and local times."""
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
 MOST = 6  # most decimals; smaller numbers are written with powers of ten
@@ -30,3 +32,8 @@ def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 def _with_unit(x: float, unit: str | None) -> str:
     return f"{coordinate(x)} {unit or ''}".rstrip()
+
+
+def here(times: Any) -> Any:
+    """Convert a pandas Timestamp with a time zone, or the ``.dt`` of a Series of them, to local time."""
+    return times.tz_convert(datetime.now().astimezone().tzinfo)

@@ -8,8 +8,7 @@ import pytest
 from ainerd.technique import AnalysisError
 from ainerd.techniques.xtec import XTEC, Trajectories, information
 from ainerd.techniques.xtec.panels import sentences
-from ainerd.testing import ExampleRun, analyse, technique_checks
-from ainerd.testing._example import Feed
+from ainerd.testing import ExampleRun, Feed, analyse, technique_checks
 from sim_devices import Crystal
 from tests.techniques.xtec.ramps import TEMPERATURES, ramp
 

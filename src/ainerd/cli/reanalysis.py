@@ -10,8 +10,8 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -90,38 +90,6 @@ class _NoCampaign:
         pass
 
 
-def runs_to_analyse(
-    raw: Container, store: ResultStore, technique: Technique, keys: DetectorKeys, uids: Sequence[str], *, again: bool
-) -> list[str]:
-    """Return the uids of the finished runs that have no result with these parameters, oldest first."""
-    runs: Any = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
-    if uids:
-        runs = [_finished_run(raw, uid) for uid in uids]
-    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
-    by_uid = ((run.metadata["start"]["uid"], run) for run in runs)
-    return [uid for uid, run in by_uid if not is_analysed(technique, keys, run, done.get(uid, 0))]
-
-
-def _finished_run(raw: Container, uid: str) -> Container:
-    try:
-        run = raw[uid]
-    except KeyError:
-        raise ValueError(f"there is no run {uid} in {raw.uri}") from None
-    if "stop" not in run.metadata:
-        raise ValueError(f"run {uid} is not finished")
-    return run
-
-
-def analyse_here(uids: Sequence[str], reanalysis: Reanalysis, progress: Progress) -> list[Outcome]:
-    """Analyse runs in this process."""
-    done, frames = progress.add_task("runs", total=len(uids)), progress.add_task("frames", total=None)
-    outcomes: list[Outcome] = []
-    for uid in uids:
-        outcomes += reanalysis(uid, lambda n, total: progress.update(frames, completed=n, total=total))
-        progress.advance(done)
-    return outcomes
-
-
 @dataclass(frozen=True)
 class Workplace:
     """Everything that a worker needs in addition to the uid of a run."""
@@ -139,7 +107,7 @@ class Workplace:
         return cls(tables, str(settings.folder), root.uri, embedded, json.dumps(dict(technique.parameters)))
 
 
-def analyse_on(
+def _analyse_on(
     address: str, uids: Sequence[str], workplace: Workplace, store: ResultStore, progress: Progress
 ) -> list[Outcome]:
     """Analyse runs on the cluster at an address; raise ValueError if a worker fails for another reason than the run."""
@@ -174,22 +142,18 @@ def _cluster(address: str) -> Iterator["Client"]:
     """Connect to the scheduler at an address, or for "local" start one worker for each core of this machine."""
     from distributed import Client, LocalCluster
 
-    if address == LOCAL:
-        with (
-            LocalCluster(threads_per_worker=1, dashboard_address=None) as local,
-            Client(local, set_as_default=False) as client,
-        ):
-            yield client
-        return
     refusal = f"no Dask scheduler answers at {address!r}, give tcp://host:port"
-    if not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback during its clean-up
-        raise ValueError(refusal)
-    try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{refusal}: {error}") from None
-    with client:
-        yield client
+    with ExitStack() as stack:
+        scheduler: Any = address
+        if address == LOCAL:
+            scheduler = stack.enter_context(LocalCluster(threads_per_worker=1, dashboard_address=None))
+        elif not re.fullmatch(r"\w+://.+:\d+", address):  # Dask's own error would print a traceback at its clean-up
+            raise ValueError(refusal)
+        try:
+            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{refusal}: {error}") from None
+        yield stack.enter_context(client)
 
 
 def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
@@ -212,10 +176,20 @@ def analyse(uid: str, workplace: Workplace) -> list[Outcome]:
 def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Technique]:
     """Open the catalog and build the technique on a worker. Its own environment overrides the settings it received.
 
-    Raises ValueError if its results would have other parameters than those of the command.
+    The API key is that of this machine: keys never travel. Raises ValueError if the results would have other
+    parameters than those of the command.
     """
     settings = Settings.of(json.loads(workplace.settings), Path(workplace.folder))
-    client = connect(workplace.address, _api_key(settings, workplace.embedded))
+    key = settings.storage.api_key.get_secret_value() or None
+    if workplace.embedded:
+        try:
+            key = (settings.storage.directory / "api_key").read_text().strip()
+        except OSError:
+            raise ServerError(
+                f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
+                f"{socket.gethostname()} need a Tiled server with an address"
+            ) from None
+    client = connect(workplace.address, key)
     store = ResultStore(client["ainerd"])
     technique = build_technique(settings, store)
     here, wanted = json.loads(json.dumps(dict(technique.parameters))), json.loads(workplace.parameters)
@@ -225,19 +199,6 @@ def _prepare(workplace: Workplace) -> tuple[Settings, Container, ResultStore, Te
             "ainerd, the same files, and no AINERD_… of its own that changes the numbers"
         )
     return settings, client["raw"], store, technique
-
-
-def _api_key(settings: Settings, embedded: bool) -> str | None:
-    """Return the API key of this machine. Keys never travel to workers."""
-    if not embedded:
-        return settings.storage.api_key.get_secret_value() or None
-    try:
-        return (settings.storage.directory / "api_key").read_text().strip()
-    except OSError:
-        raise ServerError(
-            f"the embedded server of {settings.storage.directory} serves its own machine alone: workers on "
-            f"{socket.gethostname()} need a Tiled server with an address"
-        ) from None
 
 
 def outcomes_of(future: "Future", uid: str, workplace: Workplace, store: ResultStore) -> list[Outcome]:
@@ -252,10 +213,8 @@ def outcomes_of(future: "Future", uid: str, workplace: Workplace, store: ResultS
         keys = [str(key) for key in begun]
         for key in keys:
             store.fail(key, reason)
-        return [
-            Outcome(raw_uid=uid, key=key, trial_id=key, status="failed", positions={}, reason=reason)
-            for key in keys or [uid]
-        ]
+        failure = Outcome(raw_uid=uid, key=uid, trial_id=uid, status="failed", positions={}, reason=reason)
+        return [replace(failure, key=key, trial_id=key) for key in keys or [uid]]
     except Exception as error:  # of any kind: it comes from another process
         raise ValueError(f"run {uid} could not be analysed on a worker: {error}") from None
 
@@ -293,18 +252,43 @@ def reanalyse(
     technique = build_technique(settings, store)
     if dask is not None and isinstance(technique.unit, Series):
         raise ValueError(f"a result of technique {technique.name!r} is of several runs: leave --dask out")
-    keys = DetectorKeys(**settings.detector.model_dump())
-    waiting = runs_to_analyse(raw, store, technique, keys, uids, again=again)
+    waiting = _runs_to_analyse(raw, store, technique, settings, uids, again=again)
     with bars(disable=quiet or not waiting) as progress:
         if dask is not None:
             workplace = Workplace.of(settings, client, technique, embedded=embedded)
-            outcomes = analyse_on(dask, waiting, workplace, store, progress)
+            outcomes = _analyse_on(dask, waiting, workplace, store, progress)
         else:
-            unwritten = settings.storage.directory / "unwritten" / "results"
+            unwritten, outcomes = settings.storage.directory / "unwritten" / "results", []
+            done, frames = progress.add_task("runs", total=len(waiting)), progress.add_task("frames", total=None)
             with closing(Reanalysis(technique, store, settings, raw, unwritten)) as reanalysis:
-                outcomes = analyse_here(waiting, reanalysis, progress)
+                for uid in waiting:
+                    outcomes += reanalysis(uid, lambda n, total: progress.update(frames, completed=n, total=total))
+                    progress.advance(done)
     _label(ResultStore(ainerd, agent=settings.name, digest=digest(technique.parameters)), technique)
     return outcomes
+
+
+def _runs_to_analyse(
+    raw: Container, store: ResultStore, technique: Technique, settings: Settings, uids: Sequence[str], *, again: bool
+) -> list[str]:
+    """Return the uids of the finished runs that have no result with these parameters, oldest first."""
+    runs: Any = raw.search(KeyPresent("stop.uid")).sort(("start.time", 1)).values().page_size(300)
+    if uids:
+        runs = [_finished_run(raw, uid) for uid in uids]
+    keys = DetectorKeys(**settings.detector.model_dump())
+    done = store.analysed(digest(technique.parameters), again=again or bool(uids))
+    by_uid = ((run.metadata["start"]["uid"], run) for run in runs)
+    return [uid for uid, run in by_uid if not is_analysed(technique, keys, run, done.get(uid, 0))]
+
+
+def _finished_run(raw: Container, uid: str) -> Container:
+    try:
+        run = raw[uid]
+    except KeyError:
+        raise ValueError(f"there is no run {uid} in {raw.uri}") from None
+    if "stop" not in run.metadata:
+        raise ValueError(f"run {uid} is not finished")
+    return run
 
 
 def _label(store: ResultStore, technique: Technique) -> None:
