@@ -115,8 +115,7 @@ def _is_locked(path: Path) -> bool:
 
 def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
     """Return the address of the server and a summary of its content, or the reason why the summary is missing."""
-    from concurrent.futures import ThreadPoolExecutor
-    from concurrent.futures import TimeoutError as TookTooLong
+    import httpx
 
     from ainerd.server import ServerError, connect, running
 
@@ -128,21 +127,19 @@ def _on_server(place: str | Path, agent: str | None) -> dict[str, Any]:
         uri, key = server
     else:
         uri, key = place, os.environ.get(KEY, "")
-    address = {"tiled": uri.partition("?")[0]}
+    state: dict[str, Any] = {"tiled": uri.partition("?")[0]}
     try:
         client = connect(uri, key or None, timeout_s=ANSWER_S)
+        try:
+            return state | _read(client, agent)
+        finally:
+            client.context.http_client.close()
     except ServerError as error:
-        return {**address, "away": str(error)}
-    pool = ThreadPoolExecutor(1)
-    try:
-        return {**address, **pool.submit(_read, client, agent).result(READ_S)}
-    except TookTooLong:
-        return {**address, "away": f"the server needs more than {READ_S:g} s to answer"}
+        return state | {"away": str(error)}
+    except httpx.TimeoutException:
+        return state | {"away": f"the server needs more than {READ_S:g} s to answer"}
     except Exception as error:  # any error: the rest is still printed
-        return {**address, "away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        client.context.http_client.close()
+        return state | {"away": f"{type(error).__name__}: {' '.join(str(error).split())}"}
 
 
 def _read(client: "Container", agent: str | None) -> dict[str, Any]:

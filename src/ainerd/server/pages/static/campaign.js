@@ -81,6 +81,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
   const common = { scene, root, selected: run?.key, chosen: chosen ?? ofRegime, onPick: pick };
   const onPlace = mode ? (x, y) => setAt([x, y]) : () => {};
   const map = { ...common, onPick: mode ? undefined : pick, onPlace };
+  const points = { ...common, picture: pictures?.[state.technique], onChoose: choose };
   const point = { scene, state, asking, mode, setMode: startMode, at };
   const gallery = { scene, root, state, run, follows, replaying, onAsked, onFollow: () => pick(null), onPick: pick };
   const similarText = `most similar to the ${chosen?.size} chosen, nearest first `;
@@ -116,11 +117,7 @@ function Screen({ root, state, asking, replaying, onAsked, onRows }) {
       panel("the sample map", `Sample${sampleTitle}`, "sample", SampleMap, map),
       panel("the next point", "Next point", "following", NextPoint, point),
       panel("the technique's gallery", `The ${follows ? "newest" : "selected"} run`, "looked", Gallery, gallery),
-      panel("the latent space", latentTitle, "latent", LatentMap, {
-        ...common,
-        picture: pictures?.[state.technique],
-        onChoose: choose,
-      }),
+      panel("the latent space", latentTitle, "latent", LatentMap, points),
       panel("the timeline", "Run after run", "time", Timeline, common),
     ),
     h(

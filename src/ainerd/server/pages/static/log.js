@@ -33,11 +33,8 @@ function Logbook({ root }) {
   const { state, feed } = useCampaign(root);
   const onPick = (key) => window.location.assign(page(`${root}/results/${key}`));
   const log = () => h(Log, { ...state.log, agents: state.agents?.length, onPick });
-  return h(
-    Frame,
-    { label: "log of the campaign", head: h(Feed, { feed }) },
-    state ? log() : nothing("reading the log…"),
-  );
+  const frame = { label: "log of the campaign", head: h(Feed, { feed }) };
+  return h(Frame, frame, state ? log() : nothing("reading the log…"));
 }
 
 /** The view of one line. */

@@ -53,6 +53,7 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
     if (!lib || !element) return;
     const box = element.getBoundingClientRect();
     const transparent = "rgba(0,0,0,0)";
+    const font = { size: theme.size * 0.92, color: theme.ink };
     const all = {
       paper_bgcolor: transparent,
       plot_bgcolor: transparent,
@@ -61,11 +62,7 @@ function Plot({ traces, layout, label, on = {}, height, name, menu = "hover", dr
       hovermode: "closest",
       uirevision: "same",
       autosize: true,
-      hoverlabel: {
-        bgcolor: theme.paper,
-        bordercolor: theme.line,
-        font: { size: theme.size * 0.92, color: theme.ink },
-      },
+      hoverlabel: { bgcolor: theme.paper, bordercolor: theme.line, font },
       modebar: { bgcolor: transparent, color: theme.soft, activecolor: theme.ink, orientation: "h" },
       ...layout,
       margin: { l: 4.4 * theme.size, b: 3.2 * theme.size, r: 10, t: 8, pad: 0, ...layout.margin },

@@ -5,17 +5,6 @@ const MOST_IN_ADDRESS = 50; // keys
 const FIRST = { sort: "t", down: true, offset: 0, limit: ROWS, filter: "", novel: false, regime: "", status: "" };
 const STATUSES = ["complete", "partial", "growing", "failed", "computing"];
 
-/** The answer to a query of the table, read again when `fresh` changes: `{value, error}`. */
-function useTable(root, agent, wanted, fresh) {
-  const read = () => {
-    const { keys, ...rest } = wanted;
-    const query = { ...rest, agent, down: rest.down ? 1 : 0, novel: rest.novel ? 1 : undefined };
-    if (keys?.length > MOST_IN_ADDRESS) return tell("table", root, { ...query, keys: keys.slice(0, 2000) });
-    return ask("table", root, { ...query, keys: keys?.join(",") });
-  };
-  return useAsync(read, [root, agent, JSON.stringify(wanted), fresh]);
-}
-
 /** `keys` are those in a lasso, or those similar to them in order (`ordered`); `chosen` describes them. */
 function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected, only, onRows, onPick, ...lasso }) {
   const [withPictures, showPictures] = useState(false);
@@ -27,8 +16,14 @@ function Results({ scene, root, pictures, agent, fresh, keys, ordered, selected,
   const change = (more) => want((old) => ({ ...old, offset: 0, ...more }));
   useEffect(() => change({ regime: only ?? "" }), [only]);
   useEffect(() => change({}), [keys]);
-  const limits = ordered ? { offset: 0, limit: 50, keys: keys.slice(0, 50) } : keys ? { keys } : {};
-  const { value: answer, error } = useTable(root, agent, { ...wanted, ...limits }, fresh);
+  const some = ordered ? keys.slice(0, 50) : keys;
+  const limits = ordered ? { offset: 0, limit: 50 } : {};
+  const query = { ...wanted, ...limits, agent, down: wanted.down ? 1 : 0, novel: wanted.novel ? 1 : undefined };
+  const read = () => {
+    if (some?.length > MOST_IN_ADDRESS) return tell("table", root, { ...query, keys: some.slice(0, 2000) });
+    return ask("table", root, { ...query, keys: some?.join(",") });
+  };
+  const { value: answer, error } = useAsync(read, [root, JSON.stringify([query, some]), fresh]);
   useEffect(() => void ((answer || error) && onRows?.()), [answer, error]);
   const order = ordered ? keys : null;
   const rows = { answer, wanted, change, scene, root, selected, onPick, order, pictures: withPictures ? pictures : {} };

@@ -57,6 +57,8 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
   const ticks = recent.filter((_, k) => k % every === 0);
   const corner = { xref: "paper", x: 0.003, xanchor: "left", yref: "y", y: Math.log10(alpha), yanchor: "top" };
   const font = { size: theme.size * 0.8, color: theme.soft };
+  const log = { type: "log", exponentformat: "power", fixedrange: true };
+  const bare = { showticklabels: false, ticks: "", showgrid: false, fixedrange: true };
   const whole = { xref: "paper", x0: 0, x1: 1, yref: "y", layer: "below" };
   const layout = {
     xaxis: axis(theme, "scan, in order of time", {
@@ -66,22 +68,8 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
       showgrid: false,
       anchor: shown.length ? `y${shown.length + 2}` : "y2",
     }),
-    yaxis: axis(theme, "novelty p", {
-      type: "log",
-      range: [floor, 0.3],
-      domain: [bottom, 1],
-      dtick: 1,
-      exponentformat: "power",
-      fixedrange: true,
-    }),
-    yaxis2: axis(theme, "", {
-      domain: [top + gap, bottom - gap * 0.7],
-      range: [0, 1],
-      showticklabels: false,
-      ticks: "",
-      showgrid: false,
-      fixedrange: true,
-    }),
+    yaxis: axis(theme, "novelty p", { range: [floor, 0.3], domain: [bottom, 1], dtick: 1, ...log }),
+    yaxis2: axis(theme, "", { range: [0, 1], domain: [top + gap, bottom - gap * 0.7], ...bare }),
     shapes: [
       { ...whole, type: "rect", y0: 10 ** floor, y1: alpha, fillcolor: theme.band, line: { width: 0 } },
       { ...whole, type: "line", y0: alpha, y1: alpha, line: { color: theme.ink, width: 1, dash: "dash" } },
@@ -121,13 +109,9 @@ function timelinePicture(scene, shown, selected, chosen, theme) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const isLog = low > 0 && high > 20 * low;
     const unit = scene.units[name];
-    layout[`yaxis${k + 3}`] = axis(theme, labelled(short(name), unit), {
-      domain: domains[k],
-      type: isLog ? "log" : "linear",
-      nticks: 4,
-      fixedrange: true,
-      ...(isLog ? { dtick: high > 1e4 * low ? 2 : 1, exponentformat: "power" } : {}),
-    });
+    const scale = isLog ? { ...log, dtick: high > 1e4 * low ? 2 : 1 } : { type: "linear", fixedrange: true };
+    const title = labelled(short(name), unit);
+    layout[`yaxis${k + 3}`] = axis(theme, title, { domain: domains[k], nticks: 4, ...scale });
     const text = (run) => escaped(`scan ${run.scan}: ${name.replaceAll("_", " ")} ${withUnit(run.of[name], unit)}`);
     traces.push(
       trace(name, measured, x, (run) => run.of[name], {
