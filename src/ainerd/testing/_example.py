@@ -2,7 +2,7 @@
 
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, Tech
 
 BLOCK = 50  # frames
 BEGAN = 1.7e9  # seconds since 1970
-Problems = Iterator[tuple[Any, str]]  # whether something is wrong, and the problem with its remedy in one line
+Problems = Generator[tuple[Any, str], None, None]  # whether something is wrong, and the problem with its remedy
 
 
 @dataclass(frozen=True, kw_only=True)

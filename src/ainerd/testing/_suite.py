@@ -1,6 +1,7 @@
 """All checks in order, and the functions that run them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,10 @@ class Check:
     def __call__(self) -> None:
         """Raise `TechniqueCheckError` if the check fails."""
         try:
-            part = OPTIONAL.get(self._check)
-            is_there = part is None or provides(self._trial.technique, part)
-            problems = self._check(self._trial) if is_there else ()
-            problem = next((text for is_wrong, text in problems if is_wrong), None)
+            problem, part = None, OPTIONAL.get(self._check)
+            if part is None or provides(self._trial.technique, part):
+                with closing(self._check(self._trial)) as problems:
+                    problem = next((text for is_wrong, text in problems if is_wrong), None)
         except CheckFailed as error:
             raise TechniqueCheckError(f"{self.name}: {error}") from error.__cause__
         except Exception as error:

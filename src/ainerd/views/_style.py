@@ -88,7 +88,7 @@ def discs(axes: Axes, runs: pd.DataFrame, x: str, y: str, *, size: float) -> Non
         numbers = list(same["scan"] if "scan" in same else same["number"])
         label = ",".join(map(str, numbers)) if len(numbers) < 3 else f"{numbers[0]}…{numbers[-1]}"
         dark = np.dot(to_rgb(same["colour"].iloc[-1]), (0.3, 0.59, 0.11)) < 0.6
-        style = {"color": "white" if dark else "black", "fontsize": 7 if len(label) < 3 else 5.5}
+        style: dict[str, Any] = {"color": "white" if dark else "black", "fontsize": 7 if len(label) < 3 else 5.5}
         placing: dict[str, Any] = {"ha": "center", "va": "center_baseline", "gid": "on a mark", "zorder": 5}
         labels.append(axes.annotate(label, (px, py), **style, **placing))
     keep_apart(axes, [filled, rings], labels, size**0.5 * (1.45 if len(novel) else 1.0))
