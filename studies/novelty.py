@@ -174,7 +174,7 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
     technique = RheoXPCS(bins(instrument.n_pixels, instrument.phi_deg), contrast=0.2)
     beta = instrument.contrast * (1 + 0.04 * rng.standard_normal())
     size = instrument.speckle_px * (1 + 0.1 * rng.standard_normal() * (instrument.speckle_px > 1))
-    contrast = pooled_contrast(beta, 0.04 * beta, technique.contrast)
+    contrast = pooled_contrast((beta, 0.04 * beta), technique.contrast)
     photons = np.full(len(instrument.n_pixels), instrument.photons)
 
     def p_value(drawn: Squared, isotropic: bool) -> float:
@@ -187,13 +187,7 @@ def as_seen(rng: np.random.Generator, instrument: Instrument) -> Callable[[Squar
 
 
 def framed(
-    technique: RheoXPCS,
-    drawn: Squared,
-    n_frames: int,
-    photons: float,
-    rng: np.random.Generator,
-    *,
-    modes: int = 5,
+    technique: RheoXPCS, drawn: Squared, n_frames: int, photons: float, rng: np.random.Generator, *, modes: int = 5
 ) -> float:
     """Return the p-value of frames through the whole technique, NaN without one."""
     counts = synthetic.frames(drawn, n_frames, technique.partition.shape, rng, photons=photons, modes=modes)

@@ -6,7 +6,7 @@ import torch
 
 from ainerd.dynamics import HELD_OUT, KNOWN, draw, noisy, reduced_g1_squared
 from ainerd.latent import Encoder, ModelError, write_weights
-from ainerd.latent._embedding import harmonics
+from ainerd.latent._grid import harmonics
 from ainerd.latent._learned import RANKS, LearnedEncoder
 from ainerd.latent._weights import run_tower
 from ainerd.latent.training._network import Network

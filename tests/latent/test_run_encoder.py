@@ -85,12 +85,6 @@ def test_any_number_of_bins_in_any_order(encoder):
         assert encoder.encode_run(maps[:n], phi=np.full(n, np.nan)).shape == (encoder.n_point,)
 
 
-def test_point_of_several_q_is_the_mean_of_the_rings(encoder):
-    fast, slow = run(FLUID), run(SLOW)
-    both = encoder.encode_run(np.concatenate([fast, slow]), q=[0.1] * 18 + [0.2] * 18, phi=[*PHI, *PHI])
-    np.testing.assert_allclose(both, (encoder.encode_run(fast) + encoder.encode_run(slow)) / 2, atol=1e-4)
-
-
 def test_bins_count_by_their_weights(encoder):
     maps = np.concatenate([run(FLUID), run(SLOW)])
     weights, phi = [1.0] * 18 + [1e-9] * 18, [*PHI, *PHI]
@@ -105,12 +99,6 @@ def test_other_encoders_use_run_embedding():
         z = encoder.encode(run(FLOW))
         np.testing.assert_array_equal(encoder.point(z), run_embedding(encoder, z))
         assert encoder.point(z, phi=np.full(18, np.nan))[-1] == 0  # no anisotropy where azimuths are not known
-
-
-def test_bins_of_several_q_are_separate_rings(encoder):
-    z = encoder.encode(run(FLOW)[:5])
-    rings = [encoder.point(z[[1, 3]]), encoder.point(z[[0, 2, 4]])]
-    np.testing.assert_allclose(encoder.point(z, q=[0.2, 0.1, 0.2, 0.101, np.nan]), np.mean(rings, axis=0), atol=1e-6)
 
 
 def test_wrong_shapes_are_refused(encoder):

@@ -187,7 +187,7 @@ def test_no_truth_has_a_held_out_mechanism():
 
 
 def test_interrupted_training_of_the_run_encoder_continues(tmp_path, monkeypatch):
-    monkeypatch.setattr("ainerd.latent.training._run._CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("ainerd.latent.training._network._CHECKPOINT_EVERY", 1)
     monkeypatch.setattr("ainerd.latent.training._run._PAIRS", 2)
 
     class Stop(Exception):
@@ -222,8 +222,3 @@ def test_the_seed_determines_the_file(tmp_path):
     assert encoder.n_latent == 16
     gram = encoder.components @ encoder.components.T
     np.testing.assert_allclose(gram, np.eye(16), atol=1e-5)
-
-
-def test_nothing_to_fit_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least 1"):
-        train_pca(tmp_path, exposures=0)

@@ -4,44 +4,25 @@ An `Encoder` turns the map of each bin into a latent vector, and the latent vect
 `ainerd.latent.training` trains encoders. `NoveltyScorer` and `RegimeModel` come from `ainerd.novelty`.
 """
 
-from ainerd.latent._embedding import LAG_BIN, LAG_MEAN, REGIME_SCATTER, decay_and_unsteadiness
-from ainerd.latent._encoder import Encoder, run_embedding
-from ainerd.latent._grid import COLS, ROWS, SIZE, block_mean, from_triangle, from_unit, to_triangle, to_unit
-from ainerd.latent._pca import PcaEncoder
-from ainerd.latent._weights import (
-    SHIPPED,
-    ModelError,
-    digest,
-    kind_of,
-    read_tensors,
-    read_weights,
-    write_weights,
+from ainerd.latent._encoder import Encoder, PcaEncoder, run_embedding
+from ainerd.latent._grid import (
+    COLS,
+    LAG_BIN,
+    LAG_MEAN,
+    ROWS,
+    SIZE,
+    block_mean,
+    decay_and_unsteadiness,
+    from_triangle,
+    from_unit,
+    to_triangle,
+    to_unit,
 )
+from ainerd.latent._weights import SHIPPED, ModelError, digest, kind_of, read_tensors, read_weights, write_weights
 from ainerd.novelty import NoveltyScorer, RegimeModel
 
 __all__ = [
-    "COLS",
-    "LAG_BIN",
-    "LAG_MEAN",
-    "REGIME_SCATTER",
-    "ROWS",
-    "SHIPPED",
-    "SIZE",
-    "Encoder",
-    "ModelError",
-    "NoveltyScorer",
-    "PcaEncoder",
-    "RegimeModel",
-    "block_mean",
-    "decay_and_unsteadiness",
-    "digest",
-    "from_triangle",
-    "from_unit",
-    "kind_of",
-    "read_tensors",
-    "read_weights",
-    "run_embedding",
-    "to_triangle",
-    "to_unit",
-    "write_weights",
-]
+    "COLS", "LAG_BIN", "LAG_MEAN", "ROWS", "SHIPPED", "SIZE", "Encoder", "ModelError", "NoveltyScorer", "PcaEncoder",
+    "RegimeModel", "block_mean", "decay_and_unsteadiness", "digest", "from_triangle", "from_unit", "kind_of",
+    "read_tensors", "read_weights", "run_embedding", "to_triangle", "to_unit", "write_weights",
+]  # fmt: skip

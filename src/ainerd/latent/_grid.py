@@ -1,4 +1,4 @@
-"""C2 maps of 64 × 64 cells and their upper triangles.
+"""C2 maps of 64 × 64 cells, their upper triangles, means over ages, and harmonics over azimuths.
 
 A C2 map is symmetric, so its upper triangle is enough. With a weight of sqrt(2) off the diagonal, distances between
 triangles are distances between maps.
@@ -13,6 +13,14 @@ SIZE = 64
 MAP_SIZE = 256
 ROWS, COLS = np.triu_indices(SIZE)
 WEIGHT = np.where(ROWS == COLS, 1, np.sqrt(2)).astype(np.float32)
+
+# First lag of each bin, in cells of 1/64 exposure.
+_LAGS = np.array([0, 1, 2, 3, 5, 8, 13, 21, 34])
+LAG_BIN = np.searchsorted(_LAGS, COLS - ROWS, "right") - 1
+LAG_MEAN = ((LAG_BIN == np.arange(_LAGS.size)[:, None]) / np.bincount(LAG_BIN)[:, None]).astype(np.float32)
+_LEAST_PLATEAU = 0.01
+_RIDGE = 0.05  # keeps harmonics small that the bins do not determine, as in a narrow sector
+_ORDERS = (2, 4)  # by Friedel's symmetry odd orders vanish
 
 # The published measured maps are scaled to [0, 1]: decorrelated levels are 0.09 to 0.18, short-lag plateaus 0.6 to 0.8.
 # With these two numbers, baseline 1 becomes 0.125 and a plateau of contrast 0.2 becomes 0.625; contrasts up to
@@ -55,6 +63,32 @@ def interpolate(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Interpolate maps (n, 64, 64) linearly between cell centers to (n, 256, 256)."""
     operator = _linear_operator()
     return np.matmul(np.matmul(operator, maps), operator.T)
+
+
+def decay_and_unsteadiness(triangles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return columns 0–14 (n, 15) of triangles (n, 2080) of C - 1, and the plateau (n, 1) they are divided by."""
+    decay = triangles @ LAG_MEAN.T
+    spread = np.sqrt(np.square(triangles - decay[:, LAG_BIN]) @ LAG_MEAN.T)
+    plateau = np.maximum(decay[:, :1], _LEAST_PLATEAU)
+    return np.hstack([decay[:, 1:] / plateau, 2 * spread[:, 1:-1] / plateau]), plateau
+
+
+def harmonics(phi_deg: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float32]:
+    """Return the operator (5, n) from values of n bins to mean, cosine and sine of the second and fourth harmonic.
+
+    It is a weighted least-squares fit. If an azimuth is not finite, only the mean is determined.
+    """
+    phi = np.asarray(phi_deg, dtype=float)
+    share = np.full(phi.size, 1.0) if weights is None else np.asarray(weights, dtype=float)
+    share = share / share.sum()
+    out = np.zeros((1 + 2 * len(_ORDERS), phi.size))
+    if not np.isfinite(phi).all():
+        out[0] = share
+        return out.astype(np.float32)
+    turn = np.deg2rad(phi)
+    waves = np.stack([np.ones_like(turn), *(f(k * turn) for k in _ORDERS for f in (np.cos, np.sin))])
+    normal = (waves * share) @ waves.T + _RIDGE * np.diag([0.0] + [1.0] * (len(waves) - 1))
+    return np.linalg.solve(normal, waves * share).astype(np.float32)
 
 
 @cache

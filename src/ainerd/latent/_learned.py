@@ -26,19 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import (
-    COLS,
-    MAP_SIZE,
-    ROWS,
-    SIZE,
-    WEIGHT,
-    block_mean,
-    from_triangle,
-    interpolate,
-    weighted,
-)
+from ainerd.latent._grid import COLS, MAP_SIZE, ROWS, SIZE, WEIGHT, block_mean, from_triangle, interpolate, weighted
 from ainerd.latent._weights import SHIPPED, ModelError, Tensors, digest, read_weights, run_tower, tower_ranks
 from ainerd.threads import one_thread
+
+Singles = NDArray[np.float32]
 
 # First component of each group of the linear basis; a group shares one weight when a residual is shrunken. Everything
 # outside the basis is one more group.
@@ -72,10 +64,10 @@ RANKS = {
 class _Parts(NamedTuple):
     """Parts of maps: latent vector, weighted |g1|² of its shape, residual, noise power in each group of components."""
 
-    z: NDArray[np.float32]
-    model: NDArray[np.float32]
-    residual: NDArray[np.float32]
-    noise: NDArray[np.float32]
+    z: Singles
+    model: Singles
+    residual: Singles
+    noise: Singles
 
 
 def threads_for(n_maps: int) -> AbstractContextManager[None]:
@@ -117,22 +109,22 @@ class LearnedEncoder(Encoder):
         """Return the shipped encoder, read once: it has 35 MB and is part of others."""
         return LearnedEncoder.read(SHIPPED / "ours.safetensors")
 
-    def _encode(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _encode(self, maps: Singles) -> Singles:
         with threads_for(len(maps)):
             return self._split(block_mean(maps)).z
 
-    def _decode(self, z: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    def _decode(self, z: Singles, size: int) -> Singles:
         contrast, offset = z[:, :1] / SCALE, z[:, 1:2] / SCALE
         x = self._shape(z[:, 2 : 2 + N_SHAPE]) + z[:, 2 + N_SHAPE :] @ self._detail / _DETAIL_SCALE
         return self._maps(x, contrast, offset, size)
 
-    def _denoise(self, maps: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-        maps = block_mean(maps)
+    def _denoise(self, maps: Singles, size: int) -> Singles:
         with threads_for(len(maps)):
-            clean = self._shrunken(maps, self._split(maps))
+            clean = self._shrunken(block_mean(maps))
         return clean if size == SIZE else interpolate(clean)
 
-    def _shrunken(self, maps: NDArray[np.float32], parts: _Parts) -> NDArray[np.float32]:
+    def _shrunken(self, maps: Singles) -> Singles:
+        parts = self._split(maps)
         inside = parts.residual @ self._basis.T
         outside = parts.residual - inside @ self._basis
         power = group_power(inside, np.square(outside).sum(1))
@@ -146,11 +138,11 @@ class LearnedEncoder(Encoder):
         clean = self._maps(parts.model + rest.astype(np.float32), parts.z[:, :1] / SCALE, parts.z[:, 1:2] / SCALE, SIZE)
         return np.where(unknown[:, :, None] < 1, clean, maps)
 
-    def shape_of(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    def shape_of(self, maps: Singles) -> Singles:
         """Return the weighted |g1|² (n, 2080) that the shape alone describes, of maps (n, 64, 64)."""
         return self._split(maps).model
 
-    def _split(self, maps: NDArray[np.float32]) -> _Parts:
+    def _split(self, maps: Singles) -> _Parts:
         x, level, gauges = scaled(maps)
         h = run_tower(self._t, "encoder", np.hstack([x @ self.features.T - self.feature_mean, gauges]))
         shape = h[:, :N_SHAPE]
@@ -172,36 +164,32 @@ class LearnedEncoder(Encoder):
         z = np.hstack([contrast * SCALE, offset * SCALE, shape, detail * _DETAIL_SCALE])
         return _Parts(z.astype(np.float32), model, residual, noise)
 
-    def _shape(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _shape(self, z: Singles) -> Singles:
         c = run_tower(self._t, "decoder", z) + z @ self._t["linear.weight"].T + self._t["linear.bias"]
         return ((c * self._unit) @ self._basis + self._mean).astype(np.float32, copy=False)
 
     @staticmethod
-    def _maps(
-        x: NDArray[np.float32], contrast: NDArray[np.float32], offset: NDArray[np.float32], size: int
-    ) -> NDArray[np.float32]:
+    def _maps(x: Singles, contrast: Singles, offset: Singles, size: int) -> Singles:
         maps = from_triangle((1 + offset + contrast * (x / WEIGHT)).astype(np.float32))
         return maps if size == SIZE else interpolate(maps)
 
 
-def group_power(inside: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float32]:
+def group_power(inside: Singles, outside: Singles) -> Singles:
     """Return the power (n, 18) of coefficients (n, 400) in each group, and of the part outside the basis (n,)."""
     return np.column_stack([np.add.reduceat(inside**2, GROUPS[:-1], axis=1), outside])
 
 
-def shrinkage(power: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+def shrinkage(power: Singles, noise: Singles) -> Singles:
     """Return the weight of each group by the positive part of James and Stein's rule; 0 below the noise."""
     return np.maximum(0, 1 - noise / np.maximum(power, 1e-12))
 
 
-def unit_of(spread: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_of(spread: Singles) -> Singles:
     """Return the value of each component for a decoder output of one."""
     return np.maximum(spread, 0.05 * spread[0])
 
 
-def features_of(
-    basis: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def features_of(basis: Singles, mean: Singles, spread: Singles) -> tuple[Singles, Singles]:
     """Return the operator (f, 2080) and the offset (f,) of the linear features."""
     components = basis / (spread + 0.02 * spread[0])[:, None]
     cells = 2 * age_lag()
@@ -209,7 +197,7 @@ def features_of(
 
 
 @cache
-def age_lag() -> NDArray[np.float32]:
+def age_lag() -> Singles:
     """Return the operator (cells, 2080) that averages a weighted vector over age × log-lag cells that hold pixels."""
     lag = COLS - ROWS
     cell = (np.searchsorted(_LAGS, lag, "right") - 1) * _AGES
@@ -218,7 +206,7 @@ def age_lag() -> NDArray[np.float32]:
     return (operator / (operator * WEIGHT).sum(1, keepdims=True)).astype(np.float32)
 
 
-def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def scaled(maps: Singles) -> tuple[Singles, Singles, Singles]:
     """Divide maps (n, 64, 64) by their short-lag level.
 
     Returns
@@ -244,9 +232,7 @@ def scaled(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
     return weighted(x), level, np.stack(gauges, axis=1).astype(np.float32)
 
 
-def noise_gauges(
-    maps: NDArray[np.float32], level: NDArray[np.float32], gauges: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def noise_gauges(maps: Singles, level: Singles, gauges: Singles) -> Singles:
     """Gauge the noise of maps (n, 64, 64), independently of their dynamics: (n, 22).
 
     The gauges are those of `scaled`; in each band, logs of the quartile and median size of the third difference along
@@ -264,13 +250,13 @@ def noise_gauges(
     return np.column_stack([gauges, *columns]).astype(np.float32)
 
 
-def _differences(x: NDArray[np.float32], order: int) -> NDArray[np.float32]:
+def _differences(x: Singles, order: int) -> Singles:
     """Return differences of this order along both axes, flattened and scaled so that white noise keeps its size."""
     along = np.diff(np.diff(x, order, axis=1), order, axis=2)
     return along.reshape(-1, along.shape[1] ** 2) / np.float32((2, 6, 20)[order - 1])
 
 
-def _median(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _median(x: Singles) -> Singles:
     """Return the standard deviation (n,) of normal numbers of the same median size."""
     return (np.median(np.abs(x), axis=1) / 0.6745).astype(np.float32)
 

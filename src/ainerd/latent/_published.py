@@ -26,12 +26,7 @@ class Autoencoder(nn.Module):
             *[layer for a, b in ((1, 16), (16, 32), (32, 64)) for layer in (*_convs(a, b), nn.MaxPool2d(4))]
         )
         self.bottleneck = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(1024, 64),
-            nn.ReLU(),
-            nn.Linear(64, 1024),
-            nn.ReLU(),
-            nn.Unflatten(1, (64, 4, 4)),
+            nn.Flatten(), nn.Linear(1024, 64), nn.ReLU(), nn.Linear(64, 1024), nn.ReLU(), nn.Unflatten(1, (64, 4, 4))
         )
         self.decoder1 = nn.Sequential(
             *[

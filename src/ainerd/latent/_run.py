@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.latent._embedding import harmonics
-from ainerd.latent._encoder import Encoder
-from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean
+from ainerd.latent._encoder import Encoder, PcaEncoder
+from ainerd.latent._grid import MAP_SIZE, SIZE, block_mean, harmonics
 from ainerd.latent._learned import GROUPS, LearnedEncoder, scaled, threads_for
-from ainerd.latent._pca import PcaEncoder
 from ainerd.latent._weights import SHIPPED, ModelError, Tensors, digest, read_weights, run_tower, tower_ranks
 from ainerd.threads import one_thread
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ainerd.documents import FrameError, Whole
-from ainerd.techniques.rheo_xpcs.commands._analyze import find_movie
+from ainerd.techniques.rheo_xpcs import find_movie
 
 FRAMES = np.random.default_rng(0).poisson(0.4, (130, 6, 8)).astype(np.uint32)
 PIXELS = np.array([3, 9, 47])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ainerd.dynamics import Dynamics, clean_exposure
-from ainerd.latent import REGIME_SCATTER, Encoder, run_embedding
+from ainerd.latent import Encoder, run_embedding
 from ainerd.techniques.rheo_xpcs import run_features
 from tests.noisy_runs import noisy_runs
 
@@ -38,9 +38,9 @@ def test_noise_is_small_beside_regimes(encoder):
     points = {d.family: [embedding(encoder, d, seed=s) for s in (0, 1)] for d in (AVALANCHE, FLUID, FLOW)}
     for family, (one, two) in points.items():
         assert one.shape == (16,) and one.dtype == np.float32
-        assert apart(one, two) < REGIME_SCATTER
+        assert apart(one, two) < Encoder.scatter
         for other, (three, _) in points.items():
-            assert other == family or apart(one, three) > 3 * REGIME_SCATTER
+            assert other == family or apart(one, three) > 3 * Encoder.scatter
 
 
 def test_when_an_avalanche_happens_matters_less_than_that_it_does(encoder):
@@ -55,12 +55,12 @@ def test_when_an_avalanche_happens_matters_less_than_that_it_does(encoder):
 
 
 def test_the_contrast_of_the_beam_does_not_matter(encoder):
-    assert apart(embedding(encoder, FLUID, contrast=0.1), embedding(encoder, FLUID, contrast=0.3)) < REGIME_SCATTER
+    assert apart(embedding(encoder, FLUID, contrast=0.1), embedding(encoder, FLUID, contrast=0.3)) < Encoder.scatter
 
 
 def test_the_direction_of_flow_does_not_matter(encoder):
     points = [embedding(encoder, replace(FLOW, flow_deg=phi)) for phi in (0, 20, 75, 130)]
-    assert max(apart(points[0], p) for p in points) < REGIME_SCATTER
+    assert max(apart(points[0], p) for p in points) < Encoder.scatter
 
 
 def test_isotropic_runs_have_no_anisotropy(encoder):

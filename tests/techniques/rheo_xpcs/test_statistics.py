@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 
-from ainerd.techniques.rheo_xpcs import RingStatistics, pooled_contrast
+from ainerd.techniques.rheo_xpcs import Sectors, bank_options, pooled_contrast
 from ainerd.techniques.rheo_xpcs._numbers import _surest
-from ainerd.techniques.rheo_xpcs._rings import Sectors
 from ainerd.techniques.rheo_xpcs._verdict import GIVEN_ERR, add_noise, baseline, flicker, speckle_px
 
 PHI = np.arange(10.0, 360.0, 20.0)
 
 
-def statistics(**changes):
-    return RingStatistics(
-        **{"photons": 500.0, "contrast": 0.2, "contrast_err": 0.04, "n_pixels": np.full(18, 570.0)} | changes
-    )
+def options(photons=500.0, contrast=0.2, contrast_err=0.04, n_pixels=570.0, phi_deg=None, **others):
+    return bank_options(photons, (contrast, contrast_err), np.full(18, n_pixels), phi_deg, **others)
 
 
 def bins(rng, n_bins=18, n_pixels=570, beta=0.2, photons=500.0, tau=0.1):
@@ -63,33 +60,30 @@ def test_offsets_between_opposite_bins_are_found():
 
 
 def test_given_and_measured_contrast_are_pooled_by_their_errors():
-    assert pooled_contrast(None, None, None) is None
-    assert pooled_contrast(None, None, 0.2) == (pytest.approx(0.2), GIVEN_ERR)
-    assert pooled_contrast(0.14, 0.004, 0.2)[0] == pytest.approx(0.14, rel=0.02)
-    value, error = pooled_contrast(0.1, 0.1, 0.2)
+    assert pooled_contrast(None, None) is None
+    assert pooled_contrast(None, 0.2) == (pytest.approx(0.2), GIVEN_ERR)
+    assert pooled_contrast((0.14, 0.004), 0.2)[0] == pytest.approx(0.14, rel=0.02)
+    value, error = pooled_contrast((0.1, 0.1), 0.2)
     assert 0.18 < value < 0.2 and error < GIVEN_ERR
 
 
 def test_similar_runs_share_a_calibration_and_larger_speckle_leaves_fewer_pixels():
-    one = statistics().bank()
-    assert statistics(photons=505.0, contrast=0.201, flicker=1e-4).bank() == one
-    two = statistics(speckle_px=2.0).bank()
+    one = options()
+    assert options(photons=505.0, contrast=0.201, flicker=1e-4) == one
+    two = options(speckle_px=2.0)
     assert sum(two["n_pixels"]) == pytest.approx(sum(one["n_pixels"]) / 2, rel=0.1)
     # Shot noise is that of all pixels, independent of the speckle: the noise of its square stays.
     shots = [64 / each["photons"] for each in (one, two)]
     beta, own = one["contrast"], 2 * one["contrast"] * shots[0] + shots[0] ** 2
     area = sum(one["n_pixels"]) / sum(two["n_pixels"])
     assert 2 * beta * shots[1] + shots[1] ** 2 == pytest.approx(own / area, rel=1e-4)
-    assert (
-        statistics(flicker=0.01).bank()["flicker"] >= 0.01
-        and statistics(contrast_err=0.3).bank()["contrast_err"] == 0.4
-    )
+    assert options(flicker=0.01)["flicker"] >= 0.01 and options(contrast_err=0.3)["contrast_err"] == 0.4
 
 
 def test_noise_is_added_to_a_run_of_too_little_noise():
     """Its noise is then that of the calibration, and its mean is unchanged."""
     rng, many = np.random.default_rng(4), 40_000
-    given = statistics(n_pixels=np.full(18, float(many)), phi_deg=PHI).bank()
+    given = options(n_pixels=float(many), phi_deg=PHI)
     assert sum(given["n_pixels"]) < 18 * many
     own = Sectors.of(np.full(18, many), PHI)
     maps = own.average(bins(rng, n_pixels=many // 20))  # noise of fewer pixels, which is there anyway
@@ -98,7 +92,7 @@ def test_noise_is_added_to_a_run_of_too_little_noise():
     far = np.triu_indices(64, 40)
     assert np.var((noisier - maps)[:, far[0], far[1]]) == pytest.approx(expected, rel=0.3)
     assert abs((noisier - maps).mean()) < 0.01
-    less = statistics(phi_deg=PHI).bank()
+    less = options(phi_deg=PHI)
     np.testing.assert_array_equal(add_noise(maps, Sectors.of(np.full(18, 570.0), PHI), less), maps)
 
 

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ainerd.latent import ModelError
 from ainerd.latent._grid import SIZE, weighted
 from ainerd.latent._learned import DEPTH, N_SHAPE, features_of, scaled, unit_of
-from ainerd.latent.training._simulated import Truths, examples
+from ainerd.latent.training._simulated import Truths, Watch, examples
 
 # The exponent and the relaxation time are the hardest to predict, so they count more.
 _PARAMETER_WEIGHT = torch.tensor([2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
@@ -30,7 +29,8 @@ _NOISE_FLOOR = 0.02
 _PAIR_TEMPERATURE = 4.0
 _WARM_UP, _COOL_DOWN = 200, 0.3
 _CHECKPOINT_EVERY = 200
-Watch = Callable[[str, int, int, dict[str, float]], None]
+Singles = NDArray[np.float32]
+Loss = tuple[Tensor, dict[str, float]]  # and numbers to watch
 
 
 class Residual(nn.Module):
@@ -76,7 +76,7 @@ class Network(nn.Module):
         """Return coefficients of the basis, in units of their spread."""
         return self.decoder(z).float() + self.linear(z).float()
 
-    def exported(self) -> dict[str, NDArray[np.float32]]:
+    def exported(self) -> dict[str, Singles]:
         """Return tensors for `LearnedEncoder`, the whitening folded into the layer before it."""
         state = {name: tensor.detach().double().numpy() for name, tensor in self.state_dict().items() if tensor.ndim}
         mean, spread = state.pop("whiten.running_mean"), np.sqrt(state.pop("whiten.running_var") + self.whiten.eps)
@@ -87,8 +87,7 @@ class Network(nn.Module):
         return {name: array.astype(np.float32) for name, array in state.items() if not name.startswith(heads)}
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Input of one step: 2 n examples, the second n of the same truths as the first."""
 
     features: Tensor
@@ -103,22 +102,26 @@ class Batch:
 class Objective:
     """Draws batches of `n` truths and computes the loss.
 
-    The loss is mainly the squared error of the map. Linear heads must also predict family and parameters from the
-    latent shape, and the shape must be nearest to that of another noisy map of the same truth. `basis`, `mean` and
-    `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
+    The loss is mainly the squared error of the map. The latent shape must be nearest to that of another noisy map of
+    the same truth, and linear heads must predict family and parameters from it.
+
+    With the network `before`, in evaluation mode, it is the loss of tuning to measured maps: instead of the predictions
+    of the heads, the latent shapes of simulated maps must stay near those of `before`. Parameters of measured truths
+    are NaN. `basis`, `mean` and `spread` are those of the principal components (k, 2080) of weighted noise-free maps.
     """
 
     def __init__(
         self,
         truths: Truths,
-        basis: NDArray[np.float32],
-        mean: NDArray[np.float32],
-        spread: NDArray[np.float32],
+        basis: Singles,
+        mean: Singles,
+        spread: Singles,
         *,
         n: int,
         seed: int,
+        before: Network | None = None,
     ) -> None:
-        self.truths, self.basis, self.mean, self.n, self.seed = truths, basis, mean, n, seed
+        self.truths, self.basis, self.mean, self.n, self.seed, self.before = truths, basis, mean, n, seed, before
         self.unit = unit_of(spread)
         self.operator, self.operator_mean = features_of(basis, mean, spread)
         known = truths.parameters
@@ -141,75 +144,44 @@ class Objective:
         )
         return Batch(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
 
-    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss, and numbers to watch."""
-        z, level, coefficients = self.outputs(network, batch, generator)
-        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
-
-        named = batch.family >= 0
-        guess = network.families(z)[named]
-        family = functional.cross_entropy(guess, batch.family[named])
-        known = ~batch.parameters.isnan()
-        off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
-        parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
-
-        total = _MAP * _weighted_error(error, batch) + _FAMILY * family + _PARAMETER * parameter
-        total = total + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
-        right = (guess.argmax(1) == batch.family[named]).float().mean()
-        watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
-        return total, {name: float(value.detach()) for name, value in watched.items()}
-
-    def outputs(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return latent shapes, contrasts and offsets, and coefficients decoded from slightly noisy shapes."""
+    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> Loss:
+        """Return the loss; maps are decoded from slightly noisy shapes."""
         with torch.autocast(batch.features.device.type, torch.bfloat16):
             z, level = network.encode(batch.features)
             jitter = _LATENT_NOISE * torch.randn(z.shape, generator=generator).to(z.device)
-            return z, level, network.decode(z + jitter)
+            coefficients = network.decode(z + jitter)
+        unit = torch.from_numpy(self.unit).to(z.device)
+        error = ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
+        pair = self._pair_error(z, batch)
+        weighted_error = (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
+        contrast = (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
+        known = ~batch.parameters.isnan()
+        if self.before is not None:
+            with torch.no_grad():
+                old, _ = self.before.to(z.device).encode(batch.features)
+            simulated = known.any(1)
+            moved = (z - old)[simulated].square().mean()
+            total = _MAP * weighted_error + _PAIR * pair + _CONTRAST * contrast + _ANCHOR * moved
+            watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
+        else:
+            named = batch.family >= 0
+            guess = network.families(z)[named]
+            family = functional.cross_entropy(guess, batch.family[named])
+            off = (network.parameters_(z) - batch.parameters.nan_to_num()).square() * known
+            parameter = (off * _PARAMETER_WEIGHT.to(z.device)).sum() / known.sum()
+            total = _MAP * weighted_error + _FAMILY * family + _PARAMETER * parameter
+            total = total + _PAIR * pair + _CONTRAST * contrast
+            right = (guess.argmax(1) == batch.family[named]).float().mean()
+            watched = {"map": error.mean(), "family": right, "parameters": parameter, "pair": pair}
+        return total, {name: float(value.detach()) for name, value in watched.items()}
 
-    def map_error(self, coefficients: Tensor, batch: Batch) -> Tensor:
-        """Return the mean squared error of each map."""
-        unit = torch.from_numpy(self.unit).to(coefficients.device)
-        return ((coefficients - batch.coefficients) * unit).square().sum(1) / SIZE**2
-
-    def pair_error(self, z: Tensor, batch: Batch) -> Tensor:
+    def _pair_error(self, z: Tensor, batch: Batch) -> Tensor:
         """Return the cross entropy of recognizing the other map of the same truth by its distance."""
         there = ~batch.empty[: self.n]
         one, other = z[: self.n][there], z[self.n :][there]
         nearness = -torch.cdist(one, other).square() / _PAIR_TEMPERATURE
         own = torch.arange(len(one), device=z.device)
         return (functional.cross_entropy(nearness, own) + functional.cross_entropy(nearness.T, own)) / 2
-
-
-class Anchored(Objective):
-    """The objective of tuning to measured maps, which keeps the latent shapes of simulated maps in place.
-
-    Shapes of simulated maps must stay near those of the network `before`, in evaluation mode. Parameters of measured
-    truths are NaN.
-    """
-
-    def __init__(self, before: Network, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.before = before
-
-    def loss(self, network: Network, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss, and numbers to watch."""
-        z, level, coefficients = self.outputs(network, batch, generator)
-        error, pair = self.map_error(coefficients, batch), self.pair_error(z, batch)
-        with torch.no_grad():
-            old, _ = self.before.to(z.device).encode(batch.features)
-        simulated = ~batch.parameters.isnan().all(1)
-        moved = (z - old)[simulated].square().mean()
-        total = _MAP * _weighted_error(error, batch) + _PAIR * pair + _CONTRAST * _contrast_error(level, batch)
-        watched = {"map": error[simulated].mean(), "measured": error[~simulated].mean(), "moved": moved}
-        return total + _ANCHOR * moved, {name: float(value.detach()) for name, value in watched.items()}
-
-
-def _weighted_error(error: Tensor, batch: Batch) -> Tensor:
-    return (error * 1.5 * _NOISE_FLOOR / (_NOISE_FLOOR + batch.noise.clamp(max=1))).mean()
-
-
-def _contrast_error(level: Tensor, batch: Batch) -> Tensor:
-    return (level[:, 0] - batch.contrast).square().clamp(max=1).mean() + level[:, 1].square().mean()
 
 
 @contextmanager
@@ -228,6 +200,70 @@ def processes() -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
+def train(
+    parts: dict[str, Any],
+    losses: Callable[[int], Iterator[Loss]],
+    checkpoint: Path,
+    recipe: dict[str, Any],
+    watch: Watch,
+    *,
+    steps: int,
+    every: int = 0,
+    clip: float = 1.0,
+    threads: int = 1,
+    writes: bool = True,
+) -> None:
+    """Train for this number of steps, and write a checkpoint `every` some, from which interrupted training continues.
+
+    ModelError if there is a checkpoint of another recipe.
+
+    Parameters
+    ----------
+    parts : dict
+        network, optimizer and schedule.
+    losses : callable
+        Called with the number of the first step; yields the loss of each step from there on.
+    clip : float
+        Largest norm of the gradients.
+    threads : int
+        Threads of torch; 0 leaves their number.
+    writes : bool
+        Whether this process writes the checkpoints.
+    """
+    before, mean, start = torch.get_num_threads(), dict[str, float](), _resume(checkpoint, recipe, parts)
+    torch.set_num_threads(threads or before)
+    for step, (loss, watched) in enumerate(losses(start), start + 1):
+        parts["optimizer"].zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts["network"].parameters(), clip)
+        parts["optimizer"].step()
+        parts["schedule"].step()
+        mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
+        watch("training", step, steps, mean)
+        if writes and (step % (every or _CHECKPOINT_EVERY) == 0 or step == steps):
+            state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+    torch.set_num_threads(before)
+
+
+def halved(tensors: dict[str, Singles]) -> dict[str, NDArray[Any]]:
+    """Round matrices to float16, which is finer than the scatter of training."""
+    return {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
+
+
+def _resume(checkpoint: Path, recipe: dict[str, Any], parts: dict[str, Any]) -> int:
+    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if its recipe differs."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    if state["recipe"] != recipe:
+        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return int(state["step"])
+
+
 def train_network(
     network: Network,
     objective: Objective,
@@ -241,40 +277,30 @@ def train_network(
     """Train a network, in training mode, for `recipe["steps"]` steps.
 
     Each process draws its own batches and the gradients are averaged, so that n processes see n times the maps in a
-    step. Interrupted training continues from the last checkpoint, which every process reads and the first writes;
-    ModelError if the checkpoint has another recipe. `process` is the number of this process and how many there are.
+    step. Every process reads the checkpoint and the first writes it. `process` is the number of this process and how
+    many there are.
     """
-    steps, seed, (rank, n) = recipe["steps"], recipe["seed"], process
+    steps, (rank, n) = recipe["steps"], process
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=1e-3, betas=(0.9, 0.98), fused=True)
-    start = resume(checkpoint, recipe, network=network, optimizer=optimizer)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
     step_of = _Step(network, objective)
     loss_of: nn.Module = DistributedDataParallel(step_of) if n > 1 else step_of
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    mean: dict[str, float] = {}
-    with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
-        ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
-        for step in range(start, steps):
-            batch = ahead.pop(0).result()
-            if step + 3 < steps:
-                ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * _pace(step, steps)
-            batch = Batch(**{name: tensor.to(device) for name, tensor in vars(batch).items()})
-            # Each step has its own seed, so that interrupted training continues identically.
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step * n + rank)
-            loss, watched = loss_of(batch, generator)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
-            watch("training", step + 1, steps, mean)
-            if rank == 0 and ((step + 1) % _CHECKPOINT_EVERY == 0 or step + 1 == steps):
-                save_checkpoint(checkpoint, recipe, step + 1, network=network, optimizer=optimizer)
-    torch.set_num_threads(threads)
+
+    def losses(start: int) -> Iterator[Loss]:
+        with ThreadPoolExecutor(2) as pool:  # one thread trains, two draw noise
+            ahead = [pool.submit(objective.batch, step * n + rank) for step in range(start, min(start + 3, steps))]
+            for step in range(start, steps):
+                batch = ahead.pop(0).result()
+                if step + 3 < steps:
+                    ahead.append(pool.submit(objective.batch, (step + 3) * n + rank))
+                # Each step has its own seed, so that interrupted training continues identically.
+                generator = torch.Generator().manual_seed(recipe["seed"] * 1_000_003 + step * n + rank)
+                yield loss_of(Batch(*(tensor.to(device) for tensor in batch)), generator)
+
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    train(parts, losses, checkpoint, recipe, watch, steps=steps, writes=rank == 0)
     return network.cpu().eval()
 
 
@@ -285,7 +311,7 @@ class _Step(nn.Module):
         super().__init__()
         self.network, self._objective = network, objective
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, batch: Batch, generator: torch.Generator) -> Loss:
         return self._objective.loss(self.network, batch, generator)
 
 
@@ -293,22 +319,3 @@ def _pace(step: int, steps: int) -> float:
     """Return the learning rate over its maximum: warm-up, plateau, and linear descent to a hundredth."""
     left = (steps - step) / (_COOL_DOWN * steps)
     return min(1.0, (step + 1) / _WARM_UP, 0.01 + 0.99 * left)
-
-
-def save_checkpoint(checkpoint: Path, recipe: dict[str, Any], step: int, **parts: Any) -> None:
-    """Write the state of the parts; training continues at `step`."""
-    state = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "recipe": recipe}
-    torch.save(state, checkpoint.with_suffix(".part"))
-    checkpoint.with_suffix(".part").replace(checkpoint)
-
-
-def resume(checkpoint: Path, recipe: dict[str, Any], **parts: Any) -> int:
-    """Load a checkpoint, if there is one, and return the step to continue at; ModelError if its recipe differs."""
-    if not checkpoint.exists():
-        return 0
-    state = torch.load(checkpoint, weights_only=True)
-    if state["recipe"] != recipe:
-        raise ModelError(f"{checkpoint}: of another recipe ({state['recipe']}); remove it, or choose another folder")
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return int(state["step"])

@@ -13,24 +13,12 @@ from torch import distributed
 
 import ainerd
 from ainerd.dynamics import KNOWN, nearest_covariances
-from ainerd.latent import SHIPPED, read_weights, write_weights
+from ainerd.latent import SHIPPED, _learned, read_weights, write_weights
 from ainerd.latent._grid import ROWS, SIZE, from_triangle, to_triangle, weighted
-from ainerd.latent._learned import (
-    DEPTH,
-    GROUPS,
-    N_DETAIL,
-    N_GAUGES,
-    N_NOISE_GAUGES,
-    N_SHAPE,
-    RANKS,
-    SCALE,
-    LearnedEncoder,
-    group_power,
-    noise_gauges,
-    scaled,
-)
-from ainerd.latent.training._network import Anchored, Network, Objective, Watch, processes, tower, train_network
-from ainerd.latent.training._simulated import PARAMETERS, Truths, examples, speckled
+from ainerd.latent._learned import LearnedEncoder
+from ainerd.latent.training._network import Network, Objective, halved, processes, tower, train_network
+from ainerd.latent.training._pca import PcaFit
+from ainerd.latent.training._simulated import PARAMETERS, Truths, Watch, cached, examples, silent, speckled
 
 BATCH, _LEARNING_RATE = 160, 2e-3
 _ROUNDING = -0.375  # power of the covariance of the families; -1/2 would make them round
@@ -42,14 +30,7 @@ _TUNING_RATE = 4e-4
 _LEAST_CONTRAST = 0.01  # a map of less contrast does not show its dynamics
 
 
-def train_ours(
-    out: Path,
-    *,
-    seed: int = 1,
-    truths: int = 45_000,
-    steps: int = 4600,
-    watch: Watch = lambda stage, done, total, watched: None,
-) -> Path:
+def train_ours(out: Path, *, seed: int = 1, truths: int = 45_000, steps: int = 4600, watch: Watch = silent) -> Path:
     """Train the learned encoder and write `out`/ours.safetensors.
 
     Interrupted training continues: noise-free maps are saved in `out`/truths.safetensors, and the network every 200
@@ -71,8 +52,6 @@ def train_ours(
     ModelError
         If there is a checkpoint of another seed or length.
     """
-    if truths < 100 or steps < 1:
-        raise ValueError(f"truths must be at least 100 and steps at least 1, got {truths} and {steps}")
     recipe = {"seed": seed, "truths": truths, "steps": steps, "families": list(KNOWN), "ainerd": ainerd.__version__}
     file = out / "ours.safetensors"
     with processes() as (rank, n):
@@ -89,7 +68,7 @@ def train_ours(
                 distributed.broadcast(torch.from_numpy(array), 0)
         objective = Objective(drawn, basis, mean, spread, n=BATCH, seed=seed)
         torch.manual_seed(seed)
-        network = Network(len(objective.operator) + N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
+        network = Network(len(objective.operator) + _learned.N_GAUGES, len(basis), len(KNOWN), len(PARAMETERS)).train()
         checkpoint = out / "ours.checkpoint.pt"
         train_network(
             network, objective, checkpoint, recipe, learning_rate=_LEARNING_RATE, process=(rank, n), watch=watch
@@ -98,50 +77,29 @@ def train_ours(
         return file
     tensors = network.exported() | {"basis": basis, "mean": mean, "spread": spread}
     tensors |= fit_noise(drawn, basis, blocks=_blocks(drawn, 40), seed=seed)
-    tensors["detail"] = np.eye(N_DETAIL, ROWS.size, dtype=np.float32)
+    tensors["detail"] = np.eye(_learned.N_DETAIL, ROWS.size, dtype=np.float32)
     _round(tensors, drawn, seed)
     tensors["detail"] = detail(LearnedEncoder(tensors), drawn, seed)
-    write_learned(file, tensors, recipe)
+    write_weights(file, halved(tensors), recipe | {"kind": "learned"})
     return file
-
-
-def write_learned(file: Path, tensors: dict[str, NDArray[np.float32]], recipe: dict[str, Any]) -> None:
-    """Write the tensors of a `LearnedEncoder`, matrices as float16, which is finer than the scatter of training."""
-    halved = {name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()}
-    write_weights(file, halved, recipe | {"kind": "learned"})
 
 
 def corpus(path: Path, recipe: dict[str, Any], watch: Watch) -> Truths:
     """Read the noise-free maps from the file if they have this seed and number; otherwise draw and save them."""
+    n, rng = recipe["truths"], np.random.default_rng([recipe["seed"], 77])
+    wanted = {"kind": "truths", "seed": recipe["seed"], "truths": n}
     ranks = {"triangles": 2, "family": 1, "parameters": 2}
-    wanted = {"kind": "truths", "seed": recipe["seed"], "truths": recipe["truths"]}
-    if path.exists():
-        tensors, saved = read_weights(path, "truths", ranks, finite=False)
-        if saved == wanted:
-            return Truths(**tensors)
-
-    def progress(done: int) -> None:
-        if done % 100 == 0:
-            watch("simulating", done, recipe["truths"], {})
-
-    truths = Truths.drawn(recipe["truths"], np.random.default_rng([recipe["seed"], 77]), progress)
-    write_weights(path, {name: getattr(truths, name) for name in ranks}, wanted)
-    return truths
+    return Truths(**cached(path, wanted, ranks, lambda: vars(Truths.drawn(n, rng, watch))))
 
 
 def _basis(truths: Truths, seed: int) -> tuple[NDArray[np.float32], ...]:
     """Compute principal components of noise-free maps, a third of them speckled, their mean and spread."""
     rng = np.random.default_rng([seed, 2])
-    square, total, n = np.zeros((ROWS.size, ROWS.size)), np.zeros(ROWS.size), min(len(truths.family), 12_000)
+    fit, n = PcaFit(), min(len(truths.family), 12_000)
     for block, first in enumerate(range(0, n, _AT_ONCE)):
         maps = from_triangle(truths.triangles[first : min(first + _AT_ONCE, n)].astype(np.float32))
-        x = weighted(speckled(maps, rng) if block % 3 == 0 else maps).astype(np.float64)
-        square += x.T @ x
-        total += x.sum(0)
-    mean, k = total / n, int(GROUPS[-1])
-    values, vectors = eigh(square / n - np.outer(mean, mean), subset_by_index=[ROWS.size - k, ROWS.size - 1])
-    components, spread = vectors.T[::-1], np.sqrt(np.maximum(values[::-1], 0))
-    return np.ascontiguousarray(components, np.float32), mean.astype(np.float32), spread.astype(np.float32)
+        fit.add(weighted(speckled(maps, rng) if block % 3 == 0 else maps).astype(np.float64))
+    return tuple(np.ascontiguousarray(array, np.float32) for array in fit.top(int(_learned.GROUPS[-1])))
 
 
 def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -> None:
@@ -154,19 +112,19 @@ def _round(tensors: dict[str, NDArray[np.float32]], truths: Truths, seed: int) -
     for block in range(_blocks(truths, 12)):
         e = examples(truths, _AT_ONCE, np.random.default_rng([seed, 3, block]))
         of = np.where((e.truth >= 0) & (e.noise < 0.05), truths.family[e.truth], -1)
-        z.append(encoder.encode(e.maps)[of >= 0, 2 : 2 + N_SHAPE])
+        z.append(encoder.encode(e.maps)[of >= 0, 2 : 2 + _learned.N_SHAPE])
         family.append(of[of >= 0])
     shape, of = np.concatenate(z), np.concatenate(family)
     within = np.mean([np.cov(shape[of == k].T) for k in np.unique(of) if (of == k).sum() > 1], axis=0)
     values, vectors = np.linalg.eigh(within)
     turn = (vectors * np.maximum(values, 1e-3) ** _ROUNDING) @ vectors.T
-    turn /= np.sqrt(np.trace(turn.T @ np.cov(shape.T) @ turn) / N_SHAPE)
+    turn /= np.sqrt(np.trace(turn.T @ np.cov(shape.T) @ turn) / _learned.N_SHAPE)
     back = np.linalg.inv(turn)
-    last = f"encoder.{DEPTH + 2}"
+    last = f"encoder.{_learned.DEPTH + 2}"
     for part in ("weight", "bias"):
-        tensors[f"{last}.{part}"][:N_SHAPE] = turn @ tensors[f"{last}.{part}"][:N_SHAPE]
+        tensors[f"{last}.{part}"][: _learned.N_SHAPE] = turn @ tensors[f"{last}.{part}"][: _learned.N_SHAPE]
     for name in ("decoder.0.weight", "linear.weight"):
-        tensors[name][:, :N_SHAPE] = tensors[name][:, :N_SHAPE] @ back
+        tensors[name][:, : _learned.N_SHAPE] = tensors[name][:, : _learned.N_SHAPE] @ back
 
 
 def detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.float32]:
@@ -178,7 +136,7 @@ def detail(encoder: LearnedEncoder, truths: Truths, seed: int) -> NDArray[np.flo
         weight = np.sqrt(0.02 / (0.01 + e.noise)) * (e.noise < 0.05)
         left = (weighted(e.shape) - shape) * weight[:, None].astype(np.float32)
         square += left.T.astype(np.float64) @ left
-    _, vectors = eigh(square, subset_by_index=[ROWS.size - N_DETAIL, ROWS.size - 1])
+    _, vectors = eigh(square, subset_by_index=[ROWS.size - _learned.N_DETAIL, ROWS.size - 1])
     return np.ascontiguousarray(vectors.T[::-1], dtype=np.float32)
 
 
@@ -195,19 +153,19 @@ def fit_noise(truths: Truths, basis: NDArray[np.float32], *, blocks: int, seed: 
     inputs, targets = [], []
     for block in range(blocks):
         e = examples(truths, 250, np.random.default_rng([seed, 5, block]))
-        x, level, gauges = scaled(e.maps)
+        x, level, gauges = _learned.scaled(e.maps)
         noise = x - weighted(e.shape) * (e.contrast / level)[:, None]
         inside = noise @ basis.T
-        power = group_power(inside, np.square(noise).sum(1) - np.square(inside).sum(1))
+        power = _learned.group_power(inside, np.square(noise).sum(1) - np.square(inside).sum(1))
         noisy = e.noise > 0
-        inputs.append(noise_gauges(e.maps, level, gauges)[noisy])
+        inputs.append(_learned.noise_gauges(e.maps, level, gauges)[noisy])
         targets.append(np.log(np.maximum(power, 1e-6))[noisy])
     gauges, powers = np.concatenate(inputs), np.concatenate(targets).astype(np.float32)
     mean, spread = gauges.mean(0), gauges.std(0) + 1e-3
     given, wanted = torch.from_numpy((gauges - mean) / spread), torch.from_numpy(powers)
 
     torch.manual_seed(seed)
-    network = tower(N_NOISE_GAUGES, 64, 1, len(GROUPS))
+    network = tower(_learned.N_NOISE_GAUGES, 64, 1, len(_learned.GROUPS))
     network[-1].bias.data[:] = wanted.median(0).values  # type: ignore[operator]
     optimizer = torch.optim.Adam(network.parameters(), _NOISE_RATE)
     generator = torch.Generator().manual_seed(seed)
@@ -233,7 +191,7 @@ def tune_ours(
     seed: int = 1,
     truths: int = 10_000,
     steps: int = 1000,
-    watch: Watch = lambda stage, done, total, watched: None,
+    watch: Watch = silent,
 ) -> Path:
     """Write `out`/tuned.safetensors: the encoder of `start`, tuned to measured maps.
 
@@ -262,9 +220,7 @@ def tune_ours(
     ModelError
         If `start` is not a learned encoder, or there is a checkpoint of other maps, another seed or length.
     """
-    if truths < 100 or steps < 1:
-        raise ValueError(f"truths must be at least 100 and steps at least 1, got {truths} and {steps}")
-    tensors, origin = read_weights(start, "learned", RANKS)
+    tensors, origin = read_weights(start, "learned", _learned.RANKS)
     encoder = LearnedEncoder.read(start)
     measured = np.concatenate([np.empty((0, 2080), np.float16), *(_shapes(encoder, maps) for maps in runs)])
     if not len(measured):
@@ -276,7 +232,7 @@ def tune_ours(
 
     basis, mean, spread = (np.asarray(tensors[name], np.float32) for name in ("basis", "mean", "spread"))
     before = _network(tensors)
-    objective = Anchored(before, both, basis, mean, spread, n=BATCH, seed=seed)
+    objective = Objective(both, basis, mean, spread, n=BATCH, seed=seed, before=before)
     network = copy.deepcopy(before).train()
     network.whiten.eval()  # it keeps the scale of existing embeddings
     for head in (network.families, network.parameters_):
@@ -285,14 +241,14 @@ def tune_ours(
     train_network(network, objective, checkpoint, recipe, learning_rate=_TUNING_RATE, process=(0, 1), watch=watch)
     tuned = {name: np.asarray(array, np.float32) for name, array in tensors.items()} | network.exported()
     tuned["detail"] = detail(LearnedEncoder(tuned), both, seed)
-    write_learned(out / "tuned.safetensors", tuned, {**origin, "tuned": recipe})
+    write_weights(out / "tuned.safetensors", halved(tuned), {**origin, "tuned": recipe})
     return out / "tuned.safetensors"
 
 
 def _shapes(encoder: LearnedEncoder, maps: ArrayLike) -> NDArray[np.float16]:
     """Estimate |g1|² of measured maps (n, 256, 256): triangles of those that have contrast."""
     z = encoder.encode(maps)
-    contrast, offset = (z[:, i, None, None] / SCALE for i in (0, 1))
+    contrast, offset = (z[:, i, None, None] / _learned.SCALE for i in (0, 1))
     usable = contrast[:, 0, 0] > _LEAST_CONTRAST
     shape = (encoder.denoise(np.asarray(maps)[usable], size=SIZE) - 1 - offset[usable]) / contrast[usable]
     return to_triangle(nearest_covariances(shape)).astype(np.float16)

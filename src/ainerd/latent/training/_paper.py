@@ -5,7 +5,9 @@ maps.
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,19 +16,14 @@ from numpy.typing import NDArray
 from ainerd.dynamics import KNOWN, Statistics, draw, noisy, reduced_g1_squared
 from ainerd.latent._grid import MAP_SIZE, to_unit
 from ainerd.latent._published import Autoencoder
-from ainerd.latent.training._network import Watch, resume, save_checkpoint
+from ainerd.latent.training._network import Loss, train
+from ainerd.latent.training._simulated import Watch, silent
 
 _BATCH, _LOWEST_RATE, _HIGHEST_RATE = 16, 1e-4, 1e-3
 
 
 def train_paper(
-    out: Path,
-    *,
-    seed: int = 0,
-    maps: int = 2000,
-    epochs: int = 60,
-    cpu_s: float | None = None,
-    watch: Watch = lambda stage, done, total, watched: None,
+    out: Path, *, seed: int = 0, maps: int = 2000, epochs: int = 60, cpu_s: float | None = None, watch: Watch = silent
 ) -> Path:
     """Train the network and write `out`/paper.pth, a state dict like the published one.
 
@@ -51,8 +48,6 @@ def train_paper(
     ModelError
         If there is a checkpoint of another seed or size.
     """
-    if maps < _BATCH or epochs < 1:
-        raise ValueError(f"maps must be at least {_BATCH} and epochs at least 1, got {maps} and {epochs}")
     recipe = {"seed": seed, "maps": maps, "epochs": epochs}
     out.mkdir(parents=True, exist_ok=True)
     data = np.concatenate([_simulated(seed, first, watch, maps) for first in range(0, maps, 50)])
@@ -65,26 +60,22 @@ def train_paper(
     schedule = torch.optim.lr_scheduler.CyclicLR(
         optimizer, _LOWEST_RATE, _HIGHEST_RATE, 4 * a_pass, mode="triangular2", cycle_momentum=False
     )
-    checkpoint, parts = out / "paper.checkpoint.pt", {"network": network, "optimizer": optimizer, "schedule": schedule}
     began = time.process_time()
-    for epoch in range(resume(checkpoint, recipe, **parts), epochs):
-        rng = np.random.default_rng([seed, 1, epoch])
-        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout continues identically after an interruption
-        for step, which in enumerate(rng.permutation(maps)[: a_pass * _BATCH].reshape(-1, _BATCH)):
-            if cpu_s is not None and time.process_time() - began > cpu_s:
-                return _written(network, out)
-            x = torch.from_numpy(to_unit(shifted(data[which].astype(np.float32), rng)))[:, None].to(device)
-            loss = (network.decode(network.encode(x)) - x).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            watch("training", epoch * a_pass + step + 1, epochs * a_pass, {"map": float(loss.detach())})
-        save_checkpoint(checkpoint, recipe, epoch + 1, **parts)
-    return _written(network, out)
 
+    def losses(start: int) -> Iterator[Loss]:
+        for epoch in range(start // a_pass, epochs):
+            rng = np.random.default_rng([seed, 1, epoch])
+            torch.manual_seed(seed * 1_000_003 + epoch)  # dropout continues identically after an interruption
+            for which in rng.permutation(maps)[: a_pass * _BATCH].reshape(-1, _BATCH):
+                if cpu_s is not None and time.process_time() - began > cpu_s:
+                    return
+                x = torch.from_numpy(to_unit(shifted(data[which].astype(np.float32), rng)))[:, None].to(device)
+                loss = (network.decode(network.encode(x)) - x).square().mean()
+                yield loss, {"map": float(loss.detach())}
 
-def _written(network: Autoencoder, out: Path) -> Path:
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    options: dict[str, Any] = {"steps": epochs * a_pass, "every": a_pass, "threads": 0}
+    train(parts, losses, out / "paper.checkpoint.pt", recipe, watch, clip=np.inf, **options)
     torch.save(network.cpu().state_dict(), out / "paper.pth")
     return out / "paper.pth"
 
@@ -101,12 +92,8 @@ def _simulated(seed: int, first: int, watch: Watch, total: int) -> NDArray[np.fl
     statistics = Statistics.drawn(n, rng)
     drawn = (draw(str(family), rng) for family in rng.choice(KNOWN, n))
     clean = [reduced_g1_squared(known, 1.0, MAP_SIZE, [rng.uniform(0, 180)], oversample=1) for known in drawn]
-    maps = noisy(
-        (statistics.contrast[:, None, None] * np.concatenate(clean)).astype(np.float32),
-        n_pixels=np.maximum(statistics.n_pixels, MAP_SIZE + 1),
-        n_frames=statistics.n_frames,
-        counts=statistics.counts,
-        rng=rng,
-    )[:, 0]
+    shape = (statistics.contrast[:, None, None] * np.concatenate(clean)).astype(np.float32)
+    pixels = np.maximum(statistics.n_pixels, MAP_SIZE + 1)
+    maps = noisy(shape, n_pixels=pixels, n_frames=statistics.n_frames, counts=statistics.counts, rng=rng)[:, 0]
     watch("simulating", first + n, total, {})
     return maps.astype(np.float16)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +24,18 @@ def train_pca(
     The components are fitted to simulated exposures, each taken twice: without noise, and with noise of random
     statistics. The file depends on the seed alone. `advance` is called with the number of exposures just simulated.
     """
-    if exposures < 1:
-        raise ValueError(f"exposures must be at least 1, got {exposures}")
-    for_fit = np.random.default_rng([seed, 0])
-    recipe: dict[str, Any] = {"seed": seed, "families": list(KNOWN), "ainerd": ainerd.__version__}
-
-    fit = PcaFit()
+    fit, rng = PcaFit(), np.random.default_rng([seed, 0])
     for first in range(0, exposures, _AT_ONCE):
         n = min(_AT_ONCE, exposures - first)
-        statistics = Statistics.drawn(n, for_fit)
-        clean = statistics.contrast.astype(np.float32)[:, None, None] * known_maps(n, for_fit)
+        drawn = Statistics.drawn(n, rng)
+        clean = drawn.contrast.astype(np.float32)[:, None, None] * known_maps(n, rng)
         fit.push(1 + clean)
-        fit.push(
-            noisy(
-                clean, n_pixels=statistics.n_pixels, n_frames=statistics.n_frames, counts=statistics.counts, rng=for_fit
-            )[:, 0]
-        )
+        fit.push(noisy(clean, n_pixels=drawn.n_pixels, n_frames=drawn.n_frames, counts=drawn.counts, rng=rng)[:, 0])
         advance(n)
     mean, components = fit.finish(N_COMPONENTS)
     ranges = {name: list(pair) for name, pair in Statistics.RANGES.items()}
-    recipe |= {"kind": "pca", "exposures": exposures, "statistics": ranges}
+    recipe = {"kind": "pca", "seed": seed, "exposures": exposures, "statistics": ranges}
+    recipe |= {"families": list(KNOWN), "ainerd": ainerd.__version__}
     write_weights(out / "pca.safetensors", {"mean": mean, "components": components}, recipe)
     return out / "pca.safetensors"
 
@@ -59,16 +50,23 @@ class PcaFit:
 
     def push(self, maps: NDArray[np.float32]) -> None:
         """Add maps (n, 64, 64)."""
-        x = weighted(maps - 1).astype(np.float64)
+        self.add(weighted(maps - 1).astype(np.float64))
+
+    def add(self, x: NDArray[np.float64]) -> None:
+        """Add weighted triangles (n, 2080)."""
         self.n += len(x)
         self._sum += x.sum(0)
         self._square += x.T @ x
 
+    def top(self, n: int) -> tuple[NDArray[np.float64], ...]:
+        """Return the first n components (n, 2080), the mean, and the standard deviations (n,)."""
+        mean = self._sum / self.n
+        covariance = self._square / self.n - np.outer(mean, mean)
+        values, vectors = eigh(covariance, subset_by_index=[ROWS.size - n, ROWS.size - 1])
+        return vectors.T[::-1], mean, np.sqrt(np.maximum(values[::-1], 0))
+
     def finish(self, n_components: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the mean (2080,) and components (n_components, 2080); the largest entry of each is positive."""
-        mean = self._sum / self.n
-        top = [ROWS.size - n_components, ROWS.size - 1]
-        _, vectors = eigh(self._square / self.n - np.outer(mean, mean), subset_by_index=top)
-        components = vectors.T[::-1]
+        components, mean, _ = self.top(n_components)
         largest = np.take_along_axis(components, np.abs(components).argmax(1)[:, None], axis=1)
         return mean.astype(np.float32), np.ascontiguousarray(components * np.sign(largest), dtype=np.float32)

@@ -1,5 +1,7 @@
 """Train the run encoder on simulated exposures alone."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import ainerd
-from ainerd.latent import SHIPPED, digest, read_weights, write_weights
-from ainerd.latent._embedding import harmonics
+from ainerd.latent import SHIPPED, digest, write_weights
+from ainerd.latent._grid import harmonics
 from ainerd.latent._run import N_LEARNED, N_POINT, MapFeatures, RunEncoder
-from ainerd.latent.training._network import Watch, resume, save_checkpoint, tower
-from ainerd.latent.training._simulated import N_BINS, N_VIEWS, draw_views, truth, views
+from ainerd.latent.training._network import Loss, halved, tower, train
+from ainerd.latent.training._simulated import N_BINS, N_VIEWS, Watch, cached, draw_views, silent, truth, views
 
 _SHARD, _BATCH, _LEARNING_RATE = 250, 192, 3e-3
-_CHECKPOINT_EVERY = 200
 _PAIRS = 150  # of truths for the scatter of a regime, three exposures each
 _LAST_BIAS = "point.3.bias"  # shifting it shifts all points: their mean is brought to zero
 _FEW = 5e-4  # share of maps whose features lie outside the range of the training
@@ -30,14 +31,7 @@ _UNKNOWN = 0.1  # share of those in which azimuths are unknown
 _SAME_BINS = 0.7  # share of pairs that see the same bins
 
 
-def train_run(
-    out: Path,
-    *,
-    seed: int = 1,
-    truths: int = 12_000,
-    steps: int = 3000,
-    watch: Watch = lambda stage, done, total, watched: None,
-) -> Path:
+def train_run(out: Path, *, seed: int = 1, truths: int = 12_000, steps: int = 3000, watch: Watch = silent) -> Path:
     """Train the run encoder on simulated exposures alone and write `out`/run.safetensors.
 
     Interrupted training continues: simulated views are saved in `out`/views, and the network every 200 steps in
@@ -59,23 +53,17 @@ def train_run(
     ModelError
         If there is a checkpoint of another seed or length.
     """
-    if truths < 2 or steps < 1:
-        raise ValueError(f"truths must be at least 2 and steps at least 1, got {truths} and {steps}")
     maps = [digest(SHIPPED / "pca.safetensors"), digest(SHIPPED / "ours.safetensors")]
     recipe: dict[str, Any] = {"seed": seed, "truths": truths, "steps": steps, "maps": maps}
     recipe["ainerd"] = ainerd.__version__
     features = _corpus(out / "views", recipe, watch)
     network = _trained(features, out / "run.checkpoint.pt", recipe, watch)
-    tensors, file = network.exported() | _feature_range(features), out / "run.safetensors"
     # Round first, so that scatter and mean are those of the written weights.
-    halved: dict[str, NDArray[Any]] = {
-        name: array.astype(np.float16) if array.ndim == 2 else array for name, array in tensors.items()
-    }
-    encoder = RunEncoder(halved, scatter=1.0)
-    middle, spread = _scatter(encoder, seed)
-    halved[_LAST_BIAS] = halved[_LAST_BIAS] - middle
-    write_weights(file, halved, recipe | {"kind": "run", "scatter": spread})
-    return file
+    tensors = halved(network.exported() | _feature_range(features))
+    middle, spread = _scatter(RunEncoder(tensors, scatter=1.0), seed)
+    tensors[_LAST_BIAS] = tensors[_LAST_BIAS] - middle
+    write_weights(out / "run.safetensors", tensors, recipe | {"kind": "run", "scatter": spread})
+    return out / "run.safetensors"
 
 
 def _feature_range(features: NDArray[np.float16]) -> dict[str, NDArray[np.float32]]:
@@ -92,14 +80,9 @@ def _corpus(folder: Path, recipe: dict[str, Any], watch: Watch) -> NDArray[np.fl
         path = folder / f"{shard:03d}.safetensors"
         wanted = {"kind": "views", "seed": recipe["seed"], "maps": recipe["maps"], "ainerd": recipe["ainerd"]}
         wanted |= {"truths": min(_SHARD, recipe["truths"] - shard * _SHARD)}
-        saved: dict[str, Any] = {}
-        if path.exists():
-            tensors, saved = read_weights(path, "views", {"features": 4})
-        if saved != wanted:
-            rng = np.random.default_rng([recipe["seed"], 11, shard])
-            tensors = {"features": draw_views(wanted["truths"], features, rng)}
-            write_weights(path, tensors, wanted)
-        shards.append(tensors["features"])
+        rng = np.random.default_rng([recipe["seed"], 11, shard])
+        draw = partial(draw_views, wanted["truths"], features, rng)
+        shards.append(cached(path, wanted, {"features": 4}, draw)["features"])
         watch("simulating", shard + 1, n, {})
     return np.concatenate(shards)
 
@@ -107,28 +90,19 @@ def _corpus(folder: Path, recipe: dict[str, Any], watch: Watch) -> NDArray[np.fl
 def _trained(features: NDArray[np.float16], checkpoint: Path, recipe: dict[str, Any], watch: Watch) -> "RunNetwork":
     steps, n = recipe["steps"], len(features)
     some = features[:: max(1, n // 2000)].reshape(-1, features.shape[-1]).astype(np.float32)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the products are small: more threads would wait for each other on a shared machine
     torch.manual_seed(recipe["seed"])
     network = RunNetwork(some.mean(0), some.std(0) + 0.02)
     optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, steps + 1)
-    start = resume(checkpoint, recipe, network=network, optimizer=optimizer, schedule=schedule)
-    mean: dict[str, float] = {}
-    for step in range(start, steps):
-        # Each step has its own seed, so that interrupted training continues identically.
-        rng = np.random.default_rng([recipe["seed"], 1, step])
-        loss, watched = contrasted(network, *_batch(features, network.spread, rng))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        mean = {name: 0.98 * mean.get(name, value) + 0.02 * value for name, value in watched.items()}
-        watch("training", step + 1, steps, mean)
-        if (step + 1) % _CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            save_checkpoint(checkpoint, recipe, step + 1, network=network, optimizer=optimizer, schedule=schedule)
-    torch.set_num_threads(threads)
+
+    def losses(start: int) -> Iterator[Loss]:
+        for step in range(start, steps):
+            # Each step has its own seed, so that interrupted training continues identically.
+            rng = np.random.default_rng([recipe["seed"], 1, step])
+            yield contrasted(network, *_batch(features, network.spread, rng))
+
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    train(parts, losses, checkpoint, recipe, watch, steps=steps)
     return network.eval()
 
 
@@ -211,7 +185,7 @@ def _operator(rng: np.random.Generator) -> NDArray[np.float32]:
 
 def contrasted(
     network: RunNetwork, views: tuple[Tensor, Tensor], same: tuple[Tensor, Tensor], operators: Tensor
-) -> tuple[Tensor, dict[str, float]]:
+) -> Loss:
     """Return the loss of recognizing exposures of the same truth, and maps of the same dynamics, by their distance.
 
     `views` are features (n, 9, f) of two views of each of n truths, `same` (n, f) of two maps that differ by noise.

@@ -7,6 +7,7 @@ combined: no echo, no rate that dies out, no two velocities.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ from ainerd.dynamics import (
     rate_factor,
     reduced_g1_squared,
 )
+from ainerd.latent import read_weights, write_weights
 from ainerd.latent._grid import SIZE, from_triangle, to_triangle
 from ainerd.latent._run import MapFeatures
 
 Maps = NDArray[np.float32]
+Watch = Callable[[str, int, int, dict[str, float]], None]  # the stage, the number done, the total, numbers to watch
 PARAMETERS = ("log_tau", "exponent", "ageing", "fringe", "plateau", "jumps", "share", "static")
 _COMPOSED_SHARE = 1 / 3
 # Photons per pixel of an exposure (0.01 to 2 a frame, 5000 frames), pixels per bin, contrast: log-uniform, log-uniform
@@ -47,6 +50,23 @@ _BASELINE = 0.025  # standard deviation of an offset common to all maps, over th
 _AMPLITUDE, _NONE = (0.01, 0.4), 0.25
 
 
+def silent(stage: str, done: int, total: int, watched: dict[str, float]) -> None:
+    """Show no progress."""
+
+
+def cached(
+    path: Path, wanted: dict[str, Any], ranks: dict[str, int], draw: Callable[[], dict[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """Read tensors from a file that has the recipe `wanted`; otherwise draw and write them."""
+    if path.exists():
+        tensors, recipe = read_weights(path, wanted["kind"], ranks, finite=False)
+        if recipe == wanted:
+            return tensors
+    tensors = draw()
+    write_weights(path, tensors, wanted)
+    return tensors
+
+
 @dataclass(frozen=True)
 class Truths:
     """Noise-free maps |g1|² with their families and parameters.
@@ -60,8 +80,8 @@ class Truths:
     parameters: NDArray[np.float32]
 
     @classmethod
-    def drawn(cls, n: int, rng: np.random.Generator, progress: Callable[[int], None] = lambda done: None) -> "Truths":
-        """Draw n maps, each at an azimuth of its own; `progress` is called with the number done so far."""
+    def drawn(cls, n: int, rng: np.random.Generator, watch: Watch = silent) -> "Truths":
+        """Draw n maps, each at an azimuth of its own."""
         triangles, family, known = np.empty((n, 2080), np.float16), np.empty(n, np.int64), np.empty((n, 8), np.float32)
         for i in range(n):
             family[i] = -1 if rng.random() < _COMPOSED_SHARE else rng.integers(len(KNOWN))
@@ -73,7 +93,8 @@ class Truths:
             known[i] = parameters(dynamics, phi)
             if dynamics.static and dynamics.flow_rad_s and known[i, 3] < np.log1p(1.0):
                 family[i] = -1  # flow across the direction of q shows no fringes
-            progress(i + 1)
+            if (i + 1) % 100 == 0:
+                watch("simulating", i + 1, n, {})
         return cls(triangles, family, known)
 
 
@@ -216,13 +237,13 @@ def _drift(maps: NDArray[np.float32], rng: np.random.Generator) -> None:
     maps += (0.01 * chosen[2] * rng.standard_normal((n, 1))).astype(np.float32)[:, :, None]
 
 
-def draw_views(n: int, features: MapFeatures, rng: np.random.Generator) -> NDArray[np.float16]:
-    """Draw n truths and return the features (n, 4, 9, f) of the maps of their views."""
+def draw_views(n: int, features: MapFeatures, rng: np.random.Generator) -> dict[str, NDArray[np.float16]]:
+    """Draw n truths and return the ``features`` (n, 4, 9, f) of the maps of their views."""
     out = []
     for _ in range(n):
         maps = np.concatenate(views(truth(rng), rng))
         out.append(np.clip(features(maps), -100, 100).astype(np.float16).reshape(N_VIEWS, N_BINS, -1))
-    return np.stack(out)
+    return {"features": np.stack(out)}
 
 
 def truth(rng: np.random.Generator) -> Dynamics:

@@ -5,7 +5,7 @@ compress well.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,17 @@ import ainerd
 from ainerd.dynamics import nearest_covariances, noisy
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, ModelError, digest, read_weights, write_weights
 from ainerd.techniques.rheo_xpcs._clean import ALIKE, FLOW, MEASURED, TURNED, Clean, seen_from
-from ainerd.techniques.rheo_xpcs._features import features, sectors_of
-from ainerd.techniques.rheo_xpcs._rings import Sectors
+from ainerd.techniques.rheo_xpcs._features import Sectors, features, sectors_of
 from ainerd.threads import one_thread
+
+Singles = NDArray[np.float32]
 
 _ALONG_DIAGONALS = np.lexsort((ROWS, COLS - ROWS))
 _BACK = _ALONG_DIAGONALS.argsort()
 _NUMBERS = ("angle_deg", "phase", "shear")  # stored for each exposure
 
 
-def write_bank(
-    path: Path, clean: Sequence[Clean | NDArray[np.float32]], families: Sequence[str], **recipe: Any
-) -> None:
+def write_bank(path: Path, clean: Sequence[Clean | Singles], families: Sequence[str], **recipe: Any) -> None:
     """Write a ``.safetensors`` file that `Bank.load` reads.
 
     `clean` are exposures, or their |g1|², (d, 64, 64), at the nine `DIRECTIONS`, d = 1 if all are the same; `families`
@@ -40,14 +39,10 @@ def write_bank(
     tensors = {
         "g1_squared": np.frombuffer(packed, dtype=np.uint8),
         "maps": np.array([len(each.steps) for each in exposures]),
-        "angle_deg": np.array([each.angle_deg for each in exposures], dtype=np.float64),
-        "phase": np.array([each.phase for each in exposures], dtype=np.float64),
-        "shear": np.array([each.shear for each in exposures], dtype=np.float64),
+        **{name: np.array([getattr(each, name) for each in exposures], dtype=np.float64) for name in _NUMBERS},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_weights(
-        path, tensors, {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)}
-    )
+    recipe = {"ainerd": ainerd.__version__, **recipe, "kind": "bank", "exposure_families": list(families)}
+    write_weights(path, tensors, recipe)
 
 
 def read_bank(path: Path) -> tuple[list[Clean], list[str]]:
@@ -119,7 +114,7 @@ class Bank:
         baseline: float | None = None,
         flicker: float = 0.0,
         seed: int = 0,
-    ) -> NDArray[np.float32]:
+    ) -> Singles:
         """Compute the features (n, 46) of each exposure with the noise of a run, see `run_features`.
 
         Each exposure has its own contrast, within the error of the run's. Bins that see the same are simulated as one
@@ -151,7 +146,7 @@ class Bank:
         ValueError
             If a statistic is not positive.
         """
-        _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast, "n_pixels": np.min(n_pixels)})
+        _check_positive(n_frames=n_frames, counts=counts, contrast=contrast, n_pixels=np.min(n_pixels))
         alone = 18 if phi_deg is None and np.ndim(n_pixels) == 0 else 1
         n = n_roi or max(np.size(n_pixels), alone if phi_deg is None else np.size(phi_deg))
         sectors = sectors_of(np.broadcast_to(np.asarray(n_pixels, dtype=float), n), phi_deg, by_azimuth)
@@ -168,17 +163,16 @@ class Bank:
             maps = noised(np.broadcast_to(clean, (len(some), k, SIZE, SIZE)), drawn.n_pixels, photons, rng)
             add_systematics(maps, noise, rng, baseline=offset, flicker=flicker)
             mean = np.tensordot(maps, drawn.share, (1, 0)).astype(np.float32)
-            decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
             if len(sectors.phi_deg) == 1:
                 maps, drawn = mean[:, None], sectors
-            out.append(features(decoded, mean, maps, drawn, photons=photons))
+            out.append(features(encoder, mean, maps, drawn, photons=photons))
         return np.concatenate(out)[np.concatenate(chunks).argsort()]
 
     def landmarks(
         self, encoder: Encoder, *, n_frames: float, counts: float, n_pixels: float, contrast: float, n: int = 300
-    ) -> tuple[NDArray[np.float32], list[str]]:
+    ) -> tuple[Singles, list[str]]:
         """Return points (n, n_point) of the first exposures as runs of 18 bins, and their families."""
-        _check_positive({"n_frames": n_frames, "counts": counts, "contrast": contrast})
+        _check_positive(n_frames=n_frames, counts=counts, contrast=contrast)
         which, rng = np.arange(min(n, self.n)), np.random.default_rng(0)
         pixels, width = np.full(_LANDMARK_PHI.size, 2.0 * n_pixels), np.full(_LANDMARK_PHI.size, 20.0)
         out = np.empty((which.size, encoder.n_point), dtype=np.float32)
@@ -199,16 +193,13 @@ class Bank:
 
 def _sectors_to_draw(sectors: Sectors, *, isotropic: bool) -> Sectors:
     """Return the sectors to simulate: fewer of an isotropic exposure, and several if one sector is all around."""
-    several = len(sectors.phi_deg) > 1
-    k = _ENOUGH_SECTORS
-    if (len(sectors.phi_deg) > k and sectors.are_even) if isotropic else not several:
+    k, own = _ENOUGH_SECTORS, len(sectors.phi_deg)
+    if (own > k and sectors.are_even) if isotropic else own == 1:
         return Sectors.of(np.full(k, sectors.n_pixels.sum() / k), 180 / k * (np.arange(k) + 0.5))
     return sectors
 
 
-def noised(
-    clean: NDArray[np.float32], n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def noised(clean: Singles, n_pixels: NDArray[np.float64], photons: float, rng: np.random.Generator) -> Singles:
     """Add the noise of sectors of `n_pixels`, (k,), to `clean`, beta |g1|² (n, k, 64, 64); return C2 maps."""
     few = n_pixels < _FEW
     if few.any():
@@ -227,9 +218,7 @@ def noised(
     return maps.reshape(clean.shape)
 
 
-def _noise_of_few(
-    clean: NDArray[np.float32], n_pixels: int, photons: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _noise_of_few(clean: Singles, n_pixels: int, photons: float, rng: np.random.Generator) -> Singles:
     """Simulate single pixels: the noise of fewer pixels than a map has cells along each time."""
     shot = SIZE / photons
     values, vectors = np.linalg.eigh(clean + np.eye(SIZE, dtype=np.float32) * shot)
@@ -239,7 +228,7 @@ def _noise_of_few(
 
 
 def add_systematics(
-    maps: NDArray[np.float32], noise: float, rng: np.random.Generator, *, baseline: float = 0.005, flicker: float = 0.0
+    maps: Singles, noise: float, rng: np.random.Generator, *, baseline: float = 0.005, flicker: float = 0.0
 ) -> None:
     """Add errors that all azimuths of a run share to maps (n, k, 64, 64) of n runs, in place.
 
@@ -253,7 +242,7 @@ def add_systematics(
     maps += (offset + wander[:, :, None] + wander[:, None, :])[:, None].astype(np.float32)
 
 
-def _check_positive(values: Mapping[str, float]) -> None:
+def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value}")

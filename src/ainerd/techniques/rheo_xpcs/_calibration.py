@@ -54,9 +54,8 @@ def calibrated(bank: Bank, encoder: Encoder, *, photons: float, **statistics: An
         Other options of `Bank.features`.
     """
     statistics["counts"] = photons
-    key = hashlib.sha256(
-        json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics]).encode()
-    ).hexdigest()
+    recipe = json.dumps([bank.id, encoder.linear.sha256, _sources(), np.__version__, statistics])
+    key = hashlib.sha256(recipe.encode()).hexdigest()
     path = user_cache_path("ainerd") / f"{key}.safetensors"
     with _lock:
         if key in _scorers:
@@ -149,7 +148,7 @@ def views(
 
     `contrast_off` is the true contrast over the given one; `photons` are per pixel in an exposure.
     """
-    encoder, linear, rng = technique.encoder, technique.encoder.linear, np.random.default_rng([seed, 3])
+    encoder, rng = technique.encoder, np.random.default_rng([seed, 3])
     sectors = sectors_of(np.full(BINS, PIXELS), None, True)
     noise = (CONTRAST + SIZE / photons) / np.sqrt(BINS * PIXELS)
     described, points = [], []
@@ -160,8 +159,7 @@ def views(
         maps = noised(signal, sectors.n_pixels, photons, rng)
         add_systematics(maps, noise, rng, baseline=BASELINE * CONTRAST)
         mean = np.tensordot(maps, sectors.share, (1, 0)).astype(np.float32)
-        decoded = linear.decode(linear.encode(mean), size=SIZE)
-        described.append(features(decoded, mean, maps, sectors, photons=photons))
+        described.append(features(encoder, mean, maps, sectors, photons=photons))
         latent = encoder.encode(maps.reshape(-1, SIZE, SIZE)).reshape(each, len(sectors.phi_deg), -1)
         points.append([encoder.point(z, phi=sectors.phi_deg) for z in latent])
         advance(1)
@@ -176,15 +174,9 @@ def scorer_of(technique: "RheoXPCS", photons: float = PHOTONS) -> NoveltyScorer:
 
 def write_null(path: Path, technique: "RheoXPCS", simulated: Views, *, seed: int) -> None:
     """Group simulated regimes of nights as the technique does, and write the file that `null_regimes` reads."""
-    assert technique.regime_width is not None
-    test = RegimeTest.calibrated(
-        simulated.p,
-        simulated.z,
-        technique.regimes,
-        width=technique.regime_width,
-        alpha=technique.alpha,
-        rng=np.random.default_rng([seed, 5]),
-    )
+    limits: dict[str, Any] = {"width": technique.regime_width, "alpha": technique.alpha}
+    rng = np.random.default_rng([seed, 5])
+    test = RegimeTest.calibrated(simulated.p, simulated.z, technique.regimes, rng=rng, **limits)
     tensors = {"by_look": test.by_look.astype(np.float32), "smallest": test.smallest.astype(np.float32)}
     recipe = {"kind": "regimes", "seed": seed, "ainerd": ainerd.__version__, **_purpose(technique)}
     write_weights(path, tensors, recipe)
@@ -196,7 +188,7 @@ def null_regimes(technique: "RheoXPCS", path: Path = SHIPPED) -> NullRegimes | N
         tensors, recipe = _read_regimes(path)
     except ModelError:
         return None
-    if {name: recipe.get(name) for name in _purpose(technique)} != _purpose(technique):
+    if not _purpose(technique).items() <= recipe.items():
         return None
     return NullRegimes(by_look=tensors["by_look"].astype(float), smallest=tensors["smallest"].astype(float))
 

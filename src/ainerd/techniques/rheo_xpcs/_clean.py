@@ -19,6 +19,8 @@ from ainerd.dynamics import (
 )
 from ainerd.latent import COLS, ROWS, SIZE, Encoder, from_triangle, to_triangle
 
+Singles = NDArray[np.float32]
+
 STEPS = 4096  # |g1|² is stored in steps of 1/4096, a hundredth of the smallest noise of a run
 ALIKE, FLOW, TURNED, MEASURED = 1, 2, 4, DIRECTIONS.size
 SHEARED = 3  # two maps as well
@@ -66,14 +68,13 @@ class Clean:
             return cls._sheared(dynamics)
         if dynamics.is_heterodyne:
             return cls._flowing(dynamics)
-        fine = _oversample(dynamics)
+        fine = _FINE if min(part.tau_s for _, part in dynamics.parts) > _FAST else _FASTEST
         if not any(part.anisotropy for _, part in dynamics.parts):
             return cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, oversample=fine))
         angle = dynamics.anisotropy_deg
         azimuths = angle + np.rad2deg(np.arccos(_NODES)) / 2
-        return replace(
-            cls.at_directions(reduced_g1_squared(dynamics, 1.0, SIZE, azimuths, oversample=fine)), angle_deg=angle
-        )
+        maps = reduced_g1_squared(dynamics, 1.0, SIZE, azimuths, oversample=fine)
+        return replace(cls.at_directions(maps), angle_deg=angle)
 
     @classmethod
     def at_directions(cls, maps: ArrayLike) -> "Clean":
@@ -104,9 +105,7 @@ class Clean:
         return replace(cls.at_directions(maps), angle_deg=dynamics.along_deg, shear=dynamics.shear_rad_s * whole)
 
 
-def seen_from(
-    clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def seen_from(clean: Sequence[Clean], phi_deg: NDArray[np.float64], width_deg: NDArray[np.float64]) -> Singles:
     """Average |g1|² of exposures of one kind over sectors: (n, k, 64, 64), k = 1 if all directions are the same.
 
     `phi_deg` and `width_deg`, (k,), are the sectors. The fringes of a flow differ across a sector, so the average
@@ -118,7 +117,9 @@ def seen_from(
     angle, phase = (np.array([getattr(each, name) for each in clean]) for name in ("angle_deg", "phase"))
     phi = phi_deg[:, None] + width_deg[:, None] / 2 * _ACROSS  # (k, nodes)
     if triangles.shape[1] == MEASURED:
-        at = _between_directions(phi) @ (_WEIGHTS / 2)
+        # Interpolated linearly between the nine directions.
+        away = np.abs((phi[:, None] - DIRECTIONS[:, None] + 90) % 180 - 90)
+        at = np.maximum(0, 1 - away / (180 / MEASURED)) @ (_WEIGHTS / 2)
         return from_triangle(np.einsum("km,nmt->nkt", at.astype(np.float32), triangles))
     along = np.deg2rad(phi - angle[:, None, None])  # (n, k, nodes)
     if clean[0].kind == FLOW:
@@ -145,35 +146,14 @@ def seen_from(
     return from_triangle(np.einsum("nkm,nmt->nkt", weights, triangles))
 
 
-def _between_directions(phi: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights (k, nine, nodes) that interpolate linearly between the nine directions at azimuths (k, nodes)."""
-    step = 180 / MEASURED
-    away = np.abs((phi[:, None] - DIRECTIONS[:, None] + 90) % 180 - 90)
-    return np.maximum(0, 1 - away / step)
-
-
-def _oversample(dynamics: Dynamics) -> int:
-    fastest = min(part.tau_s for _, part in dynamics.parts)
-    return _FINE if fastest > _FAST else _FASTEST
-
-
 # Fewest exposures of a kind that can be calibrated, as `NoveltyScorer` requires.
 FEWEST_OF_A_KIND = 24
 # Fewest measured runs of a kind: the scatter of fewer is unknown.
 FEWEST_MEASURED = 4
 _STRETCH = 0.2  # in natural logarithm, to either side
 # Exposures of each kind in a bank of 6100: more of kinds that are more varied.
-SHARES = {
-    "stationary": 1400,
-    "arrested": 400,
-    "ageing": 650,
-    "rejuvenating": 500,
-    "intermittent": 650,
-    "flow": 900,
-    "sheared": 600,
-    "populations": 600,
-    "beam": 400,
-}
+SHARES = {"stationary": 1400, "arrested": 400, "ageing": 650, "rejuvenating": 500, "intermittent": 650}
+SHARES |= {"flow": 900, "sheared": 600, "populations": 600, "beam": 400}
 FEWEST_SIMULATED = -(-FEWEST_OF_A_KIND * sum(SHARES.values()) // min(SHARES.values()))  # with enough of each kind
 
 
@@ -186,22 +166,17 @@ def simulated_exposures(
     """
     if n < 1:
         raise ValueError(f"a bank needs at least one exposure, got {n}")
-    rng = np.random.default_rng([seed, 1])
-    kinds, clean = _spread(n), []
+    # The kinds are spread by their shares, so that the first exposures of a bank are of all kinds.
+    places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
+    spread = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
+    kinds, clean, rng = np.resize(spread, n).tolist(), [], np.random.default_rng([seed, 1])
     for kind in kinds:
         clean.append(Clean.of(ordinary(kind, rng)))
         advance(1)
     return clean, kinds
 
 
-def _spread(n: int) -> list[str]:
-    """Return n kinds spread by their shares, so that the first exposures of a bank are of all kinds."""
-    places = np.concatenate([(np.arange(share) + 0.5) / share for share in SHARES.values()])
-    kinds = np.repeat(list(SHARES), list(SHARES.values()))[places.argsort(kind="stable")]
-    return [str(kind) for kind in np.resize(kinds, n)]
-
-
-def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> NDArray[np.float32]:
+def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> Singles:
     """Estimate |g1|² of a measured run for `write_bank`: (9, 64, 64), float32.
 
     The maps of each direction are averaged, denoised, and projected to the nearest covariances. Noise that the encoder
@@ -230,7 +205,7 @@ def measured_exposure(encoder: Encoder, maps: ArrayLike, *, contrast: float) -> 
     return nearest_covariances((encoder.denoise(averaged, size=SIZE) - 1) / contrast)
 
 
-def stretched(exposure: NDArray[np.float32], times: int) -> list[NDArray[np.float32]]:
+def stretched(exposure: Singles, times: int) -> list[Singles]:
     """Repeat an exposure (d, 64, 64) with dynamics up to a fifth faster or slower.
 
     Lags are stretched at each age; the maps are projected to the nearest covariances.

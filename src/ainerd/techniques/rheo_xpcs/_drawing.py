@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
-
-from ainerd.views import regime_colour
 
 C2_MAP = "magma"
 COLUMNS = 6  # maps in a row
@@ -55,14 +53,6 @@ def draw_map(axes: Axes, image: NDArray[Any], duration: float, low: float, high:
     for side in axes.spines.values():
         side.set(color=frame, linewidth=2.5)
     return drawn
-
-
-def draw_columns(axes: Axes, columns: Iterable[tuple[float, float, NDArray[np.int64]]]) -> None:
-    """Draw for each (left, right, labels) a column over all azimuths, in the colours of the labels (n_roi,)."""
-    for left, right, labels in columns:
-        column = np.array([to_rgb(regime_colour(int(label))) for label in labels])[:, None]
-        axes.imshow(column, extent=(left, right, 0, 360), origin="lower", aspect="auto", zorder=1)
-    axes.set(ylim=(0, 360), yticks=[0, 90, 180, 270, 360], ylabel="azimuth (°)")
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -43,6 +43,21 @@ SAXS, INTENSITY = ("saxs", "saxs_q", "saxs_segments"), ("intensity", "intensity_
 COUNTS = "photons/pixel/frame"
 # arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
+Q_FIRST: dict[str, Any] = {"storage_mode": "one_array_q_first"}
+MAPS: dict[str, Any] = {
+    "baseline_reference": 1,
+    "time_origin_location": "upper_left",
+    "populated_elements": "all",
+    **Q_FIRST,
+}
+# Names in ``masks``, names of the arrays of a configuration, and units.
+MASK_NAMES = (
+    ("dynamic_roi_map", "roi_map", ""),
+    ("dynamic_q_list", "q", "1/nm"),
+    ("dynamic_phi_list", "phi", "degree"),
+    ("static_roi_map", "static_map", ""),
+    ("static_q_list", "static_q", "1/nm"),
+)
 
 
 def write_nexus(
@@ -79,25 +94,15 @@ def _correlations(entry: h5py.Group, record: ResultRecord, arrays: Arrays) -> No
     if {"g2", "tau"} <= set(arrays):
         entry.attrs["default"] = "data"
         data = _group(entry, "data", "NXdata", signal="g2")
-        _put(data, "g2", arrays["g2"], "", storage_mode="one_array_q_first")
-        if "g2_err" in arrays:
-            _put(data, "g2_derr", arrays["g2_err"], "", storage_mode="one_array_q_first")
+        _put(data, "g2", arrays["g2"], **Q_FIRST)
+        _put(data, "g2_derr", arrays.get("g2_err"), **Q_FIRST)
         if record.frame_time_s:
             _put(data, "delay_difference", np.rint(arrays["tau"] / record.frame_time_s).astype(int), "frames")
         _put(data, "tau", arrays["tau"], "s")
     if "c2" in arrays:
         maps = _group(entry, "twotime", "NXdata", signal="two_time_corr_func")
-        _put(
-            maps,
-            "two_time_corr_func",
-            arrays["c2"],
-            "",
-            storage_mode="one_array_q_first",
-            baseline_reference=1,
-            time_origin_location="upper_left",
-            populated_elements="all",
-        )
-        _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), "", storage_mode="one_array_q_first")
+        _put(maps, "two_time_corr_func", arrays["c2"], **MAPS)
+        _put(maps, "g2_from_two_time_corr_func", along_diagonals(arrays["c2"]), **Q_FIRST)
         if record.n_frames and record.frame_time_s:
             step = record.n_frames / arrays["c2"].shape[-1]
             _put(maps, "row_duration", step * record.frame_time_s, "s")
@@ -126,8 +131,7 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Con
     beam = _group(instrument, "incident_beam", "NXbeam")
     detector = _group(instrument, "detector", "NXdetector")
     instrument["detector_1"] = h5py.SoftLink("detector")  # the name at APS
-    if "detector" in known:
-        detector["description"] = known["detector"]
+    _put(detector, "description", known.get("detector"))
     for group, name, value, unit in (
         (beam, "incident_energy", known.get("energy_keV"), "keV"),
         (detector, "distance", known.get("distance_m"), "m"),
@@ -137,30 +141,19 @@ def _instrument(instrument: h5py.Group, record: ResultRecord, configuration: Con
         (detector, "beam_center_y", known.get("beam_center_row_px"), "pixel"),
         (detector, "frame_time", record.frame_time_s, "s"),
     ):
-        if value is not None:
-            _put(group, name, value, unit)
+        _put(group, name, value, unit)
     if configuration is not None:
         masks = _group(instrument, "masks", "NXnote")
-        names = {
-            "dynamic_roi_map": ("roi_map", ""),
-            "dynamic_q_list": ("q", "1/nm"),
-            "dynamic_phi_list": ("phi", "degree"),
-            "static_roi_map": ("static_map", ""),
-            "static_q_list": ("static_q", "1/nm"),
-        }
-        for name, (ours, unit) in names.items():
-            if ours in configuration.arrays:
-                _put(masks, name, configuration.arrays[ours], unit)
+        for name, ours, unit in MASK_NAMES:
+            _put(masks, name, configuration.arrays.get(ours), unit)
     run = instrument.create_group("bluesky/metadata")
     for name in ("raw_uid", "raw_path", "scan_id", "event", "suggestion_id"):
-        if getattr(record, name) is not None:
-            run[name] = getattr(record, name)
+        _put(run, name, getattr(record, name))
 
 
 def _sample(sample: h5py.Group, record: ResultRecord, series: Mapping[str, pd.DataFrame]) -> None:
     for name, value in record.positions.items():
-        positioner = _group(sample, name, "NXpositioner")
-        _put(positioner, "value", value, record.units.get(name, ""))
+        _put(_group(sample, name, "NXpositioner"), "value", value, record.units.get(name, ""))
     for name, table in series.items():
         log = _group(sample, name, "NXlog")
         _put(log, "time", table["time"].to_numpy(), "s")
@@ -173,8 +166,7 @@ def _process(process: h5py.Group, record: ResultRecord, arrays: Arrays, tables: 
     for name in ("parameters", "software", "model", "calibration", "units"):
         process[name] = json.dumps(getattr(record, name))
     for name in ("technique", "agent", "digest", "novelty_p", "novel", "regime", "atlas_version", "supersedes"):
-        if getattr(record, name) is not None:
-            process[name] = getattr(record, name)
+        _put(process, name, getattr(record, name))
     process["key"], process["embedding"] = record.key, record.embedding
     others = {name: array for name, array in arrays.items() if name not in NAMED}
     groups: dict[str, Mapping[str, Any]] = {"summary": record.summary, "arrays": others}
@@ -197,7 +189,10 @@ def _group(parent: h5py.Group, name: str, kind: str, **attributes: Any) -> h5py.
     return group
 
 
-def _put(group: h5py.Group, name: str, value: Any, unit: str, **attributes: Any) -> None:
+def _put(group: h5py.Group, name: str, value: Any, unit: str = "", **attributes: Any) -> None:
+    """Write a dataset; a value of None writes nothing."""
+    if value is None:
+        return
     compression = "gzip" if np.ndim(value) > 1 else None
     if getattr(value, "dtype", None) is not None and value.dtype.kind in "OU":
         value = value.astype(h5py.string_dtype())
@@ -222,11 +217,20 @@ def write_viewer(
     known = configuration.record.instrument
     per_row = (record.n_frames or size) / size
     row_s = per_row * (record.frame_time_s or np.nan)
+    frames = {"config/stride_frame": 1, "config/avg_frame": per_row}
     bins = _bins(configuration.arrays)
     q = q_of_pixels(bins["mask"].shape, known)
     if "saxs" in arrays and q is not None:
         bins |= _static(ring_map(q, arrays["saxs_q"]), arrays["saxs_q"] / 10)
     g2 = along_diagonals(arrays["c2"]).T
+    image, total = np.full(bins["mask"].shape, np.nan, np.float32), np.full(size, np.nan)
+    saxs = parts = np.full((1, bins["static_num_pts"][0]), np.nan)
+    if "mean_frame" in arrays:
+        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), image.shape)
+    if "saxs" in arrays and arrays["saxs"].size == saxs.size:
+        saxs, parts = arrays["saxs"][None], arrays["saxs_segments"]
+    if "intensity_total" in arrays:
+        total = resampled(arrays["intensity_total"], arrays["intensity_time"], size)
     groups: dict[str, dict[str, Any]] = {
         "entry": {
             "start_time": "",
@@ -243,22 +247,20 @@ def write_viewer(
             "detector_distance": known.get("distance_m", np.nan),
             "pixel_size": known.get("pixel_m", np.nan),
         },
-        "xpcs/temporal_mean": _temporal_mean(record, arrays, bins),
-        "xpcs/spatial_mean": {"intensity_vs_time": _intensity(arrays, size, per_row)},
+        "xpcs/temporal_mean": {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": parts},
+        "xpcs/spatial_mean": {"intensity_vs_time": np.stack([per_row * np.arange(size), total])},
         "xpcs/multitau": {
             "delay_list": arrays["tau"] / row_s,
             "normalized_g2": arrays["g2"].T,
             "normalized_g2_err": arrays.get("g2_err", np.full_like(arrays["g2"], np.nan)).T,
-            "config/stride_frame": 1,
-            "config/avg_frame": per_row,
+            **frames,
         },
         "xpcs/twotime": {
             "delay_list": np.arange(size),
             "normalized_g2": g2,
             "normalized_g2_segments": g2[:, None],
             "processed_bins": np.arange(1, n_roi + 1),
-            "config/stride_frame": 1,
-            "config/avg_frame": per_row,
+            **frames,
         }
         | {f"correlation_map/c2_{k:05d}": np.triu(c2) for k, c2 in enumerate(arrays["c2"], start=1)},
     }
@@ -268,28 +270,6 @@ def write_viewer(
                 compression = "gzip" if np.ndim(value) == 2 else None
                 file.create_dataset(f"{group}/{name}", data=value, compression=compression)
     file["xpcs/qmap"].attrs["hash"] = configuration.record.digest
-
-
-def _temporal_mean(
-    record: ResultRecord, arrays: Mapping[str, NDArray[Any]], bins: Mapping[str, Any]
-) -> dict[str, NDArray[Any]]:
-    """Return mean frame and I(q) of the static bins, of the run and of its parts."""
-    shape, n_static = bins["mask"].shape, bins["static_num_pts"][0]
-    image, saxs = np.full(shape, np.nan, np.float32), np.full((1, n_static), np.nan)
-    parts = saxs
-    if "mean_frame" in arrays:
-        image = unbinned(arrays["mean_frame"], int(record.summary["mean_frame_binning"]), shape)
-    if "saxs" in arrays and arrays["saxs"].size == n_static:
-        saxs, parts = arrays["saxs"][None], arrays["saxs_segments"]
-    return {"scattering_2d": image, "scattering_1d": saxs, "scattering_1d_segments": parts}
-
-
-def _intensity(arrays: Mapping[str, NDArray[Any]], size: int, per_row: float) -> NDArray[np.float64]:
-    """Return number of the first frame and counts per pixel and frame, of each row of the map."""
-    total = np.full(size, np.nan)
-    if "intensity_total" in arrays:
-        total = resampled(arrays["intensity_total"], arrays["intensity_time"], size)
-    return np.stack([per_row * np.arange(size), total])
 
 
 def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -6,11 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo
-from ainerd.techniques.rheo_xpcs._numbers import Numbers, numbers
-from ainerd.techniques.rheo_xpcs._picture import DIMS as PICTURE_DIMS
-from ainerd.techniques.rheo_xpcs._picture import UNITS as PICTURE_UNITS
-from ainerd.techniques.rheo_xpcs._picture import Picture
-from ainerd.techniques.rheo_xpcs._verdict import RingStatistics, filled, judge, pooled_contrast, speckle_px
+from ainerd.techniques.rheo_xpcs import _numbers, _picture
+from ainerd.techniques.rheo_xpcs._verdict import bank_options, filled, judge, pooled_contrast, speckle_px
 from ainerd.threads import one_thread
 from ainerd.xpcs import LeftOut, MultiTau, Screen, TwoTimeReducer, fit_kww, g2_from_two_time, per_bin
 
@@ -28,7 +25,7 @@ DIMS = {
     "denoised": ("roi", "t1", "t2"),
     "g2_denoised": ("roi", "tau_denoised"),
     "tau_denoised": ("tau_denoised",),
-    **PICTURE_DIMS,
+    **_picture.DIMS,
 }
 UNITS = {
     "counts_per_pixel": "photons/pixel/frame",
@@ -36,7 +33,7 @@ UNITS = {
     **dict.fromkeys(("c2", "g2", "g2_err", "g2_by_age", "latent", "denoised", "g2_denoised"), "1"),
     **dict.fromkeys(("pixels_left_out", "frames_left_out"), "1"),
     "moved_s": "s",
-    **PICTURE_UNITS,
+    **_picture.UNITS,
 }
 FEWEST_FRAMES = 64  # the encoder sees 64 × 64 cells; with fewer frames many cells would hold the same frame
 DENOISED = 64  # cells of a denoised map; finer cells would add nothing
@@ -56,7 +53,7 @@ class Exposure(RunAnalysis):
         self._screen = Screen(partition, run.n_frames)
         self._reducer = TwoTimeReducer(partition, run.n_frames, **technique.reduction)
         self._correlator = MultiTau(partition)
-        self._picture = Picture(technique.field, run.n_frames)
+        self._picture = _picture.Picture(technique.field, run.n_frames)
         self._prepared = False  # whether the calibration was requested
 
     @property
@@ -108,18 +105,9 @@ class Exposure(RunAnalysis):
             of_ring = float(ring.weights @ photons[ring.bins]) * share
             beta = float(ring.weights @ value[ring.bins])
             sigma = float(np.hypot.reduce(ring.weights * error[ring.bins]))
-            contrast = pooled_contrast(beta, sigma * share**-0.5, technique.contrast)
+            contrast = pooled_contrast((beta, sigma * share**-0.5), technique.contrast)
             if of_ring > 0 and contrast is not None and not technique.no_claim_reason(contrast):
-                technique.scorer(
-                    RingStatistics(
-                        photons=of_ring,
-                        contrast=contrast[0],
-                        contrast_err=contrast[1],
-                        n_pixels=ring.pixels,
-                        phi_deg=ring.phi_deg,
-                        speckle_px=size,
-                    ).bank()
-                )
+                technique.scorer(bank_options(of_ring, contrast, ring.pixels, ring.phi_deg, size))
 
     @one_thread
     def finish(self) -> Analysis:
@@ -143,13 +131,15 @@ class Exposure(RunAnalysis):
         if whole is None:
             empty = int(np.isnan(maps).all(2).any(0).sum())
             why = ", ".join(f"{len(frames)} {reason}" for reason, frames in left_out.frames.items() if len(frames))
-            raise AnalysisError(
-                f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
-                + (f"; left out are frames: {why}" if why else "")
-            )
+            text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
+            raise AnalysisError(text + (f"; left out are frames: {why}" if why else ""))
         g2 = self._correlator.result()
-        fitted = numbers(g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s)
-        judgement = judge(technique, whole, photons, self._contrast(fitted), self._speckle_px())
+        fitted = _numbers.numbers(
+            g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s
+        )
+        pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
+        pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
+        judgement = judge(technique, whole, photons, pooled, self._speckle_px())
         denoised, denoised_summary = self._denoised(whole)
         counts = per_bin(self._reducer.sums.counts[:n_frames], technique.partition)
         n_pixels = per_bin(self._reducer.sums.pixels[-1:], technique.partition)[0]
@@ -166,7 +156,7 @@ class Exposure(RunAnalysis):
             "moved_s": float(left_out.moved[0] * self._frame_time_s) if left_out.moved.size else None,
         }
         arrays = {"c2": maps, "latent": judgement.latent, **fitted.arrays, **denoised, **pictures}
-        units = UNITS | fitted.units | {name: "1" for name in summary if name.startswith("strangeness_")}
+        units = UNITS | _numbers.UNITS | {name: "1" for name in summary if name.startswith("strangeness_")}
         tables = fitted.tables(judgement.p_of_ring) | _left_out_table(left_out)
         names = {*arrays, *summary, *(column for table in tables.values() for column in table)}
         return Analysis(
@@ -192,20 +182,12 @@ class Exposure(RunAnalysis):
         counts = per_bin((valid @ sums.counts[:n])[None], partition)[0]
         return counts / np.maximum(per_bin(sums.pixels[-1:], partition)[0], 1)
 
-    def _contrast(self, fitted: Numbers) -> list[tuple[float, float] | None]:
-        """Pool the measured and the given contrast of each ring, with relative error; None without speckle."""
-        pooled = []
-        for contrast, speckle in zip(fitted.contrasts, fitted.rings["speckle"], strict=True):
-            beta, error = contrast or (None, None)
-            pooled.append(None if speckle == "no" else pooled_contrast(beta, error, self._technique.contrast))
-        return pooled
-
     def _speckle_px(self) -> float:
         """Return the number of pixels that see the same speckle, from the frames so far."""
-        partition, reducer = self._technique.partition, self._reducer
-        rows = reducer.rows
+        partition = self._technique.partition
         sizes = np.diff(partition.static_edges)  # within a sub-bin the profile of the scattering is nearly flat
-        return speckle_px(rows, partition.shape, partition.pixels, np.repeat(np.arange(sizes.size), sizes))
+        bins = np.repeat(np.arange(sizes.size), sizes)
+        return speckle_px(self._reducer.rows, partition.shape, partition.pixels, bins)
 
     def _denoised(self, maps: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], dict[str, float | None]]:
         """Return denoised maps, g2 along their diagonals, and the median of its relaxation times."""

@@ -1,4 +1,8 @@
-"""The features of a run from which its novelty is computed.
+"""Rings of bins, the directions along which the bins of a ring look, and the features of a run.
+
+An embedding and a p-value belong to one ring. By Friedel's symmetry bins across the beam from each other see the same,
+so they are averaged; if there are many directions, neighbours are averaged as well. The novelty of a run is computed
+from its features:
 
 ======= ====================================================================================================
 columns
@@ -18,11 +22,134 @@ over azimuth are rotated to the direction in which the second is largest. All co
 of lag are those of the embedding: cells 0, 1, 2, 3–4, 5–7, 8–12, 13–20, 21–33 and 34–63 of 64.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ainerd.latent import COLS, LAG_BIN, LAG_MEAN, ROWS, SIZE, Encoder, block_mean, decay_and_unsteadiness, to_triangle
-from ainerd.techniques.rheo_xpcs._rings import Sectors
+from ainerd.xpcs import Partition
+
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+SAME_Q = 0.02  # relative difference of q below which bins are of one ring
+
+
+@dataclass(frozen=True, eq=False)
+class Ring:
+    """The bins of one q.
+
+    Attributes
+    ----------
+    bins : ndarray of int, shape (n,)
+        Indices of the bins in the partition, from 0, in order of azimuth if that is known.
+    q : float
+        In 1/nm; NaN if unknown.
+    pixels : ndarray, shape (n,)
+        Pixels of each bin.
+    phi_deg : ndarray, shape (n,), or None
+        Centres of the bins; None if they are unknown or there is a single bin.
+    """
+
+    bins: NDArray[np.int64]
+    q: float
+    pixels: Floats
+    phi_deg: Floats | None
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of all its bins."""
+        return int(self.pixels.sum())
+
+    @property
+    def weights(self) -> Floats:
+        """Share of each bin in the pixels, (n,)."""
+        return self.pixels / self.pixels.sum()
+
+
+def rings(partition: Partition) -> list[Ring]:
+    """Return the rings of a partition in order of q; bins of unknown q are one ring."""
+    order = np.argsort(partition.q, kind="stable")
+    q = partition.q[order]
+    new = np.append(True, ~(np.isnan(q[1:]) | (np.diff(q) <= SAME_Q * q[:-1]))) if q.size > 1 else np.array([True])
+    return [_ring(partition, order[part]) for part in np.split(np.arange(q.size), np.flatnonzero(new)[1:])]
+
+
+def _ring(partition: Partition, bins: NDArray[np.int64]) -> Ring:
+    bins = bins[np.argsort(partition.phi[bins], kind="stable")]
+    phi, pixels = partition.phi[bins], partition.n_pixels[bins]
+    known = len(bins) > 1 and bool(np.isfinite(phi).all())
+    return Ring(bins, float(partition.q[bins].mean()), pixels.astype(float), phi if known else None)
+
+
+MOST_SECTORS = 12
+_SAME_DEG = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sectors:
+    """The k directions of a ring of n bins.
+
+    Attributes
+    ----------
+    phi_deg, width_deg : ndarray, shape (k,)
+        Center, 0 to 180, and width of each.
+    n_pixels : ndarray, shape (k,)
+        Pixels of the bins of each.
+    members : ndarray, shape (k, n)
+        Share of each bin in the mean of its sector.
+    """
+
+    phi_deg: Floats
+    width_deg: Floats
+    n_pixels: Floats
+    members: Floats
+
+    @classmethod
+    def of(cls, n_pixels: ArrayLike, phi_deg: ArrayLike | None = None) -> "Sectors":
+        """Group bins by direction, from their pixels, (n,), and centres in degrees; without centres into one sector."""
+        pixels = np.atleast_1d(np.asarray(n_pixels, dtype=float))
+        phi = np.full(len(pixels), np.nan) if phi_deg is None else np.asarray(phi_deg, dtype=float)
+        if len(pixels) < 2 or not np.isfinite(phi).all():
+            return cls(np.zeros(1), np.full(1, 180.0), pixels.sum(keepdims=True), (pixels / pixels.sum())[None])
+        width = _width(phi)
+        half = np.mod(np.round(phi, 3), 180.0)
+        order = np.argsort(half, kind="stable")
+        new = np.append(True, np.diff(half[order]) > np.minimum(_SAME_DEG, width / 4))
+        groups = np.split(order, np.flatnonzero(new)[1:])
+        if len(groups) > MOST_SECTORS:
+            parts = np.array_split(np.arange(len(groups)), MOST_SECTORS)
+            groups = [np.concatenate([groups[i] for i in part]) for part in parts]
+        members = np.zeros((len(groups), len(pixels)))
+        for row, group in zip(members, groups, strict=True):
+            row[group] = pixels[group] / pixels[group].sum()
+        centre = members @ half
+        spread = np.array([half[group].max() - half[group].min() for group in groups])
+        return cls(centre, spread + width, np.array([pixels[group].sum() for group in groups]), members)
+
+    @property
+    def share(self) -> Floats:
+        """Share of the ring's pixels in each sector."""
+        return self.n_pixels / self.n_pixels.sum()
+
+    @property
+    def are_even(self) -> bool:
+        """Whether the sectors are equal and fill the circle."""
+        k, are_equal = len(self.phi_deg), bool(np.ptp(self.n_pixels) <= 0.02 * self.n_pixels.max())
+        return k > 1 and np.allclose(np.diff(self.phi_deg), 180 / k, atol=0.5) and are_equal
+
+    def average(self, maps: Singles) -> Singles:
+        """Average maps of the bins, (n, …), to those of the sectors, (k, …)."""
+        return np.tensordot(self.members, maps, 1).astype(np.float32)
+
+
+def _width(phi: Floats) -> float:
+    """Return the usual distance of bins with these centres, in degrees."""
+    gaps = np.diff(np.sort(np.mod(phi, 360.0)))
+    gaps = gaps[gaps > 0.01]
+    return min(float(np.median(gaps)), 180.0) if gaps.size else 180.0
+
 
 _AGE = ((2 * ROWS + 1) / (SIZE - (COLS - ROWS)) - 1).astype(np.float32)  # of each cell among those of its lag, -1 to 1
 _FLOOR = 0.03
@@ -30,9 +157,7 @@ _FLOOR = 0.03
 _NEEDED = {2: 3, 4: 5}
 
 
-def structure(
-    average: NDArray[np.float32], maps: NDArray[np.float32], phi: NDArray[np.float64], share: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def structure(average: Singles, maps: Singles, phi: Floats, share: Floats) -> Singles:
     """Compute the structure (n, 30) of runs from C2 maps (n, k, 64, 64) of sectors at azimuths `phi` (k,), in radians.
 
     `average`, (n, 64, 64), are their means, in which each sector has its `share`, (k,).
@@ -46,9 +171,7 @@ def structure(
     return np.column_stack([steady, trend / plateau, skewness / plateau, *sizes]).astype(np.float32)
 
 
-def _harmonics(
-    triangles: NDArray[np.float32], mean: NDArray[np.float32], phi: NDArray[np.float64], share: NDArray[np.float64]
-) -> list[NDArray[np.float32]]:
+def _harmonics(triangles: Singles, mean: Singles, phi: Floats, share: Floats) -> list[Singles]:
     """Return the rms over lags of the second and fourth harmonic, (n,) each; zero if they cannot be determined."""
     n, k, _ = triangles.shape
     rotated = np.zeros((2, n, LAG_MEAN.shape[0]), dtype=np.float32)
@@ -79,7 +202,7 @@ def run_features(
     n_pixels: ArrayLike,
     phi_deg: ArrayLike | None = None,
     by_azimuth: bool = True,
-) -> NDArray[np.float32]:
+) -> Singles:
     """Compute the features (46,) of one run; columns as above, errors as for `Encoder.encode`.
 
     Parameters
@@ -99,10 +222,8 @@ def run_features(
     maps = np.asarray(maps, dtype=np.float32)
     pixels = np.broadcast_to(np.asarray(n_pixels, dtype=float), len(maps))
     sectors = sectors_of(pixels, phi_deg, by_azimuth)
-    whole = np.average(maps, axis=0, weights=pixels)[None].astype(np.float32)
-    decoded = encoder.linear.decode(encoder.linear.encode(whole), size=SIZE)
-    of_sectors = block_mean(sectors.average(maps))
-    return features(decoded, block_mean(whole), of_sectors[None], sectors, photons=n_frames * counts)[0]
+    mean = block_mean(np.average(maps, axis=0, weights=pixels)[None].astype(np.float32))
+    return features(encoder, mean, block_mean(sectors.average(maps))[None], sectors, photons=n_frames * counts)[0]
 
 
 def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool) -> Sectors:
@@ -113,18 +234,12 @@ def sectors_of(n_pixels: ArrayLike, phi_deg: ArrayLike | None, by_azimuth: bool)
     return Sectors.of(n_pixels, phi_deg if by_azimuth else None)
 
 
-def features(
-    decoded: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    maps: NDArray[np.float32],
-    sectors: Sectors,
-    *,
-    photons: float,
-) -> NDArray[np.float32]:
-    """Compute the features (n, 46) of n runs from their mean maps, as decoded and as measured, and their maps.
+def features(encoder: Encoder, mean: Singles, maps: Singles, sectors: Sectors, *, photons: float) -> Singles:
+    """Compute the features (n, 46) of n runs from their mean maps and their maps.
 
     Mean maps are (n, 64, 64), maps (n, k, 64, 64), of the k `sectors`. Photons are per pixel in the whole exposure.
     """
+    decoded = encoder.linear.decode(encoder.linear.encode(mean), size=SIZE)
     steady, _ = decay_and_unsteadiness(to_triangle(decoded) - 1)
     residual = np.square(mean - decoded).sum((1, 2))
     # Noise of a Wishart map: variance (d_i d_j + S_ij²) / N with S = C - 1 and d = diag(S) + shot noise of a

@@ -63,18 +63,9 @@ class Field:
 
     @classmethod
     def of(cls, shape: tuple[int, int], q: ArrayLike | None = None, bad: ArrayLike | None = None) -> Self:
-        """Build a field from q of each pixel in 1/nm and the bad pixels, (ny, nx), as far as they are known.
-
-        Raises
-        ------
-        ValueError
-            If `q` or `bad` has another shape.
-        """
+        """Build a field from q of each pixel in 1/nm and the bad pixels, (ny, nx), as far as they are known."""
         masked = np.zeros(shape, bool) if bad is None else np.array(bad, bool)
         known = np.full(shape, np.nan) if q is None else np.asarray(q, float)
-        for name, array in (("q", known), ("bad", masked)):
-            if array.shape != tuple(shape):
-                raise ValueError(f"{name} has shape {array.shape}, the frames have {tuple(shape)}")
         left_out = masked | ~np.isfinite(known)
         if left_out.all():
             return cls(masked, np.full(shape, -1, np.int32), np.empty(0))

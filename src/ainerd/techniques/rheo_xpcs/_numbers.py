@@ -1,26 +1,16 @@
 """Numbers of an exposure with their errors: of the run, of each ring in q and of each bin, from its g2."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import fields
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ainerd.techniques.rheo_xpcs._rings import Ring
-from ainerd.xpcs import (
-    G2,
-    AgeingFit,
-    FlowFit,
-    G2ByAge,
-    Partition,
-    Relaxation,
-    fit_ageing,
-    fit_flow,
-    fit_power,
-    fit_relaxation,
-    middle_age,
-)
+from ainerd import xpcs
+from ainerd.techniques.rheo_xpcs._features import Ring
+from ainerd.xpcs import G2, G2ByAge, Partition, Relaxation
 
 # Fields of `FlowFit`: names in results, and units.
 FLOW = {
@@ -48,26 +38,18 @@ def motion(g2: G2, by_age: G2ByAge, partition: Partition, ring: Ring, frame_time
     roi = g2.part_roi[selected]
     number = np.full(partition.n_roi, -1)
     number[ring.bins] = np.arange(len(ring.bins))
-    of_parts: dict[str, Any] = {
-        "part_roi": number[roi],
-        "part_weight": g2.part_weight[selected] * partition.n_pixels[roi],
-    }
+    weight = g2.part_weight[selected] * partition.n_pixels[roi]
+    of_parts: dict[str, Any] = {"part_roi": number[roi], "part_weight": weight}
     if len(ring.bins) >= 3 and np.isfinite(phi).all() and ring.q > 0:
         use = g2.lag < by_age.edges[-1] / 2  # the longest lags have few pairs
-        flow = fit_flow(
-            g2.lag[use] * frame_time_s,
-            (g2.value - g2.bias)[ring.bins][:, use],
-            phi,
-            partition.q[ring.bins],
-            parts=(g2.parts[selected] - g2.bias[roi])[:, use],
-            phi_width=float(np.diff(phi).min()),
-            q_width=_q_width(partition, ring),
-            **of_parts,
-        )
+        tau, q = g2.lag[use] * frame_time_s, partition.q[ring.bins]
+        curves, parts = (g2.value - g2.bias)[ring.bins][:, use], (g2.parts[selected] - g2.bias[roi])[:, use]
+        widths = {"phi_width": float(np.diff(phi).min()), "q_width": _q_width(partition, ring)}
+        flow = xpcs.fit_flow(tau, curves, phi, q, parts=parts, **widths, **of_parts)
         results |= {name: getattr(flow, field) for field, (name, _) in FLOW.items()}
-    ages = middle_age(by_age.edges, by_age.lag) * frame_time_s
+    ages = xpcs.middle_age(by_age.edges, by_age.lag) * frame_time_s
     tau = by_age.lag * frame_time_s
-    ageing = fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
+    ageing = xpcs.fit_ageing(tau, ages, by_age.value[ring.bins], parts=by_age.parts[selected], **of_parts)
     return results | {name: getattr(ageing, name) for name in AGEING}
 
 
@@ -80,17 +62,9 @@ def _q_width(partition: Partition, ring: Ring) -> float:
     return float((q[-1] - q[0]) * len(q) / (len(q) - 1)) if len(q) > 1 else 0.0
 
 
-def of_q(rings: Sequence[Ring], tau_s: NDArray[np.float64], tau_s_err: NDArray[np.float64]) -> dict[str, float]:
-    """Fit tau ~ q^-n over the rings; empty if fewer than three have a tau."""
-    fit = fit_power([ring.q for ring in rings], tau_s, tau_s_err)
-    if fit.n < 3:
-        return {}
-    return {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
-
-
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
 VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 2}
-FORMULAS = {"relaxation": Relaxation.formula, "flow": FlowFit.formula, "ageing": AgeingFit.formula}
+FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
 # Fields of `Relaxation`, and their names in results.
 NAMES = {
     "tau": "tau_s",
@@ -119,8 +93,7 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
+class Numbers(NamedTuple):
     """Numbers of an exposure from its g2.
 
     Attributes
@@ -133,7 +106,6 @@ class Numbers:
         Columns of numbers of each ring, and of each bin.
     contrasts : list of (float, float) or None
         Contrast of each ring with its standard error, for its verdict; None if none was found.
-    units : dict of str to str
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -141,7 +113,6 @@ class Numbers:
     rings: dict[str, NDArray[Any]]
     bins: dict[str, NDArray[Any]]
     contrasts: list[tuple[float, float] | None]
-    units: dict[str, str]
 
     def tables(self, p_of_ring: NDArray[np.float64]) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the tables of a result: bins, and rings if there are several."""
@@ -151,45 +122,37 @@ class Numbers:
 
 def numbers(g2: G2, by_age: G2ByAge, partition: Partition, rings: Sequence[Ring], frame_time_s: float) -> Numbers:
     """Fit the g2 of an exposure, bin by bin and ring by ring."""
-    relaxations = [
-        _named(fit_relaxation(g2, frame_time_s, bins=ring.bins, together=True, opposite=_opposite(partition, ring)))
-        for ring in rings
-    ]
+    fit_ring = partial(xpcs.fit_relaxation, g2, frame_time_s, together=True)
+    relaxations = [_named(fit_ring(bins=ring.bins, opposite=_opposite(partition, ring))) for ring in rings]
     with np.errstate(all="ignore"):  # NaN if nothing is known
         motions = [motion(g2, by_age, partition, ring, frame_time_s) for ring in rings]
     together = {name: np.array([fit[name][0] for fit in relaxations]) for name in relaxations[0]}
     together |= {name: np.array([fit[name] for fit in motions]) for name in motions[0]}
-    together |= _within_a_frame(g2, rings)
+    # The contrast from photon statistics: the mean of the bins, weighted by their pixels.
+    value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
+    error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
+    together |= {"contrast0": np.array(value), "contrast0_err": np.where(error > 0, error, np.nan)}
     bins = {
         "bin": np.arange(1, partition.n_roi + 1),
         "q": partition.q,
         "phi": partition.phi,
         "n_pixels": partition.n_pixels,
-        **_named(fit_relaxation(g2, frame_time_s)),
+        **_named(xpcs.fit_relaxation(g2, frame_time_s)),
         "contrast0": g2.contrast0,
         "contrast0_err": g2.contrast0_err,
     }
     middle = len(rings) // 2
     summary = {name: _plain(values[middle]) for name, values in together.items()}
     if len(rings) > 1:
-        summary |= {"q": rings[middle].q, **of_q(rings, together["tau_s"], together["tau_s_err"])}
-    return Numbers(
-        arrays={
-            "g2": g2.value,
-            "g2_err": g2.error,
-            "tau": g2.lag * frame_time_s,
-            "g2_by_age": by_age.value.astype(np.float32),
-            "age": by_age.edges[1:] * frame_time_s,
-        },
-        summary=summary,
-        rings={"q": np.array([ring.q for ring in rings]), **together},
-        bins=bins,
-        contrasts=[
-            _surest(*contrasts) if speckle == "yes" else None
-            for speckle, *contrasts in zip(together["speckle"], *(together[name] for name in _CONTRASTS), strict=True)
-        ],
-        units=UNITS,
-    )
+        summary["q"] = rings[middle].q
+        fit = xpcs.fit_power([ring.q for ring in rings], together["tau_s"], together["tau_s_err"])  # tau ~ q^-n
+        if fit.n >= 3:
+            summary |= {"q_exponent": fit.exponent, "q_exponent_err": fit.exponent_err, "q_exponent_p": fit.p}
+    columns = together["speckle"], *(together[name] for name in _CONTRASTS)
+    contrasts = [_surest(*four) if speckle == "yes" else None for speckle, *four in zip(*columns, strict=True)]
+    arrays: dict[str, NDArray[Any]] = {"g2": g2.value, "g2_err": g2.error, "tau": g2.lag * frame_time_s}
+    arrays |= {"g2_by_age": by_age.value.astype(np.float32), "age": by_age.edges[1:] * frame_time_s}
+    return Numbers(arrays, summary, {"q": np.array([ring.q for ring in rings]), **together}, bins, contrasts)
 
 
 def _named(fit: Relaxation) -> dict[str, NDArray[Any]]:
@@ -205,13 +168,6 @@ def _opposite(partition: Partition, ring: Ring) -> NDArray[np.int64]:
         near = away.min(1) < np.diff(phi).min() / 2
         out[ring.bins[near]] = ring.bins[nearest[near]]
     return out
-
-
-def _within_a_frame(g2: G2, rings: Sequence[Ring]) -> dict[str, NDArray[np.float64]]:
-    """Return the contrast of each ring from photon statistics: the mean of its bins, weighted by their pixels."""
-    value = [np.nansum(ring.weights * g2.contrast0[ring.bins]) for ring in rings]
-    error = np.array([np.sqrt(np.nansum((ring.weights * g2.contrast0_err[ring.bins]) ** 2)) for ring in rings])
-    return {"contrast0": np.array(value), "contrast0_err": np.where(error > 0, error, np.nan)}
 
 
 def _surest(within: float, within_err: float, of_g2: float, of_g2_err: float) -> tuple[float, float] | None:

@@ -64,9 +64,8 @@ class Picture:
         self._bad = field.bad.ravel().copy()
         self._ring = field.ring.ravel()
         self._weight = 0.0  # of all whole frames
-        self._until: list[
-            tuple[float, NDArray[np.float64]]
-        ] = []  # cumulative weight and sums over the rings, at intervals
+        # Cumulative weight and sums over the rings, at intervals.
+        self._until: list[tuple[float, NDArray[np.float64]]] = []
         self.n_whole = 0
 
     @property

@@ -1,8 +1,8 @@
 """The technique's section of the TOML: bins, and options of the analysis."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,11 +10,18 @@ from pydantic import AfterValidator, Field, model_validator
 from ainerd.config import Section
 
 
-@dataclass(frozen=True, eq=False)  # hashable, as pydantic wants it
-class Within:
-    """A validator that refuses numbers outside a range and suggests another unit; for `pydantic.AfterValidator`.
+def within(
+    low: float,
+    high: float,
+    unit: str = "",
+    others: Mapping[str, float] = MappingProxyType({}),
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> AfterValidator:
+    """Return a validator that refuses numbers outside a range, and suggests another unit.
 
-    Attributes
+    Parameters
     ----------
     low, high : float
     unit : str
@@ -25,44 +32,26 @@ class Within:
         Whether a number equal to the limit is refused.
     """
 
-    low: float
-    high: float
-    unit: str = ""
-    others: Mapping[str, float] = field(default_factory=dict)
-    above: bool = False
-    below: bool = False
+    def holds(value: float) -> bool:
+        return low <= value <= high and not (above and value == low) and not (below and value == high)
 
-    def __call__(self, value: float) -> float:
-        """Return the value; ValueError if it is out of range or not a number."""
-        if self._holds(value):
+    def checked(value: float) -> float:
+        if holds(value):
             return value
-        unit = f" {self.unit}" if self.unit else ""
-        limits = (
-            f"{'above' if self.above else 'at least'} {self.low:g} and "
-            f"{'below' if self.below else 'at most'} {self.high:g}{unit}"
-        )
-        hints = [
-            f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in self.others.items() if self._holds(value * x)
-        ]
-        raise ValueError(f"must be {limits}, got {value:g}{(hints or [''])[0]}")
+        limits = f"{'above' if above else 'at least'} {low:g} and {'below' if below else 'at most'} {high:g} {unit}"
+        hints = [f"; if {value:g} is in {u}, give {value * x:.6g}" for u, x in others.items() if holds(value * x)]
+        raise ValueError(f"must be {limits.rstrip()}, got {value:g}{(hints or [''])[0]}")
 
-    def _holds(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (
-            (self.above and value == self.low) or (self.below and value == self.high)
-        )
+    return AfterValidator(checked)
 
 
-PIXELS = Within(-1e6, 1e6, "pixels")
-PER_NM = Within(0, 500, "1/nm", {"1/m": 1e-9})
-DEGREES = Within(-360, 720, "degrees")
-METRES = Within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})
-KEV = Within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})
-MICRONS = Within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})
 SHARE = {"percent": 0.01}
-
-PixelPosition = Annotated[float, AfterValidator(PIXELS)]
-Q = Annotated[float, AfterValidator(PER_NM)]
-Angle = Annotated[float, AfterValidator(DEGREES)]
+PixelPosition = Annotated[float, within(-1e6, 1e6, "pixels")]
+Q = Annotated[float, within(0, 500, "1/nm", {"1/m": 1e-9})]
+Angle = Annotated[float, within(-360, 720, "degrees")]
+Metres = Annotated[float, within(0.05, 200, "m", {"mm": 1e-3, "µm": 1e-6})]
+KeV = Annotated[float, within(0.1, 300, "keV", {"eV": 1e-3, "MeV": 1e3})]
+Microns = Annotated[float, within(0.5, 5000, "µm", {"m": 1e6, "mm": 1e3, "nm": 1e-3})]
 
 
 class PartitionSettings(Section):
@@ -84,10 +73,10 @@ class PartitionSettings(Section):
 
     detector: str = ""
     shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    pixel_um: Annotated[float, AfterValidator(MICRONS)] = 55.0
+    pixel_um: Microns = 55.0
     beam_center_px: tuple[PixelPosition, PixelPosition] | None = None
-    distance_m: Annotated[float, AfterValidator(METRES)] | None = None
-    energy_keV: Annotated[float, AfterValidator(KEV)] | None = None
+    distance_m: Metres | None = None
+    energy_keV: KeV | None = None
     q_range_inv_nm: tuple[Q, Q] | None = None
     n_q: int = Field(default=1, ge=1, le=1000)
     q_edges_inv_nm: list[Q] | None = None
@@ -141,8 +130,8 @@ class PartitionSettings(Section):
 class Shear(Section):
     """One step of a pre-shear: shear rate in 1/s, duration in s."""
 
-    rate: Annotated[float, AfterValidator(Within(-1e6, 1e6, "1/s"))]
-    duration_s: Annotated[float, AfterValidator(Within(0, 1e5, "s", {"ms": 1e-3}, above=True))]
+    rate: Annotated[float, within(-1e6, 1e6, "1/s")]
+    duration_s: Annotated[float, within(0, 1e5, "s", {"ms": 1e-3}, above=True)]
 
 
 class RheoXPCSSettings(Section):
@@ -168,15 +157,15 @@ class RheoXPCSSettings(Section):
     """
 
     partition: PartitionSettings
-    contrast: Annotated[float, AfterValidator(Within(0, 1, "", SHARE, above=True))] | None = None
+    contrast: Annotated[float, within(0, 1, "", SHARE, above=True)] | None = None
     reduction: Literal["area", "gaussian", "decimate"] = "area"
-    sigma: Annotated[float, AfterValidator(Within(0, 1e5, "frames", above=True))] | None = None
+    sigma: Annotated[float, within(0, 1e5, "frames", above=True)] | None = None
     diagonal: Literal["poisson", "neighbour", "raw"] = "poisson"
     normalization: Literal["smoothed", "paper", "symmetric"] = "smoothed"
     encoder: str = "run"
     denoiser: str = "ours"
     bank: Path | None = None
-    alpha: Annotated[float, AfterValidator(Within(0, 1, "", SHARE, above=True, below=True))] = 0.05
+    alpha: Annotated[float, within(0, 1, "", SHARE, above=True, below=True)] = 0.05
     preshear: list[Shear] = []
 
     @model_validator(mode="after")
@@ -187,9 +176,8 @@ class RheoXPCSSettings(Section):
 
     def anchored(self, folder: Path) -> Self:
         """Return a copy with relative paths resolved from `folder`."""
-        return self.model_copy(
-            update={"partition": self.partition.anchored(folder), **_anchored(self, ("bank",), folder)}
-        )
+        partition = self.partition.anchored(folder)
+        return self.model_copy(update={"partition": partition, **_anchored(self, ("bank",), folder)})
 
 
 def _anchored(section: Section, names: tuple[str, ...], folder: Path) -> dict[str, Path | None]:

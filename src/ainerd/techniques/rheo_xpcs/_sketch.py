@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ainerd.xpcs import Partition
 
+Floats = NDArray[np.float64]
+
 # Okabe and Ito, distinct for colour-blind readers; neighbours in a ring and in the next ring differ.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 MASKED = "white"  # and nothing else
@@ -26,7 +28,7 @@ def draw_bins(
     beam: tuple[float, float] | None = None,
     masked: NDArray[np.bool_] | None = None,
     *,
-    frame: NDArray[np.float64] | None = None,
+    frame: Floats | None = None,
 ) -> None:
     """Draw the bins on the whole detector and enlarged, with a table of their numbers, q, phi and pixels.
 
@@ -64,15 +66,22 @@ def draw_bins(
     for colour, width, style in (("white", 2.2, "-"), ("black", 1.0, "--")):
         around: dict[str, Any] = {"fill": False, "color": colour, "linewidth": width, "linestyle": style}
         whole.add_patch(Rectangle((box[0], box[2]), box[1] - box[0], box[3] - box[2], **around))
-    whole.set_title(_whole_title(partition, beam, masked, frame), fontsize=10, loc="left")
+    ny, nx = partition.shape
+    lines = [f"{ny} × {nx} pixels, {len(partition.pixels)} in {partition.n_roi} bins"]
+    if beam is not None:
+        off = not (0 <= beam[0] < ny and 0 <= beam[1] < nx)
+        lines.append(f"+ beam{' (off the detector)' if off else ''}: row {beam[0]:g}, column {beam[1]:g}")
+    if masked is not None and masked.any():
+        lines.append(f"white: masked, {masked.mean():.1%}")
+    if frame is None:
+        lines.append("no frame")
+    whole.set_title("\n".join(lines), fontsize=10, loc="left")
     near.set(xlim=(box[0], box[1]), ylim=(box[3], box[2]))
     _numbers(near, partition)
     _table(table, partition)
 
 
-def _picture(
-    axes: Axes, partition: Partition, masked: NDArray[np.bool_] | None, frame: NDArray[np.float64] | None
-) -> None:
+def _picture(axes: Axes, partition: Partition, masked: NDArray[np.bool_] | None, frame: Floats | None) -> None:
     """Draw counts in grey, bins in colour, masked pixels in white; rows grow downwards."""
     ny, nx = partition.shape
     extent = (0, nx, ny, 0)
@@ -148,21 +157,6 @@ def _table(axes: Axes, partition: Partition) -> None:
 
 def _number(x: float, form: str) -> str:
     return "–" if np.isnan(x) else format(x, form)
-
-
-def _whole_title(
-    partition: Partition, beam: Any, masked: NDArray[np.bool_] | None, frame: NDArray[np.float64] | None
-) -> str:
-    ny, nx = partition.shape
-    lines = [f"{ny} × {nx} pixels, {len(partition.pixels)} in {partition.n_roi} bins"]
-    if beam is not None:
-        off = not (0 <= beam[0] < ny and 0 <= beam[1] < nx)
-        lines.append(f"+ beam{' (off the detector)' if off else ''}: row {beam[0]:g}, column {beam[1]:g}")
-    if masked is not None and masked.any():
-        lines.append(f"white: masked, {masked.mean():.1%}")
-    if frame is None:
-        lines.append("no frame")
-    return "\n".join(lines)
 
 
 def _box(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Generator, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -22,17 +23,15 @@ from ainerd.technique import (
     Regimes,
     RunInfo,
     Technique,
-    Unit,
 )
 from ainerd.techniques.rheo_xpcs._bank import Bank
-from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument
+from ainerd.techniques.rheo_xpcs._bins import beam_and_masked, build_partition, check_bins, instrument, questions
 from ainerd.techniques.rheo_xpcs._calibration import calibrated, null_regimes
 from ainerd.techniques.rheo_xpcs._exposure import FEWEST_FRAMES, Exposure
+from ainerd.techniques.rheo_xpcs._features import rings
 from ainerd.techniques.rheo_xpcs._field import Field
 from ainerd.techniques.rheo_xpcs._numbers import FORMULAS, VERSIONS
 from ainerd.techniques.rheo_xpcs._picture import field_of
-from ainerd.techniques.rheo_xpcs._questions import questions
-from ainerd.techniques.rheo_xpcs._rings import rings
 from ainerd.techniques.rheo_xpcs._settings import PartitionSettings, RheoXPCSSettings
 from ainerd.techniques.rheo_xpcs._sketch import draw_bins
 from ainerd.xpcs import Partition
@@ -64,7 +63,7 @@ class RheoXPCS(Technique):
     """
 
     name = "rheo_xpcs"
-    unit: Unit = "event"
+    unit = "event"
 
     def __init__(
         self,
@@ -87,31 +86,25 @@ class RheoXPCS(Technique):
         self.regime_width = RegimeModel.CUT * encoder.scatter
         self.embedding_size = encoder.n_point
         self.rings = rings(partition)
-        self._instrument: dict[str, float | str | None] = {}
         self._bins: PartitionSettings | None = None
-        self._field: Field | None = None
 
     @classmethod
     def from_settings(cls, section: Mapping[str, Any], folder: Path) -> Self:
         """Build the technique from ``[rheo_xpcs]``; see `RheoXPCSSettings`."""
         settings = read_section(RheoXPCSSettings, section, cls.name).anchored(folder)
-        technique = cls(
-            build_partition(settings.partition),
-            Encoder.load(settings.encoder),
-            Bank.load(settings.bank),
-            denoiser=None if settings.denoiser == "none" else Encoder.load(settings.denoiser),
-            **settings.model_dump(include={"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization"}),
-        )
-        technique._instrument, technique._bins = instrument(settings.partition), settings.partition
+        models = Encoder.load(settings.encoder), Bank.load(settings.bank)
+        denoiser = None if settings.denoiser == "none" else Encoder.load(settings.denoiser)
+        options = settings.model_dump(include={"contrast", "alpha", "reduction", "sigma", "diagonal", "normalization"})
+        technique = cls(build_partition(settings.partition), *models, denoiser=denoiser, **options)
+        technique._bins = settings.partition
         return technique
 
-    @property
+    @cached_property
     def field(self) -> Field:
         """Pixels of the detector with rings of q, as far as the geometry is known."""
-        if self._field is None:
-            bins = self._bins
-            self._field = field_of(bins) if bins is not None and bins.by_geometry else Field.of(self.partition.shape)
-        return self._field
+        if self._bins is not None and self._bins.by_geometry:
+            return field_of(self._bins)
+        return Field.of(self.partition.shape)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -132,15 +125,11 @@ class RheoXPCS(Technique):
     def begin(self, run: RunInfo) -> Exposure:
         """Start an exposure; AnalysisError if its frames do not fit the partition, or are announced to be too few."""
         if tuple(run.frame_shape) != self.partition.shape:
-            raise AnalysisError(
-                f"frames of {run.frame_shape[0]} × {run.frame_shape[1]} pixels, the partition is for "
-                f"{self.partition.shape[0]} × {self.partition.shape[1]}"
-            )
+            frame, own = (" × ".join(map(str, shape)) for shape in (run.frame_shape, self.partition.shape))
+            raise AnalysisError(f"frames of {frame} pixels, the partition is for {own}")
         if run.frame_time_s is None:
-            raise AnalysisError(
-                "the detector does not say how fast it takes frames: name its configuration key in "
-                "[detector] frame_time_s"
-            )
+            key = "name its configuration key in [detector] frame_time_s"
+            raise AnalysisError(f"the detector does not say how fast it takes frames: {key}")
         if run.n_frames is not None and run.n_frames < FEWEST_FRAMES:
             raise AnalysisError(f"{run.n_frames} frame(s): a map needs at least {FEWEST_FRAMES}")
         return Exposure(self, run)
@@ -177,8 +166,9 @@ class RheoXPCS(Technique):
     def common(self) -> Common:
         """Return the partition, which exports need beside the results."""
         names = ("roi_map", "static_map", "q", "phi", "static_q")
+        known = {} if self._bins is None else instrument(self._bins)
         return Common(
-            instrument=self._instrument | {f"formula_{name}": text for name, text in FORMULAS.items()},
+            instrument=known | {f"formula_{name}": text for name, text in FORMULAS.items()},
             arrays={name: getattr(self.partition, name) for name in names},
             dims={"roi_map": ("row", "column"), "static_map": ("row", "column"), "q": ("roi",), "phi": ("roi",)},
             units={"q": "1/nm", "phi": "degree", "static_q": "1/nm"},
@@ -205,9 +195,7 @@ class RheoXPCS(Technique):
         """Return why a ring of this contrast and error has no p-value; None if it has one."""
         if (self.reduction["reduction"], self.reduction["diagonal"]) != ("area", "poisson"):
             return "the bank is calibrated for reduction 'area' and diagonal 'poisson'"
-        if contrast is None:
-            return "no speckle was found in the run"
-        return None
+        return "no speckle was found in the run" if contrast is None else None
 
     def scorer(self, given: Mapping[str, Any]) -> NoveltyScorer:
         """Return the scorer for rings with these options of `Bank.features`."""

@@ -1,8 +1,7 @@
 """Place in the latent space and p-value of a run: the noise of each ring, its verdict, and that of all rings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 from ainerd.dynamics import nearest_covariances
 from ainerd.latent import SIZE, block_mean
 from ainerd.techniques.rheo_xpcs._bank import BASELINE, noised
-from ainerd.techniques.rheo_xpcs._features import features, sectors_of
-from ainerd.techniques.rheo_xpcs._rings import Ring, Sectors
+from ainerd.techniques.rheo_xpcs._features import Ring, Sectors, features, sectors_of
 from ainerd.threads import one_thread
 
 if TYPE_CHECKING:
-    from ainerd.novelty import Verdict
     from ainerd.techniques.rheo_xpcs._technique import RheoXPCS
+
+Singles = NDArray[np.float32]
 
 # Lower limit of the relative noise of a cell of the mean map, (1 + shot / beta) / sqrt(pixels). A run of less noise is
 # more precise than the bank, so noise is added to it.
@@ -35,15 +34,23 @@ _FOURTH = np.sqrt(70.0)  # standard deviation of the fourth difference of white 
 _PIXELS, _ROWS, _REACH = 12_000, 24, 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class RingStatistics:
-    """Statistics of a ring, from which its calibration follows.
+def bank_options(
+    photons: float,
+    contrast: tuple[float, float],
+    n_pixels: NDArray[np.float64],
+    phi_deg: NDArray[np.float64] | None,
+    speckle_px: float = 1.0,
+    *,
+    flicker: float = 0.0,
+    baseline: float = 0.0,
+) -> dict[str, Any]:
+    """Return the options of `Bank.features` for a ring, rounded so that similar runs share a calibration.
 
-    Attributes
+    Parameters
     ----------
     photons : float
         Photons per pixel in the whole exposure.
-    contrast, contrast_err : float
+    contrast : (float, float)
         Beta, and its relative standard deviation.
     n_pixels : ndarray, shape (n,)
         Pixels of each bin.
@@ -54,46 +61,37 @@ class RingStatistics:
     flicker, baseline : float
         As in `Bank.features`.
     """
-
-    photons: float
-    contrast: float
-    contrast_err: float
-    n_pixels: NDArray[np.float64] = field(repr=False)
-    phi_deg: NDArray[np.float64] | None = field(default=None, repr=False)
-    speckle_px: float = 1.0
-    flicker: float = 0.0
-    baseline: float = 0.0
-
-    def bank(self) -> dict[str, Any]:
-        """Return the options of `Bank.features`, rounded so that similar runs share a calibration."""
-        contrast, area = _rounded(self.contrast, CONTRAST_STEP), _rounded(max(self.speckle_px, 1.0), STEP)
-        shot = SIZE / _rounded(self.photons, STEP)
-        # If speckles cover several pixels, fewer pixels are independent, but the shot noise is that of all.
-        shot = float(np.sqrt(contrast**2 + (2 * contrast * shot + shot**2) / area) - contrast)
-        pixels = self.n_pixels / area
-        least = ((1 + shot / contrast) / LEAST_NOISE) ** 2
-        pixels = pixels * min(1.0, least / pixels.sum())
-        noise = (contrast + shot) / np.sqrt(pixels.sum())
-        wander = _level(self.flicker / noise, _FLICKER_STEP)
-        offset = max(_level(self.baseline / (BASELINE * contrast), _BASELINE_STEP), 1.0)
-        return {
-            "photons": SIZE / shot,
-            "n_pixels": [round(float(n), 2) for n in pixels],
-            "contrast": contrast,
-            "contrast_err": next((e for e in CONTRAST_ERRS if e >= self.contrast_err), CONTRAST_ERRS[-1]),
-            "phi_deg": None if self.phi_deg is None else [round(float(phi), 2) for phi in self.phi_deg],
-            "by_azimuth": self.phi_deg is not None,
-            "flicker": float(wander * noise),
-            "baseline": offset * BASELINE * contrast,
-        }
+    beta, area = _rounded(contrast[0], CONTRAST_STEP), _rounded(max(speckle_px, 1.0), STEP)
+    shot = SIZE / _rounded(photons, STEP)
+    # If speckles cover several pixels, fewer pixels are independent, but the shot noise is that of all.
+    shot = float(np.sqrt(beta**2 + (2 * beta * shot + shot**2) / area) - beta)
+    pixels = n_pixels / area
+    least = ((1 + shot / beta) / LEAST_NOISE) ** 2
+    pixels = pixels * min(1.0, least / pixels.sum())
+    noise = (beta + shot) / np.sqrt(pixels.sum())
+    wander = _level(flicker / noise, _FLICKER_STEP)
+    offset = max(_level(baseline / (BASELINE * beta), _BASELINE_STEP), 1.0)
+    return {
+        "photons": SIZE / shot,
+        "n_pixels": [round(float(n), 2) for n in pixels],
+        "contrast": beta,
+        "contrast_err": next((e for e in CONTRAST_ERRS if e >= contrast[1]), CONTRAST_ERRS[-1]),
+        "phi_deg": None if phi_deg is None else [round(float(phi), 2) for phi in phi_deg],
+        "by_azimuth": phi_deg is not None,
+        "flicker": float(wander * noise),
+        "baseline": offset * BASELINE * beta,
+    }
 
 
-def pooled_contrast(measured: float | None, error: float | None, given: float | None) -> tuple[float, float] | None:
-    """Pool the measured and the given contrast; return contrast and relative error, or None if both are unknown."""
+def pooled_contrast(measured: tuple[float, float] | None, given: float | None) -> tuple[float, float] | None:
+    """Pool the measured contrast, with its error, and the given one.
+
+    Return contrast and relative error, or None if both are unknown.
+    """
     values = [(given, GIVEN_ERR)] if given else []
-    if measured and measured > 0:
-        relative = error / measured if error is not None and np.isfinite(error) else GIVEN_ERR
-        values.append((measured, max(relative, 0.02)))
+    if measured and measured[0] > 0:
+        value, error = measured
+        values.append((value, max(error / value, 0.02) if np.isfinite(error) else GIVEN_ERR))
     if not values:
         return None
     weights = np.array([1 / e**2 for _, e in values])
@@ -101,26 +99,7 @@ def pooled_contrast(measured: float | None, error: float | None, given: float | 
     return float(mean), float(1 / np.sqrt(weights.sum()))
 
 
-def measure(
-    ring: Ring, maps: NDArray[np.float32], photons: float, contrast: tuple[float, float], speckle_px: float
-) -> RingStatistics:
-    """Measure the statistics of a ring from the maps (n, 64, 64) of its bins, given its photons and contrast."""
-    mean = np.tensordot(ring.weights, maps, 1).astype(np.float32)
-    beta, error = contrast
-    known = {"photons": photons, "contrast": beta, "n_pixels": ring.n_pixels / speckle_px}
-    return RingStatistics(
-        photons=photons,
-        contrast=beta,
-        contrast_err=error,
-        n_pixels=ring.pixels,
-        phi_deg=ring.phi_deg,
-        speckle_px=speckle_px,
-        flicker=flicker(mean, **known),
-        baseline=0.0 if ring.phi_deg is None else baseline(maps, ring.pixels / speckle_px, ring.phi_deg, photons),
-    )
-
-
-def add_noise(maps: NDArray[np.float32], sectors: Sectors, given: Mapping[str, Any]) -> NDArray[np.float32]:
+def add_noise(maps: Singles, sectors: Sectors, given: Mapping[str, Any]) -> Singles:
     """Add noise to maps (k, 64, 64) of sectors up to that of the calibration with options `given`."""
     wanted, own = np.sum(given["n_pixels"]), sectors.n_pixels.sum()
     if wanted >= 0.999 * own:
@@ -133,7 +112,7 @@ def add_noise(maps: NDArray[np.float32], sectors: Sectors, given: Mapping[str, A
 
 
 @one_thread
-def flicker(mean: NDArray[np.float32], *, photons: float, contrast: float, n_pixels: float) -> float:
+def flicker(mean: Singles, photons: float, contrast: float, n_pixels: float) -> float:
     """Return the standard deviation of errors of single moments against all others, in a mean map (64, 64) of C2.
 
     It is the median fourth difference of the rows far from the diagonal, where dynamics are smooth, less that of noise
@@ -149,9 +128,7 @@ def flicker(mean: NDArray[np.float32], *, photons: float, contrast: float, n_pix
 
 
 @one_thread
-def baseline(
-    maps: NDArray[np.float32], n_pixels: NDArray[np.float64], phi_deg: NDArray[np.float64], photons: float
-) -> float:
+def baseline(maps: Singles, n_pixels: NDArray[np.float64], phi_deg: NDArray[np.float64], photons: float) -> float:
     """Return the standard deviation of an offset between maps of opposite bins, beyond their noise.
 
     Opposite bins see the same dynamics, so their levels at the longest lags differ by noise, which is known, or by the
@@ -174,9 +151,7 @@ def baseline(
     return float(np.sqrt(max(excess, 0) / 2))
 
 
-def speckle_px(
-    rows: NDArray[np.float32], shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]
-) -> float:
+def speckle_px(rows: Singles, shape: tuple[int, int], pixels: NDArray[np.int64], roi: NDArray[np.int64]) -> float:
     """Return the number of pixels that see the same speckle: 1 + Σ m², m the correlation with other pixels.
 
     Parameters
@@ -236,8 +211,7 @@ def _level(over: float, step: float) -> float:
 MOST_MISSING = 0.1  # share of the rows of a map that may be filled
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Place and verdict of the maps of a run.
 
     Attributes
@@ -250,34 +224,20 @@ class Judgement:
         p-value of the run: the smallest of the rings, times their number (Bonferroni).
     p_of_ring : ndarray, shape (n_ring,)
         NaN if it is unknown.
-    no_claim : str or None
-        Why there is no p-value.
-    verdict : Verdict or None
-        Verdict on the ring with the smallest p-value.
+    summary : dict
+        Why there is no p-value, and the verdict on the ring with the smallest, for the summary of a result.
     """
 
-    latent: NDArray[np.float32]
-    embedding: NDArray[np.float32]
+    latent: Singles
+    embedding: Singles
     p: float | None
     p_of_ring: NDArray[np.float64]
-    no_claim: str | None
-    verdict: "Verdict | None"
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Numbers and names for the summary of a result."""
-        excess = self.verdict.excess if self.verdict else {}
-        return {
-            "no_claim": self.no_claim,
-            "nearest_known": self.verdict.nearest if self.verdict else None,
-            "strangest_in": self.verdict.strangest_term if self.verdict else None,
-            **{f"strangeness_{term}": x for term, x in excess.items()},
-        }
+    summary: dict[str, Any]
 
 
 def judge(
     technique: "RheoXPCS",
-    maps: NDArray[np.float32],
+    maps: Singles,
     photons: NDArray[np.float64],
     contrasts: Sequence[tuple[float, float] | None],
     speckle_px: float = 1.0,
@@ -293,39 +253,36 @@ def judge(
     for number, (ring, contrast) in enumerate(zip(technique.rings, contrasts, strict=True)):
         phi = np.full(len(ring.bins), np.nan) if ring.phi_deg is None else ring.phi_deg
         embeddings.append(technique.encoder.point(latent[ring.bins], phi=phi, weights=ring.weights))
-        reason = technique.no_claim_reason(contrast)
-        if reason is not None:
-            reasons.append(reason)
+        if contrast is None or technique.no_claim_reason(contrast):
+            reasons.append(technique.no_claim_reason(contrast))
             continue
-        assert contrast is not None
-        of_ring = block_mean(maps[ring.bins])
-        statistics = measure(ring, of_ring, float(ring.weights @ photons[ring.bins]), contrast, speckle_px)
-        given = statistics.bank()
+        of_ring, of_photons = block_mean(maps[ring.bins]), float(ring.weights @ photons[ring.bins])
+        mean = np.tensordot(ring.weights, of_ring, 1).astype(np.float32)
+        wander, offset = flicker(mean, of_photons, contrast[0], ring.n_pixels / speckle_px), 0.0
+        if ring.phi_deg is not None:
+            offset = baseline(of_ring, ring.pixels / speckle_px, ring.phi_deg, of_photons)
+        instrument = {"speckle_px": speckle_px, "flicker": wander, "baseline": offset}
+        given = bank_options(of_photons, contrast, ring.pixels, ring.phi_deg, **instrument)
         verdicts.append(technique.scorer(given).explain(_features_of(technique, of_ring, ring, given)[None])[0])
         p_of_ring[number] = verdicts[-1].p
-    return Judgement(
-        latent=latent,
-        embedding=np.mean(embeddings, axis=0, dtype=np.float32),
-        p=min(1.0, float(np.nanmin(p_of_ring)) * len(verdicts)) if verdicts else None,
-        p_of_ring=p_of_ring,
-        no_claim=None if verdicts else reasons[0],
-        verdict=min(verdicts, key=lambda verdict: verdict.p) if verdicts else None,
-    )
+    summary: dict[str, Any] = {"no_claim": reasons[0] if reasons else None, "nearest_known": None, "strangest_in": None}
+    p = None
+    if verdicts:
+        least, p = min(verdicts, key=lambda verdict: verdict.p), min(1.0, float(np.nanmin(p_of_ring)) * len(verdicts))
+        summary = {"no_claim": None, "nearest_known": least.nearest, "strangest_in": least.strangest_term}
+        summary |= {f"strangeness_{term}": x for term, x in least.excess.items()}
+    return Judgement(latent, np.mean(embeddings, axis=0, dtype=np.float32), p, p_of_ring, summary)
 
 
-def _features_of(
-    technique: "RheoXPCS", maps: NDArray[np.float32], ring: Ring, given: Mapping[str, Any]
-) -> NDArray[np.float32]:
+def _features_of(technique: "RheoXPCS", maps: Singles, ring: Ring, given: Mapping[str, Any]) -> Singles:
     """Compute the features of the maps (n, 64, 64) of a ring, with the noise of the calibration of `given`."""
     own, calibrated = (sectors_of(n, given["phi_deg"], given["by_azimuth"]) for n in (ring.pixels, given["n_pixels"]))
     of_sectors = add_noise(own.average(maps), own, given)
     mean = np.tensordot(calibrated.share, of_sectors, 1)[None].astype(np.float32)
-    linear = technique.encoder.linear
-    decoded = linear.decode(linear.encode(mean), size=SIZE)
-    return features(decoded, mean, of_sectors[None], calibrated, photons=given["photons"])[0]
+    return features(technique.encoder, mean, of_sectors[None], calibrated, photons=given["photons"])[0]
 
 
-def filled(maps: NDArray[np.float32]) -> NDArray[np.float32] | None:
+def filled(maps: Singles) -> Singles | None:
     """Fill rows of maps (n_roi, n, n) without a valid frame from the nearest rows, at the same lags.
 
     Returns None if more than a tenth of the rows of a map are missing.

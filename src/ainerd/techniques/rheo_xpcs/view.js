@@ -28,16 +28,10 @@ function highest(maps) {
 function Maps({ maps, high }) {
   const theme = useTheme();
   const { traces, layout } = useMemo(() => {
-    const traces = [],
-      layout = {
-        margin: { r: 4, t: 3.1 * theme.size },
-        annotations: [],
-        dragmode: "zoom",
-        uirevision: maps.map((each) => each.title).join(),
-      };
-    const wide = 0.945,
-      gap = 0.035,
-      share = (wide - gap * (maps.length - 1)) / maps.length;
+    const uirevision = maps.map((each) => each.title).join();
+    const layout = { margin: { r: 4, t: 3.1 * theme.size }, annotations: [], dragmode: "zoom", uirevision };
+    const [traces, wide, gap] = [[], 0.945, 0.035];
+    const share = (wide - gap * (maps.length - 1)) / maps.length;
     maps.forEach(({ title, values, n, duration, frame }, k) => {
       const tail = k ? String(k + 1) : "";
       const each = (duration ?? n) / n;
@@ -69,6 +63,7 @@ function Maps({ maps, high }) {
         hovertemplate: `t1 = %{x:.2f} ${unit}, t2 = %{y:.2f} ${unit}<br>C2 = %{z:.4f}<extra></extra>`,
       });
       const framed = {
+        range: [0, duration ?? n],
         linecolor: frame ?? theme.line,
         linewidth: frame ? 2.5 : 1,
         mirror: true,
@@ -79,12 +74,10 @@ function Maps({ maps, high }) {
       layout[`xaxis${tail}`] = axis(theme, `t1 (${unit})`, {
         domain: [left, left + share],
         anchor: `y${tail}`,
-        range: [0, duration ?? n],
         ...framed,
       });
       layout[`yaxis${tail}`] = axis(theme, k ? "" : `t2 (${unit})`, {
         anchor: `x${tail}`,
-        range: [0, duration ?? n],
         scaleanchor: `x${tail}`,
         showticklabels: !k,
         ...framed,
@@ -108,36 +101,40 @@ function Maps({ maps, high }) {
 }
 
 /** A map of a result: that of bin k, or the mean over azimuths if k is null. */
-async function readMap(path, name, k, size) {
+async function readMap(path, name, k) {
   if (k === null) {
-    const found = await mean(`${path}/${name}`, size > 128 ? 2 : 1);
+    const found = await mean(`${path}/${name}`, name === "c2" ? 2 : 1);
     if (found) return { values: found.values, n: found.shape[1] };
   }
   const values = await numbers(`${path}/${name}`, "float32", `${k ?? 0}`);
   return { values, n: Math.round(Math.sqrt(values.length)) };
 }
 
-/** On the page of a campaign: the selected run, the same without noise, and the most similar earlier run. */
-function Gallery({ path, newest, nearest }) {
+/** Those of the wanted maps, `{title, path, name, duration, frame}`, that can be read; `failed` if none can. */
+function ReadMaps({ wanted, bin, failed }) {
   const { value: maps, error } = useAsync(async () => {
-    const wanted = [
-      [["measured", `scan ${newest.scan}`], newest, "c2", 256],
-      [[NARROW ? "denoised" : "without noise", `scan ${newest.scan}`], newest, "denoised", 64],
-      ...(nearest ? [[[NARROW ? "nearest" : "nearest seen before", `scan ${nearest.scan}`], nearest, "c2", 256]] : []),
-    ];
-    const read = await Promise.allSettled(
-      wanted.map(([, run, name, size]) => readMap(`${path}/${run.key}`, name, null, size)),
-    );
-    const there = wanted.flatMap(([title, run], k) =>
-      read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration: run.duration, frame: run.color }] : [],
-    );
+    const read = await Promise.allSettled(wanted.map(({ path, name }) => readMap(path, name, bin)));
+    const there = wanted.flatMap((each, k) => (read[k].status === "fulfilled" ? [{ ...each, ...read[k].value }] : []));
     if (!there.length) throw read[0].reason;
     return there;
-  }, [path, newest.key, nearest?.key]);
+  }, [bin, wanted[0].path, wanted.at(-1).path]);
   const high = useMemo(() => (maps ? highest(maps) : 1.1), [maps]);
-  if (error) return nothing("the run has no map");
-  if (!maps) return nothing("reading the maps…");
-  return h(Maps, { maps, high });
+  if (error) return failed(error);
+  return maps ? h(Maps, { maps, high }) : nothing("reading the maps…");
+}
+
+/** On the page of a campaign: the selected run, the same without noise, and the most similar earlier run. */
+function Gallery({ path, newest, nearest }) {
+  const map = (title, run, name) => ({
+    title: [title, `scan ${run.scan}`],
+    path: `${path}/${run.key}`,
+    name,
+    duration: run.duration,
+    frame: run.color,
+  });
+  const wanted = [map("measured", newest, "c2"), map(NARROW ? "denoised" : "without noise", newest, "denoised")];
+  if (nearest) wanted.push(map(NARROW ? "nearest" : "nearest seen before", nearest, "c2"));
+  return h(ReadMaps, { wanted, bin: null, failed: () => nothing("the run has no map") });
 }
 
 /** On the page of a result. */
@@ -145,7 +142,8 @@ function View({ path, result }) {
   const metadata = result.metadata;
   const has = (name) => name in (result.arrays ?? {});
   const shape = (name) => result.arrays[name].shape ?? result.arrays[name];
-  const bins = useBins(path, result);
+  const hasBins = "bins" in (result.tables ?? {});
+  const { value: bins = [] } = useAsync(async () => (hasBins ? readTable(`${path}/bins`) : []), [path]);
   const [bin, setBin] = useState(null); // null: mean over azimuths
   const panel = (title, className, child) =>
     h("section", { className: `panel ${className}`, "aria-label": title }, h("h2", null, title), child);
@@ -166,24 +164,11 @@ function View({ path, result }) {
       ),
     has("g2") && has("tau") && panel("g2", "", h(G2, { path, result, bin, bins })),
     has("mean_frame") &&
-      panel(
-        "Mean frame",
-        "",
-        h(MeanFrame, { path, shape: shape("mean_frame"), dtype: result.arrays.mean_frame.dtype }),
-      ),
-    has("intensity") && panel("Intensity over time", "", h(Intensity, { path, bin, arrays: result.arrays })),
-    has("saxs") && panel("I(q)", "", h(Saxs, { path, result })),
-    ...Object.keys(result.series ?? {}).map((name) =>
-      panel(name, "", h(Series, { path, name, unit: metadata.units?.[name] })),
-    ),
+      panel("Mean frame", "", meanFrame(path, shape("mean_frame")[1], result.arrays.mean_frame.dtype)),
+    has("intensity") && panel("Intensity over time", "", intensity(path, bin, result.arrays)),
+    has("saxs") && panel("I(q)", "", saxs(path, result.arrays)),
+    ...Object.keys(result.series ?? {}).map((name) => panel(name, "", series(path, name, metadata.units?.[name]))),
   );
-}
-
-/** The rows of the table of bins, with q and azimuth. */
-function useBins(path, result) {
-  const read = async () => ("bins" in (result.tables ?? {}) ? readTable(`${path}/bins`) : []);
-  const { value: table } = useAsync(read, [path]);
-  return table ?? [];
 }
 
 async function readTable(path) {
@@ -196,23 +181,38 @@ async function readTable(path) {
 
 /** Sliders of q and azimuth, which select a bin. */
 function Bins({ bins, bin, setBin, n }) {
-  const qs = useMemo(
-    () => [...new Set(bins.map((each) => each.q))].filter(Number.isFinite).sort((a, b) => a - b),
-    [bins],
-  );
+  const qs = [...new Set(bins.map((each) => each.q))].filter(Number.isFinite).sort((a, b) => a - b);
   const at = bin ?? 0;
   const q = bins[at]?.q;
   const ring =
     bins.length && qs.length
       ? bins.flatMap((each, k) => (each.q === q ? [k] : []))
       : Array.from({ length: n }, (_, k) => k);
-  const place = Math.max(0, ring.indexOf(at));
   const toRing = (k) => {
     const phi = bins[at].phi;
     const others = bins.flatMap((each, j) => (each.q === qs[k] ? [j] : []));
     setBin(others.toSorted((a, b) => Math.abs(bins[a].phi - phi) - Math.abs(bins[b].phi - phi))[0]);
   };
   const azimuth = bins[at]?.phi !== undefined ? `${number(bins[at].phi)}°` : `bin ${at + 1}`;
+  const slider = (name, last, value, text, shown, onChange, disabled) =>
+    h(
+      "label",
+      { className: "row" },
+      name,
+      h("input", {
+        type: "range",
+        min: 0,
+        max: Math.max(0, last),
+        disabled,
+        value: Math.max(0, value),
+        onChange: (e) => onChange(Number(e.target.value)),
+        "aria-valuetext": text,
+        "data-ainerd": name,
+      }),
+      h("output", name === "q" ? null : { style: { minWidth: "7em" } }, shown),
+    );
+  const ofAzimuth = bin === null ? "all" : `${azimuth} (bin ${at + 1})`;
+  const ofQ = `${number(q)} 1/nm`;
   return h(
     "div",
     { className: "row", style: { gap: "1.2em" } },
@@ -222,62 +222,21 @@ function Bins({ bins, bin, setBin, n }) {
       h("input", { type: "checkbox", checked: bin === null, onChange: (e) => setBin(e.target.checked ? null : 0) }),
       "mean over azimuths",
     ),
-    h(
-      "label",
-      { className: "row" },
-      "azimuth",
-      h("input", {
-        type: "range",
-        min: 0,
-        max: ring.length - 1,
-        value: place,
-        onChange: (e) => setBin(ring[Number(e.target.value)]),
-        "aria-valuetext": azimuth,
-        "data-ainerd": "azimuth",
-      }),
-      h("output", { style: { minWidth: "7em" } }, bin === null ? "all" : `${azimuth} (bin ${at + 1})`),
-    ),
-    h(
-      "label",
-      { className: "row" },
-      "q",
-      h("input", {
-        type: "range",
-        min: 0,
-        max: Math.max(0, qs.length - 1),
-        disabled: qs.length < 2,
-        value: Math.max(0, qs.indexOf(q)),
-        onChange: (e) => toRing(Number(e.target.value)),
-        "aria-valuetext": `${number(q)} 1/nm`,
-        "data-ainerd": "q",
-      }),
-      h("output", null, Number.isFinite(q) ? `${number(q)} 1/nm` : ""),
-    ),
+    slider("azimuth", ring.length - 1, ring.indexOf(at), azimuth, ofAzimuth, (k) => setBin(ring[k])),
+    slider("q", qs.length - 1, qs.indexOf(q), ofQ, Number.isFinite(q) ? ofQ : "", toRing, qs.length < 2),
   );
 }
 
 function MapsOfBin({ path, result, bin, duration }) {
   const nearest = result.nearest?.[0];
-  const parent = path.split("/").slice(0, -1).join("/");
-  const { value: maps, error } = useAsync(async () => {
-    const wanted = [
-      [["measured"], `${path}`, "c2", 256],
-      ...("denoised" in result.arrays ? [[["without noise"], path, "denoised", 64]] : []),
-    ];
-    if (nearest) {
-      const title = [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`];
-      wanted.push([title, `${parent}/${nearest.key}`, "c2", 256]);
-    }
-    const read = await Promise.allSettled(wanted.map(([, at, name, size]) => readMap(at, name, bin, size)));
-    const there = wanted.flatMap(([title], k) =>
-      read[k].status === "fulfilled" ? [{ title, ...read[k].value, duration }] : [],
-    );
-    if (!there.length) throw read[0].reason;
-    return there;
-  }, [path, bin, nearest?.key]);
-  const high = useMemo(() => (maps ? highest(maps) : 1.1), [maps]);
-  if (error) return nothing(`The maps cannot be read: ${error.message}`, "alert");
-  return maps ? h(Maps, { maps, high }) : nothing("reading the maps…");
+  const wanted = [{ title: ["measured"], path, name: "c2", duration }];
+  if ("denoised" in result.arrays) wanted.push({ title: ["without noise"], path, name: "denoised", duration });
+  if (nearest) {
+    const title = [`nearest: scan ${nearest.scan}, ${number(nearest.distance, 2)} away`];
+    wanted.push({ title, path: `${path.split("/").slice(0, -1).join("/")}/${nearest.key}`, name: "c2", duration });
+  }
+  const failed = (error) => nothing(`The maps cannot be read: ${error.message}`, "alert");
+  return h(ReadMaps, { wanted, bin, failed });
 }
 
 /** g2 of a bin with its errors and the fit from the table of bins; without a bin, the mean of all. */
@@ -285,12 +244,8 @@ function G2({ path, result, bin, bins }) {
   const theme = useTheme();
   const metadata = result.metadata;
   const { value: read, error } = useAsync(async () => {
-    const kind = (name) => result.arrays[name].dtype;
-    const [tau, g2, err] = await Promise.all(
-      ["tau", "g2", ...("g2_err" in result.arrays ? ["g2_err"] : [])].map((name) =>
-        numbers(`${path}/${name}`, kind(name)),
-      ),
-    );
+    const names = ["tau", "g2", "g2_err"].filter((name) => name in result.arrays);
+    const [tau, g2, err] = await readArrays(path, result.arrays, names);
     return { tau: [...tau], g2: rows(g2, tau.length), err: err ? rows(err, tau.length) : null };
   }, [path]);
   const fit = bin === null ? metadata : { ...bins[bin] };
@@ -344,15 +299,10 @@ function G2({ path, result, bin, bins }) {
 function average(g2, err) {
   const n = g2[0].length;
   const seen = (k) => g2.map((values) => values[k]).filter(Number.isFinite);
-  const y = Array.from({ length: n }, (_, k) => seen(k).reduce((sum, x) => sum + x, 0) / seen(k).length);
-  const e =
-    err &&
-    Array.from(
-      { length: n },
-      (_, k) =>
-        Math.sqrt(err.reduce((sum, values) => sum + (Number.isFinite(values[k]) ? values[k] ** 2 : 0), 0)) /
-        seen(k).length,
-    );
+  const sum = (values) => values.filter(Number.isFinite).reduce((total, x) => total + x, 0);
+  const y = Array.from({ length: n }, (_, k) => sum(seen(k)) / seen(k).length);
+  const squares = (k) => err.map((values) => values[k] ** 2);
+  const e = err && Array.from({ length: n }, (_, k) => Math.sqrt(sum(squares(k))) / seen(k).length);
   return { y, e };
 }
 
@@ -374,152 +324,108 @@ function sentence(fit) {
   return "no relaxation time is given";
 }
 
-function MeanFrame({ path, shape, dtype }) {
+/** A chart of what `read` reads once for `path`; `draw(values, theme)` returns `{traces, layout}`, anew for each bin. */
+function Chart({ path, read, draw, bin, name, label }) {
   const theme = useTheme();
-  const { value: image, error } = useAsync(() => numbers(`${path}/mean_frame`, dtype), [path]);
-  const drawn = useMemo(() => {
-    if (!image) return null;
-    const seen = [...image].filter((x) => x > 0).sort((a, b) => a - b);
-    const [low, high] = [
-      seen[Math.floor(0.02 * (seen.length - 1))] ?? 0.1,
-      seen[Math.floor(0.998 * (seen.length - 1))] ?? 1,
-    ];
-    const z = rows(image, shape[1]).map((row) =>
-      Array.from(row, (x) => (Number.isFinite(x) ? Math.log10(Math.max(x, low)) : null)),
-    );
-    const ticks = [low, Math.sqrt(low * high), high];
-    const traces = [
-      {
-        type: "heatmap",
-        z,
-        zmin: Math.log10(low),
-        zmax: Math.log10(high),
-        colorscale: "Viridis",
-        hoverinfo: "skip",
-        colorbar: {
-          thickness: 9,
-          outlinewidth: 0,
-          tickvals: ticks.map(Math.log10),
-          ticktext: ticks.map((x) => number(x, 2)),
-          title: { text: "photons/px/frame", side: "right" },
-        },
-      },
-    ];
-    const bare = { showgrid: false, showticklabels: false, ticks: "" };
-    return {
-      traces,
-      layout: {
-        xaxis: axis(theme, "", { ...bare, constrain: "domain" }),
-        yaxis: axis(theme, "", { ...bare, autorange: "reversed", scaleanchor: "x", constrain: "domain" }),
-        margin: { l: 4, r: 4.6 * theme.size, t: 4, b: 4 },
-      },
-    };
-  }, [image, theme.dark, theme.size]);
-  return h(Picture, {
-    error,
-    drawn,
-    name: "frame",
-    label: "Mean frame of the detector, photons per pixel and frame, masked pixels empty",
-  });
-}
-
-function Intensity({ path, bin, arrays }) {
-  const theme = useTheme();
-  const { value: read, error } = useAsync(async () => {
-    const [time, total, each] = await Promise.all(
-      ["intensity_time", "intensity_total", "intensity"].map((name) => numbers(`${path}/${name}`, arrays[name].dtype)),
-    );
-    return { time: [...time], total: [...total], each: rows(each, time.length) };
-  }, [path]);
-  const drawn = useMemo(() => {
-    if (!read) return null;
-    const line = (y, color, width) => ({
-      type: "scatter",
-      mode: "lines",
-      x: read.time,
-      y,
-      line: { color, width },
-      hovertemplate: "%{y:.3g} at %{x:.3g} s<extra></extra>",
-    });
-    const traces = [
-      ...(bin === null ? [] : [line([...read.each[bin]], "#56B4E9", 1)]),
-      line(read.total, theme.ink, 1.3),
-    ];
-    return {
-      traces,
-      layout: {
-        xaxis: axis(theme, "time (s)"),
-        yaxis: axis(theme, "photons/px/frame", { rangemode: "tozero", nticks: 5 }),
-        },
-    };
-  }, [read, bin, theme.dark, theme.size]);
-  return h(Picture, { error, drawn, name: "intensity", label: "Intensity over time, photons per pixel and frame" });
-}
-
-function Saxs({ path, result }) {
-  const theme = useTheme();
-  const { value: read, error } = useAsync(
-    () => Promise.all(["saxs_q", "saxs"].map((name) => numbers(`${path}/${name}`, result.arrays[name].dtype))),
-    [path],
-  );
-  const drawn = useMemo(() => {
-    if (!read) return null;
-    const seen = [...read[0].keys()].filter((k) => read[1][k] > 0); // not behind the beamstop
-    const traces = [
-      {
-        type: "scatter",
-        mode: "lines+markers",
-        x: seen.map((k) => read[0][k]),
-        y: seen.map((k) => read[1][k]),
-        marker: { size: 3, color: theme.ink },
-        line: { width: 1, color: theme.soft },
-        hovertemplate: "I = %{y:.3g} at q = %{x:.3g} 1/nm<extra></extra>",
-      },
-    ];
-    return {
-      traces,
-      layout: {
-        xaxis: axis(theme, "q (1/nm)", { type: "log", exponentformat: "power" }),
-        yaxis: axis(theme, "I(q), photons/px/frame", { type: "log", exponentformat: "power", dtick: 1 }),
-        },
-    };
-  }, [read, theme.dark, theme.size]);
-  return h(Picture, { error, drawn, name: "saxs", label: "I(q) of the mean frame" });
-}
-
-function Series({ path, name, unit }) {
-  const theme = useTheme();
-  const { value: read, error } = useAsync(() => readTable(`${path}/${name}`), [path, name]);
-  const drawn = useMemo(() => {
-    if (!read) return null;
-    const traces = [
-      {
-        type: "scatter",
-        mode: "lines+markers",
-        x: read.map((row) => row.time),
-        y: read.map((row) => row[name]),
-        marker: { size: 4, color: theme.ink },
-        line: { width: 1, color: theme.soft },
-      },
-    ];
-    return {
-      traces,
-      layout: {
-        xaxis: axis(theme, "time since the run began (s)"),
-        yaxis: axis(theme, unit && unit !== "1" ? `${name} (${unit})` : name, { nticks: 5 }),
-        },
-    };
-  }, [read, theme.dark, theme.size]);
-  return h(Picture, { error, drawn, name: `series-${name}`, label: `${name} during the run` });
-}
-
-function Picture({ error, drawn, name, label }) {
+  const { value, error } = useAsync(read, [path, name]);
+  const drawn = useMemo(() => (value ? draw(value, theme) : null), [value, bin, theme.dark, theme.size]);
   if (error) return nothing(`cannot be read: ${error.message}`);
   return h(
     "div",
     { className: "fill", style: { height: "22em" } },
     drawn ? h(Plot, { ...drawn, label, name }) : nothing("reading…"),
   );
+}
+
+/** A line with a marker at each point. */
+function line(theme, x, y, size, more) {
+  const look = { marker: { size, color: theme.ink }, line: { width: 1, color: theme.soft } };
+  return { type: "scatter", mode: "lines+markers", x, y, ...look, ...more };
+}
+
+function meanFrame(path, width, dtype) {
+  const draw = (image, theme) => {
+    const seen = [...image].filter((x) => x > 0).sort((a, b) => a - b);
+    const quantile = (share, otherwise) => seen[Math.floor(share * (seen.length - 1))] ?? otherwise;
+    const [low, high] = [quantile(0.02, 0.1), quantile(0.998, 1)];
+    const z = rows(image, width).map((row) =>
+      Array.from(row, (x) => (Number.isFinite(x) ? Math.log10(Math.max(x, low)) : null)),
+    );
+    const ticks = [low, Math.sqrt(low * high), high];
+    const colorbar = {
+      thickness: 9,
+      outlinewidth: 0,
+      tickvals: ticks.map(Math.log10),
+      ticktext: ticks.map((x) => number(x, 2)),
+      title: { text: "photons/px/frame", side: "right" },
+    };
+    const range = { zmin: Math.log10(low), zmax: Math.log10(high), colorscale: "Viridis", colorbar };
+    const bare = { showgrid: false, showticklabels: false, ticks: "", constrain: "domain" };
+    const layout = {
+      xaxis: axis(theme, "", bare),
+      yaxis: axis(theme, "", { ...bare, autorange: "reversed", scaleanchor: "x" }),
+      margin: { l: 4, r: 4.6 * theme.size, t: 4, b: 4 },
+    };
+    return { traces: [{ type: "heatmap", z, hoverinfo: "skip", ...range }], layout };
+  };
+  const label = "Mean frame of the detector, photons per pixel and frame, masked pixels empty";
+  return h(Chart, { path, read: () => numbers(`${path}/mean_frame`, dtype), draw, name: "frame", label });
+}
+
+/** Read some arrays of a result. */
+function readArrays(path, arrays, names) {
+  return Promise.all(names.map((name) => numbers(`${path}/${name}`, arrays[name].dtype)));
+}
+
+function intensity(path, bin, arrays) {
+  const draw = ([time, total, each], theme) => {
+    const curve = (y, color, width) => ({
+      type: "scatter",
+      mode: "lines",
+      x: [...time],
+      y: [...y],
+      line: { color, width },
+      hovertemplate: "%{y:.3g} at %{x:.3g} s<extra></extra>",
+    });
+    const ofBin = bin === null ? [] : [curve(rows(each, time.length)[bin], "#56B4E9", 1)];
+    const layout = {
+      xaxis: axis(theme, "time (s)"),
+      yaxis: axis(theme, "photons/px/frame", { rangemode: "tozero", nticks: 5 }),
+    };
+    return { traces: [...ofBin, curve(total, theme.ink, 1.3)], layout };
+  };
+  const read = () => readArrays(path, arrays, ["intensity_time", "intensity_total", "intensity"]);
+  const label = "Intensity over time, photons per pixel and frame";
+  return h(Chart, { path, read, draw, bin, name: "intensity", label });
+}
+
+function saxs(path, arrays) {
+  const draw = ([q, values], theme) => {
+    const seen = [...q.keys()].filter((k) => values[k] > 0); // not behind the beamstop
+    const [x, y] = [q, values].map((array) => seen.map((k) => array[k]));
+    const logarithmic = { type: "log", exponentformat: "power" };
+    const layout = {
+      xaxis: axis(theme, "q (1/nm)", logarithmic),
+      yaxis: axis(theme, "I(q), photons/px/frame", { ...logarithmic, dtick: 1 }),
+    };
+    const hovertemplate = "I = %{y:.3g} at q = %{x:.3g} 1/nm<extra></extra>";
+    return { traces: [line(theme, x, y, 3, { hovertemplate })], layout };
+  };
+  const read = () => readArrays(path, arrays, ["saxs_q", "saxs"]);
+  return h(Chart, { path, read, draw, name: "saxs", label: "I(q) of the mean frame" });
+}
+
+function series(path, name, unit) {
+  const draw = (table, theme) => {
+    const [x, y] = ["time", name].map((column) => table.map((row) => row[column]));
+    const layout = {
+      xaxis: axis(theme, "time since the run began (s)"),
+      yaxis: axis(theme, unit && unit !== "1" ? `${name} (${unit})` : name, { nticks: 5 }),
+    };
+    return { traces: [line(theme, x, y, 4)], layout };
+  };
+  const read = () => readTable(`${path}/${name}`);
+  return h(Chart, { path, read, draw, name: `series-${name}`, label: `${name} during the run` });
 }
 
 View.Gallery = Gallery;

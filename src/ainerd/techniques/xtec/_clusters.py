@@ -12,6 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from ainerd.techniques.xtec._pixels import averages, blocks
 
+Singles = NDArray[np.float32]
+
 SAMPLE = 20_000  # trajectories used to compare starts
 HALF = 3000  # trajectories of a half, used to test stability
 ALIKE = 0.95  # adjusted Rand index of two sets of starts
@@ -25,7 +27,7 @@ SMOOTHED_STEPS, SMOOTHED_SHARE = 113, 0.1
 FLOOR = 1e-6  # of variances, as a share of the data's
 REACH = float(np.sqrt(np.log(100))) * (1 - 1e-9)  # in lengths: distance at which the kernel falls to a hundredth
 
-Smooth = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Smooth = Callable[[Singles], Singles]
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,7 @@ class Clusters:
         return self.starts >= ALIKE and self.halves >= STABLE
 
 
-def find_clusters(
-    x: NDArray[np.float32], k: int | None, most: int, *, seed: int = 0, smooth: Smooth | None = None
-) -> Clusters:
+def find_clusters(x: Singles, k: int | None, most: int, *, seed: int = 0, smooth: Smooth | None = None) -> Clusters:
     """Find `k` clusters of trajectories (n, n_temperatures); None: as many, up to `most`, as two halves agree on.
 
     `smooth` changes responsibilities (k, n) between expectation and maximization.
@@ -104,16 +104,14 @@ def find_clusters(
     return Clusters(mixture, labels, significant, starts, float(table["halves"][best]), table)
 
 
-def _best(some: NDArray[np.float32], k: int, seed: int) -> tuple[Mixture, float]:
+def _best(some: Singles, k: int, seed: int) -> tuple[Mixture, float]:
     """Return the more likely mixture of two sets of starts, and the agreement of the two."""
     two = [fit(some, k, seed=2 * seed + i, starts=STARTS // 2) for i in range(2)]
     labels = [responsibilities(some, mixture)[0].argmax(axis=0) for mixture in two]
     return max(two, key=lambda m: m.score), float(adjusted_rand_score(*labels))
 
 
-def _is_repeated(
-    x: NDArray[np.float32], mixture: Mixture, labels: NDArray[np.int64], smooth: Smooth | None
-) -> NDArray[np.bool_]:
+def _is_repeated(x: Singles, mixture: Mixture, labels: NDArray[np.int64], smooth: Smooth | None) -> NDArray[np.bool_]:
     """Return whether pixels assigned to each cluster by half of the temperatures follow it at the others.
 
     Pixels that are similar by chance also have a mean trajectory, but only at the temperatures by which it was chosen.
@@ -128,7 +126,7 @@ def _is_repeated(
     return np.logical_and(*alike)
 
 
-def _tried(x: NDArray[np.float32], k: int, seed: int) -> tuple[int, float, float]:
+def _tried(x: Singles, k: int, seed: int) -> tuple[int, float, float]:
     """Return the number of clusters, the agreement of fits to two halves, and the BIC of one of them."""
     rng = np.random.default_rng((seed, k))
     some = x[rng.permutation(len(x))[: 2 * HALF]]
@@ -138,7 +136,7 @@ def _tried(x: NDArray[np.float32], k: int, seed: int) -> tuple[int, float, float
     return k, halves, replace(fits[0], score=score).bic(len(some))
 
 
-def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) -> Mixture:
+def fit(x: Singles, k: int, *, seed: int = 0, starts: int = STARTS) -> Mixture:
     """Return the most likely of many mixtures of `k` clusters of trajectories (n, n_temperatures).
 
     Starts are drawn as in k-means++, each from some of the trajectories. The best after a few steps are completed.
@@ -153,14 +151,12 @@ def fit(x: NDArray[np.float32], k: int, *, seed: int = 0, starts: int = STARTS) 
     return max((improve(x, mixture) for mixture in best), key=lambda m: m.score)
 
 
-def _sample(x: NDArray[np.float32], rng: np.random.Generator, n: int) -> NDArray[np.float32]:
+def _sample(x: Singles, rng: np.random.Generator, n: int) -> Singles:
     """Return `n` of the trajectories, or all if there are fewer."""
     return x if len(x) <= n else x[np.sort(rng.choice(len(x), n, replace=False))]
 
 
-def improve(
-    x: NDArray[np.float32], mixture: Mixture, *, steps: int = MOST_STEPS, smooth: Smooth | None = None
-) -> Mixture:
+def improve(x: Singles, mixture: Mixture, *, steps: int = MOST_STEPS, smooth: Smooth | None = None) -> Mixture:
     """Improve a mixture by expectation and maximization.
 
     `smooth` changes the responsibilities (k, n) in between, in many small steps.
@@ -181,8 +177,8 @@ def improve(
 
 
 def responsibilities(
-    x: NDArray[np.float32], mixture: Mixture, smooth: Smooth | None = None, dtype: DTypeLike = np.float64
-) -> tuple[NDArray[np.float32], float]:
+    x: Singles, mixture: Mixture, smooth: Smooth | None = None, dtype: DTypeLike = np.float64
+) -> tuple[Singles, float]:
     """Return the share of each cluster in each trajectory, (k, n), and the log-likelihood per trajectory."""
     shares, total = np.empty((mixture.k, len(x)), np.float32), 0.0
     for which, share, score in _expected(x, mixture, dtype):
@@ -191,7 +187,7 @@ def responsibilities(
     return (shares if smooth is None else smooth(shares)), total / len(x)
 
 
-def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth | None) -> Mixture:
+def _step(x: Singles, mixture: Mixture, floor: float, smooth: Smooth | None) -> Mixture:
     """Make one step; the score of the result is that of the mixture before."""
     total, size = 0.0, np.zeros(mixture.k)
     sums, squares = np.zeros_like(mixture.means), np.zeros_like(mixture.means)
@@ -210,9 +206,7 @@ def _step(x: NDArray[np.float32], mixture: Mixture, floor: float, smooth: Smooth
     return Mixture(size / size.sum(), means, variances, total / len(x))
 
 
-def _expected(
-    x: NDArray[np.float32], mixture: Mixture, dtype: DTypeLike = np.float32
-) -> Iterator[tuple[slice, NDArray, float]]:
+def _expected(x: Singles, mixture: Mixture, dtype: DTypeLike = np.float32) -> Iterator[tuple[slice, NDArray, float]]:
     """Yield each block of trajectories, its responsibilities (k, b), and its log-likelihood."""
     inverse = 1 / mixture.variances
     a, b = (0.5 * inverse).astype(dtype), (mixture.means * inverse).astype(dtype)
@@ -232,7 +226,7 @@ def _expected(
 
 def smoothing(
     positions: ArrayLike, length: float, cell: tuple[float, float] | None = None
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+) -> Callable[[Singles], Singles]:
     """Return a function that averages responsibilities (k, n) over neighbours with equal weights, in place (X-TEC-s).
 
     It equals the matrix of `Build_Markov_Matrix` in ``xtec`` 0.1.1 with ``uniform_similarity``, at a cost linear in the
@@ -265,7 +259,7 @@ def smoothing(
 
     size = summed(np.ones(n, np.float32))
 
-    def smooth(shares: NDArray[np.float32]) -> NDArray[np.float32]:
+    def smooth(shares: Singles) -> Singles:
         for share in shares:
             share[:] = summed(share) / size
         return shares

@@ -9,6 +9,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.special import log_ndtr
 
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
 MOST_STEPS = 100
 BLOCK = 1 << 12  # pixels processed at a time; more would only cost memory
 FEWEST_PATCHES = 60  # for a comparison: among fewer there may be one or two of a normal kind
@@ -27,7 +30,7 @@ class Cut(NamedTuple):
     level: float
 
 
-def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
+def cut(mean: Floats, how: str | float = "kl") -> Cut:
     """Keep the pixels whose mean intensity is above a background.
 
     Venderley et al., PNAS 119, e2109665119 (2022); the same pixels as `Threshold_Background` of ``xtec`` 0.1.1.
@@ -60,7 +63,7 @@ def cut(mean: NDArray[np.float64], how: str | float = "kl") -> Cut:
     return Cut(keep, level)
 
 
-def _by_kl(logs: NDArray[np.float64]) -> float:
+def _by_kl(logs: Floats) -> float:
     """Minimize the logarithm of the divergence, bin by bin, starting halfway between the mode and mean + sd."""
     values = np.sort(logs)
     n = values.size
@@ -99,7 +102,7 @@ def _by_kl(logs: NDArray[np.float64]) -> float:
     return float(x[i])
 
 
-def rescale(trajectories: NDArray[np.float32], how: str = "mean") -> NDArray[np.float32]:
+def rescale(trajectories: Singles, how: str = "mean") -> Singles:
     """Scale each trajectory (n_pixels, n_temperatures) of float32, in place.
 
     `how` is "mean" (I / mean - 1), "zscore" ((I - mean) / sd) or "log" (log(1 + I) less its mean).
@@ -121,18 +124,14 @@ def patches(keep: NDArray[np.bool_]) -> NDArray[np.int64]:
     return ndimage.label(keep, np.ones((3, 3)))[0][keep].astype(np.int64) - 1
 
 
-def averages(
-    x: NDArray[np.float32], group: NDArray[np.int64], n: int, power: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def averages(x: Singles, group: NDArray[np.int64], n: int, power: int = 1) -> tuple[Floats, NDArray[np.int64]]:
     """Return the mean trajectory (n, n_temperatures) of each group, or the mean of a power, and its pixels (n,)."""
     size = np.bincount(group, minlength=n)
     sums = [np.bincount(group, column if power == 1 else np.float_power(column, power), n) for column in x.T]
     return np.stack(sums, axis=1) / np.maximum(size, 1)[:, None], size
 
 
-def odd_patches(
-    trajectories: NDArray[np.float64], pixels: NDArray[np.int64], brightness: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def odd_patches(trajectories: Floats, pixels: NDArray[np.int64], brightness: Floats) -> Floats:
     """Return the probability of each patch to be as far from all others if it is like them; NaN if not compared.
 
     The logarithm of the distance to the second nearest patch is compared with that of all patches, whose center and

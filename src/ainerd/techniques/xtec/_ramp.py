@@ -1,11 +1,11 @@
 """Analysis of one ramp: frames by temperature while they arrive, then clusters, transitions and odd patches."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,15 @@ from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
 from ainerd.threads import one_thread
 
+if TYPE_CHECKING:
+    from ainerd.techniques.xtec._technique import XTEC
+
+Singles, Floats = NDArray[np.float32], NDArray[np.float64]
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
 QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
 MOST_NAMED = 4  # transitions in the summary
 BRIGHT = 3.0  # times the cut: Bragg peaks rather than background
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,13 @@ class Group:
 class Ramp(RunAnalysis):
     """The frames of a series so far.
 
-    Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed.
-    `report` is called with the trajectories of each analysis, and with None if there are too few temperatures.
+    Runs may come in any order: frames are summed exactly and sorted by temperature before anything is computed. Each
+    analysis sets the trajectories that the technique knows, to None if there are too few temperatures.
     """
 
-    def __init__(
-        self,
-        run: RunInfo,
-        settings: XTECSettings,
-        mask: NDArray[np.bool_] | None,
-        dark: Floats | None,
-        report: Callable[[Trajectories | None], None],
-    ) -> None:
-        self._settings, self._report, self._shape = settings, report, tuple(run.frame_shape)
+    def __init__(self, technique: "XTEC", run: RunInfo) -> None:
+        self._technique, self._settings, self._shape = technique, technique.settings, tuple(run.frame_shape)
+        mask, dark = technique.mask, technique.dark
         for name, array in (("mask", mask), ("dark", dark)):
             if array is not None and array.shape != self._shape:
                 raise AnalysisError(f"frames of {_by(self._shape)} pixels, xtec.{name} is of {_by(array.shape)}")
@@ -60,16 +57,15 @@ class Ramp(RunAnalysis):
             raise AnalysisError("xtec.mask leaves no pixel")
         self._dark = 0.0 if dark is None else dark.ravel()[self.pixels]
         self._frames: list[NDArray] = []
-        self._memory = settings.memory_gb * 1e9  # bytes that are left
+        self._memory = self._settings.memory_gb * 1e9  # bytes that are left
         self._runs: list[tuple[RunInfo, int]] = [(run, 0)]  # and the number of its first frame
 
     def next_run(self, run: RunInfo) -> None:
         """Continue with another run of the series."""
         self._runs.append((run, len(self._frames)))
         if tuple(run.frame_shape) != self._shape:
-            raise AnalysisError(
-                f"frames of {_by(run.frame_shape)} pixels in a series of {_by(self._shape)}: the run is left out"
-            )
+            shapes = f"frames of {_by(run.frame_shape)} pixels in a series of {_by(self._shape)}"
+            raise AnalysisError(f"{shapes}: the run is left out")
 
     def push(self, block: NDArray) -> None:
         """Take the next frames."""
@@ -85,12 +81,10 @@ class Ramp(RunAnalysis):
             raise AnalysisError("no frame arrived")
         settings, groups = self._settings, self._groups()
         if len(groups) < FEWEST_TEMPERATURES:
-            self._report(None)  # steering starts again with this ramp
+            self._technique.known = None  # steering starts again with this ramp
             at = ", ".join(f"{g.temperature:g}" for g in groups)
-            raise AnalysisError(
-                f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit}): "
-                f"trajectories need at least {FEWEST_TEMPERATURES}"
-            )
+            frames = f"frames at {len(groups)} temperature(s) ({at or 'none'} {settings.unit})"
+            raise AnalysisError(f"{frames}: trajectories need at least {FEWEST_TEMPERATURES}")
         moves = followed(self._images(groups, None)) if settings.follow else None
         applied = moves if moves is not None and moves.farthest_px > MOVED_PX else None
         mean = sum(self._images(groups, applied), np.zeros(self._shape)) / len(groups)
@@ -105,8 +99,7 @@ class Ramp(RunAnalysis):
         for column, image in enumerate(self._images(groups, applied)):
             x[:, column] = image.ravel()[bright.keep]
         t, left_out = np.array([g.temperature for g in groups]), len(self._frames) - sum(len(g.frames) for g in groups)
-        analysis, trajectories = analyze(settings, t, x, mean, bright, moves, left_out)
-        self._report(trajectories)
+        analysis, self._technique.known = analyze(settings, t, x, mean, bright, moves, left_out)
         return analysis
 
     def _groups(self) -> list[Group]:
@@ -141,10 +134,9 @@ class Ramp(RunAnalysis):
         if value.size < 2 or np.ptp(value) <= enough:
             return once
         if run.frame_time_s is None:
-            raise AnalysisError(
-                f"{settings.temperature!r} changed during a run, and the detector does not say how fast it takes "
-                "frames: read it with each frame, or name the key in [detector] frame_time_s"
-            )
+            changed = f"{settings.temperature!r} changed during a run"
+            todo = "read it with each frame, or name the key in [detector] frame_time_s"
+            raise AnalysisError(f"{changed}, and the detector does not say how fast it takes frames: {todo}")
         return np.interp(began + (np.arange(once.size) + 0.5) * run.frame_time_s, time, value)
 
     def _images(self, groups: list[Group], moves: Moves | None) -> Iterator[Floats]:
@@ -202,20 +194,12 @@ def grouped(temperature: Floats, exposure: Floats, time: Floats, settings: XTECS
         else:
             groups.append([frame])
     total = math.fsum(exposure[order]) / max(len(order), 1)
-    return [
-        Group(math.fsum(temperature[g]) / len(g), tuple(g), math.fsum(exposure[g]) / total)
-        for g in map(np.array, groups)
-    ]
+    means = ((math.fsum(temperature[g]) / len(g), math.fsum(exposure[g]) / total) for g in map(np.array, groups))
+    return [Group(at, tuple(g), divisor) for g, (at, divisor) in zip(groups, means, strict=True)]
 
 
 def analyze(
-    settings: XTECSettings,
-    t: Floats,
-    x: NDArray[np.float32],
-    mean: Floats,
-    bright: Cut,
-    moves: Moves | None,
-    left_out: int,
+    settings: XTECSettings, t: Floats, x: Singles, mean: Floats, bright: Cut, moves: Moves | None, left_out: int
 ) -> tuple[Analysis, Trajectories]:
     """Return the result of a ramp, and the trajectories for steering.
 
@@ -285,11 +269,7 @@ def analyze(
 
 
 def _clusters(
-    settings: XTECSettings,
-    x: NDArray[np.float32],
-    of_patches: NDArray[np.float32],
-    patch: NDArray[np.int64],
-    keep: NDArray[np.bool_],
+    settings: XTECSettings, x: Singles, of_patches: Singles, patch: NDArray[np.int64], keep: NDArray[np.bool_]
 ) -> Clusters:
     """Cluster the trajectories `x` of pixels, smoothed as the settings ask, or those of patches."""
     find = partial(find_clusters, k=settings.clusters, most=settings.most_clusters, seed=settings.seed)
@@ -302,7 +282,7 @@ def _clusters(
 
 
 def _trajectories(
-    t: Floats, x: NDArray[np.float32], clusters: Clusters, patch: NDArray[np.int64]
+    t: Floats, x: Singles, clusters: Clusters, patch: NDArray[np.int64]
 ) -> tuple[Trajectories, Floats, NDArray[np.int64]]:
     """Return the mean trajectories with errors from the scatter of patches, standard deviations, and pixel numbers."""
     k, labels = clusters.mixture.k, clusters.labels
@@ -362,7 +342,7 @@ def _motion(asked: bool, moves: Moves | None) -> dict[str, Any]:
     return {"expansion_px": far, "followed": "yes" if far > MOVED_PX else "no: not more than a pixel"}
 
 
-def _embedding(t: Floats, means: Floats) -> NDArray[np.float32]:
+def _embedding(t: Floats, means: Floats) -> Singles:
     """Return the temperatures at quantiles of the total change of the trajectories, over the root of their number.
 
     The distance of two embeddings is then the rms shift in temperature.

@@ -81,10 +81,7 @@ class XTEC(Technique):
 
     def begin(self, run: RunInfo) -> Ramp:
         """Prepare for a series; raise AnalysisError if its frames do not fit mask or dark."""
-        return Ramp(run, self.settings, self.mask, self.dark, self._remember)
-
-    def _remember(self, known: Trajectories | None) -> None:
-        self.known = known
+        return Ramp(self, run)
 
     def regimes(self, embeddings: NDArray[np.float32], previous: NDArray[np.int64] | None = None) -> Regimes:
         """Group series that change at the same temperatures."""

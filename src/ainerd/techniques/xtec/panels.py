@@ -67,10 +67,8 @@ def columns(summary: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, s
     """Return the number of clusters and the transitions, for the table of results."""
     unit = units.get("transition_1", "")
     intervals = (f"{at:.1f} ({low:.1f}–{high:.1f})" for at, low, high in _transitions(summary))
-    return {
-        "clusters": f"{summary['clusters']:.0f}" if "clusters" in summary else "",
-        f"transitions ({unit})" if unit else "transitions": ", ".join(intervals),
-    }
+    clusters = f"{summary['clusters']:.0f}" if "clusters" in summary else ""
+    return {"clusters": clusters, f"transitions ({unit})" if unit else "transitions": ", ".join(intervals)}
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
@@ -79,26 +77,22 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         return []
     lines = [f"{summary['clusters']} clusters of {summary['pixels']} pixels at {summary['temperatures']} temperatures"]
     if summary.get("stability") == "unstable":
-        lines[0] += (
-            f"; they are unstable: other starts agree with {summary['starts_agree']:.2f}, halves of the pixels with "
-            f"{summary['halves_agree']:.2f} (adjusted Rand index)"
-        )
-    lines += [
-        f"a transition at {at:.1f}, between {low:.1f} and {high:.1f} (90 %)" for at, low, high in _transitions(summary)
-    ]
+        starts, halves = (f"{summary[name]:.2f}" for name in ("starts_agree", "halves_agree"))
+        agree = f"other starts agree with {starts}, halves of the pixels with {halves} (adjusted Rand index)"
+        lines[0] += f"; they are unstable: {agree}"
+    for at, low, high in _transitions(summary):
+        lines.append(f"a transition at {at:.1f}, between {low:.1f} and {high:.1f} (90 %)")
     if not summary.get("transitions"):
         lines.append("no significant transition")
     if noise := summary.get("noise_clusters"):
-        lines.append(
-            f"{noise} of the clusters is noise, and shows no transition: its pixels, chosen by half of the "
-            "temperatures, do not follow each other at the others"
-        )
+        why = "its pixels, chosen by half of the temperatures, do not follow each other at the others"
+        lines.append(f"{noise} of the clusters is noise, and shows no transition: {why}")
     if summary.get("expansion_px", 0) > 1 or str(summary.get("followed", "")).startswith("no: too few"):
         moved = f"peaks move by {summary['expansion_px']:.1f} pixels" if "expansion_px" in summary else "peaks may move"
         lines.append(f"{moved}; followed: {summary['followed']}")
     if summary.get("odd_patches"):
-        at = f"row {summary['oddest_row']:.0f}, column {summary['oddest_column']:.0f}"
-        lines.append(f"{summary['odd_patches']} patch(es) with a trajectory unlike all others, the oddest at {at}")
+        place = f"row {summary['oddest_row']:.0f}, column {summary['oddest_column']:.0f}"
+        lines.append(f"{summary['odd_patches']} patch(es) with a trajectory unlike all others, the oddest at {place}")
     return lines
 
 

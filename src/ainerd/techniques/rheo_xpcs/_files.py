@@ -1,4 +1,4 @@
-"""g2 in result files of other programs: NXxpcs, and the two layouts of APS.
+"""Frames in HDF5 files, and g2 in result files of other programs: NXxpcs, and the two layouts of APS.
 
 References
 ----------
@@ -8,15 +8,22 @@ APS, ``/xpcs/multitau`` with ``/entry``: files of boost_corr, as pyXpcsViewer re
 (``/exchange/norm-0-g2``, ``/exchange/tau`` times ``/measurement/instrument/detector/exposure_period``).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ainerd.xpcs import Partition
+
+if TYPE_CHECKING:
+    from ainerd.documents import Whole
 
 Curve = NDArray[np.float64]
 _NEW, _OLD, _NEXUS = "xpcs/multitau/normalized_g2", "exchange/norm-0-g2", "entry/data/g2"
@@ -49,14 +56,8 @@ class Curves:
     error: Curve
     q: Curve
     phi: Curve
-    partition: Partition | None
+    partition: Partition | None = None
     no_partition: str = ""
-
-
-def has_curves(path: str | PathLike[str]) -> bool:
-    """Return whether an HDF5 file has g2 in one of the layouts; ValueError if it is not an HDF5 file."""
-    with _opened(path) as file:
-        return any(name in file for name in _LAYOUTS)
 
 
 def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None) -> Curves:
@@ -73,10 +74,14 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
     ValueError
         If the file has no g2, or its datasets are inconsistent; the message names the dataset.
     """
-    with _opened(path) as file:
+    try:
+        opened = h5py.File(path, "r")
+    except OSError as err:
+        raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+    with opened as file:
         name_of_g2 = next((name for name in _LAYOUTS if name in file), None)
         if name_of_g2 is None:
-            raise ValueError(f"{path} has no g2: wanted {', '.join(_LAYOUTS)}")
+            raise ValueError(f"{path} holds no g2 of NXxpcs or APS: for a file of frames give the bins, --roi")
         try:
             layout, lags, g2, error = _LAYOUTS[name_of_g2](file, frame_time_s)
         except (OSError, RuntimeError, KeyError, TypeError) as err:
@@ -86,28 +91,15 @@ def read_curves(path: str | PathLike[str], *, frame_time_s: float | None = None)
     if not (np.isfinite(lags).all() and (lags > 0).all() and np.isfinite(g2).any()):
         raise ValueError(f"{path}: the lags of {name_of_g2} are not positive numbers, or no g2 is a number")
     order = np.argsort(lags, kind="stable")
-    partition, why = _bins(path, len(g2))
-    unknown = np.full(len(g2), np.nan)
-    q, phi = (unknown, unknown) if partition is None else (partition.q, partition.phi)
-    return Curves(layout, lags[order], g2[:, order], error[:, order], q, phi, partition, why)
-
-
-def _bins(path: str | PathLike[str], n: int) -> tuple[Partition | None, str]:
-    """Return the bins of n curves, or the reason for their absence."""
+    curves = Curves(layout, lags[order], g2[:, order], error[:, order], *np.full((2, len(g2)), np.nan))
     try:
         partition = Partition.load(path)
     except ValueError as err:
-        return None, str(err)
-    if partition.n_roi != n:
-        return None, f"{path}: g2 is of {n} bins, the map has pixels of {partition.n_roi}"
-    return partition, ""
-
-
-def _opened(path: str | PathLike[str]) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as err:
-        raise ValueError(f"{path} is not an HDF5 file: {err}") from None
+        return replace(curves, no_partition=str(err))
+    if partition.n_roi != len(g2):
+        why = f"{path}: g2 is of {len(g2)} bins, the map has pixels of {partition.n_roi}"
+        return replace(curves, no_partition=why)
+    return replace(curves, q=partition.q, phi=partition.phi, partition=partition)
 
 
 def _new(file: h5py.File, frame_time_s: float | None) -> tuple[str, Curve, Curve, Curve]:
@@ -196,3 +188,80 @@ _PER_LAG = ("stride_frame", "avg_frame")
 _LAYOUTS: dict[str, Callable[[h5py.File, float | None], tuple[str, Curve, Curve, Curve]]] = {
     _NEXUS: _nexus, _NEW: _new, _OLD: _old,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Movie:
+    """Datasets of frames (ny, nx), by name in the file, and how many each has."""
+
+    file: Path
+    parts: list[tuple[str, int]]
+    shape: tuple[int, int]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of all parts."""
+        return sum(n for _, n in self.parts)
+
+    def blocks(self, pixels: NDArray[Any], whole: "Whole") -> Iterator[NDArray[Any]]:
+        """Yield these pixels of all frames, in blocks; FrameError if they cannot be read."""
+        from ainerd.documents import FrameReader
+
+        before = 0
+        for dataset, n in self.parts:
+            with closing(FrameReader(self.file, dataset, pixels, self.shape, swmr=False)) as reader:
+                yield from reader.blocks(0, n, whole=whole.moved(-before))
+            before += n
+
+
+def find_movie(file: Path, dataset: str) -> Movie:
+    """Find frames by name in a file: a dataset (frames, ny, nx), or a group of several.
+
+    A master file of Eiger has the group ``entry/data`` with links ``data_000001``, ``data_000002``, … to the files with
+    the frames (Dectris, File writer, 2.x); it is found by default. If there are no frames, the ValueError lists the
+    movies in the file.
+    """
+    try:
+        with h5py.File(file, "r") as opened:
+            node = _at(opened, dataset, file)
+            if node is None and dataset == "entry/data/data":
+                node, dataset = _at(opened, "entry/data", file), "entry/data"
+            if isinstance(node, h5py.Group):
+                parts = _series(node, file)
+            else:
+                parts = {dataset: node.shape} if getattr(node, "ndim", 0) == 3 else {}
+            if not parts:
+                movies: list[str] = []
+                opened.visititems(lambda name, item: movies.append(name) if getattr(item, "ndim", 0) == 3 else None)
+                instead = f"of (frames, ny, nx) it holds {', '.join(movies)}" if movies else "it holds no movie"
+                raise ValueError(f"{file} has no frames at {dataset!r}: {instead}; name one with --dataset")
+    except OSError as err:
+        raise ValueError(f"{file} is not an HDF5 file: {err}") from None
+    shapes = {shape[1:] for shape in parts.values()}
+    if len(shapes) > 1:
+        sizes = ", ".join(f"{name} {shape[1]} × {shape[2]}" for name, shape in parts.items())
+        raise ValueError(f"{file}: the frames differ in size ({sizes}); name one dataset with --dataset")
+    return Movie(file, [(name, shape[0]) for name, shape in parts.items()], next(iter(shapes)))
+
+
+def _series(group: h5py.Group, file: Path) -> dict[str, tuple[int, int, int]]:
+    """Return the shapes of datasets of frames whose names end in a number, in the order of these numbers."""
+    numbers = {name: re.search(r"\d+$", name) for name in group}
+    names = sorted((name for name in numbers if numbers[name]), key=lambda name: int(numbers[name][0]))  # type: ignore[index]
+    items = {f"{group.name.strip('/')}/{name}": _at(group, name, file) for name in names}
+    return {name: item.shape for name, item in items.items() if getattr(item, "ndim", 0) == 3}
+
+
+def _at(group: h5py.Group, name: str, file: Path) -> Any:
+    """Return an item of a group, or None; ValueError if a link leads to a missing file."""
+    try:
+        return group[name]
+    except (KeyError, OSError) as err:
+        try:
+            link = group.get(name, getlink=True)
+        except (KeyError, OSError):
+            link = None
+        if isinstance(link, h5py.ExternalLink):
+            where = f"{group.name.rstrip('/')}/{name}".strip("/")
+            raise ValueError(f"{file}: {where} leads to {link.filename}, which cannot be opened: {err}") from None
+        return None

@@ -1,0 +1,173 @@
+"""`ainerd analyze`: frames or g2 in an HDF5 file, without Bluesky."""
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ainerd.cli import bars
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from ainerd.xpcs import Partition
+
+    Pages = tuple[Table, Figure]
+
+
+def analyze(
+    file: Annotated[Path, typer.Argument(help="An HDF5 file.")],
+    roi: Annotated[
+        Path | None, typer.Option(help="Bins: a .npy of labels (ny, nx), 0 unused; or an instrument's .toml.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="Frames in the file, (frames, ny, nx), or a group of such.")
+    ] = "entry/data/data",
+    frame_time: Annotated[
+        float | None, typer.Option(help="Time from frame to frame, in seconds; 1 if nobody says.")
+    ] = None,
+    contrast: Annotated[float | None, typer.Option(help="Speckle contrast; without it that of the run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results (.h5), a figure beside them. Default: FILE's name.")] = None,
+) -> None:
+    """Two-time maps, g2, latent vectors and novelty of a file of frames; without --roi, fits of a file of g2.
+
+    Files of g2 are NXxpcs, and the result files of APS.
+    """
+    from rich.console import Console
+
+    if not ((frame_time is None or frame_time > 0) and (contrast is None or 0 < contrast <= 1)):
+        raise ValueError(f"--frame-time must be positive and --contrast in (0, 1], got {frame_time} and {contrast}")
+    if not file.is_file():
+        raise ValueError(f"no file {file}")
+    out = out or Path(f"{file.stem}_{'g2' if roi is None else 'c2'}.h5")
+    if roi is None:
+        table, figure = _analyze_curves(file, frame_time, out)
+    else:
+        table, figure = _analyze_frames(file, roi, dataset, frame_time or 1.0, contrast, out)
+    figure.savefig(out.with_suffix(".png"), dpi=120)
+    console = Console()
+    console.print(table)
+    console.print(f"results: {out}   figure: {out.with_suffix('.png')}")
+
+
+def _analyze_frames(
+    file: Path, roi: Path, dataset: str, frame_time: float, contrast: float | None, out: Path
+) -> "Pages":
+    import h5py
+    from rich.table import Table
+
+    from ainerd.documents import FrameError, Whole
+    from ainerd.technique import AnalysisError, RunInfo
+    from ainerd.techniques.rheo_xpcs import RheoXPCS, draw_exposure, find_movie, new_figure, sentences
+    from ainerd.techniques.rheo_xpcs.panels import bin_cells
+
+    movie = find_movie(file, dataset)
+    n_frames, shape, partition = movie.n_frames, movie.shape, _partition(roi)
+    technique = RheoXPCS(partition, contrast=contrast)
+    try:
+        run = RunInfo(raw_uid=file.name, n_frames=n_frames, frame_shape=shape, frame_time_s=frame_time)
+        exposure = technique.begin(run)
+        with bars() as progress:
+            task = progress.add_task("frames", total=n_frames)
+            for block in movie.blocks(exposure.pixels, Whole(exposure)):
+                exposure.push(block)
+                progress.advance(task, len(block))
+        analysis = exposure.finish()
+    except (AnalysisError, FrameError) as err:
+        raise ValueError(f"{file}: {err}") from None
+    summary = {name: value for name, value in analysis.summary.items() if value is not None}
+    with h5py.File(out, "w") as results:
+        for name, array in analysis.arrays.items():
+            results.create_dataset(name, data=array, compression="gzip" if array.ndim > 1 else None)
+            results[name].attrs["dims"] = list(analysis.dims[name])
+        for name, columns in analysis.tables.items():
+            group = results.create_group(name)
+            for column, values in columns.items():
+                group[column] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
+        results["embedding"] = analysis.embedding
+        results.attrs.update(summary | {"source": str(file), "dataset": dataset})
+        if analysis.novelty_p is not None:
+            results.attrs["novelty_p"] = analysis.novelty_p
+    if analysis.novelty_p is None:
+        verdict = f"no claim of novelty: {summary['no_claim']}"
+    else:
+        called = "novel" if analysis.novel else "not called novel"
+        verdict = f"p = {analysis.novelty_p:.2g}, {called} at α = {technique.alpha:g}, bank {technique.bank.id}"
+    names = [f"bin {k + 1}" if phi != phi else f"φ = {phi:.0f}°" for k, phi in enumerate(partition.phi)]
+    figure = new_figure(13, 5)
+    draw_exposure(figure, analysis.arrays, duration_s=n_frames * frame_time, names=names)
+    figure.suptitle(f"{file.name}: {n_frames} frames; {verdict}")
+    table = Table("bin", "pixels", "speckle", "contrast", "τ (s)", "exponent", title=str(file))
+    counts = f"{summary['counts_per_pixel']:.3g} photons/pixel/frame"
+    table.caption = "\n".join([counts, *sentences(summary), verdict])
+    for k, name in enumerate(names):
+        row = {column: values[k] for column, values in analysis.tables["bins"].items()}
+        table.add_row(name, str(partition.n_pixels[k]), *bin_cells(row))
+    return table, figure
+
+
+def _partition(roi: Path) -> "Partition":
+    import numpy as np
+
+    from ainerd.config import read_section
+    from ainerd.techniques.rheo_xpcs import PartitionSettings, build_partition
+    from ainerd.xpcs import Partition
+
+    if not roi.is_file():
+        raise ValueError(f"no file {roi}")
+    if roi.suffix in (".h5", ".hdf", ".hdf5", ".nxs"):
+        return Partition.load(roi)
+    try:
+        if roi.suffix != ".toml":
+            return Partition.from_roi_map(np.load(roi, allow_pickle=False))
+        table = tomllib.loads(roi.read_text()).get("rheo_xpcs", {}).get("partition", {})
+        section = read_section(PartitionSettings, table, "rheo_xpcs.partition")
+        return build_partition(section.anchored(roi.resolve().parent))
+    except (ValueError, EOFError) as err:
+        raise ValueError(f"{roi}: {err}") from None
+
+
+def _analyze_curves(file: Path, frame_time_s: float | None, out: Path) -> "Pages":
+    """Fit g2 of a result file bin by bin and write an HDF5 file; ValueError without g2."""
+    import h5py
+    import numpy as np
+    from rich.table import Table
+
+    from ainerd.techniques.rheo_xpcs import new_figure, read_curves
+    from ainerd.xpcs import fit_kww
+
+    curves = read_curves(file, frame_time_s=frame_time_s)
+    fit = fit_kww(curves.tau_s, curves.g2, curves.error)
+    with h5py.File(out, "w") as results:
+        for name in ("g2", "q", "phi"):
+            results[name] = getattr(curves, name)
+        results["tau"], results["g2_err"] = curves.tau_s, curves.error
+        if curves.partition is not None:
+            results.create_dataset("roi_map", data=curves.partition.roi_map, compression="gzip")
+        for name in ("contrast", "tau", "exponent", "baseline"):
+            results[f"fit/{name}"], results[f"fit/{name}_err"] = getattr(fit, name), getattr(fit, f"{name}_err")
+        results["fit/chi2"] = fit.chi2
+        results.attrs.update({"source": str(file), "layout": curves.layout, "formula": fit.formula})
+    figure = new_figure(8, 5)
+    axes = figure.add_subplot()
+    table = Table("bin", "q (1/nm)", "φ (°)", "contrast", "τ (s)", "exponent", "χ²", title=str(file))
+    lags = np.geomspace(curves.tau_s[0], curves.tau_s[-1], 200)
+    for k, (g2, error) in enumerate(zip(curves.g2, curves.error, strict=True)):
+        (points,) = axes.plot(curves.tau_s, g2, ".", ms=4)
+        axes.errorbar(curves.tau_s, g2, error, fmt="none", ecolor=points.get_color(), alpha=0.4)
+        values, chi2 = ["no fit"] * 3, "–"
+        if fit.ok[k]:
+            decay = fit.contrast[k] * np.exp(-2 * (lags / fit.tau[k]) ** fit.exponent[k])
+            axes.plot(lags, fit.baseline[k] + decay, color=points.get_color())
+            pairs = (fit.contrast, fit.contrast_err), (fit.tau, fit.tau_err), (fit.exponent, fit.exponent_err)
+            values, chi2 = [f"{x[k]:.3g} ± {err[k]:.1g}" for x, err in pairs], f"{fit.chi2[k]:.2g}"
+        where = [f"{x[k]:.4g}" if x[k] == x[k] else "–" for x in (curves.q, curves.phi)]
+        table.add_row(str(k + 1), *where, *values, chi2)
+    axes.set(xscale="log", xlabel="lag (s)", ylabel="$g_2$", title=f"{file.name}: {len(curves.g2)} bins")
+    table.caption = (
+        f"{curves.layout}: {curves.tau_s.size} lags, {curves.tau_s[0]:.3g} to {curves.tau_s[-1]:.3g} s\n"
+        "Each curve is fitted alone, with the errors of the file as if lags were independent: they are too small."
+    ) + (f"\nNo q: {curves.no_partition}" if curves.no_partition else "")
+    return table, figure
