@@ -53,12 +53,8 @@ _BANDS = ((2, 8), (8, 24), (24, 63))  # lags over which noise is gauged
 N_GAUGES = 2 + 3 * len(_BANDS)
 N_NOISE_GAUGES = N_GAUGES + 3 * len(_BANDS) + 2
 _LEAST_LEVEL = 0.02
-RANKS = {
-    **tower_ranks("encoder", DEPTH),
-    **tower_ranks("decoder", DEPTH),
-    **tower_ranks("noise", 1),
-    **{"linear.weight": 2, "linear.bias": 1, "basis": 2, "mean": 1, "spread": 1, "detail": 2},
-}
+RANKS = tower_ranks("encoder", DEPTH) | tower_ranks("decoder", DEPTH) | tower_ranks("noise", 1)
+RANKS |= {"linear.weight": 2, "linear.bias": 1, "basis": 2, "mean": 1, "spread": 1, "detail": 2}
 
 
 class _Parts(NamedTuple):

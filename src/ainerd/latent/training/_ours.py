@@ -258,11 +258,10 @@ def _half_and_half(simulated: Truths, measured: NDArray[np.float16]) -> Truths:
     """Join simulated and as many measured truths, repeated or left out at random."""
     n = len(simulated.family)
     which = np.random.default_rng(len(measured)).permutation(n) % len(measured)
-    return Truths(
-        triangles=np.concatenate([simulated.triangles, measured[which]]),
-        family=np.concatenate([simulated.family, np.full(n, -1)]),
-        parameters=np.concatenate([simulated.parameters, np.full((n, len(PARAMETERS)), np.nan, np.float32)]),
-    )
+    unknown = np.full((n, len(PARAMETERS)), np.nan, np.float32)
+    triangles = np.concatenate([simulated.triangles, measured[which]])
+    family = np.concatenate([simulated.family, np.full(n, -1)])
+    return Truths(triangles, family, np.concatenate([simulated.parameters, unknown]))
 
 
 def _network(tensors: dict[str, NDArray[Any]]) -> Network:

@@ -74,11 +74,9 @@ def draw_exposure(
     ``saxs_q`` in 1/nm; ``intensity`` (n_roi, n_times) and ``intensity_total`` over ``intensity_time`` in s. `series`
     maps labels to (times in s, values); `names` are the names of the bins.
     """
-    columns = [
-        ["c2"] if "c2" in arrays else [],
-        [*(["g2"] if {"g2", "tau"} <= set(arrays) else []), *(series or {})],
-        [name for name, wanted in BEAM.items() if wanted <= set(arrays)],
-    ]
+    curves = ["g2"] if {"g2", "tau"} <= set(arrays) else []
+    beam = [name for name, wanted in BEAM.items() if wanted <= set(arrays)]
+    columns = [["c2"] if "c2" in arrays else [], [*curves, *(series or {})], beam]
     widths = [width for column, width in zip(columns, (3.3, 1.8, 1.7), strict=True) if column]
     there = [[[name] for name in column] for column in columns if column]
     axes = figure.subplot_mosaic([there], width_ratios=widths) if there else {}

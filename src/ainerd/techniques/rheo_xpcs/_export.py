@@ -292,10 +292,5 @@ def _bins(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 def _static(static_map: NDArray[Any], q: NDArray[np.float64]) -> dict[str, Any]:
     """Return the static bins, with q in 1/Å."""
-    return {
-        "static_roi_map": static_map,
-        "static_v_list_dim0": q,
-        "static_v_list_dim1": [0.0],
-        "static_num_pts": [len(q), 1],
-        "static_index_mapping": np.arange(len(q)),
-    }
+    numbers = {"static_num_pts": [len(q), 1], "static_index_mapping": np.arange(len(q))}
+    return {"static_roi_map": static_map, "static_v_list_dim0": q, "static_v_list_dim1": [0.0], **numbers}

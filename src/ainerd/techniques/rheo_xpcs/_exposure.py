@@ -203,12 +203,9 @@ class Exposure(RunAnalysis):
 
 def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
     """Return a table of pixels (flat index) and frames (number from 0) that are left out, with reasons."""
-    rows = [
-        (what, reason, index)
-        for what, reasons in (("pixel", left_out.pixels), ("frame", left_out.frames))
-        for reason, indices in reasons.items()
-        for index in indices.tolist()
-    ]
+    rows: list[tuple[str, str, int]] = []
+    for what, reasons in (("pixel", left_out.pixels), ("frame", left_out.frames)):
+        rows += [(what, reason, index) for reason, indices in reasons.items() for index in indices.tolist()]
     if not rows:
         return {}
     what, reason, index = zip(*rows, strict=True)

@@ -65,22 +65,10 @@ def _q_width(partition: Partition, ring: Ring) -> float:
 # Versions of the computations. If numbers change, their version increases, and results get other keys.
 VERSIONS = {"g2": 3, "relaxation": 2, "flow": 1, "ageing": 1, "left_out": 1, "novelty": 2}
 FORMULAS = {"relaxation": Relaxation.formula, "flow": xpcs.FlowFit.formula, "ageing": xpcs.AgeingFit.formula}
-# Fields of `Relaxation`, and their names in results.
-NAMES = {
-    "tau": "tau_s",
-    "tau_err": "tau_s_err",
-    "tau_above": "tau_s_above",
-    "tau_below": "tau_s_below",
-    "exponent": "kww_exponent",
-    "exponent_err": "kww_exponent_err",
-    "contrast": "contrast",
-    "contrast_err": "contrast_err",
-    "plateau": "plateau",
-    "plateau_err": "plateau_err",
-    "speckle": "speckle",
-    "p_same": "bins_alike_p",
-    "misfit_p": "misfit_p",
-}
+# Fields of `Relaxation` that have other names in results.
+RENAMED = {"tau": "tau_s", "tau_err": "tau_s_err", "tau_above": "tau_s_above", "tau_below": "tau_s_below"}
+RENAMED |= {"exponent": "kww_exponent", "exponent_err": "kww_exponent_err", "p_same": "bins_alike_p"}
+NAMES = {field.name: RENAMED.get(field.name, field.name) for field in fields(Relaxation) if field.name != "formula"}
 _CONTRASTS = ("contrast0", "contrast0_err", "contrast", "contrast_err")
 _UNSURE = 0.5  # relative error of the contrast within a frame above which that of g2 may be used
 UNITS = {

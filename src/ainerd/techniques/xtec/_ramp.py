@@ -306,22 +306,12 @@ def _tables(
     shared: list[Transition],
 ) -> dict[str, dict[str, NDArray]]:
     is_bragg = brightness > BRIGHT * level
-    guess = np.select(
-        [posterior.evident & (posterior.order > 0.5), posterior.evident, ~clusters.significant, is_bragg],
-        ["order parameter", "critical scattering", "noise", "Bragg"],
-        "background",
-    )
+    kinds = [posterior.evident & (posterior.order > 0.5), posterior.evident, ~clusters.significant, is_bragg]
+    guess = np.select(kinds, ["order parameter", "critical scattering", "noise", "Bragg"], "background")
     at = [next((s.at for s in shared if i in s.clusters), np.nan) for i in range(len(n_pixels))]
-    tables: dict[str, dict[str, NDArray]] = {
-        "cluster": {
-            "pixels": n_pixels,
-            "counts": brightness,
-            "guess": guess,
-            "transition": np.array(at),
-            "evidence": posterior.evidence,
-        },
-        "tried": clusters.tried,
-    }
+    of_clusters = {"pixels": n_pixels, "counts": brightness, "guess": guess, "transition": np.array(at)}
+    tables: dict[str, dict[str, NDArray]] = {"cluster": of_clusters | {"evidence": posterior.evidence}}
+    tables["tried"] = clusters.tried
     if shared:
         columns = {name: np.array([getattr(s, name) for s in shared]) for name in ("at", "low", "high", "evidence")}
         tables["transition"] = columns | {"clusters": np.array([", ".join(map(str, s.clusters)) for s in shared])}
