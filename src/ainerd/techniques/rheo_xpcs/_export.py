@@ -44,12 +44,7 @@ COUNTS = "photons/pixel/frame"
 # arrays with a group of their own
 NAMED = {"c2", "g2", "g2_err", "tau", *SAXS, *INTENSITY}
 Q_FIRST: dict[str, Any] = {"storage_mode": "one_array_q_first"}
-MAPS: dict[str, Any] = {
-    "baseline_reference": 1,
-    "time_origin_location": "upper_left",
-    "populated_elements": "all",
-    **Q_FIRST,
-}
+MAPS = Q_FIRST | {"baseline_reference": 1, "time_origin_location": "upper_left", "populated_elements": "all"}
 # Names in ``masks``, names of the arrays of a configuration, and units.
 MASK_NAMES = (
     ("dynamic_roi_map", "roi_map", ""),

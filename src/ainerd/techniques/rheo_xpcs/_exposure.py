@@ -133,10 +133,8 @@ class Exposure(RunAnalysis):
             why = ", ".join(f"{len(frames)} {reason}" for reason, frames in left_out.frames.items() if len(frames))
             text = f"{empty} of {maps.shape[1]} rows of the map hold no valid frame with a photon"
             raise AnalysisError(text + (f"; left out are frames: {why}" if why else ""))
-        g2 = self._correlator.result()
-        fitted = _numbers.numbers(
-            g2, self._correlator.by_age(), technique.partition, technique.rings, self._frame_time_s
-        )
+        g2, by_age = self._correlator.result(), self._correlator.by_age()
+        fitted = _numbers.numbers(g2, by_age, technique.partition, technique.rings, self._frame_time_s)
         pairs = zip(fitted.contrasts, fitted.rings["speckle"], strict=True)
         pooled = [None if speckle == "no" else pooled_contrast(of, technique.contrast) for of, speckle in pairs]
         judgement = judge(technique, whole, photons, pooled, self._speckle_px())

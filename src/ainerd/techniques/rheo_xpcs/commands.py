@@ -103,10 +103,8 @@ def similar(
         info = store.record(points.index[-1]).model
         model = Encoder.load(str(encoder or info["name"]))
         if model.sha256 != info["sha256"]:
-            theirs, own = f"{info['name']!r} with SHA-256 {info['sha256'][:12]}…", f"{model.sha256[:12]}…"
-            raise ValueError(
-                f"the results are of encoder {theirs}, this one has {own}: give its weights with --encoder"
-            )
+            theirs = f"the results are of encoder {info['name']!r} with SHA-256 {info['sha256'][:12]}…"
+            raise ValueError(f"{theirs}, this one has {model.sha256[:12]}…: give its weights with --encoder")
         show_near(store, store.similar(model.encode_run(maps), n), as_json=json)
 
 
