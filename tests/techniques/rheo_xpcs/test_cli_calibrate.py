@@ -11,7 +11,7 @@ from ainerd.novelty import NoveltyScorer
 from ainerd.results import ResultRecord, ResultStore
 from ainerd.server import open_catalog
 from ainerd.technique import Analysis
-from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, TERMS, Bank, run_features
+from ainerd.techniques.rheo_xpcs import TERMS, Bank, run_features
 from ainerd.techniques.rheo_xpcs.commands import calibrate, train
 from tests.noisy_runs import noisy_runs
 
@@ -74,9 +74,9 @@ def test_a_few_measured_runs_are_taken_several_times(run, catalogue, tmp_path):
 def test_a_simulated_bank_takes_no_server(tmp_path, monkeypatch):
     monkeypatch.delenv("AINERD_STORAGE__URI", raising=False)
     out = tmp_path / "new" / "bank.safetensors"
-    done = CliRunner().invoke(app, ["calibrate", "--n", str(FEWEST_SIMULATED), "--seed", "3", "--out", str(out)])
+    done = CliRunner().invoke(app, ["calibrate", "--n", "366", "--seed", "3", "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert len(Bank.load(out).families) == FEWEST_SIMULATED and set(Bank.load(out).families) == set(MECHANISMS)
+    assert len(Bank.load(out).families) == 366 and set(Bank.load(out).families) == set(MECHANISMS)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,7 @@ if TYPE_CHECKING:
     from ainerd.techniques.rheo_xpcs._bank import Bank, add_systematics, read_bank, write_bank
     from ainerd.techniques.rheo_xpcs._bins import build_partition, check_bins, dead_pixels, questions
     from ainerd.techniques.rheo_xpcs._calibration import Views, calibrated, scorer_of, views
-    from ainerd.techniques.rheo_xpcs._clean import (
-        FEWEST_SIMULATED,
-        SHARES,
-        Clean,
-        measured_exposure,
-        seen_from,
-        simulated_exposures,
-    )
+    from ainerd.techniques.rheo_xpcs._clean import SHARES, Clean, measured_exposure, seen_from, simulated_exposures
     from ainerd.techniques.rheo_xpcs._drawing import draw_exposure, draw_map, highest, new_figure
     from ainerd.techniques.rheo_xpcs._features import TERMS, Sectors, run_features
     from ainerd.techniques.rheo_xpcs._field import Field, q_of_pixels
@@ -34,7 +27,7 @@ _MODULES = {
     "_bank": ["Bank", "add_systematics", "read_bank", "write_bank"],
     "_bins": ["build_partition", "check_bins", "dead_pixels", "questions"],
     "_calibration": ["Views", "calibrated", "scorer_of", "views"],
-    "_clean": ["FEWEST_SIMULATED", "SHARES", "Clean", "measured_exposure", "seen_from", "simulated_exposures"],
+    "_clean": ["SHARES", "Clean", "measured_exposure", "seen_from", "simulated_exposures"],
     "_drawing": ["draw_exposure", "draw_map", "highest", "new_figure"],
     "_features": ["TERMS", "Sectors", "run_features"],
     "_field": ["Field", "q_of_pixels"],

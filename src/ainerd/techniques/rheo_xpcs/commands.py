@@ -142,7 +142,8 @@ def calibrate(
     `rheo_xpcs.bank`; one that runs keeps its own.
     """
     from ainerd.latent import Encoder
-    from ainerd.techniques.rheo_xpcs import FEWEST_SIMULATED, Bank, simulated_exposures, write_bank
+    from ainerd.techniques.rheo_xpcs import Bank, simulated_exposures, write_bank
+    from ainerd.techniques.rheo_xpcs._clean import FEWEST_SIMULATED
 
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: a bank is a .safetensors file")

@@ -15,11 +15,6 @@ from ainerd.results import AinerdResult, ResultStore
 from ainerd.techniques.rheo_xpcs._drawing import BEAM, draw_exposure, draw_map, highest, montage
 from ainerd.views import Scene, empty_panel, newest_and_nearest, panel_title, regime_colour
 
-__all__ = [
-    "arrays", "columns", "coordinates", "export", "gallery", "image", "plot", "quantities", "sentences", "strip",
-    "thumbnail", "view",
-]  # fmt: skip
-
 arrays = {"gallery": ("c2", "denoised"), "strip": ("latent",)}
 quantities = ("tau_s", "contrast", "kww_exponent", "velocity_nm_s")
 thumbnail = "c2?slice=0,::4,::4&format=image/png"
