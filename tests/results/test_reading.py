@@ -95,7 +95,7 @@ def test_results_of_another_process_are_seen(any_server, store, ainerd, record, 
     assert store.table().loc[begun.key, "beta"] == 0.25
 
 
-@pytest.mark.parametrize("removed, added", [(0, 1), (1, 2), (2, 0)])
+@pytest.mark.parametrize("removed, added", [(0, 1), (1, 2), (2, 0), (2, 1), (2, 2)])
 def test_removed_results_are_gone(any_server, store, ainerd, put, removed, added):
     keys = [put() for _ in range(3)]
     assert len(store) == 3

@@ -27,6 +27,7 @@ Cursor = Mapping[str, Any]
 
 POINT = "embedding"
 _SCALAR, _MIXED, _NESTED = "scalar ", "mixed ", "nested "  # before the name of a column in a file
+_MOST_FILES = 20  # of catalogs, in a folder
 _SCALARS = {str, int, float, bool}  # the types in JSON and msgpack; isinstance would take twice as long
 
 
@@ -182,9 +183,11 @@ def save_snapshot(path: Path, columns: Columns, cursor: Cursor) -> None:
     """Write columns to a file in one step, readable by this user only; nothing happens if that is impossible."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+        with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as part:
             part.write(pack(columns, cursor))
         os.replace(part.name, path)
+        for old in sorted(path.parent.glob("results-*"), key=os.path.getmtime)[:-_MOST_FILES]:
+            old.unlink()
 
 
 def pack(results: Columns, cursor: Cursor) -> bytes:
