@@ -17,10 +17,19 @@ from ainerd.results import USABLE
 from ainerd.server._access import Caller, json_response
 from ainerd.server.pages._commands import held_by, summarize_command
 from ainerd.server.pages._node_cache import Row, change_token, has_changed, newest, node_cache
-from ainerd.server.pages._reader import AgentState, CampaignReader
+from ainerd.server.pages._reader import (
+    AgentState,
+    CampaignReader,
+    ResultSummary,
+    mapping,
+    number,
+    numbers,
+    quantity_names,
+    seconds,
+    text,
+)
 from ainerd.server.pages._result import most_similar
 from ainerd.server.pages._static import view_script
-from ainerd.server.pages._summaries import ResultSummary, mapping, number, numbers, quantity_names, seconds, text
 from ainerd.technique import panels
 
 NEWEST_LINES, NEWEST_SUGGESTIONS, NEWEST_COMMANDS, MOST_COMMANDS = 200, 20, 10, 100

@@ -19,8 +19,7 @@ from ainerd.results import Add, Command, Exclude, Name, Note, Reject, Take, new_
 from ainerd.results import command_metadata as metadata_of
 from ainerd.server._access import READ, WRITE, Caller, json_body, validated
 from ainerd.server.pages._node_cache import newest
-from ainerd.server.pages._reader import AgentState, CampaignReader
-from ainerd.server.pages._summaries import number, seconds, summarize_suggestion, text
+from ainerd.server.pages._reader import AgentState, CampaignReader, number, seconds, summarize_suggestion, text
 
 MOST_WAITING = 100
 LONGEST_NAME, LONGEST_WHY = 60, 500

@@ -1,18 +1,147 @@
-"""Read agents, results, regimes, suggestions and the log of one campaign, as far as the caller may see them."""
+"""Read one campaign, as far as the caller may see it: agents, results, regimes, suggestions and the log.
 
-from collections.abc import Mapping
+Results, suggestions and log lines are summaries: short, plain and bounded, whoever wrote their metadata.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from fastapi import HTTPException
 
+from ainerd.results import line_problem, result_problem, scan_text, suggestion_problem
 from ainerd.server._access import Caller
 from ainerd.server.pages._node_cache import NodeCache, Row, newest, newest_key, node_cache
-from ainerd.server.pages._summaries import summarize_line, summarize_result, summarize_suggestion
+from ainerd.technique import panels
 
 MOST_AGENTS = 100
+LONGEST = 600  # characters of a text
+MOST_NUMBERS = 24  # of a result, besides its position
+_ALSO_SEARCHED = ("sample", "user", "proposal", "plan")
+
+Metadata = Mapping[str, Any]
+
+
+class ResultSummary:
+    """A result as the pages show it; `quantities` are the numbers that are shown over time."""
+
+    __slots__ = (
+        "agent", "digest", "duration", "embedding", "event", "frames", "key", "kind", "novel", "p", "positions",
+        "quantities", "raw_uids", "reason", "regime", "sample", "scan", "scan_id", "status", "supersedes", "t",
+        "technique", "text", "units",
+    )  # fmt: skip
+
+    def __init__(self, key: str, metadata: Metadata) -> None:
+        get = metadata.get
+        self.key, self.status, self.agent = key, metadata["status"], get("agent", "")
+        self.digest, self.technique = get("digest", ""), get("technique", "")
+        self.scan_id, self.event = get("scan_id"), get("event")
+        self.scan = scan_text(self.scan_id, self.event)
+        self.t = get("event_time", get("run_time"))
+        self.p, self.novel, self.regime = get("novelty_p"), get("novel"), get("regime")
+        self.frames, self.kind = get("n_frames"), text(get("nearest_known"))
+        frame_s = number(get("frame_time_s"))
+        self.duration = None if frame_s is None or self.frames is None else frame_s * self.frames
+        self.positions = {name[:60]: float(metadata[name]) for name in list(get("positions") or ())[:6]}
+        self.reason, self.sample = text(get("reason")), text(get("sample"))
+        self.supersedes = get("supersedes")
+        self.raw_uids = tuple(get("raw_uids") or (get("raw_uid"),))
+        embedding = get("embedding")
+        self.embedding: Any = None if embedding is None else np.asarray(embedding, np.float32)
+        self.units = _shared_units(tuple(sorted((get("units") or {}).items())))
+        names = quantity_names(self.technique, get("series") or {})
+        self.quantities = {name: x for name in names if (x := number(get(name))) is not None}
+        words = (self.scan, key, self.status, self.technique, self.reason, *(get(name) for name in _ALSO_SEARCHED))
+        self.text = " ".join(str(word)[:LONGEST] for word in words if word).casefold()
+
+
+def summarize_result(key: str, metadata: Metadata) -> ResultSummary | None:
+    """Return the summary of a result; None if it cannot be shown."""
+    return None if result_problem(metadata) else ResultSummary(key, metadata)
+
+
+def summarize_suggestion(key: str, metadata: Metadata) -> dict[str, Any] | None:
+    """Return the summary of a suggestion; None if it cannot be shown."""
+    if suggestion_problem(metadata):
+        return None
+    texts = ("reason", "status", "status_by", "status_reason", "proposed_by")
+    return {
+        "id": key,
+        "agent": metadata.get("agent"),
+        "position": {text(name): number(metadata.get(name)) for name in list(metadata.get("positions") or ())[:6]},
+        "terms": numbers(metadata["terms"]),
+        "created": seconds(metadata.get("created")),
+        "status_time": seconds(metadata.get("status_time")),
+        "principal": metadata.get("principal"),
+        **{name: text(metadata.get(name)) for name in texts},
+    }
+
+
+def summarize_line(key: str, metadata: Metadata) -> dict[str, Any] | None:
+    """Return the summary of a log line, with `note` and `raw_uid` of a person's note; None if it cannot be shown."""
+    if line_problem(metadata):
+        return None
+    is_note = metadata.get("kind") == "note"
+    return {
+        "key": key,
+        "t": seconds(metadata["created"]),
+        **{name: text(metadata.get(name)) for name in ("text", "agent", "result")},
+        **({"note": text(metadata.get("note")), "raw_uid": metadata.get("raw_uid")} if is_note else {}),
+    }
+
+
+def quantity_names(technique: str, series: Iterable[str]) -> list[str]:
+    """Return the numbers shown of each result: those of the technique, and the mean of each series."""
+    return [*_quantities_of(technique), *(f"{name}_mean" for name in series)][:MOST_NUMBERS]
+
+
+@lru_cache
+def _quantities_of(technique: str) -> tuple[str, ...]:
+    return tuple(map(str, getattr(panels(technique), "quantities", ())))
+
+
+@lru_cache
+def _shared_units(units: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return one object for all results that have the same units."""
+    return {name[:60]: unit[:20] for name, unit in units[:200]}
+
+
+def text(value: Any) -> str | None:
+    """Return a text of at most `LONGEST` characters; None for None."""
+    if value is None:
+        return None
+    value = str(value)
+    return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as float, and None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def numbers(values: Any) -> dict[str, float]:
+    """Return the finite numbers among named values."""
+    named = {str(name)[:60]: number(x) for name, x in dict(values).items()}
+    return {name: x for name, x in list(named.items())[:MOST_NUMBERS] if x is not None}
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def seconds(stamp: Any) -> float | None:
+    """Return a time in ISO 8601 as seconds since 1970."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True)

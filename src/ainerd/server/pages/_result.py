@@ -13,9 +13,8 @@ from tiled.utils import ensure_awaitable
 
 from ainerd.results import ResultRecord, explain, nearest, notes_on
 from ainerd.server._access import Caller, json_response
-from ainerd.server.pages._reader import CampaignReader
+from ainerd.server.pages._reader import CampaignReader, ResultSummary, mapping, text
 from ainerd.server.pages._static import view_script
-from ainerd.server.pages._summaries import ResultSummary, mapping, text
 from ainerd.technique import panels
 
 MOST_SIMILAR = 8

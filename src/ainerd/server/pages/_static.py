@@ -66,14 +66,14 @@ class _File(NamedTuple):
 async def static(request: Request, name: str) -> Response:
     """Return a file of the pages."""
     if name == VIEWS:
-        changed = max(path.stat().st_mtime_ns for path in STATIC.glob("*.js"))
-        return _answer(request, await anyio.to_thread.run_sync(_views, changed), TYPES[".js"], "no-cache")
-    path = _plotly() if name == PLOTLY else STATIC / name
-    if path is None:
-        raise HTTPException(404, "plotly is not installed on the server: pip install plotly")
-    if name != PLOTLY and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+        return await _send(request, "no-cache", *(STATIC / f"{part}.js" for part in PARTS))
+    if name == PLOTLY:
+        if (path := _plotly()) is None:
+            raise HTTPException(404, "plotly is not installed on the server: pip install plotly")
+        return await _send(request, "max-age=86400", path)
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
         raise HTTPException(404)
-    return await _send(request, path, "max-age=86400" if name == PLOTLY else "no-cache")
+    return await _send(request, "no-cache", STATIC / name)
 
 
 @router.get("/technique/{name}/view.js")
@@ -82,7 +82,7 @@ async def technique_view(request: Request, name: str) -> Response:
     path = view_script(name)
     if path is None:
         raise HTTPException(404, f"technique {name!r} has no page of its own")
-    return await _send(request, path, "no-cache")
+    return await _send(request, "no-cache", path)
 
 
 @lru_cache
@@ -94,17 +94,14 @@ def view_script(technique: str) -> Path | None:
     return Path(path) if path is not None and Path(path).is_file() else None
 
 
-async def _send(request: Request, path: Path, cache_control: str) -> Response:
+async def _send(request: Request, cache_control: str, *paths: Path) -> Response:
+    """Answer with a file, or with the parts of our script."""
     try:
-        status = path.stat()
-        file = await anyio.to_thread.run_sync(_read, path, status.st_mtime_ns, status.st_size)
+        changed = max(path.stat().st_mtime_ns for path in paths)
+        file = await anyio.to_thread.run_sync(_read, changed, *paths)
     except OSError:
         raise HTTPException(404) from None
-    media_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return _answer(request, file, media_type, cache_control)
-
-
-def _answer(request: Request, file: _File, media_type: str, cache_control: str) -> Response:
+    media_type = TYPES.get(paths[0].suffix) or mimetypes.guess_type(paths[0].name)[0] or "application/octet-stream"
     headers = {
         "ETag": file.tag,
         "Cache-Control": cache_control,
@@ -119,19 +116,12 @@ def _answer(request: Request, file: _File, media_type: str, cache_control: str) 
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, changed: int, size: int) -> _File:
-    return _compress(path.read_bytes(), path.suffix != ".png")
-
-
-@lru_cache(maxsize=1)
-def _views(changed: int) -> _File:
-    parts = "".join((STATIC / f"{name}.js").read_text() for name in PARTS)
-    # In a block of strict code a name that two parts declare is an error, not the later one.
-    return _compress(f'(() => {{\n"use strict";\n{{\n{parts}}}\n}})();\n'.encode())
-
-
-def _compress(plain: bytes, is_compressible: bool = True) -> _File:
-    compressed = gzip.compress(plain, 6, mtime=0) if is_compressible and len(plain) > WORTH_COMPRESSING else b""
+def _read(changed: int, *paths: Path) -> _File:
+    plain = b"".join(path.read_bytes() for path in paths)
+    if len(paths) > 1:  # in a block of strict code a name that two parts declare is an error, not the later one
+        plain = b'(() => {\n"use strict";\n{\n' + plain + b"}\n})();\n"
+    is_compressible = paths[0].suffix != ".png" and len(plain) > WORTH_COMPRESSING
+    compressed = gzip.compress(plain, 6, mtime=0) if is_compressible else b""
     return _File(f'"{sha256(plain).hexdigest()[:20]}"', plain, compressed)
 
 

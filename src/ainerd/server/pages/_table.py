@@ -1,20 +1,22 @@
-"""The table of results, sorted and filtered by the server, a page at a time."""
+"""The table of results: a page of rows for people, sorted and filtered; and all that changed, for `ResultStore`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import anyio
+import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tiled.queries import Eq
 
 from ainerd.server._access import Caller, json_body, json_response, validated
 from ainerd.server.pages._campaign import motor_names
-from ainerd.server.pages._node_cache import Row
-from ainerd.server.pages._reader import CampaignReader
-from ainerd.server.pages._summaries import ResultSummary
+from ainerd.server.pages._node_cache import Cursor, Row, newest, newest_key, read_changes
+from ainerd.server.pages._reader import CampaignReader, ResultSummary
 
 MOST_ROWS, MOST_KEYS = 200, 2000
 MOST_COLUMNS = 40
+MOST, MOST_NOTES = 5000, 100_000  # changed results in an answer, and notes
 router = APIRouter()
 
 
@@ -124,3 +126,45 @@ def _sort_value(
         case "note":
             return note_on
     return lambda r: r.positions.get(column, r.quantities.get(column))
+
+
+@router.get("/changes/{path:path}")
+async def changes(
+    path: str,
+    caller: Annotated[Caller, Depends()],
+    since: str = "{}",
+    campaign: bool = False,
+    agent: str | None = None,
+    digest: str | None = None,
+) -> Response:
+    """Return ``keys`` and ``metadata`` of the results below a campaign that were written since a ``cursor``.
+
+    Results may come again. `whole`: those of earlier answers do not count any more. `more`: ask again at once. With
+    `campaign` the last of these answers has the ``notes`` of people, and ``atlas``: the keys of the newest atlas of
+    all, and of the ``scope`` of this agent and digest.
+    """
+    try:
+        cursor = Cursor.model_validate_json(since)
+    except ValidationError:
+        cursor = Cursor()
+    node = await caller.node(path)
+    results, atlas, log = [await caller.child(node, name) for name in ("results", "atlas", "log")]
+    if not all(hasattr(each, "context") for each in (results, atlas, log)):
+        raise HTTPException(404, f"there is no campaign at {path[:200]!r}")
+    async with results.context.session() as db:
+        cursor, nodes, whole, more = await read_changes(db, results.node.id, cursor, results.apply_conditions, MOST)
+    answer: dict[str, Any] = {
+        "cursor": cursor.model_dump(mode="json"),
+        "whole": whole,
+        "more": more,
+        "keys": [key for _, key, _, _ in nodes],
+        "metadata": [orjson.Fragment(text) for *_, text in nodes],
+    }
+    if campaign and not more:
+        scoped = atlas
+        for name, value in (("agent", agent), ("digest", digest)):
+            scoped = scoped if value is None else scoped.search(Eq(name, value))
+        answer["atlas"] = {"scope": (await newest_key(scoped))[1], "all": (await newest_key(atlas))[1]}
+        notes = await newest(log.search(Eq("kind", "note")), MOST_NOTES)
+        answer["notes"] = [metadata for _, _, metadata in reversed(notes)]
+    return json_response(answer)
