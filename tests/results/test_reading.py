@@ -2,6 +2,8 @@
 
 import json
 import math
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -102,6 +104,18 @@ def test_removed_results_are_gone(any_server, store, ainerd, put, removed, added
     ainerd["results"].delete_contents(keys[removed], external_only=False)
     new = [put() for _ in range(added)]
     assert list(store.table().index) == [key for key in keys if key != keys[removed]] + new
+
+
+def test_a_result_that_was_committed_late_is_seen(server, store, ainerd, put):
+    """In PostgreSQL a transaction may be committed after one with a higher id."""
+    first, late, last = put(), put(), put()
+    with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog:
+        (row,) = catalog.execute("SELECT * FROM nodes WHERE key = ?", (late,)).fetchall()
+    ainerd["results"].delete_contents(late, external_only=False)
+    assert list(store.table().index) == [first, last]
+    with closing(sqlite3.connect(server.directory / "catalog.db", timeout=30)) as catalog, catalog:
+        catalog.execute(f"INSERT INTO nodes VALUES ({', '.join('?' * len(row))})", row)
+    assert set(store.table().index) == {first, late, last} and not store._rows.answer["whole"]
 
 
 def test_all_results_are_read_again_if_the_last_one_was_recreated(any_server, store, ainerd, put):

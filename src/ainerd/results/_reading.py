@@ -51,7 +51,6 @@ class ResultReader(CampaignRecords):
         self._filter = ProblemFilter("result")
         self._read_last: tuple[Columns, Columns, Columns] | None = None  # all, without problems, in the scope
         self._table: _Table | None = None  # the last one
-        self._labels: tuple[Mapping[str, int], pd.Series[float]] | None = None
 
     def __len__(self) -> int:
         """Return the number of results that are complete or failed."""
@@ -285,10 +284,8 @@ class ResultReader(CampaignRecords):
         answer = self._rows.answer  # on a server without our route each part takes a request
         labels = self.current_labels(answer.get("atlas"))
         notes = answer["notes"] if "notes" in answer else self.notes()
-        if self._labels is None or self._labels[0] is not labels:
-            self._labels = labels, pd.Series(labels, dtype=np.float64)
         if last is None or last.results is not results or last.labels is not labels or last.notes != notes:
-            table, order = result_table(results, self._labels[1], everybody, notes)
+            table, order = result_table(results, pd.Series(labels, dtype=np.float64), everybody, notes)
             last = self._table = _Table(results, labels, notes, table, order)
         return last
 

@@ -58,14 +58,17 @@ async def read_changes(
     last_key = func.max(case((node.id == cursor.last, node.key)))
     known = narrow(select(func.count(node.id), last_key).where(is_child, node.id <= cursor.last))
     n, key = (await db.execute(known)).one()
-    whole = (parent, n, key or "") != (cursor.parent, cursor.n, cursor.key) or now < cursor.at - CLOCK_S
+    # More children than before are from a transaction that was committed late: they were written within the overlap.
+    whole = (parent, key or "") != (cursor.parent, cursor.key) or n < cursor.n or now < cursor.at - CLOCK_S
     written = (await db.execute(select(func.max(node.time_updated)))).scalar_one() or LONG_AGO
     if whole:
-        cursor = Cursor(parent=parent, written=written)
+        n, cursor = 0, Cursor(parent=parent, written=written)
     new = narrow(select(*_COLUMNS).where(is_child, node.id > cursor.last)).order_by(node.id).limit(most)
     nodes = list((await db.execute(new)).all())
     more = len(nodes) == most
-    progress = {"n": cursor.n + len(nodes), "last": nodes[-1][0], "key": nodes[-1][1]} if nodes else {}
+    progress: dict[str, Any] = {"n": n + len(nodes)}
+    if nodes:
+        progress |= {"last": nodes[-1][0], "key": nodes[-1][1]}
     if not more:
         again = select(*_COLUMNS).where(is_child, node.id <= cursor.last, node.time_updated >= cursor.written - OVERLAP)
         nodes += (await db.execute(narrow(again))).all() if cursor.last else []
