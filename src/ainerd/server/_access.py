@@ -64,14 +64,6 @@ class Caller:
         context: Any = (root, {}, self.request.state.metrics, None, self._policy)
         return await get_entry(path, [*scopes], self.principal, self._access_tags, self.scopes, *context)
 
-    async def may_write(self, path: str) -> bool:
-        """Return whether the caller may change the node at a path."""
-        try:
-            await self.node(path, scopes=(READ, WRITE))
-        except HTTPException:
-            return False
-        return True
-
     async def new_tags(self) -> Any:
         """Return the access tags of a node that the caller creates."""
         if self._policy is None or not hasattr(self._policy, "init_node"):
@@ -96,11 +88,15 @@ class Caller:
 async def session(path: str, caller: Annotated[Caller, Depends()], response: Response) -> dict[str, Any]:
     """Return the token that a page sends with each write, the name of its reader, and whether they may write there."""
     response.headers["Cache-Control"] = "no-store"
+    try:
+        may_write = await caller.node(path, scopes=(READ, WRITE)) is not None
+    except HTTPException:
+        may_write = False
     return {
         "csrf": caller.request.cookies.get(CSRF_COOKIE_NAME),
         "who": caller.name,
         "verified": caller.principal is not None,
-        "may_write": await caller.may_write(path),
+        "may_write": may_write,
     }
 
 

@@ -153,15 +153,12 @@ class _Catalog:
         self._n = 0
         self._newest: tuple[int, datetime] | None = None  # highest id, and last write
         self._recent: dict[int, tuple[datetime, str]] = {}  # the nodes written shortly before that
-        self._versions: list[tuple[str, int]] = []  # another request may have read the last change of a node
 
     async def token(self) -> str:
         """Return a text that differs from the last one if anything that the pages show has changed since."""
         async with self._lock:
             if (context := self._context()) is not None:
-                versions = [(cache.generation, cache.version) for cache in self.caches.values()]
-                if await self._has_changed(context) or versions != self._versions:
-                    self._n, self._versions = self._n + 1, versions
+                self._n += await self._has_changed(context)
             return f"{self.id}-{self._n}"
 
     async def _has_changed(self, context: Any) -> bool:
