@@ -174,7 +174,7 @@ def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any]
         **({} if since is None else {"index": index}),
         "key": [r.key for r in results],
         "scan": [r.scan for r in results],
-        "t": np.round(_float64([r.t for r in results]), 1),
+        "t": np.round(np.array([r.t for r in results], float), 1),
         "x": _float32(x),
         "y": _float32(y),
         "u": u,
@@ -188,14 +188,10 @@ def _columns(rows: Sequence[Row], motors: Sequence[str], axes: Mapping[str, Any]
     }
 
 
-def _float64(values: Sequence[float | None]) -> NDArray[np.float64]:
-    return np.array([np.nan if x is None else x for x in values], dtype=float)
-
-
 def _float32(values: Sequence[float | None]) -> NDArray[np.float32]:
     """Return values with seven digits, which are enough for a picture."""
     with np.errstate(over="ignore"):
-        array = _float64(values).astype(np.float32)
+        array = np.array(values, float).astype(np.float32)
     array[~np.isfinite(array)] = np.nan
     return array
 

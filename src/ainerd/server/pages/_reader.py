@@ -97,12 +97,8 @@ def summarize_line(key: str, metadata: Metadata) -> dict[str, Any] | None:
 
 def quantity_names(technique: str, series: Iterable[str]) -> list[str]:
     """Return the numbers shown of each result: those of the technique, and the mean of each series."""
-    return [*_quantities_of(technique), *(f"{name}_mean" for name in series)][:MOST_NUMBERS]
-
-
-@lru_cache
-def _quantities_of(technique: str) -> tuple[str, ...]:
-    return tuple(map(str, getattr(panels(technique), "quantities", ())))
+    own = map(str, getattr(panels(technique), "quantities", ()))
+    return [*own, *(f"{name}_mean" for name in series)][:MOST_NUMBERS]
 
 
 @lru_cache
