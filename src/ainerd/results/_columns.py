@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -121,22 +122,30 @@ class Columns:
 
     def values(self, name: str) -> list[Any]:
         """Return the nested values of a name, one for each node; None where a node has no value."""
-        if name not in self.nested:
-            return [None] * len(self)
-        values = {text: parse_json(text) for text in self._texts(name)}
-        return [values.get(text) for text in self.nested[name]]
+        codes, values = self._distinct(name)
+        return [values[code] for code in codes]
 
     def distinct(self, name: str) -> list[Any]:
         """Return the distinct nested values of a name, in the order of the nodes."""
-        return [parse_json(text) for text in self._texts(name)]
+        return self._distinct(name)[1][:-1]
 
     def where(self, name: str, holds: Callable[[Any], bool]) -> NDArray[np.bool_]:
         """Select the nodes for whose nested value of a name a condition holds."""
-        texts = [text for text in self._texts(name) if holds(parse_json(text))]
-        return np.asarray(self.nested[name].isin(texts)) if texts else np.zeros(len(self), bool)
+        codes, values = self._distinct(name)
+        return np.array([*map(holds, values[:-1]), False], bool)[codes]
 
-    def _texts(self, name: str) -> list[str]:
-        return list(self.nested[name].dropna().unique()) if name in self.nested else []
+    def _distinct(self, name: str) -> tuple[NDArray[np.intp], list[Any]]:
+        """Return an index for each node into the distinct nested values of a name, which end with None."""
+        if name not in self.nested:
+            return np.full(len(self), -1), [None]
+        if name not in self._known:
+            codes, texts = pd.factorize(self.nested[name])
+            self._known[name] = codes, [*map(parse_json, texts), None]
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[NDArray[np.intp], list[Any]]]:
+        return {}
 
 
 def parse_json(text: str | bytes) -> Any:
