@@ -4,7 +4,7 @@ import gc
 import sys
 from copy import copy
 from importlib.metadata import entry_points
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command, get_command_name
@@ -80,10 +80,11 @@ def _version(
 def _shorten(app: typer.Typer, commands: typer.Typer, panel: str) -> None:
     """Add a technique's commands to `app` under their short names, except names that are taken."""
     taken = _names(app)
-    for commands_of, short_of in (
+    lists: list[tuple[list[Any], list[Any]]] = [
         (commands.registered_commands, app.registered_commands),
         (commands.registered_groups, app.registered_groups),
-    ):
+    ]
+    for commands_of, short_of in lists:
         for info in commands_of:
             if _name(info) not in taken:
                 short = copy(info)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -271,7 +271,7 @@ def warm_up(trial: Trial) -> Problems:
 
 
 REQUIRED = (parameters, settings, regimes, regime_numbers, whole_frames)
-OPTIONAL = {  # by check, the method that the technique may omit
+OPTIONAL: dict[Callable[[Trial], Problems], str] = {  # by check, the method that the technique may omit
     landmarks: "landmarks",
     common: "common",
     findings: "check",

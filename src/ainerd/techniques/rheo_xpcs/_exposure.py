@@ -206,5 +206,5 @@ def _left_out_table(left_out: LeftOut) -> dict[str, dict[str, NDArray[Any]]]:
         rows += [(what, reason, index) for reason, indices in reasons.items() for index in indices.tolist()]
     if not rows:
         return {}
-    what, reason, index = zip(*rows, strict=True)
-    return {"left_out": {"what": np.array(what), "reason": np.array(reason), "index": np.array(index)}}
+    columns = zip(("what", "reason", "index"), zip(*rows, strict=True), strict=True)
+    return {"left_out": {name: np.array(column) for name, column in columns}}

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ainerd.technique import Analysis, AnalysisError, RunAnalysis, RunInfo, is_novel
 from ainerd.techniques.xtec._clusters import Clusters, find_clusters, smoothing
 from ainerd.techniques.xtec._follow import MOVED_PX, Moves, followed
-from ainerd.techniques.xtec._pixels import Cut, averages, cut, odd_patches, patches, rescale
+from ainerd.techniques.xtec._pixels import Cut, Floats, Singles, averages, cut, odd_patches, patches, rescale
 from ainerd.techniques.xtec._settings import XTECSettings
 from ainerd.techniques.xtec._transitions import Posteriors, Trajectories, Transition, posteriors, transitions
 from ainerd.threads import one_thread
@@ -22,7 +22,6 @@ from ainerd.threads import one_thread
 if TYPE_CHECKING:
     from ainerd.techniques.xtec._technique import XTEC
 
-Singles, Floats = NDArray[np.float32], NDArray[np.float64]
 FEWEST_TEMPERATURES = 4
 FEWEST_PIXELS = 50
 QUANTILES = (np.arange(15) + 0.5) / 15  # shares of the total change, whose temperatures make the embedding
