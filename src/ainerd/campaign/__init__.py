@@ -3,8 +3,8 @@
 from ainerd.campaign._atlas import Atlas, remembered
 from ainerd.campaign._campaign import MAX_CONSECUTIVE_FAILURES, Campaign
 from ainerd.campaign._commands import CommandReader
-from ainerd.campaign._ledger import DRIFT, Claims, Ledger, Notices, limits_text, terms_of
-from ainerd.campaign._optimizer import CampaignOptions, TechniqueOptimizer
+from ainerd.campaign._ledger import DRIFT, Claims, Ledger, Notices, limits_text
+from ainerd.campaign._optimizer import CampaignOptions, TechniqueOptimizer, terms_of
 
 __all__ = [
     "DRIFT", "MAX_CONSECUTIVE_FAILURES", "Atlas", "Campaign", "CampaignOptions", "Claims", "CommandReader", "Ledger",

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from numbers import Real
 from typing import Any, Concatenate, ParamSpec
 
 import httpx
 from bluesky_adaptive.protocols import ID_KEY
 
 from ainerd.campaign._atlas import Atlas
+from ainerd.campaign._optimizer import terms_of
 from ainerd.novelty import LOOKS, Discoveries, DriftMartingale, RegimeTest
 from ainerd.results import ResultStore, SuggestionRecord, save_checkpoint, scan_text
 from ainerd.runs import Outcome
@@ -157,15 +157,6 @@ class Ledger:
         p = "no claim of novelty" if outcome.novelty_p is None else f"p = {outcome.novelty_p:.2g}"
         close = "" if told_apart else ", but its point is one of the regime"
         return f"{where}: regime {outcome.regime}, {p}" + (f" (novel{close})" if outcome.novel else "")
-
-
-def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """Return the terms of a suggestion: all its numbers except the position."""
-    return {
-        name: float(x)
-        for name, x in suggestion.items()
-        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
-    }
 
 
 def limits_text(limits: Mapping[str, tuple[float, float]]) -> str:

@@ -4,12 +4,12 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from bluesky_adaptive.protocols import ID_KEY, CanRegisterSuggestions, SupportsStoppingCriteria, TrialFaultAware
 
-from ainerd.campaign._ledger import terms_of
 from ainerd.config import Steering
 from ainerd.steering import Explorer, Labeler, TravelTime, Window, Windowed
 from ainerd.technique import Technique
@@ -139,3 +139,12 @@ class TechniqueOptimizer(Windowed):
         if missing := [name for name in self.names if name not in suggestion]:
             raise ValueError(f"a position has no {', '.join(missing)}: {dict(suggestion)}")
         return np.array([float(suggestion[name]) for name in self.names])
+
+
+def terms_of(suggestion: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """Return the terms of a suggestion: all its numbers except the position."""
+    return {
+        name: float(x)
+        for name, x in suggestion.items()
+        if name not in names and isinstance(x, Real) and not isinstance(x, bool)
+    }

@@ -15,7 +15,6 @@ from ainerd.results._nodes import create_node, newest_key, newest_nodes, read_no
 from ainerd.results._records import AtlasRecord, LogRecord, SuggestionRecord, utc_now
 from ainerd.results._search import Notes
 from ainerd.results._table import Table
-from ainerd.results._tables import log_table, suggestion_table
 from ainerd.results._validation import ProblemFilter, line_problem, suggestion_problem
 
 logger = logging.getLogger(__name__)
@@ -26,6 +25,7 @@ _PARTS = ("results", "suggestions", "atlas", "log")
 NOTE = "note"  # kind of the log lines that are notes
 _INVALID = (ValidationError, KeyError, TypeError)  # somebody else wrote the node, or changed it by hand
 _NO_LABELS: Mapping[str, int] = {}
+_SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 
 
 def read_notes(log: Container) -> Notes:
@@ -132,7 +132,10 @@ class CampaignRecords:
     def suggestions(self, status: str | None = None) -> pd.DataFrame:
         """Return the suggestions by time, or those with a status; index ``id``, terms in columns ``terms.<name>``."""
         nodes = dict(read_nodes(self._suggestions, agent=self.agent, status=status))
-        return suggestion_table(self._filter_suggestions(Columns.of(nodes, suggestion_problem)))
+        suggestions = self._filter_suggestions(Columns.of(nodes, suggestion_problem))
+        frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
+        terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
+        return _with_leading(frame.join(terms), _SUGGESTION, "status_time").sort_values("created", kind="stable")
 
     def suggestion_counts(self) -> dict[str, int]:
         """Return the number of suggestions of each status. One request."""
@@ -227,7 +230,8 @@ class CampaignRecords:
             lines = Columns.of(dict(read_nodes(self._log, raw_uid=raw_uid)), line_problem)
         lines = self._filter_lines(lines)
         agent = lines.column("agent")
-        return log_table(lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines)
+        ours = lines.at((agent == self.agent) | pd.isna(agent)) if self.agent else lines
+        return _with_leading(ours.frame, ["created", "text"]).sort_index()
 
     def current_labels(self, newest: Mapping[str, str | None] | None = None) -> Mapping[str, int]:
         """Return the regime of each result by its key in the newest atlas; the same object while that is the newest.
@@ -259,3 +263,11 @@ class CampaignRecords:
             with suppress(*_INVALID):
                 return AtlasRecord.from_metadata(metadata)
         return None
+
+
+def _with_leading(table: pd.DataFrame, leading: list[str], *times: str) -> pd.DataFrame:
+    """Return a copy with these columns first, whether they exist or not; ``created`` and `times` become times."""
+    table = table.reindex(columns=leading + [name for name in table.columns if name not in leading])
+    return table.assign(
+        **{name: pd.to_datetime(table[name], utc=True, format="ISO8601") for name in ("created", *times)}
+    )

@@ -1,4 +1,4 @@
-"""Tables of results, suggestions and log lines, and how a table of results shows itself."""
+"""Tables of results, and how a table of results shows itself."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,6 @@ _RESULT = [
     "superseded_by", "note",
 ]  # fmt: skip
 _TEXTS = ("reason", "superseded_by", "note")  # columns of texts, even if no result has one
-_SUGGESTION = ["created", "status", "reason", "status_reason", "status_by", "status_time", "raw_uid"]
 _DTYPES: Mapping[str, Any] = {
     **dict.fromkeys(("scan_id", "event", "n_frames", "regime", "regime_then"), "Int64"),
     "novel": "boolean",
@@ -78,7 +77,7 @@ def result_table(
     for name in {"run_time", "event_time"} & columns.keys():
         columns[name] = times_of(columns[name])
     if "created" in columns:
-        columns["created"] = _stamps(columns["created"])
+        columns["created"] = pd.to_datetime(columns["created"], utc=True, format="ISO8601")
     columns |= {
         name: pd.Series(columns[name]).astype(dtype).array for name, dtype in _DTYPES.items() if name in columns
     }
@@ -96,19 +95,6 @@ def times_of(seconds: ArrayLike) -> "pd.Index[Any]":
     values = np.asarray(seconds, float)
     known = np.isfinite(values)
     return pd.to_datetime(np.where(known, values, 0.0), unit="s", utc=True).where(known)
-
-
-def suggestion_table(suggestions: Columns) -> pd.DataFrame:
-    """Return the suggestions by time, their terms in columns ``terms.<name>``."""
-    frame = suggestions.frame.drop(columns="id", errors="ignore").rename_axis(index="id")
-    terms = pd.DataFrame(suggestions.values("terms"), index=frame.index).add_prefix("terms.")
-    table = _led(frame.join(terms), _SUGGESTION).sort_values("created", kind="stable")
-    return table.assign(status_time=_stamps(table["status_time"]))
-
-
-def log_table(lines: Columns) -> pd.DataFrame:
-    """Return the log lines by time."""
-    return _led(lines.frame, ["created", "text"]).sort_index()
 
 
 def newest_scope(results: Columns) -> dict[str, str]:
@@ -244,13 +230,3 @@ def _local(when: Any) -> str:
 def _texts(values: Mapping[str, str], keys: "pd.Index[Any]") -> NDArray[Any]:
     """Return a column of texts, NaN for a missing one."""
     return np.array([*(values.get(key, np.nan) for key in keys), None], object)[:-1]
-
-
-def _stamps(values: Any) -> Any:
-    return pd.to_datetime(values, utc=True, format="ISO8601")
-
-
-def _led(table: pd.DataFrame, leading: list[str]) -> pd.DataFrame:
-    """Return a copy with these columns first, whether they exist or not, and ``created`` as times."""
-    table = table.reindex(columns=leading + [name for name in table.columns if name not in leading])
-    return table.assign(created=_stamps(table["created"]))
