@@ -1,0 +1,79 @@
+"""Format positions, times and foreign text in the same way at the prompt, in the log, in figures and in reports."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS, FEWEST = 3, 2  # significant digits, and the fewest decimals
+MOST = 6  # most decimals; smaller numbers are written with powers of ten
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FORMULA_STARTS = "=+-@\t\r"
+
+
+def coordinate(x: float) -> str:
+    """Return a coordinate as text: ``3.25``, and ``0.00412`` for a motor in metres."""
+    decimals = FEWEST
+    if x and math.isfinite(x):
+        decimals = max(FEWEST, DIGITS - 1 - math.floor(math.log10(abs(x))))
+    return f"{x:.{decimals}f}" if decimals <= MOST else f"{x:.{DIGITS - 1}e}"
+
+
+def place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """Return a position as text: ``(3.25, 1.00) mm``; each number has its own unit if the units differ."""
+    shared = {units.get(name, "") for name in position}
+    if len(shared) == 1:
+        return f"({', '.join(map(coordinate, position.values()))}) {shared.pop()}".rstrip()
+    return f"({', '.join(_with_unit(x, units.get(name)) for name, x in position.items())})"
+
+
+def named_place(position: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """Return a position with the names of the actuators: ``sample_x 3.25 mm, sample_y 1.00 mm``."""
+    return ", ".join(f"{name} {_with_unit(x, units.get(name))}" for name, x in position.items())
+
+
+def _with_unit(x: float, unit: str | None) -> str:
+    return f"{coordinate(x)} {unit or ''}".rstrip()
+
+
+def here(times: Any) -> Any:
+    """Convert a pandas Timestamp with a time zone, or the ``.dt`` of a Series of them, to local time."""
+    return times.tz_convert(datetime.now().astimezone().tzinfo)
+
+
+def printable(text: object) -> str:
+    """Return the text with � for control characters, so that an escape sequence in a name cannot clear the screen."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
+def rendered(renderable: object) -> str:
+    """Return the text that rich would print, without trailing spaces."""
+    from rich.console import Console
+
+    console = Console()
+    with console.capture() as capture:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def storable(text: str) -> str:
+    """Escape the characters that a catalog cannot store: lone surrogates (UTF-8) and NUL (PostgreSQL)."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+
+
+def escape_cell(cell: object) -> object:
+    """Put a ' before a text that a spreadsheet would read as a formula; return other values unchanged."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_STARTS and cell else cell
+
+
+def escape_table(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a copy of the table with its texts and column names escaped by `escape_cell`."""
+    escaped = table.rename(columns=escape_cell)
+    for i, dtype in enumerate(table.dtypes):
+        if dtype.kind in "OSU":
+            escaped.isetitem(i, escaped.iloc[:, i].map(escape_cell).array)
+    return escaped
