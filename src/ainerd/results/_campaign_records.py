@@ -19,6 +19,7 @@ from ainerd.results._validation import ProblemFilter, line_problem, suggestion_p
 
 logger = logging.getLogger(__name__)
 
+MOST_WRITTEN = 100
 MOST_OPEN = 50  # of the newest suggestions that are searched for open ones
 OPEN = ("proposed", "accepted")  # statuses of suggestions that will still change
 _PARTS = ("results", "suggestions", "atlas", "log")
@@ -54,13 +55,18 @@ class CampaignRecords:
         self._scope = {name: x for name, x in {"agent": agent, "digest": digest}.items() if x is not None}
         self._lines = Table(self._log, find_problem=line_problem)
         self._filter_lines, self._filter_suggestions = ProblemFilter("log line"), ProblemFilter("suggestion")
+        self._written: dict[str, tuple[Container, SuggestionRecord]] = {}  # open suggestions of this store
         # newest atlas that was read or written: of all (False), of the scope (True)
         self._known: dict[bool, tuple[str, AtlasRecord | None]] = {}
         self._own_atlas: str | None = None  # key of the newest atlas, if this store wrote it
 
     def add_suggestion(self, record: SuggestionRecord) -> str:
         """Write a suggestion and return its id. An existing suggestion with this id stays unchanged."""
-        create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        node, is_new = create_node(self._suggestions, record.id, record.metadata(), "AinerdSuggestion")
+        if is_new:
+            self._written[record.id] = node, record
+            for old in list(self._written)[:-MOST_WRITTEN]:
+                del self._written[old]
         return record.id
 
     def propose(self, proposal: Propose) -> str:
@@ -111,11 +117,13 @@ class CampaignRecords:
         KeyError, ValueError
             If the suggestion or the status does not exist.
         """
-        try:
-            node = self._suggestions[id]
-        except KeyError:
-            raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
-        record = SuggestionRecord.from_metadata(node.metadata)
+        node, record = self._written.pop(id, (None, None)) if instead_of is None else (None, None)
+        if node is None or record is None:
+            try:
+                node = self._suggestions[id]
+            except KeyError:
+                raise KeyError(f"no suggestion {id!r}: see store.suggestions()") from None
+            record = SuggestionRecord.from_metadata(node.metadata)
         if self.agent and record.agent not in (None, self.agent):
             return False
         if instead_of is not None and record.status not in instead_of:
@@ -123,6 +131,8 @@ class CampaignRecords:
         details = {"status_reason": reason, "status_by": by or self.agent or "person", "status_time": utc_now()}
         changed = record.changed(status=status, raw_uid=raw_uid or record.raw_uid, **details)
         node.replace_metadata(changed.metadata())
+        if status == "accepted":  # its outcome follows
+            self._written[id] = node, changed
         return True
 
     def suggestion(self, id: str) -> SuggestionRecord:
