@@ -151,7 +151,7 @@ def without(n: int) -> Iterator[Row]:
 def fitted(
     counts: NDArray, where: Partition, photons: float, velocity: float = np.nan, direction: float = np.nan
 ) -> Row:
-    """Return what is claimed of a run, and how far it is off."""
+    """Return the claim about the flow in a run, with its errors."""
     multi_tau = MultiTau(where)
     multi_tau.push(counts)
     one = multi_tau.result()

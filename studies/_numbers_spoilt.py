@@ -72,7 +72,7 @@ NEIGHBOURS = np.abs(np.subtract.outer(np.arange(SIZE), np.arange(SIZE))) == 1
 
 
 def analysed(frames: NDArray, partition: Partition) -> tuple[NDArray, NDArray, LeftOut]:
-    """Screen and correlate a run as the agent does; return g2, C2 and what was left out."""
+    """Screen and correlate a run as the agent does; return g2, C2, and the frames and pixels that were left out."""
     n = len(frames)
     screen, reducer, correlator = Screen(partition, n), TwoTimeReducer(partition, n, size=SIZE), MultiTau(partition)
     parts = [part for start in range(0, n, BLOCK) for part in screen.push(frames[start : start + BLOCK])]

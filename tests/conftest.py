@@ -11,7 +11,7 @@ from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many workers as cores: more threads would only wait for each other
 
-gc.set_threshold(50_000)  # imports create millions of objects, which stay: a fifth less CPU
+gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 
 # The same examples each time: a failure is then due to the change before it.
 settings.register_profile("same", derandomize=True)

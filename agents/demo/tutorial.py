@@ -75,7 +75,7 @@ def typed(lines: Iterable[str], folder: Path, settings: Path, term: str = "xterm
     Yields
     ------
     list of str
-        Prompt, line, and what the terminal showed.
+        Prompt, line, and output of the terminal.
     """
     with TemporaryDirectory() as kept:
         environment = os.environ | {

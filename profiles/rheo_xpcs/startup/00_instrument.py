@@ -12,7 +12,7 @@ from pathlib import Path
 if sys.stderr.isatty():
     print("ainerd: loading Bluesky, starting Tiled and the agent …", file=sys.stderr)
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-gc.set_threshold(50_000)  # imports create millions of objects, which stay: a fifth less CPU
+gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
 os.environ.setdefault("SILX_OPENCL", "0")  # pyFAI's helper warns where there is none
 
 from ainerd.config import Settings, SettingsError  # noqa: E402

@@ -23,7 +23,7 @@ COMMANDS = watch, steer, serve, status, log, replay, similar, export, archive, r
 
 def main() -> None:
     """Run the command line. Bad input prints one line to stderr and exits with code 2."""
-    gc.set_threshold(50_000)  # imports create millions of objects, which stay: a fifth less CPU
+    gc.set_threshold(50_000)  # imports create millions of objects, which stay: fewer collections
     try:
         build()()
     except (ValueError, OSError) as error:

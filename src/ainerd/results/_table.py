@@ -56,7 +56,7 @@ class Table:
         self._container, self._final, self._find_problem = container, final, find_problem
         self._route, self._file = route, file
         self._lock = threading.Lock()
-        self.answer: Mapping[str, Any] = {}  # what our route answered last, beside nodes
+        self.answer: Mapping[str, Any] = {}  # the last answer of our route, without nodes
         self._clear()
 
     def read(self, **parameters: Any) -> Columns:
@@ -68,7 +68,7 @@ class Table:
             if self._cursor:
                 self._update(parameters)
             else:
-                with waiting("reading what is in the catalogue"):
+                with waiting("reading the catalog"):
                     self._load()
                     self._update(parameters)
             return self._all

@@ -17,7 +17,7 @@ STOP_TIMEOUT_S = 3.0
 
 def main() -> None:
     """Serve, print the address as one line of JSON, and end when no process uses the server."""
-    gc.set_threshold(50_000)  # a start creates millions of objects, which stay: a fifth less CPU
+    gc.set_threshold(50_000)  # a start creates millions of objects, which stay: fewer collections
     parser = argparse.ArgumentParser(description="Serve a directory with Tiled while any process uses it.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("readable_storage", nargs="*")

@@ -43,7 +43,7 @@ def serving(directory: Path, **options: Any) -> Iterator[Any]:
 
 
 def _avoid_repeated_work(catalog: Path, **options: Any) -> None:
-    """Halve the time of a start and of most requests; Tiled opens the catalog with these `options`, too.
+    """Make a start and most requests faster; Tiled opens the catalog with these `options`, too.
 
     Tiled starts another interpreter at each start to create the tables of the catalog. Because it overrides one
     dependency, FastAPI inspects all of them again at each request. To find a node, Tiled makes new aliases of its
@@ -126,7 +126,7 @@ def _count_file_contents() -> None:
 
 
 def _find_nodes_at_once() -> None:
-    """Find a node by its whole path, in one query instead of one for each part: half of the time of most requests.
+    """Find a node by its whole path, in one query instead of one for each part.
 
     Tiled looks at each part because of access policies, of which this server has none. Errors are those of Tiled.
     """

@@ -24,7 +24,7 @@ SCALED = "values within [0, 1]: taken as scaled like the published data, C = 0.9
 CORRELATION = "values beyond [0, 1]: taken as a two-time correlation of baseline 1"
 Watch = Callable[[str, int, int, dict[str, float]], None]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn at random.")]
-Folder = Annotated[Path, typer.Option(help="Folder for what is written; what is there goes on where it stopped.")]
+Folder = Annotated[Path, typer.Option(help="Output folder; interrupted training continues from the files in it.")]
 app = typer.Typer(help="Rheo-XPCS: speckle movies of a sample that was sheared.", no_args_is_help=True)
 train = typer.Typer(help="Fit an encoder to simulated exposures of known dynamics.", no_args_is_help=True)
 app.add_typer(train, name="train")
